@@ -1,0 +1,181 @@
+"""
+The words of the project: the one event that every source's messages are turned into.
+
+A `CallEvent` is what one telephony system said about one leg of one call, in our vocabulary. It says nothing about Buildr's
+outcomes and nothing about how several events make a call; that is `service.calls`.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime, TypeAdapter, ValidationError
+
+from service.errors import MalformedPayload
+
+VERSION: Final = 1
+
+
+class EventType(StrEnum):
+    """What happened to a leg of a call."""
+
+    CREATED = "created"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    ENDED = "ended"
+    ANSWERED_BY = "answered_by"
+    RECORDING = "recording"
+    VOICEMAIL = "voicemail"
+    UPDATED = "updated"
+    UNKNOWN = "unknown"
+
+
+class Direction(StrEnum):
+    """Who called whom, seen from the customer of this service: `outbound` is a rep calling somebody."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class AnsweredBy(StrEnum):
+    """Who or what picked up, where the source is sure of it."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+    FAX = "fax"
+
+
+class HangupCause(StrEnum):
+    """Why a leg ended; `completed` means that it had been answered."""
+
+    COMPLETED = "completed"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    INVALID_NUMBER = "invalid_number"
+
+
+class Party(StrEnum):
+    """Whose leg it is: the person at the other company, or one of our own."""
+
+    CUSTOMER = "customer"
+    AGENT = "agent"
+
+
+class Result(StrEnum):
+    """How the telephone call as a whole ended."""
+
+    CONNECTED = "connected"
+    LEFT_VOICEMAIL = "left_voicemail"
+    VOICEMAIL_RECEIVED = "voicemail_received"
+    NO_ANSWER = "no_answer"
+    BUSY = "busy"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    INVALID_NUMBER = "invalid_number"
+    MISSED_INBOUND = "missed_inbound"
+    ABANDONED = "abandoned"
+
+
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording of a call; `duration_s` in seconds."""
+
+    recording_id: str | None = None
+    url: str | None = None
+    duration_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Voicemail:
+    """A message that a caller left for us; `duration_s` in seconds."""
+
+    url: str | None = None
+    duration_s: int | None = None
+    transcript: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEvent:
+    """
+    One thing that a source told us about one leg of a call.
+
+    `source_call_id` is the call that the event belongs to (the parent leg's id where legs are told apart), `leg_id` the leg it is
+    about. `from_number` and `to_number` are E.164 where the source named a telephone number, else the address as it came
+    (`client:alice`, `sip:...`). `duration_s` is the leg's talk time in seconds. `word` is the source's own word for what happened,
+    kept for the reader. `result` is set only by a source that states the outcome of the whole call outright. A field that
+    the message does not carry is None, never a guess.
+    """
+
+    source: str
+    message_id: str
+    source_call_id: str
+    leg_id: str
+    event_type: EventType
+    parent_leg_id: str | None = None
+    occurred_at: UtcDatetime | None = None
+    sequence: int | None = None
+    direction: Direction | None = None
+    party: Party | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    duration_s: int | None = None
+    answered_by: AnsweredBy | None = None
+    hangup_cause: HangupCause | None = None
+    result: Result | None = None
+    recording: Recording | None = None
+    voicemail: Voicemail | None = None
+    agent: str | None = None
+    disposition: str | None = None
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+    buildr_call_id: str | None = None
+    word: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    v: int
+    events: tuple[CallEvent, ...]
+
+
+_ENVELOPE: Final = TypeAdapter(_Envelope)
+_EVENT: Final = TypeAdapter(CallEvent)
+
+
+def to_json(events: tuple[CallEvent, ...] | list[CallEvent]) -> str:
+    """Write events down, with the version of their form."""
+    return _ENVELOPE.dump_json(_Envelope(VERSION, tuple(events)), exclude_defaults=True).decode()
+
+
+def from_json(text: str | bytes) -> tuple[CallEvent, ...]:
+    """
+    Read events back; the inverse of `to_json`.
+
+    Raises `MalformedPayload` if the text is not ours or was written by a newer version.
+    """
+    try:
+        envelope = _ENVELOPE.validate_json(text)
+    except ValidationError as err:
+        raise MalformedPayload("stored events cannot be read") from err
+    if envelope.v > VERSION:
+        raise MalformedPayload(f"stored events have version {envelope.v}, this program knows up to {VERSION}: upgrade the workers first")
+    return envelope.events
+
+
+def as_dict(event: CallEvent) -> dict[str, object]:
+    """An event as plain JSON values, every field present; for the CLI and for people."""
+    plain: dict[str, object] = json.loads(_EVENT.dump_json(event))
+    return plain

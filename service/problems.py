@@ -1,0 +1,141 @@
+"""
+Errors as the sender sees them: RFC 9457 `application/problem+json` that says what to do and gives nothing away.
+
+What an answer says is read off the error's class. The reasons, which may help an attacker, go to the log only.
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
+
+from service.errors import (
+    IgnoredEvent,
+    InvalidSignature,
+    MalformedPayload,
+    MessageError,
+    PayloadTooLarge,
+    QueueUnavailable,
+    ReadTimeout,
+    UnknownSource,
+    UnsupportedContentType,
+    UnsupportedEvent,
+    WrongMethod,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPES: Final = "urn:buildr-calls:problem:"
+BLANK: Final = "about:blank"
+
+# Error -> the name of its type, and what its sender is to do.
+PROBLEMS: Final[Mapping[type[MessageError], tuple[str, str]]] = {
+    UnknownSource: ("unknown-source", "Check the URL. A source is on as soon as its secret is set; its operator's page names the setting."),
+    WrongMethod: ("wrong-method", "Set the webhook's method to POST at the sender."),
+    ReadTimeout: ("read-timeout", "Send the whole request at once, then send it again."),
+    PayloadTooLarge: ("payload-too-large", "Send a smaller body, or raise MAX_BODY_BYTES of this service."),
+    UnsupportedContentType: ("unsupported-content-type", "Send the content type that the source's page names, without Content-Encoding."),
+    InvalidSignature: ("invalid-signature", "Sign with the secret that this service is set to, over the public URL; its log says more."),
+    IgnoredEvent: ("ignored-event", "Nothing: messages of this kind are not used."),
+    UnsupportedEvent: ("unsupported-event", "Nothing: the message is kept for a person to look at."),
+    MalformedPayload: ("malformed-payload", "Nothing: the message is kept for a person to look at."),
+}
+PHRASES: Final[Mapping[int, str]] = {
+    HTTPStatus.NOT_FOUND: "Nothing is here. Webhooks go to /webhooks/SOURCE.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Use one of the methods that the Allow header names.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Send the request again. The log of this service says what went wrong.",
+}
+# The rest of such a request is not worth waiting for.
+CLOSING: Final[Mapping[str, str]] = {"Connection": "close"}
+# RFC 9110 wants a 401 to name a scheme.
+HEADERS: Final[Mapping[type[MessageError], Mapping[str, str]]] = {
+    ReadTimeout: CLOSING,
+    WrongMethod: {"Allow": "POST"},
+    InvalidSignature: {"WWW-Authenticate": 'Signature realm="webhooks"'},
+}
+
+log = structlog.get_logger(__name__)
+
+
+def problem(
+    status: int, *, detail: str, title: str | None = None, type_: str = BLANK, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An answer in problem+json; without a title it has that of its status."""
+    content = {"type": type_, "title": title or HTTPStatus(status).phrase, "status": int(status), "detail": detail}
+    return Response(json.dumps(content, ensure_ascii=False), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def problem_of(err: MessageError, *, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer to a message that was refused, by the class of the error alone."""
+    name, detail = PROBLEMS.get(type(err), ("message-error", "Look into the log of this service."))
+    return problem(
+        err.http_status, title=err.title, detail=detail, type_=TYPES + name, headers={**HEADERS.get(type(err), {}), **(headers or {})}
+    )
+
+
+def unavailable(err: QueueUnavailable, *, title: str | None = None, detail: str | None = None) -> Response:
+    """The answer while Redis cannot take a message: come again."""
+    return problem(
+        err.http_status,
+        title=title or err.title,
+        detail=detail or f"Send the request again in {err.retry_after_s} seconds.",
+        type_=TYPES + "unavailable",
+        headers={"Retry-After": str(err.retry_after_s)},
+    )
+
+
+def handlers() -> dict[type[Exception], ExceptionHandler]:
+    """What Starlette does with the errors that an endpoint lets through, and with its own."""
+    return {HTTPException: _on_http, MessageError: _on_message, QueueUnavailable: _on_queue}
+
+
+class Unexpected:
+    """Middleware outside of all: an error that nobody expected is logged once, with its traceback, and answered 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; answer it if what is inside could not."""
+        has_started = False
+
+        async def observe(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observe)
+        except Exception:
+            if scope["type"] != "http":
+                raise
+            log.exception("request.broken", method=scope["method"], status_code=int(HTTPStatus.INTERNAL_SERVER_ERROR))
+            if not has_started:
+                status = HTTPStatus.INTERNAL_SERVER_ERROR
+                await problem(status, detail=PHRASES[status])(scope, receive, send)
+
+
+async def _on_http(_: Request, err: Exception) -> Response:
+    if not isinstance(err, HTTPException):
+        raise err
+    # Starlette's own errors bring the phrase of their status as detail.
+    is_own = err.detail != HTTPStatus(err.status_code).phrase
+    detail = err.detail if is_own else PHRASES.get(err.status_code, err.detail)
+    return problem(err.status_code, detail=detail, headers=err.headers)
+
+
+async def _on_message(_: Request, err: Exception) -> Response:
+    if not isinstance(err, MessageError):
+        raise err
+    return problem_of(err)
+
+
+async def _on_queue(_: Request, err: Exception) -> Response:
+    if not isinstance(err, QueueUnavailable):
+        raise err
+    return unavailable(err)

@@ -1,0 +1,164 @@
+"""
+The way in: a message is kept and its call's job enqueued in one atomic step, or the sender is told to come again.
+
+Messages that arrive together share one round trip (group commit). Nothing here trusts arq's own `enqueue_job`, which answers the same
+for "already queued" and for "the connection was lost".
+"""
+
+import asyncio
+import contextlib
+import contextvars
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Self
+
+import structlog
+from redis.exceptions import RedisError
+
+from service.errors import QueueUnavailable
+from service.settings import Settings
+from service.store.client import Value
+from service.store.connection import Store
+from service.store.failed import Failed, to_text
+from service.store.keys import ref_of
+from service.store.messages import Message, to_fields
+
+BATCH: Final = 128
+MAX_WAITING: Final = 2000
+FULL: Final = -1
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 86_400_000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxLimits:
+    """How long repeats are recognised, how many messages may wait, how long Redis has for an answer."""
+
+    dedupe_h: float
+    keep_failed_d: float
+    max_pending: int
+    accept_timeout_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The limits that the settings give."""
+        return cls(
+            dedupe_h=settings.dedupe_h,
+            keep_failed_d=settings.keep_failed_d,
+            max_pending=settings.max_pending,
+            accept_timeout_s=settings.accept_timeout_s,
+        )
+
+
+@dataclass(slots=True)
+class _Waiting:
+    script: str
+    args: tuple[Value, ...]
+    future: "asyncio.Future[int]"
+
+
+class Inbox:
+    """Accepts messages. Belongs to one event loop; `close` it when the loop ends."""
+
+    def __init__(self, store: Store, limits: InboxLimits) -> None:
+        self._store = store
+        self._limits = limits
+        self._waiting: deque[_Waiting] = deque()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def accept(self, message: Message) -> bool:
+        """
+        Keep a message and enqueue its call.
+
+        Returns False for a message that was kept before. Raises `QueueUnavailable` unless Redis has confirmed; the message may then have
+        been kept all the same, and sending it again does no harm.
+        """
+        if message.source_call_id is None:
+            raise ValueError("a message without a call cannot be enqueued")
+        ref = ref_of(message.source, message.source_call_id)
+        dedupe_ms = int(self._limits.dedupe_h * HOUR_MS)
+        answer = await self._write("accept", (message.message_id, ref, dedupe_ms, self._limits.max_pending, *to_fields(message)))
+        if answer == FULL:
+            raise QueueUnavailable("too many messages wait to be read", retry_after_s=30)
+        return answer == 1
+
+    async def keep_failed(self, message: Message, *, cause: str, detail: str) -> bool:
+        """
+        Keep a genuine message that cannot be read, as failed.
+
+        Returns False for one that was kept before. Raises `QueueUnavailable` as `accept` does.
+        """
+        entry = Failed(
+            entry_id=message.message_id,
+            kind="message",
+            source=message.source,
+            source_call_id=message.source_call_id,
+            cause=cause,
+            detail=detail,
+            failed_at=message.received_at,
+            message_ids=(message.message_id,),
+        )
+        dedupe_ms, keep_ms = int(self._limits.dedupe_h * HOUR_MS), int(self._limits.keep_failed_d * DAY_MS)
+        return await self._write("keep_failed", (message.message_id, dedupe_ms, keep_ms, to_text(entry), *to_fields(message))) == 1
+
+    async def count(self, name: str, source: str) -> None:
+        """Count something; a Redis that is away is not worth an error here."""
+        try:
+            await self._store.counters.add(name, source)
+        except (RedisError, OSError, TimeoutError) as err:
+            log.warning("counter.lost", reason=type(err).__name__, name=name, source=source)
+
+    async def close(self) -> None:
+        """Stop writing; whoever still waits is told to come again."""
+        if self._writer is not None:
+            self._writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._writer
+        self._refuse(list(self._waiting), "the service is stopping")
+        self._waiting.clear()
+
+    async def _write(self, script: str, args: tuple[Value, ...]) -> int:
+        if len(self._waiting) >= MAX_WAITING:
+            raise QueueUnavailable("too many requests wait for Redis")
+        waiting = _Waiting(script, args, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._writer is None or self._writer.done():
+            # A context of its own: the writer outlives the request that happened to start it.
+            self._writer = asyncio.create_task(self._drain(), name="inbox-writer", context=contextvars.Context())
+        try:
+            async with asyncio.timeout(self._limits.accept_timeout_s):
+                return await waiting.future
+        except TimeoutError as err:
+            raise QueueUnavailable("Redis did not confirm in time") from err
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            batch = [waiting for waiting in batch if not waiting.future.done()]
+            try:
+                async with asyncio.timeout(self._limits.accept_timeout_s):
+                    answers = await self._store.scripts.run_batch([(waiting.script, waiting.args) for waiting in batch])
+            except (RedisError, OSError, TimeoutError) as err:
+                self._refuse(batch, f"Redis is away ({type(err).__name__})")
+                continue
+            except asyncio.CancelledError:
+                self._refuse(batch, "the service is stopping")
+                raise
+            for waiting, answer in zip(batch, answers, strict=True):
+                self._resolve(waiting, answer)
+
+    def _resolve(self, waiting: _Waiting, answer: object) -> None:
+        if waiting.future.done():
+            return
+        if isinstance(answer, int):
+            waiting.future.set_result(answer)
+        else:
+            word = str(answer).partition(" ")[0] if isinstance(answer, RedisError) else type(answer).__name__
+            waiting.future.set_exception(QueueUnavailable(f"Redis refused the message ({word})"))
+
+    def _refuse(self, batch: list[_Waiting], reason: str) -> None:
+        for waiting in batch:
+            if not waiting.future.done():
+                waiting.future.set_exception(QueueUnavailable(reason))

@@ -1,0 +1,88 @@
+"""
+Reading signatures and checked JSON strictly: what every source that signs needs, and no vendor's habits.
+"""
+
+import base64
+import binascii
+import json
+import math
+from typing import Final, NoReturn
+
+from service.errors import InvalidSignature, MalformedPayload
+from service.sources.base import Incoming
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+MAX_INTEGER_DIGITS: Final = 18
+
+
+def one_header(incoming: Incoming, name: str) -> str:
+    """The value of a header that proves something; raises `InvalidSignature` unless it came exactly once and is not empty."""
+    values = incoming.headers.get(name, ())
+    if len(values) != 1 or not values[0]:
+        raise InvalidSignature(f"{name} came {len(values)} times or is empty; it must come once")
+    return values[0]
+
+
+def read_base64(text: str) -> bytes | None:
+    """
+    Bytes from base64 in its one canonical spelling, else None.
+
+    A decoder that forgives lets several texts stand for the same bytes; then a changed signature would still be taken for the right one.
+    """
+    try:
+        raw = base64.b64decode(text.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        return None
+    return raw if base64.b64encode(raw).decode() == text else None
+
+
+def read_json_object(body: bytes) -> dict[str, JsonValue]:
+    """
+    Read one JSON object, as strictly as RFC 8259 and I-JSON allow.
+
+    Raises `MalformedPayload` for a name that comes twice, NaN or infinity, a number too large, text that is no Unicode, or anything that
+    is no object.
+    """
+    try:
+        value: JsonValue = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_short,
+        )
+        # Half of a surrogate pair can be written with \u but is no text; it would break later, where the event is stored.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except MalformedPayload:
+        raise
+    except (ValueError, RecursionError) as err:
+        raise MalformedPayload("the body is not JSON in UTF-8, or is nested too deeply") from err
+    if not isinstance(value, dict):
+        raise MalformedPayload("the body must be one JSON object")
+    return value
+
+
+def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {}
+    for name, value in pairs:
+        if name in found:
+            raise MalformedPayload("the JSON holds a name twice; which value counts cannot be known")
+        found[name] = value
+    return found
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise MalformedPayload(f"{word} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise MalformedPayload("the JSON holds a number that is too large")
+    return number
+
+
+def _short(text: str) -> int:
+    if len(text) > MAX_INTEGER_DIGITS:
+        raise MalformedPayload("the JSON holds a number that is too large")
+    return int(text)

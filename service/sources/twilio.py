@@ -1,0 +1,295 @@
+"""
+Twilio Programmable Voice: status, answering machine, recording and `<Dial action>` requests.
+
+Signatures are in `service.sources.twilio_signature`. Words and fields: https://www.twilio.com/docs/voice/api/call-resource,
+https://www.twilio.com/docs/voice/answering-machine-detection, https://www.twilio.com/docs/voice/twiml/dial.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from service.errors import IgnoredEvent, MalformedPayload
+from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Recording, Voicemail
+from service.secrets import Secrets
+from service.sources import twilio_signature
+from service.sources.base import (
+    BUILDR_CALL_ID,
+    FORM,
+    JSON,
+    Incoming,
+    MessageKeys,
+    Reply,
+    buildr_call_id,
+    call_id,
+    digest,
+    query_value,
+    seconds,
+    to_e164,
+)
+
+PARENT_CALL_SID: Final = "parent_call_sid"
+STATUS_CALLBACK: Final = "call-progress-events"
+RECORD_VERB: Final = "RecordVerb"
+CLIENT: Final = "client:"
+MAX_WORD_LENGTH: Final = 100
+EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
+
+# https://www.twilio.com/docs/voice/api/call-resource#call-status-values
+CALL_STATUSES: Final[Mapping[str, EventType]] = {
+    "queued": EventType.CREATED,
+    "initiated": EventType.CREATED,
+    "ringing": EventType.RINGING,
+    "in-progress": EventType.ANSWERED,
+    "completed": EventType.ENDED,
+    "busy": EventType.ENDED,
+    "no-answer": EventType.ENDED,
+    "canceled": EventType.ENDED,
+    "failed": EventType.ENDED,
+}
+# `answered` is what a dialled conference ends with: https://www.twilio.com/docs/voice/twiml/dial#dialcallstatus
+HANGUP_CAUSES: Final[Mapping[str, HangupCause]] = {
+    "completed": HangupCause.COMPLETED,
+    "answered": HangupCause.COMPLETED,
+    "busy": HangupCause.BUSY,
+    "no-answer": HangupCause.NO_ANSWER,
+    "canceled": HangupCause.CANCELLED,
+    "failed": HangupCause.FAILED,
+}
+# A SIP answer says more than the status beside it, which is `failed` or `no-answer` for a declined call and for a wrong number alike.
+SIP_CAUSES: Final[Mapping[str, HangupCause]] = {
+    "486": HangupCause.BUSY,
+    "600": HangupCause.BUSY,
+    "403": HangupCause.REJECTED,
+    "603": HangupCause.REJECTED,
+    "607": HangupCause.REJECTED,
+    "608": HangupCause.REJECTED,
+    "404": HangupCause.INVALID_NUMBER,
+    "410": HangupCause.INVALID_NUMBER,
+    "484": HangupCause.INVALID_NUMBER,
+    "604": HangupCause.INVALID_NUMBER,
+}
+SIP_NOT_REACHED: Final = frozenset({"408", "480"})
+# https://www.twilio.com/docs/voice/answering-machine-detection#possible-values-for-answeredby
+ANSWERED_BY: Final[Mapping[str, AnsweredBy | None]] = {
+    "human": AnsweredBy.HUMAN,
+    "fax": AnsweredBy.FAX,
+    "unknown": None,
+    "machine_start": AnsweredBy.MACHINE,
+    "machine_end_beep": AnsweredBy.MACHINE,
+    "machine_end_silence": AnsweredBy.MACHINE,
+    "machine_end_other": AnsweredBy.MACHINE,
+}
+# A trunk terminates at the telephone network what a PBX calls, and originates towards the PBX what comes from the telephone network:
+# https://www.twilio.com/docs/sip-trunking
+DIRECTIONS: Final[Mapping[str, Direction]] = {
+    "inbound": Direction.INBOUND,
+    "outbound-api": Direction.OUTBOUND,
+    "outbound-dial": Direction.OUTBOUND,
+    "trunking-terminating": Direction.OUTBOUND,
+    "trunking-originating": Direction.INBOUND,
+}
+# https://www.twilio.com/docs/voice/api/recording#recordingstatuscallback
+RECORDING_STATUSES: Final = frozenset({"completed"})
+IGNORED_RECORDING_STATUSES: Final = frozenset({"in-progress", "absent", "failed"})
+
+
+# Which words each field may hold; any other makes the event an unknown one.
+KNOWN_WORDS: Final[Mapping[str, Collection[str]]] = {
+    "Direction": DIRECTIONS,
+    "CallStatus": CALL_STATUSES,
+    "AnsweredBy": ANSWERED_BY,
+    "RecordingStatus": RECORDING_STATUSES,
+}
+
+
+class Twilio:
+    """The source `twilio`."""
+
+    slug: str = "twilio"
+    title: str = "Twilio"
+    content_types: frozenset[str] = frozenset({FORM, JSON})
+    kept_headers: frozenset[str] = frozenset({"content-type"})
+
+    def handshake(self, incoming: Incoming, secrets: Secrets) -> Reply | None:
+        """Twilio has no set-up challenge."""
+
+    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - Twilio signs no time
+        """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
+        twilio_signature.verify(incoming, secrets)
+
+    def keys(self, incoming: Incoming) -> MessageKeys:
+        """
+        Name the message after what its signature covers.
+
+        Twilio's own `I-Twilio-Idempotency-Token` is not signed: whoever could see one message could send it again under new tokens, or
+        burn the token of a message to come. The signed text itself is the same on every retry, differs between two events (sequence
+        number, status, recording id), and nobody can make another one for the same signature.
+        """
+        fields = _fields(incoming)
+        if _is_ignored(fields):
+            raise IgnoredEvent("a recording that is not ready, was not made or failed")
+        message_key = digest("POST", twilio_signature.signed_text(twilio_signature.target(incoming.url), incoming))
+        return MessageKeys(message_key, _source_call_id(incoming, fields))
+
+    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
+        """Turn a request into events: one, or two where a `<Dial action>` tells of the caller's leg and of the dialled one."""
+        fields = _fields(incoming)
+        if _is_ignored(fields):
+            raise IgnoredEvent("a recording that is not ready, was not made or failed")
+        common = _common(incoming, fields, message_id)
+        reader = next((reader for name, reader in READERS.items() if name in fields), None)
+        events = [] if reader is None else [_unknown(common, fields) or reader(common, fields)]
+        if "DialCallStatus" in fields:
+            events.append(_dial_event(common, fields))
+        if not events:
+            raise MalformedPayload("none of CallStatus, AnsweredBy, RecordingStatus and DialCallStatus is there: no callback about a call")
+        return events
+
+    def reply(self, incoming: Incoming) -> Reply:
+        """Nothing, or an empty TwiML document where Twilio asks what to do next with the call; never raises."""
+        try:
+            fields = _fields(incoming)
+        except MalformedPayload:
+            return Reply(204)
+        is_voice_url = fields.get("CallStatus") == "ringing" and fields.get("Direction") == "inbound" and "CallbackSource" not in fields
+        if "DialCallStatus" in fields or is_voice_url:
+            return Reply(200, EMPTY_TWIML, "text/xml")
+        return Reply(204)
+
+    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:  # noqa: ARG002 - Twilio signs no time
+        """The same request, signed with the first auth token, or with the first shared key if there is no token."""
+        return twilio_signature.sign(incoming, secrets)
+
+
+def _fields(incoming: Incoming) -> dict[str, str]:
+    # Of a repeated name the signature fixes the values but not their order, so that the order may not decide anything.
+    fields: dict[str, str] = {}
+    for name, value in sorted(set(twilio_signature.parameters(incoming))):
+        if value:
+            fields.setdefault(name, value)
+    return fields
+
+
+def _is_ignored(fields: Mapping[str, str]) -> bool:
+    return fields.get("RecordingStatus") in IGNORED_RECORDING_STATUSES
+
+
+def _parent_leg_id(incoming: Incoming, fields: Mapping[str, str]) -> str | None:
+    # `amdStatusCallback` of a dialled <Number> is not documented to name the parent; whoever writes the TwiML can, in the URL.
+    parent = fields.get("ParentCallSid") or query_value(incoming, PARENT_CALL_SID)
+    return None if parent is None else call_id(parent, name="ParentCallSid")
+
+
+def _source_call_id(incoming: Incoming, fields: Mapping[str, str]) -> str:
+    own = call_id(fields.get("CallSid"), name="CallSid")
+    return _parent_leg_id(incoming, fields) or own
+
+
+def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> CallEvent:
+    own = call_id(fields.get("CallSid"), name="CallSid")
+    parent = _parent_leg_id(incoming, fields)
+    from_address, to_address = fields.get("From") or fields.get("Caller"), fields.get("To") or fields.get("Called")
+    return CallEvent(
+        source="twilio",
+        message_id=message_id,
+        source_call_id=parent or own,
+        leg_id=own,
+        event_type=EventType.UPDATED,
+        parent_leg_id=None if parent == own else parent,
+        occurred_at=_moment(fields.get("Timestamp")),
+        sequence=seconds(fields.get("SequenceNumber")),
+        direction=DIRECTIONS.get(fields.get("Direction", "")),
+        from_number=_address(from_address),
+        to_number=_address(to_address),
+        agent=_agent(from_address) or _agent(to_address),
+        buildr_call_id=buildr_call_id(query_value(incoming, BUILDR_CALL_ID)),
+    )
+
+
+def _unknown(common: CallEvent, fields: Mapping[str, str]) -> CallEvent | None:
+    # One strange word makes the whole event unknown: `completed` beside an AnsweredBy that cannot be read is no proof of a talk.
+    words = (fields[name] for name, known in KNOWN_WORDS.items() if name in fields and fields[name] not in known)
+    word = next(words, None)
+    return None if word is None else replace(common, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH])
+
+
+def _status_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
+    word = fields["CallStatus"]
+    event = replace(common, event_type=CALL_STATUSES[word], word=word, answered_by=ANSWERED_BY[fields.get("AnsweredBy", "unknown")])
+    if event.event_type is not EventType.ENDED:
+        return event
+    # CallDuration is in seconds; Duration beside it is in billed minutes.
+    return replace(event, hangup_cause=_cause(word, fields.get("SipResponseCode")), duration_s=seconds(fields.get("CallDuration")))
+
+
+def _answered_by_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
+    word = fields["AnsweredBy"]
+    return replace(common, event_type=EventType.ANSWERED_BY, word=word, answered_by=ANSWERED_BY[word])
+
+
+def _recording_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
+    word, url, duration_s = fields["RecordingStatus"], fields.get("RecordingUrl"), seconds(fields.get("RecordingDuration"))
+    if fields.get("RecordingSource") == RECORD_VERB:
+        return replace(common, event_type=EventType.VOICEMAIL, word=word, voicemail=Voicemail(url, duration_s))
+    return replace(common, event_type=EventType.RECORDING, word=word, recording=Recording(fields.get("RecordingSid"), url, duration_s))
+
+
+# Which field says what kind of request it is, the most telling first: a status callback may carry AnsweredBy too.
+READERS: Final[Mapping[str, Callable[[CallEvent, Mapping[str, str]], CallEvent]]] = {
+    "RecordingStatus": _recording_event,
+    "CallStatus": _status_event,
+    "AnsweredBy": _answered_by_event,
+}
+
+
+def _dial_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
+    # The addresses and the number in the request are the caller's leg's; of the dialled leg only its id and its end are told.
+    # A dialled conference has no id of its own: https://www.twilio.com/docs/voice/twiml/dial#dialcallsid
+    word = fields["DialCallStatus"]
+    dialled = fields.get("DialCallSid")
+    event = replace(
+        common,
+        event_type=EventType.ENDED,
+        leg_id=f"{common.leg_id}:dial" if dialled is None else call_id(dialled, name="DialCallSid"),
+        parent_leg_id=common.leg_id,
+        occurred_at=None,
+        sequence=None,
+        direction=Direction.OUTBOUND,
+        from_number=None,
+        to_number=None,
+        agent=None,
+    )
+    if word not in HANGUP_CAUSES:
+        return replace(event, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH])
+    return replace(event, word=word, hangup_cause=HANGUP_CAUSES[word], duration_s=seconds(fields.get("DialCallDuration")))
+
+
+def _cause(word: str, sip_code: str | None) -> HangupCause:
+    cause = HANGUP_CAUSES[word]
+    if cause is HangupCause.COMPLETED or sip_code is None:
+        return cause
+    if cause is HangupCause.FAILED and sip_code in SIP_NOT_REACHED:
+        return HangupCause.NO_ANSWER
+    return SIP_CAUSES.get(sip_code, cause)
+
+
+def _address(text: str | None) -> str | None:
+    # A client may be called by digits (`client:+15005550006`); that is a name, and no number to be read out of it.
+    return text if text is not None and ":" in text else to_e164(text)
+
+
+def _agent(address: str | None) -> str | None:
+    return address.removeprefix(CLIENT) or None if address is not None and address.startswith(CLIENT) else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None

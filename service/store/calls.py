@@ -1,0 +1,219 @@
+"""
+Calls: the events read so far, and how far each call has come on its way to Buildr.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from service.events import CallEvent, UtcDatetime, from_json
+from service.store.client import Client
+from service.store.keys import Keys, split_ref
+from service.store.lua import Scripts
+
+HISTORY_LENGTH: Final = 60
+ANSWERS_KEPT: Final = 5
+SCAN_PAGE: Final = 500
+
+
+class DeliveryState(StrEnum):
+    """
+    How far a call is on its way to Buildr.
+
+    `open` no final event yet; `settling` final, waiting a moment for what else comes; `unmatched` no Buildr call known; `waiting` for
+    budget; `retrying` after an error; `delivered` Buildr holds it; `left_alone` its result is mapped to nothing; `failed` given up on;
+    `stalled` its final event never came.
+    """
+
+    OPEN = "open"
+    SETTLING = "settling"
+    UNMATCHED = "unmatched"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    DELIVERED = "delivered"
+    LEFT_ALONE = "left_alone"
+    FAILED = "failed"
+    STALLED = "stalled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of a call's story."""
+
+    at: UtcDatetime
+    what: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What Buildr answered to a request that failed."""
+
+    at: UtcDatetime
+    cause: str
+    status_code: int | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """
+    Where a call stands; everything but its events.
+
+    `written` is what Buildr is known to hold from us, field by field, in the call `written_to`. `note_block` is the text that we put into
+    its notes. `unsettled_since` is when the first change that Buildr does not hold yet was read; `attempts` counts failures since the last
+    success and `retry_at` is when the next attempt may be made; `message_id` is the newest message's.
+    """
+
+    ref: str
+    state: DeliveryState = DeliveryState.OPEN
+    reason: str = ""
+    first_received_at: UtcDatetime | None = None
+    last_received_at: UtcDatetime | None = None
+    message_id: str | None = None
+    unsettled_since: UtcDatetime | None = None
+    buildr_call_id: str | None = None
+    result: str | None = None
+    outcome: str | None = None
+    rule: str | None = None
+    written: dict[str, str] = field(default_factory=dict)
+    written_to: str | None = None
+    written_at: UtcDatetime | None = None
+    note_block: str | None = None
+    attempts: int = 0
+    unauthorized: int = 0
+    first_failed_at: UtcDatetime | None = None
+    retry_at: UtcDatetime | None = None
+    answers: tuple[Answer, ...] = ()
+    due_at: UtcDatetime | None = None
+    history: tuple[Step, ...] = ()
+
+    def with_step(self, at: datetime, what: str, detail: str = "") -> "Record":
+        """The record with one more line in its story, the oldest lines dropped."""
+        if self.history and (self.history[-1].what, self.history[-1].detail) == (what, detail):
+            return self
+        return replace(self, history=(*self.history, Step(at=at, what=what, detail=detail))[-HISTORY_LENGTH:])
+
+
+_RECORD: Final = TypeAdapter(Record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCall:
+    """A call as it lies in Redis: its version, its record, and its events by message id."""
+
+    version: int
+    record: Record
+    events: Mapping[str, tuple[CallEvent, ...]]
+    is_replayed: bool = False
+
+    @property
+    def all_events(self) -> frozenset[CallEvent]:
+        """The events of all messages."""
+        return frozenset(event for events in self.events.values() for event in events)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """
+    What a job writes about its call, all or nothing.
+
+    `events` are the texts of the events per message read now; `done` the messages to take from the pending list; `failed` entries to file,
+    by id; `drop_failed` entries that no longer hold; `due_at` when the call wants attention next.
+    """
+
+    record: Record
+    version: int
+    events: Mapping[str, str] = field(default_factory=dict)
+    done: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    drop_failed: tuple[str, ...] = ()
+    due_at: datetime | None = None
+    leaves_lane: bool = False
+    takes_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long things are kept, in milliseconds."""
+
+    messages_ms: int
+    failed_ms: int
+    calls_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Reads calls, and writes them by one script."""
+
+    redis: Client
+    keys: Keys
+    scripts: Scripts
+    retention: Retention
+
+    async def get(self, ref: str) -> StoredCall | None:
+        """One call, or None if nothing is known of it."""
+        fields = await self.redis.hgetall(self.keys.call(ref))
+        return _read(ref, fields) if fields else None
+
+    async def load(self, ref: str) -> tuple[StoredCall, list[str]]:
+        """One call, empty if new, and the ids of its pending messages."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.hgetall(self.keys.call(ref))
+        pipe.lrange(self.keys.pending(ref), 0, -1)
+        fields, pending = await pipe.execute()
+        return _read(ref, fields), [each.decode() for each in pending]
+
+    async def commit(self, change: Change) -> bool:
+        """Write a change down; False if somebody else has written since the call was read, and nothing was changed."""
+        record = change.record
+        due_ms = None if change.due_at is None else max(1, int(change.due_at.timestamp() * 1000))
+        body = {
+            "ref": record.ref,
+            "version": change.version,
+            "record": _RECORD.dump_json(replace(record, due_at=change.due_at), exclude_defaults=True).decode(),
+            "state": record.state.value,
+            "events": dict(change.events),
+            "done": list(change.done),
+            "failed": dict(change.failed),
+            "drop_failed": list(change.drop_failed),
+            "leave_lane": change.leaves_lane,
+            "takes_replay": change.takes_replay,
+            "keep_messages_ms": self.retention.messages_ms,
+            "keep_failed_ms": self.retention.failed_ms,
+            "keep_call_ms": self.retention.calls_ms,
+        }
+        if due_ms is not None:
+            body["due_ms"] = due_ms
+        return await self.scripts.run("commit", json.dumps(body)) != -1
+
+    async def indexed(self, name: str, *, limit: int = 1000) -> AsyncIterator[tuple[str, datetime | None, StoredCall]]:
+        """The calls of an index (`unmatched` or `stalled`), oldest first, with the call as it stands."""
+        refs = await self.redis.zrange(self.keys.named(name), 0, limit - 1)
+        for ref in refs:
+            stored = await self.get(ref.decode())
+            if stored is not None:
+                yield ref.decode(), stored.record.first_received_at, stored
+
+    async def find(self, part: str, *, limit: int = 20) -> list[str]:
+        """Names of calls that contain a text; for people who know only half of an id."""
+        found: list[str] = []
+        prefix = self.keys.call("")
+        escaped = "".join(f"\\{char}" if char in "*?[]\\" else char for char in part)
+        async for key in self.redis.scan_iter(match=f"{prefix}*{escaped}*", count=SCAN_PAGE):
+            found.append(key.decode().removeprefix(prefix))
+            if len(found) >= limit:
+                break
+        return sorted(found)
+
+
+def _read(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
+    split_ref(ref)
+    events = {name[2:].decode(): from_json(text) for name, text in fields.items() if name.startswith(b"e:")}
+    record = _RECORD.validate_json(fields[b"rec"]) if b"rec" in fields else Record(ref=ref)
+    return StoredCall(version=int(fields.get(b"v", b"0")), record=record, events=events, is_replayed=b"replay" in fields)

@@ -1,0 +1,152 @@
+"""
+The connection to Redis, and the records that live behind it.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+
+from arq.connections import ArqRedis
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.errors import QueueUnavailable
+from service.settings import Settings
+from service.store.calls import Calls, Retention
+from service.store.client import Client, typed
+from service.store.counters import Counters
+from service.store.failed import FailedStore
+from service.store.keys import QUEUE, Keys
+from service.store.links import Links
+from service.store.lua import Scripts
+from service.store.messages import Messages
+from service.store.outcomes import Outcomes
+from service.store.permits import Permits
+from service.store.schedule import Schedule
+from service.store.tokens import Tokens
+
+Role = Literal["receiver", "worker", "cli"]
+DAY_MS: Final = 86_400_000
+PING_TIMEOUT_S: Final = 1.0
+WANTED_CONFIG: Final = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
+
+
+def connect(settings: Settings, *, role: Role) -> ArqRedis:
+    """
+    A client whose pool suits its role.
+
+    The receiver fails fast, since its senders wait; a worker outlives a Redis that is away for some seconds.
+    """
+    is_patient = role == "worker"
+    pool = BlockingConnectionPool.from_url(
+        settings.redis_dsn,
+        max_connections=32 if is_patient else 8,
+        timeout=5 if is_patient else 2,
+        socket_timeout=5 if is_patient else 2,
+        socket_connect_timeout=1,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 40) if is_patient else Retry(NoBackoff(), 1),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
+    )
+    return ArqRedis(pool, job_serializer=encode_job, job_deserializer=json.loads, default_queue_name=QUEUE)
+
+
+def encode_job(job: dict[str, object]) -> bytes:
+    """An arq job as JSON; the scripts write the same form."""
+    return json.dumps(job, default=str).encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """All records of one account."""
+
+    redis: Client
+    pool: ArqRedis
+    keys: Keys
+    scripts: Scripts
+    messages: Messages
+    calls: Calls
+    links: Links
+    failed: FailedStore
+    schedule: Schedule
+    permits: Permits
+    tokens: Tokens
+    outcomes: Outcomes
+    counters: Counters
+
+    async def ping(self) -> None:
+        """Raises `QueueUnavailable` with the reason if Redis does not answer within a second."""
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                await self.redis.ping()
+        except (RedisError, OSError, TimeoutError) as err:
+            raise QueueUnavailable("Redis does not answer") from err
+
+    async def workers_alive(self) -> int:
+        """How many workers have proved in the last half minute that they can write."""
+        return len([key async for key in self.redis.scan_iter(match=self.keys.named("worker:*"), count=1000)])
+
+    async def config_faults(self) -> tuple[str, ...]:
+        """
+        What is wrong with the configuration of Redis: empty if nothing is.
+
+        A server that forbids CONFIG is taken at its word. Raises redis-py's errors if it does not answer at all.
+        """
+        faults = []
+        try:
+            found = await self.redis.config_get(*WANTED_CONFIG)
+        except RedisError as err:
+            if isinstance(err, RedisConnectionError | RedisTimeoutError):
+                raise
+            return ()
+        for name, wanted in WANTED_CONFIG.items():
+            if name in found and found[name] != wanted:
+                faults.append(f"Redis has {name} {found[name]}: set it to {wanted}, or calls can be lost")
+        return tuple(faults)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.redis.aclose(close_connection_pool=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def open_store(settings: Settings, *, role: Role, keys: Keys | None = None) -> Store:
+    """Open the records of an account; connects on first use."""
+    pool = connect(settings, role=role)
+    redis = typed(pool)
+    keys = keys or Keys()
+    scripts = Scripts(redis, keys)
+    return Store(
+        redis=redis,
+        pool=pool,
+        keys=keys,
+        scripts=scripts,
+        messages=Messages(redis, keys),
+        calls=Calls(
+            redis,
+            keys,
+            scripts,
+            Retention(
+                messages_ms=int(settings.keep_messages_d * DAY_MS),
+                failed_ms=int(settings.keep_failed_d * DAY_MS),
+                calls_ms=int(settings.keep_calls_d * DAY_MS),
+            ),
+        ),
+        links=Links(redis, keys, scripts, int(settings.keep_links_d * DAY_MS)),
+        failed=FailedStore(redis, keys, scripts),
+        schedule=Schedule(redis, keys, scripts),
+        permits=Permits(redis, keys, scripts, tuple((budget.requests, int(budget.window_s * 1000)) for budget in settings.buildr_budgets)),
+        tokens=Tokens(redis, keys),
+        outcomes=Outcomes(redis, keys),
+        counters=Counters(redis, keys),
+    )

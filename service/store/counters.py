@@ -1,0 +1,25 @@
+"""
+Counters of what the service left alone on purpose, per source.
+"""
+
+from dataclasses import dataclass
+
+from service.store.client import Client
+from service.store.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Counts by name and source, since the installation began."""
+
+    redis: Client
+    keys: Keys
+
+    async def add(self, name: str, source: str) -> None:
+        """Count one more. Raises redis-py's errors."""
+        await self.redis.hincrby(self.keys.named("counts"), f"{name}:{source}", 1)
+
+    async def all(self) -> dict[str, int]:
+        """Every counter, by `name:source`."""
+        found = await self.redis.hgetall(self.keys.named("counts"))
+        return {name.decode(): int(value) for name, value in sorted(found.items())}

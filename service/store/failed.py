@@ -1,0 +1,123 @@
+"""
+Failed messages and calls: what was given up on, with cause and answers, until a person replays or discards it.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from pydantic import TypeAdapter
+
+from service.events import UtcDatetime
+from service.store.calls import Answer
+from service.store.client import Client
+from service.store.keys import Keys
+from service.store.lua import Scripts
+
+PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """
+    One failed thing: a call (its id is the call's name) or a message.
+
+    `cause` is one of the project's words, such as `malformed_payload`, `unsupported_event`, `buildr_rejected`.
+    """
+
+    entry_id: str
+    kind: Literal["call", "message"]
+    source: str
+    source_call_id: str | None
+    cause: str
+    detail: str
+    failed_at: UtcDatetime
+    message_ids: tuple[str, ...] = ()
+    buildr_call_id: str | None = None
+    attempts: int = 0
+    answers: tuple[Answer, ...] = ()
+
+
+_FAILED: Final = TypeAdapter(Failed)
+
+
+def to_text(entry: Failed) -> str:
+    """An entry as it is kept."""
+    return _FAILED.dump_json(entry, exclude_defaults=True).decode()
+
+
+def as_dict(entry: Failed) -> dict[str, object]:
+    """An entry as plain JSON values."""
+    plain: dict[str, object] = _FAILED.dump_python(entry, mode="json")
+    return plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedFilter:
+    """Which failed entries are meant; what is None does not matter."""
+
+    source: str | None = None
+    cause: str | None = None
+    call: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def holds(self, entry: Failed) -> bool:
+        """Whether an entry is meant."""
+        return (
+            self.source in (None, entry.source)
+            and self.cause in (None, entry.cause)
+            and (self.call is None or self.call in (entry.source_call_id, f"{entry.source}:{entry.source_call_id}", entry.buildr_call_id))
+            and (self.since is None or entry.failed_at >= self.since)
+            and (self.until is None or entry.failed_at < self.until)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStore:
+    """Lists failed entries; they are filed by the scripts `commit` and `keep_failed`."""
+
+    redis: Client
+    keys: Keys
+    scripts: Scripts
+
+    async def get(self, entry_id: str) -> Failed | None:
+        """One entry, or None."""
+        text = await self.redis.get(self.keys.failed_entry(entry_id))
+        return None if text is None else _FAILED.validate_json(text)
+
+    async def count(self) -> int:
+        """How many entries there are."""
+        return int(await self.redis.zcard(self.keys.named("failed")))
+
+    async def select(self, wanted: FailedFilter) -> AsyncIterator[Failed]:
+        """The entries that are meant, oldest first."""
+        start = 0
+        while ids := await self.redis.zrange(self.keys.named("failed"), start, start + PAGE - 1):
+            for text in await self.redis.mget([self.keys.failed_entry(each.decode()) for each in ids]):
+                if text is not None and wanted.holds(entry := _FAILED.validate_json(text)):
+                    yield entry
+            start += PAGE
+
+    async def replay(self, entry: Failed, *, ref: str, message_ids: list[str]) -> int | None:
+        """
+        Take an entry out and put its messages through again, atomically.
+
+        Returns how many raw messages are read anew, or None if somebody else has taken the entry.
+        """
+        count = await self.scripts.run("replay", entry.entry_id, ref, *message_ids)
+        return None if count == -1 or not isinstance(count, int) else count
+
+    async def discard(self, entry: Failed) -> bool:
+        """Take an entry out for good; False if it was gone already."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.zrem(self.keys.named("failed"), entry.entry_id)
+        pipe.delete(self.keys.failed_entry(entry.entry_id))
+        removed, _ = await pipe.execute()
+        return bool(removed)
+
+
+def now_utc() -> datetime:
+    """The present, in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,60 @@
+"""
+Every key in Redis, in one place; the Lua scripts get the same prefix and build the same names.
+
+All keys of an account share one prefix and live on one node (Redis Cluster does not work with arq either).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+QUEUE: Final = "buildr-calls:queue"
+DEFAULT_ACCOUNT: Final = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of one account's records."""
+
+    account: str = DEFAULT_ACCOUNT
+
+    @property
+    def prefix(self) -> str:
+        """What every key of the account starts with."""
+        return f"bc:{self.account}:"
+
+    def message(self, message_id: str) -> str:
+        """Hash: one raw message."""
+        return f"{self.prefix}m:{message_id}"
+
+    def call(self, ref: str) -> str:
+        """Hash: version `v`, record `rec`, events per message `e:<message id>`."""
+        return f"{self.prefix}call:{ref}"
+
+    def pending(self, ref: str) -> str:
+        """List: ids of the call's messages that no worker has read yet."""
+        return f"{self.prefix}pending:{ref}"
+
+    def link(self, ref: str) -> str:
+        """String: the link of a call, as JSON."""
+        return f"{self.prefix}link:{ref}"
+
+    def failed_entry(self, entry_id: str) -> str:
+        """String: one failed call or message, as JSON."""
+        return f"{self.prefix}f:{entry_id}"
+
+    def named(self, name: str) -> str:
+        """One of the single records: inbox, due, lane, limit, blocked, unmatched, stalled, failed, links, counts, token, outcomes."""
+        return f"{self.prefix}{name}"
+
+
+def ref_of(source: str, source_call_id: str) -> str:
+    """The one name of a call in keys, job ids and on the command line: `twilio:CA...`."""
+    return f"{source}:{source_call_id}"
+
+
+def split_ref(ref: str) -> tuple[str, str]:
+    """Source and source call id of a call's name. Raises ValueError if it has no colon."""
+    source, colon, source_call_id = ref.partition(":")
+    if not (colon and source and source_call_id):
+        raise ValueError(f"{ref!r} does not name a call; write SOURCE:CALL_ID, like twilio:CA0123")
+    return source, source_call_id

@@ -1,0 +1,77 @@
+"""
+Links: which Buildr call a telephone call is, told to us from outside.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+
+from pydantic import TypeAdapter
+
+from service.store.client import Client
+from service.store.keys import Keys, ref_of, split_ref
+from service.store.lua import Scripts
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """The Buildr call of a telephone call, and what else is to be sent along; all are Buildr's ids, digits."""
+
+    buildr_call_id: str
+    company_id: str | None = None
+    contact_id: str | None = None
+    project_id: str | None = None
+
+    def filed_under(self) -> dict[str, str]:
+        """The ids to send along, by the name of their field in Buildr."""
+        return {name: value for name, value in asdict(self).items() if value and name != "buildr_call_id"}
+
+
+_LINK = TypeAdapter(Link)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Keeps links for `keep_ms` milliseconds."""
+
+    redis: Client
+    keys: Keys
+    scripts: Scripts
+    keep_ms: int
+
+    async def put(self, source: str, source_call_id: str, link: Link) -> tuple[bool, bool]:
+        """
+        Set or replace a link and wake its call.
+
+        Returns whether the link is new and whether its call is already known.
+        """
+        ref = ref_of(source, source_call_id)
+        answer = await self.scripts.run("link", ref, _LINK.dump_json(link, exclude_none=True), self.keep_ms)
+        is_new, is_known = answer if isinstance(answer, list) else (0, 0)
+        return bool(is_new), bool(is_known)
+
+    async def get(self, source: str, source_call_id: str) -> Link | None:
+        """The link of a call, or None."""
+        text = await self.redis.get(self.keys.link(ref_of(source, source_call_id)))
+        return None if text is None else _LINK.validate_json(text)
+
+    async def remove(self, source: str, source_call_id: str) -> bool:
+        """Take a link away; what was already written to Buildr stays. Returns whether there was one."""
+        ref = ref_of(source, source_call_id)
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.delete(self.keys.link(ref))
+        pipe.zrem(self.keys.named("links"), ref)
+        removed, _ = await pipe.execute()
+        return bool(removed)
+
+    async def scan(self, source: str | None = None) -> AsyncIterator[tuple[str, str, Link]]:
+        """All links, those that expire first coming first."""
+        start = 0
+        while refs := await self.redis.zrange(self.keys.named("links"), start, start + PAGE - 1):
+            texts = await self.redis.mget([self.keys.link(ref.decode()) for ref in refs])
+            for ref, text in zip(refs, texts, strict=True):
+                found_source, source_call_id = split_ref(ref.decode())
+                if text is not None and source in (None, found_source):
+                    yield found_source, source_call_id, _LINK.validate_json(text)
+            start += PAGE

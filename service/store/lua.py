@@ -1,0 +1,72 @@
+"""
+Runs the Lua scripts: each is one atomic step in Redis, sent by its digest and loaded where Redis has lost it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Final
+
+from redis.exceptions import NoScriptError
+
+from service.store.client import Client, Value
+from service.store.keys import QUEUE, Keys
+
+_WITH_PERMITS: Final = frozenset({"grant", "pump", "release"})
+
+
+@cache
+def source_of(name: str) -> str:
+    """The full text of a script: what all share, then its own."""
+    folder = files("service.store").joinpath("scripts")
+    parts = ["common", *(["permits"] if name in _WITH_PERMITS else []), name]
+    return "\n".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in parts)
+
+
+@cache
+def digest_of(name: str) -> str:
+    """The name under which Redis knows a script."""
+    return sha1(source_of(name).encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """The scripts, bound to one account's keys."""
+
+    redis: Client
+    keys: Keys
+    _fixed: tuple[str, str, str] = field(init=False, repr=False, default=("", "", ""))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_fixed", (self.keys.prefix, QUEUE, self.keys.account))
+
+    async def run(self, name: str, *args: Value) -> object:
+        """Run one script. Raises redis-py's own errors."""
+        try:
+            return await self.redis.evalsha(digest_of(name), 0, *self._fixed, *args)
+        except NoScriptError:
+            await self.redis.script_load(source_of(name))
+            return await self.redis.evalsha(digest_of(name), 0, *self._fixed, *args)
+
+    async def run_batch(self, calls: Sequence[tuple[str, Sequence[Value]]]) -> list[object]:
+        """
+        Run several scripts in one round trip, in order, each atomic by itself.
+
+        The answer to each is its result or its error. Scripts that Redis does not know are loaded and the whole batch is sent once more, so
+        all of them have to be idempotent.
+        """
+        results = await self._send(calls)
+        if any(isinstance(result, NoScriptError) for result in results):
+            for name in {name for name, _ in calls}:
+                await self.redis.script_load(source_of(name))
+            results = await self._send(calls)
+        return results
+
+    async def _send(self, calls: Sequence[tuple[str, Sequence[Value]]]) -> list[object]:
+        pipe = self.redis.pipeline(transaction=False)
+        for name, args in calls:
+            pipe.execute_command("EVALSHA", digest_of(name), 0, *self._fixed, *args)
+        results: list[object] = await pipe.execute(raise_on_error=False)
+        return results

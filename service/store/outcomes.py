@@ -1,0 +1,40 @@
+"""
+The account's call outcomes, as last read from Buildr.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from service.events import UtcDatetime
+from service.store.client import Client
+from service.store.keys import Keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutcomes:
+    """Names and ids of the account's call outcomes, and when they were read."""
+
+    names: tuple[tuple[str, str], ...]
+    read_at: UtcDatetime
+
+
+_OUTCOMES: Final = TypeAdapter(StoredOutcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Keeps the list without an end: an old one is better than none when Buildr is away."""
+
+    redis: Client
+    keys: Keys
+
+    async def load(self) -> StoredOutcomes | None:
+        """The list, or None if it was never read."""
+        text = await self.redis.get(self.keys.named("outcomes"))
+        return None if text is None else _OUTCOMES.validate_json(text)
+
+    async def save(self, outcomes: StoredOutcomes) -> None:
+        """Keep a list that was just read."""
+        await self.redis.set(self.keys.named("outcomes"), _OUTCOMES.dump_json(outcomes))

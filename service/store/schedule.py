@@ -1,0 +1,65 @@
+"""
+When calls want attention: alarms for arq, and the sweep that gives lost ones back.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.store.client import Client
+from service.store.keys import Keys
+from service.store.lua import Scripts
+
+SWEEP_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The `due` index is the truth; arq's jobs are its alarms and may be lost at any time."""
+
+    redis: Client
+    keys: Keys
+    scripts: Scripts
+
+    async def wake(self, ref: str) -> None:
+        """Let a call be looked at now."""
+        await self.scripts.run("wake", ref)
+
+    async def rearm(self, ref: str) -> None:
+        """Set the alarm of a call again after its job has ended, if it still wants attention."""
+        await self.scripts.run("rearm", ref)
+
+    async def postpone(self, ref: str, *, at: datetime) -> None:
+        """Look at a call again at a time; for a job that could not write anything down itself."""
+        await self.redis.zadd(self.keys.named("due"), {ref: at.timestamp() * 1000})
+
+    async def clear(self, ref: str) -> None:
+        """Take away the alarm of a call that nothing is known of."""
+        await self.redis.zrem(self.keys.named("due"), ref)
+
+    async def sweep(self) -> int:
+        """Give alarms back to overdue calls that have lost them; returns how many had."""
+        healed = await self.scripts.run("sweep", SWEEP_LIMIT)
+        return healed if isinstance(healed, int) else 0
+
+    async def forget_old(self, *, before_ms: int) -> list[str]:
+        """
+        Drop unmatched calls that have waited since before a time (ms since the epoch), and links that have expired.
+
+        Returns the names of the calls, so that the caller can say so.
+        """
+        await self.redis.zremrangebyscore(self.keys.named("links"), "-inf", before_ms)
+        refs = [
+            ref.decode()
+            for ref in await self.redis.zrangebyscore(self.keys.named("unmatched"), "-inf", before_ms, start=0, num=SWEEP_LIMIT)
+        ]
+        if refs:
+            pipe = self.redis.pipeline(transaction=True)
+            for ref in refs:
+                pipe.delete(self.keys.call(ref))
+                pipe.zrem(self.keys.named("unmatched"), ref)
+            await pipe.execute()
+        return refs
+
+    async def due_count(self) -> int:
+        """How many calls have an alarm."""
+        return int(await self.redis.zcard(self.keys.named("due")))

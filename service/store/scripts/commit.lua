@@ -1,0 +1,69 @@
+-- Write down what a job found out about its call, all or nothing.
+-- ARGV[4]: JSON {ref, version, record, state, events {message id: text}, done [message ids], failed {entry id: text},
+--               drop_failed [entry ids], due_ms or absent, keep_messages_ms, keep_failed_ms, keep_call_ms, leave_lane, takes_replay}
+-- Returns when the call wants attention next (0 = never), or -1 if somebody else has written meanwhile.
+local change = cjson.decode(ARGV[4])
+local ref = change.ref
+local key = P .. 'call:' .. ref
+if (redis.call('HGET', key, 'v') or '0') ~= tostring(change.version) then
+  return -1
+end
+local now = now_ms()
+redis.call('HSET', key, 'v', tostring(change.version + 1), 'rec', change.record)
+for id, text in pairs(change.events) do
+  redis.call('HSET', key, 'e:' .. id, text)
+end
+for _, id in ipairs(change.done) do
+  redis.call('LREM', P .. 'pending:' .. ref, 1, id)
+  redis.call('ZREM', P .. 'inbox', id)
+  redis.call('PEXPIRE', P .. 'm:' .. id, change.failed[id] and change.keep_failed_ms or change.keep_messages_ms)
+end
+for id, text in pairs(change.failed) do
+  redis.call('SET', P .. 'f:' .. id, text)
+  redis.call('ZADD', P .. 'failed', 'NX', now, id)
+end
+for _, id in ipairs(change.drop_failed) do
+  redis.call('DEL', P .. 'f:' .. id)
+  redis.call('ZREM', P .. 'failed', id)
+end
+for _, name in ipairs({'unmatched', 'stalled'}) do
+  if change.state == name then
+    redis.call('ZADD', P .. name, 'NX', now, ref)
+  else
+    redis.call('ZREM', P .. name, ref)
+  end
+end
+if change.leave_lane then
+  redis.call('ZREM', P .. 'lane', ref)
+end
+if change.state == 'unmatched' or change.state == 'failed' or change.state == 'waiting' or change.state == 'retrying' then
+  redis.call('PERSIST', key)
+else
+  redis.call('PEXPIRE', key, change.keep_call_ms)
+end
+if change.state == 'failed' then
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 2) == 'e:' then
+      redis.call('PEXPIRE', P .. 'm:' .. string.sub(field, 3), change.keep_failed_ms)
+    end
+  end
+end
+if change.takes_replay then
+  redis.call('HDEL', key, 'replay')
+end
+local due = change.due_ms or 0
+if change.state == 'waiting' and due == 0 and not redis.call('ZSCORE', P .. 'lane', ref) then
+  due = now
+end
+if string.sub(redis.call('GET', P .. 'permit:' .. ref) or '', 1, 2) == 'g:' then
+  due = now
+end
+if redis.call('LLEN', P .. 'pending:' .. ref) > 0 then
+  due = now
+end
+if due > 0 then
+  redis.call('ZADD', P .. 'due', due, ref)
+else
+  redis.call('ZREM', P .. 'due', ref)
+end
+return due

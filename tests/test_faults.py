@@ -1,0 +1,223 @@
+"""
+What breaks in real life: Redis killed, hung or full, workers stopped or stalled, Buildr answering 429, 5xx or nothing.
+"""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN, RedisServer
+from tests.harness import System, wait_for
+from tests.test_end_to_end import call_sid, twilio_forms
+
+pytestmark = pytest.mark.slow
+DAY_S = 86_400
+
+
+@pytest.fixture
+def system(own_redis: RedisServer, tmp_path: Path) -> Iterator[System]:
+    """A system whose sandbox takes any call id and whose budget is wide."""
+    made = System(
+        folder=tmp_path,
+        redis_url=own_redis.url,
+        twilio_token=TWILIO_TOKEN,
+        standard_secret=STANDARD_SECRET,
+        extra={"BUILDR_BUDGETS": "1000/1s", "SETTLE_S": "0", "BUILDR_TIMEOUT_S": "4"},
+        sandbox_args=("--auto-create", "--limit-mode", "off"),
+    )
+    yield made
+    made.stop()
+
+
+def test_redis_killed_while_webhooks_come_in_keeps_every_message_that_was_answered_2xx(system: System, own_redis: RedisServer) -> None:
+    """Whatever was answered 2xx is there after a kill -9 of Redis, and is delivered."""
+    system.start_all()
+    accepted: set[str] = set()
+    killer = threading.Timer(0.3, own_redis.kill)
+    killer.start()
+    for number in range(400):
+        answer = system.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={9000 + number}")
+        if answer.status_code == 204:
+            accepted.add(str(9000 + number))
+        else:
+            assert (503, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
+            assert int(answer.headers["retry-after"]) >= 1
+            break
+    killer.join()
+    own_redis.start(appendfsync="always")
+    wait_for(lambda: system.http.get(f"{system.url}/readyz").status_code == 200, what="the receiver to be ready again")
+    if "worker0" in system.parts and system.parts["worker0"].poll() is not None:
+        system.start_worker("worker0")
+    wait_for(
+        lambda: accepted <= {str(patch["path"]).rpartition("/")[2] for patch in system.patches()}, what="every accepted call", timeout_s=60
+    )
+
+
+def test_hung_redis_is_503_in_time(system: System, own_redis: RedisServer) -> None:
+    """A Redis that hangs makes the receiver answer 503 within seconds, never 2xx and never silence."""
+    system.start_all()
+    assert own_redis.process is not None
+    own_redis.process.send_signal(signal.SIGSTOP)
+    started_at = time.monotonic()
+    answer = system.twilio(twilio_forms(1)[-1], query="buildr_call_id=1")
+    elapsed = time.monotonic() - started_at
+    ready = system.http.get(f"{system.url}/readyz")
+    own_redis.process.send_signal(signal.SIGCONT)
+    assert (503, 503) == (answer.status_code, ready.status_code)
+    assert elapsed < 9
+
+
+def test_full_redis_is_503_and_the_worker_ends(system: System, own_redis: RedisServer) -> None:
+    """A Redis without room refuses messages with 503, and the worker's probe ends it, so that its supervisor notices."""
+    system.start_all()
+    with Redis.from_url(own_redis.url) as client:
+        client.config_set("maxmemory", "1")
+    answer = system.twilio(twilio_forms(1)[-1], query="buildr_call_id=1")
+    assert 503 == answer.status_code
+    worker = system.parts["worker0"]
+    wait_for(lambda: worker.poll() is not None, what="the worker to end")
+    assert 0 != worker.returncode
+
+
+def test_worker_killed_in_the_middle_of_a_patch(system: System) -> None:
+    """A PATCH whose worker died in the middle is sent again by the next worker, and the call ends right."""
+    system.start_all()
+    system.fault(kind="slow", times=1, seconds=3, match="calls/110")
+    system.twilio(twilio_forms(1)[-1], query="buildr_call_id=110")
+    wait_for(lambda: '"received"' in system.log("sandbox") or len(system.patches()) >= 0, what="the PATCH to be under way")
+    wait_for(lambda: _has_permit(system), what="the worker to hold a permit")
+    system.kill("worker0")
+    system.start_worker("worker1")
+    wait_for(lambda: _delivered(system, 1), what="the call to be delivered", timeout_s=60)
+    assert {"id": "786"}.items() <= dict(system.buildr_call("110")["call_outcome"]).items()  # type: ignore[call-overload]
+
+
+def test_event_that_arrives_while_the_job_runs_is_delivered(system: System) -> None:
+    """An event that comes while the call's PATCH is under way is written after it."""
+    system.start_all()
+    system.fault(kind="slow", times=1, seconds=1.5, match="calls/110")
+    *_, last = twilio_forms(2)
+    system.twilio(last, query="buildr_call_id=110")
+    wait_for(lambda: _has_permit(system), what="the first PATCH to be under way")
+    amd = {**last, "AnsweredBy": "machine_end_beep", "CallbackSource": "amd"}
+    del amd["SequenceNumber"]
+    system.twilio(amd, query="buildr_call_id=110")
+    wait_for(lambda: _outcome(system, "110") == "787", what="the better result")
+
+
+def test_job_older_than_a_day_still_runs(system: System, own_redis: RedisServer) -> None:
+    """A call that waited longer than arq keeps a job's body is delivered all the same."""
+    system.start("sandbox", "sandbox", "--port", str(system.sandbox_port), *system.sandbox_args)
+    system.start("receiver", "serve")
+    wait_for(lambda: _ready(system), what="the receiver")
+    system.twilio(twilio_forms(3)[-1], query="buildr_call_id=110")
+    with Redis.from_url(own_redis.url) as client:
+        ttl_ms = client.pttl(f"arq:job:default|twilio:{call_sid(3)}")
+        assert isinstance(ttl_ms, int)
+        assert ttl_ms > 1000 * DAY_S * 365
+        client.delete(f"arq:job:default|twilio:{call_sid(3)}")
+    system.start_worker("worker0")
+    wait_for(lambda: _outcome(system, "110") == "786", what="the PATCH")
+
+
+def test_storm_of_429_costs_no_attempt(system: System) -> None:
+    """Twenty 429 in a row delay a call and cost none of its attempts."""
+    system.extra = {**system.extra, "MAX_ATTEMPTS": "2"}
+    system.start_all()
+    system.fault(kind="rate_limit", times=5, seconds=0.2, match="calls/")
+    for number in range(3):
+        system.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={300 + number}")
+    for number in range(3):
+        wait_for(lambda number=number: _outcome(system, str(300 + number)) == "786", what="the PATCH after the storm")  # type: ignore[misc]
+    assert '"job.failed"' not in system.log("worker0")
+
+
+def test_buildr_down_then_up(system: System) -> None:
+    """Errors of the server and a connection cut off are tried again until Buildr answers."""
+    system.start_all()
+    system.fault(kind="status", times=2, status=503, match="calls/110")
+    system.fault(kind="reset", times=1, match="calls/110")
+    system.twilio(twilio_forms(4)[-1], query="buildr_call_id=110")
+    wait_for(lambda: _outcome(system, "110") == "786", what="the PATCH", timeout_s=60)
+
+
+def test_revoked_token_is_replaced(system: System) -> None:
+    """A token that Buildr takes no more is replaced by a new one, and the call is written."""
+    system.start_all()
+    system.fault(kind="revoke_token", times=1)
+    system.twilio(twilio_forms(5)[-1], query="buildr_call_id=110")
+    wait_for(lambda: _outcome(system, "110") == "786", what="the PATCH with a new token")
+
+
+def test_sigterm_under_load_leaves_nothing_in_progress(system: System, own_redis: RedisServer) -> None:
+    """A worker that is told to stop finishes what it has begun: no job stays marked as running, and it exits with 0."""
+    system.start_all()
+    system.fault(kind="slow", times=50, seconds=0.3, match="calls/")
+    for number in range(60):
+        system.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={400 + number}")
+    assert 0 == system.kill("worker0", signal.SIGTERM)
+    with Redis.from_url(own_redis.url) as client:
+        assert [] == client.keys("arq:in-progress:*")
+        assert [] == client.keys("bc:default:permit:*")
+    system.start_worker("worker1")
+    wait_for(lambda: len({patch["path"] for patch in system.patches()}) == 60, what="the rest")
+
+
+def test_two_workers_share_one_budget(own_redis: RedisServer, tmp_path: Path) -> None:
+    """Two workers together stay within the budget of one account, and every call is written once."""
+    made = System(
+        folder=tmp_path,
+        redis_url=own_redis.url,
+        twilio_token=TWILIO_TOKEN,
+        standard_secret=STANDARD_SECRET,
+        extra={"BUILDR_BUDGETS": "20/1s", "SETTLE_S": "0"},
+        sandbox_args=("--auto-create", "--requests", "20", "--window", "1"),
+    )
+    try:
+        made.start_all(workers=2)
+        for number in range(80):
+            made.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={600 + number}")
+        wait_for(lambda: len({patch["path"] for patch in made.patches()}) == 80, what="80 calls", timeout_s=60)
+        assert 80 == len(made.patches())
+        assert not [patch for patch in made.patches() if patch["status"] == 429]
+    finally:
+        made.stop()
+
+
+def _ready(system: System) -> bool:
+    try:
+        return bool(system.http.get(f"{system.url}/readyz").status_code == 200 and system.http.get(f"{system.sandbox_url}/_sandbox/state"))
+    except OSError:
+        return False
+    except Exception as err:
+        if type(err).__module__.startswith("httpx"):
+            return False
+        raise
+
+
+def _has_permit(system: System) -> bool:
+    with Redis.from_url(system.redis_url) as client:
+        return bool(client.keys("bc:default:permit:*"))
+
+
+def _delivered(system: System, number: int) -> bool:
+    with Redis.from_url(system.redis_url) as client:
+        text = client.hget(f"bc:default:call:twilio:{call_sid(number)}", "rec")
+        return isinstance(text, bytes) and json.loads(text).get("state") == "delivered"
+
+
+def _outcome(system: System, call_id: str) -> str | None:
+    answer = system.http.get(f"{system.sandbox_url}/_sandbox/calls/{call_id}")
+    if answer.status_code != 200:
+        return None
+    outcome = answer.json()["call"]["call_outcome"]
+    return None if outcome is None else str(outcome["id"])
+
+
+MakeSystem = Callable[..., System]

@@ -1,0 +1,54 @@
+"""
+A sandbox behind a real server on a free port of this machine, and one without any network.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from workers.sandbox import SandboxConfig, create_sandbox, make_server
+
+READY = {"Authorization": "Bearer sandbox-token"}
+START_NS = 1_800_000_000 * 10**9
+
+
+@dataclass
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now_ns: int = START_NS
+
+    def __call__(self) -> int:
+        """Nanoseconds since 1970."""
+        return self.now_ns
+
+    def forward(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_ns += round(seconds * 10**9)
+
+
+@asynccontextmanager
+async def running(config: SandboxConfig) -> AsyncIterator[str]:
+    """A sandbox that listens; gives its URL."""
+    server = make_server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    async with asyncio.timeout(20):
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.005)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+def inside(config: SandboxConfig, clock: Callable[[], int], *, peer: str = "127.0.0.1", headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+    """A client that speaks to a sandbox in this process."""
+    transport = httpx.ASGITransport(create_sandbox(config, clock=clock), client=(peer, 40_000))
+    return httpx.AsyncClient(transport=transport, base_url="http://sandbox.test", headers=READY if headers is None else headers)

@@ -1,0 +1,136 @@
+"""
+The client for Buildr's calls and call outcomes: one method call is one request.
+
+It never tries twice, since every request costs budget; whoever calls it holds a permit per request.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+
+from service.errors import BuildrRejected, BuildrUnavailable
+from service.settings import Settings
+from workers.buildr.answers import HttpAnswer, fetch, refusal
+from workers.buildr.auth import TokenProvider, utc_now
+from workers.buildr.http import open_http
+from workers.buildr.types import CallOutcome, UpdatedCall, read_call, read_outcomes
+
+MOST_PAGES: Final = 50
+PER_PAGE: Final = 100
+MAX_ID_DIGITS: Final = 20
+SPARE_CONNECTIONS: Final = 2
+
+Body = Mapping[str, Mapping[str, str]]
+
+
+class BuildrClient:
+    """
+    Speaks to Buildr; an async context manager.
+
+    Each request, token included, takes at most `BUILDR_TIMEOUT_S` seconds in all. Every method raises the errors under `BuildrError`, and
+    those of the token store; httpx's never leave. A token that Buildr refuses is given back to `tokens` before `BuildrUnauthorized` is
+    raised, so that the next request asks for a new one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        tokens: TokenProvider,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._api: Final = settings.buildr_api_url
+        self._timeout_s: Final = settings.buildr_timeout_s
+        self._tokens: Final = tokens
+        self._clock: Final = clock
+        connections = settings.worker_jobs + SPARE_CONNECTIONS
+        self._http: Final = open_http(self._api, timeout_s=self._timeout_s, connections=connections, transport=transport)
+
+    async def update_call(self, buildr_call_id: str, body: Body) -> UpdatedCall:
+        """Change the fields that `body` names under `call`, and no others: https://buildr.dev/api-reference/call/update-call."""
+        if not (buildr_call_id.isascii() and buildr_call_id.isdigit() and len(buildr_call_id) <= MAX_ID_DIGITS):
+            raise BuildrRejected(f"a Buildr call id is a text of at most {MAX_ID_DIGITS} digits, as in Buildr's own URL of the call")
+        answer = await self._send("PATCH", f"{self._api}/calls/{buildr_call_id}", body=body)
+        return read_call(answer.parsed(), buildr_call_id)
+
+    async def call_outcomes_page(self, url: str | None = None) -> tuple[tuple[CallOutcome, ...], str | None]:
+        """
+        One page of the account's call outcomes, and the URL of the next page or None.
+
+        Starts at the first page without `url`. Pages as in https://buildr.dev/introduction/pagination.
+        """
+        url = url or f"{self._api}/call_outcomes?per_page={PER_PAGE}"
+        self._check_origin(url)
+        answer = await self._send("GET", url)
+        following = _next_link(answer.headers, url)
+        if following is not None:
+            self._check_origin(following)
+        return read_outcomes(answer.parsed()), following
+
+    async def call_outcomes(self) -> tuple[CallOutcome, ...]:
+        """All call outcomes, at most 50 pages, a request each; for callers that share no budget with others."""
+        found: list[CallOutcome] = []
+        url: str | None = None
+        for _ in range(MOST_PAGES):
+            outcomes, url = await self.call_outcomes_page(url)
+            found.extend(outcomes)
+            if url is None:
+                break
+        return tuple(found)
+
+    async def close(self) -> None:
+        """Close the connections; twice is harmless."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def _send(self, method: str, url: str, *, body: Body | None = None) -> HttpAnswer:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                token = await self._tokens.get()
+                answer = await fetch(self._http, self._request(method, url, token=token, body=body))
+        except TimeoutError as err:
+            raise BuildrUnavailable(f"no answer from Buildr within {self._timeout_s:g} s") from err
+        if answer.is_success:
+            return answer
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            await self._tokens.invalidate(token)
+        raise refusal(answer, now=self._clock(), secrets=(token,))
+
+    def _request(self, method: str, url: str, *, token: str, body: Body | None) -> httpx.Request:
+        headers = {"Authorization": f"Bearer {token}"}
+        if body is None:
+            return self._http.build_request(method, url, headers=headers)
+        # Half a surrogate pair, which JSON allows, has no form in UTF-8.
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        return self._http.build_request(method, url, headers={**headers, "Content-Type": "application/json"}, content=content)
+
+    def _check_origin(self, url: str) -> None:
+        if _origin(httpx.URL(url)) != _origin(httpx.URL(self._api)):
+            raise BuildrUnavailable("Buildr's list goes on at another address, where the token must not go: check BUILDR_API_URL")
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None, bytes]:
+    default = {"http": 80, "https": 443}.get(url.scheme)
+    return url.scheme, url.host, url.port or default, url.userinfo
+
+
+def _next_link(headers: httpx.Headers, url: str) -> str | None:
+    for link in httpx.Response(200, headers=headers).links.values():
+        if "next" in link.get("rel", "").split() and link.get("url"):
+            try:
+                following = httpx.URL(url).join(link["url"])
+            except httpx.InvalidURL as err:
+                raise BuildrUnavailable("Buildr's list names a next page that is no URL") from err
+            return None if following == httpx.URL(url) else str(following)
+    return None

@@ -1,0 +1,118 @@
+"""
+Client credentials, and the one request that turns them into an access token.
+
+Buildr's page: https://buildr.dev/introduction/authentication-machine. There is no refresh token: the same credentials buy the next one.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+
+import httpx
+import structlog
+
+from service.errors import BuildrError, BuildrUnauthorized, BuildrUnavailable
+from service.store.tokens import StoredToken
+from workers.buildr.answers import PASSING, HttpAnswer, fetch, rate_limited
+from workers.buildr.http import is_header_safe, open_http
+
+ASSUMED_LIFE_S: Final = 3600.0
+LONGEST_LIFE_S: Final = 30 * 86_400.0
+
+# OAuth's word for what is wrong (RFC 6749, 5.2) -> what to do.
+CURES: Final = {
+    "invalid_client": "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET",
+    "unauthorized_client": "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET",
+    "invalid_scope": "check BUILDR_SCOPE",
+}
+UNKNOWN_CURE: Final = "check BUILDR_TOKEN_URL, BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
+_WORD: Final = re.compile(r"[a-z_]{1,40}")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a token is asked for with."""
+
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str
+    timeout_s: float
+
+
+async def request_token(
+    credentials: Credentials, *, clock: Callable[[], datetime], transport: httpx.AsyncBaseTransport | None = None
+) -> StoredToken:
+    """
+    Ask Buildr for a token.
+
+    A life that the answer does not tell is taken as an hour. Raises `BuildrUnauthorized`, `BuildrRateLimited` and `BuildrUnavailable`.
+    """
+    # Counted from before the request, so that a slow answer never makes a token look younger than it is.
+    asked_at = clock()
+    body = {
+        "grant_type": "client_credentials",
+        "client_id": credentials.client_id,
+        "client_secret": credentials.client_secret,
+        "scope": credentials.scope,
+    }
+    try:
+        async with (
+            asyncio.timeout(credentials.timeout_s),
+            open_http(credentials.token_url, timeout_s=credentials.timeout_s, transport=transport) as http,
+        ):
+            answer = await fetch(http, http.build_request("POST", credentials.token_url, json=body))
+    except TimeoutError as err:
+        raise BuildrUnavailable(f"no access token from Buildr within {credentials.timeout_s:g} s") from err
+    if not answer.is_success:
+        raise _refusal(answer, credentials, now=clock())
+    access_token, life_s = _read(answer.parsed())
+    log.info("buildr.token_refreshed", expires_in_s=life_s)
+    return StoredToken(access_token=access_token, obtained_at=asked_at, expires_at=asked_at + timedelta(seconds=life_s))
+
+
+def _refusal(answer: HttpAnswer, credentials: Credentials, *, now: datetime) -> BuildrError:
+    secrets = (credentials.client_secret,)
+    status, text = answer.status_code, answer.text(*secrets)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return rate_limited(answer, now=now, secrets=secrets)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        message = f"the token endpoint answered with a redirect ({status}): check BUILDR_TOKEN_URL"
+        return BuildrUnavailable(message, status_code=status, answer=text)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
+        return BuildrUnavailable(f"the token endpoint answered {status}", status_code=status, answer=text)
+    word = _error_word(answer)
+    cure = CURES["invalid_client"] if status == HTTPStatus.UNAUTHORIZED else CURES.get(word, UNKNOWN_CURE)
+    return BuildrUnauthorized(f"Buildr gives no access token ({word or status}): {cure}", status_code=status, answer=text)
+
+
+def _error_word(answer: HttpAnswer) -> str:
+    try:
+        parsed = answer.parsed()
+    except BuildrUnavailable:
+        return ""
+    word = parsed.get("error") if isinstance(parsed, dict) else None
+    return word if isinstance(word, str) and _WORD.fullmatch(word) else ""
+
+
+def _read(parsed: object) -> tuple[str, float]:
+    token = parsed.get("access_token") if isinstance(parsed, dict) else None
+    if not isinstance(parsed, dict) or not isinstance(token, str) or not is_header_safe(token):
+        raise BuildrUnavailable("the token endpoint answered without a usable access_token: check BUILDR_TOKEN_URL")
+    return token, _life_s(parsed.get("expires_in"))
+
+
+def _life_s(expires_in: object) -> float:
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
+        return ASSUMED_LIFE_S
+    try:
+        life_s = float(expires_in)
+    except (ValueError, OverflowError):
+        return ASSUMED_LIFE_S
+    return min(life_s, LONGEST_LIFE_S) if life_s > 0 else ASSUMED_LIFE_S

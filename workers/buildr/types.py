@@ -1,0 +1,117 @@
+"""
+What Buildr answers, as far as its reference says: https://buildr.dev/api-reference/call/update-call.
+
+A reader is more patient than the reference: any field but an id may be missing or null, unknown fields are kept, and a time that cannot be
+read is None. The PATCH has been made by then, and sending it again would not mend its answer.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+from service.errors import BuildrUnavailable
+from service.events import UtcDatetime
+
+ENVELOPES: Final = ("call", "item")
+LISTS: Final = ("call_outcomes", "items")
+
+
+def _or_none(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return handler(value)
+    except ValidationError:
+        return None
+
+
+Moment = Annotated[UtcDatetime | None, WrapValidator(_or_none)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True, coerce_numbers_to_str=True)
+
+    id: str
+    created_at: Moment = None
+    updated_at: Moment = None
+
+
+class CallOutcome(_Record):
+    """A call outcome of the account, for example the one named `Connected`."""
+
+    name: str
+
+
+class Company(_Record):
+    """The company that a call is filed under."""
+
+    name: str | None = None
+    website: str | None = None
+
+
+class Person(_Record):
+    """A contact, or the user who made the call."""
+
+    first_name: str | None = None
+    last_name: str | None = None
+    name: str | None = None
+    email: str | None = None
+
+
+class Project(_Record):
+    """The project that a call is filed under."""
+
+    name: str | None = None
+
+
+class UpdatedCall(_Record):
+    """A call as Buildr holds it after an update; times are UTC."""
+
+    notes: str | None = None
+    recorded_at: Moment = None
+    call_outcome: CallOutcome | None = None
+    company: Company | None = None
+    contact: Person | None = None
+    created_by: Person | None = None
+    project: Project | None = None
+
+    @property
+    def has_notes(self) -> bool:
+        """Whether the answer spoke of notes at all; if it did not, nobody knows what a person has written there."""
+        return "notes" in self.model_fields_set
+
+
+_CALL: Final = TypeAdapter(UpdatedCall)
+_OUTCOMES: Final = TypeAdapter(tuple[CallOutcome, ...])
+
+
+def read_call(answer: object, buildr_call_id: str) -> UpdatedCall:
+    """
+    Read the answer to an update, under the key `call` or, as in Buildr's beta version, `item`.
+
+    Raises `BuildrUnavailable` if it is no call or a call other than the one that was asked for.
+    """
+    try:
+        call = _CALL.validate_python(_under(answer, ENVELOPES))
+    except ValidationError as err:
+        raise BuildrUnavailable(f"Buildr answered with something that is no call ({_places(err)}): check BUILDR_API_URL") from err
+    if call.id.lstrip("0") != buildr_call_id.lstrip("0"):
+        raise BuildrUnavailable("Buildr answered with a call that was not asked for")
+    return call
+
+
+def read_outcomes(answer: object) -> tuple[CallOutcome, ...]:
+    """Read one page of call outcomes, under the key `call_outcomes` or `items`. Raises `BuildrUnavailable` if it is none."""
+    try:
+        return _OUTCOMES.validate_python(_under(answer, LISTS))
+    except ValidationError as err:
+        raise BuildrUnavailable(f"Buildr answered with something that is no list of call outcomes ({_places(err)})") from err
+
+
+def _under(answer: object, keys: tuple[str, ...]) -> object:
+    if not isinstance(answer, dict):
+        return None
+    return next((answer[key] for key in keys if key in answer), None)
+
+
+def _places(err: ValidationError) -> str:
+    """Where it differs, never what stood there: an answer holds names and notes."""
+    return ", ".join(sorted({".".join(map(str, fault["loc"])) or "the whole" for fault in err.errors()})[:5])

@@ -1,0 +1,179 @@
+"""
+`buildr-calls check` and `outcomes list`: is everything as it has to be?
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import click
+import httpx
+from workers.cli.support import console, load_settings, print_json, print_table
+from workers.outcomes import unknown_names
+
+from service.errors import BuildrError, BuildrRateLimited, QueueUnavailable
+from service.settings import Settings
+from service.sources import SOURCES
+from service.store.connection import Store, open_store
+from workers.buildr import BuildrClient, token_provider
+from workers.cli.session import with_store
+from workers.clock import SharedClock
+from workers.delivery.names import OutcomeNames
+
+BUDGET_PATIENCE_S = 30.0
+URL_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `detail` says what to do where `is_fine` is false."""
+
+    what: str
+    is_fine: bool
+    detail: str
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(*, as_json: bool) -> None:
+    r"""
+    Look at everything that has to be right: settings, Redis, Buildr, outcome names, clock, public URL.
+
+    Exit code 1 if anything is not.
+
+    \b
+    Example:
+      buildr-calls check
+    """
+    settings = load_settings(is_local=True)
+    findings = asyncio.run(_check(settings))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            mark = "[green]ok  [/green]" if finding.is_fine else "[red]FAIL[/red]"
+            console().print(f"{mark} {finding.what:<14} {finding.detail}", highlight=False)
+    if not all(finding.is_fine for finding in findings):
+        raise SystemExit(1)
+
+
+async def _check(settings: Settings) -> list[Finding]:
+    findings = [Finding("settings", is_fine=True, detail="all read"), *_sources(settings), await _public_url(settings)]
+    async with open_store(settings, role="cli") as store:
+        try:
+            await store.ping()
+        except QueueUnavailable as err:
+            findings.append(Finding("redis", is_fine=False, detail=f"{err}: set REDIS_URL, or start the service"))
+            return findings
+        findings += [await _redis(store), await _clock(store)]
+        findings += await _buildr(settings, store)
+    return findings
+
+
+def _sources(settings: Settings) -> list[Finding]:
+    on = [slug for slug in SOURCES if settings.secrets_of(slug)]
+    if not on:
+        return [Finding("sources", is_fine=False, detail="none is on: set TWILIO_AUTH_TOKEN or STANDARD_SECRET")]
+    return [Finding("sources", is_fine=True, detail=f"on: {', '.join(on)}")]
+
+
+async def _public_url(settings: Settings) -> Finding:
+    url = settings.public_url
+    if url is None:
+        return Finding(
+            "public url", is_fine=True, detail="PUBLIC_URL is not set: the address of each request counts; set it behind a proxy"
+        )
+    try:
+        async with httpx.AsyncClient(timeout=URL_TIMEOUT_S) as client:
+            answer = await client.get(f"{url}/healthz")
+    except httpx.HTTPError as err:
+        return Finding("public url", is_fine=False, detail=f"{url}/healthz does not answer ({type(err).__name__})")
+    if answer.status_code != httpx.codes.OK or "alive" not in answer.text:
+        return Finding("public url", is_fine=False, detail=f"{url}/healthz answers {answer.status_code}, and not as this service would")
+    scheme = urlsplit(url).scheme
+    hint = "" if scheme == "https" else "; telephony systems want https"
+    return Finding("public url", is_fine=True, detail=f"{url} reaches a receiver{hint}")
+
+
+async def _redis(store: Store) -> Finding:
+    faults = await store.config_faults()
+    return Finding("redis", is_fine=not faults, detail="; ".join(faults) or "answers, keeps what it is given, evicts nothing")
+
+
+async def _clock(store: Store) -> Finding:
+    clock = SharedClock()
+    offset_ms = int((await clock.sync(store.redis)).total_seconds() * 1000)
+    detail = f"differs from Redis by {offset_ms} ms"
+    return Finding("clock", is_fine=not clock.is_off, detail=detail + ("" if not clock.is_off else ": set the clocks by NTP"))
+
+
+async def _buildr(settings: Settings, store: Store) -> list[Finding]:
+    if not settings.has_buildr_credentials:
+        detail = "no credentials: set BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
+        return [Finding("buildr", is_fine=False, detail=detail)]
+    try:
+        names = await read_names(settings, store)
+    except BuildrError as err:
+        return [Finding("buildr", is_fine=False, detail=f"{settings.buildr_api_url}: {err}")]
+    unknown = unknown_names(settings.outcome_config, names)
+    return [
+        Finding("buildr", is_fine=True, detail=f"{settings.buildr_api_url} lets us in"),
+        Finding("outcomes", is_fine=not unknown, detail="; ".join(unknown) or f"{len(names)} in the account, and all that are named exist"),
+    ]
+
+
+async def read_names(settings: Settings, store: Store) -> dict[str, str]:
+    """The account's outcomes read from Buildr now, within the budget. Raises `BuildrError`."""
+    names = OutcomeNames(store, lambda: datetime.now(UTC))
+    async with BuildrClient(settings, tokens=token_provider(settings, store.tokens)) as client:
+        try:
+            async with asyncio.timeout(BUDGET_PATIENCE_S):
+                while not await names.refresh(client, hold_s=settings.buildr_timeout_s + 2):
+                    await store.permits.pump(call_cost=settings.requests_per_call)
+                    await asyncio.sleep(0.1)
+        except TimeoutError as err:
+            raise BuildrRateLimited("the budget of requests is used up; try again in a minute", retry_after_s=None) from err
+    return dict(await names.current() or {})
+
+
+@click.group()
+def outcomes() -> None:
+    r"""
+    See the call outcomes of the Buildr account.
+
+    \b
+    Example:
+      buildr-calls outcomes list
+    """
+
+
+@outcomes.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_outcomes(*, as_json: bool) -> None:
+    r"""
+    List the account's call outcomes with their ids, for `buildr-calls.toml`.
+
+    \b
+    Example:
+      buildr-calls outcomes list --json
+    """
+
+    async def work(settings: Settings, store: Store) -> tuple[tuple[str, str], ...]:
+        await read_names(settings, store)
+        stored = await store.outcomes.load()
+        return () if stored is None else stored.names
+
+    names = _or_one_line(lambda: with_store(work))
+    if as_json:
+        print_json([{"id": outcome_id, "name": name} for name, outcome_id in names])
+    else:
+        print_table(("id", "name"), [(outcome_id, name) for name, outcome_id in names], empty="The account has no call outcomes.")
+
+
+def _or_one_line(work: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
+    try:
+        return work()
+    except BuildrError as err:
+        raise click.ClickException(f"Buildr: {err}") from err

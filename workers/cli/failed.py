@@ -1,0 +1,236 @@
+"""
+`buildr-calls failed`: what was given up on, and putting it through again.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+import click
+from rich.progress import Progress
+from workers.cli.support import console, error_console, print_json, print_table
+
+from service.settings import Settings
+from service.store.connection import Store
+from service.store.failed import Failed, FailedFilter, as_dict
+from workers.cli.session import Age, with_store
+from workers.replay import Replayed, replay, select
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    entry_ids: tuple[str, ...]
+    filter: FailedFilter
+    limit: int | None
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.entry_ids and self.filter == FailedFilter()
+
+
+def _filters(command: click.Command) -> click.Command:
+    for option in (
+        click.option("--limit", type=click.IntRange(min=1), help="Take at most so many, the oldest first."),
+        click.option("--until", type=Age(), help="Failed before then, like 1h or 2026-11-02."),
+        click.option("--since", type=Age(), help="Failed since then, like 24h or 2026-11-02."),
+        click.option("--call", "call", help="The call: its id at the source, its full name, or its id in Buildr."),
+        click.option("--cause", help="The cause, like buildr_rejected or unsupported_event."),
+        click.option("--source", help="The source, like twilio."),
+    ):
+        command = option(command)
+    return command
+
+
+def _wanted(
+    *, entry_ids: tuple[str, ...] = (), limit: int | None, times: tuple[datetime | None, datetime | None], **words: str | None
+) -> _Wanted:
+    return _Wanted(entry_ids=entry_ids, filter=FailedFilter(since=times[0], until=times[1], **words), limit=limit)
+
+
+@click.group()
+def failed() -> None:
+    r"""
+    See what was given up on, and put it through again.
+
+    \b
+    Example:
+      buildr-calls failed list --since 24h
+    """
+
+
+@failed.command("list")
+@_filters
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_failed(
+    *,
+    source: str | None,
+    cause: str | None,
+    call: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    r"""
+    List failed calls and messages, oldest first.
+
+    \b
+    Example:
+      buildr-calls failed list --source twilio --cause buildr_rejected
+    """
+    wanted = _wanted(source=source, cause=cause, call=call, times=(since, until), limit=limit)
+    entries = with_store(lambda _, store: select(store, wanted.filter, limit=wanted.limit))
+    if as_json:
+        print_json([as_dict(entry) for entry in entries])
+        return
+    rows = [
+        (entry.entry_id, entry.kind, entry.cause, f"{entry.failed_at:%Y-%m-%d %H:%M:%S}", str(entry.attempts), entry.detail)
+        for entry in entries
+    ]
+    print_table(("id", "kind", "cause", "failed at (UTC)", "attempts", "detail"), rows, empty="Nothing has failed.")
+
+
+@failed.command()
+@click.argument("entry_id")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(entry_id: str, *, as_json: bool) -> None:
+    r"""
+    Show one failed call or message: why, what Buildr answered, what is kept of it.
+
+    \b
+    Example:
+      buildr-calls failed show twilio:CA00000000000000000000000000000001
+    """
+
+    async def find(_: Settings, store: Store) -> Failed | None:
+        return await store.failed.get(entry_id)
+
+    entry = with_store(find)
+    if entry is None:
+        raise click.ClickException(f"nothing failed under the id {entry_id}; see: buildr-calls failed list")
+    if as_json:
+        print_json(as_dict(entry))
+        return
+    for name, value in as_dict(entry).items():
+        if name != "answers" and value not in (None, [], ()):
+            console().print(f"[bold]{name.replace('_', ' '):<16}[/bold]", str(value), markup=True, highlight=False)
+    for answer in entry.answers:
+        console().print(
+            f"[bold]{'answer':<16}[/bold] {answer.at:%Y-%m-%d %H:%M:%S}", answer.cause, answer.status_code or "", highlight=False
+        )
+        if answer.text:
+            console().print(answer.text, markup=False, highlight=False)
+
+
+@failed.command("replay")
+@click.argument("entry_ids", nargs=-1, metavar="[ID]...")
+@_filters
+@click.option("--all", "is_all", is_flag=True, help="Everything that has failed.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only say what would happen.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def replay_failed(
+    *,
+    entry_ids: tuple[str, ...],
+    source: str | None,
+    cause: str | None,
+    call: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int | None,
+    is_all: bool,
+    is_dry_run: bool,
+    as_json: bool,
+) -> None:
+    r"""
+    Put failed calls and messages through again, read anew from their raw messages.
+
+    \b
+    Examples:
+      buildr-calls failed replay twilio:CA00000000000000000000000000000001
+      buildr-calls failed replay --cause buildr_rejected --since 24h --dry-run
+      buildr-calls failed replay --all
+    """
+    wanted = _wanted(entry_ids=entry_ids, source=source, cause=cause, call=call, times=(since, until), limit=limit)
+    _demand_choice(wanted, is_all=is_all)
+
+    async def work(_: Settings, store: Store) -> list[Replayed]:
+        entries = await select(store, wanted.filter, entry_ids=wanted.entry_ids, limit=wanted.limit)
+        done: list[Replayed] = []
+        with Progress(console=error_console(), disable=as_json or not error_console().is_terminal) as progress:
+            task = progress.add_task("Replaying", total=len(entries))
+            async for each in replay(store, entries, is_dry_run=is_dry_run):
+                done.append(each)
+                progress.advance(task)
+        return done
+
+    done = with_store(work)
+    if not done:
+        raise click.ClickException("no failed call or message fits; see: buildr-calls failed list")
+    if as_json:
+        print_json([{"id": each.entry.entry_id, "verdict": each.verdict.value, "call": each.ref} for each in done])
+    else:
+        _report(done, is_dry_run=is_dry_run)
+    if not all(each.is_done for each in done):
+        raise SystemExit(1)
+
+
+@failed.command()
+@click.argument("entry_ids", nargs=-1, metavar="[ID]...")
+@_filters
+@click.option("--all", "is_all", is_flag=True, help="Everything that has failed.")
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only say what would happen.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def discard(
+    *,
+    entry_ids: tuple[str, ...],
+    source: str | None,
+    cause: str | None,
+    call: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int | None,
+    is_all: bool,
+    is_dry_run: bool,
+    as_json: bool,
+) -> None:
+    r"""
+    Take failed calls and messages off the list for good; what is in Buildr stays as it is.
+
+    \b
+    Example:
+      buildr-calls failed discard --cause unsupported_event --until 7d
+    """
+    wanted = _wanted(entry_ids=entry_ids, source=source, cause=cause, call=call, times=(since, until), limit=limit)
+    _demand_choice(wanted, is_all=is_all)
+
+    async def work(_: Settings, store: Store) -> list[Failed]:
+        entries = await select(store, wanted.filter, entry_ids=wanted.entry_ids, limit=wanted.limit)
+        if not is_dry_run:
+            await asyncio.gather(*(store.failed.discard(entry) for entry in entries))
+        return entries
+
+    entries = with_store(work)
+    if not entries:
+        raise click.ClickException("no failed call or message fits; see: buildr-calls failed list")
+    if as_json:
+        print_json([entry.entry_id for entry in entries])
+    else:
+        click.echo(f"{'would discard' if is_dry_run else 'discarded'}: {len(entries)}")
+
+
+def _demand_choice(wanted: _Wanted, *, is_all: bool) -> None:
+    if wanted.is_empty and not is_all:
+        raise click.UsageError("say which: ids, a filter such as --cause or --since, or --all")
+    if is_all and not wanted.is_empty:
+        raise click.UsageError("--all and a choice exclude each other")
+
+
+def _report(done: list[Replayed], *, is_dry_run: bool) -> None:
+    for each in done:
+        if is_dry_run or not each.is_done:
+            click.echo(
+                f"{each.entry.entry_id}  {each.entry.cause}: {'would be ' if is_dry_run and each.is_done else ''}{each.verdict.value}"
+            )
+    counts = Counter(each.verdict.value for each in done)
+    click.echo(", ".join(f"{verdict}: {count}" for verdict, count in sorted(counts.items())) + (" (dry run)" if is_dry_run else ""))

@@ -1,0 +1,222 @@
+"""
+`buildr-calls links`: which Buildr call a telephone call is.
+"""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TextIO
+
+import click
+from rich.progress import track
+from workers.cli.support import error_console, print_json, print_table
+
+from service.settings import Settings
+from service.sources import SOURCES
+from service.sources.base import MOST_ID_DIGITS
+from service.store.connection import Store
+from service.store.links import Link
+from workers.cli.session import with_store
+
+COLUMNS = ("source", "source_call_id", "buildr_call_id")
+EXTRA = ("company_id", "contact_id", "project_id")
+
+
+class Digits(click.ParamType):
+    """An id of Buildr's: digits."""
+
+    name = "digits"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check it. Raises click's usage error."""
+        text = str(value).strip()
+        if not is_buildr_id(text):
+            self.fail(f"{text!r} is no id of Buildr's: at most 20 digits", param, ctx)
+        return text
+
+
+def is_buildr_id(text: str) -> bool:
+    """Whether a text can be an id of Buildr's."""
+    return text.isascii() and text.isdigit() and len(text) <= MOST_ID_DIGITS
+
+
+SOURCE = click.Choice(sorted(SOURCES))
+
+
+@click.group()
+def links() -> None:
+    r"""
+    Tell which Buildr call a telephone call is.
+
+    \b
+    Example:
+      buildr-calls links set twilio CA00000000000000000000000000000001 110
+    """
+
+
+@links.command("set")
+@click.argument("source", type=SOURCE)
+@click.argument("source_call_id")
+@click.argument("buildr_call_id", type=Digits())
+@click.option("--company-id", type=Digits(), help="File the call under this company of Buildr's.")
+@click.option("--contact-id", type=Digits(), help="File the call under this contact of Buildr's.")
+@click.option("--project-id", type=Digits(), help="File the call under this project of Buildr's.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def set_link(
+    *,
+    source: str,
+    source_call_id: str,
+    buildr_call_id: str,
+    company_id: str | None,
+    contact_id: str | None,
+    project_id: str | None,
+    as_json: bool,
+) -> None:
+    r"""
+    Set or replace a link; a call that waits for it goes on at once.
+
+    \b
+    Example:
+      buildr-calls links set twilio CA00000000000000000000000000000001 110 --project-id 372
+    """
+    link = Link(buildr_call_id=buildr_call_id, company_id=company_id, contact_id=contact_id, project_id=project_id)
+
+    async def work(_: Settings, store: Store) -> tuple[bool, bool, tuple[str, ...]]:
+        is_new, is_known = await store.links.put(source, source_call_id, link)
+        stored = await store.calls.get(f"{source}:{source_call_id}")
+        named = {event.buildr_call_id for event in stored.all_events if event.buildr_call_id} if stored is not None else set()
+        return is_new, is_known, tuple(sorted(named - {buildr_call_id}))
+
+    is_new, is_known, others = with_store(work)
+    if others:
+        click.echo(f"warning: the call's own messages name Buildr call {', '.join(others)}, which counts before a link", err=True)
+    if as_json:
+        print_json({"source": source, "source_call_id": source_call_id, **asdict(link), "is_new": is_new, "is_call_known": is_known})
+        return
+    then = "the call goes on now" if is_known else "no message of this call has come yet"
+    click.echo(f"{'set' if is_new else 'replaced'}: {source}:{source_call_id} is Buildr call {buildr_call_id}; {then}")
+
+
+@links.command("get")
+@click.argument("source", type=SOURCE)
+@click.argument("source_call_id")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
+    r"""
+    Show the link of a call.
+
+    \b
+    Example:
+      buildr-calls links get twilio CA00000000000000000000000000000001
+    """
+
+    async def work(_: Settings, store: Store) -> Link | None:
+        return await store.links.get(source, source_call_id)
+
+    link = with_store(work)
+    if link is None:
+        raise click.ClickException(f"{source}:{source_call_id} has no link")
+    if as_json:
+        print_json({"source": source, "source_call_id": source_call_id, **asdict(link)})
+    else:
+        click.echo(" ".join(f"{name}={value}" for name, value in asdict(link).items() if value))
+
+
+@links.command("list")
+@click.option("--source", type=SOURCE, help="Only this source's.")
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
+    r"""
+    List links, those that expire first coming first.
+
+    \b
+    Example:
+      buildr-calls links list --source twilio
+    """
+
+    async def work(_: Settings, store: Store) -> list[tuple[str, str, Link]]:
+        found = []
+        async for each in store.links.scan(source):
+            found.append(each)
+            if len(found) >= limit:
+                break
+        return found
+
+    found = with_store(work)
+    if as_json:
+        print_json([{"source": slug, "source_call_id": call, **asdict(link)} for slug, call, link in found])
+        return
+    rows = [(slug, call, *(value or "" for value in asdict(link).values())) for slug, call, link in found]
+    print_table((*COLUMNS, *EXTRA), rows, empty="There are no links.")
+
+
+@links.command("import")
+@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only check the file.")
+def import_links(file: TextIO, *, is_dry_run: bool) -> None:
+    r"""
+    Set many links from a CSV file with the columns source, source_call_id, buildr_call_id.
+
+    The columns company_id, contact_id and project_id may be there too. Nothing is set unless every line is right.
+
+    \b
+    Example:
+      buildr-calls links import links.csv
+    """
+    rows = read_csv(file)
+
+    async def work(_: Settings, store: Store) -> None:
+        for source, source_call_id, link in track(rows, "Setting links", console=error_console(), disable=not error_console().is_terminal):
+            await store.links.put(source, source_call_id, link)
+
+    if not is_dry_run:
+        with_store(work)
+    click.echo(f"{'would set' if is_dry_run else 'set'}: {len(rows)}")
+
+
+@links.command("rm")
+@click.argument("source", type=SOURCE)
+@click.argument("source_call_id")
+def remove_link(source: str, source_call_id: str) -> None:
+    r"""
+    Take a link away; what was written to Buildr stays.
+
+    \b
+    Example:
+      buildr-calls links rm twilio CA00000000000000000000000000000001
+    """
+
+    async def work(_: Settings, store: Store) -> bool:
+        return await store.links.remove(source, source_call_id)
+
+    if not with_store(work):
+        raise click.ClickException(f"{source}:{source_call_id} has no link")
+    click.echo(f"removed: {source}:{source_call_id}")
+
+
+def read_csv(lines: Iterable[str]) -> list[tuple[str, str, Link]]:
+    """Read links from CSV. Raises click's error with every line that is wrong."""
+    reader = csv.DictReader(lines)
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    unknown = [name for name in reader.fieldnames or () if name not in (*COLUMNS, *EXTRA)]
+    if missing or unknown:
+        wrong = [f"column {name} is missing" for name in missing] + [f"column {name} is not known" for name in unknown]
+        raise click.ClickException(f"{'; '.join(wrong)}; the first line must name the columns: {','.join((*COLUMNS, *EXTRA))}")
+    found: list[tuple[str, str, Link]] = []
+    faults: list[str] = []
+    for row in reader:
+        source, call = (row["source"] or "").strip(), (row["source_call_id"] or "").strip()
+        ids = {name: (row.get(name) or "").strip() or None for name in ("buildr_call_id", *EXTRA)}
+        bad = [f"{name} must be digits" for name, value in ids.items() if value is not None and not is_buildr_id(value)]
+        bad += [] if source in SOURCES else [f"no source is called {source!r}"]
+        bad += [] if call else ["source_call_id is empty"]
+        bad += [] if ids["buildr_call_id"] else ["buildr_call_id is empty"]
+        if bad:
+            faults.append(f"line {reader.line_num}: {', '.join(bad)}")
+        else:
+            buildr_call_id = ids.pop("buildr_call_id") or ""
+            found.append((source, call, Link(buildr_call_id=buildr_call_id, **ids)))
+    if faults:
+        raise click.ClickException("nothing was set:\n  " + "\n  ".join(faults[:20]))
+    return found

@@ -1,0 +1,130 @@
+"""
+Realistic calls to play: request files with blanks, one file per scenario in `scenarios/<source>/`.
+
+A blank is `$name`, filled from the scenario's own `values` or from `--set`, or one of these: `$hex` (32 random hex digits), `$rfc+12` and
+`$iso+12` (12 seconds after the call's start, as RFC 2822 and as RFC 3339). A field that is one blank and nothing else is left out when
+its value is empty.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import format_datetime
+from importlib.resources import files
+from random import Random
+from typing import Final
+
+from service.sources.base import Incoming
+from service.sources.request_file import build_request
+from service.sources.signatures import JsonValue, read_json_object
+
+BLANK: Final = re.compile(r"\$([a-z_]+)(?:\+([0-9]{1,5}))?")
+SUFFIX: Final = ".json"
+TIMES: Final[Mapping[str, Callable[[datetime], str]]] = {
+    "rfc": format_datetime,
+    "iso": lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+}
+
+
+class ScenarioError(ValueError):
+    """Raised for a scenario, or a value to set, that does not exist; names those that do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One call to play; `values` are its blanks with what they hold unless told otherwise, `templates` its request files."""
+
+    source: str
+    name: str
+    title: str
+    about: str
+    values: Mapping[str, str]
+    templates: tuple[Mapping[str, JsonValue], ...]
+
+    def requests(self, values: Mapping[str, str], start_at: datetime, rng: Random) -> list[dict[str, JsonValue]]:
+        """
+        The scenario's request files, in the order of the call, every blank filled.
+
+        `start_at` is aware and in UTC. The same arguments give the same requests. Raises `ScenarioError` for a value that has no blank.
+        """
+        for key in values:
+            if key not in self.values:
+                raise ScenarioError(f"{self.source} {self.name} has no value {key!r}{_known(key, list(self.values))}")
+        fill = _Filler(start_at=start_at, values=self._chosen(values, rng))
+        return [fill.each(template) for template in self.templates]
+
+    def incoming(self, values: Mapping[str, str], *, base_url: str, start_at: datetime, rng: Random) -> list[Incoming]:
+        """The same as unsigned requests; raises `ScenarioError` and `MalformedPayload`."""
+        return [build_request(parts, base_url=base_url) for parts in self.requests(values, start_at, rng)]
+
+    def _chosen(self, values: Mapping[str, str], rng: Random) -> dict[str, str]:
+        return {name: values[name] if name in values else _random(default, rng) for name, default in self.values.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filler:
+    start_at: datetime
+    values: Mapping[str, str]
+
+    def each(self, parts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        return {name: self.fill(value) for name, value in parts.items() if not self._is_left_out(value)}
+
+    def fill(self, value: JsonValue) -> JsonValue:
+        if isinstance(value, str):
+            return BLANK.sub(self._blank, value)
+        if isinstance(value, dict):
+            return self.each(value)
+        if isinstance(value, list):
+            return [self.fill(each) for each in value]
+        return value
+
+    def _is_left_out(self, value: JsonValue) -> bool:
+        return isinstance(value, str) and BLANK.fullmatch(value) is not None and self.fill(value) == ""
+
+    def _blank(self, found: re.Match[str]) -> str:
+        name, offset_s = found[1], found[2]
+        if name in TIMES:
+            return TIMES[name](self.start_at.replace(microsecond=0) + timedelta(seconds=int(offset_s or 0)))
+        if name not in self.values or offset_s is not None:
+            raise ScenarioError(f"the scenario's blank {found[0]} is not among its values")
+        return self.values[name]
+
+
+def names(source: str) -> tuple[str, ...]:
+    """The scenarios of a source, in order."""
+    folder = files("workers") / "cli" / "scenarios" / source
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(entry.name.removesuffix(SUFFIX) for entry in folder.iterdir() if entry.name.endswith(SUFFIX)))
+
+
+def load(source: str, name: str) -> Scenario:
+    """Read one scenario; raises `ScenarioError` that names the existing ones."""
+    known = names(source)
+    if name not in known:
+        raise ScenarioError(f"{source} has no scenario {name!r}{_known(name, known)}")
+    held = read_json_object((files("workers") / "cli" / "scenarios" / source / f"{name}{SUFFIX}").read_bytes())
+    values, templates = held["values"], held["requests"]
+    if not isinstance(values, dict) or not isinstance(templates, list):
+        raise ScenarioError(f"{source}/{name}{SUFFIX}: values must be an object and requests a list")
+    return Scenario(
+        source=source,
+        name=name,
+        title=str(held["title"]),
+        about=str(held["about"]),
+        values={key: str(value) for key, value in values.items()},
+        templates=tuple(template for template in templates if isinstance(template, dict)),
+    )
+
+
+def _random(text: str, rng: Random) -> str:
+    return text.replace("$hex", f"{rng.getrandbits(128):032x}")
+
+
+def _known(wrong: str, known: Sequence[str]) -> str:
+    if not known:
+        return "; there is none"
+    near = difflib.get_close_matches(wrong, known, n=1)
+    return (f"; did you mean {near[0]}? " if near else ". ") + f"There are: {', '.join(known)}"

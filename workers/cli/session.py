@@ -1,0 +1,56 @@
+"""
+How a command reaches the records: settings, a store, and plain words when Redis is not there.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+import click
+from redis.exceptions import RedisError
+from workers.cli.support import load_settings
+
+from service.errors import QueueUnavailable
+from service.settings import Settings
+from service.store.connection import Store, open_store
+
+T = TypeVar("T")
+UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
+    """Run something over the records. Ends the command with one line and exit code 1 if Redis does not answer."""
+    settings = load_settings(is_local=True)
+
+    async def run() -> T:
+        async with open_store(settings, role="cli") as store:
+            await store.ping()
+            return await work(settings, store)
+
+    try:
+        return asyncio.run(run())
+    except (QueueUnavailable, RedisError, OSError) as err:
+        where = urlsplit(settings.redis_dsn)
+        place = where.path if where.scheme == "unix" else f"{where.hostname}:{where.port or 6379}"
+        raise click.ClickException(f"Redis does not answer at {place}: start the service, or set REDIS_URL") from err
+
+
+class Age(click.ParamType):
+    """A span of time like 90m, 24h or 7d, or a moment like 2026-11-02 or 2026-11-02T10:00Z; gives the moment, in UTC."""
+
+    name = "age"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it. Raises click's usage error."""
+        if isinstance(value, datetime):
+            return value
+        text = str(value).strip()
+        if text[:-1].isdigit() and text[-1:] in UNITS:
+            return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f"{text!r} is neither a span like 24h or 7d nor a moment like 2026-11-02T10:00Z", param, ctx)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

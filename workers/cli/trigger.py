@@ -1,0 +1,124 @@
+"""
+`buildr-calls trigger`: a realistic call, signed and sent to one's own receiver.
+"""
+
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+import httpx
+from workers.cli.support import load_settings, print_json
+
+from service.errors import MalformedPayload
+from service.settings import Settings
+from service.sources import SOURCES, Incoming
+from service.sources.request_file import read_request
+from workers.cli.scenarios import ScenarioError, load, names
+
+TIMEOUT_S = 15.0
+
+
+@click.command()
+@click.argument("source", type=click.Choice(sorted(SOURCES)))
+@click.argument("scenario", required=False)
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Own data, like buildr_call_id=110 or to=+15005550006.")
+@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Send this request file instead.")
+@click.option("--url", help="The receiver's address; default: HOST and PORT of the settings.")
+@click.option("--shuffle", "is_shuffled", is_flag=True, help="Send the requests in a random order, each twice.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def trigger(
+    source: str,
+    scenario: str | None,
+    assignments: tuple[str, ...],
+    file: Path | None,
+    url: str | None,
+    *,
+    is_shuffled: bool,
+    as_json: bool,
+) -> None:
+    r"""
+    Sign and send a realistic call to your own receiver.
+
+    Without SCENARIO it lists those that there are.
+
+    \b
+    Examples:
+      buildr-calls trigger twilio answered --set buildr_call_id=110
+      buildr-calls trigger standard no-answer --set buildr_call_id=111
+      buildr-calls trigger twilio --file request.json
+    """
+    settings = load_settings(is_local=True)
+    requests = _requests(source, scenario, assignments, file, settings)
+    if requests is None:
+        for name in names(source):
+            click.echo(f"{name:<24} {load(source, name).title}")
+        return
+    if is_shuffled:
+        requests = random.sample(requests * 2, 2 * len(requests))
+    secrets = settings.secrets_of(source)
+    if not secrets:
+        raise click.ClickException(
+            f"{source} has no secret to sign with: set {'TWILIO_AUTH_TOKEN' if source == 'twilio' else 'STANDARD_SECRET'}"
+        )
+    target = (url or f"http://{'127.0.0.1' if settings.host in ('0.0.0.0', '::') else settings.host}:{settings.port}").rstrip("/")  # noqa: S104
+    answers = []
+    with httpx.Client(timeout=TIMEOUT_S) as client:
+        for incoming in requests:
+            answers.append(_send(client, target, SOURCES[source].sign(incoming, secrets, datetime.now(UTC))))
+            if not as_json:
+                click.echo(f"{answers[-1]['status_code']}  {incoming.method} {urlsplit(incoming.url).path}  {answers[-1]['about']}")
+    if as_json:
+        print_json(answers)
+    if any(not str(answer["status_code"]).startswith("2") for answer in answers):
+        raise SystemExit(1)
+
+
+def _requests(
+    source: str, scenario: str | None, assignments: tuple[str, ...], file: Path | None, settings: Settings
+) -> list[Incoming] | None:
+    if file is not None:
+        if scenario is not None or assignments:
+            raise click.UsageError("--file goes without a scenario and without --set")
+        try:
+            return [read_request(file.read_text(encoding="utf-8"), base_url=settings.base_url)]
+        except MalformedPayload as err:
+            raise click.ClickException(f"{file}: {err}") from err
+    if scenario is None:
+        return None
+    try:
+        return load(source, scenario).incoming(
+            _values(assignments), base_url=settings.base_url, start_at=datetime.now(UTC), rng=random.SystemRandom()
+        )
+    except (ScenarioError, MalformedPayload) as err:
+        raise click.ClickException(str(err)) from err
+
+
+def _values(assignments: tuple[str, ...]) -> Mapping[str, str]:
+    values = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not (key and equals):
+            raise click.UsageError(f"--set {assignment}: write KEY=VALUE, like buildr_call_id=110")
+        values[key] = value
+    return values
+
+
+def _send(client: httpx.Client, target: str, signed: Incoming) -> dict[str, object]:
+    parts = urlsplit(signed.url)
+    headers = [(name, value) for name, values in signed.headers.items() for value in values]
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    try:
+        answer = client.request(signed.method, target + path, content=signed.body, headers=headers)
+    except httpx.TransportError as err:
+        raise click.ClickException(f"no answer from {target} ({type(err).__name__}): is the receiver running?") from err
+    about = (
+        "accepted"
+        if answer.is_success
+        else str(answer.json().get("detail", ""))
+        if "json" in answer.headers.get("content-type", "")
+        else ""
+    )
+    return {"status_code": answer.status_code, "about": about}

@@ -1,0 +1,171 @@
+"""
+What is to be done about a call now: a pure decision over what is known.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from service.calls import Call, stalls_at
+from service.outcome_rules import OutcomeConfig
+from service.store.calls import DeliveryState, Record
+from service.store.links import Link
+from workers.matching import Match, match
+from workers.outcomes import Decision, build_patch, decide, render_note, resolve
+
+LONGEST_SETTLE: Final = 5
+NAMES_RETRY_S: Final = 10.0
+IMMATERIAL: Final = frozenset({"recorded_at"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Settings of time, in seconds."""
+
+    settle_s: float
+    ringing_timeout_s: float
+    in_progress_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """
+    A write to Buildr: only the fields that differ from what it holds from us.
+
+    `note_block` is what shall stand in the notes, or None to leave them alone.
+    """
+
+    buildr_call_id: str
+    fields: Mapping[str, str]
+    outcome: str
+    note_block: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The call's new record, when it wants attention next, and the write that is to be made now, if any."""
+
+    record: Record
+    due_at: datetime | None = None
+    sending: Sending | None = None
+    match: Match | None = None
+    failed_cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Everything that the decision rests on; `outcome_ids` (name to id) is None while the account's names were never read."""
+
+    record: Record
+    call: Call
+    link: Link | None
+    config: OutcomeConfig
+    outcome_ids: Mapping[str, str] | None
+    timing: Timing
+    is_replayed: bool = False
+
+
+def make_plan(known: Known, now: datetime) -> Plan:
+    """Decide what to do about a call at a moment in time (UTC)."""
+    call = known.call
+    record = replace(known.record, result=None if call.result is None else call.result.value)
+    if known.is_replayed:
+        record = replace(record, state=DeliveryState.OPEN, attempts=0, unauthorized=0, first_failed_at=None, retry_at=None, answers=())
+    if not call.is_final:
+        return _not_final(known, record, now)
+    found = match(call, known.link)
+    if record.state is DeliveryState.FAILED and found.buildr_call_id == record.buildr_call_id:
+        return Plan(record=record, match=found)
+    record = replace(record, buildr_call_id=found.buildr_call_id)
+    if found.buildr_call_id is None:
+        return Plan(record=_to(record, DeliveryState.UNMATCHED, found.reason), match=found)
+    return _matched(known, record, found, now)
+
+
+def _matched(known: Known, record: Record, found: Match, now: datetime) -> Plan:
+    decision = decide(known.call, known.config)
+    record = replace(record, rule=decision.rule, outcome=None if decision.outcome is None else str(decision.outcome))
+    if decision.outcome is None:
+        result = record.result or "this result"
+        return Plan(record=_to(record, DeliveryState.LEFT_ALONE, f"{result} is mapped to no outcome ({decision.rule})"), match=found)
+    if decision.outcome.id is None and known.outcome_ids is None:
+        record = _to(record, DeliveryState.RETRYING, "the account's call outcomes have not been read from Buildr yet")
+        return Plan(record=record, due_at=now + timedelta(seconds=NAMES_RETRY_S), match=found)
+    outcome_id = resolve(decision.outcome, known.outcome_ids or {})
+    if outcome_id is None:
+        return _no_such_outcome(record, decision, known.outcome_ids or {}, found)
+    patch = build_patch(known.call, decision, outcome_id=outcome_id, link=known.link, recorded_at=known.config.recorded_at)
+    wanted = {} if patch is None else patch["call"]
+    block = None
+    if known.config.notes.mode != "never":
+        block = render_note(known.call, decision, known.config.notes, outcome_name=str(decision.outcome))
+    return _write(known, record, found, _Wanted(wanted, block), now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    fields: Mapping[str, str]
+    note_block: str | None
+
+
+def _not_final(known: Known, record: Record, now: datetime) -> Plan:
+    timing = known.timing
+    deadline = stalls_at(
+        known.call,
+        received_at=record.last_received_at or now,
+        ringing_timeout_s=timing.ringing_timeout_s,
+        in_progress_timeout_s=timing.in_progress_timeout_s,
+    )
+    if deadline is None or deadline > now:
+        return Plan(record=_to(record, DeliveryState.OPEN, f"no final event yet ({known.call.stage.value})"), due_at=deadline)
+    return Plan(record=_to(record, DeliveryState.STALLED, f"no final event came ({known.call.stage.value}); the source may not send one"))
+
+
+def _no_such_outcome(record: Record, decision: Decision, outcome_ids: Mapping[str, str], found: Match) -> Plan:
+    names = ", ".join(sorted(outcome_ids)) or "none"
+    if decision.is_explicit:
+        reason = f"{decision.rule} names the outcome {decision.outcome}, which the account does not have; it has: {names}"
+        return Plan(record=_to(record, DeliveryState.FAILED, reason), match=found, failed_cause="unknown_outcome")
+    reason = f"the account has no outcome named {decision.outcome}; map {record.result} in [outcomes] to one that it has: {names}"
+    return Plan(record=_to(record, DeliveryState.LEFT_ALONE, reason), match=found)
+
+
+def _write(known: Known, record: Record, found: Match, wanted: _Wanted, now: datetime) -> Plan:
+    if record.written_to != found.buildr_call_id:
+        record = replace(record, written={}, note_block=None)
+    changed = {name: value for name, value in wanted.fields.items() if record.written.get(name) != value}
+    is_note_new = wanted.note_block is not None and wanted.note_block != record.note_block
+    if not (changed.keys() - IMMATERIAL or is_note_new):
+        done = replace(record, unsettled_since=None, retry_at=None, attempts=0, unauthorized=0, first_failed_at=None)
+        return Plan(record=_to(done, DeliveryState.DELIVERED, f"Buildr holds {record.outcome}"), match=found)
+    record = replace(record, unsettled_since=record.unsettled_since or record.last_received_at or now)
+    if record.retry_at is not None and record.retry_at > now:
+        return Plan(record=record, due_at=record.retry_at, match=found)
+    settled_at = _settled_at(record, known.timing, now)
+    if settled_at > now and not known.is_replayed:
+        return Plan(record=_to(record, DeliveryState.SETTLING, "waits a moment for what else comes"), due_at=settled_at, match=found)
+    sending = Sending(
+        buildr_call_id=found.buildr_call_id or "",
+        fields=changed or _reading(wanted.fields),
+        outcome=record.outcome or "",
+        note_block=wanted.note_block if is_note_new else None,
+    )
+    return Plan(record=_to(record, DeliveryState.WAITING, "waits for its turn within Buildr's rate limit"), sending=sending, match=found)
+
+
+def _reading(fields: Mapping[str, str]) -> dict[str, str]:
+    """The least that can be sent to get an answer that shows the notes: one field again that is written already."""
+    name = "recorded_at" if "recorded_at" in fields else "call_outcome_id"
+    return {name: fields[name]}
+
+
+def _settled_at(record: Record, timing: Timing, now: datetime) -> datetime:
+    settle = timedelta(seconds=timing.settle_s)
+    newest = (record.last_received_at or now) + settle
+    latest = (record.unsettled_since or now) + settle * LONGEST_SETTLE
+    return min(newest, latest)
+
+
+def _to(record: Record, state: DeliveryState, reason: str) -> Record:
+    return replace(record, state=state, reason=reason)

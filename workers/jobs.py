@@ -1,0 +1,261 @@
+"""
+The one job: look at a call, read what is new, decide, and write to Buildr if that is due.
+
+The job's argument is the call's name. Everything that it knows lies in Redis, so that running it twice, late or on another machine
+gives the same end. It never raises and never sleeps: when the call wants attention again is written down with the rest.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from redis.exceptions import RedisError
+
+from service.calls import Call, fold
+from service.outcome_rules import OutcomeConfig
+from service.store.calls import Change, DeliveryState, Record, StoredCall
+from service.store.connection import Store
+from service.store.failed import Failed, to_text
+from service.store.keys import split_ref
+from service.store.messages import Message
+from service.store.permits import Verdict
+from workers.delivery.names import OutcomeNames
+from workers.delivery.plan import Known, Plan, Sending, Timing, make_plan
+from workers.delivery.send import Sender, Sent
+from workers.reading import Reading, read
+
+BROKEN_RETRY: Final = timedelta(seconds=60)
+REDIS_RETRY: Final = timedelta(seconds=2)
+
+log = structlog.get_logger(__name__)
+
+
+def now_utc() -> datetime:
+    """The present, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """
+    Everything that a job needs, made once per worker.
+
+    `hold_s` is the longest that a call's requests may take, in seconds; `on_budget` is called when permits may be free or wanted.
+    """
+
+    store: Store
+    sender: Sender
+    names: OutcomeNames
+    config: OutcomeConfig
+    timing: Timing
+    hold_s: float
+    requests_per_call: int
+    clock: Callable[[], datetime] = now_utc
+    on_budget: Callable[[], None]
+
+    async def run(self, ref: str) -> None:
+        """Look at one call. Raises redis-py's errors; the call is then looked at again."""
+        stored, pending = await self.store.calls.load(ref)
+        if not pending and not stored.version:
+            await self.store.schedule.clear(ref)
+            return
+        messages = await self.store.messages.get_many(pending)
+        reading = read(list(messages.values()), clock=self.clock)
+        for source in reading.ignored:
+            await self.store.counters.add("ignored", source)
+        work = _Work(stored=stored, pending=tuple(pending), reading=reading, messages=tuple(messages.values()))
+        structlog.contextvars.bind_contextvars(message_id=work.record(ref).message_id)
+        events = work.events
+        if not events:
+            await self.store.calls.commit(work.change(replace(work.record(ref), reason="no readable message yet"), None))
+            return
+        await self._decide(ref, work, fold(events))
+
+    async def _decide(self, ref: str, work: "_Work", call: Call) -> None:
+        source, source_call_id = split_ref(ref)
+        before = work.record(ref)
+        if work.reading.events:
+            log.info(
+                "call.folded",
+                result=None if call.result is None else call.result.value,
+                is_final=call.is_final,
+                stage=call.stage.value,
+                event_count=len(work.events),
+                unknown_words=list(call.unknown_words) or None,
+            )
+        known = Known(
+            record=before,
+            call=call,
+            link=await self.store.links.get(source, source_call_id),
+            config=self.config,
+            outcome_ids=await self.names.current(),
+            timing=self.timing,
+            is_replayed=work.stored.is_replayed,
+        )
+        plan = make_plan(known, self.clock())
+        record = self._tell(before, plan, call)
+        if plan.sending is None:
+            await self._settle(work, replace(plan, record=record), call)
+        else:
+            await self._send(work, record, plan.sending, call)
+
+    def _tell(self, before: Record, plan: Plan, call: Call) -> Record:
+        """Log what is new about a call and write it into its story."""
+        record, now = plan.record, self.clock()
+        if call.result is not None and call.result.value != before.result:
+            record = record.with_step(now, "result", call.result.value)
+        if plan.match is not None and plan.match.buildr_call_id is not None and plan.match.buildr_call_id != before.buildr_call_id:
+            log.info("call.matched", buildr_call_id=plan.match.buildr_call_id, reason=plan.match.how)
+            record = record.with_step(now, "matched", plan.match.reason)
+        if record.state is before.state:
+            return record
+        if record.state in (DeliveryState.UNMATCHED, DeliveryState.STALLED, DeliveryState.LEFT_ALONE):
+            level = log.warning if record.state is DeliveryState.STALLED else log.info
+            level(f"call.{record.state.value}", reason=record.reason)
+        if record.state not in (DeliveryState.WAITING, DeliveryState.OPEN):
+            record = record.with_step(now, record.state.value.replace("_", " "), record.reason)
+        return record
+
+    async def _settle(self, work: "_Work", plan: Plan, call: Call) -> None:
+        """Write down that there is nothing to send now."""
+        record = plan.record
+        if record.state is DeliveryState.LEFT_ALONE and work.stored.record.state is not DeliveryState.LEFT_ALONE:
+            await self.store.counters.add(f"left_alone.{record.result}", call.source)
+        if record.state is DeliveryState.SETTLING and work.stored.record.state is not DeliveryState.SETTLING:
+            wait_s = 0.0 if plan.due_at is None else (plan.due_at - self.clock()).total_seconds()
+            log.info("delivery.waiting", reason="settle", retry_in_s=round(wait_s, 3))
+        change = replace(work.change(record, plan.due_at), leaves_lane=True)
+        if plan.failed_cause is not None:
+            log.error("job.failed", reason=plan.failed_cause, error=record.reason)
+            change = _filed(change, call, work, plan.failed_cause)
+        await self._commit(change)
+        log.info("job.skipped" if record.state is not DeliveryState.DELIVERED else "job.done", reason=record.reason)
+
+    async def _send(self, work: "_Work", record: Record, sending: Sending, call: Call) -> None:
+        grant = await self.store.permits.ask(record.ref, cost=self.requests_per_call, hold_s=self.hold_s)
+        if grant.verdict is not Verdict.GRANTED:
+            due_at = None if grant.verdict is Verdict.WAITS else self.clock() + timedelta(seconds=grant.wait_s)
+            if work.stored.record.state is not DeliveryState.WAITING:
+                log.info("delivery.waiting", reason="budget", retry_in_s=round(grant.wait_s, 3), buildr_call_id=sending.buildr_call_id)
+                record = record.with_step(self.clock(), "waits for budget", f"about {grant.wait_s:.1f} s or more")
+            await self._commit(work.change(record, due_at))
+            self.on_budget()
+            return
+        # Written down before the request: a worker that dies in the middle leaves an alarm behind, and what it read is not read again.
+        if not await self._commit(work.change(record, self.clock() + timedelta(seconds=self.hold_s))):
+            await self.store.permits.release(grant, sent=0)
+            return
+        try:
+            sent = await self.sender.send(record, sending, grant)
+        finally:
+            self.on_budget()
+        await self._finish(work, sent, call)
+
+    async def _finish(self, work: "_Work", sent: Sent, call: Call) -> None:
+        change = Change(record=sent.record, version=work.stored.version + 1, due_at=sent.due_at)
+        if sent.failed_cause is not None:
+            change = _filed(change, call, work, sent.failed_cause)
+        await self._commit(change)
+        if sent.record.state is DeliveryState.DELIVERED:
+            log.info(
+                "job.done", buildr_call_id=sent.record.buildr_call_id, outcome=sent.record.outcome, attempt=work.stored.record.attempts + 1
+            )
+
+    async def _commit(self, change: Change) -> bool:
+        is_written = await self.store.calls.commit(change)
+        if not is_written:
+            log.info("job.skipped", reason="another run has written meanwhile")
+            await self.store.schedule.postpone(change.record.ref, at=self.clock())
+        return is_written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What one run of the job has in hand."""
+
+    stored: StoredCall
+    pending: tuple[str, ...]
+    reading: Reading
+    messages: tuple[Message, ...]
+
+    @property
+    def events(self) -> frozenset[Any]:
+        kept = {message_id: events for message_id, events in self.stored.events.items() if message_id not in self.reading.events}
+        return frozenset(event for events in (*kept.values(), *self.reading.events.values()) for event in events)
+
+    def record(self, ref: str) -> Record:
+        record = replace(self.stored.record, ref=ref)
+        if not self.messages:
+            return record
+        newest = max(self.messages, key=lambda message: message.received_at)
+        first = min(message.received_at for message in self.messages)
+        last = max(newest.received_at, record.last_received_at or newest.received_at)
+        record = replace(
+            record,
+            first_received_at=min(first, record.first_received_at or first),
+            last_received_at=last,
+            message_id=newest.message_id,
+        )
+        for message in sorted(self.messages, key=lambda each: each.received_at):
+            words = ", ".join(event.word or event.event_type.value for event in self.reading.events.get(message.message_id, ()))
+            record = record.with_step(message.received_at, "received", f"{words or 'not readable'} ({message.message_id})")
+        return record
+
+    def change(self, record: Record, due_at: datetime | None) -> Change:
+        is_reopened = self.stored.record.state is DeliveryState.FAILED and record.state is not DeliveryState.FAILED
+        return Change(
+            record=record,
+            version=self.stored.version,
+            events=self.reading.texts,
+            done=self.pending,
+            failed=self.reading.failed,
+            drop_failed=(record.ref,) if is_reopened else (),
+            due_at=due_at,
+            takes_replay=self.stored.is_replayed,
+        )
+
+
+def _filed(change: Change, call: Call, work: _Work, cause: str) -> Change:
+    record = change.record
+    entry = Failed(
+        entry_id=record.ref,
+        kind="call",
+        source=call.source,
+        source_call_id=call.source_call_id,
+        cause=cause,
+        detail=record.reason,
+        failed_at=now_utc(),
+        message_ids=tuple(sorted({*work.stored.events, *work.reading.events})),
+        buildr_call_id=record.buildr_call_id,
+        attempts=record.attempts,
+        answers=record.answers,
+    )
+    return replace(change, failed={**change.failed, record.ref: to_text(entry)})
+
+
+async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
+    """The function that arq calls. Never raises: arq would drop the job for good."""
+    runner: Runner = ctx["runner"]
+    source, _, source_call_id = ref.partition(":")
+    with structlog.contextvars.bound_contextvars(source=source, source_call_id=source_call_id, job_id=ctx.get("job_id"), account=account):
+        try:
+            await runner.run(ref)
+        except (RedisError, OSError, TimeoutError) as err:
+            log.warning("job.retry_scheduled", reason="redis_away", error=type(err).__name__)
+        except Exception:
+            log.exception("job.broken", retry_in_s=BROKEN_RETRY.total_seconds())
+            await runner.store.schedule.postpone(ref, at=runner.clock() + BROKEN_RETRY)
+        finally:
+            structlog.contextvars.unbind_contextvars("message_id")
+
+
+async def rearm(ctx: dict[str, Any]) -> None:
+    """Arq's hook after each job: the alarm is set again if the call still wants attention. Never raises: that would end the worker."""
+    runner: Runner = ctx["runner"]
+    _, _, ref = str(ctx["job_id"]).partition("|")
+    try:
+        await runner.store.schedule.rearm(ref)
+    except (RedisError, OSError, TimeoutError) as err:
+        log.warning("job.alarm_lost", reason=type(err).__name__, job_id=ctx["job_id"])

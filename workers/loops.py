@@ -1,0 +1,133 @@
+"""
+What a worker does beside its jobs: let waiting calls go, heal lost alarms, prove that Redis takes writes, read outcome names.
+
+arq's own cron is not used: it forgets a run that it missed, and clocks that differ make it run twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.errors import BuildrError, BuildrRateLimited
+from service.store.connection import Store
+from workers.buildr import BuildrClient
+from workers.clock import SharedClock
+from workers.delivery.names import OutcomeNames
+
+IDLE_S: Final = 1.0
+SHORTEST_S: Final = 0.005
+SWEEP_EVERY_S: Final = 5.0
+FORGET_EVERY_S: Final = 3600.0
+PROBE_EVERY_S: Final = 5.0
+PROBE_LIFE_MS: Final = 30_000
+PROBES_LOST: Final = 12
+NAMES_EVERY_S: Final = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class RedisRefusesWrites(Exception):
+    """Raised when Redis has no room, is read-only, or stayed away: the worker must end, so that its supervisor notices."""
+
+
+@dataclass(slots=True)
+class Pump:
+    """Lets waiting calls go as soon as the budget has room; `kick` it when that may be so."""
+
+    store: Store
+    requests_per_call: int
+    _kicked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def kick(self) -> None:
+        """Ask for a turn now."""
+        self._kicked.set()
+
+    async def run(self) -> None:
+        """Pump until cancelled."""
+        while True:
+            self._kicked.clear()
+            try:
+                pumped = await self.store.permits.pump(call_cost=self.requests_per_call)
+            except (RedisError, OSError, TimeoutError) as err:
+                log.warning("delivery.pump_failed", reason=type(err).__name__)
+                await asyncio.sleep(IDLE_S)
+                continue
+            wait_s = IDLE_S if pumped.next_in_s is None else min(IDLE_S, max(SHORTEST_S, pumped.next_in_s))
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._kicked.wait()
+            except TimeoutError:
+                continue
+
+
+async def sweep(store: Store) -> None:
+    """Heal calls that have lost their alarm; in a healthy system there are none."""
+    healed = await store.schedule.sweep()
+    if healed:
+        log.warning("delivery.alarms_healed", count=healed)
+
+
+async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
+    """Drop unmatched calls whose time is over, with a line for each: nothing goes silently."""
+    before_ms = int((clock() - keep).timestamp() * 1000)
+    while refs := await store.schedule.forget_old(before_ms=before_ms):
+        for ref in refs:
+            source, _, source_call_id = ref.partition(":")
+            log.warning("call.forgotten", source=source, source_call_id=source_call_id, reason="unmatched for longer than KEEP_CALLS_D")
+            await store.counters.add("forgotten", source)
+
+
+@dataclass(slots=True)
+class Probe:
+    """Writes a key every few seconds: arq takes every error of Redis for "already running" and would idle without a word."""
+
+    store: Store
+    worker_id: str
+    clock: SharedClock
+    _lost: int = field(default=0, init=False)
+
+    async def turn(self) -> None:
+        """Write once. Raises `RedisRefusesWrites`."""
+        try:
+            await self.store.redis.set(self.store.keys.named(f"worker:{self.worker_id}"), self.clock().isoformat(), px=PROBE_LIFE_MS)
+            await self.clock.sync(self.store.redis)
+        except (RedisConnectionError, RedisTimeoutError, OSError) as err:
+            self._lost += 1
+            if self._lost >= PROBES_LOST:
+                raise RedisRefusesWrites("Redis stayed away") from err
+        except ResponseError as err:
+            raise RedisRefusesWrites(str(err)) from err
+        else:
+            self._lost = 0
+
+
+async def refresh_names(names: OutcomeNames, client: BuildrClient, store: Store, *, hold_s: float) -> None:
+    """Read the outcome names anew once they are old."""
+    await names.current()
+    if not names.is_stale:
+        return
+    try:
+        if await names.refresh(client, hold_s=hold_s):
+            log.info("buildr.outcomes_read")
+    except BuildrRateLimited as err:
+        blocked_s = await store.permits.block(err.retry_after_s)
+        log.info("buildr.rate_limited", retry_in_s=round(blocked_s, 3), bucket=err.bucket)
+    except BuildrError as err:
+        log.warning("buildr.outcomes_not_read", reason=err.cause, status_code=err.status_code, error=str(err))
+
+
+async def every(seconds: float, turn: Callable[[], Awaitable[None]]) -> None:
+    """Take turns until cancelled; an error of Redis is logged and the next turn comes all the same."""
+    while True:
+        try:
+            await turn()
+        except (RedisError, OSError, TimeoutError) as err:
+            log.warning("worker.turn_failed", reason=type(err).__name__)
+        await asyncio.sleep(seconds)

@@ -1,0 +1,198 @@
+"""
+The worker process: arq as the alarm clock, and the loops beside it.
+"""
+
+import asyncio
+import json
+import random
+import secrets
+import socket
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from service.errors import BuildrError, SettingsError
+from service.logs import configure_logging
+from service.settings import Settings
+from service.store.connection import Store, encode_job, open_store
+from service.store.keys import QUEUE
+from workers import loops
+from workers.buildr import BuildrClient, token_provider
+from workers.clock import SharedClock
+from workers.delivery.names import OutcomeNames
+from workers.delivery.plan import Timing
+from workers.delivery.send import Limits, Sender
+from workers.jobs import Runner, deliver, rearm
+from workers.outcomes import unknown_names
+
+MAX_TRIES: Final = 2**31 - 1
+JOB_MARGIN_S: Final = 3.0
+HOLD_MARGIN_S: Final = 2.0
+NAMES_AT_START_S: Final = 5.0
+REDIS_AT_START_S: Final = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a worker is made of."""
+
+    store: Store
+    client: BuildrClient
+    clock: SharedClock
+    names: OutcomeNames
+    pump: loops.Pump
+    runner: Runner
+
+
+def build(settings: Settings, store: Store, client: BuildrClient, *, clock: SharedClock | None = None) -> Parts:
+    """Put a worker together."""
+    clock = clock or SharedClock()
+    names = OutcomeNames(store, clock)
+    pump = loops.Pump(store, settings.requests_per_call)
+    config = settings.outcome_config
+    sender = Sender(
+        client=client,
+        permits=store.permits,
+        limits=Limits(max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)),
+        notes_mode=config.notes.mode,
+        clock=clock,
+        rng=random.SystemRandom(),
+    )
+    runner = Runner(
+        store=store,
+        sender=sender,
+        names=names,
+        config=config,
+        timing=Timing(
+            settle_s=settings.settle_s,
+            ringing_timeout_s=settings.ringing_timeout_s,
+            in_progress_timeout_s=settings.in_progress_timeout_s,
+        ),
+        hold_s=hold_s(settings),
+        requests_per_call=settings.requests_per_call,
+        clock=clock,
+        on_budget=pump.kick,
+    )
+    return Parts(store=store, client=client, clock=clock, names=names, pump=pump, runner=runner)
+
+
+def arq_worker(settings: Settings, parts: Parts, worker_id: str) -> Worker:
+    """Arq's worker with every setting that keeps it from losing or repeating jobs."""
+    return Worker(
+        functions=[func(deliver, name="deliver", max_tries=MAX_TRIES)],
+        queue_name=QUEUE,
+        redis_pool=parts.store.pool,
+        ctx={"runner": parts.runner},
+        after_job_end=rearm,
+        max_jobs=settings.worker_jobs,
+        queue_read_limit=max(500, 20 * settings.worker_jobs),
+        poll_delay=0.05,
+        job_timeout=hold_s(settings) + JOB_MARGIN_S,
+        job_completion_wait=int(hold_s(settings) + JOB_MARGIN_S),
+        max_tries=MAX_TRIES,
+        keep_result=0,
+        log_results=False,
+        health_check_interval=5,
+        health_check_key=f"{QUEUE}:health:{worker_id}",
+        job_serializer=encode_job,
+        job_deserializer=json.loads,
+    )
+
+
+def hold_s(settings: Settings) -> float:
+    """The longest that one job's requests to Buildr may take, in seconds."""
+    return settings.buildr_timeout_s * settings.requests_per_call + HOLD_MARGIN_S
+
+
+def run_worker(settings: Settings) -> None:
+    """
+    Run a worker until it is told to stop.
+
+    Raises `SettingsError` for what a person must mend before it can work, and `RedisRefusesWrites` when Redis takes nothing any more.
+    """
+    configure_logging(fmt=settings.log_format, level=settings.log_level)
+    if not settings.has_buildr_credentials:
+        raise SettingsError(("BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set",))
+    with suppress(asyncio.CancelledError):
+        asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    worker_id = f"{socket.gethostname()}:{secrets.token_hex(4)}"
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings, role="worker"))
+        await _check_redis(store)
+        client = await stack.enter_async_context(BuildrClient(settings, tokens=token_provider(settings, store.tokens)))
+        parts = build(settings, store, client)
+        offset = await parts.clock.sync(store.redis)
+        if parts.clock.is_off:
+            log.warning("worker.clock_off", offset_ms=int(offset.total_seconds() * 1000))
+        await _check_outcomes(settings, parts)
+        worker = arq_worker(settings, parts, worker_id)
+        beside = [asyncio.create_task(each) for each in _loops(settings, parts, worker_id)]
+        main = asyncio.create_task(worker.async_run())
+        log.info("worker.started", worker_id=worker_id, jobs=settings.worker_jobs)
+        try:
+            done, _ = await asyncio.wait([main, *beside], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled():
+                    task.result()
+        finally:
+            for task in (*beside, main):
+                task.cancel()
+            await asyncio.gather(*beside, main, return_exceptions=True)
+            await worker.close()
+            log.info("worker.stopped", worker_id=worker_id)
+
+
+def _loops(settings: Settings, parts: Parts, worker_id: str) -> list[Awaitable[None]]:
+    store = parts.store
+    probe = loops.Probe(store, worker_id, parts.clock)
+    keep = timedelta(days=settings.keep_calls_d)
+    return [
+        parts.pump.run(),
+        loops.every(loops.SWEEP_EVERY_S, lambda: loops.sweep(store)),
+        loops.every(loops.FORGET_EVERY_S, lambda: loops.forget(store, parts.clock, keep=keep)),
+        loops.every(loops.PROBE_EVERY_S, probe.turn),
+        loops.every(loops.NAMES_EVERY_S, lambda: loops.refresh_names(parts.names, parts.client, store, hold_s=hold_s(settings))),
+    ]
+
+
+async def _check_redis(store: Store) -> None:
+    deadline = asyncio.get_running_loop().time() + REDIS_AT_START_S
+    while True:
+        try:
+            faults = await store.config_faults()
+            break
+        except (RedisError, OSError, TimeoutError) as err:
+            if asyncio.get_running_loop().time() > deadline:
+                raise SettingsError((f"REDIS_URL: Redis does not answer ({type(err).__name__}); is it running?",)) from err
+            log.warning("worker.waits_for_redis", reason=type(err).__name__)
+            await asyncio.sleep(1)
+    fatal = tuple(fault for fault in faults if "maxmemory-policy" in fault)
+    if fatal:
+        raise SettingsError(tuple(f"REDIS_URL: {fault}" for fault in fatal))
+    for fault in faults:
+        log.warning("worker.redis_not_durable", reason=fault)
+
+
+async def _check_outcomes(settings: Settings, parts: Parts) -> None:
+    """Read the account's outcome names; with Buildr away, go on with the last ones known."""
+    try:
+        async with asyncio.timeout(NAMES_AT_START_S + settings.buildr_timeout_s):
+            while not await parts.names.refresh(parts.client, hold_s=hold_s(settings)):
+                await parts.store.permits.pump(call_cost=settings.requests_per_call)
+                await asyncio.sleep(0.1)
+    except (BuildrError, TimeoutError) as err:
+        log.warning("buildr.outcomes_not_read", reason=getattr(err, "cause", "no_budget"), error=str(err))
+    ids = await parts.names.current()
+    if ids is not None and (unknown := unknown_names(settings.outcome_config, ids)):
+        raise SettingsError(tuple(unknown))

@@ -1,0 +1,35 @@
+"""
+How a sandbox is set up.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from service.settings import Budget
+from workers.sandbox.limits import Mode
+
+CLIENT_ID: Final = "sandbox-client"
+CLIENT_SECRET: Final = "sandbox-secret"  # noqa: S105 (no secret: it opens the sandbox only)
+READY_TOKEN: Final = "sandbox-token"  # noqa: S105 (no secret: it opens the sandbox only)
+DEFAULT_BUDGETS: Final = (Budget(requests=10, window_s=10),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """
+    What the sandbox asks for and holds to.
+
+    `limit_mode` says in which reading the budgets hold: `window` (never more in any window), `bucket` (leaky), `both`, `off`. Without
+    `says_wait` a 429 lacks `X-Rate-Limited-For`; with `is_beta` answers have the beta version's form. With `auto_create` a PATCH of an
+    unknown call makes that call.
+    """
+
+    client_id: str = CLIENT_ID
+    client_secret: str = field(default=CLIENT_SECRET, repr=False)
+    ready_token: str | None = field(default=READY_TOKEN, repr=False)
+    token_life_s: int = 3600
+    budgets: tuple[Budget, ...] = DEFAULT_BUDGETS
+    limit_mode: Mode = "both"
+    says_wait: bool = True
+    is_beta: bool = False
+    auto_create: bool = False
