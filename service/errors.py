@@ -151,14 +151,14 @@ class BuildrRateLimited(BuildrError):
 
 
 class BuildrUnauthorized(BuildrError):
-    """Raised when Buildr refuses the credentials, also with a fresh token."""
+    """Raised when Buildr refuses the credentials (401), or what they may do (403)."""
 
     cause = "buildr_unauthorized"
     retryable = True
 
 
 class BuildrRejected(BuildrError):
-    """Raised when Buildr refuses this very request (400, 403, 404, 409, 422 and the like): sending it again will not help."""
+    """Raised when Buildr refuses this very request (400, 404, 409, 422 and the like): sending it again will not help."""
 
     cause = "buildr_rejected"
 

@@ -30,8 +30,8 @@ class Leg:
     """
     One leg of a call, folded from the events that name it.
 
-    `is_answered` says that somebody or something picked up; `duration_s` is the talk time in seconds, 0 if the leg ended unanswered and None
-    if it is unknown or not over; `word` is the source's own word of the event that set the stage.
+    `is_answered` says that somebody or something picked up; `duration_s` is the talk time in seconds, 0 if the leg ended unanswered and
+    None if it is unknown or not over; `word` is the source's own word of the event that set the stage.
     """
 
     leg_id: str
@@ -150,9 +150,9 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     answered_at = min((e.occurred_at for e in known if e.event_type is EventType.ANSWERED and e.occurred_at is not None), default=None)
     ended_at = _last(ends, lambda event: event.occurred_at)
     stated_s = _last([event for event in ends if event.hangup_cause is cause], lambda event: event.duration_s)
-    duration_s = _duration_s(stated_s, answered_at, ended_at) if is_answered else 0
-    if not ends or (cause is None and not is_answered):
-        duration_s = None
+    duration_s = None
+    if ends:
+        duration_s = _duration_s(stated_s, answered_at, ended_at) if is_answered or cause is None else 0
     parent_leg_id = _last(events, lambda event: event.parent_leg_id)
     return Leg(
         leg_id=leg_id,
@@ -169,7 +169,7 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
         duration_s=duration_s,
         answered_by=_last(known, lambda event: event.answered_by),
         hangup_cause=cause,
-        unknown_words=tuple(sorted({event.word for event in events if event.event_type is EventType.UNKNOWN and event.word is not None})),
+        unknown_words=tuple(sorted({event.word or "unknown" for event in events if event.event_type is EventType.UNKNOWN})),
         word=_last([event for event in known if STAGES[event.event_type] is stage], lambda event: event.word),
     )
 

@@ -5,6 +5,7 @@ A setting comes from the environment (`PORT`), from a file that the environment 
 or from `buildr-calls.toml` (`port`), in this order. An empty variable counts as not set.
 """
 
+import base64
 import difflib
 import hashlib
 import ipaddress
@@ -118,9 +119,6 @@ class Settings(BaseModel):
         (), description="Standard Webhooks secret (whsec_...) of the source `standard`; several while rotating."
     )
     admin_token: SecretList = Field((), description="Bearer token for /links; at least 16 characters. Not set: /links is off.")
-    default_region: str | None = Field(
-        None, pattern="^[A-Z]{2}$", description="Country (like US) whose numbers may come without +country code."
-    )
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest webhook body that is read.")
     body_timeout_s: float = Field(10, gt=0, description="Seconds within which a webhook's body must arrive.")
     accept_timeout_s: float = Field(3, gt=0, le=14, description="Seconds that Redis has for keeping a message, then 503.")
@@ -147,6 +145,18 @@ class Settings(BaseModel):
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(token.get_secret_value()) < ADMIN_TOKEN_LENGTH for token in value):
             raise ValueError(f"must be at least {ADMIN_TOKEN_LENGTH} characters; make one with: openssl rand -hex 32")
+        return value
+
+    @field_validator("standard_secret")
+    @classmethod
+    def _base64(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for secret in value:
+            try:
+                key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+            except ValueError:
+                key = b""
+            if not key:
+                raise ValueError("must be whsec_ followed by base64; make one with: echo whsec_$(openssl rand -base64 32)")
         return value
 
     @field_validator("twilio_shared_keys")

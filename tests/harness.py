@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -79,12 +80,12 @@ class System:
             **self.extra,
         }
 
-    def start(self, name: str, *arguments: str) -> None:
+    def start(self, name: str, *arguments: str, program: tuple[str, ...] = ("-m", "workers.cli.main"), **extra: str) -> None:
         """Start one part; `name` tells its log from others'."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self.parts[name] = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli.main", *arguments],
-                env=self.environment,
+                [sys.executable, *program, *arguments],
+                env={**self.environment, **extra},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -104,6 +105,11 @@ class System:
     def start_worker(self, name: str) -> None:
         """Start one worker."""
         self.start(name, "work")
+
+    def start_skewed_worker(self, name: str, skew_s: str) -> None:
+        """Start a worker whose clock is so many seconds ahead."""
+        script = Path(__file__).parent / "skewed_worker.py"
+        self.start(name, "work", program=(str(script),), SKEW_S=skew_s, PYTHONPATH=str(script.parent.parent))
 
     def wait_for_worker(self, name: str, *, times: int = 1) -> None:
         """Wait until a worker has said so often that it has started."""
@@ -135,8 +141,6 @@ class System:
 
     def standard(self, body: Mapping[str, object], *, message_id: str, at: float | None = None) -> httpx.Response:
         """Send a webhook signed by the Standard Webhooks library."""
-        from datetime import UTC, datetime  # noqa: PLC0415 (keeps the module's names few)
-
         moment = datetime.fromtimestamp(at or time.time(), UTC)
         text = json.dumps(body)
         signature = Webhook(self.standard_secret).sign(message_id, moment, text)

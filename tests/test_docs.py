@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 import pytest
-from workers.cli.main import cli
 
 from service.settings import Settings, names
+from workers.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

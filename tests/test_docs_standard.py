@@ -18,6 +18,7 @@ from typing import Final
 import pytest
 from jsonschema import Draft202012Validator
 
+from service.calls import fold
 from service.events import EventType, HangupCause, Result
 from service.secrets import Secrets
 from service.sources import SOURCES, Incoming
@@ -127,6 +128,19 @@ def test_json_examples_are_read(text: str) -> None:
     Draft202012Validator(json_schema()).validate(body)
     (event,) = STANDARD.parse(build_request({"body_json": body}, base_url="https://hooks.example.test"), "m1")
     assert EVENT_TYPES[body["type"]] is event.event_type
+
+
+def test_json_examples_make_the_calls_that_the_page_says() -> None:
+    """Taken together, the examples of each call end as the text beside them says."""
+    events = [
+        event
+        for text in blocks("json")
+        for event in STANDARD.parse(build_request({"body_json": json.loads(text)}, base_url="https://hooks.example.test"), "m1")
+    ]
+    results = {
+        name: fold([event for event in events if event.source_call_id == name]).result for name in {e.source_call_id for e in events}
+    }
+    assert results == {"pbx-1001": Result.LEFT_VOICEMAIL, "pbx-1002": Result.CONNECTED, "pbx-1003": Result.VOICEMAIL_RECEIVED}
 
 
 def test_table_of_fields_is_the_models() -> None:

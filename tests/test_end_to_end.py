@@ -6,6 +6,8 @@ import itertools
 import json
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -192,7 +194,7 @@ def test_notes_are_appended_once_and_hand_written_text_stays(make_system: MakeSy
     wait_for(lambda: "connected" in str(system.buildr_call("110")["notes"]), what="the note")
     recording = {
         "AccountSid": "AC00000000000000000000000000000001", "CallSid": call_sid(10), "RecordingSid": "RE00000000000000000000000000000001",
-        "RecordingUrl": "https://api.example.test/rec", "RecordingStatus": "completed", "RecordingDuration": "40", "RecordingSource": "DialVerb",
+        "RecordingUrl": "https://api.example.test/rec", "RecordingStatus": "completed", "RecordingSource": "DialVerb",
     }  # fmt: skip
     system.twilio(recording, query="buildr_call_id=110")
     wait_for(lambda: "rec" in str(system.buildr_call("110")["notes"]), what="the recording in the note")
@@ -200,9 +202,6 @@ def test_notes_are_appended_once_and_hand_written_text_stays(make_system: MakeSy
 
 
 def _cli(system: System, *arguments: str) -> str:
-    import subprocess  # noqa: PLC0415
-    import sys  # noqa: PLC0415
-
     done = subprocess.run(
         [sys.executable, "-m", "workers.cli.main", *arguments],
         env=system.environment,

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import quote
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -55,7 +56,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """Where it listens, for redis-py."""
-        return f"unix://{self._socket}"
+        return f"unix://{quote(str(self._socket))}"
 
     @property
     def pid(self) -> int | None:

@@ -7,7 +7,7 @@ import json
 import random
 import secrets
 import socket
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -153,7 +153,7 @@ async def _run(settings: Settings) -> None:
             log.info("worker.stopped", worker_id=worker_id)
 
 
-def _loops(settings: Settings, parts: Parts, worker_id: str) -> list[Awaitable[None]]:
+def _loops(settings: Settings, parts: Parts, worker_id: str) -> list[Coroutine[object, object, None]]:
     store = parts.store
     probe = loops.Probe(store, worker_id, parts.clock)
     keep = timedelta(days=settings.keep_calls_d)

@@ -172,21 +172,20 @@ def seconds(value: str | None) -> int | None:
     return int(value)
 
 
-def to_e164(number: str | None, *, region: str | None = None) -> str | None:
-    """The number in E.164 where it is one; any other address as it came; None if empty."""
-    text = (number or "").strip()
-    if not text:
-        return None
+def to_e164(address: str | None) -> str | None:
+    """
+    The address in E.164 where it is a full telephone number; any other address as it came; None if empty.
+
+    What has a scheme (`client:+1500...`, `sip:...`) is a name, whatever digits it is made of.
+    """
+    text = (address or "").strip()
+    if not text or ":" in text:
+        return text or None
     try:
-        parsed = phonenumbers.parse(text, region)
+        parsed = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException:
         return text
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if phonenumbers.is_possible_number(parsed) else text
-
-
-def is_phone_number(address: str | None) -> bool | None:
-    """Whether an address is a telephone number (E.164); None if there is no address."""
-    return None if address is None else address.startswith("+") and address[1:].isdigit()
 
 
 def first(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

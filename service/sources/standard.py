@@ -153,8 +153,8 @@ def _event(message: StandardMessage, message_id: str) -> CallEvent:
         sequence=message.sequence,
         direction=message.direction,
         party=message.party,
-        from_number=_address(message.from_),
-        to_number=_address(message.to),
+        from_number=to_e164(message.from_),
+        to_number=to_e164(message.to),
         duration_s=message.duration_s,
         recording=_recording(message.recording),
         voicemail=_voicemail(message.voicemail),
@@ -191,7 +191,3 @@ def _recording(part: StandardRecording | None) -> Recording | None:
 
 def _voicemail(part: StandardVoicemail | None) -> Voicemail | None:
     return None if part is None else Voicemail(part.url, part.duration_s, part.transcript)
-
-
-def _address(text: str | None) -> str | None:
-    return text if text is not None and ":" in text else to_e164(text)

@@ -202,8 +202,8 @@ def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> C
         occurred_at=_moment(fields.get("Timestamp")),
         sequence=seconds(fields.get("SequenceNumber")),
         direction=DIRECTIONS.get(fields.get("Direction", "")),
-        from_number=_address(from_address),
-        to_number=_address(to_address),
+        from_number=to_e164(from_address),
+        to_number=to_e164(to_address),
         agent=_agent(from_address) or _agent(to_address),
         buildr_call_id=buildr_call_id(query_value(incoming, BUILDR_CALL_ID)),
     )
@@ -274,11 +274,6 @@ def _cause(word: str, sip_code: str | None) -> HangupCause:
     if cause is HangupCause.FAILED and sip_code in SIP_NOT_REACHED:
         return HangupCause.NO_ANSWER
     return SIP_CAUSES.get(sip_code, cause)
-
-
-def _address(text: str | None) -> str | None:
-    # A client may be called by digits (`client:+15005550006`); that is a name, and no number to be read out of it.
-    return text if text is not None and ":" in text else to_e164(text)
 
 
 def _agent(address: str | None) -> str | None:

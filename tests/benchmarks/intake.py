@@ -77,7 +77,13 @@ def _end_to_end(redis_url: str, folder: Path) -> list[float]:
         system.start_all()
         took = []
         for number in range(CALLS):
-            form = {"CallSid": f"CA{number:032x}", "CallStatus": "completed", "Direction": "outbound-api", "From": "+15005550006", "To": "+15005550001"}
+            form = {
+                "CallSid": f"CA{number:032x}",
+                "CallStatus": "completed",
+                "Direction": "outbound-api",
+                "From": "+15005550006",
+                "To": "+15005550001",
+            }
             started_at = time.time()
             system.twilio(form, query=f"buildr_call_id={number + 1}")
             wait_for(lambda number=number: len(system.patches()) > number, what="the PATCH")  # type: ignore[misc]

@@ -23,6 +23,7 @@ RENEW_AT_SHARE: Final = 0.8
 RENEW_BEFORE_END_S: Final = 300.0
 SPARE_S: Final = 5.0
 SPARE_SHARE: Final = 0.05
+EARLY_SHARE: Final = 0.5
 POLL_S: Final = 0.1
 PAUSE_AFTER_FAILURE_S: Final = 30.0
 LOCK_MARGIN_S: Final = 5.0
@@ -121,11 +122,15 @@ class SharedToken:
         if self._pause_until is not None and self.clock() < self._pause_until:
             return token
         try:
-            return await self._renew() or token
+            # The request that is to be sent with it must have time left.
+            async with asyncio.timeout(self.credentials.timeout_s * EARLY_SHARE):
+                return await self._renew() or token
         except BuildrError as err:
-            self._pause_until = self.clock() + timedelta(seconds=PAUSE_AFTER_FAILURE_S)
             log.warning("buildr.token_not_refreshed", reason=err.cause, status_code=err.status_code, error=str(err))
-            return token
+        except TimeoutError:
+            log.warning("buildr.token_not_refreshed", reason=BuildrUnavailable.cause, error="no answer in time")
+        self._pause_until = self.clock() + timedelta(seconds=PAUSE_AFTER_FAILURE_S)
+        return token
 
     async def _wait_for_one(self) -> StoredToken:
         deadline = self.clock() + timedelta(seconds=self.patience_s)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from workers.cli.support import console, load_settings, print_json, print_table
 
 from service.calls import Call
 from service.errors import IgnoredEvent, MalformedPayload
@@ -17,6 +16,7 @@ from service.sources import SOURCES
 from service.sources.request_file import read_request
 from service.store.connection import Store
 from workers.cli.session import with_store
+from workers.cli.support import console, load_settings, print_json, print_table
 from workers.story import Story, find, parse, tell, tell_stored
 
 
@@ -25,7 +25,7 @@ from workers.story import Story, find, parse, tell, tell_stored
 @click.option("--source", type=click.Choice(sorted(SOURCES)), help="The files are requests of this source; nothing is sent or stored.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(what: tuple[str, ...], source: str | None, *, as_json: bool) -> None:
-    r"""
+    """
     Explain a call: its events, how it ended, which rule decided, what Buildr is sent.
 
     With --source the arguments are request files, read offline. Without, it is a call that the service knows, by its id at the source.
@@ -148,7 +148,7 @@ def _print_delivery(delivery: dict[str, object]) -> None:
 
 @click.group()
 def unmatched() -> None:
-    r"""
+    """
     See calls that no Buildr call is known for.
 
     \b
@@ -159,7 +159,7 @@ def unmatched() -> None:
 
 @click.group()
 def stalled() -> None:
-    r"""
+    """
     See calls whose final event never came.
 
     \b
@@ -192,7 +192,7 @@ def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many, the oldest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_unmatched(limit: int, *, as_json: bool) -> None:
-    r"""
+    """
     List calls that have ended and wait for a link.
 
     \b
@@ -206,7 +206,7 @@ def list_unmatched(limit: int, *, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many, the oldest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_stalled(limit: int, *, as_json: bool) -> None:
-    r"""
+    """
     List calls whose final event never came.
 
     \b
@@ -219,7 +219,7 @@ def list_stalled(limit: int, *, as_json: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(*, as_json: bool) -> None:
-    r"""
+    """
     Show how much waits, how much has failed, and how much of Buildr's budget is used.
 
     \b

@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 import click
 import httpx
-from workers.cli.support import console, load_settings, print_json, print_table
-from workers.outcomes import unknown_names
 
 from service.errors import BuildrError, BuildrRateLimited, QueueUnavailable
 from service.settings import Settings
@@ -19,8 +17,10 @@ from service.sources import SOURCES
 from service.store.connection import Store, open_store
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.session import with_store
+from workers.cli.support import console, load_settings, print_json, print_table
 from workers.clock import SharedClock
 from workers.delivery.names import OutcomeNames
+from workers.outcomes import unknown_names
 
 BUDGET_PATIENCE_S = 30.0
 URL_TIMEOUT_S = 5.0
@@ -38,7 +38,7 @@ class Finding:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(*, as_json: bool) -> None:
-    r"""
+    """
     Look at everything that has to be right: settings, Redis, Buildr, outcome names, clock, public URL.
 
     Exit code 1 if anything is not.
@@ -140,7 +140,7 @@ async def read_names(settings: Settings, store: Store) -> dict[str, str]:
 
 @click.group()
 def outcomes() -> None:
-    r"""
+    """
     See the call outcomes of the Buildr account.
 
     \b
@@ -152,7 +152,7 @@ def outcomes() -> None:
 @outcomes.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_outcomes(*, as_json: bool) -> None:
-    r"""
+    """
     List the account's call outcomes with their ids, for `buildr-calls.toml`.
 
     \b

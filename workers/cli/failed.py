@@ -4,17 +4,18 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import click
 from rich.progress import Progress
-from workers.cli.support import console, error_console, print_json, print_table
 
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter, as_dict
 from workers.cli.session import Age, with_store
+from workers.cli.support import console, error_console, print_json, print_table
 from workers.replay import Replayed, replay, select
 
 
@@ -29,7 +30,7 @@ class _Wanted:
         return not self.entry_ids and self.filter == FailedFilter()
 
 
-def _filters(command: click.Command) -> click.Command:
+def _filters(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--limit", type=click.IntRange(min=1), help="Take at most so many, the oldest first."),
         click.option("--until", type=Age(), help="Failed before then, like 1h or 2026-11-02."),
@@ -50,7 +51,7 @@ def _wanted(
 
 @click.group()
 def failed() -> None:
-    r"""
+    """
     See what was given up on, and put it through again.
 
     \b
@@ -72,7 +73,7 @@ def list_failed(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    r"""
+    """
     List failed calls and messages, oldest first.
 
     \b
@@ -95,7 +96,7 @@ def list_failed(
 @click.argument("entry_id")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(entry_id: str, *, as_json: bool) -> None:
-    r"""
+    """
     Show one failed call or message: why, what Buildr answered, what is kept of it.
 
     \b
@@ -142,7 +143,7 @@ def replay_failed(
     is_dry_run: bool,
     as_json: bool,
 ) -> None:
-    r"""
+    """
     Put failed calls and messages through again, read anew from their raw messages.
 
     \b
@@ -194,7 +195,7 @@ def discard(
     is_dry_run: bool,
     as_json: bool,
 ) -> None:
-    r"""
+    """
     Take failed calls and messages off the list for good; what is in Buildr stays as it is.
 
     \b

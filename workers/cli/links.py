@@ -9,7 +9,6 @@ from typing import TextIO
 
 import click
 from rich.progress import track
-from workers.cli.support import error_console, print_json, print_table
 
 from service.settings import Settings
 from service.sources import SOURCES
@@ -17,12 +16,13 @@ from service.sources.base import MOST_ID_DIGITS
 from service.store.connection import Store
 from service.store.links import Link
 from workers.cli.session import with_store
+from workers.cli.support import error_console, print_json, print_table
 
 COLUMNS = ("source", "source_call_id", "buildr_call_id")
 EXTRA = ("company_id", "contact_id", "project_id")
 
 
-class Digits(click.ParamType):
+class Digits(click.ParamType[str]):
     """An id of Buildr's: digits."""
 
     name = "digits"
@@ -45,7 +45,7 @@ SOURCE = click.Choice(sorted(SOURCES))
 
 @click.group()
 def links() -> None:
-    r"""
+    """
     Tell which Buildr call a telephone call is.
 
     \b
@@ -72,7 +72,7 @@ def set_link(
     project_id: str | None,
     as_json: bool,
 ) -> None:
-    r"""
+    """
     Set or replace a link; a call that waits for it goes on at once.
 
     \b
@@ -102,7 +102,7 @@ def set_link(
 @click.argument("source_call_id")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
-    r"""
+    """
     Show the link of a call.
 
     \b
@@ -127,7 +127,7 @@ def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
-    r"""
+    """
     List links, those that expire first coming first.
 
     \b
@@ -155,7 +155,7 @@ def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
 @click.argument("file", type=click.File("r", encoding="utf-8-sig"))
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Only check the file.")
 def import_links(file: TextIO, *, is_dry_run: bool) -> None:
-    r"""
+    """
     Set many links from a CSV file with the columns source, source_call_id, buildr_call_id.
 
     The columns company_id, contact_id and project_id may be there too. Nothing is set unless every line is right.
@@ -179,7 +179,7 @@ def import_links(file: TextIO, *, is_dry_run: bool) -> None:
 @click.argument("source", type=SOURCE)
 @click.argument("source_call_id")
 def remove_link(source: str, source_call_id: str) -> None:
-    r"""
+    """
     Take a link away; what was written to Buildr stays.
 
     \b

@@ -1,65 +1,66 @@
 """
-The command `buildr-calls`: every command in one tuple.
+The command line `buildr-calls`: every command, named here once.
 """
 
-import sys
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import click
 
-from service.errors import SettingsError
 from workers.cli.calls import explain, stalled, status, unmatched
 from workers.cli.checks import check, outcomes
 from workers.cli.failed import failed
 from workers.cli.links import links
-from workers.cli.support import explained, load_settings
+from workers.cli.processes import run, sandbox, serve, work
+from workers.cli.support import PROGRAM, Commands
 from workers.cli.trigger import trigger
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="buildr-calls")
+COMMANDS: Final[tuple[click.Command, ...]] = (
+    run,
+    serve,
+    work,
+    sandbox,
+    trigger,
+    explain,
+    links,
+    failed,
+    unmatched,
+    stalled,
+    outcomes,
+    status,
+    check,
+)
+
+
+def _version() -> str:
+    try:
+        return version(PROGRAM)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(_version(), prog_name=PROGRAM)
 def cli() -> None:
-    """Keep the calls in Buildr true."""
+    """
+    Keep the calls in Buildr true.
 
-
-@cli.command()
-def serve() -> None:
-    r"""
-    Start the receiver.
+    Telephony webhooks become the right call outcome in Buildr, once, within Buildr's rate limit.
 
     \b
-    Example:
-      PORT=8000 buildr-calls serve
+    Examples:
+      buildr-calls run
+      buildr-calls explain twilio:CA00000000000000000000000000000001
     """
-    from service.server import serve as run
-    try:
-        run(load_settings())
-    except SettingsError as err:
-        raise explained(err) from err
 
 
-@cli.command()
-def work() -> None:
-    r"""
-    Start a worker.
-
-    \b
-    Example:
-      buildr-calls work
-    """
-    from workers.main import run_worker
-    try:
-        run_worker(load_settings())
-    except SettingsError as err:
-        raise explained(err) from err
-
-
-COMMANDS: Final = (explain, trigger, links, failed, unmatched, stalled, outcomes, status, check)
-for command in COMMANDS:
-    cli.add_command(command)
+for _command in COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> None:
-    cli()
+    """Run the command line; the process ends with 0, 1 (it did not work) or 2 (wrong usage)."""
+    cli(prog_name=PROGRAM)
 
 
 if __name__ == "__main__":

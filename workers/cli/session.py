@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import click
 from redis.exceptions import RedisError
-from workers.cli.support import load_settings
 
 from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store.connection import Store, open_store
+from workers.cli.support import load_settings
 
 T = TypeVar("T")
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -37,7 +37,7 @@ def with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
         raise click.ClickException(f"Redis does not answer at {place}: start the service, or set REDIS_URL") from err
 
 
-class Age(click.ParamType):
+class Age(click.ParamType[datetime]):
     """A span of time like 90m, 24h or 7d, or a moment like 2026-11-02 or 2026-11-02T10:00Z; gives the moment, in UTC."""
 
     name = "age"

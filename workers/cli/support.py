@@ -1,60 +1,132 @@
 """
-What all commands share: settings or plain words, and printing.
+What all commands share: settings with their faults in plain lines, output for people and for programs, errors in one line.
 """
 
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, Final
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from service.errors import SettingsError
+from service.errors import QueueUnavailable, SettingsError
 from service.settings import Settings, load
+from workers.data_folder import LocalRunError
+from workers.terminal import printable
 
-NARROWEST = 100
+PROGRAM: Final = "buildr-calls"
+FAILED: Final = 1
 
 
-def load_settings(*, is_local: bool = False) -> Settings:
+class SettingsFault(click.ClickException):
+    """The settings are not usable; shown as one line per fault."""
+
+    exit_code = FAILED
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self._faults: Final = tuple(faults)
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the faults to stderr."""
+        for fault in self._faults:
+            click.echo(f"{PROGRAM}: {fault}", file=file or sys.stderr)
+
+
+class Failure(click.ClickException):
+    """Something could not be done; shown as one line."""
+
+    exit_code = FAILED
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line to stderr."""
+        click.echo(f"{PROGRAM}: {self.format_message()}", file=file or sys.stderr)
+
+
+class Commands(click.Group):
+    """A group in which an error that says what to do ends the command with one line and exit code 1."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command; `\\b` in its docstring, which is a raw one, keeps the lines of a paragraph as they are."""
+        _keep_paragraphs(cmd)
+        super().add_command(cmd, name)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Raises click's errors only, apart from bugs."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as err:
+            raise SettingsFault(err.faults) from err
+        except (LocalRunError, QueueUnavailable) as err:
+            raise Failure(str(err)) from err
+
+
+def load_settings(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Settings:
     """
-    Read the settings.
+    The settings of this machine; `overrides` are variables that options have set.
 
-    `is_local` fills what is not set with what a running `run` made up. Ends the command with every fault on a line of its own and exit code 1.
+    `is_local` fills what is not set from what `run` made up. Ends the command with one line per fault.
     """
     try:
-        return load(os.environ, is_local=is_local)
+        return load({**os.environ, **(overrides or {})}, is_local=is_local)
     except SettingsError as err:
-        raise explained(err) from err
-
-
-def explained(err: SettingsError) -> click.ClickException:
-    """Faults of the settings as click shows them."""
-    return click.ClickException("\n  ".join(["the settings are wrong:", *err.faults]) if len(err.faults) > 1 else err.faults[0])
+        raise SettingsFault(err.faults) from err
 
 
 def console() -> Console:
-    """Where results go; wide enough for tables when it is no terminal."""
-    return Console(file=sys.stdout, soft_wrap=False, width=None if sys.stdout.isatty() else 200, emoji=False)
+    """For results: stdout, never wrapped where it is read by a program."""
+    return _console(sys.stdout)
 
 
 def error_console() -> Console:
-    """Where progress goes."""
-    return Console(file=sys.stderr, emoji=False)
+    """For everything that is no result: stderr."""
+    return _console(sys.stderr)
 
 
-def print_json(data: object) -> None:
-    """Print JSON for programs."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+def print_json(value: object) -> None:
+    """Print a value as JSON to stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Print a table for people, or a sentence where it would be empty."""
+    """
+    Print rows under their headings, or a sentence if there are none.
+
+    Off a terminal the columns are padded with blanks and nothing is cut.
+    """
     if not rows:
         click.echo(empty)
         return
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
-    console().print(table, highlight=False)
+    cells = [[printable(cell) for cell in row] for row in rows]
+    out = console()
+    if not out.is_terminal:
+        widths = [max(len(row[place]) for row in (columns, *cells)) for place in range(len(columns))]
+        for row in (columns, *cells):
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    out.print(table)
+
+
+def _keep_paragraphs(command: click.Command) -> None:
+    if command.help is not None:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _keep_paragraphs(each)
+
+
+def _console(stream: IO[str]) -> Console:
+    # Named here, because rich would otherwise keep the stream that was stdout when it was first asked.
+    made = Console(file=stream, highlight=False)
+    if not made.is_terminal:
+        made.soft_wrap = True
+    return made

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 import click
 import httpx
-from workers.cli.support import load_settings, print_json
 
 from service.errors import MalformedPayload
 from service.settings import Settings
 from service.sources import SOURCES, Incoming
 from service.sources.request_file import read_request
 from workers.cli.scenarios import ScenarioError, load, names
+from workers.cli.support import load_settings, print_json
 
 TIMEOUT_S = 15.0
 
@@ -39,7 +39,7 @@ def trigger(
     is_shuffled: bool,
     as_json: bool,
 ) -> None:
-    r"""
+    """
     Sign and send a realistic call to your own receiver.
 
     Without SCENARIO it lists those that there are.

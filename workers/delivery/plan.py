@@ -12,7 +12,8 @@ from service.outcome_rules import OutcomeConfig
 from service.store.calls import DeliveryState, Record
 from service.store.links import Link
 from workers.matching import Match, match
-from workers.outcomes import Decision, build_patch, decide, render_note, resolve
+from workers.notes import render_note
+from workers.outcomes import Decision, build_patch, decide, resolve
 
 LONGEST_SETTLE: Final = 5
 NAMES_RETRY_S: Final = 10.0

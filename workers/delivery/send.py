@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Final, Literal
 
 import structlog
@@ -16,7 +17,7 @@ from service.store.permits import Grant, Permits
 from workers.buildr import BuildrClient
 from workers.delivery.backoff import retry_in_s, unauthorized_retry_in_s
 from workers.delivery.plan import Sending
-from workers.outcomes import merge_note
+from workers.notes import merge_note
 
 ANSWER_LENGTH: Final = 2000
 log = structlog.get_logger(__name__)
@@ -83,7 +84,10 @@ class Sender:
         if sending.note_block is None or progress.record is None or self.notes_mode == "never":
             return
         text = merge_note(answer.notes, sending.note_block, progress.record.note_block, self.notes_mode)
-        if text is not None:
+        if not answer.has_notes:
+            # Without the text that is there, writing could destroy what a person wrote.
+            log.warning("note.left_alone", reason="Buildr's answer does not show the notes", buildr_call_id=sending.buildr_call_id)
+        elif text is not None:
             progress.requests += 1
             await self.client.update_call(sending.buildr_call_id, {"call": {"notes": text}})
             log.info("buildr.patched", buildr_call_id=sending.buildr_call_id, fields=["notes"], status_code=200)
@@ -125,7 +129,7 @@ class Sender:
         record = replace(record, first_failed_at=record.first_failed_at or now)
         if not err.retryable:
             return self._give_up(record, err, f"Buildr refused it: {err}")
-        wait_s = self._count(err, record)
+        wait_s = self._wait_s(err, record)
         record = replace(
             record,
             attempts=record.attempts + (0 if isinstance(err, BuildrUnauthorized) else 1),
@@ -143,9 +147,11 @@ class Sender:
             record=record.with_step(now, "will retry", f"{err} (attempt {record.attempts}, again in {wait_s:.0f} s)"), due_at=due_at
         )
 
-    def _count(self, err: BuildrError, record: Record) -> float:
+    def _wait_s(self, err: BuildrError, record: Record) -> float:
         if isinstance(err, BuildrUnauthorized):
-            return unauthorized_retry_in_s(record.unauthorized + 1, rng=self.rng)
+            # A new token cannot mend a 403, so that there is no hurry to try one.
+            is_hopeless = err.status_code == HTTPStatus.FORBIDDEN
+            return unauthorized_retry_in_s(record.unauthorized + (2 if is_hopeless else 1), rng=self.rng)
         return retry_in_s(record.attempts + 1, rng=self.rng)
 
     def _give_up(self, record: Record, err: BuildrError, reason: str) -> Sent:

@@ -4,7 +4,7 @@ A sandbox behind a real server on a free port of this machine, and one without a
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -31,15 +31,26 @@ class Clock:
         self.now_ns += round(seconds * 10**9)
 
 
+async def wait_until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something holds, for 20 seconds at most."""
+    async with asyncio.timeout(20):
+        while True:
+            if await holds():
+                return
+            await asyncio.sleep(0.005)
+
+
 @asynccontextmanager
 async def running(config: SandboxConfig) -> AsyncIterator[str]:
     """A sandbox that listens; gives its URL."""
     server = make_server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    async with asyncio.timeout(20):
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.005)
+
+    async def is_up() -> bool:
+        return server.started or serving.done()
+
+    await wait_until(is_up)
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
@@ -48,7 +59,9 @@ async def running(config: SandboxConfig) -> AsyncIterator[str]:
         listener.close()
 
 
-def inside(config: SandboxConfig, clock: Callable[[], int], *, peer: str = "127.0.0.1", headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+def inside(
+    config: SandboxConfig, clock: Callable[[], int], *, peer: str = "127.0.0.1", headers: dict[str, str] | None = None
+) -> httpx.AsyncClient:
     """A client that speaks to a sandbox in this process."""
     transport = httpx.ASGITransport(create_sandbox(config, clock=clock), client=(peer, 40_000))
     return httpx.AsyncClient(transport=transport, base_url="http://sandbox.test", headers=READY if headers is None else headers)

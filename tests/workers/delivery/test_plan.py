@@ -1,0 +1,193 @@
+"""
+What is to be done about a call: a pure decision.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.calls import Call, fold
+from service.events import CallEvent, Direction, EventType, HangupCause, Result
+from service.outcome_rules import Notes, OutcomeConfig, OutcomeRef
+from service.store.calls import DeliveryState, Record
+from service.store.links import Link
+from workers.delivery.plan import Known, Plan, Timing, make_plan
+from workers.outcomes import outcome_key
+
+NOW = datetime(2026, 11, 2, 10, 1, tzinfo=UTC)
+TIMING = Timing(settle_s=2, ringing_timeout_s=300, in_progress_timeout_s=3600)
+NAMES = {outcome_key(name): number for name, number in (("Connected", "786"), ("No Answer", "789"), ("Busy", "790"))}
+
+
+def call(cause: HangupCause | None = HangupCause.COMPLETED, *, buildr_call_id: str | None = "110") -> Call:
+    """An outbound call that has ended so, or that rings."""
+    event = CallEvent(
+        source="twilio",
+        message_id="m1",
+        source_call_id="CA1",
+        leg_id="CA1",
+        event_type=EventType.RINGING if cause is None else EventType.ENDED,
+        hangup_cause=cause,
+        occurred_at=datetime(2026, 11, 2, 10, 0, tzinfo=UTC),
+        direction=Direction.OUTBOUND,
+        from_number="+15005550006",
+        to_number="+15005550001",
+        buildr_call_id=buildr_call_id,
+    )
+    return fold([event])
+
+
+def record(**values: object) -> Record:
+    """A record whose last message came at NOW."""
+    return replace(Record(ref="twilio:CA1", last_received_at=NOW), **values)  # type: ignore[arg-type]
+
+
+def plan_for(
+    folded: Call,
+    *,
+    before: Record | None = None,
+    link: Link | None = None,
+    names: Mapping[str, str] | None = NAMES,
+    config: OutcomeConfig | None = None,
+    after_s: float = 60,
+    is_replayed: bool = False,
+) -> Plan:
+    """The plan for a call some seconds after its last message."""
+    known = Known(
+        record=before or record(),
+        call=folded,
+        link=link,
+        config=config or OutcomeConfig(),
+        outcome_ids=names,
+        timing=TIMING,
+        is_replayed=is_replayed,
+    )
+    return make_plan(known, NOW + timedelta(seconds=after_s))
+
+
+def test_call_that_has_not_ended_waits_until_it_would_stall() -> None:
+    """A ringing call is open, and looked at again when its time to ring is over."""
+    plan = plan_for(call(None))
+    assert (DeliveryState.OPEN, NOW + timedelta(seconds=300), None) == (plan.record.state, plan.due_at, plan.sending)
+
+
+def test_call_whose_end_never_comes_is_reported_and_not_guessed() -> None:
+    """After the timeout the call is stalled, with no result and nothing to send."""
+    plan = plan_for(call(None), after_s=301)
+    assert (DeliveryState.STALLED, None, None) == (plan.record.state, plan.record.result, plan.sending)
+
+
+def test_call_that_nobody_linked_waits_for_its_link() -> None:
+    """Without an id the call is unmatched, and has no alarm: the link will wake it."""
+    plan = plan_for(call(buildr_call_id=None))
+    assert (DeliveryState.UNMATCHED, None) == (plan.record.state, plan.due_at)
+
+
+def test_final_call_settles_first() -> None:
+    """For two seconds after its last message nothing is sent."""
+    plan = plan_for(call(), after_s=1)
+    assert (DeliveryState.SETTLING, NOW + timedelta(seconds=2), None) == (plan.record.state, plan.due_at, plan.sending)
+
+
+def test_messages_that_keep_coming_do_not_hold_a_call_for_ever() -> None:
+    """A call settles for at most five times the settle time."""
+    before = record(unsettled_since=NOW - timedelta(seconds=9.5))
+    assert NOW + timedelta(seconds=0.5) == plan_for(call(), before=before, after_s=0).due_at
+
+
+def test_settled_call_is_sent_with_everything_that_differs() -> None:
+    """The first write holds the outcome, the time, and what the link files it under."""
+    link = Link(buildr_call_id="110", project_id="372")
+    sending = plan_for(call(), link=link).sending
+    assert sending is not None
+    assert {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z", "project_id": "372"} == dict(sending.fields)
+
+
+def test_nothing_is_sent_that_buildr_holds_already() -> None:
+    """A call whose fields are all written is delivered."""
+    before = record(written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="110")
+    plan = plan_for(call(), before=before)
+    assert (DeliveryState.DELIVERED, None) == (plan.record.state, plan.sending)
+
+
+def test_another_time_alone_is_not_worth_a_write() -> None:
+    """A late first event that moves the start by seconds costs no second PATCH."""
+    before = record(written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:49Z"}, written_to="110")
+    assert plan_for(call(), before=before).sending is None
+
+
+def test_better_result_sends_only_what_differs() -> None:
+    """When the outcome changes, the time that is written already is not sent again."""
+    before = record(written={"call_outcome_id": "789", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="110")
+    sending = plan_for(call(), before=before).sending
+    assert sending is not None
+    assert {"call_outcome_id": "786"} == dict(sending.fields)
+
+
+def test_other_buildr_call_gets_everything() -> None:
+    """What was written to one Buildr call does not count for another."""
+    before = record(written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="99")
+    sending = plan_for(call(), before=before).sending
+    assert sending is not None
+    assert {"call_outcome_id", "recorded_at"} == set(sending.fields)
+
+
+def test_backoff_is_kept_when_new_messages_come() -> None:
+    """A call that waits after an error is not sent earlier because an event arrived."""
+    before = record(retry_at=NOW + timedelta(seconds=500), state=DeliveryState.RETRYING)
+    plan = plan_for(call(), before=before)
+    assert (NOW + timedelta(seconds=500), None) == (plan.due_at, plan.sending)
+
+
+def test_failed_call_stays_parked() -> None:
+    """A call that was given up on is not tried again by itself."""
+    before = record(state=DeliveryState.FAILED, buildr_call_id="110")
+    assert (DeliveryState.FAILED, None) == ((plan := plan_for(call(), before=before)).record.state, plan.sending)
+
+
+@pytest.mark.parametrize("is_replayed", [True, False])
+def test_failed_call_goes_on_when_replayed_or_linked_elsewhere(is_replayed: bool) -> None:
+    """A replay, or a link to another Buildr call, takes the call up again with a fresh count of attempts."""
+    before = record(state=DeliveryState.FAILED, buildr_call_id="110" if is_replayed else "99", attempts=7)
+    assert plan_for(call(), before=before, is_replayed=is_replayed).sending is not None
+
+
+def test_result_mapped_to_nothing_is_left_alone() -> None:
+    """A result that the default leaves out is left alone with its reason."""
+    plan = plan_for(call(HangupCause.CANCELLED))
+    assert (DeliveryState.LEFT_ALONE, None) == (plan.record.state, plan.sending)
+    assert "cancelled" in plan.record.reason
+
+
+def test_names_that_were_never_read_are_waited_for() -> None:
+    """While Buildr's names are unknown the call waits instead of failing."""
+    plan = plan_for(call(), names=None)
+    assert (DeliveryState.RETRYING, None) == (plan.record.state, plan.sending)
+    assert plan.due_at is not None
+
+
+def test_name_that_the_account_lacks_fails_if_the_operator_wrote_it() -> None:
+    """A configured name that does not exist files the call as failed and names those that do exist; a default one leaves the call alone."""
+    config = OutcomeConfig(outcomes={Result.CONNECTED: OutcomeRef(name="Talked")})
+    written = plan_for(call(), config=config)
+    assert (DeliveryState.FAILED, "unknown_outcome") == (written.record.state, written.failed_cause)
+    assert "no answer" in written.record.reason.casefold()
+    assert DeliveryState.LEFT_ALONE is plan_for(call(), names={"x": "1"}).record.state
+
+
+def test_ids_need_no_names() -> None:
+    """An outcome given by its id is sent although no name was ever read."""
+    config = OutcomeConfig(outcomes={Result.CONNECTED: OutcomeRef(id="5")})
+    sending = plan_for(call(), names=None, config=config).sending
+    assert sending is not None
+    assert "5" == sending.fields["call_outcome_id"]
+
+
+def test_new_note_alone_costs_a_harmless_patch_to_read_the_notes() -> None:
+    """When only the note is new, a field that is written already is sent again, so that Buildr's answer shows the notes."""
+    before = record(written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="110", note_block="old")
+    sending = plan_for(call(), before=before, config=OutcomeConfig(notes=Notes(mode="append", template="new"))).sending
+    assert sending is not None
+    assert ({"recorded_at": "2026-11-02T10:00:00Z"}, "new") == (dict(sending.fields), sending.note_block)

@@ -1,0 +1,66 @@
+"""
+Which Buildr call a telephone call is.
+"""
+
+import pytest
+
+from service.calls import Call, fold
+from service.events import CallEvent, EventType
+from service.store.links import Link
+from workers.matching import match
+
+
+def call(*ids: str | None, source_call_id: str = "CA1") -> Call:
+    """A call whose messages name these Buildr calls."""
+    return fold(
+        CallEvent(
+            source="twilio",
+            message_id=f"m{place}",
+            source_call_id=source_call_id,
+            leg_id=source_call_id,
+            event_type=EventType.RINGING,
+            sequence=place,
+            buildr_call_id=each,
+        )
+        for place, each in enumerate(ids)
+    )
+
+
+def test_message_beats_link() -> None:
+    """The id in the message counts, whatever a link says."""
+    found = match(call("110", None, "110"), Link(buildr_call_id="999"))
+    assert ("110", "message") == (found.buildr_call_id, found.how)
+    assert "110" in found.reason
+
+
+def test_link_names_the_call() -> None:
+    """Without an id in the messages the link counts."""
+    found = match(call(None), Link(buildr_call_id="110"))
+    assert ("110", "link") == (found.buildr_call_id, found.how)
+
+
+def test_no_link_says_what_to_do() -> None:
+    """An unmatched call comes with the command that matches it."""
+    found = match(call(None), None)
+    assert (None, "none") == (found.buildr_call_id, found.how)
+    assert found.reason.endswith("buildr-calls links set twilio CA1 ID")
+
+
+def test_command_can_be_pasted_whatever_the_id_holds() -> None:
+    """An id with spaces or quotes is written so that a shell takes it as one word."""
+    assert match(call(None, source_call_id="a b;c"), None).reason.endswith("links set twilio 'a b;c' ID")
+
+
+@pytest.mark.parametrize("link", [None, Link(buildr_call_id="999")])
+def test_contradicting_messages_match_nothing(link: Link | None) -> None:
+    """Two ids in one call are never chosen between, and a link to a third one does not help."""
+    found = match(call("110", "111"), link)
+    assert (None, "conflict") == (found.buildr_call_id, found.how)
+    assert "110 and 111" in found.reason
+    assert found.reason.endswith("buildr-calls links set twilio CA1 110")
+
+
+def test_link_settles_a_contradiction() -> None:
+    """A person who follows the advice and links one of the two ids is heard."""
+    found = match(call("110", "111"), Link(buildr_call_id="111"))
+    assert ("111", "link") == (found.buildr_call_id, found.how)
