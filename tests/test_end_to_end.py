@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -25,13 +26,14 @@ def make_system(own_redis: RedisServer, tmp_path: Path) -> Iterator[MakeSystem]:
     """Make a system over a Redis of its own; it is stopped at the end."""
     made: list[System] = []
 
-    def make(**values: object) -> System:
+    def make(*, extra: dict[str, str] | None = None, sandbox_args: tuple[str, ...] = ("--auto-create",)) -> System:
         system = System(
             folder=tmp_path,
             redis_url=own_redis.url,
             twilio_token=TWILIO_TOKEN,
             standard_secret=STANDARD_SECRET,
-            **values,  # type: ignore[arg-type]
+            extra=extra or {},
+            sandbox_args=sandbox_args,
         )
         made.append(system)
         return system
@@ -215,6 +217,4 @@ def _cli(system: System, *arguments: str) -> str:
 
 
 def _body(patch: dict[str, object]) -> dict[str, dict[str, str]]:
-    body = patch["body"]
-    parsed: dict[str, dict[str, str]] = json.loads(body) if isinstance(body, str) else body  # type: ignore[assignment]
-    return parsed
+    return cast("dict[str, dict[str, str]]", patch["body"])

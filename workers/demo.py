@@ -128,9 +128,7 @@ class Demo:
         async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, trust_env=False) as client:
             for place in ORDER:
                 await self._send(client, requests[place])
-        outcome = await self._follow()
-        self.source_call_id = None
-        return await self._compare(outcome)
+        return await self._compare(await self._follow())
 
     async def _send(self, client: httpx.AsyncClient, request: Incoming) -> None:
         signed = SOURCES[SOURCE].sign(request, self.settings.secrets_of(SOURCE), datetime.now(UTC))

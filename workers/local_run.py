@@ -66,6 +66,7 @@ class LocalRun:
         self._redis: Final = EmbeddedRedis(self._folder / SANDBOX_FOLDER if self._has_sandbox else self._folder)
         self._supervisor: Final = Supervisor(on_line=self._on_line, say=self._warn)
         self._demo: Demo | None = None
+        self._call = "twilio:CA…"
         self._is_starting = True
         self.url: Final = f"http://{_local_host(settings.host)}:{settings.port}"
         self.sandbox_url: Final = f"http://{SANDBOX_HOST}:{wishes.sandbox_port}"
@@ -212,6 +213,7 @@ class LocalRun:
         try:
             return await self._demo.play()
         finally:
+            self._call = f"twilio:{self._demo.source_call_id}"
             self._demo = None
 
     def _say_what_next(self) -> None:
@@ -219,7 +221,7 @@ class LocalRun:
         self._screen.say()
         self._screen.say(Text("Try next, in another terminal:", "bold"))
         for command in (
-            "explain twilio:CA…",
+            f"explain {self._call}",
             "trigger twilio no-answer --set buildr_call_id=111",
             "trigger twilio inbound-missed",
             "unmatched list",

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from redis import Redis
@@ -86,11 +87,15 @@ def _end_to_end(redis_url: str, folder: Path) -> list[float]:
             }
             started_at = time.time()
             system.twilio(form, query=f"buildr_call_id={number + 1}")
-            wait_for(lambda number=number: len(system.patches()) > number, what="the PATCH")  # type: ignore[misc]
+            wait_for(partial(_has_more_than, system, number), what="the PATCH")
             took.append(datetime.fromisoformat(str(system.patches()[-1]["at"])).timestamp() - started_at)
         return took
     finally:
         system.stop()
+
+
+def _has_more_than(system: System, number: int) -> bool:
+    return len(system.patches()) > number
 
 
 def main() -> None:

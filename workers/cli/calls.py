@@ -230,10 +230,14 @@ def status(*, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    rows = [(name.replace("_", " "), "none" if value is None else str(value)) for name, value in facts.items() if name != "counters"]
+    rows = [(name.replace("_", " "), _in_words(value)) for name, value in facts.items() if name != "counters"]
     counters = facts["counters"]
     rows += [(f"count of {name}", str(value)) for name, value in counters.items()] if isinstance(counters, dict) else []
     print_table(("what", "now"), rows, empty="")
+
+
+def _in_words(value: object) -> str:
+    return ", ".join(value) if isinstance(value, list) else "none" if value is None else str(value)
 
 
 async def _status(settings: Settings, store: Store) -> dict[str, object]:

@@ -50,11 +50,6 @@ class Failure(click.ClickException):
 class Commands(click.Group):
     """A group in which an error that says what to do ends the command with one line and exit code 1."""
 
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command; `\\b` in its docstring, which is a raw one, keeps the lines of a paragraph as they are."""
-        _keep_paragraphs(cmd)
-        super().add_command(cmd, name)
-
     def invoke(self, ctx: click.Context) -> object:
         """Run the command. Raises click's errors only, apart from bugs."""
         try:
@@ -114,14 +109,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     out.print(table)
-
-
-def _keep_paragraphs(command: click.Command) -> None:
-    if command.help is not None:
-        command.help = command.help.replace("\\b\n", "\b\n")
-    if isinstance(command, click.Group):
-        for each in command.commands.values():
-            _keep_paragraphs(each)
 
 
 def _console(stream: IO[str]) -> Console:

@@ -127,14 +127,14 @@ class Sender:
             due_at = now + timedelta(seconds=blocked_s)
             return Sent(record=record.with_step(now, "rate limited", f"wait {blocked_s:.1f} s"), due_at=due_at)
         record = replace(record, first_failed_at=record.first_failed_at or now)
-        if not err.retryable:
-            return self._give_up(record, err, f"Buildr refused it: {err}")
         wait_s = self._wait_s(err, record)
         record = replace(
             record,
             attempts=record.attempts + (0 if isinstance(err, BuildrUnauthorized) else 1),
             unauthorized=record.unauthorized + (1 if isinstance(err, BuildrUnauthorized) else 0),
         )
+        if not err.retryable:
+            return self._give_up(record, err, f"Buildr refused it: {err}")
         if record.attempts >= self.limits.max_attempts:
             return self._give_up(record, err, f"given up after {record.attempts} attempts: {err}")
         if now - (record.first_failed_at or now) >= self.limits.max_age:
@@ -156,6 +156,6 @@ class Sender:
 
     def _give_up(self, record: Record, err: BuildrError, reason: str) -> Sent:
         now = self.clock()
-        log.error("job.failed", reason=err.cause, status_code=err.status_code, attempt=record.attempts + 1)
-        failed = replace(record, state=DeliveryState.FAILED, reason=reason, attempts=record.attempts + 1)
+        log.error("job.failed", reason=err.cause, status_code=err.status_code, attempt=record.attempts)
+        failed = replace(record, state=DeliveryState.FAILED, reason=reason)
         return Sent(record=failed.with_step(now, "failed", reason), failed_cause=err.cause)
