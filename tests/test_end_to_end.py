@@ -203,7 +203,19 @@ def test_notes_are_appended_once_and_hand_written_text_stays(make_system: MakeSy
     assert "Typed by a person\n\nconnected https://api.example.test/rec" == system.buildr_call("110")["notes"]
 
 
-def _cli(system: System, *arguments: str) -> str:
+def test_commands_work_against_the_running_service(make_system: MakeSystem) -> None:
+    """`trigger` plays a signed call that ends in a PATCH, `outcomes list` reads the account, `check` finds all but the public URL right."""
+    system = make_system(extra={"SETTLE_S": "0.2"})
+    system.start_all()
+    assert "202" in _cli(system, "trigger", "standard", "no-answer", "--set", "buildr_call_id=110", "--shuffle")
+    wait_for(lambda: len(system.patches()) == 1, what="the PATCH of the triggered call")
+    assert "789" == _body(system.patches()[0])["call"]["call_outcome_id"]
+    assert {"id": "786", "name": "Connected"} in json.loads(_cli(system, "outcomes", "list", "--json"))
+    findings = json.loads(_cli(system, "check", "--json", code=1))
+    assert ["public url"] == [finding["what"] for finding in findings if not finding["is_fine"]]
+
+
+def _cli(system: System, *arguments: str, code: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "workers.cli.main", *arguments],
         env=system.environment,
@@ -212,7 +224,7 @@ def _cli(system: System, *arguments: str) -> str:
         check=False,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
+    assert code == done.returncode, done.stderr
     return done.stdout
 
 

@@ -1,0 +1,102 @@
+"""
+What the tests of commands share: a runner whose environment names the test's Redis, and calls to look at.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.queue import Inbox, InboxLimits
+from service.settings import Settings
+from service.sources import SOURCES, Incoming
+from service.store.connection import Store, open_store
+from service.store.messages import Message, message_id
+from service.store.outcomes import StoredOutcomes
+from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET, TWILIO_TOKEN
+from workers.buildr import BuildrClient, ReadyToken
+from workers.cli.main import cli
+from workers.jobs import deliver
+from workers.main import build
+
+Run = Callable[..., Result]
+Seed = Callable[..., None]
+
+
+@pytest.fixture
+def run(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command as a person would, in an empty folder, against the test's Redis."""
+    monkeypatch.chdir(tmp_path)
+    environment = {
+        "REDIS_URL": redis_url,
+        "TWILIO_AUTH_TOKEN": TWILIO_TOKEN,
+        "STANDARD_SECRET": STANDARD_SECRET,
+        "ADMIN_TOKEN": ADMIN_TOKEN,
+    }
+
+    def invoke(*arguments: str, code: int = 0, **more: str) -> Result:
+        result = CliRunner().invoke(cli, list(arguments), env=environment | more)
+        assert code == result.exit_code, result.output + str(result.exception)
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def seed(redis_url: str, make_settings: Callable[..., Settings]) -> Seed:
+    """Accept one Twilio webhook and let a worker look at its call."""
+    options = make_settings(REDIS_URL=redis_url, BUILDR_API_URL="http://127.0.0.1:9", BUILDR_BUDGETS="1000/1s")
+
+    async def play(form: dict[str, str], query: str, is_unreadable: bool) -> None:
+        async with open_store(options, role="cli") as store:
+            await store.outcomes.save(StoredOutcomes(names=(("Connected", "786"), ("Busy", "790")), read_at=datetime.now(UTC)))
+            incoming = Incoming(
+                method="POST",
+                url=f"https://hooks.example.test/webhooks/twilio?{query}",
+                headers={"content-type": ("application/x-www-form-urlencoded",)},
+                body=urlencode(form).encode(),
+            )
+            inbox = Inbox(store, InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=1000, accept_timeout_s=5))
+            if is_unreadable:
+                message = Message(message_id="mbad", source="twilio", source_call_id=None, received_at=datetime.now(UTC), incoming=incoming)
+                await inbox.keep_failed(message, cause="malformed_payload", detail="told to")
+            else:
+                keys = SOURCES["twilio"].keys(incoming)
+                await inbox.accept(
+                    Message(
+                        message_id=message_id("twilio", keys.message_key),
+                        source="twilio",
+                        source_call_id=keys.source_call_id,
+                        received_at=datetime.now(UTC),
+                        incoming=incoming,
+                    )
+                )
+                await _look(store, options, f"twilio:{keys.source_call_id}")
+            await inbox.close()
+
+    def seed_one(form: dict[str, str], *, query: str = "", is_unreadable: bool = False) -> None:
+        asyncio.run(play(form, query, is_unreadable))
+
+    return seed_one
+
+
+async def _look(store: Store, options: Settings, ref: str) -> None:
+    async with BuildrClient(options, tokens=ReadyToken("token-of-the-tests")) as client:
+        await deliver({"runner": build(options, store, client).runner, "job_id": ref}, "default", ref)
+
+
+def ended(call: str, status: str = "busy") -> dict[str, str]:
+    """The final callback of an outbound call."""
+    return {
+        "CallSid": call,
+        "CallStatus": status,
+        "Direction": "outbound-api",
+        "From": "+15005550006",
+        "To": "+15005550001",
+        "Timestamp": "Mon, 02 Nov 2026 10:00:00 +0000",
+        "CallDuration": "9",
+    }

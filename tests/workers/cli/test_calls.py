@@ -1,0 +1,117 @@
+"""
+explain, unmatched, stalled, status: what became of a call.
+"""
+
+import json
+from pathlib import Path
+
+from tests.workers.cli.conftest import Run, Seed, ended
+
+REQUEST = {
+    "method": "POST",
+    "path": "/webhooks/twilio",
+    "query": {"buildr_call_id": "110"},
+    "headers": {},
+    "body_form": ended("CA1"),
+    "other": "ignored",
+}
+    "method": "POST",
+    "path": "/webhooks/twilio",
+    "query": {"buildr_call_id": "110"},
+    "headers": {},
+    "body_form": ended("CA1"),
+    "x": 1,
+}
+
+
+def test_explain_reads_request_files_offline(run: Run, tmp_path: Path) -> None:
+    """Events, the folded call, the rule and the PATCH come out of request files alone, without Redis or a signature."""
+    (tmp_path / "buildr-calls.toml").write_text('[outcomes]\nbusy = "790"\n', encoding="utf-8")
+    first = REQUEST | {"body_form": ended("CA1", "ringing") | {"SequenceNumber": "1"}}
+    (tmp_path / "1.json").write_text(json.dumps(REQUEST), encoding="utf-8")
+    (tmp_path / "2.json").write_text(json.dumps(first), encoding="utf-8")
+    told = json.loads(run("explain", "1.json", "2.json", "--source", "twilio", "--json", REDIS_URL="redis://127.0.0.1:1").stdout)
+    assert 2 == len(told["events"])
+    assert ("twilio", "CA1", "110", "busy", True, 0) == tuple(
+        told["call"][name] for name in ("source", "source_call_id", "buildr_call_id", "result", "is_final", "duration_s")
+    )
+    assert "outcomes.busy" == told["rule"]
+    assert {"call": {"call_outcome_id": "790", "recorded_at": "2026-11-02T10:00:00Z"}} == told["patch"]
+
+
+def test_explain_shows_people_no_whole_number(run: Run, tmp_path: Path) -> None:
+    """The story for people masks the customer's number and names an outcome whose id is not known offline."""
+    (tmp_path / "1.json").write_text(json.dumps(REQUEST), encoding="utf-8")
+    text = run("explain", "1.json", "--source", "twilio").stdout
+    assert "busy" in text
+    assert "<id of Busy>" in text
+    assert "5005550001" not in text
+
+
+def test_explain_says_what_is_wrong_with_a_file(run: Run, tmp_path: Path) -> None:
+    """A file that is no request, or is not there, is one clear line and exit code 1."""
+    (tmp_path / "1.json").write_text("[]", encoding="utf-8")
+    for name in ("1.json", "missing.json"):
+        result = run("explain", name, "--source", "twilio", code=1)
+        assert name in result.stderr
+        assert 1 == result.stderr.count("\n")
+
+
+def test_explain_wants_one_call_for_its_files(run: Run, tmp_path: Path) -> None:
+    """Requests of different calls are not folded into one."""
+    for name in ("CA1", "CA2"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(REQUEST | {"body_form": ended(name)}), encoding="utf-8")
+    assert "different calls" in run("explain", "CA1.json", "CA2.json", "--source", "twilio", code=1).stderr
+
+
+def test_explain_tells_the_whole_story_of_a_call(run: Run, seed: Seed) -> None:
+    """Online the story holds where the call stands and every step, found by the source's id alone."""
+    seed(ended("CA1"), query="")
+    told = json.loads(run("explain", "CA1", "--json").stdout)
+    assert ("twilio:CA1", "busy", "unmatched") == (told["ref"], told["call"]["result"], told["delivery"]["state"])
+    assert ["received", "result", "unmatched"] == [step["what"] for step in told["delivery"]["history"]]
+    assert "links set" in run("explain", "twilio:CA1").stdout
+
+
+def test_explain_of_an_unknown_call_says_where_to_look(run: Run) -> None:
+    """A call that nothing is known of is exit code 1 and advice."""
+    assert "message.rejected" in run("explain", "CA404", code=1).stderr
+
+
+def test_explain_asks_which_call_is_meant(run: Run, seed: Seed) -> None:
+    """Half an id that fits several calls lists them."""
+    seed(ended("CA11"))
+    seed(ended("CA12"))
+    stderr = run("explain", "CA1", code=1).stderr
+    assert "twilio:CA11" in stderr
+    assert "twilio:CA12" in stderr
+
+
+def test_unmatched_lists_calls_that_wait_for_a_link(run: Run, seed: Seed) -> None:
+    """A call without a Buildr id is listed with its result."""
+    seed(ended("CA1"))
+    (entry,) = json.loads(run("unmatched", "list", "--json").stdout)
+    assert ("twilio:CA1", "busy") == (entry["call"], entry["result"])
+    assert "twilio:CA1" in run("unmatched", "list").stdout
+
+
+def test_empty_lists_are_sentences(run: Run) -> None:
+    """Nothing to show is said in words."""
+    for command in (("unmatched", "list"), ("stalled", "list"), ("failed", "list"), ("links", "list")):
+        assert run(*command).stdout.endswith(".\n")
+
+
+def test_status_counts(run: Run, seed: Seed) -> None:
+    """Status tells what is unmatched, what waits and what is used."""
+    seed(ended("CA1"))
+    facts = json.loads(run("status", "--json").stdout)
+    assert (1, 0, 0) == (facts["unmatched"], facts["failed"], facts["messages_not_read_yet"])
+    assert "0 of 10 in 10 s" in run("status").stdout
+
+
+def test_commands_say_when_redis_is_away(run: Run) -> None:
+    """Without Redis a command is one line that says what to do, and no traceback."""
+    result = run("status", code=1, REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    assert "REDIS_URL" in result.stderr
+    assert "hunter2" not in result.output
+    assert 1 == result.stderr.count("\n")
