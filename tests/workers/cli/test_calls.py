@@ -15,13 +15,6 @@ REQUEST = {
     "body_form": ended("CA1"),
     "other": "ignored",
 }
-    "method": "POST",
-    "path": "/webhooks/twilio",
-    "query": {"buildr_call_id": "110"},
-    "headers": {},
-    "body_form": ended("CA1"),
-    "x": 1,
-}
 
 
 def test_explain_reads_request_files_offline(run: Run, tmp_path: Path) -> None:
