@@ -10,11 +10,12 @@ COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-ex
 	--no-emit-trusted-host --no-emit-options --no-header --no-annotate
 CODE = service workers tests
 
-.PHONY: help run test lint types check lock clean
+.PHONY: help run test bench lint types check lock clean
 
 help:
 	@echo 'make run     the whole service on this machine, with a sandbox in place of Buildr; ARGS="--port 9000" for options'
 	@echo 'make test    lint, types and all tests'
+	@echo 'make bench   how fast it is here, side by side with plain arq'
 	@echo 'make lint    ruff: rules and format'
 	@echo 'make types   mypy'
 	@echo 'make check   the same as make test'
@@ -37,6 +38,9 @@ test: $(VENV)/.dev
 	echo "-- lint"; cat "$$log/lint"; \
 	echo "-- types"; cat "$$log/types"; \
 	exit $$status
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.intake
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check $(CODE)

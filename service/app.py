@@ -5,7 +5,7 @@ The receiver as an ASGI application: its parts put together, opened and closed.
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 
 from service import health
 from service.admin import Admin
+from service.clock import utc_now
 from service.problems import Unexpected, handlers
 from service.queue import Inbox, InboxLimits
 from service.requests import BodyLimits, Publicity
@@ -26,11 +27,6 @@ from service.webhooks import Webhooks
 GC_THRESHOLDS: Final = (50_000, 50, 100)
 
 log = structlog.get_logger(__name__)
-
-
-def utc_now() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)
 
 
 def create_app(

@@ -75,7 +75,7 @@ def _root(source_call_id: str, legs: Sequence[Leg]) -> Leg | None:
     if named is not None:
         return named
     tops = [leg for leg in legs if leg.parent_leg_id is None]
-    return min(tops, key=lambda leg: (leg.party is not Party.CUSTOMER, _time(leg.started_at), leg.leg_id), default=None)
+    return min(tops, key=lambda leg: (_time(leg.started_at), leg.leg_id), default=None)
 
 
 def _direction(root: Leg | None, legs: Iterable[Leg]) -> Direction | None:
@@ -109,8 +109,13 @@ def _may_be_called(leg: Leg, direction: Direction | None) -> bool:
 
 
 def _pick(legs: Sequence[Leg], root: Leg | None) -> Leg:
+    # One that was answered, else one that still rings while the call goes on, else the latest.
     is_over = root is not None and root.is_ended
-    return max(legs, key=lambda leg: (leg.is_answered, not (leg.is_ended or is_over), _time(leg.started_at), leg.leg_id))
+
+    def weigh(leg: Leg) -> tuple[bool, bool, datetime, datetime, str]:
+        return leg.is_answered, not (leg.is_ended or is_over), _time(leg.started_at), _time(leg.ended_at), leg.leg_id
+
+    return max(legs, key=weigh)
 
 
 def _time(moment: datetime | None) -> datetime:

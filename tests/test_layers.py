@@ -15,7 +15,7 @@ LONGEST_FUNCTION = 60
 
 # A module may import from its own layer and from those above it in this list.
 LAYERS: list[set[str]] = [
-    {"service.events", "service.errors"},
+    {"service.events", "service.errors", "service.clock"},
     {"service.secrets", "service.phones"},
     {"service.masking", "service.outcome_rules", "service.legs"},
     {"service.calls", "service.settings", "service.logs"},
@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"service.server"},
 ]
 # What the workers may know of the service.
-OPEN_TO_WORKERS = {"events", "calls", "store", "queue", "sources", "settings", "logs", "errors", "outcome_rules", "phones"}
+OPEN_TO_WORKERS = {"events", "calls", "store", "queue", "sources", "settings", "logs", "errors", "outcome_rules", "phones", "clock"}
 ONLY_THERE = {
     "starlette": (
         "service/webhooks.py",

@@ -7,7 +7,7 @@ gives the same end. It never raises and never sleeps: when the call wants attent
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -32,11 +32,6 @@ REDIS_RETRY: Final = timedelta(seconds=2)
 log = structlog.get_logger(__name__)
 
 
-def now_utc() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
     """
@@ -52,7 +47,7 @@ class Runner:
     timing: Timing
     hold_s: float
     requests_per_call: int
-    clock: Callable[[], datetime] = now_utc
+    clock: Callable[[], datetime]
     on_budget: Callable[[], None]
 
     async def run(self, ref: str) -> None:
@@ -129,7 +124,7 @@ class Runner:
         change = replace(work.change(record, plan.due_at), leaves_lane=True)
         if plan.failed_cause is not None:
             log.error("job.failed", reason=plan.failed_cause, error=record.reason)
-            change = _filed(change, call, work, plan.failed_cause)
+            change = work.filed(change, call, cause=plan.failed_cause, at=self.clock())
         await self._commit(change)
         log.info("job.skipped" if record.state is not DeliveryState.DELIVERED else "job.done", reason=record.reason)
 
@@ -156,7 +151,7 @@ class Runner:
     async def _finish(self, work: "_Work", sent: Sent, call: Call) -> None:
         change = Change(record=sent.record, version=work.stored.version + 1, due_at=sent.due_at)
         if sent.failed_cause is not None:
-            change = _filed(change, call, work, sent.failed_cause)
+            change = work.filed(change, call, cause=sent.failed_cause, at=self.clock())
         await self._commit(change)
         if sent.record.state is DeliveryState.DELIVERED:
             log.info(
@@ -216,23 +211,23 @@ class _Work:
             takes_replay=self.stored.is_replayed,
         )
 
-
-def _filed(change: Change, call: Call, work: _Work, cause: str) -> Change:
-    record = change.record
-    entry = Failed(
-        entry_id=record.ref,
-        kind="call",
-        source=call.source,
-        source_call_id=call.source_call_id,
-        cause=cause,
-        detail=record.reason,
-        failed_at=now_utc(),
-        message_ids=tuple(sorted({*work.stored.events, *work.reading.events})),
-        buildr_call_id=record.buildr_call_id,
-        attempts=record.attempts,
-        answers=record.answers,
-    )
-    return replace(change, failed={**change.failed, record.ref: to_text(entry)})
+    def filed(self, change: Change, call: Call, *, cause: str, at: datetime) -> Change:
+        """The change, with the call filed as failed."""
+        record = change.record
+        entry = Failed(
+            entry_id=record.ref,
+            kind="call",
+            source=call.source,
+            source_call_id=call.source_call_id,
+            cause=cause,
+            detail=record.reason,
+            failed_at=at,
+            message_ids=tuple(sorted({*self.stored.events, *self.reading.events})),
+            buildr_call_id=record.buildr_call_id,
+            attempts=record.attempts,
+            answers=record.answers,
+        )
+        return replace(change, failed={**change.failed, record.ref: to_text(entry)})
 
 
 async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:

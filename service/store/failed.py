@@ -4,7 +4,7 @@ Failed messages and calls: what was given up on, with cause and answers, until a
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 
 from pydantic import TypeAdapter
@@ -116,8 +116,3 @@ class FailedStore:
         pipe.delete(self.keys.failed_entry(entry.entry_id))
         removed, _ = await pipe.execute()
         return bool(removed)
-
-
-def now_utc() -> datetime:
-    """The present, in UTC."""
-    return datetime.now(UTC)

@@ -14,7 +14,8 @@ from starlette.applications import Starlette
 from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator
 
-from service.app import GC_THRESHOLDS, create_app, utc_now
+from service.app import GC_THRESHOLDS, create_app
+from service.clock import utc_now
 from service.settings import Settings
 from service.store.connection import Store
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN

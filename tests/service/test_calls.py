@@ -334,6 +334,33 @@ def test_talk_time_is_reckoned_if_it_is_not_told() -> None:
     assert (Result.CONNECTED, 30) == results(line(ANSWERED, 10), line(ENDED, 40, hangup_cause=HangupCause.COMPLETED))
 
 
+def test_call_that_failed_in_the_middle_keeps_its_talk_time() -> None:
+    """A failure after the answer ends a talk; one before it means that there was none, whatever is told."""
+    line = outbound()
+    end = line.end(40, HangupCause.FAILED, 30)
+    assert (Result.FAILED, 0) == results(end)
+    assert (Result.FAILED, 30) == results(event(ANSWERED, 10), end)
+
+
+def test_end_unanswered_beats_an_answer() -> None:
+    """A leg that ended unanswered was not answered, though an earlier message said so."""
+    line = outbound()
+    call = fold([line(ANSWERED, 10), line.end(40, HangupCause.NO_ANSWER, 30)])
+    assert (Result.NO_ANSWER, 0, None) == (call.result, call.duration_s, call.answered_at)
+
+
+def test_end_without_a_cause_after_an_answer_is_a_talk() -> None:
+    """A leg that was answered and is over was a talk, also where the source gives no cause."""
+    line = outbound()
+    assert (Result.CONNECTED, 30) == results(line(ANSWERED, 10), line(ENDED, 40))
+
+
+def test_start_that_is_known_is_not_reckoned() -> None:
+    """A talk time that counts the ringing too does not move the start before the first ring."""
+    line = outbound()
+    assert T0 + timedelta(seconds=5) == fold([line(RINGING, 5), line.end(30, HangupCause.COMPLETED, 60)]).started_at
+
+
 def test_end_alone_gives_the_start() -> None:
     """Of a call that only its end is known of, the start lies its talk time before."""
     call = fold([outbound().end(60, HangupCause.COMPLETED, 49)])
@@ -436,17 +463,24 @@ def test_of_several_dialled_legs_the_answered_one_decides() -> None:
 def test_of_several_unanswered_dialled_legs_an_open_one_is_waited_for() -> None:
     """While one of two numbers still rings, the busy one decides nothing; then the latest decides."""
     rep = Line(direction=IN, from_number="client:alice", to_number=CUSTOMER)(ANSWERED, 0)
-    first, second = dialled(CUSTOMER), dialled(REP, OTHER)
+    first, second = dialled(CUSTOMER, OTHER), dialled(REP)
     events = [rep, first(RINGING, 1), first.end(5, HangupCause.BUSY), second(RINGING, 1)]
     assert (None, None) == results(*events)
     assert (Result.NO_ANSWER, 0) == results(*events, second(RINGING, 6), second.end(30, HangupCause.NO_ANSWER))
 
 
 def test_dialled_leg_whose_first_leg_is_silent() -> None:
-    """Where only the dialled leg reports, its telephone number is the customer's; an agent's address tells nothing."""
+    """Where only the dialled leg reports, its telephone number is the customer's, unless it is an agent's address or an inbound leg."""
     call = fold([dialled(CUSTOMER).end(60, HangupCause.COMPLETED, 30)])
     assert (Result.CONNECTED, 30, OUT) == (call.result, call.duration_s, call.direction)
     assert (None, None) == results(dialled("client:alice").end(60, HangupCause.COMPLETED, 30))
+    assert (None, None) == results(replace(dialled(REP).end(60, HangupCause.COMPLETED, 30), direction=IN))
+
+
+def test_first_leg_without_direction_beside_an_agents_leg() -> None:
+    """While the first leg has told no direction, an agent's dialled leg leaves open who called whom."""
+    line, agent = Line(from_number=CUSTOMER, to_number=OURS), dialled("client:alice")
+    assert (None, None) == results(line.end(21, HangupCause.COMPLETED, 21), agent.end(20, HangupCause.NO_ANSWER))
 
 
 def test_first_leg_that_speaks_up_corrects_the_silent_reading() -> None:
@@ -523,8 +557,9 @@ def test_unknown_end_of_an_agents_leg_is_not_guessed() -> None:
 def test_unknown_word_beside_a_known_end_hides_nothing() -> None:
     """A known end decides, the unknown word is reported."""
     line = outbound()
-    call = fold([line.end(20, HangupCause.BUSY), event(EventType.UNKNOWN, 25, word="odd", hangup_cause=HangupCause.COMPLETED)])
-    assert (Result.BUSY, ("odd",)) == (call.result, call.unknown_words)
+    odd = event(EventType.UNKNOWN, 25, word="odd", hangup_cause=HangupCause.COMPLETED, answered_by=AnsweredBy.MACHINE)
+    call = fold([line.end(20, HangupCause.BUSY), odd])
+    assert (Result.BUSY, None, ("odd",)) == (call.result, call.answered_by, call.unknown_words)
 
 
 @pytest.mark.parametrize(
@@ -543,6 +578,21 @@ def test_inbound_call_of_one_leg_with_a_stated_party(party: Party, cause: Hangup
     """A source that tells whose the one leg is means a person when it says answered."""
     duration_s = 30 if expected is Result.CONNECTED else 0
     assert (expected, duration_s) == results(inbound(party=party).end(30, cause, 30))
+
+
+def test_mailbox_of_ours_on_a_stated_leg_is_nobody() -> None:
+    """An inbound call that a machine of ours picked up is missed."""
+    assert (Result.MISSED_INBOUND, 0) == results(
+        inbound(party=Party.CUSTOMER, answered_by=AnsweredBy.MACHINE).end(30, HangupCause.COMPLETED)
+    )
+
+
+def test_inbound_call_of_agents_legs_alone_ends_with_the_last() -> None:
+    """Where only our own legs report, the call is over when all of them are."""
+    first, second = inbound(party=Party.AGENT), Line(OTHER, parent_leg_id=None, direction=IN, party=Party.AGENT)
+    events = [first.end(20, HangupCause.NO_ANSWER), second(RINGING, 5)]
+    assert (None, None) == results(*events)
+    assert (Result.CONNECTED, 8) == results(*events, second.end(30, HangupCause.COMPLETED, 8))
 
 
 def test_human_who_answered_an_inbound_call_is_a_person() -> None:

@@ -127,6 +127,7 @@ def test_template_cannot_reach_out() -> None:
         ("By hand\n\nnew", None, None),
         ("By hand\n\nnew\n\nMore by hand", None, None),
         ("A brand new office", None, "A brand new office\n\nnew"),
+        ("This is brand new", None, "This is brand new\n\nnew"),
         ("By hand\n\nold", "old", "By hand\n\nnew"),
         ("old\nMore by hand", "old", "new\nMore by hand"),
         ("An old\n\nold", "old", "An old\n\nnew"),

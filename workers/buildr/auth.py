@@ -7,12 +7,13 @@ Not here: how a token is asked for; see `workers.buildr.credentials`.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import httpx
 import structlog
 
+from service.clock import utc_now
 from service.errors import BuildrError, BuildrUnavailable, SettingsError
 from service.settings import Settings
 from service.store.tokens import StoredToken
@@ -72,11 +73,6 @@ class ReadyToken:
 
     async def invalidate(self, token: str) -> None:
         """Nothing: only the operator has another."""
-
-
-def utc_now() -> datetime:
-    """The present by this machine's clock."""
-    return datetime.now(UTC)
 
 
 @dataclass(slots=True, kw_only=True)

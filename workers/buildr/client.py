@@ -13,10 +13,11 @@ from typing import Final, Self
 
 import httpx
 
+from service.clock import utc_now
 from service.errors import BuildrRejected, BuildrUnavailable
 from service.settings import Settings
 from workers.buildr.answers import HttpAnswer, fetch, refusal
-from workers.buildr.auth import TokenProvider, utc_now
+from workers.buildr.auth import TokenProvider
 from workers.buildr.http import open_http
 from workers.buildr.types import CallOutcome, UpdatedCall, read_call, read_outcomes
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
 
 import click
 from rich.progress import Progress
@@ -20,17 +21,41 @@ from workers.replay import Replayed, replay, select
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
+class Choice:
+    """Which entries a command is about: those named, or those that a filter holds for."""
+
     entry_ids: tuple[str, ...]
     filter: FailedFilter
     limit: int | None
 
-    @property
-    def is_empty(self) -> bool:
-        return not self.entry_ids and self.filter == FailedFilter()
+    def demand(self, *, is_all: bool) -> None:
+        """Raises click's usage error unless something was chosen, or everything in words, and not both."""
+        is_empty = not self.entry_ids and self.filter == FailedFilter()
+        if is_empty and not is_all:
+            raise click.UsageError("say which: ids, a filter such as --cause or --since, or --all")
+        if is_all and not is_empty:
+            raise click.UsageError("--all and a choice exclude each other")
 
 
-def _filters(command: Callable[..., None]) -> Callable[..., None]:
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that choose, and hand them to the command as one `Choice`."""
+
+    @wraps(command)
+    def chosen(
+        *,
+        source: str | None,
+        cause: str | None,
+        call: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        limit: int | None,
+        entry_ids: tuple[str, ...] = (),
+        **others: bool,
+    ) -> None:
+        wanted = FailedFilter(source=source, cause=cause, call=call, since=since, until=until)
+        command(choice=Choice(entry_ids=entry_ids, filter=wanted, limit=limit), **others)
+
+    decorated: Callable[..., None] = chosen
     for option in (
         click.option("--limit", type=click.IntRange(min=1), help="Take at most so many, the oldest first."),
         click.option("--until", type=Age(), help="Failed before then, like 1h or 2026-11-02."),
@@ -39,14 +64,21 @@ def _filters(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--cause", help="The cause, like buildr_rejected or unsupported_event."),
         click.option("--source", help="The source, like twilio."),
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
-def _wanted(
-    *, entry_ids: tuple[str, ...] = (), limit: int | None, times: tuple[datetime | None, datetime | None], **words: str | None
-) -> _Wanted:
-    return _Wanted(entry_ids=entry_ids, filter=FailedFilter(since=times[0], until=times[1], **words), limit=limit)
+def _acting(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for commands that change something: ids, --all and --dry-run too."""
+    decorated = _choosing(command)
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+        click.option("--dry-run", "is_dry_run", is_flag=True, help="Only say what would happen."),
+        click.option("--all", "is_all", is_flag=True, help="Everything that has failed."),
+        click.argument("entry_ids", nargs=-1, metavar="[ID]..."),
+    ):
+        decorated = option(decorated)
+    return decorated
 
 
 @click.group()
@@ -61,18 +93,9 @@ def failed() -> None:
 
 
 @failed.command("list")
-@_filters
+@_choosing
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_failed(
-    *,
-    source: str | None,
-    cause: str | None,
-    call: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int | None,
-    as_json: bool,
-) -> None:
+def list_failed(*, choice: Choice, as_json: bool) -> None:
     """
     List failed calls and messages, oldest first.
 
@@ -80,8 +103,7 @@ def list_failed(
     Example:
       buildr-calls failed list --source twilio --cause buildr_rejected
     """
-    wanted = _wanted(source=source, cause=cause, call=call, times=(since, until), limit=limit)
-    entries = with_store(lambda _, store: select(store, wanted.filter, limit=wanted.limit))
+    entries = with_store(lambda _, store: select(store, choice.filter, limit=choice.limit))
     if as_json:
         print_json([as_dict(entry) for entry in entries])
         return
@@ -125,24 +147,8 @@ def show(entry_id: str, *, as_json: bool) -> None:
 
 
 @failed.command("replay")
-@click.argument("entry_ids", nargs=-1, metavar="[ID]...")
-@_filters
-@click.option("--all", "is_all", is_flag=True, help="Everything that has failed.")
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only say what would happen.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def replay_failed(
-    *,
-    entry_ids: tuple[str, ...],
-    source: str | None,
-    cause: str | None,
-    call: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int | None,
-    is_all: bool,
-    is_dry_run: bool,
-    as_json: bool,
-) -> None:
+@_acting
+def replay_failed(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) -> None:
     """
     Put failed calls and messages through again, read anew from their raw messages.
 
@@ -152,11 +158,10 @@ def replay_failed(
       buildr-calls failed replay --cause buildr_rejected --since 24h --dry-run
       buildr-calls failed replay --all
     """
-    wanted = _wanted(entry_ids=entry_ids, source=source, cause=cause, call=call, times=(since, until), limit=limit)
-    _demand_choice(wanted, is_all=is_all)
+    choice.demand(is_all=is_all)
 
     async def work(_: Settings, store: Store) -> list[Replayed]:
-        entries = await select(store, wanted.filter, entry_ids=wanted.entry_ids, limit=wanted.limit)
+        entries = await select(store, choice.filter, entry_ids=choice.entry_ids, limit=choice.limit)
         done: list[Replayed] = []
         with Progress(console=error_console(), disable=as_json or not error_console().is_terminal) as progress:
             task = progress.add_task("Replaying", total=len(entries))
@@ -177,24 +182,8 @@ def replay_failed(
 
 
 @failed.command()
-@click.argument("entry_ids", nargs=-1, metavar="[ID]...")
-@_filters
-@click.option("--all", "is_all", is_flag=True, help="Everything that has failed.")
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only say what would happen.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def discard(
-    *,
-    entry_ids: tuple[str, ...],
-    source: str | None,
-    cause: str | None,
-    call: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int | None,
-    is_all: bool,
-    is_dry_run: bool,
-    as_json: bool,
-) -> None:
+@_acting
+def discard(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) -> None:
     """
     Take failed calls and messages off the list for good; what is in Buildr stays as it is.
 
@@ -202,11 +191,10 @@ def discard(
     Example:
       buildr-calls failed discard --cause unsupported_event --until 7d
     """
-    wanted = _wanted(entry_ids=entry_ids, source=source, cause=cause, call=call, times=(since, until), limit=limit)
-    _demand_choice(wanted, is_all=is_all)
+    choice.demand(is_all=is_all)
 
     async def work(_: Settings, store: Store) -> list[Failed]:
-        entries = await select(store, wanted.filter, entry_ids=wanted.entry_ids, limit=wanted.limit)
+        entries = await select(store, choice.filter, entry_ids=choice.entry_ids, limit=choice.limit)
         if not is_dry_run:
             await asyncio.gather(*(store.failed.discard(entry) for entry in entries))
         return entries
@@ -218,13 +206,6 @@ def discard(
         print_json([entry.entry_id for entry in entries])
     else:
         click.echo(f"{'would discard' if is_dry_run else 'discarded'}: {len(entries)}")
-
-
-def _demand_choice(wanted: _Wanted, *, is_all: bool) -> None:
-    if wanted.is_empty and not is_all:
-        raise click.UsageError("say which: ids, a filter such as --cause or --since, or --all")
-    if is_all and not wanted.is_empty:
-        raise click.UsageError("--all and a choice exclude each other")
 
 
 def _report(done: list[Replayed], *, is_dry_run: bool) -> None:

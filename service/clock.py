@@ -1,0 +1,10 @@
+"""
+The time of this machine.
+"""
+
+from datetime import UTC, datetime
+
+
+def utc_now() -> datetime:
+    """The present, aware and in UTC."""
+    return datetime.now(UTC)
