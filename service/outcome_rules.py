@@ -17,7 +17,7 @@ from service.events import AnsweredBy, Direction, Result
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: Final[tuple[Weekday, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DEFAULT_NOTE: Final = (
-    "{{ result }} ({{ direction }})"
+    "{{ result }}{% if direction %} ({{ direction }}){% endif %}"
     "{% if duration_s %}, {{ duration_s // 60 }} min {{ duration_s % 60 }} s{% endif %}"
     "{% if recording_url %}\nRecording: {{ recording_url }}{% endif %}"
     "{% if voicemail_url %}\nVoicemail: {{ voicemail_url }}{% endif %}"

@@ -18,6 +18,8 @@ LAYERS: list[set[str]] = [
     {"service.events", "service.errors", "service.clock"},
     {"service.secrets", "service.phones"},
     {"service.masking", "service.outcome_rules", "service.legs"},
+    {"service.parties"},
+    {"service.results"},
     {"service.calls", "service.settings", "service.logs"},
     {"service.sources"},
     {"service.store"},

@@ -145,6 +145,8 @@ async def _run(settings: Settings) -> None:
             for task in done:
                 if not task.cancelled():
                     task.result()
+        except (RedisError, OSError) as err:
+            raise loops.RedisRefusesWrites(f"Redis went away ({type(err).__name__})") from err
         finally:
             for task in (*beside, main):
                 task.cancel()
@@ -185,7 +187,10 @@ async def _check_redis(store: Store) -> None:
 
 
 async def _check_outcomes(settings: Settings, parts: Parts) -> None:
-    """Read the account's outcome names; with Buildr away, go on with the last ones known."""
+    """Read the account's outcome names where the last ones are old or lack one; with Buildr away, go on with the last ones."""
+    known = await parts.names.current()
+    if known is not None and not parts.names.is_stale and not unknown_names(settings.outcome_config, known):
+        return
     try:
         async with asyncio.timeout(NAMES_AT_START_S + settings.buildr_timeout_s):
             while not await parts.names.refresh(parts.client, hold_s=hold_s(settings)):

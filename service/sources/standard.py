@@ -15,7 +15,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from service.errors import InvalidSignature, MalformedPayload, UnsupportedContentType, WrongMethod
-from service.events import AnsweredBy, CallEvent, EventType, HangupCause, Recording, Result, Voicemail
+from service.events import AnsweredBy, CallEvent, EventType, HangupCause, Party, Recording, Result, Voicemail
 from service.secrets import Secrets
 from service.sources.base import JSON, Incoming, MessageKeys, Reply, call_id, digest, is_hmac, to_e164
 from service.sources.signatures import one_header, read_base64, read_json_object
@@ -152,7 +152,8 @@ def _event(message: StandardMessage, message_id: str) -> CallEvent:
         occurred_at=_utc(message.occurred_at),
         sequence=message.sequence,
         direction=message.direction,
-        party=message.party,
+        # A source that tells no legs apart speaks of the conversation with the customer.
+        party=message.party or (Party.CUSTOMER if message.leg_id is None else None),
         from_number=to_e164(message.from_),
         to_number=to_e164(message.to),
         duration_s=message.duration_s,

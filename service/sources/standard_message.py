@@ -91,7 +91,10 @@ class StandardMessage(_Part):
     occurred_at: Time | None = Field(None, description="When it happened, with offset.")
     sequence: Annotated[int, Field(ge=0, le=10**15)] | None = Field(None, description="Counts up within a leg; orders its events.")
     direction: Direction | None = Field(None, description="`outbound`: a rep calls somebody. `inbound`: somebody calls us.")
-    party: Party | None = Field(None, description="Whose leg it is: the `customer`'s, or that of one of our agents (`agent`).")
+    party: Party | None = Field(
+        None,
+        description="Whose leg it is: the `customer`'s, as is taken where no `leg_id` is given, or that of one of our agents (`agent`).",
+    )
     from_: Address | None = Field(None, alias="from", description="Who calls: E.164 like `+15005550006`, or another address.")
     to: Address | None = Field(None, description="Who is called: E.164 like `+15005550006`, or another address.")
     duration_s: Seconds | None = Field(None, description="Talk time of the leg in whole seconds, on `call.ended`.")

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from service.errors import IgnoredEvent, MalformedPayload
-from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Recording, Voicemail
+from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Party, Recording, Voicemail
 from service.secrets import Secrets
 from service.sources import twilio_signature
 from service.sources.base import (
@@ -84,12 +84,14 @@ ANSWERED_BY: Final[Mapping[str, AnsweredBy | None]] = {
 }
 # A trunk terminates at the telephone network what a PBX calls, and originates towards the PBX what comes from the telephone network:
 # https://www.twilio.com/docs/sip-trunking
+# The call is handed to the customer's own PBX, which reports it as answered only when it has taken it.
+TRUNK_IN: Final = "trunking-originating"
 DIRECTIONS: Final[Mapping[str, Direction]] = {
     "inbound": Direction.INBOUND,
     "outbound-api": Direction.OUTBOUND,
     "outbound-dial": Direction.OUTBOUND,
     "trunking-terminating": Direction.OUTBOUND,
-    "trunking-originating": Direction.INBOUND,
+    TRUNK_IN: Direction.INBOUND,
 }
 # https://www.twilio.com/docs/voice/api/recording#recordingstatuscallback
 RECORDING_STATUSES: Final = frozenset({"completed"})
@@ -202,6 +204,7 @@ def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> C
         occurred_at=_moment(fields.get("Timestamp")),
         sequence=seconds(fields.get("SequenceNumber")),
         direction=DIRECTIONS.get(fields.get("Direction", "")),
+        party=Party.CUSTOMER if fields.get("Direction") == TRUNK_IN else None,
         from_number=to_e164(from_address),
         to_number=to_e164(to_address),
         agent=_agent(from_address) or _agent(to_address),

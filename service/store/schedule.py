@@ -43,11 +43,13 @@ class Schedule:
 
     async def forget_old(self, *, before_ms: int) -> list[str]:
         """
-        Drop unmatched calls that have waited since before a time (ms since the epoch), and links that have expired.
+        Drop unmatched calls that have waited since before a time (ms since the epoch).
+
+        Stalled calls leave their list then, since their records expire by themselves.
 
         Returns the names of the calls, so that the caller can say so.
         """
-        await self.redis.zremrangebyscore(self.keys.named("links"), "-inf", before_ms)
+        await self.redis.zremrangebyscore(self.keys.named("stalled"), "-inf", before_ms)
         refs = [
             ref.decode()
             for ref in await self.redis.zrangebyscore(self.keys.named("unmatched"), "-inf", before_ms, start=0, num=SWEEP_LIMIT)

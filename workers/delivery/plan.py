@@ -91,7 +91,11 @@ def _matched(known: Known, record: Record, found: Match, now: datetime) -> Plan:
         result = record.result or "this result"
         return Plan(record=_to(record, DeliveryState.LEFT_ALONE, f"{result} is mapped to no outcome ({decision.rule})"), match=found)
     if decision.outcome.id is None and known.outcome_ids is None:
-        record = _to(record, DeliveryState.RETRYING, "the account's call outcomes have not been read from Buildr yet")
+        record = _to(
+            record,
+            DeliveryState.RETRYING,
+            "the account's call outcomes have not been read from Buildr yet; see: buildr-calls check. Outcomes given by id need none",
+        )
         return Plan(record=record, due_at=now + timedelta(seconds=NAMES_RETRY_S), match=found)
     outcome_id = resolve(decision.outcome, known.outcome_ids or {})
     if outcome_id is None:

@@ -4,6 +4,7 @@ local ref, text, keep_ms = ARGV[4], ARGV[5], tonumber(ARGV[6])
 local is_new = redis.call('EXISTS', P .. 'link:' .. ref) == 0
 redis.call('SET', P .. 'link:' .. ref, text, 'PX', keep_ms)
 redis.call('ZADD', P .. 'links', now_ms() + keep_ms, ref)
+redis.call('ZREMRANGEBYSCORE', P .. 'links', '-inf', now_ms())
 local known = redis.call('EXISTS', P .. 'call:' .. ref) == 1
 if known then
   wake(ref, now_ms())
