@@ -94,10 +94,10 @@ class System:
     def start_all(self, *, workers: int = 1) -> None:
         """Start sandbox, receiver and workers, and wait until each is ready."""
         self.start("sandbox", "sandbox", "--port", str(self.sandbox_port), *self.sandbox_args)
+        wait_for(lambda: self._answers(f"{self.sandbox_url}/_sandbox/state"), what="the sandbox")
         self.start("receiver", "serve")
         for number in range(workers):
             self.start_worker(f"worker{number}")
-        wait_for(lambda: self._answers(f"{self.sandbox_url}/_sandbox/state"), what="the sandbox")
         wait_for(lambda: self._answers(f"{self.url}/readyz"), what="the receiver")
         for number in range(workers):
             self.wait_for_worker(f"worker{number}")
@@ -138,6 +138,13 @@ class System:
         path = "/webhooks/twilio" + (f"?{query}" if query else "")
         signature = RequestValidator(self.twilio_token).compute_signature(f"https://hooks.example.test{path}", dict(form))
         return self.http.post(self.url + path, data=dict(form), headers={"X-Twilio-Signature": signature})
+
+    def takes(self, form: Mapping[str, str], query: str) -> bool:
+        """Send a Twilio webhook; whether it was taken, also by a receiver that is only just starting."""
+        try:
+            return self.twilio(form, query=query).is_success
+        except httpx.TransportError:
+            return False
 
     def standard(self, body: Mapping[str, object], *, message_id: str, at: float | None = None) -> httpx.Response:
         """Send a webhook signed by the Standard Webhooks library."""

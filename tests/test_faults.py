@@ -145,6 +145,18 @@ def test_buildr_down_then_up(system: System) -> None:
     wait_for(lambda: _outcome(system, "110") == "786", what="the PATCH", timeout_s=60)
 
 
+def test_buildr_away_when_the_worker_starts(system: System) -> None:
+    """A worker that starts while Buildr is away goes on as soon as Buildr is there: it reads the outcomes and writes what waited."""
+    system.start("receiver", "serve")
+    system.start_worker("worker0")
+    system.wait_for_worker("worker0")
+    wait_for(lambda: '"service.started"' in system.log("receiver"), what="the receiver")
+    wait_for(lambda: '"buildr.outcomes_not_read"' in system.log("worker0"), what="the worker to miss Buildr")
+    wait_for(partial(system.takes, twilio_forms(6)[-1], "buildr_call_id=110"), what="the webhook to be taken")
+    system.start("sandbox", "sandbox", "--port", str(system.sandbox_port), *system.sandbox_args)
+    wait_for(lambda: '"buildr.patched"' in system.log("worker0"), what="the PATCH")
+
+
 def test_revoked_token_is_replaced(system: System) -> None:
     """A token that Buildr takes no more is replaced by a new one, and the call is written."""
     system.start_all()

@@ -29,6 +29,7 @@ PROBE_EVERY_S: Final = 5.0
 PROBE_LIFE_MS: Final = 30_000
 PROBES_LOST: Final = 12
 NAMES_EVERY_S: Final = 30.0
+NAMES_FIRST_S: Final = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -108,19 +109,40 @@ class Probe:
             self._lost = 0
 
 
-async def refresh_names(names: OutcomeNames, client: BuildrClient, store: Store, *, hold_s: float) -> None:
-    """Read the outcome names anew once they are old."""
-    await names.current()
-    if not names.is_stale:
-        return
-    try:
-        if await names.refresh(client, hold_s=hold_s):
-            log.info("buildr.outcomes_read")
-    except BuildrRateLimited as err:
-        blocked_s = await store.permits.block(err.retry_after_s)
-        log.info("buildr.rate_limited", retry_in_s=round(blocked_s, 3), bucket=err.bucket)
-    except BuildrError as err:
-        log.warning("buildr.outcomes_not_read", reason=err.cause, status_code=err.status_code, error=str(err))
+@dataclass(slots=True)
+class NamesWatch:
+    """Reads the account's outcome names anew once they are old; hurries while there are none, since calls wait for them."""
+
+    names: OutcomeNames
+    client: BuildrClient
+    store: Store
+    hold_s: float
+    _hurry_s: float = field(default=NAMES_FIRST_S, init=False)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            try:
+                await self._turn()
+                has_names = await self.names.current() is not None
+            except (RedisError, OSError, TimeoutError) as err:
+                log.warning("worker.turn_failed", reason=type(err).__name__)
+                has_names = False
+            self._hurry_s = NAMES_EVERY_S if has_names else min(NAMES_EVERY_S, self._hurry_s * 2)
+            await asyncio.sleep(self._hurry_s)
+
+    async def _turn(self) -> None:
+        await self.names.current()
+        if not self.names.is_stale:
+            return
+        try:
+            if await self.names.refresh(self.client, hold_s=self.hold_s):
+                log.info("buildr.outcomes_read")
+        except BuildrRateLimited as err:
+            blocked_s = await self.store.permits.block(err.retry_after_s)
+            log.info("buildr.rate_limited", retry_in_s=round(blocked_s, 3), bucket=err.bucket)
+        except BuildrError as err:
+            log.warning("buildr.outcomes_not_read", reason=err.cause, status_code=err.status_code, error=str(err))
 
 
 async def every(seconds: float, turn: Callable[[], Awaitable[None]]) -> None:

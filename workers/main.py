@@ -164,7 +164,7 @@ def _loops(settings: Settings, parts: Parts, worker_id: str) -> list[Coroutine[o
         loops.every(loops.SWEEP_EVERY_S, lambda: loops.sweep(store)),
         loops.every(loops.FORGET_EVERY_S, lambda: loops.forget(store, parts.clock, keep=keep)),
         loops.every(loops.PROBE_EVERY_S, probe.turn),
-        loops.every(loops.NAMES_EVERY_S, lambda: loops.refresh_names(parts.names, parts.client, store, hold_s=hold_s(settings))),
+        loops.NamesWatch(parts.names, parts.client, store, hold_s(settings)).run(),
     ]
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 STYLES: Final[Mapping[str, str]] = {"debug": "dim", "info": "", "warning": "yellow", "error": "bold red", "critical": "bold red"}
 PART_STYLES: Final[Mapping[str, str]] = {"receiver": "cyan", "worker": "magenta", "sandbox": "blue"}
-OWN_COLUMNS: Final = frozenset({"timestamp", "level", "event", "logger", "exception"})
+OWN_COLUMNS: Final = frozenset({"timestamp", "level", "event", "logger", "exception", "account", "job_id"})
 NAME_WIDTH: Final = 8
 TIME_OF_DAY: Final = slice(11, 19)
 
