@@ -32,7 +32,7 @@ test: $(VENV)/.dev
 	{ $(BIN)/ruff check $(CODE) && $(BIN)/ruff format --check $(CODE); } >"$$log/lint" 2>&1 & lint=$$!; \
 	$(BIN)/mypy >"$$log/types" 2>&1 & types=$$!; \
 	status=0; \
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 8 $(ARGS) || status=1; \
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal $(ARGS) || status=1; \
 	wait $$lint || status=1; \
 	wait $$types || status=1; \
 	echo "-- lint"; cat "$$log/lint"; \
