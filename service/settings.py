@@ -41,6 +41,23 @@ SOCKET_PATH_LIMIT: Final = 100
 ADMIN_TOKEN_LENGTH: Final = 16
 
 
+# pydantic's kinds of faults, in the words of somebody who has to mend them.
+CURES: Final = {
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be one of {expected}",
+    "extra_forbidden": "is not known here",
+    "missing": "is missing",
+    "string_type": "must be a text",
+}
+
+
 class Budget(BaseModel):
     """At most `requests` requests to Buildr in any `window_s` seconds."""
 
@@ -310,9 +327,10 @@ def _from_local(path: Path) -> dict[str, object]:
 
 def _describe(err: ValidationError) -> list[str]:
     lines = []
-    for fault in err.errors(include_url=False, include_input=False, include_context=False):
+    for fault in err.errors(include_url=False, include_input=False):
         where = [str(part) for part in fault["loc"]]
-        message = fault["msg"].removeprefix("Value error, ")
+        template = CURES.get(fault["type"])
+        message = template.format(**fault.get("ctx", {})) if template else fault["msg"].removeprefix("Value error, ")
         if where and where[0] == "outcome_config":
             lines.append(f"{CONFIG_NAME}: {'.'.join(where[1:]) or 'outcomes'}: {message}")
         else:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import secrets
+import signal
 import socket
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -33,6 +34,7 @@ from workers.outcomes import unknown_names
 
 MAX_TRIES: Final = 2**31 - 1
 JOB_MARGIN_S: Final = 3.0
+POLL_DELAY_S: Final = 0.05
 HOLD_MARGIN_S: Final = 2.0
 NAMES_AT_START_S: Final = 5.0
 REDIS_AT_START_S: Final = 30.0
@@ -94,9 +96,10 @@ def arq_worker(settings: Settings, parts: Parts, worker_id: str) -> Worker:
         after_job_end=rearm,
         max_jobs=settings.worker_jobs,
         queue_read_limit=max(500, 20 * settings.worker_jobs),
-        poll_delay=0.05,
+        poll_delay=POLL_DELAY_S,
         job_timeout=hold_s(settings) + JOB_MARGIN_S,
-        job_completion_wait=int(hold_s(settings) + JOB_MARGIN_S),
+        # Told to stop before its first turn, arq would forget it: see `_run`.
+        handle_signals=False,
         max_tries=MAX_TRIES,
         keep_result=0,
         log_results=False,
@@ -121,11 +124,27 @@ def run_worker(settings: Settings) -> None:
     configure_logging(fmt=settings.log_format, level=settings.log_level)
     if not settings.has_buildr_credentials:
         raise SettingsError(("BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set",))
+    asyncio.run(_until_told_to_stop(settings))
+
+
+async def _until_told_to_stop(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, whenever they come; a second one changes nothing."""
+    told, started = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, told.set)
+    running = asyncio.create_task(_run(settings, told, started))
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not started.is_set():
+        # There is nothing to finish yet. Once it has started, `_run` hears of it by itself.
+        running.cancel()
     with suppress(asyncio.CancelledError):
-        asyncio.run(_run(settings))
+        await running
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, told: asyncio.Event, started: asyncio.Event) -> None:
     worker_id = f"{socket.gethostname()}:{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, role="worker"))
@@ -139,20 +158,43 @@ async def _run(settings: Settings) -> None:
         worker = arq_worker(settings, parts, worker_id)
         beside = [asyncio.create_task(each) for each in _loops(settings, parts, worker_id)]
         main = asyncio.create_task(worker.async_run())
+        stopping = asyncio.create_task(_finish_jobs(worker, told, within_s=hold_s(settings) + JOB_MARGIN_S))
+        started.set()
         log.info("worker.started", worker_id=worker_id, jobs=settings.worker_jobs)
         try:
-            done, _ = await asyncio.wait([main, *beside], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([main, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if not task.cancelled():
                     task.result()
         except (RedisError, OSError) as err:
             raise loops.RedisRefusesWrites(f"Redis went away ({type(err).__name__})") from err
         finally:
-            for task in (*beside, main):
+            for task in (*beside, main, stopping):
                 task.cancel()
-            await asyncio.gather(*beside, main, return_exceptions=True)
+            await asyncio.gather(*beside, main, stopping, return_exceptions=True)
             await worker.close()
             log.info("worker.stopped", worker_id=worker_id)
+
+
+async def _finish_jobs(worker: Worker, told: asyncio.Event, *, within_s: float) -> None:
+    """Once told to stop: take no more jobs, and wait for those that run."""
+    await told.wait()
+    worker.allow_pick_jobs = False
+    try:
+        async with asyncio.timeout(within_s):
+            # A turn that has begun may still start jobs, so that none must run for two turns on end.
+            while await _has_jobs(worker) or await _has_jobs(worker):
+                pass
+    except TimeoutError:
+        log.warning("worker.stopped_with_jobs", count=len(worker.tasks))
+
+
+async def _has_jobs(worker: Worker) -> bool:
+    running = [task for task in worker.tasks.values() if not task.done()]
+    if running:
+        await asyncio.wait(running)
+    await asyncio.sleep(2 * POLL_DELAY_S)
+    return bool(running)
 
 
 def _loops(settings: Settings, parts: Parts, worker_id: str) -> list[Coroutine[object, object, None]]:

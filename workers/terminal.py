@@ -46,6 +46,14 @@ def read_line(part: str, text: str) -> LogLine:
     return LogLine(part=part, text=text, level="warning")
 
 
+class LastingConsole(Console):
+    """A console that falls silent when its reader is gone; rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from now on."""
+        self.quiet = True
+
+
 @dataclass(slots=True)
 class Screen:
     """

@@ -55,8 +55,8 @@ def test_all_faults_are_told_at_once_without_values(tmp_path: Path) -> None:
         load(environ, cwd=tmp_path)
     text = "\n".join(caught.value.faults)
     for name in (
-        "PORT",
-        "DEDUPE_H",
+        "PORT: must be a whole number",
+        "DEDUPE_H: must be at least 72",
         "ADMIN_TOKEN",
         "BUILDR_BUDGETS",
         "PUBLIC_URL",

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from workers import embedded_redis
-from workers.data_folder import LocalRunError
-from workers.embedded_redis import EmbeddedRedis, find_server
 
 from service.settings import socket_path
 from tests.harness import wait_for
+from workers import embedded_redis
+from workers.data_folder import LocalRunError
+from workers.embedded_redis import EmbeddedRedis, find_server
 
 
 def client(server: EmbeddedRedis) -> "Redis":
@@ -126,7 +126,7 @@ def test_any_folder_will_do(tmp_path: Path, name: str) -> None:
 def test_folder_of_others_is_refused(tmp_path: Path) -> None:
     """A folder into which others may write is refused with the cure."""
     tmp_path.chmod(0o777)
-    with pytest.raises(LocalRunError, match="choose another with DATA_DIR"):
+    with pytest.raises(LocalRunError, match="choose another folder with DATA_DIR"):
         EmbeddedRedis(tmp_path).start()
 
 
@@ -138,7 +138,7 @@ def test_server_that_ends_at_once_is_explained(tmp_path: Path) -> None:
     (incremental,) = (tmp_path / "redis" / "appendonlydir").glob("*.incr.aof")
     incremental.write_bytes(b"this is no append-only file, and it is long enough to be taken for a broken one\r\n")
     started_at = time.monotonic()
-    with pytest.raises(LocalRunError, match="private Redis ended with status 1: .*[Bb]ad file format"):
+    with pytest.raises(LocalRunError, match=r"private Redis ended with status 1: .*[Bb]ad file format"):
         server.start()
     assert time.monotonic() - started_at < 10
     incremental.write_bytes(b"")

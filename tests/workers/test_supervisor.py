@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workers.data_folder import LocalRunError
-from workers.supervisor import Part, Supervisor
 
 from tests.harness import wait_for
+from workers.data_folder import LocalRunError
+from workers.supervisor import Part, Supervisor
 
 READY = "print('ready', flush=True)\n"
 FOREVER = "import time, os\n" + READY + "while True: time.sleep(3600)\n"
@@ -71,7 +71,10 @@ async def test_parts_start_and_stop() -> None:
 async def test_last_part_stops_first(tmp_path: Path) -> None:
     """A part that was started later is stopped before those that it may need."""
     order = tmp_path / "order"
-    code = f"import signal, sys\ndef end(*_):\n    open({str(order)!r}, 'a').write('%s ')\n    sys.exit(0)\nsignal.signal(signal.SIGTERM, end)\n"
+    code = (
+        f"import signal, sys\ndef end(*_):\n    open({str(order)!r}, 'a').write('%s ')\n    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+    )
     supervisor = Heard().supervisor()
     for name in ("first", "second", "third"):
         await supervisor.start(part(name, code % name + FOREVER))

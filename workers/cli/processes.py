@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Final, TypeVar, cast
@@ -13,7 +14,7 @@ from typing import Final, TypeVar, cast
 import click
 
 from service.settings import Budget, Settings
-from workers.cli.support import Failure, console, load_settings
+from workers.cli.support import Failure, load_settings
 
 DEMO_CALL: Final = "110"
 PORT: Final = click.IntRange(1, 65535)
@@ -47,7 +48,7 @@ def run(*, port: int | None, sandbox_port: int, data_dir: str | None, is_demo: b
       buildr-calls run --once
     """
     from workers.local_run import LocalRun, Wishes  # noqa: PLC0415 (keeps the other commands quick)
-    from workers.terminal import Screen  # noqa: PLC0415 (same)
+    from workers.terminal import LastingConsole, Screen  # noqa: PLC0415 (same)
 
     overrides = {name: str(value) for name, value in (("PORT", port), ("DATA_DIR", data_dir)) if value is not None}
     settings = load_settings(is_local=False, overrides=overrides)
@@ -56,7 +57,9 @@ def run(*, port: int | None, sandbox_port: int, data_dir: str | None, is_demo: b
         raise click.UsageError("--once stops after the demo, and there is none: add --demo")
     if settings.has_buildr_credentials:
         _check_serving(settings)
-    screen = Screen(console=console(), least=settings.log_level, is_raw=settings.log_format == "json")
+    screen = Screen(
+        console=LastingConsole(file=sys.stdout, highlight=False), least=settings.log_level, is_raw=settings.log_format == "json"
+    )
     raise SystemExit(asyncio.run(LocalRun(settings, wishes, screen).run()))
 
 

@@ -1,0 +1,147 @@
+"""
+The command line as a whole: exit codes, faults in plain lines, output for people and for programs.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from workers.cli.main import COMMANDS, cli
+from workers.cli.processes import DEMO_CALL
+from workers.cli.support import print_json, print_table
+
+WRONG_USAGE = 2
+FAILED = 1
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    """A runner in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return CliRunner()
+
+
+def test_every_command_helps(runner: CliRunner) -> None:
+    """The help of the whole and of each command exits 0 and keeps examples on lines of their own."""
+    assert 0 == runner.invoke(cli, ["--help"]).exit_code
+    for command in COMMANDS:
+        result = runner.invoke(cli, [command.name or "", "--help"])
+        assert 0 == result.exit_code, command.name
+        assert "\n    " in result.output or "\n  buildr-calls" in result.output, command.name
+        assert "\\b" not in result.output
+
+
+def test_version(runner: CliRunner) -> None:
+    """--version names the program and its version."""
+    assert runner.invoke(cli, ["--version"]).output.startswith("buildr-calls, version ")
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--port", "0"], ["run", "--sandbox-port", "x"], ["serve", "extra"]])
+def test_wrong_usage_is_2(runner: CliRunner, arguments: list[str]) -> None:
+    """Wrong usage exits 2 and says on stderr what is wrong."""
+    result = runner.invoke(cli, arguments)
+    assert (WRONG_USAGE, "") == (result.exit_code, result.stdout)
+    assert result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "serve", "work", "sandbox", "status", "check"])
+def test_all_faults_of_the_settings_are_named(runner: CliRunner, command: str) -> None:
+    """Broken settings exit 1 with one line per fault, each with its name, and no traceback; values of secrets are not repeated."""
+    result = runner.invoke(cli, [command], env={"PORT": "hundred", "PUBLIC_URL": "nowhere", "ADMIN_TOKEN": "tooshort"})
+    assert (FAILED, "") == (result.exit_code, result.stdout)
+    lines = result.stderr.splitlines()
+    assert {"buildr-calls: PORT", "buildr-calls: PUBLIC_URL", "buildr-calls: ADMIN_TOKEN"} == {
+        ": ".join(line.split(": ")[:2]) for line in lines
+    }
+    assert "tooshort" not in result.stderr
+
+
+def test_receiver_without_a_source_says_which_secret_to_set(runner: CliRunner) -> None:
+    """`serve` without any secret ends with one line."""
+    result = runner.invoke(cli, ["serve"])
+    assert (FAILED, "buildr-calls: no source has a secret: set TWILIO_AUTH_TOKEN or STANDARD_SECRET\n") == (result.exit_code, result.stderr)
+
+
+def test_worker_without_credentials_says_what_to_set(runner: CliRunner) -> None:
+    """`work` without credentials ends with one line."""
+    result = runner.invoke(cli, ["work"])
+    assert FAILED == result.exit_code
+    assert result.stderr.startswith("buildr-calls: BUILDR_ACCESS_TOKEN")
+    assert 1 == result.stderr.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--demo"], "--demo-call ID"),
+        (["--once"], "--once stops after the demo"),
+        (["--demo", "--demo-call", "one"], "digits only"),
+    ],
+)
+def test_demo_never_changes_a_real_call_by_itself(runner: CliRunner, arguments: list[str], said: str) -> None:
+    """With Buildr credentials the demo wants the call's id in words; nothing is started without it."""
+    result = runner.invoke(cli, ["run", *arguments], env={"BUILDR_ACCESS_TOKEN": "real", "TWILIO_AUTH_TOKEN": "real"})
+    assert WRONG_USAGE == result.exit_code
+    assert said in result.stderr
+    assert not Path(".data").exists()
+
+
+def test_real_run_wants_a_source(runner: CliRunner) -> None:
+    """With Buildr credentials no secret is made up: `run` says which one to set."""
+    result = runner.invoke(cli, ["run"], env={"BUILDR_ACCESS_TOKEN": "real"})
+    assert FAILED == result.exit_code
+    assert "no source has a secret" in result.stderr
+
+
+def test_demo_tells_of_a_call_of_the_sandbox() -> None:
+    """The demo's call is one that the sandbox holds."""
+    from workers.sandbox.account import seed_calls  # noqa: PLC0415 (only this test knows the sandbox)
+
+    assert DEMO_CALL in seed_calls()
+
+
+def test_tables_are_whole_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Off a terminal nothing is cut, however wide, and nothing steers the terminal."""
+    print_table(("id", "detail"), [("1", "x" * 300), ("22", "red\x1b[31m [bold]")], empty="None.")
+    expected = ["id  detail", "1   " + "x" * 300, "22  red\N{REPLACEMENT CHARACTER}[31m [bold]"]
+    assert expected == capsys.readouterr().out.splitlines()
+
+
+def test_empty_table_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is nothing to show, a sentence says so."""
+    print_table(("id",), [], empty="Nothing has failed.")
+    assert "Nothing has failed.\n" == capsys.readouterr().out
+
+
+def test_json_can_be_read_back(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is printed as JSON is JSON, umlauts and all."""
+    print_json({"name": "Müller", "none": None})
+    assert {"name": "Müller", "none": None} == json.loads(capsys.readouterr().out)
+
+
+def test_process_ends_with_the_same_codes(tmp_path: Path) -> None:
+    """As a process: 2 for wrong usage, 1 for a fault, and never a traceback."""
+    for arguments, status in ((["nonsense"], WRONG_USAGE), (["status"], FAILED)):
+        done = subprocess.run(
+            [sys.executable, "-m", "workers.cli.main", *arguments],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (status, "") == (done.returncode, done.stdout)
+        assert "Traceback" not in done.stderr
+
+
+def test_groups_hold_commands_only() -> None:
+    """Every registered name is a command or a group of them."""
+    assert {command.name for command in COMMANDS} == set(cli.commands)
+    assert all(isinstance(command, click.Command) for command in COMMANDS)
