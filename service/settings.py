@@ -52,6 +52,7 @@ CURES: Final = {
     "less_than": "must be less than {lt}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
     "extra_forbidden": "is not known here",
     "missing": "is missing",
     "string_type": "must be a text",
@@ -328,7 +329,7 @@ def _from_local(path: Path) -> dict[str, object]:
 def _describe(err: ValidationError) -> list[str]:
     lines = []
     for fault in err.errors(include_url=False, include_input=False):
-        where = [str(part) for part in fault["loc"]]
+        where = [str(part) for part in fault["loc"] if part != "[key]"]
         template = CURES.get(fault["type"])
         message = template.format(**fault.get("ctx", {})) if template else fault["msg"].removeprefix("Value error, ")
         if where and where[0] == "outcome_config":

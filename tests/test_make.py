@@ -82,7 +82,7 @@ def test_pins_are_complete_and_name_no_index(name: str) -> None:
     pins, asked = read(f"{name}.txt"), re.findall(r"^([a-z][\w.-]*)", read(f"{name}.in"), re.MULTILINE)
     pinned = {package for package, _ in PACKAGE.findall(pins)}
     assert {package.lower() for package in asked} <= pinned
-    assert not re.search(r"https?://|file:|--(?!hash=sha256:[0-9a-f]{64})", pins)
+    assert not re.search(r"https?://|file:/|--(?!hash=sha256:[0-9a-f]{64})", pins)
     for block in re.split(r"\n(?=[a-z0-9])", pins):
         assert not PACKAGE.match(block) or "--hash=sha256:" in block, block
 
@@ -104,15 +104,8 @@ def make(*arguments: str, cwd: Path = ROOT, path: str | None = None) -> subproce
     """Run make, with nothing of a make that may be running these tests."""
     environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON"}}
     command = [shutil.which("make") or "make", *arguments]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment | ({} if path is None else {"PATH": path}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    environment |= {} if path is None else {"PATH": path}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_make_alone_helps() -> None:

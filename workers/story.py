@@ -44,18 +44,14 @@ class Story:
         }
 
 
-def parse(source: str, requests: Iterable[Incoming]) -> tuple[CallEvent, ...]:
+def parse(source: str, incoming: Incoming) -> list[CallEvent]:
     """
-    Read requests as the worker would, without asking for a signature.
+    Read a request as the worker would, without asking for a signature.
 
     Raises `MalformedPayload` and `IgnoredEvent`.
     """
     adapter = SOURCES[source]
-    found: list[CallEvent] = []
-    for incoming in requests:
-        keys = adapter.keys(incoming)
-        found.extend(adapter.parse(incoming, message_id(source, keys.message_key)))
-    return tuple(found)
+    return adapter.parse(incoming, message_id(source, adapter.keys(incoming).message_key))
 
 
 def tell(

@@ -10,6 +10,7 @@ import click
 
 from service.calls import Call
 from service.errors import IgnoredEvent, MalformedPayload
+from service.events import CallEvent
 from service.phones import mask_number
 from service.settings import Settings
 from service.sources import SOURCES
@@ -47,17 +48,19 @@ def explain(what: tuple[str, ...], source: str | None, *, as_json: bool) -> None
 
 def _explain_files(paths: tuple[Path, ...], source: str, *, as_json: bool) -> None:
     settings = load_settings(is_local=True)
-    requests = []
+    events: list[CallEvent] = []
     for path in paths:
         try:
-            requests.append(read_request(path.read_text(encoding="utf-8"), base_url=settings.base_url))
+            events += parse(source, read_request(path.read_text(encoding="utf-8"), base_url=settings.base_url))
+        except IgnoredEvent as err:
+            click.echo(f"{path}: left out, since it is known and not wanted: {err}", err=True)
         except (OSError, UnicodeDecodeError) as err:
             raise click.ClickException(f"{path}: cannot be read: {getattr(err, 'strerror', None) or 'not a text file'}") from err
         except MalformedPayload as err:
             raise click.ClickException(f"{path}: {err}") from err
     try:
-        story = tell(parse(source, requests), settings.outcome_config)
-    except (MalformedPayload, IgnoredEvent, ValueError) as err:
+        story = tell(events, settings.outcome_config)
+    except ValueError as err:
         raise click.ClickException(str(err)) from err
     if as_json:
         print_json(story.as_dict())

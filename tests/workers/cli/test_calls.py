@@ -50,6 +50,16 @@ def test_explain_says_what_is_wrong_with_a_file(run: Run, tmp_path: Path) -> Non
         assert 1 == result.stderr.count("\n")
 
 
+def test_explain_leaves_out_what_the_worker_would(run: Run, tmp_path: Path) -> None:
+    """A request that is known and not wanted is named and left out, and the others are explained."""
+    unwanted = REQUEST | {"body_form": {"CallSid": "CA1", "RecordingSid": "RE1", "RecordingStatus": "in-progress"}}
+    (tmp_path / "1.json").write_text(json.dumps(REQUEST), encoding="utf-8")
+    (tmp_path / "2.json").write_text(json.dumps(unwanted), encoding="utf-8")
+    result = run("explain", "1.json", "2.json", "--source", "twilio", "--json")
+    assert 1 == len(json.loads(result.stdout)["events"])
+    assert "2.json" in result.stderr
+
+
 def test_explain_wants_one_call_for_its_files(run: Run, tmp_path: Path) -> None:
     """Requests of different calls are not folded into one."""
     for name in ("CA1", "CA2"):
