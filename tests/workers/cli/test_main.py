@@ -16,6 +16,7 @@ from workers.cli.main import COMMANDS, cli
 from workers.cli.processes import DEMO_CALL
 from workers.cli.support import print_json, print_table
 
+ROOT = Path(__file__).parents[3]
 WRONG_USAGE = 2
 FAILED = 1
 
@@ -55,10 +56,8 @@ def test_all_faults_of_the_settings_are_named(runner: CliRunner, command: str) -
     """Broken settings exit 1 with one line per fault, each with its name, and no traceback; values of secrets are not repeated."""
     result = runner.invoke(cli, [command], env={"PORT": "hundred", "PUBLIC_URL": "nowhere", "ADMIN_TOKEN": "tooshort"})
     assert (FAILED, "") == (result.exit_code, result.stdout)
-    lines = result.stderr.splitlines()
-    assert {"buildr-calls: PORT", "buildr-calls: PUBLIC_URL", "buildr-calls: ADMIN_TOKEN"} == {
-        ": ".join(line.split(": ")[:2]) for line in lines
-    }
+    named = {line.split(": ")[1] for line in result.stderr.splitlines() if line.startswith("buildr-calls: ")}
+    assert ({"PORT", "PUBLIC_URL", "ADMIN_TOKEN"}, 3) == (named, result.stderr.count("\n"))
     assert "tooshort" not in result.stderr
 
 
@@ -131,7 +130,7 @@ def test_process_ends_with_the_same_codes(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "workers.cli.main", *arguments],
             cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd()},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,
