@@ -43,10 +43,10 @@ _CONTENT_NAME: Final = r"\b(?:body|content|notes?|payload|raw|transcript(?:ion)?
 _IS: Final = r"\\{0,3}['\"]?\s?[=:]\s?"
 # A quoted value; inside of quoted text it ends at a quote with as many backslashes. One that was cut off goes to the end.
 _QUOTED: Final = r"""(?:
-    (?P<e>\\+)' (?:(?!(?<!\\)(?P=e)').)*+ (?:(?P=e)'|\Z)
-  | (?P<f>\\+)" (?:(?!(?<!\\)(?P=f)").)*+ (?:(?P=f)"|\Z)
-  | b?' (?:[^'\\]|\\.)*+ (?:'|\\?\Z)
-  | b?" (?:[^"\\]|\\.)*+ (?:"|\\?\Z)
+    (?P<e>\\+)' (?:(?!(?<!\\)(?P=e)').)* (?:(?P=e)'|\Z)
+  | (?P<f>\\+)" (?:(?!(?<!\\)(?P=f)").)* (?:(?P=f)"|\Z)
+  | b?' (?:[^'\\]|\\.)* (?:'|\\?\Z)
+  | b?" (?:[^"\\]|\\.)* (?:"|\\?\Z)
 )"""
 _FLAGS: Final = re.IGNORECASE | re.VERBOSE | re.DOTALL
 _SUBSTITUTIONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (

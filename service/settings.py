@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -56,6 +56,7 @@ CURES: Final = {
     "extra_forbidden": "is not known here",
     "missing": "is missing",
     "string_type": "must be a text",
+    "string_pattern_mismatch": "must look like {pattern}",
 }
 
 
@@ -120,6 +121,9 @@ class Settings(BaseModel):
         (), description="Addresses or networks of proxies whose X-Forwarded-Proto and X-Forwarded-Host are believed."
     )
     data_dir: Path = Field(Path(".data"), description="Where `run` keeps its private Redis.")
+    account: str = Field(
+        "default", pattern="^[a-z0-9_-]{1,40}$", description="Name of this installation in Redis; those that share one need different ones."
+    )
     redis_url: SecretStr | None = Field(None, description="Redis, like redis://:password@host:6379/0. Not set: the private Redis of `run`.")
     buildr_api_url: Url = Field("https://api.buildr.com/api/2023-01", description="Buildr's API, version included.")
     buildr_token_url: Url = Field("https://buildr.app/oauth/token", description="Where client credentials become an access token.")
@@ -216,7 +220,7 @@ class Settings(BaseModel):
     @property
     def redis_dsn(self) -> str:
         """The URL of Redis: the one that is set, else the socket of the private Redis."""
-        return self.redis_url.get_secret_value() if self.redis_url is not None else f"unix://{socket_path(self.data_dir)}"
+        return self.redis_url.get_secret_value() if self.redis_url is not None else f"unix://{quote(str(socket_path(self.data_dir)))}"
 
     @property
     def base_url(self) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 from rich.text import Text
@@ -20,6 +19,7 @@ from rich.text import Text
 from service.settings import Settings
 from service.sources import SOURCES, Incoming
 from service.sources.base import read_form
+from workers.cli.posting import headers_of, local_path
 from workers.cli.scenarios import load
 from workers.data_folder import LocalRunError
 from workers.terminal import LogLine, Screen, printable
@@ -132,11 +132,9 @@ class Demo:
 
     async def _send(self, client: httpx.AsyncClient, request: Incoming) -> None:
         signed = SOURCES[SOURCE].sign(request, self.settings.secrets_of(SOURCE), datetime.now(UTC))
-        parts = urlsplit(signed.url)
-        path = parts.path.removeprefix(urlsplit(self.settings.public_url or "").path)
-        headers = [(name, value) for name, values in signed.headers.items() for value in values]
+        path = local_path(self.settings, signed)
         try:
-            answer = await client.request(signed.method, f"{self.url}{path}?{parts.query}", content=signed.body, headers=headers)
+            answer = await client.request(signed.method, f"{self.url}{path}", content=signed.body, headers=headers_of(signed))
         except httpx.TransportError as err:
             raise LocalRunError(f"the receiver did not answer the demo's webhook ({type(err).__name__})") from err
         line = await self._verdict()

@@ -24,6 +24,7 @@ from typing import Final
 from rich.text import Text
 
 from service.settings import Settings, load
+from service.store.keys import DEFAULT_ACCOUNT
 from workers.data_folder import FolderLock, LocalRunError, local_values, make_private
 from workers.demo import Demo, sandbox_outcome
 from workers.embedded_redis import EmbeddedRedis
@@ -31,6 +32,7 @@ from workers.sandbox.config import READY_TOKEN
 from workers.supervisor import Part, Supervisor
 from workers.terminal import Screen, read_line
 
+SANDBOX_ACCOUNT: Final = "sandbox"
 SANDBOX_HOST: Final = "127.0.0.1"
 SANDBOX_FOLDER: Final = "sandbox"
 ANY_HOST: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not bound)
@@ -133,6 +135,9 @@ class LocalRun:
         values = {} if self._settings.redis_url is not None else {"REDIS_URL": self._redis.url}
         if not self._has_sandbox:
             return values
+        if self._settings.account == DEFAULT_ACCOUNT:
+            # Apart from what waits for the real Buildr, should it lie in the same Redis.
+            values["ACCOUNT"] = SANDBOX_ACCOUNT
         values |= {
             "BUILDR_API_URL": f"{self.sandbox_url}/api/2023-01",
             "BUILDR_TOKEN_URL": f"{self.sandbox_url}/oauth/token",
@@ -200,7 +205,7 @@ class LocalRun:
         if self._settings.redis_url is None:
             rows["Redis"] = "private, on a unix socket"
         elif self._has_sandbox:
-            rows["Redis"] = "REDIS_URL; what waits there for Buildr goes to the sandbox now"
+            rows["Redis"] = "REDIS_URL, apart from what waits there for Buildr"
         self._screen.say(Text("buildr-calls runs. Ctrl-C stops it.", "bold"))
         for name, value in rows.items():
             self._screen.say(Text.assemble((f"  {name:<9} ", "cyan"), value))

@@ -22,7 +22,7 @@ from service.errors import BuildrError, SettingsError
 from service.logs import configure_logging
 from service.settings import Settings
 from service.store.connection import Store, encode_job, open_store
-from service.store.keys import QUEUE
+from service.store.keys import Keys
 from workers import loops
 from workers.buildr import BuildrClient, token_provider
 from workers.clock import SharedClock
@@ -92,7 +92,7 @@ def arq_worker(settings: Settings, parts: Parts, worker_id: str) -> Worker:
     """Arq's worker with every setting that keeps it from losing or repeating jobs."""
     return Worker(
         functions=[func(deliver, name="deliver", max_tries=MAX_TRIES)],
-        queue_name=QUEUE,
+        queue_name=parts.store.keys.queue,
         redis_pool=parts.store.pool,
         ctx={"runner": parts.runner},
         after_job_end=rearm,
@@ -106,15 +106,15 @@ def arq_worker(settings: Settings, parts: Parts, worker_id: str) -> Worker:
         keep_result=0,
         log_results=False,
         health_check_interval=5,
-        health_check_key=health_key(worker_id),
+        health_check_key=health_key(parts.store.keys, worker_id),
         job_serializer=encode_job,
         job_deserializer=json.loads,
     )
 
 
-def health_key(worker_id: str) -> str:
+def health_key(keys: Keys, worker_id: str) -> str:
     """Where arq keeps a worker's own figures."""
-    return f"{QUEUE}:health:{worker_id}"
+    return f"{keys.queue}:health:{worker_id}"
 
 
 def hold_s(settings: Settings) -> float:
@@ -208,7 +208,7 @@ async def _say_goodbye(store: Store, worker_id: str) -> None:
     """Take the worker off the list of those alive at once; with Redis away it leaves the list by itself."""
     with suppress(RedisError, OSError, TimeoutError):
         async with asyncio.timeout(GOODBYE_S):
-            await store.redis.delete(health_key(worker_id), store.keys.named(f"worker:{worker_id}"))
+            await store.redis.delete(health_key(store.keys, worker_id), store.keys.named(f"worker:{worker_id}"))
 
 
 async def _has_jobs(worker: Worker) -> bool:

@@ -21,7 +21,7 @@ from service.store.calls import Calls, Retention
 from service.store.client import Client, typed
 from service.store.counters import Counters
 from service.store.failed import FailedStore
-from service.store.keys import QUEUE, Keys
+from service.store.keys import Keys
 from service.store.links import Links
 from service.store.lua import Scripts
 from service.store.messages import Messages
@@ -53,7 +53,7 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
         retry=Retry(ExponentialBackoff(cap=1, base=0.05), 40) if is_patient else Retry(NoBackoff(), 1),
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
-    return ArqRedis(pool, job_serializer=encode_job, job_deserializer=json.loads, default_queue_name=QUEUE)
+    return ArqRedis(pool, job_serializer=encode_job, job_deserializer=json.loads, default_queue_name=Keys(settings.account).queue)
 
 
 def encode_job(job: dict[str, object]) -> bytes:
@@ -120,11 +120,11 @@ class Store:
         await self.close()
 
 
-def open_store(settings: Settings, *, role: Role, keys: Keys | None = None) -> Store:
-    """Open the records of an account; connects on first use."""
+def open_store(settings: Settings, *, role: Role) -> Store:
+    """Open the records of the account that the settings name; connects on first use."""
     pool = connect(settings, role=role)
     redis = typed(pool)
-    keys = keys or Keys()
+    keys = Keys(settings.account)
     scripts = Scripts(redis, keys)
     return Store(
         redis=redis,

@@ -7,7 +7,6 @@ All keys of an account share one prefix and live on one node (Redis Cluster does
 from dataclasses import dataclass
 from typing import Final
 
-QUEUE: Final = "buildr-calls:queue"
 DEFAULT_ACCOUNT: Final = "default"
 
 
@@ -21,6 +20,11 @@ class Keys:
     def prefix(self) -> str:
         """What every key of the account starts with."""
         return f"bc:{self.account}:"
+
+    @property
+    def queue(self) -> str:
+        """Sorted set: arq's queue of this account."""
+        return f"{self.prefix}queue"
 
     def message(self, message_id: str) -> str:
         """Hash: one raw message."""

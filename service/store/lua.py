@@ -12,7 +12,7 @@ from typing import Final
 from redis.exceptions import NoScriptError
 
 from service.store.client import Client, Value
-from service.store.keys import QUEUE, Keys
+from service.store.keys import Keys
 
 _WITH_PERMITS: Final = frozenset({"grant", "pump", "release"})
 
@@ -40,7 +40,7 @@ class Scripts:
     _fixed: tuple[str, str, str] = field(init=False, repr=False, default=("", "", ""))
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_fixed", (self.keys.prefix, QUEUE, self.keys.account))
+        object.__setattr__(self, "_fixed", (self.keys.prefix, self.keys.queue, self.keys.account))
 
     async def run(self, name: str, *args: Value) -> object:
         """Run one script. Raises redis-py's own errors."""

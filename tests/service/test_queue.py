@@ -38,7 +38,7 @@ async def test_accepted_message_is_kept_raw_pending_and_its_call_has_an_alarm(st
     assert await store.messages.get(message.message_id) == message
     _, pending = await store.calls.load("twilio:CA1")
     assert [message.message_id] == pending
-    assert [b"default|twilio:CA1"] == await store.redis.zrange("buildr-calls:queue", 0, -1)
+    assert [b"default|twilio:CA1"] == await store.redis.zrange("bc:default:queue", 0, -1)
     assert await store.redis.get("arq:job:default|twilio:CA1") is not None
 
 
@@ -54,7 +54,7 @@ async def test_two_messages_of_a_call_share_one_job(store: Store, inbox: Inbox) 
     """A call has one alarm, whatever number of its messages wait."""
     await asyncio.gather(inbox.accept(_message("one")), inbox.accept(_message("two")))
     assert 1 == await store.schedule.due_count()
-    assert 1 == await store.redis.zcard("buildr-calls:queue")
+    assert 1 == await store.redis.zcard("bc:default:queue")
 
 
 async def test_unreadable_message_is_kept_as_failed(store: Store, inbox: Inbox) -> None:

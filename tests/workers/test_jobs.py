@@ -289,11 +289,11 @@ async def test_result_that_is_left_alone_is_counted_once(world: World) -> None:
 async def test_lost_alarm_is_given_back_by_the_sweep(world: World) -> None:
     """A call whose arq job has vanished gets a new one."""
     await world.receive(CALL[3])
-    await world.store.pool.delete("arq:job:default|twilio:CA1", "buildr-calls:queue")
+    await world.store.pool.delete("arq:job:default|twilio:CA1", "bc:default:queue")
     await world.store.pool.zadd("bc:default:due", {"twilio:CA1": 1})
     assert 1 == await world.store.schedule.sweep()
     assert 0 == await world.store.schedule.sweep()
-    assert [b"default|twilio:CA1"] == await world.store.redis.zrange("buildr-calls:queue", 0, -1)
+    assert [b"default|twilio:CA1"] == await world.store.redis.zrange("bc:default:queue", 0, -1)
 
 
 async def test_unmatched_call_whose_time_is_over_is_forgotten_by_name(world: World) -> None:

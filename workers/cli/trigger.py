@@ -15,6 +15,7 @@ from service.errors import MalformedPayload
 from service.settings import Settings
 from service.sources import SOURCES, Incoming
 from service.sources.request_file import read_request
+from workers.cli.posting import headers_of, local_path, local_url, signed_url
 from workers.cli.scenarios import ScenarioError, load, names
 from workers.cli.support import load_settings, print_json
 
@@ -63,11 +64,13 @@ def trigger(
         raise click.ClickException(
             f"{source} has no secret to sign with: set {'TWILIO_AUTH_TOKEN' if source == 'twilio' else 'STANDARD_SECRET'}"
         )
-    target = (url or f"http://{'127.0.0.1' if settings.host in ('0.0.0.0', '::') else settings.host}:{settings.port}").rstrip("/")  # noqa: S104
+    target = (url or local_url(settings)).rstrip("/")
     answers = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
         for incoming in requests:
-            answers.append(_send(client, target, SOURCES[source].sign(incoming, secrets, datetime.now(UTC))))
+            answers.append(
+                _send(client, target + local_path(settings, incoming), SOURCES[source].sign(incoming, secrets, datetime.now(UTC)))
+            )
             if not as_json:
                 click.echo(f"{answers[-1]['status_code']}  {incoming.method} {urlsplit(incoming.url).path}  {answers[-1]['about']}")
     if as_json:
@@ -83,14 +86,14 @@ def _requests(
         if scenario is not None or assignments:
             raise click.UsageError("--file goes without a scenario and without --set")
         try:
-            return [read_request(file.read_text(encoding="utf-8"), base_url=settings.base_url)]
+            return [read_request(file.read_text(encoding="utf-8"), base_url=signed_url(settings))]
         except MalformedPayload as err:
             raise click.ClickException(f"{file}: {err}") from err
     if scenario is None:
         return None
     try:
         return load(source, scenario).incoming(
-            _values(assignments), base_url=settings.base_url, start_at=datetime.now(UTC), rng=random.SystemRandom()
+            _values(assignments), base_url=signed_url(settings), start_at=datetime.now(UTC), rng=random.SystemRandom()
         )
     except (ScenarioError, MalformedPayload) as err:
         raise click.ClickException(str(err)) from err
@@ -106,14 +109,11 @@ def _values(assignments: tuple[str, ...]) -> Mapping[str, str]:
     return values
 
 
-def _send(client: httpx.Client, target: str, signed: Incoming) -> dict[str, object]:
-    parts = urlsplit(signed.url)
-    headers = [(name, value) for name, values in signed.headers.items() for value in values]
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
+def _send(client: httpx.Client, url: str, signed: Incoming) -> dict[str, object]:
     try:
-        answer = client.request(signed.method, target + path, content=signed.body, headers=headers)
+        answer = client.request(signed.method, url, content=signed.body, headers=headers_of(signed))
     except httpx.TransportError as err:
-        raise click.ClickException(f"no answer from {target} ({type(err).__name__}): is the receiver running?") from err
+        raise click.ClickException(f"no answer from {url.partition('?')[0]} ({type(err).__name__}): is the receiver running?") from err
     about = (
         "accepted"
         if answer.is_success
