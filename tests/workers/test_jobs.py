@@ -5,6 +5,7 @@ The job, over a real Redis and a Buildr that answers as told: whatever happens i
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from urllib.parse import urlencode
@@ -294,6 +295,25 @@ async def test_lost_alarm_is_given_back_by_the_sweep(world: World) -> None:
     assert 1 == await world.store.schedule.sweep()
     assert 0 == await world.store.schedule.sweep()
     assert [b"default|twilio:CA1"] == await world.store.redis.zrange("bc:default:queue", 0, -1)
+
+
+async def test_permit_that_a_call_no_longer_needs_is_given_back(world: World) -> None:
+    """A call that was let go and then turns out to need no write leaves its permit to others at once."""
+    store = replace(world.store, permits=replace(world.store.permits, budgets=((1, 300),)))
+    sender = replace(world.parts.runner.sender, permits=store.permits)
+    world.parts = replace(world.parts, runner=replace(world.parts.runner, store=store, sender=sender))
+    held = await store.permits.ask("twilio:other", cost=1, hold_s=30)
+    await store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
+    await world.receive(CALL[3], query="")
+    await world.run()
+    assert DeliveryState.WAITING is (await world.stored()).record.state
+    await store.permits.release(held, sent=0)
+    assert 1 == (await store.permits.pump(call_cost=1)).gone
+    await store.links.remove("twilio", "CA1")
+    await world.run()
+    assert DeliveryState.UNMATCHED is (await world.stored()).record.state
+    assert await store.pool.zscore("bc:default:due", "twilio:CA1") is None
+    assert [0] == (await store.permits.usage())[0]
 
 
 async def test_unmatched_call_whose_time_is_over_is_forgotten_by_name(world: World) -> None:

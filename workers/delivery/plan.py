@@ -148,7 +148,9 @@ def _write(known: Known, record: Record, found: Match, wanted: _Wanted, now: dat
     if record.retry_at is not None and record.retry_at > now:
         return Plan(record=record, due_at=record.retry_at, match=found)
     settled_at = _settled_at(record, known.timing, now)
-    if settled_at > now and not known.is_replayed:
+    # A call that has its place in the lane keeps it: what came since rides along.
+    is_through = known.is_replayed or known.record.state is DeliveryState.WAITING
+    if settled_at > now and not is_through:
         return Plan(record=_to(record, DeliveryState.SETTLING, "waits a moment for what else comes"), due_at=settled_at, match=found)
     sending = Sending(
         buildr_call_id=found.buildr_call_id or "",

@@ -35,6 +35,14 @@ for _, name in ipairs({'unmatched', 'stalled'}) do
 end
 if change.leave_lane then
   redis.call('ZREM', P .. 'lane', ref)
+  -- A permit that was given meanwhile has not been used, and is somebody else's now.
+  local held = redis.call('GET', P .. 'permit:' .. ref) or ''
+  if string.sub(held, 1, 2) == 'g:' then
+    for id in string.gmatch(string.sub(held, 3), '[^,]+') do
+      redis.call('ZREM', P .. 'limit', id)
+    end
+    redis.call('DEL', P .. 'permit:' .. ref)
+  end
 end
 if change.state == 'unmatched' or change.state == 'failed' or change.state == 'waiting' or change.state == 'retrying' then
   redis.call('PERSIST', key)

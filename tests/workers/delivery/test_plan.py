@@ -97,6 +97,11 @@ def test_messages_that_keep_coming_do_not_hold_a_call_for_ever() -> None:
     assert NOW + timedelta(seconds=0.5) == plan_for(call(), before=before, after_s=0).due_at
 
 
+def test_call_that_waits_for_budget_keeps_its_place_when_more_comes() -> None:
+    """An event for a call that already waits does not make it settle again."""
+    assert plan_for(call(), before=record(state=DeliveryState.WAITING), after_s=0).sending is not None
+
+
 def test_settled_call_is_sent_with_everything_that_differs() -> None:
     """The first write holds the outcome, the time, and what the link files it under."""
     link = Link(buildr_call_id="110", project_id="372")
