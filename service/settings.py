@@ -196,12 +196,6 @@ class Settings(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _credentials_in_pairs(self) -> Self:
-        if (self.buildr_client_id is None) != (self.buildr_client_secret is None):
-            raise ValueError("BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET go together: set both, or BUILDR_ACCESS_TOKEN instead")
-        return self
-
-    @model_validator(mode="after")
     def _budget_reaches(self) -> Self:
         if self.requests_per_call > min(budget.requests for budget in self.buildr_budgets):
             raise ValueError("BUILDR_BUDGETS: writing notes takes 2 requests per call, so that every budget must allow at least 2")
@@ -265,6 +259,9 @@ def load(environ: Mapping[str, str], *, cwd: Path | None = None, is_local: bool 
     if is_local:
         data_dir = folder / Path(str(values.get("data_dir", Settings.model_fields["data_dir"].default)))
         values = _from_local(data_dir / LOCAL_NAME) | values
+    if ("buildr_client_id" in values) != ("buildr_client_secret" in values):
+        # Looked at here, since pydantic leaves rules over several fields out while any one field is wrong.
+        faults.append("BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET go together: set both, or BUILDR_ACCESS_TOKEN instead")
     try:
         settings = Settings.model_validate(values)
     except ValidationError as err:

@@ -9,6 +9,7 @@ from typing import Final
 from service.store.client import Client
 
 TOLERATED: Final = timedelta(milliseconds=500)
+LONGEST_ROUND_TRIP: Final = timedelta(milliseconds=500)
 
 
 @dataclass(slots=True)
@@ -22,12 +23,13 @@ class SharedClock:
         return datetime.now(UTC) + self.offset
 
     async def sync(self, redis: Client) -> timedelta:
-        """Measure again; half of the round trip is the error. Raises redis-py's errors."""
+        """Measure again, unless the answer took too long to mean anything: half of its way is the error. Raises redis-py's errors."""
         before = datetime.now(UTC)
         seconds, micros = await redis.time()
         after = datetime.now(UTC)
         theirs = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micros)
-        self.offset = theirs - (before + (after - before) / 2)
+        if after - before <= LONGEST_ROUND_TRIP:
+            self.offset = theirs - (before + (after - before) / 2)
         return self.offset
 
     @property

@@ -6,6 +6,7 @@ gives the same end. It never raises and never sleeps: when the call wants attent
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,7 +19,6 @@ from service.outcome_rules import OutcomeConfig
 from service.store.calls import Change, DeliveryState, Record, StoredCall
 from service.store.connection import Store
 from service.store.failed import Failed, to_text
-from service.store.keys import split_ref
 from service.store.messages import Message
 from service.store.permits import Verdict
 from workers.delivery.names import OutcomeNames
@@ -69,7 +69,6 @@ class Runner:
         await self._decide(ref, work, fold(events))
 
     async def _decide(self, ref: str, work: "_Work", call: Call) -> None:
-        source, source_call_id = split_ref(ref)
         before = work.record(ref)
         if work.reading.events:
             log.info(
@@ -80,10 +79,11 @@ class Runner:
                 event_count=len(work.events),
                 unknown_words=list(call.unknown_words) or None,
             )
+        link, work.link_text = await self.store.links.load(ref)
         known = Known(
             record=before,
             call=call,
-            link=await self.store.links.get(source, source_call_id),
+            link=link,
             config=self.config,
             outcome_ids=await self.names.current(),
             timing=self.timing,
@@ -149,7 +149,7 @@ class Runner:
         await self._finish(work, sent, call)
 
     async def _finish(self, work: "_Work", sent: Sent, call: Call) -> None:
-        change = Change(record=sent.record, version=work.stored.version + 1, due_at=sent.due_at)
+        change = Change(record=sent.record, version=work.stored.version + 1, due_at=sent.due_at, link_text=work.link_text)
         if sent.failed_cause is not None:
             change = work.filed(change, call, cause=sent.failed_cause, at=self.clock())
         await self._commit(change)
@@ -166,14 +166,15 @@ class Runner:
         return is_written
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Work:
-    """What one run of the job has in hand."""
+    """What one run of the job has in hand; `link_text` is the link as it was seen."""
 
     stored: StoredCall
     pending: tuple[str, ...]
     reading: Reading
     messages: tuple[Message, ...]
+    link_text: str | None = None
 
     @property
     def events(self) -> frozenset[Any]:
@@ -200,15 +201,17 @@ class _Work:
 
     def change(self, record: Record, due_at: datetime | None) -> Change:
         is_reopened = self.stored.record.state is DeliveryState.FAILED and record.state is not DeliveryState.FAILED
+        read_now = tuple(message_id for message_id in self.reading.events if message_id not in self.reading.failed)
         return Change(
             record=record,
             version=self.stored.version,
             events=self.reading.texts,
             done=self.pending,
             failed=self.reading.failed,
-            drop_failed=(record.ref,) if is_reopened else (),
+            drop_failed=(*read_now, record.ref) if is_reopened else read_now,
             due_at=due_at,
-            takes_replay=self.stored.is_replayed,
+            link_text=self.link_text,
+            replay_mark=self.stored.replay_mark,
         )
 
     def filed(self, change: Change, call: Call, *, cause: str, at: datetime) -> Change:
@@ -238,7 +241,9 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
         try:
             await runner.run(ref)
         except (RedisError, OSError, TimeoutError) as err:
-            log.warning("job.retry_scheduled", reason="redis_away", error=type(err).__name__)
+            log.warning("job.retry_scheduled", reason="redis_away", error=type(err).__name__, retry_in_s=REDIS_RETRY.total_seconds())
+            with suppress(RedisError, OSError, TimeoutError):
+                await runner.store.schedule.postpone(ref, at=runner.clock() + REDIS_RETRY)
         except Exception:
             log.exception("job.broken", retry_in_s=BROKEN_RETRY.total_seconds())
             await runner.store.schedule.postpone(ref, at=runner.clock() + BROKEN_RETRY)

@@ -30,6 +30,7 @@ PROBE_LIFE_MS: Final = 30_000
 PROBES_LOST: Final = 12
 NAMES_EVERY_S: Final = 30.0
 NAMES_FIRST_S: Final = 0.5
+NAMES_IN_LANE_S: Final = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -122,27 +123,37 @@ class NamesWatch:
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
+            wait_s = self._hurry_s
             try:
-                await self._turn()
+                is_through = await self._turn()
                 has_names = await self.names.current() is not None
             except (RedisError, OSError, TimeoutError) as err:
                 log.warning("worker.turn_failed", reason=type(err).__name__)
-                has_names = False
-            self._hurry_s = NAMES_EVERY_S if has_names else min(NAMES_EVERY_S, self._hurry_s * 2)
-            await asyncio.sleep(self._hurry_s)
+                is_through, has_names = True, False
+            if not is_through:
+                # Waits at the head of the lane; a permit is not held for long.
+                wait_s = NAMES_IN_LANE_S
+            elif has_names:
+                wait_s = NAMES_EVERY_S
+            else:
+                self._hurry_s = min(NAMES_EVERY_S, self._hurry_s * 2)
+            await asyncio.sleep(wait_s)
 
-    async def _turn(self) -> None:
+    async def _turn(self) -> bool:
+        """Read the names if that is due; False if there was no budget for it."""
         await self.names.current()
         if not self.names.is_stale:
-            return
+            return True
         try:
-            if await self.names.refresh(self.client, hold_s=self.hold_s):
-                log.info("buildr.outcomes_read")
+            if not await self.names.refresh(self.client, hold_s=self.hold_s):
+                return False
+            log.info("buildr.outcomes_read")
         except BuildrRateLimited as err:
             blocked_s = await self.store.permits.block(err.retry_after_s)
             log.info("buildr.rate_limited", retry_in_s=round(blocked_s, 3), bucket=err.bucket)
         except BuildrError as err:
             log.warning("buildr.outcomes_not_read", reason=err.cause, status_code=err.status_code, error=str(err))
+        return True
 
 
 async def every(seconds: float, turn: Callable[[], Awaitable[None]]) -> None:

@@ -18,7 +18,7 @@ import structlog
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from service.errors import BuildrError, SettingsError
+from service.errors import BuildrError, BuildrRateLimited, SettingsError
 from service.logs import configure_logging
 from service.settings import Settings
 from service.store.connection import Store, encode_job, open_store
@@ -66,6 +66,7 @@ def build(settings: Settings, store: Store, client: BuildrClient, *, clock: Shar
         client=client,
         permits=store.permits,
         limits=Limits(max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)),
+        request_timeout_s=settings.buildr_timeout_s,
         notes_mode=config.notes.mode,
         clock=clock,
         rng=random.SystemRandom(),
@@ -260,6 +261,8 @@ async def _check_outcomes(settings: Settings, parts: Parts) -> None:
             while not await parts.names.refresh(parts.client, hold_s=hold_s(settings)):
                 await parts.store.permits.pump(call_cost=settings.requests_per_call)
                 await asyncio.sleep(0.1)
+    except BuildrRateLimited as err:
+        log.info("buildr.rate_limited", retry_in_s=round(await parts.store.permits.block(err.retry_after_s), 3), bucket=err.bucket)
     except (BuildrError, TimeoutError) as err:
         log.warning("buildr.outcomes_not_read", reason=getattr(err, "cause", "no_budget"), error=str(err))
     ids = await parts.names.current()

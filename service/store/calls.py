@@ -110,7 +110,12 @@ class StoredCall:
     version: int
     record: Record
     events: Mapping[str, tuple[CallEvent, ...]]
-    is_replayed: bool = False
+    replay_mark: str = ""
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether a person has asked for the call to be put through again."""
+        return bool(self.replay_mark)
 
     @property
     def all_events(self) -> frozenset[CallEvent]:
@@ -124,7 +129,8 @@ class Change:
     What a job writes about its call, all or nothing.
 
     `events` are the texts of the events per message read now; `done` the messages to take from the pending list; `failed` entries to file,
-    by id; `drop_failed` entries that no longer hold; `due_at` when the call wants attention next.
+    by id; `drop_failed` entries that no longer hold; `due_at` when the call wants attention next. By
+    `link_text` and `replay_mark`, which are what the job saw, a link or a replay that came meanwhile is noticed.
     """
 
     record: Record
@@ -135,7 +141,8 @@ class Change:
     drop_failed: tuple[str, ...] = ()
     due_at: datetime | None = None
     leaves_lane: bool = False
-    takes_replay: bool = False
+    link_text: str | None = None
+    replay_mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +190,13 @@ class Calls:
             "failed": dict(change.failed),
             "drop_failed": list(change.drop_failed),
             "leave_lane": change.leaves_lane,
-            "takes_replay": change.takes_replay,
+            "replay": change.replay_mark,
             "keep_messages_ms": self.retention.messages_ms,
             "keep_failed_ms": self.retention.failed_ms,
             "keep_call_ms": self.retention.calls_ms,
         }
+        if change.link_text is not None:
+            body["link"] = change.link_text
         if due_ms is not None:
             body["due_ms"] = due_ms
         return await self.scripts.run("commit", json.dumps(body)) != -1
@@ -216,4 +225,4 @@ def _read(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
     split_ref(ref)
     events = {name[2:].decode(): from_json(text) for name, text in fields.items() if name.startswith(b"e:")}
     record = _RECORD.validate_json(fields[b"rec"]) if b"rec" in fields else Record(ref=ref)
-    return StoredCall(version=int(fields.get(b"v", b"0")), record=record, events=events, is_replayed=b"replay" in fields)
+    return StoredCall(version=int(fields.get(b"v", b"0")), record=record, events=events, replay_mark=fields.get(b"replay", b"").decode())

@@ -33,7 +33,7 @@ from service.store.tokens import Tokens
 Role = Literal["receiver", "worker", "cli"]
 DAY_MS: Final = 86_400_000
 PING_TIMEOUT_S: Final = 1.0
-WANTED_CONFIG: Final = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
+WANTED_CONFIG: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
 def connect(settings: Settings, *, role: Role) -> ArqRedis:
@@ -143,7 +143,7 @@ def open_store(settings: Settings, *, role: Role) -> Store:
             ),
         ),
         links=Links(redis, keys, scripts, int(settings.keep_links_d * DAY_MS)),
-        failed=FailedStore(redis, keys, scripts),
+        failed=FailedStore(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         schedule=Schedule(redis, keys, scripts),
         permits=Permits(redis, keys, scripts, tuple((budget.requests, int(budget.window_s * 1000)) for budget in settings.buildr_budgets)),
         tokens=Tokens(redis, keys),

@@ -81,6 +81,7 @@ class FailedStore:
     redis: Client
     keys: Keys
     scripts: Scripts
+    keep_calls_ms: int
 
     async def get(self, entry_id: str) -> Failed | None:
         """One entry, or None."""
@@ -111,8 +112,4 @@ class FailedStore:
 
     async def discard(self, entry: Failed) -> bool:
         """Take an entry out for good; False if it was gone already."""
-        pipe = self.redis.pipeline(transaction=True)
-        pipe.zrem(self.keys.named("failed"), entry.entry_id)
-        pipe.delete(self.keys.failed_entry(entry.entry_id))
-        removed, _ = await pipe.execute()
-        return bool(removed)
+        return bool(await self.scripts.run("discard", entry.entry_id, self.keep_calls_ms))

@@ -53,8 +53,12 @@ class Links:
 
     async def get(self, source: str, source_call_id: str) -> Link | None:
         """The link of a call, or None."""
-        text = await self.redis.get(self.keys.link(ref_of(source, source_call_id)))
-        return None if text is None else _LINK.validate_json(text)
+        return (await self.load(ref_of(source, source_call_id)))[0]
+
+    async def load(self, ref: str) -> tuple[Link | None, str]:
+        """The link of a call, and its text as it is kept, by which a later change is noticed; None and an empty text if there is none."""
+        text = await self.redis.get(self.keys.link(ref))
+        return (None, "") if text is None else (_LINK.validate_json(text), text.decode())
 
     async def remove(self, source: str, source_call_id: str) -> bool:
         """Take a link away; what was already written to Buildr stays. Returns whether there was one."""

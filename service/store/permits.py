@@ -6,6 +6,7 @@ have reached Buildr. So no window of true arrival times holds more than the budg
 """
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,12 +30,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Permits, one per request; `wait_s` is when asking again may help, in seconds, where none were given."""
+    """
+    Permits, one per request; `wait_s` is when asking again may help, in seconds, where none were given.
+
+    Requests must be over at `valid_until` (on the clock of `time.monotonic`): after that others may count on them not to come.
+    """
 
     ref: str
     verdict: Verdict
     permits: tuple[str, ...] = ()
     wait_s: float = 0
+    valid_until: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +71,19 @@ class Permits:
 
         Without budget the call waits in the lane and its job ends; `pump` wakes it. `hold_s` is the longest that its requests may take.
         """
+        # Taken before the question: the answer may be long on its way.
+        valid_until = time.monotonic() + hold_s
         answer = await self.scripts.run("grant", self._budgets, ref, cost, int(hold_s * 1000), 0 if is_first_in_lane else "")
         verdict, value = _pair(answer)
         if verdict == 1:
-            return Grant(ref, Verdict.GRANTED, tuple(_text(value).split(",")))
+            return Grant(ref, Verdict.GRANTED, tuple(_text(value).split(",")), valid_until=valid_until)
         wait_s = max(0.05, float(_text(value)) / 1000)
         return Grant(ref, Verdict.WAITS if verdict == 0 else Verdict.BUSY, (), wait_s)
 
     async def release(self, grant: Grant, *, sent: int) -> None:
         """Give permits back: the first `sent` of them count from now on for a window, the others not at all."""
         used, unused = grant.permits[:sent], grant.permits[sent:]
-        await self.scripts.run("release", self._budgets, grant.ref, ",".join(used), ",".join(unused))
+        await self.scripts.run("release", self._budgets, grant.ref, ",".join(used), ",".join(unused), ",".join(grant.permits))
 
     async def pump(self, *, call_cost: int) -> Pumped:
         """Let as many waiting calls go as the budget allows; safe to be called by every worker at once."""

@@ -50,17 +50,8 @@ class Schedule:
         Returns the names of the calls, so that the caller can say so.
         """
         await self.redis.zremrangebyscore(self.keys.named("stalled"), "-inf", before_ms)
-        refs = [
-            ref.decode()
-            for ref in await self.redis.zrangebyscore(self.keys.named("unmatched"), "-inf", before_ms, start=0, num=SWEEP_LIMIT)
-        ]
-        if refs:
-            pipe = self.redis.pipeline(transaction=True)
-            for ref in refs:
-                pipe.delete(self.keys.call(ref))
-                pipe.zrem(self.keys.named("unmatched"), ref)
-            await pipe.execute()
-        return refs
+        found = await self.redis.zrangebyscore(self.keys.named("unmatched"), "-inf", before_ms, start=0, num=SWEEP_LIMIT)
+        return [ref.decode() for ref in found if await self.scripts.run("forget", ref.decode(), before_ms) == 1]
 
     async def due_count(self) -> int:
         """How many calls have an alarm."""

@@ -17,7 +17,7 @@ from service.sources import SOURCES
 from service.sources.request_file import read_request
 from service.store.connection import Store
 from workers.cli.session import with_store
-from workers.cli.support import console, load_settings, print_json, print_table
+from workers.cli.support import Failure, console, load_settings, print_json, print_table
 from workers.story import Story, find, parse, tell, tell_stored
 
 
@@ -55,13 +55,13 @@ def _explain_files(paths: tuple[Path, ...], source: str, *, as_json: bool) -> No
         except IgnoredEvent as err:
             click.echo(f"{path}: left out, since it is known and not wanted: {err}", err=True)
         except (OSError, UnicodeDecodeError) as err:
-            raise click.ClickException(f"{path}: cannot be read: {getattr(err, 'strerror', None) or 'not a text file'}") from err
+            raise Failure(f"{path}: cannot be read: {getattr(err, 'strerror', None) or 'not a text file'}") from err
         except MalformedPayload as err:
-            raise click.ClickException(f"{path}: {err}") from err
+            raise Failure(f"{path}: {err}") from err
     try:
         story = tell(events, settings.outcome_config)
     except ValueError as err:
-        raise click.ClickException(str(err)) from err
+        raise Failure(str(err)) from err
     if as_json:
         print_json(story.as_dict())
     else:
@@ -75,9 +75,9 @@ def _explain_call(text: str, *, as_json: bool) -> None:
 
     refs, told = with_store(work)
     if len(refs) > 1:
-        raise click.ClickException("several calls fit; which one?\n  " + "\n  ".join(refs))
+        raise Failure("several calls fit; which one?\n  " + "\n  ".join(refs))
     if told is None:
-        raise click.ClickException(
+        raise Failure(
             f"nothing is known of a call {text}: either no webhook of it came (is the callback URL set at the source?), "
             "or its signature was refused (look for message.rejected in the receiver's log)"
         )
@@ -233,10 +233,15 @@ def status(*, as_json: bool) -> None:
     if as_json:
         print_json(facts)
         return
-    rows = [(name.replace("_", " "), _in_words(value)) for name, value in facts.items() if name != "counters"]
+    rows = [(_label(name), _in_words(value)) for name, value in facts.items() if name != "counters"]
     counters = facts["counters"]
     rows += [(f"count of {name}", str(value)) for name, value in counters.items()] if isinstance(counters, dict) else []
     print_table(("what", "now"), rows, empty="")
+
+
+def _label(name: str) -> str:
+    text = name.replace("_", " ")
+    return f"{text.removesuffix(' s')} (seconds)" if text.endswith(" s") else text
 
 
 def _in_words(value: object) -> str:

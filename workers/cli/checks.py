@@ -17,7 +17,7 @@ from service.sources import SOURCES
 from service.store.connection import Store, open_store
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.session import with_store
-from workers.cli.support import console, load_settings, print_json, print_table
+from workers.cli.support import Failure, console, load_settings, print_json, print_table
 from workers.clock import SharedClock
 from workers.delivery.names import OutcomeNames
 from workers.outcomes import unknown_names
@@ -176,4 +176,4 @@ def _or_one_line(work: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple
     try:
         return work()
     except BuildrError as err:
-        raise click.ClickException(f"Buildr: {err}") from err
+        raise Failure(f"Buildr: {err}") from err

@@ -16,7 +16,7 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter, as_dict
 from workers.cli.session import Age, with_store
-from workers.cli.support import console, error_console, print_json, print_table
+from workers.cli.support import Failure, console, error_console, print_json, print_table
 from workers.replay import Replayed, replay, select
 
 
@@ -131,7 +131,7 @@ def show(entry_id: str, *, as_json: bool) -> None:
 
     entry = with_store(find)
     if entry is None:
-        raise click.ClickException(f"nothing failed under the id {entry_id}; see: buildr-calls failed list")
+        raise Failure(f"nothing failed under the id {entry_id}; see: buildr-calls failed list")
     if as_json:
         print_json(as_dict(entry))
         return
@@ -172,7 +172,7 @@ def replay_failed(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bo
 
     done = with_store(work)
     if not done:
-        raise click.ClickException("no failed call or message fits; see: buildr-calls failed list")
+        raise Failure("no failed call or message fits; see: buildr-calls failed list")
     if as_json:
         print_json([{"id": each.entry.entry_id, "verdict": each.verdict.value, "call": each.ref} for each in done])
     else:
@@ -201,7 +201,7 @@ def discard(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) ->
 
     entries = with_store(work)
     if not entries:
-        raise click.ClickException("no failed call or message fits; see: buildr-calls failed list")
+        raise Failure("no failed call or message fits; see: buildr-calls failed list")
     if as_json:
         print_json([entry.entry_id for entry in entries])
     else:

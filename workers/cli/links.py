@@ -16,7 +16,7 @@ from service.sources.base import MOST_ID_DIGITS
 from service.store.connection import Store
 from service.store.links import Link
 from workers.cli.session import with_store
-from workers.cli.support import error_console, print_json, print_table
+from workers.cli.support import Failure, error_console, print_json, print_table
 
 COLUMNS = ("source", "source_call_id", "buildr_call_id")
 EXTRA = ("company_id", "contact_id", "project_id")
@@ -115,7 +115,7 @@ def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
 
     link = with_store(work)
     if link is None:
-        raise click.ClickException(f"{source}:{source_call_id} has no link")
+        raise Failure(f"{source}:{source_call_id} has no link")
     if as_json:
         print_json({"source": source, "source_call_id": source_call_id, **asdict(link)})
     else:
@@ -191,7 +191,7 @@ def remove_link(source: str, source_call_id: str) -> None:
         return await store.links.remove(source, source_call_id)
 
     if not with_store(work):
-        raise click.ClickException(f"{source}:{source_call_id} has no link")
+        raise Failure(f"{source}:{source_call_id} has no link")
     click.echo(f"removed: {source}:{source_call_id}")
 
 
@@ -202,7 +202,7 @@ def read_csv(lines: Iterable[str]) -> list[tuple[str, str, Link]]:
     unknown = [name for name in reader.fieldnames or () if name not in (*COLUMNS, *EXTRA)]
     if missing or unknown:
         wrong = [f"column {name} is missing" for name in missing] + [f"column {name} is not known" for name in unknown]
-        raise click.ClickException(f"{'; '.join(wrong)}; the first line must name the columns: {','.join((*COLUMNS, *EXTRA))}")
+        raise Failure(f"{'; '.join(wrong)}; the first line must name the columns: {','.join((*COLUMNS, *EXTRA))}")
     found: list[tuple[str, str, Link]] = []
     faults: list[str] = []
     for row in reader:
@@ -218,5 +218,5 @@ def read_csv(lines: Iterable[str]) -> list[tuple[str, str, Link]]:
             buildr_call_id = ids.pop("buildr_call_id") or ""
             found.append((source, call, Link(buildr_call_id=buildr_call_id, **ids)))
     if faults:
-        raise click.ClickException("nothing was set:\n  " + "\n  ".join(faults[:20]))
+        raise Failure("nothing was set:\n  " + "\n  ".join(faults[:20]))
     return found

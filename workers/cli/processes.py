@@ -57,6 +57,8 @@ def run(*, port: int | None, sandbox_port: int, data_dir: str | None, is_demo: b
         raise click.UsageError("--once stops after the demo, and there is none: add --demo")
     if settings.has_buildr_credentials:
         _check_serving(settings)
+        if wishes.demo_call is not None and not settings.secrets_of("twilio").values:
+            raise click.UsageError("the demo plays a call of Twilio's: set TWILIO_AUTH_TOKEN")
     screen = Screen(
         console=LastingConsole(file=sys.stdout, highlight=False), least=settings.log_level, is_raw=settings.log_format == "json"
     )

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store.connection import Store, open_store
-from workers.cli.support import load_settings
+from workers.cli.support import Failure, load_settings
 
 T = TypeVar("T")
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -34,7 +34,7 @@ def with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
     except (QueueUnavailable, RedisError, OSError) as err:
         where = urlsplit(settings.redis_dsn)
         place = where.path if where.scheme == "unix" else f"{where.hostname}:{where.port or 6379}"
-        raise click.ClickException(f"Redis does not answer at {place}: start the service, or set REDIS_URL") from err
+        raise Failure(f"Redis does not answer at {place}: start the service, or set REDIS_URL") from err
 
 
 class Age(click.ParamType[datetime]):

@@ -17,7 +17,7 @@ from service.sources import SOURCES, Incoming
 from service.sources.request_file import read_request
 from workers.cli.posting import headers_of, local_path, local_url, signed_url
 from workers.cli.scenarios import ScenarioError, load, names
-from workers.cli.support import load_settings, print_json
+from workers.cli.support import Failure, load_settings, print_json
 
 TIMEOUT_S = 15.0
 
@@ -61,9 +61,7 @@ def trigger(
         requests = random.sample(requests * 2, 2 * len(requests))
     secrets = settings.secrets_of(source)
     if not secrets:
-        raise click.ClickException(
-            f"{source} has no secret to sign with: set {'TWILIO_AUTH_TOKEN' if source == 'twilio' else 'STANDARD_SECRET'}"
-        )
+        raise Failure(f"{source} has no secret to sign with: set {'TWILIO_AUTH_TOKEN' if source == 'twilio' else 'STANDARD_SECRET'}")
     target = (url or local_url(settings)).rstrip("/")
     answers = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
@@ -73,8 +71,11 @@ def trigger(
             )
             if not as_json:
                 click.echo(f"{answers[-1]['status_code']}  {incoming.method} {urlsplit(incoming.url).path}  {answers[-1]['about']}")
+    ref = f"{source}:{SOURCES[source].keys(requests[0]).source_call_id}" if scenario else None
     if as_json:
-        print_json(answers)
+        print_json({"call": ref, "answers": answers})
+    elif ref is not None:
+        click.echo(f"see: buildr-calls explain {ref}")
     if any(not str(answer["status_code"]).startswith("2") for answer in answers):
         raise SystemExit(1)
 
@@ -88,7 +89,7 @@ def _requests(
         try:
             return [read_request(file.read_text(encoding="utf-8"), base_url=signed_url(settings))]
         except MalformedPayload as err:
-            raise click.ClickException(f"{file}: {err}") from err
+            raise Failure(f"{file}: {err}") from err
     if scenario is None:
         return None
     try:
@@ -96,7 +97,7 @@ def _requests(
             _values(assignments), base_url=signed_url(settings), start_at=datetime.now(UTC), rng=random.SystemRandom()
         )
     except (ScenarioError, MalformedPayload) as err:
-        raise click.ClickException(str(err)) from err
+        raise Failure(str(err)) from err
 
 
 def _values(assignments: tuple[str, ...]) -> Mapping[str, str]:
@@ -113,7 +114,7 @@ def _send(client: httpx.Client, url: str, signed: Incoming) -> dict[str, object]
     try:
         answer = client.request(signed.method, url, content=signed.body, headers=headers_of(signed))
     except httpx.TransportError as err:
-        raise click.ClickException(f"no answer from {url.partition('?')[0]} ({type(err).__name__}): is the receiver running?") from err
+        raise Failure(f"no answer from {url.partition('?')[0]} ({type(err).__name__}): is the receiver running?") from err
     about = (
         "accepted"
         if answer.is_success

@@ -72,12 +72,15 @@ def make_plan(known: Known, now: datetime) -> Plan:
     call = known.call
     record = replace(known.record, result=None if call.result is None else call.result.value)
     if known.is_replayed:
-        record = replace(record, state=DeliveryState.OPEN, attempts=0, unauthorized=0, first_failed_at=None, retry_at=None, answers=())
+        record = replace(_afresh(record), state=DeliveryState.OPEN)
     if not call.is_final:
         return _not_final(known, record, now)
     found = match(call, known.link)
     if record.state is DeliveryState.FAILED and found.buildr_call_id == record.buildr_call_id:
         return Plan(record=record, match=found)
+    if found.buildr_call_id != record.buildr_call_id:
+        # What went wrong with another Buildr call does not count for this one.
+        record = _afresh(record)
     record = replace(record, buildr_call_id=found.buildr_call_id)
     if found.buildr_call_id is None:
         return Plan(record=_to(record, DeliveryState.UNMATCHED, found.reason), match=found)
@@ -112,6 +115,10 @@ def _matched(known: Known, record: Record, found: Match, now: datetime) -> Plan:
 class _Wanted:
     fields: Mapping[str, str]
     note_block: str | None
+
+
+def _afresh(record: Record) -> Record:
+    return replace(record, attempts=0, unauthorized=0, first_failed_at=None, retry_at=None, answers=())
 
 
 def _not_final(known: Known, record: Record, now: datetime) -> Plan:

@@ -3,6 +3,7 @@ One write to Buildr: the PATCH of the outcome, the notes where they are wanted, 
 """
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,6 +41,10 @@ class Sent:
     failed_cause: str | None = None
 
 
+class _TooLate(Exception):
+    pass
+
+
 @dataclass(slots=True)
 class _Progress:
     requests: int = 0
@@ -53,6 +58,7 @@ class Sender:
     client: BuildrClient
     permits: Permits
     limits: Limits
+    request_timeout_s: float
     notes_mode: Literal["never", "if_empty", "append"]
     clock: Callable[[], datetime]
     rng: random.Random
@@ -61,15 +67,20 @@ class Sender:
         """Make the write and say what it means; gives the permits back, the unused ones uncounted."""
         progress = _Progress(record=record)
         try:
-            await self._write(progress, sending)
+            await self._write(progress, sending, grant)
+        except _TooLate:
+            log.warning("delivery.permit_ran_out", buildr_call_id=sending.buildr_call_id)
+            late = replace(progress.record or record, state=DeliveryState.WAITING, reason="its permit had run out, and it asks for another")
+            return Sent(record=late, due_at=self.clock())
         except BuildrError as err:
             return await self._failed(progress.record or record, err)
         finally:
             await self.permits.release(grant, sent=progress.requests)
         return Sent(record=self._delivered(progress.record or record, sending))
 
-    async def _write(self, progress: _Progress, sending: Sending) -> None:
+    async def _write(self, progress: _Progress, sending: Sending, grant: Grant) -> None:
         started_at = self.clock()
+        self._check_time(grant)
         progress.requests += 1
         answer = await self.client.update_call(sending.buildr_call_id, {"call": dict(sending.fields)})
         self._note_written(progress, sending, dict(sending.fields))
@@ -88,10 +99,16 @@ class Sender:
             # Without the text that is there, writing could destroy what a person wrote.
             log.warning("note.left_alone", reason="Buildr's answer does not show the notes", buildr_call_id=sending.buildr_call_id)
         elif text is not None:
+            self._check_time(grant)
             progress.requests += 1
             await self.client.update_call(sending.buildr_call_id, {"call": {"notes": text}})
             log.info("buildr.patched", buildr_call_id=sending.buildr_call_id, fields=["notes"], status_code=200)
         progress.record = replace(progress.record, note_block=sending.note_block)
+
+    def _check_time(self, grant: Grant) -> None:
+        """Raises `_TooLate` if a request could be under way when its permit no longer counts, as after a pause of the whole machine."""
+        if time.monotonic() + self.request_timeout_s > grant.valid_until:
+            raise _TooLate
 
     def _note_written(self, progress: _Progress, sending: Sending, fields: dict[str, str]) -> None:
         if progress.record is not None:

@@ -1,6 +1,7 @@
 -- Write down what a job found out about its call, all or nothing.
 -- ARGV[4]: JSON {ref, version, record, state, events {message id: text}, done [message ids], failed {entry id: text},
---               drop_failed [entry ids], due_ms or absent, keep_messages_ms, keep_failed_ms, keep_call_ms, leave_lane, takes_replay}
+--               drop_failed [entry ids], due_ms or absent, keep_messages_ms, keep_failed_ms, keep_call_ms, leave_lane,
+--               link (its text as the job saw it, or absent), replay (the mark that the job saw, or '')}
 -- Returns when the call wants attention next (0 = never), or -1 if somebody else has written meanwhile.
 local change = cjson.decode(ARGV[4])
 local ref = change.ref
@@ -35,6 +36,7 @@ for _, name in ipairs({'unmatched', 'stalled'}) do
 end
 if change.leave_lane then
   redis.call('ZREM', P .. 'lane', ref)
+  redis.call('HDEL', P .. 'lane_at', ref)
   -- A permit that was given meanwhile has not been used, and is somebody else's now.
   local held = redis.call('GET', P .. 'permit:' .. ref) or ''
   if string.sub(held, 1, 2) == 'g:' then
@@ -44,22 +46,30 @@ if change.leave_lane then
     redis.call('DEL', P .. 'permit:' .. ref)
   end
 end
-if change.state == 'unmatched' or change.state == 'failed' or change.state == 'waiting' or change.state == 'retrying' then
+-- A call that is not done is kept until it is, and its raw messages for as long as those of a failed one, should it come to that.
+local is_held = change.state == 'unmatched' or change.state == 'waiting' or change.state == 'retrying'
+  or (change.state == 'failed' and redis.call('ZSCORE', P .. 'failed', ref))
+if is_held then
   redis.call('PERSIST', key)
-else
-  redis.call('PEXPIRE', key, change.keep_call_ms)
-end
-if change.state == 'failed' then
   for _, field in ipairs(redis.call('HKEYS', key)) do
     if string.sub(field, 1, 2) == 'e:' then
       redis.call('PEXPIRE', P .. 'm:' .. string.sub(field, 3), change.keep_failed_ms)
     end
   end
-end
-if change.takes_replay then
-  redis.call('HDEL', key, 'replay')
+else
+  redis.call('PEXPIRE', key, change.keep_call_ms)
 end
 local due = change.due_ms or 0
+-- What came while the job ran is looked at next: a link, a replay, a permit, a message.
+if change.link and (redis.call('GET', P .. 'link:' .. ref) or '') ~= change.link then
+  due = now
+end
+local mark = redis.call('HGET', key, 'replay')
+if mark and mark == change.replay then
+  redis.call('HDEL', key, 'replay')
+elseif mark then
+  due = now
+end
 if change.state == 'waiting' and due == 0 and not redis.call('ZSCORE', P .. 'lane', ref) then
   due = now
 end

@@ -13,6 +13,7 @@ if held then
     redis.call('ZADD', P .. 'limit', now + hold_ms, id)
   end
   redis.call('SET', key, 'u:' .. ids, 'PX', hold_ms)
+  redis.call('HDEL', P .. 'lane_at', ref)
   return {1, ids}
 end
 local head = redis.call('ZRANGE', P .. 'lane', 0, 0)[1]
@@ -23,5 +24,7 @@ if at == 0 and (not head or head == ref) then
   redis.call('ZREM', P .. 'lane', ref)
   return {1, ids}
 end
-redis.call('ZADD', P .. 'lane', 'NX', ARGV[8] ~= '' and ARGV[8] or now, ref)
+local place = ARGV[8] ~= '' and ARGV[8] or redis.call('HGET', P .. 'lane_at', ref) or now
+redis.call('HDEL', P .. 'lane_at', ref)
+redis.call('ZADD', P .. 'lane', 'NX', place, ref)
 return {0, math.max(0, (at == 0 and now or at) - now)}

@@ -5,7 +5,8 @@ local call_cost, lease_ms, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber
 local now = now_ms()
 local gone, ask_at = 0, 0
 while gone < most do
-  local ref = redis.call('ZRANGE', P .. 'lane', 0, 0)[1]
+  local head = redis.call('ZRANGE', P .. 'lane', 0, 0, 'WITHSCORES')
+  local ref = head[1]
   if not ref then
     break
   end
@@ -21,7 +22,10 @@ while gone < most do
     redis.call('SET', key, 'g:' .. grant(ref, cost, now + lease_ms), 'PX', lease_ms)
   end
   if not own then
+    -- Before everything that is not read yet, since its permit runs out; should it run out all the same, the call gets its place back.
+    redis.call('HSET', P .. 'lane_at', ref, head[2])
     wake(ref, now)
+    arm(ref, 1)
   end
   gone = gone + 1
 end

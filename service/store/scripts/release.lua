@@ -1,4 +1,4 @@
--- Give permits back. ARGV[5..]: ref, ids of requests that were sent, ids of requests that were not.
+-- Give permits back. ARGV[5..]: ref, ids of requests that were sent, ids of requests that were not, all of them as they were granted.
 local now = now_ms()
 for id in string.gmatch(ARGV[6], '[^,]+') do
   redis.call('ZADD', P .. 'limit', 'XX', now, id)
@@ -6,5 +6,8 @@ end
 for id in string.gmatch(ARGV[7], '[^,]+') do
   redis.call('ZREM', P .. 'limit', id)
 end
-redis.call('DEL', P .. 'permit:' .. ARGV[5])
+-- A run that comes late finds the mark of the next one, and leaves it.
+if redis.call('GET', P .. 'permit:' .. ARGV[5]) == 'u:' .. ARGV[8] then
+  redis.call('DEL', P .. 'permit:' .. ARGV[5])
+end
 return 1

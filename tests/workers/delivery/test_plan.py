@@ -141,7 +141,7 @@ def test_other_buildr_call_gets_everything() -> None:
 
 def test_backoff_is_kept_when_new_messages_come() -> None:
     """A call that waits after an error is not sent earlier because an event arrived."""
-    before = record(retry_at=NOW + timedelta(seconds=500), state=DeliveryState.RETRYING)
+    before = record(retry_at=NOW + timedelta(seconds=500), state=DeliveryState.RETRYING, buildr_call_id="110")
     plan = plan_for(call(), before=before)
     assert (NOW + timedelta(seconds=500), None) == (plan.due_at, plan.sending)
 

@@ -1,0 +1,9 @@
+-- Drop an unmatched call whose time is over. 1 = dropped, 0 = it has come to life again meanwhile.
+local ref, before = ARGV[4], tonumber(ARGV[5])
+local since = redis.call('ZSCORE', P .. 'unmatched', ref)
+if not since or tonumber(since) > before or redis.call('ZSCORE', P .. 'due', ref) or redis.call('LLEN', P .. 'pending:' .. ref) > 0 then
+  return 0
+end
+redis.call('DEL', P .. 'call:' .. ref)
+redis.call('ZREM', P .. 'unmatched', ref)
+return 1
