@@ -73,6 +73,8 @@ SIP_CAUSES: Final[Mapping[str, HangupCause]] = {
 }
 SIP_NOT_REACHED: Final = frozenset({"408", "480"})
 # https://www.twilio.com/docs/voice/answering-machine-detection#possible-values-for-answeredby
+# The words for a machine say what it was doing, and there may be more of them.
+MACHINE: Final = "machine"
 ANSWERED_BY: Final[Mapping[str, AnsweredBy | None]] = {
     "human": AnsweredBy.HUMAN,
     "fax": AnsweredBy.FAX,
@@ -98,7 +100,7 @@ RECORDING_STATUSES: Final = frozenset({"completed"})
 IGNORED_RECORDING_STATUSES: Final = frozenset({"in-progress", "absent", "failed"})
 
 
-# Which words each field may hold; any other makes the event an unknown one.
+# Which words each field may hold; any other is reported as unknown.
 KNOWN_WORDS: Final[Mapping[str, Collection[str]]] = {
     "Direction": DIRECTIONS,
     "CallStatus": CALL_STATUSES,
@@ -137,18 +139,27 @@ class Twilio:
         return MessageKeys(message_key, _source_call_id(incoming, fields))
 
     def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
-        """Turn a request into events: one, or two where a `<Dial action>` tells of the caller's leg and of the dialled one."""
+        """
+        Turn a request into events: one, or two where a `<Dial action>` tells of the caller's leg and of the dialled one.
+
+        What else in it is not understood becomes events of type `UNKNOWN` beside them.
+        """
         fields = _fields(incoming)
         if _is_ignored(fields):
             raise IgnoredEvent("a recording that is not ready, was not made or failed")
         common = _common(incoming, fields, message_id)
-        reader = next((reader for name, reader in READERS.items() if name in fields), None)
-        events = [] if reader is None else [_unknown(common, fields) or reader(common, fields)]
+        kind = next((name for name in READERS if name in fields), None)
+        events = []
+        if kind is not None:
+            events.append(READERS[kind](common, fields) if _is_known(kind, fields[kind]) else _unknown(common, fields[kind]))
         if "DialCallStatus" in fields:
             events.append(_dial_event(common, fields))
         if not events:
             raise MalformedPayload("none of CallStatus, AnsweredBy, RecordingStatus and DialCallStatus is there: no callback about a call")
-        return events
+        # A strange word beside the one that says what happened takes nothing away from that.
+        strange = (fields[name] for name in KNOWN_WORDS if name != kind and name in fields and not _is_known(name, fields[name]))
+        id_fault = _read_buildr_call_id(incoming)[1]
+        return events + [_unknown(common, word) for word in (*strange, *([id_fault] if id_fault else []))]
 
     def reply(self, incoming: Incoming) -> Reply:
         """Nothing, or an empty TwiML document where Twilio asks what to do next with the call; never raises."""
@@ -208,20 +219,35 @@ def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> C
         from_number=to_e164(from_address),
         to_number=to_e164(to_address),
         agent=_agent(from_address) or _agent(to_address),
-        buildr_call_id=buildr_call_id(query_value(incoming, BUILDR_CALL_ID)),
+        buildr_call_id=_read_buildr_call_id(incoming)[0],
     )
 
 
-def _unknown(common: CallEvent, fields: Mapping[str, str]) -> CallEvent | None:
-    # One strange word makes the whole event unknown: `completed` beside an AnsweredBy that cannot be read is no proof of a talk.
-    words = (fields[name] for name, known in KNOWN_WORDS.items() if name in fields and fields[name] not in known)
-    word = next(words, None)
-    return None if word is None else replace(common, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH])
+def _read_buildr_call_id(incoming: Incoming) -> tuple[str | None, str | None]:
+    # A wrong id in a URL must not cost the event: the call then waits for a link, and the fault is reported.
+    try:
+        return buildr_call_id(query_value(incoming, BUILDR_CALL_ID)), None
+    except MalformedPayload as err:
+        return None, str(err)
+
+
+def _is_known(field: str, word: str) -> bool:
+    return word in KNOWN_WORDS[field] or (field == "AnsweredBy" and word.startswith(MACHINE))
+
+
+def _unknown(common: CallEvent, word: str) -> CallEvent:
+    return replace(common, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH])
+
+
+def _answerer(word: str | None) -> AnsweredBy | None:
+    if word is not None and word.startswith(MACHINE):
+        return AnsweredBy.MACHINE
+    return ANSWERED_BY.get(word or "")
 
 
 def _status_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
     word = fields["CallStatus"]
-    event = replace(common, event_type=CALL_STATUSES[word], word=word, answered_by=ANSWERED_BY[fields.get("AnsweredBy", "unknown")])
+    event = replace(common, event_type=CALL_STATUSES[word], word=word, answered_by=_answerer(fields.get("AnsweredBy")))
     if event.event_type is not EventType.ENDED:
         return event
     # CallDuration is in seconds; Duration beside it is in billed minutes.
@@ -230,7 +256,7 @@ def _status_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
 
 def _answered_by_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
     word = fields["AnsweredBy"]
-    return replace(common, event_type=EventType.ANSWERED_BY, word=word, answered_by=ANSWERED_BY[word])
+    return replace(common, event_type=EventType.ANSWERED_BY, word=word, answered_by=_answerer(word))
 
 
 def _recording_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
