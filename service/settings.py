@@ -39,6 +39,7 @@ FILE_SUFFIX: Final = "_FILE"
 LOCAL_NAME: Final = "local.toml"
 SOCKET_PATH_LIMIT: Final = 100
 ADMIN_TOKEN_LENGTH: Final = 16
+STANDARD_KEY_BYTES: Final = 16
 
 
 # pydantic's kinds of faults, in the words of somebody who has to mend them.
@@ -177,8 +178,8 @@ class Settings(BaseModel):
                 key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
             except ValueError:
                 key = b""
-            if not key:
-                raise ValueError("must be whsec_ followed by base64; make one with: echo whsec_$(openssl rand -base64 32)")
+            if len(key) < STANDARD_KEY_BYTES:
+                raise ValueError("must be whsec_ and the base64 of at least 16 random bytes, like: echo whsec_$(openssl rand -base64 32)")
         return value
 
     @field_validator("twilio_shared_keys")

@@ -31,6 +31,7 @@ PROBES_LOST: Final = 12
 NAMES_EVERY_S: Final = 30.0
 NAMES_FIRST_S: Final = 0.5
 NAMES_IN_LANE_S: Final = 0.5
+NAMES_REFUSED_S: Final = 600.0
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +124,6 @@ class NamesWatch:
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
-            wait_s = self._hurry_s
             try:
                 is_through = await self._turn()
                 has_names = await self.names.current() is not None
@@ -136,6 +136,7 @@ class NamesWatch:
             elif has_names:
                 wait_s = NAMES_EVERY_S
             else:
+                wait_s = self._hurry_s
                 self._hurry_s = min(NAMES_EVERY_S, self._hurry_s * 2)
             await asyncio.sleep(wait_s)
 
@@ -152,6 +153,9 @@ class NamesWatch:
             blocked_s = await self.store.permits.block(err.retry_after_s)
             log.info("buildr.rate_limited", retry_in_s=round(blocked_s, 3), bucket=err.bucket)
         except BuildrError as err:
+            if not err.retryable:
+                # An account without the list, which is only assumed to exist: asking often would take budget from calls.
+                self._hurry_s = NAMES_REFUSED_S
             log.warning("buildr.outcomes_not_read", reason=err.cause, status_code=err.status_code, error=str(err))
         return True
 

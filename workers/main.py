@@ -18,7 +18,7 @@ import structlog
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from service.errors import BuildrError, BuildrRateLimited, SettingsError
+from service.errors import BuildrError, BuildrRateLimited, QueueUnavailable, SettingsError
 from service.logs import configure_logging
 from service.settings import Settings
 from service.store.connection import Store, encode_job, open_store
@@ -237,9 +237,10 @@ async def _check_redis(store: Store) -> None:
     deadline = asyncio.get_running_loop().time() + REDIS_AT_START_S
     while True:
         try:
+            await store.ping()
             faults = await store.config_faults()
             break
-        except (RedisError, OSError, TimeoutError) as err:
+        except (QueueUnavailable, RedisError, OSError, TimeoutError) as err:
             if asyncio.get_running_loop().time() > deadline:
                 raise SettingsError((f"REDIS_URL: Redis does not answer ({type(err).__name__}); is it running?",)) from err
             log.warning("worker.waits_for_redis", reason=type(err).__name__)
@@ -266,5 +267,5 @@ async def _check_outcomes(settings: Settings, parts: Parts) -> None:
     except (BuildrError, TimeoutError) as err:
         log.warning("buildr.outcomes_not_read", reason=getattr(err, "cause", "no_budget"), error=str(err))
     ids = await parts.names.current()
-    if ids is not None and (unknown := unknown_names(settings.outcome_config, ids)):
+    if ids is not None and (unknown := unknown_names(settings.outcome_config, ids, spelt=parts.names.spelt)):
         raise SettingsError(tuple(unknown))

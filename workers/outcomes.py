@@ -68,9 +68,13 @@ def resolve(ref: OutcomeRef, ids: OutcomeIds) -> str | None:
     return ref.id if ref.name is None else ids.get(outcome_key(ref.name))
 
 
-def unknown_names(config: OutcomeConfig, ids: OutcomeIds) -> tuple[str, ...]:
-    """A line for each outcome that the operator named and the account does not have: where it stands, and which names there are."""
-    known = ", ".join(sorted(ids)) or "none"
+def unknown_names(config: OutcomeConfig, ids: OutcomeIds, *, spelt: Iterable[str] = ()) -> tuple[str, ...]:
+    """
+    A line for each outcome that the operator named and the account does not have: where it stands, and which names there are.
+
+    `spelt` are the account's names as Buildr spells them.
+    """
+    known = ", ".join(sorted(spelt or ids)) or "none"
     lines = []
     for place, ref in _named(config):
         if ref is None or ref.name is None or resolve(ref, ids) is not None:

@@ -49,7 +49,9 @@ def test_all_faults_are_told_at_once_without_values(tmp_path: Path) -> None:
         "ADMIN_TOKEN": "hunter2",
         "BUILDR_BUDGETS": "ten",
         "PUBLIC_URL": "calls.example.com",
-        "STANDARD_SECRET_FILE": str(tmp_path / "missing"),
+        "TWILIO_AUTH_TOKEN_FILE": str(tmp_path / "missing"),
+        "STANDARD_SECRET": "whsec_AAAA",
+        "BUILDR_CLIENT_ID": "x",
     }
     with pytest.raises(SettingsError) as caught:
         load(environ, cwd=tmp_path)
@@ -60,7 +62,9 @@ def test_all_faults_are_told_at_once_without_values(tmp_path: Path) -> None:
         "ADMIN_TOKEN",
         "BUILDR_BUDGETS",
         "PUBLIC_URL",
-        "STANDARD_SECRET_FILE",
+        "TWILIO_AUTH_TOKEN_FILE",
+        "STANDARD_SECRET: must be whsec_",
+        "BUILDR_CLIENT_SECRET go together",
         "prot is no setting; did you mean port?",
         "outcomes.answered",
     ):

@@ -23,7 +23,7 @@ HIDDEN: Final = "[hidden]"
 # Answers in the 400s that speak of the moment, not of the request.
 PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 HINTS: Final[Mapping[int, str]] = {
-    HTTPStatus.NOT_FOUND: "there is no such call, or BUILDR_API_URL is wrong",
+    HTTPStatus.NOT_FOUND: "there is nothing at this address: no such call, or BUILDR_API_URL is wrong",
     HTTPStatus.GONE: "the call has been deleted",
     HTTPStatus.METHOD_NOT_ALLOWED: "check BUILDR_API_URL",
 }

@@ -117,7 +117,8 @@ async def _buildr(settings: Settings, store: Store) -> list[Finding]:
         names = await read_names(settings, store)
     except BuildrError as err:
         return [Finding("buildr", is_fine=False, detail=f"{settings.buildr_api_url}: {err}")]
-    unknown = unknown_names(settings.outcome_config, names)
+    stored = await store.outcomes.load()
+    unknown = unknown_names(settings.outcome_config, names, spelt=[] if stored is None else [name for name, _ in stored.names])
     return [
         Finding("buildr", is_fine=True, detail=f"{settings.buildr_api_url} lets us in"),
         Finding("outcomes", is_fine=not unknown, detail="; ".join(unknown) or f"{len(names)} in the account, and all that are named exist"),

@@ -59,6 +59,10 @@ def run(*, port: int | None, sandbox_port: int, data_dir: str | None, is_demo: b
         _check_serving(settings)
         if wishes.demo_call is not None and not settings.secrets_of("twilio").values:
             raise click.UsageError("the demo plays a call of Twilio's: set TWILIO_AUTH_TOKEN")
+    if settings.redis_url is not None:
+        from workers.cli.session import check_redis  # noqa: PLC0415 (keeps the other commands quick)
+
+        check_redis(settings)
     screen = Screen(
         console=LastingConsole(file=sys.stdout, highlight=False), least=settings.log_level, is_raw=settings.log_format == "json"
     )

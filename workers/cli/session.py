@@ -3,10 +3,10 @@ How a command reaches the records: settings, a store, and plain words when Redis
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import click
 from redis.exceptions import RedisError
@@ -29,11 +29,25 @@ def with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
             await store.ping()
             return await work(settings, store)
 
+    return _or_one_line(settings, run)
+
+
+def check_redis(settings: Settings) -> None:
+    """End the command with one line and exit code 1 if Redis does not answer."""
+
+    async def ping() -> None:
+        async with open_store(settings, role="cli") as store:
+            await store.ping()
+
+    _or_one_line(settings, ping)
+
+
+def _or_one_line(settings: Settings, run: Callable[[], Coroutine[object, object, T]]) -> T:
     try:
         return asyncio.run(run())
     except (QueueUnavailable, RedisError, OSError) as err:
         where = urlsplit(settings.redis_dsn)
-        place = where.path if where.scheme == "unix" else f"{where.hostname}:{where.port or 6379}"
+        place = unquote(where.path) if where.scheme == "unix" else f"{where.hostname}:{where.port or 6379}"
         raise Failure(f"Redis does not answer at {place}: start the service, or set REDIS_URL") from err
 
 

@@ -27,6 +27,7 @@ class OutcomeNames:
     clock: Callable[[], datetime]
     _ids: Mapping[str, str] | None = field(default=None, init=False)
     _looked_at: datetime | None = field(default=None, init=False)
+    _spelt: tuple[str, ...] = field(default=(), init=False)
     _read_at: datetime | None = field(default=None, init=False)
 
     async def current(self) -> Mapping[str, str] | None:
@@ -38,6 +39,11 @@ class OutcomeNames:
             if stored is not None:
                 self._keep(stored)
         return self._ids
+
+    @property
+    def spelt(self) -> tuple[str, ...]:
+        """The names as Buildr spells them."""
+        return self._spelt
 
     @property
     def is_stale(self) -> bool:
@@ -70,4 +76,5 @@ class OutcomeNames:
 
     def _keep(self, stored: StoredOutcomes) -> None:
         self._ids = {outcome_key(name): outcome_id for name, outcome_id in stored.names}
+        self._spelt = tuple(name for name, _ in stored.names)
         self._read_at = stored.read_at

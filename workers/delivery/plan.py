@@ -16,7 +16,7 @@ from workers.notes import render_note
 from workers.outcomes import Decision, build_patch, decide, resolve
 
 LONGEST_SETTLE: Final = 5
-NAMES_RETRY_S: Final = 5.0
+NAMES_RETRY_S: Final = 10.0
 IMMATERIAL: Final = frozenset({"recorded_at"})
 
 

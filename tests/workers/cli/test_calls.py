@@ -112,6 +112,11 @@ def test_status_counts(run: Run, seed: Seed) -> None:
     assert "0 of 10 in 10 s" in run("status").stdout
 
 
+def test_run_does_not_wait_for_a_redis_that_is_not_there(run: Run) -> None:
+    """A REDIS_URL that nobody serves is one clear line at once, before anything is started."""
+    assert "REDIS_URL" in run("run", "--no-demo", code=1, REDIS_URL="redis://127.0.0.1:1/0").stderr
+
+
 def test_commands_say_when_redis_is_away(run: Run) -> None:
     """Without Redis a command is one line that says what to do, and no traceback."""
     result = run("status", code=1, REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
