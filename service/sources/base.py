@@ -7,7 +7,7 @@ code runs in the receiver, in the worker, on replay and in `explain`.
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -186,12 +186,3 @@ def to_e164(address: str | None) -> str | None:
     except phonenumbers.NumberParseException:
         return text
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if phonenumbers.is_possible_number(parsed) else text
-
-
-def first(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The first value of each name that is not empty."""
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        if value:
-            found.setdefault(name, value)
-    return found

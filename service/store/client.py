@@ -28,9 +28,6 @@ class Client(Protocol):
     async def delete(self, *names: str) -> int:
         """DEL."""
 
-    async def hget(self, name: str, key: str) -> bytes | None:
-        """HGET."""
-
     async def hgetall(self, name: str) -> dict[bytes, bytes]:
         """HGETALL."""
 

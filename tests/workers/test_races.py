@@ -151,6 +151,20 @@ async def test_discarded_call_is_not_kept_for_ever(world: World) -> None:
     assert await world.store.pool.pttl(key) > 0
 
 
+async def test_raw_messages_are_kept_longer_only_while_a_call_is_not_done(world: World) -> None:
+    """While a call waits or has failed its raw messages stay for KEEP_FAILED_D, and for KEEP_MESSAGES_D once Buildr holds it."""
+    day_ms = 86_400_000
+    world.buildr.faults = ["500"]
+    await world.receive(CALL[3])
+    await world.run()
+    (message_id,) = (await world.stored()).events
+    key = world.store.keys.message(message_id)
+    assert await world.store.pool.pttl(key) > 29 * day_ms
+    await world.drain()
+    assert DeliveryState.DELIVERED is (await world.stored()).record.state
+    assert 6 * day_ms < await world.store.pool.pttl(key) <= 7 * day_ms
+
+
 async def test_entry_of_a_message_goes_when_it_can_be_read(world: World) -> None:
     """A message filed for an unknown word leaves the list when a later look at it finds nothing strange."""
     await world.receive(CALL[3])

@@ -51,13 +51,15 @@ local is_held = change.state == 'unmatched' or change.state == 'waiting' or chan
   or (change.state == 'failed' and redis.call('ZSCORE', P .. 'failed', ref))
 if is_held then
   redis.call('PERSIST', key)
-  for _, field in ipairs(redis.call('HKEYS', key)) do
-    if string.sub(field, 1, 2) == 'e:' then
-      redis.call('PEXPIRE', P .. 'm:' .. string.sub(field, 3), change.keep_failed_ms)
-    end
-  end
 else
   redis.call('PEXPIRE', key, change.keep_call_ms)
+end
+for _, field in ipairs(redis.call('HKEYS', key)) do
+  if string.sub(field, 1, 2) == 'e:' then
+    local id = string.sub(field, 3)
+    local is_failed = redis.call('ZSCORE', P .. 'failed', id)
+    redis.call('PEXPIRE', P .. 'm:' .. id, (is_held or is_failed) and change.keep_failed_ms or change.keep_messages_ms)
+  end
 end
 local due = change.due_ms or 0
 -- What came while the job ran is looked at next: a link, a replay, a permit, a message.
