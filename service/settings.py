@@ -69,6 +69,37 @@ class Budget(BaseModel):
     window_s: float = Field(gt=0)
 
 
+class SettleTimes(BaseModel):
+    """Seconds to settle: `default_s`, and others for sources by their slug."""
+
+    model_config = ConfigDict(frozen=True)
+    default_s: float = Field(2, ge=0, le=60)
+    by_source: dict[str, Annotated[float, Field(ge=0, le=60)]] = Field(default_factory=dict)
+
+    def of(self, source: str) -> float:
+        """Seconds for a source."""
+        return self.by_source.get(source, self.default_s)
+
+
+def _read_settle(value: object) -> object:
+    """Read `2, twilio=0, standard=5`; a number alone is for all sources."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"default_s": value}
+    if not isinstance(value, str):
+        return value
+    by_source: dict[str, object] = {}
+    found: dict[str, object] = {"by_source": by_source}
+    for part in value.replace(",", " ").split():
+        name, equals, seconds = part.rpartition("=")
+        if equals:
+            by_source[name] = seconds
+        elif "default_s" in found:
+            raise ValueError(f"{value!r} names two times for all sources; write one, then source=seconds, like 2, twilio=0")
+        else:
+            found["default_s"] = seconds
+    return found
+
+
 def _split(value: object) -> object:
     return tuple(part for part in value.replace(",", " ").split() if part) if isinstance(value, str) else value
 
@@ -107,6 +138,8 @@ def _check_network(value: tuple[str, ...]) -> tuple[str, ...]:
 Url = Annotated[str, AfterValidator(_check_url)]
 SecretList = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
 Budgets = Annotated[tuple[Budget, ...], BeforeValidator(_read_budgets), Field(min_length=1)]
+Settle = Annotated[SettleTimes, BeforeValidator(_read_settle)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Networks = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_network)]
 
 
@@ -151,7 +184,24 @@ class Settings(BaseModel):
     keep_failed_d: float = Field(30, gt=0, description="Days for which the raw messages of a failed call are kept.")
     keep_calls_d: float = Field(30, gt=0, description="Days for which a call is kept after its last event.")
     keep_links_d: float = Field(90, gt=0, description="Days for which a link is kept.")
-    settle_s: float = Field(2, ge=0, le=60, description="Seconds to wait after a final event, so that all goes out in one PATCH.")
+    settle_s: Settle = Field(
+        SettleTimes(),
+        description="Seconds to wait after a final event, so that all goes out in one PATCH; for a source of its own like `2, twilio=0`.",
+    )
+    newest_first_above: int = Field(200, ge=0, description="Calls waiting in a lane above which the newest go first.")
+    protect_hand_edits: bool = Field(
+        False, description="Before an outcome that was written earlier is changed, read the call and leave a person's change alone."
+    )
+    own_numbers: Words = Field(
+        (), description="Your own telephone numbers, like +15005550006 or +1500555*; calls between them are internal."
+    )
+    default_region: str = Field(
+        "US", pattern="^[A-Z]{2}$", description="The country (two letters) of numbers that are given without a country code."
+    )
+    ambiguous_match: Literal["nearest", "oldest", "leave_unmatched"] = Field(
+        "leave_unmatched", description="Which expected call is chosen where several fit equally well: nearest in time, oldest, or none."
+    )
+    expected_call_h: float = Field(4, gt=0, le=24 * 30, description="Hours for which an expected call waits if its window has no end.")
     ringing_timeout_s: float = Field(300, gt=0, description="Seconds after which a call that only ever rang is reported as stalled.")
     in_progress_timeout_s: float = Field(
         4 * 3600 + 300, gt=0, description="Seconds after which an answered call without an end is reported as stalled."

@@ -87,7 +87,7 @@ class Runner:
             config=self.config,
             outcome_ids=await self.names.current(),
             timing=self.timing,
-            is_replayed=work.stored.is_replayed,
+            is_replayed=work.stored.mark is not None,
         )
         plan = make_plan(known, self.clock())
         record = self._tell(before, plan, call)

@@ -77,7 +77,7 @@ def build(settings: Settings, store: Store, client: BuildrClient, *, clock: Shar
         names=names,
         config=config,
         timing=Timing(
-            settle_s=settings.settle_s,
+            settle=settings.settle_s,
             ringing_timeout_s=settings.ringing_timeout_s,
             in_progress_timeout_s=settings.in_progress_timeout_s,
         ),

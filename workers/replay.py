@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from service.clock import utc_now
 from service.errors import IgnoredEvent, MalformedPayload
 from service.sources import SOURCES
+from service.store.calls import Mark
 from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter
 from service.store.keys import ref_of
+from service.store.lanes import Lane
 
 
 class Verdict(StrEnum):
@@ -67,7 +70,8 @@ async def _replay_one(store: Store, entry: Failed, *, is_dry_run: bool) -> Repla
     if not kept and (entry.kind == "message" or await store.calls.get(ref) is None):
         return Replayed(entry=entry, verdict=Verdict.GONE, ref=ref)
     verdict = Verdict.REPLAYED if kept else Verdict.FROM_EVENTS
-    if not is_dry_run and await store.failed.replay(entry, ref=ref, message_ids=list(kept)) is None:
+    mark = Mark(lane=Lane.REPLAY, at=utc_now())
+    if not is_dry_run and await store.failed.replay(entry, ref=ref, message_ids=list(kept), mark=mark) is None:
         return Replayed(entry=entry, verdict=Verdict.TAKEN, ref=ref)
     return Replayed(entry=entry, verdict=verdict, ref=ref)
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from service.events import CallEvent, UtcDatetime, from_json
 from service.store.client import Client
 from service.store.keys import Keys, split_ref
+from service.store.lanes import Lane
 from service.store.lua import Scripts
 
 HISTORY_LENGTH: Final = 60
@@ -27,7 +28,7 @@ class DeliveryState(StrEnum):
 
     `open` no final event yet; `settling` final, waiting a moment for what else comes; `unmatched` no Buildr call known; `waiting` for
     budget; `retrying` after an error; `delivered` Buildr holds it; `left_alone` its result is mapped to nothing; `failed` given up on;
-    `stalled` its final event never came.
+    `stalled` its final event never came; `hand_edited` a person has changed the outcome in Buildr, and it is left to them.
     """
 
     OPEN = "open"
@@ -39,6 +40,7 @@ class DeliveryState(StrEnum):
     LEFT_ALONE = "left_alone"
     FAILED = "failed"
     STALLED = "stalled"
+    HAND_EDITED = "hand_edited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +63,35 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """
+    A person's wish to have a call put through again, in the lane `replay` or `backfill`.
+
+    Buildr's call is read first and left alone if a person has changed its outcome there, unless `is_forced`.
+    """
+
+    lane: Lane
+    at: UtcDatetime
+    is_forced: bool = False
+
+
+_MARK: Final = TypeAdapter(Mark)
+
+
+def mark_text(mark: Mark) -> str:
+    """A mark as it is kept."""
+    return _MARK.dump_json(mark).decode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """
     Where a call stands; everything but its events.
 
     `written` is what Buildr is known to hold from us, field by field, in the call `written_to`. `note_block` is the text that we put into
     its notes. `unsettled_since` is when the first change that Buildr does not hold yet was read; `attempts` counts failures since the last
-    success and `retry_at` is when the next attempt may be made; `message_id` is the newest message's.
+    success and `retry_at` is when the next attempt may be made; `message_id` is the newest message's. `mark` is the wish of a person that
+    is being followed until the call is at rest again.
     """
 
     ref: str
@@ -91,6 +115,7 @@ class Record:
     retry_at: UtcDatetime | None = None
     answers: tuple[Answer, ...] = ()
     due_at: UtcDatetime | None = None
+    mark: Mark | None = None
     history: tuple[Step, ...] = ()
 
     def with_step(self, at: datetime, what: str, detail: str = "") -> "Record":
@@ -113,9 +138,9 @@ class StoredCall:
     replay_mark: str = ""
 
     @property
-    def is_replayed(self) -> bool:
-        """Whether a person has asked for the call to be put through again."""
-        return bool(self.replay_mark)
+    def mark(self) -> Mark | None:
+        """The wish of a person that no job has seen yet."""
+        return _MARK.validate_json(self.replay_mark) if self.replay_mark else None
 
     @property
     def all_events(self) -> frozenset[CallEvent]:
@@ -200,6 +225,10 @@ class Calls:
         if due_ms is not None:
             body["due_ms"] = due_ms
         return await self.scripts.run("commit", json.dumps(body)) != -1
+
+    async def mark(self, ref: str, mark: Mark) -> bool:
+        """Have a call put through again; False if nothing is known of it."""
+        return await self.scripts.run("mark", ref, mark_text(mark)) == 1
 
     async def indexed(self, name: str, *, limit: int = 1000) -> AsyncIterator[tuple[str, datetime | None, StoredCall]]:
         """The calls of an index (`unmatched` or `stalled`), oldest first, with the call as it stands."""

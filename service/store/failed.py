@@ -10,7 +10,7 @@ from typing import Final, Literal
 from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
-from service.store.calls import Answer
+from service.store.calls import Answer, Mark, mark_text
 from service.store.client import Client
 from service.store.keys import Keys
 from service.store.lua import Scripts
@@ -101,13 +101,13 @@ class FailedStore:
                     yield entry
             start += PAGE
 
-    async def replay(self, entry: Failed, *, ref: str, message_ids: list[str]) -> int | None:
+    async def replay(self, entry: Failed, *, ref: str, message_ids: list[str], mark: Mark) -> int | None:
         """
-        Take an entry out and put its messages through again, atomically.
+        Take an entry out and put its messages through again, atomically; its call, if it is known, gets the mark.
 
         Returns how many raw messages are read anew, or None if somebody else has taken the entry.
         """
-        count = await self.scripts.run("replay", entry.entry_id, ref, *message_ids)
+        count = await self.scripts.run("replay", entry.entry_id, ref, mark_text(mark), *message_ids)
         return None if count == -1 or not isinstance(count, int) else count
 
     async def discard(self, entry: Failed) -> bool:

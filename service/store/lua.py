@@ -2,8 +2,8 @@
 Runs the Lua scripts: each is one atomic step in Redis, sent by its digest and loaded where Redis has lost it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -31,16 +31,25 @@ def digest_of(name: str) -> str:
     return sha1(source_of(name).encode(), usedforsecurity=False).hexdigest()
 
 
+def _none() -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Scripts:
-    """The scripts, bound to one account's keys."""
+    """
+    The scripts, bound to one account's keys.
+
+    `skew_ms` is added to the clock of Redis: for simulations, in which three days pass in a minute.
+    """
 
     redis: Client
     keys: Keys
-    _fixed: tuple[str, str, str] = field(init=False, repr=False, default=("", "", ""))
+    skew_ms: Callable[[], int] = _none
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_fixed", (self.keys.prefix, self.keys.queue, self.keys.account))
+    @property
+    def _fixed(self) -> tuple[str, str, str, int]:
+        return self.keys.prefix, self.keys.queue, self.keys.account, self.skew_ms()
 
     async def run(self, name: str, *args: Value) -> object:
         """Run one script. Raises redis-py's own errors."""

@@ -13,7 +13,7 @@ from service.settings import Settings, load, names, socket_path
 def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
     """An empty environment is a working configuration of the private Redis on the default port."""
     settings = load({}, cwd=tmp_path)
-    assert (8000, 2, 96) == (settings.port, settings.settle_s, settings.dedupe_h)
+    assert (8000, 2, 96) == (settings.port, settings.settle_s.default_s, settings.dedupe_h)
     assert settings.redis_dsn.startswith("unix://")
     assert not settings.secrets_of("twilio")
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from service.calls import Call, stalls_at
 from service.outcome_rules import OutcomeConfig
+from service.settings import SettleTimes
 from service.store.calls import DeliveryState, Record
 from service.store.links import Link
 from workers.matching import Match, match
@@ -24,7 +25,7 @@ IMMATERIAL: Final = frozenset({"recorded_at"})
 class Timing:
     """Settings of time, in seconds."""
 
-    settle_s: float
+    settle: SettleTimes
     ringing_timeout_s: float
     in_progress_timeout_s: float
 
@@ -154,7 +155,7 @@ def _write(known: Known, record: Record, found: Match, wanted: _Wanted, now: dat
     record = replace(record, unsettled_since=record.unsettled_since or record.last_received_at or now)
     if record.retry_at is not None and record.retry_at > now:
         return Plan(record=record, due_at=record.retry_at, match=found)
-    settled_at = _settled_at(record, known.timing, now)
+    settled_at = _settled_at(record, known, now)
     # A call that has its place in the lane keeps it: what came since rides along.
     is_through = known.is_replayed or known.record.state is DeliveryState.WAITING
     if settled_at > now and not is_through:
@@ -174,8 +175,8 @@ def _reading(fields: Mapping[str, str]) -> dict[str, str]:
     return {name: fields[name]}
 
 
-def _settled_at(record: Record, timing: Timing, now: datetime) -> datetime:
-    settle = timedelta(seconds=timing.settle_s)
+def _settled_at(record: Record, known: Known, now: datetime) -> datetime:
+    settle = timedelta(seconds=known.timing.settle.of(known.call.source))
     newest = (record.last_received_at or now) + settle
     latest = (record.unsettled_since or now) + settle * LONGEST_SETTLE
     return min(newest, latest)

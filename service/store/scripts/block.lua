@@ -1,6 +1,6 @@
--- Buildr said 429: nobody sends before then. ARGV[4]: milliseconds as told, or '' to back off on our own (5 s doubling to 60 s).
+-- Buildr said 429: nobody sends before then. ARGV[5]: milliseconds as told, or '' to back off on our own (5 s doubling to 60 s).
 local now = now_ms()
-local ms = tonumber(ARGV[4])
+local ms = tonumber(ARGV[5])
 if not ms then
   local count = redis.call('INCR', P .. 'unexplained_429')
   redis.call('PEXPIRE', P .. 'unexplained_429', 120000)

@@ -1,9 +1,9 @@
 -- Write down what a job found out about its call, all or nothing.
--- ARGV[4]: JSON {ref, version, record, state, events {message id: text}, done [message ids], failed {entry id: text},
+-- ARGV[5]: JSON {ref, version, record, state, events {message id: text}, done [message ids], failed {entry id: text},
 --               drop_failed [entry ids], due_ms or absent, keep_messages_ms, keep_failed_ms, keep_call_ms, leave_lane,
 --               link (its text as the job saw it, or absent), replay (the mark that the job saw, or '')}
 -- Returns when the call wants attention next (0 = never), or -1 if somebody else has written meanwhile.
-local change = cjson.decode(ARGV[4])
+local change = cjson.decode(ARGV[5])
 local ref = change.ref
 local key = P .. 'call:' .. ref
 if (redis.call('HGET', key, 'v') or '0') ~= tostring(change.version) then

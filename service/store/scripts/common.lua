@@ -1,10 +1,10 @@
--- What all scripts share. ARGV[1..3]: key prefix, name of arq's queue, account.
-local P, QUEUE, ACCOUNT = ARGV[1], ARGV[2], ARGV[3]
+-- What all scripts share. ARGV[1..4]: key prefix, name of arq's queue, account, milliseconds to add to the clock (0 but in simulations).
+local P, QUEUE, ACCOUNT, SKEW_MS = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local TEN_YEARS_MS = 315360000000
 
 local function now_ms()
   local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) + SKEW_MS
 end
 
 local function job_id(ref)

@@ -1,5 +1,5 @@
 -- Drop an unmatched call whose time is over. 1 = dropped, 0 = it has come to life again meanwhile.
-local ref, before = ARGV[4], tonumber(ARGV[5])
+local ref, before = ARGV[5], tonumber(ARGV[6])
 local since = redis.call('ZSCORE', P .. 'unmatched', ref)
 if not since or tonumber(since) > before or redis.call('ZSCORE', P .. 'due', ref) or redis.call('LLEN', P .. 'pending:' .. ref) > 0 then
   return 0

@@ -1,6 +1,6 @@
--- Ask for permits for a call. ARGV[5..]: ref, cost, hold_ms (longest that the requests may take), lane score ('' = now).
+-- Ask for permits for a call. ARGV[6..]: ref, cost, hold_ms (longest that the requests may take), lane score ('' = now).
 -- Returns {1, ids} granted; {0, wait_ms} waits in the lane; {2, wait_ms} another run of this call holds permits.
-local ref, cost, hold_ms = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+local ref, cost, hold_ms = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local now = now_ms()
 local key = P .. 'permit:' .. ref
 local held = redis.call('GET', key)
@@ -24,7 +24,7 @@ if at == 0 and (not head or head == ref) then
   redis.call('ZREM', P .. 'lane', ref)
   return {1, ids}
 end
-local place = ARGV[8] ~= '' and ARGV[8] or redis.call('HGET', P .. 'lane_at', ref) or now
+local place = ARGV[9] ~= '' and ARGV[9] or redis.call('HGET', P .. 'lane_at', ref) or now
 redis.call('HDEL', P .. 'lane_at', ref)
 redis.call('ZADD', P .. 'lane', 'NX', place, ref)
 return {0, math.max(0, (at == 0 and now or at) - now)}

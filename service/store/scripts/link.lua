@@ -1,6 +1,6 @@
 -- Keep a link; a call that is already known is woken at once.
 -- Returns {1 if the link is new, 1 if the call is known}.
-local ref, text, keep_ms = ARGV[4], ARGV[5], tonumber(ARGV[6])
+local ref, text, keep_ms = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local is_new = redis.call('EXISTS', P .. 'link:' .. ref) == 0
 redis.call('SET', P .. 'link:' .. ref, text, 'PX', keep_ms)
 redis.call('ZADD', P .. 'links', now_ms() + keep_ms, ref)

@@ -1,6 +1,6 @@
 -- Shared by grant, pump and release. `limit` holds one member per request: its score is the latest time (ms) at which that request may have
 -- reached Buildr, so that no window over true arrival times can hold more than the budget.
-local BUDGETS = cjson.decode(ARGV[4])
+local BUDGETS = cjson.decode(ARGV[5])
 local MARGIN_MS = 25
 
 -- 0 if `cost` requests may go now, else the time at which it is worth asking again.

@@ -1,7 +1,7 @@
--- Let the calls at the head of the lane go as far as the budget reaches. ARGV[5..]: cost per call, lease_ms, most to let go.
+-- Let the calls at the head of the lane go as far as the budget reaches. ARGV[6..]: cost per call, lease_ms, most to let go.
 -- A name that starts with # is a request of the worker's own: it costs 1 and has no job.
 -- Returns {let go, calls still waiting, when to ask again in ms (0 = nobody waits)}.
-local call_cost, lease_ms, most = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local call_cost, lease_ms, most = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local now = now_ms()
 local gone, ask_at = 0, 0
 while gone < most do

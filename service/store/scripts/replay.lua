@@ -1,12 +1,12 @@
--- Take a failed entry out and put its messages through again. ARGV[4]: entry id, [5]: call, [6..]: message ids.
+-- Take a failed entry out and put its messages through again. ARGV[5..]: entry id, call, text of the mark, message ids.
 -- Returns how many messages are read anew, or -1 if somebody else has taken the entry.
-local entry, ref = ARGV[4], ARGV[5]
+local entry, ref, mark = ARGV[5], ARGV[6], ARGV[7]
 if redis.call('ZREM', P .. 'failed', entry) == 0 then
   return -1
 end
 redis.call('DEL', P .. 'f:' .. entry)
 local now, count = now_ms(), 0
-for i = 6, #ARGV do
+for i = 8, #ARGV do
   local id = ARGV[i]
   if redis.call('EXISTS', P .. 'm:' .. id) == 1 then
     redis.call('PERSIST', P .. 'm:' .. id)
@@ -18,7 +18,7 @@ for i = 6, #ARGV do
   end
 end
 if redis.call('HEXISTS', P .. 'call:' .. ref, 'rec') == 1 then
-  redis.call('HSET', P .. 'call:' .. ref, 'replay', now)
+  redis.call('HSET', P .. 'call:' .. ref, 'replay', mark)
   redis.call('PERSIST', P .. 'call:' .. ref)
 end
 wake(ref, now)

@@ -1,5 +1,5 @@
 -- Give every overdue call its alarm back that has lost it. Returns how many had.
-local now, limit = now_ms(), tonumber(ARGV[4])
+local now, limit = now_ms(), tonumber(ARGV[5])
 local healed = 0
 local function heal(ref)
   local id = job_id(ref)

@@ -1,3 +1,3 @@
 -- Set a call's alarm to now.
-wake(ARGV[4], now_ms())
+wake(ARGV[5], now_ms())
 return 1

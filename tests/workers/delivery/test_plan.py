@@ -11,13 +11,14 @@ import pytest
 from service.calls import Call, fold
 from service.events import CallEvent, Direction, EventType, HangupCause, Result
 from service.outcome_rules import Notes, OutcomeConfig, OutcomeRef
+from service.settings import SettleTimes
 from service.store.calls import DeliveryState, Record
 from service.store.links import Link
 from workers.delivery.plan import Known, Plan, Timing, make_plan
 from workers.outcomes import outcome_key
 
 NOW = datetime(2026, 11, 2, 10, 1, tzinfo=UTC)
-TIMING = Timing(settle_s=2, ringing_timeout_s=300, in_progress_timeout_s=3600)
+TIMING = Timing(settle=SettleTimes(), ringing_timeout_s=300, in_progress_timeout_s=3600)
 NAMES = {outcome_key(name): number for name, number in (("Connected", "786"), ("No Answer", "789"), ("Busy", "790"))}
 
 
