@@ -3,19 +3,21 @@ VENV = .venv
 BIN = $(VENV)/bin
 # Choose another with: make run PYTHON=/path/to/python3
 PYTHON =
-# Options of `buildr-calls run`, like: make run ARGS="--port 9000"
+# Options of `buildr-calls run` and of the benchmark of delivery, like: make run ARGS="--port 9000"
 ARGS =
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options --no-header --no-annotate
 CODE = service workers tests
 
-.PHONY: help run test bench lint types check lock clean
+.PHONY: help run test bench bench-delivery lint types check lock clean
 
 help:
 	@echo 'make run     the whole service on this machine, with a sandbox in place of Buildr; ARGS="--port 9000" for options'
 	@echo 'make test    lint, types and all tests'
 	@echo 'make bench   how fast it is here, side by side with plain arq'
+	@echo 'make bench-delivery  how well calls get to Buildr, beside the theoretical time and plain arq (about 45 minutes);'
+	@echo '             ARGS="--only latency" for a part, ARGS=--help for all options'
 	@echo 'make lint    ruff: rules and format'
 	@echo 'make types   mypy'
 	@echo 'make check   the same as make test'
@@ -41,6 +43,9 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.intake
+
+bench-delivery: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.delivery $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check $(CODE)

@@ -5,6 +5,7 @@ The receiver as an ASGI application: its parts put together, opened and closed.
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -16,17 +17,60 @@ from starlette.routing import Mount, Route
 from service import health
 from service.admin import Admin
 from service.clock import utc_now
+from service.expected import ExpectedCalls
 from service.problems import Unexpected, handlers
 from service.queue import Inbox, InboxLimits
 from service.requests import BodyLimits, Publicity
 from service.settings import Settings
 from service.sources import SOURCES, Source
 from service.store.connection import Store, open_store
-from service.webhooks import Webhooks
+from service.webhooks import Intake, Webhooks
 
 GC_THRESHOLDS: Final = (50_000, 50, 100)
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Account:
+    """One account with records and an inbox of its own, so that a flood for it fills only its own limits."""
+
+    settings: Settings
+    store: Store
+    inbox: Inbox
+
+    @classmethod
+    def open(cls, settings: Settings, *, store: Store | None, inbox: Inbox | None) -> "_Account":
+        """Open what is not given; Redis is connected on first use."""
+        used = store or open_store(settings, role="receiver")
+        return cls(settings=settings, store=used, inbox=inbox or Inbox(used, InboxLimits.of(settings)))
+
+    def on(self, sources: Mapping[str, Source]) -> list[str]:
+        """The sources that have a secret here."""
+        return sorted(slug for slug in sources if self.settings.secrets_of(slug))
+
+    def links(self, sources: Mapping[str, Source]) -> list[Route]:
+        """The routes of its links and its expected calls, below a path of its own and under a token of its own."""
+        settings, prefix = self.settings, self.settings.links_prefix
+        tokens = tuple(token.get_secret_value() for token in settings.admin_token)
+        body_s, redis_s = settings.body_timeout_s, settings.accept_timeout_s
+        admin = Admin(
+            account=settings.account,
+            links=self.store.links,
+            slugs=tuple(sources),
+            tokens=tokens,
+            body_timeout_s=body_s,
+            redis_timeout_s=redis_s,
+        )
+        calls = ExpectedCalls(
+            account=settings.account,
+            expected=self.store.expected,
+            default_region=settings.default_region,
+            tokens=tokens,
+            body_timeout_s=body_s,
+            redis_timeout_s=redis_s,
+        )
+        return [*admin.routes(prefix), *calls.routes(prefix)]
 
 
 def create_app(
@@ -38,48 +82,54 @@ def create_app(
     sources: Mapping[str, Source] = SOURCES,
 ) -> Starlette:
     """
-    Put the receiver together.
+    Put the receiver together, for every account that the settings hold.
 
-    A store or an inbox that is not given is made here and closed when the application ends; Redis is connected on first use, so that a
-    Redis that is away keeps `/readyz` from answering 200, not the receiver from starting.
+    `store` and `inbox` are those of the default account. Whatever is not given is made here and closed when the application ends; Redis is
+    connected on first use, so that a Redis that is away keeps `/readyz` from answering 200, not the receiver from starting.
     """
-    used_store = store or open_store(settings, role="receiver")
-    used_inbox = inbox or Inbox(used_store, InboxLimits.of(settings))
-    secrets = {slug: settings.secrets_of(slug) for slug in sources}
+    accounts = [
+        _Account.open(each, store=store, inbox=inbox) if each.is_default else _Account.open(each, store=None, inbox=None)
+        for each in settings.every
+    ]
     webhooks = Webhooks(
         sources=sources,
-        secrets=secrets,
-        inbox=used_inbox,
+        intakes={
+            None if each.settings.is_default else each.settings.account: Intake(
+                account=each.settings.account, secrets={slug: each.settings.secrets_of(slug) for slug in sources}, inbox=each.inbox
+            )
+            for each in accounts
+        },
         publicity=Publicity.of(settings),
         limits=BodyLimits(max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s),
         now=now,
     )
-    admin = Admin(
-        links=used_store.links,
-        slugs=tuple(sources),
-        tokens=tuple(token.get_secret_value() for token in settings.admin_token),
-        body_timeout_s=settings.body_timeout_s,
-        redis_timeout_s=settings.accept_timeout_s,
-    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        on = {each.settings.account: each.on(sources) for each in accounts}
         log.info(
             "service.started",
-            sources=sorted(slug for slug in sources if secrets[slug]),
+            sources=sorted({slug for slugs in on.values() for slug in slugs}),
+            **({"accounts": on} if settings.named else {}),
             public_url=settings.public_url,
             host=settings.host,
             port=settings.port,
         )
         _calm_gc()
         yield
-        if inbox is None:
-            await used_inbox.close()
-        if store is None:
-            await used_store.close()
+        for each in accounts:
+            if each.inbox is not inbox:
+                await each.inbox.close()
+            if each.store is not store:
+                await each.store.close()
         log.info("service.stopped")
 
-    routes: list[Route | Mount] = [Route("/webhooks/{source}", webhooks), *health.routes(used_store), *admin.routes()]
+    routes: list[Route | Mount] = [
+        Route("/webhooks/{source}", webhooks),
+        Route("/webhooks/{account}/{source}", webhooks),
+        *health.routes(accounts[0].store),
+        *(route for each in accounts for route in each.links(sources)),
+    ]
     app = Starlette(routes=routes, middleware=[Middleware(Unexpected)], exception_handlers=handlers(), lifespan=lifespan)
     # A sender that follows a redirect comes back with GET and without its body.
     app.router.redirect_slashes = False

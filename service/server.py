@@ -11,11 +11,12 @@ from typing import Final
 import structlog
 import uvicorn
 
+from service.accounts import start_faults
 from service.app import create_app
 from service.errors import SettingsError
 from service.logs import configure_logging
+from service.secrets import advice
 from service.settings import Settings
-from service.sources import SOURCES
 
 BACKLOG: Final = 2048
 GRACE_S: Final = 10
@@ -30,13 +31,16 @@ def serve(settings: Settings) -> None:
     """
     Serve until told to stop.
 
-    Raises `SettingsError` if no source could take a message. Ends the process with status 1 and one line on stderr if it cannot listen.
+    Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the process with status 1 and one line on
+    stderr if it cannot listen.
     """
     configure_logging(fmt=settings.log_format, level=settings.log_level)
     check_serving(settings)
     listener = _listen(settings.host, settings.port)
     if settings.public_url is None and not _is_loopback(settings.host):
         log.warning("service.no_public_url", reason="behind a proxy signatures may not match: set PUBLIC_URL, or TRUSTED_PROXIES")
+    if not (settings.named or settings.has_buildr_credentials):
+        log.warning("service.no_credentials", reason="webhooks are kept and wait: no worker starts before Buildr credentials are set")
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings),
@@ -59,9 +63,12 @@ def serve(settings: Settings) -> None:
 
 
 def check_serving(settings: Settings) -> None:
-    """Raises `SettingsError` unless at least one source is on."""
-    if not any(settings.secrets_of(slug) for slug in SOURCES):
-        raise SettingsError(("no source has a secret: set TWILIO_AUTH_TOKEN or STANDARD_SECRET",))
+    """Raises `SettingsError` unless at least one source of one account is on and every account is fit to start."""
+    faults = start_faults(settings)
+    if not any(account.has_sources for account in settings.every):
+        faults = (f"no source has a secret: set {advice()}", *faults)
+    if faults:
+        raise SettingsError(faults)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,5 +1,5 @@
 """
-The one endpoint of all sources: a message is proved genuine, named, handed to the inbox, and only then answered 2xx.
+The one endpoint of all sources and accounts: a message is proved genuine, named, handed to the inbox, and only then answered 2xx.
 
 In this order: source and method, announced size, content type, body within its limits, handshake, signature, keys, inbox. Nothing of a
 message is kept or believed before its signature is. What is kept leaves out the signature and every header that parsing does not need.
@@ -57,16 +57,25 @@ class _Visit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """What one account receives with: the secrets of its sources, by slug, and its inbox. A source without a secret is off."""
+
+    account: str
+    secrets: Mapping[str, Secrets]
+    inbox: Inbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Webhooks:
     """
-    The endpoint, as an ASGI application under a route that names the source.
+    The endpoint, as an ASGI application under routes that name the source, and before it the account unless it is the default one.
 
-    `secrets` are those of the sources, by slug; a source without one answers as if it did not exist.
+    `intakes` are the accounts by the name in their path, None for the path without a name. An account that is not there answers as a
+    source that is not there does, and so does one that is off.
     """
 
     sources: Mapping[str, Source]
-    secrets: Mapping[str, Secrets]
-    inbox: Inbox
+    intakes: Mapping[str | None, Intake]
     publicity: Publicity
     limits: BodyLimits
     now: Callable[[], datetime]
@@ -74,10 +83,13 @@ class Webhooks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one message, answer it, and write its one line."""
         started, visit = time.perf_counter(), _Visit()
-        name = str(scope["path_params"]["source"])
+        params: Mapping[str, str] = scope["path_params"]
+        name, account = params["source"], params.get("account")
+        intake = self.intakes.get(account)
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(source=name[:MAX_NAME])
-        response = await self._answer(name, scope, receive, visit)
+        known = intake.account if intake is not None else account
+        structlog.contextvars.bind_contextvars(account=known and known[:MAX_NAME], source=name[:MAX_NAME])
+        response = await self._answer(intake, name, scope, receive, visit)
         getattr(log, visit.level)(
             visit.fact,
             reason=visit.reason,
@@ -88,10 +100,10 @@ class Webhooks:
         if response is not None:
             await response(scope, receive, send)
 
-    async def _answer(self, name: str, scope: Scope, receive: Receive, visit: _Visit) -> Response | None:
+    async def _answer(self, intake: Intake | None, name: str, scope: Scope, receive: Receive, visit: _Visit) -> Response | None:
         """The answer to a request whatever happens to it; None if nobody waits for one."""
         try:
-            return await self._take(name, scope, receive, visit)
+            return await self._take(intake, name, scope, receive, visit)
         except SenderGone as err:
             visit.end("message.rejected", reason=str(err))
             return None
@@ -103,13 +115,15 @@ class Webhooks:
             visit.end("message.rejected", level="error", reason=str(err))
             return unavailable(err)
 
-    async def _take(self, name: str, scope: Scope, receive: Receive, visit: _Visit) -> Response:
-        source, secrets = self.sources.get(name), self.secrets.get(name)
+    async def _take(self, intake: Intake | None, name: str, scope: Scope, receive: Receive, visit: _Visit) -> Response:
+        source, secrets = self.sources.get(name), None if intake is None else intake.secrets.get(name)
         is_on = source is not None and bool(secrets)
         if is_on and scope["method"] != METHOD:
             raise WrongMethod(f"{scope['method']} instead of {METHOD}")
         headers = read_headers(scope)
         check_length(headers, self.limits)
+        if intake is None:
+            raise UnknownSource("no account is at this path")
         if source is None or not secrets:
             raise UnknownSource("no such source" if source is None else "the source has no secret and is off")
         incoming = Incoming(method=METHOD, url=self.publicity.url(scope, headers), headers=headers)
@@ -121,7 +135,7 @@ class Webhooks:
         if reply is not None:
             visit.end("message.ignored", reason="handshake")
             return _respond(reply)
-        await self._keep(source, incoming, visit)
+        await self._keep(intake.inbox, source, incoming, visit)
         return _respond(source.reply(incoming))
 
     def _prove(self, source: Source, secrets: Secrets, incoming: Incoming) -> Reply | None:
@@ -137,7 +151,7 @@ class Webhooks:
             raise InvalidSignature(f"not proved: {err}") from err
         return reply
 
-    async def _keep(self, source: Source, incoming: Incoming, visit: _Visit) -> None:
+    async def _keep(self, inbox: Inbox, source: Source, incoming: Incoming, visit: _Visit) -> None:
         """Hand a genuine message to the inbox. Raises `QueueUnavailable`."""
         message = Message(
             message_id=message_id(source.slug, digest(source.slug, incoming.body, incoming.url)),
@@ -150,29 +164,31 @@ class Webhooks:
         try:
             keys = source.keys(incoming)
         except IgnoredEvent as err:
-            await self.inbox.count("ignored", source.slug)
+            await inbox.count("ignored", source.slug)
             visit.end("message.ignored", reason=str(err))
         except MessageError as err:
-            await self._keep_failed(message, CAUSES.get(type(err), BUG), str(err), visit)
+            await _keep_failed(inbox, message, CAUSES.get(type(err), BUG), str(err), visit)
         except Exception as err:
             # A genuine message that shows a bug of ours is worth as much as any other, and many senders never come twice.
             log.exception("message.unreadable")
-            await self._keep_failed(message, BUG, f"{type(err).__name__}: this is a bug", visit)
+            await _keep_failed(inbox, message, BUG, f"{type(err).__name__}: this is a bug", visit)
         else:
-            await self._accept(message, keys, visit)
+            await _accept(inbox, message, keys, visit)
 
-    async def _accept(self, message: Message, keys: MessageKeys, visit: _Visit) -> None:
-        named = replace(message, message_id=message_id(message.source, keys.message_key), source_call_id=keys.source_call_id)
-        structlog.contextvars.bind_contextvars(message_id=named.message_id, source_call_id=named.source_call_id)
-        is_new = await self.inbox.accept(named)
-        visit.end("message.accepted" if is_new else "message.duplicate")
 
-    async def _keep_failed(self, message: Message, cause: str, detail: str, visit: _Visit) -> None:
-        is_new = await self.inbox.keep_failed(message, cause=cause, detail=detail)
-        if is_new:
-            visit.end("message.kept", level="warning", reason=f"{cause}: {detail}")
-        else:
-            visit.end("message.duplicate", reason=cause)
+async def _accept(inbox: Inbox, message: Message, keys: MessageKeys, visit: _Visit) -> None:
+    named = replace(message, message_id=message_id(message.source, keys.message_key), source_call_id=keys.source_call_id)
+    structlog.contextvars.bind_contextvars(message_id=named.message_id, source_call_id=named.source_call_id)
+    is_new = await inbox.accept(named)
+    visit.end("message.accepted" if is_new else "message.duplicate")
+
+
+async def _keep_failed(inbox: Inbox, message: Message, cause: str, detail: str, visit: _Visit) -> None:
+    is_new = await inbox.keep_failed(message, cause=cause, detail=detail)
+    if is_new:
+        visit.end("message.kept", level="warning", reason=f"{cause}: {detail}")
+    else:
+        visit.end("message.duplicate", reason=cause)
 
 
 def _check_content(source: Source, incoming: Incoming) -> None:

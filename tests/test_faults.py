@@ -6,14 +6,16 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 from redis import Redis
 
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN, RedisServer
-from tests.harness import System, wait_for
+from tests.harness import System, free_port, wait_for
 from tests.test_end_to_end import call_sid, twilio_forms
 
 pytestmark = pytest.mark.slow
@@ -97,6 +99,78 @@ def test_worker_killed_in_the_middle_of_a_patch(system: System) -> None:
     system.start_worker("worker1")
     wait_for(lambda: _delivered(system, 1), what="the call to be delivered", timeout_s=60)
     assert "786" == _outcome(system, "110")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_another_worker_takes_over_long_before_arq_would(system: System, how: signal.Signals) -> None:
+    """
+    The call of a worker that is killed, or stands still, goes on at another one once its request cannot arrive any more.
+
+    arq alone would wait 25 seconds here. A worker that goes on after having stood still writes nothing a second time.
+    """
+    system.start_all(workers=2)
+    system.fault(kind="slow", times=1, seconds=60, match="calls/110")
+    system.twilio(twilio_forms(1)[-1], query="buildr_call_id=110")
+    wait_for(lambda: bool(system.patches()), what="the PATCH")
+    wait_for(lambda: _has_permit(system), what="the permit")
+    (name,) = (name for name in ("worker0", "worker1") if call_sid(1) in system.log(name))
+    system.parts[name].send_signal(how)
+    wait_for(lambda: _delivered(system, 1), what="the call to be delivered by the other worker", timeout_s=20)
+    system.parts[name].send_signal(signal.SIGCONT)
+    assert "786" == _outcome(system, "110")
+    assert 2 == len(system.patches())
+    first, second = (datetime.fromisoformat(str(patch["at"])) for patch in system.patches())
+    assert (second - first).total_seconds() > 4
+
+
+def test_account_whose_buildr_hangs_holds_up_no_other(own_redis: RedisServer, tmp_path: Path) -> None:
+    """While every request of one account runs into its timeout, another account's calls are written at once, by the same worker."""
+    made = System(
+        folder=tmp_path,
+        redis_url=own_redis.url,
+        twilio_token=TWILIO_TOKEN,
+        standard_secret=STANDARD_SECRET,
+        extra={"BUILDR_BUDGETS": "1000/1s", "SETTLE_S": "0", "CONFIG": str(tmp_path / "two.toml")},
+        sandbox_args=("--auto-create", "--limit-mode", "off"),
+    )
+    port = free_port()
+    table = {
+        "buildr_api_url": f"http://127.0.0.1:{port}/api/2023-01",
+        "buildr_access_token": "sandbox-token",
+        "twilio_auth_token": TWILIO_TOKEN,
+        "settle_s": "0",
+    }
+    lines = "\n".join(f'{name} = "{value}"' for name, value in table.items())
+    (tmp_path / "two.toml").write_text(f"[accounts.acme]\n{lines}\n[accounts.acme.outcomes]\nconnected = 786\n", encoding="utf-8")
+    try:
+        made.start("hanging", "sandbox", "--port", str(port), "--auto-create", "--limit-mode", "off")
+        hanging = f"http://127.0.0.1:{port}/_sandbox"
+        wait_for(lambda: _is_up(made, f"{hanging}/state"), what="the sandbox that hangs")
+        made.http.post(f"{hanging}/faults", json={"kind": "timeout", "times": 1000, "seconds": 600}).raise_for_status()
+        made.start_all()
+        for number in range(30):
+            form = twilio_forms(number)[-1]
+            assert made.twilio(form, query=f"buildr_call_id={100 + number}", account="acme").status_code == 204
+        wait_for(lambda: _count(made, f"{hanging}/state", "by_method", "PATCH") >= 3, what="requests that hang")
+        for number in range(20):
+            made.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={300 + number}")
+        wait_for(lambda: len(made.patches()) == 20, what="the other account's calls", timeout_s=6)
+        made.http.delete(f"{hanging}/faults").raise_for_status()
+        wait_for(lambda: _count(made, f"{hanging}/state", "by_status", "200") >= 30, what="the calls that hung", timeout_s=60)
+        assert 20 == len(made.patches())
+    finally:
+        made.stop()
+
+
+def _count(system: System, url: str, kind: str, name: str) -> int:
+    return int(system.http.get(url).json()[kind].get(name, 0))
+
+
+def _is_up(system: System, url: str) -> bool:
+    try:
+        return system.http.get(url).is_success
+    except httpx.TransportError:
+        return False
 
 
 def test_event_that_arrives_while_the_job_runs_is_delivered(system: System) -> None:

@@ -15,19 +15,19 @@ import structlog
 from redis.exceptions import RedisError
 
 from service.calls import Call, fold
-from service.outcome_rules import OutcomeConfig
 from service.store.calls import Change, DeliveryState, Record, StoredCall
 from service.store.connection import Store
 from service.store.failed import Failed, to_text
 from service.store.messages import Message
 from service.store.permits import Verdict
-from workers.delivery.names import OutcomeNames
-from workers.delivery.plan import Known, Plan, Sending, Timing, make_plan
+from workers.delivery.plan import Plan, Sending
 from workers.delivery.send import Sender, Sent
+from workers.planning import Contended, Planned, Planner
 from workers.reading import Reading, read
 
 BROKEN_RETRY: Final = timedelta(seconds=60)
 REDIS_RETRY: Final = timedelta(seconds=2)
+CONTENDED_RETRY: Final = timedelta(seconds=1)
 
 log = structlog.get_logger(__name__)
 
@@ -35,24 +35,22 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
     """
-    Everything that a job needs, made once per worker.
+    Everything that a job needs, made once per worker and account.
 
-    `hold_s` is the longest that a call's requests may take, in seconds; `on_budget` is called when permits may be free or wanted.
+    `hold_s` is the longest that one request to Buildr may take, in seconds; `on_budget` is called when permits may be free or wanted.
     """
 
     store: Store
+    planner: Planner
     sender: Sender
-    names: OutcomeNames
-    config: OutcomeConfig
-    timing: Timing
     hold_s: float
-    requests_per_call: int
+    worker_id: str
     clock: Callable[[], datetime]
     on_budget: Callable[[], None]
 
     async def run(self, ref: str) -> None:
         """Look at one call. Raises redis-py's errors; the call is then looked at again."""
-        stored, pending = await self.store.calls.load(ref)
+        stored, pending = await self.store.calls.begin(ref, worker_id=self.worker_id)
         if not pending and not stored.version:
             await self.store.schedule.clear(ref)
             return
@@ -79,17 +77,12 @@ class Runner:
                 event_count=len(work.events),
                 unknown_words=list(call.unknown_words) or None,
             )
-        link, work.link_text = await self.store.links.load(ref)
-        known = Known(
-            record=before,
-            call=call,
-            link=link,
-            config=self.config,
-            outcome_ids=await self.names.current(),
-            timing=self.timing,
-            is_replayed=work.stored.mark is not None,
-        )
-        plan = make_plan(known, self.clock())
+        try:
+            work.planned = await self.planner.plan(before, call, mark=work.stored.mark)
+        except Contended:
+            await self.store.schedule.postpone(ref, at=self.clock() + CONTENDED_RETRY)
+            return
+        plan = work.planned.plan
         record = self._tell(before, plan, call)
         if plan.sending is None:
             await self._settle(work, replace(plan, record=record), call)
@@ -121,7 +114,7 @@ class Runner:
         if record.state is DeliveryState.SETTLING and work.stored.record.state is not DeliveryState.SETTLING:
             wait_s = 0.0 if plan.due_at is None else (plan.due_at - self.clock()).total_seconds()
             log.info("delivery.waiting", reason="settle", retry_in_s=round(wait_s, 3))
-        change = replace(work.change(record, plan.due_at), leaves_lane=True)
+        change = replace(work.change(record, plan.due_at), leaves_lane=True, awaits_names=plan.awaits_names)
         if plan.failed_cause is not None:
             log.error("job.failed", reason=plan.failed_cause, error=record.reason)
             change = work.filed(change, call, cause=plan.failed_cause, at=self.clock())
@@ -129,12 +122,18 @@ class Runner:
         log.info("job.skipped" if record.state is not DeliveryState.DELIVERED else "job.done", reason=record.reason)
 
     async def _send(self, work: "_Work", record: Record, sending: Sending, call: Call) -> None:
-        grant = await self.store.permits.ask(record.ref, cost=self.requests_per_call, hold_s=self.hold_s)
+        grant = await self.store.permits.ask(record.ref, lane=sending.lane, since=sending.since, cost=sending.requests, hold_s=self.hold_s)
         if grant.verdict is not Verdict.GRANTED:
             due_at = None if grant.verdict is Verdict.WAITS else self.clock() + timedelta(seconds=grant.wait_s)
             if work.stored.record.state is not DeliveryState.WAITING:
-                log.info("delivery.waiting", reason="budget", retry_in_s=round(grant.wait_s, 3), buildr_call_id=sending.buildr_call_id)
-                record = record.with_step(self.clock(), "waits for budget", f"about {grant.wait_s:.1f} s or more")
+                log.info(
+                    "delivery.waiting",
+                    reason="budget",
+                    lane=sending.lane.value,
+                    retry_in_s=round(grant.wait_s, 3),
+                    buildr_call_id=sending.buildr_call_id,
+                )
+                record = record.with_step(self.clock(), "waits for its turn", f"in the lane {sending.lane.value}")
             await self._commit(work.change(record, due_at))
             self.on_budget()
             return
@@ -149,7 +148,8 @@ class Runner:
         await self._finish(work, sent, call)
 
     async def _finish(self, work: "_Work", sent: Sent, call: Call) -> None:
-        change = Change(record=sent.record, version=work.stored.version + 1, due_at=sent.due_at, link_text=work.link_text)
+        link_text = None if work.planned is None else work.planned.link_text
+        change = Change(record=sent.record, version=work.stored.version + 1, due_at=sent.due_at, link_text=link_text)
         if sent.failed_cause is not None:
             change = work.filed(change, call, cause=sent.failed_cause, at=self.clock())
         await self._commit(change)
@@ -168,13 +168,13 @@ class Runner:
 
 @dataclass(slots=True, kw_only=True)
 class _Work:
-    """What one run of the job has in hand; `link_text` is the link as it was seen."""
+    """What one run of the job has in hand; `planned` once it has decided."""
 
     stored: StoredCall
     pending: tuple[str, ...]
     reading: Reading
     messages: tuple[Message, ...]
-    link_text: str | None = None
+    planned: Planned | None = None
 
     @property
     def events(self) -> frozenset[Any]:
@@ -210,8 +210,10 @@ class _Work:
             failed=self.reading.failed,
             drop_failed=(*read_now, record.ref) if is_reopened else read_now,
             due_at=due_at,
-            link_text=self.link_text,
+            link_text=None if self.planned is None else self.planned.link_text,
             replay_mark=self.stored.replay_mark,
+            numbers={} if self.planned is None else self.planned.numbers,
+            started_at=None if self.planned is None else self.planned.started_at,
         )
 
     def filed(self, change: Change, call: Call, *, cause: str, at: datetime) -> Change:
@@ -256,6 +258,6 @@ async def rearm(ctx: dict[str, Any]) -> None:
     runner: Runner = ctx["runner"]
     _, _, ref = str(ctx["job_id"]).partition("|")
     try:
-        await runner.store.schedule.rearm(ref)
+        await runner.store.schedule.rearm(ref, worker_id=runner.worker_id)
     except (RedisError, OSError, TimeoutError) as err:
         log.warning("job.alarm_lost", reason=type(err).__name__, job_id=ctx["job_id"])

@@ -62,7 +62,8 @@ class LocalRun:
         self._settings: Final = settings
         self._wishes: Final = wishes
         self._screen: Final = screen
-        self._has_sandbox: Final = not settings.has_buildr_credentials
+        # A sandbox beside accounts of the real Buildr would make one of them a play.
+        self._has_sandbox: Final = not settings.reaches_buildr
         self._folder: Final = settings.data_dir.resolve()
         # What a sandbox was told must never reach the real Buildr, so that each has a Redis of its own.
         self._redis: Final = EmbeddedRedis(self._folder / SANDBOX_FOLDER if self._has_sandbox else self._folder)
@@ -207,11 +208,13 @@ class LocalRun:
         elif self._has_sandbox:
             rows["Redis"] = "REDIS_URL, apart from what waits there for Buildr"
         self._screen.say(Text("buildr-calls runs. Ctrl-C stops it.", "bold"))
+        if self._settings.named:
+            rows["accounts"] = ", ".join(account.account for account in self._settings.every)
         for name, value in rows.items():
             self._screen.say(Text.assemble((f"  {name:<9} ", "cyan"), value))
 
     async def _play(self, settings: Settings) -> bool:
-        if self._wishes.demo_call is None:
+        if self._wishes.demo_call is None or not settings.is_active:
             return True
         held_call = partial(sandbox_outcome, self.sandbox_url) if self._has_sandbox else None
         self._demo = Demo(settings=settings, url=self.url, buildr_call_id=self._wishes.demo_call, screen=self._screen, held_call=held_call)
@@ -225,14 +228,16 @@ class LocalRun:
         program = _program() if self._settings.data_dir == Path(".data") else f"DATA_DIR={self._settings.data_dir} {_program()}"
         self._screen.say()
         self._screen.say(Text("Try next, in another terminal:", "bold"))
+        # Where the default account stands back, a command has to name another.
+        account = "" if self._settings.is_active else f" --account {self._settings.every[0].account}"
         for command in (
-            f"explain {self._call}",
-            "trigger twilio no-answer --set buildr_call_id=111",
-            "trigger twilio inbound-missed",
-            "unmatched list",
-            "links set twilio CA… 112",
-            "failed list",
-            "status",
+            f"explain {self._call}{account}",
+            f"trigger twilio no-answer --set buildr_call_id=111{account}",
+            f"trigger twilio inbound-missed{account}",
+            f"unmatched list{account}",
+            f"links set twilio CA… 112{account}",
+            f"failed list{account}",
+            f"status{account}",
             "check",
         ):
             self._screen.say(f"  {program} {command}")

@@ -23,11 +23,12 @@ from workers.delivery.names import OutcomeNames
 
 IDLE_S: Final = 1.0
 SHORTEST_S: Final = 0.005
-SWEEP_EVERY_S: Final = 5.0
+SWEEP_EVERY_S: Final = 2.0
 FORGET_EVERY_S: Final = 3600.0
-PROBE_EVERY_S: Final = 5.0
-PROBE_LIFE_MS: Final = 30_000
-PROBES_LOST: Final = 12
+# A worker that has not written for so long counts as dead, and its calls are taken over.
+PROBE_EVERY_S: Final = 1.5
+PROBE_LIFE_MS: Final = 6000
+PROBES_LOST: Final = 40
 NAMES_EVERY_S: Final = 30.0
 NAMES_FIRST_S: Final = 0.5
 NAMES_IN_LANE_S: Final = 0.5
@@ -45,7 +46,6 @@ class Pump:
     """Lets waiting calls go as soon as the budget has room; `kick` it when that may be so."""
 
     store: Store
-    requests_per_call: int
     _kicked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def kick(self) -> None:
@@ -57,7 +57,7 @@ class Pump:
         while True:
             self._kicked.clear()
             try:
-                pumped = await self.store.permits.pump(call_cost=self.requests_per_call)
+                pumped = await self.store.permits.pump()
             except (RedisError, OSError, TimeoutError) as err:
                 log.warning("delivery.pump_failed", reason=type(err).__name__)
                 await asyncio.sleep(IDLE_S)
@@ -70,11 +70,13 @@ class Pump:
                 continue
 
 
-async def sweep(store: Store) -> None:
-    """Heal calls that have lost their alarm; in a healthy system there are none."""
-    healed = await store.schedule.sweep()
-    if healed:
-        log.warning("delivery.alarms_healed", count=healed)
+async def sweep(store: Store, *, in_progress_s: float) -> None:
+    """Heal calls that have lost their alarm, and take over those of dead workers; in a healthy system there are none."""
+    swept = await store.schedule.sweep(in_progress_s=in_progress_s)
+    if swept.healed:
+        log.warning("delivery.alarms_healed", count=swept.healed)
+    if swept.taken_over:
+        log.warning("delivery.calls_taken_over", count=swept.taken_over)
 
 
 async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
@@ -89,17 +91,25 @@ async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
 
 @dataclass(slots=True)
 class Probe:
-    """Writes a key every few seconds: arq takes every error of Redis for "already running" and would idle without a word."""
+    """
+    Writes a key every few moments: the sign of life by which others know that this worker's calls are in good hands.
+
+    It also proves that Redis takes writes: arq takes every error of Redis for "already running" and would idle without a word. `map_digest`
+    tells by which outcome map this worker decides.
+    """
 
     store: Store
     worker_id: str
     clock: SharedClock
+    map_digest: str
     _lost: int = field(default=0, init=False)
 
     async def turn(self) -> None:
         """Write once. Raises `RedisRefusesWrites`."""
         try:
-            await self.store.redis.set(self.store.keys.named(f"worker:{self.worker_id}"), self.clock().isoformat(), px=PROBE_LIFE_MS)
+            now = self.clock()
+            await self.store.redis.set(self.store.keys.named(f"worker:{self.worker_id}"), now.isoformat(), px=PROBE_LIFE_MS)
+            await self.store.redis.hset(self.store.keys.named("maps"), self.worker_id, f"{int(now.timestamp() * 1000)}:{self.map_digest}")
             await self.clock.sync(self.store.redis)
         except (RedisConnectionError, RedisTimeoutError, OSError) as err:
             self._lost += 1
@@ -117,7 +127,6 @@ class NamesWatch:
 
     names: OutcomeNames
     client: BuildrClient
-    store: Store
     hold_s: float
     _hurry_s: float = field(default=NAMES_FIRST_S, init=False)
 
@@ -149,14 +158,12 @@ class NamesWatch:
             if not await self.names.refresh(self.client, hold_s=self.hold_s):
                 return False
             log.info("buildr.outcomes_read")
-        except BuildrRateLimited as err:
-            blocked_s = await self.store.permits.block(err.retry_after_s)
-            log.info("buildr.rate_limited", retry_in_s=round(blocked_s, 3), bucket=err.bucket)
         except BuildrError as err:
             if not err.retryable:
                 # An account without the list, which is only assumed to exist: asking often would take budget from calls.
                 self._hurry_s = NAMES_REFUSED_S
-            log.warning("buildr.outcomes_not_read", reason=err.cause, status_code=err.status_code, error=str(err))
+            if not isinstance(err, BuildrRateLimited):
+                log.warning("buildr.outcomes_not_read", reason=err.cause, status_code=err.status_code, error=str(err))
         return True
 
 

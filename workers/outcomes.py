@@ -3,6 +3,7 @@ From a call's result to what Buildr is told: the rule that decides and the body 
 """
 
 import difflib
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ __all__ = [
     "RecordedAt",
     "build_patch",
     "decide",
+    "map_digest",
     "merge_note",
     "outcome_key",
     "render_note",
@@ -56,6 +58,11 @@ def decide(call: Call, config: OutcomeConfig) -> Decision:
     if call.result in config.outcomes:
         return Decision(result=call.result, outcome=config.outcomes[call.result], rule=f"outcomes.{call.result.value}", is_explicit=True)
     return Decision(result=call.result, outcome=DEFAULT_OUTCOMES[call.result], rule=f"default.{call.result.value}", is_explicit=False)
+
+
+def map_digest(config: OutcomeConfig) -> str:
+    """A name for all that decides about outcomes: two workers with the same one decide alike."""
+    return hashlib.sha256(config.model_dump_json(exclude={"notes"}).encode()).hexdigest()[:16]
 
 
 def outcome_key(name: str) -> str:

@@ -13,11 +13,13 @@ from service.outcome_rules import OutcomeConfig
 from service.sources import SOURCES, Incoming
 from service.store.calls import StoredCall
 from service.store.connection import Store
+from service.store.expected import Expected
 from service.store.failed import as_dict as failed_as_dict
 from service.store.keys import ref_of, split_ref
 from service.store.links import Link
 from service.store.messages import message_id
-from workers.matching import Match, match
+from workers.expectations import Choice, Rules, consult
+from workers.matching import Match, filed_under, match
 from workers.outcomes import build_patch, decide, outcome_key, resolve
 
 
@@ -59,6 +61,7 @@ def tell(
     config: OutcomeConfig,
     *,
     link: Link | None = None,
+    expected: Choice | None = None,
     outcome_ids: Mapping[str, str] | None = None,
 ) -> Story:
     """
@@ -68,23 +71,27 @@ def tell(
     """
     events = tuple(sorted(events, key=_by_time))
     call = fold(events)
-    found = match(call, link)
+    found = match(call, link, expected)
     if not call.is_final:
         return Story(events=events, call=call, match=found, rule=None, outcome=None, patch=None)
     decision = decide(call, config)
     outcome_id = None if decision.outcome is None else resolve(decision.outcome, outcome_ids or {}) or f"<id of {decision.outcome}>"
     patch = None
     if outcome_id is not None:
-        patch = build_patch(call, decision, outcome_id=outcome_id, link=link, recorded_at=config.recorded_at)
+        along = filed_under(found, link, expected)
+        patch = build_patch(call, decision, outcome_id=outcome_id, link=along, recorded_at=config.recorded_at)
     outcome = None if decision.outcome is None else str(decision.outcome)
     return Story(events=events, call=call, match=found, rule=decision.rule, outcome=outcome, patch=patch)
 
 
-async def tell_stored(store: Store, ref: str, config: OutcomeConfig) -> tuple[Story | None, dict[str, object]] | None:
+async def tell_stored(
+    store: Store, ref: str, config: OutcomeConfig, *, expected: Expected | None = None, rules: Rules | None = None
+) -> tuple[Story | None, dict[str, object]] | None:
     """
     The whole story of a call that the service knows: with where it stands, what was written, and what failed.
 
-    The first part is None while no event of it could be read. Returns None for a call that nothing is known of.
+    With `expected` it is told which expected calls it may be, by the same rules as the job's; none is claimed. The first part is None
+    while no event of the call could be read. Returns None for a call that nothing is known of.
     """
     stored, pending = await store.calls.load(ref)
     if not stored.version and not pending:
@@ -92,7 +99,11 @@ async def tell_stored(store: Store, ref: str, config: OutcomeConfig) -> tuple[St
     link = await store.links.get(*split_ref(ref))
     names = await store.outcomes.load()
     ids = {outcome_key(name): outcome_id for name, outcome_id in names.names} if names is not None else None
-    story = tell(stored.all_events, config, link=link, outcome_ids=ids) if stored.all_events else None
+    choice = None
+    if expected is not None and stored.all_events:
+        first = stored.record.first_received_at
+        _, choice = await consult(expected, fold(stored.all_events), rules or Rules(), first_received_at=first)
+    story = tell(stored.all_events, config, link=link, expected=choice, outcome_ids=ids) if stored.all_events else None
     entry = await store.failed.get(ref)
     unread = [await store.failed.get(message) for message in stored.events]
     delivery: dict[str, object] = {

@@ -154,8 +154,10 @@ class Change:
     What a job writes about its call, all or nothing.
 
     `events` are the texts of the events per message read now; `done` the messages to take from the pending list; `failed` entries to file,
-    by id; `drop_failed` entries that no longer hold; `due_at` when the call wants attention next. By
-    `link_text` and `replay_mark`, which are what the job saw, a link or a replay that came meanwhile is noticed.
+    by id; `drop_failed` entries that no longer hold; `due_at` when the call wants attention next; `awaits_names` that it does once the
+    account's outcomes have been read. By
+    `link_text` and `replay_mark`, which are what the job saw, a link or a replay that came meanwhile is noticed. By its `numbers`, with
+    the revision that the job saw of each, and its `started_at` an unmatched call is found when a call with such a number is expected.
     """
 
     record: Record
@@ -166,8 +168,11 @@ class Change:
     drop_failed: tuple[str, ...] = ()
     due_at: datetime | None = None
     leaves_lane: bool = False
+    awaits_names: bool = False
     link_text: str | None = None
     replay_mark: str = ""
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +206,15 @@ class Calls:
         fields, pending = await pipe.execute()
         return _read(ref, fields), [each.decode() for each in pending]
 
+    async def begin(self, ref: str, *, worker_id: str) -> tuple[StoredCall, list[str]]:
+        """The same for a job, which says with it at which worker it runs: should that die, others take the call over."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.hset(self.keys.named("running"), ref, worker_id)
+        pipe.hgetall(self.keys.call(ref))
+        pipe.lrange(self.keys.pending(ref), 0, -1)
+        _, fields, pending = await pipe.execute()
+        return _read(ref, fields), [each.decode() for each in pending]
+
     async def commit(self, change: Change) -> bool:
         """Write a change down; False if somebody else has written since the call was read, and nothing was changed."""
         record = change.record
@@ -215,6 +229,7 @@ class Calls:
             "failed": dict(change.failed),
             "drop_failed": list(change.drop_failed),
             "leave_lane": change.leaves_lane,
+            "awaits_names": change.awaits_names,
             "replay": change.replay_mark,
             "keep_messages_ms": self.retention.messages_ms,
             "keep_failed_ms": self.retention.failed_ms,
@@ -222,6 +237,9 @@ class Calls:
         }
         if change.link_text is not None:
             body["link"] = change.link_text
+        if change.numbers and change.started_at is not None:
+            body["numbers"] = dict(change.numbers)
+            body["started_ms"] = max(1, int(change.started_at.timestamp() * 1000))
         if due_ms is not None:
             body["due_ms"] = due_ms
         return await self.scripts.run("commit", json.dumps(body)) != -1

@@ -31,6 +31,12 @@ class Client(Protocol):
     async def hgetall(self, name: str) -> dict[bytes, bytes]:
         """HGETALL."""
 
+    async def hset(self, name: str, key: str, value: Value) -> int:
+        """HSET."""
+
+    async def hdel(self, name: str, *keys: str) -> int:
+        """HDEL."""
+
     async def hincrby(self, name: str, key: str, amount: int = 1) -> int:
         """HINCRBY."""
 

@@ -4,6 +4,7 @@ The connection to Redis, and the records that live behind it.
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
@@ -20,10 +21,11 @@ from service.settings import Settings
 from service.store.calls import Calls, Retention
 from service.store.client import Client, typed
 from service.store.counters import Counters
+from service.store.expected import Expected
 from service.store.failed import FailedStore
 from service.store.keys import Keys
 from service.store.links import Links
-from service.store.lua import Scripts
+from service.store.lua import Scripts, no_skew
 from service.store.messages import Messages
 from service.store.outcomes import Outcomes
 from service.store.permits import Permits
@@ -32,6 +34,7 @@ from service.store.tokens import Tokens
 
 Role = Literal["receiver", "worker", "cli"]
 DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
 PING_TIMEOUT_S: Final = 1.0
 WANTED_CONFIG: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
@@ -72,6 +75,7 @@ class Store:
     messages: Messages
     calls: Calls
     links: Links
+    expected: Expected
     failed: FailedStore
     schedule: Schedule
     permits: Permits
@@ -120,12 +124,12 @@ class Store:
         await self.close()
 
 
-def open_store(settings: Settings, *, role: Role) -> Store:
-    """Open the records of the account that the settings name; connects on first use."""
+def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = no_skew) -> Store:
+    """Open the records of the account that the settings name; connects on first use. `skew_ms` is for simulations, see `Scripts`."""
     pool = connect(settings, role=role)
     redis = typed(pool)
     keys = Keys(settings.account)
-    scripts = Scripts(redis, keys)
+    scripts = Scripts(redis, keys, skew_ms)
     return Store(
         redis=redis,
         pool=pool,
@@ -143,9 +147,16 @@ def open_store(settings: Settings, *, role: Role) -> Store:
             ),
         ),
         links=Links(redis, keys, scripts, int(settings.keep_links_d * DAY_MS)),
+        expected=Expected(redis, keys, scripts, int(settings.keep_links_d * DAY_MS), int(settings.expected_call_h * HOUR_MS)),
         failed=FailedStore(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         schedule=Schedule(redis, keys, scripts),
-        permits=Permits(redis, keys, scripts, tuple((budget.requests, int(budget.window_s * 1000)) for budget in settings.buildr_budgets)),
+        permits=Permits(
+            redis,
+            keys,
+            scripts,
+            tuple((budget.requests, int(budget.window_s * 1000)) for budget in settings.buildr_budgets),
+            settings.newest_first_above,
+        ),
         tokens=Tokens(redis, keys),
         outcomes=Outcomes(redis, keys),
         counters=Counters(redis, keys),

@@ -47,7 +47,13 @@ class Keys:
         return f"{self.prefix}f:{entry_id}"
 
     def named(self, name: str) -> str:
-        """One of the single records: inbox, due, lane, limit, blocked, unmatched, stalled, failed, links, counts, token, outcomes."""
+        """
+        One of the records that are not a call's own.
+
+        Indexes: inbox, due, failed, unmatched, stalled, links, awaits_names, expected. Delivery: lane:LANE, lane_cost, turn, limit,
+        blocked, strikes, allowance, breaker, running, worker:ID, maps. The account's: token, outcomes, counts. By number or entry, see
+        `service.store.expected`: expected:ID, expected_for:E164, expected_by:REF, expected_rev:E164, unmatched:E164.
+        """
         return f"{self.prefix}{name}"
 
 

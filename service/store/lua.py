@@ -14,14 +14,21 @@ from redis.exceptions import NoScriptError
 from service.store.client import Client, Value
 from service.store.keys import Keys
 
-_WITH_PERMITS: Final = frozenset({"grant", "pump", "release"})
+# What a script needs beside `common`, before its own text.
+_PARTS: Final = {
+    "commit": ("lanes",),
+    "grant": ("permits", "lanes"),
+    "pump": ("permits", "lanes"),
+    "release": ("permits",),
+    "renew": ("permits",),
+}
 
 
 @cache
 def source_of(name: str) -> str:
     """The full text of a script: what all share, then its own."""
     folder = files("service.store").joinpath("scripts")
-    parts = ["common", *(["permits"] if name in _WITH_PERMITS else []), name]
+    parts = ["common", *_PARTS.get(name, ()), name]
     return "\n".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in parts)
 
 
@@ -31,7 +38,8 @@ def digest_of(name: str) -> str:
     return sha1(source_of(name).encode(), usedforsecurity=False).hexdigest()
 
 
-def _none() -> int:
+def no_skew() -> int:
+    """The clock of Redis as it is."""
     return 0
 
 
@@ -45,7 +53,7 @@ class Scripts:
 
     redis: Client
     keys: Keys
-    skew_ms: Callable[[], int] = _none
+    skew_ms: Callable[[], int] = no_skew
 
     @property
     def _fixed(self) -> tuple[str, str, str, int]:

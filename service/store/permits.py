@@ -1,5 +1,5 @@
 """
-The fleet's budget of requests to Buildr: permits, and the lane in which calls wait for them.
+The fleet's budget of requests to Buildr: permits, the lanes in which calls wait for them, and the breaker while Buildr is away.
 
 A permit counts against every budget from the moment it is given until a whole window after the latest time at which its request can
 have reached Buildr. So no window of true arrival times holds more than the budget, whatever the network does.
@@ -7,13 +7,15 @@ have reached Buildr. So no window of true arrival times holds more than the budg
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from service.store.client import Client
 from service.store.keys import Keys
+from service.store.lanes import LANES, Lane
 from service.store.lua import Scripts
 
 LEASE_MS: Final = 5000
@@ -28,18 +30,33 @@ class Verdict(StrEnum):
     BUSY = "busy"
 
 
+class Heard(StrEnum):
+    """
+    What a request told of Buildr: `fine` it works, whatever it thinks of the request; `limited` 429; `down` no answer, 5xx, no way in.
+
+    `nothing` where it tells nothing, or was not sent.
+    """
+
+    FINE = "fine"
+    LIMITED = "limited"
+    DOWN = "down"
+    NOTHING = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
     Permits, one per request; `wait_s` is when asking again may help, in seconds, where none were given.
 
-    Requests must be over at `valid_until` (on the clock of `time.monotonic`): after that others may count on them not to come.
+    The first request may go at `starts_at` and all must be over at `valid_until` (both on the clock of `Permits.timer`): after that others
+    may count on them not to come.
     """
 
     ref: str
     verdict: Verdict
     permits: tuple[str, ...] = ()
     wait_s: float = 0
+    starts_at: float = 0
     valid_until: float = 0
 
 
@@ -52,79 +69,108 @@ class Pumped:
     next_in_s: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """
+    How the account stands with Buildr after a request.
+
+    `blocked_s` seconds are all requests forbidden; `is_open` tells that the breaker is open, `has_opened` that this request has opened it,
+    `outage_s` how long the outage was that it ended, if any. `allowance` is how many requests of the shortest budget are ours.
+    """
+
+    blocked_s: float
+    is_open: bool
+    has_opened: bool
+    outage_s: float | None
+    allowance: int
+
+
 @dataclass(frozen=True, slots=True)
 class Permits:
-    """Gives, counts and takes back permits. `budgets` are pairs of requests and window in milliseconds."""
+    """
+    Gives, counts and takes back permits.
+
+    `budgets` are pairs of requests and window in milliseconds; above `newest_first_above` calls in a lane the newest go first. `timer`
+    gives the seconds by which grants are valid.
+    """
 
     redis: Client
     keys: Keys
     scripts: Scripts
     budgets: Sequence[tuple[int, int]]
+    newest_first_above: int = 200
+    timer: Callable[[], float] = time.monotonic
 
     @property
     def _budgets(self) -> str:
         return json.dumps([list(budget) for budget in self.budgets])
 
-    async def ask(self, ref: str, *, cost: int, hold_s: float, is_first_in_lane: bool = False) -> Grant:
+    async def ask(self, ref: str, *, lane: Lane, since: datetime, cost: int, hold_s: float) -> Grant:
         """
-        Ask for `cost` permits for a call.
+        Ask for `cost` permits for a call, or for a request of the service's own, whose name then starts with `#`.
 
-        Without budget the call waits in the lane and its job ends; `pump` wakes it. `hold_s` is the longest that its requests may take.
+        Without budget it waits in its lane, by the age that `since` (UTC) gives it, and its job ends; `pump` wakes it. `hold_s` is the
+        longest that one request may take.
         """
         # Taken before the question: the answer may be long on its way.
-        valid_until = time.monotonic() + hold_s
-        answer = await self.scripts.run("grant", self._budgets, ref, cost, int(hold_s * 1000), 0 if is_first_in_lane else "")
-        verdict, value = _pair(answer)
+        valid_until = self.timer() + hold_s
+        since_ms = int(since.timestamp() * 1000)
+        answer = await self.scripts.run(
+            "grant", self._budgets, ref, cost, int(hold_s * 1000), lane.value, since_ms, self.newest_first_above
+        )
+        if not isinstance(answer, list):
+            raise TypeError("unexpected answer of the script grant")
+        verdict = int(answer[0])
         if verdict == 1:
-            return Grant(ref, Verdict.GRANTED, tuple(_text(value).split(",")), valid_until=valid_until)
-        wait_s = max(0.05, float(_text(value)) / 1000)
+            starts_at = self.timer() + int(answer[2]) / 1000
+            return Grant(ref, Verdict.GRANTED, tuple(_text(answer[1]).split(",")), starts_at=starts_at, valid_until=valid_until)
+        wait_s = max(0.05, float(_text(answer[1])) / 1000)
         return Grant(ref, Verdict.WAITS if verdict == 0 else Verdict.BUSY, (), wait_s)
 
-    async def release(self, grant: Grant, *, sent: int) -> None:
-        """Give permits back: the first `sent` of them count from now on for a window, the others not at all."""
-        used, unused = grant.permits[:sent], grant.permits[sent:]
-        await self.scripts.run("release", self._budgets, grant.ref, ",".join(used), ",".join(unused), ",".join(grant.permits))
+    async def renew(self, grant: Grant, *, answered: int, hold_s: float) -> float:
+        """Give the requests after the first `answered` ones their whole time again; returns the new `valid_until`, 0 if it is too late."""
+        valid_until = self.timer() + hold_s
+        is_ours = await self.scripts.run("renew", self._budgets, grant.ref, ",".join(grant.permits), answered, int(hold_s * 1000))
+        return valid_until if is_ours == 1 else 0
 
-    async def pump(self, *, call_cost: int) -> Pumped:
+    async def release(
+        self, grant: Grant, *, sent: int, heard: Heard = Heard.NOTHING, wait_s: float | None = None, cause: str = ""
+    ) -> Standing:
+        """
+        Give permits back, and say what was heard.
+
+        The first `sent` of them count from now on for a window, the others not at all. After a 429 nobody sends for `wait_s` seconds as
+        Buildr has said, or for a growing while if it did not say; `cause` is why Buildr counts as down.
+        """
+        used, unused = grant.permits[:sent], grant.permits[sent:]
+        detail = cause if heard is Heard.DOWN else "" if wait_s is None else str(int(wait_s * 1000) + 1)
+        names = [",".join(each) for each in (used, unused, grant.permits)]
+        answer = await self.scripts.run("release", self._budgets, grant.ref, *names, heard.value, detail)
+        if not isinstance(answer, list):
+            raise TypeError("unexpected answer of the script release")
+        blocked_ms, is_open, outage_ms, has_opened, allowance = (int(part) for part in answer)
+        return Standing(
+            blocked_s=blocked_ms / 1000,
+            is_open=bool(is_open),
+            has_opened=bool(has_opened),
+            outage_s=outage_ms / 1000 if outage_ms else None,
+            allowance=allowance,
+        )
+
+    async def pump(self) -> Pumped:
         """Let as many waiting calls go as the budget allows; safe to be called by every worker at once."""
-        answer = await self.scripts.run("pump", self._budgets, call_cost, LEASE_MS, PUMP_LIMIT)
+        answer = await self.scripts.run("pump", self._budgets, LEASE_MS, PUMP_LIMIT, self.newest_first_above)
         if not isinstance(answer, list):
             raise TypeError("unexpected answer of the script pump")
         gone, waiting, next_ms = (int(part) for part in answer)
         return Pumped(gone, waiting, next_ms / 1000 if waiting else None)
 
-    async def block(self, retry_after_s: float | None) -> float:
-        """Let nobody send for as long as Buildr says, or for a growing while if it did not say; returns the seconds."""
-        answer = await self.scripts.run("block", "" if retry_after_s is None else int(retry_after_s * 1000) + 1)
-        return float(_text(answer)) / 1000
-
     async def leave(self, ref: str) -> None:
-        """Take a name out of the lane."""
-        await self.redis.zrem(self.keys.named("lane"), ref)
-
-    async def waiting(self) -> int:
-        """How many wait in the lane."""
-        return int(await self.redis.zcard(self.keys.named("lane")))
-
-    async def usage(self) -> tuple[list[int], float]:
-        """Requests that count in each budget's window now, and for how many seconds Buildr has forbidden everything."""
-        now_ms = await self._now_ms()
-        pipe = self.redis.pipeline(transaction=False)
-        for _, window_ms in self.budgets:
-            pipe.zcount(self.keys.named("limit"), f"({now_ms - window_ms}", "+inf")
-        pipe.get(self.keys.named("blocked"))
-        *used, blocked = await pipe.execute()
-        return [int(count) for count in used], max(0.0, (float(blocked or 0) - now_ms) / 1000)
-
-    async def _now_ms(self) -> int:
-        seconds, micros = await self.redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
-
-
-def _pair(answer: object) -> tuple[int, object]:
-    if not isinstance(answer, list):
-        raise TypeError("unexpected answer of the script grant")
-    return int(answer[0]), answer[1]
+        """Take a name out of its lane."""
+        pipe = self.redis.pipeline(transaction=True)
+        for lane in LANES:
+            pipe.zrem(self.keys.named(f"lane:{lane}"), ref)
+        await pipe.execute()
 
 
 def _text(value: object) -> str:

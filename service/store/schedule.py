@@ -10,6 +10,15 @@ from service.store.keys import Keys
 from service.store.lua import Scripts
 
 SWEEP_LIMIT = 500
+WAKE_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep has found: alarms that were lost, and calls of dead workers."""
+
+    healed: int
+    taken_over: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +33,9 @@ class Schedule:
         """Let a call be looked at now."""
         await self.scripts.run("wake", ref)
 
-    async def rearm(self, ref: str) -> None:
-        """Set the alarm of a call again after its job has ended, if it still wants attention."""
-        await self.scripts.run("rearm", ref)
+    async def rearm(self, ref: str, *, worker_id: str) -> None:
+        """Set the alarm of a call again after its job has ended at a worker, if it still wants attention."""
+        await self.scripts.run("rearm", ref, worker_id)
 
     async def postpone(self, ref: str, *, at: datetime) -> None:
         """Look at a call again at a time; for a job that could not write anything down itself."""
@@ -36,10 +45,22 @@ class Schedule:
         """Take away the alarm of a call that nothing is known of."""
         await self.redis.zrem(self.keys.named("due"), ref)
 
-    async def sweep(self) -> int:
-        """Give alarms back to overdue calls that have lost them; returns how many had."""
-        healed = await self.scripts.run("sweep", SWEEP_LIMIT)
-        return healed if isinstance(healed, int) else 0
+    async def sweep(self, *, in_progress_s: float) -> Swept:
+        """
+        Give alarms back to overdue calls that have lost them, and take over the calls of workers that have died.
+
+        `in_progress_s` is for how long arq marks a job as being run.
+        """
+        answer = await self.scripts.run("sweep", SWEEP_LIMIT, int(in_progress_s * 1000))
+        if not isinstance(answer, list):
+            raise TypeError("unexpected answer of the script sweep")
+        healed, taken_over = (int(part) for part in answer)
+        return Swept(healed, taken_over)
+
+    async def wake_named(self) -> None:
+        """Wake the calls that wait for the account's outcomes, which have just been read."""
+        while await self.scripts.run("named", WAKE_LIMIT) == WAKE_LIMIT:
+            continue
 
     async def forget_old(self, *, before_ms: int) -> list[str]:
         """

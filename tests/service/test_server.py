@@ -26,7 +26,13 @@ SERVE = "import os; from service.server import serve; from service.settings impo
 
 def _environment(redis_url: str, port: int, folder: Path, **more: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
-    own = {"PORT": str(port), "REDIS_URL": redis_url, "STANDARD_SECRET": STANDARD_SECRET, "DATA_DIR": str(folder)}
+    own = {
+        "PORT": str(port),
+        "REDIS_URL": redis_url,
+        "STANDARD_SECRET": STANDARD_SECRET,
+        "BUILDR_ACCESS_TOKEN": "token-of-the-tests",
+        "DATA_DIR": str(folder),
+    }
     return {**kept, **own, **more}
 
 
@@ -129,8 +135,47 @@ def test_missing_public_url_is_a_warning_where_it_matters(redis_url: str, tmp_pa
     assert ["service.no_public_url"] == [json.loads(line)["event"] for line in lines if json.loads(line)["level"] == "warning"]
 
 
+def test_missing_credentials_are_a_warning_of_a_receiver(redis_url: str, tmp_path: Path) -> None:
+    """A receiver alone may take messages before there are credentials: nothing is lost, and its log says what they wait for."""
+    with _serving(_environment(redis_url, _free_port(), tmp_path, BUILDR_ACCESS_TOKEN="")) as process:
+        lines = _read_until(process, "service.started")
+    assert ["service.no_credentials"] == [json.loads(line)["event"] for line in lines if json.loads(line)["level"] == "warning"]
+
+
 def test_receiver_without_any_secret_does_not_start(make_settings: Callable[..., Settings]) -> None:
     """A receiver that could accept nothing says which settings are missing."""
     with pytest.raises(SettingsError, match="set TWILIO_AUTH_TOKEN or STANDARD_SECRET"):
         check_serving(make_settings(TWILIO_AUTH_TOKEN="", STANDARD_SECRET=""))
     check_serving(make_settings(TWILIO_AUTH_TOKEN=""))
+
+
+def test_receiver_starts_where_only_a_named_account_receives(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """The source of any account is enough, also where the default account is not set up."""
+    (tmp_path / "buildr-calls.toml").write_text('[accounts.acme]\nbuildr_access_token = "a"\ntwilio_auth_token = "b"\n', encoding="utf-8")
+    check_serving(make_settings(TWILIO_AUTH_TOKEN="", STANDARD_SECRET="", BUILDR_ACCESS_TOKEN=""))
+
+
+def test_account_that_could_not_deliver_keeps_the_receiver_from_starting(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """Every account whose webhooks nobody could deliver is named with the cure, and so is a table that is empty."""
+    (tmp_path / "buildr-calls.toml").write_text(
+        '[accounts.acme]\ntwilio_auth_token = "a"\n[accounts.beta]\n[accounts.well]\nbuildr_access_token = "b"\n', encoding="utf-8"
+    )
+    with pytest.raises(SettingsError) as caught:
+        check_serving(make_settings())
+    assert 2 == len(caught.value.faults)
+    first, second = caught.value.faults
+    assert first.startswith("account acme: it has source secrets but no Buildr credentials, so that webhooks would be taken that nobody")
+    assert first.endswith("in [accounts.acme]")
+    assert second.startswith("account beta: it has neither")
+
+
+def test_settle_time_of_an_unknown_source_keeps_the_receiver_from_starting(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """A settle time for a source that does not exist is told once, and under the account that gives another one."""
+    (tmp_path / "buildr-calls.toml").write_text(
+        '[accounts.heir]\nbuildr_access_token = "a"\n[accounts.own]\nbuildr_access_token = "b"\nsettle_s = "1, voice=2"\n', encoding="utf-8"
+    )
+    with pytest.raises(SettingsError) as caught:
+        check_serving(make_settings(SETTLE_S="2, twilo=0"))
+    assert "SETTLE_S: there is no source twilo; did you mean twilio?" == caught.value.faults[0]
+    assert caught.value.faults[1].startswith("account own: SETTLE_S: there is no source voice; the sources are ")
+    assert 2 == len(caught.value.faults)

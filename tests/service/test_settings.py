@@ -99,12 +99,40 @@ def test_budgets_are_requests_per_window(text: str, expected: list[tuple[int, fl
     assert expected == [(budget.requests, budget.window_s) for budget in budgets]
 
 
-def test_notes_need_two_requests_per_call(tmp_path: Path) -> None:
-    """A budget of one request cannot write notes, and that is said at start."""
-    (tmp_path / "buildr-calls.toml").write_text('[notes]\nmode = "append"\n', encoding="utf-8")
-    assert 2 == load({}, cwd=tmp_path).requests_per_call
+def test_budgets_must_reach_for_two_requests(tmp_path: Path) -> None:
+    """A budget of one request cannot read a call and write it, and that is said at start."""
     with pytest.raises(SettingsError, match="BUILDR_BUDGETS"):
         load({"BUILDR_BUDGETS": "1/s"}, cwd=tmp_path)
+
+
+def test_toml_may_name_files(tmp_path: Path) -> None:
+    """`NAME_file` in the TOML file reads a mounted file, beside the TOML file unless its path is absolute; a variable still wins."""
+    (tmp_path / "token").write_text("from-file\n", encoding="utf-8")
+    lines = f'twilio_auth_token_file = "{tmp_path / "token"}"\nadmin_token_file = "missing"\nport_file = "token"\n'
+    (tmp_path / "buildr-calls.toml").write_text(lines, encoding="utf-8")
+    settings = load({"ADMIN_TOKEN": "given-by-the-environment", "PORT": "9000"}, cwd=tmp_path)
+    assert (("from-file",), 9000) == (settings.secrets_of("twilio").values, settings.port)
+    with pytest.raises(SettingsError) as caught:
+        load({}, cwd=tmp_path)
+    assert (
+        "buildr-calls.toml: admin_token_file: cannot read missing: No such file or directory",
+        "PORT: must be a whole number",
+    ) == caught.value.faults
+
+
+@pytest.mark.parametrize("lines", ['port = 1\nport_file = "x"', 'port_file = "x"\nport = 1', "PORT = 1\nport = 2"])
+def test_setting_given_twice_is_a_fault(tmp_path: Path, lines: str) -> None:
+    """Nobody has to guess which of two counts."""
+    (tmp_path / "buildr-calls.toml").write_text(lines, encoding="utf-8")
+    with pytest.raises(SettingsError, match="port is given twice; keep one of port and port_file"):
+        load({}, cwd=tmp_path)
+
+
+def test_file_must_be_named_by_a_path(tmp_path: Path) -> None:
+    """A `NAME_file` that is no text is a fault of its own."""
+    (tmp_path / "buildr-calls.toml").write_text("port_file = 1\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="port_file must be the path of a file"):
+        load({}, cwd=tmp_path)
 
 
 def test_local_file_fills_only_what_is_not_set(tmp_path: Path) -> None:
@@ -125,4 +153,4 @@ def test_socket_of_a_deep_folder_moves_to_the_temporary_one() -> None:
 
 def test_names_cover_every_field() -> None:
     """The list of variables that the docs are held to is complete."""
-    assert {field.upper() for field in Settings.model_fields} - {"OUTCOME_CONFIG"} | {"CONFIG"} == set(names())
+    assert {field.upper() for field in Settings.model_fields} - {"OUTCOME_CONFIG", "IS_DEFAULT", "NAMED"} | {"CONFIG"} == set(names())

@@ -142,6 +142,7 @@ async def test_accepted_message_is_one_line(send: Send) -> None:
     assert {
         "event": "message.accepted",
         "log_level": "info",
+        "account": "default",
         "source": "standard",
         "message_id": message_id("standard", "one"),
         "source_call_id": "CA1",

@@ -22,9 +22,11 @@ from service.sources import SOURCES, Incoming
 from service.store.calls import Calls, Change, DeliveryState, StoredCall
 from service.store.connection import Store, open_store
 from service.store.failed import FailedFilter
+from service.store.lanes import Lane
 from service.store.links import Link
 from service.store.messages import Message, message_id
 from service.store.outcomes import StoredOutcomes
+from tests.timing import Skew
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
 from workers.jobs import deliver
@@ -41,13 +43,14 @@ class Buildr:
     def __init__(self) -> None:
         self.held: dict[str, dict[str, str]] = {}
         self.faults: list[str] = []
+        self.broken: set[str] = set()
         self.requests: list[tuple[str, dict[str, str]]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
         call_id = request.url.path.rpartition("/")[2]
         fields: dict[str, str] = json.loads(request.content)["call"]
-        fault = self.faults.pop(0) if self.faults else ""
+        fault = "500" if call_id in self.broken else self.faults.pop(0) if self.faults else ""
         if fault in ("lost answer", ""):
             self.held.setdefault(call_id, {}).update(fields)
         self.requests.append((call_id, fields))
@@ -56,11 +59,9 @@ class Buildr:
         if fault:
             headers = {"X-Rate-Limited-For": "0"} if fault == "429" else {}
             return httpx.Response(int(fault), headers=headers, json={"error": "told to"})
-        return httpx.Response(200, json={"call": {"id": call_id, "notes": self.held[call_id].get("notes"), **_outcome(fields)}})
-
-
-def _outcome(fields: dict[str, str]) -> dict[str, object]:
-    return {"call_outcome": {"id": fields["call_outcome_id"], "name": "?"}} if "call_outcome_id" in fields else {}
+        held = self.held[call_id]
+        outcome = {"id": held["call_outcome_id"], "name": "?"} if "call_outcome_id" in held else None
+        return httpx.Response(200, json={"call": {"id": call_id, "notes": held.get("notes"), "call_outcome": outcome}})
 
 
 class World:
@@ -97,14 +98,24 @@ class World:
         """The call as it stands."""
         return (await self.store.calls.load(ref))[0]
 
+    def advance(self, seconds: float) -> None:
+        """Let time pass, for the worker and for Redis."""
+        self.clock.offset += timedelta(seconds=seconds)
+        if isinstance(self.store.scripts.skew_ms, Skew):
+            self.store.scripts.skew_ms.ms += int(seconds * 1000)
+
     async def drain(self, ref: str = "twilio:CA1") -> None:
         """Let time pass until the call wants nothing any more."""
-        for _ in range(60):
-            if await self.store.pool.zscore("bc:default:due", ref) is None:
+        for _ in range(1000):
+            await self.store.permits.pump()
+            due = await self.store.pool.zscore("bc:default:due", ref)
+            if due is not None:
+                self.advance(max(0.0, due / 1000 - self.clock().timestamp()) + 0.001)
+                await self.run(ref)
+            elif (await self.stored(ref)).record.state is DeliveryState.WAITING:
+                self.advance(10)
+            else:
                 return
-            self.clock.offset += timedelta(hours=1)
-            await self.store.pool.delete("bc:default:blocked")
-            await self.run(ref)
         raise AssertionError("the call never came to rest")
 
 
@@ -147,7 +158,7 @@ def test_last_state_reaches_buildr_whatever_happens(steps: list[str], redis_url:
 
 async def _play(steps: list[str], redis_url: str, make_settings: Callable[..., Settings]) -> None:
     options = make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="1000/1s", SETTLE_S="0")
-    async with open_store(options, role="cli") as store:
+    async with open_store(options, role="cli", skew_ms=Skew()) as store:
         await store.pool.flushall()
         await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
         world = World(store, options)
@@ -159,7 +170,7 @@ async def _play(steps: list[str], redis_url: str, make_settings: Callable[..., S
             elif step == "crash":
                 await _crash(world)
             elif step == "hour":
-                world.clock.offset += timedelta(hours=1)
+                world.advance(3600)
             else:
                 world.buildr.faults.append(step)
         world.buildr.faults = world.buildr.faults[:5]
@@ -246,17 +257,31 @@ async def test_link_to_another_call_takes_a_failed_call_up_again(world: World) -
 
 
 async def test_attempts_run_out(store: Store, make_settings: Callable[..., Settings]) -> None:
-    """After MAX_ATTEMPTS errors in a row the call is filed as failed, with its answers."""
+    """After MAX_ATTEMPTS errors of a call while others get through, it is filed as failed, with its answers."""
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
     world = World(store, make_settings(BUILDR_BUDGETS="1000/1s", MAX_ATTEMPTS="3"))
-    world.buildr.faults = ["500"] * 9
-    for each in CALL:
-        await world.receive(each)
-    await world.drain()
+    world.buildr.broken = {"110"}
+    await world.receive(CALL[3])
+    for number in range(3):
+        await world.run()
+        await world.receive({**CALL[3], "CallSid": f"CA{number + 2}"}, query="buildr_call_id=220")
+        await world.drain(f"twilio:CA{number + 2}")
+        world.advance(3600)
     entry = await store.failed.get("twilio:CA1")
     assert entry is not None
     assert ("buildr_unavailable", 3) == (entry.cause, entry.attempts)
-    assert 3 == len(world.buildr.requests)
+
+
+async def test_outage_costs_a_call_no_attempts(store: Store, make_settings: Callable[..., Settings]) -> None:
+    """While Buildr fails for everybody nothing is given up, however long and however often it is tried."""
+    await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
+    world = World(store, make_settings(BUILDR_BUDGETS="1000/1s", MAX_ATTEMPTS="5", MAX_AGE_H="1"))
+    world.buildr.faults = ["500"] * 150
+    await world.receive(CALL[3])
+    await world.drain()
+    assert DeliveryState.DELIVERED is (await world.stored()).record.state
+    assert 151 == len(world.buildr.requests)
+    assert 0 == await store.failed.count()
 
 
 async def test_unknown_word_is_kept_and_the_call_goes_on(world: World) -> None:
@@ -292,8 +317,8 @@ async def test_lost_alarm_is_given_back_by_the_sweep(world: World) -> None:
     await world.receive(CALL[3])
     await world.store.pool.delete("arq:job:default|twilio:CA1", "bc:default:queue")
     await world.store.pool.zadd("bc:default:due", {"twilio:CA1": 1})
-    assert 1 == await world.store.schedule.sweep()
-    assert 0 == await world.store.schedule.sweep()
+    assert 1 == (await world.store.schedule.sweep(in_progress_s=30)).healed
+    assert 0 == (await world.store.schedule.sweep(in_progress_s=30)).healed
     assert [b"default|twilio:CA1"] == await world.store.redis.zrange("bc:default:queue", 0, -1)
 
 
@@ -302,18 +327,18 @@ async def test_permit_that_a_call_no_longer_needs_is_given_back(world: World) ->
     store = replace(world.store, permits=replace(world.store.permits, budgets=((1, 300),)))
     sender = replace(world.parts.runner.sender, permits=store.permits)
     world.parts = replace(world.parts, runner=replace(world.parts.runner, store=store, sender=sender))
-    held = await store.permits.ask("twilio:other", cost=1, hold_s=30)
+    held = await store.permits.ask("twilio:other", lane=Lane.FINAL, since=datetime.now(UTC), cost=1, hold_s=30)
     await store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
     await world.receive(CALL[3], query="")
     await world.run()
     assert DeliveryState.WAITING is (await world.stored()).record.state
     await store.permits.release(held, sent=0)
-    assert 1 == (await store.permits.pump(call_cost=1)).gone
+    assert 1 == (await store.permits.pump()).gone
     await store.links.remove("twilio", "CA1")
     await world.run()
     assert DeliveryState.UNMATCHED is (await world.stored()).record.state
     assert await store.pool.zscore("bc:default:due", "twilio:CA1") is None
-    assert [0] == (await store.permits.usage())[0]
+    assert 0 == await store.redis.zcard("bc:default:limit")
 
 
 async def test_unmatched_call_whose_time_is_over_is_forgotten_by_name(world: World) -> None:

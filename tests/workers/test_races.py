@@ -4,22 +4,24 @@ What comes while a job runs: links, replays, pauses. Nothing of it is lost, and 
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from service.settings import Settings
-from service.store.calls import Calls, DeliveryState, StoredCall
+from service.store.calls import Calls, DeliveryState, Mark, StoredCall
 from service.store.connection import Store
 from service.store.failed import FailedFilter
+from service.store.lanes import Lane
 from service.store.links import Link, Links
 from service.store.outcomes import StoredOutcomes
 from service.store.permits import Grant, Permits, Verdict
 from tests.workers.test_jobs import CALL, NAMES, World, form
 from workers.buildr import BuildrClient, UpdatedCall
-from workers.replay import replay, select
+from workers.replay import select
 
 REF = "twilio:CA1"
+AT = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -68,17 +70,18 @@ async def test_replay_that_comes_while_the_job_runs(world: World, monkeypatch: p
     world.buildr.faults = ["422"]
     await world.receive(CALL[3])
     await world.drain()
-    real = Calls.load
+    real = Calls.begin
 
-    async def load(self: Calls, ref: str) -> tuple[StoredCall, list[str]]:
-        found = await real(self, ref)
-        monkeypatch.setattr(Calls, "load", real)
-        entries = [replace(entry, message_ids=()) for entry in await select(world.store, FailedFilter())]
-        assert all([each.is_done async for each in replay(world.store, entries)])
+    async def begin(self: Calls, ref: str, *, worker_id: str) -> tuple[StoredCall, list[str]]:
+        found = await real(self, ref, worker_id=worker_id)
+        monkeypatch.setattr(Calls, "begin", real)
+        (entry,) = await select(world.store, FailedFilter())
+        mark = Mark(lane=Lane.REPLAY, at=AT, is_forced=True)
+        assert await world.store.failed.replay(entry, ref=REF, message_ids=[], mark=mark) == 0
         return found
 
     await world.receive(form("completed", 4, CallDuration="9"))
-    monkeypatch.setattr(Calls, "load", load)
+    monkeypatch.setattr(Calls, "begin", begin)
     await world.run()
     await world.drain()
     assert DeliveryState.DELIVERED is (await world.stored()).record.state
@@ -88,8 +91,8 @@ async def test_worker_that_was_paused_does_not_send_on_an_old_permit(world: Worl
     """A permit that has run out before the request goes out is not used: the call asks for another."""
     real = Permits.ask
 
-    async def ask(self: Permits, ref: str, *, cost: int, hold_s: float, is_first_in_lane: bool = False) -> Grant:
-        grant = await real(self, ref, cost=cost, hold_s=hold_s, is_first_in_lane=is_first_in_lane)
+    async def ask(self: Permits, ref: str, *, lane: Lane, since: datetime, cost: int, hold_s: float) -> Grant:
+        grant = await real(self, ref, lane=lane, since=since, cost=cost, hold_s=hold_s)
         monkeypatch.setattr(Permits, "ask", real)
         return replace(grant, valid_until=grant.valid_until - hold_s)
 
@@ -97,7 +100,7 @@ async def test_worker_that_was_paused_does_not_send_on_an_old_permit(world: Worl
     await world.receive(CALL[3])
     await world.run()
     assert [] == world.buildr.requests
-    assert [0] == (await world.store.permits.usage())[0]
+    assert 0 == await world.store.redis.zcard("bc:default:limit")
     await world.drain()
     assert 1 == len(world.buildr.requests)
 
@@ -105,26 +108,26 @@ async def test_worker_that_was_paused_does_not_send_on_an_old_permit(world: Worl
 async def test_late_release_leaves_the_next_run_its_permit(world: World) -> None:
     """Permits given back twice, or after they ran out, do not free the call for a second write."""
     permits = world.store.permits
-    first = await permits.ask(REF, cost=1, hold_s=10)
+    first = await permits.ask(REF, lane=Lane.FINAL, since=AT, cost=1, hold_s=10)
     await permits.release(first, sent=1)
-    second = await permits.ask(REF, cost=1, hold_s=10)
+    second = await permits.ask(REF, lane=Lane.FINAL, since=AT, cost=1, hold_s=10)
     await permits.release(first, sent=1)
-    third = await permits.ask(REF, cost=1, hold_s=10)
+    third = await permits.ask(REF, lane=Lane.FINAL, since=AT, cost=1, hold_s=10)
     assert (Verdict.GRANTED, Verdict.BUSY) == (second.verdict, third.verdict)
 
 
 async def test_call_whose_permit_ran_out_gets_its_place_back(world: World) -> None:
     """A call that was let go and came too late stands before those who joined the lane after it."""
     permits = replace(world.store.permits, budgets=((1, 10_000),))
-    held = await permits.ask("twilio:other", cost=1, hold_s=30)
-    for name in ("a", "b"):
-        await permits.ask(f"twilio:{name}", cost=1, hold_s=10)
+    held = await permits.ask("twilio:other", lane=Lane.FINAL, since=AT, cost=1, hold_s=30)
+    for age, name in enumerate(("a", "b")):
+        await permits.ask(f"twilio:{name}", lane=Lane.FINAL, since=AT + timedelta(seconds=age), cost=1, hold_s=10)
     await permits.release(held, sent=0)
-    assert 1 == (await permits.pump(call_cost=1)).gone
+    assert 1 == (await permits.pump()).gone
     assert [b"default|twilio:a"] == await world.store.redis.zrange("bc:default:queue", 0, 0)
     await world.store.pool.delete("bc:default:permit:twilio:a")
-    assert Verdict.WAITS is (await permits.ask("twilio:a", cost=1, hold_s=10)).verdict
-    assert [b"twilio:a", b"twilio:b"] == await world.store.redis.zrange("bc:default:lane", 0, -1)
+    assert Verdict.WAITS is (await permits.ask("twilio:a", lane=Lane.FINAL, since=AT, cost=1, hold_s=10)).verdict
+    assert [b"twilio:a", b"twilio:b"] == await world.store.redis.zrange("bc:default:lane:final", 0, -1)
 
 
 async def test_new_link_counts_its_own_attempts(world: World) -> None:

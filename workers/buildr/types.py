@@ -78,6 +78,11 @@ class UpdatedCall(_Record):
         """Whether the answer spoke of notes at all; if it did not, nobody knows what a person has written there."""
         return "notes" in self.model_fields_set
 
+    @property
+    def has_outcome(self) -> bool:
+        """Whether the answer spoke of the outcome at all."""
+        return "call_outcome" in self.model_fields_set
+
 
 _CALL: Final = TypeAdapter(UpdatedCall)
 _OUTCOMES: Final = TypeAdapter(tuple[CallOutcome, ...])

@@ -1,9 +1,9 @@
 """
-`buildr-calls explain`, `unmatched list`, `stalled list`, `status`: what became of a call, and of all of them.
+`buildr-calls explain`, `unmatched list`, `stalled list`: what became of a call, and which calls wait for a person.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -18,6 +18,7 @@ from service.sources.request_file import read_request
 from service.store.connection import Store
 from workers.cli.session import with_store
 from workers.cli.support import Failure, console, load_settings, print_json, print_table
+from workers.expectations import Rules
 from workers.story import Story, find, parse, tell, tell_stored
 
 
@@ -71,7 +72,10 @@ def _explain_files(paths: tuple[Path, ...], source: str, *, as_json: bool) -> No
 def _explain_call(text: str, *, as_json: bool) -> None:
     async def work(settings: Settings, store: Store) -> tuple[list[str], tuple[Story | None, dict[str, object]] | None]:
         refs = await find(store, text)
-        return refs, await tell_stored(store, refs[0], settings.outcome_config) if len(refs) == 1 else None
+        if len(refs) != 1:
+            return refs, None
+        rules = Rules.of(settings)
+        return refs, await tell_stored(store, refs[0], settings.outcome_config, expected=store.expected, rules=rules)
 
     refs, told = with_store(work)
     if len(refs) > 1:
@@ -108,6 +112,8 @@ def _print_story(story: Story) -> None:
     for name, value in _facts(call).items():
         out.print(f"[bold]{name:<12}[/bold] {value}", highlight=False)
     out.print(f"[bold]{'Buildr call':<12}[/bold] {story.match.buildr_call_id or 'none'}: {story.match.reason}", highlight=False)
+    if story.match.considered:
+        print_table(("not Buildr call", "because it"), [(each.buildr_call_id, each.why) for each in story.match.considered], empty="")
     if story.rule is not None:
         out.print(f"[bold]{'outcome':<12}[/bold] {story.outcome or 'left alone'} ({story.rule})", highlight=False)
     if story.patch is not None:
@@ -217,53 +223,3 @@ def list_stalled(limit: int, *, as_json: bool) -> None:
       buildr-calls stalled list --json
     """
     _list_index("stalled", limit=limit, as_json=as_json, empty="No call has stalled.")
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(*, as_json: bool) -> None:
-    """
-    Show how much waits, how much has failed, and how much of Buildr's budget is used.
-
-    \b
-    Example:
-      buildr-calls status --json
-    """
-    facts = with_store(_status)
-    if as_json:
-        print_json(facts)
-        return
-    rows = [(_label(name), _in_words(value)) for name, value in facts.items() if name != "counters"]
-    counters = facts["counters"]
-    rows += [(f"count of {name}", str(value)) for name, value in counters.items()] if isinstance(counters, dict) else []
-    print_table(("what", "now"), rows, empty="")
-
-
-def _label(name: str) -> str:
-    text = name.replace("_", " ")
-    return f"{text.removesuffix(' s')} (seconds)" if text.endswith(" s") else text
-
-
-def _in_words(value: object) -> str:
-    return ", ".join(value) if isinstance(value, list) else "none" if value is None else str(value)
-
-
-async def _status(settings: Settings, store: Store) -> dict[str, object]:
-    pending, oldest = await store.messages.waiting()
-    used, blocked_s = await store.permits.usage()
-    budgets = [
-        f"{count} of {budget.requests} in {budget.window_s:g} s" for count, budget in zip(used, settings.buildr_budgets, strict=True)
-    ]
-    return {
-        "workers_alive": await store.workers_alive(),
-        "messages_not_read_yet": pending,
-        "oldest_message_age_s": None if oldest is None else round(datetime.now(UTC).timestamp() - oldest, 1),
-        "calls_with_an_alarm": await store.schedule.due_count(),
-        "calls_waiting_for_budget": await store.permits.waiting(),
-        "requests_used": budgets,
-        "blocked_by_buildr_s": round(blocked_s, 1),
-        "unmatched": await store.redis.zcard(store.keys.named("unmatched")),
-        "stalled": await store.redis.zcard(store.keys.named("stalled")),
-        "failed": await store.failed.count(),
-        "counters": await store.counters.all(),
-    }

@@ -4,35 +4,45 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import click
 import httpx
+from rich.markup import escape
 
+from service.accounts import source_faults
 from service.errors import BuildrError, BuildrRateLimited, QueueUnavailable
+from service.secrets import advice
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store, open_store
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.session import with_store
-from workers.cli.support import Failure, console, load_settings, print_json, print_table
+from workers.cli.support import Failure, chosen_account, console, load_settings, print_json, print_table
 from workers.clock import SharedClock
 from workers.delivery.names import OutcomeNames
 from workers.outcomes import unknown_names
 
 BUDGET_PATIENCE_S = 30.0
 URL_TIMEOUT_S = 5.0
+TITLE_WIDTH = 14
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; `detail` says what to do where `is_fine` is false."""
+    """One thing that was looked at; `detail` says what to do where `is_fine` is false. `account` is the one it is of, among several."""
 
     what: str
     is_fine: bool
     detail: str
+    account: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What was looked at, and whose it is."""
+        return self.what if self.account is None else f"{self.account}: {self.what}"
 
 
 @click.command()
@@ -41,42 +51,62 @@ def check(*, as_json: bool) -> None:
     """
     Look at everything that has to be right: settings, Redis, Buildr, outcome names, clock, public URL.
 
-    Exit code 1 if anything is not.
+    Looks at every account, unless --account names one. Exit code 1 if anything is not right.
 
     \b
-    Example:
+    Examples:
       buildr-calls check
+      buildr-calls check --account acme
     """
     settings = load_settings(is_local=True)
-    findings = asyncio.run(_check(settings))
+    accounts = settings.every if chosen_account() is None else (settings,)
+    findings = asyncio.run(_check(settings, accounts))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
+        width = max(TITLE_WIDTH, *(len(finding.title) for finding in findings))
         for finding in findings:
             mark = "[green]ok  [/green]" if finding.is_fine else "[red]FAIL[/red]"
-            console().print(f"{mark} {finding.what:<14} {finding.detail}", highlight=False)
+            console().print(f"{mark} {finding.title:<{width}} {escape(finding.detail)}", highlight=False)
     if not all(finding.is_fine for finding in findings):
         raise SystemExit(1)
 
 
-async def _check(settings: Settings) -> list[Finding]:
-    findings = [Finding("settings", is_fine=True, detail="all read"), *_sources(settings), await _public_url(settings)]
-    async with open_store(settings, role="cli") as store:
+async def _check(settings: Settings, accounts: tuple[Settings, ...]) -> list[Finding]:
+    findings = [_settings(settings), *_sources(settings, accounts), await _public_url(settings)]
+    async with open_store(accounts[0], role="cli") as store:
         try:
             await store.ping()
         except QueueUnavailable as err:
             findings.append(Finding("redis", is_fine=False, detail=f"{err}: set REDIS_URL, or start the service"))
             return findings
         findings += [await _redis(store), await _clock(store)]
-        findings += await _buildr(settings, store)
+    for account in accounts:
+        async with open_store(account, role="cli") as store:
+            findings += [_of(account, finding, accounts) for finding in await _buildr(account, store)]
     return findings
 
 
-def _sources(settings: Settings) -> list[Finding]:
-    on = [slug for slug in SOURCES if settings.secrets_of(slug)]
-    if not on:
-        return [Finding("sources", is_fine=False, detail="none is on: set TWILIO_AUTH_TOKEN or STANDARD_SECRET")]
-    return [Finding("sources", is_fine=True, detail=f"on: {', '.join(on)}")]
+def _of(account: Settings, finding: Finding, accounts: tuple[Settings, ...]) -> Finding:
+    return replace(finding, account=account.account) if len(accounts) > 1 else finding
+
+
+def _settings(settings: Settings) -> Finding:
+    faults = source_faults(settings)
+    return Finding("settings", is_fine=not faults, detail="; ".join(faults) or "all read")
+
+
+def _sources(settings: Settings, accounts: tuple[Settings, ...]) -> list[Finding]:
+    findings = []
+    for account in accounts:
+        on = ", ".join(slug for slug in SOURCES if account.secrets_of(slug))
+        # Where others receive, an account without a source is no fault.
+        is_fine = bool(on) or not settings.is_default or any(each.has_sources for each in settings.every)
+        detail = f"on: {on}" if on else "none is on" if is_fine else f"none is on: set {advice()}"
+        if on and not account.is_default:
+            detail += f"; their webhooks go to {account.webhook_path('SOURCE')}"
+        findings.append(_of(account, Finding("sources", is_fine=is_fine, detail=detail), accounts))
+    return findings
 
 
 async def _public_url(settings: Settings) -> Finding:
@@ -111,7 +141,10 @@ async def _clock(store: Store) -> Finding:
 
 async def _buildr(settings: Settings, store: Store) -> list[Finding]:
     if not settings.has_buildr_credentials:
-        detail = "no credentials: set BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
+        lost = ", so that webhooks would be taken that nobody can deliver" if settings.has_sources else ""
+        detail = f"no credentials{lost}: set BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
+        if not settings.is_default:
+            detail += f", in lower case in [accounts.{settings.account}]"
         return [Finding("buildr", is_fine=False, detail=detail)]
     try:
         names = await read_names(settings, store)
@@ -132,7 +165,7 @@ async def read_names(settings: Settings, store: Store) -> dict[str, str]:
         try:
             async with asyncio.timeout(BUDGET_PATIENCE_S):
                 while not await names.refresh(client, hold_s=settings.buildr_timeout_s + 2):
-                    await store.permits.pump(call_cost=settings.requests_per_call)
+                    await store.permits.pump()
                     await asyncio.sleep(0.1)
         except TimeoutError as err:
             raise BuildrRateLimited("the budget of requests is used up; try again in a minute", retry_after_s=None) from err

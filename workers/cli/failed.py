@@ -3,21 +3,21 @@
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 
 import click
-from rich.progress import Progress
 
+from service.clock import utc_now
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter, as_dict
+from workers.cli.replay import Done, How, how_options, print_done, put_through
 from workers.cli.session import Age, with_store
-from workers.cli.support import Failure, console, error_console, print_json, print_table
-from workers.replay import Replayed, replay, select
+from workers.cli.support import Failure, console, print_json, print_table
+from workers.replay import failed_cases, select
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +69,9 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _acting(command: Callable[..., None]) -> Callable[..., None]:
-    """The same for commands that change something: ids, --all and --dry-run too."""
+    """The same for commands that change something: ids and --all too."""
     decorated = _choosing(command)
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option("--dry-run", "is_dry_run", is_flag=True, help="Only say what would happen."),
         click.option("--all", "is_all", is_flag=True, help="Everything that has failed."),
         click.argument("entry_ids", nargs=-1, metavar="[ID]..."),
     ):
@@ -148,9 +146,12 @@ def show(entry_id: str, *, as_json: bool) -> None:
 
 @failed.command("replay")
 @_acting
-def replay_failed(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) -> None:
+@how_options
+def replay_failed(*, choice: Choice, is_all: bool, is_dry_run: bool, is_forced: bool, is_offline: bool, as_json: bool) -> None:
     """
     Put failed calls and messages through again, read anew from their raw messages.
+
+    What Buildr holds from us already is not written again, and what a person has changed there is left alone, unless --force is given.
 
     \b
     Examples:
@@ -159,30 +160,23 @@ def replay_failed(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bo
       buildr-calls failed replay --all
     """
     choice.demand(is_all=is_all)
+    how = How(is_dry_run=is_dry_run, is_forced=is_forced, is_offline=is_offline)
 
-    async def work(_: Settings, store: Store) -> list[Replayed]:
+    async def work(settings: Settings, store: Store) -> tuple[Settings, Done]:
         entries = await select(store, choice.filter, entry_ids=choice.entry_ids, limit=choice.limit)
-        done: list[Replayed] = []
-        with Progress(console=error_console(), disable=as_json or not error_console().is_terminal) as progress:
-            task = progress.add_task("Replaying", total=len(entries))
-            async for each in replay(store, entries, is_dry_run=is_dry_run):
-                done.append(each)
-                progress.advance(task)
-        return done
+        cases = partial(failed_cases, store, entries, clock=utc_now)
+        return settings, await put_through(settings, store, cases, total=len(entries), how=how)
 
-    done = with_store(work)
-    if not done:
+    settings, done = with_store(work)
+    if not (done.judged or done.stopped):
         raise Failure("no failed call or message fits; see: buildr-calls failed list")
-    if as_json:
-        print_json([{"id": each.entry.entry_id, "verdict": each.verdict.value, "call": each.ref} for each in done])
-    else:
-        _report(done, is_dry_run=is_dry_run)
-    if not all(each.is_done for each in done):
-        raise SystemExit(1)
+    print_done(settings, done, how=how, as_json=as_json, has_ids=True)
 
 
 @failed.command()
 @_acting
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only say what would happen.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def discard(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) -> None:
     """
     Take failed calls and messages off the list for good; what is in Buildr stays as it is.
@@ -206,13 +200,3 @@ def discard(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) ->
         print_json([entry.entry_id for entry in entries])
     else:
         click.echo(f"{'would discard' if is_dry_run else 'discarded'}: {len(entries)}")
-
-
-def _report(done: list[Replayed], *, is_dry_run: bool) -> None:
-    for each in done:
-        if is_dry_run or not each.is_done:
-            click.echo(
-                f"{each.entry.entry_id}  {each.entry.cause}: {'would be ' if is_dry_run and each.is_done else ''}{each.verdict.value}"
-            )
-    counts = Counter(each.verdict.value for each in done)
-    click.echo(", ".join(f"{verdict}: {count}" for verdict, count in sorted(counts.items())) + (" (dry run)" if is_dry_run else ""))

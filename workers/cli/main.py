@@ -7,12 +7,16 @@ from typing import Final
 
 import click
 
-from workers.cli.calls import explain, stalled, status, unmatched
+from workers.cli.calls import explain, stalled, unmatched
 from workers.cli.checks import check, outcomes
+from workers.cli.expected import expect, expected
 from workers.cli.failed import failed
 from workers.cli.links import links
+from workers.cli.preview import preview_outcomes
 from workers.cli.processes import run, sandbox, serve, work
-from workers.cli.support import PROGRAM, Commands
+from workers.cli.replay import replay_calls
+from workers.cli.status import status
+from workers.cli.support import PROGRAM, Commands, account_option
 from workers.cli.trigger import trigger
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
@@ -23,13 +27,18 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     trigger,
     explain,
     links,
+    expect,
+    expected,
     failed,
+    replay_calls,
     unmatched,
     stalled,
     outcomes,
     status,
     check,
 )
+# These are of the whole installation; every other command is of one account's records.
+OF_ALL_ACCOUNTS: Final = frozenset({"run", "serve", "work", "sandbox"})
 
 
 def _version() -> str:
@@ -54,8 +63,20 @@ def cli() -> None:
     """
 
 
+def _add_account_option(command: click.Command) -> None:
+    """Let a command, or all commands of a group, be told an account."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _add_account_option(each)
+    elif not any(parameter.name == "account" for parameter in command.params):
+        command.params.append(account_option())
+
+
+outcomes.add_command(preview_outcomes)
 for _command in COMMANDS:
     cli.add_command(_command)
+    if _command.name not in OF_ALL_ACCOUNTS:
+        _add_account_option(_command)
 
 
 def main() -> None:

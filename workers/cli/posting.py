@@ -2,6 +2,7 @@
 Sending to one's own receiver what its signature says was sent to the public URL.
 """
 
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,6 +28,15 @@ def local_path(settings: Settings, incoming: Incoming) -> str:
     parts = urlsplit(incoming.url)
     prefix = urlsplit(settings.public_url or "").path
     return parts.path.removeprefix(prefix) + (f"?{parts.query}" if parts.query else "")
+
+
+def to_account(incoming: Incoming, settings: Settings) -> Incoming:
+    """A request for a source, sent to the account of the settings; one that names an account already stays as it is."""
+    base, marker, rest = incoming.url.partition("/webhooks/")
+    source = rest.partition("?")[0]
+    if settings.is_default or not marker or "/" in source:
+        return incoming
+    return replace(incoming, url=base + settings.webhook_path(source) + rest.removeprefix(source))
 
 
 def headers_of(incoming: Incoming) -> list[tuple[str, str]]:

@@ -55,9 +55,9 @@ def run(*, port: int | None, sandbox_port: int, data_dir: str | None, is_demo: b
     wishes = Wishes(sandbox_port=sandbox_port, demo_call=_demo_call(settings, is_demo, demo_call), is_once=is_once)
     if is_once and wishes.demo_call is None:
         raise click.UsageError("--once stops after the demo, and there is none: add --demo")
-    if settings.has_buildr_credentials:
+    if settings.reaches_buildr or settings.named:
         _check_serving(settings)
-        if wishes.demo_call is not None and not settings.secrets_of("twilio").values:
+        if settings.reaches_buildr and wishes.demo_call is not None and not settings.secrets_of("twilio").values:
             raise click.UsageError("the demo plays a call of Twilio's: set TWILIO_AUTH_TOKEN")
     if settings.redis_url is not None:
         from workers.cli.session import check_redis  # noqa: PLC0415 (keeps the other commands quick)
@@ -148,7 +148,7 @@ def _demo_call(settings: Settings, is_demo: bool | None, demo_call: str | None) 
         raise click.UsageError("--demo-call wants the id of a call in Buildr, digits only")
     if is_demo is False:
         return None
-    if not settings.has_buildr_credentials:
+    if not settings.reaches_buildr:
         return demo_call or DEMO_CALL
     if is_demo and demo_call is None:
         raise click.UsageError("Buildr credentials are set, so that the demo would change a real call: name it with --demo-call ID")

@@ -14,22 +14,25 @@ from redis.exceptions import RedisError
 from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store.connection import Store, open_store
-from workers.cli.support import Failure, load_settings
+from workers.cli.support import Failure, WrongAccount, chosen_account, load_settings, names_of
 
 T = TypeVar("T")
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
-    """Run something over the records. Ends the command with one line and exit code 1 if Redis does not answer."""
+    """Run something over an account's records. Ends the command with one line if Redis does not answer, or if no account is meant."""
     settings = load_settings(is_local=True)
+    if not settings.is_active and chosen_account() is None:
+        # Nothing is in the default account, and "nothing has failed" would be taken for an answer.
+        raise WrongAccount(f"the default account is not set up; choose one with --account: {names_of(settings)}")
 
     async def run() -> T:
         async with open_store(settings, role="cli") as store:
             await store.ping()
             return await work(settings, store)
 
-    return _or_one_line(settings, run)
+    return run_or_one_line(settings, run)
 
 
 def check_redis(settings: Settings) -> None:
@@ -39,10 +42,11 @@ def check_redis(settings: Settings) -> None:
         async with open_store(settings, role="cli") as store:
             await store.ping()
 
-    _or_one_line(settings, ping)
+    run_or_one_line(settings, ping)
 
 
-def _or_one_line(settings: Settings, run: Callable[[], Coroutine[object, object, T]]) -> T:
+def run_or_one_line(settings: Settings, run: Callable[[], Coroutine[object, object, T]]) -> T:
+    """Run a coroutine. Ends the command with one line and exit code 1 if Redis does not answer."""
     try:
         return asyncio.run(run())
     except (QueueUnavailable, RedisError, OSError) as err:

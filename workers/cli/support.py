@@ -20,6 +20,8 @@ from workers.terminal import printable
 
 PROGRAM: Final = "buildr-calls"
 FAILED: Final = 1
+WRONG_USAGE: Final = 2
+ACCOUNT: Final = f"{PROGRAM}.account"
 
 
 class SettingsFault(click.ClickException):
@@ -47,6 +49,12 @@ class Failure(click.ClickException):
         click.echo(f"{PROGRAM}: {self.format_message()}", file=file or sys.stderr)
 
 
+class WrongAccount(Failure):
+    """An account was named that is not there, or none where one has to be; shown as one line that lists them."""
+
+    exit_code = WRONG_USAGE
+
+
 class Commands(click.Group):
     """A group in which an error that says what to do ends the command with one line and exit code 1."""
 
@@ -62,14 +70,45 @@ class Commands(click.Group):
 
 def load_settings(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Settings:
     """
-    The settings of this machine; `overrides` are variables that options have set.
+    The settings of this machine, those of the account that `--account` names; `overrides` are variables that options have set.
 
     `is_local` fills what is not set from what `run` made up. Ends the command with one line per fault.
     """
     try:
-        return load({**os.environ, **(overrides or {})}, is_local=is_local)
+        settings = load({**os.environ, **(overrides or {})}, is_local=is_local)
     except SettingsError as err:
         raise SettingsFault(err.faults) from err
+    account = chosen_account()
+    try:
+        return settings if account is None else settings.of(account)
+    except SettingsError as err:
+        raise WrongAccount(f"--account: {err}") from err
+
+
+def account_option() -> click.Option:
+    """The option by which a command is told whose records it is for."""
+
+    def choose(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.meta[ACCOUNT] = value
+
+    return click.Option(["--account"], metavar="NAME", expose_value=False, callback=choose, help="The account, if not the default one.")
+
+
+def chosen_account() -> str | None:
+    """The account that this command was told by `--account`, or None."""
+    ctx = click.get_current_context(silent=True)
+    return None if ctx is None else ctx.meta.get(ACCOUNT)
+
+
+def names_of(settings: Settings) -> str:
+    """The accounts that there are, for a message."""
+    return ", ".join(each.account for each in settings.every)
+
+
+def in_words(settings: Settings, command: str) -> str:
+    """A command to be typed next, for the account that this one is for: `buildr-calls explain ... --account acme`."""
+    return f"{PROGRAM} {command}" + ("" if settings.is_default else f" --account {settings.account}")
 
 
 def console() -> Console:

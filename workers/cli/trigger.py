@@ -12,12 +12,13 @@ import click
 import httpx
 
 from service.errors import MalformedPayload
+from service.secrets import SECRET_SETTINGS
 from service.settings import Settings
 from service.sources import SOURCES, Incoming
 from service.sources.request_file import read_request
-from workers.cli.posting import headers_of, local_path, local_url, signed_url
+from workers.cli.posting import headers_of, local_path, local_url, signed_url, to_account
 from workers.cli.scenarios import ScenarioError, load, names
-from workers.cli.support import Failure, load_settings, print_json
+from workers.cli.support import Failure, in_words, load_settings, names_of, print_json
 
 TIMEOUT_S = 15.0
 
@@ -50,6 +51,7 @@ def trigger(
       buildr-calls trigger twilio answered --set buildr_call_id=110
       buildr-calls trigger standard no-answer --set buildr_call_id=111
       buildr-calls trigger twilio --file request.json
+      buildr-calls trigger twilio answered --account acme
     """
     settings = load_settings(is_local=True)
     requests = _requests(source, scenario, assignments, file, settings)
@@ -57,11 +59,12 @@ def trigger(
         for name in names(source):
             click.echo(f"{name:<24} {load(source, name).title}")
         return
+    requests = [to_account(incoming, settings) for incoming in requests]
     if is_shuffled:
         requests = random.sample(requests * 2, 2 * len(requests))
     secrets = settings.secrets_of(source)
     if not secrets:
-        raise Failure(f"{source} has no secret to sign with: set {'TWILIO_AUTH_TOKEN' if source == 'twilio' else 'STANDARD_SECRET'}")
+        raise Failure(f"{source} has no secret to sign with: {_cure(source, settings)}")
     target = (url or local_url(settings)).rstrip("/")
     answers = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
@@ -75,9 +78,19 @@ def trigger(
     if as_json:
         print_json({"call": ref, "answers": answers})
     elif ref is not None:
-        click.echo(f"see: buildr-calls explain {ref}")
+        click.echo(f"see: {in_words(settings, f'explain {ref}')}")
     if any(not str(answer["status_code"]).startswith("2") for answer in answers):
         raise SystemExit(1)
+
+
+def _cure(source: str, settings: Settings) -> str:
+    names = SECRET_SETTINGS.get(source)
+    name = "its secret" if names is None else names.values
+    if not settings.is_default:
+        return f"set {name} in [accounts.{settings.account}]"
+    if not settings.is_active:
+        return f"choose an account with --account: {names_of(settings)}"
+    return f"set {name.upper()}"
 
 
 def _requests(

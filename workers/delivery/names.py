@@ -2,15 +2,19 @@
 The account's call outcomes by name: read from Buildr now and then, shared by the fleet, used from memory.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from service.errors import BuildrError, BuildrRateLimited
 from service.store.connection import Store
+from service.store.lanes import Lane
 from service.store.outcomes import StoredOutcomes
-from service.store.permits import Verdict
-from workers.buildr import BuildrClient
+from service.store.permits import Grant, Heard, Verdict
+from workers.buildr import BuildrClient, CallOutcome
+from workers.delivery.standing import heard_of, report
 from workers.outcomes import outcome_key
 
 LOOK_AGAIN: Final = timedelta(seconds=5)
@@ -54,25 +58,34 @@ class OutcomeNames:
         """
         Read the names from Buildr, page by page, each request within the budget.
 
-        Returns False when there is no budget yet: the request waits at the head of the lane, ask again in a moment. Raises `BuildrError`.
+        Returns False when there is no budget yet: the request waits before all calls, ask again in a moment. Raises `BuildrError`.
         """
         names: list[tuple[str, str]] = []
         url: str | None = None
         for _ in range(MOST_PAGES):
-            grant = await self.store.permits.ask(LANE_NAME, cost=1, hold_s=hold_s, is_first_in_lane=True)
+            grant = await self.store.permits.ask(LANE_NAME, lane=Lane.OWN, since=self.clock(), cost=1, hold_s=hold_s)
             if grant.verdict is not Verdict.GRANTED:
                 return False
-            try:
-                outcomes, url = await client.call_outcomes_page(url)
-            finally:
-                await self.store.permits.release(grant, sent=1)
+            outcomes, url = await self._page(client, grant, url)
             names.extend((outcome.name, outcome.id) for outcome in outcomes)
             if url is None:
                 break
         stored = StoredOutcomes(names=tuple(names), read_at=self.clock())
         await self.store.outcomes.save(stored)
         self._keep(stored)
+        await self.store.schedule.wake_named()
         return True
+
+    async def _page(self, client: BuildrClient, grant: Grant, url: str | None) -> tuple[tuple[CallOutcome, ...], str | None]:
+        await asyncio.sleep(max(0.0, grant.starts_at - self.store.permits.timer()))
+        try:
+            page = await client.call_outcomes_page(url)
+        except BuildrError as err:
+            wait_s = err.retry_after_s if isinstance(err, BuildrRateLimited) else None
+            report(await self.store.permits.release(grant, sent=1, heard=heard_of(err), wait_s=wait_s, cause=err.cause), err)
+            raise
+        report(await self.store.permits.release(grant, sent=1, heard=Heard.FINE), None)
+        return page
 
     def _keep(self, stored: StoredOutcomes) -> None:
         self._ids = {outcome_key(name): outcome_id for name, outcome_id in stored.names}

@@ -10,14 +10,18 @@ from typing import Final
 from service.calls import Call, stalls_at
 from service.outcome_rules import OutcomeConfig
 from service.settings import SettleTimes
-from service.store.calls import DeliveryState, Record
+from service.store.calls import DeliveryState, Mark, Record
+from service.store.lanes import Lane
 from service.store.links import Link
-from workers.matching import Match, match
+from workers.expectations import Choice
+from workers.matching import Match, filed_under, match
 from workers.notes import render_note
 from workers.outcomes import Decision, build_patch, decide, resolve
 
 LONGEST_SETTLE: Final = 5
-NAMES_RETRY_S: Final = 10.0
+# How an empty outcome in Buildr is written here.
+EMPTY: Final = ""
+OUTCOME_FIELD: Final = "call_outcome_id"
 IMMATERIAL: Final = frozenset({"recorded_at"})
 
 
@@ -35,29 +39,50 @@ class Sending:
     """
     A write to Buildr: only the fields that differ from what it holds from us.
 
-    `note_block` is what shall stand in the notes, or None to leave them alone.
+    `note_block` is what shall stand in the notes, or None to leave them alone. With `accepts` the call is read first and written only if
+    its outcome's id in Buildr is one of these; anything else there is a person's. It waits in `lane`, by the age that `since` (UTC) gives
+    it.
     """
 
     buildr_call_id: str
     fields: Mapping[str, str]
     outcome: str
+    lane: Lane
+    since: datetime
     note_block: str | None = None
+    accepts: frozenset[str] | None = None
+
+    @property
+    def requests(self) -> int:
+        """How many requests it takes: one more where the call is read first, for its outcome or its notes or both."""
+        return 1 if self.accepts is None and self.note_block is None else 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The call's new record, when it wants attention next, and the write that is to be made now, if any."""
+    """
+    The call's new record, when it wants attention next, and the write that is to be made now, if any.
+
+    With `awaits_names` it wants attention once the account's outcomes have been read.
+    """
 
     record: Record
     due_at: datetime | None = None
     sending: Sending | None = None
+    awaits_names: bool = False
     match: Match | None = None
     failed_cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Everything that the decision rests on; `outcome_ids` (name to id) is None while the account's names were never read."""
+    """
+    Everything that the decision rests on.
+
+    `outcome_ids` (name to id) is None while the account's names were never read. `expected` is the expected call that it may be, `internal`
+    why it is a call among ourselves, if it is. `mark` is a person's wish that is new to this job. With
+    `protects_hand_edits` a call is read before an outcome that was written earlier is changed.
+    """
 
     record: Record
     call: Call
@@ -65,24 +90,29 @@ class Known:
     config: OutcomeConfig
     outcome_ids: Mapping[str, str] | None
     timing: Timing
-    is_replayed: bool = False
+    expected: Choice | None = None
+    internal: str | None = None
+    mark: Mark | None = None
+    protects_hand_edits: bool = False
 
 
 def make_plan(known: Known, now: datetime) -> Plan:
     """Decide what to do about a call at a moment in time (UTC)."""
     call = known.call
     record = replace(known.record, result=None if call.result is None else call.result.value)
-    if known.is_replayed:
-        record = replace(_afresh(record), state=DeliveryState.OPEN)
+    if known.mark is not None:
+        record = replace(_afresh(record), state=DeliveryState.OPEN, mark=known.mark)
     if not call.is_final:
         return _not_final(known, record, now)
-    found = match(call, known.link)
-    if record.state is DeliveryState.FAILED and found.buildr_call_id == record.buildr_call_id:
+    found = match(call, known.link, known.expected)
+    if record.state in (DeliveryState.FAILED, DeliveryState.HAND_EDITED) and found.buildr_call_id == record.buildr_call_id:
         return Plan(record=record, match=found)
     if found.buildr_call_id != record.buildr_call_id:
         # What went wrong with another Buildr call does not count for this one.
         record = _afresh(record)
     record = replace(record, buildr_call_id=found.buildr_call_id)
+    if found.how == "none" and known.internal is not None:
+        return Plan(record=_to(record, DeliveryState.LEFT_ALONE, known.internal), match=found)
     if found.buildr_call_id is None:
         return Plan(record=_to(record, DeliveryState.UNMATCHED, found.reason), match=found)
     return _matched(known, record, found, now)
@@ -95,16 +125,18 @@ def _matched(known: Known, record: Record, found: Match, now: datetime) -> Plan:
         result = record.result or "this result"
         return Plan(record=_to(record, DeliveryState.LEFT_ALONE, f"{result} is mapped to no outcome ({decision.rule})"), match=found)
     if decision.outcome.id is None and known.outcome_ids is None:
-        record = _to(
-            record,
-            DeliveryState.RETRYING,
-            "the account's call outcomes have not been read from Buildr yet; see: buildr-calls check. Outcomes given by id need none",
-        )
-        return Plan(record=record, due_at=now + timedelta(seconds=NAMES_RETRY_S), match=found)
+        reason = "the account's call outcomes have not been read from Buildr yet; see: buildr-calls check. Outcomes given by id need none"
+        return Plan(record=_to(record, DeliveryState.RETRYING, reason, keeps_mark=True), awaits_names=True, match=found)
     outcome_id = resolve(decision.outcome, known.outcome_ids or {})
     if outcome_id is None:
         return _no_such_outcome(record, decision, known.outcome_ids or {}, found)
-    patch = build_patch(known.call, decision, outcome_id=outcome_id, link=known.link, recorded_at=known.config.recorded_at)
+    patch = build_patch(
+        known.call,
+        decision,
+        outcome_id=outcome_id,
+        link=filed_under(found, known.link, known.expected),
+        recorded_at=known.config.recorded_at,
+    )
     wanted = {} if patch is None else patch["call"]
     block = None
     if known.config.notes.mode != "never":
@@ -147,31 +179,56 @@ def _no_such_outcome(record: Record, decision: Decision, outcome_ids: Mapping[st
 def _write(known: Known, record: Record, found: Match, wanted: _Wanted, now: datetime) -> Plan:
     if record.written_to != found.buildr_call_id:
         record = replace(record, written={}, note_block=None)
-    changed = {name: value for name, value in wanted.fields.items() if record.written.get(name) != value}
+    mark = record.mark
+    is_forced = mark is not None and mark.is_forced
+    changed = {name: value for name, value in wanted.fields.items() if is_forced or record.written.get(name) != value}
     is_note_new = wanted.note_block is not None and wanted.note_block != record.note_block
-    if not (changed.keys() - IMMATERIAL or is_note_new):
+    if not (is_forced or changed.keys() - IMMATERIAL or is_note_new):
         done = replace(record, unsettled_since=None, retry_at=None, attempts=0, unauthorized=0, first_failed_at=None)
         return Plan(record=_to(done, DeliveryState.DELIVERED, f"Buildr holds {record.outcome}"), match=found)
     record = replace(record, unsettled_since=record.unsettled_since or record.last_received_at or now)
     if record.retry_at is not None and record.retry_at > now:
         return Plan(record=record, due_at=record.retry_at, match=found)
     settled_at = _settled_at(record, known, now)
-    # A call that has its place in the lane keeps it: what came since rides along.
-    is_through = known.is_replayed or known.record.state is DeliveryState.WAITING
+    # A call that has its place in a lane keeps it: what came since rides along.
+    is_through = mark is not None or known.record.state is DeliveryState.WAITING
     if settled_at > now and not is_through:
         return Plan(record=_to(record, DeliveryState.SETTLING, "waits a moment for what else comes"), due_at=settled_at, match=found)
     sending = Sending(
         buildr_call_id=found.buildr_call_id or "",
         fields=changed or _reading(wanted.fields),
         outcome=record.outcome or "",
+        lane=_lane(record),
+        since=record.unsettled_since or now,
         note_block=wanted.note_block if is_note_new else None,
+        accepts=_accepts(known, record, changed),
     )
-    return Plan(record=_to(record, DeliveryState.WAITING, "waits for its turn within Buildr's rate limit"), sending=sending, match=found)
+    record = _to(record, DeliveryState.WAITING, "waits for its turn within Buildr's rate limit", keeps_mark=True)
+    return Plan(record=record, sending=sending, match=found)
+
+
+def _lane(record: Record) -> Lane:
+    if record.mark is not None:
+        return record.mark.lane
+    return Lane.REFINEMENT if record.written else Lane.FINAL
+
+
+def _accepts(known: Known, record: Record, changed: Mapping[str, str]) -> frozenset[str] | None:
+    """Ids of the outcomes that Buildr may hold for the write to go on; None to write without looking."""
+    earlier, wanted = record.written.get(OUTCOME_FIELD), changed.get(OUTCOME_FIELD)
+    if record.mark is None:
+        is_needed = known.protects_hand_edits and earlier is not None and wanted is not None
+    else:
+        is_needed = not record.mark.is_forced
+    if not is_needed:
+        return None
+    # What was never written from here may well be empty; what was, and is empty now, somebody has emptied.
+    return frozenset({earlier if earlier is not None else EMPTY, wanted or earlier or EMPTY})
 
 
 def _reading(fields: Mapping[str, str]) -> dict[str, str]:
     """The least that can be sent to get an answer that shows the notes: one field again that is written already."""
-    name = "recorded_at" if "recorded_at" in fields else "call_outcome_id"
+    name = "recorded_at" if "recorded_at" in fields else OUTCOME_FIELD
     return {name: fields[name]}
 
 
@@ -182,5 +239,7 @@ def _settled_at(record: Record, known: Known, now: datetime) -> datetime:
     return min(newest, latest)
 
 
-def _to(record: Record, state: DeliveryState, reason: str) -> Record:
-    return replace(record, state=state, reason=reason)
+def _to(record: Record, state: DeliveryState, reason: str, *, keeps_mark: bool = False) -> Record:
+    """The record in a state; one in which the call comes to rest ends the wish of a person."""
+    is_at_rest = state is not DeliveryState.SETTLING and not keeps_mark
+    return replace(record, state=state, reason=reason, mark=None if is_at_rest else record.mark)

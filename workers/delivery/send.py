@@ -2,10 +2,10 @@
 One write to Buildr: the PATCH of the outcome, the notes where they are wanted, and what an error means for the call.
 """
 
+import asyncio
 import random
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final, Literal
@@ -14,13 +14,16 @@ import structlog
 
 from service.errors import BuildrError, BuildrRateLimited, BuildrUnauthorized
 from service.store.calls import ANSWERS_KEPT, Answer, DeliveryState, Record
-from service.store.permits import Grant, Permits
-from workers.buildr import BuildrClient
+from service.store.permits import Grant, Heard, Permits, Standing
+from workers.buildr import BuildrClient, UpdatedCall
 from workers.delivery.backoff import retry_in_s, unauthorized_retry_in_s
-from workers.delivery.plan import Sending
+from workers.delivery.plan import EMPTY, Sending
+from workers.delivery.standing import heard_of, report
 from workers.notes import merge_note
 
 ANSWER_LENGTH: Final = 2000
+# Age alone gives no call up that has hardly been tried, as after a long outage.
+LEAST_ATTEMPTS: Final = 10
 log = structlog.get_logger(__name__)
 
 
@@ -42,82 +45,141 @@ class Sent:
 
 
 class _TooLate(Exception):
-    pass
+    """Raised when a request could be under way after its permit has run out, as after a pause of the whole machine."""
+
+
+class _HandEdited(Exception):
+    """Raised when a person has given the call another outcome."""
 
 
 @dataclass(slots=True)
 class _Progress:
+    """How far a write has come: the record as far as it is true, the permits, requests that were begun."""
+
+    record: Record
+    grant: Grant
     requests: int = 0
-    record: Record | None = None
+    held: UpdatedCall | None = field(default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Writes to Buildr within permits that were given before."""
+    """Writes to Buildr within permits that were given before; `hold_s` is the longest that one request may take."""
 
     client: BuildrClient
     permits: Permits
     limits: Limits
     request_timeout_s: float
+    hold_s: float
     notes_mode: Literal["never", "if_empty", "append"]
     clock: Callable[[], datetime]
     rng: random.Random
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def send(self, record: Record, sending: Sending, grant: Grant) -> Sent:
-        """Make the write and say what it means; gives the permits back, the unused ones uncounted."""
-        progress = _Progress(record=record)
-        try:
-            await self._write(progress, sending, grant)
-        except _TooLate:
-            log.warning("delivery.permit_ran_out", buildr_call_id=sending.buildr_call_id)
-            late = replace(progress.record or record, state=DeliveryState.WAITING, reason="its permit had run out, and it asks for another")
-            return Sent(record=late, due_at=self.clock())
-        except BuildrError as err:
-            return await self._failed(progress.record or record, err)
-        finally:
-            await self.permits.release(grant, sent=progress.requests)
-        return Sent(record=self._delivered(progress.record or record, sending))
+        """
+        Make the write and say what it means; gives the permits back, the unused ones uncounted.
 
-    async def _write(self, progress: _Progress, sending: Sending, grant: Grant) -> None:
+        A write that is cancelled keeps its permits until they run out: its request may still arrive.
+        """
+        progress = _Progress(record, grant)
+        try:
+            await self._write(progress, sending)
+        except _TooLate:
+            await self._release(progress)
+            log.warning("delivery.permit_ran_out", buildr_call_id=sending.buildr_call_id)
+            late = replace(progress.record, state=DeliveryState.WAITING, reason="its permit had run out, and it asks for another")
+            return Sent(record=late, due_at=self.clock())
+        except _HandEdited as err:
+            await self._release(progress, heard=Heard.FINE)
+            return Sent(record=self._left_to_person(progress.record, str(err)))
+        except BuildrError as err:
+            is_first = isinstance(err, BuildrUnauthorized) and not record.unauthorized and err.status_code != HTTPStatus.FORBIDDEN
+            standing = await self._release(progress, heard=Heard.NOTHING if is_first else heard_of(err), err=err)
+            return self._failed(progress.record, err, standing)
+        await self._release(progress, heard=Heard.FINE)
+        return Sent(record=self._delivered(progress.record, sending))
+
+    async def _release(self, progress: _Progress, *, heard: Heard = Heard.NOTHING, err: BuildrError | None = None) -> Standing:
+        wait_s = err.retry_after_s if isinstance(err, BuildrRateLimited) else None
+        cause = "" if err is None else err.cause
+        standing = await self.permits.release(progress.grant, sent=progress.requests, heard=heard, wait_s=wait_s, cause=cause)
+        report(standing, err)
+        return standing
+
+    async def _write(self, progress: _Progress, sending: Sending) -> None:
+        fields = dict(sending.fields)
+        note: str | None = None
+        if sending.accepts is not None:
+            held = await self._request(progress, sending, {})
+            self._check_hand(held, sending.accepts)
+            note = self._merged(progress.record, sending, held)
+            if note is not None:
+                fields["notes"] = note
+        held = await self._request(progress, sending, fields)
+        written = {name: value for name, value in fields.items() if name != "notes"}
+        progress.record = replace(
+            progress.record,
+            written={**progress.record.written, **written},
+            written_to=sending.buildr_call_id,
+            written_at=self.clock(),
+        )
+        if sending.accepts is None:
+            note = self._merged(progress.record, sending, held)
+            if note is not None:
+                await self._request(progress, sending, {"notes": note})
+        if sending.note_block is not None:
+            progress.record = replace(progress.record, note_block=sending.note_block)
+
+    async def _request(self, progress: _Progress, sending: Sending, fields: dict[str, str]) -> UpdatedCall:
+        """One PATCH on the next permit; without fields it only reads. Raises `BuildrError` and `_TooLate`."""
+        await self._start(progress)
         started_at = self.clock()
-        self._check_time(grant)
         progress.requests += 1
-        answer = await self.client.update_call(sending.buildr_call_id, {"call": dict(sending.fields)})
-        self._note_written(progress, sending, dict(sending.fields))
+        answer = await self.client.update_call(sending.buildr_call_id, {"call": fields})
         log.info(
-            "buildr.patched",
+            "buildr.patched" if fields else "buildr.read",
             buildr_call_id=sending.buildr_call_id,
-            outcome=sending.outcome,
-            fields=sorted(sending.fields),
+            outcome=sending.outcome if "call_outcome_id" in fields else None,
+            fields=sorted(fields) or None,
             status_code=200,
             duration_ms=int((self.clock() - started_at).total_seconds() * 1000),
         )
-        if sending.note_block is None or progress.record is None or self.notes_mode == "never":
-            return
-        text = merge_note(answer.notes, sending.note_block, progress.record.note_block, self.notes_mode)
-        if not answer.has_notes:
-            # Without the text that is there, writing could destroy what a person wrote.
-            log.warning("note.left_alone", reason="Buildr's answer does not show the notes", buildr_call_id=sending.buildr_call_id)
-        elif text is not None:
-            self._check_time(grant)
-            progress.requests += 1
-            await self.client.update_call(sending.buildr_call_id, {"call": {"notes": text}})
-            log.info("buildr.patched", buildr_call_id=sending.buildr_call_id, fields=["notes"], status_code=200)
-        progress.record = replace(progress.record, note_block=sending.note_block)
+        return answer
 
-    def _check_time(self, grant: Grant) -> None:
-        """Raises `_TooLate` if a request could be under way when its permit no longer counts, as after a pause of the whole machine."""
-        if time.monotonic() + self.request_timeout_s > grant.valid_until:
+    async def _start(self, progress: _Progress) -> None:
+        """Wait for the moment from which the permits are good, never longer than they may be given ahead. Raises `_TooLate`."""
+        if progress.requests:
+            valid_until = await self.permits.renew(progress.grant, answered=progress.requests, hold_s=self.hold_s)
+            progress.grant = replace(progress.grant, valid_until=valid_until)
+        wait_s = progress.grant.starts_at - self.permits.timer()
+        if wait_s > 0:
+            await self.sleep(wait_s)
+        if self.permits.timer() + self.request_timeout_s > progress.grant.valid_until:
             raise _TooLate
 
-    def _note_written(self, progress: _Progress, sending: Sending, fields: dict[str, str]) -> None:
-        if progress.record is not None:
-            progress.record = replace(
-                progress.record,
-                written={**progress.record.written, **fields},
-                written_to=sending.buildr_call_id,
-                written_at=self.clock(),
-            )
+    def _check_hand(self, held: UpdatedCall, accepts: frozenset[str]) -> None:
+        found = EMPTY if held.call_outcome is None else held.call_outcome.id
+        if held.has_outcome and found not in accepts:
+            name = "no outcome" if held.call_outcome is None else f"the outcome {held.call_outcome.name}"
+            raise _HandEdited(f"a person has given the call {name} in Buildr, and it is left to them")
+
+    def _merged(self, record: Record, sending: Sending, held: UpdatedCall) -> str | None:
+        """The whole text of the notes to write, or None to leave them."""
+        if sending.note_block is None or self.notes_mode == "never":
+            return None
+        if not held.has_notes:
+            # Without the text that is there, writing could destroy what a person wrote.
+            log.warning("note.left_alone", reason="Buildr's answer does not show the notes", buildr_call_id=sending.buildr_call_id)
+            return None
+        return merge_note(held.notes, sending.note_block, record.note_block, self.notes_mode)
+
+    def _left_to_person(self, record: Record, reason: str) -> Record:
+        log.info("call.left_to_person", buildr_call_id=record.buildr_call_id, reason=reason)
+        left = replace(record, state=DeliveryState.HAND_EDITED, reason=reason, mark=None, retry_at=None, unsettled_since=None)
+        return left.with_step(
+            self.clock(), "left to a person", f"{reason}; buildr-calls replay {record.ref} --force writes it all the same"
+        )
 
     def _delivered(self, record: Record, sending: Sending) -> Record:
         done = replace(
@@ -129,36 +191,43 @@ class Sender:
             first_failed_at=None,
             retry_at=None,
             unsettled_since=None,
+            mark=None,
         )
         fields = ", ".join(sorted(sending.fields))
         return done.with_step(self.clock(), "patched", f"call {sending.buildr_call_id}: {sending.outcome} ({fields})")
 
-    async def _failed(self, record: Record, err: BuildrError) -> Sent:
+    def _failed(self, record: Record, err: BuildrError, standing: Standing) -> Sent:
         now = self.clock()
         answer = Answer(at=now, cause=err.cause, status_code=err.status_code, text=(err.answer or str(err))[:ANSWER_LENGTH])
         record = replace(record, answers=(*record.answers, answer)[-ANSWERS_KEPT:])
         if isinstance(err, BuildrRateLimited):
-            blocked_s = await self.permits.block(err.retry_after_s)
-            log.info("buildr.rate_limited", retry_in_s=round(blocked_s, 3), bucket=err.bucket)
             record = replace(record, state=DeliveryState.WAITING, reason="Buildr asked everybody to wait (429)")
-            due_at = now + timedelta(seconds=blocked_s)
-            return Sent(record=record.with_step(now, "rate limited", f"wait {blocked_s:.1f} s"), due_at=due_at)
-        record = replace(record, first_failed_at=record.first_failed_at or now)
-        wait_s = self._wait_s(err, record)
-        record = replace(
-            record,
-            attempts=record.attempts + (0 if isinstance(err, BuildrUnauthorized) else 1),
-            unauthorized=record.unauthorized + (1 if isinstance(err, BuildrUnauthorized) else 0),
-        )
+            return Sent(record=record.with_step(now, "rate limited", f"wait {standing.blocked_s:.1f} s"))
         if not err.retryable:
             return self._give_up(record, err, f"Buildr refused it: {err}")
+        if standing.is_open:
+            # Not this call's fault, so that it costs it nothing: it keeps its place in the lane.
+            record = replace(record, state=DeliveryState.WAITING, reason=f"waits until Buildr is back: {err}", retry_at=None)
+            return Sent(record=record.with_step(now, "waits for Buildr", str(err)))
+        return self._retry(record, err, now)
+
+    def _retry(self, record: Record, err: BuildrError, now: datetime) -> Sent:
+        wait_s = self._wait_s(err, record)
+        is_refused = isinstance(err, BuildrUnauthorized)
+        record = replace(
+            record,
+            first_failed_at=record.first_failed_at or now,
+            attempts=record.attempts + (not is_refused),
+            unauthorized=record.unauthorized + is_refused,
+        )
+        tries = record.attempts + record.unauthorized
         if record.attempts >= self.limits.max_attempts:
             return self._give_up(record, err, f"given up after {record.attempts} attempts: {err}")
-        if now - (record.first_failed_at or now) >= self.limits.max_age:
+        if tries >= LEAST_ATTEMPTS and now - (record.first_failed_at or now) >= self.limits.max_age:
             return self._give_up(record, err, f"given up after {self.limits.max_age}: {err}")
         due_at = now + timedelta(seconds=wait_s)
         record = replace(record, state=DeliveryState.RETRYING, reason=str(err), retry_at=due_at)
-        level = log.error if isinstance(err, BuildrUnauthorized) and record.unauthorized > 1 else log.warning
+        level = log.error if is_refused and record.unauthorized > 1 else log.warning
         level("job.retry_scheduled", reason=err.cause, status_code=err.status_code, attempt=record.attempts, retry_in_s=round(wait_s, 3))
         return Sent(
             record=record.with_step(now, "will retry", f"{err} (attempt {record.attempts}, again in {wait_s:.0f} s)"), due_at=due_at
@@ -174,5 +243,5 @@ class Sender:
     def _give_up(self, record: Record, err: BuildrError, reason: str) -> Sent:
         now = self.clock()
         log.error("job.failed", reason=err.cause, status_code=err.status_code, attempt=record.attempts)
-        failed = replace(record, state=DeliveryState.FAILED, reason=reason)
+        failed = replace(record, state=DeliveryState.FAILED, reason=reason, mark=None)
         return Sent(record=failed.with_step(now, "failed", reason), failed_cause=err.cause)

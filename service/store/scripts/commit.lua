@@ -1,6 +1,6 @@
 -- Write down what a job found out about its call, all or nothing.
 -- ARGV[5]: JSON {ref, version, record, state, events {message id: text}, done [message ids], failed {entry id: text},
---               drop_failed [entry ids], due_ms or absent, keep_messages_ms, keep_failed_ms, keep_call_ms, leave_lane,
+--               drop_failed [entry ids], due_ms or absent, keep_messages_ms, keep_failed_ms, keep_call_ms, leave_lane, awaits_names,
 --               link (its text as the job saw it, or absent), replay (the mark that the job saw, or '')}
 -- Returns when the call wants attention next (0 = never), or -1 if somebody else has written meanwhile.
 local change = cjson.decode(ARGV[5])
@@ -34,13 +34,33 @@ for _, name in ipairs({'unmatched', 'stalled'}) do
     redis.call('ZREM', P .. name, ref)
   end
 end
+-- The numbers by which an expected call, when it is registered or free again, finds this call while it is unmatched.
+for number in string.gmatch(redis.call('HGET', key, 'numbers') or '', '[^,]+') do
+  redis.call('ZREM', P .. 'unmatched:' .. number, ref)
+end
+redis.call('HDEL', key, 'numbers')
+if change.state == 'unmatched' and change.numbers then
+  local numbers = {}
+  for number in pairs(change.numbers) do
+    local name = P .. 'unmatched:' .. number
+    redis.call('ZADD', name, string.format('%.0f', change.started_ms), ref)
+    redis.call('ZREMRANGEBYRANK', name, 0, -1001)
+    redis.call('PEXPIRE', name, change.keep_call_ms)
+    numbers[#numbers + 1] = number
+  end
+  redis.call('HSET', key, 'numbers', table.concat(numbers, ','))
+end
+if change.awaits_names then
+  redis.call('SADD', P .. 'awaits_names', ref)
+else
+  redis.call('SREM', P .. 'awaits_names', ref)
+end
 if change.leave_lane then
-  redis.call('ZREM', P .. 'lane', ref)
-  redis.call('HDEL', P .. 'lane_at', ref)
+  leave_lanes(ref)
   -- A permit that was given meanwhile has not been used, and is somebody else's now.
   local held = redis.call('GET', P .. 'permit:' .. ref) or ''
   if string.sub(held, 1, 2) == 'g:' then
-    for id in string.gmatch(string.sub(held, 3), '[^,]+') do
+    for id in string.gmatch(string.match(held, '^g:%d+:(.*)$'), '[^,]+') do
       redis.call('ZREM', P .. 'limit', id)
     end
     redis.call('DEL', P .. 'permit:' .. ref)
@@ -62,9 +82,20 @@ for _, field in ipairs(redis.call('HKEYS', key)) do
   end
 end
 local due = change.due_ms or 0
+if change.awaits_names and due == 0 and redis.call('EXISTS', P .. 'outcomes') == 1 then
+  -- They were read while the job ran, and a worker takes some seconds to learn of it.
+  due = now + 1000
+end
 -- What came while the job ran is looked at next: a link, a replay, a permit, a message.
 if change.link and (redis.call('GET', P .. 'link:' .. ref) or '') ~= change.link then
   due = now
+end
+if change.state == 'unmatched' then
+  for number, revision in pairs(change.numbers or {}) do
+    if (redis.call('GET', P .. 'expected_rev:' .. number) or '') ~= revision then
+      due = now
+    end
+  end
 end
 local mark = redis.call('HGET', key, 'replay')
 if mark and mark == change.replay then
@@ -72,7 +103,7 @@ if mark and mark == change.replay then
 elseif mark then
   due = now
 end
-if change.state == 'waiting' and due == 0 and not redis.call('ZSCORE', P .. 'lane', ref) then
+if change.state == 'waiting' and due == 0 and not is_in_lane(ref) then
   due = now
 end
 if string.sub(redis.call('GET', P .. 'permit:' .. ref) or '', 1, 2) == 'g:' then

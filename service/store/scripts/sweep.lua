@@ -1,10 +1,29 @@
--- Give every overdue call its alarm back that has lost it. Returns how many had.
-local now, limit = now_ms(), tonumber(ARGV[5])
-local healed = 0
+-- Give every overdue call its alarm back that has lost it, and take over what dead workers left behind.
+-- ARGV[5..]: most to look at, ms for which arq marks a job as in progress. Returns {alarms given back, calls taken over}.
+local now, limit, in_progress_ms = now_ms(), tonumber(ARGV[5]), tonumber(ARGV[6])
+-- A job that has not said within this time that it runs never will.
+local SILENT_MS = 3000
+local healed, taken = 0, 0
+local running = redis.call('HGETALL', P .. 'running')
+for i = 1, #running, 2 do
+  local ref = running[i]
+  if redis.call('EXISTS', P .. 'worker:' .. running[i + 1]) == 0 then
+    redis.call('HDEL', P .. 'running', ref)
+    redis.call('DEL', 'arq:in-progress:' .. job_id(ref))
+    wake(ref, now)
+    taken = taken + 1
+  end
+end
 local function heal(ref)
   local id = job_id(ref)
-  if redis.call('EXISTS', 'arq:in-progress:' .. id) == 0
-    and not (redis.call('ZSCORE', QUEUE, id) and redis.call('EXISTS', 'arq:job:' .. id) == 1) then
+  local left = redis.call('PTTL', 'arq:in-progress:' .. id)
+  if left > 0 then
+    if redis.call('HEXISTS', P .. 'running', ref) == 0 and in_progress_ms - left > SILENT_MS then
+      redis.call('DEL', 'arq:in-progress:' .. id)
+      arm(ref, now)
+      taken = taken + 1
+    end
+  elseif not (redis.call('ZSCORE', QUEUE, id) and redis.call('EXISTS', 'arq:job:' .. id) == 1) then
     arm(ref, now)
     healed = healed + 1
   end
@@ -21,4 +40,4 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'inbox', '-inf', now - 3000
     heal(ref)
   end
 end
-return healed
+return {healed, taken}

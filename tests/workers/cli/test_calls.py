@@ -3,6 +3,7 @@ explain, unmatched, stalled, status: what became of a call.
 """
 
 import json
+import re
 from pathlib import Path
 
 from tests.workers.cli.conftest import Run, Seed, ended
@@ -109,7 +110,8 @@ def test_status_counts(run: Run, seed: Seed) -> None:
     seed(ended("CA1"))
     facts = json.loads(run("status", "--json").stdout)
     assert (1, 0, 0) == (facts["unmatched"], facts["failed"], facts["messages_not_read_yet"])
-    assert "0 of 10 in 10 s" in run("status").stdout
+    assert {"final": {"calls": 0, "oldest_age_s": None}} == {"final": facts["lanes"]["final"]}
+    assert re.search(r"requests in 10 s +0 of 10", run("status").stdout)
 
 
 def test_run_does_not_wait_for_a_redis_that_is_not_there(run: Run) -> None:

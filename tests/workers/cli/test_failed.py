@@ -24,31 +24,58 @@ def test_failed_message_is_listed_shown_and_chosen_by_filters(run: Run, seed: Se
     assert "nothing failed" in run("failed", "show", "m404", code=1).stderr
 
 
-def test_replay_reads_the_raw_message_again_each_time(run: Run, seed: Seed) -> None:
-    """Replaying passes the dedupe, and does so the second time as well."""
-    for _ in range(2):
-        seed(_word("CA1"))
-        (entry,) = json.loads(run("failed", "list", "--json").stdout)
-        assert "would be replayed" in run("failed", "replay", entry["entry_id"], "--dry-run").stdout
-        assert "replayed: 1" in run("failed", "replay", entry["entry_id"]).stdout
-        assert [] == json.loads(run("failed", "list", "--json").stdout)
-        assert 1 == json.loads(run("status", "--json").stdout)["messages_not_read_yet"]
+def test_message_that_can_be_read_today_is_read_anew(run: Run, seed: Seed) -> None:
+    """Replaying passes the dedupe: the raw message waits for a worker again and is off the list; a dry run changes nothing."""
+    seed(ended("CA1", "ringing"), is_unreadable=True)
+    assert "not final: 1; no budget (dry run)" in run("failed", "replay", "mbad", "--dry-run").stdout
+    assert 1 == len(json.loads(run("failed", "list", "--json").stdout))
+    assert "not final: 1; no budget\n" in run("failed", "replay", "mbad").stdout
+    assert [] == json.loads(run("failed", "list", "--json").stdout)
+    assert 1 == json.loads(run("status", "--json").stdout)["messages_not_read_yet"]
+
+
+def test_replay_shows_each_verdict_and_what_it_costs(run: Run, seed: Seed) -> None:
+    """Offline, a message of a call that would be written is said to cost the worker's look and its write."""
+    seed(ended("CA1"), query="buildr_call_id=110", is_unreadable=True)
+    text = run("failed", "replay", "--all", "--dry-run", "--offline").stdout
+    assert "none -> Busy" in text
+    assert "will write, unless a person has changed it: 1; about 1 min of budget (2 requests) (dry run)" in text
+    told = json.loads(run("failed", "replay", "--all", "--dry-run", "--offline", "--json").stdout)
+    (verdict,) = told["verdicts"]
+    assert ("mbad", "twilio:CA1", "110", None, "Busy", 2) == tuple(
+        verdict[name] for name in ("id", "call", "buildr_call_id", "outcome_now", "outcome_then", "requests")
+    )
+    assert (True, 2, 0.03) == (told["is_dry_run"], told["requests"], told["minutes"])
+    assert "will write (forced): 1; about 1 min of budget (1 request)" in run("failed", "replay", "--all", "--force").stdout
+    assert [] == json.loads(run("failed", "list", "--json").stdout)
 
 
 def test_replay_demands_a_choice(run: Run, seed: Seed) -> None:
     """Nothing chosen is wrong usage, not everything; --all has to be said, and alone."""
-    seed(_word("CA1"))
+    seed(ended("CA1", "ringing"), is_unreadable=True)
     assert "--all" in run("failed", "replay", code=2).stderr
     run("failed", "replay", "--all", "--cause", "x", code=2)
     run("failed", "replay", "--cause", "x", code=1)
-    assert "replayed: 1" in run("failed", "replay", "--all").stdout
+    assert "not final: 1" in run("failed", "replay", "--all").stdout
 
 
 def test_message_that_still_names_no_call_stays_failed(run: Run, seed: Seed) -> None:
     """A message that cannot be read today either stays on the list, and the exit code says so."""
     seed({"nonsense": "1"}, is_unreadable=True)
-    result = json.loads(run("failed", "replay", "--all", "--json", code=1).stdout)
-    assert [{"id": "mbad", "verdict": "still names no call", "call": None}] == result
+    seed(_word("CA1"))
+    told = json.loads(run("failed", "replay", "--all", "--json", code=1).stdout)
+    assert {"mbad": "still names no call"} == {each["id"]: each["verdict"] for each in told["verdicts"] if each["call"] is None}
+    assert {"still names no call": 1, "still cannot be read": 1} == told["counts"]
+    assert 2 == len(json.loads(run("failed", "list", "--json").stdout))
+
+
+def test_buildr_that_is_away_ends_the_replay_in_one_line(run: Run, seed: Seed) -> None:
+    """Where Buildr cannot be asked nothing is put through, and the line names the way around."""
+    seed(ended("CA1"), query="buildr_call_id=110", is_unreadable=True)
+    away = {"BUILDR_API_URL": "http://127.0.0.1:9", "BUILDR_ACCESS_TOKEN": "x", "BUILDR_BUDGETS": "1000/1s"}
+    result = run("failed", "replay", "--all", code=1, **away)
+    assert "--offline" in result.stderr
+    assert 1 == result.stderr.count("\n")
     assert 1 == len(json.loads(run("failed", "list", "--json").stdout))
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -138,6 +139,21 @@ def test_process_ends_with_the_same_codes(tmp_path: Path) -> None:
         )
         assert (status, "") == (done.returncode, done.stdout)
         assert "Traceback" not in done.stderr
+
+
+def _leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for name, each in command.commands.items():
+            yield from _leaves(each, f"{path} {name}".strip())
+    else:
+        yield path, command
+
+
+def test_every_command_over_records_takes_an_account() -> None:
+    """Whatever is read or written is an account's: only what runs the whole installation knows no --account; nothing knows two."""
+    found = {path: [option for option in command.params if "--account" in option.opts] for path, command in _leaves(cli)}
+    assert {"run", "serve", "work", "sandbox"} == {path for path, options in found.items() if not options}
+    assert {1} == {len(options) for options in found.values() if options}
 
 
 def test_groups_hold_commands_only() -> None:

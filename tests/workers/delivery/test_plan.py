@@ -12,13 +12,15 @@ from service.calls import Call, fold
 from service.events import CallEvent, Direction, EventType, HangupCause, Result
 from service.outcome_rules import Notes, OutcomeConfig, OutcomeRef
 from service.settings import SettleTimes
-from service.store.calls import DeliveryState, Record
+from service.store.calls import DeliveryState, Mark, Record
+from service.store.lanes import Lane
 from service.store.links import Link
 from workers.delivery.plan import Known, Plan, Timing, make_plan
 from workers.outcomes import outcome_key
 
 NOW = datetime(2026, 11, 2, 10, 1, tzinfo=UTC)
 TIMING = Timing(settle=SettleTimes(), ringing_timeout_s=300, in_progress_timeout_s=3600)
+MARK = Mark(lane=Lane.REPLAY, at=NOW)
 NAMES = {outcome_key(name): number for name, number in (("Connected", "786"), ("No Answer", "789"), ("Busy", "790"))}
 
 
@@ -53,7 +55,8 @@ def plan_for(
     names: Mapping[str, str] | None = NAMES,
     config: OutcomeConfig | None = None,
     after_s: float = 60,
-    is_replayed: bool = False,
+    mark: Mark | None = None,
+    protects_hand_edits: bool = False,
 ) -> Plan:
     """The plan for a call some seconds after its last message."""
     known = Known(
@@ -63,7 +66,8 @@ def plan_for(
         config=config or OutcomeConfig(),
         outcome_ids=names,
         timing=TIMING,
-        is_replayed=is_replayed,
+        mark=mark,
+        protects_hand_edits=protects_hand_edits,
     )
     return make_plan(known, NOW + timedelta(seconds=after_s))
 
@@ -157,7 +161,7 @@ def test_failed_call_stays_parked() -> None:
 def test_failed_call_goes_on_when_replayed_or_linked_elsewhere(is_replayed: bool) -> None:
     """A replay, or a link to another Buildr call, takes the call up again with a fresh count of attempts."""
     before = record(state=DeliveryState.FAILED, buildr_call_id="110" if is_replayed else "99", attempts=7)
-    assert plan_for(call(), before=before, is_replayed=is_replayed).sending is not None
+    assert plan_for(call(), before=before, mark=MARK if is_replayed else None).sending is not None
 
 
 def test_result_mapped_to_nothing_is_left_alone() -> None:
@@ -171,7 +175,7 @@ def test_names_that_were_never_read_are_waited_for() -> None:
     """While Buildr's names are unknown the call waits instead of failing."""
     plan = plan_for(call(), names=None)
     assert (DeliveryState.RETRYING, None) == (plan.record.state, plan.sending)
-    assert plan.due_at is not None
+    assert plan.awaits_names
 
 
 def test_name_that_the_account_lacks_fails_if_the_operator_wrote_it() -> None:
@@ -197,3 +201,54 @@ def test_new_note_alone_costs_a_harmless_patch_to_read_the_notes() -> None:
     sending = plan_for(call(), before=before, config=OutcomeConfig(notes=Notes(mode="append", template="new"))).sending
     assert sending is not None
     assert ({"recorded_at": "2026-11-02T10:00:00Z"}, "new") == (dict(sending.fields), sending.note_block)
+
+
+def test_what_is_known_better_waits_behind_what_is_new() -> None:
+    """A call that was never written goes in the lane of final results, one that was in that of refinements, a marked one in its mark's."""
+    written = record(written={"call_outcome_id": "789"}, written_to="110", buildr_call_id="110")
+    lanes = [plan_for(call(), before=before, mark=mark).sending for before, mark in ((None, None), (written, None), (None, MARK))]
+    assert [Lane.FINAL, Lane.REFINEMENT, Lane.REPLAY] == [sending.lane for sending in lanes if sending is not None]
+
+
+@pytest.mark.parametrize(
+    ("written", "mark", "is_protected", "accepts"),
+    [
+        ({}, None, True, None),
+        ({"call_outcome_id": "789"}, None, False, None),
+        ({"call_outcome_id": "789"}, None, True, {"789", "786"}),
+        ({}, MARK, False, {"", "786"}),
+        ({"call_outcome_id": "789"}, MARK, False, {"789", "786"}),
+        ({"call_outcome_id": "789"}, replace(MARK, is_forced=True), True, None),
+    ],
+)
+def test_when_buildr_is_read_first(written: dict[str, str], mark: Mark | None, is_protected: bool, accepts: set[str] | None) -> None:
+    """With PROTECT_HAND_EDITS before an outcome is changed, and always before a replay that is not forced; it then costs two requests."""
+    before = record(written=written, written_to="110" if written else None, buildr_call_id="110")
+    sending = plan_for(call(), before=before, mark=mark, protects_hand_edits=is_protected).sending
+    assert sending is not None
+    assert (accepts, 1 if accepts is None else 2) == (sending.accepts, sending.requests)
+
+
+def test_forced_replay_writes_what_buildr_holds_already() -> None:
+    """A call whose outcome was written is written again in full when a person insists, and not when they only ask."""
+    wanted = {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}
+    before = record(written=wanted, written_to="110", buildr_call_id="110", state=DeliveryState.DELIVERED)
+    assert plan_for(call(), before=before, mark=MARK).sending is None
+    forced = plan_for(call(), before=before, mark=replace(MARK, is_forced=True)).sending
+    assert forced is not None
+    assert wanted == forced.fields
+
+
+def test_call_that_is_left_to_a_person_stays_so() -> None:
+    """Later events change nothing about it; a person's wish does."""
+    before = record(state=DeliveryState.HAND_EDITED, buildr_call_id="110", written_to="110", written={"call_outcome_id": "789"})
+    assert plan_for(call(), before=before).sending is None
+    assert plan_for(call(), before=before, mark=MARK).sending is not None
+
+
+def test_settle_time_of_a_source() -> None:
+    """A source may have a settle time of its own."""
+    timing = Timing(settle=SettleTimes(default_s=2, by_source={"twilio": 0}), ringing_timeout_s=300, in_progress_timeout_s=3600)
+    known = Known(record=record(), call=call(), link=None, config=OutcomeConfig(), outcome_ids=NAMES, timing=timing)
+    assert make_plan(known, NOW).sending is not None
+    assert make_plan(replace(known, timing=TIMING), NOW).sending is None

@@ -1,0 +1,114 @@
+"""
+Settings as they are written down: environment, mounted files, one table of TOML. Nothing is judged here but the name of a setting.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from service.outcome_rules import OutcomeConfig
+
+CONFIG_NAME: Final = "buildr-calls.toml"
+OUTCOME_TABLES: Final = frozenset(OutcomeConfig.model_fields)
+FILE_SUFFIX: Final = "_file"
+
+
+@dataclass(frozen=True, slots=True)
+class FromFile:
+    """A value that lies in a file; `name` is the setting that points there, as the operator wrote it."""
+
+    name: str
+    path: str
+
+
+def from_environment(environ: Mapping[str, str], known: Iterable[str], *, prefix: str = "") -> dict[str, object]:
+    """What the variables say of the settings that are known; an empty one counts as not set."""
+    values: dict[str, object] = {}
+    for field in known:
+        name = prefix + field.upper()
+        file_name = name + FILE_SUFFIX.upper()
+        if text := environ.get(name, "").strip():
+            values[field] = text
+        elif path := environ.get(file_name, "").strip():
+            values[field] = FromFile(file_name, path)
+    return values
+
+
+def read_toml(environ: Mapping[str, str], folder: Path, faults: list[str]) -> tuple[str, dict[str, object]]:
+    """The name of the TOML file and what it holds; nothing if it cannot be read, which is a fault where it has to be there."""
+    named = environ.get("CONFIG", "").strip()
+    path = folder / (named or CONFIG_NAME)
+    if not named and not path.exists():
+        return path.name, {}
+    try:
+        return path.name, tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as err:
+        faults.append(f"CONFIG: cannot read {path}: {getattr(err, 'strerror', None) or 'not a text file'}")
+    except tomllib.TOMLDecodeError as err:
+        faults.append(f"CONFIG: {path} is not TOML: {err}")
+    return path.name, {}
+
+
+def read_quietly(path: Path) -> dict[str, object]:
+    """What a TOML file holds, or nothing: for a file that need not be there."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}
+
+
+def outcome_tables(table: Mapping[str, object]) -> dict[str, object]:
+    """The part of a table that says which result becomes which outcome."""
+    return {key: value for key, value in table.items() if key in OUTCOME_TABLES}
+
+
+def from_table(
+    table: Mapping[str, object], known: Collection[str], faults: list[str], *, where: str, above: Collection[str] = ()
+) -> dict[str, object]:
+    """
+    The settings of a table, `NAME_file` included.
+
+    `above` are those that are known and belong to the top of the file. Every other key is a fault, with the nearest name that there is.
+    """
+    values: dict[str, object] = {}
+    for key, value in table.items():
+        field = key.lower()
+        base = field.removesuffix(FILE_SUFFIX)
+        if key in OUTCOME_TABLES:
+            continue
+        if base in values and (field in known or base in known):
+            faults.append(f"{where}: {base} is given twice; keep one of {base} and {base}{FILE_SUFFIX}")
+        elif field == "account" and isinstance(value, dict):
+            name = next(iter(value), "acme")
+            faults.append(f"{where}: [{key}.{name}] is no table; did you mean [accounts.{name}]?")
+        elif field in known:
+            values[field] = value
+        elif base in known and isinstance(value, str):
+            values[base] = FromFile(f"{where}: {key}", value)
+        elif base in known:
+            faults.append(f"{where}: {key} must be the path of a file")
+        elif base in above:
+            faults.append(f"{where}: {base} belongs above all accounts; write it at the top of the file")
+        else:
+            faults.append(f"{where}: {key} is no setting{hint(base, [*known, *OUTCOME_TABLES])}")
+    return values
+
+
+def resolve(values: dict[str, object], folder: Path, faults: list[str]) -> None:
+    """Put what lies in files into the place of their names; one that cannot be read is a fault and leaves nothing."""
+    for field, value in list(values.items()):
+        if isinstance(value, FromFile):
+            try:
+                values[field] = (folder / value.path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as err:
+                del values[field]
+                faults.append(f"{value.name}: cannot read {value.path}: {getattr(err, 'strerror', None) or 'not a text file'}")
+
+
+def hint(word: str, known: Collection[str]) -> str:
+    """`; did you mean ...?` with the nearest word that is known, or nothing."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,71 @@
+"""
+expect and expected: calls that are announced by their numbers.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from tests.workers.cli.conftest import Run, Seed, ended
+
+NUMBER = "+1 500 555 0001"
+
+
+def test_expected_call_is_registered_listed_and_removed(run: Run) -> None:
+    """An expected call lives from expect to rm; the table masks numbers, JSON has them in full."""
+    assert "registered: Buildr call 110 is expected from" in run("expect", "110", "--number", NUMBER, "--agent", "ana").stdout
+    assert "replaced" in run("expect", "110", "--number", NUMBER, "--number", "(500) 555-0002 x12", "--direction", "outbound").stdout
+    (entry,) = json.loads(run("expected", "list", "--json").stdout)
+    assert (["+15005550001", "+15005550002;ext=12"], None, "outbound") == (entry["numbers"], entry["agent"], entry["direction"])
+    table = run("expected", "list").stdout
+    assert "+1••••••••01" in table
+    assert "5550001" not in table
+    run("expected", "rm", "110")
+    assert "is not expected" in run("expected", "rm", "110", code=1).stderr
+    assert "No call is expected." in run("expected", "list").stdout
+
+
+def test_window_and_ids_are_options(run: Run) -> None:
+    """What is stated is kept, and printed as JSON if that is asked for."""
+    soon = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
+    there = soon.astimezone(timezone(timedelta(hours=-5)))
+    arguments = ("--from", there.isoformat(), "--company-id", "1", "--contact-id", "2", "--project-id", "3", "--json")
+    shown = json.loads(run("expect", "110", "--number", NUMBER, *arguments, EXPECTED_CALL_H="2").stdout)
+    assert (soon.isoformat(), (soon + timedelta(hours=2)).isoformat()) == (shown["not_before"], shown["not_after"])
+    assert ("1", "2", "3", True, 0) == tuple(shown[name] for name in ("company_id", "contact_id", "project_id", "is_new", "woken"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("110",), "--number"),
+        (("abc", "--number", NUMBER), "no id of Buildr's"),
+        (("110", "--number", "5550001"), "is no telephone number"),
+        (("110", "--number", NUMBER, "--from", "today"), "is no moment"),
+        (("110", "--number", NUMBER, "--from", "2026-11-02T10:00"), "has no offset"),
+        (("110", *(["--number", NUMBER] * 21)), "at most 20"),
+    ],
+)
+def test_wrong_usage_is_told(run: Run, arguments: tuple[str, ...], told: str) -> None:
+    """What cannot be is wrong usage, and registers nothing."""
+    assert told in run("expect", *arguments, code=2).stderr
+    assert [] == json.loads(run("expected", "list", "--json").stdout)
+
+
+def test_window_that_cannot_be_is_one_line(run: Run) -> None:
+    """A wrong window says which option to change."""
+    stderr = run("expect", "110", "--number", NUMBER, "--until", "2020-01-01T00:00Z", code=1).stderr
+    assert "--until" in stderr
+    assert 1 == stderr.count("\n")
+
+
+def test_explain_tells_what_is_expected(run: Run, seed: Seed) -> None:
+    """A call without an id of Buildr's shows which expected call it is, and why the others are not it."""
+    arguments = ("--from", "2026-11-02T09:00Z", "--until", "2026-11-02T11:00Z")
+    seed(ended("CA1"))
+    run("expect", "110", "--number", NUMBER, *arguments, KEEP_LINKS_D="36500")
+    run("expect", "111", "--number", NUMBER, "--direction", "inbound", *arguments, KEEP_LINKS_D="36500")
+    found = json.loads(run("explain", "twilio:CA1", "--json").stdout)["match"]
+    assert ("110", "expected") == (found["buildr_call_id"], found["how"])
+    assert [{"buildr_call_id": "111", "why": "is expected inbound, and this call is outbound"}] == found["considered"]

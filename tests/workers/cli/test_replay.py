@@ -1,0 +1,185 @@
+"""
+replay: known calls put through again, with a look at a Buildr behind a real socket.
+"""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from service.clock import utc_now
+from service.events import CallEvent, Direction, EventType, HangupCause, to_json
+from service.settings import Settings
+from service.store.calls import Change, DeliveryState, Mark, Record
+from service.store.connection import open_store
+from service.store.lanes import Lane
+from service.store.outcomes import StoredOutcomes
+from tests.harness import free_port
+from workers.cli.replay import replay_calls
+from workers.cli.support import Commands
+from workers.sandbox import SandboxConfig, make_server
+
+Command = Callable[..., Result]
+Keep = Callable[..., str]
+MarkOf = Callable[[str], Mark | None]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[str]:
+    """A sandbox that listens; gives its URL."""
+    server, port = make_server(SandboxConfig(limit_mode="off")), free_port()
+    server.config.port = port
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def environment(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a command reads, in an empty folder; Buildr is away."""
+    monkeypatch.chdir(tmp_path)
+    return {
+        "REDIS_URL": redis_url,
+        "BUILDR_API_URL": "http://127.0.0.1:9",
+        "BUILDR_ACCESS_TOKEN": "sandbox-token",
+        "BUILDR_BUDGETS": "1000/1s",
+    }
+
+
+@pytest.fixture
+def command(environment: dict[str, str]) -> Command:
+    """The command as a person would type it."""
+    group = Commands("buildr-calls", commands=[replay_calls])
+
+    def invoke(*arguments: str, code: int = 0, **more: str) -> Result:
+        result = CliRunner().invoke(group, ["replay", *arguments], env=environment | more)
+        assert code == result.exit_code, result.output + str(result.exception)
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def keep(redis_url: str, make_settings: Callable[..., Settings]) -> Keep:
+    """Keep a call that was busy, of which Buildr has another outcome from us: as if the rules had been changed since."""
+
+    async def write(number: int, state: DeliveryState, written: dict[str, str]) -> str:
+        ref, call_id = f"twilio:CA{number}", str(100 + number)
+        event = CallEvent(
+            source="twilio",
+            message_id="m1",
+            source_call_id=f"CA{number}",
+            leg_id=f"CA{number}",
+            event_type=EventType.ENDED,
+            hangup_cause=HangupCause.BUSY,
+            direction=Direction.OUTBOUND,
+            buildr_call_id=call_id,
+            agent=f"agent {number}",
+        )
+        record = Record(
+            ref=ref,
+            state=state,
+            result="busy",
+            last_received_at=utc_now(),
+            buildr_call_id=call_id,
+            written=written,
+            written_to=call_id if written else None,
+            written_at=datetime(2026, 11, 2, tzinfo=UTC) if written else None,
+        )
+        async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:
+            names = (("Connected", "786"), ("Busy", "790"), ("No Answer", "789"))
+            await store.outcomes.save(StoredOutcomes(names=names, read_at=utc_now()))
+            assert await store.calls.commit(Change(record=record, version=0, events={"m1": to_json((event,))}))
+        return ref
+
+    def kept(number: int, *, state: DeliveryState = DeliveryState.DELIVERED, outcome_id: str | None = "786") -> str:
+        return asyncio.run(write(number, state, {} if outcome_id is None else {"call_outcome_id": outcome_id}))
+
+    return kept
+
+
+@pytest.fixture
+def mark_of(redis_url: str, make_settings: Callable[..., Settings]) -> MarkOf:
+    """The wish that lies at a call for the workers."""
+
+    async def read(ref: str) -> Mark | None:
+        async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:
+            return (await store.calls.load(ref))[0].mark
+
+    return lambda ref: asyncio.run(read(ref))
+
+
+def _hold(sandbox: str, call_id: str, outcome_id: str) -> None:
+    httpx.put(f"{sandbox}/_sandbox/calls/{call_id}", json={"call_outcome_id": outcome_id}).raise_for_status()
+
+
+def test_dry_run_looks_at_buildr_and_marks_nothing(command: Command, keep: Keep, mark_of: MarkOf, sandbox: str) -> None:
+    """The table tells what a person has changed, the outcome now and then, and what all of it costs; nothing is marked."""
+    refs = [keep(9), keep(10), keep(11, outcome_id="790")]
+    _hold(sandbox, "109", "786")
+    _hold(sandbox, "110", "791")
+    result = command("--source", "twilio", "--dry-run", code=1, BUILDR_API_URL=f"{sandbox}/api/2023-01")
+    assert "Connected -> Busy" in result.stdout
+    assert "Buildr holds Wrong Number; from us it had Connected" in result.stdout
+    counts = "already written: 1, changed by a person: 1, will write: 1"
+    assert f"{counts}; about 1 min of budget (4 requests) (dry run)" in result.stdout
+    assert "" == result.stderr
+    assert [None, None, None] == [mark_of(ref) for ref in refs]
+
+
+def test_replay_marks_what_is_to_be_written_alone(command: Command, keep: Keep, mark_of: MarkOf, sandbox: str) -> None:
+    """The real run gives the verdicts of the dry run as JSON, and marks just the call that will be written."""
+    refs = [keep(9), keep(10)]
+    _hold(sandbox, "109", "786")
+    _hold(sandbox, "110", "791")
+    buildr = {"BUILDR_API_URL": f"{sandbox}/api/2023-01"}
+    foretold = json.loads(command("--all", "--dry-run", "--json", code=1, **buildr).stdout)
+    done = json.loads(command("--all", "--json", code=1, **buildr).stdout)
+    assert foretold["verdicts"] == done["verdicts"]
+    assert ["will write", "changed by a person"] == [each["verdict"] for each in done["verdicts"]]
+    marks = [mark_of(ref) for ref in refs]
+    assert [Lane.REPLAY, None] == [None if mark is None else mark.lane for mark in marks]
+
+
+def test_force_needs_no_look(command: Command, keep: Keep, mark_of: MarkOf) -> None:
+    """With force nobody asks Buildr first, and the worker is told not to."""
+    ref = keep(1)
+    assert "will write (forced): 1; about 1 min of budget (1 request)" in command("CA1", "--force").stdout
+    mark = mark_of(ref)
+    assert mark is not None
+    assert mark.is_forced
+
+
+def test_calls_are_chosen_in_one_way(command: Command, keep: Keep) -> None:
+    """Nothing chosen, or chosen twice, is wrong usage; a call or a filter that fits nothing is exit code 1."""
+    keep(1)
+    keep(2, state=DeliveryState.HAND_EDITED)
+    assert "--all" in command(code=2).stderr
+    command("CA1", "--all", code=2)
+    command("CA1", "--since", "1h", code=2)
+    assert "nothing is known of a call CA9" in command("CA9", code=1).stderr
+    assert "several calls fit CA" in command("CA", code=1).stderr
+    command("--result", "connected", "--offline", code=1)
+    for choice in (("--state", "hand_edited"), ("twilio:CA2",), ("CA2", "twilio:CA2")):
+        told = json.loads(command(*choice, "--offline", "--dry-run", "--json").stdout)
+        assert ["twilio:CA2"] == [each["call"] for each in told["verdicts"]]
+    told = json.loads(command("--all", "--limit", "1", "--offline", "--dry-run", "--json").stdout)
+    assert ["twilio:CA1"] == [each["call"] for each in told["verdicts"]]
+
+
+def test_buildr_that_is_away_is_one_line(command: Command, keep: Keep, mark_of: MarkOf) -> None:
+    """Verdicts that need a look cannot be given, so that nothing is marked; the line names the way around."""
+    ref = keep(1)
+    result = command("CA1", code=1)
+    assert ("--offline" in result.stderr, 1) == (True, result.stderr.count("\n"))
+    assert mark_of(ref) is None

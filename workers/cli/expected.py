@@ -1,0 +1,164 @@
+"""
+`buildr-calls expect` and `buildr-calls expected`: calls that carry no id of Buildr's, announced by their numbers.
+"""
+
+from datetime import datetime
+
+import click
+
+from service.events import Direction
+from service.numbers import MAX_LENGTH, Number, read_number
+from service.phones import mask_number
+from service.settings import Settings
+from service.store.connection import Store
+from service.store.expected import MOST_NUMBERS, Expectation, ExpectedCall, Registered, WrongWindow, as_dict
+from workers.cli.links import Digits
+from workers.cli.session import with_store
+from workers.cli.support import Failure, print_json, print_table
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment in ISO 8601 with its offset."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it. Raises click's usage error."""
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+        except ValueError:
+            self.fail(f"{str(value)!r} is no moment like 2026-11-02T10:00Z", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{str(value)!r} has no offset; write it like 2026-11-02T10:00Z or 2026-11-02T10:00-05:00", param, ctx)
+        return moment
+
+
+@click.command()
+@click.argument("buildr_call_id", type=Digits())
+@click.option("--number", "numbers", multiple=True, required=True, help="The customer's number, in any writing; may come up to 20 times.")
+@click.option("--agent", help="Whose call it is, as the telephony system names them, like ana@example.com.")
+@click.option("--direction", type=click.Choice([each.value for each in Direction]), help="Who calls whom.")
+@click.option("--from", "not_before", type=Moment(), help="The call starts at this moment or later; if not given: 15 minutes ago.")
+@click.option(
+    "--until", "not_after", type=Moment(), help="The call starts at this moment or earlier; if not given: EXPECTED_CALL_H from now."
+)
+@click.option("--company-id", type=Digits(), help="File the call under this company of Buildr's.")
+@click.option("--contact-id", type=Digits(), help="File the call under this contact of Buildr's.")
+@click.option("--project-id", type=Digits(), help="File the call under this project of Buildr's.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def expect(
+    *,
+    buildr_call_id: str,
+    numbers: tuple[str, ...],
+    agent: str | None,
+    direction: str | None,
+    not_before: datetime | None,
+    not_after: datetime | None,
+    company_id: str | None,
+    contact_id: str | None,
+    project_id: str | None,
+    as_json: bool,
+) -> None:
+    """
+    Say that a Buildr call will be a call with a number; a call that waits for it goes on at once.
+
+    \b
+    Example:
+      buildr-calls expect 110 --number "+1 500 555 0006" --agent ana@example.com --direction outbound
+    """
+    if len(numbers) > MOST_NUMBERS:
+        raise click.UsageError(f"at most {MOST_NUMBERS} numbers can be given")
+
+    async def work(settings: Settings, store: Store) -> Registered:
+        wish = Expectation(
+            buildr_call_id=buildr_call_id,
+            numbers=_read_numbers(numbers, settings.default_region),
+            agent=(agent or "").strip() or None,
+            direction=None if direction is None else Direction(direction),
+            not_before=not_before,
+            not_after=not_after,
+            company_id=company_id,
+            contact_id=contact_id,
+            project_id=project_id,
+        )
+        try:
+            return await store.expected.put(wish)
+        except WrongWindow as err:
+            raise Failure(f"{err}; not_before is --from and not_after is --until") from err
+
+    done = with_store(work)
+    if as_json:
+        print_json({**as_dict(done.expected), "is_new": done.is_new, "woken": done.woken})
+        return
+    then = f"; calls that waited for it and go on now: {done.woken}" if done.woken else ""
+    click.echo(f"{'registered' if done.is_new else 'replaced'}: Buildr call {buildr_call_id} is expected {_window(done.expected)}{then}")
+
+
+@click.group()
+def expected() -> None:
+    """
+    See the calls that are expected.
+
+    \b
+    Example:
+      buildr-calls expected list
+    """
+
+
+@expected.command("list")
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the numbers in full.")
+def list_expected(limit: int, *, as_json: bool) -> None:
+    """
+    List expected calls, those whose window ends last coming first.
+
+    \b
+    Example:
+      buildr-calls expected list --json
+    """
+    found = with_store(lambda _, store: store.expected.newest(limit=limit))
+    if as_json:
+        print_json([as_dict(each) for each in found])
+        return
+    rows = [
+        (
+            each.buildr_call_id,
+            ", ".join(mask_number(number.e164) for number in each.numbers),
+            each.agent or "",
+            "" if each.direction is None else each.direction.value,
+            f"{each.opens_at:%Y-%m-%d %H:%M:%S}",
+            f"{each.closes_at:%Y-%m-%d %H:%M:%S}",
+            each.claimed_by or "",
+        )
+        for each in found
+    ]
+    print_table(("Buildr call", "numbers", "agent", "direction", "from (UTC)", "until (UTC)", "call"), rows, empty="No call is expected.")
+
+
+@expected.command("rm")
+@click.argument("buildr_call_id", type=Digits(), metavar="ID")
+def remove_expected(buildr_call_id: str) -> None:
+    """
+    Take an expected call away, by the id of the Buildr call; what was written to Buildr stays.
+
+    \b
+    Example:
+      buildr-calls expected rm 110
+    """
+    if not with_store(lambda _, store: store.expected.remove(buildr_call_id)):
+        raise Failure(f"Buildr call {buildr_call_id} is not expected; see: buildr-calls expected list")
+    click.echo(f"removed: Buildr call {buildr_call_id} is no longer expected")
+
+
+def _read_numbers(texts: tuple[str, ...], region: str) -> tuple[Number, ...]:
+    found: dict[Number, None] = {}
+    for text in texts:
+        number = read_number(text, region=region)
+        if number is None:
+            raise click.UsageError(f"{text[:MAX_LENGTH]!r} is no telephone number; write it with its country code, like +15005550006")
+        found[number] = None
+    return tuple(found)
+
+
+def _window(each: ExpectedCall) -> str:
+    return f"from {each.opens_at:%Y-%m-%d %H:%M:%S} to {each.closes_at:%Y-%m-%d %H:%M:%S} UTC"

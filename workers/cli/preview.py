@@ -1,0 +1,182 @@
+"""
+`buildr-calls outcomes preview`: a changed map of outcomes, tried on the calls that are known.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
+from pathlib import Path
+
+import click
+from rich.progress import Progress
+
+from service.clock import utc_now
+from service.outcome_rules import OutcomeConfig
+from service.settings import Settings
+from service.sources import SOURCES
+from service.store.connection import Store
+from service.store.scan import CallFilter, Scan
+from workers.cli.replay import quietly
+from workers.cli.session import Age, with_store
+from workers.cli.support import Failure, SettingsFault, console, error_console, in_words, load_settings, print_json, print_table
+from workers.outcomes import unknown_names
+from workers.preview import Change, Comparison, Kind, Preview, apply, workers_fault
+from workers.replay import in_minutes, known_cases, minutes
+from workers.verdicts import Basis, Case
+
+LEFT_ALONE = "left alone"
+NOBODY = "nobody named"
+
+
+@click.command("preview")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file with the changed map; not given: the one in place.",
+)
+@click.option("--source", type=click.Choice(sorted(SOURCES)), help="Calls of this source.")
+@click.option("--agent", help="Calls of this agent.")
+@click.option("--since", type=Age(), help="Calls whose last webhook came since then, like 7d or 2026-11-02.")
+@click.option("--until", type=Age(), help="Calls whose last webhook came before then.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop at so many calls that change, the oldest first.")
+@click.option("--calls", "has_calls", is_flag=True, help="Show each call that changes.")
+@click.option("--apply", "is_applied", is_flag=True, help="Rewrite the calls that change, after everything more urgent.")
+@click.option("--force", "is_forced", is_flag=True, help="With --apply: also where a person has changed the outcome in Buildr.")
+@click.option("--yes", "is_agreed", is_flag=True, help="With --apply: do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def preview_outcomes(
+    *,
+    path: Path | None,
+    source: str | None,
+    agent: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int | None,
+    has_calls: bool,
+    is_applied: bool,
+    is_forced: bool,
+    is_agreed: bool,
+    as_json: bool,
+) -> None:
+    """
+    Show what a changed map of outcomes would change about the calls that are known; nothing is written without --apply.
+
+    \b
+    Examples:
+      buildr-calls outcomes preview --since 7d --config new.toml
+      buildr-calls outcomes preview --since 7d --apply
+    """
+    if (is_forced or is_agreed) and not is_applied:
+        raise click.UsageError("--force and --yes go with --apply")
+    config = None if path is None else load_settings(is_local=True, overrides={"CONFIG": str(path.resolve())}).outcome_config
+    wanted = CallFilter(source=source, since=since, until=until)
+
+    async def work(settings: Settings, store: Store) -> tuple[Settings, Preview]:
+        chosen = config or settings.outcome_config
+        compared = await _compare(settings, store, chosen, wanted, agent=agent, limit=limit, is_forced=is_forced)
+        if is_applied and (fault := await workers_fault(store, chosen)) is not None:
+            place = "" if path is None else f"put {path} in place of buildr-calls.toml, "
+            again = in_words(settings, "outcomes preview --apply")
+            raise Failure(f"{fault}: {place}restart the workers, then run: {again} (with the same filters)")
+        return settings, compared
+
+    settings, compared = with_store(work)
+    if as_json:
+        print_json(_as_dict(settings, compared, is_applied=is_applied))
+    else:
+        _print(settings, compared, has_calls=has_calls, is_applied=is_applied)
+    if is_applied and compared.rewritten:
+        if not is_agreed:
+            click.confirm(f"Rewrite {len(compared.rewritten)} calls in Buildr?", abort=True, err=True)
+        _apply(compared.rewritten, config or settings.outcome_config, is_forced=is_forced)
+
+
+async def _compare(
+    settings: Settings,
+    store: Store,
+    config: OutcomeConfig,
+    wanted: CallFilter,
+    *,
+    agent: str | None,
+    limit: int | None,
+    is_forced: bool,
+) -> Preview:
+    present = await Basis.of(settings, store)
+    if present.outcome_ids is None:
+        raise Failure(f"the account's outcomes were never read from Buildr; run: {in_words(settings, 'outcomes list')}")
+    if faults := unknown_names(config, present.outcome_ids, spelt=present.names.values()):
+        raise SettingsFault(faults)
+    refs = await Scan(store.redis, store.keys).select(wanted)
+    bar = error_console()
+    with quietly(), Progress(console=bar, disable=not bar.is_terminal) as progress:
+        cases = _counted(known_cases(store, refs, present), progress, total=len(refs))
+        return await Comparison(present=present, config=config, is_forced=is_forced).run(cases, now=utc_now(), agent=agent, limit=limit)
+
+
+async def _counted(cases: AsyncIterator[Case], progress: Progress, *, total: int) -> AsyncIterator[Case]:
+    task = progress.add_task("Comparing", total=total)
+    async for case in cases:
+        progress.advance(task)
+        yield case
+
+
+def _apply(changes: list[Change], config: OutcomeConfig, *, is_forced: bool) -> None:
+    async def work(_: Settings, store: Store) -> int:
+        # Whoever had to think about the question may have restarted a worker meanwhile.
+        if (fault := await workers_fault(store, config)) is not None:
+            raise Failure(f"{fault}: nothing was rewritten")
+        marked = 0
+        with Progress(console=error_console(), disable=not error_console().is_terminal) as progress:
+            task = progress.add_task("Marking", total=len(changes))
+            async for is_marked in apply(store, changes, at=utc_now(), is_forced=is_forced):
+                marked += is_marked
+                progress.advance(task)
+        return marked
+
+    marked = with_store(work)
+    click.echo(f"{marked} calls are on their way, after everything more urgent; see: buildr-calls status", err=True)
+
+
+def _print(settings: Settings, compared: Preview, *, has_calls: bool, is_applied: bool) -> None:
+    pairs = Counter((each.now or LEFT_ALONE, each.then or LEFT_ALONE, each.kind) for each in compared.changes)
+    rows = [(now, then, str(count), kind.value) for (now, then, kind), count in sorted(pairs.items())]
+    print_table(("outcome now", "then", "calls", "what --apply does"), rows, empty="No call changes.")
+    if compared.changes:
+        click.echo()
+        agents = Counter((each.agent or NOBODY, each.now or LEFT_ALONE, each.then or LEFT_ALONE) for each in compared.changes)
+        print_table(("agent", "outcome now", "then", "calls"), [(*names, str(count)) for names, count in sorted(agents.items())], empty="")
+    if has_calls and compared.changes:
+        click.echo()
+        columns = ("call", "Buildr call", "agent", "result", "outcome now", "then", "rule that decides then")
+        print_table(columns, [_row(each) for each in compared.changes], empty="")
+    for line in _closing(settings, compared, is_applied=is_applied):
+        console().print(line, markup=False)
+
+
+def _row(each: Change) -> tuple[str, ...]:
+    names = (each.buildr_call_id or "", each.agent or "", each.result or "")
+    return (each.ref, *names, each.now or LEFT_ALONE, each.then or LEFT_ALONE, each.rule)
+
+
+def _closing(settings: Settings, compared: Preview, *, is_applied: bool) -> Iterable[str]:
+    out = ", ".join(f"{reason}: {count}" for reason, count in sorted(compared.left_out.items()))
+    yield f"{compared.looked_at} calls looked at, {len(compared.changes)} change{f'; left out: {out}' if out else ''}"
+    count = len(compared.rewritten)
+    if count:
+        yield f"--apply rewrites {count}: {in_minutes(compared.requests, settings.buildr_budgets)}"
+    if not is_applied:
+        yield "Nothing was written. A map that is put in place holds for calls from now on; --apply is for those that were written before."
+
+
+def _as_dict(settings: Settings, compared: Preview, *, is_applied: bool) -> dict[str, object]:
+    kinds = Counter(each.kind for each in compared.changes)
+    return {
+        "is_applied": is_applied,
+        "looked_at": compared.looked_at,
+        "changes": [each.as_dict() for each in compared.changes],
+        "counts": {kind.name.lower(): kinds[kind] for kind in Kind},
+        "left_out": compared.left_out,
+        "requests": compared.requests,
+        "minutes": round(minutes(compared.requests, settings.buildr_budgets), 2),
+    }

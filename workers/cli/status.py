@@ -1,0 +1,161 @@
+"""
+`buildr-calls status`: what waits, what stands in its way, when it will have gone.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from service.settings import Settings
+from service.store.backlog import Backlog, LaneLoad, read_backlog
+from service.store.connection import Store, open_store
+from service.store.lanes import Lane
+from workers.cli.session import run_or_one_line
+from workers.cli.support import chosen_account, load_settings, print_json, print_table
+from workers.delivery.forecast import clears_at
+
+Facts = dict[str, object]
+SOON_S: Final = 86_400
+
+
+@click.command()
+@click.option("--all-accounts", "is_all", is_flag=True, help="Every account of the installation, side by side.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(*, is_all: bool, as_json: bool) -> None:
+    """
+    Show how much waits in each lane and until when, how much has failed, and how much of Buildr's budget is used.
+
+    \b
+    Examples:
+      buildr-calls status
+      buildr-calls status --all-accounts --json
+    """
+    settings = load_settings(is_local=True)
+    # With only named accounts there is no default one to show.
+    is_wide = is_all or (not settings.is_active and chosen_account() is None)
+    chosen = settings.every if is_wide else (settings,)
+    found = run_or_one_line(settings, lambda: _read_all(chosen))
+    if as_json:
+        print_json([_as_json(facts) for facts in found] if is_wide else _as_json(found[0]))
+        return
+    _print(found)
+    others = [each.account for each in settings.every if each.account not in {facts["account"] for facts in found}]
+    if others:
+        click.echo(f"Other accounts: {', '.join(others)}; see --account NAME or --all-accounts.", err=True)
+
+
+async def _read_all(accounts: tuple[Settings, ...]) -> list[Facts]:
+    return list(await asyncio.gather(*(_read(each) for each in accounts)))
+
+
+async def _read(settings: Settings) -> Facts:
+    async with open_store(settings, role="cli") as store:
+        await store.ping()
+        return await read_status(settings, store)
+
+
+async def read_status(settings: Settings, store: Store) -> Facts:
+    """The state of an account, by name; moments are UTC. Raises redis-py's errors."""
+    pending, oldest = await store.messages.waiting()
+    backlog = await read_backlog(store.redis, store.keys)
+    now_s = backlog.now.timestamp()
+    used = [sum(1 for at in backlog.counted if at > now_s - budget.window_s) for budget in settings.buildr_budgets]
+    outage = backlog.outage
+    return {
+        "account": settings.account,
+        "workers_alive": await store.workers_alive(),
+        "messages_not_read_yet": pending,
+        "oldest_message_age_s": None if oldest is None else round(now_s - oldest, 1),
+        "calls_with_an_alarm": await store.schedule.due_count(),
+        "calls_waiting": backlog.calls,
+        "lanes": {
+            load.lane.value: {"calls": load.calls, "oldest_age_s": _age_s(backlog, load)}
+            for load in backlog.lanes
+            if load.lane is not Lane.OWN
+        },
+        "clears_at": clears_at(backlog, settings.buildr_budgets),
+        "requests_used": [
+            {"used": count, "requests": budget.requests, "window_s": budget.window_s}
+            for count, budget in zip(used, settings.buildr_budgets, strict=True)
+        ],
+        "allowance": backlog.allowance,
+        "blocked_by_buildr_s": 0.0 if backlog.blocked_until is None else round(backlog.blocked_until.timestamp() - now_s, 1),
+        "outage": None if outage is None else {"since": outage.since, "cause": outage.cause, "next_try_at": outage.next_try_at},
+        "unmatched": await store.redis.zcard(store.keys.named("unmatched")),
+        "stalled": await store.redis.zcard(store.keys.named("stalled")),
+        "failed": await store.failed.count(),
+        "counters": await store.counters.all(),
+    }
+
+
+def _age_s(backlog: Backlog, load: LaneLoad) -> float | None:
+    return None if load.oldest_at is None else round((backlog.now - load.oldest_at).total_seconds(), 1)
+
+
+def _as_json(facts: Facts) -> Facts:
+    return {name: _plain(value) for name, value in facts.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return value
+
+
+def _print(found: list[Facts]) -> None:
+    columns = [dict(_rows(facts)) for facts in found]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    heads = ("what", "now") if len(found) == 1 else ("what", *(str(facts["account"]) for facts in found))
+    print_table(heads, [(name, *(column.get(name, "0") for column in columns)) for name in names], empty="")
+
+
+def _rows(facts: Facts) -> list[tuple[str, str]]:
+    """What a person is shown, line by line."""
+    lanes, used, outage, counters = facts["lanes"], facts["requests_used"], facts["outage"], facts["counters"]
+    rows = [
+        ("workers alive", str(facts["workers_alive"])),
+        ("messages not read yet", _with_age(facts["messages_not_read_yet"], facts["oldest_message_age_s"])),
+        ("calls with an alarm", str(facts["calls_with_an_alarm"])),
+        ("calls waiting for Buildr", f"{facts['calls_waiting']}{_until(facts)}"),
+    ]
+    if isinstance(lanes, dict):
+        rows += [(f"  in lane {name}", _with_age(lane["calls"], lane["oldest_age_s"])) for name, lane in lanes.items()]
+    if isinstance(used, list):
+        rows += [(f"requests in {_span(each['window_s'])}", f"{each['used']} of {each['requests']}") for each in used]
+    if facts["allowance"] is not None:
+        rows.append(("of these ours", f"{facts['allowance']}, since somebody else uses the Buildr account too"))
+    if facts["blocked_by_buildr_s"]:
+        rows.append(("blocked by Buildr", f"for {facts['blocked_by_buildr_s']} s more"))
+    if isinstance(outage, dict):
+        rows.append(("Buildr", f"away since {_moment(outage['since'])} ({outage['cause']}), next try {_moment(outage['next_try_at'])}"))
+    rows += [(name, str(facts[name])) for name in ("unmatched", "stalled", "failed")]
+    if isinstance(counters, dict):
+        rows += [(f"count of {name}", str(value)) for name, value in counters.items()]
+    return rows
+
+
+def _until(facts: Facts) -> str:
+    at = facts["clears_at"]
+    if not facts["calls_waiting"]:
+        return ""
+    return f", clears at {_moment(at)}" if isinstance(at, datetime) else ", clears once Buildr is back"
+
+
+def _moment(value: object) -> str:
+    """A moment in this machine's time zone, with the day if it is not near."""
+    if not isinstance(value, datetime):
+        return str(value)
+    is_near = abs((value - datetime.now(UTC)).total_seconds()) < SOON_S
+    return f"{value.astimezone():%H:%M:%S}" if is_near else f"{value.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _span(seconds: float) -> str:
+    return {3600.0: "an hour", 86_400.0: "a day"}.get(float(seconds), f"{seconds:g} s")
+
+
+def _with_age(count: object, age_s: object) -> str:
+    return f"{count}, the oldest for {age_s} s" if isinstance(age_s, float) and count else str(count)
