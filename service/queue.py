@@ -21,7 +21,7 @@ from service.store.client import Value
 from service.store.connection import Store
 from service.store.failed import Failed, to_text
 from service.store.keys import ref_of
-from service.store.messages import Message, to_fields
+from service.store.messages import Message, pack_message
 
 BATCH: Final = 128
 MAX_WAITING: Final = 2000
@@ -34,12 +34,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxLimits:
-    """How long repeats are recognised, how many messages may wait, how long Redis has for an answer."""
+    """How long repeats are recognised and messages kept, how many of them may wait, how long Redis has for an answer."""
 
     dedupe_h: float
     keep_failed_d: float
     max_pending: int
     accept_timeout_s: float
+    keep_messages_d: float = 0
+
+    @property
+    def dedupe_ms(self) -> int:
+        """For how long the id of a message is kept beside it; 0 if the message itself will be there for as long, and says the same."""
+        is_kept_longer = min(self.keep_messages_d, self.keep_failed_d) * DAY_MS >= self.dedupe_h * HOUR_MS
+        return 0 if is_kept_longer else int(self.dedupe_h * HOUR_MS)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -47,6 +54,7 @@ class InboxLimits:
         return cls(
             dedupe_h=settings.dedupe_h,
             keep_failed_d=settings.keep_failed_d,
+            keep_messages_d=settings.keep_messages_d,
             max_pending=settings.max_pending,
             accept_timeout_s=settings.accept_timeout_s,
         )
@@ -78,8 +86,8 @@ class Inbox:
         if message.source_call_id is None:
             raise ValueError("a message without a call cannot be enqueued")
         ref = ref_of(message.source, message.source_call_id)
-        dedupe_ms = int(self._limits.dedupe_h * HOUR_MS)
-        answer = await self._write("accept", (message.message_id, ref, dedupe_ms, self._limits.max_pending, *to_fields(message)))
+        limits = self._limits
+        answer = await self._write("accept", (message.message_id, ref, limits.dedupe_ms, limits.max_pending, pack_message(message)))
         if answer == FULL:
             raise QueueUnavailable("too many messages wait to be read", retry_after_s=30)
         return answer == 1
@@ -100,8 +108,8 @@ class Inbox:
             failed_at=message.received_at,
             message_ids=(message.message_id,),
         )
-        dedupe_ms, keep_ms = int(self._limits.dedupe_h * HOUR_MS), int(self._limits.keep_failed_d * DAY_MS)
-        return await self._write("keep_failed", (message.message_id, dedupe_ms, keep_ms, to_text(entry), *to_fields(message))) == 1
+        dedupe_ms, keep_ms = self._limits.dedupe_ms, int(self._limits.keep_failed_d * DAY_MS)
+        return await self._write("keep_failed", (message.message_id, dedupe_ms, keep_ms, to_text(entry), pack_message(message))) == 1
 
     async def count(self, name: str, source: str) -> None:
         """Count something; a Redis that is away is not worth an error here."""

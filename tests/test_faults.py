@@ -2,7 +2,6 @@
 What breaks in real life: Redis killed, hung or full, workers stopped or stalled, Buildr answering 429, 5xx or nothing.
 """
 
-import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import httpx
 import pytest
 from redis import Redis
 
+from service.store.calls import DeliveryState, read_record
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN, RedisServer
 from tests.harness import System, free_port, wait_for
 from tests.test_end_to_end import call_sid, twilio_forms
@@ -297,8 +297,9 @@ def _has_permit(system: System) -> bool:
 
 def _delivered(system: System, number: int) -> bool:
     with Redis.from_url(system.redis_url) as client:
-        text = client.hget(f"bc:default:call:twilio:{call_sid(number)}", "rec")
-        return isinstance(text, bytes) and json.loads(text).get("state") == "delivered"
+        ref = f"twilio:{call_sid(number)}"
+        kept = client.hget(f"bc:default:call:{ref}", "rec")
+        return isinstance(kept, bytes) and read_record(ref, kept).state is DeliveryState.DELIVERED
 
 
 def _is_connected(system: System, call_id: str) -> bool:

@@ -59,7 +59,11 @@ def _matched(fields: Fields) -> tuple[str, str]:
 
 
 def _waiting(fields: Fields) -> tuple[str, str]:
-    reasons = {"settle": "for late webhooks, so that all goes out in one PATCH", "budget": "for room in Buildr's rate limit"}
+    reasons = {
+        "settle": "for late webhooks, so that all goes out in one PATCH",
+        "budget": "for room in Buildr's rate limit",
+        "outage": "until Buildr is back",
+    }
     return "waits", f"{fields.get('retry_in_s')} s {reasons.get(str(fields.get('reason')), fields.get('reason'))}"
 
 

@@ -20,7 +20,7 @@ from service.store.connection import Store
 from service.store.failed import Failed, to_text
 from service.store.messages import Message
 from service.store.permits import Verdict
-from workers.delivery.plan import Plan, Sending
+from workers.delivery.plan import OUTCOME_FIELD, Plan, Sending
 from workers.delivery.send import Sender, Sent
 from workers.planning import Contended, Planned, Planner
 from workers.reading import Reading, read
@@ -128,15 +128,21 @@ class Runner:
             if work.stored.record.state is not DeliveryState.WAITING:
                 log.info(
                     "delivery.waiting",
-                    reason="budget",
+                    reason="outage" if grant.is_away else "budget",
                     lane=sending.lane.value,
                     retry_in_s=round(grant.wait_s, 3),
                     buildr_call_id=sending.buildr_call_id,
                 )
                 record = record.with_step(self.clock(), "waits for its turn", f"in the lane {sending.lane.value}")
+            if grant.is_away:
+                record = replace(record, reason="waits until Buildr is back; see: buildr-calls status")
             await self._commit(work.change(record, due_at))
             self.on_budget()
             return
+        sent_id = sending.fields.get(OUTCOME_FIELD)
+        if sent_id is not None:
+            doubts = dict.fromkeys((*record.in_doubt.get(sending.buildr_call_id, ()), sent_id))
+            record = replace(record, in_doubt={**record.in_doubt, sending.buildr_call_id: tuple(doubts)})
         # Written down before the request: a worker that dies in the middle leaves an alarm behind, and what it read is not read again.
         if not await self._commit(work.change(record, self.clock() + timedelta(seconds=self.hold_s))):
             await self.store.permits.release(grant, sent=0)

@@ -153,6 +153,8 @@ class NamesWatch:
         """Read the names if that is due; False if there was no budget for it."""
         await self.names.current()
         if not self.names.is_stale:
+            # A worker may have died between reading the names and waking those who wait for them.
+            await self.names.store.schedule.wake_named()
             return True
         try:
             if not await self.names.refresh(self.client, hold_s=self.hold_s):

@@ -7,13 +7,12 @@ account that is in trouble takes no turn from another.
 
 import asyncio
 import json
-import random
 import secrets
 import signal
 import socket
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -28,86 +27,23 @@ from service.settings import Settings
 from service.store.connection import Store, encode_job, open_store
 from service.store.keys import Keys
 from workers import loops
-from workers.buildr import BuildrClient, token_provider
-from workers.clock import SharedClock
-from workers.delivery.names import OutcomeNames
-from workers.delivery.plan import Timing
-from workers.delivery.send import Limits, Sender
-from workers.expectations import Rules
-from workers.jobs import Runner, deliver, rearm
+from workers.buildr import BuildrClient, ReadyToken, TokenProvider, token_provider
+from workers.jobs import deliver, rearm
 from workers.outcomes import map_digest, unknown_names
-from workers.planning import Planner
+from workers.parts import Parts, build, hold_s, in_progress_s, job_limit_s
 
 MAX_TRIES: Final = 2**31 - 1
-JOB_MARGIN_S: Final = 3.0
-# What arq adds to the limit of a job before another worker may start it.
-ARQ_MARGIN_S: Final = 10.0
-MOST_REQUESTS: Final = 2
 # Platforms give a process that is told to stop 10 seconds at least.
 FINISH_MARGIN_S: Final = 0.5
 POLL_DELAY_S: Final = 0.05
 CANCEL_AGAIN_S: Final = 0.2
 GOODBYE_S: Final = 1.0
-HOLD_MARGIN_S: Final = 2.0
+ACCOUNTS_AT_START_S: Final = 2.0
 NAMES_AT_START_S: Final = 5.0
 REDIS_AT_START_S: Final = 30.0
 NO_CREDENTIALS: Final = "BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set"
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a worker is made of, for one account."""
-
-    settings: Settings
-    store: Store
-    client: BuildrClient
-    clock: SharedClock
-    names: OutcomeNames
-    pump: loops.Pump
-    runner: Runner
-
-
-def build(settings: Settings, store: Store, client: BuildrClient, *, clock: SharedClock | None = None, worker_id: str = "alone") -> Parts:
-    """Put an account's part of a worker together."""
-    clock = clock or SharedClock()
-    names = OutcomeNames(store, clock)
-    pump = loops.Pump(store)
-    config = settings.outcome_config
-    sender = Sender(
-        client=client,
-        permits=store.permits,
-        limits=Limits(max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)),
-        request_timeout_s=settings.buildr_timeout_s,
-        hold_s=hold_s(settings),
-        notes_mode=config.notes.mode,
-        clock=clock,
-        rng=random.SystemRandom(),
-    )
-    planner = Planner(
-        store=store,
-        names=names,
-        config=config,
-        rules=Rules.of(settings),
-        timing=Timing(
-            settle=settings.settle_s,
-            ringing_timeout_s=settings.ringing_timeout_s,
-            in_progress_timeout_s=settings.in_progress_timeout_s,
-        ),
-        protects_hand_edits=settings.protect_hand_edits,
-        clock=clock,
-    )
-    runner = Runner(
-        store=store,
-        planner=planner,
-        sender=sender,
-        hold_s=hold_s(settings),
-        worker_id=worker_id,
-        clock=clock,
-        on_budget=pump.kick,
-    )
-    return Parts(settings=settings, store=store, client=client, clock=clock, names=names, pump=pump, runner=runner)
 
 
 def arq_worker(settings: Settings, parts: Parts, worker_id: str) -> Worker:
@@ -137,21 +73,6 @@ def arq_worker(settings: Settings, parts: Parts, worker_id: str) -> Worker:
 def health_key(keys: Keys, worker_id: str) -> str:
     """Where arq keeps a worker's own figures."""
     return f"{keys.queue}:health:{worker_id}"
-
-
-def hold_s(settings: Settings) -> float:
-    """The longest that one request to Buildr may be under way, in seconds: a permit counts so long, and no other worker writes the call."""
-    return settings.buildr_timeout_s + HOLD_MARGIN_S
-
-
-def job_limit_s(settings: Settings) -> float:
-    """The longest that a job may take, in seconds; it ends by itself before that, so that arq never ends it."""
-    return MOST_REQUESTS * hold_s(settings) + JOB_MARGIN_S
-
-
-def in_progress_s(settings: Settings) -> float:
-    """For how many seconds arq marks a job as being run."""
-    return job_limit_s(settings) + ARQ_MARGIN_S
 
 
 def run_worker(settings: Settings) -> None:
@@ -190,91 +111,115 @@ async def _until_told_to_stop(accounts: Sequence[Settings]) -> None:
 async def _run(accounts: Sequence[Settings], told: asyncio.Event, started: asyncio.Event) -> None:
     worker_id = f"{socket.gethostname()}:{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
-        crew = await _muster(accounts, worker_id, stack)
-        probes = [loops.Probe(parts.store, worker_id, parts.clock, map_digest(parts.settings.outcome_config)) for parts in crew]
-        for probe in probes:
-            # Before the first job: what runs at a worker that nobody knows is taken for lost.
-            await probe.turn()
-        workers = [arq_worker(parts.settings, parts, worker_id) for parts in crew]
-        beside = [
-            asyncio.create_task(_named(parts, each))
-            for parts, probe in zip(crew, probes, strict=True)
-            for each in _loops(parts.settings, parts, probe)
-        ]
-        mains = [asyncio.create_task(worker.async_run()) for worker in workers]
-        stopping = asyncio.create_task(
-            _finish_all(workers, told, within_s=max(each.buildr_timeout_s for each in accounts) + FINISH_MARGIN_S)
-        )
-        started.set()
-        log.info(
-            "worker.started", worker_id=worker_id, jobs=[worker.max_jobs for worker in workers], accounts=[_name(each) for each in crew]
-        )
+        crew = [await stack.enter_async_context(_on_board(settings, worker_id)) for settings in accounts]
+        tasks = {asyncio.create_task(each.run(is_alone=len(crew) == 1)) for each in crew}
+        tasks.add(asyncio.create_task(_finish_all(crew, told, within_s=max(each.buildr_timeout_s for each in accounts) + FINISH_MARGIN_S)))
         try:
-            done, _ = await asyncio.wait([*mains, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
+            await _until_ready(crew, tasks)
+            started.set()
+            log.info("worker.started", worker_id=worker_id, accounts=[each.account for each in crew if not each.faults])
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                if not task.cancelled():
-                    task.result()
+                task.result()
             if not told.is_set():
                 raise loops.RedisRefusesWrites("arq's loop has ended, which only happens when Redis goes away")
         except (RedisError, OSError) as err:
             raise loops.RedisRefusesWrites(f"Redis went away ({type(err).__name__})") from err
         finally:
-            await _end({*beside, *mains, stopping, *(task for worker in workers for task in worker.tasks.values())})
-            await asyncio.gather(*(_say_goodbye(parts.store, worker_id) for parts in crew))
+            await end(tasks)
+            await asyncio.gather(*(_say_goodbye(each.parts.store, worker_id) for each in crew))
             log.info("worker.stopped", worker_id=worker_id)
 
 
-async def _muster(accounts: Sequence[Settings], worker_id: str, stack: AsyncExitStack) -> list[Parts]:
+async def _until_ready(crew: Sequence["_Member"], tasks: set["asyncio.Task[None]"]) -> None:
     """
-    Open all accounts at the same time, so that a Buildr that is away for one of them holds up no other.
+    Wait until every account is ready to work, or has been left out; of several accounts nobody waits long for the others.
 
-    An account whose outcomes a person must mend is left out, with an error in the log. Raises `SettingsError` if it is the only one.
+    Raises whatever has ended an account's part, and `SettingsError` if no account can work.
     """
-    crew = []
-    for settings in accounts:
+    ready = asyncio.create_task(_all_ready(crew))
+    try:
+        limit_s = None if len(crew) == 1 else ACCOUNTS_AT_START_S
+        done, _ = await asyncio.wait({ready, *tasks}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        ready.cancel()
+    if all(each.faults for each in crew):
+        raise SettingsError(tuple(f"account {each.account}: {fault}" for each in crew for fault in each.faults))
+
+
+async def _all_ready(crew: Sequence["_Member"]) -> None:
+    for each in crew:
+        await each.is_ready.wait()
+
+
+@asynccontextmanager
+async def _on_board(settings: Settings, worker_id: str) -> "AsyncIterator[_Member]":
+    """One account's part, opened and closed. An account whose credentials cannot be used is opened all the same, and left out."""
+    async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, role="worker"))
         await _check_redis(store)
-        client = await stack.enter_async_context(BuildrClient(settings, tokens=token_provider(settings, store.tokens)))
+        faults: tuple[str, ...] = ()
+        tokens: TokenProvider = ReadyToken("")
+        try:
+            tokens = token_provider(settings, store.tokens)
+        except SettingsError as err:
+            faults = err.faults
+        client = await stack.enter_async_context(BuildrClient(settings, tokens=tokens))
         parts = build(settings, store, client, worker_id=worker_id)
         offset = await parts.clock.sync(store.redis)
         if parts.clock.is_off:
             log.warning("worker.clock_off", offset_ms=int(offset.total_seconds() * 1000))
-        crew.append(parts)
-    checks = (_named(parts, _check_outcomes(parts.settings, parts)) for parts in crew)
-    found = await asyncio.gather(*checks, return_exceptions=True)
-    faults: list[str] = []
-    fit: list[Parts] = []
-    for parts, result in zip(crew, found, strict=True):
-        if isinstance(result, SettingsError):
-            faults += [f"{_prefix(parts.settings, accounts)}{fault}" for fault in result.faults]
-            log.error("worker.account_left_out", account=_name(parts), faults=list(result.faults))
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            fit.append(parts)
-    if not fit:
-        raise SettingsError(tuple(faults))
-    return fit
+        probe = loops.Probe(store, worker_id, parts.clock, map_digest(settings.outcome_config))
+        yield _Member(parts=parts, probe=probe, worker=arq_worker(settings, parts, worker_id), faults=faults)
 
 
-def _name(parts: Parts) -> str:
-    return parts.settings.account
+@dataclass(slots=True, kw_only=True)
+class _Member:
+    """One account's part of the process; `faults` are what a person must mend before it can work."""
+
+    parts: Parts
+    probe: loops.Probe
+    worker: Worker
+    faults: tuple[str, ...]
+    is_ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def account(self) -> str:
+        """The account's name."""
+        return self.parts.settings.account
+
+    async def run(self, *, is_alone: bool) -> None:
+        """
+        Work until cancelled.
+
+        An account that cannot work does nothing from here on, with an error in the log. Raises `SettingsError` if it is the only one.
+        """
+        structlog.contextvars.bind_contextvars(account=self.account)
+        self.faults = self.faults or await _outcome_faults(self.parts.settings, self.parts)
+        if self.faults:
+            if is_alone:
+                raise SettingsError(self.faults)
+            log.error("worker.account_left_out", faults=list(self.faults))
+            self.is_ready.set()
+            await asyncio.Event().wait()
+        # Before the first job: what runs at a worker that nobody knows is taken for lost.
+        await self.probe.turn()
+        tasks = {asyncio.create_task(each) for each in (self.worker.async_run(), *_loops(self.parts, self.probe))}
+        self.is_ready.set()
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await end({*tasks, *self.worker.tasks.values()})
 
 
-async def _named(parts: Parts, work: Coroutine[object, object, None]) -> None:
-    """Do something whose lines in the log name the account."""
-    with structlog.contextvars.bound_contextvars(account=_name(parts)):
-        await work
-
-
-def _prefix(settings: Settings, accounts: Sequence[Settings]) -> str:
-    return "" if len(accounts) == 1 else f"account {settings.account}: "
-
-
-async def _finish_all(workers: Sequence[Worker], told: asyncio.Event, *, within_s: float) -> None:
+async def _finish_all(crew: Sequence[_Member], told: asyncio.Event, *, within_s: float) -> None:
     """Once told to stop: take no more jobs, and wait for those that run; what has not ended by then is handed back."""
     await told.wait()
-    await asyncio.gather(*(_finish_jobs(worker, within_s=within_s) for worker in workers))
+    await asyncio.gather(*(_finish_jobs(each.worker, within_s=within_s) for each in crew))
 
 
 async def _finish_jobs(worker: Worker, *, within_s: float) -> None:
@@ -288,7 +233,7 @@ async def _finish_jobs(worker: Worker, *, within_s: float) -> None:
         log.warning("worker.stopped_with_jobs", count=len(worker.tasks))
 
 
-async def _end(tasks: set[asyncio.Task[Any]]) -> None:
+async def end(tasks: set[asyncio.Task[Any]]) -> None:
     """Cancel tasks until they have ended: redis-py swallows a cancellation that comes while it deals with a lost connection."""
     while tasks:
         for task in tasks:
@@ -312,8 +257,8 @@ async def _has_jobs(worker: Worker) -> bool:
     return bool(running)
 
 
-def _loops(settings: Settings, parts: Parts, probe: loops.Probe) -> list[Coroutine[object, object, None]]:
-    store = parts.store
+def _loops(parts: Parts, probe: loops.Probe) -> list[Coroutine[object, object, None]]:
+    settings, store = parts.settings, parts.store
     keep = timedelta(days=settings.keep_calls_d)
     return [
         parts.pump.run(),
@@ -343,11 +288,15 @@ async def _check_redis(store: Store) -> None:
         log.warning("worker.redis_not_durable", reason=fault)
 
 
-async def _check_outcomes(settings: Settings, parts: Parts) -> None:
-    """Read the account's outcome names where the last ones are old or lack one; with Buildr away, go on with the last ones."""
+async def _outcome_faults(settings: Settings, parts: Parts) -> tuple[str, ...]:
+    """
+    The outcomes that are named and that the account does not have, one line each.
+
+    Its outcomes are read where the last ones are old or lack one; with Buildr away, the last ones count.
+    """
     known = await parts.names.current()
     if known is not None and not parts.names.is_stale and not unknown_names(settings.outcome_config, known):
-        return
+        return ()
     try:
         async with asyncio.timeout(NAMES_AT_START_S + settings.buildr_timeout_s):
             while not await parts.names.refresh(parts.client, hold_s=hold_s(settings)):
@@ -356,5 +305,4 @@ async def _check_outcomes(settings: Settings, parts: Parts) -> None:
     except (BuildrError, TimeoutError) as err:
         log.warning("buildr.outcomes_not_read", reason=getattr(err, "cause", "no_budget"), error=str(err))
     ids = await parts.names.current()
-    if ids is not None and (unknown := unknown_names(settings.outcome_config, ids, spelt=parts.names.spelt)):
-        raise SettingsError(tuple(unknown))
+    return () if ids is None else tuple(unknown_names(settings.outcome_config, ids, spelt=parts.names.spelt))

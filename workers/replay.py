@@ -8,7 +8,6 @@ forced. A failed message is read anew from its raw form, so that a mended table 
 import asyncio
 import math
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -182,7 +181,9 @@ async def read_held(store: Store, client: BuildrClient, buildr_call_id: str, *, 
     name = f"#replay:{secrets.token_hex(4)}"
     while True:
         grant = await _permit(store, name, hold_s=hold_s, clock=clock)
-        await asyncio.sleep(max(0.0, grant.starts_at - time.monotonic()))
+        if not await store.permits.start(grant, request_timeout_s=client.timeout_s):
+            await store.permits.release(grant, sent=0)
+            continue
         try:
             held: Held = await client.update_call(buildr_call_id, {"call": {}})
         except BuildrRateLimited as err:

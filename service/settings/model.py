@@ -56,16 +56,20 @@ class Settings(BaseModel):
     twilio_auth_token: SecretList = Field((), description="Twilio auth token; several, separated by commas, while rotating.")
     twilio_shared_keys: SecretList = Field((), description="Twilio shared keys as id:key pairs, separated by commas.")
     callrail_signing_key: SecretList = Field((), description="CallRail signing keys, one for each company; more while rotating.")
-    plivo_auth_token: SecretList = Field((), description="Plivo auth token; several, separated by commas, while rotating and for subaccounts.")
+    plivo_auth_token: SecretList = Field(
+        (), description="Plivo auth token; several, separated by commas, while rotating and for subaccounts."
+    )
     standard_secret: SecretList = Field(
         (), description="Standard Webhooks secret (whsec_...) of the source `standard`; several while rotating."
     )
-    admin_token: SecretList = Field((), description="Bearer token for /links; at least 16 characters. Not set: /links is off.")
+    admin_token: SecretList = Field(
+        (), description="Bearer token for /links and /expected-calls; at least 16 characters. Not set: both are off."
+    )
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest webhook body that is read.")
     body_timeout_s: float = Field(10, gt=0, description="Seconds within which a webhook's body must arrive.")
     accept_timeout_s: float = Field(3, gt=0, le=14, description="Seconds that Redis has for keeping a message, then 503.")
     max_pending: int = Field(200_000, ge=1, description="Messages waiting to be read by a worker beyond which webhooks are answered 503.")
-    dedupe_h: float = Field(96, ge=72, description="Hours for which a repeated message is recognised.")
+    dedupe_h: float = Field(96, ge=72, description="Hours for which a repeated message is recognised, at least.")
     keep_messages_d: float = Field(7, gt=0, description="Days for which a raw message is kept after it was handled.")
     keep_failed_d: float = Field(30, gt=0, description="Days for which the raw messages of a failed call are kept.")
     keep_calls_d: float = Field(30, gt=0, description="Days for which a call is kept after its last event.")

@@ -6,6 +6,8 @@ from typing import Final
 
 from service.secrets import Secrets
 from service.sources.base import Incoming, MessageKeys, Reply, Source
+from service.sources.callrail import CallRail
+from service.sources.plivo import Plivo
 from service.sources.standard import Standard
 from service.sources.twilio import Twilio
 
@@ -14,5 +16,7 @@ __all__ = ["SOURCES", "Incoming", "MessageKeys", "Reply", "Secrets", "Source"]
 _ALL: Final[tuple[Source, ...]] = (
     Standard(),
     Twilio(),
+    CallRail(),
+    Plivo(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}

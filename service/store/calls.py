@@ -9,13 +9,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from service.errors import MalformedPayload
 from service.events import CallEvent, UtcDatetime, from_json
 from service.store.client import Client
 from service.store.keys import Keys, split_ref
 from service.store.lanes import Lane
 from service.store.lua import Scripts
+from service.store.packing import pack, unpack
 
 HISTORY_LENGTH: Final = 60
 ANSWERS_KEPT: Final = 5
@@ -91,7 +93,7 @@ class Record:
     `written` is what Buildr is known to hold from us, field by field, in the call `written_to`. `note_block` is the text that we put into
     its notes. `unsettled_since` is when the first change that Buildr does not hold yet was read; `attempts` counts failures since the last
     success and `retry_at` is when the next attempt may be made; `message_id` is the newest message's. `mark` is the wish of a person that
-    is being followed until the call is at rest again.
+    is being followed until the call is at rest again. `in_doubt` are the outcomes, per call of Buildr's, that were sent and not confirmed.
     """
 
     ref: str
@@ -108,6 +110,7 @@ class Record:
     written: dict[str, str] = field(default_factory=dict)
     written_to: str | None = None
     written_at: UtcDatetime | None = None
+    in_doubt: dict[str, tuple[str, ...]] = field(default_factory=dict)
     note_block: str | None = None
     attempts: int = 0
     unauthorized: int = 0
@@ -196,7 +199,7 @@ class Calls:
     async def get(self, ref: str) -> StoredCall | None:
         """One call, or None if nothing is known of it."""
         fields = await self.redis.hgetall(self.keys.call(ref))
-        return _read(ref, fields) if fields else None
+        return read_call(ref, fields) if fields else None
 
     async def load(self, ref: str) -> tuple[StoredCall, list[str]]:
         """One call, empty if new, and the ids of its pending messages."""
@@ -204,7 +207,7 @@ class Calls:
         pipe.hgetall(self.keys.call(ref))
         pipe.lrange(self.keys.pending(ref), 0, -1)
         fields, pending = await pipe.execute()
-        return _read(ref, fields), [each.decode() for each in pending]
+        return read_call(ref, fields), [each.decode() for each in pending]
 
     async def begin(self, ref: str, *, worker_id: str) -> tuple[StoredCall, list[str]]:
         """The same for a job, which says with it at which worker it runs: should that die, others take the call over."""
@@ -213,7 +216,7 @@ class Calls:
         pipe.hgetall(self.keys.call(ref))
         pipe.lrange(self.keys.pending(ref), 0, -1)
         _, fields, pending = await pipe.execute()
-        return _read(ref, fields), [each.decode() for each in pending]
+        return read_call(ref, fields), [each.decode() for each in pending]
 
     async def commit(self, change: Change) -> bool:
         """Write a change down; False if somebody else has written since the call was read, and nothing was changed."""
@@ -222,9 +225,7 @@ class Calls:
         body = {
             "ref": record.ref,
             "version": change.version,
-            "record": _RECORD.dump_json(replace(record, due_at=change.due_at), exclude_defaults=True).decode(),
             "state": record.state.value,
-            "events": dict(change.events),
             "done": list(change.done),
             "failed": dict(change.failed),
             "drop_failed": list(change.drop_failed),
@@ -242,7 +243,11 @@ class Calls:
             body["started_ms"] = max(1, int(change.started_at.timestamp() * 1000))
         if due_ms is not None:
             body["due_ms"] = due_ms
-        return await self.scripts.run("commit", json.dumps(body)) != -1
+        packed = pack(_RECORD.dump_json(replace(record, due_at=change.due_at), exclude_defaults=True), beside=record.ref.encode())
+        events = [
+            part for id_, text in change.events.items() for part in (id_, pack(text.encode(), beside=_beside_events(record.ref, id_)))
+        ]
+        return await self.scripts.run("commit", json.dumps(body), packed, *events) != -1
 
     async def mark(self, ref: str, mark: Mark) -> bool:
         """Have a call put through again; False if nothing is known of it."""
@@ -268,8 +273,27 @@ class Calls:
         return sorted(found)
 
 
-def _read(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
+def read_record(ref: str, packed: bytes) -> Record:
+    """
+    The record that the field `rec` of a call holds.
+
+    Raises `MalformedPayload` if it is damaged or was written by a newer version.
+    """
+    try:
+        return _RECORD.validate_json(unpack(packed, beside=ref.encode()))
+    except ValidationError as err:
+        raise MalformedPayload(f"the stored record of {ref} cannot be read") from err
+
+
+def read_call(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
+    """The call that a hash holds, empty if there is none. Raises `MalformedPayload` as `read_record` does."""
     split_ref(ref)
-    events = {name[2:].decode(): from_json(text) for name, text in fields.items() if name.startswith(b"e:")}
-    record = _RECORD.validate_json(fields[b"rec"]) if b"rec" in fields else Record(ref=ref)
+    ids = [name[2:].decode() for name in fields if name.startswith(b"e:")]
+    events = {each: from_json(unpack(fields[f"e:{each}".encode()], beside=_beside_events(ref, each))) for each in ids}
+    record = read_record(ref, fields[b"rec"]) if b"rec" in fields else Record(ref=ref)
     return StoredCall(version=int(fields.get(b"v", b"0")), record=record, events=events, replay_mark=fields.get(b"replay", b"").decode())
+
+
+def _beside_events(ref: str, message_id: str) -> bytes:
+    """What the events of a message repeat of the names under which they are kept."""
+    return f"{ref} {message_id}".encode()

@@ -92,7 +92,7 @@ class Store:
             raise QueueUnavailable("Redis does not answer") from err
 
     async def workers_alive(self) -> int:
-        """How many workers have proved in the last half minute that they can write."""
+        """How many workers have proved in the last 6 seconds that they can write."""
         return len([key async for key in self.redis.scan_iter(match=self.keys.named("worker:*"), count=1000)])
 
     async def config_faults(self) -> tuple[str, ...]:

@@ -27,11 +27,11 @@ class Keys:
         return f"{self.prefix}queue"
 
     def message(self, message_id: str) -> str:
-        """Hash: one raw message."""
+        """String: the name of the message's call, a line feed, and the packed message."""
         return f"{self.prefix}m:{message_id}"
 
     def call(self, ref: str) -> str:
-        """Hash: version `v`, record `rec`, events per message `e:<message id>`."""
+        """Hash: version `v`, packed record `rec`, packed events per message `e:<message id>`."""
         return f"{self.prefix}call:{ref}"
 
     def pending(self, ref: str) -> str:

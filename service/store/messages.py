@@ -2,13 +2,18 @@
 Raw webhook messages: what came in, kept so that it can be read anew.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+from pydantic import TypeAdapter, ValidationError
+
+from service.errors import MalformedPayload
+from service.events import UtcDatetime
 from service.sources.base import Incoming, digest
 from service.store.client import Client
 from service.store.keys import Keys
+from service.store.packing import pack, unpack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,35 +32,52 @@ def message_id(source: str, message_key: str) -> str:
     return "m" + digest(source, message_key)[:24]
 
 
-def to_fields(message: Message) -> list[str | bytes]:
-    """Names and values of the hash that holds a message."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """Everything of a message but its body."""
+
+    source: str
+    source_call_id: str | None
+    received_at: UtcDatetime
+    method: str
+    url: str
+    headers: dict[str, tuple[str, ...]]
+
+
+_HEAD: Final = TypeAdapter(_Head)
+
+
+def pack_message(message: Message) -> bytes:
+    """A message as it is kept: one line of JSON and the body as it came, packed."""
     incoming = message.incoming
-    return [
-        *("source", message.source),
-        *("source_call_id", message.source_call_id or ""),
-        *("received_at", message.received_at.isoformat()),
-        *("method", incoming.method),
-        *("url", incoming.url),
-        *("headers", json.dumps({name: list(values) for name, values in incoming.headers.items()})),
-        *("body", incoming.body),
-    ]
+    head = _Head(
+        source=message.source,
+        source_call_id=message.source_call_id,
+        received_at=message.received_at,
+        method=incoming.method,
+        url=incoming.url,
+        headers=dict(incoming.headers),
+    )
+    return pack(_HEAD.dump_json(head) + b"\n" + incoming.body)
 
 
-def from_fields(message_id_: str, fields: dict[bytes, bytes]) -> Message:
-    """The message that a hash holds; the inverse of `to_fields`."""
-    text = {name.decode(): value.decode() for name, value in fields.items() if name != b"body"}
-    headers: dict[str, list[str]] = json.loads(text["headers"])
+def _read(message_id_: str, kept: bytes) -> Message:
+    """
+    The message that a key holds: the line with its call's name is for the scripts only.
+
+    Raises `MalformedPayload` if it is damaged or was written by a newer version.
+    """
+    line, _, body = unpack(kept.partition(b"\n")[2]).partition(b"\n")
+    try:
+        head = _HEAD.validate_json(line)
+    except ValidationError as err:
+        raise MalformedPayload(f"the stored message {message_id_} cannot be read") from err
     return Message(
         message_id=message_id_,
-        source=text["source"],
-        source_call_id=text["source_call_id"] or None,
-        received_at=datetime.fromisoformat(text["received_at"]),
-        incoming=Incoming(
-            method=text["method"],
-            url=text["url"],
-            headers={name: tuple(values) for name, values in headers.items()},
-            body=fields[b"body"],
-        ),
+        source=head.source,
+        source_call_id=head.source_call_id,
+        received_at=head.received_at,
+        incoming=Incoming(method=head.method, url=head.url, headers=head.headers, body=body),
     )
 
 
@@ -68,16 +90,15 @@ class Messages:
 
     async def get(self, message_id_: str) -> Message | None:
         """One message, or None if its time is over."""
-        fields = await self.redis.hgetall(self.keys.message(message_id_))
-        return from_fields(message_id_, fields) if b"headers" in fields else None
+        kept = await self.redis.get(self.keys.message(message_id_))
+        return None if kept is None else _read(message_id_, kept)
 
     async def get_many(self, message_ids: list[str]) -> dict[str, Message]:
         """Those of the messages that are still kept, in one round trip."""
-        pipe = self.redis.pipeline(transaction=False)
-        for each in message_ids:
-            pipe.hgetall(self.keys.message(each))
-        found: list[dict[bytes, bytes]] = await pipe.execute()
-        return {each: from_fields(each, fields) for each, fields in zip(message_ids, found, strict=True) if b"headers" in fields}
+        if not message_ids:
+            return {}
+        found = await self.redis.mget([self.keys.message(each) for each in message_ids])
+        return {each: _read(each, kept) for each, kept in zip(message_ids, found, strict=True) if kept is not None}
 
     async def waiting(self) -> tuple[int, float | None]:
         """How many messages no worker has read yet, and since when the oldest waits (seconds since the epoch)."""

@@ -5,9 +5,10 @@ A permit counts against every budget from the moment it is given until a whole w
 have reached Buildr. So no window of true arrival times holds more than the budget, whatever the network does.
 """
 
+import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +21,7 @@ from service.store.lua import Scripts
 
 LEASE_MS: Final = 5000
 PUMP_LIMIT: Final = 50
+LONGEST_BLOCK_S: Final = 86_400
 
 
 class Verdict(StrEnum):
@@ -34,19 +36,21 @@ class Heard(StrEnum):
     """
     What a request told of Buildr: `fine` it works, whatever it thinks of the request; `limited` 429; `down` no answer, 5xx, no way in.
 
-    `nothing` where it tells nothing, or was not sent.
+    `unsure` a token that has just been refused, which may only have run out. `nothing` where it tells nothing, or was not sent.
     """
 
     FINE = "fine"
     LIMITED = "limited"
     DOWN = "down"
+    UNSURE = "unsure"
     NOTHING = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
-    Permits, one per request; `wait_s` is when asking again may help, in seconds, where none were given.
+    Permits, one per request; `wait_s` is when asking again may help, in seconds, where none were given, and `is_away` tells that everybody
+    waits for Buildr to be back.
 
     The first request may go at `starts_at` and all must be over at `valid_until` (both on the clock of `Permits.timer`): after that others
     may count on them not to come.
@@ -58,6 +62,7 @@ class Grant:
     wait_s: float = 0
     starts_at: float = 0
     valid_until: float = 0
+    is_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,16 @@ class Permits:
             starts_at = self.timer() + int(answer[2]) / 1000
             return Grant(ref, Verdict.GRANTED, tuple(_text(answer[1]).split(",")), starts_at=starts_at, valid_until=valid_until)
         wait_s = max(0.05, float(_text(answer[1])) / 1000)
-        return Grant(ref, Verdict.WAITS if verdict == 0 else Verdict.BUSY, (), wait_s)
+        if verdict == 0:
+            return Grant(ref, Verdict.WAITS, (), wait_s, is_away=int(answer[2]) == 1)
+        return Grant(ref, Verdict.BUSY, (), wait_s)
+
+    async def start(self, grant: Grant, *, request_timeout_s: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> bool:
+        """Wait until the permits are good, never longer than they may be given ahead; False if a request would outlast them."""
+        wait_s = grant.starts_at - self.timer()
+        if wait_s > 0:
+            await sleep(wait_s)
+        return self.timer() + request_timeout_s <= grant.valid_until
 
     async def renew(self, grant: Grant, *, answered: int, hold_s: float) -> float:
         """Give the requests after the first `answered` ones their whole time again; returns the new `valid_until`, 0 if it is too late."""
@@ -143,7 +157,7 @@ class Permits:
         Buildr has said, or for a growing while if it did not say; `cause` is why Buildr counts as down.
         """
         used, unused = grant.permits[:sent], grant.permits[sent:]
-        detail = cause if heard is Heard.DOWN else "" if wait_s is None else str(int(wait_s * 1000) + 1)
+        detail = cause if heard is Heard.DOWN else "" if wait_s is None else str(int(min(wait_s, LONGEST_BLOCK_S) * 1000) + 1)
         names = [",".join(each) for each in (used, unused, grant.permits)]
         answer = await self.scripts.run("release", self._budgets, grant.ref, *names, heard.value, detail)
         if not isinstance(answer, list):

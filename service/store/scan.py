@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from service.store.calls import DeliveryState, Record, StoredCall, _read
+from service.store.calls import DeliveryState, Record, StoredCall, read_call, read_record
 from service.store.client import Client
 from service.store.keys import Keys
 from service.store.links import Link
@@ -19,7 +19,6 @@ PAGE: Final = 500
 SCAN_COUNT: Final = 1000
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
-_RECORD: Final = TypeAdapter(Record)
 _LINK: Final = TypeAdapter(Link)
 
 
@@ -63,9 +62,9 @@ class Scan:
             pipe = self.redis.pipeline(transaction=False)
             for ref in refs:
                 pipe.hget(self.keys.call(ref), "rec")
-            texts: list[bytes | None] = await pipe.execute()
-            for ref, text in zip(refs, texts, strict=True):
-                if text is not None and wanted.holds(record := _RECORD.validate_json(text)):
+            kept: list[bytes | None] = await pipe.execute()
+            for ref, packed in zip(refs, kept, strict=True):
+                if packed is not None and wanted.holds(record := read_record(ref, packed)):
                     found[ref] = record.last_received_at or NEVER
         return list(islice(sorted(found, key=lambda ref: (found[ref], ref)), limit))
 
@@ -80,7 +79,7 @@ class Scan:
             answers = await pipe.execute()
             for ref, fields, link in zip(page, answers[::2], answers[1::2], strict=True):
                 if fields:
-                    yield _read(ref, fields), None if link is None else _LINK.validate_json(link)
+                    yield read_call(ref, fields), None if link is None else _LINK.validate_json(link)
 
     async def _pages(self, source: str | None) -> AsyncIterator[list[str]]:
         prefix = self.keys.call("")

@@ -42,8 +42,8 @@ class Schedule:
         await self.redis.zadd(self.keys.named("due"), {ref: at.timestamp() * 1000})
 
     async def clear(self, ref: str) -> None:
-        """Take away the alarm of a call that nothing is known of."""
-        await self.redis.zrem(self.keys.named("due"), ref)
+        """Take away the alarm of a call that nothing is known of; a message that came just now keeps it."""
+        await self.scripts.run("clear", ref)
 
     async def sweep(self, *, in_progress_s: float) -> Swept:
         """

@@ -158,7 +158,7 @@ def short_cases(count: int, *, unmatched: int) -> Iterator[Case]:
 
 async def put_in(redis_url: str, puts: Iterable[Put], *, unreadable: int = 0) -> None:
     """Put events in by the real way in, without HTTP; `unreadable` more are kept as failed."""
-    limits = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=10**8, accept_timeout_s=14)
+    limits = InboxLimits(dedupe_h=96, keep_messages_d=7, keep_failed_d=30, max_pending=10**8, accept_timeout_s=14)
     async with open_store(load({"REDIS_URL": redis_url}, cwd=Path("/")), role="worker") as store:
         inbox = Inbox(store, limits)
         try:

@@ -4,6 +4,7 @@ The way in, against a real Redis.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from service.queue import Inbox, InboxLimits
 from service.settings import Settings
 from service.sources.base import Incoming
+from service.store.calls import Mark
 from service.store.connection import Store
+from service.store.lanes import Lane
 from service.store.messages import Message, message_id
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
@@ -75,6 +78,44 @@ async def test_scripts_are_loaded_again_after_redis_forgot_them(store: Store, in
     assert await inbox.accept(_message("two"))
 
 
+@pytest.mark.parametrize(("keep_messages_d", "is_remembered_beside"), [(7, False), (4, False), (3.9, True), (0, True)])
+async def test_repeat_is_known_by_the_message_or_where_that_goes_too_soon_by_its_id(
+    store: Store, keep_messages_d: float, *, is_remembered_beside: bool
+) -> None:
+    """A repeat is recognised for DEDUPE_H: by the raw message while that is kept for as long, else by its id, which outlives it."""
+    inbox = Inbox(store, replace(LIMITS, keep_messages_d=keep_messages_d))
+    names = [_message("one"), _message("odd", call=None)]
+    assert await inbox.accept(names[0])
+    assert await inbox.keep_failed(names[1], cause="malformed_payload", detail="no CallSid")
+    keys = [key async for key in store.redis.scan_iter(match="bc:default:seen:*", count=100)]
+    assert sorted(f"bc:default:seen:{each.message_id}".encode() for each in names if is_remembered_beside) == sorted(keys)
+    for _ in range(1 + is_remembered_beside):
+        assert not await inbox.accept(names[0])
+        assert not await inbox.keep_failed(names[1], cause="malformed_payload", detail="no CallSid")
+        await store.redis.delete(*(store.keys.message(each.message_id) for each in names))
+    await inbox.close()
+
+
+async def test_message_that_cannot_be_read_is_put_through_by_a_replay(store: Store, inbox: Inbox) -> None:
+    """A replay gives a message its call, keeps it without an end, and a sweep then finds the call by it."""
+    message = _message("odd", call=None)
+    assert await inbox.keep_failed(message, cause="malformed_payload", detail="no CallSid")
+    key = store.keys.message(message.message_id)
+    assert await store.pool.pttl(key) > 0
+    entry = await store.failed.get(message.message_id)
+    assert entry is not None
+    mark = Mark(lane=Lane.REPLAY, at=NOW)
+    assert 1 == await store.failed.replay(entry, ref="twilio:CA7", message_ids=[message.message_id, "gone"], mark=mark)
+    assert -1 == await store.pool.pttl(key)
+    assert message == await store.messages.get(message.message_id)
+    await store.redis.delete(store.keys.named("due"), "arq:job:default|twilio:CA7")
+    await store.redis.zadd(store.keys.named("inbox"), {message.message_id: 1, "gone": 1})
+    await store.schedule.sweep(in_progress_s=33)
+    assert [b"twilio:CA7"] == await store.redis.zrange(store.keys.named("due"), 0, -1)
+    assert [message.message_id.encode()] == await store.redis.zrange(store.keys.named("inbox"), 0, -1)
+
+
 def test_settings_make_limits(make_settings: Callable[..., Settings]) -> None:
     """The limits are those of the settings."""
-    assert 100 == InboxLimits.of(make_settings(DEDUPE_H="100")).dedupe_h
+    limits = InboxLimits.of(make_settings(DEDUPE_H="100", KEEP_MESSAGES_D="5", KEEP_FAILED_D="6"))
+    assert (100, 5, 6) == (limits.dedupe_h, limits.keep_messages_d, limits.keep_failed_d)

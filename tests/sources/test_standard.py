@@ -19,7 +19,8 @@ from service.sources.request_file import build_request
 from service.sources.signatures import JsonValue
 from service.sources.standard import read_secret
 from service.sources.standard_message import StandardMessage, json_schema
-from tests.sources.signing import sign_standard, with_headers
+from tests.sources.kit import with_headers
+from tests.sources.kits.standard import sign as sign_standard
 
 STANDARD: Final = SOURCES["standard"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)

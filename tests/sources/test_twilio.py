@@ -19,7 +19,8 @@ from service.sources import SOURCES, Incoming
 from service.sources.request_file import build_request
 from service.sources.signatures import JsonValue
 from service.sources.twilio_signature import SETTINGS, SIGNATURE
-from tests.sources.signing import sign_twilio, with_headers
+from tests.sources.kit import with_headers
+from tests.sources.kits.twilio import sign as sign_twilio
 
 TWILIO: Final = SOURCES["twilio"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)

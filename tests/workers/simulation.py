@@ -28,7 +28,7 @@ from tests.timing import Skew
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
 from workers.jobs import deliver, rearm
-from workers.main import Parts, build
+from workers.parts import Parts, build
 from workers.sandbox.limits import Limiter
 
 LIMITS = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=1_000_000, accept_timeout_s=5)

@@ -30,7 +30,7 @@ from tests.timing import Skew
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
 from workers.jobs import deliver
-from workers.main import Parts, build
+from workers.parts import Parts, build
 
 LIMITS = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=1000, accept_timeout_s=5)
 NAMES = (("Connected", "786"), ("Left Voicemail", "787"), ("No Answer", "789"), ("Busy", "790"))

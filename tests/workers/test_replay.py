@@ -22,7 +22,7 @@ from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
 from tests.workers.test_jobs import CALL, NAMES, Buildr, World, form
 from workers.buildr import BuildrClient, ReadyToken
-from workers.main import build
+from workers.parts import build
 from workers.replay import Replays, failed_cases, in_minutes, known_cases, minutes, read_held, replay, select
 from workers.verdicts import WRITES, Basis, Held, Judged, Verdict
 

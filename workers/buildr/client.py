@@ -47,11 +47,11 @@ class BuildrClient:
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._api: Final = settings.buildr_api_url
-        self._timeout_s: Final = settings.buildr_timeout_s
+        self.timeout_s: Final = settings.buildr_timeout_s
         self._tokens: Final = tokens
         self._clock: Final = clock
         connections = settings.worker_jobs + SPARE_CONNECTIONS
-        self._http: Final = open_http(self._api, timeout_s=self._timeout_s, connections=connections, transport=transport)
+        self._http: Final = open_http(self._api, timeout_s=self.timeout_s, connections=connections, transport=transport)
 
     async def update_call(self, buildr_call_id: str, body: Body) -> UpdatedCall:
         """Change the fields that `body` names under `call`, and no others: https://buildr.dev/api-reference/call/update-call."""
@@ -97,11 +97,11 @@ class BuildrClient:
 
     async def _send(self, method: str, url: str, *, body: Body | None = None) -> HttpAnswer:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 token = await self._tokens.get()
                 answer = await fetch(self._http, self._request(method, url, token=token, body=body))
         except TimeoutError as err:
-            raise BuildrUnavailable(f"no answer from Buildr within {self._timeout_s:g} s") from err
+            raise BuildrUnavailable(f"no answer from Buildr within {self.timeout_s:g} s") from err
         if answer.is_success:
             return answer
         if answer.status_code == httpx.codes.UNAUTHORIZED:

@@ -2,7 +2,6 @@
 The account's call outcomes by name: read from Buildr now and then, shared by the fleet, used from memory.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -66,6 +65,9 @@ class OutcomeNames:
             grant = await self.store.permits.ask(LANE_NAME, lane=Lane.OWN, since=self.clock(), cost=1, hold_s=hold_s)
             if grant.verdict is not Verdict.GRANTED:
                 return False
+            if not await self.store.permits.start(grant, request_timeout_s=client.timeout_s):
+                await self.store.permits.release(grant, sent=0)
+                return False
             outcomes, url = await self._page(client, grant, url)
             names.extend((outcome.name, outcome.id) for outcome in outcomes)
             if url is None:
@@ -77,7 +79,6 @@ class OutcomeNames:
         return True
 
     async def _page(self, client: BuildrClient, grant: Grant, url: str | None) -> tuple[tuple[CallOutcome, ...], str | None]:
-        await asyncio.sleep(max(0.0, grant.starts_at - self.store.permits.timer()))
         try:
             page = await client.call_outcomes_page(url)
         except BuildrError as err:

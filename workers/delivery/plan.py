@@ -181,7 +181,9 @@ def _write(known: Known, record: Record, found: Match, wanted: _Wanted, now: dat
         record = replace(record, written={}, note_block=None)
     mark = record.mark
     is_forced = mark is not None and mark.is_forced
-    changed = {name: value for name, value in wanted.fields.items() if is_forced or record.written.get(name) != value}
+    # What was sent and never confirmed may stand there or not: only writing it again tells.
+    is_unsure = is_forced or found.buildr_call_id in record.in_doubt
+    changed = {name: value for name, value in wanted.fields.items() if is_unsure or record.written.get(name) != value}
     is_note_new = wanted.note_block is not None and wanted.note_block != record.note_block
     if not (is_forced or changed.keys() - IMMATERIAL or is_note_new):
         done = replace(record, unsettled_since=None, retry_at=None, attempts=0, unauthorized=0, first_failed_at=None)
@@ -223,7 +225,8 @@ def _accepts(known: Known, record: Record, changed: Mapping[str, str]) -> frozen
     if not is_needed:
         return None
     # What was never written from here may well be empty; what was, and is empty now, somebody has emptied.
-    return frozenset({earlier if earlier is not None else EMPTY, wanted or earlier or EMPTY})
+    in_doubt = record.in_doubt.get(record.buildr_call_id or "", ())
+    return frozenset({earlier if earlier is not None else EMPTY, wanted or earlier or EMPTY, *in_doubt})
 
 
 def _reading(fields: Mapping[str, str]) -> dict[str, str]:

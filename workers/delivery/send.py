@@ -17,7 +17,7 @@ from service.store.calls import ANSWERS_KEPT, Answer, DeliveryState, Record
 from service.store.permits import Grant, Heard, Permits, Standing
 from workers.buildr import BuildrClient, UpdatedCall
 from workers.delivery.backoff import retry_in_s, unauthorized_retry_in_s
-from workers.delivery.plan import EMPTY, Sending
+from workers.delivery.plan import EMPTY, OUTCOME_FIELD, Sending
 from workers.delivery.standing import heard_of, report
 from workers.notes import merge_note
 
@@ -95,7 +95,7 @@ class Sender:
             return Sent(record=self._left_to_person(progress.record, str(err)))
         except BuildrError as err:
             is_first = isinstance(err, BuildrUnauthorized) and not record.unauthorized and err.status_code != HTTPStatus.FORBIDDEN
-            standing = await self._release(progress, heard=Heard.NOTHING if is_first else heard_of(err), err=err)
+            standing = await self._release(progress, heard=Heard.UNSURE if is_first else heard_of(err), err=err)
             return self._failed(progress.record, err, standing)
         await self._release(progress, heard=Heard.FINE)
         return Sent(record=self._delivered(progress.record, sending))
@@ -124,6 +124,9 @@ class Sender:
             written_to=sending.buildr_call_id,
             written_at=self.clock(),
         )
+        if OUTCOME_FIELD in fields:
+            in_doubt = {each: ids for each, ids in progress.record.in_doubt.items() if each != sending.buildr_call_id}
+            progress.record = replace(progress.record, in_doubt=in_doubt)
         if sending.accepts is None:
             note = self._merged(progress.record, sending, held)
             if note is not None:
@@ -152,10 +155,7 @@ class Sender:
         if progress.requests:
             valid_until = await self.permits.renew(progress.grant, answered=progress.requests, hold_s=self.hold_s)
             progress.grant = replace(progress.grant, valid_until=valid_until)
-        wait_s = progress.grant.starts_at - self.permits.timer()
-        if wait_s > 0:
-            await self.sleep(wait_s)
-        if self.permits.timer() + self.request_timeout_s > progress.grant.valid_until:
+        if not await self.permits.start(progress.grant, request_timeout_s=self.request_timeout_s, sleep=self.sleep):
             raise _TooLate
 
     def _check_hand(self, held: UpdatedCall, accepts: frozenset[str]) -> None:

@@ -18,6 +18,9 @@ def heard_of(err: BuildrError) -> Heard:
     """
     if isinstance(err, BuildrRateLimited):
         return Heard.LIMITED
+    if not err.retryable and err.status_code is None:
+        # Refused on this side, before anything was sent.
+        return Heard.NOTHING
     return Heard.DOWN if err.retryable else Heard.FINE
 
 

@@ -1,7 +1,8 @@
 -- Write down what a job found out about its call, all or nothing.
--- ARGV[5]: JSON {ref, version, record, state, events {message id: text}, done [message ids], failed {entry id: text},
+-- ARGV[5]: JSON {ref, version, state, done [message ids], failed {entry id: text},
 --               drop_failed [entry ids], due_ms or absent, keep_messages_ms, keep_failed_ms, keep_call_ms, leave_lane, awaits_names,
 --               link (its text as the job saw it, or absent), replay (the mark that the job saw, or '')}
+-- ARGV[6..]: the packed record, then message id and packed events of each message read now; beside the JSON, which cannot carry bytes.
 -- Returns when the call wants attention next (0 = never), or -1 if somebody else has written meanwhile.
 local change = cjson.decode(ARGV[5])
 local ref = change.ref
@@ -10,9 +11,9 @@ if (redis.call('HGET', key, 'v') or '0') ~= tostring(change.version) then
   return -1
 end
 local now = now_ms()
-redis.call('HSET', key, 'v', tostring(change.version + 1), 'rec', change.record)
-for id, text in pairs(change.events) do
-  redis.call('HSET', key, 'e:' .. id, text)
+redis.call('HSET', key, 'v', tostring(change.version + 1), 'rec', ARGV[6])
+for i = 7, #ARGV, 2 do
+  redis.call('HSET', key, 'e:' .. ARGV[i], ARGV[i + 1])
 end
 for _, id in ipairs(change.done) do
   redis.call('LREM', P .. 'pending:' .. ref, 1, id)

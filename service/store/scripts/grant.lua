@@ -1,5 +1,5 @@
 -- Ask for permits for a call, or wait in its lane. ARGV[6..]: ref, cost, hold_ms (longest that a request may take), lane, since_ms, newest_above.
--- Returns {1, ids, start_in_ms} granted; {0, wait_ms} waits in the lane; {2, wait_ms} another run of this call holds permits.
+-- Returns {1, ids, start_in_ms} granted; {0, wait_ms, 1 if Buildr is away} waits in the lane; {2, wait_ms} another run of this call holds permits.
 local ref, cost, hold_ms = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local lane, since, newest_above = ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
 local now = now_ms()
@@ -36,4 +36,4 @@ if waiting() == 0 and probe_at <= now and at <= now + AHEAD_MS then
   return {1, ids, math.max(0, at - now)}
 end
 join_lane(ref, lane, since, cost)
-return {0, math.max(0, math.max(at, probe_at) - now)}
+return {0, math.max(0, math.max(at, probe_at) - now), is_open() and 1 or 0}

@@ -59,13 +59,15 @@ local function head(newest_above)
 end
 
 -- Somebody who waits, by chance: a call that by itself makes Buildr fail must not be the one by which an open breaker judges.
-local function somebody()
-  local most, lane = 0, nil
+local function somebody(last)
+  local most, ref, lane = 0, nil, nil
   for _, each in ipairs(LANES) do
     local count = redis.call('ZCARD', P .. 'lane:' .. each)
-    if count > most then
-      most, lane = count, each
+    for _, one in ipairs(redis.call('ZRANDMEMBER', P .. 'lane:' .. each, 2)) do
+      if one ~= last and count > most then
+        most, ref, lane = count, one, each
+      end
     end
   end
-  return lane and redis.call('ZRANDMEMBER', P .. 'lane:' .. lane), lane
+  return ref, lane
 end

@@ -6,6 +6,7 @@ local BUDGETS = cjson.decode(ARGV[5])
 local AHEAD_MS = 120
 local GROW_MS, SLOWEST_GROW_MS = 60000, 600000
 local SHORTEST_BLOCK_MS = 100
+local LONGEST_AHEAD_MS = 60000
 local FIRST_PROBE_MS, LONGEST_PROBE_MS, FAILS_TO_OPEN = 2000, 30000, 3
 
 -- A millisecond for rounding, and what two clocks may drift apart within a window.
@@ -26,8 +27,8 @@ end
 -- How much of the shortest budget is ours: all of it, or less since Buildr has said 429 although we kept to it: somebody else uses the account.
 local function allowance(now)
   local full = burst()[1]
-  local a = redis.call('HMGET', P .. 'allowance', 'size', 'grow_at', 'wait')
-  local size, grow_at, wait = tonumber(a[1]), tonumber(a[2]), tonumber(a[3])
+  local a = redis.call('HMGET', P .. 'allowance', 'size', 'grow_at', 'wait', 'good')
+  local size, grow_at, wait = tonumber(a[1]), tonumber(a[2]), a[4] and GROW_MS or tonumber(a[3])
   if not size then
     return full
   end
@@ -37,8 +38,8 @@ local function allowance(now)
       return full
     end
     -- The last step has gone well, or this is the first one.
-    redis.call('HSET', P .. 'allowance', 'good', size, 'size', size + 1, 'grown_at', now, 'wait', GROW_MS, 'grow_at', grow_at + GROW_MS)
-    size, grow_at = size + 1, grow_at + GROW_MS
+    redis.call('HSET', P .. 'allowance', 'good', size, 'size', size + 1, 'grown_at', now, 'wait', wait, 'grow_at', grow_at + GROW_MS)
+    size, grow_at, wait = size + 1, grow_at + GROW_MS, GROW_MS
   end
   return math.min(size, full)
 end
@@ -80,6 +81,10 @@ end
 local function free_at(now, cost)
   local at = tonumber(redis.call('GET', P .. 'blocked') or '0')
   local longest, short, ours = 0, burst(), allowance(now)
+  -- No request is ever under way for so long: the clock of Redis has been set back.
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'limit', '(' .. (now + LONGEST_AHEAD_MS), '+inf')) do
+    redis.call('ZADD', P .. 'limit', 'XX', now, id)
+  end
   for _, budget in ipairs(BUDGETS) do
     local requests, window = budget[1], with_margin(budget[2])
     if budget == short then
@@ -112,6 +117,6 @@ end
 -- In an open breaker this one goes to see whether Buildr is back.
 local function note_probe(ref, until_ms)
   if is_open() then
-    redis.call('HSET', P .. 'breaker', 'probe', ref, 'probe_until', until_ms)
+    redis.call('HSET', P .. 'breaker', 'probe', ref, 'probe_until', until_ms, 'last', ref)
   end
 end

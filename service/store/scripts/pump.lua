@@ -14,8 +14,11 @@ while gone < most do
     if ask_at > now then
       break
     end
-    if tonumber(redis.call('HGET', P .. 'breaker', 'tries') or '0') % 2 == 1 then
-      ref, lane = somebody()
+    local b = redis.call('HMGET', P .. 'breaker', 'tries', 'last')
+    if ref == b[2] or tonumber(b[1] or '0') % 2 == 1 then
+      -- The one that has just failed goes again only if nobody else waits.
+      local other, its_lane = somebody(b[2])
+      ref, lane = other or ref, its_lane or lane
     end
   end
   local cost = tonumber(redis.call('HGET', P .. 'lane_cost', ref) or '1')
@@ -41,4 +44,8 @@ while gone < most do
   gone = gone + 1
 end
 local left = waiting()
+if left == 0 then
+  -- It grows with time, also while nobody asks.
+  allowance(now)
+end
 return {gone, left, left > 0 and math.max(math.max(ask_at, now) - AHEAD_MS - now, 1) or 0}

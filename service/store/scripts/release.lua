@@ -46,7 +46,7 @@ elseif heard == 'down' and opened_at == 0 then
     redis.call('HSET', P .. 'breaker', 'opened_at', now, 'probe_at', now + FIRST_PROBE_MS, 'tries', 0, 'cause', detail)
   end
 elseif is_probe then
-  if heard == 'down' then
+  if heard == 'down' or heard == 'unsure' then
     local tries = redis.call('HINCRBY', P .. 'breaker', 'tries', 1)
     local pause = math.min(LONGEST_PROBE_MS, FIRST_PROBE_MS * 2 ^ math.min(tries, 10))
     redis.call('HSET', P .. 'breaker', 'probe_at', now + pause, 'cause', detail)

@@ -8,9 +8,10 @@ redis.call('DEL', P .. 'f:' .. entry)
 local now, count = now_ms(), 0
 for i = 8, #ARGV do
   local id = ARGV[i]
-  if redis.call('EXISTS', P .. 'm:' .. id) == 1 then
-    redis.call('PERSIST', P .. 'm:' .. id)
-    redis.call('HSET', P .. 'm:' .. id, 'ref', ref)
+  local kept = redis.call('GET', P .. 'm:' .. id)
+  if kept then
+    -- SET without a time ends the one that the message had.
+    redis.call('SET', P .. 'm:' .. id, ref .. string.sub(kept, string.find(kept, '\n', 1, true), -1))
     if redis.call('ZADD', P .. 'inbox', 'NX', now, id) == 1 then
       redis.call('RPUSH', P .. 'pending:' .. ref, id)
     end

@@ -14,6 +14,11 @@ for i = 1, #running, 2 do
     taken = taken + 1
   end
 end
+for _, id in ipairs(redis.call('HKEYS', P .. 'maps')) do
+  if redis.call('EXISTS', P .. 'worker:' .. id) == 0 then
+    redis.call('HDEL', P .. 'maps', id)
+  end
+end
 local function heal(ref)
   local id = job_id(ref)
   local left = redis.call('PTTL', 'arq:in-progress:' .. id)
@@ -32,7 +37,7 @@ for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now - 1000,
   heal(ref)
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'inbox', '-inf', now - 30000, 'LIMIT', 0, limit)) do
-  local ref = redis.call('HGET', P .. 'm:' .. id, 'ref')
+  local ref = string.match(redis.call('GETRANGE', P .. 'm:' .. id, 0, 1023), '^[^\n]+')
   if not ref then
     redis.call('ZREM', P .. 'inbox', id)
   elseif not redis.call('ZSCORE', P .. 'due', ref) then

@@ -384,3 +384,29 @@ async def test_cut_allowance_still_lets_a_call_of_two_requests_through(clocked: 
         clocked.pass_s(11)
     clocked.pass_s(60)
     assert Verdict.GRANTED is (await ask(clocked.store, "twilio:two", cost=2)).verdict
+
+
+async def test_absurd_wait_is_cut_to_a_day(clocked: Clocked) -> None:
+    """A header that would forbid requests for years forbids them for a day."""
+    for wait_s in (1e9, 1e20, 1e307):
+        assert 86_000 < (await limited(clocked.store, wait_s)).blocked_s <= 86_401
+
+
+async def test_clock_of_redis_that_is_set_back_stops_nobody_for_long(clocked: Clocked) -> None:
+    """After a step back of an hour the next requests go within a window, not within an hour."""
+    await clocked.sent_in_window()
+    clocked.pass_s(-3600)
+    grant = await ask(clocked.store, "twilio:next")
+    assert grant.wait_s < 11
+
+
+async def test_refused_token_at_the_look_counts_as_a_look(clocked: Clocked) -> None:
+    """A call whose first look meets a refused token lets the next look wait as any failed look does."""
+    for number in range(3):
+        await down(clocked.store, f"twilio:{number}")
+    await fill(clocked.store, Lane.FINAL, ["a", "b"])
+    clocked.pass_s(2)
+    assert 1 == (await clocked.store.permits.pump()).gone
+    (probe,) = {"twilio:a", "twilio:b"} - await waiting(clocked.store)
+    await clocked.store.permits.release(await ask(clocked.store, probe), sent=1, heard=Heard.UNSURE)
+    assert 0 == (await clocked.store.permits.pump()).gone

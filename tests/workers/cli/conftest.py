@@ -21,7 +21,7 @@ from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET, TWILIO_TOKEN
 from workers.buildr import BuildrClient, ReadyToken
 from workers.cli.main import cli
 from workers.jobs import deliver
-from workers.main import build
+from workers.parts import build
 
 Run = Callable[..., Result]
 Seed = Callable[..., None]

@@ -1,0 +1,85 @@
+"""
+Why a leg at Plivo ended: https://www.plivo.com/docs/voice/troubleshooting/hangup-causes.
+
+The code says more than the status beside it, which is `completed` as soon as Plivo took the call.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from service.events import HangupCause
+
+# Of a call and of a `<Dial>`: https://www.plivo.com/docs/voice/use-cases/dial-status-reporting, https://www.plivo.com/docs/voice/xml/dial
+STATUS_CAUSES: Final[Mapping[str, HangupCause]] = {
+    "completed": HangupCause.COMPLETED,
+    "busy": HangupCause.BUSY,
+    "failed": HangupCause.FAILED,
+    "timeout": HangupCause.NO_ANSWER,
+    "no-answer": HangupCause.NO_ANSWER,
+    "cancel": HangupCause.CANCELLED,
+}
+# Normal hangup, XML ended, conference ended, kicked out, longest duration, media timeout: after talk, if there was any.
+MEDIA_TIMEOUT: Final = "6020"
+ENDS_TALK: Final = frozenset({"4000", "4010", "4020", "4030", "6000", MEDIA_TIMEOUT})
+# A machine picked up and was hung up on: nobody was reached and nothing was said.
+MACHINE_HUNG_UP: Final = "9100"
+HANGUP_CODES: Final[Mapping[str, HangupCause]] = {
+    "0": HangupCause.FAILED,
+    "1000": HangupCause.CANCELLED,
+    "1010": HangupCause.FAILED,
+    "1020": HangupCause.FAILED,
+    "2000": HangupCause.INVALID_NUMBER,
+    "2010": HangupCause.INVALID_NUMBER,
+    "2020": HangupCause.FAILED,
+    "2030": HangupCause.FAILED,
+    "2040": HangupCause.FAILED,
+    "2050": HangupCause.FAILED,
+    "2060": HangupCause.FAILED,
+    "2070": HangupCause.FAILED,
+    "3000": HangupCause.NO_ANSWER,
+    "3010": HangupCause.BUSY,
+    "3020": HangupCause.REJECTED,
+    "3030": HangupCause.FAILED,
+    "3040": HangupCause.REJECTED,
+    "3050": HangupCause.INVALID_NUMBER,
+    "3070": HangupCause.NO_ANSWER,
+    "3080": HangupCause.FAILED,
+    "3090": HangupCause.FAILED,
+    "3100": HangupCause.BUSY,
+    "3110": HangupCause.REJECTED,
+    "3120": HangupCause.INVALID_NUMBER,
+    "3130": HangupCause.REJECTED,
+    "3140": HangupCause.REJECTED,
+    "4240": HangupCause.FAILED,
+    "4250": HangupCause.FAILED,
+    "6010": HangupCause.NO_ANSWER,
+    # Another telephone of those that rang was picked up first.
+    "9000": HangupCause.CANCELLED,
+    MACHINE_HUNG_UP: HangupCause.NO_ANSWER,
+    # Somebody picked up, but did not press the key that takes the call.
+    "9110": HangupCause.NO_ANSWER,
+}
+# Platform, XML and URL errors: there are many, new ones come without notice, and nobody talked.
+FAILED_GROUPS: Final = ("5", "7", "8")
+CODE_LENGTH: Final = 4
+
+
+def is_known_code(code: str) -> bool:
+    """Whether a hangup code is in a table, or of a group that always means the same."""
+    return code in ENDS_TALK or code in HANGUP_CODES or _is_failed_group(code)
+
+
+def read_cause(code: str | None, by_status: HangupCause | None, *, is_answered: bool) -> HangupCause | None:
+    """Why a leg ended: by its code, else as the status says. A leg that was not answered is never `completed`."""
+    if code in ENDS_TALK:
+        if is_answered:
+            return HangupCause.COMPLETED
+        cause: HangupCause | None = HangupCause.FAILED if code == MEDIA_TIMEOUT else by_status or HangupCause.NO_ANSWER
+    else:
+        told = HANGUP_CODES.get(code or "") or (HangupCause.FAILED if _is_failed_group(code or "") else None)
+        cause = told or by_status
+    return HangupCause.NO_ANSWER if cause is HangupCause.COMPLETED and not is_answered else cause
+
+
+def _is_failed_group(code: str) -> bool:
+    return len(code) == CODE_LENGTH and code.isascii() and code.isdigit() and code.startswith(FAILED_GROUPS)

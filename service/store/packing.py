@@ -1,0 +1,130 @@
+"""
+What lies in Redis, made small: raw deflate with a dictionary of the words that our records and the vendors' messages are made of.
+
+A packed text is a byte that names its form, the checksum of the text, and the deflated text. What begins with no such byte was never
+packed and is read as it is.
+"""
+
+import zlib
+from typing import Final
+
+from service.errors import MalformedPayload
+
+# Names the dictionary too. Once this program is released a dictionary is never changed: better words are a form of their own.
+FORM: Final = 1
+# A text begins with none of these, be it JSON or a word.
+FORMS: Final = range(9)
+HEAD_LENGTH: Final = 5
+# A window of 8 KB and small tables: everything here is small, and setting up larger ones would take longer than the work itself.
+WINDOW_BITS: Final = 13
+MEMORY_LEVEL: Final = 6
+LEVEL: Final = 6
+
+# The likeliest words stand last, since a word that is nearer has a shorter name. All of it must fit into the window.
+WORDS: Final = b"".join(
+    (
+        # CallRail
+        b'{"resource_id":"CAL","answered":true,"voicemail":false,"duration":"","formatted_duration":"0m 0s","start_time":"2026-",',
+        b'"timestamp":""created_at":"","company_id":"","company_resource_id":"COM","company_name":"",',
+        b'"company_time_zone":"America/New_York","customer_name":""customer_phone_number":"+1","formatted_customer_phone_number":"",',
+        b'"customer_city":"","customer_state":"","customer_country":"US","tracking_phone_number":"+1",',
+        b'"formatted_tracking_phone_number":"","business_phone_number":"+1","tracker_id":"","tracker_resource_id":"TRK"recording":"https:/',
+        b'/app.callrail.com/calls/","recording_player":"","recording_redirect":"","recording_duration":"",',
+        b'"transcription":"call_type":"abandoned","lead_status":"good_lead","landing_page_url":"","source_name":"","first_call":true,',
+        b'"agent_email":"","tags":[],"person_resource_id":"PER","keywords":null,"referrer_domain":"","utm_source":null,"value":null,',
+        b'"note":"","direction":"inbound"',
+        # Plivo
+        b"&ParentAuthID=&RequestUUID=&ALegUUID=&ALegRequestUUID=&DialAction=answer&DialStatus=completed&DialALegUUID=&DialBLegUUID=",
+        b"&DialBLegStatus=&DialBLegDuration=&DialBLegHangupCauseCode=&DialBLegHangupCauseName=&Event=MachineDetection&Machine=true",
+        b"&RecordUrl=https%3A%2F%2F&RecordingID=&HangupCause=NORMAL_CLEARING&HangupCauseCode=4000&HangupCauseName=Normal+Hangup",
+        b"&HangupSource=Callee&SessionStart=2026-&STIRVerification=AnswerTime=2026-&BillDuration=60&BillRate=0.&CallStatus=completed",
+        b"&CallUUID=&CallerName=&Direction=outbound&Duration=&EndTime=2026-&Event=Hangup&From=1&StartTime=2026-&To=1&TotalCost=0.00000",
+        # Records
+        b'"attempts":1,"unauthorized":1,"first_failed_at":"2026-","retry_at":"2026-","answers":[{"at":"2026-",',
+        b'"cause":"buildr_unavailable","status_code":503,"text":"","note_block":"","mark":{"lane":"replay","at":"2026-","is_forced":true},',
+        b'"reason":"Buildr holds Connected","what":"left alone","detail":"","what":"delivered","what":"patched","detail":"call : ',
+        b'Connected (call_outcome_id, recorded_at)","what":"unmatched","detail":"No message and no link names a Buildr call. Look its id ',
+        b'up in Buildr and set a link: buildr-calls links set "state":"delivered","state":"left_alone","state":"settling",',
+        b'"state":"retrying","state":"hand_edited","state":"failed","state":"stalled","outcome":"No Answer","rule":"outcomes.no_answer",',
+        b'"outcome":"Left Voicemail","rule":"outcomes.left_voicemail","outcome":"Busy","rule":"default.busy","result":"invalid_number",',
+        b'"missed_inbound","voicemail_received","cancelled","rejected","abandoned","rule":"default.no_answer",',
+        b'"written":{"call_outcome_id":"78","recorded_at":"2026-"},"written_to":"","written_at":"2026-","state":"unmatched",',
+        b'"reason":"{"ref":"standard:{"ref":"twilio:CA","state":"waiting","reason":"waits for its turn within Buildr\'s rate limit",',
+        b'"first_received_at":"2026-","last_received_at":"2026-","message_id":"m","unsettled_since":"2027-","buildr_call_id":"",',
+        b'"result":"connected","outcome":"Connected","rule":"default.connected","due_at":"2026-","history":[{"at":"2026-",',
+        b'"what":"received","detail":"call.created (m","what":"received","detail":"call.ringing (m","what":"received",',
+        b'"detail":"call.answered (m","what":"received","detail":"call.answered_by (m","what":"received","detail":"call.ended (m",',
+        b'"what":"received","detail":"initiated (m","what":"received","detail":"ringing (m","what":"received","detail":"in-progress (m",',
+        b'"what":"received","detail":"human (m","what":"received","detail":"completed (m)"},{"at":"2026-","what":"result",',
+        b'"detail":"connected"},{"at":"2026-","what":"matched","detail":"The message itself names Buildr call ."},{"at":"2026-",',
+        b'"what":"waits for its turn","detail":"in the lane final"}]}',
+        # Events
+        b'{"v":1,"events":[{"source":"standard","message_id":"m","source_call_id":"","leg_id":"","event_type":"updated",',
+        b'"parent_leg_id":"CA","occurred_at":"2026-","sequence":0,"direction":"inbound","party":"agent","from_number":"+44",',
+        b'"to_number":"+49","duration_s":1,"answered_by":"machine","hangup_cause":"no_answer","result":"no_answer",',
+        b'"recording":{"recording_id":"RE","url":"https://","duration_s":0},"voicemail":{"url":"https://","transcript":"","agent":"",',
+        b'"disposition":"","tags":[""],"note":"","answered_by":"human","buildr_call_id":"","word":"human"}]}"event_type":"created",',
+        b'"occurred_at":"2026-","buildr_call_id":"","word":"initiated"}]}"event_type":"answered",',
+        b'"word":"in-progress"}]}"event_type":"answered_by"{"v":1,"events":[{"source":"twilio","message_id":"m","source_call_id":"CA",',
+        b'"leg_id":"CA","event_type":"ended","occurred_at":"2026-","sequence":4,"direction":"outbound","party":"customer",',
+        b'"from_number":"+1","to_number":"+1","duration_s":,"hangup_cause":"completed","buildr_call_id":"",',
+        b'"word":"completed"}]}"event_type":"ringing","word":"ringing"}]}',
+        # Messages of the standard source
+        b'{"source":"standard","source_call_id":"","received_at":"2026-","method":"POST","url":"https:///webhooks/standard",',
+        b'"headers":{"content-type":["application/json"],"webhook-id":["msg_"]}}\n{"version": "1", "type": "call.ended", "call_id": "", ',
+        b'"occurred_at": "2026-", "direction": "inbound", "from": "+1", "to": "+1", "sequence": 3, "hangup_cause": "completed", ',
+        b'"duration_s": 1, "buildr_call_id": "", "answered_by": "human", "agent": "", "note": "", "leg_id": "", "parent_leg_id": "", ',
+        b'"party": "customer", "recording": {"url": "https://", "direction": "outbound", "result": "no_answer", "type": ',
+        b'"call.created"}"type": "call.ringing"}"type": "call.answered"}"type": "call.answered_by"',
+        # Twilio
+        b"&ParentCallSid=CA&RecordingSid=RE&RecordingUrl=https%3A%2F%2Fapi.twilio.com%2F2010-04-01%2FAccounts%2FAC%2FRecordings%2FRE",
+        b"&RecordingStatus=completed&RecordingDuration=1&RecordingChannels=1&RecordingSource=DialVerb&RecordingStartTime=",
+        b"&RecordingTrack=both&DialCallStatus=no-answer&DialCallSid=CA&DialCallDuration=1&StirVerstat=TN-Validation-Passed-A",
+        b"&Direction=inbound&Direction=outbound-dial&CallStatus=no-answer&CallStatus=busy&CallStatus=failed&CallStatus=canceled",
+        b"&SipResponseCode=486&CallStatus=in-progress&CallStatus=initiated&CallStatus=ringing&MachineDetectionDuration=",
+        b"&AnsweredBy=machine_end_beep&AnsweredBy=humanSun%2C+Sat%2C+Fri%2C+Thu%2C+Wed%2C+Tue%2C+Mon%2C++Jan+2027+Feb+Mar+Apr+May+Jun+Jul+",
+        b'Aug+Sep+Oct+Dec+2026+{"source":"twilio","source_call_id":"CA","received_at":"2026-","method":"POST",',
+        b'"url":"https:///webhooks/twilio?buildr_call_id=","headers":{"content-type":["application/x-www-form-urlencoded; ',
+        b'charset=UTF-8"]}}\nCalled=%2B1&ToState=CA&CallerCountry=US&Direction=outbound-api&Timestamp=Mon%2C+02+Nov+2026+10%3A00%3A00+%2B0',
+        b"000&CallbackSource=call-progress-events&SipResponseCode=200&CallerState=&ToZip=&SequenceNumber=0&CallSid=CA&To=%2B1&CallerZip=",
+        b"&ToCountry=US&CalledZip=&ApiVersion=2010-04-01&CalledCity=&CallStatus=completed&Duration=1&From=%2B1&CallDuration=1",
+        b"&AccountSid=AC&CalledCountry=US&CallerCity=&ToCity=&FromCountry=US&Caller=%2B1&FromCity=&CalledState=&FromZip=&FromState=",
+    )
+)
+
+# Only ever copied: taking the words in anew for each text would take longer than the rest.
+_FRESH: Final = zlib.compressobj(LEVEL, zlib.DEFLATED, -WINDOW_BITS, MEMORY_LEVEL, zdict=WORDS)
+
+
+def pack(text: bytes, *, beside: bytes = b"") -> bytes:
+    """
+    A text made small; the inverse of `unpack`, which has to be given the same `beside`.
+
+    `beside` is what the reader knows already, such as the ids in the key: what the text repeats of it takes hardly any room.
+    """
+    compressor = _FRESH.copy()
+    if beside:
+        # Deflated for the window's sake only; the reader puts it there by itself.
+        compressor.compress(beside)
+        compressor.flush(zlib.Z_SYNC_FLUSH)
+    return b"".join((bytes((FORM,)), zlib.crc32(text).to_bytes(4, "big"), compressor.compress(text), compressor.flush()))
+
+
+def unpack(packed: bytes, *, beside: bytes = b"") -> bytes:
+    """
+    The text that was packed, or the bytes as they are if they never were.
+
+    Raises `MalformedPayload` if they are damaged or were written by a newer version.
+    """
+    if not packed or packed[0] not in FORMS:
+        return packed
+    if packed[0] != FORM:
+        raise MalformedPayload(f"stored data has form {packed[0]}, this program knows form {FORM}: upgrade the workers first")
+    inflater = zlib.decompressobj(-WINDOW_BITS, zdict=WORDS + beside)
+    try:
+        text = inflater.decompress(packed[HEAD_LENGTH:])
+    except zlib.error as err:
+        raise MalformedPayload("stored data is damaged and cannot be unpacked: restore Redis from a backup") from err
+    if not inflater.eof or inflater.unused_data or zlib.crc32(text).to_bytes(4, "big") != packed[1:HEAD_LENGTH]:
+        raise MalformedPayload("stored data is damaged, its checksum is wrong: restore Redis from a backup")
+    return text

@@ -1,0 +1,95 @@
+"""
+What a worker is made of for one account, put together from its settings.
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from service.settings import Settings
+from service.store.connection import Store
+from workers import loops
+from workers.buildr import BuildrClient
+from workers.clock import SharedClock
+from workers.delivery.names import OutcomeNames
+from workers.delivery.plan import Timing
+from workers.delivery.send import Limits, Sender
+from workers.expectations import Rules
+from workers.jobs import Runner
+from workers.planning import Planner
+
+JOB_MARGIN_S: Final = 3.0
+# What arq adds to the limit of a job before another worker may start it.
+ARQ_MARGIN_S: Final = 10.0
+HOLD_MARGIN_S: Final = 2.0
+MOST_REQUESTS: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a worker is made of, for one account."""
+
+    settings: Settings
+    store: Store
+    client: BuildrClient
+    clock: SharedClock
+    names: OutcomeNames
+    pump: loops.Pump
+    runner: Runner
+
+
+def build(settings: Settings, store: Store, client: BuildrClient, *, clock: SharedClock | None = None, worker_id: str = "alone") -> Parts:
+    """Put an account's part of a worker together."""
+    clock = clock or SharedClock()
+    names = OutcomeNames(store, clock)
+    pump = loops.Pump(store)
+    config = settings.outcome_config
+    sender = Sender(
+        client=client,
+        permits=store.permits,
+        limits=Limits(max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)),
+        request_timeout_s=settings.buildr_timeout_s,
+        hold_s=hold_s(settings),
+        notes_mode=config.notes.mode,
+        clock=clock,
+        rng=random.SystemRandom(),
+    )
+    planner = Planner(
+        store=store,
+        names=names,
+        config=config,
+        rules=Rules.of(settings),
+        timing=Timing(
+            settle=settings.settle_s,
+            ringing_timeout_s=settings.ringing_timeout_s,
+            in_progress_timeout_s=settings.in_progress_timeout_s,
+        ),
+        protects_hand_edits=settings.protect_hand_edits,
+        clock=clock,
+    )
+    runner = Runner(
+        store=store,
+        planner=planner,
+        sender=sender,
+        hold_s=hold_s(settings),
+        worker_id=worker_id,
+        clock=clock,
+        on_budget=pump.kick,
+    )
+    return Parts(settings=settings, store=store, client=client, clock=clock, names=names, pump=pump, runner=runner)
+
+
+def hold_s(settings: Settings) -> float:
+    """The longest that one request to Buildr may be under way, in seconds: a permit counts so long, and no other worker writes the call."""
+    return settings.buildr_timeout_s + HOLD_MARGIN_S
+
+
+def job_limit_s(settings: Settings) -> float:
+    """The longest that a job may take, in seconds; it ends by itself before that, so that arq never ends it."""
+    return MOST_REQUESTS * hold_s(settings) + JOB_MARGIN_S
+
+
+def in_progress_s(settings: Settings) -> float:
+    """For how many seconds arq marks a job as being run."""
+    return job_limit_s(settings) + ARQ_MARGIN_S
