@@ -122,6 +122,7 @@ def create_app(
                 await each.inbox.close()
             if each.store is not store:
                 await each.store.close()
+        structlog.contextvars.clear_contextvars()
         log.info("service.stopped")
 
     routes: list[Route | Mount] = [

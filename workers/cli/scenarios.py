@@ -25,6 +25,7 @@ SUFFIX: Final = ".json"
 TIMES: Final[Mapping[str, Callable[[datetime], str]]] = {
     "rfc": format_datetime,
     "iso": lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+    "sql": lambda moment: f"{moment:%Y-%m-%d %H:%M:%S}",
 }
 
 

@@ -65,7 +65,8 @@ def test_all_faults_of_the_settings_are_named(runner: CliRunner, command: str) -
 def test_receiver_without_a_source_says_which_secret_to_set(runner: CliRunner) -> None:
     """`serve` without any secret ends with one line."""
     result = runner.invoke(cli, ["serve"])
-    assert (FAILED, "buildr-calls: no source has a secret: set TWILIO_AUTH_TOKEN or STANDARD_SECRET\n") == (result.exit_code, result.stderr)
+    assert FAILED == result.exit_code
+    assert result.stderr.startswith("buildr-calls: no source has a secret: set the secret of your telephony system, like TWILIO_AUTH_TOKEN")
 
 
 def test_worker_without_credentials_says_what_to_set(runner: CliRunner) -> None:
