@@ -27,7 +27,7 @@ from service.store.permits import Grant, Heard
 from service.store.permits import Verdict as Permission
 from service.store.scan import Scan
 from workers.buildr import BuildrClient
-from workers.delivery.standing import heard_of, report
+from workers.delivery.standing import give_back, heard_of
 from workers.expectations import Rules, consult, why_internal
 from workers.reading import read
 from workers.verdicts import WRITES, Basis, Case, Held, Judged, Refused, Verdict, judge
@@ -187,14 +187,14 @@ async def read_held(store: Store, client: BuildrClient, buildr_call_id: str, *, 
         try:
             held: Held = await client.update_call(buildr_call_id, {"call": {}})
         except BuildrRateLimited as err:
-            report(await store.permits.release(grant, sent=1, heard=Heard.LIMITED, wait_s=err.retry_after_s), err)
+            await give_back(store.permits, grant, sent=1, heard=Heard.LIMITED, err=err)
             continue
         except BuildrError as err:
-            report(await store.permits.release(grant, sent=1, heard=heard_of(err), cause=err.cause), err)
+            await give_back(store.permits, grant, sent=1, heard=heard_of(err), err=err)
             if not isinstance(err, BuildrRejected) or err.status_code in UNREADABLE:
                 raise
             return Refused(str(err))
-        report(await store.permits.release(grant, sent=1, heard=Heard.FINE), None)
+        await give_back(store.permits, grant, sent=1, heard=Heard.FINE)
         return held
 
 

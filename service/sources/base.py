@@ -158,6 +158,18 @@ def buildr_call_id(value: str | None) -> str | None:
     return value
 
 
+def queried_buildr_call_id(incoming: Incoming) -> tuple[str | None, str | None]:
+    """
+    The Buildr call id that a signed URL names, or None, and what is wrong with it, if anything is.
+
+    A wrong id must not cost the event: the call then waits for a link, and the fault is reported.
+    """
+    try:
+        return buildr_call_id(query_value(incoming, BUILDR_CALL_ID)), None
+    except MalformedPayload as err:
+        return None, str(err)
+
+
 def call_id(value: str | None, *, name: str) -> str:
     """Check a source's id of a call: present, printable, at most 200 characters. Raises `MalformedPayload`."""
     if not value or len(value) > MAX_ID_LENGTH or not value.isprintable():

@@ -15,14 +15,13 @@ from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCa
 from service.secrets import Secrets
 from service.sources import plivo_signature
 from service.sources.base import (
-    BUILDR_CALL_ID,
     FORM,
     Incoming,
     MessageKeys,
     Reply,
-    buildr_call_id,
     call_id,
     digest,
+    queried_buildr_call_id,
     query_value,
     read_form,
     seconds,
@@ -118,7 +117,7 @@ class Plivo:
         # A strange word beside the one that says what happened takes nothing away from that.
         strange = [fields[name] for name, known in KNOWN_WORDS.items() if name != kind and name in fields and fields[name] not in known]
         codes = [f"{name} {fields[name]}" for name in CODE_FIELDS if name in fields and not is_known_code(fields[name])]
-        id_fault = _read_buildr_call_id(incoming)[1]
+        id_fault = queried_buildr_call_id(incoming)[1]
         return events + [_unknown(common, word) for word in (*strange, *codes, *([id_fault] if id_fault else []))]
 
     def reply(self, incoming: Incoming) -> Reply:  # noqa: ARG002 - the answer is the same for all
@@ -170,16 +169,8 @@ def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> C
         from_number=_address(from_address),
         to_number=_address(to_address),
         agent=_agent(from_address) or _agent(to_address),
-        buildr_call_id=_read_buildr_call_id(incoming)[0],
+        buildr_call_id=queried_buildr_call_id(incoming)[0],
     )
-
-
-def _read_buildr_call_id(incoming: Incoming) -> tuple[str | None, str | None]:
-    # A wrong id in a URL must not cost the event: the call then waits for a link, and the fault is reported.
-    try:
-        return buildr_call_id(query_value(incoming, BUILDR_CALL_ID)), None
-    except MalformedPayload as err:
-        return None, str(err)
 
 
 def _kind(fields: Mapping[str, str]) -> str | None:

@@ -16,15 +16,14 @@ from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCa
 from service.secrets import Secrets
 from service.sources import twilio_signature
 from service.sources.base import (
-    BUILDR_CALL_ID,
     FORM,
     JSON,
     Incoming,
     MessageKeys,
     Reply,
-    buildr_call_id,
     call_id,
     digest,
+    queried_buildr_call_id,
     query_value,
     seconds,
     to_e164,
@@ -158,7 +157,7 @@ class Twilio:
             raise MalformedPayload("none of CallStatus, AnsweredBy, RecordingStatus and DialCallStatus is there: no callback about a call")
         # A strange word beside the one that says what happened takes nothing away from that.
         strange = (fields[name] for name in KNOWN_WORDS if name != kind and name in fields and not _is_known(name, fields[name]))
-        id_fault = _read_buildr_call_id(incoming)[1]
+        id_fault = queried_buildr_call_id(incoming)[1]
         return events + [_unknown(common, word) for word in (*strange, *([id_fault] if id_fault else []))]
 
     def reply(self, incoming: Incoming) -> Reply:
@@ -219,16 +218,8 @@ def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> C
         from_number=to_e164(from_address),
         to_number=to_e164(to_address),
         agent=_agent(from_address) or _agent(to_address),
-        buildr_call_id=_read_buildr_call_id(incoming)[0],
+        buildr_call_id=queried_buildr_call_id(incoming)[0],
     )
-
-
-def _read_buildr_call_id(incoming: Incoming) -> tuple[str | None, str | None]:
-    # A wrong id in a URL must not cost the event: the call then waits for a link, and the fault is reported.
-    try:
-        return buildr_call_id(query_value(incoming, BUILDR_CALL_ID)), None
-    except MalformedPayload as err:
-        return None, str(err)
 
 
 def _is_known(field: str, word: str) -> bool:

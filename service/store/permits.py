@@ -22,6 +22,8 @@ from service.store.lua import Scripts
 LEASE_MS: Final = 5000
 PUMP_LIMIT: Final = 50
 LONGEST_BLOCK_S: Final = 86_400
+# What Buildr's beta version calls the budgets that last longer than a burst.
+LONGER_BUCKETS: Final = frozenset({"hour", "hourly", "day", "daily"})
 
 
 class Verdict(StrEnum):
@@ -148,18 +150,26 @@ class Permits:
         return valid_until if is_ours == 1 else 0
 
     async def release(
-        self, grant: Grant, *, sent: int, heard: Heard = Heard.NOTHING, wait_s: float | None = None, cause: str = ""
+        self,
+        grant: Grant,
+        *,
+        sent: int,
+        heard: Heard = Heard.NOTHING,
+        wait_s: float | None = None,
+        cause: str = "",
+        bucket: str | None = None,
     ) -> Standing:
         """
         Give permits back, and say what was heard.
 
         The first `sent` of them count from now on for a window, the others not at all. After a 429 nobody sends for `wait_s` seconds as
-        Buildr has said, or for a growing while if it did not say; `cause` is why Buildr counts as down.
+        Buildr has said, or for a growing while if it did not say; `cause` is why Buildr counts as down. A `bucket`
+        that names a longer budget leaves our share of the shortest as it is.
         """
         used, unused = grant.permits[:sent], grant.permits[sent:]
         detail = cause if heard is Heard.DOWN else "" if wait_s is None else str(int(min(wait_s, LONGEST_BLOCK_S) * 1000) + 1)
         names = [",".join(each) for each in (used, unused, grant.permits)]
-        answer = await self.scripts.run("release", self._budgets, grant.ref, *names, heard.value, detail)
+        answer = await self.scripts.run("release", self._budgets, grant.ref, *names, heard.value, detail, int(bucket in LONGER_BUCKETS))
         if not isinstance(answer, list):
             raise TypeError("unexpected answer of the script release")
         blocked_ms, is_open, outage_ms, has_opened, allowance = (int(part) for part in answer)

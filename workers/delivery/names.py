@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.errors import BuildrError, BuildrRateLimited
+from service.errors import BuildrError
 from service.store.connection import Store
 from service.store.lanes import Lane
 from service.store.outcomes import StoredOutcomes
 from service.store.permits import Grant, Heard, Verdict
 from workers.buildr import BuildrClient, CallOutcome
-from workers.delivery.standing import heard_of, report
+from workers.delivery.standing import give_back, heard_of
 from workers.outcomes import outcome_key
 
 LOOK_AGAIN: Final = timedelta(seconds=5)
@@ -82,10 +82,9 @@ class OutcomeNames:
         try:
             page = await client.call_outcomes_page(url)
         except BuildrError as err:
-            wait_s = err.retry_after_s if isinstance(err, BuildrRateLimited) else None
-            report(await self.store.permits.release(grant, sent=1, heard=heard_of(err), wait_s=wait_s, cause=err.cause), err)
+            await give_back(self.store.permits, grant, sent=1, heard=heard_of(err), err=err)
             raise
-        report(await self.store.permits.release(grant, sent=1, heard=Heard.FINE), None)
+        await give_back(self.store.permits, grant, sent=1, heard=Heard.FINE)
         return page
 
     def _keep(self, stored: StoredOutcomes) -> None:

@@ -18,7 +18,7 @@ from service.store.permits import Grant, Heard, Permits, Standing
 from workers.buildr import BuildrClient, UpdatedCall
 from workers.delivery.backoff import retry_in_s, unauthorized_retry_in_s
 from workers.delivery.plan import EMPTY, OUTCOME_FIELD, Sending
-from workers.delivery.standing import heard_of, report
+from workers.delivery.standing import give_back, heard_of
 from workers.notes import merge_note
 
 ANSWER_LENGTH: Final = 2000
@@ -101,11 +101,7 @@ class Sender:
         return Sent(record=self._delivered(progress.record, sending))
 
     async def _release(self, progress: _Progress, *, heard: Heard = Heard.NOTHING, err: BuildrError | None = None) -> Standing:
-        wait_s = err.retry_after_s if isinstance(err, BuildrRateLimited) else None
-        cause = "" if err is None else err.cause
-        standing = await self.permits.release(progress.grant, sent=progress.requests, heard=heard, wait_s=wait_s, cause=cause)
-        report(standing, err)
-        return standing
+        return await give_back(self.permits, progress.grant, sent=progress.requests, heard=heard, err=err)
 
     async def _write(self, progress: _Progress, sending: Sending) -> None:
         fields = dict(sending.fields)

@@ -5,7 +5,7 @@ What a request to Buildr tells about Buildr itself, for the breaker and the limi
 import structlog
 
 from service.errors import BuildrError, BuildrRateLimited, BuildrUnauthorized
-from service.store.permits import Heard, Standing
+from service.store.permits import Grant, Heard, Permits, Standing
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,22 @@ def heard_of(err: BuildrError) -> Heard:
     return Heard.DOWN if err.retryable else Heard.FINE
 
 
-def report(standing: Standing, err: BuildrError | None) -> None:
+async def give_back(permits: Permits, grant: Grant, *, sent: int, heard: Heard, err: BuildrError | None = None) -> Standing:
+    """Give permits back with what was heard, and log what that has changed."""
+    limited = err if isinstance(err, BuildrRateLimited) else None
+    standing = await permits.release(
+        grant,
+        sent=sent,
+        heard=heard,
+        wait_s=None if limited is None else limited.retry_after_s,
+        cause="" if err is None else err.cause,
+        bucket=None if limited is None else limited.bucket,
+    )
+    _report(standing, err)
+    return standing
+
+
+def _report(standing: Standing, err: BuildrError | None) -> None:
     """Log what has changed: a 429, an outage that begins or ends. Refused credentials are a person's to mend, hence an error."""
     if isinstance(err, BuildrRateLimited):
         log.info("buildr.rate_limited", retry_in_s=round(standing.blocked_s, 3), bucket=err.bucket, allowance=standing.allowance)

@@ -1,6 +1,7 @@
 -- Give permits back, and say what was heard from Buildr.
 -- ARGV[6..]: ref, ids of requests that were sent, ids of those that were not, all of them as they were granted,
---            what was heard ('fine', 'limited', 'down', ''), its detail (ms to wait or '' for limited, the cause for down).
+--            what was heard ('fine', 'limited', 'down', 'unsure', ''), its detail (ms to wait or '' for limited, the cause for down),
+--            1 if a 429 was about another budget than the shortest.
 -- Returns {ms for which everything is blocked, 1 while the breaker is open, ms of the outage that this ends, 1 if this has opened it,
 --          requests of the shortest budget that are ours}.
 local ref, heard, detail = ARGV[6], ARGV[10], ARGV[11]
@@ -31,7 +32,9 @@ if heard == 'limited' then
   local own = (not told or strikes > 1) and math.min(60000, 2500 * 2 ^ math.min(strikes, 6)) or 0
   local till = math.max(now + math.max(told or 0, own, SHORTEST_BLOCK_MS), blocked_till)
   redis.call('SET', P .. 'blocked', till, 'PX', math.max(till - now, 1) + 1000)
-  yield(now)
+  if ARGV[12] ~= '1' then
+    yield(now)
+  end
 elseif heard == 'fine' then
   redis.call('DEL', P .. 'strikes')
 end

@@ -410,3 +410,12 @@ async def test_refused_token_at_the_look_counts_as_a_look(clocked: Clocked) -> N
     (probe,) = {"twilio:a", "twilio:b"} - await waiting(clocked.store)
     await clocked.store.permits.release(await ask(clocked.store, probe), sent=1, heard=Heard.UNSURE)
     assert 0 == (await clocked.store.permits.pump()).gone
+
+
+async def test_spent_hour_leaves_the_share_of_the_burst(clocked: Clocked) -> None:
+    """A 429 that names the budget of an hour or a day stops everybody as it says, and makes nobody slower afterwards."""
+    grant = Grant("twilio:limited", Verdict.GRANTED, ("0",))
+    standing = await clocked.store.permits.release(grant, sent=1, heard=Heard.LIMITED, wait_s=60, bucket="hour")
+    assert (10, True) == (standing.allowance, standing.blocked_s > 59)
+    standing = await clocked.store.permits.release(grant, sent=1, heard=Heard.LIMITED, wait_s=60, bucket="burst")
+    assert 5 == standing.allowance
