@@ -33,7 +33,7 @@ CLOSING: Final[Mapping[str, str]] = {"Connection": "close"}
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-BuildrId = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
+BuildrId = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,19}$")]
 
 
 class Body(BaseModel):

@@ -144,7 +144,8 @@ def _kept(found: Choice, look: Look, ref: str, numbers: Sequence[Number]) -> Cho
     """The choice, or what the call has claimed before if that is another one and has its number still."""
     held = next((each for each in look.candidates if each.claimed_by == ref), None)
     number = None if held is None else _common(held, numbers)
-    if held is None or number is None or found.chosen == held:
+    # What an id or a link had said does not outlive them.
+    if held is None or number is None or held.is_certain or found.chosen == held:
         return found
     others = tuple(each for each in found.considered if each.buildr_call_id != held.buildr_call_id)
     if found.chosen is not None:

@@ -154,8 +154,8 @@ class Runner:
         await self._finish(work, sent, call)
 
     async def _finish(self, work: "_Work", sent: Sent, call: Call) -> None:
-        link_text = None if work.planned is None else work.planned.link_text
-        change = Change(record=sent.record, version=work.stored.version + 1, due_at=sent.due_at, link_text=link_text)
+        link_text, claimed = (None, None) if work.planned is None else (work.planned.link_text, work.planned.claimed)
+        change = Change(record=sent.record, version=work.stored.version + 1, due_at=sent.due_at, link_text=link_text, claimed=claimed)
         if sent.failed_cause is not None:
             change = work.filed(change, call, cause=sent.failed_cause, at=self.clock())
         await self._commit(change)
@@ -220,6 +220,7 @@ class _Work:
             replay_mark=self.stored.replay_mark,
             numbers={} if self.planned is None else self.planned.numbers,
             started_at=None if self.planned is None else self.planned.started_at,
+            claimed=None if self.planned is None else self.planned.claimed,
         )
 
     def filed(self, change: Change, call: Call, *, cause: str, at: datetime) -> Change:

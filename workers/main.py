@@ -39,6 +39,7 @@ POLL_DELAY_S: Final = 0.05
 CANCEL_AGAIN_S: Final = 0.2
 GOODBYE_S: Final = 1.0
 ACCOUNTS_AT_START_S: Final = 2.0
+FAILED_ACCOUNT_S: Final = 60.0
 NAMES_AT_START_S: Final = 5.0
 REDIS_AT_START_S: Final = 30.0
 NO_CREDENTIALS: Final = "BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set"
@@ -204,8 +205,24 @@ class _Member:
             log.error("worker.account_left_out", faults=list(self.faults))
             self.is_ready.set()
             await asyncio.Event().wait()
+        while True:
+            try:
+                await self._work()
+            except (RedisError, OSError, loops.RedisRefusesWrites):
+                raise
+            except Exception:
+                # A bug that one account's data brings to light is no reason to stop the others.
+                if is_alone:
+                    raise
+                log.exception("worker.account_failed", retry_in_s=FAILED_ACCOUNT_S)
+                await asyncio.sleep(FAILED_ACCOUNT_S)
+            else:
+                return
+
+    async def _work(self) -> None:
         # Before the first job: what runs at a worker that nobody knows is taken for lost.
         await self.probe.turn()
+        self.worker = arq_worker(self.parts.settings, self.parts, self.probe.worker_id)
         tasks = {asyncio.create_task(each) for each in (self.worker.async_run(), *_loops(self.parts, self.probe))}
         self.is_ready.set()
         try:

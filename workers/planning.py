@@ -5,7 +5,7 @@ The decision itself is pure: `workers.delivery.plan`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -36,13 +36,14 @@ class Planned:
     """
     A plan, and what it was made from: by the link's text and the revisions of the numbers a later change is noticed.
 
-    `started_at` (UTC) is the call's start, as far as it is known.
+    `started_at` (UTC) is the call's start, as far as it is known. `claimed` is the expected call that it has claimed.
     """
 
     plan: Plan
     link_text: str
     numbers: Mapping[str, str] = field(default_factory=dict)
     started_at: datetime | None = None
+    claimed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class Planner:
         for _ in range(MOST_ROUNDS):
             planned, choice = await self._plan(before, call, mark)
             if await self._claim(before, planned.plan, choice):
-                return planned
+                return replace(planned, claimed=_claimed(planned.plan))
             log.info("call.expectation_lost", reason="another call was faster; looked at again")
         raise Contended
 
@@ -102,9 +103,15 @@ class Planner:
             if found.buildr_call_id != before.buildr_call_id:
                 await expected.take(before.ref, found.buildr_call_id)
         elif found.how == "expected" and choice is not None and choice.chosen is not None:
-            is_decided = plan.sending is not None or plan.record.state in DECIDED
-            if is_decided and choice.chosen.claimed_by != before.ref:
+            if _claimed(plan) is not None and (choice.chosen.claimed_by != before.ref or choice.chosen.is_certain):
                 return await expected.claim(before.ref, choice.chosen, number=choice.number)
-        elif before.buildr_call_id is not None:
+        else:
+            # Even of a call that has none by its record: a job may have died between its claim and its commit.
             await expected.release(before.ref)
         return True
+
+
+def _claimed(plan: Plan) -> str | None:
+    """The expected call that a plan has to have claimed, or None."""
+    is_decided = plan.sending is not None or plan.record.state in DECIDED
+    return plan.match.buildr_call_id if is_decided and plan.match is not None and plan.match.how == "expected" else None

@@ -106,7 +106,7 @@ async def known_cases(store: Store, refs: Sequence[str], basis: Basis) -> AsyncI
 async def select(store: Store, wanted: FailedFilter, *, entry_ids: tuple[str, ...] = (), limit: int | None = None) -> list[Failed]:
     """The failed entries that are meant: those named, else those that the filter holds for, oldest first."""
     if entry_ids:
-        named = [await store.failed.get(each) for each in entry_ids]
+        named = [await store.failed.get(each) for each in dict.fromkeys(entry_ids)]
         return [entry for entry in named if entry is not None]
     found: list[Failed] = []
     async for entry in store.failed.select(wanted):
@@ -131,6 +131,7 @@ async def _case_of(store: Store, entry: Failed, *, clock: Callable[[], datetime]
         link=(await store.links.load(ref))[0],
         entry=entry,
         message_ids=tuple(kept),
+        received_at=min((each.received_at for each in (*kept.values(), *unread.values())), default=None),
         reading=reading,
     )
 

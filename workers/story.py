@@ -118,7 +118,8 @@ async def tell_stored(
 
 async def find(store: Store, text: str) -> list[str]:
     """The calls that a person may mean: by full name, by id alone, or by a part of it."""
-    if ":" in text and (await store.calls.load(text))[0].version:
+    source, _, source_call_id = text.partition(":")
+    if source and source_call_id and (await store.calls.load(text))[0].version:
         return [text]
     for source in SOURCES:
         stored, pending = await store.calls.load(ref_of(source, text))

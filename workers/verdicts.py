@@ -126,12 +126,15 @@ class Case:
     expected: Choice | None = None
     entry: Failed | None = None
     message_ids: tuple[str, ...] = ()
+    received_at: datetime | None = None
     reading: Reading = field(default_factory=Reading)
 
     @property
     def record(self) -> Record:
         """Where the call stands, a new one if nothing is known of it."""
-        return self.stored.record if self.stored is not None else Record(ref=self.ref or "")
+        record = self.stored.record if self.stored is not None else Record(ref=self.ref or "")
+        first = min((at for at in (record.first_received_at, self.received_at) if at is not None), default=None)
+        return replace(record, first_received_at=first)
 
     @property
     def events(self) -> frozenset[CallEvent]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from service.errors import SettingsError
 from service.outcome_rules import OutcomeConfig
 from service.secrets import SECRET_SETTINGS, Secrets
-from service.settings.values import Budget, Budgets, Networks, SecretList, Settle, SettleTimes, Url, Words
+from service.settings.values import Budget, Budgets, Networks, OwnNumberList, Region, SecretList, Settle, SettleTimes, Url
 
 SOCKET_PATH_LIMIT: Final = 100
 ADMIN_TOKEN_LENGTH: Final = 16
@@ -30,7 +30,7 @@ ACCOUNT_NAME: Final = "^[a-z0-9_-]{1,40}$"
 class Settings(BaseModel):
     """All settings of one account; those of the default account hold the other accounts."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
 
     public_url: Url | None = Field(None, description="The address at which the telephony systems reach this service; signatures cover it.")
     host: str = Field("127.0.0.1", description="The address to listen on.")
@@ -69,11 +69,11 @@ class Settings(BaseModel):
     body_timeout_s: float = Field(10, gt=0, description="Seconds within which a webhook's body must arrive.")
     accept_timeout_s: float = Field(3, gt=0, le=14, description="Seconds that Redis has for keeping a message, then 503.")
     max_pending: int = Field(200_000, ge=1, description="Messages waiting to be read by a worker beyond which webhooks are answered 503.")
-    dedupe_h: float = Field(96, ge=72, description="Hours for which a repeated message is recognised, at least.")
-    keep_messages_d: float = Field(7, gt=0, description="Days for which a raw message is kept after it was handled.")
-    keep_failed_d: float = Field(30, gt=0, description="Days for which the raw messages of a failed call are kept.")
-    keep_calls_d: float = Field(30, gt=0, description="Days for which a call is kept after its last event.")
-    keep_links_d: float = Field(90, gt=0, description="Days for which a link is kept.")
+    dedupe_h: float = Field(96, ge=72, le=876_000, description="Hours for which a repeated message is recognised, at least.")
+    keep_messages_d: float = Field(7, gt=0, le=36_500, description="Days for which a raw message is kept after it was handled.")
+    keep_failed_d: float = Field(30, gt=0, le=36_500, description="Days for which the raw messages of a failed call are kept.")
+    keep_calls_d: float = Field(30, gt=0, le=36_500, description="Days for which a call is kept after its last event.")
+    keep_links_d: float = Field(90, gt=0, le=36_500, description="Days for which a link is kept.")
     settle_s: Settle = Field(
         SettleTimes(),
         description="Seconds to wait after a final event, so that all goes out in one PATCH; for a source of its own like `2, twilio=0`.",
@@ -82,12 +82,10 @@ class Settings(BaseModel):
     protect_hand_edits: bool = Field(
         False, description="Before an outcome that was written earlier is changed, read the call and leave a person's change alone."
     )
-    own_numbers: Words = Field(
+    own_numbers: OwnNumberList = Field(
         (), description="Your own telephone numbers, like +15005550006 or +1500555*; calls between them are internal."
     )
-    default_region: str = Field(
-        "US", pattern="^[A-Z]{2}$", description="The country (two letters) of numbers that are given without a country code."
-    )
+    default_region: Region = Field("US", description="The country (two letters) of numbers that are given without a country code.")
     ambiguous_match: Literal["nearest", "oldest", "leave_unmatched"] = Field(
         "leave_unmatched", description="Which expected call is chosen where several fit equally well: nearest in time, oldest, or none."
     )
@@ -97,7 +95,7 @@ class Settings(BaseModel):
         4 * 3600 + 300, gt=0, description="Seconds after which an answered call without an end is reported as stalled."
     )
     max_attempts: int = Field(1000, ge=1, description="Failed attempts at a PATCH after which a call is filed as failed.")
-    max_age_h: float = Field(168, gt=0, description="Hours after the first failed attempt at which a call is filed as failed.")
+    max_age_h: float = Field(168, gt=0, le=876_000, description="Hours after the first failed attempt at which a call is filed as failed.")
     worker_jobs: int = Field(10, ge=1, le=100, description="Jobs that one worker runs at a time.")
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="json, pretty, or auto: pretty on a terminal.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")

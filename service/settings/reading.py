@@ -103,9 +103,13 @@ def resolve(values: dict[str, object], folder: Path, faults: list[str]) -> None:
         if isinstance(value, FromFile):
             try:
                 values[field] = (folder / value.path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as err:
+            except (OSError, ValueError) as err:
                 del values[field]
                 faults.append(f"{value.name}: cannot read {value.path}: {getattr(err, 'strerror', None) or 'not a text file'}")
+            else:
+                if not values[field]:
+                    del values[field]
+                    faults.append(f"{value.name}: {value.path} is empty")
 
 
 def hint(word: str, known: Collection[str]) -> str:

@@ -3,10 +3,13 @@ The values of settings that are more than a text or a number, read as people wri
 """
 
 import ipaddress
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+LEAST_DIGITS: Final = 7
 
 
 class Budget(BaseModel):
@@ -62,7 +65,8 @@ def _read_budgets(value: object) -> object:
         count, slash, span = part.partition("/")
         number = span.rstrip("abcdefghijklmnopqrstuvwxyz")
         unit = span[len(number) :] or "s"
-        if not (slash and count.isdigit() and unit in units and (not number or number.replace(".", "", 1).isdigit()) and span):
+        is_span = bool(span) and unit in units and (not number or number.replace(".", "", 1).isdigit())
+        if not (slash and part.isascii() and count.isdigit() and is_span):
             raise ValueError(f"{part!r} is no budget; write requests/window, like 10/10s or 2000/h")
         budgets.append({"requests": int(count), "window_s": float(number or 1) * units[unit]})
     return tuple(budgets)
@@ -70,11 +74,25 @@ def _read_budgets(value: object) -> object:
 
 def _check_url(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    # Reading the port raises ValueError where it is no number that can be one.
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("must be a full URL, like https://calls.example.com")
     if parts.query or parts.fragment or parts.username:
         raise ValueError("must be a URL without user, query and fragment")
     return value.rstrip("/")
+
+
+def _check_region(value: str) -> str:
+    if value not in SUPPORTED_REGIONS:
+        raise ValueError("must be a country of two letters, like US or GB")
+    return value
+
+
+def _check_own(value: tuple[str, ...]) -> tuple[str, ...]:
+    for part in value:
+        if part.startswith("+") and not part.endswith("*") and sum(char.isdigit() for char in part) < LEAST_DIGITS:
+            raise ValueError(f"{part} is no whole number; write numbers without blanks, like +15005550006, or a beginning with a star")
+    return value
 
 
 def _check_network(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,4 +106,6 @@ SecretList = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
 Budgets = Annotated[tuple[Budget, ...], BeforeValidator(_read_budgets), Field(min_length=1)]
 Settle = Annotated[SettleTimes, BeforeValidator(_read_settle)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Region = Annotated[str, AfterValidator(_check_region)]
+OwnNumberList = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_own)]
 Networks = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_network)]

@@ -161,6 +161,7 @@ class Change:
     account's outcomes have been read. By
     `link_text` and `replay_mark`, which are what the job saw, a link or a replay that came meanwhile is noticed. By its `numbers`, with
     the revision that the job saw of each, and its `started_at` an unmatched call is found when a call with such a number is expected.
+    By `claimed`, the expected call that it has, it is noticed that somebody has taken that away.
     """
 
     record: Record
@@ -176,6 +177,7 @@ class Change:
     replay_mark: str = ""
     numbers: Mapping[str, str] = field(default_factory=dict)
     started_at: datetime | None = None
+    claimed: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +243,8 @@ class Calls:
         if change.numbers and change.started_at is not None:
             body["numbers"] = dict(change.numbers)
             body["started_ms"] = max(1, int(change.started_at.timestamp() * 1000))
+        if change.claimed is not None:
+            body["claimed"] = change.claimed
         if due_ms is not None:
             body["due_ms"] = due_ms
         packed = pack(_RECORD.dump_json(replace(record, due_at=change.due_at), exclude_defaults=True), beside=record.ref.encode())

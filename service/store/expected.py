@@ -65,7 +65,7 @@ class ExpectedCall(Expectation):
     An expectation as it is kept.
 
     A call fits that starts between `opens_at` and `closes_at`. `revision` is another one each time the entry is registered;
-    `claimed_by` is the telephone call (`twilio:CA...`) that has turned out to be it.
+    `claimed_by` is the telephone call (`twilio:CA...`) that has turned out to be it, `is_certain` if that rests on an id or a link.
     """
 
     registered_at: datetime
@@ -73,6 +73,7 @@ class ExpectedCall(Expectation):
     closes_at: datetime
     revision: int
     claimed_by: str | None = None
+    is_certain: bool = False
 
     @property
     def expected_at(self) -> datetime:
@@ -189,7 +190,7 @@ class Expected:
         Its claim on any other entry ends. If this Buildr call is expected too, no other telephone call gets it, and one that has it is
         looked at again. Returns whether there is such an entry.
         """
-        return await self.scripts.run("claim", ref, buildr_call_id, "", "") == 1
+        return await self.scripts.run("claim", ref, buildr_call_id, "", "", LONGEST_WINDOW // _MS) == 1
 
     async def release(self, ref: str) -> None:
         """End the claim of a telephone call, if it has one."""
@@ -243,6 +244,7 @@ def _read(fields: Mapping[bytes, bytes]) -> ExpectedCall:
         closes_at=_from_ms(fields[b"closes"]),
         revision=int(fields[b"rev"]),
         claimed_by=None if claimed_by is None else claimed_by.decode(),
+        is_certain=claimed_by is not None and not fields.get(b"by"),
     )
 
 

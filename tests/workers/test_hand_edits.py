@@ -135,3 +135,16 @@ async def test_mark_survives_an_error_and_ends_with_the_call_at_rest(make_world:
     world.buildr.faults = ["500"] * 5
     await replay(world)
     assert (DeliveryState.HAND_EDITED, None) == (await state(world), (await world.stored()).record.mark)
+
+
+async def test_buildr_that_shows_no_call_by_an_empty_update(make_world: MakeWorld) -> None:
+    """Where Buildr refuses to be read so, nothing is changed and nothing has failed; the reason says what to do."""
+    world = make_world(PROTECT_HAND_EDITS="true")
+    await deliver(world)
+    world.buildr.faults = ["422"]
+    await world.receive(MACHINE)
+    await world.drain()
+    record = (await world.stored()).record
+    assert (DeliveryState.HAND_EDITED, "786") == (record.state, world.buildr.held["110"]["call_outcome_id"])
+    assert 0 == await world.store.failed.count()
+    assert "--force" in record.reason

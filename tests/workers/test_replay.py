@@ -408,3 +408,28 @@ def test_minutes_go_by_the_budget_that_lasts_longest() -> None:
     assert 30 == minutes(1000, budgets)
     assert "about 30 min of budget (1000 requests)" == in_minutes(1000, budgets)
     assert "no budget" == in_minutes(0, budgets)
+
+
+async def test_replay_of_a_message_whose_call_nobody_knew_looks_first(desk: Desk) -> None:
+    """A message that was kept as failed at the door makes a call by its replay, and what a person has done meanwhile is left to them."""
+    await desk.receive(form("busy", 4))
+    (message_id,) = [each.decode() for each in await desk.store.redis.zrange("bc:default:inbox", 0, -1)]
+    await desk.store.pool.delete(f"bc:default:pending:{REF}", "bc:default:inbox", "bc:default:due")
+    entry = Failed(
+        entry_id=message_id,
+        kind="message",
+        source="twilio",
+        source_call_id="CA1",
+        cause="malformed_payload",
+        detail="",
+        failed_at=desk.clock(),
+        message_ids=(message_id,),
+    )
+    await desk.store.pool.set(f"bc:default:f:{message_id}", to_text(entry))
+    await desk.store.pool.zadd("bc:default:failed", {message_id: 1})
+    desk.mirror.held["110"] = {"call_outcome_id": "787"}
+    replays = await desk.replays(is_offline=True)
+    cases = failed_cases(desk.store, await select(desk.store, FailedFilter()), replays.basis, clock=desk.clock)
+    assert [Verdict.UNREAD] == [each.verdict async for each in replay(replays, cases)]
+    await desk.drain()
+    assert (DeliveryState.HAND_EDITED, "787") == ((await desk.stored()).record.state, desk.mirror.held["110"]["call_outcome_id"])

@@ -13,7 +13,7 @@ import httpx
 from rich.markup import escape
 
 from service.accounts import source_faults
-from service.errors import BuildrError, BuildrRateLimited, QueueUnavailable
+from service.errors import BuildrError, BuildrRateLimited, QueueUnavailable, SettingsError
 from service.secrets import advice
 from service.settings import Settings
 from service.sources import SOURCES
@@ -148,6 +148,8 @@ async def _buildr(settings: Settings, store: Store) -> list[Finding]:
         return [Finding("buildr", is_fine=False, detail=detail)]
     try:
         names = await read_names(settings, store)
+    except SettingsError as err:
+        return [Finding("buildr", is_fine=False, detail="; ".join(err.faults))]
     except BuildrError as err:
         return [Finding("buildr", is_fine=False, detail=f"{settings.buildr_api_url}: {err}")]
     stored = await store.outcomes.load()

@@ -35,6 +35,16 @@ class Choice:
             raise click.UsageError("say which: ids, a filter such as --cause or --since, or --all")
         if is_all and not is_empty:
             raise click.UsageError("--all and a choice exclude each other")
+        if self.entry_ids and self.filter != FailedFilter():
+            raise click.UsageError("ids and filters exclude each other")
+
+    async def entries(self, store: Store) -> list[Failed]:
+        """The entries that are meant. Raises click's error for an id that there is none of."""
+        found = await select(store, self.filter, entry_ids=self.entry_ids, limit=self.limit)
+        missing = set(self.entry_ids) - {entry.entry_id for entry in found}
+        if missing:
+            raise Failure(f"nothing failed under the id {', '.join(sorted(missing))}; see: buildr-calls failed list")
+        return found
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
@@ -163,7 +173,7 @@ def replay_failed(*, choice: Choice, is_all: bool, is_dry_run: bool, is_forced: 
     how = How(is_dry_run=is_dry_run, is_forced=is_forced, is_offline=is_offline)
 
     async def work(settings: Settings, store: Store) -> tuple[Settings, Done]:
-        entries = await select(store, choice.filter, entry_ids=choice.entry_ids, limit=choice.limit)
+        entries = await choice.entries(store)
         cases = partial(failed_cases, store, entries, clock=utc_now)
         return settings, await put_through(settings, store, cases, total=len(entries), how=how)
 
@@ -188,7 +198,7 @@ def discard(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) ->
     choice.demand(is_all=is_all)
 
     async def work(_: Settings, store: Store) -> list[Failed]:
-        entries = await select(store, choice.filter, entry_ids=choice.entry_ids, limit=choice.limit)
+        entries = await choice.entries(store)
         if not is_dry_run:
             await asyncio.gather(*(store.failed.discard(entry) for entry in entries))
         return entries

@@ -37,7 +37,7 @@ class Digits(click.ParamType[str]):
 
 def is_buildr_id(text: str) -> bool:
     """Whether a text can be an id of Buildr's."""
-    return text.isascii() and text.isdigit() and len(text) <= MOST_ID_DIGITS
+    return text.isascii() and text.isdigit() and len(text) <= MOST_ID_DIGITS and text[0] != "0"
 
 
 SOURCE = click.Choice(sorted(SOURCES))

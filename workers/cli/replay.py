@@ -16,7 +16,7 @@ import structlog
 from rich.progress import Progress
 
 from service.clock import utc_now
-from service.errors import BuildrError
+from service.errors import BuildrError, BuildrRejected
 from service.events import Result
 from service.settings import Settings
 from service.sources import SOURCES
@@ -55,7 +55,9 @@ class Done:
     @property
     def requests(self) -> int:
         """All requests: those to look, and those that the workers make."""
-        return self.looks + sum(each.requests for each in self.judged if each.verdict in WRITES)
+        # Several failed messages of one call are one write.
+        per_call = {each.case.ref: each.requests for each in self.judged if each.verdict in WRITES}
+        return self.looks + sum(per_call.values())
 
     @property
     def counts(self) -> dict[str, int]:
@@ -96,7 +98,9 @@ async def put_through(settings: Settings, store: Store, cases: Callable[[Basis],
                     done.judged.append(each)
                     progress.advance(task)
             except BuildrError as err:
-                done.stopped = f"Buildr cannot be asked what it holds: {err}; with --offline the worker alone looks, before it writes"
+                is_refused = isinstance(err, BuildrRejected)
+                advice = "with --force nobody looks" if is_refused else "with --offline the worker alone looks, before it writes"
+                done.stopped = f"Buildr cannot be asked what it holds: {err}; {advice}"
     return done
 
 

@@ -65,10 +65,10 @@ class Age(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         text = str(value).strip()
-        if text[:-1].isdigit() and text[-1:] in UNITS:
-            return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
         try:
+            if text[:-1].isdecimal() and text[-1:] in UNITS:
+                return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
             moment = datetime.fromisoformat(text)
-        except ValueError:
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{text!r} is neither a span like 24h or 7d nor a moment like 2026-11-02T10:00Z", param, ctx)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -4,6 +4,7 @@ One write to Buildr: the PATCH of the outcome, the notes where they are wanted, 
 
 import asyncio
 import random
+import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Final, Literal
 
 import structlog
 
-from service.errors import BuildrError, BuildrRateLimited, BuildrUnauthorized
+from service.errors import BuildrError, BuildrRateLimited, BuildrRejected, BuildrUnauthorized
 from service.store.calls import ANSWERS_KEPT, Answer, DeliveryState, Record
 from service.store.permits import Grant, Heard, Permits, Standing
 from workers.buildr import BuildrClient, UpdatedCall
@@ -24,6 +25,8 @@ from workers.notes import merge_note
 ANSWER_LENGTH: Final = 2000
 # Age alone gives no call up that has hardly been tried, as after a long outage.
 LEAST_ATTEMPTS: Final = 10
+# Answers that are about an update without fields, not about the call.
+NO_LOOK: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY})
 log = structlog.get_logger(__name__)
 
 
@@ -107,7 +110,7 @@ class Sender:
         fields = dict(sending.fields)
         note: str | None = None
         if sending.accepts is not None:
-            held = await self._request(progress, sending, {})
+            held = await self._look(progress, sending)
             self._check_hand(held, sending.accepts)
             note = self._merged(progress.record, sending, held)
             if note is not None:
@@ -145,6 +148,16 @@ class Sender:
             duration_ms=int((self.clock() - started_at).total_seconds() * 1000),
         )
         return answer
+
+    async def _look(self, progress: _Progress, sending: Sending) -> UpdatedCall:
+        """What Buildr holds, by a PATCH without fields. Raises `_HandEdited` if Buildr takes none, since then nobody can tell."""
+        try:
+            return await self._request(progress, sending, {})
+        except BuildrRejected as err:
+            if err.status_code not in NO_LOOK:
+                raise
+            cure = f"buildr-calls replay {shlex.quote(progress.record.ref)} --force, or PROTECT_HAND_EDITS=false"
+            raise _HandEdited(f"Buildr shows no call by an empty update ({err.status_code}), so that nothing is changed; {cure}") from err
 
     async def _start(self, progress: _Progress) -> None:
         """Wait for the moment from which the permits are good, never longer than they may be given ahead. Raises `_TooLate`."""

@@ -42,6 +42,10 @@ end
 
 local old = redis.call('HMGET', key, 'numbers', 'opens', 'closes', 'ref', 'by')
 local is_known, holder, by = old[1], old[4], old[5]
+local owner = redis.call('GET', P .. 'taken:' .. id)
+if owner and not holder then
+  holder, by = owner, ''
+end
 if is_known then
   local numbers = cjson.decode(old[1])
   for _, number in ipairs(numbers) do
@@ -56,7 +60,9 @@ for _, number in ipairs(want and want.numbers or {}) do
   is_kept = is_kept or (holder and by == number)
 end
 if holder and not (want and is_kept) then
-  redis.call('DEL', P .. 'expected_by:' .. holder)
+  if holder ~= owner then
+    redis.call('DEL', P .. 'expected_by:' .. holder)
+  end
   wake(holder, now)
 end
 if not want then
@@ -80,6 +86,8 @@ redis.call('HSET', key, 'body', want.body, 'numbers', cjson.encode(want.numbers)
   'closes', whole(closes), 'rev', rev)
 local keep_ms = whole(closes - now + want.keep_ms)
 if holder and is_kept then
+  -- What it is filed under may have changed.
+  wake(holder, now)
   redis.call('HSET', key, 'ref', holder, 'by', by)
   redis.call('SET', P .. 'expected_by:' .. holder, id, 'PX', keep_ms)
 end

@@ -18,7 +18,9 @@ for i = 8, #ARGV do
     count = count + 1
   end
 end
-if redis.call('HEXISTS', P .. 'call:' .. ref, 'rec') == 1 then
+local is_known = redis.call('HEXISTS', P .. 'call:' .. ref, 'rec') == 1
+-- Of a call that is not known yet too: without the mark a worker would not look at Buildr first.
+if is_known or count > 0 then
   redis.call('HSET', P .. 'call:' .. ref, 'replay', mark)
   redis.call('PERSIST', P .. 'call:' .. ref)
 end

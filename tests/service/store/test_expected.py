@@ -176,8 +176,7 @@ async def test_claim_lives_as_long_as_the_number_is_expected(store: Store, expec
     (entry,) = await register(expected, wish("110", CUSTOMER, OTHER))
     assert await expected.claim(REF, entry, number=CUSTOMER)
     (again,) = await register(expected, wish("110", CUSTOMER))
-    assert REF == again.claimed_by
-    assert set() == await woken(store)
+    assert (REF, {REF}) == (again.claimed_by, await woken(store))
     (again,) = await register(expected, wish("110", OTHER))
     assert again.claimed_by is None
     assert {REF} == await woken(store)
