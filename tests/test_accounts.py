@@ -244,7 +244,7 @@ def test_run_starts_no_sandbox_beside_a_real_account(tmp_path: Path, make_settin
     (tmp_path / "buildr-calls.toml").write_text("[accounts.acme]\n", encoding="utf-8")
     options = make_settings(BUILDR_ACCESS_TOKEN="", ACCOUNT__ACME__BUILDR_ACCESS_TOKEN=token)
     run = LocalRun(options, Wishes(sandbox_port=8001, demo_call=None), Screen(console=Console(), least="info", is_raw=False))
-    assert has_sandbox == ("BUILDR_ACCESS_TOKEN" in run._made_up())
+    assert has_sandbox == ("BUILDR_CLIENT_SECRET" in run._made_up())
 
 
 @pytest.fixture

@@ -49,7 +49,11 @@ Fields = Mapping[str, object]
 
 def _folded(fields: Fields) -> tuple[str, str]:
     state = "final" if fields.get("is_final") else "not final yet"
-    return "folded", f"{fields.get('event_count', '?')} events make: {fields.get('result') or fields.get('stage') or 'open'} ({state})"
+    return "folded", f"{_count(fields.get('event_count'))} make: {fields.get('result') or fields.get('stage') or 'open'} ({state})"
+
+
+def _count(events: object) -> str:
+    return "1 event" if events == 1 else f"{events} events"
 
 
 def _matched(fields: Fields) -> tuple[str, str]:

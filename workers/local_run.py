@@ -28,7 +28,7 @@ from service.store.keys import DEFAULT_ACCOUNT
 from workers.data_folder import FolderLock, LocalRunError, local_values, make_private
 from workers.demo import Demo, sandbox_outcome
 from workers.embedded_redis import EmbeddedRedis
-from workers.sandbox.config import READY_TOKEN
+from workers.sandbox.config import CLIENT_ID, CLIENT_SECRET
 from workers.supervisor import Part, Supervisor
 from workers.terminal import Screen, read_line
 
@@ -142,7 +142,8 @@ class LocalRun:
         values |= {
             "BUILDR_API_URL": f"{self.sandbox_url}/api/2023-01",
             "BUILDR_TOKEN_URL": f"{self.sandbox_url}/oauth/token",
-            "BUILDR_ACCESS_TOKEN": READY_TOKEN,
+            "BUILDR_CLIENT_ID": CLIENT_ID,
+            "BUILDR_CLIENT_SECRET": CLIENT_SECRET,
         }
         if not self._settings.secrets_of("twilio").values:
             values["TWILIO_AUTH_TOKEN"] = secrets.token_hex(16)

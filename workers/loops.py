@@ -46,6 +46,7 @@ class Pump:
     """Lets waiting calls go as soon as the budget has room; `kick` it when that may be so."""
 
     store: Store
+    worker_id: str
     _kicked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def kick(self) -> None:
@@ -55,9 +56,10 @@ class Pump:
     async def run(self) -> None:
         """Pump until cancelled."""
         while True:
+            has_reason = self._kicked.is_set()
             self._kicked.clear()
             try:
-                pumped = await self.store.permits.pump()
+                pumped = await self.store.permits.pump(worker_id=self.worker_id, has_reason=has_reason)
             except (RedisError, OSError, TimeoutError) as err:
                 log.warning("delivery.pump_failed", reason=type(err).__name__)
                 await asyncio.sleep(IDLE_S)

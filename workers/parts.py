@@ -43,7 +43,7 @@ def build(settings: Settings, store: Store, client: BuildrClient, *, clock: Shar
     """Put an account's part of a worker together."""
     clock = clock or SharedClock()
     names = OutcomeNames(store, clock)
-    pump = loops.Pump(store)
+    pump = loops.Pump(store, worker_id)
     config = settings.outcome_config
     sender = Sender(
         client=client,

@@ -34,6 +34,8 @@ CURES: Final = {
     "extra_forbidden": "is not known here",
     "missing": "is missing",
     "string_type": "must be a text",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
     "string_pattern_mismatch": "must look like {pattern}",
 }
 

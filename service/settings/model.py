@@ -141,7 +141,9 @@ class Settings(BaseModel):
     @classmethod
     def _reach_for_a_call(cls, value: tuple[Budget, ...]) -> tuple[Budget, ...]:
         if any(budget.requests < MOST_REQUESTS for budget in value):
-            raise ValueError("every budget must allow at least 2 requests, since a call may be read before it is written: not 1/s but 2/2s")
+            raise ValueError(
+                "every budget must allow at least 2 requests, since a call may be read before it is written; like 2/2s in place of 1/s"
+            )
         return value
 
     @property

@@ -181,9 +181,13 @@ class Permits:
             allowance=allowance,
         )
 
-    async def pump(self) -> Pumped:
-        """Let as many waiting calls go as the budget allows; safe to be called by every worker at once."""
-        answer = await self.scripts.run("pump", self._budgets, LEASE_MS, PUMP_LIMIT, self.newest_first_above)
+    async def pump(self, *, worker_id: str = "", has_reason: bool = True) -> Pumped:
+        """
+        Let as many waiting calls go as the budget allows; safe to be called by every worker at once.
+
+        Without a reason to believe that there is room, only the one worker does anything that keeps the time for all.
+        """
+        answer = await self.scripts.run("pump", self._budgets, LEASE_MS, PUMP_LIMIT, self.newest_first_above, worker_id, int(has_reason))
         if not isinstance(answer, list):
             raise TypeError("unexpected answer of the script pump")
         gone, waiting, next_ms = (int(part) for part in answer)

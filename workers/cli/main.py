@@ -2,11 +2,13 @@
 The command line `buildr-calls`: every command, named here once.
 """
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import click
 
+from service.logs import configure_logging
 from workers.cli.calls import explain, stalled, unmatched
 from workers.cli.checks import check, outcomes
 from workers.cli.expected import expect, expected
@@ -81,6 +83,8 @@ for _command in COMMANDS:
 
 def main() -> None:
     """Run the command line; the process ends with 0, 1 (it did not work) or 2 (wrong usage)."""
+    # What a library of ours logs on the way has no place in a command's output; processes that log set this up for themselves.
+    configure_logging(fmt="pretty", level="error", stream=sys.stderr)
     cli(prog_name=PROGRAM)
 
 

@@ -61,7 +61,10 @@ async def read_status(settings: Settings, store: Store) -> Facts:
     pending, oldest = await store.messages.waiting()
     backlog = await read_backlog(store.redis, store.keys)
     now_s = backlog.now.timestamp()
-    used = [sum(1 for at in backlog.counted if at > now_s - budget.window_s) for budget in settings.buildr_budgets]
+    # One that is given a moment ahead takes the place of one that is about to leave the window.
+    used = [min(budget.requests, sum(1 for at in backlog.counted if at > now_s - budget.window_s)) for budget in settings.buildr_budgets]
+    full = min(settings.buildr_budgets, key=lambda budget: budget.window_s).requests
+    allowance = backlog.allowance if backlog.allowance is not None and backlog.allowance < full else None
     outage = backlog.outage
     return {
         "account": settings.account,
@@ -80,7 +83,7 @@ async def read_status(settings: Settings, store: Store) -> Facts:
             {"used": count, "requests": budget.requests, "window_s": budget.window_s}
             for count, budget in zip(used, settings.buildr_budgets, strict=True)
         ],
-        "allowance": backlog.allowance,
+        "allowance": allowance,
         "blocked_by_buildr_s": 0.0 if backlog.blocked_until is None else round(backlog.blocked_until.timestamp() - now_s, 1),
         "outage": None if outage is None else {"since": outage.since, "cause": outage.cause, "next_try_at": outage.next_try_at},
         "unmatched": await store.redis.zcard(store.keys.named("unmatched")),
@@ -110,7 +113,7 @@ def _print(found: list[Facts]) -> None:
     columns = [dict(_rows(facts)) for facts in found]
     names = list(dict.fromkeys(name for column in columns for name in column))
     heads = ("what", "now") if len(found) == 1 else ("what", *(str(facts["account"]) for facts in found))
-    print_table(heads, [(name, *(column.get(name, "0") for column in columns)) for name in names], empty="")
+    print_table(heads, [(name, *(column.get(name, "-") for column in columns)) for name in names], empty="")
 
 
 def _rows(facts: Facts) -> list[tuple[str, str]]:

@@ -110,7 +110,7 @@ def _requests(
             _values(assignments), base_url=signed_url(settings), start_at=datetime.now(UTC), rng=random.SystemRandom()
         )
     except (ScenarioError, MalformedPayload) as err:
-        raise Failure(str(err)) from err
+        raise click.UsageError(str(err)) from err
 
 
 def _values(assignments: tuple[str, ...]) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ local BUDGETS = cjson.decode(ARGV[5])
 local AHEAD_MS = 120
 local GROW_MS, SLOWEST_GROW_MS = 60000, 600000
 local SHORTEST_BLOCK_MS = 100
+local UNAUTHORIZED = 'buildr_unauthorized'
 local LONGEST_AHEAD_MS = 60000
 local FIRST_PROBE_MS, LONGEST_PROBE_MS, FAILS_TO_OPEN = 2000, 30000, 3
 

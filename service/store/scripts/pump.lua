@@ -1,7 +1,16 @@
--- Let waiting calls go as far as the budget reaches. ARGV[6..]: lease_ms, most to let go, newest_above.
+-- Let waiting calls go as far as the budget reaches. ARGV[6..]: lease_ms, most to let go, newest_above, who asks, 1 if there is a reason.
+-- One of the workers keeps the time for all, so that they do not all wake at once; the others ask when something has happened at theirs.
 -- A name that starts with # is a request that has no job.
 -- Returns {let go, calls still waiting, when to ask again in ms (0 = nobody waits)}.
 local lease_ms, most, newest_above = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local me, has_reason = ARGV[9], ARGV[10] == '1'
+local KEEPER_MS, OTHERS_MS, NEAR_MS, SOON_MS, LATER_MS = 1500, 1000, 2000, 50, 500
+local keeper = redis.call('GET', P .. 'keeper') or me
+if keeper == me and me ~= '' then
+  redis.call('SET', P .. 'keeper', me, 'PX', KEEPER_MS)
+elseif not has_reason then
+  return {0, waiting(), OTHERS_MS}
+end
 local now = now_ms()
 local gone, ask_at = 0, 0
 while gone < most do
@@ -48,4 +57,11 @@ if left == 0 then
   -- It grows with time, also while nobody asks.
   allowance(now)
 end
-return {gone, left, left > 0 and math.max(math.max(ask_at, now) - AHEAD_MS - now, 1) or 0}
+if left == 0 then
+  return {gone, 0, 0}
+elseif keeper ~= me then
+  return {gone, left, OTHERS_MS}
+end
+-- Requests that end elsewhere bring the time forward.
+local wait = math.max(math.max(ask_at, now) - AHEAD_MS - now, 1)
+return {gone, left, math.min(wait, wait > NEAR_MS and LATER_MS or SOON_MS)}

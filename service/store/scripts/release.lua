@@ -44,7 +44,8 @@ if heard == 'fine' or heard == 'limited' then
   end
   redis.call('DEL', P .. 'breaker')
 elseif heard == 'down' and opened_at == 0 then
-  if redis.call('HINCRBY', P .. 'breaker', 'fails', 1) >= FAILS_TO_OPEN then
+  -- A token that is refused a second time keeps everybody out, so that there is nothing to wait for.
+  if redis.call('HINCRBY', P .. 'breaker', 'fails', 1) >= FAILS_TO_OPEN or detail == UNAUTHORIZED then
     has_opened = 1
     redis.call('HSET', P .. 'breaker', 'opened_at', now, 'probe_at', now + FIRST_PROBE_MS, 'tries', 0, 'cause', detail)
   end

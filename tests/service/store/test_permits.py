@@ -419,3 +419,24 @@ async def test_spent_hour_leaves_the_share_of_the_burst(clocked: Clocked) -> Non
     assert (10, True) == (standing.allowance, standing.blocked_s > 59)
     standing = await clocked.store.permits.release(grant, sent=1, heard=Heard.LIMITED, wait_s=60, bucket="burst")
     assert 5 == standing.allowance
+
+
+async def test_token_that_stays_refused_stops_everybody_at_once(clocked: Clocked) -> None:
+    """One refusal of a fresh token is enough: whatever is sent with it is refused as well."""
+    grant = await ask(clocked.store, "twilio:1")
+    standing = await clocked.store.permits.release(grant, sent=1, heard=Heard.DOWN, cause="buildr_unauthorized")
+    assert standing.has_opened
+
+
+async def test_one_worker_keeps_the_time_for_all(jammed: Store) -> None:
+    """One worker asks often and the others seldom; one with a reason is heard at once, and a keeper that falls silent is replaced."""
+    await fill(jammed, Lane.FINAL, ["a", "b"])
+    keeper = await jammed.permits.pump(worker_id="w1", has_reason=False)
+    other = await jammed.permits.pump(worker_id="w2", has_reason=False)
+    assert ((keeper.next_in_s or 9) <= 0.5, other.next_in_s) == (True, 1.0)
+    await with_room(jammed)
+    assert 0 == (await jammed.permits.pump(worker_id="w2", has_reason=False)).gone
+    assert 1 == (await jammed.permits.pump(worker_id="w2", has_reason=True)).gone
+    await jammed.permits.release(await ask(jammed, "twilio:a"), sent=0)
+    await jammed.pool.delete("bc:default:keeper")
+    assert 1 == (await jammed.permits.pump(worker_id="w2", has_reason=False)).gone
