@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from redis import Redis
 
 from tests.benchmarks.theory import Limit
 from tests.benchmarks.workload import Case
@@ -17,6 +19,8 @@ from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN, RedisServer
 from tests.harness import System, wait_for
 
 POLL_S: Final = 0.5
+BLOCKED: Final = "bc:default:blocked"
+LANE: Final = "bc:default:lane:final"
 
 
 @contextmanager
@@ -56,6 +60,24 @@ def start_workers(system: System, count: int) -> None:
         system.start_worker(name)
     for name in names:
         system.wait_for_worker(name, times=1)
+
+
+@contextmanager
+def block(system: System) -> Iterator[Callable[[], None]]:
+    """Let no request go, as after a 429; what it gives ends that a second later."""
+    with Redis.from_url(system.redis_url) as client:
+
+        def until(seconds: float) -> None:
+            client.set(BLOCKED, int((time.time() + seconds) * 1000), ex=3600)
+
+        until(3600)
+        yield lambda: until(1)
+
+
+def waiting_calls(system: System) -> int:
+    """How many calls stand in the lane of final results."""
+    with Redis.from_url(system.redis_url) as client:
+        return cast("int", client.zcard(LANE))
 
 
 def read_names(system: System) -> None:

@@ -86,8 +86,9 @@ def drain_section(runs: Sequence[Drained]) -> str:
     )
     return f"""## Drain
 
-{EVENTS_PER_CALL} events per call, all in a random order and all in Redis before the workers start; the budget is free, the outcome names
-are read. The time is from the first PATCH to the last, by the sandbox's clock. *Earliest* is what the strict window allows, which
+{EVENTS_PER_CALL} events per call, all in a random order. All lie in Redis, and the workers stand by and have read them, when Buildr becomes
+free; the outcome names are read.
+The time is from the first PATCH to the last, by the sandbox's clock. *Earliest* is what the strict window allows, which
 buildr-calls keeps to in either reading; *of held* measures against what the sandbox would have let through. *Most in a window* counts
 arrivals, refused ones included.
 
