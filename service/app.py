@@ -49,6 +49,11 @@ class _Account:
         """The sources that have a secret here."""
         return sorted(slug for slug in sources if self.settings.secrets_of(slug))
 
+    def intake(self, sources: Mapping[str, Source]) -> Intake:
+        """Its way in: its own secrets, its own inbox."""
+        secrets = {slug: self.settings.secrets_of(slug) for slug in sources}
+        return Intake(account=self.settings.account, secrets=secrets, inbox=self.inbox)
+
     def links(self, sources: Mapping[str, Source]) -> list[Route]:
         """The routes of its links and its expected calls, below a path of its own and under a token of its own."""
         settings, prefix = self.settings, self.settings.links_prefix
@@ -93,12 +98,7 @@ def create_app(
     ]
     webhooks = Webhooks(
         sources=sources,
-        intakes={
-            None if each.settings.is_default else each.settings.account: Intake(
-                account=each.settings.account, secrets={slug: each.settings.secrets_of(slug) for slug in sources}, inbox=each.inbox
-            )
-            for each in accounts
-        },
+        intakes={None if each.settings.is_default else each.settings.account: each.intake(sources) for each in accounts},
         publicity=Publicity.of(settings),
         limits=BodyLimits(max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s),
         now=now,
