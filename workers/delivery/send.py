@@ -6,7 +6,7 @@ import asyncio
 import random
 import shlex
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final, Literal
@@ -17,7 +17,7 @@ from service.errors import BuildrError, BuildrRateLimited, BuildrRejected, Build
 from service.store.calls import ANSWERS_KEPT, Answer, DeliveryState, Record
 from service.store.permits import Grant, Heard, Permits, Standing
 from workers.buildr import BuildrClient, UpdatedCall
-from workers.delivery.backoff import retry_in_s, unauthorized_retry_in_s
+from workers.delivery.backoff import retry_in_s
 from workers.delivery.plan import EMPTY, OUTCOME_FIELD, Sending
 from workers.delivery.standing import give_back, heard_of
 from workers.notes import merge_note
@@ -62,7 +62,6 @@ class _Progress:
     record: Record
     grant: Grant
     requests: int = 0
-    held: UpdatedCall | None = field(default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,33 +220,27 @@ class Sender:
         return self._retry(record, err, now)
 
     def _retry(self, record: Record, err: BuildrError, now: datetime) -> Sent:
-        wait_s = self._wait_s(err, record)
+        # A token that is refused for the first time may only have run out; a second refusal is an outage, and does not come here.
         is_refused = isinstance(err, BuildrUnauthorized)
+        wait_s = 0.0 if is_refused else retry_in_s(record.attempts + 1, rng=self.rng)
         record = replace(
             record,
             first_failed_at=record.first_failed_at or now,
             attempts=record.attempts + (not is_refused),
             unauthorized=record.unauthorized + is_refused,
         )
-        tries = record.attempts + record.unauthorized
         if record.attempts >= self.limits.max_attempts:
             return self._give_up(record, err, f"given up after {record.attempts} attempts: {err}")
-        if tries >= LEAST_ATTEMPTS and now - (record.first_failed_at or now) >= self.limits.max_age:
+        if record.attempts >= LEAST_ATTEMPTS and now - (record.first_failed_at or now) >= self.limits.max_age:
             return self._give_up(record, err, f"given up after {self.limits.max_age}: {err}")
         due_at = now + timedelta(seconds=wait_s)
         record = replace(record, state=DeliveryState.RETRYING, reason=str(err), retry_at=due_at)
-        level = log.error if is_refused and record.unauthorized > 1 else log.warning
-        level("job.retry_scheduled", reason=err.cause, status_code=err.status_code, attempt=record.attempts, retry_in_s=round(wait_s, 3))
+        log.warning(
+            "job.retry_scheduled", reason=err.cause, status_code=err.status_code, attempt=record.attempts, retry_in_s=round(wait_s, 3)
+        )
         return Sent(
             record=record.with_step(now, "will retry", f"{err} (attempt {record.attempts}, again in {wait_s:.0f} s)"), due_at=due_at
         )
-
-    def _wait_s(self, err: BuildrError, record: Record) -> float:
-        if isinstance(err, BuildrUnauthorized):
-            # A new token cannot mend a 403, so that there is no hurry to try one.
-            is_hopeless = err.status_code == HTTPStatus.FORBIDDEN
-            return unauthorized_retry_in_s(record.unauthorized + (2 if is_hopeless else 1), rng=self.rng)
-        return retry_in_s(record.attempts + 1, rng=self.rng)
 
     def _give_up(self, record: Record, err: BuildrError, reason: str) -> Sent:
         now = self.clock()
