@@ -10,7 +10,7 @@ COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-ex
 	--no-emit-trusted-host --no-emit-options --no-header --no-annotate
 CODE = service workers tests
 
-.PHONY: help run test bench bench-delivery lint types check lock clean
+.PHONY: help run test bench bench-delivery lint types check docs lock clean
 
 help:
 	@echo 'make run     the whole service on this machine, with a sandbox in place of Buildr; ARGS="--port 9000" for options'
@@ -21,6 +21,7 @@ help:
 	@echo 'make lint    ruff: rules and format'
 	@echo 'make types   mypy'
 	@echo 'make check   the same as make test'
+	@echo 'make docs    write the parts of the docs that follow from the registry of telephony systems'
 	@echo 'make lock    pin the newest versions in requirements.txt and requirements-dev.txt'
 	@echo 'make clean   remove .venv and caches; .data with the calls of make run stays'
 
@@ -55,6 +56,9 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 check: test
+
+docs: $(VENV)/.dev
+	@$(BIN)/python -m tests.docs_tables
 
 lock: $(VENV)/.dev
 	$(COMPILE) --upgrade --output-file requirements.txt requirements.in

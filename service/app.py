@@ -52,7 +52,7 @@ class _Account:
     def intake(self, sources: Mapping[str, Source]) -> Intake:
         """Its way in: its own secrets, its own inbox."""
         secrets = {slug: self.settings.secrets_of(slug) for slug in sources}
-        return Intake(account=self.settings.account, secrets=secrets, inbox=self.inbox)
+        return Intake(account=self.settings.account, secrets=secrets, url_secrets=self.settings.url_secrets, inbox=self.inbox)
 
     def links(self, sources: Mapping[str, Source]) -> list[Route]:
         """The routes of its links and its expected calls, below a path of its own and under a token of its own."""
@@ -128,6 +128,8 @@ def create_app(
     routes: list[Route | Mount] = [
         Route("/webhooks/{source}", webhooks),
         Route("/webhooks/{account}/{source}", webhooks),
+        Route("/webhooks/{source}/t/{token}", webhooks),
+        Route("/webhooks/{account}/{source}/t/{token}", webhooks),
         *health.routes(accounts[0].store),
         *(route for each in accounts for route in each.links(sources)),
     ]

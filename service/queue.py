@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from service.errors import QueueUnavailable
 from service.settings import Settings
+from service.sources.base import Patience
 from service.store.client import Value
 from service.store.connection import Store
 from service.store.failed import Failed, to_text
@@ -25,6 +26,13 @@ from service.store.messages import Message, pack_message
 
 BATCH: Final = 128
 MAX_WAITING: Final = 2000
+# Whose only chance this is waits for Redis as long as its sender does, as long as there are not too many of them.
+MOST_INSISTING: Final = 500
+AGAIN_S: Final = 0.25
+ANSWER_MARGIN_S: Final = 0.5
+LEAST_ANSWER_S: Final = 0.5
+NOTE_TIMEOUT_S: Final = 0.5
+COMES_AGAIN: Final = Patience(answer_within_s=15, retries_s=(60,))
 FULL: Final = -1
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
@@ -75,24 +83,24 @@ class Inbox:
         self._limits = limits
         self._waiting: deque[_Waiting] = deque()
         self._writer: asyncio.Task[None] | None = None
+        self._insisting = 0
 
-    async def accept(self, message: Message) -> bool:
+    async def accept(self, message: Message, patience: Patience = COMES_AGAIN) -> bool:
         """
         Keep a message and enqueue its call.
 
-        Returns False for a message that was kept before. Raises `QueueUnavailable` unless Redis has confirmed; the message may then have
-        been kept all the same, and sending it again does no harm.
+        Returns False for a message that was kept before. Raises `QueueUnavailable` unless Redis has confirmed while the sender still
+        waits; the message may then have been kept all the same, and sending it again does no harm. Where the sender never comes again,
+        Redis is asked until shortly before the sender gives up.
         """
         if message.source_call_id is None:
             raise ValueError("a message without a call cannot be enqueued")
         ref = ref_of(message.source, message.source_call_id)
         limits = self._limits
-        answer = await self._write("accept", (message.message_id, ref, limits.dedupe_ms, limits.max_pending, pack_message(message)))
-        if answer == FULL:
-            raise QueueUnavailable("too many messages wait to be read", retry_after_s=30)
-        return answer == 1
+        args = (message.message_id, ref, limits.dedupe_ms, limits.max_pending, pack_message(message))
+        return await self._insist("accept", args, patience)
 
-    async def keep_failed(self, message: Message, *, cause: str, detail: str) -> bool:
+    async def keep_failed(self, message: Message, patience: Patience = COMES_AGAIN, *, cause: str, detail: str) -> bool:
         """
         Keep a genuine message that cannot be read, as failed.
 
@@ -109,14 +117,23 @@ class Inbox:
             message_ids=(message.message_id,),
         )
         dedupe_ms, keep_ms = self._limits.dedupe_ms, int(self._limits.keep_failed_d * DAY_MS)
-        return await self._write("keep_failed", (message.message_id, dedupe_ms, keep_ms, to_text(entry), pack_message(message))) == 1
+        return await self._insist("keep_failed", (message.message_id, dedupe_ms, keep_ms, to_text(entry), pack_message(message)), patience)
 
-    async def count(self, name: str, source: str) -> None:
-        """Count something; a Redis that is away is not worth an error here."""
+    async def note_ignored(self, source: str) -> None:
+        """Count a message that is not wanted; a Redis that is away is not worth an error here."""
         try:
-            await self._store.counters.add(name, source)
+            await self._store.counters.add("ignored", source)
+            await self._store.heard.note("message", source)
         except (RedisError, OSError, TimeoutError) as err:
-            log.warning("counter.lost", reason=type(err).__name__, name=name, source=source)
+            log.warning("counter.lost", reason=type(err).__name__, name="ignored", source=source)
+
+    async def note_handshake(self, source: str) -> None:
+        """Remember that a source's challenge was answered; it is answered with Redis away too."""
+        try:
+            async with asyncio.timeout(NOTE_TIMEOUT_S):
+                await self._store.heard.note("handshake", source)
+        except (RedisError, OSError, TimeoutError) as err:
+            log.warning("handshake.not_noted", reason=type(err).__name__, source=source)
 
     async def close(self) -> None:
         """Stop writing; whoever still waits is told to come again."""
@@ -127,7 +144,25 @@ class Inbox:
         self._refuse(list(self._waiting), "the service is stopping")
         self._waiting.clear()
 
-    async def _write(self, script: str, args: tuple[Value, ...]) -> int:
+    async def _insist(self, script: str, args: tuple[Value, ...], patience: Patience) -> bool:
+        """Write, again and again where the sender never comes again; True if the message is new."""
+        is_last_chance = not patience.retries_s and self._insisting < MOST_INSISTING
+        self._insisting += 1
+        try:
+            async with asyncio.timeout(max(LEAST_ANSWER_S, patience.answer_within_s - ANSWER_MARGIN_S)):
+                while True:
+                    try:
+                        return await self._write(script, args)
+                    except QueueUnavailable:
+                        if not is_last_chance:
+                            raise
+                        await asyncio.sleep(AGAIN_S)
+        except TimeoutError as err:
+            raise QueueUnavailable("Redis did not confirm while the sender waited") from err
+        finally:
+            self._insisting -= 1
+
+    async def _write(self, script: str, args: tuple[Value, ...]) -> bool:
         if len(self._waiting) >= MAX_WAITING:
             raise QueueUnavailable("too many requests wait for Redis")
         waiting = _Waiting(script, args, asyncio.get_running_loop().create_future())
@@ -137,9 +172,12 @@ class Inbox:
             self._writer = asyncio.create_task(self._drain(), name="inbox-writer", context=contextvars.Context())
         try:
             async with asyncio.timeout(self._limits.accept_timeout_s):
-                return await waiting.future
+                answer = await waiting.future
         except TimeoutError as err:
             raise QueueUnavailable("Redis did not confirm in time") from err
+        if answer == FULL:
+            raise QueueUnavailable("too many messages wait to be read", retry_after_s=30)
+        return answer == 1
 
     async def _drain(self) -> None:
         while self._waiting:

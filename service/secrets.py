@@ -1,10 +1,11 @@
 """
-The secrets of one source, as its module gets them, and the settings that hold them.
+The secrets of one source, as its module gets them, and the settings by which a source is told what it needs.
 """
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,23 +19,34 @@ class Secrets:
         return bool(self.values or self.named)
 
 
-@dataclass(frozen=True, slots=True)
-class SecretSettings:
-    """Which settings hold a source's secrets: `values` names a list of them, `named` one of pairs like id:secret."""
+class Use(StrEnum):
+    """
+    What a source's setting is for.
 
-    values: str
-    named: str | None = None
+    `proof` holds secrets, any of which proves a message; `pair` holds pairs like id:secret, of which the sender picks one. A source is on
+    once it has either. `api` holds one value that the upkeep of the source's subscriptions needs.
+    """
+
+    PROOF = "proof"
+    PAIR = "pair"
+    API = "api"
 
 
-# Source -> the settings of its secrets. A source that is not here has none and is off.
-SECRET_SETTINGS: Final[Mapping[str, SecretSettings]] = {
-    "twilio": SecretSettings("twilio_auth_token", "twilio_shared_keys"),
-    "standard": SecretSettings("standard_secret"),
-    "callrail": SecretSettings("callrail_signing_key"),
-    "plivo": SecretSettings("plivo_auth_token"),
-}
-# All of them: what no account may have from another.
-SECRET_NAMES: Final = frozenset(name for each in SECRET_SETTINGS.values() for name in (each.values, each.named) if name is not None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSetting:
+    """
+    One setting of a source; `name` is lower case and begins with the source's slug, `about` is its row in the docs.
+
+    `check` says what is wrong with one value, without repeating it, or None. `make` makes up a value for `buildr-calls run`. `default` is
+    for `api` only.
+    """
+
+    name: str
+    about: str
+    use: Use = Use.PROOF
+    check: Callable[[str], str | None] = lambda _: None
+    make: Callable[[], str] = lambda: secrets.token_hex(16)
+    default: str | None = None
 
 
 def advice() -> str:

@@ -1,8 +1,9 @@
 """
 The one endpoint of all sources and accounts: a message is proved genuine, named, handed to the inbox, and only then answered 2xx.
 
-In this order: source and method, announced size, content type, body within its limits, handshake, signature, keys, inbox. Nothing of a
-message is kept or believed before its signature is. What is kept leaves out the signature and every header that parsing does not need.
+In this order: source and method, announced size, path token, content type, body within its limits, handshake, signature, keys, inbox.
+Nothing of a message is kept or believed before its signature is. What is kept leaves out the signature, every secret in address and body,
+and every header that parsing does not need.
 """
 
 import time
@@ -15,6 +16,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.addresses import is_path_token, proved_id, without_proofs
 from service.errors import (
     IgnoredEvent,
     InvalidSignature,
@@ -58,10 +60,15 @@ class _Visit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """What one account receives with: the secrets of its sources, by slug, and its inbox. A source without a secret is off."""
+    """
+    What one account receives with: the secrets of its sources, by slug, those of its addresses, and its inbox.
+
+    A source without a secret is off.
+    """
 
     account: str
     secrets: Mapping[str, Secrets]
+    url_secrets: tuple[str, ...] = ()
     inbox: Inbox
 
 
@@ -110,7 +117,7 @@ class Webhooks:
         except MessageError as err:
             visit.end("message.rejected", level="warning", reason=str(err) or err.title)
             # The rest of a body that is too large would only be read to be thrown away.
-            return problem_of(err, headers=CLOSING if visit.is_reading else None)
+            return problem_of(err, headers={**(CLOSING if visit.is_reading else {}), **_challenge(err, self.sources.get(name))})
         except QueueUnavailable as err:
             visit.end("message.rejected", level="error", reason=str(err))
             return unavailable(err)
@@ -126,6 +133,7 @@ class Webhooks:
             raise UnknownSource("no account is at this path")
         if source is None or not secrets:
             raise UnknownSource("no such source" if source is None else "the source has no secret and is off")
+        _check_token(source, intake, scope["path_params"].get("token"))
         incoming = Incoming(method=METHOD, url=self.publicity.url(scope, headers), headers=headers)
         _check_content(source, incoming)
         visit.is_reading = True
@@ -133,17 +141,19 @@ class Webhooks:
         visit.is_reading, visit.body_bytes = False, len(incoming.body)
         reply = self._prove(source, secrets, incoming)
         if reply is not None:
+            await intake.inbox.note_handshake(source.slug)
             visit.end("message.ignored", reason="handshake")
             return _respond(reply)
-        await self._keep(intake.inbox, source, incoming, visit)
+        await self._keep(intake, source, incoming, visit)
         return _respond(source.reply(incoming))
 
     def _prove(self, source: Source, secrets: Secrets, incoming: Incoming) -> Reply | None:
         """The answer to a handshake, or None once the message is proved genuine. Raises `InvalidSignature`."""
         try:
-            reply = source.handshake(incoming, secrets)
+            now = self.now()
+            reply = source.handshake(incoming, secrets, now)
             if reply is None:
-                source.verify(incoming, secrets, self.now())
+                source.verify(incoming, secrets, now)
         except InvalidSignature:
             raise
         except MessageError as err:
@@ -151,44 +161,52 @@ class Webhooks:
             raise InvalidSignature(f"not proved: {err}") from err
         return reply
 
-    async def _keep(self, inbox: Inbox, source: Source, incoming: Incoming, visit: _Visit) -> None:
+    async def _keep(self, intake: Intake, source: Source, incoming: Incoming, visit: _Visit) -> None:
         """Hand a genuine message to the inbox. Raises `QueueUnavailable`."""
+        inbox, incoming = intake.inbox, _to_keep(source, intake.url_secrets, incoming)
         message = Message(
             message_id=message_id(source.slug, digest(source.slug, incoming.body, incoming.url)),
             source=source.slug,
             source_call_id=None,
             received_at=self.now(),
-            incoming=_without_secrets(source, incoming),
+            incoming=incoming,
         )
         structlog.contextvars.bind_contextvars(message_id=message.message_id)
         try:
             keys = source.keys(incoming)
         except IgnoredEvent as err:
-            await inbox.count("ignored", source.slug)
+            await inbox.note_ignored(source.slug)
             visit.end("message.ignored", reason=str(err))
         except MessageError as err:
-            await _keep_failed(inbox, message, CAUSES.get(type(err), BUG), str(err), visit)
+            await _keep_failed(inbox, source, message, f"{CAUSES.get(type(err), BUG)}: {err}", visit)
         except Exception as err:
             # A genuine message that shows a bug of ours is worth as much as any other, and many senders never come twice.
             log.exception("message.unreadable")
-            await _keep_failed(inbox, message, BUG, f"{type(err).__name__}: this is a bug", visit)
+            await _keep_failed(inbox, source, message, f"{BUG}: {type(err).__name__}: this is a bug", visit)
         else:
-            await _accept(inbox, message, keys, visit)
+            await _accept(inbox, source, message, keys, visit)
 
 
-async def _accept(inbox: Inbox, message: Message, keys: MessageKeys, visit: _Visit) -> None:
+async def _accept(inbox: Inbox, source: Source, message: Message, keys: MessageKeys, visit: _Visit) -> None:
     named = replace(message, message_id=message_id(message.source, keys.message_key), source_call_id=keys.source_call_id)
     structlog.contextvars.bind_contextvars(message_id=named.message_id, source_call_id=named.source_call_id)
-    is_new = await inbox.accept(named)
+    is_new = await inbox.accept(named, source.patience)
     visit.end("message.accepted" if is_new else "message.duplicate")
 
 
-async def _keep_failed(inbox: Inbox, message: Message, cause: str, detail: str, visit: _Visit) -> None:
-    is_new = await inbox.keep_failed(message, cause=cause, detail=detail)
+async def _keep_failed(inbox: Inbox, source: Source, message: Message, reason: str, visit: _Visit) -> None:
+    cause, _, detail = reason.partition(": ")
+    is_new = await inbox.keep_failed(message, source.patience, cause=cause, detail=detail)
     if is_new:
-        visit.end("message.kept", level="warning", reason=f"{cause}: {detail}")
+        visit.end("message.kept", level="warning", reason=reason)
     else:
         visit.end("message.duplicate", reason=cause)
+
+
+def _challenge(err: MessageError, source: Source | None) -> Mapping[str, str]:
+    """What asks a sender for the credentials that it holds back until then."""
+    is_asked = isinstance(err, InvalidSignature) and source is not None and source.challenge is not None
+    return {"WWW-Authenticate": source.challenge} if is_asked and source is not None and source.challenge is not None else {}
 
 
 def _check_content(source: Source, incoming: Incoming) -> None:
@@ -200,11 +218,27 @@ def _check_content(source: Source, incoming: Incoming) -> None:
         raise UnsupportedContentType(f"content type {incoming.content_type[:MAX_NAME] or 'missing'}")
 
 
-def _without_secrets(source: Source, incoming: Incoming) -> Incoming:
-    """The request with only those headers that parsing needs; signatures and credentials are none of them."""
-    kept: Headers = {name: values for name, values in incoming.headers.items() if name == CONTENT_TYPE or name in source.kept_headers}
-    return replace(incoming, headers=kept)
+def _check_token(source: Source, intake: Intake, token: str | None) -> None:
+    """Raises `UnknownSource` unless the address holds the source's token; where none is wanted, it may hold none but the right one."""
+    if token is None:
+        if source.wants_path_token:
+            raise UnknownSource("the address lacks its token: see buildr-calls link-url")
+    elif not is_path_token(intake.url_secrets, source.slug, token):
+        raise UnknownSource("the token in the address is not the source's: see buildr-calls link-url")
+
+
+def _to_keep(source: Source, url_secrets: tuple[str, ...], incoming: Incoming) -> Incoming:
+    """
+    The request as it is kept: without secrets in address and body, and with only those headers that parsing needs.
+
+    The Buildr call id that our signature in the address proves is kept beside it, since the signature itself is not.
+    """
+    headers: Headers = {name: values for name, values in incoming.headers.items() if name == CONTENT_TYPE or name in source.kept_headers}
+    named, fault = (None, None) if source.signs_url else proved_id(url_secrets, source.slug, incoming.url)
+    if fault is not None:
+        log.warning("message.id_not_proved", reason=fault)
+    return replace(source.redact(incoming), headers=headers, url=without_proofs(incoming.url), buildr_call_id=named)
 
 
 def _respond(reply: Reply) -> Response:
-    return Response(reply.body, status_code=reply.status, media_type=reply.content_type)
+    return Response(reply.body, status_code=reply.status, media_type=reply.content_type, headers=dict(reply.headers))

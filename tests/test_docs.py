@@ -9,6 +9,8 @@ import click
 import pytest
 
 from service.settings import Settings, names
+from service.sources import SETTINGS
+from tests.docs_tables import PARTS, filled
 from workers.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
@@ -23,8 +25,9 @@ def _commands(group: click.Group, prefix: str = "") -> list[str]:
 
 
 def _row(name: str) -> str:
-    field = Settings.model_fields[name.lower()]
-    return f"| `{name}` | {field.description}"
+    setting = SETTINGS.get(name.lower())
+    about = Settings.model_fields[name.lower()].description if setting is None else setting.about
+    return f"| `{name}` | {about}"
 
 
 def test_every_setting_has_its_row() -> None:
@@ -33,6 +36,13 @@ def test_every_setting_has_its_row() -> None:
     missing = [name for name in names() if name != "CONFIG" and _row(name) not in page]
     assert missing == []
     assert "`CONFIG`" in page
+
+
+@pytest.mark.parametrize("path", sorted({page for page, _ in PARTS}))
+def test_parts_that_follow_from_the_registry_are_up_to_date(path: str) -> None:
+    """What `make docs` writes is written."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert filled(path, text) == text, "run: make docs"
 
 
 def test_every_command_is_described() -> None:

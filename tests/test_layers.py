@@ -20,8 +20,9 @@ LAYERS: list[set[str]] = [
     {"service.masking", "service.outcome_rules", "service.legs"},
     {"service.parties"},
     {"service.results"},
-    {"service.calls", "service.settings", "service.logs"},
-    {"service.sources"},
+    {"service.calls", "service.sources", "service.logs"},
+    {"service.settings"},
+    {"service.addresses"},
     {"service.store"},
     {"service.queue", "service.requests", "service.problems"},
     {"service.accounts", "service.bearer"},
@@ -32,6 +33,7 @@ LAYERS: list[set[str]] = [
 # What the workers may know of the service.
 OPEN_TO_WORKERS = {
     "accounts",
+    "addresses",
     "calls",
     "clock",
     "errors",

@@ -6,7 +6,6 @@ the run and reach the processes through their environment only.
 """
 
 import asyncio
-import base64
 import contextlib
 import os
 import secrets
@@ -24,6 +23,7 @@ from typing import Final
 from rich.text import Text
 
 from service.settings import Settings, load
+from service.sources import SOURCES
 from service.store.keys import DEFAULT_ACCOUNT
 from workers.data_folder import FolderLock, LocalRunError, local_values, make_private
 from workers.demo import Demo, sandbox_outcome
@@ -145,12 +145,13 @@ class LocalRun:
             "BUILDR_CLIENT_ID": CLIENT_ID,
             "BUILDR_CLIENT_SECRET": CLIENT_SECRET,
         }
-        if not self._settings.secrets_of("twilio").values:
-            values["TWILIO_AUTH_TOKEN"] = secrets.token_hex(16)
-        if not self._settings.standard_secret:
-            values["STANDARD_SECRET"] = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
-        if not self._settings.admin_token:
-            values["ADMIN_TOKEN"] = secrets.token_hex(16)
+        for slug, source in SOURCES.items():
+            # Its first setting is the one that turns it on.
+            if not self._settings.secrets_of(slug):
+                values[source.settings[0].name.upper()] = source.settings[0].make()
+        for name, given in (("ADMIN_TOKEN", self._settings.admin_token), ("URL_SECRET", self._settings.url_secret)):
+            if not given:
+                values[name] = secrets.token_hex(16)
         return values
 
     def _for_children(self) -> dict[str, str]:

@@ -42,7 +42,7 @@ def read(messages: Sequence[Message], *, clock: Callable[[], datetime]) -> Readi
     ignored: list[str] = []
     for message in messages:
         try:
-            found = tuple(SOURCES[message.source].parse(message.incoming, message.message_id))
+            found = tuple(SOURCES[message.source].read(message.incoming, message.message_id))
         except IgnoredEvent:
             ignored.append(message.source)
             continue

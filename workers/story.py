@@ -53,7 +53,7 @@ def parse(source: str, incoming: Incoming) -> list[CallEvent]:
     Raises `MalformedPayload` and `IgnoredEvent`.
     """
     adapter = SOURCES[source]
-    return adapter.parse(incoming, message_id(source, adapter.keys(incoming).message_key))
+    return adapter.read(incoming, message_id(source, adapter.keys(incoming).message_key))
 
 
 def tell(

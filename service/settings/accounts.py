@@ -9,15 +9,17 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.secrets import SECRET_NAMES
 from service.settings.model import ACCOUNT_NAME
 from service.settings.reading import FILE_SUFFIX, OUTCOME_TABLES, from_environment, from_table, hint, outcome_tables
+from service.sources import SETTINGS
 
 TABLE: Final = "accounts"
 PREFIX: Final = "ACCOUNT__"
 SEPARATOR: Final = "__"
 # One account's message must never be proved by another's secret, nor its call be written with another's credentials.
-NEVER_INHERITED: Final = frozenset({"buildr_client_id", "buildr_client_secret", "buildr_access_token", "admin_token"}) | SECRET_NAMES
+NEVER_INHERITED: Final = frozenset(
+    {"buildr_client_id", "buildr_client_secret", "buildr_access_token", "admin_token", "url_secret", *SETTINGS}
+)
 INHERITED: Final = frozenset(
     {
         "buildr_api_url",

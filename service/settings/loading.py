@@ -16,9 +16,12 @@ from service.errors import SettingsError
 from service.settings.accounts import TABLE, Account, read_accounts
 from service.settings.model import Settings
 from service.settings.reading import CONFIG_NAME, from_environment, from_table, outcome_tables, read_quietly, read_toml, resolve
+from service.settings.sources import read_sources
+from service.sources import SETTINGS
 
 LOCAL_NAME: Final = "local.toml"
-KNOWN: Final = tuple(name for name, field in Settings.model_fields.items() if not field.exclude)
+# Those of the whole service, then those of the sources.
+KNOWN: Final = (*(name for name, field in Settings.model_fields.items() if not field.exclude), *SETTINGS)
 # pydantic's kinds of faults, in the words of somebody who has to mend them.
 CURES: Final = {
     "int_parsing": "must be a whole number",
@@ -112,10 +115,14 @@ class _Fault:
 
 
 def _validate(values: Mapping[str, object]) -> tuple[Settings | None, list[_Fault]]:
+    faults: list[tuple[str, str]] = []
+    of_sources = read_sources(values, faults)
+    own = [_Fault(f"{name.upper()}: {text}", setting=name) for name, text in faults]
+    whole = {name: value for name, value in values.items() if name not in SETTINGS}
     try:
-        return Settings.model_validate(values), []
+        return Settings.model_validate({**whole, "of_sources": of_sources}), own
     except ValidationError as err:
-        return None, _describe(err)
+        return None, [*_describe(err), *own]
 
 
 def _describe(err: ValidationError) -> list[_Fault]:

@@ -4,7 +4,6 @@ The settings of one account, whole: each field is a setting, its description is 
 Not here: where they come from; see `service.settings.loading`.
 """
 
-import base64
 import hashlib
 import os
 import tempfile
@@ -16,12 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from service.errors import SettingsError
 from service.outcome_rules import OutcomeConfig
-from service.secrets import SECRET_SETTINGS, Secrets
+from service.secrets import Secrets, Use
 from service.settings.values import Budget, Budgets, Networks, OwnNumberList, Region, SecretList, Settle, SettleTimes, Url
+from service.sources import SOURCES
 
 SOCKET_PATH_LIMIT: Final = 100
 ADMIN_TOKEN_LENGTH: Final = 16
-STANDARD_KEY_BYTES: Final = 16
+URL_SECRET_LENGTH: Final = 32
 # Of one call: one that reads, one that writes.
 MOST_REQUESTS: Final = 2
 ACCOUNT_NAME: Final = "^[a-z0-9_-]{1,40}$"
@@ -53,14 +53,9 @@ class Settings(BaseModel):
         (Budget(requests=10, window_s=10),), description="Requests that Buildr allows in any window of time, like `10/10s, 2000/h`."
     )
     buildr_timeout_s: float = Field(8, gt=0, le=10, description="Seconds that one request to Buildr may take in all.")
-    twilio_auth_token: SecretList = Field((), description="Twilio auth token; several, separated by commas, while rotating.")
-    twilio_shared_keys: SecretList = Field((), description="Twilio shared keys as id:key pairs, separated by commas.")
-    callrail_signing_key: SecretList = Field((), description="CallRail signing keys, one for each company; more while rotating.")
-    plivo_auth_token: SecretList = Field(
-        (), description="Plivo auth token; several, separated by commas, while rotating and for subaccounts."
-    )
-    standard_secret: SecretList = Field(
-        (), description="Standard Webhooks secret (whsec_...) of the source `standard`; several while rotating."
+    url_secret: SecretList = Field(
+        (),
+        description="Secret of at least 32 characters that makes path tokens and signed ids in addresses; several while rotating.",
     )
     admin_token: SecretList = Field(
         (), description="Bearer token for /links and /expected-calls; at least 16 characters. Not set: both are off."
@@ -101,6 +96,8 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     # What is excluded is no setting of its own.
     outcome_config: OutcomeConfig = Field(OutcomeConfig(), exclude=True)
+    # What the sources' own settings hold (`service.sources.SETTINGS`), by name.
+    of_sources: dict[str, tuple[SecretStr, ...]] = Field(default_factory=dict, exclude=True)
     is_default: bool = Field(True, exclude=True, repr=False)
     named: tuple["Settings", ...] = Field((), exclude=True, repr=False)
 
@@ -111,23 +108,11 @@ class Settings(BaseModel):
             raise ValueError(f"must be at least {ADMIN_TOKEN_LENGTH} characters; make one with: openssl rand -hex 32")
         return value
 
-    @field_validator("standard_secret")
+    @field_validator("url_secret")
     @classmethod
-    def _base64(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        for secret in value:
-            try:
-                key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
-            except ValueError:
-                key = b""
-            if len(key) < STANDARD_KEY_BYTES:
-                raise ValueError("must be whsec_ and the base64 of at least 16 random bytes, like: echo whsec_$(openssl rand -base64 32)")
-        return value
-
-    @field_validator("twilio_shared_keys")
-    @classmethod
-    def _pairs(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not all(all(pair.get_secret_value().partition(":")[::2]) for pair in value):
-            raise ValueError("must be pairs of id and key, like webhooks_sharedkey_01:THEKEY")
+    def _hard_to_guess(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(secret.get_secret_value()) < URL_SECRET_LENGTH for secret in value):
+            raise ValueError(f"must be at least {URL_SECRET_LENGTH} characters; make one with: openssl rand -hex 32")
         return value
 
     @field_validator("redis_url")
@@ -159,7 +144,7 @@ class Settings(BaseModel):
     @property
     def has_sources(self) -> bool:
         """Whether any source has a secret."""
-        return any(self.secrets_of(source) for source in SECRET_SETTINGS)
+        return any(self.secrets_of(source) for source in SOURCES)
 
     @property
     def is_active(self) -> bool:
@@ -187,6 +172,10 @@ class Settings(BaseModel):
         """Where a source sends this account's messages: `/webhooks/SOURCE`, with the account's name before the source's if it has one."""
         return f"/webhooks/{source}" if self.is_default else f"/webhooks/{self.account}/{source}"
 
+    def webhook_address(self, source: str, *, token: str | None) -> str:
+        """The same as a whole address, with the path token where the source wants one."""
+        return self.base_url + self.webhook_path(source) + ("" if token is None else f"/t/{token}")
+
     @property
     def redis_dsn(self) -> str:
         """The URL of Redis: the one that is set, else the socket of the private Redis."""
@@ -200,15 +189,30 @@ class Settings(BaseModel):
 
     def secrets_of(self, source: str) -> Secrets:
         """The secrets of a source, by its slug; falsy if there are none, which means that the source is off."""
-        names = SECRET_SETTINGS.get(source)
-        if names is None:
+        if source not in SOURCES:
             return Secrets()
-        pairs = (pair.partition(":") for pair in self._reveal(names.named))
-        return Secrets(self._reveal(names.values), {key_id: key for key_id, _, key in pairs})
+        values = {use: self._reveal(source, use) for use in (Use.PROOF, Use.PAIR)}
+        pairs = (pair.partition(":") for pair in values[Use.PAIR])
+        return Secrets(values[Use.PROOF], {key_id: key for key_id, _, key in pairs})
 
-    def _reveal(self, name: str | None) -> tuple[str, ...]:
-        secrets: tuple[SecretStr, ...] = () if name is None else getattr(self, name)
-        return tuple(secret.get_secret_value() for secret in secrets)
+    def api_of(self, source: str) -> dict[str, str]:
+        """What the upkeep of a source's subscriptions needs, by the setting's name without the slug; defaults count as set."""
+        found: dict[str, str] = {}
+        for setting in SOURCES[source].settings:
+            values = self.of_sources.get(setting.name, ())
+            value = values[0].get_secret_value() if values else setting.default
+            if setting.use is Use.API and value is not None:
+                found[setting.name.removeprefix(f"{source}_")] = value
+        return found
+
+    @property
+    def url_secrets(self) -> tuple[str, ...]:
+        """The secrets of path tokens and signed links, newest first."""
+        return tuple(secret.get_secret_value() for secret in self.url_secret)
+
+    def _reveal(self, source: str, use: Use) -> tuple[str, ...]:
+        names = [setting.name for setting in SOURCES[source].settings if setting.use is use]
+        return tuple(secret.get_secret_value() for name in names for secret in self.of_sources.get(name, ()))
 
 
 def socket_path(data_dir: Path) -> Path:

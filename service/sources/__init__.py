@@ -2,16 +2,17 @@
 The registry: every source, on one screen.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from service.secrets import Secrets
-from service.sources.base import Incoming, MessageKeys, Reply, Source
+from service.secrets import Secrets, SourceSetting, Use
+from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
 from service.sources.plivo import Plivo
 from service.sources.standard import Standard
 from service.sources.twilio import Twilio
 
-__all__ = ["SOURCES", "Incoming", "MessageKeys", "Reply", "Secrets", "Source"]
+__all__ = ["SETTINGS", "SOURCES", "Incoming", "MessageKeys", "Patience", "Reply", "Secrets", "Source", "SourceSetting", "Use"]
 
 _ALL: Final[tuple[Source, ...]] = (
     Standard(),
@@ -20,3 +21,5 @@ _ALL: Final[tuple[Source, ...]] = (
     Plivo(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
+# Every setting of every source, by name.
+SETTINGS: Final[Mapping[str, SourceSetting]] = {setting.name: setting for source in _ALL for setting in source.settings}

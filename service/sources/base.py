@@ -7,24 +7,27 @@ code runs in the receiver, in the worker, on replay and in `explain`.
 
 import hashlib
 import hmac
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import ClassVar, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import phonenumbers
 
-from service.errors import MalformedPayload
-from service.events import CallEvent
-from service.secrets import Secrets
+from service.errors import MalformedPayload, UnsupportedContentType, WrongMethod
+from service.events import CallEvent, EventType
+from service.secrets import Secrets, SourceSetting
 
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 BUILDR_CALL_ID: Final = "buildr_call_id"
 MAX_ID_LENGTH: Final = 200
+MAX_WORD_LENGTH: Final = 100
 MOST_ID_DIGITS: Final = 20
 MOST_SECONDS_DIGITS: Final = 9
+UNPROVED: Final = f"{BUILDR_CALL_ID} in the address without a signature of ours: see buildr-calls link-url"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +36,15 @@ class Incoming:
     One HTTP request of a source, as it came.
 
     `url` is the public URL that the sender used: `PUBLIC_URL`, then path and query exactly as received. Header names are lower
-    case; a header that came more than once holds all its values, in order.
+    case; a header that came more than once holds all its values, in order. `buildr_call_id` is the id in the URL that a signature of our
+    own proves (see `service.addresses`), None without one.
     """
 
     method: str
     url: str
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     body: bytes = b""
+    buildr_call_id: str | None = None
 
     def header(self, name: str) -> str | None:
         """The value of a header that may come once; None if it is absent or came more than once."""
@@ -67,38 +72,75 @@ class MessageKeys:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a source's server is answered: status, body, content type."""
+    """What a source's server is answered: status, body, content type, further headers."""
 
     status: int = 204
     body: bytes = b""
     content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Source(Protocol):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """
+    How a vendor waits for an answer, and when it comes again.
+
+    `answer_within_s` is when it gives up waiting. `retries_s` are the seconds from each failed try to the next, for an answer of 503;
+    empty where a message that was not taken is lost.
+    """
+
+    answer_within_s: float
+    retries_s: tuple[float, ...] = ()
+
+
+class Source(ABC):
     """
     One telephony system.
 
-    `kept_headers` are the headers (lower case) that are stored with the message because parsing needs them.
+    `slug` names it in addresses, settings, logs and files; `title` is its name. `settings` are those it needs. `content_types` are those in
+    which it sends, empty for any. `kept_headers` (lower case) are stored with a message because parsing needs them. `proof` says in a few
+    words what proves a message; `carries_id` how the Buildr call id travels, None where nothing is given back to us. `signs_url` says
+    whether the proof covers the address. `wants_path_token`: its proof is weak, so that its address holds a token too. `challenge` is
+    what `WWW-Authenticate` says beside a 401, where the vendor waits for that.
     """
 
-    slug: str
-    title: str
-    content_types: frozenset[str]
-    kept_headers: frozenset[str]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    settings: ClassVar[tuple[SourceSetting, ...]]
+    patience: ClassVar[Patience]
+    proof: ClassVar[str]
+    carries_id: ClassVar[str | None] = None
+    content_types: ClassVar[frozenset[str]] = frozenset({JSON})
+    kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
+    signs_url: ClassVar[bool] = False
+    wants_path_token: ClassVar[bool] = False
+    challenge: ClassVar[str | None] = None
 
-    def handshake(self, incoming: Incoming, secrets: Secrets) -> Reply | None:
-        """Answer the vendor's set-up challenge, or None if this is an ordinary message."""
+    def handshake(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Reply | None:  # noqa: ARG002 - most vendors have none
+        """
+        Answer the vendor's set-up challenge, or None if this is an ordinary message.
 
+        Raises `InvalidSignature` where the vendor signs its challenge and this one is not proved.
+        """
+        return None
+
+    @abstractmethod
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:
-        """Return if the message is genuine; raise `InvalidSignature` if that is not proved."""
+        """Return if the message is genuine; raise `InvalidSignature` if that is not proved, `WrongMethod`, `UnsupportedContentType`."""
 
+    def redact(self, incoming: Incoming) -> Incoming:
+        """The message as it may be kept: a secret that lies in its body is taken out. Called for genuine messages only; never raises."""
+        return incoming
+
+    @abstractmethod
     def keys(self, incoming: Incoming) -> MessageKeys:
         """
-        Name the message and its call, cheaply.
+        Name the message and its call, cheaply, from what is left after `redact`.
 
         Raises `IgnoredEvent` for a kind that is not wanted and `MalformedPayload` when no call can be named.
         """
 
+    @abstractmethod
     def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
         """
         Turn a genuine message into events.
@@ -107,11 +149,67 @@ class Source(Protocol):
         `IgnoredEvent` and `MalformedPayload`.
         """
 
-    def reply(self, incoming: Incoming) -> Reply:
-        """What to answer once the message is safe."""
+    def read(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
+        """
+        The events of a message, with the Buildr call id that our own signature in its address proves.
 
+        An event that names another id keeps it, and the address's is told beside it: two are a conflict, which a person settles. Raises
+        as `parse` does.
+        """
+        events = self.parse(incoming, message_id)
+        if self.signs_url or not events:
+            return events
+        named = incoming.buildr_call_id
+        if named is None:
+            is_unproved = queried_buildr_call_id(incoming) != (None, None)
+            return [*events, unknown_event(_bare(events[0]), UNPROVED)] if is_unproved else events
+        told = [event if event.buildr_call_id is not None else replace(event, buildr_call_id=named) for event in events]
+        is_agreed = all(event.buildr_call_id == named for event in told)
+        return told if is_agreed else [*told, replace(_bare(events[0]), buildr_call_id=named, word=f"{BUILDR_CALL_ID} in the address")]
+
+    def reply(self, incoming: Incoming) -> Reply:  # noqa: ARG002 - most vendors are answered the same to everything
+        """What to answer once the message is safe; never raises."""
+        return Reply(200)
+
+    @abstractmethod
     def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
-        """The same request, signed as the vendor would; for `trigger`, which plays calls against one's own receiver."""
+        """
+        The same request, signed as the vendor would; for `trigger`, which plays calls against one's own receiver.
+
+        Raises ValueError that says which setting is missing.
+        """
+
+    def expect(self, incoming: Incoming) -> None:
+        """Raises `WrongMethod` for anything but a POST, `UnsupportedContentType` for a type in which the source never sends."""
+        if incoming.method != "POST":
+            raise WrongMethod(f"{self.title} must be told to send its webhooks with POST")
+        if self.content_types and incoming.content_type not in self.content_types:
+            raise UnsupportedContentType(f"{self.title} sends {' or '.join(sorted(self.content_types))}")
+
+    def no_secret(self) -> ValueError:
+        """What `sign` raises without a secret."""
+        return ValueError(f"there is no secret to sign with: set {self.settings[0].name.upper()}")
+
+
+def _bare(event: CallEvent) -> CallEvent:
+    """An event of the same leg that says nothing yet."""
+    return CallEvent(
+        source=event.source,
+        message_id=event.message_id,
+        source_call_id=event.source_call_id,
+        leg_id=event.leg_id,
+        event_type=EventType.UPDATED,
+    )
+
+
+def check_pair(text: str) -> str | None:
+    """What is wrong with a setting that must be a pair of id and secret, or None."""
+    return None if all(text.partition(":")[::2]) else "must be pairs of id and key, like webhooks_sharedkey_01:THEKEY"
+
+
+def unknown_event(event: CallEvent, word: str) -> CallEvent:
+    """What a word that no table knows makes of a message: reported, and deciding nothing."""
+    return replace(event, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH] or "(empty)")
 
 
 def is_hmac(key: bytes, message: bytes, signature: bytes, *, algorithm: str) -> bool:

@@ -13,15 +13,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload, UnsupportedContentType, WrongMethod
+from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
 from service.events import CallEvent, Direction, EventType, HangupCause, Party, Recording, Result, Voicemail
-from service.secrets import Secrets
+from service.secrets import Secrets, SourceSetting
 from service.sources.base import (
     FORM,
     JSON,
     Incoming,
     MessageKeys,
-    Reply,
+    Patience,
+    Source,
     buildr_call_id,
     call_id,
     digest,
@@ -30,13 +31,13 @@ from service.sources.base import (
     read_form,
     seconds,
     to_e164,
+    unknown_event,
 )
 from service.sources.signatures import JsonValue, one_header, read_base64, read_json_object
 
 SIGNATURE: Final = "signature"
 KIND: Final = "kind"
 CALL: Final = "CAL"
-MAX_WORD_LENGTH: Final = 100
 # The id of the call in Buildr, as it may stand in the call's note.
 BUILDR_CALL_ID: Final = re.compile(r"\bbuildr_call_id\s?[=:]\s?(\d{1,20})\b", re.ASCII)
 
@@ -68,16 +69,17 @@ MISSED: Final = "missed"
 BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
-class CallRail:
+class CallRail(Source):
     """The source `callrail`."""
 
-    slug: str = "callrail"
-    title: str = "CallRail"
-    content_types: frozenset[str] = frozenset({JSON, FORM})
-    kept_headers: frozenset[str] = frozenset({"content-type"})
-
-    def handshake(self, incoming: Incoming, secrets: Secrets) -> Reply | None:
-        """CallRail has no set-up challenge."""
+    slug = "callrail"
+    title = "CallRail"
+    content_types = frozenset({JSON, FORM})
+    settings = (SourceSetting(name="callrail_signing_key", about="CallRail signing keys, one for each company; more while rotating."),)
+    # Whether CallRail sends again is not documented; count on it that it does not.
+    patience = Patience(answer_within_s=5)
+    proof = "HMAC-SHA1 over the body, with the signing key of the company"
+    carries_id = "the call's note"
 
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - CallRail signs no time
         """
@@ -85,10 +87,7 @@ class CallRail:
 
         Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
         """
-        if incoming.method != "POST":
-            raise WrongMethod("CallRail sends its webhooks with POST")
-        if incoming.content_type not in self.content_types:
-            raise UnsupportedContentType("CallRail sends JSON")
+        self.expect(incoming)
         given = read_base64(one_header(incoming, SIGNATURE))
         if given is None:
             raise InvalidSignature(f"{SIGNATURE} is not base64")
@@ -112,21 +111,17 @@ class CallRail:
             None if direction is None or direction in DIRECTIONS else direction,
             None if answered is None or answered in BOOLEANS else answered,
         ]
-        unknown = [replace(event, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH]) for word in faults if word is not None]
+        unknown = [unknown_event(event, word) for word in faults if word is not None]
         if name is None or (event.direction is None and direction is not None):
             return unknown
         kind = KINDS[name]
         event = replace(event, sequence=kind.sequence, word=name)
         return [_ended(event, fields) if kind.is_over else replace(event, event_type=EventType.RINGING), *unknown]
 
-    def reply(self, incoming: Incoming) -> Reply:  # noqa: ARG002 - the answer is the same for all
-        """Say that the message is kept."""
-        return Reply(200)
-
     def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:  # noqa: ARG002 - CallRail signs no time
         """The same request, signed with the first key. Raises ValueError without one."""
         if not secrets.values:
-            raise ValueError("there is no secret to sign with: set CALLRAIL_SIGNING_KEY")
+            raise self.no_secret()
         mac = hmac.digest(secrets.values[0].encode(), incoming.body, "sha1")
         return replace(incoming, headers={**incoming.headers, SIGNATURE: (base64.b64encode(mac).decode(),)})
 

@@ -12,13 +12,16 @@ from typing import Final
 
 from service.errors import IgnoredEvent, MalformedPayload
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Recording, Voicemail
-from service.secrets import Secrets
+from service.secrets import Secrets, SourceSetting
 from service.sources import plivo_signature
 from service.sources.base import (
     FORM,
+    MAX_WORD_LENGTH,
     Incoming,
     MessageKeys,
+    Patience,
     Reply,
+    Source,
     call_id,
     digest,
     queried_buildr_call_id,
@@ -26,6 +29,7 @@ from service.sources.base import (
     read_form,
     seconds,
     to_e164,
+    unknown_event,
 )
 from service.sources.plivo_causes import ENDS_TALK, MACHINE_HUNG_UP, STATUS_CAUSES, is_known_code, read_cause
 
@@ -36,7 +40,6 @@ MACHINE_DETECTION: Final = "MachineDetection"
 TRUE: Final = "true"
 ENDPOINT: Final = "sip:"
 ENDPOINT_HOST: Final = "phone.plivo.com"
-MAX_WORD_LENGTH: Final = 100
 E164_DIGITS: Final = range(8, 16)
 EMPTY_XML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
 
@@ -70,16 +73,20 @@ KNOWN_WORDS: Final[Mapping[str, Collection[str]]] = {
 CODE_FIELDS: Final = ("HangupCauseCode", "DialBLegHangupCauseCode")
 
 
-class Plivo:
+class Plivo(Source):
     """The source `plivo`."""
 
-    slug: str = "plivo"
-    title: str = "Plivo"
-    content_types: frozenset[str] = frozenset({FORM})
-    kept_headers: frozenset[str] = frozenset({"content-type"})
-
-    def handshake(self, incoming: Incoming, secrets: Secrets) -> Reply | None:
-        """Plivo has no set-up challenge."""
+    slug = "plivo"
+    title = "Plivo"
+    content_types = frozenset({FORM})
+    settings = (
+        SourceSetting(name="plivo_auth_token", about="Plivo auth token; several, separated by commas, while rotating and for subaccounts."),
+    )
+    # With `#rc=5&rp=all` at the end of the address; all tries fall within 55 seconds.
+    patience = Patience(answer_within_s=15, retries_s=(1, 2, 4, 8, 16))
+    proof = "HMAC-SHA256 (V3) over address, query and form, with the auth token"
+    carries_id = "query"
+    signs_url = True
 
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - Plivo signs no time
         """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
@@ -113,12 +120,12 @@ class Plivo:
         if kind is None:
             raise MalformedPayload("none of CallStatus, DialAction, DialStatus, RecordUrl and Machine is there: no callback about a call")
         is_known = kind not in KNOWN_WORDS or fields[kind] in KNOWN_WORDS[kind]
-        events = READERS[kind](common, fields) if is_known else [_unknown(_of_kind(kind, common, fields), fields[kind])]
+        events = READERS[kind](common, fields) if is_known else [unknown_event(_of_kind(kind, common, fields), fields[kind])]
         # A strange word beside the one that says what happened takes nothing away from that.
         strange = [fields[name] for name, known in KNOWN_WORDS.items() if name != kind and name in fields and fields[name] not in known]
         codes = [f"{name} {fields[name]}" for name in CODE_FIELDS if name in fields and not is_known_code(fields[name])]
         id_fault = queried_buildr_call_id(incoming)[1]
-        return events + [_unknown(common, word) for word in (*strange, *codes, *([id_fault] if id_fault else []))]
+        return events + [unknown_event(common, word) for word in (*strange, *codes, *([id_fault] if id_fault else []))]
 
     def reply(self, incoming: Incoming) -> Reply:  # noqa: ARG002 - the answer is the same for all
         """An empty XML document: Plivo counts 200 as success, and asks some of its URLs what to do next with the call."""
@@ -185,10 +192,6 @@ def _kind(fields: Mapping[str, str]) -> str | None:
 
 def _of_kind(kind: str, common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
     return _dialled(common, fields) if kind in ("DialAction", "DialStatus") else common
-
-
-def _unknown(common: CallEvent, word: str) -> CallEvent:
-    return replace(common, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH])
 
 
 def _status_events(common: CallEvent, fields: Mapping[str, str]) -> list[CallEvent]:

@@ -4,8 +4,6 @@ The open source: JSON of our own form, signed by the Standard Webhooks specifica
 Specification: https://www.standardwebhooks.com. The form is in `service.sources.standard_message`.
 """
 
-import base64
-import hmac
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -14,21 +12,15 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from service.errors import InvalidSignature, MalformedPayload, UnsupportedContentType, WrongMethod
+from service.errors import MalformedPayload
 from service.events import AnsweredBy, CallEvent, EventType, HangupCause, Party, Recording, Result, Voicemail
-from service.secrets import Secrets
-from service.sources.base import JSON, Incoming, MessageKeys, Reply, call_id, digest, is_hmac, to_e164
-from service.sources.signatures import one_header, read_base64, read_json_object
+from service.secrets import Secrets, SourceSetting
+from service.sources import standard_signature
+from service.sources.base import JSON, Incoming, MessageKeys, Patience, Reply, Source, call_id, digest, to_e164
+from service.sources.signatures import read_json_object
 from service.sources.standard_message import EVENT_TYPES, StandardMessage, StandardRecording, StandardVoicemail
+from service.sources.standard_signature import check_secret, make_secret
 
-ID: Final = "webhook-id"
-TIMESTAMP: Final = "webhook-timestamp"
-SIGNATURE: Final = "webhook-signature"
-SCHEME: Final = "v1"
-PREFIX: Final = "whsec_"
-TOLERANCE_S: Final = 300
-MAX_TIMESTAMP_DIGITS: Final = 12
-MAX_ID_LENGTH: Final = 200
 MAX_FAULTS: Final = 5
 ACCEPTED: Final = b'{"status":"accepted"}'
 VOCABULARIES: Final[Mapping[str, Collection[str]]] = {
@@ -39,16 +31,24 @@ VOCABULARIES: Final[Mapping[str, Collection[str]]] = {
 }
 
 
-class Standard:
+class Standard(Source):
     """The source `standard`."""
 
-    slug: str = "standard"
-    title: str = "Standard (anything that can send a webhook)"
-    content_types: frozenset[str] = frozenset({JSON})
-    kept_headers: frozenset[str] = frozenset({"content-type", ID})
-
-    def handshake(self, incoming: Incoming, secrets: Secrets) -> Reply | None:
-        """There is no set-up challenge."""
+    slug = "standard"
+    title = "Standard (anything that can send a webhook)"
+    settings = (
+        SourceSetting(
+            name="standard_secret",
+            about="Standard Webhooks secret (whsec_...) of the source `standard`; several while rotating.",
+            check=check_secret,
+            make=make_secret,
+        ),
+    )
+    # What the specification recommends to senders; yours does what you made it do.
+    patience = Patience(answer_within_s=15, retries_s=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
+    proof = "HMAC-SHA256 over id, time and body (Standard Webhooks)"
+    carries_id = "`buildr_call_id` in the body"
+    kept_headers = frozenset({"content-type", standard_signature.ID})
 
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:
         """
@@ -56,31 +56,14 @@ class Standard:
 
         Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
         """
-        if incoming.method != "POST":
-            raise WrongMethod("messages must be sent with POST")
-        if incoming.content_type != JSON:
-            raise UnsupportedContentType(f"messages must be {JSON}")
-        name, timestamp, signatures = (one_header(incoming, header) for header in (ID, TIMESTAMP, SIGNATURE))
-        if not _is_plain(name) or not _is_timestamp(timestamp):
-            raise InvalidSignature(
-                f"{ID} must be printable ASCII of at most {MAX_ID_LENGTH} characters, {TIMESTAMP} whole seconds since 1970"
-            )
-        keys = [key for key in map(read_secret, secrets.values) if key is not None]
-        if not keys:
-            raise InvalidSignature("STANDARD_SECRET holds no secret that can be read: whsec_ and base64")
-        text = _signed_text(name, timestamp, incoming.body)
-        given = [signature for signature in map(_read_signature, signatures.split(" ")) if signature is not None]
-        matches = [is_hmac(key, text, signature, algorithm="sha256") for key in keys for signature in given]
-        if not any(matches):
-            raise InvalidSignature("no secret gives one of these signatures")
-        if abs(now.timestamp() - int(timestamp)) > TOLERANCE_S:
-            raise InvalidSignature(f"{TIMESTAMP} is more than {TOLERANCE_S} s away from this machine's clock")
+        self.expect(incoming)
+        standard_signature.verify(incoming, secrets, now)
 
     def keys(self, incoming: Incoming) -> MessageKeys:
         """Name the message by its signed `webhook-id`; without one, as offline, by its bytes."""
         value = read_json_object(incoming.body).get("call_id")
         name = call_id(value if isinstance(value, str) else None, name="call_id")
-        return MessageKeys(incoming.header(ID) or digest(incoming.body), name)
+        return MessageKeys(incoming.header(standard_signature.ID) or digest(incoming.body), name)
 
     def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
         """Turn a message into its one event; raises `MalformedPayload` that names the fields at fault, never their values."""
@@ -97,37 +80,9 @@ class Standard:
 
     def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
         """The same request, signed with the first secret; a request without an id is named after its content. Raises ValueError."""
-        key = read_secret(secrets.values[0]) if secrets.values else None
-        if key is None:
-            raise ValueError("there is no secret to sign with: set STANDARD_SECRET to whsec_ and base64")
-        name = incoming.header(ID) or f"msg_{digest(incoming.url, incoming.body)}"
-        timestamp = str(int(now.timestamp()))
-        mac = hmac.digest(key, _signed_text(name, timestamp, incoming.body), "sha256")
-        signature = f"{SCHEME},{base64.b64encode(mac).decode()}"
-        return replace(incoming, headers={**incoming.headers, ID: (name,), TIMESTAMP: (timestamp,), SIGNATURE: (signature,)})
-
-
-def read_secret(text: str) -> bytes | None:
-    """The key in a secret, with or without `whsec_`, with or without padding; None if it is not base64 or empty."""
-    encoded = text.strip().removeprefix(PREFIX).rstrip("=")
-    return read_base64(encoded + "=" * (-len(encoded) % 4)) or None
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable() and len(text) <= MAX_ID_LENGTH
-
-
-def _is_timestamp(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= MAX_TIMESTAMP_DIGITS
-
-
-def _signed_text(name: str, timestamp: str, body: bytes) -> bytes:
-    return f"{name}.{timestamp}.".encode() + body
-
-
-def _read_signature(text: str) -> bytes | None:
-    scheme, _, encoded = text.partition(",")
-    return read_base64(encoded) if scheme == SCHEME else None
+        if not secrets.values:
+            raise self.no_secret()
+        return standard_signature.sign(incoming, secrets, now)
 
 
 def _describe(err: ValidationError) -> str:

@@ -13,27 +13,30 @@ from typing import Final
 
 from service.errors import IgnoredEvent, MalformedPayload
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Party, Recording, Voicemail
-from service.secrets import Secrets
+from service.secrets import Secrets, SourceSetting, Use
 from service.sources import twilio_signature
 from service.sources.base import (
     FORM,
     JSON,
     Incoming,
     MessageKeys,
+    Patience,
     Reply,
+    Source,
     call_id,
+    check_pair,
     digest,
     queried_buildr_call_id,
     query_value,
     seconds,
     to_e164,
+    unknown_event,
 )
 
 PARENT_CALL_SID: Final = "parent_call_sid"
 STATUS_CALLBACK: Final = "call-progress-events"
 RECORD_VERB: Final = "RecordVerb"
 CLIENT: Final = "client:"
-MAX_WORD_LENGTH: Final = 100
 EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 # https://www.twilio.com/docs/voice/api/call-resource#call-status-values
@@ -108,16 +111,23 @@ KNOWN_WORDS: Final[Mapping[str, Collection[str]]] = {
 }
 
 
-class Twilio:
+class Twilio(Source):
     """The source `twilio`."""
 
-    slug: str = "twilio"
-    title: str = "Twilio"
-    content_types: frozenset[str] = frozenset({FORM, JSON})
-    kept_headers: frozenset[str] = frozenset({"content-type"})
-
-    def handshake(self, incoming: Incoming, secrets: Secrets) -> Reply | None:
-        """Twilio has no set-up challenge."""
+    slug = "twilio"
+    title = "Twilio"
+    content_types = frozenset({FORM, JSON})
+    settings = (
+        SourceSetting(name="twilio_auth_token", about="Twilio auth token; several, separated by commas, while rotating."),
+        SourceSetting(
+            name="twilio_shared_keys", about="Twilio shared keys as id:key pairs, separated by commas.", use=Use.PAIR, check=check_pair
+        ),
+    )
+    # Twilio sends once, and to the fallback URL if there is one; `#rc=5&rp=all` at the end of the address asks for up to five tries more.
+    patience = Patience(answer_within_s=15, retries_s=(1, 2, 4, 8, 16))
+    proof = "HMAC-SHA1 or SHA256 over address and form, with the auth token or a shared key"
+    carries_id = "query"
+    signs_url = True
 
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - Twilio signs no time
         """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
@@ -150,7 +160,7 @@ class Twilio:
         kind = next((name for name in READERS if name in fields), None)
         events = []
         if kind is not None:
-            events.append(READERS[kind](common, fields) if _is_known(kind, fields[kind]) else _unknown(common, fields[kind]))
+            events.append(READERS[kind](common, fields) if _is_known(kind, fields[kind]) else unknown_event(common, fields[kind]))
         if "DialCallStatus" in fields:
             events.append(_dial_event(common, fields))
         if not events:
@@ -158,7 +168,7 @@ class Twilio:
         # A strange word beside the one that says what happened takes nothing away from that.
         strange = (fields[name] for name in KNOWN_WORDS if name != kind and name in fields and not _is_known(name, fields[name]))
         id_fault = queried_buildr_call_id(incoming)[1]
-        return events + [_unknown(common, word) for word in (*strange, *([id_fault] if id_fault else []))]
+        return events + [unknown_event(common, word) for word in (*strange, *([id_fault] if id_fault else []))]
 
     def reply(self, incoming: Incoming) -> Reply:
         """Nothing, or an empty TwiML document where Twilio asks what to do next with the call; never raises."""
@@ -226,10 +236,6 @@ def _is_known(field: str, word: str) -> bool:
     return word in KNOWN_WORDS[field] or (field == "AnsweredBy" and word.startswith(MACHINE))
 
 
-def _unknown(common: CallEvent, word: str) -> CallEvent:
-    return replace(common, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH])
-
-
 def _answerer(word: str | None) -> AnsweredBy | None:
     if word is not None and word.startswith(MACHINE):
         return AnsweredBy.MACHINE
@@ -283,7 +289,7 @@ def _dial_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
         agent=None,
     )
     if word not in HANGUP_CAUSES:
-        return replace(event, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH])
+        return unknown_event(event, word)
     return replace(event, word=word, hangup_cause=HANGUP_CAUSES[word], duration_s=seconds(fields.get("DialCallDuration")))
 
 

@@ -23,6 +23,7 @@ from service.store.client import Client, typed
 from service.store.counters import Counters
 from service.store.expected import Expected
 from service.store.failed import FailedStore
+from service.store.heard import Heard
 from service.store.keys import Keys
 from service.store.links import Links
 from service.store.lua import Scripts, no_skew
@@ -82,6 +83,7 @@ class Store:
     tokens: Tokens
     outcomes: Outcomes
     counters: Counters
+    heard: Heard
 
     async def ping(self) -> None:
         """Raises `QueueUnavailable` with the reason if Redis does not answer within a second."""
@@ -160,4 +162,5 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         tokens=Tokens(redis, keys),
         outcomes=Outcomes(redis, keys),
         counters=Counters(redis, keys),
+        heard=Heard(redis, keys),
     )

@@ -42,6 +42,7 @@ class _Head:
     method: str
     url: str
     headers: dict[str, tuple[str, ...]]
+    buildr_call_id: str | None = None
 
 
 _HEAD: Final = TypeAdapter(_Head)
@@ -57,8 +58,9 @@ def pack_message(message: Message) -> bytes:
         method=incoming.method,
         url=incoming.url,
         headers=dict(incoming.headers),
+        buildr_call_id=incoming.buildr_call_id,
     )
-    return pack(_HEAD.dump_json(head) + b"\n" + incoming.body)
+    return pack(_HEAD.dump_json(head, exclude_defaults=True) + b"\n" + incoming.body)
 
 
 def _read(message_id_: str, kept: bytes) -> Message:
@@ -77,7 +79,7 @@ def _read(message_id_: str, kept: bytes) -> Message:
         source=head.source,
         source_call_id=head.source_call_id,
         received_at=head.received_at,
-        incoming=Incoming(method=head.method, url=head.url, headers=head.headers, body=body),
+        incoming=Incoming(method=head.method, url=head.url, headers=head.headers, body=body, buildr_call_id=head.buildr_call_id),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from service.errors import SettingsError
 from service.settings import Settings, load, names, socket_path
+from service.sources import SETTINGS
 
 
 def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
@@ -153,4 +154,7 @@ def test_socket_of_a_deep_folder_moves_to_the_temporary_one() -> None:
 
 def test_names_cover_every_field() -> None:
     """The list of variables that the docs are held to is complete."""
-    assert {field.upper() for field in Settings.model_fields} - {"OUTCOME_CONFIG", "IS_DEFAULT", "NAMED"} | {"CONFIG"} == set(names())
+    assert {field.upper() for field in Settings.model_fields} - {"OUTCOME_CONFIG", "IS_DEFAULT", "NAMED", "OF_SOURCES"} | {
+        "CONFIG",
+        *(name.upper() for name in SETTINGS),
+    } == set(names())

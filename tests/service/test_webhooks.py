@@ -21,7 +21,7 @@ from service.app import create_app
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload, UnsupportedEvent
 from service.events import CallEvent
 from service.settings import Settings
-from service.sources import Incoming, MessageKeys, Reply, Secrets, Source
+from service.sources import Incoming, MessageKeys, Patience, Reply, Secrets, Source
 from service.store.connection import Store
 from service.store.messages import message_id
 from tests.conftest import STANDARD_SECRET, RedisServer
@@ -33,15 +33,18 @@ Send = Callable[..., Awaitable[httpx.Response]]
 MakeSettings = Callable[..., Settings]
 
 
-class Fake:
+class Fake(Source):
     """A source whose signature is its secret and whose body says what is to happen."""
 
     slug = "standard"
     title = "Fake"
+    settings = ()
+    patience = Patience(answer_within_s=15, retries_s=(60,))
+    proof = "the secret itself"
     content_types = frozenset({"application/json"})
     kept_headers = frozenset({"x-fake-id"})
 
-    def handshake(self, incoming: Incoming, secrets: Secrets) -> Reply | None:
+    def handshake(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Reply | None:
         """Answer a challenge."""
         return Reply(200, b"challenge", "text/plain") if incoming.body == b"handshake" else None
 

@@ -5,13 +5,15 @@ What the conformance tests work on: the kit, the fixtures and the whole calls of
 import importlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from service.secrets import SECRET_SETTINGS
+from service.addresses import path_token
+from service.secrets import Use
 from service.sources import SOURCES, Incoming
 from service.sources.request_file import read_request
 from service.sources.signatures import JsonValue
@@ -22,6 +24,7 @@ HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
+URL_SECRET: Final = "fake-url-secret-of-the-tests-0000"
 BODIES: Final = ("body_form", "body_json")
 
 
@@ -78,9 +81,21 @@ def scenarios() -> Iterator[tuple[str, str]]:
 
 
 def setting_names(slug: str) -> list[str]:
-    """The settings that hold a source's secrets, as environment variables."""
-    found = SECRET_SETTINGS[slug]
-    return [name.upper() for name in (found.values, found.named) if name is not None]
+    """The settings of a source, as environment variables."""
+    return [setting.name.upper() for setting in SOURCES[slug].settings]
+
+
+def proof_setting(slug: str) -> str:
+    """The setting that holds the secrets of a source's kit, as an environment variable."""
+    return next(setting.name.upper() for setting in SOURCES[slug].settings if setting.use is Use.PROOF)
+
+
+def addressed(slug: str, incoming: Incoming) -> Incoming:
+    """The request at the address that the source has here: with its path token, where it wants one."""
+    plain = f"{BASE_URL}/webhooks/{slug}"
+    if not SOURCES[slug].wants_path_token or not incoming.url.startswith(plain):
+        return incoming
+    return replace(incoming, url=f"{plain}/t/{path_token(URL_SECRET, slug)}{incoming.url.removeprefix(plain)}")
 
 
 def values_of(slug: str, name: str) -> set[str]:

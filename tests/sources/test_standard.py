@@ -17,8 +17,8 @@ from service.secrets import Secrets
 from service.sources import SOURCES, Incoming
 from service.sources.request_file import build_request
 from service.sources.signatures import JsonValue
-from service.sources.standard import read_secret
 from service.sources.standard_message import StandardMessage, json_schema
+from service.sources.standard_signature import read_secret
 from tests.sources.kit import with_headers
 from tests.sources.kits.standard import sign as sign_standard
 

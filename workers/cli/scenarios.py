@@ -1,12 +1,16 @@
 """
 Realistic calls to play: request files with blanks, one file per scenario in `scenarios/<source>/`.
 
-A blank is `$name`, filled from the scenario's own `values` or from `--set`, or one of these: `$hex` (32 random hex digits), `$rfc+12` and
-`$iso+12` (12 seconds after the call's start, as RFC 2822 and as RFC 3339). A field that is one blank and nothing else is left out when
-its value is empty.
+A blank is `$name`, filled from the scenario's own `values` or from `--set`, or one of these: `$rfc+12`, `$iso+12` and `$sql+12` (12 seconds
+after the call's start, as RFC 2822, as RFC 3339 and as databases write it), `$epoch+12` and `$ms+12` (the same in seconds and milliseconds
+since 1970), `$echo` and `$echo64` (`{"buildr_call_id": "110"}` from the value of that name, and the same in base64). `#name` in place of
+`$name`, as a whole field, is a number. A field that is one blank and nothing else is left out when its value is empty. In `values`, `$hex`,
+`$uuid` and `$digits` are made up: 32 hex digits, an UUID, 16 decimal digits.
 """
 
+import base64
 import difflib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,18 +19,24 @@ from email.utils import format_datetime
 from importlib.resources import files
 from random import Random
 from typing import Final
+from uuid import UUID
 
-from service.sources.base import Incoming
+from service.sources.base import BUILDR_CALL_ID, Incoming
 from service.sources.request_file import build_request
 from service.sources.signatures import JsonValue, read_json_object
 
-BLANK: Final = re.compile(r"\$([a-z_]+)(?:\+([0-9]{1,5}))?")
+BLANK: Final = re.compile(r"\$([a-z_]+(?:64)?)(?:\+([0-9]{1,5}))?")
+NUMBER: Final = "#"
 SUFFIX: Final = ".json"
 TIMES: Final[Mapping[str, Callable[[datetime], str]]] = {
     "rfc": format_datetime,
     "iso": lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}",
     "sql": lambda moment: f"{moment:%Y-%m-%d %H:%M:%S}",
+    "epoch": lambda moment: str(int(moment.timestamp())),
+    "ms": lambda moment: str(int(moment.timestamp() * 1000)),
 }
+ECHO: Final = "echo"
+ECHO_BASE64: Final = "echo64"
 
 
 class ScenarioError(ValueError):
@@ -74,23 +84,37 @@ class _Filler:
 
     def fill(self, value: JsonValue) -> JsonValue:
         if isinstance(value, str):
-            return BLANK.sub(self._blank, value)
+            return self._number(value) if value.startswith(NUMBER) else BLANK.sub(self._blank, value)
         if isinstance(value, dict):
             return self.each(value)
         if isinstance(value, list):
             return [self.fill(each) for each in value]
         return value
 
+    def _number(self, text: str) -> JsonValue:
+        blank = f"${text.removeprefix(NUMBER)}"
+        if BLANK.fullmatch(blank) is None:
+            return text
+        filled = BLANK.sub(self._blank, blank)
+        return int(filled) if filled.isascii() and filled.isdigit() else filled
+
     def _is_left_out(self, value: JsonValue) -> bool:
-        return isinstance(value, str) and BLANK.fullmatch(value) is not None and self.fill(value) == ""
+        return isinstance(value, str) and BLANK.fullmatch(value.replace(NUMBER, "$", 1)) is not None and self.fill(value) == ""
 
     def _blank(self, found: re.Match[str]) -> str:
         name, offset_s = found[1], found[2]
         if name in TIMES:
             return TIMES[name](self.start_at.replace(microsecond=0) + timedelta(seconds=int(offset_s or 0)))
+        if name in (ECHO, ECHO_BASE64):
+            return self._echo(in_base64=name == ECHO_BASE64)
         if name not in self.values or offset_s is not None:
             raise ScenarioError(f"the scenario's blank {found[0]} is not among its values")
         return self.values[name]
+
+    def _echo(self, *, in_base64: bool) -> str:
+        held = self.values.get(BUILDR_CALL_ID, "")
+        text = json.dumps({BUILDR_CALL_ID: held}) if held else ""
+        return base64.b64encode(text.encode()).decode() if in_base64 else text
 
 
 def names(source: str) -> tuple[str, ...]:
@@ -121,7 +145,8 @@ def load(source: str, name: str) -> Scenario:
 
 
 def _random(text: str, rng: Random) -> str:
-    return text.replace("$hex", f"{rng.getrandbits(128):032x}")
+    found = text.replace("$hex", f"{rng.getrandbits(128):032x}").replace("$uuid", str(UUID(int=rng.getrandbits(128), version=4)))
+    return found.replace("$digits", str(rng.randrange(10**15, 10**16)))
 
 
 def _known(wrong: str, known: Sequence[str]) -> str:

@@ -12,7 +12,6 @@ import click
 import httpx
 
 from service.errors import MalformedPayload
-from service.secrets import SECRET_SETTINGS
 from service.settings import Settings
 from service.sources import SOURCES, Incoming
 from service.sources.request_file import read_request
@@ -84,8 +83,7 @@ def trigger(
 
 
 def _cure(source: str, settings: Settings) -> str:
-    names = SECRET_SETTINGS.get(source)
-    name = "its secret" if names is None else names.values
+    name = SOURCES[source].settings[0].name
     if not settings.is_default:
         return f"set {name} in [accounts.{settings.account}]"
     if not settings.is_active:

@@ -1,0 +1,46 @@
+"""
+When each source was last heard of, and how much came from it in each hour of the last weeks.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from service.store.client import Client
+from service.store.keys import Keys
+
+Kind = Literal["message", "handshake"]
+HOUR_MS: Final = 3_600_000
+# The hours of four weeks, and those of the week that is compared with them.
+KEEP_HOURS: Final = 5 * 7 * 24
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Reads what the script `accept` writes with each message; the rest is written here. Moments are UTC, by the clock of Redis."""
+
+    redis: Client
+    keys: Keys
+
+    async def note(self, kind: Kind, source: str) -> None:
+        """Remember that something came now. Raises redis-py's errors."""
+        seconds, micros = await self.redis.time()
+        await self.redis.hset(self.keys.named("heard"), f"{kind}:{source}", str(int(seconds) * 1000 + int(micros) // 1000))
+
+    async def last(self) -> dict[tuple[str, str], datetime]:
+        """When each kind of thing last came from each source, by kind and slug."""
+        found = await self.redis.hgetall(self.keys.named("heard"))
+        pairs = ((name.decode().partition(":")[::2], int(value)) for name, value in found.items())
+        return {pair: datetime.fromtimestamp(value / 1000, UTC) for pair, value in pairs}
+
+    async def hours(self, source: str) -> dict[int, int]:
+        """How many messages came in which hour, counted from 1970; an hour without any is not there."""
+        found = await self.redis.hgetall(self.keys.named(f"hours:{source}"))
+        return {int(hour): int(count) for hour, count in found.items()}
+
+    async def forget_hours(self, source: str, *, now: datetime) -> None:
+        """Drop the hours that are too old to be compared with."""
+        oldest = int(now.timestamp()) // 3600 - KEEP_HOURS
+        old = [str(hour) for hour in await self.hours(source) if hour < oldest]
+        if old:
+            await self.redis.hdel(self.keys.named(f"hours:{source}"), *old)
