@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from service.errors import MalformedPayload
-from service.sources.base import BUILDR_CALL_ID, buildr_call_id
+from service.sources.base import BUILDR_CALL_ID, Source, buildr_call_id
 
 SIGNATURE: Final = "buildr_sig"
 MARK: Final = "/t/"
@@ -23,6 +23,11 @@ DIGITS: Final = 32
 def path_token(secret: str, source: str) -> str:
     """The token in a source's address: 32 hex digits."""
     return _digits(secret, f"path:{source}")
+
+
+def token_of(source: Source, secrets: Sequence[str]) -> str | None:
+    """The token in a source's address, made from the newest secret; None where it wants none, or where there is no secret."""
+    return path_token(secrets[0], source.slug) if source.wants_path_token and secrets else None
 
 
 def id_signature(secret: str, source: str, call_id: str) -> str:

@@ -24,7 +24,7 @@ from service.store.connection import Store, open_store
 from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET, TWILIO_TOKEN
 from tests.harness import System, wait_for
 from workers.cli.main import cli
-from workers.cli.posting import to_account
+from workers.cli.posting import to_receiver
 from workers.local_run import LocalRun, Wishes
 from workers.terminal import Screen
 
@@ -234,8 +234,8 @@ def test_request_that_names_an_account_stays_as_it_is(settings: Settings) -> Non
     }
     for path, expected in moved.items():
         incoming = Incoming(method="POST", url=f"{BASE}/prefix{path}")
-        assert f"{BASE}/prefix{expected}" == to_account(incoming, settings.of("acme")).url
-        assert incoming == to_account(incoming, settings)
+        assert f"{BASE}/prefix{expected}" == to_receiver(incoming, settings.of("acme")).url
+        assert incoming == to_receiver(incoming, settings)
 
 
 @pytest.mark.parametrize(("token", "has_sandbox"), [("t", False), ("", True)])

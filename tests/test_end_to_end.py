@@ -208,7 +208,7 @@ def test_commands_work_against_the_running_service(make_system: MakeSystem) -> N
     """`trigger` plays a signed call that ends in a PATCH, `outcomes list` reads the account, `check` finds all but the public URL right."""
     system = make_system(extra={"SETTLE_S": "0.2"})
     system.start_all()
-    assert "202" in _cli(system, "trigger", "standard", "no-answer", "--set", "buildr_call_id=110", "--shuffle")
+    assert "202" in _cli(system, "trigger", "standard", "no-answer", "--set", "buildr_call_id=110", "--faults")
     wait_for(lambda: len(system.patches()) == 1, what="the PATCH of the triggered call")
     assert "789" == _body(system.patches()[0])["call"]["call_outcome_id"]
     assert {"id": "786", "name": "Connected"} in json.loads(_cli(system, "outcomes", "list", "--json"))

@@ -24,9 +24,10 @@ from service.accounts import start_faults
 from service.errors import BuildrError, QueueUnavailable, SettingsError
 from service.logs import configure_logging
 from service.settings import Settings
+from service.sources import SOURCES
 from service.store.connection import Store, encode_job, open_store
 from service.store.keys import Keys
-from workers import loops
+from workers import loops, silence
 from workers.buildr import BuildrClient, ReadyToken, TokenProvider, token_provider
 from workers.jobs import deliver, rearm
 from workers.outcomes import map_digest, unknown_names
@@ -282,8 +283,13 @@ def _loops(parts: Parts, probe: loops.Probe) -> list[Coroutine[object, object, N
         loops.every(loops.SWEEP_EVERY_S, lambda: loops.sweep(store, in_progress_s=in_progress_s(settings))),
         loops.every(loops.FORGET_EVERY_S, lambda: loops.forget(store, parts.clock, keep=keep)),
         loops.every(loops.PROBE_EVERY_S, probe.turn),
+        loops.every(silence.LOOK_EVERY_S, silence.Listener(store=store, sources=_on(settings), clock=parts.clock).turn),
         loops.NamesWatch(parts.names, parts.client, hold_s(settings)).run(),
     ]
+
+
+def _on(settings: Settings) -> tuple[str, ...]:
+    return tuple(slug for slug in SOURCES if settings.secrets_of(slug))
 
 
 async def _check_redis(store: Store) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from service.addresses import MARK
 from service.errors import SettingsError
 from service.outcome_rules import OutcomeConfig
 from service.secrets import Secrets, Use
@@ -173,8 +174,8 @@ class Settings(BaseModel):
         return f"/webhooks/{source}" if self.is_default else f"/webhooks/{self.account}/{source}"
 
     def webhook_address(self, source: str, *, token: str | None) -> str:
-        """The same as a whole address, with the path token where the source wants one."""
-        return self.base_url + self.webhook_path(source) + ("" if token is None else f"/t/{token}")
+        """The same as a whole address; `token` is its path token, see `service.addresses.token_of`."""
+        return self.base_url + self.webhook_path(source) + ("" if token is None else f"{MARK}{token}")
 
     @property
     def redis_dsn(self) -> str:

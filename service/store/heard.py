@@ -28,10 +28,18 @@ class Heard:
         await self.redis.hset(self.keys.named("heard"), f"{kind}:{source}", str(int(seconds) * 1000 + int(micros) // 1000))
 
     async def last(self) -> dict[tuple[str, str], datetime]:
-        """When each kind of thing last came from each source, by kind and slug."""
+        """When each kind of thing last came from each source, by kind and slug; `silent` is since when a source is silent."""
         found = await self.redis.hgetall(self.keys.named("heard"))
         pairs = ((name.decode().partition(":")[::2], int(value)) for name, value in found.items())
         return {pair: datetime.fromtimestamp(value / 1000, UTC) for pair, value in pairs}
+
+    async def mark_silent(self, source: str, since: datetime) -> bool:
+        """Write down that a source is silent; True for whoever is the first to do so."""
+        return await self.redis.hset(self.keys.named("heard"), f"silent:{source}", str(int(since.timestamp() * 1000))) == 1
+
+    async def mark_heard(self, source: str) -> bool:
+        """Write down that a source is no longer silent; True for whoever is the first to do so."""
+        return await self.redis.hdel(self.keys.named("heard"), f"silent:{source}") == 1
 
     async def hours(self, source: str) -> dict[int, int]:
         """How many messages came in which hour, counted from 1970; an hour without any is not there."""

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from service.errors import QueueUnavailable
 from service.queue import Inbox, InboxLimits
 from service.settings import Settings
-from service.sources.base import Incoming
+from service.sources.base import Incoming, Patience
 from service.store.calls import Mark
-from service.store.connection import Store
+from service.store.connection import Store, open_store
 from service.store.lanes import Lane
 from service.store.messages import Message, message_id
+from tests.conftest import RedisServer
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 LIMITS = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=5, accept_timeout_s=3)
@@ -119,3 +121,30 @@ def test_settings_make_limits(make_settings: Callable[..., Settings]) -> None:
     """The limits are those of the settings."""
     limits = InboxLimits.of(make_settings(DEDUPE_H="100", KEEP_MESSAGES_D="5", KEEP_FAILED_D="6"))
     assert (100, 5, 6) == (limits.dedupe_h, limits.keep_messages_d, limits.keep_failed_d)
+
+
+async def test_redis_that_comes_back_is_found_while_the_sender_waits(
+    own_redis: RedisServer, make_settings: Callable[..., Settings]
+) -> None:
+    """Whoever never comes again is kept waiting until Redis is back; whoever does is sent away at once."""
+    async with open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store:
+        inbox = Inbox(store, LIMITS)
+        own_redis.kill()
+        only_once = asyncio.create_task(inbox.accept(_message("one"), Patience(answer_within_s=30)))
+        with pytest.raises(QueueUnavailable):
+            await inbox.accept(_message("two"), Patience(answer_within_s=30, retries_s=(60,)))
+        assert not only_once.done()
+        await asyncio.to_thread(own_redis.start)
+        assert await only_once
+        assert await store.messages.get(_message("one").message_id) is not None
+        await inbox.close()
+
+
+async def test_nobody_is_kept_longer_than_it_waits(own_redis: RedisServer, make_settings: Callable[..., Settings]) -> None:
+    """Shortly before its sender gives up a message is refused, so that it is never thought to be kept."""
+    async with open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store:
+        inbox = Inbox(store, LIMITS)
+        own_redis.kill()
+        with pytest.raises(QueueUnavailable, match="while the sender waited"):
+            await inbox.accept(_message("one"), Patience(answer_within_s=1))
+        await inbox.close()

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from service.logs import configure_logging
+from workers.cli.addresses import link_url
 from workers.cli.calls import explain, stalled, unmatched
 from workers.cli.checks import check, outcomes
 from workers.cli.expected import expect, expected
@@ -17,6 +18,7 @@ from workers.cli.links import links
 from workers.cli.preview import preview_outcomes
 from workers.cli.processes import run, sandbox, serve, work
 from workers.cli.replay import replay_calls
+from workers.cli.sources import sources
 from workers.cli.status import status
 from workers.cli.support import PROGRAM, Commands, account_option
 from workers.cli.trigger import trigger
@@ -29,6 +31,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     trigger,
     explain,
     links,
+    link_url,
     expect,
     expected,
     failed,
@@ -37,6 +40,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     stalled,
     outcomes,
     status,
+    sources,
     check,
 )
 # These are of the whole installation; every other command is of one account's records.

@@ -2,12 +2,17 @@
 Sending to one's own receiver what its signature says was sent to the public URL.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
+from service.addresses import MARK, SIGNATURE, id_signature, token_of
 from service.settings import Settings
-from service.sources import Incoming
+from service.sources import SOURCES, Incoming
+from service.sources.base import BUILDR_CALL_ID
+
+WEBHOOKS: Final = "/webhooks/"
 
 ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (compared with, not bound to)
 
@@ -30,13 +35,29 @@ def local_path(settings: Settings, incoming: Incoming) -> str:
     return parts.path.removeprefix(prefix) + (f"?{parts.query}" if parts.query else "")
 
 
-def to_account(incoming: Incoming, settings: Settings) -> Incoming:
-    """A request for a source, sent to the account of the settings; one that names an account already stays as it is."""
-    base, marker, rest = incoming.url.partition("/webhooks/")
-    source = rest.partition("?")[0]
-    if settings.is_default or not marker or "/" in source:
+def to_receiver(incoming: Incoming, settings: Settings) -> Incoming:
+    """
+    A request for a source at the address that it has here: with the account's name, with the path token where the source wants one, and
+    with our signature beside a Buildr call id that would otherwise count for nothing.
+
+    One that names an account or a token already, or a source that is not there, stays as it is.
+    """
+    base, marker, rest = incoming.url.partition(WEBHOOKS)
+    slug, question, query = rest.partition("?")
+    source = SOURCES.get(slug)
+    if not marker or source is None:
         return incoming
-    return replace(incoming, url=base + settings.webhook_path(source) + rest.removeprefix(source))
+    token = token_of(source, settings.url_secrets)
+    path = settings.webhook_path(slug) + ("" if token is None else MARK + token)
+    return replace(incoming, url=base + path + question + (query if source.signs_url else signed_query(slug, query, settings.url_secrets)))
+
+
+def signed_query(slug: str, query: str, url_secrets: Sequence[str]) -> str:
+    """A query with the signature of the Buildr call id in it; one without an id, or with a signature, as it is."""
+    names = dict(parse_qsl(query))
+    if not url_secrets or BUILDR_CALL_ID not in names or SIGNATURE in names:
+        return query
+    return f"{query}&{SIGNATURE}={id_signature(url_secrets[0], slug, names[BUILDR_CALL_ID])}"
 
 
 def headers_of(incoming: Incoming) -> list[tuple[str, str]]:

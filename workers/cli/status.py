@@ -89,6 +89,7 @@ async def read_status(settings: Settings, store: Store) -> Facts:
         "unmatched": await store.redis.zcard(store.keys.named("unmatched")),
         "stalled": await store.redis.zcard(store.keys.named("stalled")),
         "failed": await store.failed.count(),
+        "silent_sources": sorted(source for kind, source in await store.heard.last() if kind == "silent"),
         "counters": await store.counters.all(),
     }
 
@@ -136,6 +137,8 @@ def _rows(facts: Facts) -> list[tuple[str, str]]:
     if isinstance(outage, dict):
         rows.append(("Buildr", f"away since {_moment(outage['since'])} ({outage['cause']}), next try {_moment(outage['next_try_at'])}"))
     rows += [(name, str(facts[name])) for name in ("unmatched", "stalled", "failed")]
+    if facts["silent_sources"] and isinstance(facts["silent_sources"], list):
+        rows.append(("silent sources", f"{', '.join(facts['silent_sources'])}; see buildr-calls sources"))
     if isinstance(counters, dict):
         rows += [(f"count of {name}", str(value)) for name, value in counters.items()]
     return rows

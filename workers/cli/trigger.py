@@ -4,18 +4,21 @@
 
 import random
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 import httpx
 
+from service.addresses import without_proofs
 from service.errors import MalformedPayload
+from service.secrets import Secrets
 from service.settings import Settings
 from service.sources import SOURCES, Incoming
 from service.sources.request_file import read_request
-from workers.cli.posting import headers_of, local_path, local_url, signed_url, to_account
+from workers.cli.faults import Arrival, arrivals
+from workers.cli.posting import headers_of, local_path, local_url, signed_url, to_receiver
 from workers.cli.scenarios import ScenarioError, load, names
 from workers.cli.support import Failure, in_words, load_settings, names_of, print_json
 
@@ -28,7 +31,7 @@ TIMEOUT_S = 15.0
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Own data, like buildr_call_id=110 or to=+15005550006.")
 @click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Send this request file instead.")
 @click.option("--url", help="The receiver's address; default: HOST and PORT of the settings.")
-@click.option("--shuffle", "is_shuffled", is_flag=True, help="Send the requests in a random order, each twice.")
+@click.option("--faults", "has_faults", is_flag=True, help="Late, twice and out of order, as the system would when it comes again.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def trigger(
     source: str,
@@ -37,7 +40,7 @@ def trigger(
     file: Path | None,
     url: str | None,
     *,
-    is_shuffled: bool,
+    has_faults: bool,
     as_json: bool,
 ) -> None:
     """
@@ -49,6 +52,7 @@ def trigger(
     Examples:
       buildr-calls trigger twilio answered --set buildr_call_id=110
       buildr-calls trigger standard no-answer --set buildr_call_id=111
+      buildr-calls trigger zoom missed --faults
       buildr-calls trigger twilio --file request.json
       buildr-calls trigger twilio answered --account acme
     """
@@ -58,28 +62,44 @@ def trigger(
         for name in names(source):
             click.echo(f"{name:<24} {load(source, name).title}")
         return
-    requests = [to_account(incoming, settings) for incoming in requests]
-    if is_shuffled:
-        requests = random.sample(requests * 2, 2 * len(requests))
+    requests = [to_receiver(incoming, settings) for incoming in requests]
+    plain = [Arrival(incoming=incoming, try_number=1, late_s=0) for incoming in requests]
+    tries = arrivals(requests, SOURCES[source].patience, random.SystemRandom()) if has_faults else plain
     secrets = settings.secrets_of(source)
     if not secrets:
         raise Failure(f"{source} has no secret to sign with: {_cure(source, settings)}")
     target = (url or local_url(settings)).rstrip("/")
     answers = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
-        for incoming in requests:
-            answers.append(
-                _send(client, target + local_path(settings, incoming), SOURCES[source].sign(incoming, secrets, datetime.now(UTC)))
-            )
+        for each in tries:
+            signed = _signed(source, each.incoming, secrets)
+            answers.append(_send(client, target + local_path(settings, signed), signed) | _told(each, has_faults=has_faults))
             if not as_json:
-                click.echo(f"{answers[-1]['status_code']}  {incoming.method} {urlsplit(incoming.url).path}  {answers[-1]['about']}")
-    ref = f"{source}:{SOURCES[source].keys(requests[0]).source_call_id}" if scenario else None
+                click.echo(_line(each, answers[-1], has_faults=has_faults))
+    ref = f"{source}:{SOURCES[source].keys(SOURCES[source].redact(requests[0])).source_call_id}" if scenario else None
     if as_json:
         print_json({"call": ref, "answers": answers})
     elif ref is not None:
         click.echo(f"see: {in_words(settings, f'explain {ref}')}")
     if any(not str(answer["status_code"]).startswith("2") for answer in answers):
         raise SystemExit(1)
+
+
+def _signed(source: str, incoming: Incoming, secrets: Secrets) -> Incoming:
+    try:
+        return SOURCES[source].sign(incoming, secrets, datetime.now(UTC))
+    except ValueError as err:
+        raise Failure(f"{source}: {err}") from err
+
+
+def _told(arrival: Arrival, *, has_faults: bool) -> dict[str, object]:
+    return {"try": arrival.try_number, "late_s": arrival.late_s} if has_faults else {}
+
+
+def _line(arrival: Arrival, answer: Mapping[str, object], *, has_faults: bool) -> str:
+    late = f"try {arrival.try_number}, {timedelta(seconds=arrival.late_s)} late" if arrival.try_number > 1 else "try 1"
+    path = urlsplit(without_proofs(arrival.incoming.url)).path
+    return f"{answer['status_code']}  {arrival.incoming.method} {path}  " + (f"{late:<28}  " if has_faults else "") + str(answer["about"])
 
 
 def _cure(source: str, settings: Settings) -> str:

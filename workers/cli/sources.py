@@ -1,0 +1,95 @@
+"""
+`buildr-calls sources`: which telephony systems there are, which are on, and when each was last heard of.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from service.settings import Settings
+from service.sources import SOURCES, Source
+from service.store.connection import Store
+from workers.cli.session import with_store
+from workers.cli.support import print_json, print_table
+
+MINUTE_S: Final = 60
+HOUR_S: Final = 3600
+DAY_S: Final = 86_400
+
+
+@click.command()
+@click.option("--on", "is_on_only", is_flag=True, help="Only those that are on.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def sources(*, is_on_only: bool, as_json: bool) -> None:
+    """
+    Show every telephony system: off or ready, when its last message and its last handshake came, and since when it is silent.
+
+    A system is silent if nothing comes in hours in which something came in every week before.
+
+    \b
+    Examples:
+      buildr-calls sources
+      buildr-calls sources --on --json
+    """
+    found = with_store(_read)
+    shown = [facts for facts in found if facts["state"] != "off" or not is_on_only]
+    if as_json:
+        print_json(shown)
+        return
+    now = datetime.now(UTC)
+    rows = [
+        (
+            str(facts["source"]),
+            str(facts["state"]),
+            _ago(facts["last_message_at"], now),
+            _ago(facts["last_handshake_at"], now),
+            _ago(facts["silent_since"], now),
+            str(facts["note"]),
+        )
+        for facts in shown
+    ]
+    print_table(("source", "state", "last message", "last handshake", "silent since", ""), rows, empty="None is on: buildr-calls sources")
+
+
+async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
+    last = await store.heard.last()
+    # Those that are on first, each group in the order of the alphabet.
+    ordered = sorted(SOURCES.items(), key=lambda pair: (not settings.secrets_of(pair[0]), pair[0]))
+    return [
+        {
+            "source": slug,
+            "title": source.title,
+            "state": _state(settings, slug, silent_since=last.get(("silent", slug))),
+            "last_message_at": last.get(("message", slug)),
+            "last_handshake_at": last.get(("handshake", slug)),
+            "silent_since": last.get(("silent", slug)),
+            "path": settings.webhook_path(slug),
+            "settings": [setting.name.upper() for setting in source.settings],
+            "note": _note(settings, source),
+        }
+        for slug, source in ordered
+    ]
+
+
+def _state(settings: Settings, slug: str, *, silent_since: datetime | None) -> str:
+    if not settings.secrets_of(slug):
+        return "off"
+    return "ready" if silent_since is None else "silent"
+
+
+def _note(settings: Settings, source: Source) -> str:
+    if settings.secrets_of(source.slug):
+        return "" if not source.wants_path_token else f"address: buildr-calls link-url {source.slug}"
+    name = source.settings[0].name
+    return f"set {name.upper() if settings.is_default else f'{name} in [accounts.{settings.account}]'}"
+
+
+def _ago(moment: object, now: datetime) -> str:
+    if not isinstance(moment, datetime):
+        return "-"
+    age_s = max(0, int((now - moment).total_seconds()))
+    for unit_s, word in ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min")):
+        if age_s >= 2 * unit_s:
+            return f"{age_s // unit_s} {word} ago"
+    return f"{age_s} s ago"
