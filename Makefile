@@ -10,12 +10,13 @@ COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-ex
 	--no-emit-trusted-host --no-emit-options --no-header --no-annotate
 CODE = service workers tests
 
-.PHONY: help run test bench bench-delivery lint types check docs lock clean
+.PHONY: help run test bench bench-sources bench-delivery lint types check docs lock clean
 
 help:
 	@echo 'make run     the whole service on this machine, with a sandbox in place of Buildr; ARGS="--port 9000" for options'
 	@echo 'make test    lint, types and all tests'
 	@echo 'make bench   how fast it is here, side by side with plain arq'
+	@echo 'make bench-sources  what proving and reading a message costs, for each telephony system'
 	@echo 'make bench-delivery  how well calls get to Buildr, beside the theoretical time and plain arq (about 45 minutes);'
 	@echo '             ARGS="--only latency" for a part, ARGS=--help for all options'
 	@echo 'make lint    ruff: rules and format'
@@ -44,6 +45,9 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.intake
+
+bench-sources: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.sources
 
 bench-delivery: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.delivery $(ARGS)

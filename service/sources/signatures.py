@@ -13,6 +13,7 @@ from service.sources.base import Incoming
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 MAX_INTEGER_DIGITS: Final = 18
+ESCAPE: Final = rb"\u"
 
 
 def one_header(incoming: Incoming, name: str) -> str:
@@ -52,7 +53,8 @@ def read_json_object(body: bytes) -> dict[str, JsonValue]:
             parse_int=_short,
         )
         # Half of a surrogate pair can be written with \u but is no text; it would break later, where the event is stored.
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        if ESCAPE in body:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except MalformedPayload:
         raise
     except (ValueError, RecursionError) as err:

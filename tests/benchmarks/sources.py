@@ -1,0 +1,91 @@
+"""
+What proving and reading a message costs, for each source. `make bench-sources` runs it.
+
+Side by side in one run with the least that such work takes: one HMAC over the body, and reading it. Exit code 1 if a source takes longer
+than it may.
+"""
+
+import hashlib
+import hmac
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+from urllib.parse import parse_qsl
+
+import click
+
+from service.errors import MessageError
+from service.secrets import Secrets
+from service.sources import SOURCES, Incoming
+from service.sources.base import FORM
+from tests.benchmarks.report import machine, table
+from tests.sources.material import KITS, NOW, fixture_names, signed
+
+MESSAGE_ID: Final = "m000000000000000000000000"
+ROUNDS: Final = 200
+MOST_US: Final = 200.0
+
+
+def whole(slug: str, incoming: Incoming) -> None:
+    """A message proved, and turned into its events."""
+    source = SOURCES[slug]
+    source.verify(incoming, Secrets(KITS[slug].secrets[:1]), NOW)
+    source.read(source.redact(incoming), MESSAGE_ID)
+
+
+def least(incoming: Incoming) -> None:
+    """An HMAC over the body, and the body read by the standard library."""
+    hmac.digest(b"fake-key-of-the-benchmark", incoming.body, hashlib.sha256)
+    if incoming.content_type == FORM:
+        parse_qsl(incoming.body.decode(), keep_blank_values=True)
+    else:
+        json.loads(incoming.body)
+
+
+def is_whole(slug: str, incoming: Incoming) -> bool:
+    """Whether a fixture goes all the way; one that is refused or ignored costs less."""
+    try:
+        whole(slug, incoming)
+        least(incoming)
+    except (MessageError, ValueError):
+        return False
+    return True
+
+
+def took_us(work: Callable[[], None]) -> float:
+    """Microseconds of one run."""
+    started_at = time.perf_counter()
+    work()
+    return (time.perf_counter() - started_at) * 1e6
+
+
+def measure(slug: str) -> tuple[float, float, float]:
+    """Over a source's fixtures, in turns with the least work: median and 99th percentile, and the median of the least; microseconds."""
+    messages = [each for each in (signed(slug, name) for name in fixture_names(slug)) if is_whole(slug, each)]
+    rounds = max(ROUNDS, 2000 // len(messages))
+    ours, others = [], []
+    for _ in range(rounds):
+        for incoming in messages:
+            ours.append(took_us(partial(whole, slug, incoming)))
+            others.append(took_us(partial(least, incoming)))
+    return statistics.median(ours), statistics.quantiles(ours, n=100)[-1], statistics.median(others)
+
+
+def main() -> None:
+    """Measure every source and print a table."""
+    click.echo(machine())
+    rows, slow = [], []
+    for slug in sorted(SOURCES):
+        median_us, p99_us, least_us = measure(slug)
+        rows.append((slug, f"{median_us:.0f}", f"{p99_us:.0f}", f"{least_us:.0f}", f"{median_us / least_us:.1f}"))
+        slow += [slug] if median_us > MOST_US else []
+    click.echo(table(("source", "median, µs", "p99, µs", "HMAC and reading alone, µs", "times that"), rows))
+    if slow:
+        raise SystemExit(f"more than {MOST_US:.0f} µs at the median: {', '.join(slow)}")
+
+
+if __name__ == "__main__":
+    main()

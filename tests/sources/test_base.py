@@ -1,0 +1,124 @@
+"""
+What all sources share: addresses in one form, the readers of JSON fields, and the Buildr call id that comes back to us.
+"""
+
+import base64
+import json
+from datetime import UTC, datetime
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.sources.base import Incoming, query_value, to_e164
+from service.sources.fields import (
+    child,
+    children,
+    echoed_id,
+    epoch_moment,
+    flag,
+    iso_moment,
+    text,
+    texts,
+    walk,
+    whole_seconds,
+    with_text_blanked,
+)
+from service.sources.signatures import JsonValue
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.from_regex(r"\+1[0-9]{8,11}", fullmatch=True) | st.from_regex(r"\+[0-9]{5,16}", fullmatch=True))
+def test_short_way_to_e164_leads_to_the_same(number: str) -> None:
+    """A number that looks whole is left as it is only where the library would do the same."""
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        expected = number
+    else:
+        whole = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        expected = whole if phonenumbers.is_possible_number(parsed) else number
+    assert expected == to_e164(number)
+
+
+@pytest.mark.parametrize("query", ["id=110", "a=1&id=110", "%69d=110", "id=110&id=110&id="])
+def test_query_value_is_found_however_it_is_written(query: str) -> None:
+    """An encoded name is the same name, and what is said twice alike is said once."""
+    assert "110" == query_value(Incoming(method="POST", url=f"https://hooks.example.test/x?{query}#id=7"), "id")
+
+
+@given(ANYTHING)
+def test_readers_take_anything(value: JsonValue) -> None:
+    """Whatever a vendor puts into a field, reading it gives a value of the right kind or nothing."""
+    fields: dict[str, JsonValue] = {"x": value}
+    assert isinstance(text(fields, "y", "x"), str | None)
+    assert isinstance(flag(fields, "x"), bool | None)
+    assert isinstance(whole_seconds(fields, "x", per_second=1000), int | None)
+    assert isinstance(epoch_moment(fields, "x"), datetime | None)
+    assert all(isinstance(each, str) for each in texts(fields, "x"))
+    assert all(isinstance(each, dict) for each in children(fields, "x"))
+    assert child(fields, "x", "y", "z") is not None
+    list(walk(fields))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(1500, 2), ("1499.9", 1), (463.294, 0), (0, 0), (-1, None), ("x", None), (True, None), ("nan", None), ("inf", None), (10**15, None)],
+)
+def test_durations_are_whole_seconds(value: JsonValue, seconds: int | None) -> None:
+    """Milliseconds as number or text are rounded; what is no duration is none."""
+    assert seconds == whole_seconds({"x": value}, "x", per_second=1000)
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("2026-11-02T10:00:00Z", datetime(2026, 11, 2, 10, tzinfo=UTC)),
+        ("2026-11-02T10:00:00.1234567Z", datetime(2026, 11, 2, 10, 0, 0, 123456, tzinfo=UTC)),
+        ("2026-11-02T11:00:00+01:00", datetime(2026, 11, 2, 10, tzinfo=UTC)),
+        ("2026-11-02 10:00:00", datetime(2026, 11, 2, 10, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+14:00", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_moments_are_in_utc(value: str | None, moment: datetime | None) -> None:
+    """One without an offset is UTC; one that lies outside the calendar is none."""
+    assert moment == iso_moment(value)
+
+
+@pytest.mark.parametrize("value", ['{"buildr_call_id": "110"}', '{"a":1,"buildr_call_id":110}', ' {"buildr_call_id":"110"}'])
+def test_id_comes_back_as_json_or_in_base64(value: str) -> None:
+    """The id is found in either form."""
+    assert ("110", None) == echoed_id(value)
+    assert ("110", None) == echoed_id(base64.b64encode(value.encode()).decode())
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "110", "buildr_call_id=110", "{", '["buildr_call_id"]', "AAAA", "é", '{"call_id": "42"}', "x" * 5000]
+)
+def test_what_somebody_else_put_there_is_no_fault(value: str | None) -> None:
+    """A text that is not ours names no call and is nothing to complain about."""
+    assert (None, None) == echoed_id(value)
+
+
+@pytest.mark.parametrize("held", ["abc", "1" * 21, True, ["110"], {"id": "110"}, 1.5])
+def test_wrong_id_says_what_is_wrong(held: object) -> None:
+    """Somebody meant to name a call, and did not: that is told."""
+    named, fault = echoed_id(json.dumps({"buildr_call_id": held}))
+    assert named is None
+    assert "buildr_call_id" in (fault or "")
+
+
+def test_secret_is_taken_out_of_a_body() -> None:
+    """The field is blank afterwards, the rest as it was; a body without it is not touched."""
+    body = json.dumps({"token": "secret", "é": [1, {"token": "kept"}]}).encode()
+    assert {"token": "", "é": [1, {"token": "kept"}]} == json.loads(with_text_blanked(body, "token"))
+    for other in (b'{"a": 1}', b"[]", b"token"):
+        assert other == with_text_blanked(other, "token")

@@ -1,0 +1,128 @@
+"""
+A hundred thousand forged requests over all sources, of which none is taken for genuine.
+"""
+
+import itertools
+import string
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from random import Random
+from typing import Final
+from urllib.parse import parse_qsl
+
+import pytest
+
+from service.errors import MessageError
+from service.secrets import Secrets
+from service.sources import SOURCES, Incoming
+from service.sources.base import FORM
+from tests.sources.kit import with_headers
+from tests.sources.material import KITS, NOW, fixture, fixture_names, signed
+
+FORGERIES: Final = 100_000
+EACH: Final = -(-FORGERIES // len(SOURCES))
+ALPHABET: Final = string.ascii_letters + string.digits
+Forge = Callable[[str, str, Random], Incoming]
+
+
+def signed_by_another(slug: str, name: str, rng: Random) -> Incoming:
+    """Signed rightly, with a secret that is not ours."""
+    return KITS[slug].sign(fixture(slug, name), KITS[slug].secrets[1], NOW + timedelta(seconds=rng.randint(-300, 300)))
+
+
+def guessed(slug: str, name: str, rng: Random) -> Incoming:
+    """A proof of the right length and look, made of nothing."""
+    incoming = signed(slug, name)
+    header = rng.choice(KITS[slug].proofs)
+    text = incoming.headers[header][0]
+    return with_headers(incoming, {header: "".join(rng.choice(ALPHABET) if each.isalnum() else each for each in text)})
+
+
+def stolen(slug: str, name: str, rng: Random) -> Incoming:
+    """The proof of another genuine message."""
+    other = rng.choice([each for each in fixture_names(slug) if content(fixture(slug, each)) != content(fixture(slug, name))])
+    return with_headers(signed(slug, name), {header: signed(slug, other).headers[header][0] for header in KITS[slug].proofs})
+
+
+def changed_body(slug: str, name: str, rng: Random) -> Incoming:
+    """A genuine message with some bits of its body turned over, until it says something else."""
+    incoming = signed(slug, name)
+    while True:
+        body = bytearray(incoming.body)
+        for place in rng.sample(range(len(body)), rng.randint(1, min(3, len(body)))):
+            body[place] ^= 1 << rng.randrange(8)
+        changed = replace(incoming, body=bytes(body))
+        if content(changed) != content(incoming):
+            return changed
+
+
+def content(incoming: Incoming) -> object:
+    """What a body says: of a form its fields, whatever their order and spelling, since the form and not its bytes is signed."""
+    return (
+        set(parse_qsl(incoming.body.decode("latin-1"), keep_blank_values=True, encoding="latin-1"))
+        if incoming.content_type == FORM
+        else incoming.body
+    )
+
+
+def changed_url(slug: str, name: str, rng: Random) -> Incoming:
+    """A genuine message sent to another address."""
+    incoming = signed(slug, name)
+    return replace(incoming, url=f"{incoming.url}{'&' if incoming.query else '?'}{rng.choice(ALPHABET)}={rng.random()}")
+
+
+def changed_header(slug: str, name: str, rng: Random) -> Incoming:
+    """A genuine message with one character of a proof changed."""
+    incoming = signed(slug, name)
+    header = rng.choice(KITS[slug].proofs)
+    text = incoming.headers[header][0]
+    place = rng.randrange(len(text))
+    other = rng.choice([each for each in ALPHABET if each != text[place]])
+    return with_headers(incoming, {header: text[:place] + other + text[place + 1 :]})
+
+
+def of_the_kit(slug: str, name: str, rng: Random) -> Incoming:
+    """What the kit makes of a genuine message, where the proof lies in the body or covers a part."""
+    del name
+    return rng.choice(_kits_own(slug))
+
+
+@cache
+def _kits_own(slug: str) -> tuple[Incoming, ...]:
+    return tuple(KITS[slug].forgeries(signed(slug, KITS[slug].smallest)))
+
+
+def ways(slug: str) -> list[Forge]:
+    """The ways in which a source's messages can be forged."""
+    kit = KITS[slug]
+    found: list[Forge] = [signed_by_another]
+    found += [guessed, changed_header] if kit.proofs else []
+    found += [changed_body] if kit.signs_body else []
+    found += [stolen] if kit.signs_body and kit.proofs else []
+    found += [changed_url] if kit.signs_url else []
+    found += [of_the_kit] if _kits_own(slug) else []
+    return found
+
+
+def forged(slug: str) -> Iterator[Incoming]:
+    """Forged requests without end, the same ones each time."""
+    rng = Random(f"forged {slug}")
+    names = [name for name in fixture_names(slug) if fixture(slug, name).body]
+    for forge in itertools.cycle(ways(slug)):
+        yield forge(slug, rng.choice(names), rng)
+
+
+@pytest.mark.parametrize("slug", list(SOURCES))
+def test_no_forged_request_is_accepted(slug: str) -> None:
+    """Each source refuses its share of a hundred thousand."""
+    secrets = Secrets(KITS[slug].secrets[:1])
+    accepted = 0
+    for incoming in itertools.islice(forged(slug), EACH):
+        try:
+            SOURCES[slug].verify(incoming, secrets, NOW)
+        except MessageError:
+            continue
+        accepted += 1
+    assert accepted == 0
