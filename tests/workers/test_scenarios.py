@@ -22,6 +22,7 @@ SECRETS: Final = {
     "standard": "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw==",
     "callrail": "fake-callrail-signing-key-000",
     "plivo": "FAKEPLIVOTOKEN000000000000000000000000",
+    "signalwire": "PSK_FAKE_0000000000000000000000000000",
 }
 OUTBOUND: Final = Direction.OUTBOUND
 INBOUND: Final = Direction.INBOUND
@@ -65,6 +66,19 @@ TOLD: Final[Mapping[tuple[str, str], tuple[Result, Direction, int]]] = {
     ("plivo", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
     ("plivo", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
     ("plivo", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("signalwire", "answered"): (Result.CONNECTED, OUTBOUND, 37),
+    ("signalwire", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
+    ("signalwire", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
+    ("signalwire", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
+    ("signalwire", "busy"): (Result.BUSY, OUTBOUND, 0),
+    ("signalwire", "rejected"): (Result.REJECTED, OUTBOUND, 0),
+    ("signalwire", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
+    ("signalwire", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
+    ("signalwire", "failed"): (Result.FAILED, OUTBOUND, 0),
+    ("signalwire", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
+    ("signalwire", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
+    ("signalwire", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
+    ("signalwire", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
 }
 ALL: Final = [pytest.param(source, name, id=f"{source}-{name}") for source in SOURCES for name in names(source)]
 
