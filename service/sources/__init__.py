@@ -8,6 +8,7 @@ from typing import Final
 from service.secrets import Secrets, SourceSetting, Use
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
+from service.sources.justcall import JustCall
 from service.sources.plivo import Plivo
 from service.sources.signalwire import SignalWire
 from service.sources.standard import Standard
@@ -20,6 +21,7 @@ _ALL: Final[tuple[Source, ...]] = (
     Twilio(),
     CallRail(),
     Plivo(),
+    JustCall(),
     SignalWire(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}

@@ -2,8 +2,8 @@
 How SignalWire signs: https://signalwire.com/docs/compatibility-api/guides/webhook-security, and its package `signalwire-sdk`.
 
 A form is signed as by Twilio, except that of a repeated name every value counts, in the order in which they came: base64 of HMAC-SHA1.
-JSON is signed byte for byte behind the URL: lower-case hex of HMAC-SHA1, and of HMAC-SHA256 in a header of its own. JSON may also be covered
-by its SHA-256 in the query, as by Twilio. No time is signed.
+JSON is signed byte for byte behind the URL: lower-case hex of HMAC-SHA1, and of HMAC-SHA256 in a header of its own.
+JSON may also be covered by its SHA-256 in the query, as by Twilio. No time is signed.
 """
 
 import base64
