@@ -151,13 +151,17 @@ def test_all_requests_of_a_call_differ() -> None:
 
 
 def test_times_are_written_as_the_source_does() -> None:
-    """Twilio's times are RFC 2822, those of `standard` RFC 3339; both count from the start of the call."""
+    """Twilio's times are RFC 2822, those of `standard` RFC 3339, JustCall's in two halves; all count from the start of the call."""
     twilio = load("twilio", "answered").requests({}, START_AT, random.Random(1))[-1]["body_form"]
     assert isinstance(twilio, dict)
     assert twilio["Timestamp"] == "Mon, 02 Nov 2026 10:00:46 +0000"
     standard = load("standard", "answered").requests({}, START_AT, random.Random(1))[-1]["body_json"]
     assert isinstance(standard, dict)
     assert standard["occurred_at"] == "2026-11-02T10:00:46Z"
+    justcall = load("justcall", "answered").requests({}, START_AT, random.Random(1))[-1]["body_json"]
+    assert isinstance(justcall, dict)
+    assert isinstance(justcall["data"], dict)
+    assert ("2026-11-02", "10:00:00") == (justcall["data"]["call_date"], justcall["data"]["call_time"])
 
 
 def test_empty_value_is_left_out() -> None:
