@@ -8,7 +8,9 @@ from typing import Final
 from service.secrets import Secrets, SourceSetting, Use
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
+from service.sources.justcall import JustCall
 from service.sources.plivo import Plivo
+from service.sources.signalwire import SignalWire
 from service.sources.standard import Standard
 from service.sources.twilio import Twilio
 
@@ -19,6 +21,8 @@ _ALL: Final[tuple[Source, ...]] = (
     Twilio(),
     CallRail(),
     Plivo(),
+    JustCall(),
+    SignalWire(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

@@ -1,10 +1,11 @@
 """
-Twilio Programmable Voice: status, answering machine, recording and `<Dial action>` requests.
+Twilio Programmable Voice: status, answering machine, recording and `<Dial action>` requests, and all that speak like it.
 
 Signatures are in `service.sources.twilio_signature`. Words and fields: https://www.twilio.com/docs/voice/api/call-resource,
 https://www.twilio.com/docs/voice/answering-machine-detection, https://www.twilio.com/docs/voice/twiml/dial.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -73,6 +74,8 @@ SIP_CAUSES: Final[Mapping[str, HangupCause]] = {
     "484": HangupCause.INVALID_NUMBER,
     "604": HangupCause.INVALID_NUMBER,
 }
+# Twilio's name of the field, and SignalWire's.
+SIP_CODES: Final = ("SipResponseCode", "SipResultCode")
 SIP_NOT_REACHED: Final = frozenset({"408", "480"})
 # https://www.twilio.com/docs/voice/answering-machine-detection#possible-values-for-answeredby
 # The words for a machine say what it was doing, and there may be more of them.
@@ -111,27 +114,16 @@ KNOWN_WORDS: Final[Mapping[str, Collection[str]]] = {
 }
 
 
-class Twilio(Source):
-    """The source `twilio`."""
+class TwilioRequests(Source):
+    """A source that tells of calls in Twilio's requests; how it signs them is its own."""
 
-    slug = "twilio"
-    title = "Twilio"
     content_types = frozenset({FORM, JSON})
-    settings = (
-        SourceSetting(name="twilio_auth_token", about="Twilio auth token; several, separated by commas, while rotating."),
-        SourceSetting(
-            name="twilio_shared_keys", about="Twilio shared keys as id:key pairs, separated by commas.", use=Use.PAIR, check=check_pair
-        ),
-    )
-    # Twilio sends once, and to the fallback URL if there is one; `#rc=5&rp=all` at the end of the address asks for up to five tries more.
-    patience = Patience(answer_within_s=15, retries_s=(1, 2, 4, 8, 16))
-    proof = "HMAC-SHA1 or SHA256 over address and form, with the auth token or a shared key"
     carries_id = "query"
     signs_url = True
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - Twilio signs no time
-        """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
-        twilio_signature.verify(incoming, secrets)
+    @abstractmethod
+    def signed_text(self, incoming: Incoming) -> bytes:
+        """What a signature covers of a request, without scheme and host. Raises `MalformedPayload`."""
 
     def keys(self, incoming: Incoming) -> MessageKeys:
         """
@@ -144,8 +136,7 @@ class Twilio(Source):
         fields = _fields(incoming)
         if _is_ignored(fields):
             raise IgnoredEvent("a recording that is not ready, was not made or failed")
-        message_key = digest("POST", twilio_signature.signed_text(twilio_signature.target(incoming.url), incoming))
-        return MessageKeys(message_key, _source_call_id(incoming, fields))
+        return MessageKeys(digest("POST", self.signed_text(incoming)), _source_call_id(incoming, fields))
 
     def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
         """
@@ -156,7 +147,7 @@ class Twilio(Source):
         fields = _fields(incoming)
         if _is_ignored(fields):
             raise IgnoredEvent("a recording that is not ready, was not made or failed")
-        common = _common(incoming, fields, message_id)
+        common = _common(self.slug, incoming, fields, message_id)
         kind = next((name for name in READERS if name in fields), None)
         events = []
         if kind is not None:
@@ -169,6 +160,30 @@ class Twilio(Source):
         strange = (fields[name] for name in KNOWN_WORDS if name != kind and name in fields and not _is_known(name, fields[name]))
         id_fault = queried_buildr_call_id(incoming)[1]
         return events + [unknown_event(common, word) for word in (*strange, *([id_fault] if id_fault else []))]
+
+
+class Twilio(TwilioRequests):
+    """The source `twilio`."""
+
+    slug = "twilio"
+    title = "Twilio"
+    settings = (
+        SourceSetting(name="twilio_auth_token", about="Twilio auth token; several, separated by commas, while rotating."),
+        SourceSetting(
+            name="twilio_shared_keys", about="Twilio shared keys as id:key pairs, separated by commas.", use=Use.PAIR, check=check_pair
+        ),
+    )
+    # Twilio sends once, and to the fallback URL if there is one; `#rc=5&rp=all` at the end of the address asks for up to five tries more.
+    patience = Patience(answer_within_s=15, retries_s=(1, 2, 4, 8, 16))
+    proof = "HMAC-SHA1 or SHA256 over address and form, with the auth token or a shared key"
+
+    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - Twilio signs no time
+        """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
+        twilio_signature.verify(incoming, secrets)
+
+    def signed_text(self, incoming: Incoming) -> bytes:
+        """Path and query, and the form's parameters in Twilio's order."""
+        return twilio_signature.signed_text(twilio_signature.target(incoming.url), incoming).encode()
 
     def reply(self, incoming: Incoming) -> Reply:
         """Nothing, or an empty TwiML document where Twilio asks what to do next with the call; never raises."""
@@ -210,12 +225,12 @@ def _source_call_id(incoming: Incoming, fields: Mapping[str, str]) -> str:
     return _parent_leg_id(incoming, fields) or own
 
 
-def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> CallEvent:
+def _common(source: str, incoming: Incoming, fields: Mapping[str, str], message_id: str) -> CallEvent:
     own = call_id(fields.get("CallSid"), name="CallSid")
     parent = _parent_leg_id(incoming, fields)
     from_address, to_address = fields.get("From") or fields.get("Caller"), fields.get("To") or fields.get("Called")
     return CallEvent(
-        source="twilio",
+        source=source,
         message_id=message_id,
         source_call_id=parent or own,
         leg_id=own,
@@ -248,7 +263,7 @@ def _status_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
     if event.event_type is not EventType.ENDED:
         return event
     # CallDuration is in seconds; Duration beside it is in billed minutes.
-    return replace(event, hangup_cause=_cause(word, fields.get("SipResponseCode")), duration_s=seconds(fields.get("CallDuration")))
+    return replace(event, hangup_cause=_cause(word, _sip_code(fields)), duration_s=seconds(fields.get("CallDuration")))
 
 
 def _answered_by_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
@@ -291,6 +306,10 @@ def _dial_event(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
     if word not in HANGUP_CAUSES:
         return unknown_event(event, word)
     return replace(event, word=word, hangup_cause=HANGUP_CAUSES[word], duration_s=seconds(fields.get("DialCallDuration")))
+
+
+def _sip_code(fields: Mapping[str, str]) -> str | None:
+    return next((fields[name] for name in SIP_CODES if name in fields), None)
 
 
 def _cause(word: str, sip_code: str | None) -> HangupCause:

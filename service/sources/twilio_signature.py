@@ -49,8 +49,8 @@ def verify(incoming: Incoming, secrets: Secrets) -> None:
     scheme = _scheme(incoming, secrets)
     try:
         if incoming.content_type == JSON:
-            _check_body_hash(incoming)
-        texts = [signed_text(url, incoming).encode("utf-8") for url in _urls(incoming.url)]
+            check_body_hash(incoming)
+        texts = [signed_text(url, incoming).encode("utf-8") for url in urls(incoming.url)]
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
     matches = [is_hmac(key.encode(), text, given, algorithm=scheme.algorithm) for key in scheme.keys for text in texts]
@@ -60,7 +60,7 @@ def verify(incoming: Incoming, secrets: Secrets) -> None:
 
 def sign(incoming: Incoming, secrets: Secrets) -> Incoming:
     """Sign a request as Twilio does; raises ValueError without a secret."""
-    if incoming.content_type == JSON and not _body_hashes(incoming.query):
+    if incoming.content_type == JSON and not body_hashes(incoming.query):
         mark = "&" if incoming.query else "?"
         incoming = replace(incoming, url=f"{incoming.url}{mark}{BODY_HASH}={hashlib.sha256(incoming.body).hexdigest()}")
     headers = {name: values for name, values in incoming.headers.items() if name not in (SIGNATURE, SETTINGS)}
@@ -98,8 +98,8 @@ def target(url: str) -> str:
     return url[_host_end(url, urlsplit(url)) :]
 
 
-def _urls(url: str) -> Iterator[str]:
-    # Twilio is not consistent about the port in what it signs; its own library accepts the URL with and without one.
+def urls(url: str) -> Iterator[str]:
+    """The URL as it came, and with its port put in or taken out: senders are not consistent about it in what they sign."""
     parts = urlsplit(url)
     end = _host_end(url, parts)
     yield url
@@ -107,6 +107,18 @@ def _urls(url: str) -> Iterator[str]:
         yield url[:end].removesuffix(f":{parts.port}") + url[end:]
     elif parts.scheme in DEFAULT_PORTS:
         yield f"{url[:end]}:{DEFAULT_PORTS[parts.scheme]}{url[end:]}"
+
+
+def body_hashes(query: str) -> list[str]:
+    """All that the query says the SHA-256 of the body is."""
+    return [value for name, value in parse_qsl(query, keep_blank_values=True) if name == BODY_HASH]
+
+
+def check_body_hash(incoming: Incoming) -> None:
+    """Raises `InvalidSignature` unless the query, which is signed, names the SHA-256 of the body once and rightly."""
+    hashes = body_hashes(incoming.query)
+    if len(hashes) != 1 or not hmac.compare_digest(hashlib.sha256(incoming.body).hexdigest().encode(), hashes[0].encode()):
+        raise InvalidSignature(f"a JSON body needs its SHA-256 in the query, once, as {BODY_HASH}")
 
 
 def _host_end(url: str, parts: SplitResult) -> int:
@@ -125,13 +137,3 @@ def _scheme(incoming: Incoming, secrets: Secrets) -> _Scheme:
     if key is None or algorithm is None:
         raise InvalidSignature("signed with a shared key or an algorithm that is not known here; see TWILIO_SHARED_KEYS")
     return _Scheme(algorithm, (key,))
-
-
-def _body_hashes(query: str) -> list[str]:
-    return [value for name, value in parse_qsl(query, keep_blank_values=True) if name == BODY_HASH]
-
-
-def _check_body_hash(incoming: Incoming) -> None:
-    hashes = _body_hashes(incoming.query)
-    if len(hashes) != 1 or not hmac.compare_digest(hashlib.sha256(incoming.body).hexdigest().encode(), hashes[0].encode()):
-        raise InvalidSignature(f"a JSON body needs its SHA-256 in the query, once, as {BODY_HASH}")

@@ -22,6 +22,8 @@ SECRETS: Final = {
     "standard": "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw==",
     "callrail": "fake-callrail-signing-key-000",
     "plivo": "FAKEPLIVOTOKEN000000000000000000000000",
+    "justcall": "fake-justcall-secret-000",
+    "signalwire": "PSK_FAKE_0000000000000000000000000000",
 }
 OUTBOUND: Final = Direction.OUTBOUND
 INBOUND: Final = Direction.INBOUND
@@ -65,6 +67,31 @@ TOLD: Final[Mapping[tuple[str, str], tuple[Result, Direction, int]]] = {
     ("plivo", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
     ("plivo", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
     ("plivo", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("justcall", "answered"): (Result.CONNECTED, OUTBOUND, 37),
+    ("justcall", "sales-dialer-answered"): (Result.CONNECTED, OUTBOUND, 37),
+    ("justcall", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
+    ("justcall", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
+    ("justcall", "busy"): (Result.BUSY, OUTBOUND, 0),
+    ("justcall", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
+    ("justcall", "failed"): (Result.FAILED, OUTBOUND, 0),
+    ("justcall", "blocked"): (Result.REJECTED, OUTBOUND, 0),
+    ("justcall", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
+    ("justcall", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
+    ("justcall", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
+    ("justcall", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("signalwire", "answered"): (Result.CONNECTED, OUTBOUND, 37),
+    ("signalwire", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
+    ("signalwire", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
+    ("signalwire", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
+    ("signalwire", "busy"): (Result.BUSY, OUTBOUND, 0),
+    ("signalwire", "rejected"): (Result.REJECTED, OUTBOUND, 0),
+    ("signalwire", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
+    ("signalwire", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
+    ("signalwire", "failed"): (Result.FAILED, OUTBOUND, 0),
+    ("signalwire", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
+    ("signalwire", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
+    ("signalwire", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
+    ("signalwire", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
 }
 ALL: Final = [pytest.param(source, name, id=f"{source}-{name}") for source in SOURCES for name in names(source)]
 
@@ -124,13 +151,17 @@ def test_all_requests_of_a_call_differ() -> None:
 
 
 def test_times_are_written_as_the_source_does() -> None:
-    """Twilio's times are RFC 2822, those of `standard` RFC 3339; both count from the start of the call."""
+    """Twilio's times are RFC 2822, those of `standard` RFC 3339, JustCall's in two halves; all count from the start of the call."""
     twilio = load("twilio", "answered").requests({}, START_AT, random.Random(1))[-1]["body_form"]
     assert isinstance(twilio, dict)
     assert twilio["Timestamp"] == "Mon, 02 Nov 2026 10:00:46 +0000"
     standard = load("standard", "answered").requests({}, START_AT, random.Random(1))[-1]["body_json"]
     assert isinstance(standard, dict)
     assert standard["occurred_at"] == "2026-11-02T10:00:46Z"
+    justcall = load("justcall", "answered").requests({}, START_AT, random.Random(1))[-1]["body_json"]
+    assert isinstance(justcall, dict)
+    assert isinstance(justcall["data"], dict)
+    assert ("2026-11-02", "10:00:00") == (justcall["data"]["call_date"], justcall["data"]["call_time"])
 
 
 def test_empty_value_is_left_out() -> None:

@@ -2,10 +2,10 @@
 Realistic calls to play: request files with blanks, one file per scenario in `scenarios/<source>/`.
 
 A blank is `$name`, filled from the scenario's own `values` or from `--set`, or one of these: `$rfc+12`, `$iso+12` and `$sql+12` (12 seconds
-after the call's start, as RFC 2822, as RFC 3339 and as databases write it), `$epoch+12` and `$ms+12` (the same in seconds and milliseconds
-since 1970), `$echo` and `$echo64` (`{"buildr_call_id": "110"}` from the value of that name, and the same in base64). `#name` in place of
-`$name`, as a whole field, is a number. A field that is one blank and nothing else is left out when its value is empty. In `values`, `$hex`,
-`$uuid` and `$digits` are made up: 32 hex digits, an UUID, 16 decimal digits.
+after the call's start, as RFC 2822, as RFC 3339 and as databases write it), `$date+12` and `$time+12` (the two halves of the latter),
+`$epoch+12` and `$ms+12` (the same in seconds and milliseconds since 1970), `$echo` and `$echo64` (`{"buildr_call_id": "110"}` from the
+value of that name, and the same in base64). `#name` in place of `$name`, as a whole field, is a number. A field that is one blank and no
+more is left out when its value is empty. In `values`, `$hex`, `$uuid` and `$digits` are made up: 32 hex digits, an UUID, 16 decimal digits.
 """
 
 import base64
@@ -32,6 +32,8 @@ TIMES: Final[Mapping[str, Callable[[datetime], str]]] = {
     "rfc": format_datetime,
     "iso": lambda moment: f"{moment:%Y-%m-%dT%H:%M:%SZ}",
     "sql": lambda moment: f"{moment:%Y-%m-%d %H:%M:%S}",
+    "date": lambda moment: f"{moment:%Y-%m-%d}",
+    "time": lambda moment: f"{moment:%H:%M:%S}",
     "epoch": lambda moment: str(int(moment.timestamp())),
     "ms": lambda moment: str(int(moment.timestamp() * 1000)),
 }
