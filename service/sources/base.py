@@ -102,7 +102,7 @@ class Source(ABC):
     `slug` names it in addresses, settings, logs and files; `title` is its name. `settings` are those it needs. `content_types` are those in
     which it sends, empty for any. `kept_headers` (lower case) are stored with a message because parsing needs them. `proof` says in a few
     words what proves a message; `carries_id` how the Buildr call id travels, None where nothing is given back to us. `signs_url` says
-    whether the proof covers the address. `wants_path_token`: its proof is weak, so that its address holds a token too. `challenge` is
+    whether the proof covers the address, `has_address_per_call` whether a call can be given one of its own. `wants_path_token`: its proof is weak, so that its address holds a token too. `challenge` is
     what `WWW-Authenticate` says beside a 401, where the vendor waits for that.
     """
 
@@ -115,6 +115,7 @@ class Source(ABC):
     content_types: ClassVar[frozenset[str]] = frozenset({JSON})
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
     signs_url: ClassVar[bool] = False
+    has_address_per_call: ClassVar[bool] = False
     wants_path_token: ClassVar[bool] = False
     challenge: ClassVar[str | None] = None
 

@@ -87,6 +87,7 @@ class Plivo(Source):
     proof = "HMAC-SHA256 (V3) over address, query and form, with the auth token"
     carries_id = "query"
     signs_url = True
+    has_address_per_call = True
 
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - Plivo signs no time
         """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""

@@ -36,13 +36,12 @@ class _Claim:
 
 
 def verify(incoming: Incoming, secrets: Secrets) -> None:
-    """Return if one of the signing keys signed the request; raises `InvalidSignature`."""
+    """Return if one of the signing keys made each signature that came; raises `InvalidSignature`."""
     try:
-        claim = (_json_claim if incoming.content_type == JSON else _form_claim)(incoming)
+        claims = _json_claims(incoming) if incoming.content_type == JSON else (_form_claim(incoming),)
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
-    matches = [is_hmac(key.encode(), text, claim.given, algorithm=claim.algorithm) for key in secrets.values for text in claim.texts]
-    if not any(matches):
+    if not all(_is_proved(claim, secrets) for claim in claims):
         raise InvalidSignature("no signing key gives this signature; compare PUBLIC_URL with the URL at SignalWire, and the project's key")
 
 
@@ -66,22 +65,34 @@ def signed_text(incoming: Incoming) -> bytes:
 
 
 def _form_claim(incoming: Incoming) -> _Claim:
-    return _Claim(_base64(*_header(incoming)), "sha1", tuple(_form_text(url, incoming) for url in urls(incoming.url)))
+    told = "".join(_parameters(incoming))
+    return _Claim(_base64(*_header(incoming)), "sha1", tuple(f"{url}{told}".encode() for url in urls(incoming.url)))
 
 
-def _json_claim(incoming: Incoming) -> _Claim:
-    # The stronger signature decides where there is one.
-    if SIGNATURE_SHA256 in incoming.headers:
-        algorithm, name, value = "sha256", SIGNATURE_SHA256, one_header(incoming, SIGNATURE_SHA256)
-    else:
-        algorithm, (name, value) = "sha1", _header(incoming)
-    if HEX[algorithm].fullmatch(value) is not None:
-        return _Claim(bytes.fromhex(value), algorithm, (_raw_text(incoming.url, incoming),))
-    if algorithm != "sha1":
+def _is_proved(claim: _Claim, secrets: Secrets) -> bool:
+    matches = [is_hmac(key.encode(), text, claim.given, algorithm=claim.algorithm) for key in secrets.values for text in claim.texts]
+    return any(matches)
+
+
+def _json_claims(incoming: Incoming) -> tuple[_Claim, ...]:
+    """All signatures that came; each of them must be right."""
+    raw = _raw_text(incoming.url, incoming)
+    if SIGNATURE_SHA256 not in incoming.headers:
+        return (_json_claim(incoming, raw, *_header(incoming)),)
+    name, value = SIGNATURE_SHA256, one_header(incoming, SIGNATURE_SHA256)
+    if HEX["sha256"].fullmatch(value) is None:
         raise InvalidSignature(f"{name} is not hex")
+    stronger = _Claim(bytes.fromhex(value), "sha256", (raw,))
+    beside = [each for each in (SIGNATURE, OLDER_SIGNATURE) if each in incoming.headers]
+    return (stronger, *(_json_claim(incoming, raw, each, one_header(incoming, each)) for each in beside))
+
+
+def _json_claim(incoming: Incoming, raw: bytes, name: str, value: str) -> _Claim:
+    if HEX["sha1"].fullmatch(value) is not None:
+        return _Claim(bytes.fromhex(value), "sha1", (raw,))
     # In base64 it covers the URL only, so that the body must be covered by the URL.
     check_body_hash(incoming)
-    return _Claim(_base64(name, value), algorithm, tuple(url.encode() for url in urls(incoming.url)))
+    return _Claim(_base64(name, value), "sha1", tuple(url.encode() for url in urls(incoming.url)))
 
 
 def _header(incoming: Incoming) -> tuple[str, str]:

@@ -48,6 +48,7 @@ class Standard(Source):
     patience = Patience(answer_within_s=15, retries_s=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
     proof = "HMAC-SHA256 over id, time and body (Standard Webhooks)"
     carries_id = "`buildr_call_id` in the body"
+    has_address_per_call = True
     kept_headers = frozenset({"content-type", standard_signature.ID})
 
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:

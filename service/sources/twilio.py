@@ -120,6 +120,7 @@ class TwilioRequests(Source):
     content_types = frozenset({FORM, JSON})
     carries_id = "query"
     signs_url = True
+    has_address_per_call = True
 
     @abstractmethod
     def signed_text(self, incoming: Incoming) -> bytes:

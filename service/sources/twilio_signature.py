@@ -50,7 +50,8 @@ def verify(incoming: Incoming, secrets: Secrets) -> None:
     try:
         if incoming.content_type == JSON:
             check_body_hash(incoming)
-        texts = [signed_text(url, incoming).encode("utf-8") for url in urls(incoming.url)]
+        told = _form_text(incoming)
+        texts = [f"{url}{told}".encode() for url in urls(incoming.url)]
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
     matches = [is_hmac(key.encode(), text, given, algorithm=scheme.algorithm) for key in scheme.keys for text in texts]
@@ -89,8 +90,7 @@ def parameters(incoming: Incoming) -> list[tuple[str, str]]:
 
 def signed_text(url: str, incoming: Incoming) -> str:
     """What Twilio signs when it requests that URL with the body of `incoming`; raises `MalformedPayload`."""
-    pairs = [] if incoming.content_type == JSON else sorted(set(read_form(incoming.body)))
-    return url + "".join(name + value for name, value in pairs)
+    return url + _form_text(incoming)
 
 
 def target(url: str) -> str:
@@ -119,6 +119,11 @@ def check_body_hash(incoming: Incoming) -> None:
     hashes = body_hashes(incoming.query)
     if len(hashes) != 1 or not hmac.compare_digest(hashlib.sha256(incoming.body).hexdigest().encode(), hashes[0].encode()):
         raise InvalidSignature(f"a JSON body needs its SHA-256 in the query, once, as {BODY_HASH}")
+
+
+def _form_text(incoming: Incoming) -> str:
+    pairs = [] if incoming.content_type == JSON else sorted(set(read_form(incoming.body)))
+    return "".join(name + value for name, value in pairs)
 
 
 def _host_end(url: str, parts: SplitResult) -> int:

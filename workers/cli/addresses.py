@@ -51,6 +51,9 @@ def _address(settings: Settings, slug: str, call: str | None) -> str:
         query = f"{BUILDR_CALL_ID}={buildr_call_id(call)}"
     except MalformedPayload as err:
         raise click.UsageError(str(err)) from err
+    if not source.has_address_per_call:
+        # All its calls would be taken for this one.
+        raise Failure(f"{source.title} sends all calls to one address, which can name no Buildr call; see docs/telephony/{slug}.md")
     if source.signs_url:
         return f"{address}?{query}"
     if not url_secrets:

@@ -41,4 +41,5 @@ def test_link_url_says_what_is_missing(run: Run) -> None:
     """Without URL_SECRET there is nothing to sign with; an id that is none is wrong usage."""
     assert "URL_SECRET" in run("link-url", "standard", "110", code=1, **PUBLIC).stderr
     assert "digits" in run("link-url", "standard", "abc", code=2, URL_SECRET=SECRET, **PUBLIC).stderr
+    assert "one address" in run("link-url", "callrail", "110", code=1, URL_SECRET=SECRET, **PUBLIC).stderr
     assert "this machine" in run("link-url", "standard").stderr
