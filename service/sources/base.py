@@ -99,11 +99,12 @@ class Source(ABC):
     """
     One telephony system.
 
-    `slug` names it in addresses, settings, logs and files; `title` is its name. `settings` are those it needs. `content_types` are those in
-    which it sends, empty for any. `kept_headers` (lower case) are stored with a message because parsing needs them. `proof` says in a few
-    words what proves a message; `carries_id` how the Buildr call id travels, None where nothing is given back to us. `signs_url` says
-    whether the proof covers the address, `has_address_per_call` whether a call can be given one of its own. `wants_path_token`: its proof is weak, so that its address holds a token too. `challenge` is
-    what `WWW-Authenticate` says beside a 401, where the vendor waits for that.
+    `slug` names it in addresses, settings, logs and files; `title` is its name. `settings` are those it needs, first the one that turns it
+    on. `content_types` are those in which it sends, empty for any. `kept_headers` (lower case) are stored with a message because parsing
+    needs them. `proof` says in a few words what proves a message, `carries_id` how the Buildr call id travels, None where nothing is given
+    back to us. `signs_url`: the proof covers the address. `has_address_per_call`: a call can be given an address of its own.
+    `wants_path_token`: the proof is weak, so that the address holds a token too. `challenge` is what `WWW-Authenticate` says beside a 401,
+    where the vendor waits for that.
     """
 
     slug: ClassVar[str]
