@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.secrets import Secrets, SourceSetting, Use
+from service.sources.aircall import Aircall
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
 from service.sources.justcall import JustCall
@@ -23,6 +24,7 @@ _ALL: Final[tuple[Source, ...]] = (
     Plivo(),
     JustCall(),
     SignalWire(),
+    Aircall(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.
