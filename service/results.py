@@ -129,8 +129,8 @@ def persons(parties: Parties) -> tuple[Leg, ...]:
 
 
 def _is_taken(line: Leg, agents: tuple[Leg, ...]) -> bool:
-    # Joined with a leg that is none of this call's: nothing but this says that somebody took it. Known agents' legs speak for themselves.
-    is_joined = line.is_bridged and not agents
+    # Joined, but with no leg that is known to have been picked up: nothing else says that somebody took it.
+    is_joined = line.is_bridged and not any(leg.is_answered for leg in agents)
     return is_joined or line.party is Party.CUSTOMER or line.answered_by is AnsweredBy.HUMAN
 
 

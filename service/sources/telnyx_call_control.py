@@ -43,7 +43,6 @@ IGNORED: Final = frozenset(
         "call.dequeued",
         "call.enqueued",
         "call.hold",
-        "call.left_queue",
         "call.machine.premium.detection.started",
         "call.recording.error",
         "call.transcription",

@@ -38,7 +38,7 @@ KIT: Final = Kit(
         "direction": telnyx_call_control.DIRECTIONS,
         "result": telnyx_call_control.RESULTS,
         "hangup_cause": telnyx_causes.CAUSES,
-        "sip_hangup_cause": telnyx_causes.SIP_CAUSES,
+        "sip_hangup_cause": set(map(str, telnyx_causes.SIP_CAUSES)),
         "CallStatus": telnyx_texml.CALL_STATUSES,
         "AnsweredBy": telnyx_texml.ANSWERERS,
         "RecordingStatus": {*telnyx_texml.RECORDINGS, *telnyx_texml.IGNORED_RECORDINGS},
