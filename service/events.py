@@ -19,11 +19,12 @@ VERSION: Final = 1
 
 
 class EventType(StrEnum):
-    """What happened to a leg of a call."""
+    """What happened to a leg of a call; `bridged` says that it was joined with another leg."""
 
     CREATED = "created"
     RINGING = "ringing"
     ANSWERED = "answered"
+    BRIDGED = "bridged"
     ENDED = "ended"
     ANSWERED_BY = "answered_by"
     RECORDING = "recording"

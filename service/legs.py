@@ -30,8 +30,9 @@ class Leg:
     """
     One leg of a call, folded from the events that name it.
 
-    `is_answered` says that somebody or something picked up; `duration_s` is the talk time in seconds, 0 if the leg ended unanswered and
-    None if it is unknown or not over; `word` is the source's own word of the event that set the stage.
+    `is_answered` says that somebody or something picked up, `is_bridged` that it was then joined with another leg; `duration_s` is the talk
+    time in seconds, 0 if the leg ended unanswered and None if it is unknown or not over; `word` is the source's own word of the event that
+    set the stage.
     """
 
     leg_id: str
@@ -42,6 +43,7 @@ class Leg:
     to_number: str | None = None
     stage: Stage = Stage.UNKNOWN
     is_answered: bool = False
+    is_bridged: bool = False
     started_at: datetime | None = None
     answered_at: datetime | None = None
     ended_at: datetime | None = None
@@ -61,6 +63,7 @@ STAGES: Final[Mapping[EventType, Stage]] = {
     EventType.CREATED: Stage.RINGING,
     EventType.RINGING: Stage.RINGING,
     EventType.ANSWERED: Stage.IN_PROGRESS,
+    EventType.BRIDGED: Stage.IN_PROGRESS,
     EventType.ANSWERED_BY: Stage.IN_PROGRESS,
     EventType.RECORDING: Stage.IN_PROGRESS,
     EventType.VOICEMAIL: Stage.IN_PROGRESS,
@@ -74,6 +77,7 @@ RANKS: Final[Mapping[EventType, int]] = {
     EventType.CREATED: 1,
     EventType.RINGING: 2,
     EventType.ANSWERED: 3,
+    EventType.BRIDGED: 3,
     EventType.ANSWERED_BY: 4,
     EventType.RECORDING: 4,
     EventType.VOICEMAIL: 4,
@@ -92,7 +96,8 @@ CAUSE_RANKS: Final[Mapping[HangupCause | None, int]] = {
     HangupCause.COMPLETED: 7,
 }
 STARTS: Final = frozenset({EventType.CREATED, EventType.RINGING})
-PICKS_UP: Final = frozenset({EventType.ANSWERED, EventType.ANSWERED_BY})
+TALKS: Final = frozenset({EventType.ANSWERED, EventType.BRIDGED})
+PICKS_UP: Final = TALKS | {EventType.ANSWERED_BY}
 
 
 def rank(event: CallEvent) -> tuple[int, int, str]:
@@ -147,7 +152,7 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     stage = furthest(STAGES[event.event_type] for event in known)
     answers = [event for event in known if event.event_type in PICKS_UP]
     is_answered = cause is HangupCause.COMPLETED or (cause in {None, HangupCause.FAILED} and bool(answers))
-    answered_at = min((e.occurred_at for e in known if e.event_type is EventType.ANSWERED and e.occurred_at is not None), default=None)
+    answered_at = min((e.occurred_at for e in known if e.event_type in TALKS and e.occurred_at is not None), default=None)
     ended_at = _last(ends, lambda event: event.occurred_at)
     stated_s = _last([event for event in ends if event.hangup_cause is cause], lambda event: event.duration_s)
     duration_s = None
@@ -163,6 +168,7 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
         to_number=_last(events, lambda event: event.to_number),
         stage=stage,
         is_answered=is_answered,
+        is_bridged=is_answered and any(event.event_type is EventType.BRIDGED for event in known),
         started_at=_started_at(events, ended_at, duration_s),
         answered_at=answered_at if is_answered else None,
         ended_at=ended_at,

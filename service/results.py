@@ -93,7 +93,7 @@ def _inbound(parties: Parties, *, has_voicemail: bool) -> Result | None:
     The customer's leg says that the call is over, the agents' legs say what became of it.
 
     That the customer's leg itself was answered proves nothing, since exchanges pick up by themselves, unless the source states that it is
-    the `customer`'s (it then means a person) or that a human answered it.
+    the `customer`'s (it then means a person), that a human answered it, or that it was joined with a leg that this call does not have.
     """
     line, agents = parties.customer, parties.agents
     if not (line.is_ended if line is not None else bool(agents) and all(leg.is_ended for leg in agents)):
@@ -112,19 +112,26 @@ def _untaken(line: Leg | None, agents: tuple[Leg, ...]) -> Result | None:
         return Result.MISSED_INBOUND
     if agents:
         return Result.ABANDONED
-    if line is None or line.hangup_cause is None:
+    # A leg that was answered and of whose end no cause is told was completed, as on an outbound call.
+    cause = None if line is None else line.hangup_cause or (HangupCause.COMPLETED if line.is_answered else None)
+    if line is None or cause is None:
         return None
-    return (NOBODY_RUNG if line.party is None else STATED_LINE)[line.hangup_cause]
+    return (NOBODY_RUNG if line.party is None else STATED_LINE)[cause]
 
 
 def persons(parties: Parties) -> tuple[Leg, ...]:
     """The legs that prove that a person of ours took an inbound call."""
     line = parties.customer
     found = [leg for leg in parties.agents if leg.is_answered and leg.answered_by not in MACHINES]
-    is_taken = line is not None and line.is_answered and (line.party is Party.CUSTOMER or line.answered_by is AnsweredBy.HUMAN)
-    if line is not None and is_taken and line.answered_by not in MACHINES:
+    if line is not None and line.is_answered and line.answered_by not in MACHINES and _is_taken(line, parties.agents):
         found.append(line)
     return tuple(found)
+
+
+def _is_taken(line: Leg, agents: tuple[Leg, ...]) -> bool:
+    # Joined, but with no leg that is known to have been picked up: nothing else says that somebody took it.
+    is_joined = line.is_bridged and not any(leg.is_answered for leg in agents)
+    return is_joined or line.party is Party.CUSTOMER or line.answered_by is AnsweredBy.HUMAN
 
 
 def read_answered_at(parties: Parties) -> datetime | None:

@@ -13,6 +13,7 @@ from service.sources.justcall import JustCall
 from service.sources.plivo import Plivo
 from service.sources.signalwire import SignalWire
 from service.sources.standard import Standard
+from service.sources.telnyx import Telnyx
 from service.sources.twilio import Twilio
 
 __all__ = ["SETTINGS", "SOURCES", "Incoming", "MessageKeys", "Patience", "Reply", "Secrets", "Source", "SourceSetting", "Use"]
@@ -25,6 +26,7 @@ _ALL: Final[tuple[Source, ...]] = (
     JustCall(),
     SignalWire(),
     Aircall(),
+    Telnyx(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

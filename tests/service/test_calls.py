@@ -517,6 +517,44 @@ def test_agents_mailbox_is_nobody() -> None:
     assert (Result.MISSED_INBOUND, 0) == results(*events)
 
 
+def test_caller_who_was_joined_with_an_unknown_leg_was_taken() -> None:
+    """An agent may be on a call of its own; that the caller's leg was joined with it is all that this call knows of it."""
+    line = inbound()
+    events = [line(ANSWERED, 0), line(EventType.BRIDGED, 8), line.end(51, HangupCause.COMPLETED, 51)]
+    assert (Result.CONNECTED, 51) == results(*events)
+    assert fold(events).legs[0].is_bridged
+    in_vain = dialled("client:alice")
+    assert (Result.CONNECTED, 51) == results(*events, in_vain(RINGING, 2), in_vain.end(6, HangupCause.NO_ANSWER))
+
+
+def test_known_agents_speak_for_themselves() -> None:
+    """A caller who was joined with the mailbox of an agent whose leg is known has missed the agent."""
+    line, agent = inbound(), dialled(REP)
+    mailbox = event(EventType.ANSWERED_BY, leg_id=CHILD, parent_leg_id=PARENT, answered_by=AnsweredBy.MACHINE)
+    joined = [line(ANSWERED, 0), agent(EventType.BRIDGED, 8), line(EventType.BRIDGED, 8)]
+    events = [*joined, mailbox, agent.end(40, HangupCause.COMPLETED, 20), line.end(41, HangupCause.COMPLETED, 41)]
+    assert (Result.MISSED_INBOUND, 0) == results(*events)
+
+
+def test_joined_leg_was_picked_up() -> None:
+    """Some exchanges say of a leg that it was joined, and no more: it was picked up then, by a person or a machine."""
+    line = outbound()
+    events = [line(CREATED, 0), line(EventType.BRIDGED, 11), line(ENDED, 60)]
+    call = fold(events)
+    assert (Result.CONNECTED, 49, T0 + timedelta(seconds=11)) == (call.result, call.duration_s, call.answered_at)
+    assert (Result.BUSY, 0) == results(*events[:2], line.end(60, HangupCause.BUSY))
+
+
+def test_end_without_a_cause_of_an_inbound_call_that_was_answered() -> None:
+    """The exchange picked up and nobody took the call: the caller hung up. One that was never picked up stays open."""
+    line = inbound()
+    assert (Result.ABANDONED, 0) == results(line(ANSWERED, 0), line(ENDED, 21))
+    assert (None, None) == results(line(RINGING, 0), line(ENDED, 21))
+    assert (Result.MISSED_INBOUND, 0) == results(
+        event(ANSWERED, 0, direction=IN, answered_by=AnsweredBy.MACHINE, party=Party.CUSTOMER), line(ENDED, 21)
+    )
+
+
 def test_agent_who_takes_the_call_beats_a_voicemail() -> None:
     """A message that was recorded before a colleague took the call does not make it a voicemail."""
     assert (Result.CONNECTED, 51) == results(*inbound_answered(), event(EventType.VOICEMAIL, 5, voicemail=Voicemail("https://x.example")))
