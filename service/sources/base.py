@@ -26,6 +26,7 @@ JSON: Final = "application/json"
 BUILDR_CALL_ID: Final = "buildr_call_id"
 MAX_ID_LENGTH: Final = 200
 MAX_WORD_LENGTH: Final = 100
+PUNCTUATION: Final = str.maketrans("", "", " ().-")
 NORTH_AMERICAN: Final = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
 MOST_ID_DIGITS: Final = 20
 MOST_SECONDS_DIGITS: Final = 9
@@ -308,8 +309,10 @@ def to_e164(address: str | None) -> str | None:
     """
     text = (address or "").strip()
     # Most numbers are whole already, and reading one takes longer than all the rest of a message.
-    if not text or ":" in text or NORTH_AMERICAN.fullmatch(text):
+    if not text or ":" in text:
         return text or None
+    if NORTH_AMERICAN.fullmatch(bare := text.translate(PUNCTUATION)):
+        return bare
     try:
         parsed = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException:

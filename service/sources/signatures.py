@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from typing import Final, NoReturn
 
 from service.errors import InvalidSignature, MalformedPayload
@@ -14,6 +15,8 @@ from service.sources.base import Incoming
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 MAX_INTEGER_DIGITS: Final = 18
 ESCAPE: Final = rb"\u"
+# What may be a number too large, or only looks like one in a text; all other numbers need not be looked at one by one.
+BIG_NUMBER: Final = re.compile(rb"[0-9]{19}|[0-9][eE]")
 
 
 def one_header(incoming: Incoming, name: str) -> str:
@@ -45,13 +48,7 @@ def read_json_object(body: bytes) -> dict[str, JsonValue]:
     is no object.
     """
     try:
-        value: JsonValue = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_short,
-        )
+        value: JsonValue = (WARY if BIG_NUMBER.search(body) else PLAIN).decode(body.decode("utf-8"))
         # Half of a surrogate pair can be written with \u but is no text; it would break later, where the event is stored.
         if ESCAPE in body:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -65,11 +62,9 @@ def read_json_object(body: bytes) -> dict[str, JsonValue]:
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    found: dict[str, JsonValue] = {}
-    for name, value in pairs:
-        if name in found:
-            raise MalformedPayload("the JSON holds a name twice; which value counts cannot be known")
-        found[name] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise MalformedPayload("the JSON holds a name twice; which value counts cannot be known")
     return found
 
 
@@ -88,3 +83,7 @@ def _short(text: str) -> int:
     if len(text) > MAX_INTEGER_DIGITS:
         raise MalformedPayload("the JSON holds a number that is too large")
     return int(text)
+
+
+PLAIN: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+WARY: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_short)

@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature as WrongSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
 
 from service.errors import InvalidSignature
 from service.secrets import Secrets
@@ -53,7 +53,7 @@ def sign(incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
             f" {SEED} and the base64 of 32 random bytes, like: echo {SEED}$(openssl rand -base64 32)"
         )
     timestamp = str(int(now.timestamp()))
-    signature = Ed25519PrivateKey.from_private_bytes(seed).sign(_signed_text(timestamp, incoming.body))
+    signature = SigningKey(seed).sign(_signed_text(timestamp, incoming.body)).signature
     return replace(
         incoming, headers={**incoming.headers, TIMESTAMP: (timestamp,), SIGNATURE: (base64.b64encode(signature).decode("ascii"),)}
     )
@@ -73,19 +73,19 @@ def make_seed() -> str:
     return SEED + base64.b64encode(random.token_bytes(KEY_BYTES)).decode("ascii")
 
 
-def _public_keys(secrets: Secrets) -> Iterator[Ed25519PublicKey]:
+def _public_keys(secrets: Secrets) -> Iterator[VerifyKey]:
     for value in secrets.values:
         seed = _read_seed(value)
         if seed is not None:
-            yield Ed25519PrivateKey.from_private_bytes(seed).public_key()
+            yield SigningKey(seed).verify_key
         elif (key := _read(value)) is not None:
-            yield Ed25519PublicKey.from_public_bytes(key)
+            yield VerifyKey(key)
 
 
-def _is_signed(key: Ed25519PublicKey, signature: bytes, text: bytes) -> bool:
+def _is_signed(key: VerifyKey, signature: bytes, text: bytes) -> bool:
     try:
-        key.verify(signature, text)
-    except WrongSignature:
+        key.verify(text, signature)
+    except BadSignatureError:
         return False
     return True
 

@@ -34,7 +34,10 @@ ANYTHING = st.recursive(
 )
 
 
-@given(st.from_regex(r"\+1[0-9]{8,11}", fullmatch=True) | st.from_regex(r"\+[0-9]{5,16}", fullmatch=True))
+@given(
+    st.from_regex(r"\+ ?1[-. (]{0,2}[0-9]{3}[-. )]{0,2}[0-9]{3}[-. ]?[0-9]{2,5}", fullmatch=True)
+    | st.from_regex(r"\+[0-9]{5,16}", fullmatch=True)
+)
 def test_short_way_to_e164_leads_to_the_same(number: str) -> None:
     """A number that looks whole is left as it is only where the library would do the same."""
     try:

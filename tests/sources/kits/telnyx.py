@@ -1,27 +1,28 @@
 """
-The kit of `telnyx`: signed with PyNaCl, as Telnyx's own library checks; `test_telnyx.py` holds it to that library and to known vectors.
+The kit of `telnyx`: signed with `cryptography`; `test_telnyx.py` holds it to Telnyx's own library and to known vectors.
 """
 
 import base64
 from datetime import datetime
 from typing import Final
 
-from nacl.signing import SigningKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from service.sources import Incoming, telnyx_call_control, telnyx_causes, telnyx_texml
 from tests.sources.kit import Kit, with_headers
 
 SEEDS: Final = (bytes(range(32)), bytes(range(32, 64)))
-PUBLIC_KEYS: Final = tuple(base64.b64encode(bytes(SigningKey(seed).verify_key)).decode() for seed in SEEDS)
+PRIVATE_KEYS: Final = tuple(map(Ed25519PrivateKey.from_private_bytes, SEEDS))
+PUBLIC_KEYS: Final = tuple(base64.b64encode(key.public_key().public_bytes_raw()).decode() for key in PRIVATE_KEYS)
 # The second is set as a seed, so that both forms of the setting prove messages in every test of the suite that takes two secrets.
 SECRETS: Final = (PUBLIC_KEYS[0], f"seed:{base64.b64encode(SEEDS[1]).decode()}")
-KEYS: Final = {SECRETS[0]: SigningKey(SEEDS[0]), SECRETS[1]: SigningKey(SEEDS[1])}
+KEYS: Final = dict(zip(SECRETS, PRIVATE_KEYS, strict=True))
 
 
 def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
     """Sign as Telnyx does, with the private half of the pair that a setting stands for."""
     timestamp = str(int(now.timestamp()))
-    signature = KEYS[secret].sign(timestamp.encode() + b"|" + incoming.body).signature
+    signature = KEYS[secret].sign(timestamp.encode() + b"|" + incoming.body)
     return with_headers(incoming, {"telnyx-timestamp": timestamp, "telnyx-signature-ed25519": base64.b64encode(signature).decode()})
 
 
