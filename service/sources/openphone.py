@@ -3,55 +3,42 @@ Quo, formerly OpenPhone: call webhooks of both generations, which describe the c
 
 Versioned (`data.resource`, `data.context`): https://www.quo.com/docs/2026-03-30/webhooks-event-payloads. Legacy (`data.object`):
 https://www.quo.com/docs/mdx/guides/webhooks for those made by the API, https://support.quo.com/core-concepts/integrations/webhooks for
-those made in the app. Signatures are in `service.sources.openphone_signature`, words in `service.sources.openphone_words`.
+those made in the app. Signatures are in `service.sources.openphone_signature`, words in `service.sources.openphone_words`, and how a
+message of either is laid out in `service.sources.openphone_message`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from service.errors import IgnoredEvent, MalformedPayload
+from service.errors import MalformedPayload
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Party, Recording, Voicemail
 from service.secrets import Secrets, SourceSetting
 from service.sources import openphone_signature, standard_signature
-from service.sources.base import Incoming, MessageKeys, Patience, Source, call_id, digest, to_e164, unknown_event
+from service.sources.base import Incoming, MessageKeys, Patience, Source, digest, to_e164, unknown_event
 from service.sources.fields import Fields, child, children, flag, iso_moment, text, texts, whole_seconds
+from service.sources.openphone_message import Message, numbers, read_message, source_call_id, user
 from service.sources.openphone_words import (
     AI_AGENT,
     AI_HANDLED,
-    AI_WORDS,
     CAUSES,
     COMPLETED,
     DIRECTIONS,
-    IGNORED_FAMILIES,
     INBOUND_ONLY,
-    NAME_NO_CALL,
     PROCESSED,
-    PROCESSING,
     STATUSES,
     SYSTEM_ACTOR,
     UNDECIDED,
+    WORDS_OF_CALLS,
+    WORDS_OF_WRITTEN,
     WRITTEN,
 )
 from service.sources.signatures import read_json_object
 
-CALLER_AND_CALLED: Final = 2
 # An end that says how the call ended counts before one that only says that nobody answered, whichever came first.
 MISSED_SEQUENCE: Final = 1
 COMPLETED_SEQUENCE: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """A message of either generation: `resource` is what it is about, `context` what stands beside that in versioned ones."""
-
-    name: str
-    event_id: str | None
-    is_legacy: bool
-    created_at: datetime | None
-    resource: Fields
-    context: Fields
 
 
 class OpenPhone(Source):
@@ -87,8 +74,8 @@ class OpenPhone(Source):
 
         The generation counts too, since one may tell what the other does not; and the kind, since all of Quo's test events have one id.
         """
-        message = _read(incoming)
-        name = _source_call_id(message)
+        message = read_message(incoming.body)
+        name = source_call_id(message)
         if message.event_id is None:
             return MessageKeys(digest(incoming.body), name)
         return MessageKeys(digest("legacy" if message.is_legacy else "versioned", message.event_id, message.name), name)
@@ -99,12 +86,15 @@ class OpenPhone(Source):
 
         A strange word beside what is understood becomes an event of type `UNKNOWN`.
         """
-        message = _read(incoming)
+        message = read_message(incoming.body)
         common = _common(message, message_id)
         reader = READERS.get(message.name)
         direction = text(message.resource, "direction")
-        if reader is None or (direction is not None and direction not in DIRECTIONS):
-            return [unknown_event(common, message.name if reader is None or direction is None else direction)]
+        if reader is None:
+            return [unknown_event(common, message.name)]
+        # Of a call that went neither way, no end says anything.
+        if direction is not None and direction not in DIRECTIONS:
+            return [unknown_event(common, direction)]
         return [*reader(common, message), *(unknown_event(common, word) for word in _strange(message))]
 
     def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
@@ -118,40 +108,12 @@ class OpenPhone(Source):
         return openphone_signature.sign(incoming, secrets, now, is_legacy=is_legacy)
 
 
-def _read(incoming: Incoming) -> _Message:
-    fields = read_json_object(incoming.body)
-    name = text(fields, "type")
-    if name is None:
-        raise MalformedPayload("type is missing")
-    if name.partition(".")[0] in IGNORED_FAMILIES:
-        raise IgnoredEvent("a text message, a contact or a task, not a call")
-    data = child(fields, "data")
-    # Some of Quo's own examples have the two beside the id.
-    resource = child(data, "resource") or child(fields, "resource")
-    legacy = child(data, "object")
-    is_legacy = bool(legacy) and not resource
-    return _Message(
-        name=name,
-        event_id=text(fields, "id"),
-        is_legacy=is_legacy,
-        created_at=iso_moment(text(fields, "createdAt")),
-        resource=legacy if is_legacy else resource,
-        context=child(data, "context") or child(fields, "context"),
-    )
-
-
-def _source_call_id(message: _Message) -> str:
-    # A voicemail has an id of its own, which is not its call's.
-    names = ("callId",) if message.name in NAME_NO_CALL else ("callId", "id")
-    return call_id(text(message.resource, *names), name=names[-1])
-
-
-def _common(message: _Message, message_id: str) -> CallEvent:
-    own = _source_call_id(message)
+def _common(message: Message, message_id: str) -> CallEvent:
+    own = source_call_id(message)
     direction = DIRECTIONS.get(text(message.resource, "direction") or "")
     if direction is None and message.name in INBOUND_ONLY:
         direction = Direction.INBOUND
-    from_number, to_number = _numbers(message, direction)
+    from_number, to_number = numbers(message, direction)
     return CallEvent(
         source="openphone",
         message_id=message_id,
@@ -164,69 +126,44 @@ def _common(message: _Message, message_id: str) -> CallEvent:
         party=Party.CUSTOMER,
         from_number=to_e164(from_number),
         to_number=to_e164(to_number),
-        agent=_user(message.resource, "answeredByUserId", "answeredBy", "initiatedBy"),
+        agent=user(message.resource, "answeredByUserId", "answeredBy", "initiatedBy"),
         word=message.name,
     )
 
 
-def _numbers(message: _Message, direction: Direction | None) -> tuple[str | None, str | None]:
-    """Who called, and who was called."""
-    caller, called = text(message.resource, "from"), text(message.resource, "to")
-    if caller is not None or called is not None or direction is None:
-        return caller, called
-    people = texts(message.resource, "participants")
-    if len(people) == CALLER_AND_CALLED:
-        return people[0], people[1]
-    sides = child(message.context, "participants")
-    # Of more than two, which is not said to be the other side's cannot be told.
-    theirs = next(iter(texts(sides, "external")), people[0] if len(people) == 1 else None)
-    ours = next(iter(texts(sides, "workspace")), None)
-    return (ours, theirs) if direction is Direction.OUTBOUND else (theirs, ours)
-
-
-def _user(fields: Fields, *names: str) -> str | None:
-    """The first of the fields that names a user, who is a person."""
-    users = (each for each in (text(fields, name) for name in names) if each is not None)
-    return next((each for each in users if not each.startswith(SYSTEM_ACTOR)), None)
-
-
-def _beginning(common: CallEvent, message: _Message) -> CallEvent:
+def _beginning(common: CallEvent, message: Message) -> CallEvent:
     # Whose number it is says who has the call only until it is known who took it.
-    owner = _user(message.resource, "userId") or _user(message.context, "userId")
+    owner = user(message.resource, "userId") or user(message.context, "userId")
     return replace(common, agent=common.agent or owner)
 
 
-def _strange(message: _Message) -> list[str]:
-    """The words beside the event's own that no table knows."""
-    fields = message.resource
-    # The end of a call reports its strange status itself.
-    known = {"aiHandled": AI_WORDS} | ({} if message.name == ENDED else {"status": STATUSES})
-    if message.name in WRITTEN:
-        known = {"processingStatus": PROCESSING, "status": PROCESSING}
-    words = ((text(fields, name), table) for name, table in known.items())
-    return [word for word, table in words if word is not None and word not in table]
+def _strange(message: Message) -> list[str]:
+    """The words beside the event's own that no table knows; a strange status of the call's end is reported by itself."""
+    known = WORDS_OF_WRITTEN if message.name in WRITTEN else WORDS_OF_CALLS
+    found = ((text(message.resource, name), table) for name, table in known.items() if (message.name, name) != (ENDED, "status"))
+    return [word for word, table in found if word is not None and word not in table]
 
 
-def _ringing(common: CallEvent, message: _Message) -> list[CallEvent]:
+def _ringing(common: CallEvent, message: Message) -> list[CallEvent]:
     began_at = iso_moment(text(message.resource, "createdAt"))
     return [replace(_beginning(common, message), event_type=EventType.RINGING, occurred_at=began_at or common.occurred_at)]
 
 
-def _answered(common: CallEvent, message: _Message) -> list[CallEvent]:
+def _answered(common: CallEvent, message: Message) -> list[CallEvent]:
     answered_at = iso_moment(text(message.resource, "answeredAt"))
     return [replace(_beginning(common, message), event_type=EventType.ANSWERED, occurred_at=answered_at or common.occurred_at)]
 
 
-def _missed(common: CallEvent, message: _Message) -> list[CallEvent]:
+def _missed(common: CallEvent, message: Message) -> list[CallEvent]:
     begun = _beginning(common, message)
     return [replace(begun, event_type=EventType.ENDED, hangup_cause=HangupCause.NO_ANSWER, sequence=MISSED_SEQUENCE)]
 
 
-def _updated(common: CallEvent, message: _Message) -> list[CallEvent]:  # noqa: ARG001 - that it came is all that counts
+def _updated(common: CallEvent, message: Message) -> list[CallEvent]:  # noqa: ARG001 - that it came is all that counts
     return [common]
 
 
-def _completed(common: CallEvent, message: _Message) -> list[CallEvent]:
+def _completed(common: CallEvent, message: Message) -> list[CallEvent]:
     status = text(message.resource, "status")
     kept = _kept(common, message)
     if status is not None and status not in STATUSES:
@@ -272,7 +209,7 @@ def _talk_s(answered_at: datetime | None, ended_at: datetime | None, stated_s: i
     return max(0, round((ended_at - answered_at).total_seconds()))
 
 
-def _kept(common: CallEvent, message: _Message) -> list[CallEvent]:
+def _kept(common: CallEvent, message: Message) -> list[CallEvent]:
     """What was recorded of a call: a caller's voicemail, the talk."""
     fields = message.resource
     voicemail = child(fields, "voicemail")
@@ -296,11 +233,11 @@ def _recordings(common: CallEvent, fields: Fields) -> list[CallEvent]:
     ]
 
 
-def _recorded(common: CallEvent, message: _Message) -> list[CallEvent]:
+def _recorded(common: CallEvent, message: Message) -> list[CallEvent]:
     return _recordings(common, message.resource) or [common]
 
 
-def _left(common: CallEvent, message: _Message) -> list[CallEvent]:
+def _left(common: CallEvent, message: Message) -> list[CallEvent]:
     return [replace(common, event_type=EventType.VOICEMAIL, voicemail=_voicemail_of(message.resource))]
 
 
@@ -308,7 +245,7 @@ def _voicemail_of(fields: Fields) -> Voicemail:
     return Voicemail(text(fields, "recordingUrl", "url"), whole_seconds(fields, "duration"), text(fields, "transcript"))
 
 
-def _summarised(common: CallEvent, message: _Message) -> list[CallEvent]:
+def _summarised(common: CallEvent, message: Message) -> list[CallEvent]:
     fields = message.resource
     if text(fields, "processingStatus", "status") not in {None, PROCESSED}:
         return [common]
@@ -317,7 +254,7 @@ def _summarised(common: CallEvent, message: _Message) -> list[CallEvent]:
 
 
 ENDED: Final = "call.completed"
-READERS: Final[Mapping[str, Callable[[CallEvent, _Message], list[CallEvent]]]] = {
+READERS: Final[Mapping[str, Callable[[CallEvent, Message], list[CallEvent]]]] = {
     "call.ringing": _ringing,
     "call.answered": _answered,
     "call.missed": _missed,

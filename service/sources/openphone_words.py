@@ -4,7 +4,7 @@ The words of Quo, formerly OpenPhone, and what they mean.
 Versioned: https://www.quo.com/docs/2026-03-30/webhooks-event-payloads. Legacy: https://www.quo.com/docs/mdx/guides/webhooks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from service.events import Direction, HangupCause
@@ -49,3 +49,6 @@ INBOUND_ONLY: Final = frozenset({"call.missed", "call.forwarded", "call.menu.sel
 WRITTEN: Final = frozenset({"call.summary.completed", "call.transcript.completed"})
 # These events name their call by `callId` only.
 NAME_NO_CALL: Final = WRITTEN | {"call.voicemail.completed"}
+# Which words each field may hold beside those that name the event and its direction.
+WORDS_OF_CALLS: Final[Mapping[str, Collection[str]]] = {"status": STATUSES, "aiHandled": AI_WORDS}
+WORDS_OF_WRITTEN: Final[Mapping[str, Collection[str]]] = {"status": PROCESSING, "processingStatus": PROCESSING}
