@@ -10,6 +10,7 @@ from service.sources.aircall import Aircall
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
 from service.sources.justcall import JustCall
+from service.sources.openphone import OpenPhone
 from service.sources.plivo import Plivo
 from service.sources.signalwire import SignalWire
 from service.sources.standard import Standard
@@ -27,6 +28,7 @@ _ALL: Final[tuple[Source, ...]] = (
     SignalWire(),
     Aircall(),
     Telnyx(),
+    OpenPhone(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.
