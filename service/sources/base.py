@@ -27,6 +27,7 @@ MAX_ID_LENGTH: Final = 200
 MAX_WORD_LENGTH: Final = 100
 MOST_ID_DIGITS: Final = 20
 MOST_SECONDS_DIGITS: Final = 9
+E164_DIGITS: Final = range(8, 16)
 UNPROVED: Final = f"{BUILDR_CALL_ID} in the address without a signature of ours: see buildr-calls link-url"
 
 
@@ -296,3 +297,10 @@ def to_e164(address: str | None) -> str | None:
     except phonenumbers.NumberParseException:
         return text
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if phonenumbers.is_possible_number(parsed) else text
+
+
+def bare_to_e164(address: str | None) -> str | None:
+    """The same for a vendor that leaves out the plus: 8 to 15 digits that do not begin with 0 are a full telephone number."""
+    text = (address or "").strip()
+    is_bare = text.isascii() and text.isdigit() and len(text) in E164_DIGITS and not text.startswith("0")
+    return to_e164(f"+{text}" if is_bare else text)
