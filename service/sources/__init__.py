@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.secrets import Secrets, SourceSetting, Use
+from service.sources.bandwidth import Bandwidth
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
 from service.sources.plivo import Plivo
@@ -21,6 +22,7 @@ _ALL: Final[tuple[Source, ...]] = (
     CallRail(),
     Plivo(),
     Vonage(),
+    Bandwidth(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

@@ -248,6 +248,11 @@ def query_value(incoming: Incoming, name: str) -> str | None:
     return next(iter(values), None)
 
 
+def queried_values(incoming: Incoming, name: str) -> frozenset[str]:
+    """All values of a query parameter that are not empty."""
+    return frozenset(value for key, value in parse_qsl(incoming.query, keep_blank_values=True) if key == name and value)
+
+
 def buildr_call_id(value: str | None) -> str | None:
     """Check a Buildr call id: digits only. Raises `MalformedPayload` for anything else; None and empty stay None."""
     if not value:

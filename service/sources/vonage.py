@@ -8,13 +8,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
-from urllib.parse import parse_qsl
 
 from service.errors import IgnoredEvent, MalformedPayload
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Party, Recording, Voicemail
 from service.secrets import Secrets, SourceSetting
 from service.sources import vonage_signature
-from service.sources.base import Incoming, MessageKeys, Patience, Source, bare_to_e164, call_id, digest, unknown_event
+from service.sources.base import Incoming, MessageKeys, Patience, Source, bare_to_e164, call_id, digest, queried_values, unknown_event
 from service.sources.fields import Fields, iso_moment, text, whole_seconds
 from service.sources.signatures import read_json_object
 
@@ -110,7 +109,9 @@ class Vonage(Source):
         _refuse_ignored(fields)
         common = _common(fields, message_id)
         if _is_recording(fields):
-            return _record_events(common, fields, _uses(incoming))
+            # Nothing in a message tells one that was left from a recording of the talk; whoever writes the NCCO can, in the address. It is
+            # not signed, and decides no more than this.
+            return _record_events(common, fields, queried_values(incoming, RECORD))
         words = {name: text(fields, name) for name in KNOWN_WORDS}
         strange = [unknown_event(common, word) for name, word in words.items() if word is not None and word not in KNOWN_WORDS[name]]
         status = text(fields, "status")
@@ -218,9 +219,3 @@ def _record_events(common: CallEvent, fields: Fields, uses: Collection[str]) -> 
         recording = Recording(text(fields, "recording_uuid"), url, duration_s)
         told = replace(event, event_type=EventType.RECORDING, recording=recording)
     return [told, *(unknown_event(common, use) for use in sorted(uses) if use != VOICEMAIL)]
-
-
-def _uses(incoming: Incoming) -> frozenset[str]:
-    # Nothing in a message tells one that was left from a recording of the talk; whoever writes the NCCO can, in the address. It is not
-    # signed, and decides no more than this.
-    return frozenset(value for name, value in parse_qsl(incoming.query, keep_blank_values=True) if name == RECORD and value)

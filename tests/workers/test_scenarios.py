@@ -24,6 +24,7 @@ SECRETS: Final = {
     "standard": "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw==",
     "callrail": "fake-callrail-signing-key-000",
     "plivo": "FAKEPLIVOTOKEN000000000000000000000000",
+    "bandwidth": "hookuser:fake-password-0000000000",
     "vonage": "fake-signature-secret-do-not-use-0000000",
 }
 OUTBOUND: Final = Direction.OUTBOUND
@@ -82,6 +83,20 @@ TOLD: Final[Mapping[tuple[str, str], tuple[Result, Direction, int]]] = {
     ("vonage", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
     ("vonage", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
     ("vonage", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("bandwidth", "answered"): (Result.CONNECTED, OUTBOUND, 37),
+    ("bandwidth", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
+    ("bandwidth", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
+    ("bandwidth", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
+    ("bandwidth", "busy"): (Result.BUSY, OUTBOUND, 0),
+    ("bandwidth", "rejected"): (Result.REJECTED, OUTBOUND, 0),
+    ("bandwidth", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
+    ("bandwidth", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
+    ("bandwidth", "failed"): (Result.FAILED, OUTBOUND, 0),
+    ("bandwidth", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
+    ("bandwidth", "inbound-first-of-two"): (Result.CONNECTED, INBOUND, 137),
+    ("bandwidth", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
+    ("bandwidth", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
+    ("bandwidth", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
 }
 ALL: Final = [pytest.param(source, name, id=f"{source}-{name}") for source in SOURCES for name in names(source)]
 
