@@ -45,7 +45,8 @@ def tell_apart(source_call_id: str, legs: Sequence[Leg]) -> Parties:
       telephone that calls out through the exchange, so that the call is outbound.
     - Of an outbound call, the customer's is a leg on which a machine was looked for; else a dialled leg to anything but `client:` or `sip:`
       (one that was answered before one that was not, then the latest); else the first leg, unless that is an agent's own.
-    - While the first leg has not been heard of, a dialled leg to a telephone number counts as the customer's.
+    - While the first leg has not been heard of, a dialled leg to a telephone number counts as the customer's, unless its source leaves open
+      in which direction it goes: then the first leg has to tell.
     """
     root = _root(source_call_id, legs)
     dialled = [leg for leg in legs if leg is not root]
@@ -101,6 +102,8 @@ def _called(root: Leg | None, dialled: Sequence[Leg], agent_root: Leg | None, di
 
 
 def _may_be_called(leg: Leg, direction: Direction | None) -> bool:
+    if direction is None and leg.direction is None:
+        return False
     if leg.to_number is not None:
         return not is_agent_address(leg.to_number) and leg.direction is not Direction.INBOUND
     # A dialled leg of which only the end is known. If that says no more than that it was answered, it may be a conference that the

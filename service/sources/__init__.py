@@ -7,6 +7,7 @@ from typing import Final
 
 from service.secrets import Secrets, SourceSetting, Use
 from service.sources.aircall import Aircall
+from service.sources.bandwidth import Bandwidth
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
 from service.sources.justcall import JustCall
@@ -16,6 +17,7 @@ from service.sources.signalwire import SignalWire
 from service.sources.standard import Standard
 from service.sources.telnyx import Telnyx
 from service.sources.twilio import Twilio
+from service.sources.vonage import Vonage
 
 __all__ = ["SETTINGS", "SOURCES", "Incoming", "MessageKeys", "Patience", "Reply", "Secrets", "Source", "SourceSetting", "Use"]
 
@@ -29,6 +31,8 @@ _ALL: Final[tuple[Source, ...]] = (
     Aircall(),
     Telnyx(),
     OpenPhone(),
+    Vonage(),
+    Bandwidth(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

@@ -30,6 +30,7 @@ PUNCTUATION: Final = str.maketrans("", "", " ().-")
 NORTH_AMERICAN: Final = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
 MOST_ID_DIGITS: Final = 20
 MOST_SECONDS_DIGITS: Final = 9
+E164_DIGITS: Final = range(8, 16)
 UNPROVED: Final = f"{BUILDR_CALL_ID} in the address without a signature of ours: see buildr-calls link-url"
 
 
@@ -256,14 +257,19 @@ def read_form(body: bytes) -> list[tuple[str, str]]:
 
 def query_value(incoming: Incoming, name: str) -> str | None:
     """The one value of a query parameter; None if absent or empty. Raises `MalformedPayload` if it comes with two values."""
-    query = incoming.query
-    # Most addresses have no such parameter; a name may be written in another way, but not without these.
-    if name not in query and "%" not in query and "+" not in query:
-        return None
-    values = {value for key, value in parse_qsl(query, keep_blank_values=True) if key == name and value}
+    values = queried_values(incoming, name)
     if len(values) > 1:
         raise MalformedPayload(f"the query names {name} {len(values)} times with different values")
     return next(iter(values), None)
+
+
+def queried_values(incoming: Incoming, name: str) -> frozenset[str]:
+    """All values of a query parameter that are not empty."""
+    query = incoming.query
+    # Most addresses have no such parameter; a name may be written in another way, but not without these.
+    if name not in query and "%" not in query and "+" not in query:
+        return frozenset()
+    return frozenset(value for key, value in parse_qsl(query, keep_blank_values=True) if key == name and value)
 
 
 def buildr_call_id(value: str | None) -> str | None:
@@ -318,3 +324,10 @@ def to_e164(address: str | None) -> str | None:
     except phonenumbers.NumberParseException:
         return text
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if phonenumbers.is_possible_number(parsed) else text
+
+
+def bare_to_e164(address: str | None) -> str | None:
+    """The same for a vendor that leaves out the plus: 8 to 15 digits that do not begin with 0 are a full telephone number."""
+    text = (address or "").strip()
+    is_bare = text.isascii() and text.isdigit() and len(text) in E164_DIGITS and not text.startswith("0")
+    return to_e164(f"+{text}" if is_bare else text)

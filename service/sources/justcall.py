@@ -15,12 +15,11 @@ from service.errors import IgnoredEvent, MalformedPayload
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Party, Recording, Voicemail
 from service.secrets import Secrets, SourceSetting
 from service.sources import justcall_signature
-from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source, call_id, digest, to_e164, unknown_event
+from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source, bare_to_e164, call_id, digest, unknown_event
 from service.sources.fields import Fields, child, children, echoed_id, iso_moment, text, texts, whole_seconds
 from service.sources.signatures import read_json_object
 
 PROBE: Final = "url.validation"
-E164_DIGITS: Final = range(8, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ def _echoed(fields: Fields, data: Fields) -> tuple[str | None, str | None]:
 
 def _common(fields: Fields, data: Fields, direction: Direction | None) -> CallEvent:
     own, info = _source_call_id(fields), child(data, "call_info")
-    customer, ours = _number(text(data, "contact_number")), _number(text(data, "justcall_number", "sales_dialer_number"))
+    customer, ours = bare_to_e164(text(data, "contact_number")), bare_to_e164(text(data, "justcall_number", "sales_dialer_number"))
     sides = {Direction.OUTBOUND: (ours, customer), Direction.INBOUND: (customer, ours), None: (None, None)}[direction]
     return CallEvent(
         source="justcall",
@@ -241,10 +240,3 @@ def _later(moment: datetime, by_s: int | None) -> datetime:
         return moment + timedelta(seconds=by_s or 0)
     except OverflowError:
         return moment
-
-
-def _number(address: str | None) -> str | None:
-    """A telephone number, which may lack its plus, in E.164; any other address as it came."""
-    if address is not None and address.isascii() and address.isdigit() and len(address) in E164_DIGITS and not address.startswith("0"):
-        return to_e164(f"+{address}")
-    return to_e164(address)

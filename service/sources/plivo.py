@@ -22,13 +22,13 @@ from service.sources.base import (
     Patience,
     Reply,
     Source,
+    bare_to_e164,
     call_id,
     digest,
     queried_buildr_call_id,
     query_value,
     read_form,
     seconds,
-    to_e164,
     unknown_event,
 )
 from service.sources.plivo_causes import ENDS_TALK, MACHINE_HUNG_UP, STATUS_CAUSES, is_known_code, read_cause
@@ -40,7 +40,6 @@ MACHINE_DETECTION: Final = "MachineDetection"
 TRUE: Final = "true"
 ENDPOINT: Final = "sip:"
 ENDPOINT_HOST: Final = "phone.plivo.com"
-E164_DIGITS: Final = range(8, 16)
 EMPTY_XML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
 
 # https://www.plivo.com/docs/voice/use-cases/dial-status-reporting
@@ -174,8 +173,8 @@ def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> C
         event_type=EventType.UPDATED,
         parent_leg_id=parent,
         direction=DIRECTIONS.get(fields.get("Direction", "")),
-        from_number=_address(from_address),
-        to_number=_address(to_address),
+        from_number=bare_to_e164(from_address),
+        to_number=bare_to_e164(to_address),
         agent=_agent(from_address) or _agent(to_address),
         buildr_call_id=queried_buildr_call_id(incoming)[0],
     )
@@ -240,8 +239,8 @@ def _dialled(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
         leg_id=f"{common.source_call_id}:dial" if leg_id is None else call_id(leg_id, name="DialBLegUUID"),
         parent_leg_id=common.source_call_id,
         direction=Direction.OUTBOUND,
-        from_number=_address(fields.get("DialBLegFrom")),
-        to_number=_address(to_address),
+        from_number=bare_to_e164(fields.get("DialBLegFrom")),
+        to_number=bare_to_e164(to_address),
         agent=_agent(to_address),
     )
 
@@ -276,13 +275,6 @@ READERS: Final[Mapping[str, Callable[[CallEvent, Mapping[str, str]], list[CallEv
 def _answerer(fields: Mapping[str, str]) -> AnsweredBy | None:
     # Plivo says so when it has found a machine, and nothing for a person or where it cannot tell.
     return AnsweredBy.MACHINE if fields.get("Machine", "").lower() == TRUE else None
-
-
-def _address(text: str | None) -> str | None:
-    """A telephone number of Plivo's, which lacks its plus, in E.164; any other address as it came."""
-    if text is not None and text.isascii() and text.isdigit() and len(text) in E164_DIGITS and not text.startswith("0"):
-        return to_e164(f"+{text}")
-    return to_e164(text)
 
 
 def _agent(address: str | None) -> str | None:

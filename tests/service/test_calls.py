@@ -478,6 +478,15 @@ def test_dialled_leg_whose_first_leg_is_silent() -> None:
     assert (None, None) == results(replace(dialled(REP).end(60, HangupCause.COMPLETED, 30), direction=IN))
 
 
+def test_dialled_leg_that_tells_no_direction_waits_for_the_first_leg() -> None:
+    """Its source does not know whom it calls: an agent if the first leg is inbound, the customer if it is outbound."""
+    missed = replace(dialled(REP).end(30, HangupCause.NO_ANSWER), direction=None)
+    assert (None, None) == results(missed)
+    assert (None, None) == results(missed, event(ENDED, 31, hangup_cause=HangupCause.COMPLETED, duration_s=31))
+    assert (Result.MISSED_INBOUND, 0) == results(missed, inbound().end(31, HangupCause.COMPLETED, 31))
+    assert (Result.NO_ANSWER, 0) == results(missed, outbound().end(31, HangupCause.COMPLETED, 31))
+
+
 def test_first_leg_without_direction_beside_an_agents_leg() -> None:
     """While the first leg has told no direction, an agent's dialled leg leaves open who called whom."""
     line, agent = Line(from_number=CUSTOMER, to_number=OURS), dialled("client:alice")
