@@ -107,7 +107,7 @@ class Bandwidth(Source):
     # It tries once more when there was no connection; after an error answer it does not.
     patience = Patience(answer_within_s=15)
     proof = "HTTP Basic user and password; nothing is signed"
-    carries_id = "`tag` of the call"
+    carries_id = "`tag` of the call; the address, signed by us"
     has_address_per_call = True
     wants_path_token = True
     challenge = 'Basic realm="buildr-calls", charset="UTF-8"'

@@ -91,6 +91,8 @@ class Vonage(Source):
     # It tries once more when no answer came in time; after an error answer it does not.
     patience = Patience(answer_within_s=10)
     proof = "HMAC-SHA256 token (JWT) over time and hash of the body, with the signature secret"
+    carries_id = "the address, signed by us"
+    has_address_per_call = True
 
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:
         """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
