@@ -9,6 +9,7 @@ from service.secrets import Secrets, SourceSetting, Use
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
 from service.sources.plivo import Plivo
+from service.sources.ringcentral import RingCentral
 from service.sources.standard import Standard
 from service.sources.twilio import Twilio
 
@@ -19,6 +20,7 @@ _ALL: Final[tuple[Source, ...]] = (
     Twilio(),
     CallRail(),
     Plivo(),
+    RingCentral(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.
