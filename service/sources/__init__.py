@@ -13,6 +13,7 @@ from service.sources.callrail import CallRail
 from service.sources.justcall import JustCall
 from service.sources.openphone import OpenPhone
 from service.sources.plivo import Plivo
+from service.sources.ringcentral import RingCentral
 from service.sources.signalwire import SignalWire
 from service.sources.standard import Standard
 from service.sources.telnyx import Telnyx
@@ -33,6 +34,7 @@ _ALL: Final[tuple[Source, ...]] = (
     OpenPhone(),
     Vonage(),
     Bandwidth(),
+    RingCentral(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

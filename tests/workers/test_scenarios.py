@@ -31,6 +31,7 @@ SECRETS: Final = {
     "openphone": "whsec_ZmFrZS1xdW8tc2VjcmV0LWZvci10ZXN0cy0wMDAwMDA=",
     "bandwidth": "hookuser:fake-password-0000000000",
     "vonage": "fake-signature-secret-do-not-use-0000000",
+    "ringcentral": "fake-rc-verification-token-000",
 }
 OUTBOUND: Final = Direction.OUTBOUND
 INBOUND: Final = Direction.INBOUND
@@ -162,6 +163,25 @@ TOLD: Final[Mapping[tuple[str, str], tuple[Result, Direction, int]]] = {
     ("bandwidth", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
     ("bandwidth", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
     ("bandwidth", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("ringcentral", "answered"): (Result.CONNECTED, OUTBOUND, 37),
+    ("ringcentral", "answered-only-own-party"): (Result.CONNECTED, OUTBOUND, 37),
+    ("ringcentral", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
+    ("ringcentral", "answered-transferred"): (Result.CONNECTED, OUTBOUND, 120),
+    ("ringcentral", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
+    ("ringcentral", "no-answer-click-to-call"): (Result.NO_ANSWER, OUTBOUND, 0),
+    ("ringcentral", "busy"): (Result.BUSY, OUTBOUND, 0),
+    ("ringcentral", "rejected"): (Result.REJECTED, OUTBOUND, 0),
+    ("ringcentral", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
+    ("ringcentral", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
+    ("ringcentral", "failed"): (Result.FAILED, OUTBOUND, 0),
+    ("ringcentral", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
+    ("ringcentral", "inbound-answered-only-own-party"): (Result.CONNECTED, INBOUND, 37),
+    ("ringcentral", "inbound-ring-group"): (Result.CONNECTED, INBOUND, 137),
+    ("ringcentral", "inbound-transferred"): (Result.CONNECTED, INBOUND, 137),
+    ("ringcentral", "inbound-consulted"): (Result.CONNECTED, INBOUND, 137),
+    ("ringcentral", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
+    ("ringcentral", "inbound-mailbox"): (Result.MISSED_INBOUND, INBOUND, 0),
+    ("ringcentral", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
 }
 ALL: Final = [pytest.param(source, name, id=f"{source}-{name}") for source in SOURCES for name in names(source)]
 
@@ -179,6 +199,10 @@ def test_scenario_tells_the_call_of_its_name(source: str, name: str) -> None:
     # Where the vendor has no field that we could fill, the id stands in the call's note; some give back nothing at all.
     in_note = {} if SOURCES[source].carries_id is None else {"note": "buildr_call_id=110"}
     given = {"buildr_call_id": "110"} if "buildr_call_id" in scenario.values else in_note
+    # Where the vendor has no field that we could fill, the id stands in the call's note; some give nothing back at all.
+    named = {"buildr_call_id": "110", "note": "buildr_call_id=110"}
+    given = next(({name: text} for name, text in named.items() if name in scenario.values), {})
+    assert bool(given) == (SOURCES[source].carries_id is not None)
     for incoming in scenario.incoming(given, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1)):
         signed = SOURCES[source].sign(incoming, Secrets((SECRETS[source],)), START_AT)
         SOURCES[source].verify(signed, Secrets((SECRETS[source],)), START_AT)
