@@ -11,6 +11,7 @@ from service.sources.callrail import CallRail
 from service.sources.plivo import Plivo
 from service.sources.standard import Standard
 from service.sources.twilio import Twilio
+from service.sources.zoom import Zoom
 
 __all__ = ["SETTINGS", "SOURCES", "Incoming", "MessageKeys", "Patience", "Reply", "Secrets", "Source", "SourceSetting", "Use"]
 
@@ -19,6 +20,7 @@ _ALL: Final[tuple[Source, ...]] = (
     Twilio(),
     CallRail(),
     Plivo(),
+    Zoom(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.
