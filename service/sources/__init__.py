@@ -19,6 +19,7 @@ from service.sources.standard import Standard
 from service.sources.telnyx import Telnyx
 from service.sources.twilio import Twilio
 from service.sources.vonage import Vonage
+from service.sources.zoom import Zoom
 
 __all__ = ["SETTINGS", "SOURCES", "Incoming", "MessageKeys", "Patience", "Reply", "Secrets", "Source", "SourceSetting", "Use"]
 
@@ -35,6 +36,7 @@ _ALL: Final[tuple[Source, ...]] = (
     Vonage(),
     Bandwidth(),
     RingCentral(),
+    Zoom(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.
