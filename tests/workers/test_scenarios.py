@@ -3,7 +3,6 @@ Scenarios: every one can be read, filled and signed, and tells the call that its
 """
 
 import random
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -15,217 +14,34 @@ from service.events import Direction, Result
 from service.secrets import Secrets
 from service.sources import SOURCES
 from service.sources.base import queried_buildr_call_id
-from workers.cli.scenarios import Scenario, ScenarioError, load, names
+from tests.sources.material import KITS
+from workers.cli.scenarios import Ends, Scenario, ScenarioError, load, names
 
 START_AT: Final = datetime(2026, 11, 2, 10, 0, 0, 123456, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
-SECRETS: Final = {
-    "twilio": "FAKE0000000000000000000000000000",
-    "standard": "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw==",
-    "callrail": "fake-callrail-signing-key-000",
-    "aircall": "fake-aircall-token-0000000000",
-    "zoom": "fake-zoom-secret-token-000",
-    "plivo": "FAKEPLIVOTOKEN000000000000000000000000",
-    "justcall": "fake-justcall-secret-000",
-    "signalwire": "PSK_FAKE_0000000000000000000000000000",
-    "telnyx": "seed:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-    "openphone": "whsec_ZmFrZS1xdW8tc2VjcmV0LWZvci10ZXN0cy0wMDAwMDA=",
-    "bandwidth": "hookuser:fake-password-0000000000",
-    "vonage": "fake-signature-secret-do-not-use-0000000",
-    "ringcentral": "fake-rc-verification-token-000",
-}
-OUTBOUND: Final = Direction.OUTBOUND
-INBOUND: Final = Direction.INBOUND
-# Result, direction, and seconds of talk.
-TOLD: Final[Mapping[tuple[str, str], tuple[Result, Direction, int]]] = {
-    ("twilio", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("twilio", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
-    ("twilio", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
-    ("twilio", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("twilio", "busy"): (Result.BUSY, OUTBOUND, 0),
-    ("twilio", "rejected"): (Result.REJECTED, OUTBOUND, 0),
-    ("twilio", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
-    ("twilio", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("twilio", "failed"): (Result.FAILED, OUTBOUND, 0),
-    ("twilio", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("twilio", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("twilio", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("twilio", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("standard", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("standard", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("standard", "missed-inbound"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("standard", "voicemail-received"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("standard", "stated-result"): (Result.LEFT_VOICEMAIL, OUTBOUND, 30),
-    ("callrail", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("callrail", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("callrail", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("callrail", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("callrail", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("callrail", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("plivo", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("plivo", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
-    ("plivo", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
-    ("plivo", "machine-hung-up"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("plivo", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("plivo", "busy"): (Result.BUSY, OUTBOUND, 0),
-    ("plivo", "rejected"): (Result.REJECTED, OUTBOUND, 0),
-    ("plivo", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("plivo", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
-    ("plivo", "failed"): (Result.FAILED, OUTBOUND, 0),
-    ("plivo", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("plivo", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("plivo", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("plivo", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("justcall", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("justcall", "sales-dialer-answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("justcall", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
-    ("justcall", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("justcall", "busy"): (Result.BUSY, OUTBOUND, 0),
-    ("justcall", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("justcall", "failed"): (Result.FAILED, OUTBOUND, 0),
-    ("justcall", "blocked"): (Result.REJECTED, OUTBOUND, 0),
-    ("justcall", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("justcall", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("justcall", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("justcall", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("signalwire", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("signalwire", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
-    ("signalwire", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
-    ("signalwire", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("signalwire", "busy"): (Result.BUSY, OUTBOUND, 0),
-    ("signalwire", "rejected"): (Result.REJECTED, OUTBOUND, 0),
-    ("signalwire", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
-    ("signalwire", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("signalwire", "failed"): (Result.FAILED, OUTBOUND, 0),
-    ("signalwire", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("signalwire", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("signalwire", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("signalwire", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("aircall", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("aircall", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("aircall", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("aircall", "inbound-transferred"): (Result.CONNECTED, INBOUND, 137),
-    ("aircall", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("aircall", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("aircall", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("telnyx", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("telnyx", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
-    ("telnyx", "transferred"): (Result.CONNECTED, OUTBOUND, 120),
-    ("telnyx", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
-    ("telnyx", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("telnyx", "busy"): (Result.BUSY, OUTBOUND, 0),
-    ("telnyx", "rejected"): (Result.REJECTED, OUTBOUND, 0),
-    ("telnyx", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("telnyx", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
-    ("telnyx", "failed"): (Result.FAILED, OUTBOUND, 0),
-    ("telnyx", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("telnyx", "inbound-answered-elsewhere"): (Result.CONNECTED, INBOUND, 137),
-    ("telnyx", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("telnyx", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("telnyx", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("openphone", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("openphone", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("openphone", "failed"): (Result.FAILED, OUTBOUND, 0),
-    ("openphone", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("openphone", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("openphone", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("openphone", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("openphone", "inbound-ai-agent"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("openphone", "legacy-answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("openphone", "legacy-busy"): (Result.BUSY, OUTBOUND, 0),
-    ("openphone", "legacy-cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("openphone", "legacy-inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("openphone", "legacy-inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("vonage", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("vonage", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
-    ("vonage", "answered-from-app"): (Result.CONNECTED, OUTBOUND, 37),
-    ("vonage", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
-    ("vonage", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("vonage", "busy"): (Result.BUSY, OUTBOUND, 0),
-    ("vonage", "rejected"): (Result.REJECTED, OUTBOUND, 0),
-    ("vonage", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("vonage", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
-    ("vonage", "failed"): (Result.FAILED, OUTBOUND, 0),
-    ("vonage", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("vonage", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("vonage", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("vonage", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("bandwidth", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("bandwidth", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
-    ("bandwidth", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
-    ("bandwidth", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("bandwidth", "busy"): (Result.BUSY, OUTBOUND, 0),
-    ("bandwidth", "rejected"): (Result.REJECTED, OUTBOUND, 0),
-    ("bandwidth", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("bandwidth", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
-    ("bandwidth", "failed"): (Result.FAILED, OUTBOUND, 0),
-    ("bandwidth", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("bandwidth", "inbound-first-of-two"): (Result.CONNECTED, INBOUND, 137),
-    ("bandwidth", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("bandwidth", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("bandwidth", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-    ("ringcentral", "answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("ringcentral", "answered-only-own-party"): (Result.CONNECTED, OUTBOUND, 37),
-    ("ringcentral", "answered-click-to-call"): (Result.CONNECTED, OUTBOUND, 95),
-    ("ringcentral", "answered-transferred"): (Result.CONNECTED, OUTBOUND, 120),
-    ("ringcentral", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("ringcentral", "no-answer-click-to-call"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("ringcentral", "busy"): (Result.BUSY, OUTBOUND, 0),
-    ("ringcentral", "rejected"): (Result.REJECTED, OUTBOUND, 0),
-    ("ringcentral", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("ringcentral", "invalid-number"): (Result.INVALID_NUMBER, OUTBOUND, 0),
-    ("ringcentral", "failed"): (Result.FAILED, OUTBOUND, 0),
-    ("ringcentral", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
-    ("ringcentral", "inbound-answered-only-own-party"): (Result.CONNECTED, INBOUND, 37),
-    ("ringcentral", "inbound-ring-group"): (Result.CONNECTED, INBOUND, 137),
-    ("ringcentral", "inbound-transferred"): (Result.CONNECTED, INBOUND, 137),
-    ("ringcentral", "inbound-consulted"): (Result.CONNECTED, INBOUND, 137),
-    ("ringcentral", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("ringcentral", "inbound-mailbox"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("ringcentral", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("zoom", "outbound-answered"): (Result.CONNECTED, OUTBOUND, 37),
-    ("zoom", "voicemail-left"): (Result.LEFT_VOICEMAIL, OUTBOUND, 41),
-    ("zoom", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
-    ("zoom", "busy"): (Result.BUSY, OUTBOUND, 0),
-    ("zoom", "cancelled"): (Result.CANCELLED, OUTBOUND, 0),
-    ("zoom", "answered"): (Result.CONNECTED, INBOUND, 137),
-    ("zoom", "transfer"): (Result.CONNECTED, INBOUND, 120),
-    ("zoom", "missed"): (Result.MISSED_INBOUND, INBOUND, 0),
-    ("zoom", "abandoned"): (Result.ABANDONED, INBOUND, 0),
-    ("zoom", "voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
-}
+ENDS: Final = Ends(result=Result.BUSY, direction=Direction.OUTBOUND, duration_s=0)
 ALL: Final = [pytest.param(source, name, id=f"{source}-{name}") for source in SOURCES for name in names(source)]
-
-
-def test_every_scenario_is_known_here() -> None:
-    """No scenario is untested, and none is missing."""
-    assert set(TOLD) == {(source, name) for source in SOURCES for name in names(source)}
 
 
 @pytest.mark.parametrize(("source", "name"), ALL)
 def test_scenario_tells_the_call_of_its_name(source: str, name: str) -> None:
-    """The requests of a scenario are genuine once signed, and fold into the result that it is named after."""
-    scenario = load(source, name)
+    """The requests of a scenario are genuine once signed, and fold into the call that the scenario says it ends as."""
+    scenario, secrets = load(source, name), Secrets(KITS[source].own_secrets or KITS[source].secrets)
     told = []
     # Where the vendor has no field that we could fill, the id stands in the call's note; some give nothing back at all.
     named = {"buildr_call_id": "110", "note": "buildr_call_id=110"}
     given = next(({name: text} for name, text in named.items() if name in scenario.values), {})
     assert bool(given) == (SOURCES[source].carries_id is not None)
-    # Where the vendor has no field that we could fill, the id stands in the call's note.
-    given = {"buildr_call_id": "110"} if "buildr_call_id" in scenario.values else {"note": "buildr_call_id=110"}
-    is_carried = SOURCES[source].carries_id is not None
-    given = given if is_carried else {}
     for incoming in scenario.incoming(given, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1)):
-        signed = SOURCES[source].sign(incoming, Secrets((SECRETS[source],)), START_AT)
-        SOURCES[source].verify(signed, Secrets((SECRETS[source],)), START_AT)
+        signed = SOURCES[source].sign(incoming, secrets, START_AT)
+        SOURCES[source].verify(signed, secrets, START_AT)
         # Where the vendor does not sign the address, `trigger` adds a signature of ours, which the receiver has checked by now.
-        proved = replace(signed, buildr_call_id=queried_buildr_call_id(signed)[0])
-        told += SOURCES[source].read(proved, SOURCES[source].keys(signed).message_key)
+        proved = replace(SOURCES[source].redact(signed), buildr_call_id=queried_buildr_call_id(signed)[0])
+        told += SOURCES[source].read(proved, SOURCES[source].keys(proved).message_key)
     call = fold(told)
     assert call.is_final
-    assert TOLD[source, name] == (call.result, call.direction, call.duration_s)
+    assert scenario.ends == Ends(result=call.result, direction=call.direction, duration_s=call.duration_s)
     assert call.buildr_call_id == ("110" if given else None)
-    assert call.buildr_call_id == ("110" if is_carried else None)
     assert call.unknown_words == ()
 
 
@@ -252,14 +68,12 @@ def test_no_blank_is_left(source: str, name: str) -> None:
     assert [key for key, other in others.items() if other == requests] == []
 
 
-def test_all_requests_of_a_call_differ() -> None:
+@pytest.mark.parametrize(("source", "name"), ALL)
+def test_all_requests_of_a_call_differ(source: str, name: str) -> None:
     """No two requests of a scenario are taken for a repetition of one another."""
-    for source, name in TOLD:
-        keys = [
-            SOURCES[source].keys(incoming).message_key
-            for incoming in load(source, name).incoming({}, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1))
-        ]
-        assert len(keys) == len(set(keys)), name
+    requests = load(source, name).incoming({}, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1))
+    keys = [SOURCES[source].keys(incoming).message_key for incoming in requests]
+    assert len(keys) == len(set(keys))
 
 
 def test_times_are_written_as_the_source_does() -> None:
@@ -286,7 +100,7 @@ def test_empty_value_is_left_out() -> None:
 
 def test_value_is_taken_literally() -> None:
     """A value that looks like a blank is not filled again."""
-    scenario = Scenario(source="x", name="y", title="t", about="a", values={"to": ""}, templates=({"body": "$to and $to"},))
+    scenario = Scenario(source="x", name="y", title="t", about="a", ends=ENDS, values={"to": ""}, templates=({"body": "$to and $to"},))
     assert [{"body": "$hex$rfc+1 and $hex$rfc+1"}] == scenario.requests({"to": "$hex$rfc+1"}, START_AT, random.Random(1))
 
 
@@ -317,6 +131,6 @@ def test_source_without_scenarios_has_none() -> None:
 @pytest.mark.parametrize("blank", ["$nobody", "$to+5"])
 def test_blank_without_a_value_is_told(blank: str) -> None:
     """A scenario file with a blank that nothing fills is refused."""
-    scenario = Scenario(source="x", name="y", title="t", about="a", values={"to": "1"}, templates=({"body": f"- {blank}"},))
+    scenario = Scenario(source="x", name="y", title="t", about="a", ends=ENDS, values={"to": "1"}, templates=({"body": f"- {blank}"},))
     with pytest.raises(ScenarioError, match="not among its values"):
         scenario.requests({}, START_AT, random.Random(1))

@@ -21,6 +21,9 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
+from service.events import Direction, Result
 from service.sources.base import BUILDR_CALL_ID, Incoming
 from service.sources.request_file import build_request
 from service.sources.signatures import JsonValue, read_json_object
@@ -46,13 +49,30 @@ class ScenarioError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """How the call of a scenario ends; `duration_s` is its talk in seconds."""
+
+    result: Result | None
+    direction: Direction | None
+    duration_s: int | None
+
+
+ENDS: Final = TypeAdapter(Ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One call to play; `values` are its blanks with what they hold unless told otherwise, `templates` its request files."""
+    """
+    One call to play.
+
+    `ends` is what it is folded into, `values` are its blanks with what they hold unless told otherwise, `templates` its request files.
+    """
 
     source: str
     name: str
     title: str
     about: str
+    ends: Ends
     values: Mapping[str, str]
     templates: tuple[Mapping[str, JsonValue], ...]
 
@@ -141,6 +161,7 @@ def load(source: str, name: str) -> Scenario:
         name=name,
         title=str(held["title"]),
         about=str(held["about"]),
+        ends=ENDS.validate_python(held["ends"]),
         values={key: str(value) for key, value in values.items()},
         templates=tuple(template for template in templates if isinstance(template, dict)),
     )

@@ -60,7 +60,8 @@ def trigger(
     requests = _requests(source, scenario, assignments, file, settings)
     if requests is None:
         for name in names(source):
-            click.echo(f"{name:<24} {load(source, name).title}")
+            listed = load(source, name)
+            click.echo(f"{name:<32} {listed.ends.result or '':<20} {listed.title}")
         return
     requests = [to_receiver(incoming, settings) for incoming in requests]
     plain = [Arrival(incoming=incoming, try_number=1, late_s=0) for incoming in requests]
