@@ -130,7 +130,7 @@ async def test_without_a_token_there_is_nothing_here(store: Store, make_settings
 async def test_source_that_does_not_exist_is_named_wrong(client: httpx.AsyncClient) -> None:
     """A typo in the source's name would make a link that no call ever finds."""
     detail = _assert_problem(await client.put("/links/twillio/CA1", json={"buildr_call_id": "110"}), 404)
-    assert "standard, twilio" in detail
+    assert "standard, telnyx, twilio" in detail
 
 
 async def test_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient) -> None:
