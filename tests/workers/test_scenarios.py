@@ -22,6 +22,7 @@ SECRETS: Final = {
     "standard": "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw==",
     "callrail": "fake-callrail-signing-key-000",
     "aircall": "fake-aircall-token-0000000000",
+    "dialpad": "fake-dialpad-webhook-secret-0000",
     "plivo": "FAKEPLIVOTOKEN000000000000000000000000",
 }
 OUTBOUND: Final = Direction.OUTBOUND
@@ -73,6 +74,14 @@ TOLD: Final[Mapping[tuple[str, str], tuple[Result, Direction, int]]] = {
     ("aircall", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
     ("aircall", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
     ("aircall", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("dialpad", "answered"): (Result.CONNECTED, OUTBOUND, 37),
+    ("dialpad", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
+    ("dialpad", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
+    ("dialpad", "inbound-transferred"): (Result.CONNECTED, INBOUND, 40),
+    ("dialpad", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
+    ("dialpad", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
+    ("dialpad", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("dialpad", "blocked"): (Result.REJECTED, INBOUND, 0),
 }
 ALL: Final = [pytest.param(source, name, id=f"{source}-{name}") for source in SOURCES for name in names(source)]
 
