@@ -10,6 +10,7 @@ from service.sources.aircall import Aircall
 from service.sources.bandwidth import Bandwidth
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
+from service.sources.dialpad import Dialpad
 from service.sources.justcall import JustCall
 from service.sources.openphone import OpenPhone
 from service.sources.plivo import Plivo
@@ -37,6 +38,7 @@ _ALL: Final[tuple[Source, ...]] = (
     Bandwidth(),
     RingCentral(),
     Zoom(),
+    Dialpad(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

@@ -356,6 +356,14 @@ def test_end_without_a_cause_after_an_answer_is_a_talk() -> None:
     assert (Result.CONNECTED, 30) == results(line(ANSWERED, 10), line(ENDED, 40))
 
 
+def test_talk_of_an_agent_counts_where_the_line_reached_nobody() -> None:
+    """A line that is stated to be the customer's and unanswered says nothing of how long an agent's leg shows that they talked."""
+    line, agent = inbound(party=Party.CUSTOMER), dialled(REP, party=Party.AGENT)
+    unreached = line.end(60, HangupCause.CANCELLED)
+    assert (Result.ABANDONED, 0) == results(unreached)
+    assert (Result.CONNECTED, 42) == results(unreached, agent(ANSWERED, 18), agent.end(60, HangupCause.COMPLETED, 42))
+
+
 def test_start_that_is_known_is_not_reckoned() -> None:
     """A talk time that counts the ringing too does not move the start before the first ring."""
     line = outbound()
