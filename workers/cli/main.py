@@ -18,6 +18,7 @@ from workers.cli.preview import preview_outcomes
 from workers.cli.processes import run, sandbox, serve, work
 from workers.cli.replay import replay_calls
 from workers.cli.status import status
+from workers.cli.subscriptions import subscriptions
 from workers.cli.support import PROGRAM, Commands, account_option
 from workers.cli.trigger import trigger
 
@@ -36,6 +37,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     unmatched,
     stalled,
     outcomes,
+    subscriptions,
     status,
     check,
 )
