@@ -62,7 +62,11 @@ class Aircall:
         self._target: Final = target
         self._save: Final = save
         self._api: Final = Api(
-            title=TITLE, url=target.api["api_url"], cure="check AIRCALL_API_ID and AIRCALL_API_TOKEN", transport=transport
+            title=TITLE,
+            url=target.api["api_url"],
+            cure="check AIRCALL_API_ID and AIRCALL_API_TOKEN",
+            confidential=target.confidential,
+            transport=transport,
         )
         api_id, api_token = target.api["api_id"], target.api["api_token"]
         self._api.headers.update(next(httpx.BasicAuth(api_id, api_token).auth_flow(httpx.Request("GET", "https://x"))).headers)

@@ -20,8 +20,7 @@ from workers.subscriptions.errors import NotReady, UpkeepError, VendorBusy, Vend
 
 TIMEOUT_S: Final = 10.0
 MOST_PAGES: Final = 40
-# Shorter than any token of ours, so that none that is repeated can pass for a code.
-_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,30}")
+_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Fields = Mapping[str, object]
@@ -32,14 +31,15 @@ class Api:
     """
     One vendor's API at `url`; each request takes at most `timeout_s` seconds in all.
 
-    `cure` says what to do when the credentials are refused, `hints` what a vendor's own error code means. Every request raises
-    `UpkeepError`.
+    `cure` says what to do when the credentials are refused, `hints` what a vendor's own error code means; a code that
+    repeats what is `confidential` is none. Every request raises `UpkeepError`.
     """
 
     title: str
     url: str
     cure: str
     hints: Mapping[str, str] = field(default_factory=dict)
+    confidential: frozenset[str] = field(default=frozenset(), repr=False)
     timeout_s: float = TIMEOUT_S
     transport: httpx.AsyncBaseTransport | None = None
     headers: dict[str, str] = field(default_factory=dict, repr=False)
@@ -118,6 +118,8 @@ class Api:
 
     def _refusal(self, answer: HttpAnswer) -> UpkeepError:
         status, code = answer.status_code, _code_of(answer)
+        if any(each in code for each in self.confidential):
+            code = ""
         said = f"{status} {code}" if code else str(status)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return VendorBusy(f"{self.title} asks to wait (429)")

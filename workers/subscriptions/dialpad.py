@@ -66,7 +66,9 @@ class Dialpad:
 
     def __init__(self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._target: Final = target
-        self._api: Final = Api(title=TITLE, url=target.api["api_url"], cure="check DIALPAD_API_KEY", transport=transport)
+        self._api: Final = Api(
+            title=TITLE, url=target.api["api_url"], cure="check DIALPAD_API_KEY", confidential=target.confidential, transport=transport
+        )
         self._api.headers["Authorization"] = f"Bearer {target.api['api_key']}"
 
     async def found(self, now: datetime) -> list[Subscription]:  # noqa: ARG002 - nothing of Dialpad's expires

@@ -54,7 +54,9 @@ class RingCentral:
     def __init__(self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._target: Final = target
         cure = "check RINGCENTRAL_CLIENT_ID, RINGCENTRAL_CLIENT_SECRET and RINGCENTRAL_JWT"
-        self._api: Final = Api(title=TITLE, url=target.api["api_url"], cure=cure, hints=HINTS, transport=transport)
+        self._api: Final = Api(
+            title=TITLE, url=target.api["api_url"], cure=cure, hints=HINTS, confidential=target.confidential, transport=transport
+        )
 
     async def found(self, now: datetime) -> list[Subscription]:
         """The webhook subscriptions of this app and user; the list has no pages."""

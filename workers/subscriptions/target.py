@@ -77,14 +77,16 @@ class Target:
         """A vendor's text as it may be shown: in one line, short, without anything secret; None if it is no text."""
         if not isinstance(text, str) or not text.strip():
             return None
-        for secret in sorted(self._confidential(), key=len, reverse=True):
+        for secret in sorted(self.confidential, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
         return line[:MOST_DETAIL]
 
-    def _confidential(self) -> set[str]:
+    @property
+    def confidential(self) -> frozenset[str]:
+        """What must never be shown."""
         tokens = {path.rpartition("/t/")[2] for path in (self.address, *self.older) if "/t/" in path}
-        return {each for each in (*tokens, *self.secrets, *self.api.values()) if each}
+        return frozenset(each for each in (*tokens, *self.secrets, *self.api.values()) if each)
 
 
 def target_of(settings: Settings, slug: str, *, needs: Sequence[str], wants_secret: bool, given: Mapping[str, str]) -> Target:

@@ -66,7 +66,9 @@ class Zoom:
     def __init__(self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._target: Final = target
         cure = "check ZOOM_ACCOUNT_ID, ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET"
-        self._api: Final = Api(title=TITLE, url=target.api["api_url"], cure=cure, hints=HINTS, transport=transport)
+        self._api: Final = Api(
+            title=TITLE, url=target.api["api_url"], cure=cure, hints=HINTS, confidential=target.confidential, transport=transport
+        )
 
     async def found(self, now: datetime) -> list[Subscription]:  # noqa: ARG002 - nothing of Zoom's expires
         """The event subscriptions of the app, those from its pages included."""
