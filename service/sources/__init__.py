@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.secrets import Secrets, SourceSetting, Use
+from service.sources.aircall import Aircall
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
 from service.sources.plivo import Plivo
@@ -19,6 +20,7 @@ _ALL: Final[tuple[Source, ...]] = (
     Twilio(),
     CallRail(),
     Plivo(),
+    Aircall(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

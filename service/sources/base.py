@@ -207,6 +207,16 @@ def check_pair(text: str) -> str | None:
     return None if all(text.partition(":")[::2]) else "must be pairs of id and key, like webhooks_sharedkey_01:THEKEY"
 
 
+def check_url(text: str) -> str | None:
+    """What is wrong with a setting that must be the address of a vendor's API, or None."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "must be a full URL"
+    is_right = parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment or parts.username)
+    return None if is_right else "must be a full URL, like https://api.example.com/v1, without user, query and fragment"
+
+
 def unknown_event(event: CallEvent, word: str) -> CallEvent:
     """What a word that no table knows makes of a message: reported, and deciding nothing."""
     return replace(event, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH] or "(empty)")

@@ -7,7 +7,6 @@ HMAC-SHA1 over the raw body proves a message and nothing in its address, from wh
 
 import base64
 import hmac
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,6 @@ from service.sources.base import (
     MessageKeys,
     Patience,
     Source,
-    buildr_call_id,
     call_id,
     digest,
     is_hmac,
@@ -33,13 +31,12 @@ from service.sources.base import (
     to_e164,
     unknown_event,
 )
+from service.sources.fields import noted_ids
 from service.sources.signatures import JsonValue, one_header, read_base64, read_json_object
 
 SIGNATURE: Final = "signature"
 KIND: Final = "kind"
 CALL: Final = "CAL"
-# The id of the call in Buildr, as it may stand in the call's note.
-BUILDR_CALL_ID: Final = re.compile(r"\bbuildr_call_id\s?[=:]\s?(\d{1,20})\b", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +168,8 @@ def _common(fields: Mapping[str, JsonValue], message_id: str) -> CallEvent:
         disposition=_text(fields, "lead_status"),
         tags=tuple(tag for tag in tags if isinstance(tag, str) and tag) if isinstance(tags, list) else (),
         note=note,
-        buildr_call_id=_named_in(note),
+        buildr_call_id=next(iter(noted_ids(note)), None),
     )
-
-
-def _named_in(note: str | None) -> str | None:
-    found = BUILDR_CALL_ID.search(note or "")
-    return None if found is None else buildr_call_id(found[1])
 
 
 def _kind(incoming: Incoming, fields: Mapping[str, JsonValue]) -> tuple[str | None, str | None]:

@@ -8,18 +8,21 @@ its fields.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from service.errors import MalformedPayload
-from service.sources.base import BUILDR_CALL_ID, MOST_SECONDS_DIGITS, buildr_call_id
+from service.sources.base import BUILDR_CALL_ID, MOST_ID_DIGITS, MOST_SECONDS_DIGITS, buildr_call_id
 from service.sources.signatures import JsonValue, read_json_object
 
 Fields = Mapping[str, JsonValue]
 EMPTY: Final[Fields] = {}
 MAX_ECHO: Final = 4096
 MOST_SECONDS: Final = 10**MOST_SECONDS_DIGITS
+# The id of the call in Buildr, as it may stand in what people write about a call.
+NOTED_ID: Final = re.compile(rf"\b{BUILDR_CALL_ID}\s?[=:]\s?(\d{{1,{MOST_ID_DIGITS}}})\b", re.ASCII)
 
 
 def text(fields: Fields, *names: str) -> str | None:
@@ -113,6 +116,11 @@ def echoed_id(value: str | None) -> tuple[str | None, str | None]:
         return buildr_call_id(found), None
     except MalformedPayload as err:
         return None, str(err)
+
+
+def noted_ids(*values: str | None) -> tuple[str, ...]:
+    """The Buildr call ids that people wrote into any of these texts, like `buildr_call_id=110`: each once, in their order."""
+    return tuple(dict.fromkeys(found for value in values if value is not None for found in NOTED_ID.findall(value)))
 
 
 def walk(value: JsonValue) -> Iterator[tuple[str, JsonValue]]:

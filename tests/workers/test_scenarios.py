@@ -21,6 +21,7 @@ SECRETS: Final = {
     "twilio": "FAKE0000000000000000000000000000",
     "standard": "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw==",
     "callrail": "fake-callrail-signing-key-000",
+    "aircall": "fake-aircall-token-0000000000",
     "plivo": "FAKEPLIVOTOKEN000000000000000000000000",
 }
 OUTBOUND: Final = Direction.OUTBOUND
@@ -65,6 +66,13 @@ TOLD: Final[Mapping[tuple[str, str], tuple[Result, Direction, int]]] = {
     ("plivo", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
     ("plivo", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
     ("plivo", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("aircall", "answered"): (Result.CONNECTED, OUTBOUND, 37),
+    ("aircall", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
+    ("aircall", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
+    ("aircall", "inbound-transferred"): (Result.CONNECTED, INBOUND, 137),
+    ("aircall", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
+    ("aircall", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
+    ("aircall", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
 }
 ALL: Final = [pytest.param(source, name, id=f"{source}-{name}") for source in SOURCES for name in names(source)]
 
