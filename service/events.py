@@ -48,7 +48,12 @@ class AnsweredBy(StrEnum):
 
 
 class HangupCause(StrEnum):
-    """Why a leg ended; `completed` means that it had been answered."""
+    """
+    Why a leg ended; `completed` means that it had been answered.
+
+    `hung_up` is for a source that does not say which of the two it was: `completed` where an answer was told, else `cancelled`. It counts
+    only where no other end of the leg says more.
+    """
 
     COMPLETED = "completed"
     BUSY = "busy"
@@ -57,6 +62,7 @@ class HangupCause(StrEnum):
     CANCELLED = "cancelled"
     FAILED = "failed"
     INVALID_NUMBER = "invalid_number"
+    HUNG_UP = "hung_up"
 
 
 class Party(StrEnum):

@@ -5,7 +5,7 @@ Nothing here depends on the order in which events arrived, nor on the ids of the
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -83,13 +83,14 @@ RANKS: Final[Mapping[EventType, int]] = {
 # Of two ends that nothing else orders, the one that says more counts.
 CAUSE_RANKS: Final[Mapping[HangupCause | None, int]] = {
     None: 0,
-    HangupCause.FAILED: 1,
-    HangupCause.CANCELLED: 2,
-    HangupCause.NO_ANSWER: 3,
-    HangupCause.BUSY: 4,
-    HangupCause.REJECTED: 5,
-    HangupCause.INVALID_NUMBER: 6,
-    HangupCause.COMPLETED: 7,
+    HangupCause.HUNG_UP: 1,
+    HangupCause.FAILED: 2,
+    HangupCause.CANCELLED: 3,
+    HangupCause.NO_ANSWER: 4,
+    HangupCause.BUSY: 5,
+    HangupCause.REJECTED: 6,
+    HangupCause.INVALID_NUMBER: 7,
+    HangupCause.COMPLETED: 8,
 }
 STARTS: Final = frozenset({EventType.CREATED, EventType.RINGING})
 PICKS_UP: Final = frozenset({EventType.ANSWERED, EventType.ANSWERED_BY})
@@ -142,10 +143,10 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     word gives its addresses and its time, and never a stage, a cause or an answer.
     """
     known = [event for event in events if event.event_type is not EventType.UNKNOWN]
-    ends = [event for event in known if event.event_type is EventType.ENDED]
+    answers = [event for event in known if event.event_type in PICKS_UP]
+    ends = _with_causes([event for event in known if event.event_type is EventType.ENDED], has_answer=bool(answers))
     cause = _last(ends, lambda event: event.hangup_cause)
     stage = furthest(STAGES[event.event_type] for event in known)
-    answers = [event for event in known if event.event_type in PICKS_UP]
     is_answered = cause is HangupCause.COMPLETED or (cause in {None, HangupCause.FAILED} and bool(answers))
     answered_at = min((e.occurred_at for e in known if e.event_type is EventType.ANSWERED and e.occurred_at is not None), default=None)
     ended_at = _last(ends, lambda event: event.occurred_at)
@@ -172,6 +173,16 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
         unknown_words=tuple(sorted({event.word or "unknown" for event in events if event.event_type is EventType.UNKNOWN})),
         word=_last([event for event in known if STAGES[event.event_type] is stage], lambda event: event.word),
     )
+
+
+def _with_causes(ends: list[CallEvent], *, has_answer: bool) -> list[CallEvent]:
+    """The ends of a leg with what `hung_up` means on it: nothing beside an end that says more."""
+    if all(event.hangup_cause is not HangupCause.HUNG_UP for event in ends):
+        return ends
+    meant: HangupCause | None = HangupCause.COMPLETED if has_answer else HangupCause.CANCELLED
+    if any(event.hangup_cause not in {None, HangupCause.HUNG_UP} for event in ends):
+        meant = None
+    return [replace(event, hangup_cause=meant) if event.hangup_cause is HangupCause.HUNG_UP else event for event in ends]
 
 
 def _last(events: Sequence[CallEvent], read: Callable[[CallEvent], T | None]) -> T | None:

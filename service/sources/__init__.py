@@ -10,6 +10,7 @@ from service.sources.aircall import Aircall
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
 from service.sources.plivo import Plivo
+from service.sources.ringcentral import RingCentral
 from service.sources.standard import Standard
 from service.sources.twilio import Twilio
 
@@ -21,6 +22,7 @@ _ALL: Final[tuple[Source, ...]] = (
     CallRail(),
     Plivo(),
     Aircall(),
+    RingCentral(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

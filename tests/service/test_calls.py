@@ -517,6 +517,34 @@ def test_agents_mailbox_is_nobody() -> None:
     assert (Result.MISSED_INBOUND, 0) == results(*events)
 
 
+@pytest.mark.parametrize(
+    ("ends", "is_answered", "told"),
+    [
+        ([HangupCause.HUNG_UP], True, (Result.CONNECTED, 49)),
+        ([HangupCause.HUNG_UP], False, (Result.CANCELLED, 0)),
+        ([HangupCause.BUSY, HangupCause.HUNG_UP], False, (Result.BUSY, 0)),
+        ([HangupCause.HUNG_UP, HangupCause.NO_ANSWER], False, (Result.NO_ANSWER, 0)),
+        ([HangupCause.HUNG_UP, None], False, (Result.CANCELLED, 0)),
+        ([HangupCause.HUNG_UP, None], True, (Result.CONNECTED, 49)),
+    ],
+)
+def test_hang_up_is_read_by_whether_there_was_an_answer(
+    ends: list[HangupCause | None], is_answered: bool, told: tuple[Result, int]
+) -> None:
+    """Where a source says no more than that somebody hung up, an answer makes it a talk; whatever else says more counts before it."""
+    line = outbound()
+    events = [line(RINGING, 2), *([line(ANSWERED, 11)] if is_answered else []), *(line(ENDED, 60, hangup_cause=cause) for cause in ends)]
+    assert told == results(*events)
+    assert 1 == len({fold(order) for order in itertools.permutations(events)})
+    assert HangupCause.HUNG_UP not in {leg.hangup_cause for leg in fold(events).legs}
+
+
+def test_hang_up_keeps_the_talk_time_that_it_tells() -> None:
+    """A duration beside it counts as beside any other cause."""
+    line = outbound()
+    assert (Result.CONNECTED, 40) == results(line(ANSWERED, 11), line.end(60, HangupCause.HUNG_UP, 40))
+
+
 def test_agent_who_takes_the_call_beats_a_voicemail() -> None:
     """A message that was recorded before a colleague took the call does not make it a voicemail."""
     assert (Result.CONNECTED, 51) == results(*inbound_answered(), event(EventType.VOICEMAIL, 5, voicemail=Voicemail("https://x.example")))
@@ -530,7 +558,7 @@ def test_late_voicemail_refines_an_abandoned_call() -> None:
     assert (Result.VOICEMAIL_RECEIVED, 0) == results(*events, event(EventType.VOICEMAIL, voicemail=Voicemail("https://x.example")))
 
 
-ABANDONS = {HangupCause.COMPLETED, HangupCause.CANCELLED, HangupCause.NO_ANSWER}
+ABANDONS = {HangupCause.COMPLETED, HangupCause.CANCELLED, HangupCause.NO_ANSWER, HangupCause.HUNG_UP}
 
 
 @pytest.mark.parametrize("cause", HangupCause)
