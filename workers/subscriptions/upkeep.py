@@ -170,7 +170,7 @@ class _Turn:
             if self.done:
                 self.found = await vendor.found(clock())
                 self.left = plan(self.found, vendor.ways, vendor.by_hand)
-                self.is_settled = all(step.action is Action.BY_HAND for step in self.left)
+                self.is_settled = all(step.action in {Action.BY_HAND, Action.SAVE} for step in self.left)
             ours = {each.subscription_id for each in self.found if each.is_ours}
             for gone in self.given.keys() - ours:
                 del self.given[gone]
@@ -236,7 +236,8 @@ def _rank(each: Subscription) -> tuple[bool, bool, int, float, str]:
 
 def _covers(other: Subscription, each: Subscription) -> bool:
     """Whether one brings all that another does, to the same people."""
-    return other.state in LIVING and bool(each.events) and each.events <= other.events and each.scope == other.scope
+    is_more = each.events <= other.events and each.has_calls <= other.has_calls
+    return other.state in LIVING and bool(each.events) and is_more and each.scope == other.scope
 
 
 def _cure(each: Subscription, ways: Mapping[Trouble, Action], by_hand: str) -> list[Step]:
