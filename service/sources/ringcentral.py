@@ -233,7 +233,7 @@ def _events(common: CallEvent, party: Fields, member: Member | None) -> list[Cal
     if known is None:
         return [unknown_event(event, code)]
     name, kind = known
-    event = replace(event, event_type=kind, answered_by=_answerer(name, member), word=reason or name)
+    event = replace(event, event_type=kind, answered_by=_answerer(name, member), word=name if why is None else why[0])
     strange = [unknown_event(event, reason)] if reason is not None and why is None else []
     if kind is not EventType.ENDED:
         return [event, *strange]
