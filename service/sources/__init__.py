@@ -13,6 +13,7 @@ from service.sources.plivo import Plivo
 from service.sources.ringcentral import RingCentral
 from service.sources.standard import Standard
 from service.sources.twilio import Twilio
+from service.sources.zoom import Zoom
 
 __all__ = ["SETTINGS", "SOURCES", "Incoming", "MessageKeys", "Patience", "Reply", "Secrets", "Source", "SourceSetting", "Use"]
 
@@ -23,6 +24,7 @@ _ALL: Final[tuple[Source, ...]] = (
     Plivo(),
     Aircall(),
     RingCentral(),
+    Zoom(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

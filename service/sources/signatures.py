@@ -36,12 +36,12 @@ def read_base64(text: str) -> bytes | None:
     return raw if base64.b64encode(raw).decode() == text else None
 
 
-def read_json_object(body: bytes) -> dict[str, JsonValue]:
+def read_json_object(body: bytes, *, long_integers_as_text: bool = False) -> dict[str, JsonValue]:
     """
     Read one JSON object, as strictly as RFC 8259 and I-JSON allow.
 
     Raises `MalformedPayload` for a name that comes twice, NaN or infinity, a number too large, text that is no Unicode, or anything that
-    is no object.
+    is no object. With `long_integers_as_text` an integer that is too large is given as its digits, for a vendor whose ids are as long.
     """
     try:
         value: JsonValue = json.loads(
@@ -49,7 +49,7 @@ def read_json_object(body: bytes) -> dict[str, JsonValue]:
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
             parse_float=_finite,
-            parse_int=_short,
+            parse_int=_short_or_text if long_integers_as_text else _short,
         )
         # Half of a surrogate pair can be written with \u but is no text; it would break later, where the event is stored.
         json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -86,3 +86,7 @@ def _short(text: str) -> int:
     if len(text) > MAX_INTEGER_DIGITS:
         raise MalformedPayload("the JSON holds a number that is too large")
     return int(text)
+
+
+def _short_or_text(text: str) -> int | str:
+    return text if len(text) > MAX_INTEGER_DIGITS else int(text)

@@ -1,0 +1,237 @@
+"""
+Zoom Phone's words, and what they are here: https://developers.zoom.us/docs/api/phone/events/.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from typing import Final
+
+from service.events import EventType, HangupCause
+
+
+class Side(StrEnum):
+    """Whose message it is: Zoom tells each of its users of their own end, so that this side is always one of our people."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+
+
+class Kind(Enum):
+    """
+    What is at one end of a call: one of our people, several who share a line, the exchange that picks up by itself, or somebody outside.
+    """
+
+    PERSON = auto()
+    GROUP = auto()
+    ROUTER = auto()
+    OUTSIDE = auto()
+
+
+class Special(Enum):
+    """Ends that are no cause: a voicemail box, a colleague who took the call, a step on its way, and what says nothing of the end."""
+
+    VOICEMAIL = auto()
+    ELSEWHERE = auto()
+    STEP = auto()
+    UNSAID = auto()
+
+
+Outcome = HangupCause | Special
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """
+    A message that comes while a call goes on; `cause` where its name says that one telephone of perhaps many was not picked up.
+    """
+
+    side: Side
+    event_type: EventType
+    cause: HangupCause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """A message with records that are written after a call, in the list of that name; `has_steps` of those that tell steps apart."""
+
+    side: Side
+    name: str
+    has_steps: bool
+
+
+LIVE: Final[Mapping[str, Live]] = {
+    "phone.caller_ringing": Live(Side.CALLER, EventType.RINGING),
+    "phone.callee_ringing": Live(Side.CALLEE, EventType.RINGING),
+    "phone.caller_connected": Live(Side.CALLER, EventType.ANSWERED),
+    "phone.callee_answered": Live(Side.CALLEE, EventType.ANSWERED),
+    "phone.caller_ended": Live(Side.CALLER, EventType.ENDED),
+    "phone.callee_ended": Live(Side.CALLEE, EventType.ENDED),
+    "phone.callee_missed": Live(Side.CALLEE, EventType.ENDED, HangupCause.NO_ANSWER),
+    "phone.callee_rejected": Live(Side.CALLEE, EventType.ENDED, HangupCause.REJECTED),
+}
+# The third, second and first version of the same: https://developers.zoom.us/docs/phone/webhook-migrate/.
+RECORDS: Final[Mapping[str, Records]] = {
+    "phone.caller_call_element_completed": Records(Side.CALLER, "call_elements", has_steps=True),
+    "phone.callee_call_element_completed": Records(Side.CALLEE, "call_elements", has_steps=True),
+    "phone.caller_call_history_completed": Records(Side.CALLER, "call_logs", has_steps=True),
+    "phone.callee_call_history_completed": Records(Side.CALLEE, "call_logs", has_steps=True),
+    "phone.caller_call_log_completed": Records(Side.CALLER, "call_logs", has_steps=False),
+    "phone.callee_call_log_completed": Records(Side.CALLEE, "call_logs", has_steps=False),
+}
+VOICEMAILS: Final = frozenset({"phone.voicemail_received", "phone.voicemail_transcript_completed"})
+RECORDING: Final = "phone.recording_completed"
+# What happens on the way, what is repeated for people who may listen too, what only an API call could fetch, and what was thrown away.
+IGNORED: Final = frozenset(
+    {
+        "phone.caller_hold",
+        "phone.caller_unhold",
+        "phone.caller_mute",
+        "phone.caller_unmute",
+        "phone.caller_meeting_inviting",
+        "phone.callee_hold",
+        "phone.callee_unhold",
+        "phone.callee_mute",
+        "phone.callee_unmute",
+        "phone.callee_meeting_inviting",
+        "phone.callee_parked",
+        "phone.blind_transfer_initiated",
+        "phone.warm_transfer_initiated",
+        "phone.warm_transfer_completed",
+        "phone.warm_transfer_cancelled",
+        "phone.transfer_recipient_updated",
+        "phone.transfer_call_to_voicemail_initiated",
+        "phone.conference_started",
+        "phone.ai_call_summary_changed",
+        "phone.recording_started",
+        "phone.recording_paused",
+        "phone.recording_resumed",
+        "phone.recording_stopped",
+        "phone.recording_failed",
+        "phone.recording_deleted",
+        "phone.recording_permanently_deleted",
+        "phone.recording_transcript_completed",
+        "phone.recording_completed_for_access_member",
+        "phone.voicemail_received_for_access_member",
+        "phone.voicemail_deleted",
+        "phone.voicemail_permanently_deleted",
+        "phone.call_element_deleted",
+        "phone.call_history_deleted",
+        "phone.call_log_deleted",
+        "phone.call_log_permanently_deleted",
+    }
+)
+# About no call at all.
+OTHER_MATTERS: Final = (
+    "phone.sms_",
+    "phone.fax_",
+    "phone.device_",
+    "phone.generic_device_",
+    "phone.peering_",
+    "phone.emergency_",
+    "phone.account_settings_",
+    "phone.group_settings_",
+    "phone.route_group_",
+)
+DIRECTIONS: Final = frozenset({"inbound", "outbound"})
+EXTERNAL: Final = "external"
+CONNECT_TYPES: Final = frozenset({EXTERNAL, "internal"})
+LIVE_EXTENSIONS: Final[Mapping[str, Kind]] = {
+    "user": Kind.PERSON,
+    "commonArea": Kind.PERSON,
+    "commonAreaPhone": Kind.PERSON,
+    "zoomRoom": Kind.PERSON,
+    "ciscoRoom/PolycomRoom": Kind.PERSON,
+    "sharedLineGroup": Kind.GROUP,
+    "callQueue": Kind.ROUTER,
+    "autoReceptionist": Kind.ROUTER,
+    "contactCenter": Kind.ROUTER,
+    "five9": Kind.ROUTER,
+    "twilio": Kind.ROUTER,
+    "pstn": Kind.OUTSIDE,
+}
+RECORDED_EXTENSIONS: Final[Mapping[str, Kind]] = {
+    "user": Kind.PERSON,
+    "common_area": Kind.PERSON,
+    "zoom_room": Kind.PERSON,
+    "cisco_room": Kind.PERSON,
+    "shared_line_group": Kind.GROUP,
+    "group_call_pickup": Kind.GROUP,
+    "call_queue": Kind.ROUTER,
+    "auto_receptionist": Kind.ROUTER,
+    "external_contact": Kind.OUTSIDE,
+}
+# What a record is of. These begin a call, so that the number in them is the one that was dialled.
+BEGINNINGS: Final = frozenset(
+    {
+        "incoming",
+        "shared_line_incoming",
+        "transfer_from_zoom_contact_center",
+        "outgoing",
+        "call_me_on",
+        "outgoing_to_zoom_contact_center",
+    }
+)
+# These bring somebody else of ours into it.
+STEPS: Final = frozenset(
+    {"ring_to_member", "forward", "overflow", "direct_transfer", "warm_transfer", "park_pick_up", "takeover", "shared"},
+)
+# These say nothing of how the call ended: a supervisor who listens has `succeeded` whatever became of it.
+ASIDES: Final = frozenset({"barge", "monitor", "whisper", "listen", "conference_barge", "park", "timeout", "merge"})
+# Of the second and third version.
+RESULTS: Final[Mapping[str, Outcome]] = {
+    "answered": HangupCause.COMPLETED,
+    "accepted": HangupCause.COMPLETED,
+    "picked_up": HangupCause.COMPLETED,
+    "connected": HangupCause.COMPLETED,
+    "succeeded": HangupCause.COMPLETED,
+    "voicemail": Special.VOICEMAIL,
+    "hang_up": HangupCause.CANCELLED,
+    "canceled": HangupCause.CANCELLED,
+    "abandoned": HangupCause.CANCELLED,
+    "no_answer": HangupCause.NO_ANSWER,
+    "ring_timeout": HangupCause.NO_ANSWER,
+    "busy": HangupCause.BUSY,
+    "rejected": HangupCause.REJECTED,
+    "system_blocked": HangupCause.REJECTED,
+    "call_failed": HangupCause.FAILED,
+    "unconnected": HangupCause.FAILED,
+    "service_unavailable": HangupCause.FAILED,
+    "invalid_operation": HangupCause.FAILED,
+    "overflowed": Special.STEP,
+    "invalid_key": Special.STEP,
+}
+# A colleague took the call, whatever the result of this record is.
+REASONS: Final = frozenset({"answered_by_other", "pickup_by_other", "call_out_by_other"})
+# Of the first version, and of live messages (`handup_result`, as Zoom spells it): https://developers.zoom.us/docs/api/phone/#tag/call-logs.
+PHRASES: Final[Mapping[str, Outcome]] = {
+    "Call connected": HangupCause.COMPLETED,
+    "Voicemail": Special.VOICEMAIL,
+    "Call Cancel": HangupCause.CANCELLED,
+    "Call Cancelled": HangupCause.CANCELLED,
+    "Call Canceled": HangupCause.CANCELLED,
+    "No Answer": HangupCause.NO_ANSWER,
+    "Missed": HangupCause.NO_ANSWER,
+    "Busy": HangupCause.BUSY,
+    "Rejected": HangupCause.REJECTED,
+    "Blocked": HangupCause.REJECTED,
+    "Blocked by non-GAL": HangupCause.REJECTED,
+    "Blocked by info-Barriers": HangupCause.REJECTED,
+    "Wrong Number": HangupCause.INVALID_NUMBER,
+    "Call failed": HangupCause.FAILED,
+    "Internal Error": HangupCause.FAILED,
+    "Restricted Number": HangupCause.FAILED,
+    "International Disabled": HangupCause.FAILED,
+    "Answered by Other Member": Special.ELSEWHERE,
+    "Park": Special.UNSAID,
+    "Parked": Special.UNSAID,
+    "Recorded": Special.UNSAID,
+    "Auto Recorded": Special.UNSAID,
+    "Recording Failure": Special.UNSAID,
+}
+_PHRASES: Final = {phrase.casefold(): outcome for phrase, outcome in PHRASES.items()}
+
+
+def read_phrase(text: str | None) -> Outcome | None:
+    """What a phrase means, in whatever case Zoom writes it; None if no table knows it."""
+    return None if text is None else _PHRASES.get(text.casefold())
