@@ -42,8 +42,10 @@ EVENTS: Final = frozenset(
         "phone.recording_completed",
     }
 )
-# Either tells how a call went: of the caller's side and of the callee's.
-CALLS: Final = frozenset({"phone.caller_call_element_completed", "phone.callee_call_element_completed"})
+# The records that tell how a call went, in their three versions: each needs both sides, outbound calls and inbound ones.
+RECORDS: Final = tuple(
+    frozenset({f"phone.caller_{name}_completed", f"phone.callee_{name}_completed"}) for name in ("call_element", "call_history", "call_log")
+)
 HINTS: Final[Mapping[str, str]] = {
     "1001": "Zoom does not take this app for a user of the account; make the subscription in the app, see docs/telephony/zoom.md",
     "1602": "add the scopes of the phone events to the app, see docs/telephony/zoom.md",
@@ -120,7 +122,7 @@ class Zoom:
 
     def _read(self, fields: Fields) -> Subscription:
         url, events = text(fields, "event_webhook_url"), texts(fields, "events")
-        is_ours, missing = self._target.is_ours(url), EVENTS - events
+        is_ours, missing = self._target.is_ours(url), frozenset() if any(pair <= events for pair in RECORDS) else RECORDS[0] - events
         troubles = [Trouble.ADDRESS] if is_ours and not self._target.is_present(url) else []
         if is_ours and missing:
             troubles.append(Trouble.EVENTS)
@@ -131,7 +133,7 @@ class Zoom:
             state=State.UNKNOWN,
             is_ours=is_ours,
             detail=UNSEEN + lacks,
-            has_calls=bool(events & CALLS),
+            has_calls=any(pair & events for pair in RECORDS),
             events=events,
             scope=text(fields, "subscription_scope"),
             troubles=tuple(troubles),

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from service.addresses import path_token
 from service.app import create_app
+from service.clock import utc_now
 from service.logs import configure_logging
 from service.secrets import Use
 from service.settings import Settings
@@ -22,7 +23,8 @@ from service.store.connection import Store
 from service.store.upkeep import UpkeepState
 from tests.standins.aircall import Aircall
 from tests.standins.ringcentral import RingCentral
-from tests.standins.serving import Fault, running
+from tests.standins.serving import Fault, Reach, running
+from tests.standins.zoom import Zoom
 from tests.workers.subscriptions.conftest import START, Clock
 from workers.subscriptions import EVERY_S, VENDORS, NotReady, Watch
 from workers.subscriptions.upkeep import lease
@@ -61,7 +63,7 @@ def watch(standin: tuple[RingCentral, str], store: Store, clock: Clock, make_set
 
 
 @asynccontextmanager
-async def _receiver(settings: Settings, store: Store) -> AsyncIterator[Callable[..., object]]:
+async def _receiver(settings: Settings, store: Store) -> AsyncIterator[Reach]:
     app = create_app(settings, store=store)
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
 
@@ -74,7 +76,7 @@ async def _receiver(settings: Settings, store: Store) -> AsyncIterator[Callable[
 async def test_real_receiver_shakes_hands(watch: Watch, standin: tuple[RingCentral, str], store: Store) -> None:
     """The whole way: the worker asks RingCentral, RingCentral asks the receiver at the address it was told, and the subscription stands."""
     async with _receiver(watch.settings, store) as reach:
-        standin[0].reach = reach  # type: ignore[assignment]
+        standin[0].reach = reach
         await watch.turn()
     (kept,) = standin[0].kept.values()
     mode = kept["deliveryMode"]
@@ -83,6 +85,21 @@ async def test_real_receiver_shakes_hands(watch: Watch, standin: tuple[RingCentr
     state = (await store.upkeep.all())["ringcentral"]
     assert ("active", START, START + timedelta(days=365), None) == (state.state, state.checked_at, state.expires_at, state.detail)
     assert ("handshake", "ringcentral") in await store.heard.last()
+
+
+async def test_real_receiver_is_validated_by_zoom(store: Store, make_settings: MakeSettings) -> None:
+    """The same with Zoom, whose validation is signed with the app's secret token."""
+    standin = Zoom(now=int(utc_now().timestamp()))
+    names = {"ZOOM_ACCOUNT_ID": "zoom-account", "ZOOM_CLIENT_ID": "zoom-client", "ZOOM_CLIENT_SECRET": "zoom-client-secret"}
+    async with running(standin) as url:
+        settings = make_settings(
+            **names, ZOOM_SECRET_TOKEN=standin.secret_token, ZOOM_API_URL=f"{url}/v2", ZOOM_TOKEN_URL=f"{url}/oauth/token"
+        )
+        async with _receiver(settings, store) as reach:
+            standin.reach = reach
+            await Watch(settings=settings, store=store, clock=utc_now, kinds=VENDORS).turn()
+    assert ["https://hooks.example.test/webhooks/zoom"] == [each["event_webhook_url"] for each in standin.kept.values()]
+    assert "unknown" == (await store.upkeep.all())["zoom"].state
 
 
 async def test_it_looks_every_ten_minutes_and_logs_what_it_did(watch: Watch, standin: tuple[RingCentral, str], clock: Clock) -> None:
