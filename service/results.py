@@ -145,7 +145,8 @@ def read_duration_s(parties: Parties, result: Result | None) -> int | None:
     if result in UNANSWERED:
         return 0
     customer = parties.customer
-    if customer is not None:
-        return customer.duration_s
     talked = [leg.duration_s for leg in persons(parties) if leg.duration_s is not None] if parties.direction is Direction.INBOUND else []
+    # A line that is said to have reached nobody tells nothing of the talk that an agent's leg proves.
+    if customer is not None and (customer.is_answered or not talked):
+        return customer.duration_s
     return max(talked, default=0 if result is Result.FAILED else None)

@@ -9,6 +9,7 @@ from service.secrets import Secrets, SourceSetting, Use
 from service.sources.aircall import Aircall
 from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
 from service.sources.callrail import CallRail
+from service.sources.dialpad import Dialpad
 from service.sources.plivo import Plivo
 from service.sources.ringcentral import RingCentral
 from service.sources.standard import Standard
@@ -25,6 +26,7 @@ _ALL: Final[tuple[Source, ...]] = (
     Aircall(),
     RingCentral(),
     Zoom(),
+    Dialpad(),
 )
 SOURCES: Final[dict[str, Source]] = {source.slug: source for source in _ALL}
 # Every setting of every source, by name.

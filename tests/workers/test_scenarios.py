@@ -23,6 +23,7 @@ SECRETS: Final = {
     "callrail": "fake-callrail-signing-key-000",
     "aircall": "fake-aircall-token-0000000000",
     "zoom": "fake-zoom-secret-token-000",
+    "dialpad": "fake-dialpad-webhook-secret-0000",
     "plivo": "FAKEPLIVOTOKEN000000000000000000000000",
     "ringcentral": "fake-rc-verification-token-000",
 }
@@ -104,6 +105,14 @@ TOLD: Final[Mapping[tuple[str, str], tuple[Result, Direction, int]]] = {
     ("zoom", "missed"): (Result.MISSED_INBOUND, INBOUND, 0),
     ("zoom", "abandoned"): (Result.ABANDONED, INBOUND, 0),
     ("zoom", "voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("dialpad", "answered"): (Result.CONNECTED, OUTBOUND, 37),
+    ("dialpad", "no-answer"): (Result.NO_ANSWER, OUTBOUND, 0),
+    ("dialpad", "inbound-answered"): (Result.CONNECTED, INBOUND, 137),
+    ("dialpad", "inbound-transferred"): (Result.CONNECTED, INBOUND, 40),
+    ("dialpad", "inbound-missed"): (Result.MISSED_INBOUND, INBOUND, 0),
+    ("dialpad", "inbound-abandoned"): (Result.ABANDONED, INBOUND, 0),
+    ("dialpad", "inbound-voicemail"): (Result.VOICEMAIL_RECEIVED, INBOUND, 0),
+    ("dialpad", "blocked"): (Result.REJECTED, INBOUND, 0),
 }
 ALL: Final = [pytest.param(source, name, id=f"{source}-{name}") for source in SOURCES for name in names(source)]
 
