@@ -14,6 +14,7 @@ from typing import Final
 
 import httpx
 
+from service.sources.aircall import EVENTS as KNOWN
 from workers.subscriptions.api import MOST_PAGES, Api, Fields, child, has_id, id_of, objects, text, texts
 from workers.subscriptions.errors import NotReady, VendorUnavailable
 from workers.subscriptions.target import Target
@@ -24,26 +25,7 @@ NEEDS: Final = ("api_id", "api_token")
 PATH: Final = "/webhooks"
 NAME: Final = "buildr-calls"
 PER_PAGE: Final = "50"
-# https://developer.aircall.io/api-references/#call-events
-EVENTS: Final = frozenset(
-    {
-        "call.created",
-        "call.ringing_on_agent",
-        "call.agent_declined",
-        "call.answered",
-        "call.transferred",
-        "call.external_transferred",
-        "call.hungup",
-        "call.ended",
-        "call.voicemail_left",
-        "call.comm_assets_generated",
-        "call.tagged",
-        "call.untagged",
-        "call.commented",
-        "call.assigned",
-        "call.archived",
-    }
-)
+EVENTS: Final = frozenset(KNOWN)
 # Without this a call never ends.
 NEEDED: Final = frozenset({"call.ended"})
 

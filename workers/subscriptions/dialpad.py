@@ -13,6 +13,7 @@ from typing import Final
 
 import httpx
 
+from service.sources.dialpad import STATES as KNOWN
 from workers.subscriptions.api import MOST_PAGES, Api, Fields, child, has_id, id_of, objects, text, texts
 from workers.subscriptions.errors import VendorUnavailable
 from workers.subscriptions.target import Target
@@ -23,32 +24,9 @@ NEEDS: Final = ("api_key",)
 WEBHOOKS: Final = "/webhooks"
 PATH: Final = "/subscriptions/call"
 EVERY: Final = "all"
-# https://developers.dialpad.com/docs/call-events
-STATES: Final = frozenset(
-    {
-        "calling",
-        "ringing",
-        "preanswer",
-        "queued",
-        "connected",
-        "hold",
-        "parked",
-        "merged",
-        "hangup",
-        "missed",
-        "voicemail",
-        "voicemail_uploaded",
-        "blocked",
-        "recording",
-        "admin_recording",
-        "dispositions",
-        "postcall",
-        "recap_summary",
-        "transcription",
-    }
-)
+STATES: Final = frozenset(KNOWN)
 # Without these a call has no result.
-NEEDED: Final = frozenset({"hangup", "missed", "voicemail_uploaded"})
+NEEDED: Final = frozenset({"hangup", "missed", "blocked", "voicemail_uploaded"})
 
 
 class Dialpad:

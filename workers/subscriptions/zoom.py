@@ -14,6 +14,7 @@ from typing import Final
 
 import httpx
 
+from service.sources.zoom_words import LIVE, RECORDING, VOICEMAILS
 from workers.subscriptions.api import MOST_PAGES, Api, Fields, has_id, id_of, objects, text, texts
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import Action, State, Subscription, Trouble
@@ -24,28 +25,11 @@ PATH: Final = "/marketplace/app/event_subscription"
 NAME: Final = "buildr-calls"
 BY_API: Final = "openapi"
 PER_PAGE: Final = "30"
-# https://developers.zoom.us/docs/api/phone/events/
-EVENTS: Final = frozenset(
-    {
-        "phone.caller_ringing",
-        "phone.callee_ringing",
-        "phone.caller_connected",
-        "phone.callee_answered",
-        "phone.caller_ended",
-        "phone.callee_ended",
-        "phone.callee_missed",
-        "phone.callee_rejected",
-        "phone.caller_call_element_completed",
-        "phone.callee_call_element_completed",
-        "phone.voicemail_received",
-        "phone.voicemail_transcript_completed",
-        "phone.recording_completed",
-    }
-)
 # The records that tell how a call went, in their three versions: each needs both sides, outbound calls and inbound ones.
 RECORDS: Final = tuple(
     frozenset({f"phone.caller_{name}_completed", f"phone.callee_{name}_completed"}) for name in ("call_element", "call_history", "call_log")
 )
+EVENTS: Final = frozenset({*LIVE, *RECORDS[0], *VOICEMAILS, RECORDING})
 HINTS: Final[Mapping[str, str]] = {
     "1001": "Zoom does not take this app for a user of the account; make the subscription in the app, see docs/telephony/zoom.md",
     "1602": "add the scopes of the phone events to the app, see docs/telephony/zoom.md",
