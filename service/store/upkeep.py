@@ -22,7 +22,8 @@ class UpkeepState:
 
     `state` is active, expiring, expired, disabled, unknown (the vendor does not tell), missing, or failed where the vendor could not be
     asked; `detail` says in one line what is wrong or what a person has to do. `settings` names the settings by which it was looked after,
-    `given` the secret that a subscription was given, by its id: digests, for vendors that never show it.
+    `given` the secret that a subscription was given, by its id: digests, for vendors that never show it. `unseen_since` is when one was
+    made that the vendor does not list.
     """
 
     checked_at: UtcDatetime
@@ -31,6 +32,7 @@ class UpkeepState:
     detail: str | None = None
     settings: str = ""
     given: Mapping[str, str] = field(default_factory=dict)
+    unseen_since: UtcDatetime | None = None
 
 
 _STATE: Final = TypeAdapter(UpkeepState)

@@ -204,8 +204,11 @@ class _Save:
         """Write the secret, once and for good."""
         if self._descriptor is None:
             return
-        os.write(self._descriptor, f"{secret}\n".encode())
-        os.fsync(self._descriptor)
+        try:
+            os.write(self._descriptor, f"{secret}\n".encode())
+            os.fsync(self._descriptor)
+        except OSError as err:
+            raise Failure(f"--token-to: the file cannot be written ({err.strerror}); the webhook is there, run the command again") from err
         self.is_written = True
 
 

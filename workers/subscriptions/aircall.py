@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 
 from service.sources.aircall import EVENTS as KNOWN
-from workers.subscriptions.api import MOST_PAGES, Api, Fields, child, has_id, id_of, objects, text, texts
+from workers.subscriptions.api import Api, Fields, child, every_page, has_id, id_of, objects, text, texts
 from workers.subscriptions.errors import NotReady, VendorUnavailable
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import Action, State, Subscription, Trouble
@@ -62,13 +62,10 @@ class Aircall:
 
     async def found(self, now: datetime) -> list[Subscription]:  # noqa: ARG002 - nothing of Aircall's expires
         """The webhooks of the company."""
-        found: list[Subscription] = []
-        for page in range(1, MOST_PAGES + 1):
-            answer = await self._api.get(PATH, page=str(page), per_page=PER_PAGE)
-            found += [await self._read(each) for each in objects(answer, "webhooks") if has_id(each, "webhook_id")]
-            if not text(child(answer, "meta"), "next_page_link"):
-                break
-        return found
+        records = await every_page(TITLE, self._page)
+        return [
+            await self._read(each) for each in records if has_id(TITLE, each, "webhook_id", is_ours=self._target.is_ours(text(each, "url")))
+        ]
 
     async def create(self, like: Subscription | None) -> str:  # noqa: ARG002 - Aircall's are never made anew
         """Make one, and write its token down."""
@@ -96,6 +93,13 @@ class Aircall:
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()
+
+    async def _page(self, number: str) -> tuple[list[Fields], str]:
+        number = number or "1"
+        page = await self._api.get(PATH, page=number, per_page=PER_PAGE)
+        # The address of the next page is not followed: the credentials go to this one only.
+        following = str(int(number) + 1) if text(child(page, "meta"), "next_page_link") else ""
+        return objects(TITLE, page, "webhooks"), following
 
     async def _token_of(self, webhook_id: str) -> str:
         return text(child(await self._api.get(f"{PATH}/{webhook_id}"), "webhook"), "token")

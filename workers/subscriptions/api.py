@@ -5,7 +5,7 @@ Requests to a vendor's API: strict limits, no redirects, and errors that say wha
 import asyncio
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Self
@@ -134,10 +134,34 @@ class Api:
         return VendorUnavailable(f"{self.title} answered {status}")
 
 
-def objects(fields: Fields, name: str) -> list[Fields]:
-    """The objects of a list; what is none is left out."""
+def objects(title: str, fields: Fields, name: str, *, is_optional: bool = False) -> list[Fields]:
+    """
+    The objects of a list; where it `is_optional`, one that is not there is empty.
+
+    Raises `VendorUnavailable` for anything else: a list that cannot be read is no empty one, or every turn would make another subscription.
+    """
     values = fields.get(name)
-    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
+    if values is None and is_optional:
+        return []
+    if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
+        raise VendorUnavailable(f"{title} answered without a list of {name}")
+    return values
+
+
+async def every_page(title: str, read: Callable[[str], Awaitable[tuple[list[Fields], str]]]) -> list[Fields]:
+    """
+    The objects of all pages; `read` gives those of one page, and what names the next one or an empty text.
+
+    Raises `VendorUnavailable` if there is no end to them: whatever is missing would be made once more.
+    """
+    found: list[Fields] = []
+    following = ""
+    for _ in range(MOST_PAGES):
+        page, following = await read(following)
+        found += page
+        if not following:
+            return found
+    raise VendorUnavailable(f"{title}'s list does not end after {MOST_PAGES} pages")
 
 
 def child(fields: Fields, name: str) -> Fields:
@@ -168,9 +192,9 @@ def id_of(title: str, fields: Fields, name: str) -> str:
     return found
 
 
-def has_id(fields: Fields, name: str) -> bool:
-    """Whether an object has an id that can stand in a path."""
-    return _ID.fullmatch(text(fields, name)) is not None
+def has_id(title: str, fields: Fields, name: str, *, is_ours: bool) -> bool:
+    """Whether an object has an id that can stand in a path. Raises `VendorUnavailable` if one of ours has none."""
+    return bool(id_of(title, fields, name)) if is_ours else _ID.fullmatch(text(fields, name)) is not None
 
 
 def _as_object(title: str, answer: HttpAnswer) -> Fields:

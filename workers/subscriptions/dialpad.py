@@ -14,7 +14,7 @@ from typing import Final
 import httpx
 
 from service.sources.dialpad import STATES as KNOWN
-from workers.subscriptions.api import MOST_PAGES, Api, Fields, child, has_id, id_of, objects, text, texts
+from workers.subscriptions.api import Api, Fields, child, every_page, has_id, id_of, objects, text, texts
 from workers.subscriptions.errors import VendorUnavailable
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import Action, State, Subscription, Trouble
@@ -51,13 +51,15 @@ class Dialpad:
 
     async def found(self, now: datetime) -> list[Subscription]:  # noqa: ARG002 - nothing of Dialpad's expires
         """The call subscriptions of the company that go to a webhook."""
-        return [self._read(each) for each in await self._pages(PATH) if has_id(each, "id") and has_id(child(each, "webhook"), "id")]
+        return [
+            self._read(each) for each in await self._pages(PATH) if has_id(TITLE, each, "id", is_ours=self._is_ours(child(each, "webhook")))
+        ]
 
     async def create(self, like: Subscription | None) -> str:  # noqa: ARG002 - Dialpad's are never made anew
         """Make both, the webhook only if none of ours is there: it may have been left over by one that was cut short."""
-        ours = [each for each in await self._pages(WEBHOOKS) if has_id(each, "id") and self._target.is_ours(text(each, "hook_url"))]
+        ours = [each for each in await self._pages(WEBHOOKS) if self._is_ours(each)]
         if ours:
-            endpoint_id = text(ours[0], "id")
+            endpoint_id = id_of(TITLE, ours[0], "id")
             await self._put_webhook(endpoint_id)
         else:
             endpoint_id = id_of(TITLE, await self._api.send("POST", WEBHOOKS, self._webhook()), "id")
@@ -92,16 +94,15 @@ class Dialpad:
         return {"hook_url": self._target.address, "secret": self._target.secret}
 
     async def _pages(self, path: str) -> list[Fields]:
-        found: list[Fields] = []
-        params: dict[str, str] = {}
-        for _ in range(MOST_PAGES):
-            page = await self._api.get(path, **params)
-            found += objects(page, "items")
-            cursor = text(page, "cursor")
-            if not cursor:
-                break
-            params["cursor"] = cursor
-        return found
+        async def read(cursor: str) -> tuple[list[Fields], str]:
+            page = await self._api.get(path, **({"cursor": cursor} if cursor else {}))
+            # An empty list is left out.
+            return objects(TITLE, page, "items", is_optional=True), text(page, "cursor")
+
+        return await every_page(TITLE, read)
+
+    def _is_ours(self, webhook: Fields) -> bool:
+        return self._target.is_ours(text(webhook, "hook_url"))
 
     def _read(self, fields: Fields) -> Subscription:
         webhook, events = child(fields, "webhook"), texts(fields, "call_states")
@@ -122,7 +123,7 @@ class Dialpad:
             events=events,
             scope=f"{text(fields, 'target_type')}:{text(fields, 'target_id')}:{fields.get('group_calls_only') is True}",
             troubles=tuple(troubles),
-            endpoint_id=text(webhook, "id"),
+            endpoint_id=id_of(TITLE, webhook, "id") if is_ours else None,
         )
 
     def _has_secret(self, subscription_id: str, shown: str) -> bool:

@@ -61,8 +61,8 @@ class RingCentral:
     async def found(self, now: datetime) -> list[Subscription]:
         """The webhook subscriptions of this app and user; the list has no pages."""
         await self._log_in()
-        records = objects(await self._api.get(PATH), "records")
-        return [self._read(each, now) for each in records if has_id(each, "id") and _mode(each) == WEBHOOK]
+        records = [each for each in objects(TITLE, await self._api.get(PATH), "records") if _mode(each) == WEBHOOK]
+        return [self._read(each, now) for each in records if has_id(TITLE, each, "id", is_ours=self._target.is_ours(_address(each)))]
 
     async def create(self, like: Subscription | None) -> str:
         """Make one for every call of the account, or with the filters of another."""
@@ -98,7 +98,7 @@ class RingCentral:
         return {"eventFilters": events, "deliveryMode": delivery, "expiresIn": int(LIFE.total_seconds())}
 
     def _read(self, fields: Fields, now: datetime) -> Subscription:
-        subscription_id, url = text(fields, "id"), text(child(fields, "deliveryMode"), "address")
+        subscription_id, url = text(fields, "id"), _address(fields)
         expires_at, is_ours = _moment(text(fields, "expirationTime")), self._target.is_ours(url)
         state, detail = self._state(fields, expires_at, now)
         troubles = {State.EXPIRED: [Trouble.EXPIRED], State.DISABLED: [Trouble.DISABLED], State.EXPIRING: [Trouble.EXPIRING]}.get(state, [])
@@ -132,6 +132,10 @@ class RingCentral:
 
 def _mode(fields: Fields) -> str:
     return text(child(fields, "deliveryMode"), "transportType")
+
+
+def _address(fields: Fields) -> str:
+    return text(child(fields, "deliveryMode"), "address")
 
 
 def _moment(value: str) -> datetime | None:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import httpx
@@ -27,6 +27,9 @@ LEASE_S: Final = 90.0
 FAILED: Final = "failed"
 MISSING: Final = "missing"
 UNSEEN: Final = "what was changed does not show at the vendor yet"
+# A vendor that never lists what was made would otherwise be given one more in every turn.
+HOLD: Final = timedelta(days=7)
+HELD: Final = "one was made on {day}, but the vendor does not list it: look there; `buildr-calls subscriptions ensure {slug}` makes another"
 
 Save = Callable[[str], None]
 
@@ -98,21 +101,23 @@ async def look_after(
     *,
     clock: Callable[[], datetime],
     is_dry_run: bool = False,
+    holds: bool = False,
     save: Save | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Report:
     """
-    Look after a source once, and keep how it stands; a dry run only looks, and keeps nothing.
+    Look after a source once, and keep how it stands; a dry run only looks, and keeps nothing. Where it `holds`, none is made for a while
+    after one that the vendor does not list.
 
     Whoever calls it holds the right to (see `lease`), unless it is a dry run. Raises redis-py's errors only.
     """
     last = (await store.upkeep.all()).get(kind.slug)
-    turn = _Turn(given=dict(last.given) if last is not None else {})
+    turn = _Turn(given=dict(last.given) if last is not None else {}, unseen_since=last.unseen_since if last is not None else None)
     try:
         target = kind.target(settings, turn.given)
         turn.settings = target.settings
         async with asyncio.timeout(TURN_S):
-            await turn.run(kind.make(target, save, transport), target, clock, is_dry_run=is_dry_run)
+            await turn.run(kind.make(target, save, transport), target, clock, is_dry_run=is_dry_run, holds=holds)
     except UpkeepError as err:
         turn.fault = err
     except TimeoutError:
@@ -147,8 +152,9 @@ async def lease(store: Store, slug: str) -> AsyncIterator[bool]:
 class _Turn:
     """One turn while it goes on; what it has done is known whenever it breaks off."""
 
-    def __init__(self, *, given: dict[str, str]) -> None:
+    def __init__(self, *, given: dict[str, str], unseen_since: datetime | None) -> None:
         self.given = given
+        self.unseen_since = unseen_since
         self.settings = ""
         self.found: list[Subscription] = []
         self.done: list[Step] = []
@@ -156,11 +162,12 @@ class _Turn:
         self.is_settled = True
         self.fault: UpkeepError | None = None
 
-    async def run(self, vendor: Vendor, target: Target, clock: Callable[[], datetime], *, is_dry_run: bool) -> None:
+    async def run(self, vendor: Vendor, target: Target, clock: Callable[[], datetime], *, is_dry_run: bool, holds: bool) -> None:
         """Look, decide, do, and look once more if anything was done."""
         try:
-            self.found = await vendor.found(clock())
-            self.left = plan(self.found, vendor.ways, vendor.by_hand)
+            await self._look(vendor, clock())
+            if holds and self.unseen_since is not None and clock() - self.unseen_since < HOLD:
+                self.left = tuple(_held(step, self.unseen_since, target.slug) for step in self.left)
             if is_dry_run:
                 return
             for step in self.left:
@@ -168,14 +175,21 @@ class _Turn:
                     await self._take(step, vendor, target)
                     self.left = tuple(each for each in self.left if each is not step)
             if self.done:
-                self.found = await vendor.found(clock())
-                self.left = plan(self.found, vendor.ways, vendor.by_hand)
+                await self._look(vendor, clock())
                 self.is_settled = all(step.action in {Action.BY_HAND, Action.SAVE} for step in self.left)
+                if any(step.action is Action.CREATE for step in self.left):
+                    self.unseen_since = clock()
             ours = {each.subscription_id for each in self.found if each.is_ours}
             for gone in self.given.keys() - ours:
                 del self.given[gone]
         finally:
             await vendor.close()
+
+    async def _look(self, vendor: Vendor, now: datetime) -> None:
+        self.found = await vendor.found(now)
+        self.left = plan(self.found, vendor.ways, vendor.by_hand)
+        if any(each.is_ours and each.has_calls for each in self.found):
+            self.unseen_since = None
 
     async def _take(self, step: Step, vendor: Vendor, target: Target) -> None:
         """Take one step. Raises `UpkeepError`."""
@@ -220,12 +234,18 @@ class _Turn:
                 detail=detail,
                 settings=self.settings,
                 given=self.given,
+                unseen_since=self.unseen_since,
             ),
             found=tuple(self.found),
             done=tuple(self.done),
             left=self.left,
             fault=self.fault,
         )
+
+
+def _held(step: Step, since: datetime, slug: str) -> Step:
+    """The same step, left to a person if it would make one more."""
+    return Step(action=Action.BY_HAND, why=HELD.format(day=since.date(), slug=slug)) if step.action is Action.CREATE else step
 
 
 def _rank(each: Subscription) -> tuple[bool, bool, int, float, str]:

@@ -55,7 +55,7 @@ class Watch:
         async with lease(self.store, kind.slug) as is_ours:
             last = (await self.store.upkeep.all()).get(kind.slug)
             if is_ours and self._is_due(kind, last):
-                _log(await look_after(kind, self.settings, self.store, clock=self.clock, transport=self.transport), last)
+                _log(await look_after(kind, self.settings, self.store, clock=self.clock, holds=True, transport=self.transport), last)
 
     def _is_due(self, kind: Kind, last: UpkeepState | None) -> bool:
         """Whether nobody in the fleet has looked lately, or only with other settings."""

@@ -15,7 +15,7 @@ from typing import Final
 import httpx
 
 from service.sources.zoom_words import LIVE, RECORDING, VOICEMAILS
-from workers.subscriptions.api import MOST_PAGES, Api, Fields, has_id, id_of, objects, text, texts
+from workers.subscriptions.api import Api, Fields, every_page, has_id, id_of, objects, text, texts
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import Action, State, Subscription, Trouble
 
@@ -59,16 +59,12 @@ class Zoom:
     async def found(self, now: datetime) -> list[Subscription]:  # noqa: ARG002 - nothing of Zoom's expires
         """The event subscriptions of the app, those from its pages included."""
         await self._log_in()
-        found: list[Subscription] = []
-        params = {"account_id": self._target.api["account_id"], "user_id": "me", "page_size": PER_PAGE}
-        for _ in range(MOST_PAGES):
-            page = await self._api.get(PATH, **params)
-            found += [self._read(each) for each in objects(page, "event_subscriptions") if has_id(each, "event_subscription_id")]
-            following = text(page, "next_page_token")
-            if not following:
-                break
-            params["next_page_token"] = following
-        return found
+        records = await every_page(TITLE, self._page)
+        return [
+            self._read(each)
+            for each in records
+            if has_id(TITLE, each, "event_subscription_id", is_ours=self._target.is_ours(text(each, "event_webhook_url")))
+        ]
 
     async def create(self, like: Subscription | None) -> str:
         """Make one for all users of the account; the events of the one that it replaces go on."""
@@ -103,6 +99,11 @@ class Zoom:
             api = self._target.api
             form = {"grant_type": "account_credentials", "account_id": api["account_id"]}
             await self._api.log_in(api["token_url"], user=api["client_id"], password=api["client_secret"], form=form)
+
+    async def _page(self, token: str) -> tuple[list[Fields], str]:
+        params = {"account_id": self._target.api["account_id"], "user_id": "me", "page_size": PER_PAGE}
+        page = await self._api.get(PATH, **params, **({"next_page_token": token} if token else {}))
+        return objects(TITLE, page, "event_subscriptions", is_optional="page_size" in page), text(page, "next_page_token")
 
     def _read(self, fields: Fields) -> Subscription:
         url, events = text(fields, "event_webhook_url"), texts(fields, "events")

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 
 from service.settings import Settings
@@ -65,7 +64,6 @@ class Bench:
     settings: Settings
     clock: Clock
     saved: list[str] = field(default_factory=list)
-    transport: httpx.AsyncBaseTransport | None = None
 
     @property
     def fixed(self) -> Kind:
@@ -80,12 +78,10 @@ class Bench:
             fixed=lambda: self.target,
         )
 
-    async def turn(self, *, is_dry_run: bool = False, saves: bool = True) -> Report:
+    async def turn(self, *, is_dry_run: bool = False, saves: bool = True, holds: bool = False) -> Report:
         """Look after it once; what Aircall chooses is saved, unless nobody can."""
         save: Save | None = self.saved.append if saves else None
-        return await look_after(
-            self.fixed, self.settings, self.store, clock=self.clock, is_dry_run=is_dry_run, save=save, transport=self.transport
-        )
+        return await look_after(self.fixed, self.settings, self.store, clock=self.clock, is_dry_run=is_dry_run, holds=holds, save=save)
 
     @property
     def path(self) -> str:

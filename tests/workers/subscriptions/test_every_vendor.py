@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import datetime, timedelta
 
+import httpx
 import pytest
 
 from service.settings import Settings
@@ -17,7 +19,9 @@ from tests.standins.ringcentral import RingCentral
 from tests.standins.serving import Fault
 from tests.standins.zoom import Zoom
 from tests.workers.subscriptions.conftest import HOST, NEW, OLD, SECRET, Bench
-from workers.subscriptions import Action, VendorBusy, VendorRefuses, VendorUnavailable, lease, look_after
+from workers.subscriptions import Action, Save, Subscription, VendorBusy, VendorRefuses, VendorUnavailable, lease, look_after
+from workers.subscriptions.target import Target
+from workers.subscriptions.types import Vendor
 
 FOREIGN = "https://other.example.test/hooks/SECRETPATH"
 
@@ -106,6 +110,55 @@ async def test_vendor_that_fails_is_left_alone(bench: Bench, fault: Fault, kind:
     assert ("failed", str(report.fault), []) == (report.state.state, report.state.detail, bench.standin.changes)
     assert "\n" not in str(report.fault)
     assert [Action.CREATE] == [step.action for step in (await bench.turn()).done]
+
+
+async def test_vendor_that_does_not_list_what_was_made_gets_no_more(bench: Bench) -> None:
+    """The worker makes one, and waits for a person; once it is listed all is well."""
+
+    async def nothing(now: datetime) -> list[Subscription]:
+        return []
+
+    make = bench.kind.make
+
+    def blind(target: Target, save: Save | None, transport: httpx.AsyncBaseTransport | None) -> Vendor:
+        made = make(target, save, transport)
+        made.found = nothing  # type: ignore[method-assign]
+        return made
+
+    seeing, bench.kind = bench.kind, replace(bench.kind, make=blind)
+    assert [Action.CREATE] == [step.action for step in (await bench.turn(holds=True)).done]
+    for _ in range(3):
+        bench.clock.forward(timedelta(hours=1))
+        report = await bench.turn(holds=True)
+        assert ((), [Action.BY_HAND], 1) == (report.done, [step.action for step in report.left], len(_records(bench)))
+    assert "one was made on 2026-11-02, but the vendor does not list it" in (report.state.detail or "")
+    bench.kind = seeing
+    _own_token(bench)
+    assert ((), None) == ((await bench.turn(holds=True)).left, (await bench.store.upkeep.all())[bench.kind.slug].unseen_since)
+
+
+@pytest.mark.parametrize("shape", ["endless", "none", "strings", "nameless"])
+async def test_list_that_cannot_be_read_is_no_empty_one(bench: Bench, shape: str) -> None:
+    """A list without an end, or with something in it that nobody understands, makes nothing."""
+    if (bench.kind.slug, shape) == ("ringcentral", "endless"):
+        pytest.skip("RingCentral's list has no pages")
+    name = {"ringcentral": "records", "zoom": "event_subscriptions", "aircall": "webhooks", "dialpad": "items"}[bench.kind.slug]
+    address = bench.target.address
+    nameless = {
+        "deliveryMode": {"transportType": "WebHook", "address": address},
+        "event_webhook_url": address,
+        "url": address,
+        "webhook": {"hook_url": address, "id": 1},
+        "id": "../../x",
+        "webhook_id": "",
+        "event_subscription_id": None,
+    }
+    listed = {"endless": [], "none": 7, "strings": ["x"], "nameless": [nameless]}[shape]
+    more = {"cursor": "x", "next_page_token": "x", "meta": {"next_page_link": "x"}} if shape == "endless" else {}
+    bench.standin.faults = [Fault(match="GET", status=200, body=json.dumps({name: listed, **more}).encode(), times=1000)]
+    report = await bench.turn()
+    assert isinstance(report.fault, VendorUnavailable)
+    assert [] == bench.standin.changes
 
 
 async def test_slow_vendor_is_not_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
