@@ -5,8 +5,9 @@ A vendor's API on a free port of this machine: what was asked of it, faults to c
 import asyncio
 import base64
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -115,3 +116,23 @@ async def running(app: StandIn) -> AsyncIterator[str]:
         server.should_exit = True
         await serving
         listener.close()
+
+
+@contextmanager
+def listening(standin: StandIn) -> Iterator[str]:
+    """A stand-in in a thread of its own, where the event loop is somebody else's, or there is none."""
+    ready, ended, urls = threading.Event(), threading.Event(), [""]
+
+    async def serve() -> None:
+        async with running(standin) as urls[0]:
+            ready.set()
+            await asyncio.to_thread(ended.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield urls[0]
+    finally:
+        ended.set()
+        thread.join()

@@ -5,9 +5,7 @@ subscriptions: what vendors were told to send where, and putting it right.
 import asyncio
 import json
 import stat
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from service.settings import load
 from service.store.connection import open_store
 from tests.standins.aircall import Aircall
 from tests.standins.ringcentral import RingCentral
-from tests.standins.serving import Fault, StandIn, running
+from tests.standins.serving import Fault, listening
 from tests.workers.cli.conftest import Run
 from workers.cli.subscriptions import BUSY
 
@@ -42,31 +40,11 @@ CONFIDENTIAL = (
 )
 
 
-@contextmanager
-def _listening(standin: StandIn) -> Iterator[str]:
-    """A stand-in in a thread of its own, since a command has the event loop to itself."""
-    ready, ended, urls = threading.Event(), threading.Event(), [""]
-
-    async def serve() -> None:
-        async with running(standin) as urls[0]:
-            ready.set()
-            await asyncio.to_thread(ended.wait)
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        assert ready.wait(20)
-        yield urls[0]
-    finally:
-        ended.set()
-        thread.join()
-
-
 @pytest.fixture
 def ringcentral() -> Iterator[tuple[RingCentral, dict[str, str]]]:
     """RingCentral, and the settings for it."""
     standin = RingCentral()
-    with _listening(standin) as url:
+    with listening(standin) as url:
         yield standin, {**RINGCENTRAL, "RINGCENTRAL_API_URL": url}
 
 
@@ -74,7 +52,7 @@ def ringcentral() -> Iterator[tuple[RingCentral, dict[str, str]]]:
 def aircall() -> Iterator[tuple[Aircall, dict[str, str]]]:
     """Aircall, and the settings for it."""
     standin = Aircall()
-    with _listening(standin) as url:
+    with listening(standin) as url:
         yield standin, {**AIRCALL, "AIRCALL_API_URL": f"{url}/v1"}
 
 
