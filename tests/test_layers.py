@@ -59,7 +59,7 @@ ONLY_THERE = {
         "service/problems.py",
         "workers/sandbox/",
     ),
-    "httpx": ("workers/buildr/", "workers/cli/", "workers/demo.py", "workers/supervisor.py"),
+    "httpx": ("workers/buildr/", "workers/cli/", "workers/demo.py", "workers/subscriptions/", "workers/supervisor.py"),
     "arq": ("service/store/connection.py", "service/store/client.py", "workers/main.py"),
     "redis": (
         "service/store/",
@@ -68,6 +68,8 @@ ONLY_THERE = {
         "workers/jobs.py",
         "workers/loops.py",
         "workers/main.py",
+        "workers/subscriptions/upkeep.py",
+        "workers/subscriptions/watch.py",
         "workers/cli/session.py",
         "workers/embedded_redis.py",
     ),

@@ -32,6 +32,7 @@ from workers.buildr import BuildrClient, ReadyToken, TokenProvider, token_provid
 from workers.jobs import deliver, rearm
 from workers.outcomes import map_digest, unknown_names
 from workers.parts import Parts, build, hold_s, in_progress_s, job_limit_s
+from workers.subscriptions import EVERY_S, VENDORS, Watch
 
 MAX_TRIES: Final = 2**31 - 1
 # Platforms give a process that is told to stop 10 seconds at least.
@@ -285,6 +286,7 @@ def _loops(parts: Parts, probe: loops.Probe) -> list[Coroutine[object, object, N
         loops.every(loops.PROBE_EVERY_S, probe.turn),
         loops.every(silence.LOOK_EVERY_S, silence.Listener(store=store, sources=_on(settings), clock=parts.clock).turn),
         loops.NamesWatch(parts.names, parts.client, hold_s(settings)).run(),
+        loops.every(EVERY_S, Watch(settings=settings, store=store, clock=parts.clock, kinds=VENDORS).turn),
     ]
 
 

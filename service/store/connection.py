@@ -32,6 +32,7 @@ from service.store.outcomes import Outcomes
 from service.store.permits import Permits
 from service.store.schedule import Schedule
 from service.store.tokens import Tokens
+from service.store.upkeep import Upkeep
 
 Role = Literal["receiver", "worker", "cli"]
 DAY_MS: Final = 86_400_000
@@ -84,6 +85,7 @@ class Store:
     outcomes: Outcomes
     counters: Counters
     heard: Heard
+    upkeep: Upkeep
 
     async def ping(self) -> None:
         """Raises `QueueUnavailable` with the reason if Redis does not answer within a second."""
@@ -163,4 +165,5 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         outcomes=Outcomes(redis, keys),
         counters=Counters(redis, keys),
         heard=Heard(redis, keys),
+        upkeep=Upkeep(redis, keys),
     )

@@ -12,8 +12,7 @@ from pydantic import TypeAdapter
 from service.events import UtcDatetime
 from service.store.client import Client
 from service.store.keys import Keys
-
-_UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+from service.store.lease import give_back, take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +53,8 @@ class Tokens:
 
     async def lock(self, ttl_s: float) -> bool:
         """Take the right to renew, for at most `ttl_s` seconds."""
-        return bool(await self.redis.set(self.keys.named("token_lock"), self.owner, px=int(ttl_s * 1000), nx=True))
+        return await take(self.redis, self.keys.named("token_lock"), self.owner, ttl_s=ttl_s)
 
     async def unlock(self) -> None:
         """Give the right to renew back, if it is still ours."""
-        await self.redis.eval(_UNLOCK, 1, self.keys.named("token_lock"), self.owner)
+        await give_back(self.redis, self.keys.named("token_lock"), self.owner)

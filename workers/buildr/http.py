@@ -1,5 +1,5 @@
 """
-How requests to Buildr are made: one agent name, strict limits, no redirects.
+How requests to Buildr, and to the APIs of telephony vendors, are made: one agent name, strict limits, no redirects.
 """
 
 import ipaddress
@@ -32,7 +32,7 @@ def open_http(url: str, *, timeout_s: float, connections: int = 1, transport: ht
 
 
 def user_agent() -> str:
-    """The name under which Buildr sees this program."""
+    """The name under which others see this program."""
     try:
         return f"{DISTRIBUTION}/{version(DISTRIBUTION)}"
     except PackageNotFoundError:

@@ -20,6 +20,7 @@ from workers.cli.processes import run, sandbox, serve, work
 from workers.cli.replay import replay_calls
 from workers.cli.sources import sources
 from workers.cli.status import status
+from workers.cli.subscriptions import subscriptions
 from workers.cli.support import PROGRAM, Commands, account_option
 from workers.cli.trigger import trigger
 
@@ -39,6 +40,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     unmatched,
     stalled,
     outcomes,
+    subscriptions,
     status,
     sources,
     check,

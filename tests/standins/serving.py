@@ -1,0 +1,138 @@
+"""
+A vendor's API on a free port of this machine: what was asked of it, faults to come, and the way to the receiver.
+"""
+
+import asyncio
+import base64
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from tests.workers.sandbox.live import wait_until
+
+Reach = Callable[[str, Mapping[str, str], bytes], Awaitable[httpx.Response]]
+
+
+@dataclass
+class Fault:
+    """
+    How requests are answered in place of what was asked; `match` is a part of method and path.
+
+    Where it `is_done`, what was asked is done all the same: the answer is lost on its way.
+    """
+
+    match: str = ""
+    status: int = 500
+    body: bytes = b"{}"
+    delay_s: float = 0
+    times: int = 1
+    is_done: bool = False
+
+
+@dataclass
+class Asked:
+    """One request."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    body: bytes
+
+    @property
+    def line(self) -> str:
+        """Method and path."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass
+class StandIn:
+    """What all stand-ins share; `reach` sends to the receiver as the vendor would."""
+
+    reach: Reach | None = None
+    faults: list[Fault] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    delay_s: float = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        body = await request.body()
+        asked = Asked(request.method, request.url.path, dict(request.query_params), body)
+        self.asked.append(asked)
+        fault = next((each for each in self.faults if each.times > 0 and each.match in asked.line), None)
+        response = None
+        if fault is None or fault.is_done:
+            await asyncio.sleep(self.delay_s)
+            response = await self.answer(asked, request.headers)
+        if fault is not None:
+            fault.times -= 1
+            await asyncio.sleep(fault.delay_s)
+            response = Response(fault.body, status_code=fault.status, headers={"location": "http://127.0.0.1:9/"})
+        assert response is not None
+        await response(scope, receive, send)
+
+    async def answer(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+        """What the vendor answers."""
+        raise NotImplementedError
+
+    @property
+    def changes(self) -> list[str]:
+        """The requests that changed something, tokens left out."""
+        return [each.line for each in self.asked if each.method != "GET" and "token" not in each.path]
+
+
+def is_basic(headers: Mapping[str, str], user: str, password: str) -> bool:
+    """Whether a request has these credentials."""
+    return headers.get("authorization") == "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def refuse(status: int, body: object) -> Response:
+    """An error as JSON."""
+    return JSONResponse(body, status_code=status)
+
+
+@asynccontextmanager
+async def running(app: StandIn) -> AsyncIterator[str]:
+    """A stand-in that listens; gives its URL."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+
+    async def is_up() -> bool:
+        return server.started or serving.done()
+
+    await wait_until(is_up)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+
+
+@contextmanager
+def listening(standin: StandIn) -> Iterator[str]:
+    """A stand-in in a thread of its own, where the event loop is somebody else's, or there is none."""
+    ready, ended, urls = threading.Event(), threading.Event(), [""]
+
+    async def serve() -> None:
+        async with running(standin) as urls[0]:
+            ready.set()
+            await asyncio.to_thread(ended.wait)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield urls[0]
+    finally:
+        ended.set()
+        thread.join()

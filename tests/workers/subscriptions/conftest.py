@@ -1,0 +1,131 @@
+"""
+What the tests of the upkeep share: for each vendor its stand-in, what is wanted of it, and turns over a real Redis.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.settings import Settings
+from service.store.connection import Store
+from tests.standins.aircall import Aircall
+from tests.standins.dialpad import Dialpad
+from tests.standins.ringcentral import RingCentral
+from tests.standins.serving import StandIn, running
+from tests.standins.zoom import Zoom
+from workers.subscriptions import VENDORS, Kind, Report, Save, look_after
+from workers.subscriptions.target import Target
+
+HOST = "https://hooks.example.test"
+NEW = "1" * 32
+OLD = "2" * 32
+START = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
+SECRET = "the-secret-of-the-source-0000"
+KINDS = {kind.slug: kind for kind in VENDORS}
+
+
+@dataclass
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        """The present."""
+        return self.now
+
+    def forward(self, span: timedelta) -> None:
+        """Let time pass."""
+        self.now += span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedKind(Kind):
+    """A vendor whose target is known."""
+
+    fixed: Callable[[], Target]
+
+    def target(self, settings: Settings, given: Mapping[str, str]) -> Target:
+        """The target with what was given."""
+        return replace(self.fixed(), given=given)
+
+
+@dataclass
+class Bench:
+    """One vendor to be looked after; `target` is what is wanted of it."""
+
+    kind: Kind
+    standin: StandIn
+    target: Target
+    store: Store
+    settings: Settings
+    clock: Clock
+    saved: list[str] = field(default_factory=list)
+
+    @property
+    def fixed(self) -> Kind:
+        """The vendor with this target."""
+        kind = self.kind
+        return FixedKind(
+            slug=kind.slug,
+            needs=kind.needs,
+            by_hand=kind.by_hand,
+            make=kind.make,
+            is_chooser=kind.is_chooser,
+            fixed=lambda: self.target,
+        )
+
+    async def turn(self, *, is_dry_run: bool = False, saves: bool = True, holds: bool = False) -> Report:
+        """Look after it once; what Aircall chooses is saved, unless nobody can."""
+        save: Save | None = self.saved.append if saves else None
+        return await look_after(self.fixed, self.settings, self.store, clock=self.clock, is_dry_run=is_dry_run, holds=holds, save=save)
+
+    @property
+    def path(self) -> str:
+        """The address without its token."""
+        return f"{HOST}/webhooks/{self.kind.slug}"
+
+
+def make_standin(slug: str, clock: Clock) -> tuple[StandIn, dict[str, str]]:
+    """A vendor's stand-in, and the settings of its API but for its address."""
+    if slug == "ringcentral":
+        return RingCentral(clock=clock), {"client_id": "rc-client", "client_secret": "rc-client-secret", "jwt": "rc-jwt-of-the-tests"}
+    if slug == "zoom":
+        return Zoom(), {"account_id": "zoom-account", "client_id": "zoom-client", "client_secret": "zoom-client-secret"}
+    if slug == "aircall":
+        return Aircall(), {"api_id": "aircall-api-id", "api_token": "aircall-api-token"}
+    return Dialpad(), {"api_key": "dialpad-api-key"}
+
+
+API_PATHS = {"ringcentral": "", "zoom": "/v2", "aircall": "/v1", "dialpad": "/api/v2"}
+
+
+@asynccontextmanager
+async def opened(slug: str, store: Store, settings: Settings) -> AsyncIterator[Bench]:
+    """A vendor that listens, and nothing in it."""
+    clock = Clock()
+    standin, api = make_standin(slug, clock)
+    async with running(standin) as url:
+        api |= {"api_url": url + API_PATHS[slug]}
+        if slug == "zoom":
+            api |= {"token_url": f"{url}/oauth/token"}
+        base = f"{HOST}/webhooks/{slug}"
+        has_token = slug in {"ringcentral", "aircall"}
+        target = Target(
+            slug=slug,
+            address=f"{base}/t/{NEW}" if has_token else base,
+            older=(f"{base}/t/{OLD}", base) if has_token else (f"{base}/t/{NEW}", f"{base}/t/{OLD}"),
+            secrets=(SECRET,),
+            api=api,
+        )
+        yield Bench(kind=KINDS[slug], standin=standin, target=target, store=store, settings=settings, clock=clock)
+
+
+@pytest.fixture(params=sorted(KINDS))
+async def bench(request: pytest.FixtureRequest, store: Store, make_settings: Callable[..., Settings]) -> AsyncIterator[Bench]:
+    """Each vendor in turn."""
+    async with opened(request.param, store, make_settings()) as made:
+        yield made

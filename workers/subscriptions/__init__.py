@@ -1,0 +1,66 @@
+"""
+The upkeep of webhook subscriptions at vendors: made, renewed before they end, made anew when they were switched off.
+
+`VENDORS` are those whose API allows it. Every other source's addresses are set by hand, see docs/telephony.
+"""
+
+from typing import Final
+
+from workers.subscriptions import aircall, dialpad, ringcentral, zoom
+from workers.subscriptions.errors import NotReady, UpkeepError, VendorBusy, VendorRefuses, VendorRejected, VendorUnavailable
+from workers.subscriptions.target import is_set_up
+from workers.subscriptions.types import DONE, Action, State, Step, Subscription
+from workers.subscriptions.upkeep import Kind, Report, Save, lease, look_after, plan
+from workers.subscriptions.watch import EVERY_S, Watch
+
+VENDORS: Final[tuple[Kind, ...]] = (
+    Kind(
+        slug="aircall",
+        needs=aircall.NEEDS,
+        by_hand=aircall.Aircall.by_hand,
+        make=lambda target, save, transport: aircall.Aircall(target, save=save, transport=transport),
+        is_chooser=True,
+    ),
+    Kind(
+        slug="dialpad",
+        needs=dialpad.NEEDS,
+        by_hand=dialpad.Dialpad.by_hand,
+        make=lambda target, save, transport: dialpad.Dialpad(target, transport=transport),  # noqa: ARG005 - its secret is ours
+    ),
+    Kind(
+        slug="ringcentral",
+        needs=ringcentral.NEEDS,
+        by_hand=ringcentral.RingCentral.by_hand,
+        make=lambda target, save, transport: ringcentral.RingCentral(target, transport=transport),  # noqa: ARG005 - its secret is ours
+    ),
+    Kind(
+        slug="zoom",
+        needs=zoom.NEEDS,
+        by_hand=zoom.Zoom.by_hand,
+        make=lambda target, save, transport: zoom.Zoom(target, transport=transport),  # noqa: ARG005 - its secret is the app's
+    ),
+)
+
+__all__ = [
+    "DONE",
+    "EVERY_S",
+    "VENDORS",
+    "Action",
+    "Kind",
+    "NotReady",
+    "Report",
+    "Save",
+    "State",
+    "Step",
+    "Subscription",
+    "UpkeepError",
+    "VendorBusy",
+    "VendorRefuses",
+    "VendorRejected",
+    "VendorUnavailable",
+    "Watch",
+    "is_set_up",
+    "lease",
+    "look_after",
+    "plan",
+]

@@ -1,0 +1,138 @@
+"""
+Aircall: webhooks that never expire, and that are switched off after some 50 failed deliveries.
+
+API: https://developer.aircall.io/api-references/#webhooks. Each webhook has a token of its own, which Aircall chooses and shows through
+the API only. That token proves its messages, so that one whose token is not set here is never switched on, and the worker makes none: only
+a person can carry a new token into the settings. That `PUT` takes `active` and `url` beside `events` is what integrations do; it was not
+tried against Aircall.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Final
+
+import httpx
+
+from service.sources.aircall import EVENTS as KNOWN
+from workers.subscriptions.api import Api, Fields, child, every_page, has_id, id_of, objects, text, texts
+from workers.subscriptions.errors import NotReady, VendorUnavailable
+from workers.subscriptions.target import Target
+from workers.subscriptions.types import Action, State, Subscription, Trouble
+
+TITLE: Final = "Aircall"
+NEEDS: Final = ("api_id", "api_token")
+PATH: Final = "/webhooks"
+NAME: Final = "buildr-calls"
+PER_PAGE: Final = "50"
+EVENTS: Final = frozenset(KNOWN)
+# Without this a call never ends.
+NEEDED: Final = frozenset({"call.ended"})
+
+
+class Aircall:
+    """Aircall's API; `save` writes a token down where the operator wants it, None where nobody can."""
+
+    by_hand: Final = (
+        "run `buildr-calls subscriptions ensure aircall --token-to FILE`, put what is in the file into AIRCALL_TOKEN "
+        "(or name the file in AIRCALL_TOKEN_FILE), and restart"
+    )
+
+    def __init__(
+        self, target: Target, *, save: Callable[[str], None] | None = None, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._target: Final = target
+        self._save: Final = save
+        self._api: Final = Api(
+            title=TITLE,
+            url=target.api["api_url"],
+            cure="check AIRCALL_API_ID and AIRCALL_API_TOKEN",
+            confidential=target.confidential,
+            transport=transport,
+        )
+        api_id, api_token = target.api["api_id"], target.api["api_token"]
+        self._api.headers.update(next(httpx.BasicAuth(api_id, api_token).auth_flow(httpx.Request("GET", "https://x"))).headers)
+        self._api.headers.pop("host", None)
+
+    @property
+    def ways(self) -> Mapping[Trouble, Action]:
+        """What can be done; new tokens need a place to go."""
+        ways = {Trouble.DISABLED: Action.ENABLE, Trouble.ADDRESS: Action.UPDATE, Trouble.EVENTS: Action.UPDATE}
+        return ways if self._save is None else {**ways, Trouble.MISSING: Action.CREATE, Trouble.PROOF: Action.SAVE}
+
+    async def found(self, now: datetime) -> list[Subscription]:  # noqa: ARG002 - nothing of Aircall's expires
+        """The webhooks of the company."""
+        records = await every_page(TITLE, self._page)
+        return [
+            await self._read(each) for each in records if has_id(TITLE, each, "webhook_id", is_ours=self._target.is_ours(text(each, "url")))
+        ]
+
+    async def create(self, like: Subscription | None) -> str:  # noqa: ARG002 - Aircall's are never made anew
+        """Make one, and write its token down."""
+        body: dict[str, object] = {"custom_name": NAME, "url": self._target.address, "events": sorted(EVENTS)}
+        made = child(await self._api.send("POST", PATH, body), "webhook")
+        webhook_id = id_of(TITLE, made, "webhook_id")
+        self._write(text(made, "token") or await self._token_of(webhook_id))
+        return webhook_id
+
+    async def put(self, subscription: Subscription) -> None:
+        """Switch it on, at the present address, with all events that are needed."""
+        # No events at all means every one.
+        events = sorted(subscription.events | EVENTS) if subscription.events else []
+        body: dict[str, object] = {"url": self._target.address, "events": events, "active": True}
+        await self._api.send("PUT", f"{PATH}/{subscription.subscription_id}", body)
+
+    async def remove(self, subscription: Subscription) -> None:
+        """Delete it."""
+        await self._api.delete(f"{PATH}/{subscription.subscription_id}")
+
+    async def save_token(self, subscription: Subscription) -> None:
+        """Read its token once more, and write it down."""
+        self._write(await self._token_of(subscription.subscription_id))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    async def _page(self, number: str) -> tuple[list[Fields], str]:
+        number = number or "1"
+        page = await self._api.get(PATH, page=number, per_page=PER_PAGE)
+        # The address of the next page is not followed: the credentials go to this one only.
+        following = str(int(number) + 1) if text(child(page, "meta"), "next_page_link") else ""
+        return objects(TITLE, page, "webhooks"), following
+
+    async def _token_of(self, webhook_id: str) -> str:
+        return text(child(await self._api.get(f"{PATH}/{webhook_id}"), "webhook"), "token")
+
+    def _write(self, token: str) -> None:
+        if not token:
+            raise VendorUnavailable("Aircall answered without the webhook's token; run the command again")
+        if self._save is None:
+            raise NotReady("there is no place for the webhook's token")
+        self._save(token)
+
+    async def _read(self, fields: Fields) -> Subscription:
+        webhook_id, url, events = text(fields, "webhook_id"), text(fields, "url"), texts(fields, "events")
+        is_ours, is_active = self._target.is_ours(url), fields.get("active") is not False
+        troubles = [] if is_active else [Trouble.DISABLED]
+        if is_ours and not self._is_proved(text(fields, "token") or await self._token_of(webhook_id)):
+            # To switch it on would only have it switched off again.
+            troubles = [Trouble.PROOF]
+        elif is_ours and not self._target.is_present(url):
+            troubles.append(Trouble.ADDRESS)
+        if is_ours and events and not events >= NEEDED and Trouble.PROOF not in troubles:
+            troubles.append(Trouble.EVENTS)
+        return Subscription(
+            subscription_id=webhook_id,
+            address=self._target.shown(url),
+            state=State.ACTIVE if is_active else State.DISABLED,
+            is_ours=is_ours,
+            detail="its token is not in AIRCALL_TOKEN" if Trouble.PROOF in troubles else None,
+            has_calls=not events or any(each.startswith("call.") for each in events),
+            events=events,
+            troubles=tuple(troubles),
+        )
+
+    def _is_proved(self, token: str) -> bool:
+        matches = [hmac.compare_digest(each.encode(), token.encode("utf-8", "replace")) for each in self._target.secrets]
+        return any(matches)

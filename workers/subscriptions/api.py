@@ -1,0 +1,233 @@
+"""
+Requests to a vendor's API: strict limits, no redirects, and errors that say what to do without repeating what a vendor wrote.
+"""
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from service.errors import BuildrUnavailable
+from workers.buildr.answers import PASSING, HttpAnswer, fetch
+from workers.buildr.http import is_header_safe, open_http
+from workers.subscriptions.errors import NotReady, UpkeepError, VendorBusy, VendorRefuses, VendorRejected, VendorUnavailable
+
+TIMEOUT_S: Final = 10.0
+MOST_PAGES: Final = 40
+_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+Fields = Mapping[str, object]
+
+
+@dataclass(slots=True, kw_only=True)
+class Api:
+    """
+    One vendor's API at `url`; each request takes at most `timeout_s` seconds in all.
+
+    `cure` says what to do when the credentials are refused, `hints` what a vendor's own error code means; a code that
+    repeats what is `confidential` is none. Every request raises `UpkeepError`.
+    """
+
+    title: str
+    url: str
+    cure: str
+    hints: Mapping[str, str] = field(default_factory=dict)
+    confidential: frozenset[str] = field(default=frozenset(), repr=False)
+    timeout_s: float = TIMEOUT_S
+    transport: httpx.AsyncBaseTransport | None = None
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    _http: httpx.AsyncClient | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.url = self.url.rstrip("/")
+
+    async def get(self, path: str, **params: str) -> Fields:
+        """The object at a path."""
+        return _as_object(self.title, await self._send("GET", self.url + path, params=params))
+
+    async def send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Fields:
+        """Send a JSON object and give the one that is answered; an answer without a body is an empty one."""
+        answer = await self._send(method, self.url + path, json=body)
+        return _as_object(self.title, answer) if answer.body.strip() else {}
+
+    async def delete(self, path: str) -> None:
+        """Delete what is at a path; it is no error if there is nothing."""
+        try:
+            await self._send("DELETE", self.url + path)
+        except VendorRejected as err:
+            if err.status_code not in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+                raise
+
+    async def log_in(self, url: str, *, user: str, password: str, form: Mapping[str, str]) -> None:
+        """Buy an access token with credentials, and use it from here on. Raises `VendorRefuses` for what will not pass."""
+        try:
+            answer = await self._send("POST", url, form=form, auth=httpx.BasicAuth(user, password))
+        except VendorRejected as err:
+            raise VendorRefuses(f"{self.title} gives no access token ({err.code or err.status_code}): {self.cure}") from err
+        token = _as_object(self.title, answer).get("access_token")
+        if not isinstance(token, str) or not is_header_safe(token):
+            raise VendorUnavailable(f"{self.title} answered without a usable access token")
+        self.headers["Authorization"] = f"Bearer {token}"
+
+    async def close(self) -> None:
+        """Close the connections; twice is harmless."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, object] | None = None,
+        form: Mapping[str, str] | None = None,
+        auth: httpx.BasicAuth | None = None,
+    ) -> HttpAnswer:
+        _check_transport(self.title, url)
+        if self._http is None:
+            self._http = open_http(self.url, timeout_s=self.timeout_s, transport=self.transport)
+        headers = {} if auth is not None else self.headers
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                request = self._http.build_request(method, url, params=params or None, json=json, data=form, headers=headers)
+                if auth is not None:
+                    request = next(auth.auth_flow(request))
+                answer = await fetch(self._http, request)
+        except TimeoutError as err:
+            raise VendorUnavailable(f"no answer from {self.title} within {self.timeout_s:g} s") from err
+        except BuildrUnavailable as err:
+            raise VendorUnavailable(f"{self.title}: {err}") from err
+        if answer.is_success:
+            return answer
+        raise self._refusal(answer)
+
+    def _refusal(self, answer: HttpAnswer) -> UpkeepError:
+        status, code = answer.status_code, _code_of(answer)
+        if any(each in code for each in self.confidential):
+            code = ""
+        said = f"{status} {code}" if code else str(status)
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            return VendorBusy(f"{self.title} asks to wait (429)")
+        if status == HTTPStatus.UNAUTHORIZED:
+            return VendorRefuses(f"{self.title} refuses the credentials ({said}): {self.cure}")
+        if status == HTTPStatus.FORBIDDEN:
+            hint = self.hints.get(code, "give them the right to manage webhooks")
+            return VendorRefuses(f"the credentials may not do this at {self.title} ({said}): {hint}")
+        if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in PASSING:
+            hint = self.hints.get(code, "")
+            return VendorRejected(f"{self.title} answered {said}" + (f": {hint}" if hint else ""), status_code=status, code=code)
+        return VendorUnavailable(f"{self.title} answered {status}")
+
+
+def objects(title: str, fields: Fields, name: str, *, is_optional: bool = False) -> list[Fields]:
+    """
+    The objects of a list; where it `is_optional`, one that is not there is empty.
+
+    Raises `VendorUnavailable` for anything else: a list that cannot be read is no empty one, or every turn would make another subscription.
+    """
+    values = fields.get(name)
+    if values is None and is_optional:
+        return []
+    if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
+        raise VendorUnavailable(f"{title} answered without a list of {name}")
+    return values
+
+
+async def every_page(title: str, read: Callable[[str], Awaitable[tuple[list[Fields], str]]]) -> list[Fields]:
+    """
+    The objects of all pages; `read` gives those of one page, and what names the next one or an empty text.
+
+    Raises `VendorUnavailable` if there is no end to them: whatever is missing would be made once more.
+    """
+    found: list[Fields] = []
+    following = ""
+    for _ in range(MOST_PAGES):
+        page, following = await read(following)
+        found += page
+        if not following:
+            return found
+    raise VendorUnavailable(f"{title}'s list does not end after {MOST_PAGES} pages")
+
+
+def child(fields: Fields, name: str) -> Fields:
+    """An object inside another, or an empty one."""
+    value = fields.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def text(fields: Fields, name: str) -> str:
+    """A text, or a whole number as a text; an empty one for anything else."""
+    value = fields.get(name)
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def texts(fields: Fields, name: str) -> frozenset[str]:
+    """The texts of a list; what is none is left out."""
+    values = fields.get(name)
+    return frozenset(each for each in values if isinstance(each, str)) if isinstance(values, list) else frozenset()
+
+
+def id_of(title: str, fields: Fields, name: str) -> str:
+    """The id of what was made, safe to stand in a path. Raises `VendorUnavailable` if the answer has none."""
+    found = text(fields, name)
+    if not _ID.fullmatch(found):
+        raise VendorUnavailable(f"{title} answered without a usable {name}")
+    return found
+
+
+def has_id(title: str, fields: Fields, name: str, *, is_ours: bool) -> bool:
+    """Whether an object has an id that can stand in a path. Raises `VendorUnavailable` if one of ours has none."""
+    return bool(id_of(title, fields, name)) if is_ours else _ID.fullmatch(text(fields, name)) is not None
+
+
+def _as_object(title: str, answer: HttpAnswer) -> Fields:
+    try:
+        parsed = answer.parsed()
+    except BuildrUnavailable as err:
+        raise VendorUnavailable(f"{title}: {err}") from err
+    if not isinstance(parsed, dict):
+        raise VendorUnavailable(f"{title}: the answer is no JSON object")
+    return parsed
+
+
+def _code_of(answer: HttpAnswer) -> str:
+    """The vendor's own code of an error, if it looks like one: `errorCode`, `code`, or OAuth's `error`."""
+    try:
+        parsed = answer.parsed()
+    except BuildrUnavailable:
+        return ""
+    if not isinstance(parsed, dict):
+        return ""
+    codes = (text(parsed, name) for name in ("errorCode", "code", "error"))
+    return next((code for code in codes if _CODE.fullmatch(code)), "")
+
+
+def _check_transport(title: str, url: str) -> None:
+    """Credentials go over TLS, or nowhere out of this machine. Raises `NotReady`."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+        raise NotReady(f"the addresses of {title}'s API must be https")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,43 @@
+"""
+What goes wrong while subscriptions are looked after, each with one line for the operator.
+
+UpkeepError
+├── NotReady             settings that are missing or cannot be right
+├── VendorUnavailable    no answer, 5xx, or one that is not the vendor's: the next turn tries again
+├── VendorBusy           429: the next turn tries again
+├── VendorRefuses        the credentials, or what they may do: a person must look
+└── VendorRejected       this very request; `code` is the vendor's own
+
+No message holds anything that a vendor wrote but its code, since a text may repeat what was sent.
+"""
+
+from service.errors import BuildrCallsError
+
+
+class UpkeepError(BuildrCallsError):
+    """Something about one source's subscriptions."""
+
+
+class NotReady(UpkeepError):
+    """Raised when the settings do not say all that is needed."""
+
+
+class VendorUnavailable(UpkeepError):
+    """Raised when no usable answer came."""
+
+
+class VendorBusy(UpkeepError):
+    """Raised on a 429."""
+
+
+class VendorRefuses(UpkeepError):
+    """Raised when the vendor refuses the credentials (401), or what they may do (403)."""
+
+
+class VendorRejected(UpkeepError):
+    """Raised when the vendor refuses a request for what it asks; `code` is empty where it gave none."""
+
+    def __init__(self, message: str, *, status_code: int, code: str = "") -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.code = code
