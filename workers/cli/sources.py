@@ -25,7 +25,8 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
     """
     Show every telephony system: off or ready, when its last message and its last handshake came, and since when it is silent.
 
-    A system is silent if nothing comes in hours in which something came in every week before.
+    A system is silent if nothing comes in hours in which something came in every week before. Where the subscription at the vendor is looked
+    after, its state is shown too; `buildr-calls subscriptions list` tells more.
 
     \b
     Examples:
@@ -45,15 +46,16 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
             _ago(facts["last_message_at"], now),
             _ago(facts["last_handshake_at"], now),
             _ago(facts["silent_since"], now),
+            str(facts["subscription"] or "-"),
             str(facts["note"]),
         )
         for facts in shown
     ]
-    print_table(("source", "state", "last message", "last handshake", "silent since", ""), rows, empty="None is on: buildr-calls sources")
+    print_table(("source", "state", "last message", "last handshake", "silent since", "subscription", ""), rows, empty="None is on: buildr-calls sources")
 
 
 async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
-    last = await store.heard.last()
+    last, upkeep = await store.heard.last(), await store.upkeep.all()
     # Those that are on first, each group in the order of the alphabet.
     ordered = sorted(SOURCES.items(), key=lambda pair: (not settings.secrets_of(pair[0]), pair[0]))
     return [
@@ -64,6 +66,7 @@ async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
             "last_message_at": last.get(("message", slug)),
             "last_handshake_at": last.get(("handshake", slug)),
             "silent_since": last.get(("silent", slug)),
+            "subscription": upkeep[slug].state if slug in upkeep else None,
             "path": settings.webhook_path(slug),
             "settings": [setting.name.upper() for setting in source.settings],
             "note": _note(settings, source),
