@@ -25,8 +25,8 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
     """
     Show every telephony system: off or ready, when its last message and its last handshake came, and since when it is silent.
 
-    A system is silent if nothing comes in hours in which something came in every week before. Where the subscription at the vendor is looked
-    after, its state is shown too; `buildr-calls subscriptions list` tells more.
+    A system is silent if nothing comes in hours in which something came in every week before. Where the subscription at the vendor is
+    looked after, its state is shown too; `buildr-calls subscriptions list` tells more.
 
     \b
     Examples:
@@ -51,7 +51,8 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
         )
         for facts in shown
     ]
-    print_table(("source", "state", "last message", "last handshake", "silent since", "subscription", ""), rows, empty="None is on: buildr-calls sources")
+    heads = ("source", "state", "last message", "last handshake", "silent since", "subscription", "")
+    print_table(heads, rows, empty="None is on: buildr-calls sources")
 
 
 async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
