@@ -64,6 +64,8 @@ LEAST_PROOF: Final = 20
 LIBRARIES: Final = ("arq", "asyncio", "httpx", "httpcore")
 ALL_ORDERS_UP_TO: Final = 5
 RANDOM_ORDERS: Final = 60
+MUTATIONS: Final = 3000
+NASTY: Final = (b'"', b"{}", b"[]", b"null", b"-1", b"1e999", b"9" * 25, b"\\ud800", b"%ff", b"\x00", b"&", b"=", "\u202e".encode())
 HEADINGS: Final = (
     "What you need",
     "Set up there",
@@ -378,6 +380,19 @@ def test_every_mutation_of_a_message_is_handled(slug: str, data: st.DataObject, 
     text = noise.decode("latin-1")
     attempt(slug, replace(incoming, url=incoming.url + text))
     attempt(slug, with_headers(incoming, dict.fromkeys(incoming.headers, text)))
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_thousands_of_changed_bodies_are_handled(slug: str) -> None:
+    """Bytes turned over, left out, put in and moved, anywhere in any body: a message error is the worst that comes of it."""
+    rng, names = Random(f"mutations {slug}"), fixture_names(slug)
+    for number in range(MUTATIONS):
+        incoming = fixture(slug, names[number % len(names)])
+        body = bytearray(incoming.body)
+        for _ in range(rng.randint(1, 4)):
+            place, length = rng.randint(0, len(body)), rng.randint(0, 12)
+            body[place : place + rng.choice((0, 1, length))] = rng.choice((b"", rng.randbytes(length), body[-length:], rng.choice(NASTY)))
+        attempt(slug, replace(incoming, body=bytes(body)))
 
 
 JSON_VALUES: Final = st.recursive(
