@@ -5,7 +5,7 @@ Settings as they are written down: environment, mounted files, one table of TOML
 import difflib
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,8 @@ from service.outcome_rules import OutcomeConfig
 CONFIG_NAME: Final = "buildr-calls.toml"
 OUTCOME_TABLES: Final = frozenset(OutcomeConfig.model_fields)
 FILE_SUFFIX: Final = "_file"
+SECRET_LENGTH: Final = 16
+PATHS: Final = ("/", "./", "../")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,13 @@ class FromFile:
     """A value that lies in a file; `name` is the setting that points there, as the operator wrote it."""
 
     name: str
-    path: str
+    path: str = field(repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The path for a message; what is more likely the secret itself, put where its file should be named, is not repeated."""
+        is_path = len(self.path) < SECRET_LENGTH or self.path.startswith(PATHS)
+        return self.path if is_path else "the file that it names (a path belongs here, not the secret itself)"
 
 
 def from_environment(environ: Mapping[str, str], known: Iterable[str], *, prefix: str = "") -> dict[str, object]:
@@ -102,14 +110,15 @@ def resolve(values: dict[str, object], folder: Path, faults: list[str]) -> None:
     for field, value in list(values.items()):
         if isinstance(value, FromFile):
             try:
-                values[field] = (folder / value.path).read_text(encoding="utf-8").strip()
+                # Some editors begin a file with a mark of its encoding, which is no part of a secret.
+                values[field] = (folder / value.path).read_text(encoding="utf-8-sig").strip()
             except (OSError, ValueError) as err:
                 del values[field]
-                faults.append(f"{value.name}: cannot read {value.path}: {getattr(err, 'strerror', None) or 'not a text file'}")
+                faults.append(f"{value.name}: cannot read {value.shown}: {getattr(err, 'strerror', None) or 'not a text file'}")
             else:
                 if not values[field]:
                     del values[field]
-                    faults.append(f"{value.name}: {value.path} is empty")
+                    faults.append(f"{value.name}: {value.shown} is empty")
 
 
 def hint(word: str, known: Collection[str]) -> str:
