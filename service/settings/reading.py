@@ -5,7 +5,7 @@ Settings as they are written down: environment, mounted files, one table of TOML
 import difflib
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ class FromFile:
     """A value that lies in a file; `name` is the setting that points there, as the operator wrote it."""
 
     name: str
-    path: str = field(repr=False)
+    path: str
 
     @property
     def shown(self) -> str:
