@@ -107,7 +107,7 @@ class JustCall(Source):
         except MalformedPayload:
             return None
         if any(text(each, *CALL_IDS) is not None for each in (fields, child(fields, "data"))):
-            # It may be an event of an older webhook, which is said to be flat and not signed: it is refused and logged, not taken for a probe.
+            # It may be an event of an older webhook, said to be flat and unsigned: it is refused and logged, not taken for a probe.
             return None
         is_empty = text(fields, "type") is None and text(fields, "request_id") is None
         return Reply(200) if is_empty or fields.get("type") == PROBE else None
@@ -198,7 +198,7 @@ def _under_way(kind: _Kind, event: CallEvent, data: Fields) -> list[CallEvent]:
 
 
 def _ended(kind: _Kind, event: CallEvent, data: Fields) -> tuple[list[CallEvent], str | None]:
-    """The end of a call, and the message if the caller left one; and what of it is strange, if anything is."""
+    """The beginning and the end of a call, and the message if the caller left one; and what of it is strange, if anything is."""
     told = text(child(data, "call_info"), "type")
     outcome = told.lower() if told is not None and told.lower() in OUTCOMES else kind.outcome
     strange = told if told is not None and told.lower() not in OUTCOMES else None
@@ -208,6 +208,8 @@ def _ended(kind: _Kind, event: CallEvent, data: Fields) -> tuple[list[CallEvent]
         # A call that was not answered cannot be read without its direction; an unknown word for it is told beside this.
         return [], strange or f"{event.word} without a known call_info.direction"
     total_s, started_at = whole_seconds(child(data, "call_duration"), "total_duration"), _started_at(data)
+    bare = replace(event, disposition=None, tags=(), note=None)
+    began = [] if started_at is None else [replace(bare, event_type=EventType.CREATED, occurred_at=started_at)]
     ended = replace(
         event,
         event_type=EventType.ENDED,
@@ -218,13 +220,13 @@ def _ended(kind: _Kind, event: CallEvent, data: Fields) -> tuple[list[CallEvent]
     if VOICEMAIL in (outcome, kind.outcome) and event.direction is Direction.INBOUND:
         message = Voicemail(text(child(data, "call_info"), "recording"))
         untaken = replace(ended, hangup_cause=HangupCause.NO_ANSWER)
-        return [replace(event, event_type=EventType.VOICEMAIL, voicemail=message), untaken], strange
+        return [*began, replace(event, event_type=EventType.VOICEMAIL, voicemail=message), untaken], strange
     if outcome == VOICEMAIL:
         ended = replace(ended, hangup_cause=HangupCause.COMPLETED, answered_by=AnsweredBy.MACHINE)
     if ended.hangup_cause is HangupCause.COMPLETED:
         talk_s = whole_seconds(child(data, "call_duration"), "conversation_time")
         ended = replace(ended, duration_s=total_s if talk_s is None else talk_s)
-    return [replace(ended, recording=_recording(data))], strange
+    return [*began, replace(ended, recording=_recording(data))], strange
 
 
 def _recording(data: Fields) -> Recording | None:

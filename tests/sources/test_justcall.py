@@ -223,6 +223,20 @@ def test_answered_call_is_connected_whoever_called(direction: str) -> None:
     assert ((direction,) if direction else ()) == call.unknown_words
 
 
+@pytest.mark.parametrize(("kind", "word"), [("call.completed", "Answered"), ("call.missed", "Missed"), ("call.voicemail", "Voicemail")])
+def test_end_alone_tells_when_the_call_began(kind: str, word: str) -> None:
+    """A call of which only the end was heard began when JustCall says, not when it ended or the talk began."""
+    duration: JsonValue = {"total_duration": 300, "conversation_time": 20}
+    call = told(
+        message(kind, call_date="2026-11-02", call_time="10:00:00", call_duration=duration, call_info=info(word, "Incoming", notes="x"))
+    )
+    assert ("2026-11-02T10:00:00+00:00", "2026-11-02T10:05:00+00:00") == (
+        call.started_at and call.started_at.isoformat(),
+        call.ended_at and call.ended_at.isoformat(),
+    )
+    assert "x" == call.note
+
+
 def test_numbers_get_their_plus() -> None:
     """JustCall leaves it out; which number is whose follows from the direction."""
     call = told(message("call.incoming", contact_number="15005550001", justcall_number="+15005550006"))
