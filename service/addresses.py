@@ -8,9 +8,10 @@ over `path:SOURCE` and over `buildr_call_id:SOURCE:ID`.
 """
 
 import hmac
+import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus
 
 from service.errors import MalformedPayload
 from service.sources.base import BUILDR_CALL_ID, Source, buildr_call_id
@@ -18,6 +19,8 @@ from service.sources.base import BUILDR_CALL_ID, Source, buildr_call_id
 SIGNATURE: Final = "buildr_sig"
 MARK: Final = "/t/"
 DIGITS: Final = 32
+# The last token of a path. A letter of it may be written with a percent sign, which the router reads as the letter.
+TOKEN: Final = re.compile("(.*)(?:/|%2f)(?:t|%74)(?:/|%2f)", re.IGNORECASE | re.DOTALL)
 
 
 def path_token(secret: str, source: str) -> str:
@@ -46,7 +49,7 @@ def proved_id(secrets: Sequence[str], source: str, url: str) -> tuple[str | None
 
     An id without its signature, or with a wrong one, is no id. A fault never costs the message.
     """
-    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True)
+    pairs = parse_qsl(url.partition("#")[0].partition("?")[2], keep_blank_values=True)
     ids = {value for name, value in pairs if name == BUILDR_CALL_ID and value}
     signatures = {value for name, value in pairs if name == SIGNATURE and value}
     if not ids:
@@ -66,9 +69,9 @@ def proved_id(secrets: Sequence[str], source: str, url: str) -> tuple[str | None
 def without_proofs(url: str) -> str:
     """An address without its path token and without the signature of its id, as it may be kept and shown."""
     head, question, query = url.partition("?")
-    base, marker, _ = head.rpartition(MARK)
-    kept = "&".join(part for part in query.split("&") if part.partition("=")[0] != SIGNATURE)
-    return (base if marker and "/webhooks/" in base else head) + (question + kept if kept else "")
+    found = TOKEN.match(head)
+    kept = "&".join(part for part in query.split("&") if unquote_plus(part.partition("=")[0]) != SIGNATURE)
+    return (found[1] if found is not None and "/webhooks/" in unquote(found[1]) else head) + (question + kept if kept else "")
 
 
 def _digits(secret: str, text: str) -> str:

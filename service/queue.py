@@ -34,6 +34,7 @@ LEAST_ANSWER_S: Final = 0.5
 NOTE_TIMEOUT_S: Final = 0.5
 COMES_AGAIN: Final = Patience(answer_within_s=15, retries_s=(60,))
 FULL: Final = -1
+STOPPING: Final = "the service is stopping"
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
 
@@ -84,6 +85,7 @@ class Inbox:
         self._waiting: deque[_Waiting] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._insisting = 0
+        self._is_closed = False
 
     async def accept(self, message: Message, patience: Patience = COMES_AGAIN) -> bool:
         """
@@ -117,13 +119,15 @@ class Inbox:
             message_ids=(message.message_id,),
         )
         dedupe_ms, keep_ms = self._limits.dedupe_ms, int(self._limits.keep_failed_d * DAY_MS)
-        return await self._insist("keep_failed", (message.message_id, dedupe_ms, keep_ms, to_text(entry), pack_message(message)), patience)
+        args = (message.message_id, message.source, dedupe_ms, keep_ms, to_text(entry), pack_message(message))
+        return await self._insist("keep_failed", args, patience)
 
     async def note_ignored(self, source: str) -> None:
-        """Count a message that is not wanted; a Redis that is away is not worth an error here."""
+        """Count a message that is not wanted; a Redis that is away is not worth an error here, nor one that hangs a sender's patience."""
         try:
-            await self._store.counters.add("ignored", source)
-            await self._store.heard.note("message", source)
+            async with asyncio.timeout(NOTE_TIMEOUT_S):
+                await self._store.counters.add("ignored", source)
+                await self._store.heard.note("message", source)
         except (RedisError, OSError, TimeoutError) as err:
             log.warning("counter.lost", reason=type(err).__name__, name="ignored", source=source)
 
@@ -136,33 +140,39 @@ class Inbox:
             log.warning("handshake.not_noted", reason=type(err).__name__, source=source)
 
     async def close(self) -> None:
-        """Stop writing; whoever still waits is told to come again."""
+        """Stop writing; whoever still waits is told to come again, and nobody is kept waiting any more."""
+        self._is_closed = True
         if self._writer is not None:
             self._writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._writer
-        self._refuse(list(self._waiting), "the service is stopping")
+        self._refuse(list(self._waiting), STOPPING)
         self._waiting.clear()
 
     async def _insist(self, script: str, args: tuple[Value, ...], patience: Patience) -> bool:
         """Write, again and again where the sender never comes again; True if the message is new."""
+        # Only those that never come again are counted: a crowd of others must not take their places.
         is_last_chance = not patience.retries_s and self._insisting < MOST_INSISTING
-        self._insisting += 1
+        self._insisting += is_last_chance
+        told = "Redis did not confirm"
         try:
             async with asyncio.timeout(max(LEAST_ANSWER_S, patience.answer_within_s - ANSWER_MARGIN_S)):
                 while True:
                     try:
                         return await self._write(script, args)
-                    except QueueUnavailable:
-                        if not is_last_chance:
+                    except QueueUnavailable as err:
+                        told = str(err)
+                        if not is_last_chance or self._is_closed:
                             raise
                         await asyncio.sleep(AGAIN_S)
         except TimeoutError as err:
-            raise QueueUnavailable("Redis did not confirm while the sender waited") from err
+            raise QueueUnavailable(f"{told} while the sender waited") from err
         finally:
-            self._insisting -= 1
+            self._insisting -= is_last_chance
 
     async def _write(self, script: str, args: tuple[Value, ...]) -> bool:
+        if self._is_closed:
+            raise QueueUnavailable(STOPPING)
         if len(self._waiting) >= MAX_WAITING:
             raise QueueUnavailable("too many requests wait for Redis")
         waiting = _Waiting(script, args, asyncio.get_running_loop().create_future())
@@ -190,7 +200,7 @@ class Inbox:
                 self._refuse(batch, f"Redis is away ({type(err).__name__})")
                 continue
             except asyncio.CancelledError:
-                self._refuse(batch, "the service is stopping")
+                self._refuse(batch, STOPPING)
                 raise
             for waiting, answer in zip(batch, answers, strict=True):
                 self._resolve(waiting, answer)

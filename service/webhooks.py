@@ -1,7 +1,7 @@
 """
 The one endpoint of all sources and accounts: a message is proved genuine, named, handed to the inbox, and only then answered 2xx.
 
-In this order: source and method, announced size, path token, content type, body within its limits, handshake, signature, keys, inbox.
+In this order: announced size, source, path token, method, content type, body within its limits, handshake, signature, keys, inbox.
 Nothing of a message is kept or believed before its signature is. What is kept leaves out the signature, every secret in address and body,
 and every header that parsing does not need.
 """
@@ -124,9 +124,6 @@ class Webhooks:
 
     async def _take(self, intake: Intake | None, name: str, scope: Scope, receive: Receive, visit: _Visit) -> Response:
         source, secrets = self.sources.get(name), None if intake is None else intake.secrets.get(name)
-        is_on = source is not None and bool(secrets)
-        if is_on and scope["method"] != METHOD:
-            raise WrongMethod(f"{scope['method']} instead of {METHOD}")
         headers = read_headers(scope)
         check_length(headers, self.limits)
         if intake is None:
@@ -134,6 +131,8 @@ class Webhooks:
         if source is None or not secrets:
             raise UnknownSource("no such source" if source is None else "the source has no secret and is off")
         _check_token(source, intake, scope["path_params"].get("token"))
+        if scope["method"] != METHOD:
+            raise WrongMethod(f"{scope['method']} instead of {METHOD}")
         incoming = Incoming(method=METHOD, url=self.publicity.url(scope, headers), headers=headers)
         _check_content(source, incoming)
         visit.is_reading = True

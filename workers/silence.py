@@ -19,8 +19,9 @@ WEEK_H: Final = 7 * 24
 MOST_WEEKS: Final = 4
 LEAST_WEEKS: Final = 2
 LEAST_MESSAGES: Final = 5
-# A longer silence is judged by its first day: the weeks before it are then the same for ever.
-LONGEST_H: Final = 24
+# A longer silence is judged by its first week: the weeks before it are then the same for ever. Less would never notice one that begins
+# on a Friday evening, since nothing comes on the day after that.
+LONGEST_H: Final = WEEK_H
 LOOK_EVERY_S: Final = 300.0
 
 log = structlog.get_logger(__name__)
@@ -76,4 +77,5 @@ class Listener:
                 log.warning("source.silent", source=source, since=found.since.isoformat(), reason=found.reason)
             elif found is None and ("silent", source) in last and await heard.mark_heard(source):
                 log.info("source.heard_again", source=source)
-            await heard.forget_hours(source, now=now)
+            # Counted from the last message: a silence must not outlive the hours by which it is judged.
+            await heard.forget_hours(source, before=last_at)

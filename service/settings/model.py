@@ -17,7 +17,7 @@ from service.addresses import MARK
 from service.errors import SettingsError
 from service.outcome_rules import OutcomeConfig
 from service.secrets import Secrets, Use
-from service.settings.values import Budget, Budgets, Networks, OwnNumberList, Region, SecretList, Settle, SettleTimes, Url
+from service.settings.values import NO_TEXT, Budget, Budgets, Networks, OwnNumberList, Region, SecretList, Settle, SettleTimes, Url
 from service.sources import SOURCES
 
 SOCKET_PATH_LIMIT: Final = 100
@@ -107,14 +107,14 @@ class Settings(BaseModel):
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(token.get_secret_value()) < ADMIN_TOKEN_LENGTH for token in value):
             raise ValueError(f"must be at least {ADMIN_TOKEN_LENGTH} characters; make one with: openssl rand -hex 32")
-        return value
+        return _printable(value)
 
     @field_validator("url_secret")
     @classmethod
     def _hard_to_guess(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(secret.get_secret_value()) < URL_SECRET_LENGTH for secret in value):
             raise ValueError(f"must be at least {URL_SECRET_LENGTH} characters; make one with: openssl rand -hex 32")
-        return value
+        return _printable(value)
 
     @field_validator("redis_url")
     @classmethod
@@ -214,6 +214,12 @@ class Settings(BaseModel):
     def _reveal(self, source: str, use: Use) -> tuple[str, ...]:
         names = [setting.name for setting in SOURCES[source].settings if setting.use is use]
         return tuple(secret.get_secret_value() for name in names for secret in self.of_sources.get(name, ()))
+
+
+def _printable(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if any(not secret.get_secret_value().isprintable() for secret in secrets):
+        raise ValueError(NO_TEXT)
+    return secrets
 
 
 def socket_path(data_dir: Path) -> Path:

@@ -14,6 +14,8 @@ from service.outcome_rules import OutcomeConfig
 CONFIG_NAME: Final = "buildr-calls.toml"
 OUTCOME_TABLES: Final = frozenset(OutcomeConfig.model_fields)
 FILE_SUFFIX: Final = "_file"
+SECRET_LENGTH: Final = 16
+PATHS: Final = ("/", "./", "../")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,12 @@ class FromFile:
 
     name: str
     path: str
+
+    @property
+    def shown(self) -> str:
+        """The path for a message; what is more likely the secret itself, put where its file should be named, is not repeated."""
+        is_path = len(self.path) < SECRET_LENGTH or self.path.startswith(PATHS)
+        return self.path if is_path else "the file that it names (a path belongs here, not the secret itself)"
 
 
 def from_environment(environ: Mapping[str, str], known: Iterable[str], *, prefix: str = "") -> dict[str, object]:
@@ -102,14 +110,15 @@ def resolve(values: dict[str, object], folder: Path, faults: list[str]) -> None:
     for field, value in list(values.items()):
         if isinstance(value, FromFile):
             try:
-                values[field] = (folder / value.path).read_text(encoding="utf-8").strip()
+                # Some editors begin a file with a mark of its encoding, which is no part of a secret.
+                values[field] = (folder / value.path).read_text(encoding="utf-8-sig").strip()
             except (OSError, ValueError) as err:
                 del values[field]
-                faults.append(f"{value.name}: cannot read {value.path}: {getattr(err, 'strerror', None) or 'not a text file'}")
+                faults.append(f"{value.name}: cannot read {value.shown}: {getattr(err, 'strerror', None) or 'not a text file'}")
             else:
                 if not values[field]:
                     del values[field]
-                    faults.append(f"{value.name}: {value.path} is empty")
+                    faults.append(f"{value.name}: {value.shown} is empty")
 
 
 def hint(word: str, known: Collection[str]) -> str:

@@ -2,12 +2,13 @@
 The settings that the sources declare: read from what is written down, each value checked by its own source.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pydantic import SecretStr
 
 from service.secrets import SourceSetting, Use
+from service.settings.values import NO_TEXT
 from service.sources import SETTINGS, SOURCES
 
 ADDRESS: Final = "needs URL_SECRET too, since {title} proves little and its address must be hard to guess: openssl rand -hex 32"
@@ -25,7 +26,7 @@ def read_sources(values: Mapping[str, object], faults: list[tuple[str, str]]) ->
             faults.append((name, fault))
         elif parts and parts != (setting.default,):
             found[name] = tuple(map(SecretStr, parts))
-    if not values.get("url_secret"):
+    if not _split(values.get("url_secret")):
         faults.extend(
             (source.settings[0].name, ADDRESS.format(title=source.title))
             for source in SOURCES.values()
@@ -35,14 +36,25 @@ def read_sources(values: Mapping[str, object], faults: list[tuple[str, str]]) ->
 
 
 def _parts(setting: SourceSetting, value: object) -> tuple[str, ...] | None:
+    """The texts of a setting; a blank one counts as none, since anybody can sign with a secret that is empty."""
+    return _blanks_out((value,)) if isinstance(value, str) and setting.use is Use.API else _split(value)
+
+
+def _split(value: object) -> tuple[str, ...] | None:
     if isinstance(value, str):
-        return (value.strip(),) if setting.use is Use.API else tuple(part for part in value.replace(",", " ").split() if part)
+        return tuple(value.replace(",", " ").split())
     if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
-        return tuple(value)
+        return _blanks_out(value)
     return None
 
 
+def _blanks_out(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(text.strip() for text in texts if text.strip())
+
+
 def _fault(setting: SourceSetting, parts: tuple[str, ...]) -> str | None:
-    if setting.use is Use.API and len(parts) != 1:
+    if setting.use is Use.API and len(parts) > 1:
         return "must be one text"
+    if any(not part.isprintable() for part in parts):
+        return NO_TEXT
     return next((fault for fault in map(setting.check, parts) if fault is not None), None)

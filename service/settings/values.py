@@ -10,6 +10,8 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 LEAST_DIGITS: Final = 7
+# Such as a byte that is no UTF-8, or a mark that nobody sees and that was copied along.
+NO_TEXT: Final = "holds characters that cannot be printed; write it anew, in UTF-8"
 
 
 class Budget(BaseModel):

@@ -20,6 +20,8 @@ from service.sources.fields import Fields, child, children, echoed_id, iso_momen
 from service.sources.signatures import read_json_object
 
 PROBE: Final = "url.validation"
+# `call_sid` is in all events of a call, of the dialer and of the Sales Dialer; `id` is JustCall's own number of the call.
+CALL_IDS: Final = ("call_sid", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,9 @@ class JustCall(Source):
             fields = read_json_object(incoming.body or b"{}")
         except MalformedPayload:
             return None
+        if any(text(each, *CALL_IDS) is not None for each in (fields, child(fields, "data"))):
+            # It may be an event of an older webhook, said to be flat and unsigned: it is refused and logged, not taken for a probe.
+            return None
         is_empty = text(fields, "type") is None and text(fields, "request_id") is None
         return Reply(200) if is_empty or fields.get("type") == PROBE else None
 
@@ -113,11 +118,12 @@ class JustCall(Source):
         justcall_signature.verify(incoming, secrets, now)
 
     def keys(self, incoming: Incoming) -> MessageKeys:
-        """Name the message by its `request_id`, which a retry keeps; one without by its body."""
+        """Name the message by its type, which is signed, and its `request_id`, which a retry keeps; one without that by its body."""
         fields = read_json_object(incoming.body)
         _refuse_ignored(fields)
         request_id = text(fields, "request_id")
-        return MessageKeys(digest("body", incoming.body) if request_id is None else digest("id", request_id), _source_call_id(fields))
+        parts = ("body", incoming.body) if request_id is None else ("id", text(fields, "type") or "", request_id)
+        return MessageKeys(digest(*parts), _source_call_id(fields))
 
     def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
         """Turn a message into its events; a strange word beside them becomes one of type `UNKNOWN`."""
@@ -154,8 +160,7 @@ def _refuse_ignored(fields: Fields) -> None:
 
 
 def _source_call_id(fields: Fields) -> str:
-    # `call_sid` is in all events of a call, of the dialer and of the Sales Dialer; `id` is JustCall's own number of the call.
-    return call_id(text(child(fields, "data"), "call_sid", "id"), name="call_sid")
+    return call_id(text(child(fields, "data"), *CALL_IDS), name="call_sid")
 
 
 def _echoed(fields: Fields, data: Fields) -> tuple[str | None, str | None]:
@@ -193,16 +198,18 @@ def _under_way(kind: _Kind, event: CallEvent, data: Fields) -> list[CallEvent]:
 
 
 def _ended(kind: _Kind, event: CallEvent, data: Fields) -> tuple[list[CallEvent], str | None]:
-    """The end of a call, and the message if the caller left one; and what of it is strange, if anything is."""
+    """The beginning and the end of a call, and the message if the caller left one; and what of it is strange, if anything is."""
     told = text(child(data, "call_info"), "type")
     outcome = told.lower() if told is not None and told.lower() in OUTCOMES else kind.outcome
     strange = told if told is not None and told.lower() not in OUTCOMES else None
     if outcome is None:
         return [], strange or f"{event.word} without call_info.type"
-    if event.direction is None:
-        # A call that was not answered cannot be read without its direction, and the word for it is told beside this.
+    if event.direction is None and OUTCOMES[outcome] is not HangupCause.COMPLETED:
+        # A call that was not answered cannot be read without its direction; an unknown word for it is told beside this.
         return [], strange or f"{event.word} without a known call_info.direction"
     total_s, started_at = whole_seconds(child(data, "call_duration"), "total_duration"), _started_at(data)
+    bare = replace(event, disposition=None, tags=(), note=None)
+    began = [] if started_at is None else [replace(bare, event_type=EventType.CREATED, occurred_at=started_at)]
     ended = replace(
         event,
         event_type=EventType.ENDED,
@@ -213,13 +220,13 @@ def _ended(kind: _Kind, event: CallEvent, data: Fields) -> tuple[list[CallEvent]
     if VOICEMAIL in (outcome, kind.outcome) and event.direction is Direction.INBOUND:
         message = Voicemail(text(child(data, "call_info"), "recording"))
         untaken = replace(ended, hangup_cause=HangupCause.NO_ANSWER)
-        return [replace(event, event_type=EventType.VOICEMAIL, voicemail=message), untaken], strange
+        return [*began, replace(event, event_type=EventType.VOICEMAIL, voicemail=message), untaken], strange
     if outcome == VOICEMAIL:
         ended = replace(ended, hangup_cause=HangupCause.COMPLETED, answered_by=AnsweredBy.MACHINE)
     if ended.hangup_cause is HangupCause.COMPLETED:
         talk_s = whole_seconds(child(data, "call_duration"), "conversation_time")
         ended = replace(ended, duration_s=total_s if talk_s is None else talk_s)
-    return [replace(ended, recording=_recording(data))], strange
+    return [*began, replace(ended, recording=_recording(data))], strange
 
 
 def _recording(data: Fields) -> Recording | None:

@@ -17,7 +17,7 @@ KEEP_HOURS: Final = 5 * 7 * 24
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Reads what the script `accept` writes with each message; the rest is written here. Moments are UTC, by the clock of Redis."""
+    """Reads what `accept` and `keep_failed` write with each message; the rest is written here. Moments are UTC, by the clock of Redis."""
 
     redis: Client
     keys: Keys
@@ -46,9 +46,9 @@ class Heard:
         found = await self.redis.hgetall(self.keys.named(f"hours:{source}"))
         return {int(hour): int(count) for hour, count in found.items()}
 
-    async def forget_hours(self, source: str, *, now: datetime) -> None:
-        """Drop the hours that are too old to be compared with."""
-        oldest = int(now.timestamp()) // 3600 - KEEP_HOURS
+    async def forget_hours(self, source: str, *, before: datetime) -> None:
+        """Drop the hours that are too old to be compared with those after a moment."""
+        oldest = int(before.timestamp()) // 3600 - KEEP_HOURS
         old = [str(hour) for hour in await self.hours(source) if hour < oldest]
         if old:
             await self.redis.hdel(self.keys.named(f"hours:{source}"), *old)

@@ -88,6 +88,7 @@ def test_address_without_an_id_is_no_fault() -> None:
     """Most addresses name no call."""
     assert (None, None) == proved_id((SECRET,), "vonage", f"{URL}?buildr_sig=x&a=1")
     assert (None, None) == proved_id((), "vonage", URL)
+    assert (None, None) == proved_id((SECRET,), "vonage", "http://[::1/webhooks/vonage?a=1")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,10 @@ def test_address_without_an_id_is_no_fault() -> None:
         (f"{URL}/t/0123?buildr_call_id=110&buildr_sig=abc", f"{URL}?buildr_call_id=110"),
         (f"{URL}?buildr_sig=abc", URL),
         (f"{URL}?a=%20b&buildr_sig=abc&c=d+e", f"{URL}?a=%20b&c=d+e"),
+        (f"{URL}/%74/0123?buildr%5Fsig=abc&a=1", f"{URL}?a=1"),
+        (f"{URL}%2Ft%2f0123", URL),
+        ("https://hooks.example.test/%77ebhooks/vonage/t/0123", "https://hooks.example.test/%77ebhooks/vonage"),
+        ("https://hooks.example.test/webhooks/t/vonage", "https://hooks.example.test/webhooks/t/vonage"),
         ("https://hooks.example.test/t/x/webhooks/acme/vonage?a", "https://hooks.example.test/t/x/webhooks/acme/vonage?a"),
     ],
 )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from service import queue
 from service.errors import QueueUnavailable
 from service.queue import Inbox, InboxLimits
 from service.settings import Settings
@@ -138,6 +139,35 @@ async def test_redis_that_comes_back_is_found_while_the_sender_waits(
         assert await only_once
         assert await store.messages.get(_message("one").message_id) is not None
         await inbox.close()
+
+
+async def test_crowd_of_others_takes_nobodys_place(
+    own_redis: RedisServer, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only those that never come again count towards how many may wait, and the end of the service ends their waiting."""
+    monkeypatch.setattr(queue, "MOST_INSISTING", 1)
+    async with open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store:
+        inbox = Inbox(store, LIMITS)
+        own_redis.kill()
+        crowd = [
+            asyncio.create_task(inbox.accept(_message(f"{number}"), Patience(answer_within_s=30, retries_s=(60,)))) for number in range(3)
+        ]
+        only_once, one_too_many = (
+            asyncio.create_task(inbox.accept(_message(name), Patience(answer_within_s=30))) for name in ("one", "two")
+        )
+        found = await asyncio.gather(*crowd, one_too_many, return_exceptions=True)
+        assert {QueueUnavailable} == {type(each) for each in found}
+        await inbox.close()
+        for waiting in (only_once, inbox.accept(_message("late"), Patience(answer_within_s=30))):
+            with pytest.raises(QueueUnavailable, match="the service is stopping"):
+                await waiting
+
+
+async def test_unreadable_message_is_heard_too(store: Store, inbox: Inbox) -> None:
+    """A source of which nothing can be read is not silent."""
+    assert await inbox.keep_failed(_message("odd", call=None), cause="malformed_payload", detail="no CallSid")
+    assert [("message", "twilio")] == list(await store.heard.last())
+    assert [1] == list((await store.heard.hours("twilio")).values())
 
 
 async def test_nobody_is_kept_longer_than_it_waits(own_redis: RedisServer, make_settings: Callable[..., Settings]) -> None:

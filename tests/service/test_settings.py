@@ -106,6 +106,47 @@ def test_budgets_must_reach_for_two_requests(tmp_path: Path) -> None:
         load({"BUILDR_BUDGETS": "1/s"}, cwd=tmp_path)
 
 
+@pytest.mark.parametrize(
+    "line", ['twilio_auth_token = [""]', 'twilio_auth_token = " , "', 'twilio_auth_token = [" ", ""]', 'aircall_api_url = ""']
+)
+def test_blank_secret_turns_nothing_on(tmp_path: Path, line: str) -> None:
+    """A secret that is empty would let anybody sign: it counts as none, in a list too, and a blank setting with a default has that."""
+    (tmp_path / "buildr-calls.toml").write_text(f"{line}\n", encoding="utf-8")
+    settings = load({}, cwd=tmp_path)
+    assert not settings.secrets_of("twilio")
+    assert "https://api.aircall.io/v1" == settings.api_of("aircall")["api_url"]
+
+
+@pytest.mark.parametrize("name", ["TWILIO_AUTH_TOKEN", "URL_SECRET", "ADMIN_TOKEN"])
+@pytest.mark.parametrize("mark", ["\udcff", "\u200b", "\x07"])
+def test_secret_that_cannot_be_printed_is_a_fault(tmp_path: Path, name: str, mark: str) -> None:
+    """Bytes that are no UTF-8 and marks that were copied along are told at start, not by each message."""
+    with pytest.raises(SettingsError) as caught:
+        load({name: f"hunter2{'x' * 40}{mark}"}, cwd=tmp_path)
+    assert (f"{name}: holds characters that cannot be printed; write it anew, in UTF-8",) == caught.value.faults
+
+
+def test_token_in_the_address_needs_a_secret_that_is_there(tmp_path: Path) -> None:
+    """A URL_SECRET of nothing but a comma is none: without it the source's address could hold no token."""
+    with pytest.raises(SettingsError, match="AIRCALL_TOKEN: needs URL_SECRET too"):
+        load({"AIRCALL_TOKEN": "hunter2", "URL_SECRET": ","}, cwd=tmp_path)
+
+
+def test_secret_in_the_place_of_its_file_is_not_repeated(tmp_path: Path) -> None:
+    """Whoever writes the secret where its file should be named is told so, without it."""
+    with pytest.raises(SettingsError) as caught:
+        load({"TWILIO_AUTH_TOKEN_FILE": "hunter2hunter2hunter2"}, cwd=tmp_path)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(SettingsError, match="TWILIO_AUTH_TOKEN_FILE: cannot read /run/secrets/twilio-token: No such file"):
+        load({"TWILIO_AUTH_TOKEN_FILE": "/run/secrets/twilio-token"}, cwd=tmp_path)
+
+
+def test_mark_at_the_beginning_of_a_file_is_no_part_of_the_secret(tmp_path: Path) -> None:
+    """An editor's byte order mark costs nothing."""
+    (tmp_path / "token").write_text("from-file\r\n", encoding="utf-8-sig")
+    assert ("from-file",) == load({"TWILIO_AUTH_TOKEN_FILE": "token"}, cwd=tmp_path).secrets_of("twilio").values
+
+
 def test_toml_may_name_files(tmp_path: Path) -> None:
     """`NAME_file` in the TOML file reads a mounted file, beside the TOML file unless its path is absolute; a variable still wins."""
     (tmp_path / "token").write_text("from-file\n", encoding="utf-8")

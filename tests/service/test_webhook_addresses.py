@@ -74,11 +74,13 @@ def post(store: Store, redis_url: str, make_settings: Callable[..., Settings]) -
 
     settings = make_settings(REDIS_URL=redis_url, URL_SECRET=f"{NEW},{OLD}", STANDARD_SECRET=STANDARD_SECRET, TWILIO_AUTH_TOKEN="x")
 
-    async def post(path: str, body: str = "", headers: dict[str, str] | None = None, *, wants_token: bool = True) -> httpx.Response:
+    async def post(
+        path: str, body: str = "", headers: dict[str, str] | None = None, *, wants_token: bool = True, method: str = "POST"
+    ) -> httpx.Response:
         source = Weak() if wants_token else Plain()
         app = create_app(settings, store=store, now=lambda: NOW, sources={"standard": source})
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inner.example.test") as client:
-            return await client.post(path, content=body or f"token={STANDARD_SECRET};one", headers=JSON | (headers or {}))
+            return await client.request(method, path, content=body or f"token={STANDARD_SECRET};one", headers=JSON | (headers or {}))
 
     return post
 
@@ -99,6 +101,23 @@ async def test_address_without_its_token_is_not_there(post: Post, store: Store, 
     assert 404 == answer.status_code
     assert await store.messages.get(message_id("standard", "one")) is None
     assert 404 == (await post(f"/webhooks/standard{end}", headers={"x-challenge": "1"})).status_code
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "OPTIONS"])
+async def test_other_methods_do_not_tell_that_there_is_a_source(post: Post, method: str) -> None:
+    """Without the token nothing is there for any method; with it the method is told."""
+    assert 404 == (await post("/webhooks/standard", method=method)).status_code
+    assert 405 == (await post(f"/webhooks/standard/t/{path_token(NEW, 'standard')}", method=method)).status_code
+
+
+@pytest.mark.parametrize("path", ["/webhooks/standard/%74/{}", "/webhooks/standard%2Ft%2F{}"])
+async def test_token_is_not_kept_in_another_spelling(post: Post, store: Store, path: str) -> None:
+    """A letter that is written with a percent sign leads to the same source, and its token is left out all the same."""
+    token = path_token(NEW, "standard")
+    assert 200 == (await post(path.format(token))).status_code
+    kept = await store.messages.get(message_id("standard", "one"))
+    assert kept is not None
+    assert "https://hooks.example.test/webhooks/standard" == kept.incoming.url
 
 
 async def test_wrong_token_is_refused_where_none_is_wanted(post: Post) -> None:

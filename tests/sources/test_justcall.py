@@ -135,9 +135,23 @@ def test_probe_of_a_new_address_is_answered(body: bytes) -> None:
         verify(probe)
 
 
-@pytest.mark.parametrize("body", [b"[]", b"null", b"{", b'{"type": "call.completed"}', b'{"request_id": "r1"}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"null",
+        b"{",
+        b'{"type": "call.completed"}',
+        b'{"request_id": "r1"}',
+        b"\xff",
+        b'{"call_sid": "CA1", "direction": "1"}',
+        b'{"id": 5}',
+        b'{"data": {"call_sid": "CA1"}}',
+        b'{"type": "url.validation", "data": {"id": 5}}',
+    ],
+)
 def test_what_is_no_probe_must_be_proved(body: bytes) -> None:
-    """A request that names an event, or is no JSON object, gets no answer before it is proved."""
+    """A request that names an event or a call, or is no JSON object, gets no answer before it is proved: a call must not end unheard."""
     incoming = Incoming(method="POST", url=URL, headers={"content-type": ("application/json",)}, body=body)
     assert JUSTCALL.handshake(incoming, Secrets((SECRET,)), NOW) is None
     with pytest.raises(InvalidSignature):
@@ -149,6 +163,7 @@ def test_message_is_named_by_its_request_id() -> None:
     one = message("call.completed", call_info=info("Busy"))
     assert JUSTCALL.keys(one) == JUSTCALL.keys(message("call.completed", call_info=info("Busy"), at="2026-11-02 10:06:00"))
     assert JUSTCALL.keys(one).message_key != JUSTCALL.keys(message("call.completed", call_info=info("Busy"), request_id="r2")).message_key
+    assert JUSTCALL.keys(one).message_key != JUSTCALL.keys(message("call.updated", call_info=info("Busy"))).message_key
     bare, other = (message("call.completed", request_id="", call_info=info(kind)) for kind in ("Busy", "Failed"))
     assert JUSTCALL.keys(bare) == JUSTCALL.keys(bare)
     assert JUSTCALL.keys(bare).message_key != JUSTCALL.keys(other).message_key
@@ -198,6 +213,28 @@ def test_call_is_not_read_without_its_direction() -> None:
     call = told(message("call.completed", contact_number="15005550001", call_info=info("Missed", "")))
     assert (None, None, None) == (call.result, call.from_number, call.to_number)
     assert ("call.completed without a known call_info.direction",) == call.unknown_words
+
+
+@pytest.mark.parametrize("direction", ["", "Sideways"])
+def test_answered_call_is_connected_whoever_called(direction: str) -> None:
+    """Whether a person was reached does not depend on the direction; the numbers stay open."""
+    call = told(message("call.completed", contact_number="15005550001", call_info=info("Answered", direction)))
+    assert (Result.CONNECTED, None, None) == (call.result, call.direction, call.from_number)
+    assert ((direction,) if direction else ()) == call.unknown_words
+
+
+@pytest.mark.parametrize(("kind", "word"), [("call.completed", "Answered"), ("call.missed", "Missed"), ("call.voicemail", "Voicemail")])
+def test_end_alone_tells_when_the_call_began(kind: str, word: str) -> None:
+    """A call of which only the end was heard began when JustCall says, not when it ended or the talk began."""
+    duration: JsonValue = {"total_duration": 300, "conversation_time": 20}
+    call = told(
+        message(kind, call_date="2026-11-02", call_time="10:00:00", call_duration=duration, call_info=info(word, "Incoming", notes="x"))
+    )
+    assert ("2026-11-02T10:00:00+00:00", "2026-11-02T10:05:00+00:00") == (
+        call.started_at and call.started_at.isoformat(),
+        call.ended_at and call.ended_at.isoformat(),
+    )
+    assert "x" == call.note
 
 
 def test_numbers_get_their_plus() -> None:

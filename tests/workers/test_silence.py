@@ -3,6 +3,7 @@ Silence: a source is reported when nothing comes in hours that always brought so
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -48,9 +49,19 @@ def test_what_is_no_habit_is_no_silence(hours: dict[int, int], after_h: int) -> 
 
 
 def test_silence_of_weeks_stays_one() -> None:
-    """However long it lasts, it is judged by its first day, so that it does not become a habit itself."""
+    """However long it lasts, it is judged by its first week, so that it does not become a habit itself."""
     for days in (1, 6, 7, 8, 20, 40):
         assert judge(habit(3), MONDAY, MONDAY + timedelta(days=days)) is not None
+
+
+@pytest.mark.parametrize("weeks", [3, 4])
+def test_silence_that_begins_before_a_weekend_is_noticed_after_it(weeks: int) -> None:
+    """Nothing ever comes on the day after the last message, so that only the next Monday tells."""
+    friday = MONDAY - timedelta(days=3)
+    assert judge(habit(weeks), friday, MONDAY - timedelta(hours=1)) is None
+    found = judge(habit(weeks), friday, MONDAY + timedelta(hours=1))
+    assert found is not None
+    assert friday == found.since
 
 
 def test_night_is_not_unusual() -> None:
@@ -60,9 +71,9 @@ def test_night_is_not_unusual() -> None:
 
 @given(st.dictionaries(st.integers(HOUR - 900, HOUR), st.integers(0, 50)), st.integers(0, 2000))
 def test_any_past_is_judged(hours: dict[int, int], after_h: int) -> None:
-    """Whatever came, judging it gives an answer, and the longer the silence, the surer it is after its first day."""
-    early = judge(hours, MONDAY, MONDAY + timedelta(hours=30 + after_h))
-    late = judge(hours, MONDAY, MONDAY + timedelta(hours=31 + after_h))
+    """Whatever came, judging it gives an answer, and after its first week nothing changes any more."""
+    early = judge(hours, MONDAY, MONDAY + timedelta(hours=WEEK_H + 2 + after_h))
+    late = judge(hours, MONDAY, MONDAY + timedelta(hours=WEEK_H + 3 + after_h))
     assert early == late
 
 
@@ -87,9 +98,20 @@ async def test_silence_is_reported_once_and_its_end_too(store: Store) -> None:
     assert ("silent", "zoom") not in await store.heard.last()
 
 
+async def test_silence_of_months_is_not_taken_for_its_end(store: Store) -> None:
+    """However old the hours before it become, a source that brings nothing is not heard again."""
+    for hour, count in habit(3).items():
+        await store.redis.hset(store.keys.named("hours:zoom"), str(hour), count)
+    await store.redis.hset(store.keys.named("heard"), "message:zoom", int(MONDAY.timestamp() * 1000))
+    with capture_logs() as logs:
+        for days in (1, 8, 15, 22, 36, 80):
+            await Listener(store=store, sources=("zoom",), clock=partial(MONDAY.__add__, timedelta(days=days))).turn()
+    assert ["source.silent"] == [entry["event"] for entry in logs]
+
+
 async def test_hours_that_are_too_old_are_dropped(store: Store) -> None:
     """What is kept of a source does not grow for ever."""
     for hour in (HOUR - 5 * WEEK_H - 1, HOUR - 5 * WEEK_H, HOUR):
         await store.redis.hset(store.keys.named("hours:zoom"), str(hour), 7)
-    await store.heard.forget_hours("zoom", now=MONDAY)
+    await store.heard.forget_hours("zoom", before=MONDAY)
     assert {HOUR - 5 * WEEK_H: 7, HOUR: 7} == await store.heard.hours("zoom")

@@ -48,9 +48,12 @@ def _address(settings: Settings, slug: str, call: str | None) -> str:
     if call is None:
         return address
     try:
-        query = f"{BUILDR_CALL_ID}={buildr_call_id(call)}"
+        checked = buildr_call_id(call)
     except MalformedPayload as err:
         raise click.UsageError(str(err)) from err
+    if checked is None:
+        raise click.UsageError("BUILDR_CALL_ID is empty; leave it out for the address of all calls")
+    query = f"{BUILDR_CALL_ID}={checked}"
     if not source.has_address_per_call:
         # All its calls would be taken for this one.
         raise Failure(f"{source.title} sends all calls to one address, which can name no Buildr call; see docs/telephony/{slug}.md")

@@ -89,7 +89,7 @@ def trigger(
 def _signed(source: str, incoming: Incoming, secrets: Secrets) -> Incoming:
     try:
         return SOURCES[source].sign(incoming, secrets, datetime.now(UTC))
-    except ValueError as err:
+    except (ValueError, MalformedPayload) as err:
         raise Failure(f"{source}: {err}") from err
 
 
@@ -146,7 +146,7 @@ def _send(client: httpx.Client, url: str, signed: Incoming) -> dict[str, object]
     try:
         answer = client.request(signed.method, url, content=signed.body, headers=headers_of(signed))
     except httpx.TransportError as err:
-        raise Failure(f"no answer from {url.partition('?')[0]} ({type(err).__name__}): is the receiver running?") from err
+        raise Failure(f"no answer from {without_proofs(url).partition('?')[0]} ({type(err).__name__}): is the receiver running?") from err
     about = (
         "accepted"
         if answer.is_success

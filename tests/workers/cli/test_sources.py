@@ -3,8 +3,9 @@
 """
 
 import json
+from pathlib import Path
 
-from service.addresses import id_signature
+from service.addresses import id_signature, path_token
 from tests.workers.cli.conftest import Run
 
 SECRET = "fake-url-secret-000000000000000000"
@@ -41,5 +42,21 @@ def test_link_url_says_what_is_missing(run: Run) -> None:
     """Without URL_SECRET there is nothing to sign with; an id that is none is wrong usage."""
     assert "URL_SECRET" in run("link-url", "standard", "110", code=1, **PUBLIC).stderr
     assert "digits" in run("link-url", "standard", "abc", code=2, URL_SECRET=SECRET, **PUBLIC).stderr
+    assert "is empty" in run("link-url", "standard", "", code=2, URL_SECRET=SECRET, **PUBLIC).stderr
     assert "one address" in run("link-url", "callrail", "110", code=1, URL_SECRET=SECRET, **PUBLIC).stderr
     assert "this machine" in run("link-url", "standard").stderr
+
+
+def test_trigger_without_a_receiver_tells_no_token(run: Run) -> None:
+    """The address that gives no answer is named without its token, which is a secret."""
+    told = run("trigger", "aircall", "answered", code=1, AIRCALL_TOKEN="fake-token", URL_SECRET=SECRET, PORT="1")
+    assert "no answer from http://127.0.0.1:1/webhooks/aircall (" in told.stderr
+    assert path_token(SECRET, "aircall") not in told.stdout + told.stderr
+
+
+def test_trigger_says_that_a_file_cannot_be_signed(run: Run, tmp_path: Path) -> None:
+    """A source that signs what stands in its JSON cannot sign a body that is none; that is one line, no traceback."""
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps({"path": "/webhooks/justcall", "body_text": "no JSON"}), encoding="utf-8")
+    told = run("trigger", "justcall", "--file", str(file), code=1, JUSTCALL_API_SECRET="fake")
+    assert "buildr-calls: justcall: the body is not JSON" in told.stderr
