@@ -211,6 +211,23 @@ def test_fresh_signature_among_stale_ones_counts() -> None:
     assert is_genuine(with_headers(incoming, {HEADER: ",".join(parts)}), LEGACY)
 
 
+def test_heap_of_versioned_signatures_costs_one_look_at_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many signatures a stranger sends, the body is worked through once for each of our secrets."""
+    incoming = KIT.sign(fixture("openphone", KIT.smallest), WHSEC, NOW)
+    right, wrong = incoming.headers["webhook-signature"][0], f"v1,{base64.b64encode(bytes(32)).decode()}"
+    seen: list[bytes] = []
+    whole = hmac.digest
+
+    def count(key: bytes, text: bytes, algorithm: str) -> bytes:
+        seen.append(text)
+        return whole(key, text, algorithm)
+
+    monkeypatch.setattr(hmac, "digest", count)
+    monkeypatch.delattr(hmac, "new")
+    assert is_genuine(with_headers(incoming, {"webhook-signature": " ".join([*[wrong] * 500, right])}), OTHER_WHSEC, WHSEC)
+    assert len(seen) == 2
+
+
 def test_heap_of_signatures_is_refused() -> None:
     """Nobody may make the receiver work through a long list for each message."""
     incoming = fixture("openphone", KIT.smallest)
@@ -272,6 +289,14 @@ def test_event_counts_once_by_its_id() -> None:
         ).message_key
     )
     assert len({key_of(), key_of(id="EV2"), key_of(type="call.ringing"), key_of(data={"object": {"id": CALL}}), key_of(id=None)}) == 5
+
+
+def test_webhook_that_tells_more_is_not_lost() -> None:
+    """Legacy webhooks made in the app tell of the voicemail, those made by the API do not: neither must hide the other."""
+    plain: dict[str, JsonValue] = {"id": CALL, "direction": "incoming", "status": "completed", "answeredAt": None}
+    told: dict[str, JsonValue] = {**plain, "voicemail": {"url": "https://r.example.test/1"}}
+    assert key_of(data={"object": plain}) != key_of(data={"object": told})
+    assert key_of(data={"object": told}) == key_of(data={"object": {**told, "voicemail": {"url": "https://r.example.test/2"}}})
 
 
 @pytest.mark.parametrize(
