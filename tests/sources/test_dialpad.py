@@ -271,6 +271,19 @@ def test_agents_who_did_not_answer_make_a_missed_call() -> None:
     assert Result.ABANDONED == told(queue).result
 
 
+def test_agent_who_was_given_the_call_and_did_not_take_it_missed_it() -> None:
+    """A caller for whom the queue had found an agent did not give up in it."""
+    queued: dict[str, JsonValue] = {**CALL_CENTRE, "date_queued": START + 2000}
+    assert Result.MISSED_INBOUND == told(parse("hangup", 40, **queued, operator_call_id=LEG)).result
+    assert Result.ABANDONED == told(parse("hangup", 40, **queued, operator_call_id=0)).result
+
+
+def test_outbound_call_has_no_voicemail_of_a_caller() -> None:
+    """Only callers leave messages for us."""
+    call = told(parse("hangup", 40, direction="outbound", voicemail_link="https://dialpad.com/v/1"))
+    assert (Result.NO_ANSWER, None) == (call.result, call.voicemail)
+
+
 def test_call_goes_on_until_its_first_leg_ends() -> None:
     """The end of an agent's leg is none of the call while the caller's goes on."""
     assert not told(parse("queued", 2, **CALL_CENTRE), parse("hangup", 40, call_id=LEG, entry_point_call_id=CALL, **talk(12, 40))).is_final

@@ -204,6 +204,16 @@ def test_legacy_time_is_checked_both_ways_and_in_milliseconds() -> None:
         OPENPHONE.verify(forged, Secrets((LEGACY,)), NOW)
 
 
+@pytest.mark.parametrize("timestamp", ["9" * 16, "9" * 5000, "-1793613900000", "1793613900000.0", "1.8e12", "", " 1793613900000", "\u0661"])
+def test_time_that_is_none_is_refused(timestamp: str) -> None:
+    """Even signed with the right key, what is no time of fifteen digits at most proves nothing, and breaks nothing."""
+    incoming = fixture("openphone", KIT.smallest)
+    mac = hmac.digest(base64.b64decode(LEGACY), timestamp.encode() + b"." + incoming.body, "sha256")
+    forged = with_headers(incoming, {HEADER: f"hmac;1;{timestamp};{base64.b64encode(mac).decode()}"})
+    with pytest.raises(InvalidSignature, match="no legacy secret"):
+        OPENPHONE.verify(forged, Secrets((LEGACY,)), NOW)
+
+
 def test_fresh_signature_among_stale_ones_counts() -> None:
     """Of several right signatures one that is fresh is enough."""
     incoming = fixture("openphone", KIT.smallest)
