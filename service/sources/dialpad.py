@@ -83,6 +83,8 @@ TARGETS: Final[Mapping[str, bool]] = {
 TIMES: Final[Mapping[EventType, str]] = {EventType.CREATED: "date_started", EventType.ANSWERED: "date_connected"}
 IDS: Final = ("entry_point_call_id", "master_call_id", "call_id")
 NO_ID: Final = "0"
+# What stands in place of a number of ours that is not shown to the other side.
+HIDDEN: Final = "blocked"
 
 
 class Dialpad(Source):
@@ -124,12 +126,16 @@ class Dialpad(Source):
         return replace(incoming, body=_message(incoming.body))
 
     def keys(self, incoming: Incoming) -> MessageKeys:
-        """Name the message by leg, state and time, which a retry and another subscription to the same call repeat."""
+        """
+        Name the message by all that is in it, which a retry repeats.
+
+        Leg, state and time are not enough: which time `event_timestamp` is, for what comes after the call, is not documented, and a second
+        disposition or recording would be lost if it is the call's. Another subscription's copy that says the same makes no difference.
+        """
         fields = _fields(incoming)
-        own, state = _ids(fields)[0], _state(fields)
-        moment = text(fields, "event_timestamp")
-        # Without a time only all of it tells one message from the next.
-        return MessageKeys(digest(own, state, moment or _message(incoming.body)), _ids(fields)[1])
+        whole = _ids(fields)[1]
+        _state(fields)
+        return MessageKeys(digest(_message(incoming.body)), whole)
 
     def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
         """Turn a message into events; a strange word beside what is known becomes one of type `UNKNOWN`."""
@@ -192,7 +198,8 @@ def _ids(fields: Fields) -> tuple[str, str]:
 def _common(fields: Fields, message_id: str) -> CallEvent:
     (own, whole), target = _ids(fields), child(fields, "target")
     direction = DIRECTIONS.get(text(fields, "direction") or "")
-    customer, ours = to_e164(text(fields, "external_number")), to_e164(text(fields, "internal_number", "selected_caller_id"))
+    own_numbers = (to_e164(text(fields, name)) for name in ("internal_number", "selected_caller_id"))
+    customer, ours = to_e164(text(fields, "external_number")), next((each for each in own_numbers if each not in {None, HIDDEN}), None)
     ends = {Direction.INBOUND: (customer, ours), Direction.OUTBOUND: (ours, customer), None: (None, None)}
     return CallEvent(
         source="dialpad",
@@ -248,19 +255,20 @@ def _ended(event: CallEvent, state: str, fields: Fields) -> list[CallEvent]:
         hangup_cause=cause,
         duration_s=talk_s,
         occurred_at=epoch_moment(fields, "date_ended", per_second=MS) or event.occurred_at,
-        # A caller who is blocked got no further than Dialpad: that is the outcome of the call.
-        result=Result.REJECTED if state == BLOCKED else None,
+        # A caller who is blocked got no further than Dialpad: that is the outcome of the call. An agent's leg says nothing of the others.
+        result=Result.REJECTED if cause is HangupCause.REJECTED and event.party is Party.CUSTOMER else None,
     )
     return [*told, end]
 
 
 def _cause(direction: Direction | None, state: str, fields: Fields) -> HangupCause | None:
     """Why a leg ended; None where that cannot be known."""
-    if state == BLOCKED:
-        return HangupCause.REJECTED
     kind = text(child(fields, "target"), "type")
     is_picked_up, is_queued = (epoch_moment(fields, name, per_second=MS) is not None for name in ("date_connected", "date_queued"))
-    if state == HANGUP and is_picked_up:
+    if state == BLOCKED and not (is_picked_up and _is_talk(direction, fields)):
+        return HangupCause.REJECTED
+    # Whoever is blocked while they talk has been talked to.
+    if state in {HANGUP, BLOCKED} and is_picked_up:
         if _is_talk(direction, fields):
             return HangupCause.COMPLETED
         if kind not in TARGETS:
@@ -310,7 +318,8 @@ def _wrap_up(fields: Fields) -> tuple[str | None, str | None]:
     found: dict[str, str] = {}
     for name, value in walk(dict(fields)):
         kind = next((each for each in ("note", "disposition") if each in name.lower()), None)
-        word = _word(value)
+        # Not the id of one.
+        word = None if name.lower().endswith("id") else _word(value)
         if kind is not None and word is not None:
             found[kind] = word
     return found.get("disposition"), found.get("note")
@@ -318,8 +327,6 @@ def _wrap_up(fields: Fields) -> tuple[str | None, str | None]:
 
 def _word(value: JsonValue) -> str | None:
     """A text, the last one of a list, or the name of an object."""
-    if isinstance(value, list):
-        return next((word for word in map(_word, reversed(value)) if word is not None), None)
-    if isinstance(value, dict):
-        return text(value, "name", "label", "value")
-    return value.strip() or None if isinstance(value, str) else None
+    found = value if isinstance(value, list) else [value]
+    words = [text(each, "name", "label", "value") if isinstance(each, dict) else each for each in found]
+    return next((word.strip() for word in reversed(words) if isinstance(word, str) and word.strip()), None)

@@ -124,14 +124,16 @@ def noted_ids(*values: str | None) -> tuple[str, ...]:
 
 
 def walk(value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
-    """Every field at any depth, with its name."""
-    if isinstance(value, dict):
-        for name, each in value.items():
+    """Every field at any depth, with its name, in the order in which they are written; however deep the message is nested."""
+    waiting: list[tuple[str | None, JsonValue]] = [(None, value)]
+    while waiting:
+        name, each = waiting.pop()
+        if name is not None:
             yield name, each
-            yield from walk(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from walk(each)
+        if isinstance(each, dict):
+            waiting.extend(reversed(each.items()))
+        elif isinstance(each, list):
+            waiting.extend((None, item) for item in reversed(each))
 
 
 def with_text_blanked(body: bytes, name: str) -> bytes:

@@ -7,6 +7,7 @@ those made in the app. Signatures are in `service.sources.openphone_signature`, 
 message of either is laid out in `service.sources.openphone_message`.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -72,13 +73,15 @@ class OpenPhone(Source):
         """
         Name the message by the id of its event, which retries keep and which all webhooks that are told of it share.
 
-        The generation counts too, since one may tell what the other does not; and the kind, since all of Quo's test events have one id.
+        The generation counts too, and the names of the fields, since one webhook may tell what another does not (legacy ones made in
+        the app tell of voicemails, those made by the API do not); and the kind, since all of Quo's test events have one id.
         """
         message = read_message(incoming.body)
         name = source_call_id(message)
         if message.event_id is None:
             return MessageKeys(digest(incoming.body), name)
-        return MessageKeys(digest("legacy" if message.is_legacy else "versioned", message.event_id, message.name), name)
+        told = json.dumps(sorted(message.resource))
+        return MessageKeys(digest("legacy" if message.is_legacy else "versioned", message.event_id, message.name, told), name)
 
     def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
         """

@@ -53,6 +53,14 @@ def test_known_token_is_accepted() -> None:
         AIRCALL.verify(vector(), Secrets((OTHER_TOKEN,)), NOW)
 
 
+def test_empty_token_proves_nothing() -> None:
+    """Whoever leaves an empty text among the tokens opens no door by it."""
+    empty = replace(vector(), body=VECTOR.replace(b"fake-aircall-token-0000000000", b""))
+    for secrets in (Secrets(("",)), Secrets(("", TOKEN)), Secrets(())):
+        with pytest.raises(InvalidSignature):
+            AIRCALL.verify(empty, secrets, NOW)
+
+
 def test_api_token_proves_nothing() -> None:
     """What the upkeep of the webhook needs is no proof of its messages, and does not turn the source on."""
     assert [Use.PROOF, Use.API, Use.API, Use.API] == [setting.use for setting in AIRCALL.settings]
@@ -102,6 +110,12 @@ def test_voicemail_counts_before_missed_whenever_it_comes() -> None:
     assert Result.VOICEMAIL_RECEIVED == told(end, left).result
     assert Result.VOICEMAIL_RECEIVED == told(parse("call.ended", 96, voicemail="https://example.test/v.mp3", **missed)).result
     assert Result.VOICEMAIL_RECEIVED == told(end, parse("call.tagged", 120, voicemail="https://example.test/v.mp3", **missed)).result
+
+
+def test_outbound_call_has_no_voicemail_of_a_caller() -> None:
+    """Only callers leave messages for us."""
+    call = told(parse("call.ended", 96, direction="outbound", ended_at=START + 30, voicemail="https://example.test/v.mp3"))
+    assert (Result.NO_ANSWER, None) == (call.result, call.voicemail)
 
 
 def test_late_news_never_lower_an_answered_call() -> None:

@@ -158,13 +158,44 @@ def test_api_key_proves_nothing() -> None:
 
 
 def test_message_counts_once_over_retries_and_subscriptions() -> None:
-    """Leg, state and time name a message; a copy that another subscription sends may differ in what else it holds."""
+    """The same message is one however it is signed; another that only shares leg, state and time with it is not lost."""
     one = DIALPAD.keys(message("hangup", 60))
-    assert one == DIALPAD.keys(message("hangup", 60, labels=["x"]))
-    others = [message("hangup", 61), message("missed", 60), message("hangup", 60, call_id=LEG)]
-    assert len({one.message_key, *(DIALPAD.keys(each).message_key for each in others)}) == 4
-    untimed = [message("hangup", event_timestamp=None, duration=each) for each in (1, 2)]
-    assert len({DIALPAD.keys(each).message_key for each in untimed}) == 2
+    assert (
+        one
+        == DIALPAD.keys(KIT.sign(message("hangup", 60), SECRET, NOW))
+        == DIALPAD.keys(KIT.sign(message("hangup", 60), OTHER_SECRET, NOW))
+    )
+    others = [
+        message("hangup", 61),
+        message("missed", 60),
+        message("hangup", 60, call_id=LEG),
+        message("hangup", 60, labels=["x"]),
+        message("hangup", event_timestamp=None),
+        message("hangup", event_timestamp=None, duration=1),
+    ]
+    assert len({one.message_key, *(DIALPAD.keys(each).message_key for each in others)}) == 7
+
+
+def test_second_disposition_is_not_lost() -> None:
+    """An agent who chooses anew may be told with the time of the call: both messages count, and no copy changes the call."""
+    first, second = (message("dispositions", 60, disposition=each) for each in ("One", "Two"))
+    assert DIALPAD.keys(first).message_key != DIALPAD.keys(second).message_key
+    assert told(parse("hangup"), parse("hangup")) == told(parse("hangup"))
+
+
+@pytest.mark.parametrize("nest", ['{"note":%s}', "[%s]"])
+@pytest.mark.parametrize("depth", [300, 600, 900, 950])
+def test_deep_message_is_read(nest: str, depth: int) -> None:
+    """However deep a genuine message is nested, it is read, or is no JSON; it never breaks us."""
+    value = "1"
+    for _ in range(depth):
+        value = nest % value
+    body = f'{{"call_id":{CALL},"state":"dispositions","direction":"inbound","note":"Hello","deep":{value}}}'.encode()
+    try:
+        (event,) = DIALPAD.parse(replace(vector(), body=body), "m1")
+    except MalformedPayload:
+        return
+    assert event.note == "Hello"
 
 
 @pytest.mark.parametrize(
@@ -214,12 +245,43 @@ def test_connected_is_never_lowered_by_another_leg() -> None:
     assert (Result.CONNECTED, 40) == (call.result, call.duration_s)
 
 
+def test_blocked_call_is_rejected_unless_somebody_talked() -> None:
+    """Dialpad turned the caller away; that one agent blocked them, or did so while they talked, takes nothing away from a talk."""
+    blocked = parse("blocked", 1)
+    assert (Result.REJECTED, 0) == (told(blocked).result, told(blocked).duration_s)
+    assert Result.REJECTED == told(blocked, parse("hangup", 2)).result
+    assert (Result.CONNECTED, 40) == ((call := told(parse("blocked", 52, **talk(12, 52)))).result, call.duration_s)
+    agent = parse("blocked", 90, call_id=OTHER_LEG, entry_point_call_id=CALL, **BOB)
+    assert (Result.CONNECTED, 40) == ((call := told(parse("hangup", 52, **talk(12, 52)), agent)).result, call.duration_s)
+    assert Result.REJECTED == told(parse("blocked", 2, **CALL_CENTRE, date_connected=START)).result
+
+
+def test_hidden_number_is_none() -> None:
+    """`blocked` stands where our own number is not shown, and is none; the number that is shown counts then."""
+    fields: dict[str, JsonValue] = {"direction": "outbound", "external_number": "+15005550001", "internal_number": "blocked"}
+    assert (None, "+15005550001") == ((call := told(parse("ringing", **fields))).from_number, call.to_number)
+    assert "+15005550006" == told(parse("ringing", selected_caller_id="+15005550006", **fields)).from_number
+
+
 def test_agents_who_did_not_answer_make_a_missed_call() -> None:
     """Not one that was abandoned: their telephones rang."""
     queue = parse("hangup", 40, **CALL_CENTRE, date_queued=START + 2000)
     rang = parse("missed", 20, call_id=LEG, entry_point_call_id=CALL, **BOB)
     assert Result.MISSED_INBOUND == told(queue, rang).result
     assert Result.ABANDONED == told(queue).result
+
+
+def test_agent_who_was_given_the_call_and_did_not_take_it_missed_it() -> None:
+    """A caller for whom the queue had found an agent did not give up in it."""
+    queued: dict[str, JsonValue] = {**CALL_CENTRE, "date_queued": START + 2000}
+    assert Result.MISSED_INBOUND == told(parse("hangup", 40, **queued, operator_call_id=LEG)).result
+    assert Result.ABANDONED == told(parse("hangup", 40, **queued, operator_call_id=0)).result
+
+
+def test_outbound_call_has_no_voicemail_of_a_caller() -> None:
+    """Only callers leave messages for us."""
+    call = told(parse("hangup", 40, direction="outbound", voicemail_link="https://dialpad.com/v/1"))
+    assert (Result.NO_ANSWER, None) == (call.result, call.voicemail)
 
 
 def test_call_goes_on_until_its_first_leg_ends() -> None:
@@ -254,6 +316,8 @@ def test_being_sent_to_voicemail_is_no_message() -> None:
         ({"disposition": {"id": 1, "name": "One"}, "disposition_notes": "Hello"}, "One", "Hello"),
         ({"wrap_up": {"Disposition": "One", "callNote": "Hello"}}, "One", "Hello"),
         ({"disposition": None, "disposition_id": 7, "notes": ""}, None, None),
+        ({"disposition": "One", "disposition_id": "77", "noteId": "78"}, "One", None),
+        ({"notes": [{"id": 1, "name": "Hello"}, [["Bye"]], None]}, None, "Hello"),
     ],
 )
 def test_disposition_is_found_by_its_name(fields: dict[str, JsonValue], disposition: str | None, note: str | None) -> None:

@@ -204,11 +204,38 @@ def test_legacy_time_is_checked_both_ways_and_in_milliseconds() -> None:
         OPENPHONE.verify(forged, Secrets((LEGACY,)), NOW)
 
 
+@pytest.mark.parametrize("timestamp", ["9" * 16, "9" * 5000, "-1793613900000", "1793613900000.0", "1.8e12", "", " 1793613900000", "\u0661"])
+def test_time_that_is_none_is_refused(timestamp: str) -> None:
+    """Even signed with the right key, what is no time of fifteen digits at most proves nothing, and breaks nothing."""
+    incoming = fixture("openphone", KIT.smallest)
+    mac = hmac.digest(base64.b64decode(LEGACY), timestamp.encode() + b"." + incoming.body, "sha256")
+    forged = with_headers(incoming, {HEADER: f"hmac;1;{timestamp};{base64.b64encode(mac).decode()}"})
+    with pytest.raises(InvalidSignature, match="no legacy secret"):
+        OPENPHONE.verify(forged, Secrets((LEGACY,)), NOW)
+
+
 def test_fresh_signature_among_stale_ones_counts() -> None:
     """Of several right signatures one that is fresh is enough."""
     incoming = fixture("openphone", KIT.smallest)
     parts = [legacy_part(incoming.body, LEGACY, NOW - timedelta(seconds=each)) for each in (900, 10)]
     assert is_genuine(with_headers(incoming, {HEADER: ",".join(parts)}), LEGACY)
+
+
+def test_heap_of_versioned_signatures_costs_one_look_at_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many signatures a stranger sends, the body is worked through once for each of our secrets."""
+    incoming = KIT.sign(fixture("openphone", KIT.smallest), WHSEC, NOW)
+    right, wrong = incoming.headers["webhook-signature"][0], f"v1,{base64.b64encode(bytes(32)).decode()}"
+    seen: list[bytes] = []
+    whole = hmac.digest
+
+    def count(key: bytes, text: bytes, algorithm: str) -> bytes:
+        seen.append(text)
+        return whole(key, text, algorithm)
+
+    monkeypatch.setattr(hmac, "digest", count)
+    monkeypatch.delattr(hmac, "new")
+    assert is_genuine(with_headers(incoming, {"webhook-signature": " ".join([*[wrong] * 500, right])}), OTHER_WHSEC, WHSEC)
+    assert len(seen) == 2
 
 
 def test_heap_of_signatures_is_refused() -> None:
@@ -272,6 +299,14 @@ def test_event_counts_once_by_its_id() -> None:
         ).message_key
     )
     assert len({key_of(), key_of(id="EV2"), key_of(type="call.ringing"), key_of(data={"object": {"id": CALL}}), key_of(id=None)}) == 5
+
+
+def test_webhook_that_tells_more_is_not_lost() -> None:
+    """Legacy webhooks made in the app tell of the voicemail, those made by the API do not: neither must hide the other."""
+    plain: dict[str, JsonValue] = {"id": CALL, "direction": "incoming", "status": "completed", "answeredAt": None}
+    told: dict[str, JsonValue] = {**plain, "voicemail": {"url": "https://r.example.test/1"}}
+    assert key_of(data={"object": plain}) != key_of(data={"object": told})
+    assert key_of(data={"object": told}) == key_of(data={"object": {**told, "voicemail": {"url": "https://r.example.test/2"}}})
 
 
 @pytest.mark.parametrize(
