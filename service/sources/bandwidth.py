@@ -16,7 +16,19 @@ from typing import Final
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Recording, Voicemail
 from service.secrets import Secrets, SourceSetting
-from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source, call_id, digest, queried_values, to_e164, unknown_event
+from service.sources.base import (
+    MAX_WORD_LENGTH,
+    Incoming,
+    MessageKeys,
+    Patience,
+    Reply,
+    Source,
+    call_id,
+    digest,
+    queried_values,
+    to_e164,
+    unknown_event,
+)
 from service.sources.fields import Fields, child, echoed_id, iso_moment, text
 from service.sources.signatures import one_header, read_base64, read_json_object
 
@@ -240,20 +252,23 @@ def _disconnect_events(event: CallEvent, fields: Fields) -> list[CallEvent]:
     before = _begun(event, fields)
     if answered_at is not None:
         before.append(replace(event, event_type=EventType.ANSWERED, word="answerTime", occurred_at=answered_at))
-    if cause is not None and cause not in CAUSES:
-        return [*before, unknown_event(event, cause)]
+    strange = [unknown_event(event, cause)] if cause is not None and cause not in CAUSES else []
+    if strange and answered_at is None and event.parent_leg_id is not None:
+        # Whether an agent's telephone was not reached, or the caller gave up first, only the cause could say.
+        return [*before, *strange]
     ended = replace(
         event,
         event_type=EventType.ENDED,
-        word=cause or event.word,
+        word=(cause or event.word or "")[:MAX_WORD_LENGTH],
         occurred_at=iso_moment(text(fields, "endTime")) or event.occurred_at,
         hangup_cause=_cause(event, fields, cause),
     )
-    return [*before, ended]
+    # The leg is over for whatever cause; a strange word takes nothing away from that.
+    return [*before, ended, *strange]
 
 
 def _cause(event: CallEvent, fields: Fields, cause: str | None) -> HangupCause | None:
-    if cause is None:
+    if cause is None or cause not in CAUSES:
         return None
     if cause == HANGUP and text(fields, "answerTime") is None:
         # Our side put down what nobody had answered: gave up a call that rang, or turned a caller away.

@@ -17,7 +17,8 @@ from service.sources.signatures import read_base64, read_json_object
 from service.sources.telnyx_causes import CAUSES, read_cause
 
 SIP: Final = "sip:"
-SIP_HOST: Final = "sip.telnyx.com"
+# One for each region: https://sipdev.telnyx.com/
+SIP_HOSTS: Final = ("sip.telnyx.com", "sip.telnyx.eu", "sip.telnyx.com.au", "sip.telnyx.ca", "sip.telnyx.asia")
 HANGUP: Final = "call.hangup"
 SAVED: Final = "call.recording.saved"
 TRANSCRIBED: Final = "call.recording.transcription.saved"
@@ -134,7 +135,7 @@ def to_agent(address: str | None) -> str | None:
     """The user of one of Telnyx's own SIP addresses, which are our people's telephones; None for any other address."""
     user, _, host = (address or "").removeprefix(SIP).partition("@")
     host = host.partition(";")[0].partition(":")[0].lower()
-    return user or None if host == SIP_HOST or host.endswith(f".{SIP_HOST}") else None
+    return user or None if any(host == own or host.endswith(f".{own}") for own in SIP_HOSTS) else None
 
 
 def _data(incoming: Incoming) -> Fields:

@@ -44,6 +44,10 @@ STATUS_CAUSES: Final[Mapping[str, HangupCause]] = {
     "canceled": HangupCause.CANCELLED,
     "failed": HangupCause.FAILED,
 }
+# A telephone that rang in vain or was busy is given up by whoever called it, which the network then reports (SIP 487, 480). Only these say
+# more than the status does.
+UNREACHED: Final = frozenset({HangupCause.BUSY, HangupCause.NO_ANSWER})
+SAYS_MORE: Final = frozenset({HangupCause.REJECTED, HangupCause.INVALID_NUMBER})
 # https://developers.telnyx.com/api-reference/callbacks/texml-call-amd, and `machine` from
 # https://developers.telnyx.com/docs/voice/programmable-voice/texml-answering-machine
 ANSWERERS: Final[Mapping[str, AnsweredBy | None]] = {
@@ -157,6 +161,8 @@ def _cause(word: str, form: Form) -> HangupCause:
     by_status, told = STATUS_CAUSES[word], read_cause(form.get("HangupCause"), form.get("SipHangupCause"))
     if by_status is HangupCause.COMPLETED:
         return by_status if ANSWERED_AT in form or told is None else told
+    if by_status in UNREACHED:
+        return told if told in SAYS_MORE else by_status
     return by_status if told is None or told in {HangupCause.COMPLETED, HangupCause.FAILED} else told
 
 

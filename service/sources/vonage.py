@@ -220,4 +220,6 @@ def _record_events(common: CallEvent, fields: Fields, uses: Collection[str]) -> 
     else:
         recording = Recording(text(fields, "recording_uuid"), url, duration_s)
         told = replace(event, event_type=EventType.RECORDING, recording=recording)
-    return [told, *(unknown_event(common, use) for use in sorted(uses) if use != VOICEMAIL)]
+    # Who records has done so. As long as that leg was open, a fault that is reported of it would keep the whole call open.
+    over = replace(event, event_type=EventType.ENDED)
+    return [told, over, *(unknown_event(common, use) for use in sorted(uses) if use != VOICEMAIL)]

@@ -195,6 +195,25 @@ def test_hangup_without_an_answer_is_no_talk() -> None:
     assert Result.ABANDONED == told(request("disconnect", cause="cancel", direction="inbound")).result
 
 
+def test_cause_that_is_new_takes_nothing_away_from_a_talk() -> None:
+    """Bandwidth may add causes: a call that was answered is over all the same, and so is a caller's own, whatever ended it."""
+    answered = {"answerTime": "2026-11-02T10:00:19Z", "cause": "evaporated"}
+    over = request("disconnect", direction="outbound", endTime="2026-11-02T10:00:29Z", **answered)
+    assert (Result.CONNECTED, 10, ("evaporated",)) == (told(over).result, told(over).duration_s, told(over).unknown_words)
+    caller = request("disconnect", direction="inbound", endTime="2026-11-02T10:01:55Z", **answered)
+    assert Result.CONNECTED == told(TALKED, caller).result
+    assert Result.CONNECTED == told(request("transferDisconnect", **{**LEG, **answered}), caller).result
+
+
+def test_cause_that_is_new_decides_nothing_where_nobody_answered() -> None:
+    """Why a leg was not answered only the cause could say."""
+    assert told(request("disconnect", cause="evaporated", direction="outbound")).result is None
+    unanswered = request("transferDisconnect", **{**LEG, "cause": "evaporated"})
+    assert told(unanswered, REP_OVER).result is None
+    caller = request("disconnect", cause="hangup", direction="inbound", answerTime="2026-11-02T10:00:01Z")
+    assert told(unanswered, caller).result is None
+
+
 @pytest.mark.parametrize(
     ("code", "cause", "result"),
     [

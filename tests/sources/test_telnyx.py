@@ -377,6 +377,24 @@ def test_client_state_of_somebody_else_does_no_harm(state: str) -> None:
     assert (None, None, EventType.ANSWERED) == (event.buildr_call_id, event.party, event.event_type)
 
 
+@pytest.mark.parametrize(
+    ("address", "agent"),
+    [
+        ("sip:alice@sip.telnyx.com", "alice"),
+        ("alice@SIP.telnyx.eu:5060", "alice"),
+        ("sip:alice@acme.sip.telnyx.com.au;transport=tls", "alice"),
+        ("sip:alice@sip.telnyx.com.example.com", None),
+        ("sip:alice@notsip.telnyx.com", None),
+        ("sip:@sip.telnyx.ca", None),
+        (CUSTOMER, None),
+    ],
+)
+def test_user_of_a_telephone_at_telnyx_is_the_agent(address: str, agent: str | None) -> None:
+    """In each of Telnyx's regions, and nowhere else."""
+    (event,) = TELNYX.parse(request("answered", 9, to=address), "m1")
+    assert agent == event.agent
+
+
 def test_version_1_is_refused_by_name() -> None:
     """The older form has no `data`; what to change is said where the message is listed."""
     old = build_request(
@@ -402,6 +420,11 @@ def test_texml_gets_a_document_and_json_nothing() -> None:
         ("completed", {"CallDuration": "20", "AnsweredBy": "machine_end_beep"}, Result.LEFT_VOICEMAIL, 20),
         ("busy", {}, Result.BUSY, 0),
         ("no-answer", {"HangupCause": "call_rejected"}, Result.REJECTED, 0),
+        ("no-answer", {"HangupCause": "originator_cancel"}, Result.NO_ANSWER, 0),
+        ("no-answer", {"HangupCause": "normal_clearing", "SipHangupCause": "487"}, Result.NO_ANSWER, 0),
+        ("busy", {"HangupCause": "unspecified", "SipHangupCause": "480"}, Result.BUSY, 0),
+        ("busy", {"HangupCause": "not_found"}, Result.INVALID_NUMBER, 0),
+        ("failed", {"HangupCause": "originator_cancel"}, Result.CANCELLED, 0),
         ("failed", {"HangupCause": "not_found"}, Result.INVALID_NUMBER, 0),
         ("failed", {"HangupCause": "unspecified"}, Result.FAILED, 0),
         ("canceled", {"HangupCause": "originator_cancel"}, Result.CANCELLED, 0),

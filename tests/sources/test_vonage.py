@@ -198,6 +198,19 @@ def test_address_says_what_a_recording_is() -> None:
     assert VONAGE.keys(request(recorded)) == VONAGE.keys(request(recorded, "?record=voicemail"))
 
 
+@pytest.mark.parametrize("query", ["?record=vm", "?buildr_call_id=110", "?record=vm&record=memo&buildr_call_id=110"])
+def test_fault_in_the_address_of_a_recording_keeps_no_call_open(query: str) -> None:
+    """A word that is not known, or an id that is not signed, is reported; the call ends as it would have without it."""
+    recorded: dict[str, JsonValue] = {"uuid": None, "recording_url": "https://api.nexmo.com/v1/files/1"}
+    rung: dict[str, JsonValue] = {"uuid": "b", "direction": "outbound", "from": "15005550006", "to": "15005550008"}
+    caller = [{**IN, "status": "answered"}, {**IN, "status": "completed", "duration": "20"}]
+    for before, result in ((caller, Result.ABANDONED), ([*caller, {**rung, "status": "timeout"}], Result.MISSED_INBOUND)):
+        events = [event for fields in before for event in VONAGE.read(request(fields), "m1")]
+        call = fold([*events, *VONAGE.read(request(recorded, query), "m2")])
+        assert (result, True) == (call.result, bool(call.unknown_words))
+        assert call.recording is not None
+
+
 def test_hidden_caller_is_no_user_of_an_app() -> None:
     """A caller without a number stays the customer."""
     call = told({**IN, "from": "unknown", "status": "completed", "duration": "20"})
