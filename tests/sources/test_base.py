@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.errors import MalformedPayload
 from service.sources.base import Incoming, query_value, to_e164
 from service.sources.fields import (
     child,
@@ -25,7 +26,7 @@ from service.sources.fields import (
     whole_seconds,
     with_text_blanked,
 )
-from service.sources.signatures import JsonValue
+from service.sources.signatures import JsonValue, read_json_object
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats() | st.text(max_size=12),
@@ -125,3 +126,17 @@ def test_secret_is_taken_out_of_a_body() -> None:
     assert {"token": "", "é": [1, {"token": "kept"}]} == json.loads(with_text_blanked(body, "token"))
     for other in (b'{"a": 1}', b"[]", b"token"):
         assert other == with_text_blanked(other, "token")
+
+
+@pytest.mark.parametrize("number", ["1" * 19, "-" + "9" * 25, "1e999", "1E400", "[1, " + "7" * 19 + "]"])
+def test_number_that_is_too_large_is_refused_wherever_it_stands(number: str) -> None:
+    """A number with more digits than can be kept exactly, or without an end, makes the whole message unreadable."""
+    for body in (f'{{"a": {number}}}', f'{{"a": 1, "b": [{{"c": {number}}}]}}', f'{{"12": "34", "d":{number} }}'):
+        with pytest.raises(MalformedPayload):
+            read_json_object(body.encode())
+
+
+@given(st.from_regex(r"[-0-9eE.]{0,45}", fullmatch=True))
+def test_text_may_hold_any_digits(text: str) -> None:
+    """What only looks like a number, in a text or a name, is a text."""
+    assert {"a": text, text: 1} == read_json_object(json.dumps({"a": text, text: 1}).encode())
