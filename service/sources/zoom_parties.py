@@ -11,12 +11,12 @@ from enum import Enum
 from typing import Final
 
 from service.events import CallEvent, Direction, Party
-from service.sources.base import MAX_ID_LENGTH, to_e164
+from service.sources.base import MAX_ID_LENGTH, bare_to_e164, to_e164
 from service.sources.fields import Fields, child, text
 from service.sources.zoom_words import LIVE_EXTENSIONS, RECORDED_EXTENSIONS, Kind, Side
 
 # Zoom leaves the plus out of some numbers. Shorter ones may be extensions, or lack their country code.
-FULL_DIGITS: Final = range(11, 16)
+LEAST_DIGITS: Final = 11
 # `caller_number_type` of the first version, of voicemails and of recordings.
 NUMBER_KINDS: Final[Mapping[str, Kind]] = {"1": Kind.PERSON, "2": Kind.OUTSIDE}
 OURS: Final = frozenset({Kind.PERSON, Kind.GROUP, Kind.ROUTER})
@@ -68,8 +68,13 @@ class Ends:
 
     @property
     def is_person(self) -> bool:
-        """Whether the end of ours is a person's telephone, or one of several people's."""
-        return self.side is Side.CALLER or self.callee.kind in {Kind.PERSON, Kind.GROUP}
+        """Whether the end of ours is a person's telephone, or one of several people's, or one outside that a call was passed on to."""
+        return self.side is Side.CALLER or self.callee.kind in {Kind.PERSON, Kind.GROUP, Kind.OUTSIDE}
+
+    @property
+    def is_exchange(self) -> bool:
+        """Whether the end of ours is the exchange itself, which picks up every call, so that the time spent there is no talk."""
+        return self.side is Side.CALLEE and self.callee.kind is Kind.ROUTER
 
     def line(self, common: CallEvent) -> CallEvent:
         """An event of the leg that the call as a whole is: the customer's, or that of a call between our own people."""
@@ -143,8 +148,7 @@ def _recorded_end(told: Fields, side: Side, *, is_own: bool) -> End:
 
 
 def _number(value: str | None, *, is_full: bool) -> str | None:
-    is_bare = value is not None and value.isascii() and value.isdigit() and len(value) in FULL_DIGITS and not value.startswith("0")
-    return to_e164(f"+{value}" if is_full and is_bare else value)
+    return bare_to_e164(value) if is_full and value is not None and len(value) >= LEAST_DIGITS else to_e164(value)
 
 
 def _key(value: str | None) -> str | None:
