@@ -20,6 +20,7 @@ from service.sources.zoom_words import (
     CONNECT_TYPES,
     DIRECTIONS,
     EXTERNAL,
+    PASSES_ON,
     REASONS,
     RESULTS,
     STEPS,
@@ -68,6 +69,7 @@ def record_events(common: CallEvent, kind: Records, record: Fields) -> list[Call
         record,
         is_external=text(record, "connect_type") == EXTERNAL,
         is_routed=step is not None and step not in BEGINNINGS,
+        is_passed_on=step in PASSES_ON,
     )
     line, times = ends.line(common), read_times(record, common.occurred_at)
     strange = [unknown_event(line, word) for word in (*ends.strange, *_strange_words(record, step))]

@@ -446,6 +446,25 @@ def test_outbound_call_that_was_put_through_stays_outbound() -> None:
     theirs = record(2, event="direct_transfer", result="no_answer", start_time=moment(65), end_time=moment(95))
     call = in_any_order(mine, theirs)
     assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (call.result, call.direction, call.to_number, call.duration_s)
+    taken = record(2, event="direct_transfer", result="answered", start_time=moment(65), answer_time=moment(70), talk_time=125)
+    call = in_any_order(mine, taken, live("callee_answered", 2, answer_start_time=moment(70)))
+    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (call.result, call.direction, call.to_number, call.duration_s)
+
+
+@pytest.mark.parametrize("step", ["forward", "overflow", "direct_transfer", "warm_transfer"])
+def test_call_that_is_passed_on_to_a_number_outside_keeps_its_customer(step: str) -> None:
+    """Whom one of ours passes a call on to stands for one of ours, and makes no outbound call of an inbound one."""
+    passed = functools.partial(record, 1, side="caller", event=step, callee_did_number="+15005550003", start_time=moment(25))
+    taken = passed(result="answered", answer_time=moment(30), end_time=moment(155), talk_time=125)
+    mine = record(1, side="caller", event="outgoing", result="answered", answer_time=moment(5), talk_time=20)
+    call = in_any_order(mine, taken)
+    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 20) == (call.result, call.direction, call.to_number, call.duration_s)
+    missed = record(1, event="incoming", result="no_answer", talk_time=0)
+    call = in_any_order(missed, taken)
+    assert (Result.CONNECTED, Direction.INBOUND, CUSTOMER, 125) == (call.result, call.direction, call.from_number, call.duration_s)
+    call = in_any_order(missed, passed(result="no_answer", talk_time=0))
+    assert (Result.MISSED_INBOUND, Direction.INBOUND, CUSTOMER) == (call.result, call.direction, call.from_number)
+    assert not fold(taken).is_final
 
 
 @pytest.mark.parametrize(
