@@ -447,8 +447,9 @@ def test_outbound_call_that_was_put_through_stays_outbound() -> None:
     call = in_any_order(mine, theirs)
     assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (call.result, call.direction, call.to_number, call.duration_s)
     taken = record(2, event="direct_transfer", result="answered", start_time=moment(65), answer_time=moment(70), talk_time=125)
-    call = in_any_order(mine, taken, live("callee_answered", 2, answer_start_time=moment(70)))
-    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (call.result, call.direction, call.to_number, call.duration_s)
+    for known in ([mine, taken], [mine, taken, live("callee_answered", 2, answer_start_time=moment(70))]):
+        call = in_any_order(*known)
+        assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (call.result, call.direction, call.to_number, call.duration_s)
 
 
 @pytest.mark.parametrize("step", ["forward", "overflow", "direct_transfer", "warm_transfer"])
