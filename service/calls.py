@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from service.events import AnsweredBy, CallEvent, Direction, EventType, Recording, Result, Voicemail
 from service.legs import Leg, Stage, fold_leg, furthest, in_order, rank
 from service.parties import Parties, tell_apart
-from service.results import read_answered_at, read_duration_s, read_result
+from service.results import MACHINES, read_answered_at, read_duration_s, read_result
 
 __all__ = ["Call", "Leg", "Stage", "as_dict", "fold", "stalls_at"]
 
@@ -176,8 +176,8 @@ def _voicemail(legs: Collection[Ordered]) -> Voicemail | None:
 
 
 def _agent(by_leg: dict[str, Ordered], legs: Sequence[Leg]) -> str | None:
-    # Of several telephones that rang, the one that was picked up tells who took the call.
-    answered = [by_leg[leg.leg_id] for leg in legs if leg.is_answered]
+    # Of several telephones that rang, the one that was picked up tells who took the call; a mailbox took it for nobody.
+    answered = [by_leg[leg.leg_id] for leg in legs if leg.is_answered and leg.answered_by not in MACHINES]
     return _latest(answered, lambda event: event.agent) or _latest(by_leg.values(), lambda event: event.agent)
 
 

@@ -39,7 +39,8 @@ def tell_apart(source_call_id: str, legs: Sequence[Leg]) -> Parties:
     """
     Find out whose leg is whose.
 
-    What a source states as `party` counts first, and it then means the call's direction too. Else:
+    What a source states as `party` counts first, and it then means the call's direction too; a customer's leg that goes the other way than
+    the call is a part of it that was put through to one of ours. Else:
 
     - An inbound call's first leg is the customer's, all others are agents'. An inbound leg *from* `client:` or `sip:` is an agent's own
       telephone that calls out through the exchange, so that the call is outbound.
@@ -55,7 +56,7 @@ def tell_apart(source_call_id: str, legs: Sequence[Leg]) -> Parties:
     agent_root = root if root is not None and (is_own_phone or _is_agents(root, direction)) else None
     stated = [leg for leg in legs if leg.party is Party.CUSTOMER]
     if stated:
-        customer: Leg | None = _pick(stated, root)
+        customer: Leg | None = _pick([leg for leg in stated if leg.direction in {None, direction}] or stated, root)
     elif direction is Direction.INBOUND:
         customer = root if root is not None and root.party is None else None
     else:

@@ -277,8 +277,8 @@ def _ended(event: CallEvent, member: Member, cause: HangupCause | None) -> CallE
     is_vague = cause is HangupCause.HUNG_UP or (cause is HangupCause.CANCELLED and member.role is not Role.TALK)
     if is_vague and member.role is Role.LINE:
         cause = HangupCause.COMPLETED
-    elif is_vague and flag(member.fields, "missedCall"):
-        cause = HangupCause.NO_ANSWER
+    elif is_vague:
+        cause = HangupCause.NO_ANSWER if flag(member.fields, "missedCall") else HangupCause.HUNG_UP
     return replace(event, hangup_cause=cause)
 
 

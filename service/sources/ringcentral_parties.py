@@ -72,16 +72,23 @@ def read_member(party: Fields, origin: str | None) -> Member | None:
 
 
 def is_internal(party: Fields, origin: str | None) -> bool:
-    """Whether both ends of a party's call are our own; of a rep who is rung first, who calls whom says nothing."""
+    """
+    Whether both ends of a party's call are our own; of a rep who is rung first, who calls whom says nothing.
+
+    A short number that is dialled is an extension's. One that calls need not be: a customer's exchange may show its own extension. Who is
+    called by a colleague is told the colleague's extension from the first message on.
+    """
     found = find(text(party, "direction") or "", DIRECTIONS)
     if found is None or origin in CLICK_TO_CALL:
         return False
     is_ours, is_caller = text(party, "extensionId") is not None, found[1] is Direction.OUTBOUND
+    if not is_caller and is_ours:
+        return text(child(party, "from"), "extensionId") is not None
     if not is_ours and is_caller:
         return False
-    other = child(party, "to" if is_caller or not is_ours else "from")
-    is_short = SHORT.fullmatch(text(other, "phoneNumber") or "") is not None
-    return is_short or (is_ours and text(other, "extensionId") is not None)
+    dialled = child(party, "to")
+    is_short = SHORT.fullmatch(text(dialled, "phoneNumber") or "") is not None
+    return is_short or (is_ours and text(dialled, "extensionId") is not None)
 
 
 def _came_later(party: Fields) -> bool:

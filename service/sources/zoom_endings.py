@@ -89,4 +89,8 @@ def read_ending(
             answered_by=AnsweredBy.MACHINE if outcome is Special.VOICEMAIL else None,
         )
         return talk if is_person else None
-    return Ending(cause=outcome, own_cause=outcome, sequence=unanswered) if isinstance(outcome, HangupCause) else None
+    if not isinstance(outcome, HangupCause):
+        return None
+    # That it was answered is told live by a message of its own, and need not be repeated where somebody hangs up.
+    cause = HangupCause.HUNG_UP if outcome is HangupCause.CANCELLED and not is_record else outcome
+    return Ending(cause=cause, own_cause=cause, sequence=unanswered)

@@ -20,6 +20,7 @@ from service.sources.zoom_words import (
     CONNECT_TYPES,
     DIRECTIONS,
     EXTERNAL,
+    PASSES_ON,
     REASONS,
     RESULTS,
     STEPS,
@@ -68,6 +69,7 @@ def record_events(common: CallEvent, kind: Records, record: Fields) -> list[Call
         record,
         is_external=text(record, "connect_type") == EXTERNAL,
         is_routed=step is not None and step not in BEGINNINGS,
+        is_passed_on=step in PASSES_ON,
     )
     line, times = ends.line(common), read_times(record, common.occurred_at)
     strange = [unknown_event(line, word) for word in (*ends.strange, *_strange_words(record, step))]
@@ -79,12 +81,13 @@ def record_events(common: CallEvent, kind: Records, record: Fields) -> list[Call
         recording=None if recorded is None else Recording(recorded),
     )
     talk_s = whole_seconds(record, "talk_time" if kind.has_steps else "duration")
+    # Where the first version counts the seconds from is not told.
+    is_talk = bool(talk_s) if kind.has_steps and talk_s is not None else times.answered_at is not None
     outcome = _outcome(record, kind.side)
     ending = read_ending(
         outcome if step is None or step in BEGINNINGS | STEPS else Special.STEP,
         kind.side,
-        # Where the first version counts the seconds from is not told.
-        is_talk=bool(talk_s) if kind.has_steps else times.answered_at is not None,
+        is_talk=is_talk and not ends.is_exchange,
         is_person=ends.is_person,
         talk_s=times.talk_s if talk_s is None else talk_s,
         is_record=True,

@@ -11,12 +11,12 @@ from enum import Enum
 from typing import Final
 
 from service.events import CallEvent, Direction, Party
-from service.sources.base import MAX_ID_LENGTH, to_e164
+from service.sources.base import MAX_ID_LENGTH, bare_to_e164, to_e164
 from service.sources.fields import Fields, child, text
 from service.sources.zoom_words import LIVE_EXTENSIONS, RECORDED_EXTENSIONS, Kind, Side
 
 # Zoom leaves the plus out of some numbers. Shorter ones may be extensions, or lack their country code.
-FULL_DIGITS: Final = range(11, 16)
+LEAST_DIGITS: Final = 11
 # `caller_number_type` of the first version, of voicemails and of recordings.
 NUMBER_KINDS: Final[Mapping[str, Kind]] = {"1": Kind.PERSON, "2": Kind.OUTSIDE}
 OURS: Final = frozenset({Kind.PERSON, Kind.GROUP, Kind.ROUTER})
@@ -48,13 +48,19 @@ class Way(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """Both ends of a message, and the way that it is about; `is_routed` where the called end is not the one that was dialled."""
+    """
+    Both ends of a message, and the way that it is about.
+
+    `is_routed` where the called end is not the one that was dialled, `is_passed_on` where one of ours passes a call on to somebody outside:
+    that may be a call of either way, and is no call of its own.
+    """
 
     side: Side
     caller: End
     callee: End
     way: Way
     is_routed: bool = False
+    is_passed_on: bool = False
 
     @property
     def own(self) -> End:
@@ -68,11 +74,25 @@ class Ends:
 
     @property
     def is_person(self) -> bool:
-        """Whether the end of ours is a person's telephone, or one of several people's."""
-        return self.side is Side.CALLER or self.callee.kind in {Kind.PERSON, Kind.GROUP}
+        """Whether the end of ours is a person's telephone, or one of several people's, or one outside that a call was passed on to."""
+        return self.side is Side.CALLER or self.callee.kind in {Kind.PERSON, Kind.GROUP, Kind.OUTSIDE}
+
+    @property
+    def is_exchange(self) -> bool:
+        """Whether the end of ours is the exchange itself, which picks up every call, so that the time spent there is no talk."""
+        return self.side is Side.CALLEE and self.callee.kind is Kind.ROUTER
 
     def line(self, common: CallEvent) -> CallEvent:
-        """An event of the leg that the call as a whole is: the customer's, or that of a call between our own people."""
+        """
+        An event of the leg that the call as a whole is: the customer's, or that of a call between our own people.
+
+        Whom a call is passed on to stands for one of ours, with a leg of their own.
+        """
+        if self.is_passed_on:
+            own = common.source_call_id
+            leg_id = f"{own}:on:{self.callee.key}"[:MAX_ID_LENGTH]
+            leg = replace(common, leg_id=leg_id, parent_leg_id=own, party=Party.AGENT)
+            return replace(leg, from_number=self.caller.number, to_number=self.callee.number)
         is_hidden = self.way is Way.INBOUND and self.caller.kind in {Kind.GROUP, Kind.ROUTER}
         return replace(
             common,
@@ -99,11 +119,19 @@ def live_ends(side: Side, told: Fields) -> Ends:
     return Ends(side=side, caller=caller, callee=callee, way=_way(side, caller, callee), is_routed=is_routed)
 
 
-def recorded_ends(side: Side, record: Fields, *, is_external: bool = False, is_routed: bool = False) -> Ends:
+def recorded_ends(side: Side, record: Fields, *, is_external: bool = False, is_routed: bool = False, is_passed_on: bool = False) -> Ends:
     """The ends of a record, a voicemail or a recording; `is_external` where it says that somebody outside is in it."""
     caller, callee = (_recorded_end(record, each, is_own=side is each) for each in Side)
     way = _way(side, caller, callee, is_external=is_external)
-    return Ends(side=side, caller=caller, callee=callee, way=way, is_routed=is_routed and side is Side.CALLEE)
+    is_outbound = way is Way.OUTBOUND
+    return Ends(
+        side=side,
+        caller=caller,
+        callee=callee,
+        way=way,
+        is_routed=is_routed and side is Side.CALLEE,
+        is_passed_on=is_passed_on and is_outbound,
+    )
 
 
 def _way(side: Side, caller: End, callee: End, *, is_external: bool = False) -> Way:
@@ -143,8 +171,7 @@ def _recorded_end(told: Fields, side: Side, *, is_own: bool) -> End:
 
 
 def _number(value: str | None, *, is_full: bool) -> str | None:
-    is_bare = value is not None and value.isascii() and value.isdigit() and len(value) in FULL_DIGITS and not value.startswith("0")
-    return to_e164(f"+{value}" if is_full and is_bare else value)
+    return bare_to_e164(value) if is_full and value is not None and len(value) >= LEAST_DIGITS else to_e164(value)
 
 
 def _key(value: str | None) -> str | None:

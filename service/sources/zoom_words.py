@@ -176,6 +176,8 @@ BEGINNINGS: Final = frozenset(
 STEPS: Final = frozenset(
     {"ring_to_member", "forward", "overflow", "direct_transfer", "warm_transfer", "park_pick_up", "takeover", "shared"},
 )
+# Those of them with which one of ours may pass a call on to somebody outside.
+PASSES_ON: Final = frozenset({"forward", "overflow", "direct_transfer", "warm_transfer"})
 # These say nothing of how the call ended: a supervisor who listens has `succeeded` whatever became of it.
 ASIDES: Final = frozenset({"barge", "monitor", "whisper", "listen", "conference_barge", "park", "timeout", "merge"})
 # Of the second and third version.

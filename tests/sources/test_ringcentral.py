@@ -241,6 +241,15 @@ def test_call_between_extensions_is_left_alone() -> None:
     assert [CUSTOMER] == [event.to_number for event in parse(message(party(3, "Setup", extension=BOB) | inner, rep("Setup")))]
 
 
+@pytest.mark.parametrize("shown", ["101", "0", "*67", "anonymous"])
+def test_customer_with_a_short_number_is_no_colleague(shown: str) -> None:
+    """A customer's exchange may show its own extension instead of a telephone number; the call was answered all the same."""
+    shows: dict[str, JsonValue] = {"from": {"phoneNumber": shown}, "to": {"phoneNumber": OURS}}
+    start = [caller("Answered") | shows, party(2, "Answered", extension=ALICE) | shows]
+    found = call(*start, party(2, "Disconnected", extension=ALICE) | shows, caller("Disconnected") | shows)
+    assert (Result.CONNECTED, shown, ALICE) == (found.result, found.from_number, found.agent)
+
+
 # Who is who.
 
 
@@ -335,6 +344,29 @@ def test_caller_who_is_taken_out_of_the_mailbox_was_answered() -> None:
     """Whoever listens while a message is spoken may still pick up."""
     screened = [caller("Answered"), party(2, "VoiceMailScreening", extension=ALICE), party(2, "Answered", extension=ALICE)]
     assert (Result.CONNECTED, 4) == told(*screened, party(2, "Disconnected", extension=ALICE), caller("Disconnected"))
+
+
+def test_colleagues_mailbox_is_not_who_took_the_call() -> None:
+    """Whoever talked to the customer is its agent, though the customer was put through to a mailbox later."""
+    talked = [caller("Answered"), party(2, "Answered", extension=ALICE), party(2, "Disconnected", "BlindTransfer", ALICE)]
+    found = call(*talked, party(3, "VoiceMail", extension=BOB), party(3, "Disconnected", extension=BOB), caller("Disconnected"))
+    assert (Result.CONNECTED, ALICE) == (found.result, found.agent)
+
+
+def test_extension_that_picked_up_was_answered_whoever_cancels() -> None:
+    """`Cancelled` of one of ours says no more than that its part is over: a talk, a telephone that rang, or a call that it missed."""
+    gone = [party(2, "Disconnected", "Cancelled", ALICE), caller("Disconnected")]
+    assert (Result.CONNECTED, 3) == told(caller("Answered"), party(2, "Answered", extension=ALICE), *gone)
+    assert (Result.ABANDONED, 0) == told(caller("Answered"), party(2, "Proceeding", extension=ALICE), *gone)
+    missed = party(2, "Disconnected", "Cancelled", ALICE, missedCall=True)
+    assert (Result.MISSED_INBOUND, 0) == told(caller("Answered"), party(2, "Proceeding", extension=ALICE), missed, caller("Disconnected"))
+
+
+def test_member_of_a_queue_is_told_from_the_queue() -> None:
+    """A member's party names the queue as whom the customer called, and itself as the extension; the number is the one dialled."""
+    rung: dict[str, JsonValue] = {"to": {"phoneNumber": OURS, "extensionId": "400000008008"}, "queueCall": True}
+    (event,) = parse(message(party(3, "Answered", extension=ALICE) | rung))
+    assert (Party.AGENT, ALICE, CUSTOMER, OURS) == (event.party, event.agent, event.from_number, event.to_number)
 
 
 def test_call_that_is_missed_by_one_and_taken_by_another_was_taken() -> None:

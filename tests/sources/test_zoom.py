@@ -2,6 +2,7 @@
 What is peculiar to Zoom Phone: vectors of its own SDK, the validation of the address, and how many ends make one call.
 """
 
+import functools
 import itertools
 import json
 from dataclasses import replace
@@ -358,6 +359,51 @@ def test_live_end_of_an_outbound_call_gives_its_result(told: Fields, result: Res
     assert (result, Direction.OUTBOUND, CUSTOMER) == (call.result, call.direction, call.to_number)
 
 
+@pytest.mark.parametrize("word", ["Call Cancel", "Call Cancelled", "Call Canceled"])
+def test_live_hang_up_is_read_by_whether_there_was_an_answer(word: str) -> None:
+    """The end need not repeat the time of the answer; without any answer it is the rep who gave up, and a record says more than either."""
+    ends: Fields = {"caller": member(1), "callee": {"phone_number": CUSTOMER, "extension_type": "pstn"}, "ringing_start_time": moment(0)}
+    gone = parse("caller_ended", **ends, call_end_time=moment(30), handup_result=word)
+    answered = parse("caller_connected", **ends, connected_start_time=moment(5))
+    assert (Result.CANCELLED, 0) == (fold(gone).result, fold(gone).duration_s)
+    call = in_any_order(gone, answered)
+    assert (Result.CONNECTED, 25) == (call.result, call.duration_s)
+    assert Result.BUSY is in_any_order(gone, record(side="caller", result="busy", talk_time=0)).result
+    taken = (live("callee_answered", 1, answer_start_time=moment(5)), live("callee_ended", 1, handup_result=word))
+    assert Result.CONNECTED is in_any_order(*taken, record(2, result="hang_up")).result
+
+
+def test_hang_up_without_a_talk_time_is_read_by_the_time_of_the_answer() -> None:
+    """Where a record does not say how long the talk was, its times do; a talk time of 0 says that there was none."""
+    call = fold(record(side="caller", result="hang_up", answer_time=moment(5)))
+    assert (Result.CONNECTED, 25) == (call.result, call.duration_s)
+    assert Result.CANCELLED is fold(record(side="caller", result="hang_up", answer_time=moment(5), talk_time=0)).result
+    assert Result.CANCELLED is fold(record(side="caller", result="hang_up")).result
+
+
+@pytest.mark.parametrize("kind", ["auto_receptionist", "call_queue"])
+@pytest.mark.parametrize("result", ["hang_up", "canceled", "abandoned"])
+def test_caller_who_gives_up_in_a_menu_or_queue_has_talked_to_nobody(kind: str, result: str) -> None:
+    """The time there counts as talk for nobody, whatever Zoom calls it; a member who had answered still counts."""
+    waited = record(7, event="incoming", callee_ext_type=kind, result=result, answer_time=moment(1), talk_time=29)
+    assert (Result.ABANDONED, 0) == (fold(waited).result, fold(waited).duration_s)
+    call = in_any_order(waited, record(1, event="ring_to_member", result="answered", answer_time=moment(9), talk_time=21))
+    assert (Result.CONNECTED, 21) == (call.result, call.duration_s)
+
+
+def test_hang_up_at_an_extension_of_an_unknown_kind_decides_nothing() -> None:
+    """It may have been a person's."""
+    assert not fold(record(1, callee_ext_type="robot_butler", result="hang_up", talk_time=29)).is_final
+
+
+def test_number_outside_that_takes_a_call_from_outside_stands_for_one_of_ours() -> None:
+    """A queue or receptionist can pass a call on to a contact outside; the call was answered there, and missed if it was not."""
+    outside = functools.partial(record, 1, callee_ext_type="external_contact", callee_did_number="+15005550003", event="overflow")
+    call = fold(outside(result="answered", answer_time=moment(9), talk_time=21))
+    assert (Result.CONNECTED, 21, Direction.INBOUND, CUSTOMER) == (call.result, call.duration_s, call.direction, call.from_number)
+    assert Result.MISSED_INBOUND is fold(outside(result="no_answer", talk_time=0)).result
+
+
 def test_exchange_that_picks_up_by_itself_is_no_answer() -> None:
     """An auto receptionist or a queue answers every call."""
     for kind in ("auto_receptionist", "call_queue"):
@@ -400,6 +446,34 @@ def test_outbound_call_that_was_put_through_stays_outbound() -> None:
     theirs = record(2, event="direct_transfer", result="no_answer", start_time=moment(65), end_time=moment(95))
     call = in_any_order(mine, theirs)
     assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (call.result, call.direction, call.to_number, call.duration_s)
+    taken = record(2, event="direct_transfer", result="answered", start_time=moment(65), answer_time=moment(70), talk_time=125)
+    for known in ([mine, taken], [mine, taken, live("callee_answered", 2, answer_start_time=moment(70))]):
+        call = in_any_order(*known)
+        assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (call.result, call.direction, call.to_number, call.duration_s)
+
+
+@pytest.mark.parametrize("step", ["forward", "overflow", "direct_transfer", "warm_transfer"])
+def test_call_that_is_passed_on_to_a_number_outside_keeps_its_customer(step: str) -> None:
+    """Whom one of ours passes a call on to stands for one of ours, and makes no outbound call of an inbound one."""
+    passed = functools.partial(record, 1, side="caller", event=step, callee_did_number="+15005550003", start_time=moment(25))
+    taken = passed(result="answered", answer_time=moment(30), end_time=moment(155), talk_time=125)
+    mine = record(1, side="caller", event="outgoing", result="answered", answer_time=moment(5), talk_time=20)
+    call = in_any_order(mine, taken)
+    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 20) == (call.result, call.direction, call.to_number, call.duration_s)
+    missed = record(1, event="incoming", result="no_answer", talk_time=0)
+    call = in_any_order(missed, taken)
+    assert (Result.CONNECTED, Direction.INBOUND, CUSTOMER, 125) == (call.result, call.direction, call.from_number, call.duration_s)
+    call = in_any_order(missed, passed(result="no_answer", talk_time=0))
+    assert (Result.MISSED_INBOUND, Direction.INBOUND, CUSTOMER) == (call.result, call.direction, call.from_number)
+    assert not fold(taken).is_final
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [("15005550001", CUSTOMER), ("5005550001", "5005550001"), ("05005550001", "05005550001"), (CUSTOMER, CUSTOMER)]
+)
+def test_plus_that_zoom_leaves_out_is_put_back_only_where_the_country_is_named(number: str, told: str) -> None:
+    """A number of ten digits may lack its country code, so that a plus would make another country's of it."""
+    assert told == fold(record(1, caller_did_number=number, result="answered", talk_time=5)).from_number
 
 
 def test_number_that_was_dialled_is_not_that_of_a_member() -> None:
