@@ -97,14 +97,10 @@ def record_events(common: CallEvent, kind: Records, record: Fields) -> list[Call
     if ends.is_person and outcome is not Special.ELSEWHERE:
         told = replace(told, agent=ends.own.name)
     began = replace(line, event_type=EventType.RINGING, occurred_at=times.started_at)
-    messages = [replace(line, event_type=EventType.VOICEMAIL, occurred_at=times.ended_at, voicemail=Voicemail())]
     is_left = kind.side is Side.CALLEE and (text(record, "voicemail_id") is not None or flag(record, "has_voicemail") is True)
-    return [
-        began,
-        *(messages if is_left and ending.cause is not HangupCause.COMPLETED else []),
-        *_end_events(told, ends.telephone(line), ending, times, may_end_call=True),
-        *strange,
-    ]
+    is_message = is_left and ending.cause is not HangupCause.COMPLETED
+    message = [replace(line, event_type=EventType.VOICEMAIL, occurred_at=times.ended_at, voicemail=Voicemail())] if is_message else []
+    return [began, *message, *_end_events(told, ends.telephone(line), ending, times, may_end_call=True), *strange]
 
 
 def voicemail_events(common: CallEvent, told: Fields) -> list[CallEvent]:
@@ -156,12 +152,20 @@ def _end_events(line: CallEvent, telephone: CallEvent | None, ending: Ending, ti
     """The end of one telephone, if it is told apart, and of the call as a whole, if it may be that."""
     if ending.own_cause is HangupCause.COMPLETED and times.answered_at is not None:
         yield replace(telephone or line, event_type=EventType.ANSWERED, occurred_at=times.answered_at, word=line.word)
-    ends = [] if telephone is None else [replace(telephone, hangup_cause=ending.own_cause)]
+    ends = [] if telephone is None else [(telephone, ending.own_cause, telephone.answered_by)]
     if may_end_call:
-        ends.append(replace(line, hangup_cause=ending.cause, answered_by=ending.answered_by))
-    for each in ends:
-        ended = replace(each, event_type=EventType.ENDED, occurred_at=times.ended_at, word=line.word)
-        yield replace(ended, sequence=ending.sequence, duration_s=ending.duration_s)
+        ends.append((line, ending.cause, ending.answered_by))
+    for each, cause, answered_by in ends:
+        yield replace(
+            each,
+            event_type=EventType.ENDED,
+            occurred_at=times.ended_at,
+            word=line.word,
+            hangup_cause=cause,
+            answered_by=answered_by,
+            sequence=ending.sequence,
+            duration_s=ending.duration_s,
+        )
 
 
 def _moment(fields: Fields, *names: str) -> datetime | None:
