@@ -152,7 +152,9 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     ends = _with_causes([event for event in known if event.event_type is EventType.ENDED], has_answer=bool(answers))
     cause = _last(ends, lambda event: event.hangup_cause)
     stage = furthest(STAGES[event.event_type] for event in known)
-    is_answered = cause is HangupCause.COMPLETED or (cause in {None, HangupCause.FAILED} and bool(answers))
+    # Some exchanges tell of legs that are to be joined before anybody has picked up: one that then failed never was.
+    is_told = bool(answers) if cause is None else any(event.event_type is not EventType.BRIDGED for event in answers)
+    is_answered = cause is HangupCause.COMPLETED or (cause in {None, HangupCause.FAILED} and is_told)
     answered_at = min((e.occurred_at for e in known if e.event_type in TALKS and e.occurred_at is not None), default=None)
     ended_at = _last(ends, lambda event: event.occurred_at)
     stated_s = _last([event for event in ends if event.hangup_cause is cause], lambda event: event.duration_s)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from service.sources import SOURCES
+
 LEAST_DIGITS: Final = 7
 # Such as a byte that is no UTF-8, or a mark that nobody sees and that was copied along.
 NO_TEXT: Final = "holds characters that cannot be printed; write it anew, in UTF-8"
@@ -30,8 +32,10 @@ class SettleTimes(BaseModel):
     by_source: dict[str, Annotated[float, Field(ge=0, le=60)]] = Field(default_factory=dict)
 
     def of(self, source: str) -> float:
-        """Seconds for a source."""
-        return self.by_source.get(source, self.default_s)
+        """Seconds for a source: as set for it, else those of all sources, or its own if it needs longer."""
+        if source in self.by_source:
+            return self.by_source[source]
+        return max(self.default_s, SOURCES[source].settle_s) if source in SOURCES else self.default_s
 
 
 def _read_settle(value: object) -> object:

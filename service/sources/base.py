@@ -106,7 +106,8 @@ class Source(ABC):
     needs them. `proof` says in a few words what proves a message, `carries_id` how the Buildr call id travels, None where nothing is given
     back to us. `signs_url`: the proof covers the address. `has_address_per_call`: a call can be given an address of its own.
     `wants_path_token`: the proof is weak, so that the address holds a token too. `challenge` is what `WWW-Authenticate` says beside a 401,
-    where the vendor waits for that.
+    where the vendor waits for that. `settle_s` is how many seconds apart its last messages about a call come, where that is longer than
+    what `SETTLE_S` gives all sources.
     """
 
     slug: ClassVar[str]
@@ -121,6 +122,7 @@ class Source(ABC):
     has_address_per_call: ClassVar[bool] = False
     wants_path_token: ClassVar[bool] = False
     challenge: ClassVar[str | None] = None
+    settle_s: ClassVar[float] = 0
 
     def handshake(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Reply | None:  # noqa: ARG002 - most vendors have none
         """

@@ -49,6 +49,8 @@ class Zoom(Source):
     )
     # https://developers.zoom.us/docs/api/webhooks/: after 5 minutes, 20 more and 60 more.
     patience = Patience(answer_within_s=3, retries_s=(300, 1200, 3600))
+    # Of a queue every telephone that rang has a record of its own, and they do not come at once.
+    settle_s = 20
     proof = "HMAC-SHA256 over time and body, with the secret token of the app"
 
     def handshake(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Reply | None:

@@ -562,6 +562,15 @@ def test_joined_leg_was_picked_up() -> None:
     assert (Result.BUSY, 0) == results(*events[:2], line.end(60, HangupCause.BUSY))
 
 
+def test_leg_that_failed_before_it_was_answered_was_not_joined() -> None:
+    """An exchange may tell that legs are joined before the telephone is picked up; if setting it up then fails, nobody has talked."""
+    line = outbound()
+    events = [line(CREATED, 0), line(EventType.BRIDGED, 3), line(ENDED, 5, hangup_cause=HangupCause.FAILED)]
+    assert (Result.FAILED, 0) == results(*events)
+    assert not fold(events).legs[0].is_bridged
+    assert (Result.FAILED, 2) == results(*events, line(ANSWERED, 3))
+
+
 def test_end_without_a_cause_of_an_inbound_call_that_was_answered() -> None:
     """The exchange picked up and nobody took the call: the caller hung up. One that was never picked up stays open."""
     line = inbound()

@@ -186,6 +186,13 @@ def test_local_file_fills_only_what_is_not_set(tmp_path: Path) -> None:
     assert "127.0.0.1" == load({}, cwd=tmp_path).host
 
 
+def test_source_that_needs_longer_settles_longer(tmp_path: Path) -> None:
+    """A source's own time counts where it is longer than that of all, unless the setting names the source."""
+    for text, told in (("2", (2, 20)), ("30", (30, 30)), ("0", (0, 20)), ("2, zoom=0", (2, 0)), ("2, twilio=5", (5, 20))):
+        settle = load({"SETTLE_S": text}, cwd=tmp_path).settle_s
+        assert told == (settle.of("twilio"), settle.of("zoom"))
+
+
 def test_socket_of_a_deep_folder_moves_to_the_temporary_one() -> None:
     """A path too long for a unix socket is replaced by a short one, the same each time."""
     deep = Path("/var") / ("x" * 120)
