@@ -16,6 +16,7 @@ from typing import Final
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Recording, Voicemail
 from service.secrets import Secrets, SourceSetting
+from service.sources import sip
 from service.sources.base import (
     MAX_WORD_LENGTH,
     Incoming,
@@ -82,8 +83,7 @@ CAUSES: Final[Mapping[str, HangupCause]] = {
     "error": HangupCause.FAILED,
     "unknown": HangupCause.FAILED,
 }
-# SIP codes that say more than these causes: not found, gone, address incomplete, does not exist anywhere.
-INVALID_NUMBER_CODES: Final = frozenset({"404", "410", "484", "604"})
+# Beside these a SIP code says more.
 VAGUE_CAUSES: Final = frozenset({"error", "unknown", "rejected"})
 # https://dev.bandwidth.com/docs/voice/webhooks/machineDetectionComplete
 ANSWERERS: Final[Mapping[str, AnsweredBy | None]] = {
@@ -273,7 +273,7 @@ def _cause(event: CallEvent, fields: Fields, cause: str | None) -> HangupCause |
     if cause == HANGUP and text(fields, "answerTime") is None:
         # Our side put down what nobody had answered: gave up a call that rang, or turned a caller away.
         return HangupCause.REJECTED if event.direction is Direction.INBOUND else HangupCause.CANCELLED
-    is_invalid = cause in VAGUE_CAUSES and text(fields, "sipResponseCode") in INVALID_NUMBER_CODES
+    is_invalid = cause in VAGUE_CAUSES and text(fields, "sipResponseCode") in sip.INVALID_NUMBER
     return HangupCause.INVALID_NUMBER if is_invalid else CAUSES[cause]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.events import HangupCause
+from service.sources import sip
 from service.sources.base import seconds
 
 # None: the SIP code has to say, else whether the leg was answered.
@@ -29,19 +30,9 @@ ANSWERED: Final = 200
 NOT_SET_UP: Final = range(300, 700)
 SIP_CAUSES: Final[Mapping[int, HangupCause]] = {
     ANSWERED: HangupCause.COMPLETED,
-    486: HangupCause.BUSY,
-    600: HangupCause.BUSY,
-    408: HangupCause.NO_ANSWER,
-    480: HangupCause.NO_ANSWER,
     487: HangupCause.CANCELLED,
-    403: HangupCause.REJECTED,
-    603: HangupCause.REJECTED,
-    607: HangupCause.REJECTED,
-    608: HangupCause.REJECTED,
-    404: HangupCause.INVALID_NUMBER,
-    410: HangupCause.INVALID_NUMBER,
-    484: HangupCause.INVALID_NUMBER,
-    604: HangupCause.INVALID_NUMBER,
+    **{int(code): HangupCause.NO_ANSWER for code in sip.NOT_REACHED},
+    **{int(code): cause for code, cause in sip.DECISIVE.items()},
 }
 
 

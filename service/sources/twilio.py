@@ -15,7 +15,7 @@ from typing import Final
 from service.errors import IgnoredEvent, MalformedPayload
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Party, Recording, Voicemail
 from service.secrets import Secrets, SourceSetting, Use
-from service.sources import twilio_signature
+from service.sources import sip, twilio_signature
 from service.sources.base import (
     FORM,
     JSON,
@@ -61,22 +61,8 @@ HANGUP_CAUSES: Final[Mapping[str, HangupCause]] = {
     "canceled": HangupCause.CANCELLED,
     "failed": HangupCause.FAILED,
 }
-# A SIP answer says more than the status beside it, which is `failed` or `no-answer` for a declined call and for a wrong number alike.
-SIP_CAUSES: Final[Mapping[str, HangupCause]] = {
-    "486": HangupCause.BUSY,
-    "600": HangupCause.BUSY,
-    "403": HangupCause.REJECTED,
-    "603": HangupCause.REJECTED,
-    "607": HangupCause.REJECTED,
-    "608": HangupCause.REJECTED,
-    "404": HangupCause.INVALID_NUMBER,
-    "410": HangupCause.INVALID_NUMBER,
-    "484": HangupCause.INVALID_NUMBER,
-    "604": HangupCause.INVALID_NUMBER,
-}
-# Twilio's name of the field, and SignalWire's.
+# Where the status is `failed` or `no-answer` for a declined call and for a wrong number alike. Twilio's name of it, and SignalWire's.
 SIP_CODES: Final = ("SipResponseCode", "SipResultCode")
-SIP_NOT_REACHED: Final = frozenset({"408", "480"})
 # https://www.twilio.com/docs/voice/answering-machine-detection#possible-values-for-answeredby
 # The words for a machine say what it was doing, and there may be more of them.
 MACHINE: Final = "machine"
@@ -317,9 +303,9 @@ def _cause(word: str, sip_code: str | None) -> HangupCause:
     cause = HANGUP_CAUSES[word]
     if cause is HangupCause.COMPLETED or sip_code is None:
         return cause
-    if cause is HangupCause.FAILED and sip_code in SIP_NOT_REACHED:
+    if cause is HangupCause.FAILED and sip_code in sip.NOT_REACHED:
         return HangupCause.NO_ANSWER
-    return SIP_CAUSES.get(sip_code, cause)
+    return sip.DECISIVE.get(sip_code, cause)
 
 
 def _agent(address: str | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 
-from service.sources import Incoming, bandwidth
+from service.sources import Incoming, bandwidth, sip
 from tests.sources.kit import Kit, with_headers
 
 SECRETS: Final = ("hookuser:fake-password-0000000000", "hookuser:fake-password-1111111111")
@@ -67,7 +67,7 @@ KIT: Final = Kit(
         "eventType": {*bandwidth.READERS, *bandwidth.RECORD_EVENTS, *bandwidth.IGNORED_EVENTS},
         "direction": bandwidth.DIRECTIONS,
         "cause": bandwidth.CAUSES,
-        "sipResponseCode": bandwidth.INVALID_NUMBER_CODES,
+        "sipResponseCode": sip.INVALID_NUMBER,
         "value": bandwidth.ANSWERERS,
         "status": bandwidth.RECORDING_STATUSES,
     },

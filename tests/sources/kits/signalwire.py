@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote_plus
 
-from service.sources import Incoming, twilio
+from service.sources import Incoming, sip, twilio
 from tests.sources.kit import Kit, with_headers
 
 
@@ -60,7 +60,7 @@ KIT: Final = Kit(
         **twilio.KNOWN_WORDS,
         "RecordingStatus": twilio.RECORDING_STATUSES | twilio.IGNORED_RECORDING_STATUSES,
         "DialCallStatus": twilio.HANGUP_CAUSES,
-        "SipResultCode": {*twilio.SIP_CAUSES, *twilio.SIP_NOT_REACHED},
+        "SipResultCode": {*sip.DECISIVE, *sip.NOT_REACHED},
     },
     unknown_words=frozenset({"teleported", "parrot", "sideways", "pending", "evaporated"}),
 )

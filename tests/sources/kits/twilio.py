@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 
 from twilio.request_validator import RequestValidator
 
-from service.sources import Incoming, twilio
+from service.sources import Incoming, sip, twilio
 from tests.sources.kit import Kit, with_headers
 
 
@@ -56,7 +56,7 @@ KIT: Final = Kit(
         **twilio.KNOWN_WORDS,
         "RecordingStatus": twilio.RECORDING_STATUSES | twilio.IGNORED_RECORDING_STATUSES,
         "DialCallStatus": twilio.HANGUP_CAUSES,
-        "SipResponseCode": {*twilio.SIP_CAUSES, *twilio.SIP_NOT_REACHED},
+        "SipResponseCode": {*sip.DECISIVE, *sip.NOT_REACHED},
     },
     unknown_words=frozenset({"teleported", "parrot", "sideways", "pending"}),
     retry_headers=("i-twilio-idempotency-token",),
