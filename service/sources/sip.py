@@ -1,7 +1,8 @@
 """
-What the answers of SIP mean for a call that was not set up: https://www.rfc-editor.org/rfc/rfc3261#section-21, RFC 8197 (607), RFC 8688 (608).
+What the answers of SIP mean for a call that was not set up.
 
-Several vendors pass them on as a code beside a word of their own; what a code decides there is each source's own business.
+https://www.rfc-editor.org/rfc/rfc3261#section-21; 607 is of RFC 8197, 608 of RFC 8688. Several vendors pass a code on beside a word of
+their own; what it decides there is each source's own business.
 """
 
 from collections.abc import Mapping
