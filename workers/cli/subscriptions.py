@@ -120,7 +120,7 @@ def _now() -> datetime:
 
 def _not_set_up(kind: Kind) -> str:
     names = " and ".join(f"{kind.slug}_{name}".upper() for name in kind.needs)
-    return f"{kind.slug}: set {names} to have it looked after; or {kind.by_hand}"
+    return f"{kind.slug}: set {names} to have it looked after; without, set it up as docs/telephony/{kind.slug}.md shows"
 
 
 def _tell_rest(settings: Settings, kinds: Sequence[Kind]) -> None:

@@ -17,26 +17,22 @@ VENDORS: Final[tuple[Kind, ...]] = (
     Kind(
         slug="aircall",
         needs=aircall.NEEDS,
-        by_hand=aircall.Aircall.by_hand,
         make=lambda target, save, transport: aircall.Aircall(target, save=save, transport=transport),
         is_chooser=True,
     ),
     Kind(
         slug="dialpad",
         needs=dialpad.NEEDS,
-        by_hand=dialpad.Dialpad.by_hand,
         make=lambda target, save, transport: dialpad.Dialpad(target, transport=transport),  # noqa: ARG005 - its secret is ours
     ),
     Kind(
         slug="ringcentral",
         needs=ringcentral.NEEDS,
-        by_hand=ringcentral.RingCentral.by_hand,
         make=lambda target, save, transport: ringcentral.RingCentral(target, transport=transport),  # noqa: ARG005 - its secret is ours
     ),
     Kind(
         slug="zoom",
         needs=zoom.NEEDS,
-        by_hand=zoom.Zoom.by_hand,
         make=lambda target, save, transport: zoom.Zoom(target, transport=transport),  # noqa: ARG005 - its secret is the app's
     ),
 )

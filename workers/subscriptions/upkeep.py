@@ -46,13 +46,12 @@ class Kind:
     """
     A vendor whose subscriptions can be looked after.
 
-    `needs` are the settings of its API without which it cannot be asked, `by_hand` says what a person does instead. Where it `is_chooser`,
-    the vendor chooses the secret, and there may be none yet.
+    `needs` are the settings of its API without which it cannot be asked. Where it `is_chooser`, the vendor chooses the secret, and there
+    may be none yet.
     """
 
     slug: str
     needs: tuple[str, ...]
-    by_hand: str
     make: Make
     is_chooser: bool = False
 

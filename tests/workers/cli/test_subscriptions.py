@@ -107,7 +107,7 @@ def test_settings_that_are_missing_are_named(run: Run) -> None:
     result = run("subscriptions", "ensure", "ringcentral", code=1)
     assert "set RINGCENTRAL_CLIENT_ID and RINGCENTRAL_CLIENT_SECRET and RINGCENTRAL_JWT" in result.stderr
     half = {name: RINGCENTRAL[name] for name in ("URL_SECRET", "RINGCENTRAL_VERIFICATION_TOKEN")}
-    assert "or make the webhook subscription as docs/telephony/ringcentral.md shows" in run("subscriptions", "list", **half).stderr
+    assert "without, set it up as docs/telephony/ringcentral.md shows" in run("subscriptions", "list", **half).stderr
     result = run("subscriptions", "ensure", code=1, **{**RINGCENTRAL, "PUBLIC_URL": "http://hooks.example.test"})
     assert "set PUBLIC_URL to the https address of the receiver" in result.stderr
     run("subscriptions", "list", "twilio", code=2)

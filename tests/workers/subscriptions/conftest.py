@@ -72,7 +72,6 @@ class Bench:
         return FixedKind(
             slug=kind.slug,
             needs=kind.needs,
-            by_hand=kind.by_hand,
             make=kind.make,
             is_chooser=kind.is_chooser,
             fixed=lambda: self.target,
