@@ -177,11 +177,11 @@ class Webhooks:
             await inbox.note_ignored(source.slug)
             visit.end("message.ignored", reason=str(err))
         except MessageError as err:
-            await _keep_failed(inbox, source, message, f"{CAUSES.get(type(err), BUG)}: {err}", visit)
+            await _keep_failed(inbox, source, message, visit, cause=CAUSES.get(type(err), BUG), detail=str(err))
         except Exception as err:
             # A genuine message that shows a bug of ours is worth as much as any other, and many senders never come twice.
             log.exception("message.unreadable")
-            await _keep_failed(inbox, source, message, f"{BUG}: {type(err).__name__}: this is a bug", visit)
+            await _keep_failed(inbox, source, message, visit, cause=BUG, detail=f"{type(err).__name__}: this is a bug")
         else:
             await _accept(inbox, source, message, keys, visit)
 
@@ -193,19 +193,18 @@ async def _accept(inbox: Inbox, source: Source, message: Message, keys: MessageK
     visit.end("message.accepted" if is_new else "message.duplicate")
 
 
-async def _keep_failed(inbox: Inbox, source: Source, message: Message, reason: str, visit: _Visit) -> None:
-    cause, _, detail = reason.partition(": ")
+async def _keep_failed(inbox: Inbox, source: Source, message: Message, visit: _Visit, *, cause: str, detail: str) -> None:
     is_new = await inbox.keep_failed(message, source.patience, cause=cause, detail=detail)
     if is_new:
-        visit.end("message.kept", level="warning", reason=reason)
+        visit.end("message.kept", level="warning", reason=f"{cause}: {detail}")
     else:
         visit.end("message.duplicate", reason=cause)
 
 
 def _challenge(err: MessageError, source: Source | None) -> Mapping[str, str]:
     """What asks a sender for the credentials that it holds back until then."""
-    is_asked = isinstance(err, InvalidSignature) and source is not None and source.challenge is not None
-    return {"WWW-Authenticate": source.challenge} if is_asked and source is not None and source.challenge is not None else {}
+    challenge = source.challenge if source is not None and isinstance(err, InvalidSignature) else None
+    return {} if challenge is None else {"WWW-Authenticate": challenge}
 
 
 def _check_content(source: Source, incoming: Incoming) -> None:

@@ -4,12 +4,12 @@ The values of settings that are more than a text or a number, read as people wri
 
 import ipaddress
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from service.sources import SOURCES
+from service.sources.base import check_url
 
 LEAST_DIGITS: Final = 7
 # Such as a byte that is no UTF-8, or a mark that nobody sees and that was copied along.
@@ -79,12 +79,8 @@ def _read_budgets(value: object) -> object:
 
 
 def _check_url(value: str) -> str:
-    parts = urlsplit(value)
-    # Reading the port raises ValueError where it is no number that can be one.
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
-        raise ValueError("must be a full URL, like https://calls.example.com")
-    if parts.query or parts.fragment or parts.username:
-        raise ValueError("must be a URL without user, query and fragment")
+    if fault := check_url(value):
+        raise ValueError(fault)
     return value.rstrip("/")
 
 

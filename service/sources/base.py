@@ -192,7 +192,7 @@ class Source(ABC):
         if incoming.method != "POST":
             raise WrongMethod(f"{self.title} must be told to send its webhooks with POST")
         if self.content_types and incoming.content_type not in self.content_types:
-            raise UnsupportedContentType(f"{self.title} sends {' or '.join(sorted(self.content_types))}")
+            raise UnsupportedContentType(f"{self.title} sends {' or '.join(sorted(filter(None, self.content_types)))}")
 
     def no_secret(self) -> ValueError:
         """What `sign` raises without a secret."""
@@ -216,13 +216,15 @@ def check_pair(text: str) -> str | None:
 
 
 def check_url(text: str) -> str | None:
-    """What is wrong with a setting that must be the address of a vendor's API, or None."""
+    """What is wrong with a setting that must be a URL, or None."""
     try:
         parts = urlsplit(text)
+        is_full = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        return "must be a full URL"
-    is_right = parts.scheme in {"http", "https"} and parts.hostname and not (parts.query or parts.fragment or parts.username)
-    return None if is_right else "must be a full URL, like https://api.example.com/v1, without user, query and fragment"
+        is_full = False
+    if not is_full:
+        return "must be a full URL, like https://calls.example.com"
+    return "must be a URL without user, query and fragment" if parts.query or parts.fragment or parts.username else None
 
 
 def unknown_event(event: CallEvent, word: str) -> CallEvent:

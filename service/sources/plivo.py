@@ -90,6 +90,7 @@ class Plivo(Source):
 
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - Plivo signs no time
         """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
+        self.expect(incoming)
         plivo_signature.verify(incoming, secrets)
 
     def keys(self, incoming: Incoming) -> MessageKeys:
@@ -132,8 +133,10 @@ class Plivo(Source):
         return Reply(200, EMPTY_XML, "text/xml")
 
     def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:  # noqa: ARG002 - Plivo signs no time
-        """The same request, signed with the first auth token."""
-        return plivo_signature.sign(incoming, secrets)
+        """The same request, signed with the first auth token. Raises ValueError without one."""
+        if not secrets.values:
+            raise self.no_secret()
+        return plivo_signature.sign(incoming, secrets.values[0])
 
 
 def _fields(incoming: Incoming) -> dict[str, str]:

@@ -166,6 +166,7 @@ class Twilio(TwilioRequests):
 
     def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - Twilio signs no time
         """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
+        self.expect(incoming)
         twilio_signature.verify(incoming, secrets)
 
     def signed_text(self, incoming: Incoming) -> bytes:

@@ -10,7 +10,7 @@ from service.store.client import Client
 from service.store.keys import Keys
 
 Kind = Literal["message", "handshake"]
-HOUR_MS: Final = 3_600_000
+HOUR_S: Final = 3600
 # The hours of four weeks, and those of the week that is compared with them.
 KEEP_HOURS: Final = 5 * 7 * 24
 
@@ -48,7 +48,7 @@ class Heard:
 
     async def forget_hours(self, source: str, *, before: datetime) -> None:
         """Drop the hours that are too old to be compared with those after a moment."""
-        oldest = int(before.timestamp()) // 3600 - KEEP_HOURS
+        oldest = int(before.timestamp()) // HOUR_S - KEEP_HOURS
         old = [str(hour) for hour in await self.hours(source) if hour < oldest]
         if old:
             await self.redis.hdel(self.keys.named(f"hours:{source}"), *old)

@@ -4,10 +4,9 @@ A vendor's API on a free port of this machine: what was asked of it, faults to c
 
 import asyncio
 import base64
-import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -16,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from tests.workers.sandbox.live import wait_until
+from tests.workers.sandbox.live import serve_on_loopback
 
 Reach = Callable[[str, Mapping[str, str], bytes], Awaitable[httpx.Response]]
 
@@ -99,23 +98,10 @@ def refuse(status: int, body: object) -> Response:
     return JSONResponse(body, status_code=status)
 
 
-@asynccontextmanager
-async def running(app: StandIn) -> AsyncIterator[str]:
+def running(app: StandIn) -> AbstractAsyncContextManager[str]:
     """A stand-in that listens; gives its URL."""
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-
-    async def is_up() -> bool:
-        return server.started or serving.done()
-
-    await wait_until(is_up)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await serving
-        listener.close()
+    return serve_on_loopback(uvicorn.Server(config))
 
 
 @contextmanager

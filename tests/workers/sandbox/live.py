@@ -5,10 +5,11 @@ A sandbox behind a real server on a free port of this machine, and one without a
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import httpx
+import uvicorn
 
 from workers.sandbox import SandboxConfig, create_sandbox, make_server
 
@@ -40,10 +41,14 @@ async def wait_until(holds: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.005)
 
 
-@asynccontextmanager
-async def running(config: SandboxConfig) -> AsyncIterator[str]:
+def running(config: SandboxConfig) -> AbstractAsyncContextManager[str]:
     """A sandbox that listens; gives its URL."""
-    server = make_server(config)
+    return serve_on_loopback(make_server(config))
+
+
+@asynccontextmanager
+async def serve_on_loopback(server: uvicorn.Server) -> AsyncIterator[str]:
+    """Let a server listen on a free port; gives its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
 
