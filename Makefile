@@ -62,7 +62,7 @@ types: $(VENV)/.dev
 check: test
 
 docs: $(VENV)/.dev
-	@$(BIN)/python -m tests.docs_tables
+	@$(BIN)/python -m tests.repository.docs_tables
 
 lock: $(VENV)/.dev
 	$(COMPILE) --upgrade --output-file requirements.txt requirements.in

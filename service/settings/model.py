@@ -13,12 +13,23 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from service.addresses import MARK
 from service.errors import SettingsError
-from service.outcome_rules import OutcomeConfig
-from service.secrets import Secrets, Use
-from service.settings.values import NO_TEXT, Budget, Budgets, Networks, OwnNumberList, Region, SecretList, Settle, SettleTimes, Url
+from service.settings.outcomes import OutcomeConfig
+from service.settings.types import (
+    NO_TEXT,
+    Budget,
+    Budgets,
+    Networks,
+    OwnNumberList,
+    Region,
+    SecretList,
+    Settle,
+    SettleTimes,
+    Url,
+)
 from service.sources import SOURCES
+from service.sources.settings import Secrets, Use
+from service.webhook_urls import MARK
 
 SOCKET_PATH_LIMIT: Final = 100
 ADMIN_TOKEN_LENGTH: Final = 16

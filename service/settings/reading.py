@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from service.outcome_rules import OutcomeConfig
+from service.settings.outcomes import OutcomeConfig
 
 CONFIG_NAME: Final = "buildr-calls.toml"
 OUTCOME_TABLES: Final = frozenset(OutcomeConfig.model_fields)

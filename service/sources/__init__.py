@@ -5,22 +5,23 @@ The registry: every source, on one screen.
 from collections.abc import Mapping
 from typing import Final
 
-from service.secrets import Secrets, SourceSetting, Use
-from service.sources.aircall import Aircall
-from service.sources.bandwidth import Bandwidth
-from service.sources.base import Incoming, MessageKeys, Patience, Reply, Source
-from service.sources.callrail import CallRail
-from service.sources.dialpad import Dialpad
-from service.sources.justcall import JustCall
-from service.sources.openphone import OpenPhone
-from service.sources.plivo import Plivo
-from service.sources.ringcentral import RingCentral
-from service.sources.signalwire import SignalWire
-from service.sources.standard import Standard
-from service.sources.telnyx import Telnyx
-from service.sources.twilio import Twilio
-from service.sources.vonage import Vonage
-from service.sources.zoom import Zoom
+from service.sources.aircall.source import Aircall
+from service.sources.bandwidth.source import Bandwidth
+from service.sources.base import Patience, Source
+from service.sources.callrail.source import CallRail
+from service.sources.dialpad.source import Dialpad
+from service.sources.justcall.source import JustCall
+from service.sources.openphone.source import OpenPhone
+from service.sources.plivo.source import Plivo
+from service.sources.request import Incoming, MessageKeys, Reply
+from service.sources.ringcentral.source import RingCentral
+from service.sources.settings import Secrets, SourceSetting, Use
+from service.sources.signalwire.source import SignalWire
+from service.sources.standard.source import Standard
+from service.sources.telnyx.source import Telnyx
+from service.sources.twilio.source import Twilio
+from service.sources.vonage.source import Vonage
+from service.sources.zoom.source import Zoom
 
 __all__ = ["SETTINGS", "SOURCES", "Incoming", "MessageKeys", "Patience", "Reply", "Secrets", "Source", "SourceSetting", "Use"]
 

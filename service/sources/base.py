@@ -5,83 +5,19 @@ A source knows one telephony system: how it signs, what its words mean. It sees 
 code runs in the receiver, in the worker, on replay and in `explain`.
 """
 
-import hashlib
-import hmac
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, Final
-from urllib.parse import parse_qsl, urlsplit
 
-import phonenumbers
-
-from service.errors import MalformedPayload, UnsupportedContentType, WrongMethod
+from service.errors import UnsupportedContentType, WrongMethod
 from service.events import CallEvent, EventType
-from service.secrets import Secrets, SourceSetting
+from service.sources.common.ids import BUILDR_CALL_ID, queried_buildr_call_id
+from service.sources.request import JSON, Incoming, MessageKeys, Reply
+from service.sources.settings import Secrets, SourceSetting
 
-FORM: Final = "application/x-www-form-urlencoded"
-JSON: Final = "application/json"
-BUILDR_CALL_ID: Final = "buildr_call_id"
-MAX_ID_LENGTH: Final = 200
 MAX_WORD_LENGTH: Final = 100
-PUNCTUATION: Final = str.maketrans("", "", " ().-")
-NORTH_AMERICAN: Final = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
-MOST_ID_DIGITS: Final = 20
-MOST_SECONDS_DIGITS: Final = 9
-E164_DIGITS: Final = range(8, 16)
 UNPROVED: Final = f"{BUILDR_CALL_ID} in the address without a signature of ours: see buildr-calls link-url"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """
-    One HTTP request of a source, as it came.
-
-    `url` is the public URL that the sender used: `PUBLIC_URL`, then path and query exactly as received. Header names are lower
-    case; a header that came more than once holds all its values, in order. `buildr_call_id` is the id in the URL that a signature of our
-    own proves (see `service.addresses`), None without one.
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    body: bytes = b""
-    buildr_call_id: str | None = None
-
-    def header(self, name: str) -> str | None:
-        """The value of a header that may come once; None if it is absent or came more than once."""
-        values = self.headers.get(name.lower(), ())
-        return values[0] if len(values) == 1 else None
-
-    @property
-    def query(self) -> str:
-        """The raw query string, never decoded and encoded again."""
-        return self.url.partition("#")[0].partition("?")[2]
-
-    @property
-    def content_type(self) -> str:
-        """The media type in lower case without parameters, or an empty string."""
-        return (self.header("content-type") or "").partition(";")[0].strip().lower()
-
-
-@dataclass(frozen=True, slots=True)
-class MessageKeys:
-    """What the receiver has to know of a message: `message_key` names it for ever, `source_call_id` the call that it is about."""
-
-    message_key: str
-    source_call_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a source's server is answered: status, body, content type, further headers."""
-
-    status: int = 204
-    body: bytes = b""
-    content_type: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,128 +146,6 @@ def _bare(event: CallEvent) -> CallEvent:
     )
 
 
-def check_pair(text: str) -> str | None:
-    """What is wrong with a setting that must be a pair of id and secret, or None."""
-    return None if all(text.partition(":")[::2]) else "must be pairs of id and key, like webhooks_sharedkey_01:THEKEY"
-
-
-def check_url(text: str) -> str | None:
-    """What is wrong with a setting that must be a URL, or None."""
-    try:
-        parts = urlsplit(text)
-        is_full = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_full = False
-    if not is_full:
-        return "must be a full URL, like https://calls.example.com"
-    return "must be a URL without user, query and fragment" if parts.query or parts.fragment or parts.username else None
-
-
 def unknown_event(event: CallEvent, word: str) -> CallEvent:
     """What a word that no table knows makes of a message: reported, and deciding nothing."""
     return replace(event, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH] or "(empty)")
-
-
-def is_hmac(key: bytes, message: bytes, signature: bytes, *, algorithm: str) -> bool:
-    """Whether `signature` (raw bytes) is the HMAC of the message; takes the same time whatever differs."""
-    return hmac.compare_digest(hmac.new(key, message, algorithm).digest(), signature)
-
-
-def digest(*parts: str | bytes) -> str:
-    """A short name for the parts; each part's length counts, so that moving a byte from one to the next changes it."""
-    total = hashlib.sha256()
-    for part in parts:
-        data = part if isinstance(part, bytes) else part.encode()
-        total.update(len(data).to_bytes(8, "big"))
-        total.update(data)
-    return total.hexdigest()[:32]
-
-
-def read_form(body: bytes) -> list[tuple[str, str]]:
-    """
-    Read a form, blank values and repeated names kept, in order.
-
-    Raises `MalformedPayload` if it is not UTF-8 or has absurdly many fields.
-    """
-    try:
-        return parse_qsl(body.decode("utf-8"), keep_blank_values=True, strict_parsing=False, errors="strict", max_num_fields=1000)
-    except ValueError as err:
-        raise MalformedPayload("the form cannot be decoded") from err
-
-
-def query_value(incoming: Incoming, name: str) -> str | None:
-    """The one value of a query parameter; None if absent or empty. Raises `MalformedPayload` if it comes with two values."""
-    values = queried_values(incoming, name)
-    if len(values) > 1:
-        raise MalformedPayload(f"the query names {name} {len(values)} times with different values")
-    return next(iter(values), None)
-
-
-def queried_values(incoming: Incoming, name: str) -> frozenset[str]:
-    """All values of a query parameter that are not empty."""
-    query = incoming.query
-    # Most addresses have no such parameter; a name may be written in another way, but not without these.
-    if name not in query and "%" not in query and "+" not in query:
-        return frozenset()
-    return frozenset(value for key, value in parse_qsl(query, keep_blank_values=True) if key == name and value)
-
-
-def buildr_call_id(value: str | None) -> str | None:
-    """Check a Buildr call id: digits only. Raises `MalformedPayload` for anything else; None and empty stay None."""
-    if not value:
-        return None
-    if not (value.isascii() and value.isdigit() and len(value) <= MOST_ID_DIGITS):
-        raise MalformedPayload("buildr_call_id must be a string of at most 20 digits, as in Buildr's own URL of the call")
-    return value
-
-
-def queried_buildr_call_id(incoming: Incoming) -> tuple[str | None, str | None]:
-    """
-    The Buildr call id that a signed URL names, or None, and what is wrong with it, if anything is.
-
-    A wrong id must not cost the event: the call then waits for a link, and the fault is reported.
-    """
-    try:
-        return buildr_call_id(query_value(incoming, BUILDR_CALL_ID)), None
-    except MalformedPayload as err:
-        return None, str(err)
-
-
-def call_id(value: str | None, *, name: str) -> str:
-    """Check a source's id of a call: present, printable, at most 200 characters. Raises `MalformedPayload`."""
-    if not value or len(value) > MAX_ID_LENGTH or not value.isprintable():
-        raise MalformedPayload(f"{name} is missing, or not a printable text of at most {MAX_ID_LENGTH} characters")
-    return value
-
-
-def seconds(value: str | None) -> int | None:
-    """Whole seconds from a vendor's text; None if it is absent or no number of seconds."""
-    if value is None or not (value.isascii() and value.isdigit() and len(value) <= MOST_SECONDS_DIGITS):
-        return None
-    return int(value)
-
-
-def to_e164(address: str | None) -> str | None:
-    """
-    The address in E.164 where it is a full telephone number; any other address as it came; None if empty.
-
-    What has a scheme (`client:+1500...`, `sip:...`) is a name, whatever digits it is made of.
-    """
-    text = (address or "").strip()
-    # Most numbers are whole already, and reading one takes longer than all the rest of a message.
-    if not text or ":" in text:
-        return text or None
-    if NORTH_AMERICAN.fullmatch(bare := text.translate(PUNCTUATION)):
-        return bare
-    try:
-        parsed = phonenumbers.parse(text, None)
-    except phonenumbers.NumberParseException:
-        return text
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if phonenumbers.is_possible_number(parsed) else text
-
-
-def bare_to_e164(address: str | None) -> str | None:
-    """The same for a vendor that leaves out the plus: 8 to 15 digits that do not begin with 0 are a full telephone number."""
-    text = (address or "").strip()
-    is_bare = text.isascii() and text.isdigit() and len(text) in E164_DIGITS and not text.startswith("0")
-    return to_e164(f"+{text}" if is_bare else text)

@@ -13,11 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.errors import MalformedPayload
 from service.events import CallEvent, UtcDatetime, from_json
-from service.store.client import Client
+from service.store.compression import pack, unpack
 from service.store.keys import Keys, split_ref
-from service.store.lanes import Lane
-from service.store.lua import Scripts
-from service.store.packing import pack, unpack
+from service.store.rate_limit.lanes import Lane
+from service.store.redis_client import Client
+from service.store.script_runner import Scripts
 
 HISTORY_LENGTH: Final = 60
 ANSWERS_KEPT: Final = 5

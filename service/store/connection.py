@@ -19,20 +19,20 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store.calls import Calls, Retention
-from service.store.client import Client, typed
 from service.store.counters import Counters
-from service.store.expected import Expected
+from service.store.expected_calls import Expected
 from service.store.failed import FailedStore
-from service.store.heard import Heard
 from service.store.keys import Keys
 from service.store.links import Links
-from service.store.lua import Scripts, no_skew
 from service.store.messages import Messages
 from service.store.outcomes import Outcomes
-from service.store.permits import Permits
+from service.store.rate_limit.permits import Permits
+from service.store.redis_client import Client, typed
 from service.store.schedule import Schedule
+from service.store.script_runner import Scripts, no_skew
+from service.store.source_activity import Heard
+from service.store.subscriptions import Upkeep
 from service.store.tokens import Tokens
-from service.store.upkeep import Upkeep
 
 Role = Literal["receiver", "worker", "cli"]
 DAY_MS: Final = 86_400_000

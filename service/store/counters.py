@@ -4,8 +4,8 @@ Counters of what the service left alone on purpose, per source.
 
 from dataclasses import dataclass
 
-from service.store.client import Client
 from service.store.keys import Keys
+from service.store.redis_client import Client
 
 
 @dataclass(frozen=True, slots=True)

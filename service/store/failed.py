@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
 from service.store.calls import Answer, Mark, mark_text
-from service.store.client import Client
 from service.store.keys import Keys
-from service.store.lua import Scripts
+from service.store.redis_client import Client
+from service.store.script_runner import Scripts
 
 PAGE: Final = 200
 

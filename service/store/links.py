@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter
 
-from service.store.client import Client
 from service.store.keys import Keys, ref_of, split_ref
-from service.store.lua import Scripts
+from service.store.redis_client import Client
+from service.store.script_runner import Scripts
 
 PAGE = 500
 

@@ -10,10 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.errors import MalformedPayload
 from service.events import UtcDatetime
-from service.sources.base import Incoming, digest
-from service.store.client import Client
+from service.sources.common.signatures import digest
+from service.sources.request import Incoming
+from service.store.compression import pack, unpack
 from service.store.keys import Keys
-from service.store.packing import pack, unpack
+from service.store.redis_client import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

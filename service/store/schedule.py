@@ -5,9 +5,9 @@ When calls want attention: alarms for arq, and the sweep that gives lost ones ba
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.store.client import Client
 from service.store.keys import Keys
-from service.store.lua import Scripts
+from service.store.redis_client import Client
+from service.store.script_runner import Scripts
 
 SWEEP_LIMIT = 500
 WAKE_LIMIT = 1000

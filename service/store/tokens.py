@@ -10,9 +10,9 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
-from service.store.client import Client
 from service.store.keys import Keys
-from service.store.lease import give_back, take
+from service.store.locks import give_back, take
+from service.store.redis_client import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

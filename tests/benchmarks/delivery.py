@@ -16,7 +16,12 @@ import click
 from tests.benchmarks import report
 from tests.benchmarks.drain import Drained, drain
 from tests.benchmarks.latency import Latency, measure_latency
-from tests.benchmarks.peer import ARQ_TRIES, ENDLESS_TRIES, PeerRun, run_peer
+from tests.benchmarks.peer import (
+    ARQ_TRIES,
+    ENDLESS_TRIES,
+    PeerRun,
+    run_peer,
+)
 from tests.benchmarks.recovery import Recovery, measure_recovery
 from tests.benchmarks.theory import Limit, Reading
 from tests.benchmarks.waiting import measure_waiting

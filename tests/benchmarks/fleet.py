@@ -15,8 +15,9 @@ from redis import Redis
 
 from tests.benchmarks.theory import Limit
 from tests.benchmarks.workload import Case
-from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN, RedisServer
-from tests.harness import System, wait_for
+from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
+from tests.doubles.redis import RedisServer
+from tests.e2e.harness import System, wait_for
 
 POLL_S: Final = 0.5
 BLOCKED: Final = "bc:default:blocked"

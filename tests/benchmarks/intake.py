@@ -19,13 +19,14 @@ from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
-from service.queue import Inbox, InboxLimits
+from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import load
-from service.sources.base import Incoming
+from service.sources.request import Incoming
 from service.store.connection import open_store
 from service.store.messages import Message, message_id
-from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN, RedisServer
-from tests.harness import System, wait_for
+from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
+from tests.doubles.redis import RedisServer
+from tests.e2e.harness import System, wait_for
 
 MESSAGES = 6000
 AT_ONCE = 64

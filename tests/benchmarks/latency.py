@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from tests.benchmarks.fleet import answers, fleet, forget_requests, patches_sent, start_workers
+from tests.benchmarks.fleet import (
+    answers,
+    fleet,
+    forget_requests,
+    patches_sent,
+    start_workers,
+)
 from tests.benchmarks.theory import Limit, percentile
 from tests.benchmarks.workload import FIRST_BUILDR_CALL
-from tests.harness import System, wait_for
+from tests.e2e.harness import System, wait_for
 
 WARM_UP: Final = 10
 MOST_P95_MS: Final = 100.0

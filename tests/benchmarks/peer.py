@@ -11,9 +11,19 @@ from typing import Final
 from arq.connections import RedisSettings, create_pool
 from redis import Redis
 
-from tests.benchmarks.fleet import fleet, right_calls, state, watch
+from tests.benchmarks.fleet import (
+    fleet,
+    right_calls,
+    state,
+    watch,
+)
 from tests.benchmarks.theory import Limit
-from tests.benchmarks.workload import Case, Put, patch_of, shuffled
+from tests.benchmarks.workload import (
+    Case,
+    Put,
+    patch_of,
+    shuffled,
+)
 
 ARQ_QUEUE: Final = "arq:queue"
 ARQ_TRIES: Final = 5

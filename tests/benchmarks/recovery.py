@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.benchmarks.fleet import answers, fleet, start_workers
 from tests.benchmarks.latency import FREE, send_final
-from tests.harness import System, wait_for
+from tests.e2e.harness import System, wait_for
 
 WORKERS: Final = 3
 FIRST_CALL: Final = 9000

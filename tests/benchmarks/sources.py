@@ -18,11 +18,16 @@ from urllib.parse import parse_qsl
 import click
 
 from service.errors import MessageError
-from service.secrets import Secrets
 from service.sources import SOURCES, Incoming
-from service.sources.base import FORM
+from service.sources.request import FORM
+from service.sources.settings import Secrets
 from tests.benchmarks.report import machine, table
-from tests.sources.material import KITS, NOW, fixture_names, signed
+from tests.sources.cases import (
+    KITS,
+    NOW,
+    fixture_names,
+    signed,
+)
 
 MESSAGE_ID: Final = "m000000000000000000000000"
 ROUNDS: Final = 200

@@ -19,10 +19,21 @@ from service.settings import load
 from service.store.calls import DeliveryState
 from service.store.connection import open_store
 from service.store.keys import Keys
-from tests.benchmarks.fleet import fleet, patches_sent, read_names, start_workers, watch
+from tests.benchmarks.fleet import (
+    fleet,
+    patches_sent,
+    read_names,
+    start_workers,
+    watch,
+)
 from tests.benchmarks.theory import Limit
-from tests.benchmarks.workload import Put, message_of, put_in, short_cases
-from tests.harness import System
+from tests.benchmarks.workload import (
+    Put,
+    message_of,
+    put_in,
+    short_cases,
+)
+from tests.e2e.harness import System
 
 # The budget of a day: the first ten calls spend it, and all others wait.
 SPENT: Final = "10/1d"

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from service.queue import Inbox, InboxLimits
+from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import load
-from service.sources.base import Incoming
+from service.sources.request import Incoming
 from service.store.connection import open_store
 from service.store.messages import Message, message_id
 

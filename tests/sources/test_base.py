@@ -12,11 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import MalformedPayload
-from service.sources.base import Incoming, query_value, to_e164
-from service.sources.fields import (
+from service.sources.common.fields import (
     child,
     children,
-    echoed_id,
     epoch_moment,
     flag,
     iso_moment,
@@ -26,7 +24,11 @@ from service.sources.fields import (
     whole_seconds,
     with_text_blanked,
 )
-from service.sources.signatures import JsonValue, read_json_object
+from service.sources.common.forms import query_value
+from service.sources.common.ids import echoed_id
+from service.sources.common.json_body import JsonValue, read_json_object
+from service.sources.common.phone_numbers import to_e164
+from service.sources.request import Incoming
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats() | st.text(max_size=12),

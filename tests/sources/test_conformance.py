@@ -21,19 +21,23 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.addresses import path_token
-from service.app import create_app
-from service.calls import Call, fold
 from service.errors import InvalidSignature, MalformedPayload, MessageError
-from service.events import CallEvent, EventType, as_dict, from_json, to_json
-from service.logs import configure_logging
-from service.secrets import Secrets
+from service.events import (
+    CallEvent,
+    EventType,
+    as_dict,
+    from_json,
+    to_json,
+)
+from service.logs.setup import configure_logging
+from service.receiver.app import create_app
 from service.settings import Settings
 from service.sources import SOURCES, Incoming
-from service.sources.base import FORM, JSON
+from service.sources.request import FORM, JSON
+from service.sources.settings import Secrets
 from service.store.connection import Store
-from tests.sources.kit import with_headers
-from tests.sources.material import (
+from service.webhook_urls import path_token
+from tests.sources.cases import (
     BASE_URL,
     HERE,
     KITS,
@@ -53,7 +57,9 @@ from tests.sources.material import (
     signed,
     values_of,
 )
-from workers import reading
+from tests.sources.contract import with_headers
+from workers.calls.fold import Call, fold
+from workers.jobs import parse_messages as reading
 
 MESSAGE_ID: Final = "m000000000000000000000000"
 LEAST_FIXTURES: Final = 10
@@ -460,7 +466,7 @@ def test_source_is_documented_and_has_fixtures(slug: str) -> None:
     assert "made" in (HERE / slug / "README.md").read_text(encoding="utf-8")
     assert len(fixture_names(slug)) >= LEAST_FIXTURES
     assert [source for source, _ in scenarios() if source == slug]
-    unread = {path.name for path in (HERE / slug).glob("*.expected.json")} ^ {f"{name}.expected.json" for name in fixture_names(slug)}
+    unread = {path.name for path in (HERE / slug / "fixtures").glob("*.expected.json")} ^ {f"{name}.expected.json" for name in fixture_names(slug)}
     assert set() == unread
 
 

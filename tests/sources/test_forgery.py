@@ -15,11 +15,17 @@ from urllib.parse import parse_qsl
 import pytest
 
 from service.errors import MessageError
-from service.secrets import Secrets
 from service.sources import SOURCES, Incoming
-from service.sources.base import FORM
-from tests.sources.kit import with_headers
-from tests.sources.material import KITS, NOW, fixture, fixture_names, signed
+from service.sources.request import FORM
+from service.sources.settings import Secrets
+from tests.sources.cases import (
+    KITS,
+    NOW,
+    fixture,
+    fixture_names,
+    signed,
+)
+from tests.sources.contract import with_headers
 
 FORGERIES: Final = 100_000
 EACH: Final = -(-FORGERIES // len(SOURCES))

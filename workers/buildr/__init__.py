@@ -2,9 +2,15 @@
 Buildr's API: the client, its access tokens, and the types of its answers.
 """
 
-from workers.buildr.auth import ReadyToken, SharedToken, TokenProvider, TokenStore, token_provider
 from workers.buildr.client import BuildrClient
-from workers.buildr.types import CallOutcome, UpdatedCall
+from workers.buildr.models import CallOutcome, UpdatedCall
+from workers.buildr.tokens import (
+    ReadyToken,
+    SharedToken,
+    TokenProvider,
+    TokenStore,
+    token_provider,
+)
 
 __all__ = [
     "BuildrClient",

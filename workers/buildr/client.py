@@ -16,10 +16,15 @@ import httpx
 from service.clock import utc_now
 from service.errors import BuildrRejected, BuildrUnavailable
 from service.settings import Settings
-from workers.buildr.answers import HttpAnswer, fetch, refusal
-from workers.buildr.auth import TokenProvider
-from workers.buildr.http import open_http
-from workers.buildr.types import CallOutcome, UpdatedCall, read_call, read_outcomes
+from workers.buildr.errors import refusal
+from workers.buildr.models import (
+    CallOutcome,
+    UpdatedCall,
+    read_call,
+    read_outcomes,
+)
+from workers.buildr.tokens import TokenProvider
+from workers.http_client import HttpAnswer, fetch, open_http
 
 MOST_PAGES: Final = 50
 PER_PAGE: Final = 100

@@ -17,8 +17,8 @@ import structlog
 
 from service.errors import BuildrError, BuildrUnauthorized, BuildrUnavailable
 from service.store.tokens import StoredToken
-from workers.buildr.answers import PASSING, HttpAnswer, fetch, rate_limited
-from workers.buildr.http import is_header_safe, open_http
+from workers.buildr.errors import rate_limited
+from workers.http_client import PASSING, HttpAnswer, fetch, is_header_safe, open_http
 
 ASSUMED_LIFE_S: Final = 3600.0
 LONGEST_LIFE_S: Final = 30 * 86_400.0

@@ -7,14 +7,21 @@ from datetime import datetime
 import click
 
 from service.events import Direction
-from service.numbers import MAX_LENGTH, Number, read_number
-from service.phones import mask_number
+from service.logs.phone_masking import mask_number
+from service.phone_numbers import MAX_LENGTH, Number, read_number
 from service.settings import Settings
 from service.store.connection import Store
-from service.store.expected import MOST_NUMBERS, Expectation, ExpectedCall, Registered, WrongWindow, as_dict
+from service.store.expected_calls import (
+    MOST_NUMBERS,
+    Expectation,
+    ExpectedCall,
+    Registered,
+    WrongWindow,
+    as_dict,
+)
 from workers.cli.links import Digits
+from workers.cli.output import Failure, print_json, print_table
 from workers.cli.session import with_store
-from workers.cli.support import Failure, print_json, print_table
 
 
 class Moment(click.ParamType[datetime]):

@@ -14,10 +14,21 @@ from service.clock import utc_now
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter, as_dict
-from workers.cli.replay import Done, How, how_options, print_done, put_through
+from workers.cli.output import (
+    Failure,
+    console,
+    print_json,
+    print_table,
+)
+from workers.cli.replay import (
+    Done,
+    How,
+    how_options,
+    print_done,
+    put_through,
+)
 from workers.cli.session import Age, with_store
-from workers.cli.support import Failure, console, print_json, print_table
-from workers.replay import failed_cases, select
+from workers.replay.replay import failed_cases, select
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,16 @@ from rich.progress import track
 
 from service.settings import Settings
 from service.sources import SOURCES
-from service.sources.base import MOST_ID_DIGITS
+from service.sources.common.ids import MOST_ID_DIGITS
 from service.store.connection import Store
 from service.store.links import Link
+from workers.cli.output import (
+    Failure,
+    error_console,
+    print_json,
+    print_table,
+)
 from workers.cli.session import with_store
-from workers.cli.support import Failure, error_console, print_json, print_table
 
 COLUMNS = ("source", "source_call_id", "buildr_call_id")
 EXTRA = ("company_id", "contact_id", "project_id")

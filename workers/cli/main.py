@@ -8,20 +8,25 @@ from typing import Final
 
 import click
 
-from service.logs import configure_logging
-from workers.cli.addresses import link_url
-from workers.cli.calls import explain, stalled, unmatched
-from workers.cli.checks import check, outcomes
+from service.logs.setup import configure_logging
+from workers.cli.check import check, outcomes
 from workers.cli.expected import expect, expected
+from workers.cli.explain import explain, stalled, unmatched
 from workers.cli.failed import failed
+from workers.cli.link_url import link_url
 from workers.cli.links import links
+from workers.cli.output import PROGRAM, Commands, account_option
 from workers.cli.preview import preview_outcomes
-from workers.cli.processes import run, sandbox, serve, work
 from workers.cli.replay import replay_calls
+from workers.cli.run import (
+    run,
+    sandbox,
+    serve,
+    work,
+)
 from workers.cli.sources import sources
 from workers.cli.status import status
 from workers.cli.subscriptions import subscriptions
-from workers.cli.support import PROGRAM, Commands, account_option
 from workers.cli.trigger import trigger
 
 COMMANDS: Final[tuple[click.Command, ...]] = (

@@ -11,18 +11,34 @@ import click
 from rich.progress import Progress
 
 from service.clock import utc_now
-from service.outcome_rules import OutcomeConfig
 from service.settings import Settings
+from service.settings.outcomes import OutcomeConfig
 from service.sources import SOURCES
+from service.store.call_search import CallFilter, Scan
 from service.store.connection import Store
-from service.store.scan import CallFilter, Scan
+from workers.cli.output import (
+    Failure,
+    SettingsFault,
+    console,
+    error_console,
+    in_words,
+    load_settings,
+    print_json,
+    print_table,
+)
 from workers.cli.replay import quietly
 from workers.cli.session import Age, with_store
-from workers.cli.support import Failure, SettingsFault, console, error_console, in_words, load_settings, print_json, print_table
-from workers.outcomes import unknown_names
-from workers.preview import Change, Comparison, Kind, Preview, apply, workers_fault
-from workers.replay import in_minutes, known_cases, minutes
-from workers.verdicts import Basis, Case
+from workers.outcomes.decide import unknown_names
+from workers.replay.outcome_preview import (
+    Change,
+    Comparison,
+    Kind,
+    Preview,
+    apply,
+    workers_fault,
+)
+from workers.replay.replay import in_minutes, known_cases, minutes
+from workers.replay.verdicts import Basis, Case
 
 LEFT_ALONE = "left alone"
 NOBODY = "nobody named"

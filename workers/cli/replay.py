@@ -20,16 +20,35 @@ from service.errors import BuildrError, BuildrRejected
 from service.events import Result
 from service.settings import Settings
 from service.sources import SOURCES
+from service.store.call_search import CallFilter, Scan
 from service.store.calls import DeliveryState
 from service.store.connection import Store
-from service.store.lanes import Lane
-from service.store.scan import CallFilter, Scan
+from service.store.rate_limit.lanes import Lane
 from workers.buildr import BuildrClient, token_provider
+from workers.cli.output import (
+    Failure,
+    console,
+    error_console,
+    print_json,
+    print_table,
+)
 from workers.cli.session import Age, with_store
-from workers.cli.support import Failure, console, error_console, print_json, print_table
-from workers.replay import Replays, in_minutes, known_cases, minutes, read_held, replay
-from workers.story import find
-from workers.verdicts import WRITES, Basis, Case, Held, Judged
+from workers.replay.explain import find
+from workers.replay.replay import (
+    Replays,
+    in_minutes,
+    known_cases,
+    minutes,
+    read_held,
+    replay,
+)
+from workers.replay.verdicts import (
+    WRITES,
+    Basis,
+    Case,
+    Held,
+    Judged,
+)
 
 HOLD_MARGIN_S: Final = 2.0
 

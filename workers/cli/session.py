@@ -14,7 +14,13 @@ from redis.exceptions import RedisError
 from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store.connection import Store, open_store
-from workers.cli.support import Failure, WrongAccount, chosen_account, load_settings, names_of
+from workers.cli.output import (
+    Failure,
+    WrongAccount,
+    chosen_account,
+    load_settings,
+    names_of,
+)
 
 T = TypeVar("T")
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

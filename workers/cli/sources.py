@@ -10,8 +10,8 @@ import click
 from service.settings import Settings
 from service.sources import SOURCES, Source
 from service.store.connection import Store
+from workers.cli.output import print_json, print_table
 from workers.cli.session import with_store
-from workers.cli.support import print_json, print_table
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600

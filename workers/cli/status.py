@@ -9,12 +9,17 @@ from typing import Final
 import click
 
 from service.settings import Settings
-from service.store.backlog import Backlog, LaneLoad, read_backlog
 from service.store.connection import Store, open_store
-from service.store.lanes import Lane
+from service.store.rate_limit.backlog import Backlog, LaneLoad, read_backlog
+from service.store.rate_limit.lanes import Lane
+from workers.cli.output import (
+    chosen_account,
+    load_settings,
+    print_json,
+    print_table,
+)
 from workers.cli.session import run_or_one_line
-from workers.cli.support import chosen_account, load_settings, print_json, print_table
-from workers.delivery.forecast import clears_at
+from workers.delivery.status import clears_at
 
 Facts = dict[str, object]
 SOON_S: Final = 86_400

@@ -13,9 +13,21 @@ import click
 
 from service.settings import Settings
 from service.store.connection import Store
+from workers.cli.output import Failure, print_json, print_table
 from workers.cli.session import with_store
-from workers.cli.support import Failure, print_json, print_table
-from workers.subscriptions import DONE, VENDORS, Action, Kind, Report, Save, Step, Subscription, is_set_up, lease, look_after
+from workers.subscriptions import (
+    DONE,
+    VENDORS,
+    Action,
+    Kind,
+    Report,
+    Save,
+    Step,
+    Subscription,
+    is_set_up,
+    lease,
+    look_after,
+)
 
 SLUGS: Final = {kind.slug: kind for kind in VENDORS}
 CHOOSERS: Final = tuple(slug for slug, kind in SLUGS.items() if kind.is_chooser)

@@ -11,16 +11,28 @@ from urllib.parse import urlsplit
 import click
 import httpx
 
-from service.addresses import without_proofs
 from service.errors import MalformedPayload
-from service.secrets import Secrets
 from service.settings import Settings
 from service.sources import SOURCES, Incoming
-from service.sources.request_file import read_request
-from workers.cli.faults import Arrival, arrivals
-from workers.cli.posting import headers_of, local_path, local_url, signed_url, to_receiver
-from workers.cli.scenarios import ScenarioError, load, names
-from workers.cli.support import Failure, in_words, load_settings, names_of, print_json
+from service.sources.common.request_file import read_request
+from service.sources.settings import Secrets
+from service.webhook_urls import without_proofs
+from workers.cli.output import (
+    Failure,
+    in_words,
+    load_settings,
+    names_of,
+    print_json,
+)
+from workers.simulator.network import Arrival, arrivals
+from workers.simulator.requests import (
+    headers_of,
+    local_path,
+    local_url,
+    signed_url,
+    to_receiver,
+)
+from workers.simulator.scenarios import ScenarioError, load, names
 
 TIMEOUT_S = 15.0
 

@@ -7,16 +7,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.calls import Call, stalls_at
-from service.outcome_rules import OutcomeConfig
 from service.settings import SettleTimes
+from service.settings.outcomes import OutcomeConfig
 from service.store.calls import DeliveryState, Mark, Record
-from service.store.lanes import Lane
 from service.store.links import Link
-from workers.expectations import Choice
-from workers.matching import Match, filed_under, match
-from workers.notes import render_note
-from workers.outcomes import Decision, build_patch, decide, resolve
+from service.store.rate_limit.lanes import Lane
+from workers.calls.fold import Call, stalls_at
+from workers.matching.expected_calls import Choice
+from workers.matching.match import Match, filed_under, match
+from workers.outcomes.decide import (
+    Decision,
+    build_patch,
+    decide,
+    resolve,
+)
+from workers.outcomes.notes import render_note
 
 LONGEST_SETTLE: Final = 5
 # How an empty outcome in Buildr is written here.

@@ -13,14 +13,29 @@ from typing import Final, Literal
 
 import structlog
 
-from service.errors import BuildrError, BuildrRateLimited, BuildrRejected, BuildrUnauthorized
-from service.store.calls import ANSWERS_KEPT, Answer, DeliveryState, Record
-from service.store.permits import Grant, Heard, Permits, Standing
+from service.errors import (
+    BuildrError,
+    BuildrRateLimited,
+    BuildrRejected,
+    BuildrUnauthorized,
+)
+from service.store.calls import (
+    ANSWERS_KEPT,
+    Answer,
+    DeliveryState,
+    Record,
+)
+from service.store.rate_limit.permits import (
+    Grant,
+    Heard,
+    Permits,
+    Standing,
+)
 from workers.buildr import BuildrClient, UpdatedCall
-from workers.delivery.backoff import retry_in_s
+from workers.delivery.failure_policy import retry_in_s
+from workers.delivery.feedback import give_back, heard_of
 from workers.delivery.plan import EMPTY, OUTCOME_FIELD, Sending
-from workers.delivery.standing import give_back, heard_of
-from workers.notes import merge_note
+from workers.outcomes.notes import merge_note
 
 ANSWER_LENGTH: Final = 2000
 # Age alone gives no call up that has hardly been tried, as after a long outage.

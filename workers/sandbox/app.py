@@ -18,15 +18,26 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from workers.sandbox.account import OUTCOMES, Calls, Tokens, outcome_as_json
-from workers.sandbox.answers import errors, rate_limit_answer, unauthorized
 from workers.sandbox.config import SandboxConfig
-from workers.sandbox.console import Console
-from workers.sandbox.contract import ID, Refused, check_fields, read_json, read_update
+from workers.sandbox.control_api import Console
 from workers.sandbox.faults import Faults, misbehave
-from workers.sandbox.limits import Limiter, Refusal
-from workers.sandbox.pages import page_of
-from workers.sandbox.state import Entry, RequestLog, readable
+from workers.sandbox.pagination import page_of
+from workers.sandbox.rate_limit import Limiter, Refusal
+from workers.sandbox.records import (
+    OUTCOMES,
+    Calls,
+    Tokens,
+    outcome_as_json,
+)
+from workers.sandbox.request_log import Entry, RequestLog, readable
+from workers.sandbox.responses import errors, rate_limit_answer, unauthorized
+from workers.sandbox.validation import (
+    ID,
+    Refused,
+    check_fields,
+    read_json,
+    read_update,
+)
 
 API: Final = "/api/2023-01"
 MAX_BODY_BYTES: Final = 1024 * 1024

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from service.settings import Budget
-from workers.sandbox.limits import Mode
+from workers.sandbox.rate_limit import Mode
 
 CLIENT_ID: Final = "sandbox-client"
 CLIENT_SECRET: Final = "sandbox-secret"  # noqa: S105 (no secret: it opens the sandbox only)

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from workers.sandbox.answers import rate_limit_answer
-from workers.sandbox.limits import NS_PER_S
+from workers.sandbox.rate_limit import NS_PER_S
+from workers.sandbox.responses import rate_limit_answer
 
 Kind = Literal["status", "timeout", "reset", "slow", "rate_limit", "garbage", "html", "revoke_token"]
 PROMISED_BYTES: Final = 1000

@@ -6,12 +6,37 @@ The upkeep of webhook subscriptions at vendors: made, renewed before they end, m
 
 from typing import Final
 
-from workers.subscriptions import aircall, dialpad, ringcentral, zoom
-from workers.subscriptions.errors import NotReady, UpkeepError, VendorBusy, VendorRefuses, VendorRejected, VendorUnavailable
+from workers.subscriptions import (
+    aircall,
+    dialpad,
+    ringcentral,
+    zoom,
+)
+from workers.subscriptions.errors import (
+    NotReady,
+    UpkeepError,
+    VendorBusy,
+    VendorRefuses,
+    VendorRejected,
+    VendorUnavailable,
+)
+from workers.subscriptions.reconcile import (
+    Kind,
+    Report,
+    Save,
+    lease,
+    look_after,
+    plan,
+)
+from workers.subscriptions.scheduler import EVERY_S, Watch
 from workers.subscriptions.target import is_set_up
-from workers.subscriptions.types import DONE, Action, State, Step, Subscription
-from workers.subscriptions.upkeep import Kind, Report, Save, lease, look_after, plan
-from workers.subscriptions.watch import EVERY_S, Watch
+from workers.subscriptions.types import (
+    DONE,
+    Action,
+    State,
+    Step,
+    Subscription,
+)
 
 VENDORS: Final[tuple[Kind, ...]] = (
     Kind(

@@ -14,11 +14,26 @@ from typing import Final
 
 import httpx
 
-from service.sources.aircall import EVENTS as KNOWN
-from workers.subscriptions.api import Api, Fields, child, every_page, has_id, id_of, objects, text, texts
+from service.sources.aircall.source import EVENTS as KNOWN
+from workers.subscriptions.api import (
+    Api,
+    Fields,
+    child,
+    every_page,
+    has_id,
+    id_of,
+    objects,
+    text,
+    texts,
+)
 from workers.subscriptions.errors import NotReady, VendorUnavailable
 from workers.subscriptions.target import Target
-from workers.subscriptions.types import Action, State, Subscription, Trouble
+from workers.subscriptions.types import (
+    Action,
+    State,
+    Subscription,
+    Trouble,
+)
 
 TITLE: Final = "Aircall"
 NEEDS: Final = ("api_id", "api_token")

@@ -14,9 +14,15 @@ from urllib.parse import urlsplit
 import httpx
 
 from service.errors import BuildrUnavailable
-from workers.buildr.answers import PASSING, HttpAnswer, fetch
-from workers.buildr.http import is_header_safe, open_http
-from workers.subscriptions.errors import NotReady, UpkeepError, VendorBusy, VendorRefuses, VendorRejected, VendorUnavailable
+from workers.http_client import PASSING, HttpAnswer, fetch, is_header_safe, open_http
+from workers.subscriptions.errors import (
+    NotReady,
+    UpkeepError,
+    VendorBusy,
+    VendorRefuses,
+    VendorRejected,
+    VendorUnavailable,
+)
 
 TIMEOUT_S: Final = 10.0
 MOST_PAGES: Final = 40

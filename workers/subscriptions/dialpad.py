@@ -13,11 +13,26 @@ from typing import Final
 
 import httpx
 
-from service.sources.dialpad import STATES as KNOWN
-from workers.subscriptions.api import Api, Fields, child, every_page, has_id, id_of, objects, text, texts
+from service.sources.dialpad.source import STATES as KNOWN
+from workers.subscriptions.api import (
+    Api,
+    Fields,
+    child,
+    every_page,
+    has_id,
+    id_of,
+    objects,
+    text,
+    texts,
+)
 from workers.subscriptions.errors import VendorUnavailable
 from workers.subscriptions.target import Target
-from workers.subscriptions.types import Action, State, Subscription, Trouble
+from workers.subscriptions.types import (
+    Action,
+    State,
+    Subscription,
+    Trouble,
+)
 
 TITLE: Final = "Dialpad"
 NEEDS: Final = ("api_key",)

@@ -13,9 +13,23 @@ from typing import Final
 
 import httpx
 
-from workers.subscriptions.api import Api, Fields, child, has_id, id_of, objects, text, texts
+from workers.subscriptions.api import (
+    Api,
+    Fields,
+    child,
+    has_id,
+    id_of,
+    objects,
+    text,
+    texts,
+)
 from workers.subscriptions.target import Target
-from workers.subscriptions.types import Action, State, Subscription, Trouble
+from workers.subscriptions.types import (
+    Action,
+    State,
+    Subscription,
+    Trouble,
+)
 
 TITLE: Final = "RingCentral"
 NEEDS: Final = ("client_id", "client_secret", "jwt")

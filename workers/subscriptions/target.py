@@ -9,9 +9,9 @@ from hashlib import sha256
 from typing import Final
 from urllib.parse import urlsplit
 
-from service.addresses import path_token, without_proofs
 from service.settings import Settings
 from service.sources import SOURCES
+from service.webhook_urls import path_token, without_proofs
 from workers.subscriptions.errors import NotReady
 
 HIDDEN: Final = "[hidden]"

@@ -14,10 +14,24 @@ from typing import Final
 
 import httpx
 
-from service.sources.zoom_words import LIVE, RECORDING, VOICEMAILS
-from workers.subscriptions.api import Api, Fields, every_page, has_id, id_of, objects, text, texts
+from service.sources.zoom.vocabulary import LIVE, RECORDING, VOICEMAILS
+from workers.subscriptions.api import (
+    Api,
+    Fields,
+    every_page,
+    has_id,
+    id_of,
+    objects,
+    text,
+    texts,
+)
 from workers.subscriptions.target import Target
-from workers.subscriptions.types import Action, State, Subscription, Trouble
+from workers.subscriptions.types import (
+    Action,
+    State,
+    Subscription,
+    Trouble,
+)
 
 TITLE: Final = "Zoom"
 NEEDS: Final = ("account_id", "client_id", "client_secret")

@@ -5,9 +5,9 @@ Installations that share one Redis under different names do not see each other.
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from service.queue import Inbox, InboxLimits
+from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
-from service.sources.base import Incoming
+from service.sources.request import Incoming
 from service.store.connection import open_store
 from service.store.messages import Message
 

@@ -9,10 +9,21 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from service.errors import BuildrError, BuildrRateLimited, BuildrRejected, BuildrUnauthorized, BuildrUnavailable
+from service.errors import (
+    BuildrError,
+    BuildrRateLimited,
+    BuildrRejected,
+    BuildrUnauthorized,
+    BuildrUnavailable,
+)
 from service.settings import Settings
 from tests.workers.buildr.stand_in import Answer, Clock, Server
-from workers.buildr import BuildrClient, CallOutcome, ReadyToken, UpdatedCall
+from workers.buildr import (
+    BuildrClient,
+    CallOutcome,
+    ReadyToken,
+    UpdatedCall,
+)
 
 CALL = {"call": {"id": "110", "notes": None}}
 BODY = {"call": {"call_outcome_id": "786"}}

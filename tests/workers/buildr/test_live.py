@@ -9,13 +9,18 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from service.errors import BuildrRateLimited, BuildrRejected, BuildrUnauthorized, BuildrUnavailable
+from service.errors import (
+    BuildrRateLimited,
+    BuildrRejected,
+    BuildrUnauthorized,
+    BuildrUnavailable,
+)
 from service.settings import Settings
 from tests.workers.buildr.stand_in import MemoryTokens
 from tests.workers.sandbox.live import running
 from workers.buildr import BuildrClient, token_provider
 from workers.sandbox import SandboxConfig
-from workers.sandbox.account import OUTCOMES
+from workers.sandbox.records import OUTCOMES
 
 MakeSettings = Callable[..., Settings]
 BODY = {"call": {"call_outcome_id": "786", "notes": "Spoke to the decision maker"}}

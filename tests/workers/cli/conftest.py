@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from click.testing import CliRunner, Result
 
-from service.queue import Inbox, InboxLimits
+from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
 from service.sources import SOURCES, Incoming
 from service.store.connection import Store, open_store
@@ -20,8 +20,8 @@ from service.store.outcomes import StoredOutcomes
 from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET, TWILIO_TOKEN
 from workers.buildr import BuildrClient, ReadyToken
 from workers.cli.main import cli
-from workers.jobs import deliver
-from workers.parts import build
+from workers.jobs.deliver import deliver
+from workers.process.assembly import build
 
 Run = Callable[..., Result]
 Seed = Callable[..., None]

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from workers.cli.main import COMMANDS, cli
-from workers.cli.processes import DEMO_CALL
-from workers.cli.support import print_json, print_table
+from workers.cli.output import print_json, print_table
+from workers.cli.run import DEMO_CALL
 
 ROOT = Path(__file__).parents[3]
 WRONG_USAGE = 2
@@ -102,7 +102,7 @@ def test_real_run_wants_a_source(runner: CliRunner) -> None:
 
 def test_demo_tells_of_a_call_of_the_sandbox() -> None:
     """The demo's call is one that the sandbox holds."""
-    from workers.sandbox.account import seed_calls  # noqa: PLC0415 (only this test knows the sandbox)
+    from workers.sandbox.records import seed_calls  # noqa: PLC0415 (only this test knows the sandbox)
 
     assert DEMO_CALL in seed_calls()
 

@@ -12,17 +12,23 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.clock import utc_now
-from service.outcome_rules import OutcomeConfig
 from service.settings import Settings
+from service.settings.outcomes import OutcomeConfig
 from service.store.calls import DeliveryState
 from service.store.connection import open_store
-from service.store.lanes import Lane
+from service.store.rate_limit.lanes import Lane
 
 # The fixtures are used by name.
-from tests.workers.cli.test_replay import Keep, MarkOf, environment, keep, mark_of  # noqa: F401
+from tests.workers.cli.test_replay import (  # noqa: F401
+    Keep,
+    MarkOf,
+    environment,
+    keep,
+    mark_of,
+)
+from workers.cli.output import Commands
 from workers.cli.preview import preview_outcomes
-from workers.cli.support import Commands
-from workers.outcomes import map_digest
+from workers.outcomes.decide import map_digest
 
 NEW = '[outcomes]\nbusy = "No Answer"\n'
 

@@ -14,15 +14,26 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.clock import utc_now
-from service.events import CallEvent, Direction, EventType, HangupCause, to_json
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    HangupCause,
+    to_json,
+)
 from service.settings import Settings
-from service.store.calls import Change, DeliveryState, Mark, Record
+from service.store.calls import (
+    Change,
+    DeliveryState,
+    Mark,
+    Record,
+)
 from service.store.connection import open_store
-from service.store.lanes import Lane
 from service.store.outcomes import StoredOutcomes
-from tests.harness import free_port
+from service.store.rate_limit.lanes import Lane
+from tests.e2e.harness import free_port
+from workers.cli.output import Commands
 from workers.cli.replay import replay_calls
-from workers.cli.support import Commands
 from workers.sandbox import SandboxConfig, make_server
 
 Command = Callable[..., Result]

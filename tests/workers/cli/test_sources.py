@@ -5,7 +5,7 @@
 import json
 from pathlib import Path
 
-from service.addresses import id_signature, path_token
+from service.webhook_urls import id_signature, path_token
 from tests.workers.cli.conftest import Run
 
 SECRET = "fake-url-secret-000000000000000000"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from service.addresses import path_token
 from service.settings import load
 from service.store.connection import open_store
-from tests.standins.aircall import Aircall
-from tests.standins.ringcentral import RingCentral
-from tests.standins.serving import Fault, listening
+from service.webhook_urls import path_token
+from tests.doubles.vendors.aircall import Aircall
+from tests.doubles.vendors.ringcentral import RingCentral
+from tests.doubles.vendors.serving import Fault, listening
 from tests.workers.cli.conftest import Run
 from workers.cli.subscriptions import BUSY
 

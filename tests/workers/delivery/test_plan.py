@@ -8,15 +8,26 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.calls import Call, fold
-from service.events import CallEvent, Direction, EventType, HangupCause, Result
-from service.outcome_rules import Notes, OutcomeConfig, OutcomeRef
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    HangupCause,
+    Result,
+)
 from service.settings import SettleTimes
+from service.settings.outcomes import Notes, OutcomeConfig, OutcomeRef
 from service.store.calls import DeliveryState, Mark, Record
-from service.store.lanes import Lane
 from service.store.links import Link
-from workers.delivery.plan import Known, Plan, Timing, make_plan
-from workers.outcomes import outcome_key
+from service.store.rate_limit.lanes import Lane
+from workers.calls.fold import Call, fold
+from workers.delivery.plan import (
+    Known,
+    Plan,
+    Timing,
+    make_plan,
+)
+from workers.outcomes.decide import outcome_key
 
 NOW = datetime(2026, 11, 2, 10, 1, tzinfo=UTC)
 TIMING = Timing(settle=SettleTimes(), ringing_timeout_s=300, in_progress_timeout_s=3600)

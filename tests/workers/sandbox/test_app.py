@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.outcome_rules import DEFAULT_OUTCOMES
 from service.settings import Budget
+from service.settings.outcomes import DEFAULT_OUTCOMES
 from tests.workers.sandbox.live import READY, Clock, inside
 from workers.sandbox import SandboxConfig
-from workers.sandbox.account import OUTCOMES
+from workers.sandbox.records import OUTCOMES
 
 CONTRACT: Final = Path(__file__).parent.parent / "buildr" / "contract"
 REQUEST: Final = json.loads((CONTRACT / "update_call.request.json").read_text(encoding="utf-8"))
@@ -261,7 +261,7 @@ async def test_beta_version_names_the_bucket() -> None:
 
 async def test_many_calls_made_on_the_way_push_out_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many calls are made, the number that is held stays bounded, and the seeded ones stay."""
-    monkeypatch.setattr("workers.sandbox.account.MOST_CALLS", 22)
+    monkeypatch.setattr("workers.sandbox.records.MOST_CALLS", 22)
     async with inside(SandboxConfig(limit_mode="off", auto_create=True), Clock(), headers=READY) as http:
         for number in range(900, 905):
             await http.patch(f"/api/2023-01/calls/{number}", json={"call": {"notes": "x"}})

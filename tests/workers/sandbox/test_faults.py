@@ -7,7 +7,13 @@ import asyncio
 import httpx
 import pytest
 
-from tests.workers.sandbox.live import READY, Clock, inside, running, wait_until
+from tests.workers.sandbox.live import (
+    READY,
+    Clock,
+    inside,
+    running,
+    wait_until,
+)
 from workers.sandbox import SandboxConfig
 from workers.sandbox.faults import Fault, Faults
 

@@ -11,12 +11,18 @@ import pytest
 
 from service.settings import Settings
 from service.store.connection import Store
-from tests.standins.aircall import Aircall
-from tests.standins.dialpad import Dialpad
-from tests.standins.ringcentral import RingCentral
-from tests.standins.serving import StandIn, running
-from tests.standins.zoom import Zoom
-from workers.subscriptions import VENDORS, Kind, Report, Save, look_after
+from tests.doubles.vendors.aircall import Aircall
+from tests.doubles.vendors.dialpad import Dialpad
+from tests.doubles.vendors.ringcentral import RingCentral
+from tests.doubles.vendors.serving import StandIn, running
+from tests.doubles.vendors.zoom import Zoom
+from workers.subscriptions import (
+    VENDORS,
+    Kind,
+    Report,
+    Save,
+    look_after,
+)
 from workers.subscriptions.target import Target
 
 HOST = "https://hooks.example.test"

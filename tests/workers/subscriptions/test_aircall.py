@@ -9,8 +9,13 @@ import pytest
 
 from service.settings import Settings
 from service.store.connection import Store
-from tests.standins.aircall import Aircall
-from tests.workers.subscriptions.conftest import OLD, SECRET, Bench, opened
+from tests.doubles.vendors.aircall import Aircall
+from tests.workers.subscriptions.conftest import (
+    OLD,
+    SECRET,
+    Bench,
+    opened,
+)
 from workers.subscriptions import Action
 from workers.subscriptions.aircall import EVENTS
 

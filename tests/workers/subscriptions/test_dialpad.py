@@ -9,9 +9,14 @@ import pytest
 
 from service.settings import Settings
 from service.store.connection import Store
-from tests.standins.dialpad import Dialpad
-from tests.standins.serving import Fault
-from tests.workers.subscriptions.conftest import OLD, SECRET, Bench, opened
+from tests.doubles.vendors.dialpad import Dialpad
+from tests.doubles.vendors.serving import Fault
+from tests.workers.subscriptions.conftest import (
+    OLD,
+    SECRET,
+    Bench,
+    opened,
+)
 from workers.subscriptions import Action
 from workers.subscriptions.dialpad import STATES
 

@@ -13,13 +13,28 @@ import httpx
 import pytest
 
 from service.settings import Settings
-from tests.standins.aircall import Aircall
-from tests.standins.dialpad import Dialpad
-from tests.standins.ringcentral import RingCentral
-from tests.standins.serving import Fault
-from tests.standins.zoom import Zoom
-from tests.workers.subscriptions.conftest import HOST, NEW, OLD, SECRET, Bench
-from workers.subscriptions import Action, Save, Subscription, VendorBusy, VendorRefuses, VendorUnavailable, lease, look_after
+from tests.doubles.vendors.aircall import Aircall
+from tests.doubles.vendors.dialpad import Dialpad
+from tests.doubles.vendors.ringcentral import RingCentral
+from tests.doubles.vendors.serving import Fault
+from tests.doubles.vendors.zoom import Zoom
+from tests.workers.subscriptions.conftest import (
+    HOST,
+    NEW,
+    OLD,
+    SECRET,
+    Bench,
+)
+from workers.subscriptions import (
+    Action,
+    Save,
+    Subscription,
+    VendorBusy,
+    VendorRefuses,
+    VendorUnavailable,
+    lease,
+    look_after,
+)
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import Vendor
 
@@ -164,7 +179,7 @@ async def test_list_that_cannot_be_read_is_no_empty_one(bench: Bench, shape: str
 
 async def test_slow_vendor_is_not_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that takes too long is none."""
-    monkeypatch.setattr("workers.subscriptions.upkeep.TURN_S", 0.2)
+    monkeypatch.setattr("workers.subscriptions.reconcile.TURN_S", 0.2)
     bench.standin.faults = [Fault(delay_s=0.4)]
     report = await bench.turn()
     assert isinstance(report.fault, VendorUnavailable)

@@ -12,9 +12,14 @@ import pytest
 
 from service.settings import Settings
 from service.store.connection import Store
-from tests.standins.ringcentral import RingCentral
-from tests.standins.serving import Fault
-from tests.workers.subscriptions.conftest import OLD, SECRET, Bench, opened
+from tests.doubles.vendors.ringcentral import RingCentral
+from tests.doubles.vendors.serving import Fault
+from tests.workers.subscriptions.conftest import (
+    OLD,
+    SECRET,
+    Bench,
+    opened,
+)
 from workers.subscriptions import Action, VendorRejected
 from workers.subscriptions.ringcentral import LIFE, RENEW_WITHIN
 

@@ -13,8 +13,8 @@ import pytest
 
 from service.settings import Settings
 from service.store.connection import Store
-from tests.standins.serving import Fault
-from tests.standins.zoom import Zoom
+from tests.doubles.vendors.serving import Fault
+from tests.doubles.vendors.zoom import Zoom
 from tests.workers.subscriptions.conftest import OLD, Bench, opened
 from workers.subscriptions import Action, VendorRejected
 from workers.subscriptions.zoom import EVENTS, RECORDS

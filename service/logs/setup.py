@@ -1,0 +1,139 @@
+"""
+Logging of both processes: structlog, and every library's own log, through one pipeline that masks all of it.
+
+JSON off a terminal, one object per line; for people on one.
+"""
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, Literal, TextIO, TypeGuard
+
+import structlog
+from structlog.typing import EventDict, ExcInfo, WrappedLogger
+
+from service.logs.masking import (
+    MAX_TEXT,
+    in_one_line,
+    key_name,
+    mask,
+    mask_text,
+)
+
+_LEVELS: Final[Mapping[str, int]] = {
+    "arq": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "httpcore": logging.WARNING,
+    "httpx": logging.WARNING,
+    # One line per message is ours; an access log would double it.
+    "uvicorn.access": logging.CRITICAL + 1,
+}
+
+
+def configure_logging(*, fmt: Literal["auto", "json", "pretty"], level: str, stream: TextIO | None = None) -> None:
+    """
+    Send structlog and the standard library's logging to one stream (stdout by default).
+
+    `auto` is `pretty` on a terminal and `json` elsewhere. Calling it again replaces what the last call set.
+    """
+    stream = stream or sys.stdout
+    least = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = _Handler(stream)
+    is_terminal = stream.isatty()
+    is_pretty = fmt == "pretty" or (fmt == "auto" and is_terminal)
+    handler.setFormatter(_Formatter(is_pretty=is_pretty, has_colors=is_terminal and not os.environ.get("NO_COLOR")))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(least)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", *_LEVELS):
+        logging.getLogger(name).setLevel(max(least, _LEVELS.get(name, least)))
+
+
+def _shared() -> "list[structlog.typing.Processor]":
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Put an exception into words: `error` in one line, `exception` as traceback without local variables."""
+    found = event.pop("exc_info", None)
+    info: ExcInfo | None = None
+    if isinstance(found, BaseException):
+        info = (type(found), found, found.__traceback__)
+    elif _is_exc_info(found):
+        info = found
+    elif found:
+        current = sys.exc_info()
+        info = current if _is_exc_info(current) else None
+    if info is not None:
+        event.setdefault("error", in_one_line(info[1]))
+        event["exception"] = "".join(traceback.format_exception(*info)).rstrip()
+    return event
+
+
+def _is_exc_info(value: object) -> TypeGuard[ExcInfo]:
+    return isinstance(value, tuple) and len(value) == len(sys.exc_info()) and isinstance(value[1], BaseException)
+
+
+def _mask_entry(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Mask everything, the most telling keys first."""
+    first = {name: event.pop(name) for name in ("timestamp", "level", "event", "logger") if name in event}
+    exception = event.pop("exception", None)
+    masked = {key_name(key): mask(value, key=key_name(key)) for key, value in {**first, **event}.items()}
+    if isinstance(exception, str):
+        # The end of a traceback says most; a line that is cut could hide what makes its rest confidential.
+        is_long = len(exception) > MAX_TEXT
+        masked["exception"] = mask_text(exception[-MAX_TEXT:].partition("\n")[2] if is_long else exception)
+    return masked
+
+
+class _Formatter(logging.Formatter):
+    """Renders every record; one that cannot be rendered leaves a line that says so, and nothing of its content."""
+
+    def __init__(self, *, is_pretty: bool, has_colors: bool) -> None:
+        super().__init__()
+        renderer: structlog.typing.Processor = (
+            structlog.dev.ConsoleRenderer(colors=has_colors, exception_formatter=structlog.dev.plain_traceback)
+            if is_pretty
+            else structlog.processors.JSONRenderer(ensure_ascii=False)
+        )
+        remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+        self._inner: Final = structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_shared(), processors=[remove, _render_exception, _mask_entry, renderer]
+        )
+        self._fallback: Final = renderer
+
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return self._inner.format(record)
+        except Exception as err:  # noqa: BLE001 (any object may have been logged, and the log must not break what logs)
+            at = datetime.fromtimestamp(record.created, UTC).isoformat()
+            entry = {"timestamp": at, "level": record.levelname.lower(), "event": "log.unreadable", "logger": record.name}
+            entry["error"] = type(err).__name__
+            return str(self._fallback(None, record.levelname.lower(), entry))
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; whatever the stream cannot encode is escaped, and a stream that is gone is no reason to print a record elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+        super().__init__(stream)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's own name)
+        """Nothing: the standard library would print the record's arguments, unmasked, to stderr."""

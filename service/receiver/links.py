@@ -1,0 +1,99 @@
+"""
+Links over HTTP: which Buildr call a telephone call is, told by whoever started it.
+
+Every request carries one of the tokens of `ADMIN_TOKEN`; without that setting there is nothing here.
+"""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from typing import ClassVar, Final
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from service.errors import MalformedPayload
+from service.receiver.admin_endpoint import (
+    NOT_STORED,
+    Body,
+    BuildrId,
+    Guarded,
+)
+from service.sources.common.ids import call_id
+from service.store.links import Link, Links
+
+PATH: Final = "/links/{source}/{source_call_id:path}"
+
+log = structlog.get_logger(__name__)
+
+
+class LinkBody(Body):
+    """The JSON of a link: ids as Buildr gives them, digits in strings."""
+
+    noun = "a link"
+    example = '{"buildr_call_id": "110"}'
+
+    buildr_call_id: BuildrId
+    company_id: BuildrId | None = None
+    contact_id: BuildrId | None = None
+    project_id: BuildrId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admin(Guarded):
+    """The endpoint of links; `slugs` are the names of all sources, on or off."""
+
+    unavailable: ClassVar[str] = "link.unavailable"
+
+    links: Links
+    slugs: Collection[str]
+
+    def routes(self, prefix: str = "") -> list[Route]:
+        """The routes below a prefix such as `/accounts/acme`; none without a token, so that everything below `/links` is a 404."""
+        return [Route(prefix + PATH, self._serve, methods=["PUT", "GET", "DELETE"])] if self.tokens else []
+
+    async def _serve(self, request: Request) -> Response:
+        self.check_token(request)
+        source, source_call_id = request.path_params["source"], request.path_params["source_call_id"]
+        if source not in self.slugs:
+            raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no such source. The sources are {', '.join(sorted(self.slugs))}.")
+        try:
+            call_id(source_call_id, name="The id of the call in the URL")
+        except MalformedPayload as err:
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, f"{err}.") from err
+        if request.method == "PUT":
+            return await self._put(request, source, source_call_id)
+        if request.method == "DELETE":
+            return await self._delete(source, source_call_id)
+        return await self._get(source, source_call_id)
+
+    async def _put(self, request: Request, source: str, source_call_id: str) -> Response:
+        link = Link(**(await self.read(request, LinkBody)).model_dump())
+        is_new, is_known = await self.ask(self.links.put(source, source_call_id, link))
+        ids = {"source": source, "source_call_id": source_call_id, "buildr_call_id": link.buildr_call_id}
+        log.info("link.set", **ids, is_new=is_new, is_call_known=is_known)
+        return _show(source, source_call_id, link, status=HTTPStatus.CREATED if is_new else HTTPStatus.OK)
+
+    async def _get(self, source: str, source_call_id: str) -> Response:
+        link = await self.ask(self.links.get(source, source_call_id))
+        if link is None:
+            raise _no_link()
+        return _show(source, source_call_id, link, status=HTTPStatus.OK)
+
+    async def _delete(self, source: str, source_call_id: str) -> Response:
+        if not await self.ask(self.links.remove(source, source_call_id)):
+            raise _no_link()
+        log.info("link.removed", source=source, source_call_id=source_call_id)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _no_link() -> HTTPException:
+    return HTTPException(HTTPStatus.NOT_FOUND, "This call has no link. Set one with PUT.", headers=dict(NOT_STORED))
+
+
+def _show(source: str, source_call_id: str, link: Link, *, status: int) -> Response:
+    ids = {name: value for name, value in asdict(link).items() if value is not None}
+    return JSONResponse({"source": source, "source_call_id": source_call_id, **ids}, status_code=status, headers=NOT_STORED)

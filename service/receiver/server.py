@@ -1,0 +1,91 @@
+"""
+The receiver as a process: settings checked for serving, a socket, uvicorn.
+"""
+
+import contextlib
+import ipaddress
+import socket
+import sys
+from typing import Final
+
+import structlog
+import uvicorn
+
+from service.errors import SettingsError
+from service.logs.setup import configure_logging
+from service.receiver.app import create_app
+from service.settings import Settings
+from service.settings.source_settings import start_faults
+from service.sources.settings import advice
+
+BACKLOG: Final = 2048
+GRACE_S: Final = 10
+# Longer than load balancers keep idle connections (60 s is usual), so that none of them sends into one that is being closed.
+KEEP_ALIVE_S: Final = 75
+FAILED: Final = 1
+
+log = structlog.get_logger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """
+    Serve until told to stop.
+
+    Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the process with status 1 and one line on
+    stderr if it cannot listen.
+    """
+    configure_logging(fmt=settings.log_format, level=settings.log_level)
+    check_serving(settings)
+    listener = _listen(settings.host, settings.port)
+    if settings.public_url is None and not _is_loopback(settings.host):
+        log.warning("service.no_public_url", reason="behind a proxy signatures may not match: set PUBLIC_URL, or TRUSTED_PROXIES")
+    if not (settings.named or settings.has_buildr_credentials):
+        log.warning("service.no_credentials", reason="webhooks are kept and wait: no worker starts before Buildr credentials are set")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            lifespan="on",
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+            reset_contextvars=True,
+        )
+    )
+    with listener, contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(FAILED)
+
+
+def check_serving(settings: Settings) -> None:
+    """Raises `SettingsError` unless at least one source of one account is on and every account is fit to start."""
+    faults = start_faults(settings)
+    if not any(account.has_sources for account in settings.every):
+        faults = (f"no source has a secret: set {advice()}", *faults)
+    if faults:
+        raise SettingsError(faults)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
+        )
+    except OSError as err:
+        # Python adds the address to the system's words.
+        reason = (err.strerror or str(err)).partition(" (")[0]
+        sys.stderr.write(f"buildr-calls: cannot listen on {host} port {port}: {reason}. Choose another with HOST and PORT.\n")
+        sys.exit(FAILED)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,113 @@
+"""
+The values of settings that are more than a text or a number, read as people write them.
+"""
+
+import ipaddress
+from typing import Annotated, Final
+
+from phonenumbers import SUPPORTED_REGIONS
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from service.sources import SOURCES
+from service.sources.common.setting_checks import check_url
+
+LEAST_DIGITS: Final = 7
+# Such as a byte that is no UTF-8, or a mark that nobody sees and that was copied along.
+NO_TEXT: Final = "holds characters that cannot be printed; write it anew, in UTF-8"
+
+
+class Budget(BaseModel):
+    """At most `requests` requests to Buildr in any `window_s` seconds."""
+
+    model_config = ConfigDict(frozen=True)
+    requests: int = Field(ge=1)
+    window_s: float = Field(gt=0)
+
+
+class SettleTimes(BaseModel):
+    """Seconds to settle: `default_s`, and others for sources by their slug."""
+
+    model_config = ConfigDict(frozen=True)
+    default_s: float = Field(2, ge=0, le=60)
+    by_source: dict[str, Annotated[float, Field(ge=0, le=60)]] = Field(default_factory=dict)
+
+    def of(self, source: str) -> float:
+        """Seconds for a source: as set for it, else those of all sources, or its own if it needs longer."""
+        if source in self.by_source:
+            return self.by_source[source]
+        return max(self.default_s, SOURCES[source].settle_s) if source in SOURCES else self.default_s
+
+
+def _read_settle(value: object) -> object:
+    """Read `2, twilio=0, standard=5`; a number alone is for all sources."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"default_s": value}
+    if not isinstance(value, str):
+        return value
+    by_source: dict[str, object] = {}
+    found: dict[str, object] = {"by_source": by_source}
+    for part in value.replace(",", " ").split():
+        name, equals, seconds = part.rpartition("=")
+        if equals:
+            by_source[name] = seconds
+        elif "default_s" in found:
+            raise ValueError(f"{value!r} names two times for all sources; write one, then source=seconds, like 2, twilio=0")
+        else:
+            found["default_s"] = seconds
+    return found
+
+
+def _split(value: object) -> object:
+    return tuple(part for part in value.replace(",", " ").split() if part) if isinstance(value, str) else value
+
+
+def _read_budgets(value: object) -> object:
+    """Read `10/10s, 2000/h, 48000/day`; a unit alone means one of it."""
+    units = {"s": 1, "m": 60, "min": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
+    if not isinstance(value, str):
+        return value
+    budgets = []
+    for part in value.replace(",", " ").split():
+        count, slash, span = part.partition("/")
+        number = span.rstrip("abcdefghijklmnopqrstuvwxyz")
+        unit = span[len(number) :] or "s"
+        is_span = bool(span) and unit in units and (not number or number.replace(".", "", 1).isdigit())
+        if not (slash and part.isascii() and count.isdigit() and is_span):
+            raise ValueError(f"{part!r} is no budget; write requests/window, like 10/10s or 2000/h")
+        budgets.append({"requests": int(count), "window_s": float(number or 1) * units[unit]})
+    return tuple(budgets)
+
+
+def _check_url(value: str) -> str:
+    if fault := check_url(value):
+        raise ValueError(fault)
+    return value.rstrip("/")
+
+
+def _check_region(value: str) -> str:
+    if value not in SUPPORTED_REGIONS:
+        raise ValueError("must be a country of two letters, like US or GB")
+    return value
+
+
+def _check_own(value: tuple[str, ...]) -> tuple[str, ...]:
+    for part in value:
+        if part.startswith("+") and not part.endswith("*") and sum(char.isdigit() for char in part) < LEAST_DIGITS:
+            raise ValueError(f"{part} is no whole number; write numbers without blanks, like +15005550006, or a beginning with a star")
+    return value
+
+
+def _check_network(value: tuple[str, ...]) -> tuple[str, ...]:
+    for part in value:
+        ipaddress.ip_network(part, strict=False)
+    return value
+
+
+Url = Annotated[str, AfterValidator(_check_url)]
+SecretList = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
+Budgets = Annotated[tuple[Budget, ...], BeforeValidator(_read_budgets), Field(min_length=1)]
+Settle = Annotated[SettleTimes, BeforeValidator(_read_settle)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Region = Annotated[str, AfterValidator(_check_region)]
+OwnNumberList = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_own)]
+Networks = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_network)]

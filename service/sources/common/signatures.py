@@ -1,0 +1,47 @@
+"""
+What every source that signs needs: one header, canonical base64, HMAC in constant time, digests.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+from service.errors import InvalidSignature
+from service.sources.request import Incoming
+
+
+def is_hmac(key: bytes, message: bytes, signature: bytes, *, algorithm: str) -> bool:
+    """Whether `signature` (raw bytes) is the HMAC of the message; takes the same time whatever differs."""
+    return hmac.compare_digest(hmac.new(key, message, algorithm).digest(), signature)
+
+
+def digest(*parts: str | bytes) -> str:
+    """A short name for the parts; each part's length counts, so that moving a byte from one to the next changes it."""
+    total = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode()
+        total.update(len(data).to_bytes(8, "big"))
+        total.update(data)
+    return total.hexdigest()[:32]
+
+
+def one_header(incoming: Incoming, name: str) -> str:
+    """The value of a header that proves something; raises `InvalidSignature` unless it came exactly once and is not empty."""
+    values = incoming.headers.get(name, ())
+    if len(values) != 1 or not values[0]:
+        raise InvalidSignature(f"{name} came {len(values)} times or is empty; it must come once")
+    return values[0]
+
+
+def read_base64(text: str) -> bytes | None:
+    """
+    Bytes from base64 in its one canonical spelling, else None.
+
+    A decoder that forgives lets several texts stand for the same bytes; then a changed signature would still be taken for the right one.
+    """
+    try:
+        raw = base64.b64decode(text.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        return None
+    return raw if base64.b64encode(raw).decode() == text else None

@@ -1,0 +1,62 @@
+"""
+One webhook request as a source sees it, the keys that name it, and the reply to it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+FORM: Final = "application/x-www-form-urlencoded"
+
+
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """
+    One HTTP request of a source, as it came.
+
+    `url` is the public URL that the sender used: `PUBLIC_URL`, then path and query exactly as received. Header names are lower
+    case; a header that came more than once holds all its values, in order. `buildr_call_id` is the id in the URL that a signature of our
+    own proves (see `service.addresses`), None without one.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    body: bytes = b""
+    buildr_call_id: str | None = None
+
+    def header(self, name: str) -> str | None:
+        """The value of a header that may come once; None if it is absent or came more than once."""
+        values = self.headers.get(name.lower(), ())
+        return values[0] if len(values) == 1 else None
+
+    @property
+    def query(self) -> str:
+        """The raw query string, never decoded and encoded again."""
+        return self.url.partition("#")[0].partition("?")[2]
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case without parameters, or an empty string."""
+        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageKeys:
+    """What the receiver has to know of a message: `message_key` names it for ever, `source_call_id` the call that it is about."""
+
+    message_key: str
+    source_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a source's server is answered: status, body, content type, further headers."""
+
+    status: int = 204
+    body: bytes = b""
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)

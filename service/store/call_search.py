@@ -1,0 +1,99 @@
+"""
+All calls that are known, in pages: for commands that choose among many, never for the way of one call.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from service.store.calls import (
+    DeliveryState,
+    Record,
+    StoredCall,
+    read_call,
+    read_record,
+)
+from service.store.keys import Keys
+from service.store.links import Link
+from service.store.redis_client import Client
+
+PAGE: Final = 500
+SCAN_COUNT: Final = 1000
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+_LINK: Final = TypeAdapter(Link)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilter:
+    """Which calls are meant; what is None does not matter. A call is as old as its last message."""
+
+    source: str | None = None
+    result: str | None = None
+    state: DeliveryState | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def holds(self, record: Record) -> bool:
+        """Whether a call is meant."""
+        at = record.last_received_at or NEVER
+        return (
+            self.source in (None, record.ref.partition(":")[0])
+            and self.result in (None, record.result)
+            and self.state in (None, record.state)
+            and (self.since is None or at >= self.since)
+            and (self.until is None or at < self.until)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """
+    Finds calls by their records, and reads them whole.
+
+    A call that comes while it is being looked for may be found or not; one that goes meanwhile is left out.
+    """
+
+    redis: Client
+    keys: Keys
+
+    async def select(self, wanted: CallFilter, *, limit: int | None = None) -> list[str]:
+        """The names of the calls that are meant, those first whose last message is oldest."""
+        found: dict[str, datetime] = {}
+        async for refs in self._pages(wanted.source):
+            pipe = self.redis.pipeline(transaction=False)
+            for ref in refs:
+                pipe.hget(self.keys.call(ref), "rec")
+            kept: list[bytes | None] = await pipe.execute()
+            for ref, packed in zip(refs, kept, strict=True):
+                if packed is not None and wanted.holds(record := read_record(ref, packed)):
+                    found[ref] = record.last_received_at or NEVER
+        return list(islice(sorted(found, key=lambda ref: (found[ref], ref)), limit))
+
+    async def read(self, refs: Sequence[str]) -> AsyncIterator[tuple[StoredCall, Link | None]]:
+        """The calls of these names that are still kept, with their links, in the same order."""
+        for start in range(0, len(refs), PAGE):
+            page = refs[start : start + PAGE]
+            pipe = self.redis.pipeline(transaction=False)
+            for ref in page:
+                pipe.hgetall(self.keys.call(ref))
+                pipe.get(self.keys.link(ref))
+            answers = await pipe.execute()
+            for ref, fields, link in zip(page, answers[::2], answers[1::2], strict=True):
+                if fields:
+                    yield read_call(ref, fields), None if link is None else _LINK.validate_json(link)
+
+    async def _pages(self, source: str | None) -> AsyncIterator[list[str]]:
+        prefix = self.keys.call("")
+        page: list[str] = []
+        async for key in self.redis.scan_iter(match=f"{prefix}{'' if source is None else f'{source}:'}*", count=SCAN_COUNT):
+            page.append(key.decode().removeprefix(prefix))
+            if len(page) >= PAGE:
+                yield page
+                page = []
+        if page:
+            yield page

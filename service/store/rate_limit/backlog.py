@@ -1,0 +1,96 @@
+"""
+What waits for Buildr, and what stands in its way: read for people, never for a decision.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from service.store.keys import Keys
+from service.store.rate_limit.lanes import LANES, Lane
+from service.store.redis_client import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneLoad:
+    """How many calls wait in a lane, and since when the one that has waited longest (UTC)."""
+
+    lane: Lane
+    calls: int
+    oldest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outage:
+    """An open breaker: since when (UTC), why, and when the next request looks whether Buildr is back."""
+
+    since: datetime
+    cause: str
+    next_try_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """
+    All lanes; times are UTC, those of Redis.
+
+    `requests` is how many requests the waiting calls need; `counted` are the moments (seconds since the epoch) from which the requests that
+    count against the budgets now stop to count one window later; `allowance` is set while less than the whole shortest budget is ours.
+    """
+
+    now: datetime
+    lanes: tuple[LaneLoad, ...]
+    requests: int
+    counted: tuple[float, ...]
+    blocked_until: datetime | None
+    allowance: int | None
+    outage: Outage | None
+
+    @property
+    def calls(self) -> int:
+        """How many calls wait."""
+        return sum(load.calls for load in self.lanes)
+
+
+async def read_backlog(redis: Client, keys: Keys) -> Backlog:
+    """Read it all at one moment. Raises redis-py's errors."""
+    pipe = redis.pipeline(transaction=True)
+    pipe.time()
+    for lane in LANES:
+        pipe.zcard(keys.named(f"lane:{lane}"))
+        pipe.zrange(keys.named(f"lane:{lane}"), 0, 0, withscores=True)
+    pipe.hvals(keys.named("lane_cost"))
+    pipe.zrange(keys.named("limit"), 0, -1, withscores=True)
+    pipe.get(keys.named("blocked"))
+    pipe.hgetall(keys.named("allowance"))
+    pipe.hgetall(keys.named("breaker"))
+    (seconds, micros), *rest = await pipe.execute()
+    *lanes, costs, limit, blocked, allowance, breaker = rest
+    now = datetime.fromtimestamp(seconds + micros / 1_000_000, UTC)
+    loads = tuple(
+        LaneLoad(lane=lane, calls=int(lanes[2 * place]), oldest_at=_moment(lanes[2 * place + 1][0][1]) if lanes[2 * place + 1] else None)
+        for place, lane in enumerate(LANES)
+    )
+    blocked_until = _moment(float(blocked)) if blocked is not None else None
+    return Backlog(
+        now=now,
+        lanes=loads,
+        requests=sum(load.calls for load in loads) + sum(int(cost) - 1 for cost in costs),
+        counted=tuple(score / 1000 for _, score in limit),
+        blocked_until=blocked_until if blocked_until is not None and blocked_until > now else None,
+        allowance=int(float(allowance[b"size"])) if b"size" in allowance else None,
+        outage=_outage(breaker),
+    )
+
+
+def _outage(breaker: dict[bytes, bytes]) -> Outage | None:
+    if b"opened_at" not in breaker:
+        return None
+    return Outage(
+        since=_moment(float(breaker[b"opened_at"])),
+        cause=breaker.get(b"cause", b"").decode(),
+        next_try_at=_moment(max(float(breaker[b"probe_at"]), float(breaker.get(b"probe_until", b"0")))),
+    )
+
+
+def _moment(ms: float) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,72 @@
+"""
+How the subscriptions at the vendors stood when they were last looked after, and the right to look after them.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.events import UtcDatetime
+from service.store.keys import Keys
+from service.store.locks import give_back, take
+from service.store.redis_client import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpkeepState:
+    """
+    How a source's subscription stood at `checked_at`.
+
+    `state` is active, expiring, expired, disabled, unknown (the vendor does not tell), missing, or failed where the vendor could not be
+    asked; `detail` says in one line what is wrong or what a person has to do. `settings` names the settings by which it was looked after,
+    `given` the secret that a subscription was given, by its id: digests, for vendors that never show it. `unseen_since` is when one was
+    made that the vendor does not list.
+    """
+
+    checked_at: UtcDatetime
+    state: str
+    expires_at: UtcDatetime | None = None
+    detail: str | None = None
+    settings: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
+    unseen_since: UtcDatetime | None = None
+
+
+_STATE: Final = TypeAdapter(UpkeepState)
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """Keeps the last state of each source; `lock` lets one process look after a source at a time."""
+
+    redis: Client
+    keys: Keys
+    owner: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    async def all(self) -> dict[str, UpkeepState]:
+        """The last states, by the sources' slugs; what cannot be read counts as never looked after."""
+        found = await self.redis.hgetall(self.keys.named("upkeep"))
+        states = ((slug.decode(), _read(text)) for slug, text in found.items())
+        return {slug: state for slug, state in states if state is not None}
+
+    async def save(self, source: str, state: UpkeepState) -> None:
+        """Keep the state of a source."""
+        await self.redis.hset(self.keys.named("upkeep"), source, _STATE.dump_json(state))
+
+    async def lock(self, source: str, *, ttl_s: float) -> bool:
+        """Take the right to look after a source, for at most `ttl_s` seconds; False if somebody has it."""
+        return await take(self.redis, self.keys.named(f"upkeep_lock:{source}"), self.owner, ttl_s=ttl_s)
+
+    async def unlock(self, source: str) -> None:
+        """Give the right back, if it is still ours."""
+        await give_back(self.redis, self.keys.named(f"upkeep_lock:{source}"), self.owner)
+
+
+def _read(text: bytes) -> UpkeepState | None:
+    try:
+        return _STATE.validate_json(text)
+    except ValidationError:
+        return None

@@ -1,0 +1,75 @@
+"""
+A stand-in for Dialpad's webhooks and call subscriptions, with cursors.
+
+As in the vendor's own SDK, https://github.com/dialpad/dialpad-python-sdk.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+from starlette.responses import JSONResponse, Response
+
+from tests.doubles.vendors.serving import Asked, StandIn, refuse
+
+WEBHOOKS = "/api/v2/webhooks"
+CALLS = "/api/v2/subscriptions/call"
+
+
+@dataclass
+class Dialpad(StandIn):
+    """Its state; `shows_secrets` says whether a webhook's secret is shown."""
+
+    api_key: str = "dialpad-api-key"
+    shows_secrets: bool = True
+    per_page: int = 2
+    webhooks: dict[int, dict[str, object]] = field(default_factory=dict)
+    kept: dict[int, dict[str, object]] = field(default_factory=dict)
+    numbers: "count[int]" = field(default_factory=lambda: count(5_000_000_000_000_001))
+
+    async def answer(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+        """List, make, write, delete."""
+        if headers.get("authorization") != f"Bearer {self.api_key}":
+            return refuse(401, {"error": {"code": 401, "message": "Invalid api key"}})
+        is_webhook = asked.path.startswith(WEBHOOKS)
+        base, records = (WEBHOOKS, self.webhooks) if is_webhook else (CALLS, self.kept)
+        body = json.loads(asked.body) if asked.body else {}
+        if asked.path == base and asked.method == "GET":
+            start = int(asked.query.get("cursor", "0"))
+            ids = list(records)[start : start + self.per_page]
+            more = {"cursor": str(start + self.per_page)} if start + self.per_page < len(records) else {}
+            return JSONResponse({"items": [self._shown(each, is_webhook=is_webhook) for each in ids], **more})
+        if asked.path == base and asked.method == "POST":
+            if not is_webhook and body.get("endpoint_id") not in self.webhooks:
+                return refuse(400, {"error": {"code": 400, "message": "endpoint_id is wrong"}})
+            number = next(self.numbers)
+            records[number] = {"id": number, **body}
+            return JSONResponse(self._shown(number, is_webhook=is_webhook))
+        return self._one(asked, records, body, is_webhook=is_webhook)
+
+    def _one(self, asked: Asked, records: dict[int, dict[str, object]], body: dict[str, object], *, is_webhook: bool) -> Response:
+        number = int(asked.path.rpartition("/")[2])
+        if number not in records:
+            return refuse(404, {"error": {"code": 404, "message": "not found"}})
+        if asked.method == "PATCH":
+            records[number].update(body)
+            return JSONResponse(self._shown(number, is_webhook=is_webhook))
+        return JSONResponse(records.pop(number))
+
+    def add(self, url: str, secret: str, **more: object) -> int:
+        """A webhook with a call subscription that are there already; gives the subscription's id."""
+        webhook, subscription = next(self.numbers), next(self.numbers)
+        self.webhooks[webhook] = {"id": webhook, "hook_url": url, "secret": secret}
+        self.kept[subscription] = {"id": subscription, "endpoint_id": webhook, "enabled": True, "call_states": ["all"], **more}
+        return subscription
+
+    def _shown(self, number: int, *, is_webhook: bool) -> dict[str, object]:
+        if not is_webhook:
+            fields = dict(self.kept[number])
+            endpoint = fields.pop("endpoint_id")
+            assert isinstance(endpoint, int)
+            return {**fields, "webhook": self._shown(endpoint, is_webhook=True)}
+        kept = self.webhooks[number]
+        secret = kept.get("secret") if self.shows_secrets else "********"
+        return {"id": number, "hook_url": kept["hook_url"], "signature": {"algo": "HS256", "secret": secret, "type": "jwt"}}

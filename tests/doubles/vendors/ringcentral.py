@@ -1,0 +1,107 @@
+"""
+A stand-in for RingCentral's subscriptions: JWT login, a handshake before anything is made or changed, expiry, a black list.
+
+As documented at https://developers.ringcentral.com/guide/notifications/webhooks/creating-webhooks. What the verification token is, it
+never tells.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
+
+from starlette.responses import JSONResponse, Response
+
+from tests.doubles.vendors.serving import (
+    Asked,
+    StandIn,
+    is_basic,
+    refuse,
+)
+
+LONGEST_S = 315_360_000
+LIST = "/restapi/v1.0/subscription"
+
+
+@dataclass
+class RingCentral(StandIn):
+    """Its state; `longest_s` is the longest life that it gives."""
+
+    client: tuple[str, str] = ("rc-client", "rc-client-secret")
+    jwt: str = "rc-jwt-of-the-tests"
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    longest_s: int = LONGEST_S
+    kept: dict[str, dict[str, object]] = field(default_factory=dict)
+    verification: dict[str, str] = field(default_factory=dict)
+    tokens: set[str] = field(default_factory=set)
+
+    async def answer(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+        """Log in, list, make, write, delete."""
+        if asked.line == "POST /restapi/oauth/token":
+            return self._log_in(asked, headers)
+        if headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
+            return refuse(401, {"errorCode": "OAU-213", "message": "Token not found"})
+        subscription_id = asked.path.removeprefix(LIST).strip("/")
+        if asked.method == "GET":
+            return JSONResponse({"uri": LIST, "records": [self._shown(each) for each in self.kept]})
+        if asked.method == "POST":
+            return await self._write(secrets.token_hex(8), asked, status=200)
+        return await self._one(subscription_id, asked)
+
+    async def _one(self, subscription_id: str, asked: Asked) -> Response:
+        if subscription_id not in self.kept:
+            return refuse(404, {"errorCode": "CMN-102", "message": "Resource for parameter [subscriptionId] is not found"})
+        if asked.method == "PUT":
+            return await self._write(subscription_id, asked, status=200)
+        del self.kept[subscription_id]
+        return Response(status_code=204)
+
+    def add(self, subscription_id: str, address: str, **more: object) -> None:
+        """A subscription that is there already."""
+        self.kept[subscription_id] = {
+            "id": subscription_id,
+            "eventFilters": ["/restapi/v1.0/account/400130182008/telephony/sessions"],
+            "expirationTime": (self.clock() + timedelta(days=300)).isoformat().replace("+00:00", "Z"),
+            "status": "Active",
+            "deliveryMode": {"transportType": "WebHook", "encryption": False, "address": address},
+            **more,
+        }
+
+    def _log_in(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+        form = parse_qs(asked.body.decode())
+        if not is_basic(headers, *self.client):
+            return refuse(401, {"error": "invalid_client", "errorCode": "OAU-153"})
+        if form != {"grant_type": ["urn:ietf:params:oauth:grant-type:jwt-bearer"], "assertion": [self.jwt]}:
+            return refuse(400, {"error": "invalid_grant", "error_description": f"bad assertion {form}", "errorCode": "OAU-251"})
+        self.tokens.add(token := secrets.token_hex(16))
+        return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": 3600})
+
+    async def _write(self, subscription_id: str, asked: Asked, *, status: int) -> Response:
+        body = json.loads(asked.body)
+        mode = body["deliveryMode"]
+        if not 1 <= body["expiresIn"] <= LONGEST_S or not body["eventFilters"]:
+            return refuse(400, {"errorCode": "CMN-101", "message": "Parameter value is invalid"})
+        if not await self._shakes_hands(mode["address"], mode.get("verificationToken")):
+            return refuse(400, {"errorCode": "SUB-525", "message": f"WebHook response error from {mode['address']}"})
+        self.add(
+            subscription_id,
+            mode["address"],
+            eventFilters=[each.replace("account/~/", "account/400130182008/") for each in body["eventFilters"]],
+            expirationTime=(self.clock() + timedelta(seconds=min(self.longest_s, body["expiresIn"]))).isoformat(),
+        )
+        self.verification[subscription_id] = mode.get("verificationToken", "")
+        return JSONResponse(self._shown(subscription_id), status_code=status)
+
+    async def _shakes_hands(self, address: str, token: str | None) -> bool:
+        if self.reach is None or len(str(address)) > 512:
+            return self.reach is None
+        sent = secrets.token_hex(16)
+        headers = {"validation-token": sent, "content-length": "0", "content-type": "application/json; charset=UTF-8"}
+        answer = await self.reach(address, {**headers, **({"verification-token": token} if token else {})}, b"")
+        size = len(answer.content) + sum(len(name) + len(value) + 4 for name, value in answer.headers.raw)
+        return (answer.status_code, answer.headers.get("validation-token")) == (200, sent) and size <= 1024
+
+    def _shown(self, subscription_id: str) -> dict[str, object]:
+        return {"uri": f"{LIST}/{subscription_id}", **self.kept[subscription_id]}

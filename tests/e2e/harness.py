@@ -1,0 +1,180 @@
+"""
+The whole service as processes of their own, on free ports, for tests that send real requests and kill real workers.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from standardwebhooks.webhooks import Webhook
+from twilio.request_validator import RequestValidator
+
+PATIENCE_S = 40
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(holds: Callable[[], bool], *, what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Wait until something holds, or fail saying what was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout_s} s in vain for {what}")
+        time.sleep(0.02)
+
+
+@dataclass
+class System:
+    """Receiver, workers and sandbox over one Redis. Each part writes its log to a file."""
+
+    folder: Path
+    redis_url: str
+    twilio_token: str
+    standard_secret: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+    sandbox_args: tuple[str, ...] = ("--auto-create",)
+    parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.port, self.sandbox_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
+        self.http = httpx.Client(timeout=10)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings of every part."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return {
+            **kept,
+            "PUBLIC_URL": "https://hooks.example.test",
+            "PORT": str(self.port),
+            "REDIS_URL": self.redis_url,
+            "TWILIO_AUTH_TOKEN": self.twilio_token,
+            "STANDARD_SECRET": self.standard_secret,
+            "ADMIN_TOKEN": "admin-token-of-the-tests",
+            "BUILDR_API_URL": f"{self.sandbox_url}/api/2023-01",
+            "BUILDR_TOKEN_URL": f"{self.sandbox_url}/oauth/token",
+            "BUILDR_CLIENT_ID": "sandbox-client",
+            "BUILDR_CLIENT_SECRET": "sandbox-secret",
+            "SETTLE_S": "0.5",
+            "LOG_FORMAT": "json",
+            "LOG_LEVEL": "debug",
+            "DATA_DIR": str(self.folder),
+            **self.extra,
+        }
+
+    def start(self, name: str, *arguments: str, program: tuple[str, ...] = ("-m", "workers.cli.main"), **extra: str) -> None:
+        """Start one part; `name` tells its log from others'."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.parts[name] = subprocess.Popen(
+                [sys.executable, *program, *arguments],
+                env={**self.environment, **extra},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def start_all(self, *, workers: int = 1) -> None:
+        """Start sandbox, receiver and workers, and wait until each is ready."""
+        self.start("sandbox", "sandbox", "--port", str(self.sandbox_port), *self.sandbox_args)
+        wait_for(lambda: self._answers(f"{self.sandbox_url}/_sandbox/state"), what="the sandbox")
+        self.start("receiver", "serve")
+        for number in range(workers):
+            self.start_worker(f"worker{number}")
+        wait_for(lambda: self._answers(f"{self.url}/readyz"), what="the receiver")
+        for number in range(workers):
+            self.wait_for_worker(f"worker{number}")
+
+    def start_worker(self, name: str) -> None:
+        """Start one worker."""
+        self.start(name, "work")
+
+    def start_skewed_worker(self, name: str, skew_s: str) -> None:
+        """Start a worker whose clock is so many seconds ahead."""
+        script = Path(__file__).parent / "worker_with_clock_offset.py"
+        self.start(name, "work", program=(str(script),), SKEW_S=skew_s, PYTHONPATH=str(script.parents[2]))
+
+    def wait_for_worker(self, name: str, *, times: int = 1) -> None:
+        """Wait until a worker has said so often that it has started."""
+        wait_for(lambda: self.log(name).count('"worker.started"') >= times, what=f"{name} to start")
+
+    def log(self, name: str) -> str:
+        """Everything that a part has logged."""
+        path = self.folder / f"{name}.log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> int:
+        """End one part and wait for it; returns its exit status."""
+        process = self.parts.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, how)
+        return process.wait(timeout=PATIENCE_S)
+
+    def stop(self) -> None:
+        """End every part."""
+        for name in list(self.parts):
+            self.kill(name)
+        self.http.close()
+
+    def twilio(self, form: Mapping[str, str], *, query: str = "", account: str = "") -> httpx.Response:
+        """Send a webhook signed by Twilio's own SDK, to the default account or a named one."""
+        path = f"/webhooks/{account}{'/' if account else ''}twilio" + (f"?{query}" if query else "")
+        signature = RequestValidator(self.twilio_token).compute_signature(f"https://hooks.example.test{path}", dict(form))
+        return self.http.post(self.url + path, data=dict(form), headers={"X-Twilio-Signature": signature})
+
+    def takes(self, form: Mapping[str, str], query: str) -> bool:
+        """Send a Twilio webhook; whether it was taken, also by a receiver that is only just starting."""
+        try:
+            return self.twilio(form, query=query).is_success
+        except httpx.TransportError:
+            return False
+
+    def standard(self, body: Mapping[str, object], *, message_id: str, at: float | None = None) -> httpx.Response:
+        """Send a webhook signed by the Standard Webhooks library."""
+        moment = datetime.fromtimestamp(at or time.time(), UTC)
+        text = json.dumps(body)
+        signature = Webhook(self.standard_secret).sign(message_id, moment, text)
+        headers = {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(moment.timestamp())),
+            "webhook-signature": signature,
+            "content-type": "application/json",
+        }
+        return self.http.post(f"{self.url}/webhooks/standard", content=text, headers=headers)
+
+    def buildr_call(self, call_id: str) -> dict[str, object]:
+        """A call as the sandbox holds it."""
+        found: dict[str, object] = self.http.get(f"{self.sandbox_url}/_sandbox/calls/{call_id}").json()["call"]
+        return found
+
+    def patches(self) -> list[dict[str, object]]:
+        """The PATCH requests that the sandbox has received, in order."""
+        found = self.http.get(f"{self.sandbox_url}/_sandbox/requests").json()["requests"]
+        return [each for each in found if each["method"] == "PATCH"]
+
+    def fault(self, **fault: object) -> None:
+        """Let the sandbox misbehave."""
+        self.http.post(f"{self.sandbox_url}/_sandbox/faults", json=fault).raise_for_status()
+
+    def _answers(self, url: str) -> bool:
+        try:
+            return self.http.get(url).status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False

@@ -1,0 +1,154 @@
+"""
+Makefile, Procfile, pins and deploy/ agree with the code.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, load, names
+from workers.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+SETTING = re.compile(r"^(#?)([A-Z][A-Z_]*)=(.*)$", re.MULTILINE)
+PACKAGE = re.compile(r"^([a-z0-9][a-z0-9._-]*)==(\S+)", re.MULTILINE)
+
+
+def read(*parts: str) -> str:
+    """A file of the repository."""
+    return ROOT.joinpath(*parts).read_text(encoding="utf-8")
+
+
+def test_every_setting_is_in_the_example() -> None:
+    """deploy/env.example names each setting exactly once, and nothing else."""
+    assert sorted(names()) == sorted(name for _, name, _ in SETTING.findall(read("deploy", "env.example")))
+
+
+def test_example_shows_the_defaults() -> None:
+    """A setting that is commented out shows its default, and one that is not has no value; so the example changes nothing."""
+    found = SETTING.findall(read("deploy", "env.example"))
+    assert {"": {""}, "#": {"set"}} == {mark: {"set" if value else "" for other, _, value in found if other == mark} for mark in ("", "#")}
+    assert load({}, cwd=DEPLOY) == load({name: value for _, name, value in found}, cwd=DEPLOY)
+
+
+def _environment(text: str) -> set[str]:
+    return {name.removesuffix("_FILE") for name in re.findall(r"^ {4}([A-Z_]+): ", text, re.MULTILINE)}
+
+
+def test_compose_file_names_settings_that_exist() -> None:
+    """Every variable of the compose file is a setting, and every secret file that one names is mounted."""
+    text = read("deploy", "compose.yaml")
+    assert _environment(text) <= set(names())
+    assert "PUBLIC_URL" in _environment(text)
+    mounted = set(re.findall(r"/run/secrets/(\w+)", text))
+    assert mounted == set(re.findall(r"file: \./secrets/(\w+)", text))
+    assert all(secret in text.split("services:")[0] for secret in mounted)
+
+
+def test_image_sets_settings_that_exist() -> None:
+    """The image's own variables are settings or Python's, and it starts a command that exists, not as root."""
+    text = read("deploy", "Dockerfile")
+    (block,) = re.findall(r"^ENV PATH=(?:.*\\\n)*.*$", text, re.MULTILINE)
+    assert set(re.findall(r"([A-Z]+)=", block)) <= {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", *names()}
+    assert "USER 10001:10001" in text
+    assert re.findall(r'^CMD \["(\w+)"\]', text, re.MULTILINE)[0] in cli.commands
+    ignored = read("deploy", "Dockerfile.dockerignore")
+    for source in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        assert all(f"!{name}\n" in ignored for name in source.split()), source
+
+
+@pytest.mark.parametrize("path", ["Procfile", "deploy/systemd/buildr-calls-web.service", "deploy/systemd/buildr-calls-worker.service"])
+def test_commands_exist(path: str) -> None:
+    """Procfile and units start commands that exist."""
+    commands = re.findall(r"^(?:ExecStart=\S*|\w+: )buildr-calls (\w+)$", read(path), re.MULTILINE)
+    assert commands
+    assert set(commands) <= set(cli.commands)
+
+
+def test_redis_is_set_up_to_lose_nothing() -> None:
+    """deploy/redis.conf asks for what a worker demands at its start."""
+    lines = read("deploy", "redis.conf").splitlines()
+    assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(lines)
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_pins_are_complete_and_name_no_index(name: str) -> None:
+    """Every package that is asked for is pinned with hashes, and no line names where it came from."""
+    pins, asked = read(f"{name}.txt"), re.findall(r"^([a-z][\w.-]*)", read(f"{name}.in"), re.MULTILINE)
+    pinned = {package for package, _ in PACKAGE.findall(pins)}
+    assert {package.lower() for package in asked} <= pinned
+    assert not re.search(r"https?://|file:/|--(?!hash=sha256:[0-9a-f]{64})", pins)
+    for block in re.split(r"\n(?=[a-z0-9])", pins):
+        assert not PACKAGE.match(block) or "--hash=sha256:" in block, block
+
+
+def test_pins_of_both_files_agree() -> None:
+    """Both files go into the same environment."""
+    runtime, dev = (dict(PACKAGE.findall(read(f"{name}.txt"))) for name in ("requirements", "requirements-dev"))
+    assert {name: runtime[name] for name in runtime.keys() & dev.keys()} == {name: dev[name] for name in runtime.keys() & dev.keys()}
+
+
+def test_package_asks_for_what_is_pinned() -> None:
+    """Every dependency of the package is among those that are pinned."""
+    wanted = re.findall(r'^    "([a-z][a-z0-9-]*)', read("pyproject.toml").split("dependencies = [")[1].split("]")[0], re.MULTILINE)
+    assert wanted
+    assert set(wanted) <= {package for package, _ in PACKAGE.findall(read("requirements.txt"))}
+
+
+def make(*arguments: str, cwd: Path = ROOT, path: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run make, with nothing of a make that may be running these tests."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON"}}
+    command = [shutil.which("make") or "make", *arguments]
+    environment |= {} if path is None else {"PATH": path}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_make_alone_helps() -> None:
+    """`make` without a target explains the targets, each of which exists."""
+    done = make()
+    targets = re.findall(r"^make (\w+) ", done.stdout, re.MULTILINE)
+    assert {"run", "test", "lint", "types", "check", "lock", "clean"} <= set(targets)
+    for target in targets:
+        assert 0 == make("--dry-run", target).returncode, target
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 1", "Python 3.11 or newer is needed"),
+        ('case "$*" in *ensurepip*) exit 1;; esac; exit 0', "cannot make virtual environments: install its venv module"),
+    ],
+)
+def test_missing_python_is_one_line(tmp_path: Path, script: str, said: str) -> None:
+    """Without a Python that will do, make says what to install, and leaves nothing behind."""
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("python3", "python3.11", "python3.12", "python3.13"):
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tools / name).chmod(0o755)
+    for name in ("sh", "touch", "rm", "mktemp"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    done = make("run", cwd=tmp_path, path=str(tools))
+    assert 0 != done.returncode
+    assert said in done.stderr.splitlines()[0]
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_pipeline_runs_make_test() -> None:
+    """.ci/run is runnable and does nothing but `make test` at the top of the repository."""
+    path = ROOT / ".ci" / "run"
+    assert os.access(path, os.X_OK)
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    assert ["set -eu", 'cd "$(dirname "$0")/.."', "exec make test"] == lines
+
+
+def test_settings_have_no_required_one() -> None:
+    """The example may be loaded as it is: no setting lacks a default."""
+    assert not [name for name, field in Settings.model_fields.items() if field.is_required()]

@@ -1,0 +1,112 @@
+"""
+The parts of the docs that follow from the registry of sources, written by `make docs`; a test fails where they are not up to date.
+
+A part begins at a line with its name and `made by: make docs`, and ends at a line with `end of` and its name.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from service.sources import SOURCES, Source
+from service.sources.settings import SourceSetting
+
+ROOT: Final = Path(__file__).parents[2]
+MINUTE_S: Final = 60
+HOUR_S: Final = 3600
+
+
+def settings_table() -> str:
+    """The rows of all sources' settings for docs/settings.md."""
+    rows = [f"| `{each.name.upper()}` | {each.about} | {_default(each)} |" for each in _settings()]
+    return "\n".join(["| setting | is | default |", "|---|---|---|", *rows])
+
+
+def example_lines() -> str:
+    """The same for deploy/env.example."""
+    lines = []
+    for source in _sources():
+        lines.append(f"\n# {source.title}: docs/telephony/{source.slug}.md")
+        for each in source.settings:
+            lines.append(f"# {each.about}")
+            lines.append(f"{each.name.upper()}=" if each.default is None else f"#{each.name.upper()}={each.default}")
+    return "\n".join(lines).lstrip("\n")
+
+
+def overview_table() -> str:
+    """One row for each source."""
+    heads = (
+        "system",
+        "proved by",
+        "address holds a token",
+        "waits",
+        "a message that got no 2xx comes again",
+        "your Buildr call id travels in",
+    )
+    rows = [
+        (
+            f"[{source.title}]({source.slug}.md)",
+            source.proof,
+            "yes" if source.wants_path_token else "no",
+            f"{source.patience.answer_within_s:g} s",
+            _retries(source.patience.retries_s),
+            source.carries_id or "nothing: link or expected call",
+        )
+        for source in _sources()
+    ]
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+PARTS: Final[Mapping[tuple[str, str], Callable[[], str]]] = {
+    ("docs/settings.md", "settings of sources"): settings_table,
+    ("deploy/env.example", "settings of sources"): example_lines,
+    ("docs/telephony/README.md", "overview"): overview_table,
+}
+
+
+def filled(path: str, text: str) -> str:
+    """The text of a page with its parts as they should be. Raises ValueError where a part has no place."""
+    for (page, name), make in PARTS.items():
+        if page != path:
+            continue
+        place = re.compile(rf"(^[^\n]*{name}, made by: make docs[^\n]*\n).*?(^[^\n]*end of {name}[^\n]*$)", re.MULTILINE | re.DOTALL)
+        found = place.search(text)
+        if found is None:
+            raise ValueError(f"{path} has no place for: {name}")
+        text = f"{text[: found.start()]}{found[1]}\n{make()}\n\n{found[2]}{text[found.end() :]}"
+    return text
+
+
+def main() -> None:
+    """Write all pages that have such parts."""
+    for path in sorted({page for page, _ in PARTS}):
+        file = ROOT / path
+        file.write_text(filled(path, file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _sources() -> list[Source]:
+    return sorted(SOURCES.values(), key=lambda source: (source.slug == "standard", source.title.lower()))
+
+
+def _settings() -> list[SourceSetting]:
+    return [setting for source in _sources() for setting in source.settings]
+
+
+def _default(setting: SourceSetting) -> str:
+    return "not set" if setting.default is None else f"`{setting.default}`"
+
+
+def _retries(retries_s: tuple[float, ...]) -> str:
+    return f"after {', '.join(map(_span, retries_s))}" if retries_s else "never"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 2 * MINUTE_S:
+        return f"{seconds:g} s"
+    return f"{seconds / MINUTE_S:g} min" if seconds < 2 * HOUR_S else f"{seconds / HOUR_S:g} h"
+
+
+if __name__ == "__main__":
+    main()

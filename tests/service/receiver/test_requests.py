@@ -1,0 +1,157 @@
+"""
+What is read from an HTTP request before anything is believed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import PayloadTooLarge, ReadTimeout
+from service.receiver.requests import (
+    BodyLimits,
+    Publicity,
+    SenderGone,
+    check_length,
+    read_body,
+    read_headers,
+)
+from service.settings import Settings
+
+LIMITS = BodyLimits(max_bytes=10, timeout_s=5)
+
+
+def _scope(**changes: object) -> dict[str, object]:
+    scope: dict[str, object] = {
+        "scheme": "http",
+        "raw_path": b"/webhooks/twilio",
+        "query_string": b"",
+        "client": ("10.0.0.9", 4711),
+        "headers": [(b"Host", b"inner.example.test:8000")],
+    }
+    return scope | changes
+
+
+def _url(publicity: Publicity, scope: dict[str, object]) -> str:
+    return publicity.url(scope, read_headers(scope))
+
+
+def _receive(*messages: MutableMapping[str, object]) -> Callable[[], Awaitable[MutableMapping[str, object]]]:
+    waiting = list(messages)
+
+    async def receive() -> MutableMapping[str, object]:
+        if not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop(0)
+
+    return receive
+
+
+def _part(body: bytes, *, more: bool = False) -> dict[str, object]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def test_public_url_is_the_set_base_and_the_raw_path_and_query() -> None:
+    """Path and query follow the base byte for byte, whatever is percent-encoded in them."""
+    scope = _scope(raw_path=b"/webhooks/tw%69lio", query_string=b"a=%7e&b=%C3%a9+x&&c")
+    expected = "https://hooks.example.test/calls/webhooks/tw%69lio?a=%7e&b=%C3%a9+x&&c"
+    assert expected == _url(Publicity("https://hooks.example.test/calls"), scope)
+
+
+def test_set_base_wins_over_every_header() -> None:
+    """Nobody can move the public URL once it is set."""
+    headers = [(b"host", b"evil.example.test"), (b"x-forwarded-host", b"evil.example.test"), (b"x-forwarded-proto", b"http")]
+    publicity = Publicity("https://hooks.example.test", Publicity.of(Settings(trusted_proxies=("10.0.0.0/8",))).trusted)
+    assert "https://hooks.example.test/webhooks/twilio" == _url(publicity, _scope(headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        (("10.0.0.9", 1), "https://outer.example.test"),
+        (("::ffff:10.0.0.9", 1), "https://outer.example.test"),
+        (("fd00::1", 1), "https://outer.example.test"),
+        (("192.0.2.1", 1), "http://inner.example.test:8000"),
+        (("testclient", 1), "http://inner.example.test:8000"),
+        (None, "http://inner.example.test:8000"),
+    ],
+)
+def test_forwarded_headers_count_from_listed_proxies_only(client: object, expected: str) -> None:
+    """A peer that is no listed proxy cannot say how it was reached."""
+    settings = Settings(trusted_proxies=("10.0.0.0/8", "fd00::/8"))
+    headers = [
+        (b"host", b"inner.example.test:8000"),
+        (b"x-forwarded-proto", b"http, https"),
+        (b"x-forwarded-host", b"forged.example.test, outer.example.test"),
+    ]
+    assert f"{expected}/webhooks/twilio" == _url(Publicity.of(settings), _scope(client=client, headers=headers))
+
+
+def test_odd_forwarded_scheme_is_not_believed() -> None:
+    """Only http and https can be the scheme of a webhook."""
+    headers = [(b"host", b"h.example.test"), (b"x-forwarded-proto", b"gopher")]
+    publicity = Publicity.of(Settings(trusted_proxies=("10.0.0.9",)))
+    assert "http://h.example.test/webhooks/twilio" == _url(publicity, _scope(headers=headers))
+
+
+def test_headers_are_lower_case_with_all_values_in_order() -> None:
+    """A repeated header keeps every value."""
+    scope = _scope(headers=[(b"X-A", b"1"), (b"x-a", b"2"), (b"Host", b"h")])
+    assert {"x-a": ("1", "2"), "host": ("h",)} == read_headers(scope)
+
+
+@pytest.mark.parametrize(
+    ("length", "is_refused"), [("10", False), ("11", True), ("9" * 5000, True), ("-5", False), ("x", False), ("", False)]
+)
+def test_announced_length_is_held_to_the_limit(length: str, is_refused: bool) -> None:
+    """A body that announces itself as too large is refused unread; nonsense is left to the reading."""
+    headers = {"content-length": (length,)}
+    if is_refused:
+        with pytest.raises(PayloadTooLarge):
+            check_length(headers, LIMITS)
+    else:
+        check_length(headers, LIMITS)
+
+
+@given(st.lists(st.binary(max_size=8), min_size=1, max_size=6))
+def test_body_is_whole_up_to_the_limit_and_refused_beyond(parts: list[bytes]) -> None:
+    """However a body is cut into parts, up to the limit it is read whole, and one byte more is refused."""
+    receive = _receive(*(_part(part, more=number < len(parts) - 1) for number, part in enumerate(parts)))
+    body = b"".join(parts)
+    if len(body) > LIMITS.max_bytes:
+        with pytest.raises(PayloadTooLarge):
+            asyncio.run(_read(receive))
+    else:
+        assert body == asyncio.run(_read(receive))
+
+
+async def _read(receive: Callable[[], Awaitable[MutableMapping[str, object]]]) -> bytes:
+    return await read_body(receive, LIMITS)
+
+
+async def test_body_is_not_read_on_beyond_the_limit() -> None:
+    """An endless body is left as soon as it is too large."""
+    taken = 0
+
+    async def receive() -> MutableMapping[str, object]:
+        nonlocal taken
+        taken += 1
+        return _part(b"12345678", more=True)
+
+    with pytest.raises(PayloadTooLarge):
+        await read_body(receive, LIMITS)
+    assert 2 == taken
+
+
+async def test_body_that_does_not_come_is_given_up() -> None:
+    """A sender that stops in the middle is waited for no longer than the limit."""
+    with pytest.raises(ReadTimeout, match="3 bytes"):
+        await read_body(_receive(_part(b"abc", more=True)), BodyLimits(max_bytes=10, timeout_s=0.02))
+
+
+async def test_sender_that_leaves_is_told_from_one_that_is_slow() -> None:
+    """A closed connection is no timeout."""
+    with pytest.raises(SenderGone):
+        await read_body(_receive(_part(b"abc", more=True), {"type": "http.disconnect"}), LIMITS)

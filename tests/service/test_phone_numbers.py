@@ -1,0 +1,71 @@
+"""
+Telephone numbers made comparable.
+"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.phone_numbers import (
+    MAX_LENGTH,
+    Number,
+    OwnNumbers,
+    read_number,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("+15005550006", Number("+15005550006")),
+        (" +1 (500) 555-0006 ", Number("+15005550006")),
+        ("500.555.0006", Number("+15005550006")),
+        ("1-500-555-0006", Number("+15005550006")),
+        ("tel:+1-500-555-0006", Number("+15005550006")),
+        ("(500) 555-0006 x12", Number("+15005550006", "12")),
+        ("+1 500 555 0006;ext=12", Number("+15005550006", "12")),
+        ("+44 20 7946 0018", Number("+442079460018")),
+    ],
+)
+def test_every_writing_is_one_number(text: str, expected: Number) -> None:
+    """However a number is written, it becomes one E.164 form, and what is shown of it reads as the same again."""
+    assert expected == read_number(text, region="US")
+    assert expected == read_number(expected.text, region="GB")
+
+
+@pytest.mark.parametrize("text", ["", "ana", "5550006", "101", "+1", "client:+15005550006", "sip:15005550006@x", "+1500555000" + "6" * 60])
+def test_what_is_no_number_is_none(text: str) -> None:
+    """Names, extensions and numbers without their area are none."""
+    assert read_number(text, region="US") is None
+
+
+def test_region_completes_a_national_number() -> None:
+    """A number without a country code is of the region that is set."""
+    assert Number("+442079460018") == read_number("020 7946 0018", region="GB")
+
+
+@given(st.text(max_size=MAX_LENGTH))
+def test_any_text_is_read_or_not(text: str) -> None:
+    """No text breaks the reading, and what is read reads as the same again."""
+    found = read_number(text, region="US")
+    assert found is None or found == read_number(found.text, region="US")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "address", "expected"),
+    [
+        ("+15005550006", "500-555-0006", True),
+        ("500-555-0006", "+15005550006", True),
+        ("+1500555*", "+15005551234", True),
+        ("+1500555*", "+15015551234", False),
+        ("+15005550006", "+150055500067", False),
+        ("sip:*@pbx.example.com", "SIP:Ana@pbx.example.com", True),
+        ("sip:*@pbx.example.com", "sip:ana@other.example.com", False),
+        ("101", "101", True),
+        ("101", "1012", False),
+    ],
+)
+def test_own_numbers_are_exact_or_begin_so(pattern: str, address: str, expected: bool) -> None:
+    """An own number is listed in any writing, or by its beginning and a star."""
+    assert expected == OwnNumbers((pattern,), "US").has(address)
+    assert not OwnNumbers((), "US").has(address)

@@ -1,0 +1,77 @@
+"""
+The kit of `bandwidth`: the header is made as HTTP clients make it, by httpx. Bandwidth signs nothing.
+"""
+
+import base64
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import httpx
+
+from service.sources import Incoming
+from service.sources.bandwidth import source as bandwidth
+from service.sources.common import sip
+from tests.sources.contract import Kit, with_headers
+
+SECRETS: Final = ("hookuser:fake-password-0000000000", "hookuser:fake-password-1111111111")
+
+
+def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+    """Send the credentials as Bandwidth does; a time plays no part in it."""
+    del now
+    user, _, password = secret.partition(":")
+    request = next(httpx.BasicAuth(user, password).auth_flow(httpx.Request("POST", incoming.url)))
+    return with_headers(incoming, {"authorization": request.headers["authorization"]})
+
+
+def forgeries(incoming: Incoming) -> Iterator[Incoming]:
+    """Requests with other credentials than ours, and with ours in another form."""
+    user, _, password = SECRETS[0].partition(":")
+    pairs = (
+        "",
+        ":",
+        user,
+        f"{user}:",
+        f":{password}",
+        password,
+        f"{user}:{password} ",
+        f"{user}:{password}:",
+        f"{user.upper()}:{password}",
+    )
+    for pair in (*pairs, f"{user}:{password.upper()}", f"{password}:{user}", f"{user}{password}", f"{SECRETS[0]},{SECRETS[1]}", "é:é"):
+        yield with_headers(incoming, {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"})
+    value = incoming.headers["authorization"][0]
+    text = value.removeprefix("Basic ")
+    for changed in (
+        f"Bearer {text}",
+        text,
+        f"Basic{text}",
+        f"Basic  {text}",
+        f"{value} ",
+        f"{value}=",
+        f"Basic {SECRETS[0]}",
+        "Basic",
+        "Basic ",
+    ):
+        yield with_headers(incoming, {"authorization": changed})
+
+
+KIT: Final = Kit(
+    sign=sign,
+    secrets=SECRETS,
+    proofs=("authorization",),
+    smallest="disconnect__only-required-fields",
+    signs_url=False,
+    signs_body=False,
+    forgeries=forgeries,
+    words={
+        "eventType": {*bandwidth.READERS, *bandwidth.RECORD_EVENTS, *bandwidth.IGNORED_EVENTS},
+        "direction": bandwidth.DIRECTIONS,
+        "cause": bandwidth.CAUSES,
+        "sipResponseCode": sip.INVALID_NUMBER,
+        "value": bandwidth.ANSWERERS,
+        "status": bandwidth.RECORDING_STATUSES,
+    },
+    unknown_words=frozenset({"teleported", "sideways", "evaporated", "android", "transmogrified", "parrot", "(empty)"}),
+)

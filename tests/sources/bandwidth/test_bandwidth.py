@@ -1,0 +1,272 @@
+"""
+What is peculiar to Bandwidth: credentials instead of a signature, whose cause a transfer tells, and how a live call is answered.
+"""
+
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+from bandwidth.models import (
+    AnswerCallback,
+    DisconnectCallback,
+    DtmfCallback,
+    GatherCallback,
+    InitiateCallback,
+    MachineDetectionCompleteCallback,
+    RecordingAvailableCallback,
+    RecordingCompleteCallback,
+    RedirectCallback,
+    TranscriptionAvailableCallback,
+    TransferAnswerCallback,
+    TransferCompleteCallback,
+    TransferDisconnectCallback,
+)
+from pydantic import BaseModel
+
+from service.errors import InvalidSignature
+from service.events import Result
+from service.sources import SOURCES, Incoming
+from service.sources.bandwidth.source import EMPTY_BXML
+from service.sources.common.json_body import JsonValue
+from service.sources.common.request_file import build_request
+from service.sources.settings import Secrets
+from tests.sources.bandwidth.contract import KIT, sign
+from tests.sources.cases import fixture, fixture_names, fixture_text
+from tests.sources.contract import with_headers
+from workers.calls.fold import Call, fold
+
+BANDWIDTH: Final = SOURCES["bandwidth"]
+NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
+BASE_URL: Final = "https://hooks.example.test"
+PAIR, OTHER_PAIR = KIT.secrets
+
+
+# Bandwidth's own reading of each event.
+MODELS: Final[Mapping[str, Callable[[dict[str, object]], BaseModel | None]]] = {
+    "answer": AnswerCallback.from_dict,
+    "disconnect": DisconnectCallback.from_dict,
+    "dtmf": DtmfCallback.from_dict,
+    "gather": GatherCallback.from_dict,
+    "initiate": InitiateCallback.from_dict,
+    "machineDetectionComplete": MachineDetectionCompleteCallback.from_dict,
+    "recordComplete": RecordingCompleteCallback.from_dict,
+    "recordingAvailable": RecordingAvailableCallback.from_dict,
+    "recordingComplete": RecordingCompleteCallback.from_dict,
+    "redirect": RedirectCallback.from_dict,
+    "transcriptionAvailable": TranscriptionAvailableCallback.from_dict,
+    "transferAnswer": TransferAnswerCallback.from_dict,
+    "transferComplete": TransferCompleteCallback.from_dict,
+    "transferDisconnect": TransferDisconnectCallback.from_dict,
+}
+SAME: Final = ("eventType", "callId", "from", "to", "cause", "tag", "duration")
+# These are made to be odd.
+ODD: Final = frozenset({"disconnect__strange-types", "disconnect__unknown-direction"})
+
+
+def request(kind: str, query: str = "", /, **fields: JsonValue) -> Incoming:
+    body: dict[str, JsonValue] = {"eventType": kind, "callId": "c-a", **fields}
+    return build_request({"path": f"/webhooks/bandwidth{query}", "body_json": body}, base_url=BASE_URL)
+
+
+def told(*messages: Incoming) -> Call:
+    """The call of some messages, the same in whatever order they come."""
+    events = [BANDWIDTH.parse(incoming, "m1") for incoming in messages]
+    calls = [fold(itertools.chain(*order)) for order in itertools.permutations(events)]
+    assert all(call == calls[0] for call in calls)
+    return calls[0]
+
+
+@pytest.mark.parametrize("name", fixture_names("bandwidth"))
+def test_bandwidths_own_models_read_every_fixture(name: str) -> None:
+    """The library of the vendor takes each body for what it says it is, and finds the same call in it."""
+    body = json.loads(fixture_text("bandwidth", name)).get("body_json")
+    model = MODELS.get((body or {}).get("eventType", ""))
+    if model is None or name in ODD:
+        return
+    read = model(body)
+    assert read is not None
+    found = read.model_dump(by_alias=True)
+    assert {name: body.get(name) for name in SAME} == {name: found.get(name) for name in SAME}
+
+
+def test_known_credentials_are_accepted() -> None:
+    """The header of the published example is what this user and password give."""
+    incoming = with_headers(request("disconnect"), {"authorization": "Basic aG9va3VzZXI6ZmFrZS1wYXNzd29yZC0w"})
+    BANDWIDTH.verify(incoming, Secrets((PAIR, "hookuser:fake-password-0")), NOW)
+    with pytest.raises(InvalidSignature):
+        BANDWIDTH.verify(incoming, Secrets((PAIR,)), NOW)
+
+
+def test_credentials_have_one_spelling() -> None:
+    """Base64 with other spare bits stands for the same text to a forgiving decoder, and is refused here."""
+    pair = "hookuser:fake-password-00"
+    value = sign(request("disconnect"), pair, NOW).headers["authorization"][0]
+    assert value.endswith("MA==")
+    for last in "BCDEFGHIJKLMNOP":
+        with pytest.raises(InvalidSignature):
+            BANDWIDTH.verify(with_headers(request("disconnect"), {"authorization": f"{value[:-3]}{last}=="}), Secrets((pair,)), NOW)
+
+
+@pytest.mark.parametrize("value", ["hookuser", "hookuser:", ":password", "", ":"])
+def test_setting_must_be_user_and_password(value: str) -> None:
+    """A value without a user or without a password is refused before the service starts; one that is made up is a pair."""
+    (setting,) = BANDWIDTH.settings
+    assert "hookuser:THEPASSWORD" in (setting.check(value) or "")
+    assert (None, None) == (setting.check(PAIR), setting.check(setting.make()))
+
+
+def test_password_may_hold_colons() -> None:
+    """The first colon parts user and password."""
+    pair = "hookuser:pass:word"
+    BANDWIDTH.verify(sign(request("disconnect"), pair, NOW), Secrets((OTHER_PAIR, pair)), NOW)
+
+
+def test_bandwidth_is_asked_for_credentials() -> None:
+    """Whether it sends them unasked is not documented."""
+    assert 'Basic realm="buildr-calls", charset="UTF-8"' == BANDWIDTH.challenge
+
+
+@pytest.mark.parametrize("name", fixture_names("bandwidth"))
+def test_live_call_is_answered_with_bxml(name: str) -> None:
+    """Where the answer drives the call it is a document without verbs, which any XML reader takes; elsewhere there is none."""
+    reply, word = (
+        BANDWIDTH.reply(fixture("bandwidth", name)),
+        (json.loads(fixture_text("bandwidth", name)).get("body_json") or {}).get("eventType"),
+    )
+    if word in {"disconnect", "transferDisconnect", "machineDetectionComplete", "recordingAvailable", "dtmf", "transcriptionAvailable"}:
+        assert (204, b"", None) == (reply.status, reply.body, reply.content_type)
+    else:
+        assert (200, EMPTY_BXML, "application/xml") == (reply.status, reply.body, reply.content_type)
+
+
+DIALLED: Final = {"parentCallId": "c-a", "callId": "c-b", "direction": "outbound", "from": "+15005550006", "transferTo": "+15005550001"}
+LEG: Final = {**DIALLED, "to": "+15005550001", "startTime": "2026-11-02T10:00:05Z", "endTime": "2026-11-02T10:01:54.5Z"}
+TALKED: Final = request("transferDisconnect", **{**LEG, "answerTime": "2026-11-02T10:00:19Z", "cause": "hangup"})
+REP: Final[dict[str, JsonValue]] = {"direction": "outbound", "from": "+15005550006", "to": "+15005550008"}
+REP_OVER: Final = request(
+    "disconnect", cause="hangup", startTime="2026-11-02T10:00:00Z", answerTime="2026-11-02T10:00:04Z", endTime="2026-11-02T10:01:55Z", **REP
+)
+
+
+def complete(cause: str) -> Incoming:
+    return request("transferComplete", cause=cause, startTime="2026-11-02T10:00:00Z", transferTo="+15005550001", **REP)
+
+
+def test_transfer_tells_the_cause_of_the_other_leg() -> None:
+    """Its id is that of the leg that was transferred, its cause that of the one that was called: a busy customer, not a busy rep."""
+    call = told(complete("busy"), REP_OVER)
+    assert (Result.BUSY, "+15005550001") == (call.result, call.to_number)
+    assert (Result.CONNECTED, None) == (told(complete("hangup"), REP_OVER).result, told(complete("hangup"), REP_OVER).duration_s)
+
+
+def test_leg_itself_is_believed_before_the_transfer() -> None:
+    """Where both are reported, talk time and times come from the message of the called leg."""
+    call = told(complete("hangup"), REP_OVER, TALKED)
+    assert (Result.CONNECTED, 96) == (call.result, call.duration_s)
+
+
+def test_transfer_does_not_end_the_call() -> None:
+    """The leg that was transferred may go on, to the next telephone or to a voicemail."""
+    inbound: dict[str, JsonValue] = {**REP, "direction": "inbound", "from": "+15005550001"}
+    unheard = request("transferComplete", cause="timeout", transferTo="+15005550008", **inbound)
+    assert told(unheard).result is None
+    over = request("disconnect", cause="hangup", answerTime="2026-11-02T10:00:01Z", endTime="2026-11-02T10:01:00Z", **inbound)
+    assert Result.MISSED_INBOUND == told(unheard, over).result
+    voicemail = request("recordingAvailable", "?record=voicemail", status="complete", mediaUrl="https://voice.example.com/1", **inbound)
+    assert Result.VOICEMAIL_RECEIVED == told(unheard, over, voicemail).result
+
+
+def test_transferred_leg_alone_leaves_open_whom_it_called() -> None:
+    """An agent's telephone that nobody picked up is no customer who was not reached; the end of the first leg tells which it was."""
+    missed = request("transferDisconnect", **{**LEG, "cause": "timeout"})
+    assert told(missed).result is None
+    assert Result.NO_ANSWER == told(missed, REP_OVER).result
+    inbound = {**REP, "direction": "inbound", "from": "+15005550001"}
+    assert Result.MISSED_INBOUND == told(missed, request("disconnect", cause="hangup", answerTime="2026-11-02T10:00:01Z", **inbound)).result
+
+
+def test_hangup_without_an_answer_is_no_talk() -> None:
+    """The word is the same as at the end of a talk; the time of answer tells them apart."""
+    assert Result.CANCELLED == told(request("disconnect", cause="hangup", direction="outbound")).result
+    assert Result.MISSED_INBOUND == told(request("disconnect", cause="hangup", direction="inbound")).result
+    assert Result.ABANDONED == told(request("disconnect", cause="cancel", direction="inbound")).result
+
+
+def test_cause_that_is_new_takes_nothing_away_from_a_talk() -> None:
+    """Bandwidth may add causes: a call that was answered is over all the same, and so is a caller's own, whatever ended it."""
+    answered = {"answerTime": "2026-11-02T10:00:19Z", "cause": "evaporated"}
+    over = request("disconnect", direction="outbound", endTime="2026-11-02T10:00:29Z", **answered)
+    assert (Result.CONNECTED, 10, ("evaporated",)) == (told(over).result, told(over).duration_s, told(over).unknown_words)
+    caller = request("disconnect", direction="inbound", endTime="2026-11-02T10:01:55Z", **answered)
+    assert Result.CONNECTED == told(TALKED, caller).result
+    assert Result.CONNECTED == told(request("transferDisconnect", **{**LEG, **answered}), caller).result
+
+
+def test_cause_that_is_new_decides_nothing_where_nobody_answered() -> None:
+    """Why a leg was not answered only the cause could say."""
+    assert told(request("disconnect", cause="evaporated", direction="outbound")).result is None
+    unanswered = request("transferDisconnect", **{**LEG, "cause": "evaporated"})
+    assert told(unanswered, REP_OVER).result is None
+    caller = request("disconnect", cause="hangup", direction="inbound", answerTime="2026-11-02T10:00:01Z")
+    assert told(unanswered, caller).result is None
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "result"),
+    [
+        (404, "error", Result.INVALID_NUMBER),
+        (404, "busy", Result.BUSY),
+        (486, "rejected", Result.REJECTED),
+        (503, "unknown", Result.FAILED),
+        (604, "rejected", Result.INVALID_NUMBER),
+    ],
+)
+def test_sip_code_says_more_than_a_vague_cause(code: int, cause: str, result: Result) -> None:
+    """A number that nobody has is found by the code of the network, and only where the cause leaves it open."""
+    assert result == told(request("disconnect", cause=cause, direction="outbound", sipResponseCode=code)).result
+
+
+def test_machine_that_is_reported_after_the_end_counts() -> None:
+    """Detection runs beside the call; a verdict that is none changes nothing."""
+    over = request("disconnect", cause="hangup", direction="outbound", answerTime="2026-11-02T10:00:01Z", endTime="2026-11-02T10:00:21Z")
+
+    def verdict(value: str) -> Incoming:
+        result: JsonValue = {"value": value, "duration": "PT3S"}
+        return request("machineDetectionComplete", direction="outbound", machineDetectionResult=result)
+
+    for value in ("answering-machine", "tone-detected"):
+        assert Result.LEFT_VOICEMAIL == told(over, verdict(value)).result
+    for value in ("human", "silence", "timeout", "error", "android"):
+        assert Result.CONNECTED == told(over, verdict(value)).result
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("PT20.056S", 20),
+        ("PT20.5001234S", 21),
+        ("PT1M3S", 63),
+        ("PT1H", 3600),
+        ("PT0S", 0),
+        ("PT", None),
+        ("P1D", None),
+        ("PT-3S", None),
+        ("20", None),
+        (20, None),
+    ],
+)
+def test_durations_are_iso_8601(text: JsonValue, seconds: int | None) -> None:
+    """Hours, minutes and seconds with a fraction, rounded; what is no duration is none."""
+    (event,) = BANDWIDTH.parse(request("recordingAvailable", status="complete", duration=text), "m1")
+    assert event.recording is not None
+    assert seconds == event.recording.duration_s
+
+
+def test_tag_and_address_may_name_the_call() -> None:
+    """Two that agree are one; an id in the address counts only with our signature, which the receiver has checked."""
+    tagged = request("disconnect", cause="busy", tag='{"buildr_call_id": "110"}')
+    assert "110" == told(tagged).buildr_call_id
+    assert told(request("disconnect", "?buildr_call_id=110", cause="busy")).buildr_call_id is None

@@ -1,0 +1,138 @@
+"""
+What the conformance tests work on: the kit, the fixtures and the whole calls of every source in the registry.
+"""
+
+import importlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from service.sources import SOURCES, Incoming
+from service.sources.common.json_body import JsonValue
+from service.sources.common.request_file import read_request
+from service.sources.settings import Use
+from service.webhook_urls import path_token
+from tests.sources.contract import Kit
+from workers.simulator.scenarios import load, names
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parents[1]
+NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
+BASE_URL: Final = "https://hooks.example.test"
+URL_SECRET: Final = "fake-url-secret-of-the-tests-0000"
+BODIES: Final = ("body_form", "body_json")
+
+
+def read_kit(slug: str) -> Kit:
+    """The kit of a source."""
+    kit: Kit = importlib.import_module(f"tests.sources.{slug}.contract").KIT
+    return kit
+
+
+KITS: Final[Mapping[str, Kit]] = {slug: read_kit(slug) for slug in SOURCES}
+
+
+def fixture_names(slug: str) -> list[str]:
+    """The fixtures of a source, in order."""
+    return sorted(path.stem for path in (HERE / slug / "fixtures").glob("*.json") if not path.name.endswith(".expected.json"))
+
+
+@cache
+def fixture_text(slug: str, name: str) -> str:
+    """A fixture as it is written down."""
+    return (HERE / slug / "fixtures" / f"{name}.json").read_text(encoding="utf-8")
+
+
+@cache
+def fixture(slug: str, name: str) -> Incoming:
+    """A fixture as an unsigned request."""
+    return read_request(fixture_text(slug, name), base_url=BASE_URL, default_path=f"/webhooks/{slug}")
+
+
+@cache
+def signed(slug: str, name: str) -> Incoming:
+    """A fixture as its vendor would send it, signed with the first secret."""
+    return KITS[slug].sign(fixture(slug, name), KITS[slug].secrets[0], NOW)
+
+
+@cache
+def expected(slug: str, name: str) -> object:
+    """What is written beside a fixture: its events, or what reading it raises."""
+    text: object = json.loads((HERE / slug / "fixtures" / f"{name}.expected.json").read_text(encoding="utf-8"))
+    return text
+
+
+@cache
+def call_messages(slug: str, scenario: str) -> tuple[Incoming, ...]:
+    """The unsigned messages of a whole call, in their order."""
+    return tuple(load(slug, scenario).incoming({}, base_url=BASE_URL, start_at=NOW, rng=Random(1)))
+
+
+def scenarios() -> Iterator[tuple[str, str]]:
+    """Every source with each of its whole calls."""
+    for slug in SOURCES:
+        for scenario in names(slug):
+            yield slug, scenario
+
+
+def setting_names(slug: str) -> list[str]:
+    """The settings of a source, as environment variables."""
+    return [setting.name.upper() for setting in SOURCES[slug].settings]
+
+
+def proof_setting(slug: str) -> str:
+    """The setting that holds the secrets of a source's kit, as an environment variable."""
+    return next(setting.name.upper() for setting in SOURCES[slug].settings if setting.use is Use.PROOF)
+
+
+def addressed(slug: str, incoming: Incoming) -> Incoming:
+    """The request at the address that the source has here: with its path token, where it wants one."""
+    plain = f"{BASE_URL}/webhooks/{slug}"
+    if not SOURCES[slug].wants_path_token or not incoming.url.startswith(plain):
+        return incoming
+    return replace(incoming, url=f"{plain}/t/{path_token(URL_SECRET, slug)}{incoming.url.removeprefix(plain)}")
+
+
+def values_of(slug: str, name: str) -> set[str]:
+    """All values of a field of one name, at any depth of a source's fixtures, as text."""
+    return {text for each in fixture_names(slug) for text in _find(json.loads(fixture_text(slug, each)), name)}
+
+
+def paths_of(slug: str) -> list[tuple[str, ...]]:
+    """The places of all fields in the bodies of a source's fixtures."""
+    found: set[tuple[str, ...]] = set()
+    for name in fixture_names(slug):
+        parts = json.loads(fixture_text(slug, name))
+        for body in BODIES:
+            if isinstance(parts.get(body), dict):
+                found.update(_paths(parts[body]))
+    return sorted(found)
+
+
+def _find(value: JsonValue, name: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            if key == name:
+                yield from _texts(each)
+            yield from _find(each, name)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _find(each, name)
+
+
+def _texts(value: JsonValue) -> Iterator[str]:
+    for each in value if isinstance(value, list) else [value]:
+        if not isinstance(each, dict | list):
+            yield str(each).lower() if isinstance(each, bool) else str(each)
+
+
+def _paths(body: Mapping[str, JsonValue], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, value in body.items():
+        yield (*above, name)
+        if isinstance(value, dict):
+            yield from _paths(value, (*above, name))

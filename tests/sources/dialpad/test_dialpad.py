@@ -1,0 +1,351 @@
+"""
+What is peculiar to Dialpad: the JWT that is the body, the ids by which legs come together, and who talked.
+"""
+
+import base64
+import hmac
+import json
+from dataclasses import replace
+from itertools import permutations
+from typing import Final
+
+import jwt
+import pytest
+
+from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
+from service.events import CallEvent, EventType, Result
+from service.sources import SOURCES, Incoming
+from service.sources.common.json_body import JsonValue
+from service.sources.common.request_file import build_request
+from service.sources.settings import Secrets, Use
+from tests.sources.cases import BASE_URL, NOW
+from tests.sources.dialpad.contract import KIT, token
+from workers.calls.fold import Call, fold
+
+DIALPAD: Final = SOURCES["dialpad"]
+SECRET, OTHER_SECRET = KIT.secrets
+CALL, LEG, OTHER_LEG = 4800000000000001, 4800000000000002, 4800000000000003
+START: Final = 1793613600000
+# Made with PyJWT and, the same, with the npm package jsonwebtoken.
+VECTOR: Final = (
+    b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
+    b"eyJjYWxsX2lkIjo0ODAwMDAwMDAwMDAwMDAxLCJzdGF0ZSI6Imhhbmd1cCIsImV2ZW50X3RpbWVzdGFtcCI6MTc3MjQ0MjkzMDEyM30."
+    b"I2dTv_BysV6A_FiHsFDlbObviNUI5ZWYKCzIYOVKzmw"
+)
+CALL_CENTRE: Final[dict[str, JsonValue]] = {"target": {"type": "callcenter", "name": "Sales"}}
+ALICE: Final[dict[str, JsonValue]] = {"target": {"type": "user", "email": "alice@example.com"}}
+BOB: Final[dict[str, JsonValue]] = {"target": {"type": "user", "email": "bob@example.com"}}
+
+
+def message(state: str, at: int = 60, /, **fields: JsonValue) -> Incoming:
+    body: JsonValue = {
+        "call_id": CALL,
+        "state": state,
+        "direction": "inbound",
+        "event_timestamp": START + at * 1000,
+        "date_started": START,
+        **ALICE,
+        **fields,
+    }
+    return build_request({"path": "/webhooks/dialpad", "body_json": body}, base_url=BASE_URL)
+
+
+def parse(state: str, at: int = 60, /, **fields: JsonValue) -> list[CallEvent]:
+    return DIALPAD.parse(message(state, at, **fields), "m1")
+
+
+def told(*messages: list[CallEvent]) -> Call:
+    """The call that the messages make, which must be the same in every order."""
+    calls = {repr(fold([event for each in order for event in each])) for order in permutations(messages)}
+    assert len(calls) == 1
+    return fold([event for each in messages for event in each])
+
+
+def talk(answered_at: int, ended_at: int) -> dict[str, JsonValue]:
+    return {
+        "date_connected": START + answered_at * 1000,
+        "date_ended": START + ended_at * 1000,
+        "duration": (ended_at - answered_at) * 1000.0,
+    }
+
+
+def vector() -> Incoming:
+    return replace(message("hangup"), body=VECTOR)
+
+
+def signed(head: bytes, middle: bytes, *, key: bytes) -> bytes:
+    mac = hmac.digest(key, head + b"." + middle, "sha256")
+    return b".".join((head, middle, base64.urlsafe_b64encode(mac).rstrip(b"=")))
+
+
+def test_known_jwt_is_accepted() -> None:
+    """A JWT that two other libraries made is genuine, with any one of the secrets, and means what is in it."""
+    assert VECTOR == signed(*VECTOR.split(b".")[:2], key=SECRET.encode())
+    DIALPAD.verify(vector(), Secrets((SECRET,)), NOW)
+    DIALPAD.verify(vector(), Secrets((OTHER_SECRET, SECRET)), NOW)
+    with pytest.raises(InvalidSignature):
+        DIALPAD.verify(vector(), Secrets((OTHER_SECRET,)), NOW)
+    assert str(CALL) == DIALPAD.keys(vector()).source_call_id
+
+
+@pytest.mark.parametrize("content_type", ["application/jwt", "text/plain", "application/json", ""])
+def test_type_of_the_body_plays_no_part(content_type: str) -> None:
+    """Which one Dialpad sends is not documented, and whoever trusts a JSON one would look for JSON in it."""
+    DIALPAD.verify(replace(vector(), headers={"content-type": (content_type,)}), Secrets((SECRET,)), NOW)
+
+
+def test_blanks_around_the_jwt_are_none_of_it() -> None:
+    """A line end after the JWT changes neither its proof nor its name."""
+    padded = replace(vector(), body=VECTOR + b"\r\n")
+    DIALPAD.verify(padded, Secrets((SECRET,)), NOW)
+    assert DIALPAD.keys(padded) == DIALPAD.keys(vector())
+
+
+@pytest.mark.parametrize("secret", ["k", "short-secret", "geheim-\u00fc", "a" * 200])
+def test_secret_may_be_of_any_length(secret: str) -> None:
+    """Dialpad takes short secrets, of which PyJWT would warn; the key is the secret's text in UTF-8."""
+    body = message("hangup").body
+    DIALPAD.verify(replace(vector(), body=token(body, secret)), Secrets((secret,)), NOW)
+    own = DIALPAD.sign(message("hangup"), Secrets((secret,)), NOW)
+    assert token(body, secret) == own.body
+
+
+def test_own_jwt_is_read_by_another_library() -> None:
+    """What `trigger` sends is what PyJWT takes for genuine."""
+    own = DIALPAD.sign(message("hangup"), Secrets((SECRET,)), NOW)
+    assert json.loads(message("hangup").body) == jwt.decode(own.body, SECRET, algorithms=["HS256"])
+
+
+def test_empty_secret_signs_nothing() -> None:
+    """Whoever leaves an empty text among the secrets opens no door by it."""
+    with pytest.raises(InvalidSignature):
+        DIALPAD.verify(replace(vector(), body=signed(*VECTOR.split(b".")[:2], key=b"")), Secrets(("", SECRET)), NOW)
+
+
+@pytest.mark.parametrize("header", [b'{"alg":"hs256"}', b'{"alg":["HS256"]}', b"{}", b"[]", b'{"alg":"HS256","alg":"HS256"}', b"\xff"])
+def test_algorithm_is_pinned(header: bytes) -> None:
+    """Even a signature with the right key counts only under a header that names HS256, once and so written."""
+    body = signed(base64.urlsafe_b64encode(header).rstrip(b"="), VECTOR.split(b".")[1], key=SECRET.encode())
+    with pytest.raises(InvalidSignature):
+        DIALPAD.verify(replace(vector(), body=body), Secrets((SECRET,)), NOW)
+
+
+def test_signature_is_not_kept() -> None:
+    """What is kept is the JSON inside, byte for byte, which is refused if it is sent again."""
+    kept = DIALPAD.redact(vector())
+    assert b'{"call_id":4800000000000001,"state":"hangup","event_timestamp":1772442930123}' == kept.body
+    assert DIALPAD.keys(kept) == DIALPAD.keys(vector())
+    with pytest.raises(InvalidSignature):
+        DIALPAD.verify(kept, Secrets((SECRET,)), NOW)
+
+
+def test_json_with_dots_is_no_jwt() -> None:
+    """A message that is read offline may hold dots, and between them what looks like base64."""
+    assert [EventType.UPDATED] == [event.event_type for event in parse("hold", note="a.exam.com")]
+
+
+def test_genuine_body_that_is_no_object_is_malformed() -> None:
+    """Its proof is right, so that it is kept as one that cannot be read."""
+    incoming = replace(vector(), body=token(b"[1]", SECRET))
+    DIALPAD.verify(incoming, Secrets((SECRET,)), NOW)
+    with pytest.raises(MalformedPayload):
+        DIALPAD.keys(DIALPAD.redact(incoming))
+
+
+def test_api_key_proves_nothing() -> None:
+    """What the upkeep of the subscription needs is no proof of its messages."""
+    assert [Use.PROOF, Use.API, Use.API] == [setting.use for setting in DIALPAD.settings]
+
+
+def test_message_counts_once_over_retries_and_subscriptions() -> None:
+    """The same message is one however it is signed; another that only shares leg, state and time with it is not lost."""
+    one = DIALPAD.keys(message("hangup", 60))
+    assert (
+        one
+        == DIALPAD.keys(KIT.sign(message("hangup", 60), SECRET, NOW))
+        == DIALPAD.keys(KIT.sign(message("hangup", 60), OTHER_SECRET, NOW))
+    )
+    others = [
+        message("hangup", 61),
+        message("missed", 60),
+        message("hangup", 60, call_id=LEG),
+        message("hangup", 60, labels=["x"]),
+        message("hangup", event_timestamp=None),
+        message("hangup", event_timestamp=None, duration=1),
+    ]
+    assert len({one.message_key, *(DIALPAD.keys(each).message_key for each in others)}) == 7
+
+
+def test_second_disposition_is_not_lost() -> None:
+    """An agent who chooses anew may be told with the time of the call: both messages count, and no copy changes the call."""
+    first, second = (message("dispositions", 60, disposition=each) for each in ("One", "Two"))
+    assert DIALPAD.keys(first).message_key != DIALPAD.keys(second).message_key
+    assert told(parse("hangup"), parse("hangup")) == told(parse("hangup"))
+
+
+@pytest.mark.parametrize("nest", ['{"note":%s}', "[%s]"])
+@pytest.mark.parametrize("depth", [300, 600, 900, 950])
+def test_deep_message_is_read(nest: str, depth: int) -> None:
+    """However deep a genuine message is nested, it is read, or is no JSON; it never breaks us."""
+    value = "1"
+    for _ in range(depth):
+        value = nest % value
+    body = f'{{"call_id":{CALL},"state":"dispositions","direction":"inbound","note":"Hello","deep":{value}}}'.encode()
+    try:
+        (event,) = DIALPAD.parse(replace(vector(), body=body), "m1")
+    except MalformedPayload:
+        return
+    assert event.note == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("ids", "named"),
+    [
+        ({}, CALL),
+        ({"entry_point_call_id": LEG, "master_call_id": OTHER_LEG}, LEG),
+        ({"entry_point_call_id": None, "master_call_id": OTHER_LEG}, OTHER_LEG),
+        ({"entry_point_call_id": 0, "master_call_id": ""}, CALL),
+        ({"entry_point_call_id": "0", "master_call_id": "0", "operator_call_id": LEG}, CALL),
+        ({"entry_point_call_id": str(LEG)}, LEG),
+    ],
+)
+def test_legs_come_together_by_the_one_at_which_the_call_came_in(ids: dict[str, JsonValue], named: int) -> None:
+    """Null, 0 and an empty text are no ids."""
+    (event,) = parse("hold", **ids)
+    assert (str(named), str(CALL), None if named == CALL else str(named)) == (event.source_call_id, event.leg_id, event.parent_leg_id)
+    assert str(named) == DIALPAD.keys(message("hold", **ids)).source_call_id
+
+
+def test_waiting_in_the_queue_is_no_talk() -> None:
+    """A call centre that picks up has not answered; an agent has."""
+    waited = parse("hangup", 40, **CALL_CENTRE, **talk(2, 40), date_queued=START + 2000)
+    call = told(waited)
+    assert (Result.ABANDONED, 0) == (call.result, call.duration_s)
+    call = told(parse("hangup", 149, **CALL_CENTRE, **talk(12, 149), operator_call_id=LEG))
+    assert (Result.CONNECTED, 137) == (call.result, call.duration_s)
+    assert told(parse("connected", 2, **CALL_CENTRE, date_connected=START)).legs[0].answered_at is None
+
+
+def test_leg_of_the_agent_proves_the_talk() -> None:
+    """Even if the call centre's own leg does not say who took the call."""
+    queue = parse("hangup", 149, **CALL_CENTRE, **talk(2, 149), date_queued=START + 2000)
+    agent = parse("hangup", 149, call_id=LEG, entry_point_call_id=CALL, **talk(12, 149))
+    call = told(queue, agent)
+    assert (Result.CONNECTED, 137, "alice@example.com") == (call.result, call.duration_s, call.agent)
+
+
+def test_connected_is_never_lowered_by_another_leg() -> None:
+    """An agent whose telephone rang in vain, or a transfer that failed, changes nothing of a talk that took place."""
+    answered = parse("hangup", 52, **talk(12, 52))
+    ids: dict[str, JsonValue] = {"call_id": OTHER_LEG, "master_call_id": CALL}
+    late = [parse(state, at, **ids, **BOB) for state, at in (("ringing", 53), ("missed", 90), ("hangup", 91))]
+    call = told(answered, *late)
+    assert (Result.CONNECTED, 40, "alice@example.com") == (call.result, call.duration_s, call.agent)
+    call = told(parse("hangup", 52, direction="outbound", **talk(12, 52)), *late)
+    assert (Result.CONNECTED, 40) == (call.result, call.duration_s)
+
+
+def test_blocked_call_is_rejected_unless_somebody_talked() -> None:
+    """Dialpad turned the caller away; that one agent blocked them, or did so while they talked, takes nothing away from a talk."""
+    blocked = parse("blocked", 1)
+    assert (Result.REJECTED, 0) == (told(blocked).result, told(blocked).duration_s)
+    assert Result.REJECTED == told(blocked, parse("hangup", 2)).result
+    assert (Result.CONNECTED, 40) == ((call := told(parse("blocked", 52, **talk(12, 52)))).result, call.duration_s)
+    agent = parse("blocked", 90, call_id=OTHER_LEG, entry_point_call_id=CALL, **BOB)
+    assert (Result.CONNECTED, 40) == ((call := told(parse("hangup", 52, **talk(12, 52)), agent)).result, call.duration_s)
+    assert Result.REJECTED == told(parse("blocked", 2, **CALL_CENTRE, date_connected=START)).result
+
+
+def test_hidden_number_is_none() -> None:
+    """`blocked` stands where our own number is not shown, and is none; the number that is shown counts then."""
+    fields: dict[str, JsonValue] = {"direction": "outbound", "external_number": "+15005550001", "internal_number": "blocked"}
+    assert (None, "+15005550001") == ((call := told(parse("ringing", **fields))).from_number, call.to_number)
+    assert "+15005550006" == told(parse("ringing", selected_caller_id="+15005550006", **fields)).from_number
+
+
+def test_agents_who_did_not_answer_make_a_missed_call() -> None:
+    """Not one that was abandoned: their telephones rang."""
+    queue = parse("hangup", 40, **CALL_CENTRE, date_queued=START + 2000)
+    rang = parse("missed", 20, call_id=LEG, entry_point_call_id=CALL, **BOB)
+    assert Result.MISSED_INBOUND == told(queue, rang).result
+    assert Result.ABANDONED == told(queue).result
+
+
+def test_agent_who_was_given_the_call_and_did_not_take_it_missed_it() -> None:
+    """A caller for whom the queue had found an agent did not give up in it."""
+    queued: dict[str, JsonValue] = {**CALL_CENTRE, "date_queued": START + 2000}
+    assert Result.MISSED_INBOUND == told(parse("hangup", 40, **queued, operator_call_id=LEG)).result
+    assert Result.ABANDONED == told(parse("hangup", 40, **queued, operator_call_id=0)).result
+
+
+def test_outbound_call_has_no_voicemail_of_a_caller() -> None:
+    """Only callers leave messages for us."""
+    call = told(parse("hangup", 40, direction="outbound", voicemail_link="https://dialpad.com/v/1"))
+    assert (Result.NO_ANSWER, None) == (call.result, call.voicemail)
+
+
+def test_call_goes_on_until_its_first_leg_ends() -> None:
+    """The end of an agent's leg is none of the call while the caller's goes on."""
+    assert not told(parse("queued", 2, **CALL_CENTRE), parse("hangup", 40, call_id=LEG, entry_point_call_id=CALL, **talk(12, 40))).is_final
+
+
+def test_presence_of_dates_is_not_trusted() -> None:
+    """Captured messages that only ring already hold an end."""
+    assert not told(parse("ringing", 1, date_ended=START + 463)).is_final
+    assert Result.MISSED_INBOUND == told(parse("missed", 30, **talk(9, 30))).result
+
+
+def test_being_sent_to_voicemail_is_no_message() -> None:
+    """Only one that is stored counts, before the end or after it."""
+    sent, end = parse("voicemail", 30), parse("hangup", 66)
+    stored = parse("voicemail_uploaded", 70, voicemail_link="https://dialpad.com/v/1")
+    text = parse("transcription", 90, voicemail_recording_id=1, transcription_text="Call me.")
+    assert Result.MISSED_INBOUND == told(sent, end).result
+    call = told(sent, end, stored, text)
+    assert Result.VOICEMAIL_RECEIVED == call.result
+    assert call.voicemail is not None
+    assert ("https://dialpad.com/v/1", "Call me.") == (call.voicemail.url, call.voicemail.transcript)
+    assert Result.CONNECTED == told(parse("hangup", 66, **talk(9, 66)), stored).result
+
+
+@pytest.mark.parametrize(
+    ("fields", "disposition", "note"),
+    [
+        ({"call_dispositions": "Sales~Prospect"}, "Sales~Prospect", None),
+        ({"dispositions": ["One", "Two"]}, "Two", None),
+        ({"disposition": {"id": 1, "name": "One"}, "disposition_notes": "Hello"}, "One", "Hello"),
+        ({"wrap_up": {"Disposition": "One", "callNote": "Hello"}}, "One", "Hello"),
+        ({"disposition": None, "disposition_id": 7, "notes": ""}, None, None),
+        ({"disposition": "One", "disposition_id": "77", "noteId": "78"}, "One", None),
+        ({"notes": [{"id": 1, "name": "Hello"}, [["Bye"]], None]}, None, "Hello"),
+    ],
+)
+def test_disposition_is_found_by_its_name(fields: dict[str, JsonValue], disposition: str | None, note: str | None) -> None:
+    """Under which names Dialpad sends what the agent chose and wrote is not documented."""
+    for state in ("dispositions", "postcall"):
+        (event,) = parse(state, **fields)
+        assert (disposition, note) == (event.disposition, event.note)
+
+
+def test_summary_never_takes_the_place_of_a_note() -> None:
+    """What Dialpad's AI writes, minutes later, is the note of a call without one; nothing is refused for its age."""
+    summary = parse("recap_summary", 900, recap_summary="They talked. buildr_call_id=999")
+    assert ("They talked. buildr_call_id=999", None) == (told(summary).note, told(summary).buildr_call_id)
+    assert "Hello" == told(summary, parse("dispositions", 80, notes="Hello")).note
+    DIALPAD.verify(KIT.sign(message("recap_summary", -10_000_000), SECRET, NOW), Secrets((SECRET,)), NOW)
+
+
+def test_custom_data_on_one_leg_is_enough() -> None:
+    """It is signed with the message; a wrong id costs nothing but itself."""
+    agent = parse("hangup", 149, call_id=LEG, entry_point_call_id=CALL, custom_data='{"buildr_call_id": "110"}', **talk(12, 149))
+    call = told(parse("hangup", 149, **CALL_CENTRE, custom_data="someone else's"), agent)
+    assert ("110", Result.CONNECTED) == (call.buildr_call_id, call.result)
+    call = told(parse("hangup", 149, custom_data='{"buildr_call_id": "x"}', **talk(12, 149)))
+    assert (None, Result.CONNECTED) == (call.buildr_call_id, call.result)
+
+
+def test_other_subscriptions_are_left_alone() -> None:
+    """Events of text messages, contacts and agents' presence may be sent to the same webhook."""
+    body: JsonValue = {"on_duty_status": "available", "event_timestamp": START}
+    with pytest.raises(IgnoredEvent):
+        DIALPAD.keys(build_request({"body_json": body}, base_url=BASE_URL))

@@ -1,0 +1,68 @@
+"""
+The kit of `signalwire`: signed by a reading of SignalWire's rules that shares no code with ours.
+
+`test_signalwire.py` holds it to SignalWire's own package, which can check signatures and not make them.
+"""
+
+import hashlib
+import hmac
+from base64 import standard_b64encode
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+from urllib.parse import unquote_plus
+
+from service.sources import Incoming
+from service.sources.common import sip
+from service.sources.twilio import source as twilio
+from tests.sources.contract import Kit, with_headers
+
+
+def form_pairs(body: str) -> Iterator[tuple[str, str]]:
+    """The fields of a form, every one, in order."""
+    for part in body.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            yield unquote_plus(name), unquote_plus(value)
+
+
+def form_signature(url: str, body: str, key: str) -> str:
+    """What SignalWire puts into `X-SignalWire-Signature` of a form."""
+    pairs = list(form_pairs(body))
+    told = "".join(name + value for known in sorted({name for name, _ in pairs}) for name, value in pairs if name == known)
+    return standard_b64encode(hmac.new(key.encode("utf-8"), (url + told).encode("utf-8"), hashlib.sha1).digest()).decode("ascii")
+
+
+def json_signature(url: str, body: bytes, key: str, algorithm: str = "sha1") -> str:
+    """What SignalWire puts into `X-SignalWire-Signature`, or the one with SHA-256, of JSON."""
+    return hmac.new(key.encode("utf-8"), url.encode("utf-8") + body, algorithm).hexdigest()
+
+
+def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+    """Sign as SignalWire does; a time plays no part in it."""
+    del now
+    if incoming.content_type == "application/json":
+        return with_headers(
+            incoming,
+            {
+                "x-signalwire-signature": json_signature(incoming.url, incoming.body, secret),
+                "x-signalwire-sha256-signature": json_signature(incoming.url, incoming.body, secret, "sha256"),
+            },
+        )
+    return with_headers(incoming, {"x-signalwire-signature": form_signature(incoming.url, incoming.body.decode(), secret)})
+
+
+KIT: Final = Kit(
+    sign=sign,
+    secrets=("PSK_FAKE_0000000000000000000000000000", "PSK_FAKE_1111111111111111111111111111"),
+    proofs=("x-signalwire-signature",),
+    smallest="status__only-required-fields",
+    signs_url=True,
+    words={
+        **twilio.KNOWN_WORDS,
+        "RecordingStatus": twilio.RECORDING_STATUSES | twilio.IGNORED_RECORDING_STATUSES,
+        "DialCallStatus": twilio.HANGUP_CAUSES,
+        "SipResultCode": {*sip.DECISIVE, *sip.NOT_REACHED},
+    },
+    unknown_words=frozenset({"teleported", "parrot", "sideways", "pending", "evaporated"}),
+)

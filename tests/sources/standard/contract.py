@@ -1,0 +1,47 @@
+"""
+The kit of `standard`: signed by the library of the Standard Webhooks specification.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from standardwebhooks.webhooks import Webhook
+
+from service.events import (
+    AnsweredBy,
+    Direction,
+    HangupCause,
+    Party,
+    Result,
+)
+from service.sources import Incoming
+from service.sources.standard import payload as standard_message
+from tests.sources.contract import Kit, with_headers
+
+
+def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+    """Sign by the Standard Webhooks specification."""
+    message_id = incoming.header("webhook-id") or "msg_1"
+    signature = Webhook(secret).sign(message_id, now, incoming.body.decode())
+    return with_headers(
+        incoming, {"webhook-id": message_id, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
+    )
+
+
+KIT: Final = Kit(
+    sign=sign,
+    secrets=("whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw==", "whsec_YW5vdGhlci1zdGFuZGFyZC1zZWNyZXQ="),
+    proofs=("webhook-id", "webhook-timestamp", "webhook-signature"),
+    smallest="ended__only-required-fields",
+    signs_url=False,
+    tolerance_s=300,
+    words={
+        "type": set(standard_message.EVENT_TYPES),
+        "answered_by": set(AnsweredBy),
+        "hangup_cause": set(HangupCause),
+        "result": set(Result),
+        "direction": set(Direction),
+        "party": set(Party),
+    },
+    unknown_words=frozenset({"call.teleported", "parrot", "vanished", "sold"}),
+)

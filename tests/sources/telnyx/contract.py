@@ -1,0 +1,54 @@
+"""
+The kit of `telnyx`: signed with `cryptography`; `test_telnyx.py` holds it to Telnyx's own library and to known vectors.
+"""
+
+import base64
+from datetime import datetime
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from service.sources import Incoming
+from service.sources.telnyx import call_control as telnyx_call_control
+from service.sources.telnyx import hangup_causes as telnyx_causes
+from service.sources.telnyx import texml as telnyx_texml
+from tests.sources.contract import Kit, with_headers
+
+SEEDS: Final = (bytes(range(32)), bytes(range(32, 64)))
+PRIVATE_KEYS: Final = tuple(map(Ed25519PrivateKey.from_private_bytes, SEEDS))
+PUBLIC_KEYS: Final = tuple(base64.b64encode(key.public_key().public_bytes_raw()).decode() for key in PRIVATE_KEYS)
+# The second is set as a seed, so that both forms of the setting prove messages in every test of the suite that takes two secrets.
+SECRETS: Final = (PUBLIC_KEYS[0], f"seed:{base64.b64encode(SEEDS[1]).decode()}")
+KEYS: Final = dict(zip(SECRETS, PRIVATE_KEYS, strict=True))
+
+
+def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+    """Sign as Telnyx does, with the private half of the pair that a setting stands for."""
+    timestamp = str(int(now.timestamp()))
+    signature = KEYS[secret].sign(timestamp.encode() + b"|" + incoming.body)
+    return with_headers(incoming, {"telnyx-timestamp": timestamp, "telnyx-signature-ed25519": base64.b64encode(signature).decode()})
+
+
+KIT: Final = Kit(
+    sign=sign,
+    secrets=SECRETS,
+    own_secrets=(SECRETS[1],),
+    proofs=("telnyx-timestamp", "telnyx-signature-ed25519"),
+    smallest="hangup__only-required-fields",
+    signs_url=False,
+    tolerance_s=300,
+    words={
+        "event_type": {*telnyx_call_control.EVENTS, *telnyx_call_control.IGNORED},
+        "direction": telnyx_call_control.DIRECTIONS,
+        "result": telnyx_call_control.RESULTS,
+        "hangup_cause": telnyx_causes.CAUSES,
+        "sip_hangup_cause": set(map(str, telnyx_causes.SIP_CAUSES)),
+        "CallStatus": telnyx_texml.CALL_STATUSES,
+        "AnsweredBy": telnyx_texml.ANSWERERS,
+        "RecordingStatus": {*telnyx_texml.RECORDINGS, *telnyx_texml.IGNORED_RECORDINGS},
+        "DialCallStatus": telnyx_texml.STATUS_CAUSES,
+        "Direction": telnyx_texml.DIRECTIONS,
+        "HangupCause": telnyx_causes.CAUSES,
+    },
+    unknown_words=frozenset({"call.teleported", "sideways", "parrot", "evaporated", "beamed", "shredded", "vanished", "diagonal"}),
+)

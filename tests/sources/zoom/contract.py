@@ -1,0 +1,73 @@
+"""
+The kit of `zoom`: signed by Zoom's formula with another library's HMAC. Vectors of Zoom's own SDK are in `test_zoom.py`.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+
+from service.sources import Incoming
+from service.sources.zoom import vocabulary as zoom_words
+from tests.sources.contract import Kit, with_headers
+
+
+def hex_mac(secret: str, message: bytes) -> str:
+    """HMAC-SHA256 in lower-case hex."""
+    mac = HMAC(secret.encode("utf-8"), SHA256())
+    mac.update(message)
+    return mac.finalize().hex()
+
+
+def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+    """Sign as Zoom does: the version, the time in seconds and the body, with colons between."""
+    seconds = f"{now.timestamp():.0f}"
+    message = b":".join((b"v0", seconds.encode("ascii"), incoming.body))
+    return with_headers(incoming, {"x-zm-request-timestamp": seconds, "x-zm-signature": "v0=" + hex_mac(secret, message)})
+
+
+KIT: Final = Kit(
+    sign=sign,
+    secrets=("fake-zoom-secret-token-000", "fake-zoom-secret-token-111"),
+    proofs=("x-zm-signature", "x-zm-request-timestamp"),
+    smallest="caller-ended__only-required-fields",
+    signs_url=False,
+    tolerance_s=300,
+    words={
+        "event": {
+            *zoom_words.LIVE,
+            *zoom_words.RECORDS,
+            *zoom_words.VOICEMAILS,
+            zoom_words.RECORDING,
+            *zoom_words.IGNORED,
+            *zoom_words.BEGINNINGS,
+            *zoom_words.STEPS,
+            *zoom_words.ASIDES,
+        },
+        "result": zoom_words.RESULTS,
+        "result_reason": zoom_words.REASONS,
+        "direction": zoom_words.DIRECTIONS,
+        "connect_type": zoom_words.CONNECT_TYPES,
+        "extension_type": zoom_words.LIVE_EXTENSIONS,
+        "callee_ext_type": zoom_words.RECORDED_EXTENSIONS,
+    },
+    unknown_words=frozenset(
+        {
+            "phone.callee_teleported",
+            "robotButler",
+            "Teleported",
+            "Beamed up",
+            "teleported",
+            "levitate",
+            "ghost",
+            "whim",
+            "sideways",
+            "telepathic",
+            "upwards",
+            "Message",
+            "a record of another call beside those of the first",
+        }
+    ),
+    retry_headers=("x-zm-trackingid",),
+)

@@ -1,0 +1,192 @@
+"""
+What comes while a job runs: links, replays, pauses. Nothing of it is lost, and no write is made beside another.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.settings import Settings
+from service.store.calls import (
+    Calls,
+    DeliveryState,
+    Mark,
+    StoredCall,
+)
+from service.store.connection import Store
+from service.store.failed import FailedFilter
+from service.store.links import Link, Links
+from service.store.outcomes import StoredOutcomes
+from service.store.rate_limit.lanes import Lane
+from service.store.rate_limit.permits import Grant, Permits, Verdict
+from tests.workers.jobs.test_deliver import (
+    CALL,
+    NAMES,
+    World,
+    form,
+)
+from workers.buildr import BuildrClient, UpdatedCall
+from workers.replay.replay import select
+
+REF = "twilio:CA1"
+AT = datetime(2026, 11, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+async def world(store: Store, make_settings: Callable[..., Settings]) -> World:
+    """A world with the account's outcomes known and a wide budget."""
+    await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
+    return World(store, make_settings(BUILDR_BUDGETS="1000/1s"))
+
+
+async def test_link_that_is_set_while_the_job_decides(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link set just after the job has found none is noticed when it writes down that the call is unmatched."""
+    real = Links.load
+
+    async def load(self: Links, ref: str) -> tuple[Link | None, str]:
+        found = await real(self, ref)
+        monkeypatch.setattr(Links, "load", real)
+        await self.put("twilio", "CA1", Link(buildr_call_id="110"))
+        return found
+
+    monkeypatch.setattr(Links, "load", load)
+    await world.receive(CALL[3], query="")
+    await world.run()
+    await world.drain()
+    assert ["110"] == list(world.buildr.held)
+
+
+async def test_link_that_changes_while_the_patch_is_under_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A corrected link that comes while the wrong call is written leads to the right one."""
+    real = BuildrClient.update_call
+
+    async def update(self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]) -> UpdatedCall:
+        answer = await real(self, call_id, body)
+        monkeypatch.setattr(BuildrClient, "update_call", real)
+        await world.store.links.put("twilio", "CA1", Link(buildr_call_id="220"))
+        return answer
+
+    await world.store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
+    await world.receive(CALL[3], query="")
+    monkeypatch.setattr(BuildrClient, "update_call", update)
+    await world.drain()
+    assert ["110", "220"] == [call_id for call_id, _ in world.buildr.requests]
+
+
+async def test_replay_that_comes_while_the_job_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that is replayed from its events while its job looks at it is put through again after that job."""
+    world.buildr.faults = ["422"]
+    await world.receive(CALL[3])
+    await world.drain()
+    real = Calls.begin
+
+    async def begin(self: Calls, ref: str, *, worker_id: str) -> tuple[StoredCall, list[str]]:
+        found = await real(self, ref, worker_id=worker_id)
+        monkeypatch.setattr(Calls, "begin", real)
+        (entry,) = await select(world.store, FailedFilter())
+        mark = Mark(lane=Lane.REPLAY, at=AT, is_forced=True)
+        assert await world.store.failed.replay(entry, ref=REF, message_ids=[], mark=mark) == 0
+        return found
+
+    await world.receive(form("completed", 4, CallDuration="9"))
+    monkeypatch.setattr(Calls, "begin", begin)
+    await world.run()
+    await world.drain()
+    assert DeliveryState.DELIVERED is (await world.stored()).record.state
+
+
+async def test_worker_that_was_paused_does_not_send_on_an_old_permit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A permit that has run out before the request goes out is not used: the call asks for another."""
+    real = Permits.ask
+
+    async def ask(self: Permits, ref: str, *, lane: Lane, since: datetime, cost: int, hold_s: float) -> Grant:
+        grant = await real(self, ref, lane=lane, since=since, cost=cost, hold_s=hold_s)
+        monkeypatch.setattr(Permits, "ask", real)
+        return replace(grant, valid_until=grant.valid_until - hold_s)
+
+    monkeypatch.setattr(Permits, "ask", ask)
+    await world.receive(CALL[3])
+    await world.run()
+    assert [] == world.buildr.requests
+    assert 0 == await world.store.redis.zcard("bc:default:limit")
+    await world.drain()
+    assert 1 == len(world.buildr.requests)
+
+
+async def test_late_release_leaves_the_next_run_its_permit(world: World) -> None:
+    """Permits given back twice, or after they ran out, do not free the call for a second write."""
+    permits = world.store.permits
+    first = await permits.ask(REF, lane=Lane.FINAL, since=AT, cost=1, hold_s=10)
+    await permits.release(first, sent=1)
+    second = await permits.ask(REF, lane=Lane.FINAL, since=AT, cost=1, hold_s=10)
+    await permits.release(first, sent=1)
+    third = await permits.ask(REF, lane=Lane.FINAL, since=AT, cost=1, hold_s=10)
+    assert (Verdict.GRANTED, Verdict.BUSY) == (second.verdict, third.verdict)
+
+
+async def test_call_whose_permit_ran_out_gets_its_place_back(world: World) -> None:
+    """A call that was let go and came too late stands before those who joined the lane after it."""
+    permits = replace(world.store.permits, budgets=((1, 10_000),))
+    held = await permits.ask("twilio:other", lane=Lane.FINAL, since=AT, cost=1, hold_s=30)
+    for age, name in enumerate(("a", "b")):
+        await permits.ask(f"twilio:{name}", lane=Lane.FINAL, since=AT + timedelta(seconds=age), cost=1, hold_s=10)
+    await permits.release(held, sent=0)
+    assert 1 == (await permits.pump()).gone
+    assert [b"default|twilio:a"] == await world.store.redis.zrange("bc:default:queue", 0, 0)
+    await world.store.pool.delete("bc:default:permit:twilio:a")
+    assert Verdict.WAITS is (await permits.ask("twilio:a", lane=Lane.FINAL, since=AT, cost=1, hold_s=10)).verdict
+    assert [b"twilio:a", b"twilio:b"] == await world.store.redis.zrange("bc:default:lane:final", 0, -1)
+
+
+async def test_new_link_counts_its_own_attempts(world: World) -> None:
+    """What went wrong with one Buildr call is forgotten when a link names another."""
+    await world.store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
+    world.buildr.faults = ["500", "500", "500"]
+    await world.receive(CALL[3], query="")
+    await world.run()
+    assert 1 == (await world.stored()).record.attempts
+    await world.store.links.put("twilio", "CA1", Link(buildr_call_id="220"))
+    await world.run()
+    assert (1, "220") == ((stored := await world.stored()).record.attempts, stored.record.buildr_call_id)
+
+
+async def test_discarded_call_is_not_kept_for_ever(world: World) -> None:
+    """A failed call has no end of its own, and gets one when it is discarded."""
+    world.buildr.faults = ["422"]
+    await world.receive(CALL[3])
+    await world.drain()
+    key = world.store.keys.call(REF)
+    assert -1 == await world.store.pool.pttl(key)
+    (entry,) = await select(world.store, FailedFilter())
+    assert await world.store.failed.discard(entry)
+    assert await world.store.pool.pttl(key) > 0
+
+
+async def test_raw_messages_are_kept_longer_only_while_a_call_is_not_done(world: World) -> None:
+    """While a call waits or has failed its raw messages stay for KEEP_FAILED_D, and for KEEP_MESSAGES_D once Buildr holds it."""
+    day_ms = 86_400_000
+    world.buildr.faults = ["500"]
+    await world.receive(CALL[3])
+    await world.run()
+    (message_id,) = (await world.stored()).events
+    key = world.store.keys.message(message_id)
+    assert await world.store.pool.pttl(key) > 29 * day_ms
+    await world.drain()
+    assert DeliveryState.DELIVERED is (await world.stored()).record.state
+    assert 6 * day_ms < await world.store.pool.pttl(key) <= 7 * day_ms
+
+
+async def test_entry_of_a_message_goes_when_it_can_be_read(world: World) -> None:
+    """A message filed for an unknown word leaves the list when a later look at it finds nothing strange."""
+    await world.receive(CALL[3])
+    await world.run()
+    (message_id,) = (await world.stored()).events
+    await world.store.pool.zadd("bc:default:failed", {message_id: 1})
+    await world.store.pool.set(f"bc:default:f:{message_id}", "{}")
+    pipe = world.store.redis.pipeline(transaction=False)
+    pipe.rpush(f"bc:default:pending:{REF}", message_id)
+    await pipe.execute()
+    await world.run()
+    assert 0 == await world.store.failed.count()

@@ -1,0 +1,96 @@
+"""
+Which Buildr call a telephone call is.
+"""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from service.events import CallEvent, EventType
+from service.store.expected_calls import ExpectedCall
+from service.store.links import Link
+from workers.calls.fold import Call, fold
+from workers.matching.expected_calls import Choice, Loser
+from workers.matching.match import filed_under, match
+
+NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
+ENTRY = ExpectedCall(buildr_call_id="120", numbers=(), project_id="3", registered_at=NOW, opens_at=NOW, closes_at=NOW, revision=1)
+LOSER = Loser(buildr_call_id="121", why="is expected with another number")
+CHOICE = Choice(chosen=ENTRY, reason="Buildr call 120 was registered.", considered=(LOSER,))
+
+
+def call(*ids: str | None, source_call_id: str = "CA1") -> Call:
+    """A call whose messages name these Buildr calls."""
+    return fold(
+        CallEvent(
+            source="twilio",
+            message_id=f"m{place}",
+            source_call_id=source_call_id,
+            leg_id=source_call_id,
+            event_type=EventType.RINGING,
+            sequence=place,
+            buildr_call_id=each,
+        )
+        for place, each in enumerate(ids)
+    )
+
+
+def test_message_beats_link() -> None:
+    """The id in the message counts, whatever a link says."""
+    found = match(call("110", None, "110"), Link(buildr_call_id="999"))
+    assert ("110", "message") == (found.buildr_call_id, found.how)
+    assert "110" in found.reason
+
+
+def test_link_names_the_call() -> None:
+    """Without an id in the messages the link counts."""
+    found = match(call(None), Link(buildr_call_id="110"))
+    assert ("110", "link") == (found.buildr_call_id, found.how)
+
+
+def test_no_link_says_what_to_do() -> None:
+    """An unmatched call comes with the command that matches it."""
+    found = match(call(None), None)
+    assert (None, "none") == (found.buildr_call_id, found.how)
+    assert found.reason.endswith("buildr-calls links set twilio CA1 ID")
+
+
+def test_command_can_be_pasted_whatever_the_id_holds() -> None:
+    """An id with spaces or quotes is written so that a shell takes it as one word."""
+    assert match(call(None, source_call_id="a b;c"), None).reason.endswith("links set twilio 'a b;c' ID")
+
+
+@pytest.mark.parametrize("link", [None, Link(buildr_call_id="999")])
+def test_contradicting_messages_match_nothing(link: Link | None) -> None:
+    """Two ids in one call are never chosen between, and a link to a third one does not help."""
+    found = match(call("110", "111"), link)
+    assert (None, "conflict") == (found.buildr_call_id, found.how)
+    assert "110 and 111" in found.reason
+    assert found.reason.endswith("buildr-calls links set twilio CA1 110")
+
+
+def test_link_settles_a_contradiction() -> None:
+    """A person who follows the advice and links one of the two ids is heard."""
+    found = match(call("110", "111"), Link(buildr_call_id="111"))
+    assert ("111", "link") == (found.buildr_call_id, found.how)
+
+
+def test_expected_call_counts_last() -> None:
+    """An expected call is chosen where neither a message nor a link names one, with what it is filed under."""
+    link = Link(buildr_call_id="110", project_id="9")
+    assert "message" == match(call("109"), link, CHOICE).how
+    assert "link" == match(call(None), link, CHOICE).how
+    assert "conflict" == match(call("110", "111"), None, CHOICE).how
+    found = match(call(None), None, CHOICE)
+    assert ("120", "expected", CHOICE.reason, (LOSER,)) == (found.buildr_call_id, found.how, found.reason, found.considered)
+    assert Link(buildr_call_id="120", project_id="3") == filed_under(found, None, CHOICE)
+    assert link == filed_under(match(call(None), link, CHOICE), link, CHOICE)
+    assert filed_under(match(call(None), None), None) is None
+
+
+def test_why_no_expected_call_was_chosen_is_told() -> None:
+    """An unmatched call says what stood against the expected ones, and what to do."""
+    found = match(call(None), None, Choice(reason="2 expected calls fit equally well: Buildr calls 110 and 111.", considered=(LOSER,)))
+    assert (None, "none", (LOSER,)) == (found.buildr_call_id, found.how, found.considered)
+    assert "Buildr calls 110 and 111." in found.reason
+    assert found.reason.endswith("buildr-calls links set twilio CA1 ID")

@@ -1,0 +1,108 @@
+"""
+One request to Buildr and what its answer means; httpx's errors end here.
+
+Not decided here: whether and when to try again. The class of the error says that.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+
+import httpx
+
+from service.errors import (
+    BuildrError,
+    BuildrRateLimited,
+    BuildrRejected,
+    BuildrUnauthorized,
+    BuildrUnavailable,
+)
+from workers.http_client import PASSING, HttpAnswer
+
+HINTS: Final[Mapping[int, str]] = {
+    HTTPStatus.NOT_FOUND: "there is nothing at this address: no such call, or BUILDR_API_URL is wrong",
+    HTTPStatus.GONE: "the call has been deleted",
+    HTTPStatus.METHOD_NOT_ALLOWED: "check BUILDR_API_URL",
+}
+
+
+def refusal(answer: HttpAnswer, *, now: datetime, secrets: tuple[str, ...] = ()) -> BuildrError:
+    """
+    The error that an answer other than 2xx stands for.
+
+    403 counts as `BuildrUnauthorized`: credentials that lack a right are mended by a person, and then every call goes through. A redirect
+    counts as `BuildrUnavailable`: the service is set to a wrong address, which says nothing about a call. The rest of the 400s is about the
+    request itself and stops.
+    """
+    status, text = answer.status_code, answer.text(*secrets)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return rate_limited(answer, now=now, secrets=secrets)
+    if status == HTTPStatus.UNAUTHORIZED:
+        cure = "check BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
+        return BuildrUnauthorized(f"Buildr refuses the access token (401): {cure}", status_code=status, answer=text)
+    if status == HTTPStatus.FORBIDDEN:
+        cure = "give them the right to write calls, and check BUILDR_SCOPE"
+        return BuildrUnauthorized(f"the credentials may not do this in Buildr (403): {cure}", status_code=status, answer=text)
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in PASSING:
+        hint = HINTS.get(status)
+        return BuildrRejected(f"Buildr answered {status}" + (f": {hint}" if hint else ""), status_code=status, answer=text)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return BuildrUnavailable(f"Buildr answered with a redirect ({status}): check BUILDR_API_URL", status_code=status, answer=text)
+    return BuildrUnavailable(f"Buildr answered {status}", status_code=status, answer=text)
+
+
+def rate_limited(answer: HttpAnswer, *, now: datetime, secrets: tuple[str, ...] = ()) -> BuildrRateLimited:
+    """
+    The error that a 429 stands for.
+
+    Header and body as in https://buildr.dev/introduction/rate-limiting; the beta version's body also names the `bucket`.
+    """
+    wait_s = retry_after_s(answer.headers, now=now)
+    said = "without saying for how long" if wait_s is None else f"for {wait_s:g} s"
+    return BuildrRateLimited(
+        f"Buildr asks to wait, {said} (429)", retry_after_s=wait_s, bucket=_bucket(answer), answer=answer.text(*secrets)
+    )
+
+
+def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
+    """Seconds to wait by `X-Rate-Limited-For`, else by `Retry-After` (seconds or a date), or None."""
+    own = _seconds(headers.get("x-rate-limited-for"))
+    if own is not None:
+        return own
+    standard = headers.get("retry-after")
+    wait_s = _seconds(standard)
+    if wait_s is not None:
+        return wait_s
+    until = _date(standard)
+    if until is None:
+        return None
+    # The server's own clock, where it tells, since ours may differ.
+    return max(0.0, (until - (_date(headers.get("date")) or now)).total_seconds())
+
+
+def _bucket(answer: HttpAnswer) -> str | None:
+    try:
+        parsed = answer.parsed()
+    except BuildrUnavailable:
+        return None
+    bucket = parsed.get("bucket") if isinstance(parsed, dict) else None
+    return bucket[:100] if isinstance(bucket, str) else None
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,188 @@
+"""
+Access tokens: a ready one, or one that the whole fleet shares and renews early.
+
+Not here: how a token is asked for; see `workers.buildr.credentials`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import httpx
+import structlog
+
+from service.clock import utc_now
+from service.errors import BuildrError, BuildrUnavailable, SettingsError
+from service.settings import Settings
+from service.store.tokens import StoredToken
+from workers.buildr.credentials import Credentials, request_token
+from workers.http_client import is_header_safe
+
+RENEW_AT_SHARE: Final = 0.8
+RENEW_BEFORE_END_S: Final = 300.0
+SPARE_S: Final = 5.0
+SPARE_SHARE: Final = 0.05
+EARLY_SHARE: Final = 0.5
+POLL_S: Final = 0.1
+PAUSE_AFTER_FAILURE_S: Final = 30.0
+LOCK_MARGIN_S: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class TokenProvider(Protocol):
+    """Where the client gets its access token."""
+
+    async def get(self) -> str:
+        """A token to send now. Raises `BuildrError`, and whatever its store raises."""
+
+    async def invalidate(self, token: str) -> None:
+        """Take note that Buildr refused this token."""
+
+
+class TokenStore(Protocol):
+    """Where the fleet keeps its one token; `lock` lets one process at a time renew it."""
+
+    async def load(self) -> StoredToken | None:
+        """The token, or None."""
+
+    async def save(self, token: StoredToken) -> None:
+        """Keep a new token."""
+
+    async def drop(self, access_token: str) -> None:
+        """Forget this token, unless another has taken its place."""
+
+    async def lock(self, ttl_s: float) -> bool:
+        """Take the right to renew, for at most `ttl_s` seconds; False if somebody else has it."""
+
+    async def unlock(self) -> None:
+        """Give the right to renew back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyToken:
+    """A token that the operator made; it cannot be renewed here."""
+
+    access_token: str = field(repr=False)
+
+    async def get(self) -> str:
+        """The token."""
+        return self.access_token
+
+    async def invalidate(self, token: str) -> None:
+        """Nothing: only the operator has another."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SharedToken:
+    """
+    One token for the fleet.
+
+    It is renewed ahead of its end by one process, while the others go on with the old one; only when there is no valid token does anybody
+    wait, at most `patience_s` seconds. A renewal ahead of time that fails is no error as long as the old token is good.
+    """
+
+    credentials: Credentials
+    store: TokenStore
+    transport: httpx.AsyncBaseTransport | None = None
+    clock: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    patience_s: float = 30.0
+    _token: StoredToken | None = field(default=None, init=False, repr=False)
+    _pause_until: datetime | None = field(default=None, init=False)
+
+    async def get(self) -> str:
+        """
+        A token that is valid now.
+
+        Raises `BuildrUnauthorized` if the credentials are refused, `BuildrUnavailable` or `BuildrRateLimited` if none could be had.
+        """
+        token = self._token
+        if token is None or self.clock() >= renew_at(token):
+            token = self._token = await self.store.load()
+        if token is not None and self.clock() < renew_at(token):
+            return token.access_token
+        if token is not None and is_valid(token, self.clock()):
+            return (await self._renew_early(token)).access_token
+        return (await self._wait_for_one()).access_token
+
+    async def invalidate(self, token: str) -> None:
+        """Forget a token that Buildr refused, here and for the fleet, unless it has been replaced by now."""
+        if self._token is not None and self._token.access_token == token:
+            self._token = None
+        await self.store.drop(token)
+
+    async def _renew_early(self, token: StoredToken) -> StoredToken:
+        if self._pause_until is not None and self.clock() < self._pause_until:
+            return token
+        try:
+            # The request that is to be sent with it must have time left.
+            async with asyncio.timeout(self.credentials.timeout_s * EARLY_SHARE):
+                return await self._renew() or token
+        except BuildrError as err:
+            log.warning("buildr.token_not_refreshed", reason=err.cause, status_code=err.status_code, error=str(err))
+        except TimeoutError:
+            log.warning("buildr.token_not_refreshed", reason=BuildrUnavailable.cause, error="no answer in time")
+        self._pause_until = self.clock() + timedelta(seconds=PAUSE_AFTER_FAILURE_S)
+        return token
+
+    async def _wait_for_one(self) -> StoredToken:
+        deadline = self.clock() + timedelta(seconds=self.patience_s)
+        while True:
+            renewed = await self._renew()
+            if renewed is not None:
+                return renewed
+            if self.clock() >= deadline:
+                raise BuildrUnavailable(f"another process has been renewing the access token for {self.patience_s:g} s")
+            await self.sleep(POLL_S)
+            token = await self.store.load()
+            if token is not None and is_valid(token, self.clock()):
+                self._token = token
+                return token
+
+    async def _renew(self) -> StoredToken | None:
+        """A new token, by us or by whoever was faster; None while somebody else is at it."""
+        if not await self.store.lock(self.credentials.timeout_s + LOCK_MARGIN_S):
+            return None
+        try:
+            current = await self.store.load()
+            if current is None or self.clock() >= renew_at(current):
+                current = await request_token(self.credentials, clock=self.clock, transport=self.transport)
+                await self.store.save(current)
+            self._token, self._pause_until = current, None
+            return current
+        finally:
+            await self.store.unlock()
+
+
+def token_provider(settings: Settings, store: TokenStore) -> TokenProvider:
+    """The ready token if one is set, else the fleet's. Raises `SettingsError` if there are no usable credentials."""
+    if settings.buildr_access_token is not None:
+        token = settings.buildr_access_token.get_secret_value()
+        if not is_header_safe(token):
+            raise SettingsError(("BUILDR_ACCESS_TOKEN: must be the token alone, without `Bearer`, blanks or line breaks",))
+        return ReadyToken(token)
+    if settings.buildr_client_id is None or settings.buildr_client_secret is None:
+        raise SettingsError(("BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set",))
+    credentials = Credentials(
+        token_url=settings.buildr_token_url,
+        client_id=settings.buildr_client_id,
+        client_secret=settings.buildr_client_secret.get_secret_value(),
+        scope=settings.buildr_scope,
+        timeout_s=settings.buildr_timeout_s,
+    )
+    return SharedToken(credentials=credentials, store=store)
+
+
+def renew_at(token: StoredToken) -> datetime:
+    """When a token is to be renewed: after 80 % of its life or 5 minutes before its end, whichever is later."""
+    life = token.expires_at - token.obtained_at
+    return max(token.obtained_at + life * RENEW_AT_SHARE, token.expires_at - timedelta(seconds=RENEW_BEFORE_END_S))
+
+
+def is_valid(token: StoredToken, now: datetime) -> bool:
+    """Whether a request sent now still arrives with a valid token: a few seconds before its end it counts as over."""
+    life = token.expires_at - token.obtained_at
+    return now < token.expires_at - min(timedelta(seconds=SPARE_S), life * SPARE_SHARE)

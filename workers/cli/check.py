@@ -1,0 +1,227 @@
+"""
+`buildr-calls check` and `outcomes list`: is everything as it has to be?
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import click
+import httpx
+from rich.markup import escape
+
+from service.errors import (
+    BuildrError,
+    BuildrRateLimited,
+    QueueUnavailable,
+    SettingsError,
+)
+from service.settings import Settings
+from service.settings.source_settings import source_faults
+from service.sources import SOURCES
+from service.sources.settings import advice
+from service.store.connection import Store, open_store
+from workers.buildr import BuildrClient, token_provider
+from workers.cli.output import (
+    Failure,
+    chosen_account,
+    console,
+    load_settings,
+    print_json,
+    print_table,
+)
+from workers.cli.session import with_store
+from workers.clock import SharedClock
+from workers.delivery.outcome_catalog import OutcomeNames
+from workers.outcomes.decide import unknown_names
+
+BUDGET_PATIENCE_S = 30.0
+URL_TIMEOUT_S = 5.0
+TITLE_WIDTH = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `detail` says what to do where `is_fine` is false. `account` is the one it is of, among several."""
+
+    what: str
+    is_fine: bool
+    detail: str
+    account: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What was looked at, and whose it is."""
+        return self.what if self.account is None else f"{self.account}: {self.what}"
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(*, as_json: bool) -> None:
+    """
+    Look at everything that has to be right: settings, Redis, Buildr, outcome names, clock, public URL.
+
+    Looks at every account, unless --account names one. Exit code 1 if anything is not right.
+
+    \b
+    Examples:
+      buildr-calls check
+      buildr-calls check --account acme
+    """
+    settings = load_settings(is_local=True)
+    accounts = settings.every if chosen_account() is None else (settings,)
+    findings = asyncio.run(_check(settings, accounts))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        width = max(TITLE_WIDTH, *(len(finding.title) for finding in findings))
+        for finding in findings:
+            mark = "[green]ok  [/green]" if finding.is_fine else "[red]FAIL[/red]"
+            console().print(f"{mark} {finding.title:<{width}} {escape(finding.detail)}", highlight=False)
+    if not all(finding.is_fine for finding in findings):
+        raise SystemExit(1)
+
+
+async def _check(settings: Settings, accounts: tuple[Settings, ...]) -> list[Finding]:
+    findings = [_settings(settings), *_sources(settings, accounts), await _public_url(settings)]
+    async with open_store(accounts[0], role="cli") as store:
+        try:
+            await store.ping()
+        except QueueUnavailable as err:
+            findings.append(Finding("redis", is_fine=False, detail=f"{err}: set REDIS_URL, or start the service"))
+            return findings
+        findings += [await _redis(store), await _clock(store)]
+    for account in accounts:
+        async with open_store(account, role="cli") as store:
+            findings += [_of(account, finding, accounts) for finding in await _buildr(account, store)]
+    return findings
+
+
+def _of(account: Settings, finding: Finding, accounts: tuple[Settings, ...]) -> Finding:
+    return replace(finding, account=account.account) if len(accounts) > 1 else finding
+
+
+def _settings(settings: Settings) -> Finding:
+    faults = source_faults(settings)
+    return Finding("settings", is_fine=not faults, detail="; ".join(faults) or "all read")
+
+
+def _sources(settings: Settings, accounts: tuple[Settings, ...]) -> list[Finding]:
+    findings = []
+    for account in accounts:
+        on = ", ".join(slug for slug in SOURCES if account.secrets_of(slug))
+        # Where others receive, an account without a source is no fault.
+        is_fine = bool(on) or not settings.is_default or any(each.has_sources for each in settings.every)
+        detail = f"on: {on}" if on else "none is on" if is_fine else f"none is on: set {advice()}"
+        if on and not account.is_default:
+            detail += f"; their webhooks go to {account.webhook_path('SOURCE')}"
+        findings.append(_of(account, Finding("sources", is_fine=is_fine, detail=detail), accounts))
+    return findings
+
+
+async def _public_url(settings: Settings) -> Finding:
+    url = settings.public_url
+    if url is None:
+        return Finding(
+            "public url", is_fine=True, detail="PUBLIC_URL is not set: the address of each request counts; set it behind a proxy"
+        )
+    try:
+        async with httpx.AsyncClient(timeout=URL_TIMEOUT_S) as client:
+            answer = await client.get(f"{url}/healthz")
+    except httpx.HTTPError as err:
+        return Finding("public url", is_fine=False, detail=f"{url}/healthz does not answer ({type(err).__name__})")
+    if answer.status_code != httpx.codes.OK or "alive" not in answer.text:
+        return Finding("public url", is_fine=False, detail=f"{url}/healthz answers {answer.status_code}, and not as this service would")
+    scheme = urlsplit(url).scheme
+    hint = "" if scheme == "https" else "; telephony systems want https"
+    return Finding("public url", is_fine=True, detail=f"{url} reaches a receiver{hint}")
+
+
+async def _redis(store: Store) -> Finding:
+    faults = await store.config_faults()
+    return Finding("redis", is_fine=not faults, detail="; ".join(faults) or "answers, keeps what it is given, evicts nothing")
+
+
+async def _clock(store: Store) -> Finding:
+    clock = SharedClock()
+    offset_ms = int((await clock.sync(store.redis)).total_seconds() * 1000)
+    detail = f"differs from Redis by {offset_ms} ms"
+    return Finding("clock", is_fine=not clock.is_off, detail=detail + ("" if not clock.is_off else ": set the clocks by NTP"))
+
+
+async def _buildr(settings: Settings, store: Store) -> list[Finding]:
+    if not settings.has_buildr_credentials:
+        lost = ", so that webhooks would be taken that nobody can deliver" if settings.has_sources else ""
+        detail = f"no credentials{lost}: set BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
+        if not settings.is_default:
+            detail += f", in lower case in [accounts.{settings.account}]"
+        return [Finding("buildr", is_fine=False, detail=detail)]
+    try:
+        names = await read_names(settings, store)
+    except SettingsError as err:
+        return [Finding("buildr", is_fine=False, detail="; ".join(err.faults))]
+    except BuildrError as err:
+        return [Finding("buildr", is_fine=False, detail=f"{settings.buildr_api_url}: {err}")]
+    stored = await store.outcomes.load()
+    unknown = unknown_names(settings.outcome_config, names, spelt=[] if stored is None else [name for name, _ in stored.names])
+    return [
+        Finding("buildr", is_fine=True, detail=f"{settings.buildr_api_url} lets us in"),
+        Finding("outcomes", is_fine=not unknown, detail="; ".join(unknown) or f"{len(names)} in the account, and all that are named exist"),
+    ]
+
+
+async def read_names(settings: Settings, store: Store) -> dict[str, str]:
+    """The account's outcomes read from Buildr now, within the budget. Raises `BuildrError`."""
+    names = OutcomeNames(store, lambda: datetime.now(UTC))
+    async with BuildrClient(settings, tokens=token_provider(settings, store.tokens)) as client:
+        try:
+            async with asyncio.timeout(BUDGET_PATIENCE_S):
+                while not await names.refresh(client, hold_s=settings.buildr_timeout_s + 2):
+                    await store.permits.pump()
+                    await asyncio.sleep(0.1)
+        except TimeoutError as err:
+            raise BuildrRateLimited("the budget of requests is used up; try again in a minute", retry_after_s=None) from err
+    return dict(await names.current() or {})
+
+
+@click.group()
+def outcomes() -> None:
+    """
+    See the call outcomes of the Buildr account.
+
+    \b
+    Example:
+      buildr-calls outcomes list
+    """
+
+
+@outcomes.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_outcomes(*, as_json: bool) -> None:
+    """
+    List the account's call outcomes with their ids, for `buildr-calls.toml`.
+
+    \b
+    Example:
+      buildr-calls outcomes list --json
+    """
+
+    async def work(settings: Settings, store: Store) -> tuple[tuple[str, str], ...]:
+        await read_names(settings, store)
+        stored = await store.outcomes.load()
+        return () if stored is None else stored.names
+
+    names = _or_one_line(lambda: with_store(work))
+    if as_json:
+        print_json([{"id": outcome_id, "name": name} for name, outcome_id in names])
+    else:
+        print_table(("id", "name"), [(outcome_id, name) for name, outcome_id in names], empty="The account has no call outcomes.")
+
+
+def _or_one_line(work: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
+    try:
+        return work()
+    except BuildrError as err:
+        raise Failure(f"Buildr: {err}") from err

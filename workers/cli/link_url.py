@@ -1,0 +1,64 @@
+"""
+`buildr-calls link-url`: the address to put into a telephony system.
+"""
+
+import click
+
+from service.errors import MalformedPayload
+from service.settings import Settings
+from service.sources import SOURCES
+from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
+from service.webhook_urls import token_of
+from workers.cli.output import Failure, load_settings, print_json
+from workers.simulator.requests import signed_query
+
+NO_URL_SECRET = "set URL_SECRET (in an account: url_secret), from which {what} is made: openssl rand -hex 32"  # noqa: S105 (a message)
+
+
+@click.command("link-url")
+@click.argument("source", type=click.Choice(sorted(SOURCES)))
+@click.argument("call", metavar="[BUILDR_CALL_ID]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def link_url(source: str, call: str | None, *, as_json: bool) -> None:
+    """
+    Print the address to put into a telephony system, with its token where it needs one; with BUILDR_CALL_ID, that of one Buildr call.
+
+    An address with a token is a secret: keep it out of tickets and chats.
+
+    \b
+    Examples:
+      buildr-calls link-url aircall
+      buildr-calls link-url vonage 110
+    """
+    settings = load_settings(is_local=True)
+    address = _address(settings, source, call)
+    if as_json:
+        print_json({"source": source, BUILDR_CALL_ID: call, "address": address})
+        return
+    click.echo(address)
+    if settings.public_url is None:
+        click.echo("PUBLIC_URL is not set: the address above is that of this machine, which no telephony system reaches.", err=True)
+
+
+def _address(settings: Settings, slug: str, call: str | None) -> str:
+    source, url_secrets = SOURCES[slug], settings.url_secrets
+    if source.wants_path_token and not url_secrets:
+        raise Failure(NO_URL_SECRET.format(what=f"the token in the address of {source.title}"))
+    address = settings.webhook_address(slug, token=token_of(source, url_secrets))
+    if call is None:
+        return address
+    try:
+        checked = buildr_call_id(call)
+    except MalformedPayload as err:
+        raise click.UsageError(str(err)) from err
+    if checked is None:
+        raise click.UsageError("BUILDR_CALL_ID is empty; leave it out for the address of all calls")
+    query = f"{BUILDR_CALL_ID}={checked}"
+    if not source.has_address_per_call:
+        # All its calls would be taken for this one.
+        raise Failure(f"{source.title} sends all calls to one address, which can name no Buildr call; see docs/telephony/{slug}.md")
+    if source.signs_url:
+        return f"{address}?{query}"
+    if not url_secrets:
+        raise Failure(NO_URL_SECRET.format(what=f"the signature of an id in an address of {source.title}"))
+    return f"{address}?{signed_query(slug, query, url_secrets)}"

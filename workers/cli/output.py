@@ -1,0 +1,158 @@
+"""
+What all commands share: settings with their faults in plain lines, output for people and for programs, errors in one line.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO, Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from service.errors import QueueUnavailable, SettingsError
+from service.settings import Settings, load
+from workers.local.data_folder import LocalRunError
+from workers.local.terminal import printable
+
+PROGRAM: Final = "buildr-calls"
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+ACCOUNT: Final = f"{PROGRAM}.account"
+
+
+class SettingsFault(click.ClickException):
+    """The settings are not usable; shown as one line per fault."""
+
+    exit_code = FAILED
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self._faults: Final = tuple(faults)
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the faults to stderr."""
+        for fault in self._faults:
+            click.echo(f"{PROGRAM}: {fault}", file=file or sys.stderr)
+
+
+class Failure(click.ClickException):
+    """Something could not be done; shown as one line."""
+
+    exit_code = FAILED
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line to stderr."""
+        click.echo(f"{PROGRAM}: {self.format_message()}", file=file or sys.stderr)
+
+
+class WrongAccount(Failure):
+    """An account was named that is not there, or none where one has to be; shown as one line that lists them."""
+
+    exit_code = WRONG_USAGE
+
+
+class Commands(click.Group):
+    """A group in which an error that says what to do ends the command with one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Raises click's errors only, apart from bugs."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as err:
+            raise SettingsFault(err.faults) from err
+        except (LocalRunError, QueueUnavailable) as err:
+            raise Failure(str(err)) from err
+
+
+def load_settings(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Settings:
+    """
+    The settings of this machine, those of the account that `--account` names; `overrides` are variables that options have set.
+
+    `is_local` fills what is not set from what `run` made up. Ends the command with one line per fault.
+    """
+    try:
+        settings = load({**os.environ, **(overrides or {})}, is_local=is_local)
+    except SettingsError as err:
+        raise SettingsFault(err.faults) from err
+    account = chosen_account()
+    try:
+        return settings if account is None else settings.of(account)
+    except SettingsError as err:
+        raise WrongAccount(f"--account: {err}") from err
+
+
+def account_option() -> click.Option:
+    """The option by which a command is told whose records it is for."""
+
+    def choose(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.meta[ACCOUNT] = value
+
+    return click.Option(["--account"], metavar="NAME", expose_value=False, callback=choose, help="The account, if not the default one.")
+
+
+def chosen_account() -> str | None:
+    """The account that this command was told by `--account`, or None."""
+    ctx = click.get_current_context(silent=True)
+    return None if ctx is None else ctx.meta.get(ACCOUNT)
+
+
+def names_of(settings: Settings) -> str:
+    """The accounts that there are, for a message."""
+    return ", ".join(each.account for each in settings.every)
+
+
+def in_words(settings: Settings, command: str) -> str:
+    """A command to be typed next, for the account that this one is for: `buildr-calls explain ... --account acme`."""
+    return f"{PROGRAM} {command}" + ("" if settings.is_default else f" --account {settings.account}")
+
+
+def console() -> Console:
+    """For results: stdout, never wrapped where it is read by a program."""
+    return _console(sys.stdout)
+
+
+def error_console() -> Console:
+    """For everything that is no result: stderr."""
+    return _console(sys.stderr)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON to stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """
+    Print rows under their headings, or a sentence if there are none.
+
+    Off a terminal the columns are padded with blanks and nothing is cut.
+    """
+    if not rows:
+        click.echo(empty)
+        return
+    cells = [[printable(cell) for cell in row] for row in rows]
+    out = console()
+    if not out.is_terminal:
+        widths = [max(len(row[place]) for row in (columns, *cells)) for place in range(len(columns))]
+        for row in (columns, *cells):
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    out.print(table)
+
+
+def _console(stream: IO[str]) -> Console:
+    # Named here, because rich would otherwise keep the stream that was stdout when it was first asked.
+    made = Console(file=stream, highlight=False)
+    if not made.is_terminal:
+        made.soft_wrap = True
+    return made

@@ -1,0 +1,139 @@
+"""
+How requests to Buildr, and to the APIs of telephony vendors, are made: one agent name, strict limits, no redirects.
+"""
+
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from service.errors import (
+    BuildrUnavailable,
+)
+
+DISTRIBUTION: Final = "buildr-calls"
+CONNECT_TIMEOUT_S: Final = 5.0
+# Many servers close an idle connection after 5 s; one that is let go before is never closed under a request.
+IDLE_S: Final = 4.0
+
+
+def open_http(url: str, *, timeout_s: float, connections: int = 1, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+    """A client for the server of `url`; each phase of a request may take `timeout_s` seconds."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=IDLE_S)
+    return httpx.AsyncClient(
+        headers=_headers(),
+        timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
+        limits=limits,
+        transport=transport,
+        follow_redirects=False,
+        http2=False,
+        # A proxy of the machine leads out of it; what runs beside us is not behind it.
+        trust_env=not _is_local(url),
+    )
+
+
+def user_agent() -> str:
+    """The name under which others see this program."""
+    try:
+        return f"{DISTRIBUTION}/{version(DISTRIBUTION)}"
+    except PackageNotFoundError:
+        return f"{DISTRIBUTION}/unknown"
+
+
+def is_header_safe(token: str) -> bool:
+    """Whether a token can stand in a header: visible ASCII, nothing else."""
+    return token.isascii() and token.isprintable() and " " not in token and token != ""
+
+
+def _headers() -> Mapping[str, str]:
+    # Answers are small; one that cannot be compressed cannot grow while it is read.
+    return {"User-Agent": user_agent(), "Accept": "application/json", "Accept-Encoding": "identity"}
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+
+
+ANSWER_LENGTH: Final = 2000
+
+
+HIDDEN: Final = "[hidden]"
+
+
+# Answers in the 400s that speak of the moment, not of the request.
+PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAnswer:
+    """A whole answer; `is_cut` if the body was longer than is read, or broke off after an error's status."""
+
+    status_code: int
+    headers: httpx.Headers = field(repr=False)
+    body: bytes = field(repr=False)
+    is_cut: bool = False
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is a 2xx."""
+        return HTTPStatus.OK <= self.status_code < HTTPStatus.MULTIPLE_CHOICES
+
+    def text(self, *secrets: str) -> str:
+        """The beginning of the body for people, without the secrets that were sent."""
+        text = self.body.decode("utf-8", "replace")
+        for secret in secrets:
+            text = text.replace(secret, HIDDEN)
+        return text[:ANSWER_LENGTH]
+
+    def parsed(self) -> object:
+        """The body as JSON values. Raises `BuildrUnavailable` if it is none."""
+        if self.is_cut:
+            raise BuildrUnavailable(f"the answer is longer than {MAX_ANSWER_BYTES} bytes", status_code=self.status_code)
+        try:
+            parsed: object = json.loads(self.body)
+        except (ValueError, RecursionError) as err:
+            raise BuildrUnavailable("the answer cannot be read as JSON", status_code=self.status_code) from err
+        return parsed
+
+
+async def fetch(http: httpx.AsyncClient, request: httpx.Request) -> HttpAnswer:
+    """Send a request and read its answer, at most `MAX_ANSWER_BYTES` of it. Raises `BuildrUnavailable` if none came."""
+    try:
+        response = await http.send(request, stream=True)
+        try:
+            body, is_cut = await _read(response)
+        finally:
+            await response.aclose()
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as err:
+        raise BuildrUnavailable(f"no answer from {request.url.host} ({type(err).__name__})") from err
+    return HttpAnswer(status_code=response.status_code, headers=response.headers, body=body, is_cut=is_cut)
+
+
+async def _read(response: httpx.Response) -> tuple[bytes, bool]:
+    parts: list[bytes] = []
+    total = 0
+    try:
+        async for part in response.aiter_bytes():
+            total += len(part)
+            parts.append(part)
+            if total > MAX_ANSWER_BYTES:
+                return b"".join(parts)[:MAX_ANSWER_BYTES], True
+    except httpx.HTTPError:
+        # The status of a refusal has arrived and says enough; a success whose body is lost is no answer.
+        if response.is_success:
+            raise
+        return b"".join(parts), True
+    return b"".join(parts), False

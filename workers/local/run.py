@@ -1,0 +1,295 @@
+"""
+`run`: the whole service on one machine, in the foreground, until Ctrl-C.
+
+Redis, the sandbox in place of Buildr, the receiver and a worker, each a process of its own. Secrets that nobody has set are made up for
+the run and reach the processes through their environment only.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from rich.text import Text
+
+from service.settings import Settings, load
+from service.sources import SOURCES
+from service.store.keys import DEFAULT_ACCOUNT
+from workers.local.data_folder import (
+    FolderLock,
+    LocalRunError,
+    local_values,
+    make_private,
+)
+from workers.local.demo import Demo, sandbox_outcome
+from workers.local.embedded_redis import EmbeddedRedis
+from workers.local.supervisor import Part, Supervisor
+from workers.local.terminal import Screen, read_line
+from workers.sandbox.config import CLIENT_ID, CLIENT_SECRET
+
+SANDBOX_ACCOUNT: Final = "sandbox"
+SANDBOX_HOST: Final = "127.0.0.1"
+SANDBOX_FOLDER: Final = "sandbox"
+ANY_HOST: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not bound)
+LOOK_AT_REDIS_EVERY_S: Final = 1.0
+REDIS_AGAIN_S: Final = 2.0
+FAILED: Final = 1
+STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """
+    What the command line asked for.
+
+    `demo_call` is the Buildr call that the demo tells of, or None for no demo; with `is_once` the run ends after it.
+    """
+
+    sandbox_port: int
+    demo_call: str | None
+    is_once: bool = False
+
+
+class LocalRun:
+    """One run; `settings` are those of the machine, before anything is made up."""
+
+    def __init__(self, settings: Settings, wishes: Wishes, screen: Screen) -> None:
+        self._settings: Final = settings
+        self._wishes: Final = wishes
+        self._screen: Final = screen
+        # A sandbox beside accounts of the real Buildr would make one of them a play.
+        self._has_sandbox: Final = not settings.reaches_buildr
+        self._folder: Final = settings.data_dir.resolve()
+        # What a sandbox was told must never reach the real Buildr, so that each has a Redis of its own.
+        self._redis: Final = EmbeddedRedis(self._folder / SANDBOX_FOLDER if self._has_sandbox else self._folder)
+        self._supervisor: Final = Supervisor(on_line=self._on_line, say=self._warn)
+        self._demo: Demo | None = None
+        self._call = "twilio:CA…"
+        self._is_starting = True
+        self.url: Final = f"http://{_local_host(settings.host)}:{settings.port}"
+        self.sandbox_url: Final = f"http://{SANDBOX_HOST}:{wishes.sandbox_port}"
+
+    async def run(self) -> int:
+        """
+        Run until a signal comes, or with `is_once` until the demo is over; returns the exit status.
+
+        Raises `LocalRunError` if something cannot be started; nothing is left running then.
+        """
+        is_stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in STOPS:
+            loop.add_signal_handler(number, self._on_signal, is_stopping)
+        try:
+            async with AsyncExitStack() as stack:
+                work = asyncio.create_task(self._work(stack))
+                stopping = asyncio.create_task(is_stopping.wait())
+                await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                is_over = work.done()
+                for task in (work, stopping):
+                    task.cancel()
+                await asyncio.wait({work, stopping})
+                # From now on a signal means that somebody does not want to wait.
+                is_stopping.set()
+                self._is_starting = True
+                return work.result() if is_over else 0
+        finally:
+            for number in STOPS:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, is_stopping: asyncio.Event) -> None:
+        if is_stopping.is_set():
+            self._supervisor.kill()
+            return
+        is_stopping.set()
+        self._screen.say(Text("\nStopping; Ctrl-C again ends everything at once.", "dim"))
+
+    async def _work(self, stack: AsyncExitStack) -> int:
+        make_private(self._folder)
+        stack.enter_context(FolderLock(self._folder / "run.lock", what=f"`run` in {self._folder}"))
+        self._check_ports()
+        if self._settings.redis_url is None:
+            await self._start_redis(stack)
+        # Undone in reverse: the processes end before their Redis does.
+        stack.push_async_callback(self._supervisor.stop)
+        made_up = self._made_up()
+        environment = {**os.environ, **made_up, **self._for_children()}
+        left: dict[str, str | int] = {"host": self._settings.host, "port": self._settings.port}
+        left.update((name.lower(), value) for name, value in made_up.items())
+        stack.enter_context(local_values(self._folder, left))
+        await self._start_parts(environment)
+        self._introduce()
+        is_told = await self._play(load(environment))
+        self._is_starting = False
+        if self._wishes.is_once:
+            return 0 if is_told else FAILED
+        self._say_what_next()
+        await asyncio.Event().wait()
+        return 0
+
+    def _made_up(self) -> dict[str, str]:
+        """Settings that nobody has set, by the names of their variables."""
+        values = {} if self._settings.redis_url is not None else {"REDIS_URL": self._redis.url}
+        if not self._has_sandbox:
+            return values
+        if self._settings.account == DEFAULT_ACCOUNT:
+            # Apart from what waits for the real Buildr, should it lie in the same Redis.
+            values["ACCOUNT"] = SANDBOX_ACCOUNT
+        values |= {
+            "BUILDR_API_URL": f"{self.sandbox_url}/api/2023-01",
+            "BUILDR_TOKEN_URL": f"{self.sandbox_url}/oauth/token",
+            "BUILDR_CLIENT_ID": CLIENT_ID,
+            "BUILDR_CLIENT_SECRET": CLIENT_SECRET,
+        }
+        for slug, source in SOURCES.items():
+            # Its first setting is the one that turns it on.
+            if not self._settings.secrets_of(slug):
+                values[source.settings[0].name.upper()] = source.settings[0].make()
+        for name, given in (("ADMIN_TOKEN", self._settings.admin_token), ("URL_SECRET", self._settings.url_secret)):
+            if not given:
+                values[name] = secrets.token_hex(16)
+        return values
+
+    def _for_children(self) -> dict[str, str]:
+        return {
+            "PORT": str(self._settings.port),
+            "DATA_DIR": str(self._folder),
+            # The story is told from the log; what is shown of it is chosen here.
+            "LOG_FORMAT": "json",
+            "LOG_LEVEL": "debug" if self._settings.log_level == "debug" else "info",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _check_ports(self) -> None:
+        ports = [(self._settings.host, self._settings.port, "--port")]
+        if self._has_sandbox:
+            ports.append((SANDBOX_HOST, self._wishes.sandbox_port, "--sandbox-port"))
+        if len({port for _, port, _ in ports}) < len(ports):
+            raise LocalRunError(f"receiver and sandbox cannot both have port {self._settings.port}: choose another with --sandbox-port")
+        for host, port, option in ports:
+            check_port(host, port, option=option)
+
+    async def _start_redis(self, stack: AsyncExitStack) -> None:
+        stack.callback(self._redis.stop)
+        await asyncio.to_thread(self._redis.start)
+        keeper = asyncio.create_task(self._keep_redis())
+        stack.callback(keeper.cancel)
+
+    async def _keep_redis(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_AT_REDIS_EVERY_S)
+            if self._redis.pid is None:
+                self._warn("Redis ended; it is started again")
+                self._redis.stop()
+                try:
+                    await asyncio.to_thread(self._redis.start)
+                except LocalRunError as err:
+                    self._warn(str(err))
+                    await asyncio.sleep(REDIS_AGAIN_S)
+
+    async def _start_parts(self, environment: Mapping[str, str]) -> None:
+        part = partial(_part, environment=environment)
+        first = [part("receiver", "serve", ready_url=f"{self.url}/readyz")]
+        if self._has_sandbox:
+            port = str(self._wishes.sandbox_port)
+            first.insert(0, part("sandbox", "sandbox", "--port", port, ready_url=f"{self.sandbox_url}/_sandbox/state"))
+        await self._supervisor.start(*first)
+        # After the sandbox, because a worker asks Buildr for the names of the outcomes first.
+        await self._supervisor.start(part("worker", "work", ready_text='"worker.started"'))
+
+    def _introduce(self) -> None:
+        rows = {"receiver": self.url, "Buildr": self._settings.buildr_api_url, "Redis": "REDIS_URL", "data": str(self._folder)}
+        if self._has_sandbox:
+            rows["Buildr"] = f"{self.sandbox_url} (sandbox, because no Buildr credentials are set)"
+        if self._settings.redis_url is None:
+            rows["Redis"] = "private, on a unix socket"
+        elif self._has_sandbox:
+            rows["Redis"] = "REDIS_URL, apart from what waits there for Buildr"
+        self._screen.say(Text("buildr-calls runs. Ctrl-C stops it.", "bold"))
+        if self._settings.named:
+            rows["accounts"] = ", ".join(account.account for account in self._settings.every)
+        for name, value in rows.items():
+            self._screen.say(Text.assemble((f"  {name:<9} ", "cyan"), value))
+
+    async def _play(self, settings: Settings) -> bool:
+        if self._wishes.demo_call is None or not settings.is_active:
+            return True
+        held_call = partial(sandbox_outcome, self.sandbox_url) if self._has_sandbox else None
+        self._demo = Demo(settings=settings, url=self.url, buildr_call_id=self._wishes.demo_call, screen=self._screen, held_call=held_call)
+        try:
+            return await self._demo.play()
+        finally:
+            self._call = f"twilio:{self._demo.source_call_id}"
+            self._demo = None
+
+    def _say_what_next(self) -> None:
+        program = _program() if self._settings.data_dir == Path(".data") else f"DATA_DIR={self._settings.data_dir} {_program()}"
+        self._screen.say()
+        self._screen.say(Text("Try next, in another terminal:", "bold"))
+        # Where the default account stands back, a command has to name another.
+        account = "" if self._settings.is_active else f" --account {self._settings.every[0].account}"
+        for command in (
+            f"explain {self._call}{account}",
+            f"trigger twilio no-answer --set buildr_call_id=111{account}",
+            f"trigger twilio inbound-missed{account}",
+            f"unmatched list{account}",
+            f"links set twilio CA… 112{account}",
+            f"failed list{account}",
+            f"status{account}",
+            "check",
+        ):
+            self._screen.say(f"  {program} {command}")
+        self._screen.say()
+
+    def _on_line(self, part: str, text: str) -> None:
+        line = read_line(part, text)
+        if self._demo is not None and self._demo.takes(line):
+            return
+        # Starting and stopping is the usual case, and said in a line of our own.
+        if not (self._is_starting and line.level in ("debug", "info")):
+            self._screen.show(line)
+
+    def _warn(self, text: str) -> None:
+        self._screen.say(Text(text, "yellow"))
+
+
+def check_port(host: str, port: int, *, option: str) -> None:
+    """Raises `LocalRunError` that names the port and the option for another if nothing can listen there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as err:
+        reason = err.strerror or str(err)
+        raise LocalRunError(f"cannot listen on port {port} of {host} ({reason}): choose another with {option}") from err
+
+
+def _part(name: str, *arguments: str, environment: Mapping[str, str], ready_url: str | None = None, ready_text: str | None = None) -> Part:
+    argv = (sys.executable, "-m", "workers.cli.main", *arguments, "--until-stdin-closes")
+    return Part(name=name, argv=argv, environment=environment, ready_url=ready_url, ready_text=ready_text)
+
+
+def _local_host(host: str) -> str:
+    host = ANY_HOST.get(host, host)
+    return f"[{host}]" if ":" in host else host
+
+
+def _program() -> str:
+    """How this program is called from here."""
+    path = Path(sys.executable).with_name("buildr-calls")
+    if shutil.which("buildr-calls") == str(path) or not path.exists():
+        return "buildr-calls"
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

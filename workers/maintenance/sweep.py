@@ -1,0 +1,38 @@
+"""
+Heals calls that have lost their job, and drops unmatched calls that are too old.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from service.store.connection import Store
+from workers.clock import SharedClock
+
+log = structlog.get_logger(__name__)
+
+
+SWEEP_EVERY_S: Final = 2.0
+
+
+FORGET_EVERY_S: Final = 3600.0
+
+
+async def sweep(store: Store, *, in_progress_s: float) -> None:
+    """Heal calls that have lost their alarm, and take over those of dead workers; in a healthy system there are none."""
+    swept = await store.schedule.sweep(in_progress_s=in_progress_s)
+    if swept.healed:
+        log.warning("delivery.alarms_healed", count=swept.healed)
+    if swept.taken_over:
+        log.warning("delivery.calls_taken_over", count=swept.taken_over)
+
+
+async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
+    """Drop unmatched calls whose time is over, with a line for each: nothing goes silently."""
+    before_ms = int((clock() - keep).timestamp() * 1000)
+    while refs := await store.schedule.forget_old(before_ms=before_ms):
+        for ref in refs:
+            source, _, source_call_id = ref.partition(":")
+            log.warning("call.forgotten", source=source, source_call_id=source_call_id, reason="unmatched for longer than KEEP_CALLS_D")
+            await store.counters.add("forgotten", source)

@@ -1,0 +1,44 @@
+"""
+Ending asyncio tasks and arq's jobs within a time limit.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+from arq.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+
+POLL_DELAY_S: Final = 0.05
+
+
+CANCEL_AGAIN_S: Final = 0.2
+
+
+async def _finish_jobs(worker: Worker, *, within_s: float) -> None:
+    worker.allow_pick_jobs = False
+    try:
+        async with asyncio.timeout(within_s):
+            # A turn that has begun may still start jobs, so that none must run for two turns on end.
+            while await _has_jobs(worker) or await _has_jobs(worker):
+                pass
+    except TimeoutError:
+        log.warning("worker.stopped_with_jobs", count=len(worker.tasks))
+
+
+async def end(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended: redis-py swallows a cancellation that comes while it deals with a lost connection."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
+
+
+async def _has_jobs(worker: Worker) -> bool:
+    running = [task for task in worker.tasks.values() if not task.done()]
+    if running:
+        await asyncio.wait(running)
+    await asyncio.sleep(2 * POLL_DELAY_S)
+    return bool(running)

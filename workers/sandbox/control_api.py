@@ -1,0 +1,140 @@
+"""
+What is not Buildr's: looking into the sandbox, changing calls as a person would, and asking for faults. For this machine only.
+"""
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from workers.sandbox.config import SandboxConfig
+from workers.sandbox.faults import Fault, Faults
+from workers.sandbox.records import OUTCOMES, Calls
+from workers.sandbox.request_log import RequestLog, latest
+from workers.sandbox.responses import errors
+from workers.sandbox.validation import ID, Refused, check_fields
+
+PREFIX: Final = "/_sandbox"
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """The routes under `/_sandbox`, over the parts of a sandbox."""
+
+    calls: Calls
+    faults: Faults
+    requests: RequestLog
+    config: SandboxConfig
+    clock: Callable[[], int]
+
+    def routes(self) -> list[Route]:
+        """All routes; each answers peers on this machine only."""
+        table: list[tuple[str, str, Endpoint]] = [
+            ("GET", "/state", self.state),
+            ("GET", "/requests", self.list_requests),
+            ("DELETE", "/requests", self.clear_requests),
+            ("GET", "/calls/{call_id}", self.get_call),
+            ("PUT", "/calls/{call_id}", self.put_call),
+            ("GET", "/faults", self.list_faults),
+            ("POST", "/faults", self.add_fault),
+            ("DELETE", "/faults", self.clear_faults),
+        ]
+        return [Route(PREFIX + path, _local(endpoint), methods=[method]) for method, path, endpoint in table]
+
+    async def state(self, _: Request) -> Response:
+        """Counts, 429s, and the most requests that came in any window."""
+        return JSONResponse(
+            {
+                **self.requests.as_json(),
+                "limit_mode": self.config.limit_mode,
+                "calls": len(self.calls.held),
+                "faults": len(self.faults.pending),
+            }
+        )
+
+    async def list_requests(self, request: Request) -> Response:
+        """The requests received, in order; `?after=ID` for those since."""
+        after = request.query_params.get("after", "0")
+        if not (after.isascii() and after.isdigit()):
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "after must be the id of a request")
+        return JSONResponse({"requests": latest(self.requests.entries, after=int(after[:20]))})
+
+    async def clear_requests(self, _: Request) -> Response:
+        """Forget the requests and counts; the rate limit goes on as it stands."""
+        self.requests.clear()
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def get_call(self, request: Request) -> Response:
+        """A call as it is held."""
+        call = self.calls.get(request.path_params["call_id"])
+        if call is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is no such call")
+        return JSONResponse({"call": call.as_json()})
+
+    async def put_call(self, request: Request) -> Response:
+        """Change fields as a person would, null included; makes the call if there is none."""
+        call_id = request.path_params["call_id"]
+        parsed = await _json(request)
+        if not ID.fullmatch(call_id) or not isinstance(parsed, dict):
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, 'the id must be digits and the body an object like {"notes": "..."}')
+        fields = check_fields(parsed, outcome_ids=OUTCOMES, may_be_null=True)
+        found = self.calls.get(call_id)
+        call = found or self.calls.create(call_id, self.clock())
+        self.calls.update(call, fields, self.clock())
+        return JSONResponse({"call": call.as_json()}, status_code=HTTPStatus.OK if found else HTTPStatus.CREATED)
+
+    async def list_faults(self, _: Request) -> Response:
+        """The faults that are still to come."""
+        return JSONResponse({"faults": [fault.model_dump() for fault in self.faults.pending]})
+
+    async def add_fault(self, request: Request) -> Response:
+        """Misbehave for the next requests that match."""
+        try:
+            fault = Fault.model_validate(await _json(request))
+        except ValidationError as err:
+            faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in err.errors()]
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, *faults) from err
+        self.faults.add(fault)
+        return JSONResponse({"fault": fault.model_dump()}, status_code=HTTPStatus.CREATED)
+
+    async def clear_faults(self, _: Request) -> Response:
+        """Behave again."""
+        self.faults.pending.clear()
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _local(endpoint: Endpoint) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        if not _is_loopback(request):
+            return errors(HTTPStatus.FORBIDDEN, ["only for peers on this machine"])
+        try:
+            return await endpoint(request)
+        except Refused as err:
+            return errors(err.status, err.messages)
+
+    return answer
+
+
+def _is_loopback(request: Request) -> bool:
+    try:
+        address = ipaddress.ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+async def _json(request: Request) -> object:
+    try:
+        parsed: object = json.loads(await request.body())
+    except (ValueError, RecursionError) as err:
+        raise Refused(HTTPStatus.BAD_REQUEST, "the body is no JSON") from err
+    return parsed
