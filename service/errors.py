@@ -30,7 +30,9 @@ class BuildrCallsError(Exception):
 
 
 class MessageError(BuildrCallsError):
-    """Something about one webhook message; `http_status` and `title` are what its sender may be told."""
+    """
+    Something about one webhook message; `http_status` and `title` are what its sender may be told.
+    """
 
     http_status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
     title: ClassVar[str] = "The message could not be handled"
@@ -73,14 +75,18 @@ class UnsupportedContentType(MessageError):
 
 
 class InvalidSignature(MessageError):
-    """Raised when the message is not proved genuine; the reason is for our log, never for the sender."""
+    """
+    Raised when the message is not proved genuine; the reason is for our log, never for the sender.
+    """
 
     http_status = HTTPStatus.UNAUTHORIZED
     title = "The signature is missing or wrong"
 
 
 class IgnoredEvent(MessageError):
-    """Raised for a genuine message of a kind that is known and not wanted; answered 2xx and counted."""
+    """
+    Raised for a genuine message of a kind that is known and not wanted; answered 2xx and counted.
+    """
 
     http_status = HTTPStatus.OK
     title = "Nothing to do"
@@ -99,7 +105,9 @@ class UnsupportedEvent(MessageError):
 
 
 class MalformedPayload(MessageError):
-    """Raised for a genuine message that cannot be read; it is kept raw, so that a later version can."""
+    """
+    Raised for a genuine message that cannot be read; it is kept raw, so that a later version can.
+    """
 
     http_status = HTTPStatus.OK
     title = "Kept for a person to look at"
@@ -118,13 +126,17 @@ class QueueUnavailable(BuildrCallsError):
 
 
 class BuildrError(BuildrCallsError):
-    """Something about one request to Buildr; `cause` is the word under which a failed call is filed."""
+    """
+    Something about one request to Buildr; `cause` is the word under which a failed call is filed.
+    """
 
     cause: ClassVar[str] = "buildr_error"
     retryable: ClassVar[bool] = False
     costs_attempt: ClassVar[bool] = True
 
-    def __init__(self, message: str, *, status_code: int | None = None, answer: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status_code: int | None = None, answer: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.answer = answer
@@ -138,13 +150,23 @@ class BuildrUnavailable(BuildrError):
 
 
 class BuildrRateLimited(BuildrError):
-    """Raised on a 429; `retry_after_s` is Buildr's own word in seconds, or None if it gave none; `bucket` names the budget."""
+    """
+    Raised on a 429; `retry_after_s` is Buildr's own word in seconds, or None if it gave none;
+    `bucket` names the budget.
+    """
 
     cause = "buildr_rate_limited"
     retryable = True
     costs_attempt = False
 
-    def __init__(self, message: str, *, retry_after_s: float | None, bucket: str | None = None, answer: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None,
+        bucket: str | None = None,
+        answer: str | None = None,
+    ) -> None:
         super().__init__(message, status_code=HTTPStatus.TOO_MANY_REQUESTS, answer=answer)
         self.retry_after_s = retry_after_s
         self.bucket = bucket
@@ -158,13 +180,19 @@ class BuildrUnauthorized(BuildrError):
 
 
 class BuildrRejected(BuildrError):
-    """Raised when Buildr refuses this very request (400, 404, 409, 422 and the like): sending it again will not help."""
+    """
+    Raised when Buildr refuses this very request (400, 404, 409, 422 and the like): sending it again
+    will not help.
+    """
 
     cause = "buildr_rejected"
 
 
 class SettingsError(Exception):
-    """Raised at start with every fault of the settings at once; `faults` holds one line each, with the cure."""
+    """
+    Raised at start with every fault of the settings at once; `faults` holds one line each, with the
+    cure.
+    """
 
     def __init__(self, faults: tuple[str, ...]) -> None:
         super().__init__("; ".join(faults))

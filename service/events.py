@@ -1,8 +1,9 @@
 """
 The words of the project: the one event that every source's messages are turned into.
 
-A `CallEvent` is what one telephony system said about one leg of one call, in our vocabulary. It says nothing about Buildr's
-outcomes and nothing about how several events make a call; that is `service.calls`.
+A `CallEvent` is what one telephony system said about one leg of one call, in our vocabulary. It
+says nothing about Buildr's outcomes and nothing about how several events make a call; that is
+`service.calls`.
 """
 
 import json
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
 
 from service.errors import MalformedPayload
 
@@ -34,7 +35,9 @@ class EventType(StrEnum):
 
 
 class Direction(StrEnum):
-    """Who called whom, seen from the customer of this service: `outbound` is a rep calling somebody."""
+    """
+    Who called whom, seen from the customer of this service: `outbound` is a rep calling somebody.
+    """
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
@@ -52,8 +55,8 @@ class HangupCause(StrEnum):
     """
     Why a leg ended; `completed` means that it had been answered.
 
-    `hung_up` is for a source that does not say which of the two it was: `completed` where an answer was told, else `cancelled`. It counts
-    only where no other end of the leg says more.
+    `hung_up` is for a source that does not say which of the two it was: `completed` where an answer
+    was told, else `cancelled`. It counts only where no other end of the leg says more.
     """
 
     COMPLETED = "completed"
@@ -119,11 +122,12 @@ class CallEvent:
     """
     One thing that a source told us about one leg of a call.
 
-    `source_call_id` is the call that the event belongs to (the parent leg's id where legs are told apart), `leg_id` the leg it is
-    about. `from_number` and `to_number` are E.164 where the source named a telephone number, else the address as it came
-    (`client:alice`, `sip:...`). `duration_s` is the leg's talk time in seconds. `word` is the source's own word for what happened,
-    kept for the reader. `result` is set only by a source that states the outcome of the whole call outright. A field that
-    the message does not carry is None, never a guess.
+    `source_call_id` is the call that the event belongs to (the parent leg's id where legs are told
+    apart), `leg_id` the leg it is about. `from_number` and `to_number` are E.164 where the source
+    named a telephone number, else the address as it came (`client:alice`, `sip:...`). `duration_s`
+    is the leg's talk time in seconds. `vendor_status` is the vendor's own name for what happened,
+    kept for the reader. `result` is set only by a source that states the outcome of the whole call
+    outright. A field that the message does not carry is None, never a guess.
     """
 
     source: str
@@ -149,7 +153,8 @@ class CallEvent:
     tags: tuple[str, ...] = ()
     note: str | None = None
     buildr_call_id: str | None = None
-    word: str | None = None
+    # The name under which stored events and `--json` hold it.
+    vendor_status: Annotated[str | None, Field(alias="word")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,9 @@ _EVENT: Final = TypeAdapter(CallEvent)
 
 def to_json(events: tuple[CallEvent, ...] | list[CallEvent]) -> str:
     """Write events down, with the version of their form."""
-    return _ENVELOPE.dump_json(_Envelope(VERSION, tuple(events)), exclude_defaults=True).decode()
+    return _ENVELOPE.dump_json(
+        _Envelope(VERSION, tuple(events)), exclude_defaults=True, by_alias=True
+    ).decode()
 
 
 def from_json(text: str | bytes) -> tuple[CallEvent, ...]:
@@ -178,11 +185,13 @@ def from_json(text: str | bytes) -> tuple[CallEvent, ...]:
     except ValidationError as err:
         raise MalformedPayload("stored events cannot be read") from err
     if envelope.v > VERSION:
-        raise MalformedPayload(f"stored events have version {envelope.v}, this program knows up to {VERSION}: upgrade the workers first")
+        raise MalformedPayload(
+            f"stored events have version {envelope.v}, this program knows up to {VERSION}: upgrade the workers first"
+        )
     return envelope.events
 
 
 def as_dict(event: CallEvent) -> dict[str, object]:
     """An event as plain JSON values, every field present; for the CLI and for people."""
-    plain: dict[str, object] = json.loads(_EVENT.dump_json(event))
+    plain: dict[str, object] = json.loads(_EVENT.dump_json(event, by_alias=True))
     return plain

@@ -1,5 +1,6 @@
 """
-Telephone numbers made comparable: however a number is written, one E.164 form of it, its extension kept apart.
+Telephone numbers made comparable: however a number is written, one E.164 form of it, its extension
+kept apart.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,9 @@ SIP: Final = ("sip:", "sips:")
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A telephone number in E.164 (`+15005550006`), and the extension behind it, if one was named."""
+    """
+    A telephone number in E.164 (`+15005550006`), and the extension behind it, if one was named.
+    """
 
     e164: str
     extension: str | None = None
@@ -27,15 +30,17 @@ class Number:
     @property
     def text(self) -> str:
         """The number as it is shown; `read_number` reads it back."""
-        return self.e164 if self.extension is None else f"{self.e164}{EXTENSION_MARK}{self.extension}"
+        return (
+            self.e164 if self.extension is None else f"{self.e164}{EXTENSION_MARK}{self.extension}"
+        )
 
 
 def read_number(text: str, *, region: str) -> Number | None:
     """
     Read a telephone number; None if it is none.
 
-    One without a country code is taken to be of `region` (two letters). A number that can only be dialled within a town is none, and
-    neither is a name such as `client:ana`.
+    One without a country code is taken to be of `region` (two letters). A number that can only be
+    dialled within a town is none, and neither is a name such as `client:ana`.
     """
     text = text.strip()
     if len(text) > MAX_LENGTH or (":" in text and not text.lower().startswith("tel:")):
@@ -46,13 +51,16 @@ def read_number(text: str, *, region: str) -> Number | None:
         return None
     if phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
         return None
-    return Number(phonenumbers.format_number(parsed, PhoneNumberFormat.E164), parsed.extension or None)
+    return Number(
+        phonenumbers.format_number(parsed, PhoneNumberFormat.E164), parsed.extension or None
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class OwnNumbers:
     """
-    The telephone numbers of one's own company: each exact, or a prefix with a star (`+1500555*`); falsy if none are set.
+    The telephone numbers of one's own company: each exact, or a prefix with a star (`+1500555*`);
+    falsy if none are set.
 
     Other addresses may stand there too, such as `sip:*@pbx.example.com` or the extension `101`.
     """
@@ -73,8 +81,8 @@ class OwnNumbers:
         """
         Whether an address belongs to one of our own people.
 
-        That is one that is listed, a softphone (`client:`), an extension of two to six digits, and a SIP address whose user is listed or an
-        extension.
+        That is one that is listed, a softphone (`client:`), an extension of two to six digits, and
+        a SIP address whose user is listed or an extension.
         """
         text = address.strip().lower()
         if text.startswith(SOFTPHONE):
@@ -87,7 +95,10 @@ class OwnNumbers:
     def _fits(self, pattern: str, texts: Iterable[str]) -> bool:
         head, star, tail = pattern.strip().lower().partition(ANY)
         if star:
-            return any(text.startswith(head) and text.endswith(tail) and len(text) >= len(head) + len(tail) for text in texts)
+            return any(
+                text.startswith(head) and text.endswith(tail) and len(text) >= len(head) + len(tail)
+                for text in texts
+            )
         number = read_number(pattern, region=self.region)
         return head in texts or (number is not None and number.e164 in texts)
 

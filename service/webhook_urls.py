@@ -1,10 +1,11 @@
 """
-The addresses of webhooks: where a source sends to, the token that makes an address hard to guess, and the Buildr call ids in addresses
-that a signature of our own proves.
+The addresses of webhooks: where a source sends to, the token that makes an address hard to guess,
+and the Buildr call ids in addresses that a signature of our own proves.
 
-A vendor that proves little gets a path token: `/webhooks/SOURCE/t/TOKEN`. Where a vendor does not sign the address, a `buildr_call_id=110`
-in it counts only with `buildr_sig=` beside it. Both are made from `URL_SECRET`: the first 32 hex digits of HMAC-SHA256 with that secret
-over `path:SOURCE` and over `buildr_call_id:SOURCE:ID`.
+A vendor that proves little gets a path token: `/webhooks/SOURCE/t/TOKEN`. Where a vendor does not
+sign the address, a `buildr_call_id=110` in it counts only with `buildr_sig=` beside it. Both are
+made from `URL_SECRET`: the first 32 hex digits of HMAC-SHA256 with that secret over `path:SOURCE`
+and over `buildr_call_id:SOURCE:ID`.
 """
 
 import hmac
@@ -18,9 +19,10 @@ from service.sources.base import Source
 from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
 
 SIGNATURE: Final = "buildr_sig"
-MARK: Final = "/t/"
+TOKEN_SEGMENT: Final = "/t/"
 DIGITS: Final = 32
-# The last token of a path. A letter of it may be written with a percent sign, which the router reads as the letter.
+# The last token of a path. A letter of it may be written with a percent sign, which the router
+# reads as the letter.
 TOKEN: Final = re.compile("(.*)(?:/|%2f)(?:t|%74)(?:/|%2f)", re.IGNORECASE | re.DOTALL)
 
 
@@ -29,9 +31,12 @@ def path_token(secret: str, source: str) -> str:
     return _digits(secret, f"path:{source}")
 
 
-def token_of(source: Source, secrets: Sequence[str]) -> str | None:
-    """The token in a source's address, made from the newest secret; None where it wants none, or where there is no secret."""
-    return path_token(secrets[0], source.slug) if source.wants_path_token and secrets else None
+def path_token_for(source: Source, secrets: Sequence[str]) -> str | None:
+    """
+    The token in a source's address, made from the newest secret; None where it wants none, or where
+    there is no secret.
+    """
+    return path_token(secrets[0], source.slug) if source.requires_path_token and secrets else None
 
 
 def id_signature(secret: str, source: str, call_id: str) -> str:
@@ -40,13 +45,19 @@ def id_signature(secret: str, source: str, call_id: str) -> str:
 
 
 def is_path_token(secrets: Sequence[str], source: str, given: str) -> bool:
-    """Whether a token is the one of this source, by any of the secrets; takes the same time whatever differs."""
+    """
+    Whether a token is the one of this source, by any of the secrets; takes the same time whatever
+    differs.
+    """
     return _is_any([path_token(secret, source) for secret in secrets], given)
 
 
-def proved_id(secrets: Sequence[str], source: str, url: str) -> tuple[str | None, str | None]:
+def verified_buildr_call_id(
+    secrets: Sequence[str], source: str, url: str
+) -> tuple[str | None, str | None]:
     """
-    The Buildr call id in an address that one of the secrets signed, and what is wrong with it, if anything is.
+    The Buildr call id in an address that one of the secrets signed, and what is wrong with it, if
+    anything is.
 
     An id without its signature, or with a wrong one, is no id. A fault never costs the message.
     """
@@ -56,23 +67,38 @@ def proved_id(secrets: Sequence[str], source: str, url: str) -> tuple[str | None
     if not ids:
         return None, None
     if len(ids) > 1 or len(signatures) != 1:
-        return None, f"{BUILDR_CALL_ID} in the address counts only once, with one {SIGNATURE} beside it: see buildr-calls link-url"
+        return (
+            None,
+            f"{BUILDR_CALL_ID} in the address counts only once, with one {SIGNATURE} beside it: see buildr-calls link-url",
+        )
     (named,), (given,) = ids, signatures
     try:
         checked = buildr_call_id(named)
     except MalformedPayload as err:
         return None, str(err)
-    if checked is None or not _is_any([id_signature(secret, source, checked) for secret in secrets], given):
-        return None, f"{SIGNATURE} in the address does not fit its {BUILDR_CALL_ID}: see buildr-calls link-url"
+    if checked is None or not _is_any(
+        [id_signature(secret, source, checked) for secret in secrets], given
+    ):
+        return (
+            None,
+            f"{SIGNATURE} in the address does not fit its {BUILDR_CALL_ID}: see buildr-calls link-url",
+        )
     return checked, None
 
 
-def without_proofs(url: str) -> str:
-    """An address without its path token and without the signature of its id, as it may be kept and shown."""
+def strip_credentials(url: str) -> str:
+    """
+    An address without its path token and without the signature of its id, as it may be kept and
+    shown.
+    """
     head, question, query = url.partition("?")
     found = TOKEN.match(head)
-    kept = "&".join(part for part in query.split("&") if unquote_plus(part.partition("=")[0]) != SIGNATURE)
-    return (found[1] if found is not None and "/webhooks/" in unquote(found[1]) else head) + (question + kept if kept else "")
+    kept = "&".join(
+        part for part in query.split("&") if unquote_plus(part.partition("=")[0]) != SIGNATURE
+    )
+    return (found[1] if found is not None and "/webhooks/" in unquote(found[1]) else head) + (
+        question + kept if kept else ""
+    )
 
 
 def _digits(secret: str, text: str) -> str:
@@ -80,5 +106,7 @@ def _digits(secret: str, text: str) -> str:
 
 
 def _is_any(wanted: Sequence[str], given: str) -> bool:
-    matches = [hmac.compare_digest(each.encode(), given.encode("utf-8", "replace")) for each in wanted]
+    matches = [
+        hmac.compare_digest(each.encode(), given.encode("utf-8", "replace")) for each in wanted
+    ]
     return any(matches)

@@ -1,5 +1,6 @@
 """
-What all tests share: a real Redis server of their own, settings, a store, and waiting without sleeping.
+What all tests share: a real Redis server of their own, settings, a store, and waiting without
+sleeping.
 """
 
 import os
@@ -64,7 +65,10 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture
 def make_settings(tmp_path: Path) -> Callable[..., Settings]:
-    """Make settings from keywords named like environment variables; nothing of the machine's own environment is read."""
+    """
+    Make settings from keywords named like environment variables; nothing of the machine's own
+    environment is read.
+    """
 
     def make(**values: str) -> Settings:
         defaults = {
@@ -88,7 +92,9 @@ def skew() -> Skew:
 
 
 @pytest.fixture
-async def store(redis_url: str, make_settings: Callable[..., Settings], skew: Skew) -> AsyncIterator[Store]:
+async def store(
+    redis_url: str, make_settings: Callable[..., Settings], skew: Skew
+) -> AsyncIterator[Store]:
     """A store over an empty Redis."""
     async with open_store(make_settings(REDIS_URL=redis_url), role="cli", skew_ms=skew) as opened:
         yield opened

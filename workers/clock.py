@@ -14,7 +14,9 @@ LONGEST_ROUND_TRIP: Final = timedelta(milliseconds=500)
 
 @dataclass(slots=True)
 class SharedClock:
-    """The clock of this machine, put right by Redis' own; `sync` measures how far they are apart."""
+    """
+    The clock of this machine, put right by Redis' own; `sync` measures how far they are apart.
+    """
 
     offset: timedelta = field(default=timedelta())
 
@@ -23,7 +25,10 @@ class SharedClock:
         return datetime.now(UTC) + self.offset
 
     async def sync(self, redis: Client) -> timedelta:
-        """Measure again, unless the answer took too long to mean anything: half of its way is the error. Raises redis-py's errors."""
+        """
+        Measure again, unless the answer took too long to mean anything: half of its way is the
+        error. Raises redis-py's errors.
+        """
         before = datetime.now(UTC)
         seconds, micros = await redis.time()
         after = datetime.now(UTC)
@@ -34,5 +39,7 @@ class SharedClock:
 
     @property
     def is_off(self) -> bool:
-        """Whether this machine's clock differs so much that arq starts jobs noticeably early or late."""
+        """
+        Whether this machine's clock differs so much that arq starts jobs noticeably early or late.
+        """
         return abs(self.offset) > TOLERATED

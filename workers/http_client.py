@@ -1,5 +1,6 @@
 """
-How requests to Buildr, and to the APIs of telephony vendors, are made: one agent name, strict limits, no redirects.
+How requests to Buildr, and to the APIs of telephony vendors, are made: one agent name, strict
+limits, no redirects.
 """
 
 import ipaddress
@@ -19,13 +20,22 @@ from service.errors import (
 
 DISTRIBUTION: Final = "buildr-calls"
 CONNECT_TIMEOUT_S: Final = 5.0
-# Many servers close an idle connection after 5 s; one that is let go before is never closed under a request.
+# Many servers close an idle connection after 5 s; one that is let go before is never closed under a
+# request.
 IDLE_S: Final = 4.0
 
 
-def open_http(url: str, *, timeout_s: float, connections: int = 1, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+def open_http(
+    url: str,
+    *,
+    timeout_s: float,
+    connections: int = 1,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> httpx.AsyncClient:
     """A client for the server of `url`; each phase of a request may take `timeout_s` seconds."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=IDLE_S)
+    limits = httpx.Limits(
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=IDLE_S
+    )
     return httpx.AsyncClient(
         headers=_headers(),
         timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
@@ -79,7 +89,10 @@ PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """A whole answer; `is_cut` if the body was longer than is read, or broke off after an error's status."""
+    """
+    A whole answer; `is_cut` if the body was longer than is read, or broke off after an error's
+    status.
+    """
 
     status_code: int
     headers: httpx.Headers = field(repr=False)
@@ -101,16 +114,23 @@ class HttpAnswer:
     def parsed(self) -> object:
         """The body as JSON values. Raises `BuildrUnavailable` if it is none."""
         if self.is_cut:
-            raise BuildrUnavailable(f"the answer is longer than {MAX_ANSWER_BYTES} bytes", status_code=self.status_code)
+            raise BuildrUnavailable(
+                f"the answer is longer than {MAX_ANSWER_BYTES} bytes", status_code=self.status_code
+            )
         try:
             parsed: object = json.loads(self.body)
         except (ValueError, RecursionError) as err:
-            raise BuildrUnavailable("the answer cannot be read as JSON", status_code=self.status_code) from err
+            raise BuildrUnavailable(
+                "the answer cannot be read as JSON", status_code=self.status_code
+            ) from err
         return parsed
 
 
 async def fetch(http: httpx.AsyncClient, request: httpx.Request) -> HttpAnswer:
-    """Send a request and read its answer, at most `MAX_ANSWER_BYTES` of it. Raises `BuildrUnavailable` if none came."""
+    """
+    Send a request and read its answer, at most `MAX_ANSWER_BYTES` of it. Raises `BuildrUnavailable`
+    if none came.
+    """
     try:
         response = await http.send(request, stream=True)
         try:
@@ -118,8 +138,12 @@ async def fetch(http: httpx.AsyncClient, request: httpx.Request) -> HttpAnswer:
         finally:
             await response.aclose()
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as err:
-        raise BuildrUnavailable(f"no answer from {request.url.host} ({type(err).__name__})") from err
-    return HttpAnswer(status_code=response.status_code, headers=response.headers, body=body, is_cut=is_cut)
+        raise BuildrUnavailable(
+            f"no answer from {request.url.host} ({type(err).__name__})"
+        ) from err
+    return HttpAnswer(
+        status_code=response.status_code, headers=response.headers, body=body, is_cut=is_cut
+    )
 
 
 async def _read(response: httpx.Response) -> tuple[bytes, bool]:
@@ -132,7 +156,8 @@ async def _read(response: httpx.Response) -> tuple[bytes, bool]:
             if total > MAX_ANSWER_BYTES:
                 return b"".join(parts)[:MAX_ANSWER_BYTES], True
     except httpx.HTTPError:
-        # The status of a refusal has arrived and says enough; a success whose body is lost is no answer.
+        # The status of a refusal has arrived and says enough; a success whose body is lost is no
+        # answer.
         if response.is_success:
             raise
         return b"".join(parts), True

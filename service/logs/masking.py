@@ -1,8 +1,9 @@
 """
 Masking: a value as it may stand in a log, an answer or a terminal.
 
-Keys that hold secrets or content are hidden whole; text is searched for telephone numbers, credentials and query strings. Ids of ours
-stay, so that a message can be followed from receipt to PATCH.
+Keys that hold secrets or content are hidden whole; text is searched for telephone numbers,
+credentials and query strings. Ids of ours stay, so that a message can be followed from receipt to
+PATCH.
 """
 
 import math
@@ -22,26 +23,64 @@ MAX_TEXT: Final = 8_000
 MAX_ITEMS: Final = 100
 MAX_DEPTH: Final = 6
 
-# Exact ids, measures and times of ours: digits that are no telephone numbers. A source's own id of a call is not among them.
+# Exact ids, measures and times of ours: digits that are no telephone numbers. A source's own id of
+# a call is not among them.
 KEPT_KEYS: Final = frozenset(
     {
-        *("timestamp", "level", "logger", "message_id", "event_id", "buildr_call_id", "company_id", "contact_id", "project_id"),
+        *(
+            "timestamp",
+            "level",
+            "logger",
+            "message_id",
+            "event_id",
+            "buildr_call_id",
+            "company_id",
+            "contact_id",
+            "project_id",
+        ),
         *("call_outcome_id", "worker_id", "pid", "port", "status_code", "attempt", "body_bytes"),
     }
 )
 _MEASURES: Final = ("_at", "_bytes", "_count", "_ms", "_s")
-_SECRET_WORDS: Final = ("apikey", "api_key", "authorization", "cookie", "credential", "password", "passwd", "secret", "signature", "token")
+_SECRET_WORDS: Final = (
+    "apikey",
+    "api_key",
+    "authorization",
+    "cookie",
+    "credential",
+    "password",
+    "passwd",
+    "secret",
+    "signature",
+    "token",
+)
 _CONTENT_WORDS: Final = frozenset(
     {
-        *("auth", "body", "content", "form", "headers", "note", "notes", "params", "payload", "pwd", "query", "raw"),
+        *(
+            "auth",
+            "body",
+            "content",
+            "form",
+            "headers",
+            "note",
+            "notes",
+            "params",
+            "payload",
+            "pwd",
+            "query",
+            "raw",
+        ),
         *("transcript", "transcription"),
     }
 )
-_NUMBER_KEYS: Final = frozenset({"from", "to", "from_number", "to_number", "number", "phone", "caller", "called", "msisdn"})
+_NUMBER_KEYS: Final = frozenset(
+    {"from", "to", "from_number", "to_number", "number", "phone", "caller", "called", "msisdn"}
+)
 _CONFIDENTIAL_NAME: Final = r"(?:authorization|api[_-]?key|credentials?|passw(?:or)?d|pwd|secrets?|signature|token)[\w-]{0,40}"
 _CONTENT_NAME: Final = r"\b(?:body|content|notes?|payload|raw|transcript(?:ion)?)"
 _IS: Final = r"\\{0,3}['\"]?\s?[=:]\s?"
-# A quoted value; inside of quoted text it ends at a quote with as many backslashes. One that was cut off goes to the end.
+# A quoted value; inside of quoted text it ends at a quote with as many backslashes. One that was
+# cut off goes to the end.
 _QUOTED: Final = r"""(?:
     (?P<e>\\+)' (?:(?!(?<!\\)(?P=e)').)* (?:(?P=e)'|\Z)
   | (?P<f>\\+)" (?:(?!(?<!\\)(?P=f)").)* (?:(?P=f)"|\Z)
@@ -59,8 +98,17 @@ _SUBSTITUTIONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"input_value=.*(?=, input_type=)|input_value=.*"), f"input_value={HIDDEN}"),
     (re.compile(rf"({_CONTENT_NAME}{_IS}){_QUOTED}", _FLAGS), rf"\1{HIDDEN}"),
     (re.compile(rf"({_CONFIDENTIAL_NAME}{_IS}){_QUOTED}", _FLAGS), rf"\1{HIDDEN}"),
-    (re.compile(rf"(\b(?:authorization|cookie|[\w-]{{0,30}}-{_CONFIDENTIAL_NAME}):\s?)[^\r\n'\"]+", re.IGNORECASE), rf"\1{HIDDEN}"),
-    (re.compile(rf"({_CONFIDENTIAL_NAME}=)(?!\[hidden\])[^\s'\"&,;]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (
+        re.compile(
+            rf"(\b(?:authorization|cookie|[\w-]{{0,30}}-{_CONFIDENTIAL_NAME}):\s?)[^\r\n'\"]+",
+            re.IGNORECASE,
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    (
+        re.compile(rf"({_CONFIDENTIAL_NAME}=)(?!\[hidden\])[^\s'\"&,;]+", re.IGNORECASE),
+        rf"\1{HIDDEN}",
+    ),
 )
 # One word, such as most values are: no number can stand in it, and no name before a value.
 _WORD: Final = re.compile(r"(?!whsec_)[A-Za-z][\w.-]{0,80}", re.ASCII)
@@ -71,12 +119,17 @@ def mask(value: object, *, key: str = "", depth: int = 0) -> object:
     """
     A value as it may be logged: numbers masked, secrets and content hidden, plain JSON types only.
 
-    An object of a type that is not known to be harmless becomes the name of its type, so that no `repr` is ever trusted.
+    An object of a type that is not known to be harmless becomes the name of its type, so that no
+    `repr` is ever trusted.
     """
     name = key.lower().replace("-", "_")
     if name in KEPT_KEYS and isinstance(value, str | int):
         return mask_controls(value) if isinstance(value, str) else value
-    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and name.endswith(_MEASURES)):
+    if (
+        value is None
+        or isinstance(value, bool | float)
+        or (isinstance(value, int) and name.endswith(_MEASURES))
+    ):
         return value if value is None or math.isfinite(value) else str(value)
     if _is_hidden(name):
         return HIDDEN
@@ -86,7 +139,10 @@ def mask(value: object, *, key: str = "", depth: int = 0) -> object:
 
 
 def mask_text(text: str) -> str:
-    """Text without telephone numbers, credentials, query strings and control characters; cut off when it is very long."""
+    """
+    Text without telephone numbers, credentials, query strings and control characters; cut off when
+    it is very long.
+    """
     if _WORD.fullmatch(text):
         return text
     if len(text) > MAX_TEXT:
@@ -102,13 +158,20 @@ def mask_controls(text: str) -> str:
 
 
 def _is_hidden(name: str) -> bool:
-    return not _CONTENT_WORDS.isdisjoint((name, name.rpartition("_")[2])) or any(word in name for word in _SECRET_WORDS)
+    return not _CONTENT_WORDS.isdisjoint((name, name.rpartition("_")[2])) or any(
+        word in name for word in _SECRET_WORDS
+    )
 
 
-def _mask_many(value: Mapping[object, object] | Collection[object], name: str, depth: int) -> object:
+def _mask_many(
+    value: Mapping[object, object] | Collection[object], name: str, depth: int
+) -> object:
     if isinstance(value, Mapping):
         pairs = list(value.items())[:MAX_ITEMS]
-        return {mask_text(key_name(key)): mask(each, key=key_name(key), depth=depth + 1) for key, each in pairs}
+        return {
+            mask_text(key_name(key)): mask(each, key=key_name(key), depth=depth + 1)
+            for key, each in pairs
+        }
     # A pair of a list of pairs, such as a list of headers, is hidden by its name as well.
     match value:
         case (str() | bytes() as key, each) if isinstance(value, tuple):
@@ -120,7 +183,13 @@ def key_name(key: object) -> str:
     """The key of a mapping as text."""
     if isinstance(key, bytes):
         return key.decode("latin-1")
-    return key if isinstance(key, str) else str(key) if isinstance(key, int | float | bool | None) else type(key).__name__
+    return (
+        key
+        if isinstance(key, str)
+        else str(key)
+        if isinstance(key, int | float | bool | None)
+        else type(key).__name__
+    )
 
 
 def _mask_one(value: object, name: str) -> str | int:
@@ -140,4 +209,6 @@ def _mask_one(value: object, name: str) -> str | int:
 
 def in_one_line(err: BaseException) -> str:
     """An exception in one line: its type and what it says, not masked."""
-    return "".join(traceback.TracebackException(type(err), err, None).format_exception_only()).strip()
+    return "".join(
+        traceback.TracebackException(type(err), err, None).format_exception_only()
+    ).strip()

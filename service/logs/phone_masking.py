@@ -1,7 +1,8 @@
 """
 Telephone numbers in text that people other than the caller will read: found and masked.
 
-What is left of a number, a country-like prefix and the last two digits, is enough to tell two calls apart and too little to dial.
+What is left of a number, a country-like prefix and the last two digits, is enough to tell two calls
+apart and too little to dial.
 """
 
 import re
@@ -12,8 +13,9 @@ KEPT: Final = 2
 LEAST_DIGITS: Final = 7
 
 _GAP: Final = r"(?:[\s().\-/\u00a0\u2010-\u2013]|%20|%28|%29|%2D|%2E){0,3}"
-# One of: international, with its plus written out or percent-encoded; international with 00; North American, grouped or not;
-# national with a leading zero, grouped; an address of a telephone system; a value whose name says that it is a number.
+# One of: international, with its plus written out or percent-encoded; international with 00; North
+# American, grouped or not; national with a leading zero, grouped; an address of a telephone system;
+# a value whose name says that it is a number.
 _NUMBER: Final = re.compile(
     rf"""
     (?P<plus>\+|%2B|%252B) (?P<a>{_GAP}\d(?:{_GAP}\d){{6,17}})
@@ -31,8 +33,18 @@ _NO_DIGIT: Final = re.compile(r"\D")
 
 
 def mask_number(number: str) -> str:
-    """A number with all but a country-like prefix and the last two digits hidden: `+1••••••••06`. Fewer than seven digits stay."""
-    plus = next((sign for sign in ("+", "%2B", "%2b", "%252B", "%252b") if number.lstrip().startswith(sign)), "")
+    """
+    A number with all but a country-like prefix and the last two digits hidden: `+1••••••••06`.
+    Fewer than seven digits stay.
+    """
+    plus = next(
+        (
+            sign
+            for sign in ("+", "%2B", "%2b", "%252B", "%252b")
+            if number.lstrip().startswith(sign)
+        ),
+        "",
+    )
     digits = _NO_DIGIT.sub("", _PERCENT.sub("", number.lstrip()[len(plus) :]))
     if len(digits) < LEAST_DIGITS:
         return number
@@ -42,7 +54,10 @@ def mask_number(number: str) -> str:
 
 
 def mask_numbers(text: str) -> str:
-    """The text with every telephone number in it masked; ids, times and other figures stay as they are."""
+    """
+    The text with every telephone number in it masked; ids, times and other figures stay as they
+    are.
+    """
     return _NUMBER.sub(_mask_match, text)
 
 

@@ -1,5 +1,6 @@
 """
-Logging of both processes: structlog, and every library's own log, through one pipeline that masks all of it.
+Logging of both processes: structlog, and every library's own log, through one pipeline that masks
+all of it.
 
 JSON off a terminal, one object per line; for people on one.
 """
@@ -33,11 +34,14 @@ _LEVELS: Final[Mapping[str, int]] = {
 }
 
 
-def configure_logging(*, fmt: Literal["auto", "json", "pretty"], level: str, stream: TextIO | None = None) -> None:
+def configure_logging(
+    *, fmt: Literal["auto", "json", "pretty"], level: str, stream: TextIO | None = None
+) -> None:
     """
     Send structlog and the standard library's logging to one stream (stdout by default).
 
-    `auto` is `pretty` on a terminal and `json` elsewhere. Calling it again replaces what the last call set.
+    `auto` is `pretty` on a terminal and `json` elsewhere. Calling it again replaces what the last
+    call set.
     """
     stream = stream or sys.stdout
     least = logging.getLevelNamesMapping()[level.upper()]
@@ -50,7 +54,9 @@ def configure_logging(*, fmt: Literal["auto", "json", "pretty"], level: str, str
     handler = _Handler(stream)
     is_terminal = stream.isatty()
     is_pretty = fmt == "pretty" or (fmt == "auto" and is_terminal)
-    handler.setFormatter(_Formatter(is_pretty=is_pretty, has_colors=is_terminal and not os.environ.get("NO_COLOR")))
+    handler.setFormatter(
+        _Formatter(is_pretty=is_pretty, has_colors=is_terminal and not os.environ.get("NO_COLOR"))
+    )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(least)
@@ -68,7 +74,10 @@ def _shared() -> "list[structlog.typing.Processor]":
 
 
 def _render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Put an exception into words: `error` in one line, `exception` as traceback without local variables."""
+    """
+    Put an exception into words: `error` in one line, `exception` as traceback without local
+    variables.
+    """
     found = event.pop("exc_info", None)
     info: ExcInfo | None = None
     if isinstance(found, BaseException):
@@ -85,34 +94,51 @@ def _render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _is_exc_info(value: object) -> TypeGuard[ExcInfo]:
-    return isinstance(value, tuple) and len(value) == len(sys.exc_info()) and isinstance(value[1], BaseException)
+    return (
+        isinstance(value, tuple)
+        and len(value) == len(sys.exc_info())
+        and isinstance(value[1], BaseException)
+    )
 
 
 def _mask_entry(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Mask everything, the most telling keys first."""
-    first = {name: event.pop(name) for name in ("timestamp", "level", "event", "logger") if name in event}
+    first = {
+        name: event.pop(name) for name in ("timestamp", "level", "event", "logger") if name in event
+    }
     exception = event.pop("exception", None)
-    masked = {key_name(key): mask(value, key=key_name(key)) for key, value in {**first, **event}.items()}
+    masked = {
+        key_name(key): mask(value, key=key_name(key)) for key, value in {**first, **event}.items()
+    }
     if isinstance(exception, str):
-        # The end of a traceback says most; a line that is cut could hide what makes its rest confidential.
+        # The end of a traceback says most; a line that is cut could hide what makes its rest
+        # confidential.
         is_long = len(exception) > MAX_TEXT
-        masked["exception"] = mask_text(exception[-MAX_TEXT:].partition("\n")[2] if is_long else exception)
+        masked["exception"] = mask_text(
+            exception[-MAX_TEXT:].partition("\n")[2] if is_long else exception
+        )
     return masked
 
 
 class _Formatter(logging.Formatter):
-    """Renders every record; one that cannot be rendered leaves a line that says so, and nothing of its content."""
+    """
+    Renders every record; one that cannot be rendered leaves a line that says so, and nothing of its
+    content.
+    """
 
     def __init__(self, *, is_pretty: bool, has_colors: bool) -> None:
         super().__init__()
         renderer: structlog.typing.Processor = (
-            structlog.dev.ConsoleRenderer(colors=has_colors, exception_formatter=structlog.dev.plain_traceback)
+            structlog.dev.ConsoleRenderer(
+                colors=has_colors, exception_formatter=structlog.dev.plain_traceback
+            )
             if is_pretty
             else structlog.processors.JSONRenderer(ensure_ascii=False)
         )
         remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
         self._inner: Final = structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_shared(), processors=[remove, _render_exception, _mask_entry, renderer]
+            foreign_pre_chain=_shared(),
+            processors=[remove, _render_exception, _mask_entry, renderer],
         )
         self._fallback: Final = renderer
 
@@ -121,13 +147,21 @@ class _Formatter(logging.Formatter):
             return self._inner.format(record)
         except Exception as err:  # noqa: BLE001 (any object may have been logged, and the log must not break what logs)
             at = datetime.fromtimestamp(record.created, UTC).isoformat()
-            entry = {"timestamp": at, "level": record.levelname.lower(), "event": "log.unreadable", "logger": record.name}
+            entry = {
+                "timestamp": at,
+                "level": record.levelname.lower(),
+                "event": "log.unreadable",
+                "logger": record.name,
+            }
             entry["error"] = type(err).__name__
             return str(self._fallback(None, record.levelname.lower(), entry))
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes lines; whatever the stream cannot encode is escaped, and a stream that is gone is no reason to print a record elsewhere."""
+    """
+    Writes lines; whatever the stream cannot encode is escaped, and a stream that is gone is no
+    reason to print a record elsewhere.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         reconfigure = getattr(stream, "reconfigure", None)

@@ -16,12 +16,12 @@ from starlette.routing import Mount, Route
 
 from service.clock import utc_now
 from service.receiver import health
-from service.receiver.expected_calls import ExpectedCalls
+from service.receiver.expected_calls import ExpectedCallsEndpoint
 from service.receiver.inbox import Inbox, InboxLimits
-from service.receiver.links import Admin
-from service.receiver.problems import Unexpected, handlers
-from service.receiver.requests import BodyLimits, Publicity
-from service.receiver.webhooks import Intake, Webhooks
+from service.receiver.links import LinksEndpoint
+from service.receiver.problems import ServerErrorMiddleware, handlers
+from service.receiver.requests import BodyLimits, PublicUrlResolver
+from service.receiver.webhooks import AccountReceiver, Webhooks
 from service.settings import Settings
 from service.sources import SOURCES, Source
 from service.store.connection import Store, open_store
@@ -33,7 +33,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Account:
-    """One account with records and an inbox of its own, so that a flood for it fills only its own limits."""
+    """
+    One account with records and an inbox of its own, so that a flood for it fills only its own
+    limits.
+    """
 
     settings: Settings
     store: Store
@@ -43,23 +46,33 @@ class _Account:
     def open(cls, settings: Settings, *, store: Store | None, inbox: Inbox | None) -> "_Account":
         """Open what is not given; Redis is connected on first use."""
         used = store or open_store(settings, role="receiver")
-        return cls(settings=settings, store=used, inbox=inbox or Inbox(used, InboxLimits.of(settings)))
+        return cls(
+            settings=settings, store=used, inbox=inbox or Inbox(used, InboxLimits.of(settings))
+        )
 
     def on(self, sources: Mapping[str, Source]) -> list[str]:
         """The sources that have a secret here."""
         return sorted(slug for slug in sources if self.settings.secrets_of(slug))
 
-    def intake(self, sources: Mapping[str, Source]) -> Intake:
+    def intake(self, sources: Mapping[str, Source]) -> AccountReceiver:
         """Its way in: its own secrets, its own inbox."""
         secrets = {slug: self.settings.secrets_of(slug) for slug in sources}
-        return Intake(account=self.settings.account, secrets=secrets, url_secrets=self.settings.url_secrets, inbox=self.inbox)
+        return AccountReceiver(
+            account=self.settings.account,
+            secrets=secrets,
+            url_secrets=self.settings.url_secrets,
+            inbox=self.inbox,
+        )
 
     def links(self, sources: Mapping[str, Source]) -> list[Route]:
-        """The routes of its links and its expected calls, below a path of its own and under a token of its own."""
+        """
+        The routes of its links and its expected calls, below a path of its own and under a token of
+        its own.
+        """
         settings, prefix = self.settings, self.settings.links_prefix
         tokens = tuple(token.get_secret_value() for token in settings.admin_token)
         body_s, redis_s = settings.body_timeout_s, settings.accept_timeout_s
-        admin = Admin(
+        admin = LinksEndpoint(
             account=settings.account,
             links=self.store.links,
             slugs=tuple(sources),
@@ -67,7 +80,7 @@ class _Account:
             body_timeout_s=body_s,
             redis_timeout_s=redis_s,
         )
-        calls = ExpectedCalls(
+        calls = ExpectedCallsEndpoint(
             account=settings.account,
             expected=self.store.expected,
             default_region=settings.default_region,
@@ -89,17 +102,23 @@ def create_app(
     """
     Put the receiver together, for every account that the settings hold.
 
-    `store` and `inbox` are those of the default account. Whatever is not given is made here and closed when the application ends; Redis is
-    connected on first use, so that a Redis that is away keeps `/readyz` from answering 200, not the receiver from starting.
+    `store` and `inbox` are those of the default account. Whatever is not given is made here and
+    closed when the application ends; Redis is connected on first use, so that a Redis that is away
+    keeps `/readyz` from answering 200, not the receiver from starting.
     """
     accounts = [
-        _Account.open(each, store=store, inbox=inbox) if each.is_default else _Account.open(each, store=None, inbox=None)
+        _Account.open(each, store=store, inbox=inbox)
+        if each.is_default
+        else _Account.open(each, store=None, inbox=None)
         for each in settings.every
     ]
     webhooks = Webhooks(
         sources=sources,
-        intakes={None if each.settings.is_default else each.settings.account: each.intake(sources) for each in accounts},
-        publicity=Publicity.of(settings),
+        intakes={
+            None if each.settings.is_default else each.settings.account: each.intake(sources)
+            for each in accounts
+        },
+        publicity=PublicUrlResolver.of(settings),
         limits=BodyLimits(max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s),
         now=now,
     )
@@ -133,14 +152,22 @@ def create_app(
         *health.routes(accounts[0].store),
         *(route for each in accounts for route in each.links(sources)),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(Unexpected)], exception_handlers=handlers(), lifespan=lifespan)
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(ServerErrorMiddleware)],
+        exception_handlers=handlers(),
+        lifespan=lifespan,
+    )
     # A sender that follows a redirect comes back with GET and without its body.
     app.router.redirect_slashes = False
     return app
 
 
 def _calm_gc() -> None:
-    """Keep the collector away from what lives as long as the process; its long pauses would be those of every sender."""
+    """
+    Keep the collector away from what lives as long as the process; its long pauses would be those
+    of every sender.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

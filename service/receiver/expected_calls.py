@@ -1,7 +1,8 @@
 """
 Expected calls over HTTP: whoever starts a call in Buildr says with which number it will be.
 
-Every request carries one of the tokens of `ADMIN_TOKEN`; without that setting there is nothing here.
+Every request carries one of the tokens of `ADMIN_TOKEN`; without that setting there is nothing
+here.
 """
 
 from collections.abc import Mapping
@@ -21,16 +22,16 @@ from service.phone_numbers import MAX_LENGTH, Number, read_number
 from service.receiver.admin_endpoint import (
     NOT_STORED,
     WRONG_ID,
+    AdminEndpoint,
     Body,
     BuildrId,
-    Guarded,
 )
 from service.sources.common.ids import MOST_ID_DIGITS
 from service.store.expected_calls import (
     MOST_NUMBERS,
     Expectation,
-    Expected,
     ExpectedCall,
+    ExpectedCalls,
     WrongWindow,
     as_dict,
 )
@@ -61,7 +62,16 @@ class ExpectedBody(Body):
 
     buildr_call_id: BuildrId
     numbers: Annotated[list[Text], Field(min_length=1, max_length=MOST_NUMBERS)]
-    agent: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$", max_length=MAX_AGENT)] | None = None
+    agent: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+                max_length=MAX_AGENT,
+            ),
+        ]
+        | None
+    ) = None
     direction: Direction | None = None
     not_before: AwareDatetime | None = None
     not_after: AwareDatetime | None = None
@@ -71,12 +81,12 @@ class ExpectedBody(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedCalls(Guarded):
+class ExpectedCallsEndpoint(AdminEndpoint):
     """The endpoint of expected calls; numbers without a country code are of `default_region`."""
 
     unavailable: ClassVar[str] = "expected.unavailable"
 
-    expected: Expected
+    expected: ExpectedCalls
     default_region: str
 
     def routes(self, prefix: str = "") -> list[Route]:
@@ -93,13 +103,22 @@ class ExpectedCalls(Guarded):
         if request.method == "POST":
             return await self._post(request)
         found = await self.ask(self.expected.newest(limit=MOST_LISTED))
-        return JSONResponse({"expected_calls": [as_dict(each) for each in found]}, headers=NOT_STORED)
+        return JSONResponse(
+            {"expected_calls": [as_dict(each) for each in found]}, headers=NOT_STORED
+        )
 
     async def _serve_one(self, request: Request) -> Response:
         self.check_token(request)
         buildr_call_id = request.path_params["buildr_call_id"]
-        if not (buildr_call_id.isascii() and buildr_call_id.isdigit() and len(buildr_call_id) <= MOST_ID_DIGITS):
-            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, f"The id of the Buildr call in the URL {WRONG_ID}, without the quotes.")
+        if not (
+            buildr_call_id.isascii()
+            and buildr_call_id.isdigit()
+            and len(buildr_call_id) <= MOST_ID_DIGITS
+        ):
+            raise HTTPException(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"The id of the Buildr call in the URL {WRONG_ID}, without the quotes.",
+            )
         if request.method == "DELETE":
             if not await self.ask(self.expected.remove(buildr_call_id)):
                 raise _not_expected()
@@ -113,27 +132,36 @@ class ExpectedCalls(Guarded):
     async def _post(self, request: Request) -> Response:
         body = await self.read(request, ExpectedBody)
         agent = None if body.agent is None else body.agent.strip()
-        wish = Expectation(**(body.model_dump() | {"numbers": self._numbers(body.numbers), "agent": agent}))
+        wish = Expectation(
+            **(body.model_dump() | {"numbers": self._numbers(body.numbers), "agent": agent})
+        )
         try:
             done = await self.ask(self.expected.put(wish))
         except WrongWindow as err:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, f"{err}.") from err
-        log.info("expected.registered", buildr_call_id=wish.buildr_call_id, is_new=done.is_new, woken=done.woken)
+        log.info(
+            "expected.registered",
+            buildr_call_id=wish.buildr_call_id,
+            is_new=done.is_new,
+            woken=done.woken,
+        )
         return _show(done.expected, status=HTTPStatus.CREATED if done.is_new else HTTPStatus.OK)
 
     def _numbers(self, texts: list[str]) -> tuple[Number, ...]:
         read = [read_number(text, region=self.default_region) for text in texts]
         wrong = [str(place) for place, number in enumerate(read, start=1) if number is None]
         if wrong:
-            detail = (
-                f"No telephone number stands in numbers at place {', '.join(wrong)}; write it with its country code, like +15005550006."
-            )
+            detail = f"No telephone number stands in numbers at place {', '.join(wrong)}; write it with its country code, like +15005550006."
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
         return tuple(dict.fromkeys(number for number in read if number is not None))
 
 
 def _not_expected() -> HTTPException:
-    return HTTPException(HTTPStatus.NOT_FOUND, "This Buildr call is not expected. Register it with POST.", headers=dict(NOT_STORED))
+    return HTTPException(
+        HTTPStatus.NOT_FOUND,
+        "This Buildr call is not expected. Register it with POST.",
+        headers=dict(NOT_STORED),
+    )
 
 
 def _show(found: ExpectedCall, *, status: int) -> Response:

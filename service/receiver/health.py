@@ -1,5 +1,6 @@
 """
-Whether this process is alive, and whether it can do its work; for load balancers, supervisors and people.
+Whether this process is alive, and whether it can do its work; for load balancers, supervisors and
+people.
 """
 
 from collections.abc import Mapping

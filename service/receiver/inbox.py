@@ -1,8 +1,9 @@
 """
-The way in: a message is kept and its call's job enqueued in one atomic step, or the sender is told to come again.
+The way in: a message is kept and its call's job enqueued in one atomic step, or the sender is told
+to come again.
 
-Messages that arrive together share one round trip (group commit). Nothing here trusts arq's own `enqueue_job`, which answers the same
-for "already queued" and for "the connection was lost".
+Messages that arrive together share one round trip (group commit). Nothing here trusts arq's own
+`enqueue_job`, which answers the same for "already queued" and for "the connection was lost".
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from redis.exceptions import RedisError
 
 from service.errors import QueueUnavailable
 from service.settings import Settings
-from service.sources.base import Patience
+from service.sources.base import RetryPolicy
 from service.store.connection import Store
 from service.store.failed import Failed, to_text
 from service.store.keys import ref_of
@@ -26,13 +27,14 @@ from service.store.redis_client import Value
 
 BATCH: Final = 128
 MAX_WAITING: Final = 2000
-# Whose only chance this is waits for Redis as long as its sender does, as long as there are not too many of them.
-MOST_INSISTING: Final = 500
-AGAIN_S: Final = 0.25
+# Whose only chance this is waits for Redis as long as its sender does, as long as there are not too
+# many of them.
+MAX_RETRYING_REQUESTS: Final = 500
+RETRY_INTERVAL_S: Final = 0.25
 ANSWER_MARGIN_S: Final = 0.5
 LEAST_ANSWER_S: Final = 0.5
 NOTE_TIMEOUT_S: Final = 0.5
-COMES_AGAIN: Final = Patience(answer_within_s=15, retries_s=(60,))
+DEFAULT_RETRY_POLICY: Final = RetryPolicy(response_timeout_s=15, retry_delays_s=(60,))
 FULL: Final = -1
 STOPPING: Final = "the service is stopping"
 HOUR_MS: Final = 3_600_000
@@ -43,7 +45,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxLimits:
-    """How long repeats are recognised and messages kept, how many of them may wait, how long Redis has for an answer."""
+    """
+    How long repeats are recognised and messages kept, how many of them may wait, how long Redis has
+    for an answer.
+    """
 
     dedupe_h: float
     keep_failed_d: float
@@ -53,8 +58,13 @@ class InboxLimits:
 
     @property
     def dedupe_ms(self) -> int:
-        """For how long the id of a message is kept beside it; 0 if the message itself will be there for as long, and says the same."""
-        is_kept_longer = min(self.keep_messages_d, self.keep_failed_d) * DAY_MS >= self.dedupe_h * HOUR_MS
+        """
+        For how long the id of a message is kept beside it; 0 if the message itself will be there
+        for as long, and says the same.
+        """
+        is_kept_longer = (
+            min(self.keep_messages_d, self.keep_failed_d) * DAY_MS >= self.dedupe_h * HOUR_MS
+        )
         return 0 if is_kept_longer else int(self.dedupe_h * HOUR_MS)
 
     @classmethod
@@ -84,25 +94,41 @@ class Inbox:
         self._limits = limits
         self._waiting: deque[_Waiting] = deque()
         self._writer: asyncio.Task[None] | None = None
-        self._insisting = 0
+        self._retrying_requests = 0
         self._is_closed = False
 
-    async def accept(self, message: Message, patience: Patience = COMES_AGAIN) -> bool:
+    async def accept(
+        self, message: Message, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
+    ) -> bool:
         """
         Keep a message and enqueue its call.
 
-        Returns False for a message that was kept before. Raises `QueueUnavailable` unless Redis has confirmed while the sender still
-        waits; the message may then have been kept all the same, and sending it again does no harm. Where the sender never comes again,
-        Redis is asked until shortly before the sender gives up.
+        Returns False for a message that was kept before. Raises `QueueUnavailable` unless Redis has
+        confirmed while the sender still waits; the message may then have been kept all the same,
+        and sending it again does no harm. Where the sender never comes again, Redis is asked until
+        shortly before the sender gives up.
         """
         if message.source_call_id is None:
             raise ValueError("a message without a call cannot be enqueued")
         ref = ref_of(message.source, message.source_call_id)
         limits = self._limits
-        args = (message.message_id, ref, limits.dedupe_ms, limits.max_pending, pack_message(message))
-        return await self._insist("accept", args, patience)
+        args = (
+            message.message_id,
+            ref,
+            limits.dedupe_ms,
+            limits.max_pending,
+            pack_message(message),
+        )
+        return await self._write_with_retry("accept", args, retry_policy)
 
-    async def keep_failed(self, message: Message, patience: Patience = COMES_AGAIN, *, cause: str, detail: str) -> bool:
+    async def keep_failed(
+        self,
+        message: Message,
+        retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        *,
+        cause: str,
+        detail: str,
+    ) -> bool:
         """
         Keep a genuine message that cannot be read, as failed.
 
@@ -119,11 +145,21 @@ class Inbox:
             message_ids=(message.message_id,),
         )
         dedupe_ms, keep_ms = self._limits.dedupe_ms, int(self._limits.keep_failed_d * DAY_MS)
-        args = (message.message_id, message.source, dedupe_ms, keep_ms, to_text(entry), pack_message(message))
-        return await self._insist("keep_failed", args, patience)
+        args = (
+            message.message_id,
+            message.source,
+            dedupe_ms,
+            keep_ms,
+            to_text(entry),
+            pack_message(message),
+        )
+        return await self._write_with_retry("keep_failed", args, retry_policy)
 
     async def note_ignored(self, source: str) -> None:
-        """Count a message that is not wanted; a Redis that is away is not worth an error here, nor one that hangs a sender's patience."""
+        """
+        Count a message that is not wanted; a Redis that is away is not worth an error here, nor one
+        that hangs a sender's patience.
+        """
         try:
             async with asyncio.timeout(NOTE_TIMEOUT_S):
                 await self._store.counters.add("ignored", source)
@@ -140,7 +176,10 @@ class Inbox:
             log.warning("handshake.not_noted", reason=type(err).__name__, source=source)
 
     async def close(self) -> None:
-        """Stop writing; whoever still waits is told to come again, and nobody is kept waiting any more."""
+        """
+        Stop writing; whoever still waits is told to come again, and nobody is kept waiting any
+        more.
+        """
         self._is_closed = True
         if self._writer is not None:
             self._writer.cancel()
@@ -149,14 +188,21 @@ class Inbox:
         self._refuse(list(self._waiting), STOPPING)
         self._waiting.clear()
 
-    async def _insist(self, script: str, args: tuple[Value, ...], patience: Patience) -> bool:
+    async def _write_with_retry(
+        self, script: str, args: tuple[Value, ...], retry_policy: RetryPolicy
+    ) -> bool:
         """Write, again and again where the sender never comes again; True if the message is new."""
-        # Only those that never come again are counted: a crowd of others must not take their places.
-        is_last_chance = not patience.retries_s and self._insisting < MOST_INSISTING
-        self._insisting += is_last_chance
+        # Only those that never come again are counted: a crowd of others must not take their
+        # places.
+        is_last_chance = (
+            not retry_policy.retry_delays_s and self._retrying_requests < MAX_RETRYING_REQUESTS
+        )
+        self._retrying_requests += is_last_chance
         told = "Redis did not confirm"
         try:
-            async with asyncio.timeout(max(LEAST_ANSWER_S, patience.answer_within_s - ANSWER_MARGIN_S)):
+            async with asyncio.timeout(
+                max(LEAST_ANSWER_S, retry_policy.response_timeout_s - ANSWER_MARGIN_S)
+            ):
                 while True:
                     try:
                         return await self._write(script, args)
@@ -164,11 +210,11 @@ class Inbox:
                         told = str(err)
                         if not is_last_chance or self._is_closed:
                             raise
-                        await asyncio.sleep(AGAIN_S)
+                        await asyncio.sleep(RETRY_INTERVAL_S)
         except TimeoutError as err:
             raise QueueUnavailable(f"{told} while the sender waited") from err
         finally:
-            self._insisting -= is_last_chance
+            self._retrying_requests -= is_last_chance
 
     async def _write(self, script: str, args: tuple[Value, ...]) -> bool:
         if self._is_closed:
@@ -179,7 +225,9 @@ class Inbox:
         self._waiting.append(waiting)
         if self._writer is None or self._writer.done():
             # A context of its own: the writer outlives the request that happened to start it.
-            self._writer = asyncio.create_task(self._drain(), name="inbox-writer", context=contextvars.Context())
+            self._writer = asyncio.create_task(
+                self._drain(), name="inbox-writer", context=contextvars.Context()
+            )
         try:
             async with asyncio.timeout(self._limits.accept_timeout_s):
                 answer = await waiting.future
@@ -195,7 +243,9 @@ class Inbox:
             batch = [waiting for waiting in batch if not waiting.future.done()]
             try:
                 async with asyncio.timeout(self._limits.accept_timeout_s):
-                    answers = await self._store.scripts.run_batch([(waiting.script, waiting.args) for waiting in batch])
+                    answers = await self._store.scripts.run_batch(
+                        [(waiting.script, waiting.args) for waiting in batch]
+                    )
             except (RedisError, OSError, TimeoutError) as err:
                 self._refuse(batch, f"Redis is away ({type(err).__name__})")
                 continue
@@ -211,7 +261,11 @@ class Inbox:
         if isinstance(answer, int):
             waiting.future.set_result(answer)
         else:
-            word = str(answer).partition(" ")[0] if isinstance(answer, RedisError) else type(answer).__name__
+            word = (
+                str(answer).partition(" ")[0]
+                if isinstance(answer, RedisError)
+                else type(answer).__name__
+            )
             waiting.future.set_exception(QueueUnavailable(f"Redis refused the message ({word})"))
 
     def _refuse(self, batch: list[_Waiting], reason: str) -> None:

@@ -1,7 +1,8 @@
 """
 Links over HTTP: which Buildr call a telephone call is, told by whoever started it.
 
-Every request carries one of the tokens of `ADMIN_TOKEN`; without that setting there is nothing here.
+Every request carries one of the tokens of `ADMIN_TOKEN`; without that setting there is nothing
+here.
 """
 
 from collections.abc import Collection
@@ -18,9 +19,9 @@ from starlette.routing import Route
 from service.errors import MalformedPayload
 from service.receiver.admin_endpoint import (
     NOT_STORED,
+    AdminEndpoint,
     Body,
     BuildrId,
-    Guarded,
 )
 from service.sources.common.ids import call_id
 from service.store.links import Link, Links
@@ -43,7 +44,7 @@ class LinkBody(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Admin(Guarded):
+class LinksEndpoint(AdminEndpoint):
     """The endpoint of links; `slugs` are the names of all sources, on or off."""
 
     unavailable: ClassVar[str] = "link.unavailable"
@@ -52,14 +53,27 @@ class Admin(Guarded):
     slugs: Collection[str]
 
     def routes(self, prefix: str = "") -> list[Route]:
-        """The routes below a prefix such as `/accounts/acme`; none without a token, so that everything below `/links` is a 404."""
-        return [Route(prefix + PATH, self._serve, methods=["PUT", "GET", "DELETE"])] if self.tokens else []
+        """
+        The routes below a prefix such as `/accounts/acme`; none without a token, so that everything
+        below `/links` is a 404.
+        """
+        return (
+            [Route(prefix + PATH, self._serve, methods=["PUT", "GET", "DELETE"])]
+            if self.tokens
+            else []
+        )
 
     async def _serve(self, request: Request) -> Response:
         self.check_token(request)
-        source, source_call_id = request.path_params["source"], request.path_params["source_call_id"]
+        source, source_call_id = (
+            request.path_params["source"],
+            request.path_params["source_call_id"],
+        )
         if source not in self.slugs:
-            raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no such source. The sources are {', '.join(sorted(self.slugs))}.")
+            raise HTTPException(
+                HTTPStatus.NOT_FOUND,
+                f"There is no such source. The sources are {', '.join(sorted(self.slugs))}.",
+            )
         try:
             call_id(source_call_id, name="The id of the call in the URL")
         except MalformedPayload as err:
@@ -73,9 +87,15 @@ class Admin(Guarded):
     async def _put(self, request: Request, source: str, source_call_id: str) -> Response:
         link = Link(**(await self.read(request, LinkBody)).model_dump())
         is_new, is_known = await self.ask(self.links.put(source, source_call_id, link))
-        ids = {"source": source, "source_call_id": source_call_id, "buildr_call_id": link.buildr_call_id}
+        ids = {
+            "source": source,
+            "source_call_id": source_call_id,
+            "buildr_call_id": link.buildr_call_id,
+        }
         log.info("link.set", **ids, is_new=is_new, is_call_known=is_known)
-        return _show(source, source_call_id, link, status=HTTPStatus.CREATED if is_new else HTTPStatus.OK)
+        return _show(
+            source, source_call_id, link, status=HTTPStatus.CREATED if is_new else HTTPStatus.OK
+        )
 
     async def _get(self, source: str, source_call_id: str) -> Response:
         link = await self.ask(self.links.get(source, source_call_id))
@@ -91,9 +111,15 @@ class Admin(Guarded):
 
 
 def _no_link() -> HTTPException:
-    return HTTPException(HTTPStatus.NOT_FOUND, "This call has no link. Set one with PUT.", headers=dict(NOT_STORED))
+    return HTTPException(
+        HTTPStatus.NOT_FOUND, "This call has no link. Set one with PUT.", headers=dict(NOT_STORED)
+    )
 
 
 def _show(source: str, source_call_id: str, link: Link, *, status: int) -> Response:
     ids = {name: value for name, value in asdict(link).items() if value is not None}
-    return JSONResponse({"source": source, "source_call_id": source_call_id, **ids}, status_code=status, headers=NOT_STORED)
+    return JSONResponse(
+        {"source": source, "source_call_id": source_call_id, **ids},
+        status_code=status,
+        headers=NOT_STORED,
+    )

@@ -1,7 +1,9 @@
 """
-Errors as the sender sees them: RFC 9457 `application/problem+json` that says what to do and gives nothing away.
+Errors as the sender sees them: RFC 9457 `application/problem+json` that says what to do and gives
+nothing away.
 
-What an answer says is read off the error's class. The reasons, which may help an attacker, go to the log only.
+What an answer says is read off the error's class. The reasons, which may help an attacker, go to
+the log only.
 """
 
 import json
@@ -35,15 +37,33 @@ BLANK: Final = "about:blank"
 
 # Error -> the name of its type, and what its sender is to do.
 PROBLEMS: Final[Mapping[type[MessageError], tuple[str, str]]] = {
-    UnknownSource: ("unknown-source", "Check the URL. A source is on as soon as its secret is set; its operator's page names the setting."),
+    UnknownSource: (
+        "unknown-source",
+        "Check the URL. A source is on as soon as its secret is set; its operator's page names the setting.",
+    ),
     WrongMethod: ("wrong-method", "Set the webhook's method to POST at the sender."),
     ReadTimeout: ("read-timeout", "Send the whole request at once, then send it again."),
-    PayloadTooLarge: ("payload-too-large", "Send a smaller body, or raise MAX_BODY_BYTES of this service."),
-    UnsupportedContentType: ("unsupported-content-type", "Send the content type that the source's page names, without Content-Encoding."),
-    InvalidSignature: ("invalid-signature", "Sign with the secret that this service is set to, over the public URL; its log says more."),
+    PayloadTooLarge: (
+        "payload-too-large",
+        "Send a smaller body, or raise MAX_BODY_BYTES of this service.",
+    ),
+    UnsupportedContentType: (
+        "unsupported-content-type",
+        "Send the content type that the source's page names, without Content-Encoding.",
+    ),
+    InvalidSignature: (
+        "invalid-signature",
+        "Sign with the secret that this service is set to, over the public URL; its log says more.",
+    ),
     IgnoredEvent: ("ignored-event", "Nothing: messages of this kind are not used."),
-    UnsupportedEvent: ("unsupported-event", "Nothing: the message is kept for a person to look at."),
-    MalformedPayload: ("malformed-payload", "Nothing: the message is kept for a person to look at."),
+    UnsupportedEvent: (
+        "unsupported-event",
+        "Nothing: the message is kept for a person to look at.",
+    ),
+    MalformedPayload: (
+        "malformed-payload",
+        "Nothing: the message is kept for a person to look at.",
+    ),
 }
 PHRASES: Final[Mapping[int, str]] = {
     HTTPStatus.NOT_FOUND: "Nothing is here. Webhooks go to /webhooks/SOURCE.",
@@ -63,22 +83,43 @@ log = structlog.get_logger(__name__)
 
 
 def problem(
-    status: int, *, detail: str, title: str | None = None, type_: str = BLANK, headers: Mapping[str, str] | None = None
+    status: int,
+    *,
+    detail: str,
+    title: str | None = None,
+    type_: str = BLANK,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An answer in problem+json; without a title it has that of its status."""
-    content = {"type": type_, "title": title or HTTPStatus(status).phrase, "status": int(status), "detail": detail}
-    return Response(json.dumps(content, ensure_ascii=False), status_code=status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    content = {
+        "type": type_,
+        "title": title or HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+    }
+    return Response(
+        json.dumps(content, ensure_ascii=False),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
 
 
 def problem_of(err: MessageError, *, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a message that was refused, by the class of the error alone."""
     name, detail = PROBLEMS.get(type(err), ("message-error", "Look into the log of this service."))
     return problem(
-        err.http_status, title=err.title, detail=detail, type_=TYPES + name, headers={**HEADERS.get(type(err), {}), **(headers or {})}
+        err.http_status,
+        title=err.title,
+        detail=detail,
+        type_=TYPES + name,
+        headers={**HEADERS.get(type(err), {}), **(headers or {})},
     )
 
 
-def unavailable(err: QueueUnavailable, *, title: str | None = None, detail: str | None = None) -> Response:
+def unavailable(
+    err: QueueUnavailable, *, title: str | None = None, detail: str | None = None
+) -> Response:
     """The answer while Redis cannot take a message: come again."""
     return problem(
         err.http_status,
@@ -94,8 +135,11 @@ def handlers() -> dict[type[Exception], ExceptionHandler]:
     return {HTTPException: _on_http, MessageError: _on_message, QueueUnavailable: _on_queue}
 
 
-class Unexpected:
-    """Middleware outside of all: an error that nobody expected is logged once, with its traceback, and answered 500."""
+class ServerErrorMiddleware:
+    """
+    Middleware outside of all: an error that nobody expected is logged once, with its traceback, and
+    answered 500.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -114,7 +158,11 @@ class Unexpected:
         except Exception:
             if scope["type"] != "http":
                 raise
-            log.exception("request.broken", method=scope["method"], status_code=int(HTTPStatus.INTERNAL_SERVER_ERROR))
+            log.exception(
+                "request.broken",
+                method=scope["method"],
+                status_code=int(HTTPStatus.INTERNAL_SERVER_ERROR),
+            )
             if not has_started:
                 status = HTTPStatus.INTERNAL_SERVER_ERROR
                 await problem(status, detail=PHRASES[status])(scope, receive, send)

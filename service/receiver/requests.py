@@ -1,5 +1,6 @@
 """
-What the receiver has to know of an HTTP request before anything is believed: its public URL, its headers, its body within limits.
+What the receiver has to know of an HTTP request before anything is believed: its public URL, its
+headers, its body within limits.
 
 Works on the plain ASGI scope, so that path and query stay byte for byte what the sender signed.
 """
@@ -22,7 +23,10 @@ SCHEMES: Final = frozenset({"http", "https"})
 
 
 class SenderGone(Exception):
-    """Raised when the sender closed the connection before its request was complete; there is nobody to answer."""
+    """
+    Raised when the sender closed the connection before its request was complete; there is nobody to
+    answer.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,11 @@ class BodyLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Publicity:
-    """How this service is reached from outside: a base URL that is set, else what listed proxies say, else the request itself."""
+class PublicUrlResolver:
+    """
+    How this service is reached from outside: a base URL that is set, else what listed proxies say,
+    else the request itself.
+    """
 
     base_url: str | None
     trusted: tuple[Network, ...] = ()
@@ -43,7 +50,10 @@ class Publicity:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """What the settings say."""
-        return cls(settings.public_url, tuple(ipaddress.ip_network(each, strict=False) for each in settings.trusted_proxies))
+        return cls(
+            settings.public_url,
+            tuple(ipaddress.ip_network(each, strict=False) for each in settings.trusted_proxies),
+        )
 
     def url(self, scope: Mapping[str, object], headers: Mapping[str, tuple[str, ...]]) -> str:
         """The URL that the sender used, its path and query exactly as they were sent."""

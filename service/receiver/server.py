@@ -16,11 +16,12 @@ from service.logs.setup import configure_logging
 from service.receiver.app import create_app
 from service.settings import Settings
 from service.settings.source_settings import start_faults
-from service.sources.settings import advice
+from service.sources.settings import how_to_enable
 
 BACKLOG: Final = 2048
 GRACE_S: Final = 10
-# Longer than load balancers keep idle connections (60 s is usual), so that none of them sends into one that is being closed.
+# Longer than load balancers keep idle connections (60 s is usual), so that none of them sends into
+# one that is being closed.
 KEEP_ALIVE_S: Final = 75
 FAILED: Final = 1
 
@@ -31,16 +32,22 @@ def serve(settings: Settings) -> None:
     """
     Serve until told to stop.
 
-    Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the process with status 1 and one line on
-    stderr if it cannot listen.
+    Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the
+    process with status 1 and one line on stderr if it cannot listen.
     """
     configure_logging(fmt=settings.log_format, level=settings.log_level)
     check_serving(settings)
     listener = _listen(settings.host, settings.port)
     if settings.public_url is None and not _is_loopback(settings.host):
-        log.warning("service.no_public_url", reason="behind a proxy signatures may not match: set PUBLIC_URL, or TRUSTED_PROXIES")
+        log.warning(
+            "service.no_public_url",
+            reason="behind a proxy signatures may not match: set PUBLIC_URL, or TRUSTED_PROXIES",
+        )
     if not (settings.named or settings.has_buildr_credentials):
-        log.warning("service.no_credentials", reason="webhooks are kept and wait: no worker starts before Buildr credentials are set")
+        log.warning(
+            "service.no_credentials",
+            reason="webhooks are kept and wait: no worker starts before Buildr credentials are set",
+        )
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings),
@@ -63,10 +70,13 @@ def serve(settings: Settings) -> None:
 
 
 def check_serving(settings: Settings) -> None:
-    """Raises `SettingsError` unless at least one source of one account is on and every account is fit to start."""
+    """
+    Raises `SettingsError` unless at least one source of one account is on and every account is fit
+    to start.
+    """
     faults = start_faults(settings)
     if not any(account.has_sources for account in settings.every):
-        faults = (f"no source has a secret: set {advice()}", *faults)
+        faults = (f"no source has a secret: set {how_to_enable()}", *faults)
     if faults:
         raise SettingsError(faults)
 
@@ -75,12 +85,17 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server(
-            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6()
+            (host, port),
+            family=family,
+            backlog=BACKLOG,
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
         )
     except OSError as err:
         # Python adds the address to the system's words.
         reason = (err.strerror or str(err)).partition(" (")[0]
-        sys.stderr.write(f"buildr-calls: cannot listen on {host} port {port}: {reason}. Choose another with HOST and PORT.\n")
+        sys.stderr.write(
+            f"buildr-calls: cannot listen on {host} port {port}: {reason}. Choose another with HOST and PORT.\n"
+        )
         sys.exit(FAILED)
 
 

@@ -1,7 +1,9 @@
 """
-The accounts of one installation: what each may set for itself, and what it has from the top of the file.
+The accounts of one installation: what each may set for itself, and what it has from the top of the
+file.
 
-An account is a table `[accounts.NAME]` of the TOML file; variables like `ACCOUNT__NAME__BUILDR_CLIENT_SECRET` fill it and win over it.
+An account is a table `[accounts.NAME]` of the TOML file; variables like
+`ACCOUNT__NAME__BUILDR_CLIENT_SECRET` fill it and win over it.
 """
 
 import re
@@ -23,9 +25,17 @@ from service.sources import SETTINGS
 TABLE: Final = "accounts"
 PREFIX: Final = "ACCOUNT__"
 SEPARATOR: Final = "__"
-# One account's message must never be proved by another's secret, nor its call be written with another's credentials.
+# One account's message must never be proved by another's secret, nor its call be written with
+# another's credentials.
 NEVER_INHERITED: Final = frozenset(
-    {"buildr_client_id", "buildr_client_secret", "buildr_access_token", "admin_token", "url_secret", *SETTINGS}
+    {
+        "buildr_client_id",
+        "buildr_client_secret",
+        "buildr_access_token",
+        "admin_token",
+        "url_secret",
+        *SETTINGS,
+    }
 )
 INHERITED: Final = frozenset(
     {
@@ -65,8 +75,13 @@ class Account:
     values: dict[str, object] = field(repr=False)
     tables: dict[str, object]
 
-    def whole(self, values: Mapping[str, object], tables: Mapping[str, object]) -> dict[str, object]:
-        """All values of the account, given those at the top of the file: its own, and what it has from there."""
+    def whole(
+        self, values: Mapping[str, object], tables: Mapping[str, object]
+    ) -> dict[str, object]:
+        """
+        All values of the account, given those at the top of the file: its own, and what it has from
+        there.
+        """
         inherited = {name: value for name, value in values.items() if name not in NEVER_INHERITED}
         return {
             **inherited,
@@ -78,9 +93,18 @@ class Account:
 
 
 def read_accounts(
-    table: Mapping[str, object], environ: Mapping[str, str], known: Iterable[str], faults: list[str], *, where: str, default: str
+    table: Mapping[str, object],
+    environ: Mapping[str, str],
+    known: Iterable[str],
+    faults: list[str],
+    *,
+    where: str,
+    default: str,
 ) -> list[Account]:
-    """The accounts of the file, in its order; `known` are all settings, `default` is the name of the account that needs no table."""
+    """
+    The accounts of the file, in its order; `known` are all settings, `default` is the name of the
+    account that needs no table.
+    """
     above = frozenset(known) - PER_ACCOUNT
     found = table.get(TABLE, {})
     if not isinstance(found, dict):
@@ -92,9 +116,15 @@ def read_accounts(
             faults.append(f"{where}: {TABLE}.{name} {fault}")
             continue
         values = from_table(own, PER_ACCOUNT, faults, where=f"account {name}", above=above)
-        values.update(from_environment(environ, sorted(PER_ACCOUNT), prefix=f"{PREFIX}{_upper(name)}{SEPARATOR}"))
+        values.update(
+            from_environment(
+                environ, sorted(PER_ACCOUNT), prefix=f"{PREFIX}{_upper(name)}{SEPARATOR}"
+            )
+        )
         accounts[name] = Account(name, values, outcome_tables(own))
-    faults.extend(_stray_variables(environ, {_upper(name): name for name in found}, above, default=default))
+    faults.extend(
+        _stray_variables(environ, {_upper(name): name for name in found}, above, default=default)
+    )
     return list(accounts.values())
 
 
@@ -114,21 +144,31 @@ def _name_fault(name: str, own: object, *, default: str, others: Iterable[str]) 
     return None
 
 
-def _stray_variables(environ: Mapping[str, str], names: Mapping[str, str], above: Collection[str], *, default: str) -> list[str]:
+def _stray_variables(
+    environ: Mapping[str, str], names: Mapping[str, str], above: Collection[str], *, default: str
+) -> list[str]:
     """A line for each variable of an account that nothing would read."""
     faults = []
-    for variable in sorted(name for name, text in environ.items() if name.startswith(PREFIX) and text.strip()):
+    for variable in sorted(
+        name for name, text in environ.items() if name.startswith(PREFIX) and text.strip()
+    ):
         account, _, setting = variable.removeprefix(PREFIX).rpartition(SEPARATOR)
         base = setting.lower().removesuffix(FILE_SUFFIX)
         if account not in names:
             faults.append(f"{variable}: {_unknown(account, setting, names, default=default)}")
         elif base in above:
-            faults.append(f"account {names[account]}: {variable}: {base.upper()} belongs above all accounts; set {base.upper()} itself")
+            faults.append(
+                f"account {names[account]}: {variable}: {base.upper()} belongs above all accounts; set {base.upper()} itself"
+            )
         elif base in OUTCOME_TABLES:
-            faults.append(f"account {names[account]}: {variable}: outcomes stand in the file, in [{TABLE}.{names[account]}.{base}]")
+            faults.append(
+                f"account {names[account]}: {variable}: outcomes stand in the file, in [{TABLE}.{names[account]}.{base}]"
+            )
         elif base not in PER_ACCOUNT:
             near = hint(base.upper(), [name.upper() for name in PER_ACCOUNT])
-            faults.append(f"account {names[account]}: {variable}: {setting} is no setting of an account{near}")
+            faults.append(
+                f"account {names[account]}: {variable}: {setting} is no setting of an account{near}"
+            )
     return faults
 
 
@@ -137,5 +177,8 @@ def _unknown(account: str, setting: str, names: Mapping[str, str], *, default: s
         return f"write {PREFIX}NAME{SEPARATOR}SETTING, like {PREFIX}ACME{SEPARATOR}BUILDR_CLIENT_SECRET"
     if account == _upper(default):
         return f"{default} is the default account; set {setting} itself"
-    near = hint(account, list(names)) or f"; an account needs a table in the file, like [{TABLE}.{account.lower()}]"
+    near = (
+        hint(account, list(names))
+        or f"; an account needs a table in the file, like [{TABLE}.{account.lower()}]"
+    )
     return f"there is no account {account}{near}"

@@ -1,7 +1,8 @@
 """
 What the operator wrote about outcomes in `buildr-calls.toml`: shapes and checks only.
 
-`workers.outcomes` applies it. Written here because a mistake in it must be reported with all other settings at start.
+`workers.outcomes` applies it. Written here because a mistake in it must be reported with all other
+settings at start.
 """
 
 from datetime import time
@@ -67,7 +68,10 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class When(_Strict):
-    """The conditions of a rule; all that are given must hold, and of a list of words any one. Words compare without case."""
+    """
+    The conditions of a rule; all that are given must hold, and of a list of words any one. Words
+    compare without case.
+    """
 
     result: Annotated[tuple[Result, ...], BeforeValidator(_as_tuple)] = ()
     source: Words = ()
@@ -96,7 +100,10 @@ class Rule(_Strict):
 
 
 class BusinessHours(_Strict):
-    """Opening hours per weekday in one time zone, like `mon = "08:00-17:30"`; a day that is not named is closed."""
+    """
+    Opening hours per weekday in one time zone, like `mon = "08:00-17:30"`; a day that is not named
+    is closed.
+    """
 
     timezone: str = "UTC"
     mon: str | None = None
@@ -113,7 +120,9 @@ class BusinessHours(_Strict):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError) as err:
-            raise ValueError(f"no time zone is called {value!r}; use a name like America/Chicago") from err
+            raise ValueError(
+                f"no time zone is called {value!r}; use a name like America/Chicago"
+            ) from err
         return value
 
     @field_validator(*WEEKDAYS)
@@ -170,7 +179,9 @@ def _default_outcomes() -> dict[Result, OutcomeRef | None]:
         Result.MISSED_INBOUND: "Missed Call",
         Result.ABANDONED: "Missed Call",
     }
-    return {result: None if name is None else OutcomeRef(name=name) for result, name in names.items()}
+    return {
+        result: None if name is None else OutcomeRef(name=name) for result, name in names.items()
+    }
 
 
 DEFAULT_OUTCOMES: Final = _default_outcomes()
@@ -180,8 +191,8 @@ class OutcomeConfig(_Strict):
     """
     How results become outcomes.
 
-    `outcomes` holds what the operator wrote; a result that is not in it falls back to `DEFAULT_OUTCOMES` as long as the account has an
-    outcome of that name.
+    `outcomes` holds what the operator wrote; a result that is not in it falls back to
+    `DEFAULT_OUTCOMES` as long as the account has an outcome of that name.
     """
 
     outcomes: dict[Result, MaybeOutcome] = Field(default_factory=dict)
@@ -192,6 +203,10 @@ class OutcomeConfig(_Strict):
 
     @model_validator(mode="after")
     def _hours_for_rules(self) -> Self:
-        if self.business_hours is None and any(rule.when.business_hours is not None for rule in self.rules):
-            raise ValueError("a rule asks for business_hours, but there is no [business_hours] table")
+        if self.business_hours is None and any(
+            rule.when.business_hours is not None for rule in self.rules
+        ):
+            raise ValueError(
+                "a rule asks for business_hours, but there is no [business_hours] table"
+            )
         return self

@@ -1,5 +1,6 @@
 """
-Settings as they are written down: environment, mounted files, one table of TOML. Nothing is judged here but the name of a setting.
+Settings as they are written down: environment, mounted files, one table of TOML. Nothing is judged
+here but the name of a setting.
 """
 
 import difflib
@@ -20,19 +21,30 @@ PATHS: Final = ("/", "./", "../")
 
 @dataclass(frozen=True, slots=True)
 class FromFile:
-    """A value that lies in a file; `name` is the setting that points there, as the operator wrote it."""
+    """
+    A value that lies in a file; `name` is the setting that points there, as the operator wrote it.
+    """
 
     name: str
     path: str
 
     @property
     def shown(self) -> str:
-        """The path for a message; what is more likely the secret itself, put where its file should be named, is not repeated."""
+        """
+        The path for a message; what is more likely the secret itself, put where its file should be
+        named, is not repeated.
+        """
         is_path = len(self.path) < SECRET_LENGTH or self.path.startswith(PATHS)
-        return self.path if is_path else "the file that it names (a path belongs here, not the secret itself)"
+        return (
+            self.path
+            if is_path
+            else "the file that it names (a path belongs here, not the secret itself)"
+        )
 
 
-def from_environment(environ: Mapping[str, str], known: Iterable[str], *, prefix: str = "") -> dict[str, object]:
+def from_environment(
+    environ: Mapping[str, str], known: Iterable[str], *, prefix: str = ""
+) -> dict[str, object]:
     """What the variables say of the settings that are known; an empty one counts as not set."""
     values: dict[str, object] = {}
     for field in known:
@@ -45,8 +57,13 @@ def from_environment(environ: Mapping[str, str], known: Iterable[str], *, prefix
     return values
 
 
-def read_toml(environ: Mapping[str, str], folder: Path, faults: list[str]) -> tuple[str, dict[str, object]]:
-    """The name of the TOML file and what it holds; nothing if it cannot be read, which is a fault where it has to be there."""
+def read_toml(
+    environ: Mapping[str, str], folder: Path, faults: list[str]
+) -> tuple[str, dict[str, object]]:
+    """
+    The name of the TOML file and what it holds; nothing if it cannot be read, which is a fault
+    where it has to be there.
+    """
     named = environ.get("CONFIG", "").strip()
     path = folder / (named or CONFIG_NAME)
     if not named and not path.exists():
@@ -54,7 +71,9 @@ def read_toml(environ: Mapping[str, str], folder: Path, faults: list[str]) -> tu
     try:
         return path.name, tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as err:
-        faults.append(f"CONFIG: cannot read {path}: {getattr(err, 'strerror', None) or 'not a text file'}")
+        faults.append(
+            f"CONFIG: cannot read {path}: {getattr(err, 'strerror', None) or 'not a text file'}"
+        )
     except tomllib.TOMLDecodeError as err:
         faults.append(f"CONFIG: {path} is not TOML: {err}")
     return path.name, {}
@@ -74,12 +93,18 @@ def outcome_tables(table: Mapping[str, object]) -> dict[str, object]:
 
 
 def from_table(
-    table: Mapping[str, object], known: Collection[str], faults: list[str], *, where: str, above: Collection[str] = ()
+    table: Mapping[str, object],
+    known: Collection[str],
+    faults: list[str],
+    *,
+    where: str,
+    above: Collection[str] = (),
 ) -> dict[str, object]:
     """
     The settings of a table, `NAME_file` included.
 
-    `above` are those that are known and belong to the top of the file. Every other key is a fault, with the nearest name that there is.
+    `above` are those that are known and belong to the top of the file. Every other key is a fault,
+    with the nearest name that there is.
     """
     values: dict[str, object] = {}
     for key, value in table.items():
@@ -88,7 +113,9 @@ def from_table(
         if key in OUTCOME_TABLES:
             continue
         if base in values and (field in known or base in known):
-            faults.append(f"{where}: {base} is given twice; keep one of {base} and {base}{FILE_SUFFIX}")
+            faults.append(
+                f"{where}: {base} is given twice; keep one of {base} and {base}{FILE_SUFFIX}"
+            )
         elif field == "account" and isinstance(value, dict):
             name = next(iter(value), "acme")
             faults.append(f"{where}: [{key}.{name}] is no table; did you mean [accounts.{name}]?")
@@ -99,22 +126,30 @@ def from_table(
         elif base in known:
             faults.append(f"{where}: {key} must be the path of a file")
         elif base in above:
-            faults.append(f"{where}: {base} belongs above all accounts; write it at the top of the file")
+            faults.append(
+                f"{where}: {base} belongs above all accounts; write it at the top of the file"
+            )
         else:
             faults.append(f"{where}: {key} is no setting{hint(base, [*known, *OUTCOME_TABLES])}")
     return values
 
 
 def resolve(values: dict[str, object], folder: Path, faults: list[str]) -> None:
-    """Put what lies in files into the place of their names; one that cannot be read is a fault and leaves nothing."""
+    """
+    Put what lies in files into the place of their names; one that cannot be read is a fault and
+    leaves nothing.
+    """
     for field, value in list(values.items()):
         if isinstance(value, FromFile):
             try:
-                # Some editors begin a file with a mark of its encoding, which is no part of a secret.
+                # Some editors begin a file with a mark of its encoding, which is no part of a
+                # secret.
                 values[field] = (folder / value.path).read_text(encoding="utf-8-sig").strip()
             except (OSError, ValueError) as err:
                 del values[field]
-                faults.append(f"{value.name}: cannot read {value.shown}: {getattr(err, 'strerror', None) or 'not a text file'}")
+                faults.append(
+                    f"{value.name}: cannot read {value.shown}: {getattr(err, 'strerror', None) or 'not a text file'}"
+                )
             else:
                 if not values[field]:
                     del values[field]

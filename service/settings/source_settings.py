@@ -1,5 +1,6 @@
 """
-The settings that the sources declare: read from what is written down, each value checked by its own source.
+The settings that the sources declare: read from what is written down, each value checked by its own
+source.
 """
 
 import difflib
@@ -11,13 +12,18 @@ from pydantic import SecretStr
 from service.settings.model import Settings
 from service.settings.types import NO_TEXT
 from service.sources import SETTINGS, SOURCES
-from service.sources.settings import SourceSetting, Use
+from service.sources.settings import SettingKind, SourceSetting
 
 ADDRESS: Final = "needs URL_SECRET too, since {title} proves little and its address must be hard to guess: openssl rand -hex 32"
 
 
-def read_sources(values: Mapping[str, object], faults: list[tuple[str, str]]) -> dict[str, tuple[SecretStr, ...]]:
-    """The sources' settings among all values, by name; a fault is the name of a setting and what is wrong, never with its value."""
+def read_sources(
+    values: Mapping[str, object], faults: list[tuple[str, str]]
+) -> dict[str, tuple[SecretStr, ...]]:
+    """
+    The sources' settings among all values, by name; a fault is the name of a setting and what is
+    wrong, never with its value.
+    """
     found: dict[str, tuple[SecretStr, ...]] = {}
     for name, setting in SETTINGS.items():
         if name not in values:
@@ -32,14 +38,26 @@ def read_sources(values: Mapping[str, object], faults: list[tuple[str, str]]) ->
         faults.extend(
             (source.settings[0].name, ADDRESS.format(title=source.title))
             for source in SOURCES.values()
-            if source.wants_path_token and any(setting.name in found for setting in source.settings if setting.use is not Use.API)
+            if source.requires_path_token
+            and any(
+                setting.name in found
+                for setting in source.settings
+                if setting.kind is not SettingKind.API_CREDENTIAL
+            )
         )
     return found
 
 
 def _parts(setting: SourceSetting, value: object) -> tuple[str, ...] | None:
-    """The texts of a setting; a blank one counts as none, since anybody can sign with a secret that is empty."""
-    return _blanks_out((value,)) if isinstance(value, str) and setting.use is Use.API else _split(value)
+    """
+    The texts of a setting; a blank one counts as none, since anybody can sign with a secret that is
+    empty.
+    """
+    return (
+        _blanks_out((value,))
+        if isinstance(value, str) and setting.kind is SettingKind.API_CREDENTIAL
+        else _split(value)
+    )
 
 
 def _split(value: object) -> tuple[str, ...] | None:
@@ -55,7 +73,7 @@ def _blanks_out(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _fault(setting: SourceSetting, parts: tuple[str, ...]) -> str | None:
-    if setting.use is Use.API and len(parts) > 1:
+    if setting.kind is SettingKind.API_CREDENTIAL and len(parts) > 1:
         return "must be one text"
     if any(not part.isprintable() for part in parts):
         return NO_TEXT
@@ -66,17 +84,26 @@ def start_faults(settings: Settings) -> tuple[str, ...]:
     """
     What must be mended before a process may start, one line each; nothing if all is well.
 
-    An installation of one account may receive before it has credentials: its worker says so by itself, and what came in waits for it.
+    An installation of one account may receive before it has credentials: its worker says so by
+    itself, and what came in waits for it.
     """
     if not settings.named:
         return source_faults(settings)
     lacking = ((account.account, _lacks(account)) for account in settings.every)
-    return (*source_faults(settings), *(f"account {name}: {line}" for name, line in lacking if line))
+    return (
+        *source_faults(settings),
+        *(f"account {name}: {line}" for name, line in lacking if line),
+    )
 
 
 def source_faults(settings: Settings) -> tuple[str, ...]:
     """The sources that the settings name and that do not exist, one line each."""
-    own = ((each.account, line) for each in settings.named if each.settle_s != settings.settle_s for line in _unknown_sources(each))
+    own = (
+        (each.account, line)
+        for each in settings.named
+        if each.settle_s != settings.settle_s
+        for line in _unknown_sources(each)
+    )
     return (*_unknown_sources(settings), *(f"account {name}: {line}" for name, line in own))
 
 
@@ -85,7 +112,11 @@ def _unknown_sources(settings: Settings) -> list[str]:
     for name in settings.settle_s.by_source:
         if name not in SOURCES:
             near = difflib.get_close_matches(name, SOURCES, n=1)
-            advice = f"did you mean {near[0]}?" if near else f"the sources are {', '.join(sorted(SOURCES))}"
+            advice = (
+                f"did you mean {near[0]}?"
+                if near
+                else f"the sources are {', '.join(sorted(SOURCES))}"
+            )
             faults.append(f"SETTLE_S: there is no source {name}; {advice}")
     return faults
 

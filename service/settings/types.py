@@ -32,10 +32,15 @@ class SettleTimes(BaseModel):
     by_source: dict[str, Annotated[float, Field(ge=0, le=60)]] = Field(default_factory=dict)
 
     def of(self, source: str) -> float:
-        """Seconds for a source: as set for it, else those of all sources, or its own if it needs longer."""
+        """
+        Seconds for a source: as set for it, else those of all sources, or its own if it needs
+        longer.
+        """
         if source in self.by_source:
             return self.by_source[source]
-        return max(self.default_s, SOURCES[source].settle_s) if source in SOURCES else self.default_s
+        return (
+            max(self.default_s, SOURCES[source].settle_s) if source in SOURCES else self.default_s
+        )
 
 
 def _read_settle(value: object) -> object:
@@ -51,14 +56,20 @@ def _read_settle(value: object) -> object:
         if equals:
             by_source[name] = seconds
         elif "default_s" in found:
-            raise ValueError(f"{value!r} names two times for all sources; write one, then source=seconds, like 2, twilio=0")
+            raise ValueError(
+                f"{value!r} names two times for all sources; write one, then source=seconds, like 2, twilio=0"
+            )
         else:
             found["default_s"] = seconds
     return found
 
 
 def _split(value: object) -> object:
-    return tuple(part for part in value.replace(",", " ").split() if part) if isinstance(value, str) else value
+    return (
+        tuple(part for part in value.replace(",", " ").split() if part)
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _read_budgets(value: object) -> object:
@@ -71,7 +82,9 @@ def _read_budgets(value: object) -> object:
         count, slash, span = part.partition("/")
         number = span.rstrip("abcdefghijklmnopqrstuvwxyz")
         unit = span[len(number) :] or "s"
-        is_span = bool(span) and unit in units and (not number or number.replace(".", "", 1).isdigit())
+        is_span = (
+            bool(span) and unit in units and (not number or number.replace(".", "", 1).isdigit())
+        )
         if not (slash and part.isascii() and count.isdigit() and is_span):
             raise ValueError(f"{part!r} is no budget; write requests/window, like 10/10s or 2000/h")
         budgets.append({"requests": int(count), "window_s": float(number or 1) * units[unit]})
@@ -92,8 +105,14 @@ def _check_region(value: str) -> str:
 
 def _check_own(value: tuple[str, ...]) -> tuple[str, ...]:
     for part in value:
-        if part.startswith("+") and not part.endswith("*") and sum(char.isdigit() for char in part) < LEAST_DIGITS:
-            raise ValueError(f"{part} is no whole number; write numbers without blanks, like +15005550006, or a beginning with a star")
+        if (
+            part.startswith("+")
+            and not part.endswith("*")
+            and sum(char.isdigit() for char in part) < LEAST_DIGITS
+        ):
+            raise ValueError(
+                f"{part} is no whole number; write numbers without blanks, like +15005550006, or a beginning with a star"
+            )
     return value
 
 

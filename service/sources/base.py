@@ -1,8 +1,8 @@
 """
 What a source is, and the helpers that several of them share.
 
-A source knows one telephony system: how it signs, what its words mean. It sees no web framework and no Redis, so that the same
-code runs in the receiver, in the worker, on replay and in `explain`.
+A source knows one telephony system: how it signs, what its words mean. It sees no web framework and
+no Redis, so that the same code runs in the receiver, in the worker, on replay and in `explain`.
 """
 
 from abc import ABC, abstractmethod
@@ -13,54 +13,58 @@ from typing import ClassVar, Final
 from service.errors import UnsupportedContentType, WrongMethod
 from service.events import CallEvent, EventType
 from service.sources.common.ids import BUILDR_CALL_ID, queried_buildr_call_id
-from service.sources.request import JSON, Incoming, MessageKeys, Reply
+from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
 
 MAX_WORD_LENGTH: Final = 100
-UNPROVED: Final = f"{BUILDR_CALL_ID} in the address without a signature of ours: see buildr-calls link-url"
+UNPROVED: Final = (
+    f"{BUILDR_CALL_ID} in the address without a signature of ours: see buildr-calls link-url"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """
     How a vendor waits for an answer, and when it comes again.
 
-    `answer_within_s` is when it gives up waiting. `retries_s` are the seconds from each failed try to the next, for an answer of 503;
-    empty where a message that was not taken is lost.
+    `response_timeout_s` is when it gives up waiting. `retry_delays_s` are the seconds from each
+    failed try to the next, for an answer of 503; empty where a message that was not taken is lost.
     """
 
-    answer_within_s: float
-    retries_s: tuple[float, ...] = ()
+    response_timeout_s: float
+    retry_delays_s: tuple[float, ...] = ()
 
 
 class Source(ABC):
     """
     One telephony system.
 
-    `slug` names it in addresses, settings, logs and files; `title` is its name. `settings` are those it needs, first the one that turns it
-    on. `content_types` are those in which it sends, empty for any. `kept_headers` (lower case) are stored with a message because parsing
-    needs them. `proof` says in a few words what proves a message, `carries_id` how the Buildr call id travels, None where nothing is given
-    back to us. `signs_url`: the proof covers the address. `has_address_per_call`: a call can be given an address of its own.
-    `wants_path_token`: the proof is weak, so that the address holds a token too. `challenge` is what `WWW-Authenticate` says beside a 401,
-    where the vendor waits for that. `settle_s` is how many seconds apart its last messages about a call come, where that is longer than
-    what `SETTLE_S` gives all sources.
+    `slug` names it in addresses, settings, logs and files; `title` is its name. `settings` are
+    those it needs, first the one that turns it on. `content_types` are those in which it sends,
+    empty for any. `kept_headers` (lower case) are stored with a message because parsing needs them.
+    `proof` says in a few words what proves a message, `call_id_carrier` how the Buildr call id
+    travels, None where nothing is given back to us. `signs_url`: the proof covers the address.
+    `has_address_per_call`: a call can be given an address of its own. `requires_path_token`: the
+    proof is weak, so that the address holds a token too. `challenge` is what `WWW-Authenticate`
+    says beside a 401, where the vendor waits for that. `settle_s` is how many seconds apart its
+    last messages about a call come, where that is longer than what `SETTLE_S` gives all sources.
     """
 
     slug: ClassVar[str]
     title: ClassVar[str]
     settings: ClassVar[tuple[SourceSetting, ...]]
-    patience: ClassVar[Patience]
+    retry_policy: ClassVar[RetryPolicy]
     proof: ClassVar[str]
-    carries_id: ClassVar[str | None] = None
+    call_id_carrier: ClassVar[str | None] = None
     content_types: ClassVar[frozenset[str]] = frozenset({JSON})
     kept_headers: ClassVar[frozenset[str]] = frozenset({"content-type"})
     signs_url: ClassVar[bool] = False
     has_address_per_call: ClassVar[bool] = False
-    wants_path_token: ClassVar[bool] = False
+    requires_path_token: ClassVar[bool] = False
     challenge: ClassVar[str | None] = None
     settle_s: ClassVar[float] = 0
 
-    def handshake(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Reply | None:  # noqa: ARG002 - most vendors have none
+    def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """
         Answer the vendor's set-up challenge, or None if this is an ordinary message.
 
@@ -69,73 +73,105 @@ class Source(ABC):
         return None
 
     @abstractmethod
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:
-        """Return if the message is genuine; raise `InvalidSignature` if that is not proved, `WrongMethod`, `UnsupportedContentType`."""
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
+        """
+        Return if the message is genuine; raise `InvalidSignature` if that is not proved,
+        `WrongMethod`, `UnsupportedContentType`.
+        """
 
-    def redact(self, incoming: Incoming) -> Incoming:
-        """The message as it may be kept: a secret that lies in its body is taken out. Called for genuine messages only; never raises."""
-        return incoming
+    def redact(self, request: WebhookRequest) -> WebhookRequest:
+        """
+        The message as it may be kept: a secret that lies in its body is taken out. Called for
+        genuine messages only; never raises.
+        """
+        return request
 
     @abstractmethod
-    def keys(self, incoming: Incoming) -> MessageKeys:
+    def keys(self, request: WebhookRequest) -> MessageKeys:
         """
         Name the message and its call, cheaply, from what is left after `redact`.
 
-        Raises `IgnoredEvent` for a kind that is not wanted and `MalformedPayload` when no call can be named.
+        Raises `IgnoredEvent` for a kind that is not wanted and `MalformedPayload` when no call can
+        be named.
         """
 
     @abstractmethod
-    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """
         Turn a genuine message into events.
 
-        A word that no table knows becomes an event of type `UNKNOWN`, so that it is reported and never guessed. Raises
-        `IgnoredEvent` and `MalformedPayload`.
+        A word that no table knows becomes an event of type `UNKNOWN`, so that it is reported and
+        never guessed. Raises `IgnoredEvent` and `MalformedPayload`.
         """
 
-    def read(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
+    def read(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """
-        The events of a message, with the Buildr call id that our own signature in its address proves.
+        The events of a message, with the Buildr call id that our own signature in its address
+        proves.
 
-        An event that names another id keeps it, and the address's is told beside it: two are a conflict, which a person settles. Raises
-        as `parse` does.
+        An event that names another id keeps it, and the address's is told beside it: two are a
+        conflict, which a person settles. Raises as `parse` does.
         """
-        events = self.parse(incoming, message_id)
+        events = self.parse(request, message_id)
         if self.signs_url or not events:
             return events
-        named = incoming.buildr_call_id
+        named = request.buildr_call_id
         if named is None:
-            is_unproved = queried_buildr_call_id(incoming) != (None, None)
-            return [*events, unknown_event(_bare(events[0]), UNPROVED)] if is_unproved else events
-        told = [event if event.buildr_call_id is not None else replace(event, buildr_call_id=named) for event in events]
+            is_unproved = queried_buildr_call_id(request) != (None, None)
+            return (
+                [*events, unknown_event(_empty_event(events[0]), UNPROVED)]
+                if is_unproved
+                else events
+            )
+        told = [
+            event if event.buildr_call_id is not None else replace(event, buildr_call_id=named)
+            for event in events
+        ]
         is_agreed = all(event.buildr_call_id == named for event in told)
-        return told if is_agreed else [*told, replace(_bare(events[0]), buildr_call_id=named, word=f"{BUILDR_CALL_ID} in the address")]
+        return (
+            told
+            if is_agreed
+            else [
+                *told,
+                replace(
+                    _empty_event(events[0]),
+                    buildr_call_id=named,
+                    vendor_status=f"{BUILDR_CALL_ID} in the address",
+                ),
+            ]
+        )
 
-    def reply(self, incoming: Incoming) -> Reply:  # noqa: ARG002 - most vendors are answered the same to everything
+    def reply(self, request: WebhookRequest) -> Reply:
         """What to answer once the message is safe; never raises."""
         return Reply(200)
 
     @abstractmethod
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """
-        The same request, signed as the vendor would; for `trigger`, which plays calls against one's own receiver.
+        The same request, signed as the vendor would; for `trigger`, which plays calls against one's
+        own receiver.
 
         Raises ValueError that says which setting is missing.
         """
 
-    def expect(self, incoming: Incoming) -> None:
-        """Raises `WrongMethod` for anything but a POST, `UnsupportedContentType` for a type in which the source never sends."""
-        if incoming.method != "POST":
+    def check_request(self, request: WebhookRequest) -> None:
+        """
+        Raises `WrongMethod` for anything but a POST, `UnsupportedContentType` for a type in which
+        the source never sends.
+        """
+        if request.method != "POST":
             raise WrongMethod(f"{self.title} must be told to send its webhooks with POST")
-        if self.content_types and incoming.content_type not in self.content_types:
-            raise UnsupportedContentType(f"{self.title} sends {' or '.join(sorted(filter(None, self.content_types)))}")
+        if self.content_types and request.content_type not in self.content_types:
+            raise UnsupportedContentType(
+                f"{self.title} sends {' or '.join(sorted(filter(None, self.content_types)))}"
+            )
 
     def no_secret(self) -> ValueError:
         """What `sign` raises without a secret."""
         return ValueError(f"there is no secret to sign with: set {self.settings[0].name.upper()}")
 
 
-def _bare(event: CallEvent) -> CallEvent:
+def _empty_event(event: CallEvent) -> CallEvent:
     """An event of the same leg that says nothing yet."""
     return CallEvent(
         source=event.source,
@@ -148,4 +184,6 @@ def _bare(event: CallEvent) -> CallEvent:
 
 def unknown_event(event: CallEvent, word: str) -> CallEvent:
     """What a word that no table knows makes of a message: reported, and deciding nothing."""
-    return replace(event, event_type=EventType.UNKNOWN, word=word[:MAX_WORD_LENGTH] or "(empty)")
+    return replace(
+        event, event_type=EventType.UNKNOWN, vendor_status=word[:MAX_WORD_LENGTH] or "(empty)"
+    )

@@ -13,13 +13,14 @@ JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
+class WebhookRequest:
     """
     One HTTP request of a source, as it came.
 
-    `url` is the public URL that the sender used: `PUBLIC_URL`, then path and query exactly as received. Header names are lower
-    case; a header that came more than once holds all its values, in order. `buildr_call_id` is the id in the URL that a signature of our
-    own proves (see `service.addresses`), None without one.
+    `url` is the public URL that the sender used: `PUBLIC_URL`, then path and query exactly as
+    received. Header names are lower case; a header that came more than once holds all its values,
+    in order. `buildr_call_id` is the id in the URL that a signature of our own proves (see
+    `service.addresses`), None without one.
     """
 
     method: str
@@ -46,7 +47,10 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class MessageKeys:
-    """What the receiver has to know of a message: `message_key` names it for ever, `source_call_id` the call that it is about."""
+    """
+    What the receiver has to know of a message: `message_key` names it for ever, `source_call_id`
+    the call that it is about.
+    """
 
     message_key: str
     source_call_id: str

@@ -1,5 +1,6 @@
 """
-The secrets of one source, as its module gets them, and the settings by which a source is told what it needs.
+The secrets of one source, as its module gets them, and the settings by which a source is told what
+it needs.
 """
 
 import secrets
@@ -10,7 +11,10 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The secrets of one source, newest first; `named` holds those that the sender picks by an id of its own."""
+    """
+    The secrets of one source, newest first; `named` holds those that the sender picks by an id of
+    its own.
+    """
 
     values: tuple[str, ...] = field(default=(), repr=False)
     named: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -19,36 +23,38 @@ class Secrets:
         return bool(self.values or self.named)
 
 
-class Use(StrEnum):
+class SettingKind(StrEnum):
     """
     What a source's setting is for.
 
-    `proof` holds secrets, any of which proves a message; `pair` holds pairs like id:secret, of which the sender picks one. A source is on
-    once it has either. `api` holds one value that the upkeep of the source's subscriptions needs.
+    `proof` holds secrets, any of which proves a message; `pair` holds pairs like id:secret, of
+    which the sender picks one. A source is on once it has either. `api` holds one value that the
+    upkeep of the source's subscriptions needs.
     """
 
-    PROOF = "proof"
-    PAIR = "pair"
-    API = "api"
+    SIGNING_SECRET = "proof"
+    KEY_PAIR = "pair"
+    API_CREDENTIAL = "api"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSetting:
     """
-    One setting of a source; `name` is lower case and begins with the source's slug, `about` is its row in the docs.
+    One setting of a source; `name` is lower case and begins with the source's slug, `description`
+    is its row in the docs.
 
-    `check` says what is wrong with one value, without repeating it, or None. `make` makes up a value for `buildr-calls run`. `default` is
-    for `api` only.
+    `check` says what is wrong with one value, without repeating it, or None. `generate` makes up a
+    value for `buildr-calls run`. `default` is for `api` only.
     """
 
     name: str
-    about: str
-    use: Use = Use.PROOF
+    description: str
+    kind: SettingKind = SettingKind.SIGNING_SECRET
     check: Callable[[str], str | None] = lambda _: None
-    make: Callable[[], str] = lambda: secrets.token_hex(16)
+    generate: Callable[[], str] = lambda: secrets.token_hex(16)
     default: str | None = None
 
 
-def advice() -> str:
+def how_to_enable() -> str:
     """What turns a source on, for a message: there are too many settings to name them all."""
     return "the secret of your telephony system, like TWILIO_AUTH_TOKEN; docs/settings.md names them all"

@@ -1,5 +1,6 @@
 """
-All calls that are known, in pages: for commands that choose among many, never for the way of one call.
+All calls that are known, in pages: for commands that choose among many, never for the way of one
+call.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,8 +12,8 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from service.store.calls import (
+    DeliveryRecord,
     DeliveryState,
-    Record,
     StoredCall,
     read_call,
     read_record,
@@ -38,7 +39,7 @@ class CallFilter:
     since: datetime | None = None
     until: datetime | None = None
 
-    def holds(self, record: Record) -> bool:
+    def holds(self, record: DeliveryRecord) -> bool:
         """Whether a call is meant."""
         at = record.last_received_at or NEVER
         return (
@@ -55,7 +56,8 @@ class Scan:
     """
     Finds calls by their records, and reads them whole.
 
-    A call that comes while it is being looked for may be found or not; one that goes meanwhile is left out.
+    A call that comes while it is being looked for may be found or not; one that goes meanwhile is
+    left out.
     """
 
     redis: Client
@@ -85,12 +87,17 @@ class Scan:
             answers = await pipe.execute()
             for ref, fields, link in zip(page, answers[::2], answers[1::2], strict=True):
                 if fields:
-                    yield read_call(ref, fields), None if link is None else _LINK.validate_json(link)
+                    yield (
+                        read_call(ref, fields),
+                        None if link is None else _LINK.validate_json(link),
+                    )
 
     async def _pages(self, source: str | None) -> AsyncIterator[list[str]]:
         prefix = self.keys.call("")
         page: list[str] = []
-        async for key in self.redis.scan_iter(match=f"{prefix}{'' if source is None else f'{source}:'}*", count=SCAN_COUNT):
+        async for key in self.redis.scan_iter(
+            match=f"{prefix}{'' if source is None else f'{source}:'}*", count=SCAN_COUNT
+        ):
             page.append(key.decode().removeprefix(prefix))
             if len(page) >= PAGE:
                 yield page

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.errors import MalformedPayload
 from service.events import CallEvent, UtcDatetime, from_json
-from service.store.compression import pack, unpack
+from service.store.compression import compress, decompress
 from service.store.keys import Keys, split_ref
 from service.store.rate_limit.lanes import Lane
 from service.store.redis_client import Client
@@ -28,9 +28,11 @@ class DeliveryState(StrEnum):
     """
     How far a call is on its way to Buildr.
 
-    `open` no final event yet; `settling` final, waiting a moment for what else comes; `unmatched` no Buildr call known; `waiting` for
-    budget; `retrying` after an error; `delivered` Buildr holds it; `left_alone` its result is mapped to nothing; `failed` given up on;
-    `stalled` its final event never came; `hand_edited` a person has changed the outcome in Buildr, and it is left to them.
+    `open` no final event yet; `settling` final, waiting a moment for what else comes; `unmatched`
+    no Buildr call known; `waiting` for budget; `retrying` after an error; `delivered` Buildr holds
+    it; `left_alone` its result is mapped to nothing; `failed` given up on; `stalled` its final
+    event never came; `hand_edited` a person has changed the outcome in Buildr, and it is left to
+    them.
     """
 
     OPEN = "open"
@@ -46,7 +48,7 @@ class DeliveryState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class HistoryEntry:
     """One line of a call's story."""
 
     at: UtcDatetime
@@ -65,11 +67,12 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class ReplayRequest:
     """
     A person's wish to have a call put through again, in the lane `replay` or `backfill`.
 
-    Buildr's call is read first and left alone if a person has changed its outcome there, unless `is_forced`.
+    Buildr's call is read first and left alone if a person has changed its outcome there, unless
+    `is_forced`.
     """
 
     lane: Lane
@@ -77,23 +80,25 @@ class Mark:
     is_forced: bool = False
 
 
-_MARK: Final = TypeAdapter(Mark)
+_MARK: Final = TypeAdapter(ReplayRequest)
 
 
-def mark_text(mark: Mark) -> str:
+def mark_text(mark: ReplayRequest) -> str:
     """A mark as it is kept."""
     return _MARK.dump_json(mark).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class DeliveryRecord:
     """
     Where a call stands; everything but its events.
 
-    `written` is what Buildr is known to hold from us, field by field, in the call `written_to`. `note_block` is the text that we put into
-    its notes. `unsettled_since` is when the first change that Buildr does not hold yet was read; `attempts` counts failures since the last
-    success and `retry_at` is when the next attempt may be made; `message_id` is the newest message's. `mark` is the wish of a person that
-    is being followed until the call is at rest again. `in_doubt` are the outcomes, per call of Buildr's, that were sent and not confirmed.
+    `written` is what Buildr is known to hold from us, field by field, in the call `written_to`.
+    `note_block` is the text that we put into its notes. `unsettled_since` is when the first change
+    that Buildr does not hold yet was read; `attempts` counts failures since the last success and
+    `retry_at` is when the next attempt may be made; `message_id` is the newest message's. `mark` is
+    the wish of a person that is being followed until the call is at rest again. `in_doubt` are the
+    outcomes, per call of Buildr's, that were sent and not confirmed.
     """
 
     ref: str
@@ -118,17 +123,22 @@ class Record:
     retry_at: UtcDatetime | None = None
     answers: tuple[Answer, ...] = ()
     due_at: UtcDatetime | None = None
-    mark: Mark | None = None
-    history: tuple[Step, ...] = ()
+    mark: ReplayRequest | None = None
+    history: tuple[HistoryEntry, ...] = ()
 
-    def with_step(self, at: datetime, what: str, detail: str = "") -> "Record":
+    def with_history(self, at: datetime, what: str, detail: str = "") -> "DeliveryRecord":
         """The record with one more line in its story, the oldest lines dropped."""
         if self.history and (self.history[-1].what, self.history[-1].detail) == (what, detail):
             return self
-        return replace(self, history=(*self.history, Step(at=at, what=what, detail=detail))[-HISTORY_LENGTH:])
+        return replace(
+            self,
+            history=(*self.history, HistoryEntry(at=at, what=what, detail=detail))[
+                -HISTORY_LENGTH:
+            ],
+        )
 
 
-_RECORD: Final = TypeAdapter(Record)
+_RECORD: Final = TypeAdapter(DeliveryRecord)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +146,12 @@ class StoredCall:
     """A call as it lies in Redis: its version, its record, and its events by message id."""
 
     version: int
-    record: Record
+    record: DeliveryRecord
     events: Mapping[str, tuple[CallEvent, ...]]
     replay_mark: str = ""
 
     @property
-    def mark(self) -> Mark | None:
+    def mark(self) -> ReplayRequest | None:
         """The wish of a person that no job has seen yet."""
         return _MARK.validate_json(self.replay_mark) if self.replay_mark else None
 
@@ -152,19 +162,21 @@ class StoredCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class CallUpdate:
     """
     What a job writes about its call, all or nothing.
 
-    `events` are the texts of the events per message read now; `done` the messages to take from the pending list; `failed` entries to file,
-    by id; `drop_failed` entries that no longer hold; `due_at` when the call wants attention next; `awaits_names` that it does once the
-    account's outcomes have been read. By
-    `link_text` and `replay_mark`, which are what the job saw, a link or a replay that came meanwhile is noticed. By its `numbers`, with
-    the revision that the job saw of each, and its `started_at` an unmatched call is found when a call with such a number is expected.
-    By `claimed`, the expected call that it has, it is noticed that somebody has taken that away.
+    `events` are the texts of the events per message read now; `done` the messages to take from the
+    pending list; `failed` entries to file, by id; `drop_failed` entries that no longer hold;
+    `due_at` when the call wants attention next; `awaits_names` that it does once the account's
+    outcomes have been read. By `link_text` and `replay_mark`, which are what the job saw, a link or
+    a replay that came meanwhile is noticed. By its `numbers`, with the revision that the job saw of
+    each, and its `started_at` an unmatched call is found when a call with such a number is
+    expected. By `claimed`, the expected call that it has, it is noticed that somebody has taken
+    that away.
     """
 
-    record: Record
+    record: DeliveryRecord
     version: int
     events: Mapping[str, str] = field(default_factory=dict)
     done: tuple[str, ...] = ()
@@ -212,7 +224,10 @@ class Calls:
         return read_call(ref, fields), [each.decode() for each in pending]
 
     async def begin(self, ref: str, *, worker_id: str) -> tuple[StoredCall, list[str]]:
-        """The same for a job, which says with it at which worker it runs: should that die, others take the call over."""
+        """
+        The same for a job, which says with it at which worker it runs: should that die, others take
+        the call over.
+        """
         pipe = self.redis.pipeline(transaction=True)
         pipe.hset(self.keys.named("running"), ref, worker_id)
         pipe.hgetall(self.keys.call(ref))
@@ -220,8 +235,11 @@ class Calls:
         _, fields, pending = await pipe.execute()
         return read_call(ref, fields), [each.decode() for each in pending]
 
-    async def commit(self, change: Change) -> bool:
-        """Write a change down; False if somebody else has written since the call was read, and nothing was changed."""
+    async def commit(self, change: CallUpdate) -> bool:
+        """
+        Write a change down; False if somebody else has written since the call was read, and nothing
+        was changed.
+        """
         record = change.record
         due_ms = None if change.due_at is None else max(1, int(change.due_at.timestamp() * 1000))
         body = {
@@ -247,18 +265,27 @@ class Calls:
             body["claimed"] = change.claimed
         if due_ms is not None:
             body["due_ms"] = due_ms
-        packed = pack(_RECORD.dump_json(replace(record, due_at=change.due_at), exclude_defaults=True), beside=record.ref.encode())
+        packed = compress(
+            _RECORD.dump_json(replace(record, due_at=change.due_at), exclude_defaults=True),
+            context=record.ref.encode(),
+        )
         events = [
-            part for id_, text in change.events.items() for part in (id_, pack(text.encode(), beside=_beside_events(record.ref, id_)))
+            part
+            for id_, text in change.events.items()
+            for part in (id_, compress(text.encode(), context=_beside_events(record.ref, id_)))
         ]
         return await self.scripts.run("commit", json.dumps(body), packed, *events) != -1
 
-    async def mark(self, ref: str, mark: Mark) -> bool:
+    async def mark(self, ref: str, mark: ReplayRequest) -> bool:
         """Have a call put through again; False if nothing is known of it."""
         return await self.scripts.run("mark", ref, mark_text(mark)) == 1
 
-    async def indexed(self, name: str, *, limit: int = 1000) -> AsyncIterator[tuple[str, datetime | None, StoredCall]]:
-        """The calls of an index (`unmatched` or `stalled`), oldest first, with the call as it stands."""
+    async def indexed(
+        self, name: str, *, limit: int = 1000
+    ) -> AsyncIterator[tuple[str, datetime | None, StoredCall]]:
+        """
+        The calls of an index (`unmatched` or `stalled`), oldest first, with the call as it stands.
+        """
         refs = await self.redis.zrange(self.keys.named(name), 0, limit - 1)
         for ref in refs:
             stored = await self.get(ref.decode())
@@ -277,25 +304,36 @@ class Calls:
         return sorted(found)
 
 
-def read_record(ref: str, packed: bytes) -> Record:
+def read_record(ref: str, packed: bytes) -> DeliveryRecord:
     """
     The record that the field `rec` of a call holds.
 
     Raises `MalformedPayload` if it is damaged or was written by a newer version.
     """
     try:
-        return _RECORD.validate_json(unpack(packed, beside=ref.encode()))
+        return _RECORD.validate_json(decompress(packed, context=ref.encode()))
     except ValidationError as err:
         raise MalformedPayload(f"the stored record of {ref} cannot be read") from err
 
 
 def read_call(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
-    """The call that a hash holds, empty if there is none. Raises `MalformedPayload` as `read_record` does."""
+    """
+    The call that a hash holds, empty if there is none. Raises `MalformedPayload` as `read_record`
+    does.
+    """
     split_ref(ref)
     ids = [name[2:].decode() for name in fields if name.startswith(b"e:")]
-    events = {each: from_json(unpack(fields[f"e:{each}".encode()], beside=_beside_events(ref, each))) for each in ids}
-    record = read_record(ref, fields[b"rec"]) if b"rec" in fields else Record(ref=ref)
-    return StoredCall(version=int(fields.get(b"v", b"0")), record=record, events=events, replay_mark=fields.get(b"replay", b"").decode())
+    events = {
+        each: from_json(decompress(fields[f"e:{each}".encode()], context=_beside_events(ref, each)))
+        for each in ids
+    }
+    record = read_record(ref, fields[b"rec"]) if b"rec" in fields else DeliveryRecord(ref=ref)
+    return StoredCall(
+        version=int(fields.get(b"v", b"0")),
+        record=record,
+        events=events,
+        replay_mark=fields.get(b"replay", b"").decode(),
+    )
 
 
 def _beside_events(ref: str, message_id: str) -> bytes:

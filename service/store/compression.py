@@ -1,8 +1,9 @@
 """
-What lies in Redis, made small: raw deflate with a dictionary of the words that our records and the vendors' messages are made of.
+What lies in Redis, made small: raw deflate with a dictionary of the words that our records and the
+vendors' messages are made of.
 
-A packed text is a byte that names its form, the checksum of the text, and the deflated text. What begins with no such byte was never
-packed and is read as it is.
+A packed text is a byte that names its form, the checksum of the text, and the deflated text. What
+begins with no such byte was never packed and is read as it is.
 """
 
 import zlib
@@ -10,18 +11,21 @@ from typing import Final
 
 from service.errors import MalformedPayload
 
-# Names the dictionary too. Once this program is released a dictionary is never changed: better words are a form of their own.
+# Names the dictionary too. Once this program is released a dictionary is never changed: better
+# words are a form of their own.
 FORM: Final = 1
 # A text begins with none of these, be it JSON or a word.
 FORMS: Final = range(9)
 HEAD_LENGTH: Final = 5
-# A window of 8 KB and small tables: everything here is small, and setting up larger ones would take longer than the work itself.
+# A window of 8 KB and small tables: everything here is small, and setting up larger ones would take
+# longer than the work itself.
 WINDOW_BITS: Final = 13
 MEMORY_LEVEL: Final = 6
 LEVEL: Final = 6
 
-# The likeliest words stand last, since a word that is nearer has a shorter name. All of it must fit into the window.
-WORDS: Final = b"".join(
+# The likeliest words stand last, since a word that is nearer has a shorter name. All of it must fit
+# into the window.
+DICTIONARY: Final = b"".join(
     (
         # CallRail
         b'{"resource_id":"CAL","answered":true,"voicemail":false,"duration":"","formatted_duration":"0m 0s","start_time":"2026-",',
@@ -93,24 +97,32 @@ WORDS: Final = b"".join(
 )
 
 # Only ever copied: taking the words in anew for each text would take longer than the rest.
-_FRESH: Final = zlib.compressobj(LEVEL, zlib.DEFLATED, -WINDOW_BITS, MEMORY_LEVEL, zdict=WORDS)
+_FRESH: Final = zlib.compressobj(LEVEL, zlib.DEFLATED, -WINDOW_BITS, MEMORY_LEVEL, zdict=DICTIONARY)
 
 
-def pack(text: bytes, *, beside: bytes = b"") -> bytes:
+def compress(text: bytes, *, context: bytes = b"") -> bytes:
     """
-    A text made small; the inverse of `unpack`, which has to be given the same `beside`.
+    A text made small; the inverse of `decompress`, which has to be given the same `context`.
 
-    `beside` is what the reader knows already, such as the ids in the key: what the text repeats of it takes hardly any room.
+    `context` is what the reader knows already, such as the ids in the key: what the text repeats of
+    it takes hardly any room.
     """
     compressor = _FRESH.copy()
-    if beside:
+    if context:
         # Deflated for the window's sake only; the reader puts it there by itself.
-        compressor.compress(beside)
+        compressor.compress(context)
         compressor.flush(zlib.Z_SYNC_FLUSH)
-    return b"".join((bytes((FORM,)), zlib.crc32(text).to_bytes(4, "big"), compressor.compress(text), compressor.flush()))
+    return b"".join(
+        (
+            bytes((FORM,)),
+            zlib.crc32(text).to_bytes(4, "big"),
+            compressor.compress(text),
+            compressor.flush(),
+        )
+    )
 
 
-def unpack(packed: bytes, *, beside: bytes = b"") -> bytes:
+def decompress(packed: bytes, *, context: bytes = b"") -> bytes:
     """
     The text that was packed, or the bytes as they are if they never were.
 
@@ -119,12 +131,22 @@ def unpack(packed: bytes, *, beside: bytes = b"") -> bytes:
     if not packed or packed[0] not in FORMS:
         return packed
     if packed[0] != FORM:
-        raise MalformedPayload(f"stored data has form {packed[0]}, this program knows form {FORM}: upgrade the workers first")
-    inflater = zlib.decompressobj(-WINDOW_BITS, zdict=WORDS + beside)
+        raise MalformedPayload(
+            f"stored data has form {packed[0]}, this program knows form {FORM}: upgrade the workers first"
+        )
+    inflater = zlib.decompressobj(-WINDOW_BITS, zdict=DICTIONARY + context)
     try:
         text = inflater.decompress(packed[HEAD_LENGTH:])
     except zlib.error as err:
-        raise MalformedPayload("stored data is damaged and cannot be unpacked: restore Redis from a backup") from err
-    if not inflater.eof or inflater.unused_data or zlib.crc32(text).to_bytes(4, "big") != packed[1:HEAD_LENGTH]:
-        raise MalformedPayload("stored data is damaged, its checksum is wrong: restore Redis from a backup")
+        raise MalformedPayload(
+            "stored data is damaged and cannot be unpacked: restore Redis from a backup"
+        ) from err
+    if (
+        not inflater.eof
+        or inflater.unused_data
+        or zlib.crc32(text).to_bytes(4, "big") != packed[1:HEAD_LENGTH]
+    ):
+        raise MalformedPayload(
+            "stored data is damaged, its checksum is wrong: restore Redis from a backup"
+        )
     return text

@@ -20,7 +20,7 @@ from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store.calls import Calls, Retention
 from service.store.counters import Counters
-from service.store.expected_calls import Expected
+from service.store.expected_calls import ExpectedCalls
 from service.store.failed import FailedStore
 from service.store.keys import Keys
 from service.store.links import Links
@@ -30,7 +30,7 @@ from service.store.rate_limit.permits import Permits
 from service.store.redis_client import Client, typed
 from service.store.schedule import Schedule
 from service.store.script_runner import Scripts, no_skew
-from service.store.source_activity import Heard
+from service.store.source_activity import SourceActivity
 from service.store.subscriptions import Upkeep
 from service.store.tokens import Tokens
 
@@ -38,14 +38,19 @@ Role = Literal["receiver", "worker", "cli"]
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 PING_TIMEOUT_S: Final = 1.0
-WANTED_CONFIG: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+WANTED_CONFIG: Final = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "maxmemory-policy": "noeviction",
+}
 
 
 def connect(settings: Settings, *, role: Role) -> ArqRedis:
     """
     A client whose pool suits its role.
 
-    The receiver fails fast, since its senders wait; a worker outlives a Redis that is away for some seconds.
+    The receiver fails fast, since its senders wait; a worker outlives a Redis that is away for some
+    seconds.
     """
     is_patient = role == "worker"
     pool = BlockingConnectionPool.from_url(
@@ -55,10 +60,17 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
         socket_timeout=5 if is_patient else 2,
         socket_connect_timeout=1,
         health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 40) if is_patient else Retry(NoBackoff(), 1),
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 40)
+        if is_patient
+        else Retry(NoBackoff(), 1),
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
-    return ArqRedis(pool, job_serializer=encode_job, job_deserializer=json.loads, default_queue_name=Keys(settings.account).queue)
+    return ArqRedis(
+        pool,
+        job_serializer=encode_job,
+        job_deserializer=json.loads,
+        default_queue_name=Keys(settings.account).queue,
+    )
 
 
 def encode_job(job: dict[str, object]) -> bytes:
@@ -77,14 +89,14 @@ class Store:
     messages: Messages
     calls: Calls
     links: Links
-    expected: Expected
+    expected: ExpectedCalls
     failed: FailedStore
     schedule: Schedule
     permits: Permits
     tokens: Tokens
     outcomes: Outcomes
     counters: Counters
-    heard: Heard
+    heard: SourceActivity
     upkeep: Upkeep
 
     async def ping(self) -> None:
@@ -97,13 +109,19 @@ class Store:
 
     async def workers_alive(self) -> int:
         """How many workers have proved in the last 6 seconds that they can write."""
-        return len([key async for key in self.redis.scan_iter(match=self.keys.named("worker:*"), count=1000)])
+        return len(
+            [
+                key
+                async for key in self.redis.scan_iter(match=self.keys.named("worker:*"), count=1000)
+            ]
+        )
 
     async def config_faults(self) -> tuple[str, ...]:
         """
         What is wrong with the configuration of Redis: empty if nothing is.
 
-        A server that forbids CONFIG is taken at its word. Raises redis-py's errors if it does not answer at all.
+        A server that forbids CONFIG is taken at its word. Raises redis-py's errors if it does not
+        answer at all.
         """
         faults = []
         try:
@@ -114,7 +132,9 @@ class Store:
             return ()
         for name, wanted in WANTED_CONFIG.items():
             if name in found and found[name] != wanted:
-                faults.append(f"Redis has {name} {found[name]}: set it to {wanted}, or calls can be lost")
+                faults.append(
+                    f"Redis has {name} {found[name]}: set it to {wanted}, or calls can be lost"
+                )
         return tuple(faults)
 
     async def close(self) -> None:
@@ -129,7 +149,10 @@ class Store:
 
 
 def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = no_skew) -> Store:
-    """Open the records of the account that the settings name; connects on first use. `skew_ms` is for simulations, see `Scripts`."""
+    """
+    Open the records of the account that the settings name; connects on first use. `skew_ms` is for
+    simulations, see `Scripts`.
+    """
     pool = connect(settings, role=role)
     redis = typed(pool)
     keys = Keys(settings.account)
@@ -151,19 +174,27 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
             ),
         ),
         links=Links(redis, keys, scripts, int(settings.keep_links_d * DAY_MS)),
-        expected=Expected(redis, keys, scripts, int(settings.keep_links_d * DAY_MS), int(settings.expected_call_h * HOUR_MS)),
+        expected=ExpectedCalls(
+            redis,
+            keys,
+            scripts,
+            int(settings.keep_links_d * DAY_MS),
+            int(settings.expected_call_h * HOUR_MS),
+        ),
         failed=FailedStore(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         schedule=Schedule(redis, keys, scripts),
         permits=Permits(
             redis,
             keys,
             scripts,
-            tuple((budget.requests, int(budget.window_s * 1000)) for budget in settings.buildr_budgets),
+            tuple(
+                (budget.requests, int(budget.window_s * 1000)) for budget in settings.buildr_budgets
+            ),
             settings.newest_first_above,
         ),
         tokens=Tokens(redis, keys),
         outcomes=Outcomes(redis, keys),
         counters=Counters(redis, keys),
-        heard=Heard(redis, keys),
+        heard=SourceActivity(redis, keys),
         upkeep=Upkeep(redis, keys),
     )

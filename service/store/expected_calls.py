@@ -1,8 +1,9 @@
 """
 Expected calls: telephone calls that somebody in Buildr has begun, known by their numbers alone.
 
-They are for telephony systems that carry no id of Buildr's. An entry is found by number, belongs to at most one telephone call, and goes by
-itself when its window has been over for as long as links are kept.
+They are for telephony systems that carry no id of Buildr's. An entry is found by number, belongs to
+at most one telephone call, and goes by itself when its window has been over for as long as links
+are kept.
 """
 
 import json
@@ -37,12 +38,18 @@ _FAULTS: Final[Mapping[int, str]] = {
 
 
 class WrongWindow(ValueError):
-    """Raised when no call can be expected in the time that was stated; the message says what to change."""
+    """
+    Raised when no call can be expected in the time that was stated; the message says what to
+    change.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What somebody states: this Buildr call will be a call with one of these numbers; the ids are Buildr's, digits."""
+    """
+    What somebody states: this Buildr call will be a call with one of these numbers; the ids are
+    Buildr's, digits.
+    """
 
     buildr_call_id: str
     numbers: tuple[Number, ...]
@@ -56,7 +63,12 @@ class Expectation:
 
     def as_link(self) -> Link:
         """The Buildr call and what it is filed under, as a link says it."""
-        return Link(buildr_call_id=self.buildr_call_id, company_id=self.company_id, contact_id=self.contact_id, project_id=self.project_id)
+        return Link(
+            buildr_call_id=self.buildr_call_id,
+            company_id=self.company_id,
+            contact_id=self.contact_id,
+            project_id=self.project_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +76,9 @@ class ExpectedCall(Expectation):
     """
     An expectation as it is kept.
 
-    A call fits that starts between `opens_at` and `closes_at`. `revision` is another one each time the entry is registered;
-    `claimed_by` is the telephone call (`twilio:CA...`) that has turned out to be it, `is_certain` if that rests on an id or a link.
+    A call fits that starts between `opens_at` and `closes_at`. `revision` is another one each time
+    the entry is registered; `claimed_by` is the telephone call (`twilio:CA...`) that has turned out
+    to be it, `is_certain` if that rests on an id or a link.
     """
 
     registered_at: datetime
@@ -77,7 +90,10 @@ class ExpectedCall(Expectation):
 
     @property
     def expected_at(self) -> datetime:
-        """The moment at which the call is expected most: the beginning that was stated, else the registration."""
+        """
+        The moment at which the call is expected most: the beginning that was stated, else the
+        registration.
+        """
         return self.not_before or self.registered_at
 
 
@@ -91,9 +107,10 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class CandidateSnapshot:
     """
-    What was expected when a job looked: by `seen`, a revision per number, the commit notices what was registered since.
+    What was expected when a job looked: by `seen`, a revision per number, the commit notices what
+    was registered since.
 
     `is_cut` says that there are more candidates than were read.
     """
@@ -107,8 +124,11 @@ _EXPECTATION: Final = TypeAdapter(Expectation)
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """Keeps expected calls until `keep_ms` after their window, which by default ends `wait_ms` after the registration."""
+class ExpectedCalls:
+    """
+    Keeps expected calls until `keep_ms` after their window, which by default ends `wait_ms` after
+    the registration.
+    """
 
     redis: Client
     keys: Keys
@@ -118,9 +138,11 @@ class Expected:
 
     async def put(self, wish: Expectation) -> Registered:
         """
-        Register an expected call, in place of an earlier one of the same Buildr call, and wake the calls that wait for its numbers.
+        Register an expected call, in place of an earlier one of the same Buildr call, and wake the
+        calls that wait for its numbers.
 
-        A call that has claimed the earlier entry keeps its claim if its number is still among the numbers. Raises `WrongWindow`.
+        A call that has claimed the earlier entry keeps its claim if its number is still among the
+        numbers. Raises `WrongWindow`.
         """
         body = {
             "body": _EXPECTATION.dump_json(wish, exclude_none=True).decode(),
@@ -148,7 +170,8 @@ class Expected:
         """
         Take an entry away; False if there is none.
 
-        The call that had claimed it, and those that wait for its numbers, are looked at again. What is written to Buildr stays.
+        The call that had claimed it, and those that wait for its numbers, are looked at again. What
+        is written to Buildr stays.
         """
         return await self.scripts.run("expect", buildr_call_id, "") == 1
 
@@ -161,36 +184,54 @@ class Expected:
         found: list[dict[bytes, bytes]] = await pipe.execute()
         return [_read(fields) for fields in found if fields]
 
-    async def look(self, ref: str, numbers: Sequence[str], *, at: datetime | None = None) -> Look:
+    async def look(
+        self, ref: str, numbers: Sequence[str], *, at: datetime | None = None
+    ) -> CandidateSnapshot:
         """
-        The entries for numbers (E.164) that a call which started at a time may be, and the one that it has claimed.
+        The entries for numbers (E.164) that a call which started at a time may be, and the one that
+        it has claimed.
 
-        A few whose window is over are there too, so that one can say why they are not it. Changes nothing.
+        A few whose window is over are there too, so that one can say why they are not it. Changes
+        nothing.
         """
-        answer = await self.scripts.run("expected", ref, "" if at is None else to_ms(at), MOST_CANDIDATES, *numbers)
+        answer = await self.scripts.run(
+            "expected", ref, "" if at is None else to_ms(at), MOST_CANDIDATES, *numbers
+        )
         is_cut, revisions, entries = answer if isinstance(answer, list) else (0, [], [])
-        return Look(
+        return CandidateSnapshot(
             candidates=tuple(_read(_pairs(fields)) for fields in entries),
-            seen={number: revision.decode() for number, revision in zip(numbers, revisions, strict=True)},
+            seen={
+                number: revision.decode()
+                for number, revision in zip(numbers, revisions, strict=True)
+            },
             is_cut=bool(is_cut),
         )
 
     async def claim(self, ref: str, expected: ExpectedCall, *, number: str) -> bool:
         """
-        Make an expected call this telephone call's own, by the number (E.164) that both have; its claim on any other entry ends.
+        Make an expected call this telephone call's own, by the number (E.164) that both have; its
+        claim on any other entry ends.
 
-        False if another call has claimed it, or if it was changed or removed since it was read. Claiming twice is harmless.
+        False if another call has claimed it, or if it was changed or removed since it was read.
+        Claiming twice is harmless.
         """
-        return await self.scripts.run("claim", ref, expected.buildr_call_id, expected.revision, number) == 1
+        return (
+            await self.scripts.run("claim", ref, expected.buildr_call_id, expected.revision, number)
+            == 1
+        )
 
     async def take(self, ref: str, buildr_call_id: str) -> bool:
         """
-        Note that a telephone call is this Buildr call for certain, by its own messages or by a link.
+        Note that a telephone call is this Buildr call for certain, by its own messages or by a
+        link.
 
-        Its claim on any other entry ends. If this Buildr call is expected too, no other telephone call gets it, and one that has it is
-        looked at again. Returns whether there is such an entry.
+        Its claim on any other entry ends. If this Buildr call is expected too, no other telephone
+        call gets it, and one that has it is looked at again. Returns whether there is such an
+        entry.
         """
-        return await self.scripts.run("claim", ref, buildr_call_id, "", "", LONGEST_WINDOW // _MS) == 1
+        return (
+            await self.scripts.run("claim", ref, buildr_call_id, "", "", LONGEST_WINDOW // _MS) == 1
+        )
 
     async def release(self, ref: str) -> None:
         """End the claim of a telephone call, if it has one."""

@@ -1,5 +1,6 @@
 """
-Failed messages and calls: what was given up on, with cause and answers, until a person replays or discards it.
+Failed messages and calls: what was given up on, with cause and answers, until a person replays or
+discards it.
 """
 
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from typing import Final, Literal
 from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
-from service.store.calls import Answer, Mark, mark_text
+from service.store.calls import Answer, ReplayRequest, mark_text
 from service.store.keys import Keys
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -23,7 +24,8 @@ class Failed:
     """
     One failed thing: a call (its id is the call's name) or a message.
 
-    `cause` is one of the project's words, such as `malformed_payload`, `unsupported_event`, `buildr_rejected`.
+    `cause` is one of the project's words, such as `malformed_payload`, `unsupported_event`,
+    `buildr_rejected`.
     """
 
     entry_id: str
@@ -68,7 +70,15 @@ class FailedFilter:
         return (
             self.source in (None, entry.source)
             and self.cause in (None, entry.cause)
-            and (self.call is None or self.call in (entry.source_call_id, f"{entry.source}:{entry.source_call_id}", entry.buildr_call_id))
+            and (
+                self.call is None
+                or self.call
+                in (
+                    entry.source_call_id,
+                    f"{entry.source}:{entry.source_call_id}",
+                    entry.buildr_call_id,
+                )
+            )
             and (self.since is None or entry.failed_at >= self.since)
             and (self.until is None or entry.failed_at < self.until)
         )
@@ -96,14 +106,19 @@ class FailedStore:
         """The entries that are meant, oldest first."""
         start = 0
         while ids := await self.redis.zrange(self.keys.named("failed"), start, start + PAGE - 1):
-            for text in await self.redis.mget([self.keys.failed_entry(each.decode()) for each in ids]):
+            for text in await self.redis.mget(
+                [self.keys.failed_entry(each.decode()) for each in ids]
+            ):
                 if text is not None and wanted.holds(entry := _FAILED.validate_json(text)):
                     yield entry
             start += PAGE
 
-    async def replay(self, entry: Failed, *, ref: str, message_ids: list[str], mark: Mark) -> int | None:
+    async def replay(
+        self, entry: Failed, *, ref: str, message_ids: list[str], mark: ReplayRequest
+    ) -> int | None:
         """
-        Take an entry out and put its messages through again, atomically; its call, if it is known, gets the mark.
+        Take an entry out and put its messages through again, atomically; its call, if it is known,
+        gets the mark.
 
         Returns how many raw messages are read anew, or None if somebody else has taken the entry.
         """

@@ -1,7 +1,8 @@
 """
 Every key in Redis, in one place; the Lua scripts get the same prefix and build the same names.
 
-All keys of an account share one prefix and live on one node (Redis Cluster does not work with arq either).
+All keys of an account share one prefix and live on one node (Redis Cluster does not work with arq
+either).
 """
 
 from dataclasses import dataclass
@@ -50,10 +51,11 @@ class Keys:
         """
         One of the records that are not a call's own.
 
-        Indexes: inbox, due, failed, unmatched, stalled, links, awaits_names, expected. Delivery: lane:LANE, lane_cost, turn, keeper, limit,
-        blocked, strikes, allowance, breaker, running, worker:ID, maps. The account's: token, outcomes, counts. The sources': heard,
-        hours:SOURCE, upkeep, upkeep_lock:SOURCE. By number or entry, see `service.store.expected`: expected:ID, expected_for:E164,
-        expected_by:REF, expected_rev:E164, unmatched:E164.
+        Indexes: inbox, due, failed, unmatched, stalled, links, awaits_names, expected. Delivery:
+        lane:LANE, lane_cost, turn, keeper, limit, blocked, strikes, allowance, breaker, running,
+        worker:ID, maps. The account's: token, outcomes, counts. The sources': heard, hours:SOURCE,
+        upkeep, upkeep_lock:SOURCE. By number or entry, see `service.store.expected`: expected:ID,
+        expected_for:E164, expected_by:REF, expected_rev:E164, unmatched:E164.
         """
         return f"{self.prefix}{name}"
 

@@ -16,7 +16,10 @@ PAGE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """The Buildr call of a telephone call, and what else is to be sent along; all are Buildr's ids, digits."""
+    """
+    The Buildr call of a telephone call, and what else is to be sent along; all are Buildr's ids,
+    digits.
+    """
 
     buildr_call_id: str
     company_id: str | None = None
@@ -25,7 +28,11 @@ class Link:
 
     def filed_under(self) -> dict[str, str]:
         """The ids to send along, by the name of their field in Buildr."""
-        return {name: value for name, value in asdict(self).items() if value and name != "buildr_call_id"}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if value and name != "buildr_call_id"
+        }
 
 
 _LINK = TypeAdapter(Link)
@@ -47,7 +54,9 @@ class Links:
         Returns whether the link is new and whether its call is already known.
         """
         ref = ref_of(source, source_call_id)
-        answer = await self.scripts.run("link", ref, _LINK.dump_json(link, exclude_none=True), self.keep_ms)
+        answer = await self.scripts.run(
+            "link", ref, _LINK.dump_json(link, exclude_none=True), self.keep_ms
+        )
         is_new, is_known = answer if isinstance(answer, list) else (0, 0)
         return bool(is_new), bool(is_known)
 
@@ -56,12 +65,17 @@ class Links:
         return (await self.load(ref_of(source, source_call_id)))[0]
 
     async def load(self, ref: str) -> tuple[Link | None, str]:
-        """The link of a call, and its text as it is kept, by which a later change is noticed; None and an empty text if there is none."""
+        """
+        The link of a call, and its text as it is kept, by which a later change is noticed; None and
+        an empty text if there is none.
+        """
         text = await self.redis.get(self.keys.link(ref))
         return (None, "") if text is None else (_LINK.validate_json(text), text.decode())
 
     async def remove(self, source: str, source_call_id: str) -> bool:
-        """Take a link away; what was already written to Buildr stays. Returns whether there was one."""
+        """
+        Take a link away; what was already written to Buildr stays. Returns whether there was one.
+        """
         ref = ref_of(source, source_call_id)
         pipe = self.redis.pipeline(transaction=True)
         pipe.delete(self.keys.link(ref))

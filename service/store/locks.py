@@ -6,14 +6,16 @@ from typing import Final
 
 from service.store.redis_client import Client
 
-_GIVE_BACK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_GIVE_BACK: Final = (
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+)
 
 
-async def take(redis: Client, key: str, owner: str, *, ttl_s: float) -> bool:
+async def acquire(redis: Client, key: str, owner: str, *, ttl_s: float) -> bool:
     """Take the right, for at most `ttl_s` seconds; False if somebody has it."""
     return bool(await redis.set(key, owner, px=int(ttl_s * 1000), nx=True))
 
 
-async def give_back(redis: Client, key: str, owner: str) -> None:
+async def release(redis: Client, key: str, owner: str) -> None:
     """Give the right back, if it is still the owner's."""
     await redis.eval(_GIVE_BACK, 1, key, owner)

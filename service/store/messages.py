@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from service.errors import MalformedPayload
 from service.events import UtcDatetime
 from service.sources.common.signatures import digest
-from service.sources.request import Incoming
-from service.store.compression import pack, unpack
+from service.sources.request import WebhookRequest
+from service.store.compression import compress, decompress
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
@@ -25,7 +25,7 @@ class Message:
     source: str
     source_call_id: str | None
     received_at: datetime
-    incoming: Incoming
+    request: WebhookRequest
 
 
 def message_id(source: str, message_key: str) -> str:
@@ -51,17 +51,17 @@ _HEAD: Final = TypeAdapter(_Head)
 
 def pack_message(message: Message) -> bytes:
     """A message as it is kept: one line of JSON and the body as it came, packed."""
-    incoming = message.incoming
+    request = message.request
     head = _Head(
         source=message.source,
         source_call_id=message.source_call_id,
         received_at=message.received_at,
-        method=incoming.method,
-        url=incoming.url,
-        headers=dict(incoming.headers),
-        buildr_call_id=incoming.buildr_call_id,
+        method=request.method,
+        url=request.url,
+        headers=dict(request.headers),
+        buildr_call_id=request.buildr_call_id,
     )
-    return pack(_HEAD.dump_json(head, exclude_defaults=True) + b"\n" + incoming.body)
+    return compress(_HEAD.dump_json(head, exclude_defaults=True) + b"\n" + request.body)
 
 
 def _read(message_id_: str, kept: bytes) -> Message:
@@ -70,7 +70,7 @@ def _read(message_id_: str, kept: bytes) -> Message:
 
     Raises `MalformedPayload` if it is damaged or was written by a newer version.
     """
-    line, _, body = unpack(kept.partition(b"\n")[2]).partition(b"\n")
+    line, _, body = decompress(kept.partition(b"\n")[2]).partition(b"\n")
     try:
         head = _HEAD.validate_json(line)
     except ValidationError as err:
@@ -80,7 +80,13 @@ def _read(message_id_: str, kept: bytes) -> Message:
         source=head.source,
         source_call_id=head.source_call_id,
         received_at=head.received_at,
-        incoming=Incoming(method=head.method, url=head.url, headers=head.headers, body=body, buildr_call_id=head.buildr_call_id),
+        request=WebhookRequest(
+            method=head.method,
+            url=head.url,
+            headers=head.headers,
+            body=body,
+            buildr_call_id=head.buildr_call_id,
+        ),
     )
 
 
@@ -101,10 +107,17 @@ class Messages:
         if not message_ids:
             return {}
         found = await self.redis.mget([self.keys.message(each) for each in message_ids])
-        return {each: _read(each, kept) for each, kept in zip(message_ids, found, strict=True) if kept is not None}
+        return {
+            each: _read(each, kept)
+            for each, kept in zip(message_ids, found, strict=True)
+            if kept is not None
+        }
 
     async def waiting(self) -> tuple[int, float | None]:
-        """How many messages no worker has read yet, and since when the oldest waits (seconds since the epoch)."""
+        """
+        How many messages no worker has read yet, and since when the oldest waits (seconds since the
+        epoch).
+        """
         pipe = self.redis.pipeline(transaction=False)
         pipe.zcard(self.keys.named("inbox"))
         pipe.zrange(self.keys.named("inbox"), 0, 0, withscores=True)

@@ -1,7 +1,8 @@
 """
 The part of redis-py that the store uses, with the types that its answers really have.
 
-redis-py 5 types the methods of its asyncio client as "awaitable or not"; this is the one place that says otherwise.
+redis-py 5 types the methods of its asyncio client as "awaitable or not"; this is the one place that
+says otherwise.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,7 +23,9 @@ class Client(Protocol):
     async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         """MGET."""
 
-    async def set(self, name: str, value: Value, *, px: int | None = None, nx: bool = False) -> bool | None:
+    async def set(
+        self, name: str, value: Value, *, px: int | None = None, nx: bool = False
+    ) -> bool | None:
         """SET."""
 
     async def delete(self, *names: str) -> int:
@@ -52,10 +55,12 @@ class Client(Protocol):
     async def zrem(self, name: str, *values: str) -> int:
         """ZREM."""
 
-    async def zrangebyscore(self, name: str, min: Value, max: Value, *, start: int, num: int) -> list[bytes]:  # noqa: A002 (redis-py's own names)
+    async def zrangebyscore(
+        self, name: str, min: Value, max: Value, *, start: int, num: int
+    ) -> list[bytes]:
         """ZRANGEBYSCORE."""
 
-    async def zremrangebyscore(self, name: str, min: Value, max: Value) -> int:  # noqa: A002 (redis-py's own names)
+    async def zremrangebyscore(self, name: str, min: Value, max: Value) -> int:
         """ZREMRANGEBYSCORE."""
 
     def scan_iter(self, *, match: str, count: int) -> AsyncIterator[bytes]:

@@ -34,7 +34,10 @@ class Schedule:
         await self.scripts.run("wake", ref)
 
     async def rearm(self, ref: str, *, worker_id: str) -> None:
-        """Set the alarm of a call again after its job has ended at a worker, if it still wants attention."""
+        """
+        Set the alarm of a call again after its job has ended at a worker, if it still wants
+        attention.
+        """
         await self.scripts.run("rearm", ref, worker_id)
 
     async def postpone(self, ref: str, *, at: datetime) -> None:
@@ -42,12 +45,16 @@ class Schedule:
         await self.redis.zadd(self.keys.named("due"), {ref: at.timestamp() * 1000})
 
     async def clear(self, ref: str) -> None:
-        """Take away the alarm of a call that nothing is known of; a message that came just now keeps it."""
+        """
+        Take away the alarm of a call that nothing is known of; a message that came just now keeps
+        it.
+        """
         await self.scripts.run("clear", ref)
 
     async def sweep(self, *, in_progress_s: float) -> Swept:
         """
-        Give alarms back to overdue calls that have lost them, and take over the calls of workers that have died.
+        Give alarms back to overdue calls that have lost them, and take over the calls of workers
+        that have died.
 
         `in_progress_s` is for how long arq marks a job as being run.
         """
@@ -71,8 +78,14 @@ class Schedule:
         Returns the names of the calls, so that the caller can say so.
         """
         await self.redis.zremrangebyscore(self.keys.named("stalled"), "-inf", before_ms)
-        found = await self.redis.zrangebyscore(self.keys.named("unmatched"), "-inf", before_ms, start=0, num=SWEEP_LIMIT)
-        return [ref.decode() for ref in found if await self.scripts.run("forget", ref.decode(), before_ms) == 1]
+        found = await self.redis.zrangebyscore(
+            self.keys.named("unmatched"), "-inf", before_ms, start=0, num=SWEEP_LIMIT
+        )
+        return [
+            ref.decode()
+            for ref in found
+            if await self.scripts.run("forget", ref.decode(), before_ms) == 1
+        ]
 
     async def due_count(self) -> int:
         """How many calls have an alarm."""

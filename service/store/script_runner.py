@@ -1,5 +1,6 @@
 """
-Runs the Lua scripts: each is one atomic step in Redis, sent by its digest and loaded where Redis has lost it.
+Runs the Lua scripts: each is one atomic step in Redis, sent by its digest and loaded where Redis
+has lost it.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,8 +79,8 @@ class Scripts:
         """
         Run several scripts in one round trip, in order, each atomic by itself.
 
-        The answer to each is its result or its error. Scripts that Redis does not know are loaded and the whole batch is sent once more, so
-        all of them have to be idempotent.
+        The answer to each is its result or its error. Scripts that Redis does not know are loaded
+        and the whole batch is sent once more, so all of them have to be idempotent.
         """
         results = await self._send(calls)
         if any(isinstance(result, NoScriptError) for result in results):

@@ -16,8 +16,11 @@ KEEP_HOURS: Final = 5 * 7 * 24
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """Reads what `accept` and `keep_failed` write with each message; the rest is written here. Moments are UTC, by the clock of Redis."""
+class SourceActivity:
+    """
+    Reads what `accept` and `keep_failed` write with each message; the rest is written here. Moments
+    are UTC, by the clock of Redis.
+    """
 
     redis: Client
     keys: Keys
@@ -25,24 +28,38 @@ class Heard:
     async def note(self, kind: Kind, source: str) -> None:
         """Remember that something came now. Raises redis-py's errors."""
         seconds, micros = await self.redis.time()
-        await self.redis.hset(self.keys.named("heard"), f"{kind}:{source}", str(int(seconds) * 1000 + int(micros) // 1000))
+        await self.redis.hset(
+            self.keys.named("heard"),
+            f"{kind}:{source}",
+            str(int(seconds) * 1000 + int(micros) // 1000),
+        )
 
     async def last(self) -> dict[tuple[str, str], datetime]:
-        """When each kind of thing last came from each source, by kind and slug; `silent` is since when a source is silent."""
+        """
+        When each kind of thing last came from each source, by kind and slug; `silent` is since when
+        a source is silent.
+        """
         found = await self.redis.hgetall(self.keys.named("heard"))
         pairs = ((name.decode().partition(":")[::2], int(value)) for name, value in found.items())
         return {pair: datetime.fromtimestamp(value / 1000, UTC) for pair, value in pairs}
 
     async def mark_silent(self, source: str, since: datetime) -> bool:
         """Write down that a source is silent; True for whoever is the first to do so."""
-        return await self.redis.hset(self.keys.named("heard"), f"silent:{source}", str(int(since.timestamp() * 1000))) == 1
+        return (
+            await self.redis.hset(
+                self.keys.named("heard"), f"silent:{source}", str(int(since.timestamp() * 1000))
+            )
+            == 1
+        )
 
     async def mark_heard(self, source: str) -> bool:
         """Write down that a source is no longer silent; True for whoever is the first to do so."""
         return await self.redis.hdel(self.keys.named("heard"), f"silent:{source}") == 1
 
     async def hours(self, source: str) -> dict[int, int]:
-        """How many messages came in which hour, counted from 1970; an hour without any is not there."""
+        """
+        How many messages came in which hour, counted from 1970; an hour without any is not there.
+        """
         found = await self.redis.hgetall(self.keys.named(f"hours:{source}"))
         return {int(hour): int(count) for hour, count in found.items()}
 

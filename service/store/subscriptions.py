@@ -1,5 +1,6 @@
 """
-How the subscriptions at the vendors stood when they were last looked after, and the right to look after them.
+How the subscriptions at the vendors stood when they were last looked after, and the right to look
+after them.
 """
 
 import secrets
@@ -11,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.events import UtcDatetime
 from service.store.keys import Keys
-from service.store.locks import give_back, take
+from service.store.locks import acquire, release
 from service.store.redis_client import Client
 
 
@@ -20,10 +21,11 @@ class UpkeepState:
     """
     How a source's subscription stood at `checked_at`.
 
-    `state` is active, expiring, expired, disabled, unknown (the vendor does not tell), missing, or failed where the vendor could not be
-    asked; `detail` says in one line what is wrong or what a person has to do. `settings` names the settings by which it was looked after,
-    `given` the secret that a subscription was given, by its id: digests, for vendors that never show it. `unseen_since` is when one was
-    made that the vendor does not list.
+    `state` is active, expiring, expired, disabled, unknown (the vendor does not tell), missing, or
+    failed where the vendor could not be asked; `detail` says in one line what is wrong or what a
+    person has to do. `settings` names the settings by which it was looked after, `given` the secret
+    that a subscription was given, by its id: digests, for vendors that never show it.
+    `unseen_since` is when one was made that the vendor does not list.
     """
 
     checked_at: UtcDatetime
@@ -40,14 +42,18 @@ _STATE: Final = TypeAdapter(UpkeepState)
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """Keeps the last state of each source; `lock` lets one process look after a source at a time."""
+    """
+    Keeps the last state of each source; `lock` lets one process look after a source at a time.
+    """
 
     redis: Client
     keys: Keys
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
 
     async def all(self) -> dict[str, UpkeepState]:
-        """The last states, by the sources' slugs; what cannot be read counts as never looked after."""
+        """
+        The last states, by the sources' slugs; what cannot be read counts as never looked after.
+        """
         found = await self.redis.hgetall(self.keys.named("upkeep"))
         states = ((slug.decode(), _read(text)) for slug, text in found.items())
         return {slug: state for slug, state in states if state is not None}
@@ -57,12 +63,17 @@ class Upkeep:
         await self.redis.hset(self.keys.named("upkeep"), source, _STATE.dump_json(state))
 
     async def lock(self, source: str, *, ttl_s: float) -> bool:
-        """Take the right to look after a source, for at most `ttl_s` seconds; False if somebody has it."""
-        return await take(self.redis, self.keys.named(f"upkeep_lock:{source}"), self.owner, ttl_s=ttl_s)
+        """
+        Take the right to look after a source, for at most `ttl_s` seconds; False if somebody has
+        it.
+        """
+        return await acquire(
+            self.redis, self.keys.named(f"upkeep_lock:{source}"), self.owner, ttl_s=ttl_s
+        )
 
     async def unlock(self, source: str) -> None:
         """Give the right back, if it is still ours."""
-        await give_back(self.redis, self.keys.named(f"upkeep_lock:{source}"), self.owner)
+        await release(self.redis, self.keys.named(f"upkeep_lock:{source}"), self.owner)
 
 
 def _read(text: bytes) -> UpkeepState | None:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
 from service.store.keys import Keys
-from service.store.locks import give_back, take
+from service.store.locks import acquire, release
 from service.store.redis_client import Client
 
 
@@ -53,8 +53,8 @@ class Tokens:
 
     async def lock(self, ttl_s: float) -> bool:
         """Take the right to renew, for at most `ttl_s` seconds."""
-        return await take(self.redis, self.keys.named("token_lock"), self.owner, ttl_s=ttl_s)
+        return await acquire(self.redis, self.keys.named("token_lock"), self.owner, ttl_s=ttl_s)
 
     async def unlock(self) -> None:
         """Give the right to renew back, if it is still ours."""
-        await give_back(self.redis, self.keys.named("token_lock"), self.owner)
+        await release(self.redis, self.keys.named("token_lock"), self.owner)

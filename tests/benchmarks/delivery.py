@@ -1,7 +1,9 @@
 """
-How well calls get to Buildr, measured against the sandbox beside the theoretical time and a plain arq project.
+How well calls get to Buildr, measured against the sandbox beside the theoretical time and a plain
+arq project.
 
-`make bench-delivery` runs it. Prints a report in Markdown; ends with exit code 1 if something that is required was missed.
+`make bench-delivery` runs it. Prints a report in Markdown; ends with exit code 1 if something that
+is required was missed.
 """
 
 import signal
@@ -78,7 +80,9 @@ class Bench:
         for mode in MODES:
             for workers in self.options.workers:
                 self._say(f"drain: {mode}, {workers} workers")
-                self.drains.append(drain(cases, workers=workers, mode=mode, limit=self.options.limit))
+                self.drains.append(
+                    drain(cases, workers=workers, mode=mode, limit=self.options.limit)
+                )
         if self.options.realtime_calls:
             self._say("drain: by the real clock")
             real = make_cases(self.options.realtime_calls)
@@ -89,7 +93,9 @@ class Bench:
         """With one worker and with four."""
         for workers in (1, PEER_WORKERS):
             self._say(f"latency: {workers} workers")
-            self.latencies.append(measure_latency(calls=self.options.latency_calls, workers=workers))
+            self.latencies.append(
+                measure_latency(calls=self.options.latency_calls, workers=workers)
+            )
         return report.latency_section(self.latencies)
 
     def recovery(self) -> str:
@@ -99,23 +105,43 @@ class Bench:
         return report.recovery_section(self.recoveries[-1])
 
     def peer(self) -> str:
-        """Plain arq with tries without end and with its default, beside our own run in the same window."""
+        """
+        Plain arq with tries without end and with its default, beside our own run in the same
+        window.
+        """
         cases, limit = make_cases(self.options.calls), self.options.limit
-        ours = [run for run in self.drains if run.mode == "window" and run.workers == PEER_WORKERS and run.limit == limit]
+        ours = [
+            run
+            for run in self.drains
+            if run.mode == "window" and run.workers == PEER_WORKERS and run.limit == limit
+        ]
         if not ours:
             self._say("peer: our own run, to stand beside it")
             ours = [drain(cases, workers=PEER_WORKERS, mode="window", limit=limit)]
         runs: list[PeerRun] = []
         for tries in (ARQ_TRIES, ENDLESS_TRIES):
             self._say(f"peer: plain arq, max_tries={tries}")
-            runs.append(run_peer(cases, workers=PEER_WORKERS, limit=limit, tries=tries, limit_s=self.options.peer_limit_s))
+            runs.append(
+                run_peer(
+                    cases,
+                    workers=PEER_WORKERS,
+                    limit=limit,
+                    tries=tries,
+                    limit_s=self.options.peer_limit_s,
+                )
+            )
         return report.peer_section(runs, ours)
 
     def waiting(self) -> str:
         """A great many calls without budget."""
         self._say(f"waiting: {self.options.waiting_calls} calls")
         limit_s = 60 + self.options.waiting_calls / 100
-        found = measure_waiting(calls=self.options.waiting_calls, workers=PEER_WORKERS, idle_s=self.options.idle_s, limit_s=limit_s)
+        found = measure_waiting(
+            calls=self.options.waiting_calls,
+            workers=PEER_WORKERS,
+            idle_s=self.options.idle_s,
+            limit_s=limit_s,
+        )
         return report.waiting_section(found)
 
     def _say(self, text: str) -> None:
@@ -123,12 +149,35 @@ class Bench:
 
 
 @click.command()
-@click.option("--only", "parts", type=click.Choice(PARTS), multiple=True, help="Measure this part; may be given several times.")
-@click.option("--calls", type=click.IntRange(1, 20_000), default=600, show_default=True, help="Calls of drain and peer.")
 @click.option(
-    "--workers", type=click.IntRange(1, 64), multiple=True, default=(1, 4, 16), show_default=True, help="Worker processes of drain."
+    "--only",
+    "parts",
+    type=click.Choice(PARTS),
+    multiple=True,
+    help="Measure this part; may be given several times.",
 )
-@click.option("--window-s", type=click.FloatRange(0.5, 60), default=2.5, show_default=True, help="Window of 10 requests: the faster clock.")
+@click.option(
+    "--calls",
+    type=click.IntRange(1, 20_000),
+    default=600,
+    show_default=True,
+    help="Calls of drain and peer.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    multiple=True,
+    default=(1, 4, 16),
+    show_default=True,
+    help="Worker processes of drain.",
+)
+@click.option(
+    "--window-s",
+    type=click.FloatRange(0.5, 60),
+    default=2.5,
+    show_default=True,
+    help="Window of 10 requests: the faster clock.",
+)
 @click.option(
     "--realtime-calls",
     type=click.IntRange(0, 2000),
@@ -136,13 +185,41 @@ class Bench:
     show_default=True,
     help="Calls of the run at 10 requests in 10 s; 0 for none.",
 )
-@click.option("--latency-calls", type=click.IntRange(1, 5000), default=300, show_default=True, help="Calls of latency.")
-@click.option("--kills", type=click.IntRange(1, 50), default=5, show_default=True, help="Workers that recovery kills and stops.")
 @click.option(
-    "--peer-limit-s", type=click.FloatRange(1, 3600), default=400, show_default=True, help="Longest that one run of plain arq may take."
+    "--latency-calls",
+    type=click.IntRange(1, 5000),
+    default=300,
+    show_default=True,
+    help="Calls of latency.",
 )
-@click.option("--waiting-calls", type=click.IntRange(100, 200_000), default=100_000, show_default=True, help="Calls of waiting.")
-@click.option("--idle-s", type=click.FloatRange(1, 600), default=30, show_default=True, help="Seconds for which waiting calls are watched.")
+@click.option(
+    "--kills",
+    type=click.IntRange(1, 50),
+    default=5,
+    show_default=True,
+    help="Workers that recovery kills and stops.",
+)
+@click.option(
+    "--peer-limit-s",
+    type=click.FloatRange(1, 3600),
+    default=400,
+    show_default=True,
+    help="Longest that one run of plain arq may take.",
+)
+@click.option(
+    "--waiting-calls",
+    type=click.IntRange(100, 200_000),
+    default=100_000,
+    show_default=True,
+    help="Calls of waiting.",
+)
+@click.option(
+    "--idle-s",
+    type=click.FloatRange(1, 600),
+    default=30,
+    show_default=True,
+    help="Seconds for which waiting calls are watched.",
+)
 def main(*, parts: tuple[str, ...], **options: object) -> None:
     r"""
     Measure delivery and print a report; exit code 1 if something required was missed.

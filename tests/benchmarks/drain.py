@@ -1,5 +1,6 @@
 """
-How long a backlog takes that the rate limit has to slow down, beside the earliest that the limit allows.
+How long a backlog takes that the rate limit has to slow down, beside the earliest that the limit
+allows.
 """
 
 import asyncio
@@ -34,7 +35,10 @@ MOST_PATCHES_PER_CALL: Final = 1.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drained:
-    """What one run came to; `took_s` is from the first PATCH to the last, by the sandbox's clock; `others` are requests that are none."""
+    """
+    What one run came to; `took_s` is from the first PATCH to the last, by the sandbox's clock;
+    `others` are requests that are none.
+    """
 
     limit: Limit
     mode: Reading
@@ -50,7 +54,10 @@ class Drained:
 
     @property
     def percent(self) -> float:
-        """The time taken, in percent of the earliest that the strict window allows, which both runs keep to."""
+        """
+        The time taken, in percent of the earliest that the strict window allows, which both runs
+        keep to.
+        """
         return 100 * self.took_s / max(1e-9, earliest_end_s(self.calls, self.limit, "window"))
 
     @property
@@ -60,7 +67,10 @@ class Drained:
 
     @property
     def lost_ms_per_window(self) -> float:
-        """Milliseconds beyond the earliest time for each window waited for; unlike the percentage, it does not depend on the clock."""
+        """
+        Milliseconds beyond the earliest time for each window waited for; unlike the percentage, it
+        does not depend on the clock.
+        """
         earliest_s = earliest_end_s(self.calls, self.limit, "window")
         return 1000 * (self.took_s - earliest_s) / max(1.0, earliest_s / self.limit.window_s)
 
@@ -73,19 +83,30 @@ class Drained:
         """Which requirements were missed; empty if none was."""
         checks = [
             (self.is_over, "did not finish in time"),
-            (self.percent <= MOST_PERCENT, f"{self.percent:.1f} % of the theoretical time, more than {MOST_PERCENT:g} %"),
+            (
+                self.percent <= MOST_PERCENT,
+                f"{self.percent:.1f} % of the theoretical time, more than {MOST_PERCENT:g} %",
+            ),
             (self.refused == 0, f"{self.refused} times 429"),
-            (self.patches_per_call <= MOST_PATCHES_PER_CALL, f"{self.patches_per_call:.3f} PATCHes per call"),
-            (self.right == self.calls, f"{self.calls - self.right} calls without the right outcome"),
+            (
+                self.patches_per_call <= MOST_PATCHES_PER_CALL,
+                f"{self.patches_per_call:.3f} PATCHes per call",
+            ),
+            (
+                self.right == self.calls,
+                f"{self.calls - self.right} calls without the right outcome",
+            ),
         ]
         return [text for is_met, text in checks if not is_met]
 
 
 def drain(cases: Sequence[Case], *, workers: int, mode: Reading, limit: Limit) -> Drained:
     """
-    Put all events in, let the workers read them while Buildr is blocked, and then wait until it has been quiet for longer than a window.
+    Put all events in, let the workers read them while Buildr is blocked, and then wait until it has
+    been quiet for longer than a window.
 
-    So neither starting a worker nor reading the backlog counts. The budget is free: the outcome names were read more than a window before.
+    So neither starting a worker nor reading the backlog counts. The budget is free: the outcome
+    names were read more than a window before.
     """
     with fleet(limit, mode=mode) as system:
         read_names(system)
@@ -95,7 +116,10 @@ def drain(cases: Sequence[Case], *, workers: int, mode: Reading, limit: Limit) -
         forget_requests(system)
         with block(system) as free:
             start_workers(system, workers)
-            watch(lambda: waiting_calls(system) >= len(cases), limit_s=PATIENCE_S + len(cases) / SLOWEST_READING)
+            watch(
+                lambda: waiting_calls(system) >= len(cases),
+                limit_s=PATIENCE_S + len(cases) / SLOWEST_READING,
+            )
             free()
         quiet = _Quiet(limit.window_s + QUIET_S, len(cases))
         limit_s = 2 * earliest_end_s(len(cases), limit, "window") + PATIENCE_S

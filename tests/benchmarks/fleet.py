@@ -1,5 +1,6 @@
 """
-A Redis, a sandbox and workers for one measurement, all of them new, and ended with it whatever happens.
+A Redis, a sandbox and workers for one measurement, all of them new, and ended with it whatever
+happens.
 """
 
 import shutil
@@ -25,21 +26,41 @@ LANE: Final = "bc:default:lane:final"
 
 
 @contextmanager
-def fleet(limit: Limit, *, mode: str, budgets: str | None = None, **settings: str) -> Iterator[System]:
+def fleet(
+    limit: Limit, *, mode: str, budgets: str | None = None, **settings: str
+) -> Iterator[System]:
     """
-    Redis (`appendfsync always`) and the sandbox, holding the limit in this reading; nothing else runs yet.
+    Redis (`appendfsync always`) and the sandbox, holding the limit in this reading; nothing else
+    runs yet.
 
     The workers keep to `budgets`, which is the sandbox's limit unless given.
     """
     folder = Path(tempfile.mkdtemp(prefix="bc-bench-"))
     server = RedisServer(folder)
-    arguments = ("--auto-create", "--limit-mode", mode, "--requests", str(limit.requests), "--window", f"{limit.window_s:g}")
+    arguments = (
+        "--auto-create",
+        "--limit-mode",
+        mode,
+        "--requests",
+        str(limit.requests),
+        "--window",
+        f"{limit.window_s:g}",
+    )
     extra = {"BUILDR_BUDGETS": budgets or str(limit), "LOG_LEVEL": "info", **settings}
     system = System(folder, server.url, TWILIO_TOKEN, STANDARD_SECRET, extra, arguments)
     try:
         server.start(appendfsync="always")
-        system.start("sandbox", "sandbox", "--port", str(system.sandbox_port), *arguments, LOG_LEVEL="warning")
-        wait_for(lambda: answers(system, f"{system.sandbox_url}/_sandbox/state"), what="the sandbox")
+        system.start(
+            "sandbox",
+            "sandbox",
+            "--port",
+            str(system.sandbox_port),
+            *arguments,
+            LOG_LEVEL="warning",
+        )
+        wait_for(
+            lambda: answers(system, f"{system.sandbox_url}/_sandbox/state"), what="the sandbox"
+        )
         yield system
     finally:
         try:
@@ -82,7 +103,10 @@ def waiting_calls(system: System) -> int:
 
 
 def read_names(system: System) -> None:
-    """Let a worker read the account's outcome names, as one has before in any fleet that is in use, and end it."""
+    """
+    Let a worker read the account's outcome names, as one has before in any fleet that is in use,
+    and end it.
+    """
     system.start_worker("names")
     system.wait_for_worker("names")
     system.kill("names", signal.SIGTERM)

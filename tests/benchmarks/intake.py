@@ -1,5 +1,6 @@
 """
-How fast messages get in, and how soon a PATCH follows: measured side by side with plain arq in one run. `make bench` runs it.
+How fast messages get in, and how soon a PATCH follows: measured side by side with plain arq in one
+run. `make bench` runs it.
 
 Prints a table; asserts nothing, since the time that something takes is the machine's affair.
 """
@@ -21,7 +22,7 @@ from rich.table import Table
 
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import load
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 from service.store.connection import open_store
 from service.store.messages import Message, message_id
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
@@ -51,19 +52,32 @@ async def _timed(work: Callable[[int], Awaitable[object]]) -> tuple[float, list[
 
 async def _intake(redis_url: str) -> list[tuple[str, float, list[float]]]:
     body = b"CallSid=CA00000000000000000000000000000001&CallStatus=completed&CallDuration=49" * 6
-    incoming = Incoming(method="POST", url="https://hooks.example.test/webhooks/twilio", body=body)
+    request = WebhookRequest(
+        method="POST", url="https://hooks.example.test/webhooks/twilio", body=body
+    )
     results = []
     async with open_store(load({"REDIS_URL": redis_url}), role="worker") as store:
-        inbox = Inbox(store, InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=10**6, accept_timeout_s=10))
+        inbox = Inbox(
+            store,
+            InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=10**6, accept_timeout_s=10),
+        )
 
         async def ours(number: int) -> None:
             key = message_id("twilio", str(number))
             await inbox.accept(
-                Message(message_id=key, source="twilio", source_call_id=f"CA{number}", received_at=datetime.now(UTC), incoming=incoming)
+                Message(
+                    message_id=key,
+                    source="twilio",
+                    source_call_id=f"CA{number}",
+                    received_at=datetime.now(UTC),
+                    request=request,
+                )
             )
 
         async def plain(number: int) -> None:
-            await store.pool.enqueue_job("deliver", body.decode(), _job_id=f"plain{number}", _queue_name="plain")
+            await store.pool.enqueue_job(
+                "deliver", body.decode(), _job_id=f"plain{number}", _queue_name="plain"
+            )
 
         for name, work in (("arq's enqueue_job", plain), ("buildr-calls' inbox", ours)):
             results.append((name, *await _timed(work)))
@@ -72,9 +86,18 @@ async def _intake(redis_url: str) -> list[tuple[str, float, list[float]]]:
 
 
 def _end_to_end(redis_url: str, folder: Path) -> list[float]:
-    """Seconds from a final event's request to the arrival of its PATCH, budget free and settle 0."""
+    """
+    Seconds from a final event's request to the arrival of its PATCH, budget free and settle 0.
+    """
     extra = {"BUILDR_BUDGETS": "100000/1s", "SETTLE_S": "0"}
-    system = System(folder, redis_url, TWILIO_TOKEN, STANDARD_SECRET, extra, ("--auto-create", "--limit-mode", "off"))
+    system = System(
+        folder,
+        redis_url,
+        TWILIO_TOKEN,
+        STANDARD_SECRET,
+        extra,
+        ("--auto-create", "--limit-mode", "off"),
+    )
     try:
         system.start_all()
         took = []
@@ -89,7 +112,9 @@ def _end_to_end(redis_url: str, folder: Path) -> list[float]:
             started_at = time.time()
             system.twilio(form, query=f"buildr_call_id={number + 1}")
             wait_for(partial(_has_more_than, system, number), what="the PATCH")
-            took.append(datetime.fromisoformat(str(system.patches()[-1]["at"])).timestamp() - started_at)
+            took.append(
+                datetime.fromisoformat(str(system.patches()[-1]["at"])).timestamp() - started_at
+            )
         return took
     finally:
         system.stop()
@@ -109,13 +134,20 @@ def main() -> None:
         table = Table("way in (fsync always)", "messages/s", "p50 ms", "p99 ms", "ratio")
         results = asyncio.run(_intake(server.url))
         for name, rate, took in results:
-            table.add_row(name, f"{rate:.0f}", *(f"{1000 * value:.2f}" for value in _percentiles(took)), f"{rate / results[0][1]:.2f}")
+            table.add_row(
+                name,
+                f"{rate:.0f}",
+                *(f"{1000 * value:.2f}" for value in _percentiles(took)),
+                f"{rate / results[0][1]:.2f}",
+            )
         console.print(table)
         with Redis.from_url(server.url) as client:
             client.flushall()
         took = _end_to_end(server.url, folder)
         p50, p99 = _percentiles(took)
-        console.print(f"final event in to PATCH at the sandbox, {CALLS} calls: p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms")
+        console.print(
+            f"final event in to PATCH at the sandbox, {CALLS} calls: p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms"
+        )
         console.print_json(json.dumps({name: round(rate) for name, rate, _ in results}))
     finally:
         server.kill()

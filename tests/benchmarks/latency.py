@@ -37,7 +37,11 @@ class Latency:
 
     def faults(self) -> list[str]:
         """Which requirements were missed; empty if none was."""
-        return [] if self.at(95) <= MOST_P95_MS else [f"p95 is {self.at(95):.0f} ms, more than {MOST_P95_MS:g} ms"]
+        return (
+            []
+            if self.at(95) <= MOST_P95_MS
+            else [f"p95 is {self.at(95):.0f} ms, more than {MOST_P95_MS:g} ms"]
+        )
 
 
 def measure_latency(*, calls: int, workers: int) -> Latency:
@@ -62,8 +66,14 @@ def measure_latency(*, calls: int, workers: int) -> Latency:
             _send(system, number)
             time.sleep(rng.uniform(0.06, 0.16))
         wait_for(lambda: patches_sent(system) >= calls, what="the last PATCHes")
-        arrived = {str(each["path"]).rpartition("/")[2]: datetime.fromisoformat(str(each["at"])) for each in reversed(system.patches())}
-        return Latency(workers=workers, took_ms=tuple(1000 * (arrived[call].timestamp() - at) for call, at in sent_at.items()))
+        arrived = {
+            str(each["path"]).rpartition("/")[2]: datetime.fromisoformat(str(each["at"]))
+            for each in reversed(system.patches())
+        }
+        return Latency(
+            workers=workers,
+            took_ms=tuple(1000 * (arrived[call].timestamp() - at) for call, at in sent_at.items()),
+        )
 
 
 def send_final(system: System, call_id: str, buildr_call_id: str) -> None:

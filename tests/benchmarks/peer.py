@@ -1,5 +1,6 @@
 """
-The same backlog as a plain arq project takes it: one job for each event, nothing put together, arq's own tries.
+The same backlog as a plain arq project takes it: one job for each event, nothing put together,
+arq's own tries.
 """
 
 import asyncio
@@ -32,7 +33,9 @@ ENDLESS_TRIES: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerRun:
-    """What a run came to; `tries` is arq's `max_tries`, `written` counts the events that Buildr took."""
+    """
+    What a run came to; `tries` is arq's `max_tries`, `written` counts the events that Buildr took.
+    """
 
     tries: int
     workers: int
@@ -53,8 +56,13 @@ class PeerRun:
         return self.events - self.written - self.left
 
 
-def run_peer(cases: Sequence[Case], *, workers: int, limit: Limit, tries: int, limit_s: float) -> PeerRun:
-    """Enqueue a job for each event, start the workers, and wait until the queue is empty or the time is over."""
+def run_peer(
+    cases: Sequence[Case], *, workers: int, limit: Limit, tries: int, limit_s: float
+) -> PeerRun:
+    """
+    Enqueue a job for each event, start the workers, and wait until the queue is empty or the time
+    is over.
+    """
     puts = shuffled(cases)
     with fleet(limit, mode="window") as system, Redis.from_url(system.redis_url) as redis:
         asyncio.run(_enqueue(system.redis_url, puts))
@@ -62,7 +70,13 @@ def run_peer(cases: Sequence[Case], *, workers: int, limit: Limit, tries: int, l
         started_at = time.monotonic()
         for number in range(workers):
             program = ("-m", "tests.benchmarks.peer_worker")
-            system.start(f"peer{number}", program=program, PEER_REDIS=system.redis_url, PEER_API=api, PEER_MAX_TRIES=str(tries))
+            system.start(
+                f"peer{number}",
+                program=program,
+                PEER_REDIS=system.redis_url,
+                PEER_API=api,
+                PEER_MAX_TRIES=str(tries),
+            )
         is_over = watch(lambda: redis.zcard(ARQ_QUEUE) == 0, limit_s=limit_s)
         took_s = time.monotonic() - started_at
         for number in range(workers):

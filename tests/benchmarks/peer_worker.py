@@ -1,7 +1,9 @@
 """
-A worker as a plain arq project has it: a job for each event, which writes to Buildr at once and asks arq to try again after a 429.
+A worker as a plain arq project has it: a job for each event, which writes to Buildr at once and
+asks arq to try again after a 429.
 
-Run by the benchmark as processes of their own. `PEER_REDIS` and `PEER_API` say where, `PEER_MAX_TRIES` how often arq tries a job.
+Run by the benchmark as processes of their own. `PEER_REDIS` and `PEER_API` say where,
+`PEER_MAX_TRIES` how often arq tries a job.
 """
 
 import os
@@ -26,7 +28,11 @@ async def patch_event(ctx: dict[str, Any], buildr_call_id: str, fields: dict[str
 
 async def open_http(ctx: dict[str, Any]) -> None:
     """Have one client for all jobs."""
-    ctx["http"] = httpx.AsyncClient(base_url=os.environ["PEER_API"], headers={"Authorization": f"Bearer {READY_TOKEN}"}, timeout=10)
+    ctx["http"] = httpx.AsyncClient(
+        base_url=os.environ["PEER_API"],
+        headers={"Authorization": f"Bearer {READY_TOKEN}"},
+        timeout=10,
+    )
 
 
 async def close_http(ctx: dict[str, Any]) -> None:

@@ -27,8 +27,9 @@ MOST_STOP_S: Final = 10.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
     """
-    Seconds: from `kill -9` in the middle of a PATCH to the next PATCH of that call; from final event to PATCH while every worker was
-    restarted; from SIGTERM in the middle of a slow PATCH to the worker's end.
+    Seconds: from `kill -9` in the middle of a PATCH to the next PATCH of that call; from final
+    event to PATCH while every worker was restarted; from SIGTERM in the middle of a slow PATCH to
+    the worker's end.
     """
 
     killed_s: tuple[float, ...]
@@ -42,42 +43,63 @@ class Recovery:
             ("a restart delayed a call by", self.restarted_s, MOST_DELAY_S),
             ("a worker took to stop", self.stopped_s, MOST_STOP_S),
         )
-        return [f"{what} {max(found):.1f} s, more than {most:g} s" for what, found, most in wanted if max(found) > most]
+        return [
+            f"{what} {max(found):.1f} s, more than {most:g} s"
+            for what, found, most in wanted
+            if max(found) > most
+        ]
 
 
 def measure_recovery(*, kills: int) -> Recovery:
-    """Kill so many workers in the middle of a PATCH, stop as many, and restart all of them under a stream of calls."""
+    """
+    Kill so many workers in the middle of a PATCH, stop as many, and restart all of them under a
+    stream of calls.
+    """
     with fleet(FREE, mode="off", SETTLE_S="0") as system:
         system.start("receiver", "serve")
         wait_for(lambda: answers(system, f"{system.url}/healthz"), what="the receiver")
         start_workers(system, WORKERS)
         killed = tuple(_interrupt(system, number, signal.SIGKILL)[0] for number in range(kills))
-        stopped = tuple(_interrupt(system, kills + number, signal.SIGTERM)[1] for number in range(kills))
-        return Recovery(killed_s=killed, restarted_s=_restart_all(system, 2 * kills), stopped_s=stopped)
+        stopped = tuple(
+            _interrupt(system, kills + number, signal.SIGTERM)[1] for number in range(kills)
+        )
+        return Recovery(
+            killed_s=killed, restarted_s=_restart_all(system, 2 * kills), stopped_s=stopped
+        )
 
 
 def _interrupt(system: System, number: int, how: signal.Signals) -> tuple[float, float]:
-    """End the worker that is in the middle of a slow PATCH; seconds until the call's next PATCH (0 if none comes), and until its end."""
+    """
+    End the worker that is in the middle of a slow PATCH; seconds until the call's next PATCH (0 if
+    none comes), and until its end.
+    """
     call = str(FIRST_CALL + number)
     system.fault(kind="slow", seconds=SLOW_S, times=1, match=f"calls/{call}")
     before = {name: system.log(name) for name in _workers(system)}
     send_final(system, f"interrupted-{number}", call)
     wait_for(lambda: bool(_arrivals(system, call)), what="the slow PATCH")
-    (name,) = (each for each in before if f"interrupted-{number}" in system.log(each)[len(before[each]) :])
+    (name,) = (
+        each for each in before if f"interrupted-{number}" in system.log(each)[len(before[each]) :]
+    )
     at, started = time.time(), time.monotonic()
     system.kill(name, how)
     took = time.monotonic() - started
     times = system.log(name).count('"worker.started"')
     system.start_worker(name)
     if how is signal.SIGKILL:
-        wait_for(lambda: len(_arrivals(system, call)) > 1, what="the PATCH after the kill", timeout_s=60)
+        wait_for(
+            lambda: len(_arrivals(system, call)) > 1, what="the PATCH after the kill", timeout_s=60
+        )
     system.wait_for_worker(name, times=times + 1)
     later = _arrivals(system, call)[1:]
     return (later[0] - at if later else 0.0), took
 
 
 def _restart_all(system: System, first: int) -> tuple[float, ...]:
-    """Restart one worker after the other while a call ends every tenth of a second; seconds from final event to PATCH."""
+    """
+    Restart one worker after the other while a call ends every tenth of a second; seconds from final
+    event to PATCH.
+    """
     sent: dict[str, float] = {}
 
     def stream(is_over: Callable[[], bool]) -> None:
@@ -94,7 +116,9 @@ def _restart_all(system: System, first: int) -> tuple[float, ...]:
         stream(partial(_has_ended, process))
         system.start_worker(name)
         stream(partial(_has_started, system, name, times + 1))
-    wait_for(lambda: all(_arrivals(system, call) for call in sent), what="the PATCHes of the stream")
+    wait_for(
+        lambda: all(_arrivals(system, call) for call in sent), what="the PATCHes of the stream"
+    )
     return tuple(_arrivals(system, call)[0] - at for call, at in sent.items())
 
 

@@ -33,7 +33,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def machine() -> str:
     """Where it ran, and when."""
-    redis = subprocess.run([str(get_binary_path()), "--version"], capture_output=True, text=True, check=False, timeout=10).stdout
+    redis = subprocess.run(
+        [str(get_binary_path()), "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    ).stdout
     words = redis.replace("v=", "").split()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
@@ -99,7 +105,11 @@ arrivals, refused ones included.
 def latency_section(runs: Sequence[Latency]) -> str:
     """The runs of `latency`."""
     rows = [
-        (f"{run.workers} worker{'' if run.workers == 1 else 's'}", len(run.took_ms), *(f"{run.at(p):.0f} ms" for p in (50, 95, 99, 100)))
+        (
+            f"{run.workers} worker{'' if run.workers == 1 else 's'}",
+            len(run.took_ms),
+            *(f"{run.at(p):.0f} ms" for p in (50, 95, 99, 100)),
+        )
         for run in runs
     ]
     return f"""## From the final event to its PATCH
@@ -118,7 +128,10 @@ def recovery_section(run: Recovery) -> str:
         for what, found in (
             ("`kill -9` in the middle of a PATCH, until the call's next PATCH", run.killed_s),
             ("SIGTERM in the middle of a slow PATCH, until the worker has ended", run.stopped_s),
-            ("from final event to PATCH while all workers were restarted one after the other", run.restarted_s),
+            (
+                "from final event to PATCH while all workers were restarted one after the other",
+                run.restarted_s,
+            ),
         )
     ]
     return f"""## When workers end
@@ -133,16 +146,58 @@ def peer_section(runs: Sequence[PeerRun], ours: Sequence[Drained]) -> str:
     """Plain arq beside our own runs on the same backlog."""
     rows: list[Sequence[object]] = []
     for run in runs:
-        tries = f"max_tries={run.tries}, arq's default" if run.tries == ARQ_TRIES else "tries without end"
+        tries = (
+            f"max_tries={run.tries}, arq's default"
+            if run.tries == ARQ_TRIES
+            else "tries without end"
+        )
         took = f"{run.took_s:.0f}" if run.is_over else f"stopped at {run.took_s:.0f}"
         written = f"{run.written}/{run.events}"
         right = f"{run.right}/{run.calls}"
-        rows.append((f"plain arq, {tries}", took, run.requests, run.refused, run.most, written, run.lost, run.left, right))
+        rows.append(
+            (
+                f"plain arq, {tries}",
+                took,
+                run.requests,
+                run.refused,
+                run.most,
+                written,
+                run.lost,
+                run.left,
+                right,
+            )
+        )
     for each in ours:
         name = f"buildr-calls, {each.workers} workers"
-        rows.append((name, f"{each.took_s:.0f}", each.patches, each.refused, each.most, "-", 0, 0, f"{each.right}/{each.calls}"))
-    about = f"{runs[0].events} events of {runs[0].calls} calls, {runs[0].workers} workers" if runs else ""
-    columns = ("", "s", "PATCHes", "429", "most in a window", "events written", "events lost", "still queued", "calls right")
+        rows.append(
+            (
+                name,
+                f"{each.took_s:.0f}",
+                each.patches,
+                each.refused,
+                each.most,
+                "-",
+                0,
+                0,
+                f"{each.right}/{each.calls}",
+            )
+        )
+    about = (
+        f"{runs[0].events} events of {runs[0].calls} calls, {runs[0].workers} workers"
+        if runs
+        else ""
+    )
+    columns = (
+        "",
+        "s",
+        "PATCHes",
+        "429",
+        "most in a window",
+        "events written",
+        "events lost",
+        "still queued",
+        "calls right",
+    )
     return f"""## Beside a plain arq project
 
 The same backlog ({about}), the sandbox holding the strict window: one arq job per event that writes what the event says,
@@ -160,19 +215,43 @@ def waiting_section(run: Waiting) -> str:
     shown = [kind for kind in run.kinds if kind.total_bytes > SMALLEST_SHARE * run.used_bytes]
     total = sum(kind.total_bytes for kind in run.kinds)
     kinds: list[Sequence[object]] = [
-        (f"`{kind.name}`", f"{kind.count:,}", f"{kind.total_bytes / MB:.1f}", f"{kind.total_bytes / run.calls:.0f}") for kind in shown
+        (
+            f"`{kind.name}`",
+            f"{kind.count:,}",
+            f"{kind.total_bytes / MB:.1f}",
+            f"{kind.total_bytes / run.calls:.0f}",
+        )
+        for kind in shown
     ]
-    kinds.append(("all kinds", f"{sum(kind.count for kind in run.kinds):,}", f"{total / MB:.1f}", f"{total / run.calls:.0f}"))
+    kinds.append(
+        (
+            "all kinds",
+            f"{sum(kind.count for kind in run.kinds):,}",
+            f"{total / MB:.1f}",
+            f"{total / run.calls:.0f}",
+        )
+    )
     commands = [
-        (f"`buildr-calls {name}`", f"{run.commands_empty_s[name]:.2f}", f"{seconds:.2f}", f"{seconds - run.commands_empty_s[name]:.2f}")
+        (
+            f"`buildr-calls {name}`",
+            f"{run.commands_empty_s[name]:.2f}",
+            f"{seconds:.2f}",
+            f"{seconds - run.commands_empty_s[name]:.2f}",
+        )
         for name, seconds in run.commands_s.items()
     ]
     facts = [
         ("put in (two messages each)", f"{run.put_in_s:.0f} s"),
-        (f"read by {run.workers} workers, until all wait", f"{run.read_s:.0f} s" if run.is_over else f"not done after {run.read_s:.0f} s"),
+        (
+            f"read by {run.workers} workers, until all wait",
+            f"{run.read_s:.0f} s" if run.is_over else f"not done after {run.read_s:.0f} s",
+        ),
         ("of a sample of the matched calls, waiting", f"{100 * run.waiting_share:.1f} %"),
         ("PATCHes sent (of a budget of 10, one of which read the outcome names)", run.patches),
-        ("Redis, `used_memory`", f"{run.used_bytes / MB:.0f} MB ({run.empty_bytes / MB:.1f} MB while empty)"),
+        (
+            "Redis, `used_memory`",
+            f"{run.used_bytes / MB:.0f} MB ({run.empty_bytes / MB:.1f} MB while empty)",
+        ),
         ("per call", f"{run.bytes_per_call / KB:.2f} kB"),
         ("Redis, CPU seconds per second, workers up and nothing there", f"{run.cpu_empty:.4f}"),
         (f"the same over {run.idle_s:g} s with all calls waiting", f"{run.cpu_waiting:.4f}"),
@@ -194,15 +273,25 @@ Time to list, in seconds with the start of Python, the shortest of five:
 """
 
 
-def verdicts(drains: Sequence[Drained], latencies: Sequence[Latency], recoveries: Sequence[Recovery]) -> tuple[str, bool]:
+def verdicts(
+    drains: Sequence[Drained], latencies: Sequence[Latency], recoveries: Sequence[Recovery]
+) -> tuple[str, bool]:
     """A line for everything that is required, and whether all of it holds."""
-    judged = [(f"drain, {run.mode} {run.limit}, {run.workers} workers, {run.calls} calls", run.faults()) for run in drains]
+    judged = [
+        (f"drain, {run.mode} {run.limit}, {run.workers} workers, {run.calls} calls", run.faults())
+        for run in drains
+    ]
     judged += [(f"latency, {run.workers} workers", run.faults()) for run in latencies]
     judged += [("recovery", run.faults()) for run in recoveries]
-    lines = [f"- {'FAIL' if faults else 'PASS'} {name}{': ' + '; '.join(faults) if faults else ''}" for name, faults in judged]
+    lines = [
+        f"- {'FAIL' if faults else 'PASS'} {name}{': ' + '; '.join(faults) if faults else ''}"
+        for name, faults in judged
+    ]
     text = """## Required
 
 Drain: at most 102 % of the earliest time, no 429, at most 1.02 PATCHes per call, every outcome right. Latency: p95 at most 100 ms.
 Recovery: a killed worker's call goes on within 15 s, a restart delays no call by more than 5 s, a worker stops within 10 s.
 """
-    return "\n".join([text, *(lines or ["Nothing was judged."])]), not any(faults for _, faults in judged)
+    return "\n".join([text, *(lines or ["Nothing was judged."])]), not any(
+        faults for _, faults in judged
+    )

@@ -1,8 +1,8 @@
 """
 What proving and reading a message costs, for each source. `make bench-sources` runs it.
 
-Side by side in one run with the least that such work takes: one HMAC over the body, and reading it. Exit code 1 if a source takes longer
-than it may.
+Side by side in one run with the least that such work takes: one HMAC over the body, and reading it.
+Exit code 1 if a source takes longer than it may.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from urllib.parse import parse_qsl
 import click
 
 from service.errors import MessageError
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.request import FORM
 from service.sources.settings import Secrets
 from tests.benchmarks.report import machine, table
 from tests.sources.cases import (
-    KITS,
+    CONTRACTS,
     NOW,
     fixture_names,
     signed,
@@ -34,27 +34,27 @@ ROUNDS: Final = 200
 MOST_US: Final = 200.0
 
 
-def whole(slug: str, incoming: Incoming) -> None:
+def whole(slug: str, request: WebhookRequest) -> None:
     """A message proved, and turned into its events."""
     source = SOURCES[slug]
-    source.verify(incoming, Secrets(KITS[slug].secrets[:1]), NOW)
-    source.read(source.redact(incoming), MESSAGE_ID)
+    source.verify(request, Secrets(CONTRACTS[slug].secrets[:1]), NOW)
+    source.read(source.redact(request), MESSAGE_ID)
 
 
-def least(incoming: Incoming) -> None:
+def least(request: WebhookRequest) -> None:
     """An HMAC over the body, and the body read by the standard library."""
-    hmac.digest(b"fake-key-of-the-benchmark", incoming.body, hashlib.sha256)
-    if incoming.content_type == FORM:
-        parse_qsl(incoming.body.decode(), keep_blank_values=True)
+    hmac.digest(b"fake-key-of-the-benchmark", request.body, hashlib.sha256)
+    if request.content_type == FORM:
+        parse_qsl(request.body.decode(), keep_blank_values=True)
     else:
-        json.loads(incoming.body)
+        json.loads(request.body)
 
 
-def is_whole(slug: str, incoming: Incoming) -> bool:
+def is_whole(slug: str, request: WebhookRequest) -> bool:
     """Whether a fixture goes all the way; one that is refused or ignored costs less."""
     try:
-        whole(slug, incoming)
-        least(SOURCES[slug].redact(incoming))
+        whole(slug, request)
+        least(SOURCES[slug].redact(request))
     except (MessageError, ValueError):
         return False
     return True
@@ -68,14 +68,21 @@ def took_us(work: Callable[[], None]) -> float:
 
 
 def measure(slug: str) -> tuple[float, float, float]:
-    """Over a source's fixtures, in turns with the least work: median and 99th percentile, and the median of the least; microseconds."""
-    messages = [each for each in (signed(slug, name) for name in fixture_names(slug)) if is_whole(slug, each)]
+    """
+    Over a source's fixtures, in turns with the least work: median and 99th percentile, and the
+    median of the least; microseconds.
+    """
+    messages = [
+        each
+        for each in (signed(slug, name) for name in fixture_names(slug))
+        if is_whole(slug, each)
+    ]
     rounds = max(ROUNDS, 2000 // len(messages))
     ours, others = [], []
     for _ in range(rounds):
-        for incoming in messages:
-            ours.append(took_us(partial(whole, slug, incoming)))
-            others.append(took_us(partial(least, SOURCES[slug].redact(incoming))))
+        for request in messages:
+            ours.append(took_us(partial(whole, slug, request)))
+            others.append(took_us(partial(least, SOURCES[slug].redact(request))))
     return statistics.median(ours), statistics.quantiles(ours, n=100)[-1], statistics.median(others)
 
 
@@ -85,9 +92,19 @@ def main() -> None:
     rows, slow = [], []
     for slug in sorted(SOURCES):
         median_us, p99_us, least_us = measure(slug)
-        rows.append((slug, f"{median_us:.0f}", f"{p99_us:.0f}", f"{least_us:.0f}", f"{median_us / least_us:.1f}"))
+        rows.append(
+            (
+                slug,
+                f"{median_us:.0f}",
+                f"{p99_us:.0f}",
+                f"{least_us:.0f}",
+                f"{median_us / least_us:.1f}",
+            )
+        )
         slow += [slug] if median_us > MOST_US else []
-    click.echo(table(("source", "median, µs", "p99, µs", "HMAC and reading alone, µs", "times that"), rows))
+    click.echo(
+        table(("source", "median, µs", "p99, µs", "HMAC and reading alone, µs", "times that"), rows)
+    )
     if slow:
         raise SystemExit(f"more than {MOST_US:.0f} µs at the median: {', '.join(slow)}")
 

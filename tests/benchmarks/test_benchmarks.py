@@ -1,5 +1,6 @@
 """
-What the benchmark of delivery reckons is right: theoretical times, percentiles, its calls, its verdicts. Nothing is timed here.
+What the benchmark of delivery reckons is right: theoretical times, percentiles, its calls, its
+verdicts. Nothing is timed here.
 """
 
 from dataclasses import replace
@@ -39,22 +40,39 @@ IDS = {outcome_key(name): outcome_id for outcome_id, name in OUTCOMES.items()}
 
 @pytest.mark.parametrize("reading", ["window", "bucket"])
 @pytest.mark.parametrize(
-    ("count", "requests", "window_s"), [(1, 10, 10), (10, 10, 10), (11, 10, 10), (600, 10, 2), (607, 7, 3), (23, 10, 4)]
+    ("count", "requests", "window_s"),
+    [(1, 10, 10), (10, 10, 10), (11, 10, 10), (600, 10, 2), (607, 7, 3), (23, 10, 4)],
 )
-def test_theoretical_time_is_what_the_sandbox_allows(reading: Reading, count: int, requests: int, window_s: int) -> None:
-    """A client that sends each request at the first moment at which the sandbox lets it through needs exactly the theoretical time."""
-    held = SlidingWindow(requests, window_s * NS_PER_S) if reading == "window" else LeakyBucket(requests, window_s * NS_PER_S)
+def test_theoretical_time_is_what_the_sandbox_allows(
+    reading: Reading, count: int, requests: int, window_s: int
+) -> None:
+    """
+    A client that sends each request at the first moment at which the sandbox lets it through needs
+    exactly the theoretical time.
+    """
+    held = (
+        SlidingWindow(requests, window_s * NS_PER_S)
+        if reading == "window"
+        else LeakyBucket(requests, window_s * NS_PER_S)
+    )
     now_ns = 0
     for _ in range(count):
         now_ns += held.wait_ns(now_ns)
         held.take(now_ns)
-    assert pytest.approx(now_ns / NS_PER_S, abs=1e-3) == earliest_end_s(count, Limit(requests=requests, window_s=window_s), reading)
+    assert pytest.approx(now_ns / NS_PER_S, abs=1e-3) == earliest_end_s(
+        count, Limit(requests=requests, window_s=window_s), reading
+    )
 
 
 def test_percentiles_are_values_that_occurred() -> None:
-    """A percentile is the nearest rank, in whatever order the values come; the last one is the largest."""
+    """
+    A percentile is the nearest rank, in whatever order the values come; the last one is the
+    largest.
+    """
     values = [float(number) for number in range(100, 0, -1)]
-    assert [50.0, 95.0, 99.0, 100.0] == [percentile(values, percent) for percent in (50, 95, 99, 100)]
+    assert [50.0, 95.0, 99.0, 100.0] == [
+        percentile(values, percent) for percent in (50, 95, 99, 100)
+    ]
     assert [7.0, 7.0] == [percentile([7.0], percent) for percent in (0, 95)]
     with pytest.raises(ValueError, match="no values"):
         percentile([], 50)
@@ -62,14 +80,25 @@ def test_percentiles_are_values_that_occurred() -> None:
 
 @pytest.mark.parametrize("story", range(len(STORIES)))
 def test_calls_end_as_the_benchmark_says(story: int) -> None:
-    """The service's own reading of a call's five events gives the outcome by which the benchmark judges."""
-    case = next(case for seed in range(100) for case in make_cases(1, seed=seed) if case.outcome_id == STORIES[story][2])
+    """
+    The service's own reading of a call's five events gives the outcome by which the benchmark
+    judges.
+    """
+    case = next(
+        case
+        for seed in range(100)
+        for case in make_cases(1, seed=seed)
+        if case.outcome_id == STORIES[story][2]
+    )
     assert 5 == len(case.events)
     assert case.outcome_id == _outcome_of(case)
 
 
 def test_waiting_calls_have_an_outcome() -> None:
-    """Of the calls that only wait, those that name a Buildr call would be written, and the others are the last ones."""
+    """
+    Of the calls that only wait, those that name a Buildr call would be written, and the others are
+    the last ones.
+    """
     cases = list(short_cases(5, unmatched=2))
     assert [True, True, True, False, False] == [bool(case.buildr_call_id) for case in cases]
     assert {case.outcome_id for case in cases} == {_outcome_of(case) for case in cases}
@@ -77,7 +106,9 @@ def test_waiting_calls_have_an_outcome() -> None:
 
 def _outcome_of(case: Case) -> str | None:
     puts = [message_of(Put(case=case, number=number)) for number in range(len(case.events))]
-    call = fold([event for put in puts for event in SOURCES["standard"].parse(put.incoming, put.message_id)])
+    call = fold(
+        [event for put in puts for event in SOURCES["standard"].parse(put.request, put.message_id)]
+    )
     assert call.is_final
     assert call.buildr_call_id == (case.buildr_call_id or None)
     outcome = decide(call, OutcomeConfig()).outcome
@@ -85,7 +116,10 @@ def _outcome_of(case: Case) -> str | None:
 
 
 def test_peer_is_right_where_events_keep_their_order() -> None:
-    """The plain project that is compared with is not made worse than it is: in order its last write is right, and each event writes."""
+    """
+    The plain project that is compared with is not made worse than it is: in order its last write is
+    right, and each event writes.
+    """
     for case in make_cases(50):
         held: dict[str, str] = {}
         for event in case.events:
@@ -95,8 +129,14 @@ def test_peer_is_right_where_events_keep_their_order() -> None:
 
 
 def test_backlog_is_the_same_in_every_run() -> None:
-    """The order of chance is one and the same, and holds every event once, so that runs can be compared."""
-    names = [[(put.case.source_call_id, put.number) for put in shuffled(make_cases(20))] for _ in range(2)]
+    """
+    The order of chance is one and the same, and holds every event once, so that runs can be
+    compared.
+    """
+    names = [
+        [(put.case.source_call_id, put.number) for put in shuffled(make_cases(20))]
+        for _ in range(2)
+    ]
     assert names[0] == names[1]
     assert 100 == len(set(names[0])) == len(names[0])
 
@@ -104,11 +144,19 @@ def test_backlog_is_the_same_in_every_run() -> None:
 def test_kinds_of_keys() -> None:
     """Keys that differ only in what they name are of one kind."""
     assert ["m:*", "call:*", "lane", "arq:job:*"] == [
-        kind_of(key) for key in ("bc:default:m:m12", "bc:default:call:twilio:CA1", "bc:default:lane", "arq:job:default|twilio:CA1")
+        kind_of(key)
+        for key in (
+            "bc:default:m:m12",
+            "bc:default:call:twilio:CA1",
+            "bc:default:lane",
+            "arq:job:default|twilio:CA1",
+        )
     ]
 
 
-def _drained(*, took_s: float = 10.0, patches: int = 20, refused: int = 0, right: int = 20) -> Drained:
+def _drained(
+    *, took_s: float = 10.0, patches: int = 20, refused: int = 0, right: int = 20
+) -> Drained:
     return Drained(
         limit=Limit(),
         mode="window",
@@ -128,8 +176,14 @@ RECOVERED = Recovery(killed_s=(10.0,), restarted_s=(0.1,), stopped_s=(6.0,))
 
 
 def test_verdict_names_what_was_missed() -> None:
-    """A run that meets everything passes; one that misses anything fails and says what, with the exit code that goes with it."""
-    fast, slow = Latency(workers=1, took_ms=(20.0,) * 20), Latency(workers=1, took_ms=(20.0,) * 18 + (300.0,) * 2)
+    """
+    A run that meets everything passes; one that misses anything fails and says what, with the exit
+    code that goes with it.
+    """
+    fast, slow = (
+        Latency(workers=1, took_ms=(20.0,) * 20),
+        Latency(workers=1, took_ms=(20.0,) * 18 + (300.0,) * 2),
+    )
     text, is_passed = verdicts([_drained()], [fast], [RECOVERED])
     assert (True, 3, 0) == (is_passed, text.count("- PASS"), text.count("- FAIL"))
     bad = [_drained(took_s=10.3), _drained(patches=21), _drained(refused=1), _drained(right=19)]

@@ -1,5 +1,6 @@
 """
-What can be known without measuring: how soon a limit lets the last of many requests through, and what many figures come to.
+What can be known without measuring: how soon a limit lets the last of many requests through, and
+what many figures come to.
 """
 
 import math
@@ -23,9 +24,11 @@ class Limit:
 
 def earliest_end_s(count: int, limit: Limit, reading: Reading) -> float:
     """
-    Seconds from the first of `count` requests to the last, at the earliest, if nothing was sent before the first.
+    Seconds from the first of `count` requests to the last, at the earliest, if nothing was sent
+    before the first.
 
-    In the strict window each batch waits for the one before to leave it; a bucket takes one batch at once and then drains evenly.
+    In the strict window each batch waits for the one before to leave it; a bucket takes one batch
+    at once and then drains evenly.
     """
     if count <= limit.requests:
         return 0.0
@@ -35,7 +38,10 @@ def earliest_end_s(count: int, limit: Limit, reading: Reading) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many percent of the values do not exceed (nearest rank). Raises ValueError if there are none."""
+    """
+    The value that so many percent of the values do not exceed (nearest rank). Raises ValueError if
+    there are none.
+    """
     if not values:
         raise ValueError("no values")
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]

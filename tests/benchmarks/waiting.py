@@ -1,5 +1,6 @@
 """
-What a great many calls cost while they wait for budget: memory by kind of key, Redis's time, and how long the commands take.
+What a great many calls cost while they wait for budget: memory by kind of key, Redis's time, and
+how long the commands take.
 """
 
 import asyncio
@@ -56,7 +57,10 @@ class KindOfKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What was measured; CPU is seconds of Redis's time per second, seconds of a command are the fewest, Python's start included."""
+    """
+    What was measured; CPU is seconds of Redis's time per second, seconds of a command are the
+    fewest, Python's start included.
+    """
 
     calls: int
     listed: int
@@ -84,12 +88,17 @@ class Waiting:
 
 def measure_waiting(*, calls: int, workers: int, idle_s: float, limit_s: float) -> Waiting:
     """
-    Spend the budget, put calls in by the real way in, have real workers read them, and look at them while they wait.
+    Spend the budget, put calls in by the real way in, have real workers read them, and look at them
+    while they wait.
 
-    One in a hundred names no Buildr call, and as many messages cannot be read, so that there is something to list.
+    One in a hundred names no Buildr call, and as many messages cannot be read, so that there is
+    something to list.
     """
     listed = max(1, calls // 100)
-    with fleet(Limit(), mode="off", budgets=SPENT, SETTLE_S="0") as system, Redis.from_url(system.redis_url) as redis:
+    with (
+        fleet(Limit(), mode="off", budgets=SPENT, SETTLE_S="0") as system,
+        Redis.from_url(system.redis_url) as redis,
+    ):
         read_names(system)
         commands_empty_s = _time_commands(system)
         start_workers(system, workers)
@@ -105,7 +114,10 @@ def measure_waiting(*, calls: int, workers: int, idle_s: float, limit_s: float) 
         for number in range(workers):
             system.start_worker(f"worker{number}")
         keys = Keys()
-        is_over = watch(lambda: redis.zcard(keys.named("inbox")) == 0 and not redis.zcard(keys.queue), limit_s=limit_s)
+        is_over = watch(
+            lambda: redis.zcard(keys.named("inbox")) == 0 and not redis.zcard(keys.queue),
+            limit_s=limit_s,
+        )
         read_s = time.monotonic() - started_at
         time.sleep(PAUSE_S)
         used_bytes = _used(redis)
@@ -138,15 +150,23 @@ def _puts(calls: int, unmatched: int) -> Iterator[Put]:
 
 def _body_bytes(calls: int, unmatched: int) -> int:
     case = next(short_cases(calls, unmatched=unmatched))
-    return round(statistics.mean(len(message_of(Put(case=case, number=number)).incoming.body) for number in range(2)))
+    return round(
+        statistics.mean(
+            len(message_of(Put(case=case, number=number)).request.body) for number in range(2)
+        )
+    )
 
 
 async def _waiting_share(system: System, matched: int) -> float:
     """The share of a sample of the matched calls that wait for budget."""
     places = random.Random(4).sample(range(matched), min(SAMPLE, matched))
-    async with open_store(load({"REDIS_URL": system.redis_url}, cwd=Path("/")), role="cli") as store:
+    async with open_store(
+        load({"REDIS_URL": system.redis_url}, cwd=Path("/")), role="cli"
+    ) as store:
         stored = [await store.calls.get(f"standard:bench-{place}") for place in places]
-    return sum(each is not None and each.record.state is DeliveryState.WAITING for each in stored) / len(places)
+    return sum(
+        each is not None and each.record.state is DeliveryState.WAITING for each in stored
+    ) / len(places)
 
 
 def _info(redis: Redis, section: str) -> dict[str, Any]:
@@ -195,7 +215,11 @@ def _kinds(redis: Redis) -> tuple[KindOfKey, ...]:
     found = []
     for kind, sample in samples.items():
         sizes = [int(cast("int", redis.memory_usage(key, samples=0)) or 0) for key in sample]
-        found.append(KindOfKey(name=kind, count=counts[kind], total_bytes=statistics.mean(sizes) * counts[kind]))
+        found.append(
+            KindOfKey(
+                name=kind, count=counts[kind], total_bytes=statistics.mean(sizes) * counts[kind]
+            )
+        )
     return tuple(sorted(found, key=lambda kind: -kind.total_bytes))
 
 
@@ -208,6 +232,8 @@ def _time_command(system: System, command: str) -> float:
     for _ in range(COMMAND_RUNS):
         started_at = time.perf_counter()
         arguments = [sys.executable, "-m", "workers.cli.main", *command.split()]
-        subprocess.run(arguments, env=system.environment, stdout=subprocess.DEVNULL, check=True, timeout=300)
+        subprocess.run(
+            arguments, env=system.environment, stdout=subprocess.DEVNULL, check=True, timeout=300
+        )
         took.append(time.perf_counter() - started_at)
     return min(took)

@@ -1,5 +1,6 @@
 """
-The calls that are measured with: five events each, seven ways to end, in an order of chance that is the same in every run.
+The calls that are measured with: five events each, seven ways to end, in an order of chance that is
+the same in every run.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Final
 
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import load
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 from service.store.connection import open_store
 from service.store.messages import Message, message_id
 
@@ -22,7 +23,15 @@ EVENTS_PER_CALL: Final = 5
 FIRST_BUILDR_CALL: Final = 5000
 AT_ONCE: Final = 500
 URL: Final = "https://hooks.example.test/webhooks/standard"
-CONNECTED, LEFT_VOICEMAIL, VOICEMAIL_RECEIVED, NO_ANSWER, BUSY, WRONG_NUMBER, MISSED = "786", "787", "788", "789", "790", "791", "792"
+CONNECTED, LEFT_VOICEMAIL, VOICEMAIL_RECEIVED, NO_ANSWER, BUSY, WRONG_NUMBER, MISSED = (
+    "786",
+    "787",
+    "788",
+    "789",
+    "790",
+    "791",
+    "792",
+)
 
 Event = Mapping[str, object]
 _AGENT: Final[Event] = {"type": "call.updated", "agent": "rep-7"}
@@ -40,17 +49,35 @@ def _ended(cause: str, **more: object) -> Event:
 STORIES: Final[Sequence[tuple[str, Sequence[Event], str]]] = (
     (
         "outbound",
-        (_CREATED, _RINGING, _ANSWERED, {"type": "call.answered_by", "answered_by": "human"}, _ended("completed", duration_s=49)),
+        (
+            _CREATED,
+            _RINGING,
+            _ANSWERED,
+            {"type": "call.answered_by", "answered_by": "human"},
+            _ended("completed", duration_s=49),
+        ),
         CONNECTED,
     ),
     (
         "outbound",
-        (_CREATED, _RINGING, _ANSWERED, {"type": "call.answered_by", "answered_by": "machine"}, _ended("completed", duration_s=21)),
+        (
+            _CREATED,
+            _RINGING,
+            _ANSWERED,
+            {"type": "call.answered_by", "answered_by": "machine"},
+            _ended("completed", duration_s=21),
+        ),
         LEFT_VOICEMAIL,
     ),
     (
         "inbound",
-        (_CREATED, _RINGING, _AGENT, _ended("no_answer"), {"type": "call.voicemail", "voicemail": {"duration_s": 12}}),
+        (
+            _CREATED,
+            _RINGING,
+            _AGENT,
+            _ended("no_answer"),
+            {"type": "call.voicemail", "voicemail": {"duration_s": 12}},
+        ),
         VOICEMAIL_RECEIVED,
     ),
     ("outbound", (_CREATED, _RINGING, _AGENT, _NOTE, _ended("no_answer")), NO_ANSWER),
@@ -62,7 +89,10 @@ STORIES: Final[Sequence[tuple[str, Sequence[Event], str]]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One call: its events in the order in which they happened, and the id of the outcome that is right."""
+    """
+    One call: its events in the order in which they happened, and the id of the outcome that is
+    right.
+    """
 
     source_call_id: str
     buildr_call_id: str
@@ -93,12 +123,27 @@ def make_cases(count: int, *, seed: int = 1) -> list[Case]:
 def _case(place: int, story: tuple[str, Sequence[Event], str], began_at: datetime) -> Case:
     direction, events, outcome_id = story
     buildr_call_id = str(FIRST_BUILDR_CALL + place)
-    common = {"version": "1", "call_id": f"bench-{place}", "direction": direction, "buildr_call_id": buildr_call_id}
+    common = {
+        "version": "1",
+        "call_id": f"bench-{place}",
+        "direction": direction,
+        "buildr_call_id": buildr_call_id,
+    }
     dated = tuple(
-        {**common, "sequence": number, "occurred_at": (began_at + timedelta(seconds=number)).isoformat(timespec="seconds"), **event}
+        {
+            **common,
+            "sequence": number,
+            "occurred_at": (began_at + timedelta(seconds=number)).isoformat(timespec="seconds"),
+            **event,
+        }
         for number, event in enumerate(events)
     )
-    return Case(source_call_id=f"bench-{place}", buildr_call_id=buildr_call_id, outcome_id=outcome_id, events=dated)
+    return Case(
+        source_call_id=f"bench-{place}",
+        buildr_call_id=buildr_call_id,
+        outcome_id=outcome_id,
+        events=dated,
+    )
 
 
 def shuffled(cases: Sequence[Case], *, seed: int = 2) -> list[Put]:
@@ -118,7 +163,11 @@ def patch_of(event: Event) -> dict[str, str]:
         case "call.answered":
             return {"call_outcome_id": CONNECTED}
         case "call.answered_by":
-            return {"call_outcome_id": LEFT_VOICEMAIL if event["answered_by"] == "machine" else CONNECTED}
+            return {
+                "call_outcome_id": LEFT_VOICEMAIL
+                if event["answered_by"] == "machine"
+                else CONNECTED
+            }
         case "call.voicemail":
             return {"call_outcome_id": VOICEMAIL_RECEIVED}
         case "call.ended" if event["hangup_cause"] != "completed":
@@ -126,47 +175,83 @@ def patch_of(event: Event) -> dict[str, str]:
             causes = {"no_answer": unanswered, "busy": BUSY, "invalid_number": WRONG_NUMBER}
             return {"call_outcome_id": causes[str(event["hangup_cause"])]}
         case "call.created":
-            return {"recorded_at": datetime.fromisoformat(str(event["occurred_at"])).strftime("%Y-%m-%dT%H:%M:%SZ")}
+            return {
+                "recorded_at": datetime.fromisoformat(str(event["occurred_at"])).strftime(
+                    "%Y-%m-%dT%H:%M:%SZ"
+                )
+            }
         case _:
-            return {"notes": f"{event['type']} {event.get('agent') or event.get('note') or event.get('duration_s') or ''}".strip()}
+            return {
+                "notes": f"{event['type']} {event.get('agent') or event.get('note') or event.get('duration_s') or ''}".strip()
+            }
 
 
 def message_of(put: Put) -> Message:
     """The raw message that the receiver would have kept of an event."""
     name = f"{put.case.source_call_id}-{put.number}"
     headers = {"content-type": ("application/json",), "webhook-id": (name,)}
-    incoming = Incoming(method="POST", url=URL, headers=headers, body=json.dumps(put.event).encode())
+    request = WebhookRequest(
+        method="POST", url=URL, headers=headers, body=json.dumps(put.event).encode()
+    )
     return Message(
         message_id=message_id("standard", name),
         source="standard",
         source_call_id=put.case.source_call_id,
         received_at=datetime.now(UTC),
-        incoming=incoming,
+        request=request,
     )
 
 
 def short_cases(count: int, *, unmatched: int) -> Iterator[Case]:
-    """So many calls of two events each that nobody answered; the last `unmatched` of them name no Buildr call."""
+    """
+    So many calls of two events each that nobody answered; the last `unmatched` of them name no
+    Buildr call.
+    """
     for place in range(count):
-        event = {"version": "1", "call_id": f"bench-{place}", "direction": "outbound", "from": "+15005550006", "to": "+15005550001"}
+        event = {
+            "version": "1",
+            "call_id": f"bench-{place}",
+            "direction": "outbound",
+            "from": "+15005550006",
+            "to": "+15005550001",
+        }
         if place < count - unmatched:
             event["buildr_call_id"] = str(FIRST_BUILDR_CALL + place)
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        events = ({**event, **_RINGING, "occurred_at": at}, {**event, **_ended("no_answer"), "agent": "rep-7", "occurred_at": at})
-        yield Case(source_call_id=f"bench-{place}", buildr_call_id=event.get("buildr_call_id", ""), outcome_id=NO_ANSWER, events=events)
+        events = (
+            {**event, **_RINGING, "occurred_at": at},
+            {**event, **_ended("no_answer"), "agent": "rep-7", "occurred_at": at},
+        )
+        yield Case(
+            source_call_id=f"bench-{place}",
+            buildr_call_id=event.get("buildr_call_id", ""),
+            outcome_id=NO_ANSWER,
+            events=events,
+        )
 
 
 async def put_in(redis_url: str, puts: Iterable[Put], *, unreadable: int = 0) -> None:
     """Put events in by the real way in, without HTTP; `unreadable` more are kept as failed."""
-    limits = InboxLimits(dedupe_h=96, keep_messages_d=7, keep_failed_d=30, max_pending=10**8, accept_timeout_s=14)
+    limits = InboxLimits(
+        dedupe_h=96, keep_messages_d=7, keep_failed_d=30, max_pending=10**8, accept_timeout_s=14
+    )
     async with open_store(load({"REDIS_URL": redis_url}, cwd=Path("/")), role="worker") as store:
         inbox = Inbox(store, limits)
         try:
             for batch in _batches(puts):
                 await asyncio.gather(*(inbox.accept(message_of(put)) for put in batch))
             for number in range(unreadable):
-                case = Case(source_call_id=f"unreadable-{number}", buildr_call_id="", outcome_id="", events=({"type": "?"},))
-                await inbox.keep_failed(message_of(Put(case=case, number=0)), cause="malformed_payload", detail="made for a benchmark")
+                case = Case(
+                    source_call_id=f"unreadable-{number}",
+                    buildr_call_id="",
+                    outcome_id="",
+                    events=({"type": "?"},),
+                )
+                await inbox.keep_failed(
+                    message_of(Put(case=case, number=0)),
+                    cause="malformed_payload",
+                    detail="made for a benchmark",
+                )
         finally:
             await inbox.close()
 

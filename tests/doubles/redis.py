@@ -33,7 +33,9 @@ class RedisServer:
             "loglevel": "warning",
         }
         args = [part for name, value in options.items() for part in (f"--{name}", value)]
-        self.process = subprocess.Popen([str(get_binary_path()), *args], stdout=subprocess.DEVNULL, start_new_session=True)
+        self.process = subprocess.Popen(
+            [str(get_binary_path()), *args], stdout=subprocess.DEVNULL, start_new_session=True
+        )
         deadline = time.monotonic() + 20
         while True:
             try:

@@ -1,5 +1,6 @@
 """
-The whole service as processes of their own, on free ports, for tests that send real requests and kill real workers.
+The whole service as processes of their own, on free ports, for tests that send real requests and
+kill real workers.
 """
 
 import contextlib
@@ -60,7 +61,11 @@ class System:
     @property
     def environment(self) -> dict[str, str]:
         """The settings of every part."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "TMPDIR")
+            if name in os.environ
+        }
         return {
             **kept,
             "PUBLIC_URL": "https://hooks.example.test",
@@ -80,7 +85,13 @@ class System:
             **self.extra,
         }
 
-    def start(self, name: str, *arguments: str, program: tuple[str, ...] = ("-m", "workers.cli.main"), **extra: str) -> None:
+    def start(
+        self,
+        name: str,
+        *arguments: str,
+        program: tuple[str, ...] = ("-m", "workers.cli.main"),
+        **extra: str,
+    ) -> None:
         """Start one part; `name` tells its log from others'."""
         with (self.folder / f"{name}.log").open("ab") as log:
             self.parts[name] = subprocess.Popen(
@@ -109,7 +120,9 @@ class System:
     def start_skewed_worker(self, name: str, skew_s: str) -> None:
         """Start a worker whose clock is so many seconds ahead."""
         script = Path(__file__).parent / "worker_with_clock_offset.py"
-        self.start(name, "work", program=(str(script),), SKEW_S=skew_s, PYTHONPATH=str(script.parents[2]))
+        self.start(
+            name, "work", program=(str(script),), SKEW_S=skew_s, PYTHONPATH=str(script.parents[2])
+        )
 
     def wait_for_worker(self, name: str, *, times: int = 1) -> None:
         """Wait until a worker has said so often that it has started."""
@@ -133,20 +146,30 @@ class System:
             self.kill(name)
         self.http.close()
 
-    def twilio(self, form: Mapping[str, str], *, query: str = "", account: str = "") -> httpx.Response:
+    def twilio(
+        self, form: Mapping[str, str], *, query: str = "", account: str = ""
+    ) -> httpx.Response:
         """Send a webhook signed by Twilio's own SDK, to the default account or a named one."""
         path = f"/webhooks/{account}{'/' if account else ''}twilio" + (f"?{query}" if query else "")
-        signature = RequestValidator(self.twilio_token).compute_signature(f"https://hooks.example.test{path}", dict(form))
-        return self.http.post(self.url + path, data=dict(form), headers={"X-Twilio-Signature": signature})
+        signature = RequestValidator(self.twilio_token).compute_signature(
+            f"https://hooks.example.test{path}", dict(form)
+        )
+        return self.http.post(
+            self.url + path, data=dict(form), headers={"X-Twilio-Signature": signature}
+        )
 
     def takes(self, form: Mapping[str, str], query: str) -> bool:
-        """Send a Twilio webhook; whether it was taken, also by a receiver that is only just starting."""
+        """
+        Send a Twilio webhook; whether it was taken, also by a receiver that is only just starting.
+        """
         try:
             return self.twilio(form, query=query).is_success
         except httpx.TransportError:
             return False
 
-    def standard(self, body: Mapping[str, object], *, message_id: str, at: float | None = None) -> httpx.Response:
+    def standard(
+        self, body: Mapping[str, object], *, message_id: str, at: float | None = None
+    ) -> httpx.Response:
         """Send a webhook signed by the Standard Webhooks library."""
         moment = datetime.fromtimestamp(at or time.time(), UTC)
         text = json.dumps(body)
@@ -161,7 +184,9 @@ class System:
 
     def buildr_call(self, call_id: str) -> dict[str, object]:
         """A call as the sandbox holds it."""
-        found: dict[str, object] = self.http.get(f"{self.sandbox_url}/_sandbox/calls/{call_id}").json()["call"]
+        found: dict[str, object] = self.http.get(
+            f"{self.sandbox_url}/_sandbox/calls/{call_id}"
+        ).json()["call"]
         return found
 
     def patches(self) -> list[dict[str, object]]:

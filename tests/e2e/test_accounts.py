@@ -1,5 +1,6 @@
 """
-Two accounts in one installation, over one real Redis: what one has, the other never sees, fills, opens or proves.
+Two accounts in one installation, over one real Redis: what one has, the other never sees, fills,
+opens or proves.
 """
 
 import json
@@ -19,12 +20,12 @@ from twilio.request_validator import RequestValidator
 
 from service.receiver.app import create_app
 from service.settings import Settings
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.store.connection import Store, open_store
 from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET, TWILIO_TOKEN
 from tests.e2e.harness import System, wait_for
 from workers.cli.main import cli
-from workers.local.run import LocalRun, Wishes
+from workers.local.run import LocalRun, RunOptions
 from workers.local.terminal import Screen
 from workers.simulator.requests import to_receiver
 
@@ -56,19 +57,29 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the receiver of both accounts."""
     app = create_app(settings)
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://inner.example.test") as opened:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://inner.example.test") as opened,
+    ):
         yield opened
 
 
 @pytest.fixture
 async def stores(settings: Settings) -> AsyncIterator[tuple[Store, Store]]:
     """The records of the default account, and of acme."""
-    async with open_store(settings, role="cli") as default, open_store(settings.of("acme"), role="cli") as acme:
+    async with (
+        open_store(settings, role="cli") as default,
+        open_store(settings.of("acme"), role="cli") as acme,
+    ):
         yield default, acme
 
 
-async def send(client: httpx.AsyncClient, path: str, *, token: str, call: str = CALL) -> httpx.Response:
-    """Send a webhook that Twilio's own library signs with a token, over the path that it goes to."""
+async def send(
+    client: httpx.AsyncClient, path: str, *, token: str, call: str = CALL
+) -> httpx.Response:
+    """
+    Send a webhook that Twilio's own library signs with a token, over the path that it goes to.
+    """
     form = {"CallSid": call, "CallStatus": "ringing"}
     signature = RequestValidator(token).compute_signature(BASE + path, form)
     return await client.post(path, data=form, headers={"X-Twilio-Signature": signature})
@@ -76,10 +87,14 @@ async def send(client: httpx.AsyncClient, path: str, *, token: str, call: str = 
 
 async def accounts_in(store: Store) -> set[str]:
     """The accounts that have any key in Redis."""
-    return {key.decode().split(":")[1] async for key in store.redis.scan_iter(match="bc:*", count=1000)}
+    return {
+        key.decode().split(":")[1] async for key in store.redis.scan_iter(match="bc:*", count=1000)
+    }
 
 
-async def test_same_message_is_new_to_each_account(client: httpx.AsyncClient, stores: tuple[Store, Store]) -> None:
+async def test_same_message_is_new_to_each_account(
+    client: httpx.AsyncClient, stores: tuple[Store, Store]
+) -> None:
     """A call that two accounts are told of is kept in both, and each knows its own repeats."""
     sent = [("/webhooks/twilio", TWILIO_TOKEN), ("/webhooks/acme/twilio", OTHER_TOKEN)]
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as entries:
@@ -93,17 +108,23 @@ async def test_same_message_is_new_to_each_account(client: httpx.AsyncClient, st
     ] == [(entry["event"], entry["account"]) for entry in entries]
     for store, account in zip(stores, ("default", "acme"), strict=True):
         assert 1 == len((await store.calls.load(REF))[1])
-        assert [f"{account}|{REF}".encode()] == await store.redis.zrange(f"bc:{account}:queue", 0, -1)
+        assert [f"{account}|{REF}".encode()] == await store.redis.zrange(
+            f"bc:{account}:queue", 0, -1
+        )
 
 
-async def test_records_lie_under_the_accounts_own_name(client: httpx.AsyncClient, stores: tuple[Store, Store]) -> None:
+async def test_records_lie_under_the_accounts_own_name(
+    client: httpx.AsyncClient, stores: tuple[Store, Store]
+) -> None:
     """What comes in for one account leaves no key under the other's name."""
     assert (await send(client, "/webhooks/acme/twilio", token=OTHER_TOKEN)).is_success
     assert {"acme"} == await accounts_in(stores[0])
     assert [] == (await stores[0].calls.load(REF))[1]
 
 
-@pytest.mark.parametrize(("path", "token"), [("/webhooks/twilio", OTHER_TOKEN), ("/webhooks/acme/twilio", TWILIO_TOKEN)])
+@pytest.mark.parametrize(
+    ("path", "token"), [("/webhooks/twilio", OTHER_TOKEN), ("/webhooks/acme/twilio", TWILIO_TOKEN)]
+)
 async def test_secret_of_another_account_proves_nothing(
     client: httpx.AsyncClient, stores: tuple[Store, Store], path: str, token: str
 ) -> None:
@@ -114,29 +135,60 @@ async def test_secret_of_another_account_proves_nothing(
 
 async def test_source_that_only_another_account_has_is_off(client: httpx.AsyncClient) -> None:
     """A secret at the top of the file turns on nothing in an account below it."""
-    on, off = [await client.post(path, json={}) for path in ("/webhooks/standard", "/webhooks/acme/standard")]
+    on, off = [
+        await client.post(path, json={})
+        for path in ("/webhooks/standard", "/webhooks/acme/standard")
+    ]
     assert (401, 404) == (on.status_code, off.status_code)
 
 
-@pytest.mark.parametrize("path", ["/webhooks/nobody/twilio", "/webhooks/default/twilio", "/webhooks/acme/nothing", "/webhooks/ACME/twilio"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/webhooks/nobody/twilio",
+        "/webhooks/default/twilio",
+        "/webhooks/acme/nothing",
+        "/webhooks/ACME/twilio",
+    ],
+)
 @pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_unknown_account_answers_as_an_unknown_source(client: httpx.AsyncClient, path: str, method: str) -> None:
-    """Nobody can tell from outside which accounts there are; the default one has no path but the short one."""
-    unknown, found = await client.request(method, "/webhooks/nothing"), await client.request(method, path)
-    assert (404, unknown.content, unknown.headers) == (found.status_code, found.content, found.headers)
+async def test_unknown_account_answers_as_an_unknown_source(
+    client: httpx.AsyncClient, path: str, method: str
+) -> None:
+    """
+    Nobody can tell from outside which accounts there are; the default one has no path but the short
+    one.
+    """
+    unknown, found = (
+        await client.request(method, "/webhooks/nothing"),
+        await client.request(method, path),
+    )
+    assert (404, unknown.content, unknown.headers) == (
+        found.status_code,
+        found.content,
+        found.headers,
+    )
 
 
-async def test_links_are_apart_and_so_are_their_tokens(client: httpx.AsyncClient, stores: tuple[Store, Store]) -> None:
+async def test_links_are_apart_and_so_are_their_tokens(
+    client: httpx.AsyncClient, stores: tuple[Store, Store]
+) -> None:
     """An account's links lie below its own path, open to its own token alone."""
     path, body = f"/links/twilio/{CALL}", {"buildr_call_id": "110"}
     tokens = {"/accounts/acme": OTHER_ADMIN, "": ADMIN_TOKEN}
     for prefix, token in tokens.items():
         (wrong,) = set(tokens.values()) - {token}
-        refused = await client.put(prefix + path, json=body, headers={"Authorization": f"Bearer {wrong}"})
+        refused = await client.put(
+            prefix + path, json=body, headers={"Authorization": f"Bearer {wrong}"}
+        )
         assert 401 == refused.status_code
-    set_ = await client.put(f"/accounts/acme{path}", json=body, headers={"Authorization": f"Bearer {OTHER_ADMIN}"})
+    set_ = await client.put(
+        f"/accounts/acme{path}", json=body, headers={"Authorization": f"Bearer {OTHER_ADMIN}"}
+    )
     other = await client.get(path, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
-    nobody = await client.get(f"/accounts/nobody{path}", headers={"Authorization": f"Bearer {OTHER_ADMIN}"})
+    nobody = await client.get(
+        f"/accounts/nobody{path}", headers={"Authorization": f"Bearer {OTHER_ADMIN}"}
+    )
     assert (201, 404, 404) == (set_.status_code, other.status_code, nobody.status_code)
     assert [False, True] == [await store.links.get("twilio", CALL) is not None for store in stores]
 
@@ -144,8 +196,15 @@ async def test_links_are_apart_and_so_are_their_tokens(client: httpx.AsyncClient
 async def test_full_account_refuses_nobody_else(client: httpx.AsyncClient) -> None:
     """A flood for one account is refused when its own limit is reached, while the other goes on."""
     calls = [f"CA{number:032}" for number in range(3)]
-    acme = [(await send(client, "/webhooks/acme/twilio", token=OTHER_TOKEN, call=call)).status_code // 100 for call in calls]
-    default = [(await send(client, "/webhooks/twilio", token=TWILIO_TOKEN, call=call)).status_code // 100 for call in calls]
+    acme = [
+        (await send(client, "/webhooks/acme/twilio", token=OTHER_TOKEN, call=call)).status_code
+        // 100
+        for call in calls
+    ]
+    default = [
+        (await send(client, "/webhooks/twilio", token=TWILIO_TOKEN, call=call)).status_code // 100
+        for call in calls
+    ]
     assert ([2, 5, 5], [2, 2, 2]) == (acme, default)
 
 
@@ -160,12 +219,24 @@ async def test_start_names_the_sources_of_each_account(settings: Settings) -> No
     assert "OTHER" not in str(entries)
 
 
-async def test_default_account_that_stands_back_takes_nothing(redis_url: str, tmp_path: Path, make_settings: MakeSettings) -> None:
-    """With named accounts only, the short path is as unknown as any other, and the receiver is ready all the same."""
+async def test_default_account_that_stands_back_takes_nothing(
+    redis_url: str, tmp_path: Path, make_settings: MakeSettings
+) -> None:
+    """
+    With named accounts only, the short path is as unknown as any other, and the receiver is ready
+    all the same.
+    """
     (tmp_path / "buildr-calls.toml").write_text(TOML, encoding="utf-8")
-    app = create_app(make_settings(REDIS_URL=redis_url, TWILIO_AUTH_TOKEN="", STANDARD_SECRET="", BUILDR_ACCESS_TOKEN=""))
+    app = create_app(
+        make_settings(
+            REDIS_URL=redis_url, TWILIO_AUTH_TOKEN="", STANDARD_SECRET="", BUILDR_ACCESS_TOKEN=""
+        )
+    )
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url=BASE) as client,
+    ):
         assert 404 == (await send(client, "/webhooks/twilio", token=TWILIO_TOKEN)).status_code
         assert (await send(client, "/webhooks/acme/twilio", token=OTHER_TOKEN)).is_success
         assert 200 == (await client.get("/readyz")).status_code
@@ -176,7 +247,12 @@ def run(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in a folder whose TOML file knows acme."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "buildr-calls.toml").write_text(TOML, encoding="utf-8")
-    own = {"REDIS_URL": redis_url, "TWILIO_AUTH_TOKEN": TWILIO_TOKEN, "BUILDR_ACCESS_TOKEN": "t", "BUILDR_API_URL": "http://127.0.0.1:9"}
+    own = {
+        "REDIS_URL": redis_url,
+        "TWILIO_AUTH_TOKEN": TWILIO_TOKEN,
+        "BUILDR_ACCESS_TOKEN": "t",
+        "BUILDR_API_URL": "http://127.0.0.1:9",
+    }
 
     def invoke(*arguments: str, code: int = 0, **more: str) -> Result:
         result = CliRunner().invoke(cli, list(arguments), env=own | more)
@@ -194,27 +270,54 @@ def test_commands_are_for_the_account_that_is_named(run: Run) -> None:
     run("links", "get", "twilio", CALL, "--account", "default", code=1)
 
 
-@pytest.mark.parametrize("command", [("status",), ("links", "list"), ("failed", "list"), ("check",), ("trigger", "twilio", "answered")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("status",),
+        ("links", "list"),
+        ("failed", "list"),
+        ("check",),
+        ("trigger", "twilio", "answered"),
+    ],
+)
 def test_unknown_account_is_one_line(run: Run, command: tuple[str, ...]) -> None:
     """An account that is not there is wrong usage; the line lists those that there are."""
     result = run(*command, "--account", "nobody", code=2)
-    assert ("buildr-calls: --account: there is no account nobody: there is default, acme\n", "") == (result.stderr, result.stdout)
+    assert (
+        "buildr-calls: --account: there is no account nobody: there is default, acme\n",
+        "",
+    ) == (result.stderr, result.stdout)
 
 
 def test_default_account_that_stands_back_is_not_asked_by_mistake(run: Run) -> None:
-    """Where only named accounts are set up, a command without --account says so; it does not answer that nothing is there."""
+    """
+    Where only named accounts are set up, a command without --account says so; it does not answer
+    that nothing is there.
+    """
     result = run("failed", "list", code=2, TWILIO_AUTH_TOKEN="", BUILDR_ACCESS_TOKEN="")
-    assert "buildr-calls: the default account is not set up; choose one with --account: acme\n" == result.stderr
+    assert (
+        "buildr-calls: the default account is not set up; choose one with --account: acme\n"
+        == result.stderr
+    )
     run("failed", "list", "--account", "default", TWILIO_AUTH_TOKEN="", BUILDR_ACCESS_TOKEN="")
 
 
 def test_check_looks_at_every_account(run: Run, tmp_path: Path) -> None:
-    """Without --account every account is looked at, each finding with its name; what all share is looked at once."""
-    (tmp_path / "buildr-calls.toml").write_text(TOML.replace("buildr_access_token", "# "), encoding="utf-8")
+    """
+    Without --account every account is looked at, each finding with its name; what all share is
+    looked at once.
+    """
+    (tmp_path / "buildr-calls.toml").write_text(
+        TOML.replace("buildr_access_token", "# "), encoding="utf-8"
+    )
     findings = json.loads(run("check", "--json", code=1).stdout)
     assert {"default", "acme", None} == {finding["account"] for finding in findings}
     assert 1 == len([finding for finding in findings if finding["what"] == "redis"])
-    (lacking,) = [finding for finding in findings if finding["what"] == "buildr" and finding["account"] == "acme"]
+    (lacking,) = [
+        finding
+        for finding in findings
+        if finding["what"] == "buildr" and finding["account"] == "acme"
+    ]
     assert "webhooks would be taken that nobody can deliver" in lacking["detail"]
     assert "[accounts.acme]" in lacking["detail"]
     text = run("check", code=1).stdout
@@ -226,33 +329,52 @@ def test_check_looks_at_every_account(run: Run, tmp_path: Path) -> None:
 
 
 def test_request_that_names_an_account_stays_as_it_is(settings: Settings) -> None:
-    """A request goes to the path of the account, unless its own path names one or is no webhook's."""
+    """
+    A request goes to the path of the account, unless its own path names one or is no webhook's.
+    """
     moved = {
         "/webhooks/twilio?a=/webhooks/x": "/webhooks/acme/twilio?a=/webhooks/x",
         "/webhooks/beta/twilio": "/webhooks/beta/twilio",
         "/other": "/other",
     }
     for path, expected in moved.items():
-        incoming = Incoming(method="POST", url=f"{BASE}/prefix{path}")
-        assert f"{BASE}/prefix{expected}" == to_receiver(incoming, settings.of("acme")).url
-        assert incoming == to_receiver(incoming, settings)
+        request = WebhookRequest(method="POST", url=f"{BASE}/prefix{path}")
+        assert f"{BASE}/prefix{expected}" == to_receiver(request, settings.of("acme")).url
+        assert request == to_receiver(request, settings)
 
 
 @pytest.mark.parametrize(("token", "has_sandbox"), [("t", False), ("", True)])
-def test_run_starts_no_sandbox_beside_a_real_account(tmp_path: Path, make_settings: MakeSettings, token: str, has_sandbox: bool) -> None:
+def test_run_starts_no_sandbox_beside_a_real_account(
+    tmp_path: Path, make_settings: MakeSettings, token: str, has_sandbox: bool
+) -> None:
     """As soon as any account reaches the real Buildr, `run` makes nothing up."""
     (tmp_path / "buildr-calls.toml").write_text("[accounts.acme]\n", encoding="utf-8")
     options = make_settings(BUILDR_ACCESS_TOKEN="", ACCOUNT__ACME__BUILDR_ACCESS_TOKEN=token)
-    run = LocalRun(options, Wishes(sandbox_port=8001, demo_call=None), Screen(console=Console(), least="info", is_raw=False))
-    assert has_sandbox == ("BUILDR_CLIENT_SECRET" in run._made_up())
+    run = LocalRun(
+        options,
+        RunOptions(sandbox_port=8001, demo_call=None),
+        Screen(console=Console(), least="info", is_raw=False),
+    )
+    assert has_sandbox == ("BUILDR_CLIENT_SECRET" in run._generated_settings())
 
 
 @pytest.fixture
 def system(redis_url: str, tmp_path: Path) -> Iterator[System]:
     """A receiver as a process, with a secret of the account acme in its environment."""
-    (tmp_path / "buildr-calls.toml").write_text('[accounts.acme]\nbuildr_access_token = "t"\n', encoding="utf-8")
-    extra = {"CONFIG": str(tmp_path / "buildr-calls.toml"), "ACCOUNT__ACME__TWILIO_AUTH_TOKEN": OTHER_TOKEN}
-    started = System(folder=tmp_path, redis_url=redis_url, twilio_token=TWILIO_TOKEN, standard_secret=STANDARD_SECRET, extra=extra)
+    (tmp_path / "buildr-calls.toml").write_text(
+        '[accounts.acme]\nbuildr_access_token = "t"\n', encoding="utf-8"
+    )
+    extra = {
+        "CONFIG": str(tmp_path / "buildr-calls.toml"),
+        "ACCOUNT__ACME__TWILIO_AUTH_TOKEN": OTHER_TOKEN,
+    }
+    started = System(
+        folder=tmp_path,
+        redis_url=redis_url,
+        twilio_token=TWILIO_TOKEN,
+        standard_secret=STANDARD_SECRET,
+        extra=extra,
+    )
     started.start("receiver", "serve")
     wait_for(lambda: '"service.started"' in started.log("receiver"), what="the receiver")
     yield started
@@ -261,7 +383,10 @@ def system(redis_url: str, tmp_path: Path) -> Iterator[System]:
 
 @pytest.mark.slow
 def test_trigger_plays_a_call_for_an_account(system: System) -> None:
-    """`trigger --account` signs with the account's secret and posts to its path; the call waits there alone."""
+    """
+    `trigger --account` signs with the account's secret and posts to its path; the call waits there
+    alone.
+    """
 
     def command(*arguments: str, code: int = 0) -> str:
         done = subprocess.run(
@@ -281,7 +406,9 @@ def test_trigger_plays_a_call_for_an_account(system: System) -> None:
         "trigger", "twilio", "answered", "--set", f"call_id={CALL}", "--account", "acme"
     )
     with Redis.from_url(system.redis_url, decode_responses=True) as redis:
-        assert {"acme"} == {key.split(":")[1] for key in redis.scan_iter("bc:*") if key.endswith(REF)}
+        assert {"acme"} == {
+            key.split(":")[1] for key in redis.scan_iter("bc:*") if key.endswith(REF)
+        }
     assert "standard has no secret to sign with: set standard_secret in [accounts.acme]" in command(
         "trigger", "standard", "answered", "--account", "acme", code=1
     )

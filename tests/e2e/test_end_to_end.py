@@ -1,5 +1,6 @@
 """
-The whole service as its users run it: real processes, real requests, a real Redis, and Buildr's stand-in at the end.
+The whole service as its users run it: real processes, real requests, a real Redis, and Buildr's
+stand-in at the end.
 """
 
 import itertools
@@ -27,7 +28,9 @@ def make_system(own_redis: RedisServer, tmp_path: Path) -> Iterator[MakeSystem]:
     """Make a system over a Redis of its own; it is stopped at the end."""
     made: list[System] = []
 
-    def make(*, extra: dict[str, str] | None = None, sandbox_args: tuple[str, ...] = ("--auto-create",)) -> System:
+    def make(
+        *, extra: dict[str, str] | None = None, sandbox_args: tuple[str, ...] = ("--auto-create",)
+    ) -> System:
         system = System(
             folder=tmp_path,
             redis_url=own_redis.url,
@@ -63,22 +66,40 @@ def twilio_forms(number: int, *, status: str = "completed", **last: str) -> list
     }
     words = ["initiated", "ringing", *(["in-progress"] if status == "completed" else []), status]
     forms = [
-        {**common, "CallStatus": word, "SequenceNumber": str(place), "Timestamp": f"Mon, 02 Nov 2026 10:00:0{place} +0000"}
+        {
+            **common,
+            "CallStatus": word,
+            "SequenceNumber": str(place),
+            "Timestamp": f"Mon, 02 Nov 2026 10:00:0{place} +0000",
+        }
         for place, word in enumerate(words)
     ]
-    forms[-1] |= {"CallDuration": "49" if status == "completed" else "0", "Timestamp": "Mon, 02 Nov 2026 10:00:52 +0000", **last}
+    forms[-1] |= {
+        "CallDuration": "49" if status == "completed" else "0",
+        "Timestamp": "Mon, 02 Nov 2026 10:00:52 +0000",
+        **last,
+    }
     return forms
 
 
 def test_every_order_with_duplicates_ends_in_one_right_patch(make_system: MakeSystem) -> None:
-    """A Twilio and a standard call, in every order of their messages, each sent twice, are PATCHed exactly once, rightly."""
-    system = make_system(sandbox_args=("--auto-create", "--limit-mode", "off"), extra={"BUILDR_BUDGETS": "10000/1s", "SETTLE_S": "2"})
+    """
+    A Twilio and a standard call, in every order of their messages, each sent twice, are PATCHed
+    exactly once, rightly.
+    """
+    system = make_system(
+        sandbox_args=("--auto-create", "--limit-mode", "off"),
+        extra={"BUILDR_BUDGETS": "10000/1s", "SETTLE_S": "2"},
+    )
     system.start_all()
     expected: dict[str, str] = {}
     for number, order in enumerate(itertools.permutations(range(4))):
         forms = twilio_forms(number)
         for place in (*order, *order):
-            assert system.twilio(forms[place], query=f"buildr_call_id={1000 + number}").status_code == 204
+            assert (
+                system.twilio(forms[place], query=f"buildr_call_id={1000 + number}").status_code
+                == 204
+            )
         expected[str(1000 + number)] = "786"
     for number, order in enumerate(itertools.permutations(range(3))):
         bodies = [
@@ -89,21 +110,36 @@ def test_every_order_with_duplicates_ends_in_one_right_patch(make_system: MakeSy
             )
         ]  # fmt: skip
         for place in (*order, *order):
-            assert system.standard(bodies[place], message_id=f"msg_{number}_{place}").status_code == 202
+            assert (
+                system.standard(bodies[place], message_id=f"msg_{number}_{place}").status_code
+                == 202
+            )
         expected[str(2000 + number)] = "789"
     wait_for(lambda: len(system.patches()) >= len(expected), what="all PATCHes")
-    # The settle time after the last message is over for all of them, so that a second PATCH would have come by now.
-    wait_for(lambda: json.loads(_cli(system, "status", "--json"))["calls_with_an_alarm"] == 0, what="nothing left to do")
+    # The settle time after the last message is over for all of them, so that a second PATCH would
+    # have come by now.
+    wait_for(
+        lambda: json.loads(_cli(system, "status", "--json"))["calls_with_an_alarm"] == 0,
+        what="nothing left to do",
+    )
     patches = system.patches()
-    assert expected == {str(patch["path"]).rpartition("/")[2]: _body(patch)["call"]["call_outcome_id"] for patch in patches}
+    assert expected == {
+        str(patch["path"]).rpartition("/")[2]: _body(patch)["call"]["call_outcome_id"]
+        for patch in patches
+    }
     assert len(expected) == len(patches)
     assert {"2026-11-02T10:00:00Z"} == {_body(patch)["call"]["recorded_at"] for patch in patches}
 
 
 def test_killed_workers_lose_nothing_and_never_exceed_the_budget(make_system: MakeSystem) -> None:
-    """1,000 webhooks of 250 calls while the worker is killed three times: every call ends right, nothing is answered 429."""
+    """
+    1,000 webhooks of 250 calls while the worker is killed three times: every call ends right,
+    nothing is answered 429.
+    """
     faster = {"BUILDR_BUDGETS": "40/1s", "SETTLE_S": "0.2"}
-    system = make_system(sandbox_args=("--auto-create", "--requests", "40", "--window", "1"), extra=faster)
+    system = make_system(
+        sandbox_args=("--auto-create", "--requests", "40", "--window", "1"), extra=faster
+    )
     system.start_all()
     rng = random.Random(11)
     outcomes = {"completed": "786", "no-answer": "789", "busy": "790"}
@@ -122,20 +158,36 @@ def test_killed_workers_lose_nothing_and_never_exceed_the_budget(make_system: Ma
             system.kill("worker0")
             system.start_worker("worker0")
         assert system.twilio(form, query=query).status_code == 204
-    wait_for(lambda: len({patch["path"] for patch in system.patches()}) == 250, what="250 calls", timeout_s=90)
-    wait_for(lambda: json.loads(_cli(system, "status", "--json"))["calls_with_an_alarm"] == 0, what="nothing left to do", timeout_s=60)
+    wait_for(
+        lambda: len({patch["path"] for patch in system.patches()}) == 250,
+        what="250 calls",
+        timeout_s=90,
+    )
+    wait_for(
+        lambda: json.loads(_cli(system, "status", "--json"))["calls_with_an_alarm"] == 0,
+        what="nothing left to do",
+        timeout_s=60,
+    )
     final = {call_id: system.buildr_call(call_id)["call_outcome"] for call_id in expected}
-    assert expected == {call_id: outcome["id"] for call_id, outcome in final.items() if isinstance(outcome, dict)}
+    assert expected == {
+        call_id: outcome["id"] for call_id, outcome in final.items() if isinstance(outcome, dict)
+    }
     assert not [patch for patch in system.patches() if patch["status"] == 429]
 
 
 def test_unmatched_call_goes_on_when_its_link_arrives(make_system: MakeSystem) -> None:
-    """A call without a Buildr id waits, is listed, and is PATCHed as soon as the link is set over HTTP, company included."""
+    """
+    A call without a Buildr id waits, is listed, and is PATCHed as soon as the link is set over
+    HTTP, company included.
+    """
     system = make_system()
     system.start_all()
     for form in twilio_forms(7, status="busy"):
         assert system.twilio(form).status_code == 204
-    wait_for(lambda: len(json.loads(_cli(system, "unmatched", "list", "--json"))) == 1, what="an unmatched call")
+    wait_for(
+        lambda: len(json.loads(_cli(system, "unmatched", "list", "--json"))) == 1,
+        what="an unmatched call",
+    )
     answer = system.http.put(
         f"{system.url}/links/twilio/{call_sid(7)}",
         json={"buildr_call_id": "110", "company_id": "753"},
@@ -144,55 +196,100 @@ def test_unmatched_call_goes_on_when_its_link_arrives(make_system: MakeSystem) -
     assert answer.status_code in {200, 201}
     wait_for(lambda: len(system.patches()) == 1, what="the PATCH")
     (patch,) = system.patches()
-    assert {"call": {"call_outcome_id": "790", "company_id": "753", "recorded_at": "2026-11-02T10:00:00Z"}} == _body(patch)
+    assert {
+        "call": {
+            "call_outcome_id": "790",
+            "company_id": "753",
+            "recorded_at": "2026-11-02T10:00:00Z",
+        }
+    } == _body(patch)
     assert [] == json.loads(_cli(system, "unmatched", "list", "--json"))
 
 
 def test_refused_call_is_kept_and_replayed(make_system: MakeSystem) -> None:
-    """A 404 files the call with Buildr's answer; after a person has created the call, replay delivers it, also the second time around."""
+    """
+    A 404 files the call with Buildr's answer; after a person has created the call, replay delivers
+    it, also the second time around.
+    """
     system = make_system(sandbox_args=())
     system.start_all()
     for form in twilio_forms(8):
         system.twilio(form, query="buildr_call_id=4711")
     for _ in range(2):
-        wait_for(lambda: len(json.loads(_cli(system, "failed", "list", "--json"))) == 1, what="the failed call")
+        wait_for(
+            lambda: len(json.loads(_cli(system, "failed", "list", "--json"))) == 1,
+            what="the failed call",
+        )
         (entry,) = json.loads(_cli(system, "failed", "list", "--json"))
         assert ("buildr_rejected", 404) == (entry["cause"], entry["answers"][-1]["status_code"])
         assert "404" in _cli(system, "failed", "replay", entry["entry_id"], "--dry-run", code=1)
         _cli(system, "failed", "replay", entry["entry_id"], "--force")
-    wait_for(lambda: len(json.loads(_cli(system, "failed", "list", "--json"))) == 1, what="the call to fail again")
-    system.http.put(f"{system.sandbox_url}/_sandbox/calls/4711", json={"notes": "made by hand"}).raise_for_status()
+    wait_for(
+        lambda: len(json.loads(_cli(system, "failed", "list", "--json"))) == 1,
+        what="the call to fail again",
+    )
+    system.http.put(
+        f"{system.sandbox_url}/_sandbox/calls/4711", json={"notes": "made by hand"}
+    ).raise_for_status()
     _cli(system, "failed", "replay", "--all")
     wait_for(lambda: bool(system.buildr_call("4711")["call_outcome"]), what="the replayed PATCH")
     assert [] == json.loads(_cli(system, "failed", "list", "--json"))
 
 
-def test_one_message_id_leads_from_receipt_to_patch_and_nothing_personal_is_logged(make_system: MakeSystem) -> None:
-    """The id that the receiver logs for the last webhook stands on the worker's line of the PATCH; no log holds a number or a secret."""
+def test_one_message_id_leads_from_receipt_to_patch_and_nothing_personal_is_logged(
+    make_system: MakeSystem,
+) -> None:
+    """
+    The id that the receiver logs for the last webhook stands on the worker's line of the PATCH; no
+    log holds a number or a secret.
+    """
     system = make_system()
     system.start_all()
     for form in twilio_forms(9):
         system.twilio(form, query="buildr_call_id=110")
     wait_for(lambda: '"buildr.patched"' in system.log("worker0"), what="the PATCH")
-    accepted = [json.loads(line) for line in system.log("receiver").splitlines() if '"message.accepted"' in line]
-    patched = next(json.loads(line) for line in system.log("worker0").splitlines() if '"buildr.patched"' in line)
+    accepted = [
+        json.loads(line)
+        for line in system.log("receiver").splitlines()
+        if '"message.accepted"' in line
+    ]
+    patched = next(
+        json.loads(line)
+        for line in system.log("worker0").splitlines()
+        if '"buildr.patched"' in line
+    )
     assert patched["message_id"] in {line["message_id"] for line in accepted}
     assert call_sid(9) == patched["source_call_id"]
     everything = system.log("receiver") + system.log("worker0")
-    for secret in ("5005550006", "5005550001", TWILIO_TOKEN, STANDARD_SECRET, "sandbox-secret", "admin-token-of-the-tests"):
+    for secret in (
+        "5005550006",
+        "5005550001",
+        TWILIO_TOKEN,
+        STANDARD_SECRET,
+        "sandbox-secret",
+        "admin-token-of-the-tests",
+    ):
         assert secret not in everything
     assert not re.search(r"Bearer [A-Za-z0-9]", everything)
 
 
-def test_notes_are_appended_once_and_hand_written_text_stays(make_system: MakeSystem, tmp_path: Path) -> None:
-    """In mode append the block is added below what a person wrote, once, and a late recording replaces only the block."""
+def test_notes_are_appended_once_and_hand_written_text_stays(
+    make_system: MakeSystem, tmp_path: Path
+) -> None:
+    """
+    In mode append the block is added below what a person wrote, once, and a late recording replaces
+    only the block.
+    """
     config = tmp_path / "notes.toml"
     config.write_text(
-        '[notes]\nmode = "append"\ntemplate = "{{ result }}{% if recording_url %} {{ recording_url }}{% endif %}"\n', encoding="utf-8"
+        '[notes]\nmode = "append"\ntemplate = "{{ result }}{% if recording_url %} {{ recording_url }}{% endif %}"\n',
+        encoding="utf-8",
     )
     system = make_system(extra={"CONFIG": str(config), "SETTLE_S": "0"}, sandbox_args=())
     system.start_all()
-    system.http.put(f"{system.sandbox_url}/_sandbox/calls/110", json={"notes": "Typed by a person"}).raise_for_status()
+    system.http.put(
+        f"{system.sandbox_url}/_sandbox/calls/110", json={"notes": "Typed by a person"}
+    ).raise_for_status()
     for form in twilio_forms(10):
         system.twilio(form, query="buildr_call_id=110")
     wait_for(lambda: "connected" in str(system.buildr_call("110")["notes"]), what="the note")
@@ -201,18 +298,30 @@ def test_notes_are_appended_once_and_hand_written_text_stays(make_system: MakeSy
         "RecordingUrl": "https://api.example.test/rec", "RecordingStatus": "completed", "RecordingSource": "DialVerb",
     }  # fmt: skip
     system.twilio(recording, query="buildr_call_id=110")
-    wait_for(lambda: "rec" in str(system.buildr_call("110")["notes"]), what="the recording in the note")
-    assert "Typed by a person\n\nconnected https://api.example.test/rec" == system.buildr_call("110")["notes"]
+    wait_for(
+        lambda: "rec" in str(system.buildr_call("110")["notes"]), what="the recording in the note"
+    )
+    assert (
+        "Typed by a person\n\nconnected https://api.example.test/rec"
+        == system.buildr_call("110")["notes"]
+    )
 
 
 def test_commands_work_against_the_running_service(make_system: MakeSystem) -> None:
-    """`trigger` plays a signed call that ends in a PATCH, `outcomes list` reads the account, `check` finds all but the public URL right."""
+    """
+    `trigger` plays a signed call that ends in a PATCH, `outcomes list` reads the account, `check`
+    finds all but the public URL right.
+    """
     system = make_system(extra={"SETTLE_S": "0.2"})
     system.start_all()
-    assert "202" in _cli(system, "trigger", "standard", "no-answer", "--set", "buildr_call_id=110", "--faults")
+    assert "202" in _cli(
+        system, "trigger", "standard", "no-answer", "--set", "buildr_call_id=110", "--faults"
+    )
     wait_for(lambda: len(system.patches()) == 1, what="the PATCH of the triggered call")
     assert "789" == _body(system.patches()[0])["call"]["call_outcome_id"]
-    assert {"id": "786", "name": "Connected"} in json.loads(_cli(system, "outcomes", "list", "--json"))
+    assert {"id": "786", "name": "Connected"} in json.loads(
+        _cli(system, "outcomes", "list", "--json")
+    )
     findings = json.loads(_cli(system, "check", "--json", code=1))
     assert ["public url"] == [finding["what"] for finding in findings if not finding["is_fine"]]
 

@@ -1,5 +1,6 @@
 """
-What breaks in real life: Redis killed, hung or full, workers stopped or stalled, Buildr answering 429, 5xx or nothing.
+What breaks in real life: Redis killed, hung or full, workers stopped or stalled, Buildr answering
+429, 5xx or nothing.
 """
 
 import signal
@@ -38,7 +39,9 @@ def system(own_redis: RedisServer, tmp_path: Path) -> Iterator[System]:
     made.stop()
 
 
-def test_redis_killed_while_webhooks_come_in_keeps_every_message_that_was_answered_2xx(system: System, own_redis: RedisServer) -> None:
+def test_redis_killed_while_webhooks_come_in_keeps_every_message_that_was_answered_2xx(
+    system: System, own_redis: RedisServer
+) -> None:
     """Whatever was answered 2xx is there after a kill -9 of Redis, and is delivered."""
     system.start_all()
     accepted: set[str] = set()
@@ -49,17 +52,26 @@ def test_redis_killed_while_webhooks_come_in_keeps_every_message_that_was_answer
         if answer.status_code == 204:
             accepted.add(str(9000 + number))
         else:
-            assert (503, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
+            assert (503, "application/problem+json") == (
+                answer.status_code,
+                answer.headers["content-type"],
+            )
             assert int(answer.headers["retry-after"]) >= 1
             break
     killer.join()
     own_redis.start(appendfsync="always")
-    wait_for(lambda: system.http.get(f"{system.url}/readyz").status_code == 200, what="the receiver to be ready again")
+    wait_for(
+        lambda: system.http.get(f"{system.url}/readyz").status_code == 200,
+        what="the receiver to be ready again",
+    )
     wait_for(partial(_are_patched, system, accepted), what="every accepted call", timeout_s=60)
 
 
 def _are_patched(system: System, calls: set[str]) -> bool:
-    """Whether all of the calls have been written; a worker that has ended is started again, as a supervisor would."""
+    """
+    Whether all of the calls have been written; a worker that has ended is started again, as a
+    supervisor would.
+    """
     worker = system.parts["worker0"].poll()
     if worker is not None:
         assert 0 != worker
@@ -68,7 +80,10 @@ def _are_patched(system: System, calls: set[str]) -> bool:
 
 
 def test_hung_redis_is_503_in_time(system: System, own_redis: RedisServer) -> None:
-    """A Redis that hangs makes the receiver answer 503 while the sender still waits (10 s here), never 2xx."""
+    """
+    A Redis that hangs makes the receiver answer 503 while the sender still waits (10 s here), never
+    2xx.
+    """
     system.start_all()
     assert own_redis.process is not None
     own_redis.process.send_signal(signal.SIGSTOP)
@@ -79,7 +94,10 @@ def test_hung_redis_is_503_in_time(system: System, own_redis: RedisServer) -> No
 
 
 def test_full_redis_is_503_and_the_worker_ends(system: System, own_redis: RedisServer) -> None:
-    """A Redis without room refuses messages with 503, and the worker's probe ends it, so that its supervisor notices."""
+    """
+    A Redis without room refuses messages with 503, and the worker's probe ends it, so that its
+    supervisor notices.
+    """
     system.start_all()
     with Redis.from_url(own_redis.url) as client:
         client.config_set("maxmemory", "1")
@@ -91,7 +109,10 @@ def test_full_redis_is_503_and_the_worker_ends(system: System, own_redis: RedisS
 
 
 def test_worker_killed_in_the_middle_of_a_patch(system: System) -> None:
-    """A PATCH whose worker died in the middle is sent again by the next worker, and the call ends right."""
+    """
+    A PATCH whose worker died in the middle is sent again by the next worker, and the call ends
+    right.
+    """
     system.start_all()
     system.fault(kind="slow", times=1, seconds=3, match="calls/110")
     system.twilio(twilio_forms(1)[-1], query="buildr_call_id=110")
@@ -103,11 +124,15 @@ def test_worker_killed_in_the_middle_of_a_patch(system: System) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_another_worker_takes_over_long_before_arq_would(system: System, how: signal.Signals) -> None:
+def test_another_worker_takes_over_long_before_arq_would(
+    system: System, how: signal.Signals
+) -> None:
     """
-    The call of a worker that is killed, or stands still, goes on at another one once its request cannot arrive any more.
+    The call of a worker that is killed, or stands still, goes on at another one once its request
+    cannot arrive any more.
 
-    arq alone would wait 25 seconds here. A worker that goes on after having stood still writes nothing a second time.
+    arq alone would wait 25 seconds here. A worker that goes on after having stood still writes
+    nothing a second time.
     """
     system.start_all(workers=2)
     system.fault(kind="slow", times=1, seconds=60, match="calls/110")
@@ -116,7 +141,11 @@ def test_another_worker_takes_over_long_before_arq_would(system: System, how: si
     wait_for(lambda: _has_permit(system), what="the permit")
     (name,) = (name for name in ("worker0", "worker1") if call_sid(1) in system.log(name))
     system.parts[name].send_signal(how)
-    wait_for(lambda: _delivered(system, 1), what="the call to be delivered by the other worker", timeout_s=20)
+    wait_for(
+        lambda: _delivered(system, 1),
+        what="the call to be delivered by the other worker",
+        timeout_s=20,
+    )
     system.parts[name].send_signal(signal.SIGCONT)
     assert "786" == _outcome(system, "110")
     assert 2 == len(system.patches())
@@ -124,8 +153,13 @@ def test_another_worker_takes_over_long_before_arq_would(system: System, how: si
     assert (second - first).total_seconds() > 4
 
 
-def test_account_whose_buildr_hangs_holds_up_no_other(own_redis: RedisServer, tmp_path: Path) -> None:
-    """While every request of one account runs into its timeout, another account's calls are written at once, by the same worker."""
+def test_account_whose_buildr_hangs_holds_up_no_other(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    """
+    While every request of one account runs into its timeout, another account's calls are written at
+    once, by the same worker.
+    """
     made = System(
         folder=tmp_path,
         redis_url=own_redis.url,
@@ -142,22 +176,40 @@ def test_account_whose_buildr_hangs_holds_up_no_other(own_redis: RedisServer, tm
         "settle_s": "0",
     }
     lines = "\n".join(f'{name} = "{value}"' for name, value in table.items())
-    (tmp_path / "two.toml").write_text(f"[accounts.acme]\n{lines}\n[accounts.acme.outcomes]\nconnected = 786\n", encoding="utf-8")
+    (tmp_path / "two.toml").write_text(
+        f"[accounts.acme]\n{lines}\n[accounts.acme.outcomes]\nconnected = 786\n", encoding="utf-8"
+    )
     try:
-        made.start("hanging", "sandbox", "--port", str(port), "--auto-create", "--limit-mode", "off")
+        made.start(
+            "hanging", "sandbox", "--port", str(port), "--auto-create", "--limit-mode", "off"
+        )
         hanging = f"http://127.0.0.1:{port}/_sandbox"
         wait_for(lambda: _is_up(made, f"{hanging}/state"), what="the sandbox that hangs")
-        made.http.post(f"{hanging}/faults", json={"kind": "timeout", "times": 1000, "seconds": 600}).raise_for_status()
+        made.http.post(
+            f"{hanging}/faults", json={"kind": "timeout", "times": 1000, "seconds": 600}
+        ).raise_for_status()
         made.start_all()
         for number in range(30):
             form = twilio_forms(number)[-1]
-            assert made.twilio(form, query=f"buildr_call_id={100 + number}", account="acme").status_code == 204
-        wait_for(lambda: _count(made, f"{hanging}/state", "by_method", "PATCH") >= 3, what="requests that hang")
+            assert (
+                made.twilio(
+                    form, query=f"buildr_call_id={100 + number}", account="acme"
+                ).status_code
+                == 204
+            )
+        wait_for(
+            lambda: _count(made, f"{hanging}/state", "by_method", "PATCH") >= 3,
+            what="requests that hang",
+        )
         for number in range(20):
             made.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={300 + number}")
         wait_for(lambda: len(made.patches()) == 20, what="the other account's calls", timeout_s=6)
         made.http.delete(f"{hanging}/faults").raise_for_status()
-        wait_for(lambda: _count(made, f"{hanging}/state", "by_status", "200") >= 30, what="the calls that hung", timeout_s=60)
+        wait_for(
+            lambda: _count(made, f"{hanging}/state", "by_status", "200") >= 30,
+            what="the calls that hung",
+            timeout_s=60,
+        )
         assert 20 == len(made.patches())
     finally:
         made.stop()
@@ -208,7 +260,9 @@ def test_storm_of_429_costs_no_attempt(system: System) -> None:
     for number in range(3):
         system.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={300 + number}")
     for number in range(3):
-        wait_for(partial(_is_connected, system, str(300 + number)), what="the PATCH after the storm")
+        wait_for(
+            partial(_is_connected, system, str(300 + number)), what="the PATCH after the storm"
+        )
     assert '"job.failed"' not in system.log("worker0")
 
 
@@ -222,13 +276,22 @@ def test_buildr_down_then_up(system: System) -> None:
 
 
 def test_buildr_away_when_the_worker_starts(system: System) -> None:
-    """A worker that starts while Buildr is away goes on as soon as Buildr is there: it reads the outcomes and writes what waited."""
+    """
+    A worker that starts while Buildr is away goes on as soon as Buildr is there: it reads the
+    outcomes and writes what waited.
+    """
     system.start("receiver", "serve")
     system.start_worker("worker0")
     system.wait_for_worker("worker0")
     wait_for(lambda: '"service.started"' in system.log("receiver"), what="the receiver")
-    wait_for(lambda: '"buildr.outcomes_not_read"' in system.log("worker0"), what="the worker to miss Buildr")
-    wait_for(partial(system.takes, twilio_forms(6)[-1], "buildr_call_id=110"), what="the webhook to be taken")
+    wait_for(
+        lambda: '"buildr.outcomes_not_read"' in system.log("worker0"),
+        what="the worker to miss Buildr",
+    )
+    wait_for(
+        partial(system.takes, twilio_forms(6)[-1], "buildr_call_id=110"),
+        what="the webhook to be taken",
+    )
     system.start("sandbox", "sandbox", "--port", str(system.sandbox_port), *system.sandbox_args)
     wait_for(lambda: '"buildr.patched"' in system.log("worker0"), what="the PATCH")
 
@@ -241,8 +304,13 @@ def test_revoked_token_is_replaced(system: System) -> None:
     wait_for(lambda: _outcome(system, "110") == "786", what="the PATCH with a new token")
 
 
-def test_sigterm_under_load_leaves_nothing_in_progress(system: System, own_redis: RedisServer) -> None:
-    """A worker that is told to stop finishes what it has begun: no job stays marked as running, and it exits with 0."""
+def test_sigterm_under_load_leaves_nothing_in_progress(
+    system: System, own_redis: RedisServer
+) -> None:
+    """
+    A worker that is told to stop finishes what it has begun: no job stays marked as running, and it
+    exits with 0.
+    """
     system.start_all()
     system.fault(kind="slow", times=50, seconds=0.3, match="calls/")
     for number in range(60):
@@ -256,7 +324,9 @@ def test_sigterm_under_load_leaves_nothing_in_progress(system: System, own_redis
 
 
 def test_two_workers_share_one_budget(own_redis: RedisServer, tmp_path: Path) -> None:
-    """Two workers together stay within the budget of one account, and every call is written once."""
+    """
+    Two workers together stay within the budget of one account, and every call is written once.
+    """
     made = System(
         folder=tmp_path,
         redis_url=own_redis.url,
@@ -269,7 +339,11 @@ def test_two_workers_share_one_budget(own_redis: RedisServer, tmp_path: Path) ->
         made.start_all(workers=2)
         for number in range(80):
             made.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={600 + number}")
-        wait_for(lambda: len({patch["path"] for patch in made.patches()}) == 80, what="80 calls", timeout_s=60)
+        wait_for(
+            lambda: len({patch["path"] for patch in made.patches()}) == 80,
+            what="80 calls",
+            timeout_s=60,
+        )
         assert 80 == len(made.patches())
         assert not [patch for patch in made.patches() if patch["status"] == 429]
     finally:
@@ -277,7 +351,10 @@ def test_two_workers_share_one_budget(own_redis: RedisServer, tmp_path: Path) ->
 
 
 def test_workers_whose_clocks_differ_still_write_each_call_once(system: System) -> None:
-    """One worker's clock is three seconds ahead, another's three behind: every call is written once, none twice, none is lost."""
+    """
+    One worker's clock is three seconds ahead, another's three behind: every call is written once,
+    none twice, none is lost.
+    """
     system.extra = {**system.extra, "SETTLE_S": "0.5"}
     system.start_all(workers=0)
     for name, skew_s in (("ahead", "3"), ("behind", "-3")):
@@ -286,7 +363,11 @@ def test_workers_whose_clocks_differ_still_write_each_call_once(system: System) 
     for number in range(30):
         for form in twilio_forms(number):
             system.twilio(form, query=f"buildr_call_id={700 + number}")
-    wait_for(lambda: len({patch["path"] for patch in system.patches()}) == 30, what="30 calls", timeout_s=60)
+    wait_for(
+        lambda: len({patch["path"] for patch in system.patches()}) == 30,
+        what="30 calls",
+        timeout_s=60,
+    )
     assert 30 == len(system.patches())
     assert '"worker.clock_off"' in system.log("ahead")
 

@@ -26,22 +26,35 @@ def read(*parts: str) -> str:
 
 def test_every_setting_is_in_the_example() -> None:
     """deploy/env.example names each setting exactly once, and nothing else."""
-    assert sorted(names()) == sorted(name for _, name, _ in SETTING.findall(read("deploy", "env.example")))
+    assert sorted(names()) == sorted(
+        name for _, name, _ in SETTING.findall(read("deploy", "env.example"))
+    )
 
 
 def test_example_shows_the_defaults() -> None:
-    """A setting that is commented out shows its default, and one that is not has no value; so the example changes nothing."""
+    """
+    A setting that is commented out shows its default, and one that is not has no value; so the
+    example changes nothing.
+    """
     found = SETTING.findall(read("deploy", "env.example"))
-    assert {"": {""}, "#": {"set"}} == {mark: {"set" if value else "" for other, _, value in found if other == mark} for mark in ("", "#")}
+    assert {"": {""}, "#": {"set"}} == {
+        mark: {"set" if value else "" for other, _, value in found if other == mark}
+        for mark in ("", "#")
+    }
     assert load({}, cwd=DEPLOY) == load({name: value for _, name, value in found}, cwd=DEPLOY)
 
 
 def _environment(text: str) -> set[str]:
-    return {name.removesuffix("_FILE") for name in re.findall(r"^ {4}([A-Z_]+): ", text, re.MULTILINE)}
+    return {
+        name.removesuffix("_FILE") for name in re.findall(r"^ {4}([A-Z_]+): ", text, re.MULTILINE)
+    }
 
 
 def test_compose_file_names_settings_that_exist() -> None:
-    """Every variable of the compose file is a setting, and every secret file that one names is mounted."""
+    """
+    Every variable of the compose file is a setting, and every secret file that one names is
+    mounted.
+    """
     text = read("deploy", "compose.yaml")
     assert _environment(text) <= set(names())
     assert "PUBLIC_URL" in _environment(text)
@@ -51,10 +64,18 @@ def test_compose_file_names_settings_that_exist() -> None:
 
 
 def test_image_sets_settings_that_exist() -> None:
-    """The image's own variables are settings or Python's, and it starts a command that exists, not as root."""
+    """
+    The image's own variables are settings or Python's, and it starts a command that exists, not as
+    root.
+    """
     text = read("deploy", "Dockerfile")
     (block,) = re.findall(r"^ENV PATH=(?:.*\\\n)*.*$", text, re.MULTILINE)
-    assert set(re.findall(r"([A-Z]+)=", block)) <= {"PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", *names()}
+    assert set(re.findall(r"([A-Z]+)=", block)) <= {
+        "PATH",
+        "PYTHONUNBUFFERED",
+        "PYTHONDONTWRITEBYTECODE",
+        *names(),
+    }
     assert "USER 10001:10001" in text
     assert re.findall(r'^CMD \["(\w+)"\]', text, re.MULTILINE)[0] in cli.commands
     ignored = read("deploy", "Dockerfile.dockerignore")
@@ -62,7 +83,14 @@ def test_image_sets_settings_that_exist() -> None:
         assert all(f"!{name}\n" in ignored for name in source.split()), source
 
 
-@pytest.mark.parametrize("path", ["Procfile", "deploy/systemd/buildr-calls-web.service", "deploy/systemd/buildr-calls-worker.service"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Procfile",
+        "deploy/systemd/buildr-calls-web.service",
+        "deploy/systemd/buildr-calls-worker.service",
+    ],
+)
 def test_commands_exist(path: str) -> None:
     """Procfile and units start commands that exist."""
     commands = re.findall(r"^(?:ExecStart=\S*|\w+: )buildr-calls (\w+)$", read(path), re.MULTILINE)
@@ -78,8 +106,13 @@ def test_redis_is_set_up_to_lose_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
 def test_pins_are_complete_and_name_no_index(name: str) -> None:
-    """Every package that is asked for is pinned with hashes, and no line names where it came from."""
-    pins, asked = read(f"{name}.txt"), re.findall(r"^([a-z][\w.-]*)", read(f"{name}.in"), re.MULTILINE)
+    """
+    Every package that is asked for is pinned with hashes, and no line names where it came from.
+    """
+    pins, asked = (
+        read(f"{name}.txt"),
+        re.findall(r"^([a-z][\w.-]*)", read(f"{name}.in"), re.MULTILINE),
+    )
     pinned = {package for package, _ in PACKAGE.findall(pins)}
     assert {package.lower() for package in asked} <= pinned
     assert not re.search(r"https?://|file:/|--(?!hash=sha256:[0-9a-f]{64})", pins)
@@ -89,23 +122,39 @@ def test_pins_are_complete_and_name_no_index(name: str) -> None:
 
 def test_pins_of_both_files_agree() -> None:
     """Both files go into the same environment."""
-    runtime, dev = (dict(PACKAGE.findall(read(f"{name}.txt"))) for name in ("requirements", "requirements-dev"))
-    assert {name: runtime[name] for name in runtime.keys() & dev.keys()} == {name: dev[name] for name in runtime.keys() & dev.keys()}
+    runtime, dev = (
+        dict(PACKAGE.findall(read(f"{name}.txt"))) for name in ("requirements", "requirements-dev")
+    )
+    assert {name: runtime[name] for name in runtime.keys() & dev.keys()} == {
+        name: dev[name] for name in runtime.keys() & dev.keys()
+    }
 
 
 def test_package_asks_for_what_is_pinned() -> None:
     """Every dependency of the package is among those that are pinned."""
-    wanted = re.findall(r'^    "([a-z][a-z0-9-]*)', read("pyproject.toml").split("dependencies = [")[1].split("]")[0], re.MULTILINE)
+    wanted = re.findall(
+        r'^    "([a-z][a-z0-9-]*)',
+        read("pyproject.toml").split("dependencies = [")[1].split("]")[0],
+        re.MULTILINE,
+    )
     assert wanted
     assert set(wanted) <= {package for package, _ in PACKAGE.findall(read("requirements.txt"))}
 
 
-def make(*arguments: str, cwd: Path = ROOT, path: str | None = None) -> subprocess.CompletedProcess[str]:
+def make(
+    *arguments: str, cwd: Path = ROOT, path: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run make, with nothing of a make that may be running these tests."""
-    environment = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON"}}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "PYTHON"}
+    }
     command = [shutil.which("make") or "make", *arguments]
     environment |= {} if path is None else {"PATH": path}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 def test_make_alone_helps() -> None:
@@ -121,7 +170,10 @@ def test_make_alone_helps() -> None:
     ("script", "said"),
     [
         ("exit 1", "Python 3.11 or newer is needed"),
-        ('case "$*" in *ensurepip*) exit 1;; esac; exit 0', "cannot make virtual environments: install its venv module"),
+        (
+            'case "$*" in *ensurepip*) exit 1;; esac; exit 0',
+            "cannot make virtual environments: install its venv module",
+        ),
     ],
 )
 def test_missing_python_is_one_line(tmp_path: Path, script: str, said: str) -> None:
@@ -145,7 +197,11 @@ def test_pipeline_runs_make_test() -> None:
     """.ci/run is runnable and does nothing but `make test` at the top of the repository."""
     path = ROOT / ".ci" / "run"
     assert os.access(path, os.X_OK)
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    lines = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     assert ["set -eu", 'cd "$(dirname "$0")/.."', "exec make test"] == lines
 
 

@@ -1,5 +1,6 @@
 """
-Whole processes: three workers keep one subscription alive at a stand-in of RingCentral, which shakes hands with the real receiver.
+Whole processes: three workers keep one subscription alive at a stand-in of RingCentral, which
+shakes hands with the real receiver.
 """
 
 from collections.abc import Mapping
@@ -23,25 +24,48 @@ SECRETS = {
 
 
 @pytest.mark.slow
-def test_workers_make_one_subscription_and_renew_it_after_a_restart(redis_url: str, tmp_path: Path) -> None:
-    """Made at the start by one of three, mended when a worker starts with another secret; nothing confidential in any log."""
+def test_workers_make_one_subscription_and_renew_it_after_a_restart(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """
+    Made at the start by one of three, mended when a worker starts with another secret; nothing
+    confidential in any log.
+    """
     standin = RingCentral()
     with listening(standin) as url:
         extra = {**SECRETS, "RINGCENTRAL_CLIENT_ID": "rc-client", "RINGCENTRAL_API_URL": url}
-        system = System(folder=tmp_path, redis_url=redis_url, twilio_token=TWILIO_TOKEN, standard_secret=STANDARD_SECRET, extra=extra)
+        system = System(
+            folder=tmp_path,
+            redis_url=redis_url,
+            twilio_token=TWILIO_TOKEN,
+            standard_secret=STANDARD_SECRET,
+            extra=extra,
+        )
 
         async def reach(address: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
             async with httpx.AsyncClient() as client:
-                return await client.post(address.replace(HOST, system.url), headers=dict(headers), content=body)
+                return await client.post(
+                    address.replace(HOST, system.url), headers=dict(headers), content=body
+                )
 
         standin.reach = reach
         try:
             system.start_all(workers=3)
             wait_for(lambda: len(standin.kept) == 1, what="the subscription")
-            wait_for(lambda: sum("subscription.created" in system.log(f"worker{number}") for number in range(3)) == 1, what="the log")
+            wait_for(
+                lambda: (
+                    sum(
+                        "subscription.created" in system.log(f"worker{number}")
+                        for number in range(3)
+                    )
+                    == 1
+                ),
+                what="the log",
+            )
             for number in range(3):
                 system.kill(f"worker{number}")
-            # The receiver knows the first token only as the second of two; the new one is given to RingCentral at once.
+            # The receiver knows the first token only as the second of two; the new one is given to
+            # RingCentral at once.
             system.kill("receiver")
             both = f"rc-verification-token-of-tomorrow,{SECRETS['RINGCENTRAL_VERIFICATION_TOKEN']}"
             system.start("receiver", "serve", RINGCENTRAL_VERIFICATION_TOKEN=both)
@@ -52,5 +76,7 @@ def test_workers_make_one_subscription_and_renew_it_after_a_restart(redis_url: s
             system.stop()
         assert ["rc-verification-token-of-tomorrow"] == list(standin.verification.values())
         assert 2 == len(standin.changes)
-        logs = "".join(system.log(name) for name in ("receiver", "worker0", "worker1", "worker2", "worker3"))
+        logs = "".join(
+            system.log(name) for name in ("receiver", "worker0", "worker1", "worker2", "worker3")
+        )
         assert [] == [name for name, value in SECRETS.items() if value in logs]

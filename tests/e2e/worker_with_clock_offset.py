@@ -1,5 +1,6 @@
 """
-Runs the command line with the clocks of arq and of the worker set wrong by SKEW_S seconds; for the tests only.
+Runs the command line with the clocks of arq and of the worker set wrong by SKEW_S seconds; for the
+tests only.
 """
 
 import os

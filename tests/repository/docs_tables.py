@@ -1,7 +1,9 @@
 """
-The parts of the docs that follow from the registry of sources, written by `make docs`; a test fails where they are not up to date.
+The parts of the docs that follow from the registry of sources, written by `make docs`; a test fails
+where they are not up to date.
 
-A part begins at a line with its name and `made by: make docs`, and ends at a line with `end of` and its name.
+A part begins at a line with its name and `made by: make docs`, and ends at a line with `end of` and
+its name.
 """
 
 import re
@@ -19,7 +21,9 @@ HOUR_S: Final = 3600
 
 def settings_table() -> str:
     """The rows of all sources' settings for docs/settings.md."""
-    rows = [f"| `{each.name.upper()}` | {each.about} | {_default(each)} |" for each in _settings()]
+    rows = [
+        f"| `{each.name.upper()}` | {each.description} | {_default(each)} |" for each in _settings()
+    ]
     return "\n".join(["| setting | is | default |", "|---|---|---|", *rows])
 
 
@@ -29,8 +33,12 @@ def example_lines() -> str:
     for source in _sources():
         lines.append(f"\n# {source.title}: docs/telephony/{source.slug}.md")
         for each in source.settings:
-            lines.append(f"# {each.about}")
-            lines.append(f"{each.name.upper()}=" if each.default is None else f"#{each.name.upper()}={each.default}")
+            lines.append(f"# {each.description}")
+            lines.append(
+                f"{each.name.upper()}="
+                if each.default is None
+                else f"#{each.name.upper()}={each.default}"
+            )
     return "\n".join(lines).lstrip("\n")
 
 
@@ -48,10 +56,10 @@ def overview_table() -> str:
         (
             f"[{source.title}]({source.slug}.md)",
             source.proof,
-            "yes" if source.wants_path_token else "no",
-            f"{source.patience.answer_within_s:g} s",
-            _retries(source.patience.retries_s),
-            source.carries_id or "nothing: link or expected call",
+            "yes" if source.requires_path_token else "no",
+            f"{source.retry_policy.response_timeout_s:g} s",
+            _retries(source.retry_policy.retry_delays_s),
+            source.call_id_carrier or "nothing: link or expected call",
         )
         for source in _sources()
     ]
@@ -67,11 +75,17 @@ PARTS: Final[Mapping[tuple[str, str], Callable[[], str]]] = {
 
 
 def filled(path: str, text: str) -> str:
-    """The text of a page with its parts as they should be. Raises ValueError where a part has no place."""
+    """
+    The text of a page with its parts as they should be. Raises ValueError where a part has no
+    place.
+    """
     for (page, name), make in PARTS.items():
         if page != path:
             continue
-        place = re.compile(rf"(^[^\n]*{name}, made by: make docs[^\n]*\n).*?(^[^\n]*end of {name}[^\n]*$)", re.MULTILINE | re.DOTALL)
+        place = re.compile(
+            rf"(^[^\n]*{name}, made by: make docs[^\n]*\n).*?(^[^\n]*end of {name}[^\n]*$)",
+            re.MULTILINE | re.DOTALL,
+        )
         found = place.search(text)
         if found is None:
             raise ValueError(f"{path} has no place for: {name}")
@@ -87,7 +101,9 @@ def main() -> None:
 
 
 def _sources() -> list[Source]:
-    return sorted(SOURCES.values(), key=lambda source: (source.slug == "standard", source.title.lower()))
+    return sorted(
+        SOURCES.values(), key=lambda source: (source.slug == "standard", source.title.lower())
+    )
 
 
 def _settings() -> list[SourceSetting]:
@@ -98,8 +114,8 @@ def _default(setting: SourceSetting) -> str:
     return "not set" if setting.default is None else f"`{setting.default}`"
 
 
-def _retries(retries_s: tuple[float, ...]) -> str:
-    return f"after {', '.join(map(_span, retries_s))}" if retries_s else "never"
+def _retries(retry_delays_s: tuple[float, ...]) -> str:
+    return f"after {', '.join(map(_span, retry_delays_s))}" if retry_delays_s else "never"
 
 
 def _span(seconds: float) -> str:

@@ -20,13 +20,19 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 def _commands(group: click.Group, prefix: str = "") -> list[str]:
     found = []
     for name, command in group.commands.items():
-        found += _commands(command, f"{prefix}{name} ") if isinstance(command, click.Group) else [f"{prefix}{name}"]
+        found += (
+            _commands(command, f"{prefix}{name} ")
+            if isinstance(command, click.Group)
+            else [f"{prefix}{name}"]
+        )
     return found
 
 
 def _row(name: str) -> str:
     setting = SETTINGS.get(name.lower())
-    about = Settings.model_fields[name.lower()].description if setting is None else setting.about
+    about = (
+        Settings.model_fields[name.lower()].description if setting is None else setting.description
+    )
     return f"| `{name}` | {about}"
 
 

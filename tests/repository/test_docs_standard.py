@@ -1,5 +1,6 @@
 """
-The page of the source `standard` is true: its examples run, its JSON is read, its table is the model's.
+The page of the source `standard` is true: its examples run, its JSON is read, its table is the
+model's.
 """
 
 import json
@@ -19,7 +20,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from service.events import EventType, HangupCause, Result
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
 from service.sources.standard.payload import (
@@ -54,7 +55,7 @@ def blocks(language: str) -> list[str]:
 class Receiver(HTTPServer):
     """Takes one request on loopback and keeps it as the real receiver would see it."""
 
-    received: Incoming | None = None
+    received: WebhookRequest | None = None
 
     @property
     def url(self) -> str:
@@ -68,20 +69,20 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Keep the request, answer it."""
         assert isinstance(self.server, Receiver)
-        incoming = Incoming(
+        request = WebhookRequest(
             method="POST",
             url=self.server.url + self.path,
             headers={name.lower(): tuple(self.headers.get_all(name, [])) for name in self.headers},
             body=self.rfile.read(int(self.headers["content-length"])),
         )
-        self.server.received = incoming
-        reply = STANDARD.reply(incoming)
+        self.server.received = request
+        reply = STANDARD.reply(request)
         self.send_response(reply.status)
         self.send_header("content-length", str(len(reply.body)))
         self.end_headers()
         self.wfile.write(reply.body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the base class gives it
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
 
@@ -96,18 +97,29 @@ def receiver() -> Iterator[Receiver]:
 
 
 def run(command: list[str], receiver: Receiver) -> str:
-    environ = {**os.environ, "STANDARD_SECRET": SECRET, "PUBLIC_URL": receiver.url, "no_proxy": "127.0.0.1"}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    environ = {
+        **os.environ,
+        "STANDARD_SECRET": SECRET,
+        "PUBLIC_URL": receiver.url,
+        "no_proxy": "127.0.0.1",
+    }
+    done = subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def check(incoming: Incoming | None, cause: HangupCause) -> None:
-    assert incoming is not None
-    assert incoming.url.endswith("/webhooks/standard")
-    STANDARD.verify(incoming, Secrets((SECRET,)), datetime.now(UTC))
-    (event,) = STANDARD.parse(incoming, "m1")
-    assert (EventType.ENDED, cause, "110") == (event.event_type, event.hangup_cause, event.buildr_call_id)
+def check(request: WebhookRequest | None, cause: HangupCause) -> None:
+    assert request is not None
+    assert request.url.endswith("/webhooks/standard")
+    STANDARD.verify(request, Secrets((SECRET,)), datetime.now(UTC))
+    (event,) = STANDARD.parse(request, "m1")
+    assert (EventType.ENDED, cause, "110") == (
+        event.event_type,
+        event.hangup_cause,
+        event.buildr_call_id,
+    )
 
 
 def test_python_example_is_proved_genuine(receiver: Receiver) -> None:
@@ -132,7 +144,9 @@ def test_json_examples_are_read(text: str) -> None:
     """Every JSON example fits the schema and is read as its type says."""
     body = json.loads(text)
     Draft202012Validator(json_schema()).validate(body)
-    (event,) = STANDARD.parse(build_request({"body_json": body}, base_url="https://hooks.example.test"), "m1")
+    (event,) = STANDARD.parse(
+        build_request({"body_json": body}, base_url="https://hooks.example.test"), "m1"
+    )
     assert EVENT_TYPES[body["type"]] is event.event_type
 
 
@@ -141,20 +155,34 @@ def test_json_examples_make_the_calls_that_the_page_says() -> None:
     events = [
         event
         for text in blocks("json")
-        for event in STANDARD.parse(build_request({"body_json": json.loads(text)}, base_url="https://hooks.example.test"), "m1")
+        for event in STANDARD.parse(
+            build_request({"body_json": json.loads(text)}, base_url="https://hooks.example.test"),
+            "m1",
+        )
     ]
     results = {
-        name: fold([event for event in events if event.source_call_id == name]).result for name in {e.source_call_id for e in events}
+        name: fold([event for event in events if event.source_call_id == name]).result
+        for name in {e.source_call_id for e in events}
     }
-    assert results == {"pbx-1001": Result.LEFT_VOICEMAIL, "pbx-1002": Result.CONNECTED, "pbx-1003": Result.VOICEMAIL_RECEIVED}
+    assert results == {
+        "pbx-1001": Result.LEFT_VOICEMAIL,
+        "pbx-1002": Result.CONNECTED,
+        "pbx-1003": Result.VOICEMAIL_RECEIVED,
+    }
 
 
 def test_table_of_fields_is_the_models() -> None:
     """Every field has its row, with what the model says of it, and no row is left over."""
     rows = []
-    for prefix, model in (("", StandardMessage), ("recording.", StandardRecording), ("voicemail.", StandardVoicemail)):
+    for prefix, model in (
+        ("", StandardMessage),
+        ("recording.", StandardRecording),
+        ("voicemail.", StandardVoicemail),
+    ):
         for name, field in model.model_fields.items():
-            rows.append(f"| `{prefix}{field.alias or name}` | {'yes' if field.is_required() else 'no'} | {field.description} |")
+            rows.append(
+                f"| `{prefix}{field.alias or name}` | {'yes' if field.is_required() else 'no'} | {field.description} |"
+            )
     found = re.findall(r"^\| `[a-z_.]+` \| (?:yes|no) \| .* \|$", PAGE, flags=re.MULTILINE)
     assert sorted(rows) == sorted(found)
 
@@ -171,4 +199,6 @@ def test_every_word_is_explained() -> None:
 @pytest.mark.parametrize("slug", sorted(SOURCES))
 def test_pages_have_the_same_headings(slug: str) -> None:
     """Every source's page is laid out alike."""
-    assert HEADINGS == re.findall(r"^## (.+)$", (DOCS / f"{slug}.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert HEADINGS == re.findall(
+        r"^## (.+)$", (DOCS / f"{slug}.md").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )

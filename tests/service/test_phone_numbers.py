@@ -28,12 +28,27 @@ from service.phone_numbers import (
     ],
 )
 def test_every_writing_is_one_number(text: str, expected: Number) -> None:
-    """However a number is written, it becomes one E.164 form, and what is shown of it reads as the same again."""
+    """
+    However a number is written, it becomes one E.164 form, and what is shown of it reads as the
+    same again.
+    """
     assert expected == read_number(text, region="US")
     assert expected == read_number(expected.text, region="GB")
 
 
-@pytest.mark.parametrize("text", ["", "ana", "5550006", "101", "+1", "client:+15005550006", "sip:15005550006@x", "+1500555000" + "6" * 60])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ana",
+        "5550006",
+        "101",
+        "+1",
+        "client:+15005550006",
+        "sip:15005550006@x",
+        "+1500555000" + "6" * 60,
+    ],
+)
 def test_what_is_no_number_is_none(text: str) -> None:
     """Names, extensions and numbers without their area are none."""
     assert read_number(text, region="US") is None

@@ -19,8 +19,8 @@ from service.webhook_urls import (
     id_signature,
     is_path_token,
     path_token,
-    proved_id,
-    without_proofs,
+    strip_credentials,
+    verified_buildr_call_id,
 )
 
 SECRET = "fake-url-secret-000000000000000000"
@@ -33,24 +33,44 @@ def test_token_and_signature_are_what_the_page_says() -> None:
     """Whoever computes them by hand, by the documented formula, gets the same."""
     by_hand = hmac.new(SECRET.encode(), b"path:aircall", hashlib.sha256).hexdigest()[:32]
     assert by_hand == path_token(SECRET, "aircall")
-    by_hand = hmac.new(SECRET.encode(), b"buildr_call_id:vonage:110", hashlib.sha256).hexdigest()[:32]
+    by_hand = hmac.new(SECRET.encode(), b"buildr_call_id:vonage:110", hashlib.sha256).hexdigest()[
+        :32
+    ]
     assert by_hand == id_signature(SECRET, "vonage", "110")
 
 
 def test_example_on_the_page_makes_the_signature() -> None:
     """The Python example of docs/telephony/README.md prints what is accepted here."""
-    (code,) = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "URL_SECRET": SECRET}, capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", code],
+        env={**os.environ, "URL_SECRET": SECRET},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     assert id_signature(SECRET, "vonage", "110") == done.stdout.strip()
 
 
 def test_token_is_of_one_source_and_any_secret() -> None:
-    """While secrets rotate, the tokens of both count; that of another source, a shorter or a changed one, or none, does not."""
+    """
+    While secrets rotate, the tokens of both count; that of another source, a shorter or a changed
+    one, or none, does not.
+    """
     token = path_token(OTHER, "aircall")
     assert is_path_token((SECRET, OTHER), "aircall", token)
-    for given_token in (path_token(OTHER, "ringcentral"), token[:-1], token + "0", token.upper() + "X", "", "é", "\udcff"):
+    for given_token in (
+        path_token(OTHER, "ringcentral"),
+        token[:-1],
+        token + "0",
+        token.upper() + "X",
+        "",
+        "é",
+        "\udcff",
+    ):
         assert not is_path_token((SECRET, OTHER), "aircall", given_token)
     assert not is_path_token((SECRET,), "aircall", token)
     assert not is_path_token((), "aircall", token)
@@ -59,8 +79,11 @@ def test_token_is_of_one_source_and_any_secret() -> None:
 def test_signed_id_counts() -> None:
     """An id with the signature of any secret is proved, whatever else is in the query."""
     signature = id_signature(SECRET, "vonage", "110")
-    for query in (f"buildr_call_id=110&buildr_sig={signature}", f"x=1&buildr_sig={signature}&y&buildr_call_id=110"):
-        assert ("110", None) == proved_id((OTHER, SECRET), "vonage", f"{URL}?{query}")
+    for query in (
+        f"buildr_call_id=110&buildr_sig={signature}",
+        f"x=1&buildr_sig={signature}&y&buildr_call_id=110",
+    ):
+        assert ("110", None) == verified_buildr_call_id((OTHER, SECRET), "vonage", f"{URL}?{query}")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +107,7 @@ def test_unsigned_id_does_not_count_and_says_why(query: str) -> None:
         of_another_source=id_signature(SECRET, "aircall", "110"),
         of_another_secret=id_signature(OTHER, "vonage", "110"),
     )
-    named, fault = proved_id((SECRET,), "vonage", f"{URL}?{filled}")
+    named, fault = verified_buildr_call_id((SECRET,), "vonage", f"{URL}?{filled}")
     assert named is None
     assert fault is not None
     assert "110" not in fault
@@ -92,9 +115,11 @@ def test_unsigned_id_does_not_count_and_says_why(query: str) -> None:
 
 def test_address_without_an_id_is_no_fault() -> None:
     """Most addresses name no call."""
-    assert (None, None) == proved_id((SECRET,), "vonage", f"{URL}?buildr_sig=x&a=1")
-    assert (None, None) == proved_id((), "vonage", URL)
-    assert (None, None) == proved_id((SECRET,), "vonage", "http://[::1/webhooks/vonage?a=1")
+    assert (None, None) == verified_buildr_call_id((SECRET,), "vonage", f"{URL}?buildr_sig=x&a=1")
+    assert (None, None) == verified_buildr_call_id((), "vonage", URL)
+    assert (None, None) == verified_buildr_call_id(
+        (SECRET,), "vonage", "http://[::1/webhooks/vonage?a=1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,19 +132,28 @@ def test_address_without_an_id_is_no_fault() -> None:
         (f"{URL}?a=%20b&buildr_sig=abc&c=d+e", f"{URL}?a=%20b&c=d+e"),
         (f"{URL}/%74/0123?buildr%5Fsig=abc&a=1", f"{URL}?a=1"),
         (f"{URL}%2Ft%2f0123", URL),
-        ("https://hooks.example.test/%77ebhooks/vonage/t/0123", "https://hooks.example.test/%77ebhooks/vonage"),
-        ("https://hooks.example.test/webhooks/t/vonage", "https://hooks.example.test/webhooks/t/vonage"),
-        ("https://hooks.example.test/t/x/webhooks/acme/vonage?a", "https://hooks.example.test/t/x/webhooks/acme/vonage?a"),
+        (
+            "https://hooks.example.test/%77ebhooks/vonage/t/0123",
+            "https://hooks.example.test/%77ebhooks/vonage",
+        ),
+        (
+            "https://hooks.example.test/webhooks/t/vonage",
+            "https://hooks.example.test/webhooks/t/vonage",
+        ),
+        (
+            "https://hooks.example.test/t/x/webhooks/acme/vonage?a",
+            "https://hooks.example.test/t/x/webhooks/acme/vonage?a",
+        ),
     ],
 )
 def test_kept_address_holds_no_proof(url: str, kept: str) -> None:
     """Token and signature are left out, everything else stays byte for byte."""
-    assert kept == without_proofs(url)
+    assert kept == strip_credentials(url)
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_query_is_handled(call_id: str, signature: str) -> None:
     """Whatever stands in an address gives no error and, unsigned, no id."""
     url = f"{URL}?buildr_call_id={quote(call_id, errors='replace')}&buildr_sig={quote(signature, errors='replace')}"
-    assert proved_id((SECRET,), "vonage", url)[0] is None
-    without_proofs(url)
+    assert verified_buildr_call_id((SECRET,), "vonage", url)[0] is None
+    strip_credentials(url)

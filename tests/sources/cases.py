@@ -1,5 +1,6 @@
 """
-What the conformance tests work on: the kit, the fixtures and the whole calls of every source in the registry.
+What the conformance tests work on: the kit, the fixtures and the whole calls of every source in the
+registry.
 """
 
 import importlib
@@ -12,12 +13,12 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import read_request
-from service.sources.settings import Use
+from service.sources.settings import SettingKind
 from service.webhook_urls import path_token
-from tests.sources.contract import Kit
+from tests.sources.contract import SourceContract
 from workers.simulator.scenarios import load, names
 
 HERE: Final = Path(__file__).parent
@@ -28,18 +29,22 @@ URL_SECRET: Final = "fake-url-secret-of-the-tests-0000"
 BODIES: Final = ("body_form", "body_json")
 
 
-def read_kit(slug: str) -> Kit:
+def read_contract(slug: str) -> SourceContract:
     """The kit of a source."""
-    kit: Kit = importlib.import_module(f"tests.sources.{slug}.contract").KIT
+    kit: SourceContract = importlib.import_module(f"tests.sources.{slug}.contract").CONTRACT
     return kit
 
 
-KITS: Final[Mapping[str, Kit]] = {slug: read_kit(slug) for slug in SOURCES}
+CONTRACTS: Final[Mapping[str, SourceContract]] = {slug: read_contract(slug) for slug in SOURCES}
 
 
 def fixture_names(slug: str) -> list[str]:
     """The fixtures of a source, in order."""
-    return sorted(path.stem for path in (HERE / slug / "fixtures").glob("*.json") if not path.name.endswith(".expected.json"))
+    return sorted(
+        path.stem
+        for path in (HERE / slug / "fixtures").glob("*.json")
+        if not path.name.endswith(".expected.json")
+    )
 
 
 @cache
@@ -49,28 +54,34 @@ def fixture_text(slug: str, name: str) -> str:
 
 
 @cache
-def fixture(slug: str, name: str) -> Incoming:
+def fixture(slug: str, name: str) -> WebhookRequest:
     """A fixture as an unsigned request."""
-    return read_request(fixture_text(slug, name), base_url=BASE_URL, default_path=f"/webhooks/{slug}")
+    return read_request(
+        fixture_text(slug, name), base_url=BASE_URL, default_path=f"/webhooks/{slug}"
+    )
 
 
 @cache
-def signed(slug: str, name: str) -> Incoming:
+def signed(slug: str, name: str) -> WebhookRequest:
     """A fixture as its vendor would send it, signed with the first secret."""
-    return KITS[slug].sign(fixture(slug, name), KITS[slug].secrets[0], NOW)
+    return CONTRACTS[slug].sign(fixture(slug, name), CONTRACTS[slug].secrets[0], NOW)
 
 
 @cache
 def expected(slug: str, name: str) -> object:
     """What is written beside a fixture: its events, or what reading it raises."""
-    text: object = json.loads((HERE / slug / "fixtures" / f"{name}.expected.json").read_text(encoding="utf-8"))
+    text: object = json.loads(
+        (HERE / slug / "fixtures" / f"{name}.expected.json").read_text(encoding="utf-8")
+    )
     return text
 
 
 @cache
-def call_messages(slug: str, scenario: str) -> tuple[Incoming, ...]:
+def call_messages(slug: str, scenario: str) -> tuple[WebhookRequest, ...]:
     """The unsigned messages of a whole call, in their order."""
-    return tuple(load(slug, scenario).incoming({}, base_url=BASE_URL, start_at=NOW, rng=Random(1)))
+    return tuple(
+        load(slug, scenario).build_requests({}, base_url=BASE_URL, start_at=NOW, rng=Random(1))
+    )
 
 
 def scenarios() -> Iterator[tuple[str, str]]:
@@ -87,20 +98,32 @@ def setting_names(slug: str) -> list[str]:
 
 def proof_setting(slug: str) -> str:
     """The setting that holds the secrets of a source's kit, as an environment variable."""
-    return next(setting.name.upper() for setting in SOURCES[slug].settings if setting.use is Use.PROOF)
+    return next(
+        setting.name.upper()
+        for setting in SOURCES[slug].settings
+        if setting.kind is SettingKind.SIGNING_SECRET
+    )
 
 
-def addressed(slug: str, incoming: Incoming) -> Incoming:
-    """The request at the address that the source has here: with its path token, where it wants one."""
+def addressed(slug: str, request: WebhookRequest) -> WebhookRequest:
+    """
+    The request at the address that the source has here: with its path token, where it wants one.
+    """
     plain = f"{BASE_URL}/webhooks/{slug}"
-    if not SOURCES[slug].wants_path_token or not incoming.url.startswith(plain):
-        return incoming
-    return replace(incoming, url=f"{plain}/t/{path_token(URL_SECRET, slug)}{incoming.url.removeprefix(plain)}")
+    if not SOURCES[slug].requires_path_token or not request.url.startswith(plain):
+        return request
+    return replace(
+        request, url=f"{plain}/t/{path_token(URL_SECRET, slug)}{request.url.removeprefix(plain)}"
+    )
 
 
 def values_of(slug: str, name: str) -> set[str]:
     """All values of a field of one name, at any depth of a source's fixtures, as text."""
-    return {text for each in fixture_names(slug) for text in _find(json.loads(fixture_text(slug, each)), name)}
+    return {
+        text
+        for each in fixture_names(slug)
+        for text in _find(json.loads(fixture_text(slug, each)), name)
+    }
 
 
 def paths_of(slug: str) -> list[tuple[str, ...]]:

@@ -1,43 +1,49 @@
 """
-What the conformance tests have to know of a source: its kit, which lies in `tests/sources/kits/<slug>.py` under the name `KIT`.
+What the conformance tests have to know of a source: its kit, which lies in
+`tests/sources/kits/<slug>.py` under the name `CONTRACT`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
+class SourceContract:
     """
     One source, seen from its vendor.
 
-    `sign` signs as the vendor does, by the vendor's own library or another that is not ours; a time plays a part in it where the vendor
-    signs one, and otherwise makes what is different on each try, such as a nonce. `secrets` are two that may be set here. `proofs` are the
-    headers that `sign` sets and that must come; `signs_url` and `signs_body` say what they cover, `tolerance_s` how far a signed time may
-    be away, None if none is signed. `forgeries` makes requests of a signed one that must all be refused, where a proof lies in the body or
-    covers only a part of a request. `own_secrets` are those with which the source itself can sign, if others are
-    needed for that. `smallest` names a fixture of few fields that ends a call. `words` are the words that the source knows,
-    by the field of the request that holds them; each must be in a fixture. `unknown_words` are those in fixtures that no table knows, to
-    be reported. `retry_headers` may differ when a message comes again.
+    `sign` signs as the vendor does, by the vendor's own library or another that is not ours; a time
+    plays a part in it where the vendor signs one, and otherwise makes what is different on each
+    try, such as a nonce. `secrets` are two that may be set here. `proofs` are the headers that
+    `sign` sets and that must come; `signs_url` and `signs_body` say what they cover, `tolerance_s`
+    how far a signed time may be away, None if none is signed. `forgeries` makes requests of a
+    signed one that must all be refused, where a proof lies in the body or covers only a part of a
+    request. `own_secrets` are those with which the source itself can sign, if others are needed for
+    that. `smallest` names a fixture of few fields that ends a call. `words` are the words that the
+    source knows, by the field of the request that holds them; each must be in a fixture.
+    `unknown_values` are those in fixtures that no table knows, to be reported. `retry_headers` may
+    differ when a message comes again.
     """
 
-    sign: Callable[[Incoming, str, datetime], Incoming]
+    sign: Callable[[WebhookRequest, str, datetime], WebhookRequest]
     secrets: tuple[str, str]
     proofs: tuple[str, ...]
     smallest: str
     signs_url: bool
     signs_body: bool = True
     tolerance_s: int | None = None
-    forgeries: Callable[[Incoming], Iterable[Incoming]] = lambda _: ()
+    forgeries: Callable[[WebhookRequest], Iterable[WebhookRequest]] = lambda _: ()
     own_secrets: tuple[str, ...] | None = None
     words: Mapping[str, Collection[str]] = field(default_factory=dict)
-    unknown_words: frozenset[str] = frozenset()
+    unknown_values: frozenset[str] = frozenset()
     retry_headers: tuple[str, ...] = ()
 
 
-def with_headers(incoming: Incoming, headers: Mapping[str, str]) -> Incoming:
+def with_headers(request: WebhookRequest, headers: Mapping[str, str]) -> WebhookRequest:
     """The same request with these headers set."""
-    return replace(incoming, headers={**incoming.headers, **{name: (value,) for name, value in headers.items()}})
+    return replace(
+        request, headers={**request.headers, **{name: (value,) for name, value in headers.items()}}
+    )

@@ -1,5 +1,6 @@
 """
-What all sources share: addresses in one form, the readers of JSON fields, and the Buildr call id that comes back to us.
+What all sources share: addresses in one form, the readers of JSON fields, and the Buildr call id
+that comes back to us.
 """
 
 import base64
@@ -28,11 +29,13 @@ from service.sources.common.forms import query_value
 from service.sources.common.ids import echoed_id
 from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.common.phone_numbers import to_e164
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.floats() | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -56,12 +59,16 @@ def test_short_way_to_e164_leads_to_the_same(number: str) -> None:
 @pytest.mark.parametrize("query", ["id=110", "a=1&id=110", "%69d=110", "id=110&id=110&id="])
 def test_query_value_is_found_however_it_is_written(query: str) -> None:
     """An encoded name is the same name, and what is said twice alike is said once."""
-    assert "110" == query_value(Incoming(method="POST", url=f"https://hooks.example.test/x?{query}#id=7"), "id")
+    assert "110" == query_value(
+        WebhookRequest(method="POST", url=f"https://hooks.example.test/x?{query}#id=7"), "id"
+    )
 
 
 @given(ANYTHING)
 def test_readers_take_anything(value: JsonValue) -> None:
-    """Whatever a vendor puts into a field, reading it gives a value of the right kind or nothing."""
+    """
+    Whatever a vendor puts into a field, reading it gives a value of the right kind or nothing.
+    """
     fields: dict[str, JsonValue] = {"x": value}
     assert isinstance(text(fields, "y", "x"), str | None)
     assert isinstance(flag(fields, "x"), bool | None)
@@ -75,7 +82,18 @@ def test_readers_take_anything(value: JsonValue) -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(1500, 2), ("1499.9", 1), (463.294, 0), (0, 0), (-1, None), ("x", None), (True, None), ("nan", None), ("inf", None), (10**15, None)],
+    [
+        (1500, 2),
+        ("1499.9", 1),
+        (463.294, 0),
+        (0, 0),
+        (-1, None),
+        ("x", None),
+        (True, None),
+        ("nan", None),
+        ("inf", None),
+        (10**15, None),
+    ],
 )
 def test_durations_are_whole_seconds(value: JsonValue, seconds: int | None) -> None:
     """Milliseconds as number or text are rounded; what is no duration is none."""
@@ -99,7 +117,10 @@ def test_moments_are_in_utc(value: str | None, moment: datetime | None) -> None:
     assert moment == iso_moment(value)
 
 
-@pytest.mark.parametrize("value", ['{"buildr_call_id": "110"}', '{"a":1,"buildr_call_id":110}', ' {"buildr_call_id":"110"}'])
+@pytest.mark.parametrize(
+    "value",
+    ['{"buildr_call_id": "110"}', '{"a":1,"buildr_call_id":110}', ' {"buildr_call_id":"110"}'],
+)
 def test_id_comes_back_as_json_or_in_base64(value: str) -> None:
     """The id is found in either form."""
     assert ("110", None) == echoed_id(value)
@@ -107,7 +128,19 @@ def test_id_comes_back_as_json_or_in_base64(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "110", "buildr_call_id=110", "{", '["buildr_call_id"]', "AAAA", "é", '{"call_id": "42"}', "x" * 5000]
+    "value",
+    [
+        None,
+        "",
+        "110",
+        "buildr_call_id=110",
+        "{",
+        '["buildr_call_id"]',
+        "AAAA",
+        "é",
+        '{"call_id": "42"}',
+        "x" * 5000,
+    ],
 )
 def test_what_somebody_else_put_there_is_no_fault(value: str | None) -> None:
     """A text that is not ours names no call and is nothing to complain about."""
@@ -125,15 +158,26 @@ def test_wrong_id_says_what_is_wrong(held: object) -> None:
 def test_secret_is_taken_out_of_a_body() -> None:
     """The field is blank afterwards, the rest as it was; a body without it is not touched."""
     body = json.dumps({"token": "secret", "é": [1, {"token": "kept"}]}).encode()
-    assert {"token": "", "é": [1, {"token": "kept"}]} == json.loads(with_text_blanked(body, "token"))
+    assert {"token": "", "é": [1, {"token": "kept"}]} == json.loads(
+        with_text_blanked(body, "token")
+    )
     for other in (b'{"a": 1}', b"[]", b"token"):
         assert other == with_text_blanked(other, "token")
 
 
-@pytest.mark.parametrize("number", ["1" * 19, "-" + "9" * 25, "1e999", "1E400", "[1, " + "7" * 19 + "]"])
+@pytest.mark.parametrize(
+    "number", ["1" * 19, "-" + "9" * 25, "1e999", "1E400", "[1, " + "7" * 19 + "]"]
+)
 def test_number_that_is_too_large_is_refused_wherever_it_stands(number: str) -> None:
-    """A number with more digits than can be kept exactly, or without an end, makes the whole message unreadable."""
-    for body in (f'{{"a": {number}}}', f'{{"a": 1, "b": [{{"c": {number}}}]}}', f'{{"12": "34", "d":{number} }}'):
+    """
+    A number with more digits than can be kept exactly, or without an end, makes the whole message
+    unreadable.
+    """
+    for body in (
+        f'{{"a": {number}}}',
+        f'{{"a": 1, "b": [{{"c": {number}}}]}}',
+        f'{{"12": "34", "d":{number} }}',
+    ):
         with pytest.raises(MalformedPayload):
             read_json_object(body.encode())
 

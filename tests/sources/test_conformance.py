@@ -1,7 +1,8 @@
 """
 What every source must do, over every one of its fixtures and of its whole calls.
 
-Nothing here knows a vendor: what differs is in the kits (`tests/sources/kits`), and a source in the registry without one fails.
+Nothing here knows a vendor: what differs is in the kits (`tests/sources/kits`), and a source in the
+registry without one fails.
 """
 
 import io
@@ -32,15 +33,15 @@ from service.events import (
 from service.logs.setup import configure_logging
 from service.receiver.app import create_app
 from service.settings import Settings
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.request import FORM, JSON
 from service.sources.settings import Secrets
 from service.store.connection import Store
 from service.webhook_urls import path_token
 from tests.sources.cases import (
     BASE_URL,
+    CONTRACTS,
     HERE,
-    KITS,
     NOW,
     ROOT,
     URL_SECRET,
@@ -71,7 +72,21 @@ LIBRARIES: Final = ("arq", "asyncio", "httpx", "httpcore")
 ALL_ORDERS_UP_TO: Final = 5
 RANDOM_ORDERS: Final = 60
 MUTATIONS: Final = 3000
-NASTY: Final = (b'"', b"{}", b"[]", b"null", b"-1", b"1e999", b"9" * 25, b"\\ud800", b"%ff", b"\x00", b"&", b"=", "\u202e".encode())
+NASTY: Final = (
+    b'"',
+    b"{}",
+    b"[]",
+    b"null",
+    b"-1",
+    b"1e999",
+    b"9" * 25,
+    b"\\ud800",
+    b"%ff",
+    b"\x00",
+    b"&",
+    b"=",
+    "\u202e".encode(),
+)
 HEADINGS: Final = (
     "What you need",
     "Set up there",
@@ -86,47 +101,53 @@ HEADINGS: Final = (
 ID_FAULT: Final = "buildr_call_id"
 NUMBER: Final = re.compile(r"(?:\+|%2B)(\d{8,15})")
 SLUGS: Final = list(SOURCES)
-ALL: Final = [pytest.param(slug, name, id=f"{slug}-{name}") for slug in SOURCES for name in fixture_names(slug)]
+ALL: Final = [
+    pytest.param(slug, name, id=f"{slug}-{name}")
+    for slug in SOURCES
+    for name in fixture_names(slug)
+]
 CALLS: Final = [pytest.param(slug, name, id=f"{slug}-{name}") for slug, name in scenarios()]
-PROOFS: Final = [(slug, header) for slug in SLUGS for header in KITS[slug].proofs]
-SIGN_BODY: Final = [param for param in ALL if KITS[str(param.values[0])].signs_body]
-SIGN_URL: Final = [param for param in ALL if KITS[str(param.values[0])].signs_url]
-SIGN_NO_URL: Final = [param for param in ALL if not KITS[str(param.values[0])].signs_url]
-TIMED: Final = [slug for slug in SLUGS if KITS[slug].tolerance_s is not None]
+PROOFS: Final = [(slug, header) for slug in SLUGS for header in CONTRACTS[slug].proofs]
+SIGN_BODY: Final = [param for param in ALL if CONTRACTS[str(param.values[0])].signs_body]
+SIGN_URL: Final = [param for param in ALL if CONTRACTS[str(param.values[0])].signs_url]
+SIGN_NO_URL: Final = [param for param in ALL if not CONTRACTS[str(param.values[0])].signs_url]
+TIMED: Final = [slug for slug in SLUGS if CONTRACTS[slug].tolerance_s is not None]
 
 
-def verify(slug: str, incoming: Incoming, *secrets: str, after_s: float = 0) -> None:
-    SOURCES[slug].verify(incoming, Secrets(secrets or KITS[slug].secrets[:1]), NOW + timedelta(seconds=after_s))
+def verify(slug: str, request: WebhookRequest, *secrets: str, after_s: float = 0) -> None:
+    SOURCES[slug].verify(
+        request, Secrets(secrets or CONTRACTS[slug].secrets[:1]), NOW + timedelta(seconds=after_s)
+    )
 
 
-def is_genuine(slug: str, incoming: Incoming) -> bool:
+def is_genuine(slug: str, request: WebhookRequest) -> bool:
     try:
-        verify(slug, incoming)
+        verify(slug, request)
     except InvalidSignature:
         return False
     return True
 
 
-def read(slug: str, incoming: Incoming) -> list[CallEvent]:
+def read(slug: str, request: WebhookRequest) -> list[CallEvent]:
     """The events of a message; none for one that is ignored or cannot be read."""
     try:
-        return SOURCES[slug].read(SOURCES[slug].redact(incoming), MESSAGE_ID)
+        return SOURCES[slug].read(SOURCES[slug].redact(request), MESSAGE_ID)
     except MessageError:
         return []
 
 
 def step(slug: str, name: str, others: int) -> int:
     """Every place of the smallest fixture is tried, and of the others only one in so many."""
-    return 1 if name == KITS[slug].smallest else others
+    return 1 if name == CONTRACTS[slug].smallest else others
 
 
 @pytest.mark.parametrize(("slug", "name"), ALL)
 def test_signed_fixture_gives_exactly_the_expected_events(slug: str, name: str) -> None:
     """What the vendor signed is genuine and means what is written beside it."""
-    incoming = signed(slug, name)
-    verify(slug, incoming)
+    request = signed(slug, name)
+    verify(slug, request)
     try:
-        found: object = [as_dict(event) for event in SOURCES[slug].parse(incoming, MESSAGE_ID)]
+        found: object = [as_dict(event) for event in SOURCES[slug].parse(request, MESSAGE_ID)]
     except MessageError as err:
         found = {"raises": type(err).__name__}
     assert expected(slug, name) == found
@@ -135,139 +156,185 @@ def test_signed_fixture_gives_exactly_the_expected_events(slug: str, name: str) 
 @pytest.mark.parametrize(("slug", "name"), ALL)
 def test_own_signature_is_accepted_by_own_check(slug: str, name: str) -> None:
     """What `trigger` signs is genuine."""
-    own = KITS[slug].own_secrets or KITS[slug].secrets
-    SOURCES[slug].verify(SOURCES[slug].sign(fixture(slug, name), Secrets(own), NOW), Secrets(own), NOW)
+    own = CONTRACTS[slug].own_secrets or CONTRACTS[slug].secrets
+    SOURCES[slug].verify(
+        SOURCES[slug].sign(fixture(slug, name), Secrets(own), NOW), Secrets(own), NOW
+    )
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_signing_without_a_secret_is_refused(slug: str) -> None:
     """Without a secret there is nothing to sign with, and the error says what to set."""
     with pytest.raises(ValueError, match=f"set {proof_setting(slug)}"):
-        SOURCES[slug].sign(fixture(slug, KITS[slug].smallest), Secrets(), NOW)
+        SOURCES[slug].sign(fixture(slug, CONTRACTS[slug].smallest), Secrets(), NOW)
 
 
 @pytest.mark.parametrize(("slug", "name"), SIGN_BODY)
 def test_changed_body_is_refused_where_it_is_signed(slug: str, name: str) -> None:
     """A body of which some byte differs is not genuine."""
-    incoming = signed(slug, name)
-    for place in range(0, len(incoming.body), step(slug, name, 37)):
-        changed = bytearray(incoming.body)
+    request = signed(slug, name)
+    for place in range(0, len(request.body), step(slug, name, 37)):
+        changed = bytearray(request.body)
         changed[place] ^= 1
-        assert not is_genuine(slug, replace(incoming, body=bytes(changed))), place
-    assert not is_genuine(slug, replace(incoming, body=incoming.body + b"&x=1"))
-    assert not is_genuine(slug, replace(incoming, body=b""))
+        assert not is_genuine(slug, replace(request, body=bytes(changed))), place
+    assert not is_genuine(slug, replace(request, body=request.body + b"&x=1"))
+    assert not is_genuine(slug, replace(request, body=b""))
 
 
 @pytest.mark.parametrize(("slug", "name"), SIGN_URL)
 def test_changed_url_is_refused_where_it_is_signed(slug: str, name: str) -> None:
     """Another host, path, query or scheme is not genuine."""
-    incoming = signed(slug, name)
-    for place in range(len("https://"), len(incoming.url), step(slug, name, 11)):
-        changed = incoming.url[:place] + ("x" if incoming.url[place] != "x" else "y") + incoming.url[place + 1 :]
-        assert not is_genuine(slug, replace(incoming, url=changed)), changed
-    mark = "&" if incoming.query else "?"
-    assert not is_genuine(slug, replace(incoming, url=f"{incoming.url}{mark}buildr_call_id=1"))
-    assert not is_genuine(slug, replace(incoming, url=incoming.url.replace("https://", "http://")))
-    if incoming.query:
-        assert not is_genuine(slug, replace(incoming, url=incoming.url.partition("?")[0]))
+    request = signed(slug, name)
+    for place in range(len("https://"), len(request.url), step(slug, name, 11)):
+        changed = (
+            request.url[:place]
+            + ("x" if request.url[place] != "x" else "y")
+            + request.url[place + 1 :]
+        )
+        assert not is_genuine(slug, replace(request, url=changed)), changed
+    mark = "&" if request.query else "?"
+    assert not is_genuine(slug, replace(request, url=f"{request.url}{mark}buildr_call_id=1"))
+    assert not is_genuine(slug, replace(request, url=request.url.replace("https://", "http://")))
+    if request.query:
+        assert not is_genuine(slug, replace(request, url=request.url.partition("?")[0]))
 
 
 @pytest.mark.parametrize(("slug", "name"), SIGN_NO_URL)
 def test_unsigned_url_never_names_the_buildr_call(slug: str, name: str) -> None:
-    """Where the address is not signed, whoever sees one message could write another id into it: it counts for nothing."""
-    incoming = signed(slug, name)
-    mark = "&" if incoming.query else "?"
-    changed = replace(incoming, url=f"{incoming.url}{mark}buildr_call_id=987654")
+    """
+    Where the address is not signed, whoever sees one message could write another id into it: it
+    counts for nothing.
+    """
+    request = signed(slug, name)
+    mark = "&" if request.query else "?"
+    changed = replace(request, url=f"{request.url}{mark}buildr_call_id=987654")
     assert is_genuine(slug, changed)
     assert "987654" not in {event.buildr_call_id for event in read(slug, changed)}
 
 
 @pytest.mark.parametrize(("slug", "name"), SIGN_NO_URL)
 def test_own_signature_in_the_url_names_the_buildr_call(slug: str, name: str) -> None:
-    """Where the vendor does not sign the address, a signature of ours in it does; an id that the message names itself stays beside it."""
-    incoming = fixture(slug, name)
-    before = read(slug, incoming)
-    after = read(slug, replace(incoming, buildr_call_id="987654"))
-    assert {event.buildr_call_id for event in before} - {None} | ({"987654"} if before else set()) == {
-        event.buildr_call_id for event in after
-    } - {None}
+    """
+    Where the vendor does not sign the address, a signature of ours in it does; an id that the
+    message names itself stays beside it.
+    """
+    request = fixture(slug, name)
+    before = read(slug, request)
+    after = read(slug, replace(request, buildr_call_id="987654"))
+    assert {event.buildr_call_id for event in before} - {None} | (
+        {"987654"} if before else set()
+    ) == {event.buildr_call_id for event in after} - {None}
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_nothing_is_accepted_that_only_looks_genuine(slug: str) -> None:
-    """Every request that the kit makes of a genuine one is refused; a source without proofs in headers has some."""
-    incoming = signed(slug, KITS[slug].smallest)
-    forged = list(KITS[slug].forgeries(incoming))
-    assert forged or KITS[slug].proofs
+    """
+    Every request that the kit makes of a genuine one is refused; a source without proofs in headers
+    has some.
+    """
+    request = signed(slug, CONTRACTS[slug].smallest)
+    forged = list(CONTRACTS[slug].forgeries(request))
+    assert forged or CONTRACTS[slug].proofs
     assert [] == [each for each in forged if is_genuine(slug, each)]
 
 
 @pytest.mark.parametrize(("slug", "name"), ALL)
 def test_what_is_kept_holds_no_secret_and_means_the_same(slug: str, name: str) -> None:
     """What is kept of a message cannot prove another one, and nothing else of it is lost."""
-    source, incoming = SOURCES[slug], signed(slug, name)
-    kept = source.redact(incoming)
-    assert not [secret for secret in KITS[slug].secrets if secret.encode() in kept.body]
+    source, request = SOURCES[slug], signed(slug, name)
+    kept = source.redact(request)
+    assert not [secret for secret in CONTRACTS[slug].secrets if secret.encode() in kept.body]
     assert source.redact(kept) == kept
-    assert KITS[slug].signs_url == source.signs_url
+    assert CONTRACTS[slug].signs_url == source.signs_url
     assert read(slug, fixture(slug, name)) == read(slug, kept)
 
 
 @pytest.mark.parametrize(("slug", "header"), PROOFS)
 def test_proof_must_be_there_once_and_unchanged(slug: str, header: str) -> None:
-    """Each header that proves something must come exactly once; missing, empty, doubled or changed in any byte it is refused."""
-    incoming = signed(slug, KITS[slug].smallest)
-    value = incoming.headers[header][0]
-    for values in ((), ("",), (value, value), (value, ""), (f"x{value}",), (f"{value}é",), ("é",), ("=",), (",",), ("\udcff",)):
-        assert not is_genuine(slug, replace(incoming, headers={**incoming.headers, header: values})), values
-    assert not is_genuine(slug, replace(incoming, headers={name: held for name, held in incoming.headers.items() if name != header}))
+    """
+    Each header that proves something must come exactly once; missing, empty, doubled or changed in
+    any byte it is refused.
+    """
+    request = signed(slug, CONTRACTS[slug].smallest)
+    value = request.headers[header][0]
+    for values in (
+        (),
+        ("",),
+        (value, value),
+        (value, ""),
+        (f"x{value}",),
+        (f"{value}é",),
+        ("é",),
+        ("=",),
+        (",",),
+        ("\udcff",),
+    ):
+        assert not is_genuine(
+            slug, replace(request, headers={**request.headers, header: values})
+        ), values
+    assert not is_genuine(
+        slug,
+        replace(
+            request,
+            headers={name: held for name, held in request.headers.items() if name != header},
+        ),
+    )
     for place, character in enumerate(value):
         changed = value[:place] + chr(ord(character) ^ 1) + value[place + 1 :]
-        assert not is_genuine(slug, with_headers(incoming, {header: changed})), changed
+        assert not is_genuine(slug, with_headers(request, {header: changed})), changed
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_every_secret_of_a_list_counts(slug: str) -> None:
-    """While secrets rotate, a message signed with any of them is genuine; with another, or none, it is not."""
-    old, new = KITS[slug].secrets
+    """
+    While secrets rotate, a message signed with any of them is genuine; with another, or none, it is
+    not.
+    """
+    old, new = CONTRACTS[slug].secrets
     for secret in (old, new):
-        incoming = KITS[slug].sign(fixture(slug, KITS[slug].smallest), secret, NOW)
-        verify(slug, incoming, old, new)
-        verify(slug, incoming, new, old)
-        verify(slug, incoming, "whsec_not base64!", "", "é", secret)
+        request = CONTRACTS[slug].sign(fixture(slug, CONTRACTS[slug].smallest), secret, NOW)
+        verify(slug, request, old, new)
+        verify(slug, request, new, old)
+        verify(slug, request, "whsec_not base64!", "", "é", secret)
         other = new if secret == old else old
         with pytest.raises(InvalidSignature):
-            verify(slug, incoming, other)
+            verify(slug, request, other)
         with pytest.raises(InvalidSignature):
-            SOURCES[slug].verify(incoming, Secrets(), NOW)
+            SOURCES[slug].verify(request, Secrets(), NOW)
 
 
 @pytest.mark.parametrize("slug", TIMED)
 def test_stale_and_future_messages_are_refused(slug: str) -> None:
     """Where a time is signed, it may be off by the tolerance either way, and by no second more."""
-    tolerance_s, incoming = KITS[slug].tolerance_s or 0, signed(slug, KITS[slug].smallest)
+    tolerance_s, request = CONTRACTS[slug].tolerance_s or 0, signed(slug, CONTRACTS[slug].smallest)
     for after_s in (-tolerance_s, 1 - tolerance_s, 0, tolerance_s - 1, tolerance_s):
-        verify(slug, incoming, after_s=after_s)
+        verify(slug, request, after_s=after_s)
     for after_s in (-tolerance_s - 1, tolerance_s + 1, 86_400, -86_400):
         with pytest.raises(InvalidSignature):
-            verify(slug, incoming, after_s=after_s)
+            verify(slug, request, after_s=after_s)
 
 
 @pytest.mark.parametrize("slug", [slug for slug in SLUGS if slug not in TIMED])
 def test_age_plays_no_part_where_no_time_is_signed(slug: str) -> None:
     """A vendor that signs no time may deliver late; only the dedupe stops a replay."""
     for after_s in (-86_400, 86_400):
-        verify(slug, signed(slug, KITS[slug].smallest), after_s=after_s)
+        verify(slug, signed(slug, CONTRACTS[slug].smallest), after_s=after_s)
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_other_methods_and_content_types_are_refused(slug: str) -> None:
-    """Only what the source sends gets as far as its signature; all else is refused without being read."""
-    incoming = signed(slug, KITS[slug].smallest)
+    """
+    Only what the source sends gets as far as its signature; all else is refused without being read.
+    """
+    request = signed(slug, CONTRACTS[slug].smallest)
     for changed in (
-        replace(incoming, method="GET"),
-        replace(incoming, method="PUT"),
-        *(with_headers(incoming, {"content-type": each}) for each in OTHER_TYPES if SOURCES[slug].content_types),
+        replace(request, method="GET"),
+        replace(request, method="PUT"),
+        *(
+            with_headers(request, {"content-type": each})
+            for each in OTHER_TYPES
+            if SOURCES[slug].content_types
+        ),
     ):
         with pytest.raises(MessageError):
             verify(slug, changed)
@@ -275,22 +342,27 @@ def test_other_methods_and_content_types_are_refused(slug: str) -> None:
 
 @pytest.mark.parametrize(("slug", "name"), ALL)
 def test_same_message_twice_has_the_same_key(slug: str, name: str) -> None:
-    """A retry, signed anew with the other secret and with other headers, is named as the first time, and after the call of its events."""
-    source, kit = SOURCES[slug], KITS[slug]
-    incoming = signed(slug, name)
+    """
+    A retry, signed anew with the other secret and with other headers, is named as the first time,
+    and after the call of its events.
+    """
+    source, kit = SOURCES[slug], CONTRACTS[slug]
+    request = signed(slug, name)
     later = kit.sign(fixture(slug, name), kit.secrets[1], NOW + timedelta(seconds=60))
-    again = with_headers(later, dict.fromkeys((*kit.retry_headers, "user-agent", "x-request-id"), "another"))
+    again = with_headers(
+        later, dict.fromkeys((*kit.retry_headers, "user-agent", "x-request-id"), "another")
+    )
     try:
-        keys = source.keys(source.redact(incoming))
+        keys = source.keys(source.redact(request))
     except MessageError as err:
         with pytest.raises(type(err)):
             source.keys(source.redact(again))
         with pytest.raises(type(err)):
-            source.parse(incoming, MESSAGE_ID)
+            source.parse(request, MESSAGE_ID)
         return
     assert keys == source.keys(source.redact(again))
     try:
-        events = source.parse(incoming, MESSAGE_ID)
+        events = source.parse(request, MESSAGE_ID)
     except MalformedPayload:
         return
     assert {keys.source_call_id} == {event.source_call_id for event in events}
@@ -319,9 +391,14 @@ def test_event_survives_json(slug: str, name: str) -> None:
 
 @pytest.mark.parametrize(("slug", "scenario"), CALLS)
 def test_every_order_of_a_call_gives_the_same_state(slug: str, scenario: str) -> None:
-    """In whatever order the messages of a call arrive, and however often each of them does, they make the same call."""
-    messages = [read(slug, incoming) for incoming in call_messages(slug, scenario)]
-    (name,) = {SOURCES[slug].keys(incoming).source_call_id for incoming in call_messages(slug, scenario)}
+    """
+    In whatever order the messages of a call arrive, and however often each of them does, they make
+    the same call.
+    """
+    messages = [read(slug, request) for request in call_messages(slug, scenario)]
+    (name,) = {
+        SOURCES[slug].keys(request).source_call_id for request in call_messages(slug, scenario)
+    }
     told = fold(itertools.chain(*messages))
     assert told.is_final
     assert name == told.source_call_id
@@ -340,70 +417,88 @@ def orders(messages: list[list[CallEvent]]) -> Iterator[list[list[CallEvent]]]:
 
 
 def fold_one_by_one(messages: list[list[CallEvent]]) -> Call:
-    """A call as it is folded while its messages come in: with each message everything known so far is read back and folded again."""
+    """
+    A call as it is folded while its messages come in: with each message everything known so far is
+    read back and folded again.
+    """
     held: tuple[CallEvent, ...] = ()
     for events in messages:
         held = from_json(to_json((*held, *events)))
     return fold(held)
 
 
-def attempt(slug: str, incoming: Incoming) -> None:
-    """Take a message through all that the receiver and the worker do; anything but a `MessageError` fails the test."""
+def attempt(slug: str, request: WebhookRequest) -> None:
+    """
+    Take a message through all that the receiver and the worker do; anything but a `MessageError`
+    fails the test.
+    """
     source = SOURCES[slug]
     for part in (
-        lambda: verify(slug, incoming),
-        lambda: source.keys(incoming),
-        lambda: to_json(source.parse(incoming, MESSAGE_ID)),
-        lambda: source.handshake(incoming, Secrets(KITS[slug].secrets), NOW),
-        lambda: source.redact(incoming),
+        lambda: verify(slug, request),
+        lambda: source.keys(request),
+        lambda: to_json(source.parse(request, MESSAGE_ID)),
+        lambda: source.handshake(request, Secrets(CONTRACTS[slug].secrets), NOW),
+        lambda: source.redact(request),
     ):
         try:
             part()
         except MessageError:
             continue
     # By then the message is kept, so that no answer but a good one will do.
-    assert source.reply(incoming).status in {200, 202, 204}
+    assert source.reply(request).status in {200, 202, 204}
 
 
 @pytest.mark.parametrize(("slug", "name"), ALL)
 def test_every_prefix_of_a_body_is_handled(slug: str, name: str) -> None:
     """A body that breaks off anywhere gives a message error at most."""
-    incoming = fixture(slug, name)
-    for end in range(0, len(incoming.body), step(slug, name, 13)):
-        attempt(slug, replace(incoming, body=incoming.body[:end]))
+    request = fixture(slug, name)
+    for end in range(0, len(request.body), step(slug, name, 13)):
+        attempt(slug, replace(request, body=request.body[:end]))
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), noise=st.binary(max_size=12))
-def test_every_mutation_of_a_message_is_handled(slug: str, data: st.DataObject, noise: bytes) -> None:
-    """Whatever bytes are put into a body, a query or the headers, a message error is the worst that comes of it."""
-    incoming = signed(slug, data.draw(st.sampled_from(fixture_names(slug))))
-    start = data.draw(st.integers(0, len(incoming.body)))
-    end = data.draw(st.integers(start, min(len(incoming.body), start + 20)))
-    body = incoming.body[:start] + noise + incoming.body[end:]
-    attempt(slug, replace(incoming, body=body))
+def test_every_mutation_of_a_message_is_handled(
+    slug: str, data: st.DataObject, noise: bytes
+) -> None:
+    """
+    Whatever bytes are put into a body, a query or the headers, a message error is the worst that
+    comes of it.
+    """
+    request = signed(slug, data.draw(st.sampled_from(fixture_names(slug))))
+    start = data.draw(st.integers(0, len(request.body)))
+    end = data.draw(st.integers(start, min(len(request.body), start + 20)))
+    body = request.body[:start] + noise + request.body[end:]
+    attempt(slug, replace(request, body=body))
     text = noise.decode("latin-1")
-    attempt(slug, replace(incoming, url=incoming.url + text))
-    attempt(slug, with_headers(incoming, dict.fromkeys(incoming.headers, text)))
+    attempt(slug, replace(request, url=request.url + text))
+    attempt(slug, with_headers(request, dict.fromkeys(request.headers, text)))
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_thousands_of_changed_bodies_are_handled(slug: str) -> None:
-    """Bytes turned over, left out, put in and moved, anywhere in any body: a message error is the worst that comes of it."""
+    """
+    Bytes turned over, left out, put in and moved, anywhere in any body: a message error is the
+    worst that comes of it.
+    """
     rng, names = Random(f"mutations {slug}"), fixture_names(slug)
     for number in range(MUTATIONS):
-        incoming = fixture(slug, names[number % len(names)])
-        body = bytearray(incoming.body)
+        request = fixture(slug, names[number % len(names)])
+        body = bytearray(request.body)
         for _ in range(rng.randint(1, 4)):
             place, length = rng.randint(0, len(body)), rng.randint(0, 12)
-            body[place : place + rng.choice((0, 1, length))] = rng.choice((b"", rng.randbytes(length), body[-length:], rng.choice(NASTY)))
-        attempt(slug, replace(incoming, body=bytes(body)))
+            body[place : place + rng.choice((0, 1, length))] = rng.choice(
+                (b"", rng.randbytes(length), body[-length:], rng.choice(NASTY))
+            )
+        attempt(slug, replace(request, body=bytes(body)))
 
 
 JSON_VALUES: Final = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -413,7 +508,7 @@ JSON_VALUES: Final = st.recursive(
 @given(data=st.data(), value=JSON_VALUES)
 def test_wrong_types_are_handled(slug: str, data: st.DataObject, value: object) -> None:
     """Any JSON value in any field of a JSON message gives events or a message error."""
-    parts = json.loads(fixture_text(slug, KITS[slug].smallest))
+    parts = json.loads(fixture_text(slug, CONTRACTS[slug].smallest))
     body: dict[str, object] = parts.get("body_json") or parts["body_form"]
     *above, name = data.draw(st.sampled_from(paths_of(slug)))
     place = body
@@ -421,27 +516,31 @@ def test_wrong_types_are_handled(slug: str, data: st.DataObject, value: object) 
         held = place.get(each)
         place[each] = place = held if isinstance(held, dict) else {}
     place[name] = value
-    incoming = with_headers(fixture(slug, KITS[slug].smallest), {"content-type": JSON})
-    attempt(slug, replace(incoming, body=json.dumps(body).encode()))
+    request = with_headers(fixture(slug, CONTRACTS[slug].smallest), {"content-type": JSON})
+    attempt(slug, replace(request, body=json.dumps(body).encode()))
 
 
 @pytest.mark.parametrize("slug", [slug for slug in SLUGS if FORM in SOURCES[slug].content_types])
 @settings(max_examples=300, deadline=None)
-@given(data=st.data(), value=st.text(max_size=12) | st.sampled_from(["0", "-1", "9" * 30, "true", "sip:", "+", "[]", "1e9"]))
+@given(
+    data=st.data(),
+    value=st.text(max_size=12)
+    | st.sampled_from(["0", "-1", "9" * 30, "true", "sip:", "+", "[]", "1e9"]),
+)
 def test_wrong_texts_are_handled(slug: str, data: st.DataObject, value: str) -> None:
     """Any text in any field of a form gives events or a message error."""
-    parts = json.loads(fixture_text(slug, KITS[slug].smallest))
+    parts = json.loads(fixture_text(slug, CONTRACTS[slug].smallest))
     body = dict(parts.get("body_form") or parts["body_json"])
     body[data.draw(st.sampled_from(paths_of(slug)))[-1]] = value
-    incoming = with_headers(fixture(slug, KITS[slug].smallest), {"content-type": FORM})
-    attempt(slug, replace(incoming, body=str(httpx.QueryParams(body)).encode()))
+    request = with_headers(fixture(slug, CONTRACTS[slug].smallest), {"content-type": FORM})
+    attempt(slug, replace(request, body=str(httpx.QueryParams(body)).encode()))
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_every_word_of_every_table_has_a_fixture(slug: str) -> None:
     """Each word that a source knows is in one of its fixtures."""
-    assert KITS[slug].words
-    for field, known in KITS[slug].words.items():
+    assert CONTRACTS[slug].words
+    for field, known in CONTRACTS[slug].words.items():
         assert set(map(str, known)) - values_of(slug, field) == set(), field
 
 
@@ -451,13 +550,16 @@ def test_unknown_words_are_kept_and_end_nothing(slug: str) -> None:
     events = [event for name in fixture_names(slug) for event in read(slug, fixture(slug, name))]
     unknown = [event for event in events if event.event_type is EventType.UNKNOWN]
     assert {(None, None)} == {(event.hangup_cause, event.result) for event in unknown}
-    found = {event.word or "" for event in unknown}
-    assert KITS[slug].unknown_words == {word for word in found if ID_FAULT not in word}
+    found = {event.vendor_status or "" for event in unknown}
+    assert CONTRACTS[slug].unknown_values == {word for word in found if ID_FAULT not in word}
 
 
 @pytest.mark.parametrize("slug", SLUGS)
 def test_source_is_documented_and_has_fixtures(slug: str) -> None:
-    """Every source has an operator's page with the headings of all others, settings that are described, and enough fixtures and calls."""
+    """
+    Every source has an operator's page with the headings of all others, settings that are
+    described, and enough fixtures and calls.
+    """
     page = (ROOT / "docs" / "telephony" / f"{slug}.md").read_text(encoding="utf-8")
     assert HEADINGS == tuple(re.findall(r"^## (.+)$", page, re.MULTILINE))
     assert [] == [name for name in setting_names(slug) if f"`{name}`" not in page]
@@ -466,7 +568,9 @@ def test_source_is_documented_and_has_fixtures(slug: str) -> None:
     assert "made" in (HERE / slug / "README.md").read_text(encoding="utf-8")
     assert len(fixture_names(slug)) >= LEAST_FIXTURES
     assert [source for source, _ in scenarios() if source == slug]
-    unread = {path.name for path in (HERE / slug / "fixtures").glob("*.expected.json")} ^ {f"{name}.expected.json" for name in fixture_names(slug)}
+    unread = {path.name for path in (HERE / slug / "fixtures").glob("*.expected.json")} ^ {
+        f"{name}.expected.json" for name in fixture_names(slug)
+    }
     assert set() == unread
 
 
@@ -475,16 +579,32 @@ def personal(slug: str, name: str) -> set[str]:
     found = set(NUMBER.findall(fixture_text(slug, name)))
     for event in read(slug, fixture(slug, name)):
         numbers = (event.from_number, event.to_number)
-        found |= {number.removeprefix("+") for number in numbers if number is not None and number.startswith("+")}
-        found |= {text for text in (event.note, event.voicemail and event.voicemail.transcript) if text and len(text) >= LEAST_TEXT}
-    proofs = {value for header in KITS[slug].proofs for value in signed(slug, name).headers[header] if len(value) >= LEAST_PROOF}
-    return found | proofs | set(KITS[slug].secrets)
+        found |= {
+            number.removeprefix("+")
+            for number in numbers
+            if number is not None and number.startswith("+")
+        }
+        found |= {
+            text
+            for text in (event.note, event.voicemail and event.voicemail.transcript)
+            if text and len(text) >= LEAST_TEXT
+        }
+    proofs = {
+        value
+        for header in CONTRACTS[slug].proofs
+        for value in signed(slug, name).headers[header]
+        if len(value) >= LEAST_PROOF
+    }
+    return found | proofs | set(CONTRACTS[slug].secrets)
 
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     """All that is logged, as in production and at the level that says most."""
-    loggers = [logging.getLogger(name) for name in ("", "uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access", *LIBRARIES)]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("", "uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access", *LIBRARIES)
+    ]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     stream = io.StringIO()
     configure_logging(fmt="json", level="debug", stream=stream)
@@ -499,30 +619,59 @@ def log() -> Iterator[io.StringIO]:
 async def test_no_log_line_holds_a_number_or_a_secret_and_nothing_kept_a_secret(
     store: Store, redis_url: str, make_settings: Callable[..., Settings], log: io.StringIO
 ) -> None:
-    """Every fixture goes through the receiver, genuine and forged, and is then read by a worker: none of it gets into a log."""
-    secrets = {"URL_SECRET": URL_SECRET, **{proof_setting(slug): KITS[slug].secrets[0] for slug in SLUGS}}
-    app = create_app(make_settings(REDIS_URL=redis_url, PUBLIC_URL=BASE_URL, **secrets), store=store, now=lambda: NOW)
+    """
+    Every fixture goes through the receiver, genuine and forged, and is then read by a worker: none
+    of it gets into a log.
+    """
+    secrets = {
+        "URL_SECRET": URL_SECRET,
+        **{proof_setting(slug): CONTRACTS[slug].secrets[0] for slug in SLUGS},
+    }
+    app = create_app(
+        make_settings(REDIS_URL=redis_url, PUBLIC_URL=BASE_URL, **secrets),
+        store=store,
+        now=lambda: NOW,
+    )
     unsafe: set[str] = set()
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client,
+    ):
         for slug, name in [(each, name) for each in SLUGS for name in fixture_names(each)]:
-            incoming = addressed(slug, signed(slug, name))
-            assert await post(client, incoming) in {200, 202, 204}, name
-            forged = addressed(slug, KITS[slug].sign(fixture(slug, name), KITS[slug].secrets[1], NOW))
+            request = addressed(slug, signed(slug, name))
+            assert await post(client, request) in {200, 202, 204}, name
+            forged = addressed(
+                slug, CONTRACTS[slug].sign(fixture(slug, name), CONTRACTS[slug].secrets[1], NOW)
+            )
             assert await post(client, forged) == UNAUTHORIZED, name
             unsafe |= personal(slug, name)
-    keys = [key.decode() async for key in store.redis.scan_iter(match=store.keys.message("*"), count=1000)]
+    keys = [
+        key.decode()
+        async for key in store.redis.scan_iter(match=store.keys.message("*"), count=1000)
+    ]
     kept = await store.messages.get_many([key.removeprefix(store.keys.message("")) for key in keys])
     reading.read(list(kept.values()), clock=lambda: NOW)
-    lines = [line for line in log.getvalue().splitlines() if '"service.' in line or '"workers.' in line]
+    lines = [
+        line for line in log.getvalue().splitlines() if '"service.' in line or '"workers.' in line
+    ]
     assert len(lines) >= 2 * len(ALL)
     assert any('"workers.' in line for line in lines)
     assert [] == [(text, line) for text in unsafe for line in lines if text in line]
-    secret = {each for slug in SLUGS for each in (*KITS[slug].secrets, path_token(URL_SECRET, slug))}
-    assert [] == [(text, each.source) for each in kept.values() for text in secret if text in str(each.incoming)]
+    secret = {
+        each for slug in SLUGS for each in (*CONTRACTS[slug].secrets, path_token(URL_SECRET, slug))
+    }
+    assert [] == [
+        (text, each.source)
+        for each in kept.values()
+        for text in secret
+        if text in str(each.request)
+    ]
 
 
-async def post(client: httpx.AsyncClient, incoming: Incoming) -> int:
+async def post(client: httpx.AsyncClient, request: WebhookRequest) -> int:
     """Send a request as it is, every header with all its values; the status of its answer."""
-    headers = [(name, value) for name, values in incoming.headers.items() for value in values]
-    answer = await client.request(incoming.method, incoming.url, content=incoming.body, headers=headers)
+    headers = [(name, value) for name, values in request.headers.items() for value in values]
+    answer = await client.request(
+        request.method, request.url, content=request.body, headers=headers
+    )
     return answer.status_code

@@ -38,9 +38,10 @@ class BuildrClient:
     """
     Speaks to Buildr; an async context manager.
 
-    Each request, token included, takes at most `BUILDR_TIMEOUT_S` seconds in all. Every method raises the errors under `BuildrError`, and
-    those of the token store; httpx's never leave. A token that Buildr refuses is given back to `tokens` before `BuildrUnauthorized` is
-    raised, so that the next request asks for a new one.
+    Each request, token included, takes at most `BUILDR_TIMEOUT_S` seconds in all. Every method
+    raises the errors under `BuildrError`, and those of the token store; httpx's never leave. A
+    token that Buildr refuses is given back to `tokens` before `BuildrUnauthorized` is raised, so
+    that the next request asks for a new one.
     """
 
     def __init__(
@@ -56,20 +57,34 @@ class BuildrClient:
         self._tokens: Final = tokens
         self._clock: Final = clock
         connections = settings.worker_jobs + SPARE_CONNECTIONS
-        self._http: Final = open_http(self._api, timeout_s=self.timeout_s, connections=connections, transport=transport)
+        self._http: Final = open_http(
+            self._api, timeout_s=self.timeout_s, connections=connections, transport=transport
+        )
 
     async def update_call(self, buildr_call_id: str, body: Body) -> UpdatedCall:
-        """Change the fields that `body` names under `call`, and no others: https://buildr.dev/api-reference/call/update-call."""
-        if not (buildr_call_id.isascii() and buildr_call_id.isdigit() and len(buildr_call_id) <= MAX_ID_DIGITS):
-            raise BuildrRejected(f"a Buildr call id is a text of at most {MAX_ID_DIGITS} digits, as in Buildr's own URL of the call")
+        """
+        Change the fields that `body` names under `call`, and no others:
+        https://buildr.dev/api-reference/call/update-call.
+        """
+        if not (
+            buildr_call_id.isascii()
+            and buildr_call_id.isdigit()
+            and len(buildr_call_id) <= MAX_ID_DIGITS
+        ):
+            raise BuildrRejected(
+                f"a Buildr call id is a text of at most {MAX_ID_DIGITS} digits, as in Buildr's own URL of the call"
+            )
         answer = await self._send("PATCH", f"{self._api}/calls/{buildr_call_id}", body=body)
         return read_call(answer.parsed(), buildr_call_id)
 
-    async def call_outcomes_page(self, url: str | None = None) -> tuple[tuple[CallOutcome, ...], str | None]:
+    async def call_outcomes_page(
+        self, url: str | None = None
+    ) -> tuple[tuple[CallOutcome, ...], str | None]:
         """
         One page of the account's call outcomes, and the URL of the next page or None.
 
-        Starts at the first page without `url`. Pages as in https://buildr.dev/introduction/pagination.
+        Starts at the first page without `url`. Pages as in
+        https://buildr.dev/introduction/pagination.
         """
         url = url or f"{self._api}/call_outcomes?per_page={PER_PAGE}"
         self._check_origin(url)
@@ -80,7 +95,10 @@ class BuildrClient:
         return read_outcomes(answer.parsed()), following
 
     async def call_outcomes(self) -> tuple[CallOutcome, ...]:
-        """All call outcomes, at most 50 pages, a request each; for callers that share no budget with others."""
+        """
+        All call outcomes, at most 50 pages, a request each; for callers that share no budget with
+        others.
+        """
         found: list[CallOutcome] = []
         url: str | None = None
         for _ in range(MOST_PAGES):
@@ -97,7 +115,12 @@ class BuildrClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
 
     async def _send(self, method: str, url: str, *, body: Body | None = None) -> HttpAnswer:
@@ -118,12 +141,18 @@ class BuildrClient:
         if body is None:
             return self._http.build_request(method, url, headers=headers)
         # Half a surrogate pair, which JSON allows, has no form in UTF-8.
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        return self._http.build_request(method, url, headers={**headers, "Content-Type": "application/json"}, content=content)
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "replace"
+        )
+        return self._http.build_request(
+            method, url, headers={**headers, "Content-Type": "application/json"}, content=content
+        )
 
     def _check_origin(self, url: str) -> None:
         if _origin(httpx.URL(url)) != _origin(httpx.URL(self._api)):
-            raise BuildrUnavailable("Buildr's list goes on at another address, where the token must not go: check BUILDR_API_URL")
+            raise BuildrUnavailable(
+                "Buildr's list goes on at another address, where the token must not go: check BUILDR_API_URL"
+            )
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None, bytes]:

@@ -1,7 +1,8 @@
 """
 Client credentials, and the one request that turns them into an access token.
 
-Buildr's page: https://buildr.dev/introduction/authentication-machine. There is no refresh token: the same credentials buy the next one.
+Buildr's page: https://buildr.dev/introduction/authentication-machine. There is no refresh token:
+the same credentials buy the next one.
 """
 
 import asyncio
@@ -47,14 +48,19 @@ class Credentials:
 
 
 async def request_token(
-    credentials: Credentials, *, clock: Callable[[], datetime], transport: httpx.AsyncBaseTransport | None = None
+    credentials: Credentials,
+    *,
+    clock: Callable[[], datetime],
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> StoredToken:
     """
     Ask Buildr for a token.
 
-    A life that the answer does not tell is taken as an hour. Raises `BuildrUnauthorized`, `BuildrRateLimited` and `BuildrUnavailable`.
+    A life that the answer does not tell is taken as an hour. Raises `BuildrUnauthorized`,
+    `BuildrRateLimited` and `BuildrUnavailable`.
     """
-    # Counted from before the request, so that a slow answer never makes a token look younger than it is.
+    # Counted from before the request, so that a slow answer never makes a token look younger than
+    # it is.
     asked_at = clock()
     body = {
         "grant_type": "client_credentials",
@@ -65,16 +71,24 @@ async def request_token(
     try:
         async with (
             asyncio.timeout(credentials.timeout_s),
-            open_http(credentials.token_url, timeout_s=credentials.timeout_s, transport=transport) as http,
+            open_http(
+                credentials.token_url, timeout_s=credentials.timeout_s, transport=transport
+            ) as http,
         ):
             answer = await fetch(http, http.build_request("POST", credentials.token_url, json=body))
     except TimeoutError as err:
-        raise BuildrUnavailable(f"no access token from Buildr within {credentials.timeout_s:g} s") from err
+        raise BuildrUnavailable(
+            f"no access token from Buildr within {credentials.timeout_s:g} s"
+        ) from err
     if not answer.is_success:
         raise _refusal(answer, credentials, now=clock())
     access_token, life_s = _read(answer.parsed())
     log.info("buildr.token_refreshed", expires_in_s=life_s)
-    return StoredToken(access_token=access_token, obtained_at=asked_at, expires_at=asked_at + timedelta(seconds=life_s))
+    return StoredToken(
+        access_token=access_token,
+        obtained_at=asked_at,
+        expires_at=asked_at + timedelta(seconds=life_s),
+    )
 
 
 def _refusal(answer: HttpAnswer, credentials: Credentials, *, now: datetime) -> BuildrError:
@@ -86,10 +100,18 @@ def _refusal(answer: HttpAnswer, credentials: Credentials, *, now: datetime) -> 
         message = f"the token endpoint answered with a redirect ({status}): check BUILDR_TOKEN_URL"
         return BuildrUnavailable(message, status_code=status, answer=text)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
-        return BuildrUnavailable(f"the token endpoint answered {status}", status_code=status, answer=text)
+        return BuildrUnavailable(
+            f"the token endpoint answered {status}", status_code=status, answer=text
+        )
     word = _error_word(answer)
-    cure = CURES["invalid_client"] if status == HTTPStatus.UNAUTHORIZED else CURES.get(word, UNKNOWN_CURE)
-    return BuildrUnauthorized(f"Buildr gives no access token ({word or status}): {cure}", status_code=status, answer=text)
+    cure = (
+        CURES["invalid_client"]
+        if status == HTTPStatus.UNAUTHORIZED
+        else CURES.get(word, UNKNOWN_CURE)
+    )
+    return BuildrUnauthorized(
+        f"Buildr gives no access token ({word or status}): {cure}", status_code=status, answer=text
+    )
 
 
 def _error_word(answer: HttpAnswer) -> str:
@@ -104,7 +126,9 @@ def _error_word(answer: HttpAnswer) -> str:
 def _read(parsed: object) -> tuple[str, float]:
     token = parsed.get("access_token") if isinstance(parsed, dict) else None
     if not isinstance(parsed, dict) or not isinstance(token, str) or not is_header_safe(token):
-        raise BuildrUnavailable("the token endpoint answered without a usable access_token: check BUILDR_TOKEN_URL")
+        raise BuildrUnavailable(
+            "the token endpoint answered without a usable access_token: check BUILDR_TOKEN_URL"
+        )
     return token, _life_s(parsed.get("expires_in"))
 
 

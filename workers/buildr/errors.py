@@ -33,42 +33,68 @@ def refusal(answer: HttpAnswer, *, now: datetime, secrets: tuple[str, ...] = ())
     """
     The error that an answer other than 2xx stands for.
 
-    403 counts as `BuildrUnauthorized`: credentials that lack a right are mended by a person, and then every call goes through. A redirect
-    counts as `BuildrUnavailable`: the service is set to a wrong address, which says nothing about a call. The rest of the 400s is about the
-    request itself and stops.
+    403 counts as `BuildrUnauthorized`: credentials that lack a right are mended by a person, and
+    then every call goes through. A redirect counts as `BuildrUnavailable`: the service is set to a
+    wrong address, which says nothing about a call. The rest of the 400s is about the request itself
+    and stops.
     """
     status, text = answer.status_code, answer.text(*secrets)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return rate_limited(answer, now=now, secrets=secrets)
     if status == HTTPStatus.UNAUTHORIZED:
         cure = "check BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
-        return BuildrUnauthorized(f"Buildr refuses the access token (401): {cure}", status_code=status, answer=text)
+        return BuildrUnauthorized(
+            f"Buildr refuses the access token (401): {cure}", status_code=status, answer=text
+        )
     if status == HTTPStatus.FORBIDDEN:
         cure = "give them the right to write calls, and check BUILDR_SCOPE"
-        return BuildrUnauthorized(f"the credentials may not do this in Buildr (403): {cure}", status_code=status, answer=text)
-    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in PASSING:
+        return BuildrUnauthorized(
+            f"the credentials may not do this in Buildr (403): {cure}",
+            status_code=status,
+            answer=text,
+        )
+    if (
+        HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        and status not in PASSING
+    ):
         hint = HINTS.get(status)
-        return BuildrRejected(f"Buildr answered {status}" + (f": {hint}" if hint else ""), status_code=status, answer=text)
+        return BuildrRejected(
+            f"Buildr answered {status}" + (f": {hint}" if hint else ""),
+            status_code=status,
+            answer=text,
+        )
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return BuildrUnavailable(f"Buildr answered with a redirect ({status}): check BUILDR_API_URL", status_code=status, answer=text)
+        return BuildrUnavailable(
+            f"Buildr answered with a redirect ({status}): check BUILDR_API_URL",
+            status_code=status,
+            answer=text,
+        )
     return BuildrUnavailable(f"Buildr answered {status}", status_code=status, answer=text)
 
 
-def rate_limited(answer: HttpAnswer, *, now: datetime, secrets: tuple[str, ...] = ()) -> BuildrRateLimited:
+def rate_limited(
+    answer: HttpAnswer, *, now: datetime, secrets: tuple[str, ...] = ()
+) -> BuildrRateLimited:
     """
     The error that a 429 stands for.
 
-    Header and body as in https://buildr.dev/introduction/rate-limiting; the beta version's body also names the `bucket`.
+    Header and body as in https://buildr.dev/introduction/rate-limiting; the beta version's body
+    also names the `bucket`.
     """
     wait_s = retry_after_s(answer.headers, now=now)
     said = "without saying for how long" if wait_s is None else f"for {wait_s:g} s"
     return BuildrRateLimited(
-        f"Buildr asks to wait, {said} (429)", retry_after_s=wait_s, bucket=_bucket(answer), answer=answer.text(*secrets)
+        f"Buildr asks to wait, {said} (429)",
+        retry_after_s=wait_s,
+        bucket=_bucket(answer),
+        answer=answer.text(*secrets),
     )
 
 
 def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
-    """Seconds to wait by `X-Rate-Limited-For`, else by `Retry-After` (seconds or a date), or None."""
+    """
+    Seconds to wait by `X-Rate-Limited-For`, else by `Retry-After` (seconds or a date), or None.
+    """
     own = _seconds(headers.get("x-rate-limited-for"))
     if own is not None:
         return own

@@ -1,13 +1,22 @@
 """
-What Buildr answers, as far as its reference says: https://buildr.dev/api-reference/call/update-call.
+What Buildr answers, as far as its reference says:
+https://buildr.dev/api-reference/call/update-call.
 
-A reader is more patient than the reference: any field but an id may be missing or null, unknown fields are kept, and a time that cannot be
-read is None. The PATCH has been made by then, and sending it again would not mend its answer.
+A reader is more patient than the reference: any field but an id may be missing or null, unknown
+fields are kept, and a time that cannot be read is None. The PATCH has been made by then, and
+sending it again would not mend its answer.
 """
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from service.errors import BuildrUnavailable
 from service.events import UtcDatetime
@@ -75,7 +84,10 @@ class UpdatedCall(_Record):
 
     @property
     def has_notes(self) -> bool:
-        """Whether the answer spoke of notes at all; if it did not, nobody knows what a person has written there."""
+        """
+        Whether the answer spoke of notes at all; if it did not, nobody knows what a person has
+        written there.
+        """
         return "notes" in self.model_fields_set
 
     @property
@@ -97,18 +109,25 @@ def read_call(answer: object, buildr_call_id: str) -> UpdatedCall:
     try:
         call = _CALL.validate_python(_under(answer, ENVELOPES))
     except ValidationError as err:
-        raise BuildrUnavailable(f"Buildr answered with something that is no call ({_places(err)}): check BUILDR_API_URL") from err
+        raise BuildrUnavailable(
+            f"Buildr answered with something that is no call ({_places(err)}): check BUILDR_API_URL"
+        ) from err
     if call.id.lstrip("0") != buildr_call_id.lstrip("0"):
         raise BuildrUnavailable("Buildr answered with a call that was not asked for")
     return call
 
 
 def read_outcomes(answer: object) -> tuple[CallOutcome, ...]:
-    """Read one page of call outcomes, under the key `call_outcomes` or `items`. Raises `BuildrUnavailable` if it is none."""
+    """
+    Read one page of call outcomes, under the key `call_outcomes` or `items`. Raises
+    `BuildrUnavailable` if it is none.
+    """
     try:
         return _OUTCOMES.validate_python(_under(answer, LISTS))
     except ValidationError as err:
-        raise BuildrUnavailable(f"Buildr answered with something that is no list of call outcomes ({_places(err)})") from err
+        raise BuildrUnavailable(
+            f"Buildr answered with something that is no list of call outcomes ({_places(err)})"
+        ) from err
 
 
 def _under(answer: object, keys: tuple[str, ...]) -> object:
@@ -119,4 +138,6 @@ def _under(answer: object, keys: tuple[str, ...]) -> object:
 
 def _places(err: ValidationError) -> str:
     """Where it differs, never what stood there: an answer holds names and notes."""
-    return ", ".join(sorted({".".join(map(str, fault["loc"])) or "the whole" for fault in err.errors()})[:5])
+    return ", ".join(
+        sorted({".".join(map(str, fault["loc"])) or "the whole" for fault in err.errors()})[:5]
+    )

@@ -80,8 +80,9 @@ class SharedToken:
     """
     One token for the fleet.
 
-    It is renewed ahead of its end by one process, while the others go on with the old one; only when there is no valid token does anybody
-    wait, at most `patience_s` seconds. A renewal ahead of time that fails is no error as long as the old token is good.
+    It is renewed ahead of its end by one process, while the others go on with the old one; only
+    when there is no valid token does anybody wait, at most `patience_s` seconds. A renewal ahead of
+    time that fails is no error as long as the old token is good.
     """
 
     credentials: Credentials
@@ -97,7 +98,8 @@ class SharedToken:
         """
         A token that is valid now.
 
-        Raises `BuildrUnauthorized` if the credentials are refused, `BuildrUnavailable` or `BuildrRateLimited` if none could be had.
+        Raises `BuildrUnauthorized` if the credentials are refused, `BuildrUnavailable` or
+        `BuildrRateLimited` if none could be had.
         """
         token = self._token
         if token is None or self.clock() >= renew_at(token):
@@ -109,7 +111,10 @@ class SharedToken:
         return (await self._wait_for_one()).access_token
 
     async def invalidate(self, token: str) -> None:
-        """Forget a token that Buildr refused, here and for the fleet, unless it has been replaced by now."""
+        """
+        Forget a token that Buildr refused, here and for the fleet, unless it has been replaced by
+        now.
+        """
         if self._token is not None and self._token.access_token == token:
             self._token = None
         await self.store.drop(token)
@@ -122,9 +127,18 @@ class SharedToken:
             async with asyncio.timeout(self.credentials.timeout_s * EARLY_SHARE):
                 return await self._renew() or token
         except BuildrError as err:
-            log.warning("buildr.token_not_refreshed", reason=err.cause, status_code=err.status_code, error=str(err))
+            log.warning(
+                "buildr.token_not_refreshed",
+                reason=err.cause,
+                status_code=err.status_code,
+                error=str(err),
+            )
         except TimeoutError:
-            log.warning("buildr.token_not_refreshed", reason=BuildrUnavailable.cause, error="no answer in time")
+            log.warning(
+                "buildr.token_not_refreshed",
+                reason=BuildrUnavailable.cause,
+                error="no answer in time",
+            )
         self._pause_until = self.clock() + timedelta(seconds=PAUSE_AFTER_FAILURE_S)
         return token
 
@@ -135,7 +149,9 @@ class SharedToken:
             if renewed is not None:
                 return renewed
             if self.clock() >= deadline:
-                raise BuildrUnavailable(f"another process has been renewing the access token for {self.patience_s:g} s")
+                raise BuildrUnavailable(
+                    f"another process has been renewing the access token for {self.patience_s:g} s"
+                )
             await self.sleep(POLL_S)
             token = await self.store.load()
             if token is not None and is_valid(token, self.clock()):
@@ -149,7 +165,9 @@ class SharedToken:
         try:
             current = await self.store.load()
             if current is None or self.clock() >= renew_at(current):
-                current = await request_token(self.credentials, clock=self.clock, transport=self.transport)
+                current = await request_token(
+                    self.credentials, clock=self.clock, transport=self.transport
+                )
                 await self.store.save(current)
             self._token, self._pause_until = current, None
             return current
@@ -158,14 +176,25 @@ class SharedToken:
 
 
 def token_provider(settings: Settings, store: TokenStore) -> TokenProvider:
-    """The ready token if one is set, else the fleet's. Raises `SettingsError` if there are no usable credentials."""
+    """
+    The ready token if one is set, else the fleet's. Raises `SettingsError` if there are no usable
+    credentials.
+    """
     if settings.buildr_access_token is not None:
         token = settings.buildr_access_token.get_secret_value()
         if not is_header_safe(token):
-            raise SettingsError(("BUILDR_ACCESS_TOKEN: must be the token alone, without `Bearer`, blanks or line breaks",))
+            raise SettingsError(
+                (
+                    "BUILDR_ACCESS_TOKEN: must be the token alone, without `Bearer`, blanks or line breaks",
+                )
+            )
         return ReadyToken(token)
     if settings.buildr_client_id is None or settings.buildr_client_secret is None:
-        raise SettingsError(("BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set",))
+        raise SettingsError(
+            (
+                "BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set",
+            )
+        )
     credentials = Credentials(
         token_url=settings.buildr_token_url,
         client_id=settings.buildr_client_id,
@@ -177,12 +206,21 @@ def token_provider(settings: Settings, store: TokenStore) -> TokenProvider:
 
 
 def renew_at(token: StoredToken) -> datetime:
-    """When a token is to be renewed: after 80 % of its life or 5 minutes before its end, whichever is later."""
+    """
+    When a token is to be renewed: after 80 % of its life or 5 minutes before its end, whichever is
+    later.
+    """
     life = token.expires_at - token.obtained_at
-    return max(token.obtained_at + life * RENEW_AT_SHARE, token.expires_at - timedelta(seconds=RENEW_BEFORE_END_S))
+    return max(
+        token.obtained_at + life * RENEW_AT_SHARE,
+        token.expires_at - timedelta(seconds=RENEW_BEFORE_END_S),
+    )
 
 
 def is_valid(token: StoredToken, now: datetime) -> bool:
-    """Whether a request sent now still arrives with a valid token: a few seconds before its end it counts as over."""
+    """
+    Whether a request sent now still arrives with a valid token: a few seconds before its end it
+    counts as over.
+    """
     life = token.expires_at - token.obtained_at
     return now < token.expires_at - min(timedelta(seconds=SPARE_S), life * SPARE_SHARE)

@@ -1,14 +1,17 @@
 """
 One leg of a call: the order of its events, and what they make together.
 
-Nothing here depends on the order in which events arrived, nor on the ids of the messages that brought them.
+Nothing here depends on the order in which events arrived, nor on the ids of the messages that
+brought them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
+
+from pydantic import Field
 
 from service.events import (
     AnsweredBy,
@@ -20,7 +23,7 @@ from service.events import (
     to_json,
 )
 
-LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+MIN_UTC: Final = datetime.min.replace(tzinfo=UTC)
 T = TypeVar("T")
 
 
@@ -38,8 +41,9 @@ class Leg:
     """
     One leg of a call, folded from the events that name it.
 
-    `is_answered` says that somebody or something picked up, `is_bridged` that it was then joined with another leg; `duration_s` is the talk
-    time in seconds, 0 if the leg ended unanswered and None if it is unknown or not over; `word` is the source's own word of the event that
+    `is_answered` says that somebody or something picked up, `is_bridged` that it was then joined
+    with another leg; `duration_s` is the talk time in seconds, 0 if the leg ended unanswered and
+    None if it is unknown or not over; `vendor_status` is the vendor's own name of the event that
     set the stage.
     """
 
@@ -58,8 +62,8 @@ class Leg:
     duration_s: int | None = None
     answered_by: AnsweredBy | None = None
     hangup_cause: HangupCause | None = None
-    unknown_words: tuple[str, ...] = ()
-    word: str | None = None
+    unknown_values: Annotated[tuple[str, ...], Field(alias="unknown_words")] = ()
+    vendor_status: Annotated[str | None, Field(alias="word")] = None
 
     @property
     def is_ended(self) -> bool:
@@ -104,13 +108,16 @@ CAUSE_RANKS: Final[Mapping[HangupCause | None, int]] = {
     HangupCause.INVALID_NUMBER: 7,
     HangupCause.COMPLETED: 8,
 }
-STARTS: Final = frozenset({EventType.CREATED, EventType.RINGING})
-TALKS: Final = frozenset({EventType.ANSWERED, EventType.BRIDGED})
-PICKS_UP: Final = TALKS | {EventType.ANSWERED_BY}
+START_EVENTS: Final = frozenset({EventType.CREATED, EventType.RINGING})
+CONNECT_EVENTS: Final = frozenset({EventType.ANSWERED, EventType.BRIDGED})
+ANSWER_EVENTS: Final = CONNECT_EVENTS | {EventType.ANSWERED_BY}
 
 
 def rank(event: CallEvent) -> tuple[int, int, str]:
-    """What orders two events of the same time: how far the leg has come, why it ended, and at last their text."""
+    """
+    What orders two events of the same time: how far the leg has come, why it ended, and at last
+    their text.
+    """
     return (RANKS[event.event_type], CAUSE_RANKS[event.hangup_cause], to_json((event,)))
 
 
@@ -118,20 +125,23 @@ def in_order(events: Sequence[CallEvent]) -> list[tuple[datetime, CallEvent]]:
     """
     The events of one leg in their true order, each with the time at which it counts (UTC).
 
-    Sequence numbers come first. They count per leg, so that they say nothing between two legs. An event without one takes its place by its
-    time: a numbered event counts no earlier than the numbered ones before it, which keeps both orders free of contradiction.
+    Sequence numbers come first. They count per leg, so that they say nothing between two legs. An
+    event without one takes its place by its time: a numbered event counts no earlier than the
+    numbered ones before it, which keeps both orders free of contradiction.
     """
     numbered = sorted(
         ((event.sequence, event) for event in events if event.sequence is not None),
-        key=lambda pair: (pair[0], pair[1].occurred_at or LONG_AGO, rank(pair[1])),
+        key=lambda pair: (pair[0], pair[1].occurred_at or MIN_UTC, rank(pair[1])),
     )
     placed: list[tuple[datetime, int, CallEvent]] = []
-    latest = LONG_AGO
+    latest = MIN_UTC
     for sequence, event in numbered:
-        latest = max(latest, event.occurred_at or LONG_AGO)
+        latest = max(latest, event.occurred_at or MIN_UTC)
         placed.append((latest, sequence, event))
-    placed.extend((event.occurred_at or LONG_AGO, -1, event) for event in events if event.sequence is None)
-    placed.sort(key=lambda each: (each[0], each[1], each[2].occurred_at or LONG_AGO, rank(each[2])))
+    placed.extend(
+        (event.occurred_at or MIN_UTC, -1, event) for event in events if event.sequence is None
+    )
+    placed.sort(key=lambda each: (each[0], each[1], each[2].occurred_at or MIN_UTC, rank(each[2])))
     return [(counts_at, event) for counts_at, _, event in placed]
 
 
@@ -152,23 +162,44 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     """
     Fold the events of one leg, given in their true order.
 
-    The stage is the furthest that any event reached. Of several ends the last one that gives a cause decides it. An event with an unknown
-    word gives its addresses and its time, and never a stage, a cause or an answer.
+    The stage is the furthest that any event reached. Of several ends the last one that gives a
+    cause decides it. An event with an unknown word gives its addresses and its time, and never a
+    stage, a cause or an answer.
     """
     known = [event for event in events if event.event_type is not EventType.UNKNOWN]
-    answers = [event for event in known if event.event_type in PICKS_UP]
-    ends = _with_causes([event for event in known if event.event_type is EventType.ENDED], has_answer=bool(answers))
+    answers = [event for event in known if event.event_type in ANSWER_EVENTS]
+    ends = _with_causes(
+        [event for event in known if event.event_type is EventType.ENDED], has_answer=bool(answers)
+    )
     cause = _last(ends, lambda event: event.hangup_cause)
     stage = furthest(STAGES[event.event_type] for event in known)
-    # Some exchanges tell of legs that are to be joined before anybody has picked up: one that then failed never was.
-    is_told = bool(answers) if cause is None else any(event.event_type is not EventType.BRIDGED for event in answers)
-    is_answered = cause is HangupCause.COMPLETED or (cause in {None, HangupCause.FAILED} and is_told)
-    answered_at = min((e.occurred_at for e in known if e.event_type in TALKS and e.occurred_at is not None), default=None)
+    # Some exchanges tell of legs that are to be joined before anybody has picked up: one that then
+    # failed never was.
+    is_told = (
+        bool(answers)
+        if cause is None
+        else any(event.event_type is not EventType.BRIDGED for event in answers)
+    )
+    is_answered = cause is HangupCause.COMPLETED or (
+        cause in {None, HangupCause.FAILED} and is_told
+    )
+    answered_at = min(
+        (
+            e.occurred_at
+            for e in known
+            if e.event_type in CONNECT_EVENTS and e.occurred_at is not None
+        ),
+        default=None,
+    )
     ended_at = _last(ends, lambda event: event.occurred_at)
-    stated_s = _last([event for event in ends if event.hangup_cause is cause], lambda event: event.duration_s)
+    stated_s = _last(
+        [event for event in ends if event.hangup_cause is cause], lambda event: event.duration_s
+    )
     duration_s = None
     if ends:
-        duration_s = _duration_s(stated_s, answered_at, ended_at) if is_answered or cause is None else 0
+        duration_s = (
+            _duration_s(stated_s, answered_at, ended_at) if is_answered or cause is None else 0
+        )
     parent_leg_id = _last(events, lambda event: event.parent_leg_id)
     return Leg(
         leg_id=leg_id,
@@ -186,8 +217,19 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
         duration_s=duration_s,
         answered_by=_last(known, lambda event: event.answered_by),
         hangup_cause=cause,
-        unknown_words=tuple(sorted({event.word or "unknown" for event in events if event.event_type is EventType.UNKNOWN})),
-        word=_last([event for event in known if STAGES[event.event_type] is stage], lambda event: event.word),
+        unknown_values=tuple(
+            sorted(
+                {
+                    event.vendor_status or "unknown"
+                    for event in events
+                    if event.event_type is EventType.UNKNOWN
+                }
+            )
+        ),
+        vendor_status=_last(
+            [event for event in known if STAGES[event.event_type] is stage],
+            lambda event: event.vendor_status,
+        ),
     )
 
 
@@ -198,23 +240,32 @@ def _with_causes(ends: list[CallEvent], *, has_answer: bool) -> list[CallEvent]:
     meant: HangupCause | None = HangupCause.COMPLETED if has_answer else HangupCause.CANCELLED
     if any(event.hangup_cause not in {None, HangupCause.HUNG_UP} for event in ends):
         meant = None
-    return [replace(event, hangup_cause=meant) if event.hangup_cause is HangupCause.HUNG_UP else event for event in ends]
+    return [
+        replace(event, hangup_cause=meant) if event.hangup_cause is HangupCause.HUNG_UP else event
+        for event in ends
+    ]
 
 
 def _last(events: Sequence[CallEvent], read: Callable[[CallEvent], T | None]) -> T | None:
     return next((value for value in map(read, reversed(events)) if value is not None), None)
 
 
-def _duration_s(stated_s: int | None, answered_at: datetime | None, ended_at: datetime | None) -> int | None:
+def _duration_s(
+    stated_s: int | None, answered_at: datetime | None, ended_at: datetime | None
+) -> int | None:
     if stated_s is not None or answered_at is None or ended_at is None:
         return stated_s
     return max(0, round((ended_at - answered_at).total_seconds()))
 
 
-def _started_at(events: Sequence[CallEvent], ended_at: datetime | None, duration_s: int | None) -> datetime | None:
+def _started_at(
+    events: Sequence[CallEvent], ended_at: datetime | None, duration_s: int | None
+) -> datetime | None:
     # A leg of which only the end was told began at least its talk time before.
     times = [event.occurred_at for event in events if event.occurred_at is not None]
-    has_start = any(event.event_type in STARTS and event.occurred_at is not None for event in events)
+    has_start = any(
+        event.event_type in START_EVENTS and event.occurred_at is not None for event in events
+    )
     if ended_at is not None and duration_s is not None and not has_start:
         times.append(earlier_by(ended_at, duration_s))
     return min(times, default=None)

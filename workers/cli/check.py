@@ -21,7 +21,7 @@ from service.errors import (
 from service.settings import Settings
 from service.settings.source_settings import source_faults
 from service.sources import SOURCES
-from service.sources.settings import advice
+from service.sources.settings import how_to_enable
 from service.store.connection import Store, open_store
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.output import (
@@ -32,9 +32,9 @@ from workers.cli.output import (
     print_json,
     print_table,
 )
-from workers.cli.session import with_store
+from workers.cli.session import run_with_store
 from workers.clock import SharedClock
-from workers.delivery.outcome_catalog import OutcomeNames
+from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.outcomes.decide import unknown_names
 
 BUDGET_PATIENCE_S = 30.0
@@ -44,7 +44,10 @@ TITLE_WIDTH = 14
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; `detail` says what to do where `is_fine` is false. `account` is the one it is of, among several."""
+    """
+    One thing that was looked at; `detail` says what to do where `is_fine` is false. `account` is
+    the one it is of, among several.
+    """
 
     what: str
     is_fine: bool
@@ -61,7 +64,8 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(*, as_json: bool) -> None:
     """
-    Look at everything that has to be right: settings, Redis, Buildr, outcome names, clock, public URL.
+    Look at everything that has to be right: settings, Redis, Buildr, outcome names, clock, public
+    URL.
 
     Looks at every account, unless --account names one. Exit code 1 if anything is not right.
 
@@ -79,7 +83,9 @@ def check(*, as_json: bool) -> None:
         width = max(TITLE_WIDTH, *(len(finding.title) for finding in findings))
         for finding in findings:
             mark = "[green]ok  [/green]" if finding.is_fine else "[red]FAIL[/red]"
-            console().print(f"{mark} {finding.title:<{width}} {escape(finding.detail)}", highlight=False)
+            console().print(
+                f"{mark} {finding.title:<{width}} {escape(finding.detail)}", highlight=False
+            )
     if not all(finding.is_fine for finding in findings):
         raise SystemExit(1)
 
@@ -90,12 +96,18 @@ async def _check(settings: Settings, accounts: tuple[Settings, ...]) -> list[Fin
         try:
             await store.ping()
         except QueueUnavailable as err:
-            findings.append(Finding("redis", is_fine=False, detail=f"{err}: set REDIS_URL, or start the service"))
+            findings.append(
+                Finding(
+                    "redis", is_fine=False, detail=f"{err}: set REDIS_URL, or start the service"
+                )
+            )
             return findings
         findings += [await _redis(store), await _clock(store)]
     for account in accounts:
         async with open_store(account, role="cli") as store:
-            findings += [_of(account, finding, accounts) for finding in await _buildr(account, store)]
+            findings += [
+                _of(account, finding, accounts) for finding in await _buildr(account, store)
+            ]
     return findings
 
 
@@ -113,8 +125,12 @@ def _sources(settings: Settings, accounts: tuple[Settings, ...]) -> list[Finding
     for account in accounts:
         on = ", ".join(slug for slug in SOURCES if account.secrets_of(slug))
         # Where others receive, an account without a source is no fault.
-        is_fine = bool(on) or not settings.is_default or any(each.has_sources for each in settings.every)
-        detail = f"on: {on}" if on else "none is on" if is_fine else f"none is on: set {advice()}"
+        is_fine = (
+            bool(on) or not settings.is_default or any(each.has_sources for each in settings.every)
+        )
+        detail = (
+            f"on: {on}" if on else "none is on" if is_fine else f"none is on: set {how_to_enable()}"
+        )
         if on and not account.is_default:
             detail += f"; their webhooks go to {account.webhook_path('SOURCE')}"
         findings.append(_of(account, Finding("sources", is_fine=is_fine, detail=detail), accounts))
@@ -125,15 +141,25 @@ async def _public_url(settings: Settings) -> Finding:
     url = settings.public_url
     if url is None:
         return Finding(
-            "public url", is_fine=True, detail="PUBLIC_URL is not set: the address of each request counts; set it behind a proxy"
+            "public url",
+            is_fine=True,
+            detail="PUBLIC_URL is not set: the address of each request counts; set it behind a proxy",
         )
     try:
         async with httpx.AsyncClient(timeout=URL_TIMEOUT_S) as client:
             answer = await client.get(f"{url}/healthz")
     except httpx.HTTPError as err:
-        return Finding("public url", is_fine=False, detail=f"{url}/healthz does not answer ({type(err).__name__})")
+        return Finding(
+            "public url",
+            is_fine=False,
+            detail=f"{url}/healthz does not answer ({type(err).__name__})",
+        )
     if answer.status_code != httpx.codes.OK or "alive" not in answer.text:
-        return Finding("public url", is_fine=False, detail=f"{url}/healthz answers {answer.status_code}, and not as this service would")
+        return Finding(
+            "public url",
+            is_fine=False,
+            detail=f"{url}/healthz answers {answer.status_code}, and not as this service would",
+        )
     scheme = urlsplit(url).scheme
     hint = "" if scheme == "https" else "; telephony systems want https"
     return Finding("public url", is_fine=True, detail=f"{url} reaches a receiver{hint}")
@@ -141,19 +167,31 @@ async def _public_url(settings: Settings) -> Finding:
 
 async def _redis(store: Store) -> Finding:
     faults = await store.config_faults()
-    return Finding("redis", is_fine=not faults, detail="; ".join(faults) or "answers, keeps what it is given, evicts nothing")
+    return Finding(
+        "redis",
+        is_fine=not faults,
+        detail="; ".join(faults) or "answers, keeps what it is given, evicts nothing",
+    )
 
 
 async def _clock(store: Store) -> Finding:
     clock = SharedClock()
     offset_ms = int((await clock.sync(store.redis)).total_seconds() * 1000)
     detail = f"differs from Redis by {offset_ms} ms"
-    return Finding("clock", is_fine=not clock.is_off, detail=detail + ("" if not clock.is_off else ": set the clocks by NTP"))
+    return Finding(
+        "clock",
+        is_fine=not clock.is_off,
+        detail=detail + ("" if not clock.is_off else ": set the clocks by NTP"),
+    )
 
 
 async def _buildr(settings: Settings, store: Store) -> list[Finding]:
     if not settings.has_buildr_credentials:
-        lost = ", so that webhooks would be taken that nobody can deliver" if settings.has_sources else ""
+        lost = (
+            ", so that webhooks would be taken that nobody can deliver"
+            if settings.has_sources
+            else ""
+        )
         detail = f"no credentials{lost}: set BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
         if not settings.is_default:
             detail += f", in lower case in [accounts.{settings.account}]"
@@ -165,16 +203,25 @@ async def _buildr(settings: Settings, store: Store) -> list[Finding]:
     except BuildrError as err:
         return [Finding("buildr", is_fine=False, detail=f"{settings.buildr_api_url}: {err}")]
     stored = await store.outcomes.load()
-    unknown = unknown_names(settings.outcome_config, names, spelt=[] if stored is None else [name for name, _ in stored.names])
+    unknown = unknown_names(
+        settings.outcome_config,
+        names,
+        display_names=[] if stored is None else [name for name, _ in stored.names],
+    )
     return [
         Finding("buildr", is_fine=True, detail=f"{settings.buildr_api_url} lets us in"),
-        Finding("outcomes", is_fine=not unknown, detail="; ".join(unknown) or f"{len(names)} in the account, and all that are named exist"),
+        Finding(
+            "outcomes",
+            is_fine=not unknown,
+            detail="; ".join(unknown)
+            or f"{len(names)} in the account, and all that are named exist",
+        ),
     ]
 
 
 async def read_names(settings: Settings, store: Store) -> dict[str, str]:
     """The account's outcomes read from Buildr now, within the budget. Raises `BuildrError`."""
-    names = OutcomeNames(store, lambda: datetime.now(UTC))
+    names = OutcomeCatalog(store, lambda: datetime.now(UTC))
     async with BuildrClient(settings, tokens=token_provider(settings, store.tokens)) as client:
         try:
             async with asyncio.timeout(BUDGET_PATIENCE_S):
@@ -182,7 +229,9 @@ async def read_names(settings: Settings, store: Store) -> dict[str, str]:
                     await store.permits.pump()
                     await asyncio.sleep(0.1)
         except TimeoutError as err:
-            raise BuildrRateLimited("the budget of requests is used up; try again in a minute", retry_after_s=None) from err
+            raise BuildrRateLimited(
+                "the budget of requests is used up; try again in a minute", retry_after_s=None
+            ) from err
     return dict(await names.current() or {})
 
 
@@ -213,11 +262,15 @@ def list_outcomes(*, as_json: bool) -> None:
         stored = await store.outcomes.load()
         return () if stored is None else stored.names
 
-    names = _or_one_line(lambda: with_store(work))
+    names = _or_one_line(lambda: run_with_store(work))
     if as_json:
         print_json([{"id": outcome_id, "name": name} for name, outcome_id in names])
     else:
-        print_table(("id", "name"), [(outcome_id, name) for name, outcome_id in names], empty="The account has no call outcomes.")
+        print_table(
+            ("id", "name"),
+            [(outcome_id, name) for name, outcome_id in names],
+            empty="The account has no call outcomes.",
+        )
 
 
 def _or_one_line(work: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:

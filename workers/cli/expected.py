@@ -1,5 +1,6 @@
 """
-`buildr-calls expect` and `buildr-calls expected`: calls that carry no id of Buildr's, announced by their numbers.
+`buildr-calls expect` and `buildr-calls expected`: calls that carry no id of Buildr's, announced by
+their numbers.
 """
 
 from datetime import datetime
@@ -21,7 +22,7 @@ from service.store.expected_calls import (
 )
 from workers.cli.links import Digits
 from workers.cli.output import Failure, print_json, print_table
-from workers.cli.session import with_store
+from workers.cli.session import run_with_store
 
 
 class Moment(click.ParamType[datetime]):
@@ -29,25 +30,51 @@ class Moment(click.ParamType[datetime]):
 
     name = "moment"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
         """Read it. Raises click's usage error."""
         try:
-            moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+            moment = (
+                value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+            )
         except ValueError:
             self.fail(f"{str(value)!r} is no moment like 2026-11-02T10:00Z", param, ctx)
         if moment.tzinfo is None:
-            self.fail(f"{str(value)!r} has no offset; write it like 2026-11-02T10:00Z or 2026-11-02T10:00-05:00", param, ctx)
+            self.fail(
+                f"{str(value)!r} has no offset; write it like 2026-11-02T10:00Z or 2026-11-02T10:00-05:00",
+                param,
+                ctx,
+            )
         return moment
 
 
 @click.command()
 @click.argument("buildr_call_id", type=Digits())
-@click.option("--number", "numbers", multiple=True, required=True, help="The customer's number, in any writing; may come up to 20 times.")
-@click.option("--agent", help="Whose call it is, as the telephony system names them, like ana@example.com.")
-@click.option("--direction", type=click.Choice([each.value for each in Direction]), help="Who calls whom.")
-@click.option("--from", "not_before", type=Moment(), help="The call starts at this moment or later; if not given: 15 minutes ago.")
 @click.option(
-    "--until", "not_after", type=Moment(), help="The call starts at this moment or earlier; if not given: EXPECTED_CALL_H from now."
+    "--number",
+    "numbers",
+    multiple=True,
+    required=True,
+    help="The customer's number, in any writing; may come up to 20 times.",
+)
+@click.option(
+    "--agent", help="Whose call it is, as the telephony system names them, like ana@example.com."
+)
+@click.option(
+    "--direction", type=click.Choice([each.value for each in Direction]), help="Who calls whom."
+)
+@click.option(
+    "--from",
+    "not_before",
+    type=Moment(),
+    help="The call starts at this moment or later; if not given: 15 minutes ago.",
+)
+@click.option(
+    "--until",
+    "not_after",
+    type=Moment(),
+    help="The call starts at this moment or earlier; if not given: EXPECTED_CALL_H from now.",
 )
 @click.option("--company-id", type=Digits(), help="File the call under this company of Buildr's.")
 @click.option("--contact-id", type=Digits(), help="File the call under this contact of Buildr's.")
@@ -93,12 +120,14 @@ def expect(
         except WrongWindow as err:
             raise Failure(f"{err}; not_before is --from and not_after is --until") from err
 
-    done = with_store(work)
+    done = run_with_store(work)
     if as_json:
         print_json({**as_dict(done.expected), "is_new": done.is_new, "woken": done.woken})
         return
     then = f"; calls that waited for it and go on now: {done.woken}" if done.woken else ""
-    click.echo(f"{'registered' if done.is_new else 'replaced'}: Buildr call {buildr_call_id} is expected {_window(done.expected)}{then}")
+    click.echo(
+        f"{'registered' if done.is_new else 'replaced'}: Buildr call {buildr_call_id} is expected {_window(done.expected)}{then}"
+    )
 
 
 @click.group()
@@ -113,7 +142,13 @@ def expected() -> None:
 
 
 @expected.command("list")
-@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Show at most so many.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the numbers in full.")
 def list_expected(limit: int, *, as_json: bool) -> None:
     """
@@ -123,7 +158,7 @@ def list_expected(limit: int, *, as_json: bool) -> None:
     Example:
       buildr-calls expected list --json
     """
-    found = with_store(lambda _, store: store.expected.newest(limit=limit))
+    found = run_with_store(lambda _, store: store.expected.newest(limit=limit))
     if as_json:
         print_json([as_dict(each) for each in found])
         return
@@ -139,7 +174,11 @@ def list_expected(limit: int, *, as_json: bool) -> None:
         )
         for each in found
     ]
-    print_table(("Buildr call", "numbers", "agent", "direction", "from (UTC)", "until (UTC)", "call"), rows, empty="No call is expected.")
+    print_table(
+        ("Buildr call", "numbers", "agent", "direction", "from (UTC)", "until (UTC)", "call"),
+        rows,
+        empty="No call is expected.",
+    )
 
 
 @expected.command("rm")
@@ -152,8 +191,10 @@ def remove_expected(buildr_call_id: str) -> None:
     Example:
       buildr-calls expected rm 110
     """
-    if not with_store(lambda _, store: store.expected.remove(buildr_call_id)):
-        raise Failure(f"Buildr call {buildr_call_id} is not expected; see: buildr-calls expected list")
+    if not run_with_store(lambda _, store: store.expected.remove(buildr_call_id)):
+        raise Failure(
+            f"Buildr call {buildr_call_id} is not expected; see: buildr-calls expected list"
+        )
     click.echo(f"removed: Buildr call {buildr_call_id} is no longer expected")
 
 
@@ -162,7 +203,9 @@ def _read_numbers(texts: tuple[str, ...], region: str) -> tuple[Number, ...]:
     for text in texts:
         number = read_number(text, region=region)
         if number is None:
-            raise click.UsageError(f"{text[:MAX_LENGTH]!r} is no telephone number; write it with its country code, like +15005550006")
+            raise click.UsageError(
+                f"{text[:MAX_LENGTH]!r} is no telephone number; write it with its country code, like +15005550006"
+            )
         found[number] = None
     return tuple(found)
 

@@ -21,13 +21,13 @@ from workers.cli.output import (
     print_table,
 )
 from workers.cli.replay import (
-    Done,
-    How,
+    ReplayOptions,
+    ReplayReport,
     how_options,
     print_done,
-    put_through,
+    run_replay,
 )
-from workers.cli.session import Age, with_store
+from workers.cli.session import Age, run_with_store
 from workers.replay.replay import failed_cases, select
 
 
@@ -40,7 +40,10 @@ class Choice:
     limit: int | None
 
     def demand(self, *, is_all: bool) -> None:
-        """Raises click's usage error unless something was chosen, or everything in words, and not both."""
+        """
+        Raises click's usage error unless something was chosen, or everything in words, and not
+        both.
+        """
         is_empty = not self.entry_ids and self.filter == FailedFilter()
         if is_empty and not is_all:
             raise click.UsageError("say which: ids, a filter such as --cause or --since, or --all")
@@ -54,7 +57,9 @@ class Choice:
         found = await select(store, self.filter, entry_ids=self.entry_ids, limit=self.limit)
         missing = set(self.entry_ids) - {entry.entry_id for entry in found}
         if missing:
-            raise Failure(f"nothing failed under the id {', '.join(sorted(missing))}; see: buildr-calls failed list")
+            raise Failure(
+                f"nothing failed under the id {', '.join(sorted(missing))}; see: buildr-calls failed list"
+            )
         return found
 
 
@@ -78,10 +83,16 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
 
     decorated: Callable[..., None] = chosen
     for option in (
-        click.option("--limit", type=click.IntRange(min=1), help="Take at most so many, the oldest first."),
+        click.option(
+            "--limit", type=click.IntRange(min=1), help="Take at most so many, the oldest first."
+        ),
         click.option("--until", type=Age(), help="Failed before then, like 1h or 2026-11-02."),
         click.option("--since", type=Age(), help="Failed since then, like 24h or 2026-11-02."),
-        click.option("--call", "call", help="The call: its id at the source, its full name, or its id in Buildr."),
+        click.option(
+            "--call",
+            "call",
+            help="The call: its id at the source, its full name, or its id in Buildr.",
+        ),
         click.option("--cause", help="The cause, like buildr_rejected or unsupported_event."),
         click.option("--source", help="The source, like twilio."),
     ):
@@ -122,15 +133,26 @@ def list_failed(*, choice: Choice, as_json: bool) -> None:
     Example:
       buildr-calls failed list --source twilio --cause buildr_rejected
     """
-    entries = with_store(lambda _, store: select(store, choice.filter, limit=choice.limit))
+    entries = run_with_store(lambda _, store: select(store, choice.filter, limit=choice.limit))
     if as_json:
         print_json([as_dict(entry) for entry in entries])
         return
     rows = [
-        (entry.entry_id, entry.kind, entry.cause, f"{entry.failed_at:%Y-%m-%d %H:%M:%S}", str(entry.attempts), entry.detail)
+        (
+            entry.entry_id,
+            entry.kind,
+            entry.cause,
+            f"{entry.failed_at:%Y-%m-%d %H:%M:%S}",
+            str(entry.attempts),
+            entry.detail,
+        )
         for entry in entries
     ]
-    print_table(("id", "kind", "cause", "failed at (UTC)", "attempts", "detail"), rows, empty="Nothing has failed.")
+    print_table(
+        ("id", "kind", "cause", "failed at (UTC)", "attempts", "detail"),
+        rows,
+        empty="Nothing has failed.",
+    )
 
 
 @failed.command()
@@ -148,7 +170,7 @@ def show(entry_id: str, *, as_json: bool) -> None:
     async def find(_: Settings, store: Store) -> Failed | None:
         return await store.failed.get(entry_id)
 
-    entry = with_store(find)
+    entry = run_with_store(find)
     if entry is None:
         raise Failure(f"nothing failed under the id {entry_id}; see: buildr-calls failed list")
     if as_json:
@@ -156,10 +178,18 @@ def show(entry_id: str, *, as_json: bool) -> None:
         return
     for name, value in as_dict(entry).items():
         if name != "answers" and value not in (None, [], ()):
-            console().print(f"[bold]{name.replace('_', ' '):<16}[/bold]", str(value), markup=True, highlight=False)
+            console().print(
+                f"[bold]{name.replace('_', ' '):<16}[/bold]",
+                str(value),
+                markup=True,
+                highlight=False,
+            )
     for answer in entry.answers:
         console().print(
-            f"[bold]{'answer':<16}[/bold] {answer.at:%Y-%m-%d %H:%M:%S}", answer.cause, answer.status_code or "", highlight=False
+            f"[bold]{'answer':<16}[/bold] {answer.at:%Y-%m-%d %H:%M:%S}",
+            answer.cause,
+            answer.status_code or "",
+            highlight=False,
         )
         if answer.text:
             console().print(answer.text, markup=False, highlight=False)
@@ -168,11 +198,20 @@ def show(entry_id: str, *, as_json: bool) -> None:
 @failed.command("replay")
 @_acting
 @how_options
-def replay_failed(*, choice: Choice, is_all: bool, is_dry_run: bool, is_forced: bool, is_offline: bool, as_json: bool) -> None:
+def replay_failed(
+    *,
+    choice: Choice,
+    is_all: bool,
+    is_dry_run: bool,
+    is_forced: bool,
+    is_offline: bool,
+    as_json: bool,
+) -> None:
     """
     Put failed calls and messages through again, read anew from their raw messages.
 
-    What Buildr holds from us already is not written again, and what a person has changed there is left alone, unless --force is given.
+    What Buildr holds from us already is not written again, and what a person has changed there is
+    left alone, unless --force is given.
 
     \b
     Examples:
@@ -181,14 +220,14 @@ def replay_failed(*, choice: Choice, is_all: bool, is_dry_run: bool, is_forced: 
       buildr-calls failed replay --all
     """
     choice.demand(is_all=is_all)
-    how = How(is_dry_run=is_dry_run, is_forced=is_forced, is_offline=is_offline)
+    how = ReplayOptions(is_dry_run=is_dry_run, is_forced=is_forced, is_offline=is_offline)
 
-    async def work(settings: Settings, store: Store) -> tuple[Settings, Done]:
+    async def work(settings: Settings, store: Store) -> tuple[Settings, ReplayReport]:
         entries = await choice.entries(store)
         cases = partial(failed_cases, store, entries, clock=utc_now)
-        return settings, await put_through(settings, store, cases, total=len(entries), how=how)
+        return settings, await run_replay(settings, store, cases, total=len(entries), how=how)
 
-    settings, done = with_store(work)
+    settings, done = run_with_store(work)
     if not (done.judged or done.stopped):
         raise Failure("no failed call or message fits; see: buildr-calls failed list")
     print_done(settings, done, how=how, as_json=as_json, has_ids=True)
@@ -214,7 +253,7 @@ def discard(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) ->
             await asyncio.gather(*(store.failed.discard(entry) for entry in entries))
         return entries
 
-    entries = with_store(work)
+    entries = run_with_store(work)
     if not entries:
         raise Failure("no failed call or message fits; see: buildr-calls failed list")
     if as_json:

@@ -8,11 +8,13 @@ from service.errors import MalformedPayload
 from service.settings import Settings
 from service.sources import SOURCES
 from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
-from service.webhook_urls import token_of
+from service.webhook_urls import path_token_for
 from workers.cli.output import Failure, load_settings, print_json
 from workers.simulator.requests import signed_query
 
-NO_URL_SECRET = "set URL_SECRET (in an account: url_secret), from which {what} is made: openssl rand -hex 32"  # noqa: S105 (a message)
+NO_URL_SECRET = (
+    "set URL_SECRET (in an account: url_secret), from which {what} is made: openssl rand -hex 32"  # noqa: S105 (a message)
+)
 
 
 @click.command("link-url")
@@ -21,7 +23,8 @@ NO_URL_SECRET = "set URL_SECRET (in an account: url_secret), from which {what} i
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def link_url(source: str, call: str | None, *, as_json: bool) -> None:
     """
-    Print the address to put into a telephony system, with its token where it needs one; with BUILDR_CALL_ID, that of one Buildr call.
+    Print the address to put into a telephony system, with its token where it needs one; with
+    BUILDR_CALL_ID, that of one Buildr call.
 
     An address with a token is a secret: keep it out of tickets and chats.
 
@@ -37,14 +40,17 @@ def link_url(source: str, call: str | None, *, as_json: bool) -> None:
         return
     click.echo(address)
     if settings.public_url is None:
-        click.echo("PUBLIC_URL is not set: the address above is that of this machine, which no telephony system reaches.", err=True)
+        click.echo(
+            "PUBLIC_URL is not set: the address above is that of this machine, which no telephony system reaches.",
+            err=True,
+        )
 
 
 def _address(settings: Settings, slug: str, call: str | None) -> str:
     source, url_secrets = SOURCES[slug], settings.url_secrets
-    if source.wants_path_token and not url_secrets:
+    if source.requires_path_token and not url_secrets:
         raise Failure(NO_URL_SECRET.format(what=f"the token in the address of {source.title}"))
-    address = settings.webhook_address(slug, token=token_of(source, url_secrets))
+    address = settings.webhook_address(slug, token=path_token_for(source, url_secrets))
     if call is None:
         return address
     try:
@@ -56,9 +62,13 @@ def _address(settings: Settings, slug: str, call: str | None) -> str:
     query = f"{BUILDR_CALL_ID}={checked}"
     if not source.has_address_per_call:
         # All its calls would be taken for this one.
-        raise Failure(f"{source.title} sends all calls to one address, which can name no Buildr call; see docs/telephony/{slug}.md")
+        raise Failure(
+            f"{source.title} sends all calls to one address, which can name no Buildr call; see docs/telephony/{slug}.md"
+        )
     if source.signs_url:
         return f"{address}?{query}"
     if not url_secrets:
-        raise Failure(NO_URL_SECRET.format(what=f"the signature of an id in an address of {source.title}"))
+        raise Failure(
+            NO_URL_SECRET.format(what=f"the signature of an id in an address of {source.title}")
+        )
     return f"{address}?{signed_query(slug, query, url_secrets)}"

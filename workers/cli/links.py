@@ -21,7 +21,7 @@ from workers.cli.output import (
     print_json,
     print_table,
 )
-from workers.cli.session import with_store
+from workers.cli.session import run_with_store
 
 COLUMNS = ("source", "source_call_id", "buildr_call_id")
 EXTRA = ("company_id", "contact_id", "project_id")
@@ -32,7 +32,9 @@ class Digits(click.ParamType[str]):
 
     name = "digits"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         """Check it. Raises click's usage error."""
         text = str(value).strip()
         if not is_buildr_id(text):
@@ -84,22 +86,44 @@ def set_link(
     Example:
       buildr-calls links set twilio CA00000000000000000000000000000001 110 --project-id 372
     """
-    link = Link(buildr_call_id=buildr_call_id, company_id=company_id, contact_id=contact_id, project_id=project_id)
+    link = Link(
+        buildr_call_id=buildr_call_id,
+        company_id=company_id,
+        contact_id=contact_id,
+        project_id=project_id,
+    )
 
     async def work(_: Settings, store: Store) -> tuple[bool, bool, tuple[str, ...]]:
         is_new, is_known = await store.links.put(source, source_call_id, link)
         stored = await store.calls.get(f"{source}:{source_call_id}")
-        named = {event.buildr_call_id for event in stored.all_events if event.buildr_call_id} if stored is not None else set()
+        named = (
+            {event.buildr_call_id for event in stored.all_events if event.buildr_call_id}
+            if stored is not None
+            else set()
+        )
         return is_new, is_known, tuple(sorted(named - {buildr_call_id}))
 
-    is_new, is_known, others = with_store(work)
+    is_new, is_known, others = run_with_store(work)
     if others:
-        click.echo(f"warning: the call's own messages name Buildr call {', '.join(others)}, which counts before a link", err=True)
+        click.echo(
+            f"warning: the call's own messages name Buildr call {', '.join(others)}, which counts before a link",
+            err=True,
+        )
     if as_json:
-        print_json({"source": source, "source_call_id": source_call_id, **asdict(link), "is_new": is_new, "is_call_known": is_known})
+        print_json(
+            {
+                "source": source,
+                "source_call_id": source_call_id,
+                **asdict(link),
+                "is_new": is_new,
+                "is_call_known": is_known,
+            }
+        )
         return
     then = "the call goes on now" if is_known else "no message of this call has come yet"
-    click.echo(f"{'set' if is_new else 'replaced'}: {source}:{source_call_id} is Buildr call {buildr_call_id}; {then}")
+    click.echo(
+        f"{'set' if is_new else 'replaced'}: {source}:{source_call_id} is Buildr call {buildr_call_id}; {then}"
+    )
 
 
 @links.command("get")
@@ -118,7 +142,7 @@ def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
     async def work(_: Settings, store: Store) -> Link | None:
         return await store.links.get(source, source_call_id)
 
-    link = with_store(work)
+    link = run_with_store(work)
     if link is None:
         raise Failure(f"{source}:{source_call_id} has no link")
     if as_json:
@@ -129,7 +153,13 @@ def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
 
 @links.command("list")
 @click.option("--source", type=SOURCE, help="Only this source's.")
-@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Show at most so many.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Show at most so many.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
     """
@@ -148,11 +178,16 @@ def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
                 break
         return found
 
-    found = with_store(work)
+    found = run_with_store(work)
     if as_json:
-        print_json([{"source": slug, "source_call_id": call, **asdict(link)} for slug, call, link in found])
+        print_json(
+            [{"source": slug, "source_call_id": call, **asdict(link)} for slug, call, link in found]
+        )
         return
-    rows = [(slug, call, *(value or "" for value in asdict(link).values())) for slug, call, link in found]
+    rows = [
+        (slug, call, *(value or "" for value in asdict(link).values()))
+        for slug, call, link in found
+    ]
     print_table((*COLUMNS, *EXTRA), rows, empty="There are no links.")
 
 
@@ -163,7 +198,8 @@ def import_links(file: TextIO, *, is_dry_run: bool) -> None:
     """
     Set many links from a CSV file with the columns source, source_call_id, buildr_call_id.
 
-    The columns company_id, contact_id and project_id may be there too. Nothing is set unless every line is right.
+    The columns company_id, contact_id and project_id may be there too. Nothing is set unless every
+    line is right.
 
     \b
     Example:
@@ -172,11 +208,13 @@ def import_links(file: TextIO, *, is_dry_run: bool) -> None:
     rows = read_csv(file)
 
     async def work(_: Settings, store: Store) -> None:
-        for source, source_call_id, link in track(rows, "Setting links", console=error_console(), disable=not error_console().is_terminal):
+        for source, source_call_id, link in track(
+            rows, "Setting links", console=error_console(), disable=not error_console().is_terminal
+        ):
             await store.links.put(source, source_call_id, link)
 
     if not is_dry_run:
-        with_store(work)
+        run_with_store(work)
     click.echo(f"{'would set' if is_dry_run else 'set'}: {len(rows)}")
 
 
@@ -195,7 +233,7 @@ def remove_link(source: str, source_call_id: str) -> None:
     async def work(_: Settings, store: Store) -> bool:
         return await store.links.remove(source, source_call_id)
 
-    if not with_store(work):
+    if not run_with_store(work):
         raise Failure(f"{source}:{source_call_id} has no link")
     click.echo(f"removed: {source}:{source_call_id}")
 
@@ -206,14 +244,22 @@ def read_csv(lines: Iterable[str]) -> list[tuple[str, str, Link]]:
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     unknown = [name for name in reader.fieldnames or () if name not in (*COLUMNS, *EXTRA)]
     if missing or unknown:
-        wrong = [f"column {name} is missing" for name in missing] + [f"column {name} is not known" for name in unknown]
-        raise Failure(f"{'; '.join(wrong)}; the first line must name the columns: {','.join((*COLUMNS, *EXTRA))}")
+        wrong = [f"column {name} is missing" for name in missing] + [
+            f"column {name} is not known" for name in unknown
+        ]
+        raise Failure(
+            f"{'; '.join(wrong)}; the first line must name the columns: {','.join((*COLUMNS, *EXTRA))}"
+        )
     found: list[tuple[str, str, Link]] = []
     faults: list[str] = []
     for row in reader:
         source, call = (row["source"] or "").strip(), (row["source_call_id"] or "").strip()
         ids = {name: (row.get(name) or "").strip() or None for name in ("buildr_call_id", *EXTRA)}
-        bad = [f"{name} must be digits" for name, value in ids.items() if value is not None and not is_buildr_id(value)]
+        bad = [
+            f"{name} must be digits"
+            for name, value in ids.items()
+            if value is not None and not is_buildr_id(value)
+        ]
         bad += [] if source in SOURCES else [f"no source is called {source!r}"]
         bad += [] if call else ["source_call_id is empty"]
         bad += [] if ids["buildr_call_id"] else ["buildr_call_id is empty"]

@@ -61,7 +61,9 @@ def _version() -> str:
         return "not installed"
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
 @click.version_option(_version(), prog_name=PROGRAM)
 def cli() -> None:
     """
@@ -94,7 +96,8 @@ for _command in COMMANDS:
 
 def main() -> None:
     """Run the command line; the process ends with 0, 1 (it did not work) or 2 (wrong usage)."""
-    # What a library of ours logs on the way has no place in a command's output; processes that log set this up for themselves.
+    # What a library of ours logs on the way has no place in a command's output; processes that log
+    # set this up for themselves.
     configure_logging(fmt="pretty", level="error", stream=sys.stderr)
     cli(prog_name=PROGRAM)
 

@@ -1,5 +1,6 @@
 """
-What all commands share: settings with their faults in plain lines, output for people and for programs, errors in one line.
+What all commands share: settings with their faults in plain lines, output for people and for
+programs, errors in one line.
 """
 
 import json
@@ -50,13 +51,18 @@ class Failure(click.ClickException):
 
 
 class WrongAccount(Failure):
-    """An account was named that is not there, or none where one has to be; shown as one line that lists them."""
+    """
+    An account was named that is not there, or none where one has to be; shown as one line that
+    lists them.
+    """
 
     exit_code = WRONG_USAGE
 
 
 class Commands(click.Group):
-    """A group in which an error that says what to do ends the command with one line and exit code 1."""
+    """
+    A group in which an error that says what to do ends the command with one line and exit code 1.
+    """
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command. Raises click's errors only, apart from bugs."""
@@ -70,9 +76,11 @@ class Commands(click.Group):
 
 def load_settings(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Settings:
     """
-    The settings of this machine, those of the account that `--account` names; `overrides` are variables that options have set.
+    The settings of this machine, those of the account that `--account` names; `overrides` are
+    variables that options have set.
 
-    `is_local` fills what is not set from what `run` made up. Ends the command with one line per fault.
+    `is_local` fills what is not set from what `run` made up. Ends the command with one line per
+    fault.
     """
     try:
         settings = load({**os.environ, **(overrides or {})}, is_local=is_local)
@@ -92,7 +100,13 @@ def account_option() -> click.Option:
         if value is not None:
             ctx.meta[ACCOUNT] = value
 
-    return click.Option(["--account"], metavar="NAME", expose_value=False, callback=choose, help="The account, if not the default one.")
+    return click.Option(
+        ["--account"],
+        metavar="NAME",
+        expose_value=False,
+        callback=choose,
+        help="The account, if not the default one.",
+    )
 
 
 def chosen_account() -> str | None:
@@ -101,14 +115,19 @@ def chosen_account() -> str | None:
     return None if ctx is None else ctx.meta.get(ACCOUNT)
 
 
-def names_of(settings: Settings) -> str:
+def account_names(settings: Settings) -> str:
     """The accounts that there are, for a message."""
     return ", ".join(each.account for each in settings.every)
 
 
-def in_words(settings: Settings, command: str) -> str:
-    """A command to be typed next, for the account that this one is for: `buildr-calls explain ... --account acme`."""
-    return f"{PROGRAM} {command}" + ("" if settings.is_default else f" --account {settings.account}")
+def command_line(settings: Settings, command: str) -> str:
+    """
+    A command to be typed next, for the account that this one is for: `buildr-calls explain ...
+    --account acme`.
+    """
+    return f"{PROGRAM} {command}" + (
+        "" if settings.is_default else f" --account {settings.account}"
+    )
 
 
 def console() -> Console:
@@ -138,9 +157,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     cells = [[printable(cell) for cell in row] for row in rows]
     out = console()
     if not out.is_terminal:
-        widths = [max(len(row[place]) for row in (columns, *cells)) for place in range(len(columns))]
+        widths = [
+            max(len(row[place]) for row in (columns, *cells)) for place in range(len(columns))
+        ]
         for row in (columns, *cells):
-            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            click.echo(
+                "  ".join(
+                    cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+                ).rstrip()
+            )
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
@@ -151,7 +176,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
 
 
 def _console(stream: IO[str]) -> Console:
-    # Named here, because rich would otherwise keep the stream that was stdout when it was first asked.
+    # Named here, because rich would otherwise keep the stream that was stdout when it was first
+    # asked.
     made = Console(file=stream, highlight=False)
     if not made.is_terminal:
         made.soft_wrap = True

@@ -19,26 +19,26 @@ from service.store.connection import Store
 from workers.cli.output import (
     Failure,
     SettingsFault,
+    command_line,
     console,
     error_console,
-    in_words,
     load_settings,
     print_json,
     print_table,
 )
-from workers.cli.replay import quietly
-from workers.cli.session import Age, with_store
+from workers.cli.replay import suppress_logs
+from workers.cli.session import Age, run_with_store
 from workers.outcomes.decide import unknown_names
 from workers.replay.outcome_preview import (
-    Change,
     Comparison,
     Kind,
+    OutcomeChange,
     Preview,
     apply,
     workers_fault,
 )
 from workers.replay.replay import in_minutes, known_cases, minutes
-from workers.replay.verdicts import Basis, Case
+from workers.replay.verdicts import ReplayCandidate, ReplayContext
 
 LEFT_ALONE = "left alone"
 NOBODY = "nobody named"
@@ -53,12 +53,28 @@ NOBODY = "nobody named"
 )
 @click.option("--source", type=click.Choice(sorted(SOURCES)), help="Calls of this source.")
 @click.option("--agent", help="Calls of this agent.")
-@click.option("--since", type=Age(), help="Calls whose last webhook came since then, like 7d or 2026-11-02.")
+@click.option(
+    "--since", type=Age(), help="Calls whose last webhook came since then, like 7d or 2026-11-02."
+)
 @click.option("--until", type=Age(), help="Calls whose last webhook came before then.")
-@click.option("--limit", type=click.IntRange(min=1), help="Stop at so many calls that change, the oldest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Stop at so many calls that change, the oldest first.",
+)
 @click.option("--calls", "has_calls", is_flag=True, help="Show each call that changes.")
-@click.option("--apply", "is_applied", is_flag=True, help="Rewrite the calls that change, after everything more urgent.")
-@click.option("--force", "is_forced", is_flag=True, help="With --apply: also where a person has changed the outcome in Buildr.")
+@click.option(
+    "--apply",
+    "is_applied",
+    is_flag=True,
+    help="Rewrite the calls that change, after everything more urgent.",
+)
+@click.option(
+    "--force",
+    "is_forced",
+    is_flag=True,
+    help="With --apply: also where a person has changed the outcome in Buildr.",
+)
 @click.option("--yes", "is_agreed", is_flag=True, help="With --apply: do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def preview_outcomes(
@@ -76,7 +92,8 @@ def preview_outcomes(
     as_json: bool,
 ) -> None:
     """
-    Show what a changed map of outcomes would change about the calls that are known; nothing is written without --apply.
+    Show what a changed map of outcomes would change about the calls that are known; nothing is
+    written without --apply.
 
     \b
     Examples:
@@ -85,26 +102,36 @@ def preview_outcomes(
     """
     if (is_forced or is_agreed) and not is_applied:
         raise click.UsageError("--force and --yes go with --apply")
-    config = None if path is None else load_settings(is_local=True, overrides={"CONFIG": str(path.resolve())}).outcome_config
+    config = (
+        None
+        if path is None
+        else load_settings(is_local=True, overrides={"CONFIG": str(path.resolve())}).outcome_config
+    )
     wanted = CallFilter(source=source, since=since, until=until)
 
     async def work(settings: Settings, store: Store) -> tuple[Settings, Preview]:
         chosen = config or settings.outcome_config
-        compared = await _compare(settings, store, chosen, wanted, agent=agent, limit=limit, is_forced=is_forced)
+        compared = await _compare(
+            settings, store, chosen, wanted, agent=agent, limit=limit, is_forced=is_forced
+        )
         if is_applied and (fault := await workers_fault(store, chosen)) is not None:
             place = "" if path is None else f"put {path} in place of buildr-calls.toml, "
-            again = in_words(settings, "outcomes preview --apply")
-            raise Failure(f"{fault}: {place}restart the workers, then run: {again} (with the same filters)")
+            again = command_line(settings, "outcomes preview --apply")
+            raise Failure(
+                f"{fault}: {place}restart the workers, then run: {again} (with the same filters)"
+            )
         return settings, compared
 
-    settings, compared = with_store(work)
+    settings, compared = run_with_store(work)
     if as_json:
         print_json(_as_dict(settings, compared, is_applied=is_applied))
     else:
         _print(settings, compared, has_calls=has_calls, is_applied=is_applied)
     if is_applied and compared.rewritten:
         if not is_agreed:
-            click.confirm(f"Rewrite {len(compared.rewritten)} calls in Buildr?", abort=True, err=True)
+            click.confirm(
+                f"Rewrite {len(compared.rewritten)} calls in Buildr?", abort=True, err=True
+            )
         _apply(compared.rewritten, config or settings.outcome_config, is_forced=is_forced)
 
 
@@ -118,26 +145,32 @@ async def _compare(
     limit: int | None,
     is_forced: bool,
 ) -> Preview:
-    present = await Basis.of(settings, store)
+    present = await ReplayContext.of(settings, store)
     if present.outcome_ids is None:
-        raise Failure(f"the account's outcomes were never read from Buildr; run: {in_words(settings, 'outcomes list')}")
-    if faults := unknown_names(config, present.outcome_ids, spelt=present.names.values()):
+        raise Failure(
+            f"the account's outcomes were never read from Buildr; run: {command_line(settings, 'outcomes list')}"
+        )
+    if faults := unknown_names(config, present.outcome_ids, display_names=present.names.values()):
         raise SettingsFault(faults)
     refs = await Scan(store.redis, store.keys).select(wanted)
     bar = error_console()
-    with quietly(), Progress(console=bar, disable=not bar.is_terminal) as progress:
+    with suppress_logs(), Progress(console=bar, disable=not bar.is_terminal) as progress:
         cases = _counted(known_cases(store, refs, present), progress, total=len(refs))
-        return await Comparison(present=present, config=config, is_forced=is_forced).run(cases, now=utc_now(), agent=agent, limit=limit)
+        return await Comparison(present=present, config=config, is_forced=is_forced).run(
+            cases, now=utc_now(), agent=agent, limit=limit
+        )
 
 
-async def _counted(cases: AsyncIterator[Case], progress: Progress, *, total: int) -> AsyncIterator[Case]:
+async def _counted(
+    cases: AsyncIterator[ReplayCandidate], progress: Progress, *, total: int
+) -> AsyncIterator[ReplayCandidate]:
     task = progress.add_task("Comparing", total=total)
     async for case in cases:
         progress.advance(task)
         yield case
 
 
-def _apply(changes: list[Change], config: OutcomeConfig, *, is_forced: bool) -> None:
+def _apply(changes: list[OutcomeChange], config: OutcomeConfig, *, is_forced: bool) -> None:
     async def work(_: Settings, store: Store) -> int:
         # Whoever had to think about the question may have restarted a worker meanwhile.
         if (fault := await workers_fault(store, config)) is not None:
@@ -150,27 +183,51 @@ def _apply(changes: list[Change], config: OutcomeConfig, *, is_forced: bool) -> 
                 progress.advance(task)
         return marked
 
-    marked = with_store(work)
-    click.echo(f"{marked} calls are on their way, after everything more urgent; see: buildr-calls status", err=True)
+    marked = run_with_store(work)
+    click.echo(
+        f"{marked} calls are on their way, after everything more urgent; see: buildr-calls status",
+        err=True,
+    )
 
 
 def _print(settings: Settings, compared: Preview, *, has_calls: bool, is_applied: bool) -> None:
-    pairs = Counter((each.now or LEFT_ALONE, each.then or LEFT_ALONE, each.kind) for each in compared.changes)
-    rows = [(now, then, str(count), kind.value) for (now, then, kind), count in sorted(pairs.items())]
-    print_table(("outcome now", "then", "calls", "what --apply does"), rows, empty="No call changes.")
+    pairs = Counter(
+        (each.now or LEFT_ALONE, each.then or LEFT_ALONE, each.kind) for each in compared.changes
+    )
+    rows = [
+        (now, then, str(count), kind.value) for (now, then, kind), count in sorted(pairs.items())
+    ]
+    print_table(
+        ("outcome now", "then", "calls", "what --apply does"), rows, empty="No call changes."
+    )
     if compared.changes:
         click.echo()
-        agents = Counter((each.agent or NOBODY, each.now or LEFT_ALONE, each.then or LEFT_ALONE) for each in compared.changes)
-        print_table(("agent", "outcome now", "then", "calls"), [(*names, str(count)) for names, count in sorted(agents.items())], empty="")
+        agents = Counter(
+            (each.agent or NOBODY, each.now or LEFT_ALONE, each.then or LEFT_ALONE)
+            for each in compared.changes
+        )
+        print_table(
+            ("agent", "outcome now", "then", "calls"),
+            [(*names, str(count)) for names, count in sorted(agents.items())],
+            empty="",
+        )
     if has_calls and compared.changes:
         click.echo()
-        columns = ("call", "Buildr call", "agent", "result", "outcome now", "then", "rule that decides then")
+        columns = (
+            "call",
+            "Buildr call",
+            "agent",
+            "result",
+            "outcome now",
+            "then",
+            "rule that decides then",
+        )
         print_table(columns, [_row(each) for each in compared.changes], empty="")
     for line in _closing(settings, compared, is_applied=is_applied):
         console().print(line, markup=False)
 
 
-def _row(each: Change) -> tuple[str, ...]:
+def _row(each: OutcomeChange) -> tuple[str, ...]:
     names = (each.buildr_call_id or "", each.agent or "", each.result or "")
     return (each.ref, *names, each.now or LEFT_ALONE, each.then or LEFT_ALONE, each.rule)
 

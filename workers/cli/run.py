@@ -30,16 +30,49 @@ def _watched(function: CommandFunction) -> CommandFunction:
 
 @click.command()
 @click.option("--port", type=PORT, help="Port of the receiver.  [env var: PORT; default: 8000]")
-@click.option("--sandbox-port", type=PORT, default=8001, show_default=True, help="Port of the sandbox that stands in for Buildr.")
-@click.option("--data-dir", type=click.Path(file_okay=False), help="Folder of the private Redis.  [env var: DATA_DIR; default: .data]")
-@click.option("--demo/--no-demo", "is_demo", default=None, help="Play a call or not; default: only with the sandbox.")
-@click.option("--demo-call", metavar="ID", help=f"The Buildr call that the demo tells of.  [default: {DEMO_CALL} of the sandbox]")
-@click.option("--once", "is_once", is_flag=True, help="Stop after the call; exit code 0 if its outcome reached Buildr.")
-def run(*, port: int | None, sandbox_port: int, data_dir: str | None, is_demo: bool | None, demo_call: str | None, is_once: bool) -> None:
+@click.option(
+    "--sandbox-port",
+    type=PORT,
+    default=8001,
+    show_default=True,
+    help="Port of the sandbox that stands in for Buildr.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    help="Folder of the private Redis.  [env var: DATA_DIR; default: .data]",
+)
+@click.option(
+    "--demo/--no-demo",
+    "is_demo",
+    default=None,
+    help="Play a call or not; default: only with the sandbox.",
+)
+@click.option(
+    "--demo-call",
+    metavar="ID",
+    help=f"The Buildr call that the demo tells of.  [default: {DEMO_CALL} of the sandbox]",
+)
+@click.option(
+    "--once",
+    "is_once",
+    is_flag=True,
+    help="Stop after the call; exit code 0 if its outcome reached Buildr.",
+)
+def run(
+    *,
+    port: int | None,
+    sandbox_port: int,
+    data_dir: str | None,
+    is_demo: bool | None,
+    demo_call: str | None,
+    is_once: bool,
+) -> None:
     """
     Run all of it on this machine and play a call: Redis, sandbox, receiver, worker.
 
-    Redis is private unless REDIS_URL is set; the sandbox stands in for Buildr unless Buildr credentials are set. Ctrl-C stops everything.
+    Redis is private unless REDIS_URL is set; the sandbox stands in for Buildr unless Buildr
+    credentials are set. Ctrl-C stops everything.
 
     \b
     Examples:
@@ -47,24 +80,38 @@ def run(*, port: int | None, sandbox_port: int, data_dir: str | None, is_demo: b
       buildr-calls run --port 9000 --no-demo
       buildr-calls run --once
     """
-    from workers.local.run import LocalRun, Wishes  # noqa: PLC0415 (keeps the other commands quick)
-    from workers.local.terminal import LastingConsole, Screen  # noqa: PLC0415 (same)
+    from workers.local.run import LocalRun, RunOptions
+    from workers.local.terminal import LastingConsole, Screen
 
-    overrides = {name: str(value) for name, value in (("PORT", port), ("DATA_DIR", data_dir)) if value is not None}
+    overrides = {
+        name: str(value)
+        for name, value in (("PORT", port), ("DATA_DIR", data_dir))
+        if value is not None
+    }
     settings = load_settings(is_local=False, overrides=overrides)
-    wishes = Wishes(sandbox_port=sandbox_port, demo_call=_demo_call(settings, is_demo, demo_call), is_once=is_once)
+    wishes = RunOptions(
+        sandbox_port=sandbox_port,
+        demo_call=_demo_call(settings, is_demo, demo_call),
+        is_once=is_once,
+    )
     if is_once and wishes.demo_call is None:
         raise click.UsageError("--once stops after the demo, and there is none: add --demo")
     if settings.reaches_buildr or settings.named:
         _check_serving(settings)
-        if settings.reaches_buildr and wishes.demo_call is not None and not settings.secrets_of("twilio").values:
+        if (
+            settings.reaches_buildr
+            and wishes.demo_call is not None
+            and not settings.secrets_of("twilio").values
+        ):
             raise click.UsageError("the demo plays a call of Twilio's: set TWILIO_AUTH_TOKEN")
     if settings.redis_url is not None:
-        from workers.cli.session import check_redis  # noqa: PLC0415 (keeps the other commands quick)
+        from workers.cli.session import check_redis
 
         check_redis(settings)
     screen = Screen(
-        console=LastingConsole(file=sys.stdout, highlight=False), least=settings.log_level, is_raw=settings.log_format == "json"
+        console=LastingConsole(file=sys.stdout, highlight=False),
+        least=settings.log_level,
+        is_raw=settings.log_format == "json",
     )
     raise SystemExit(asyncio.run(LocalRun(settings, wishes, screen).run()))
 
@@ -79,7 +126,7 @@ def serve(*, is_watched: bool) -> None:
     Example:
       PORT=8000 buildr-calls serve
     """
-    from service.receiver.server import serve as serve_forever  # noqa: PLC0415 (keeps the other commands quick)
+    from service.receiver.server import serve as serve_forever
 
     _end_with_stdin(is_wanted=is_watched)
     serve_forever(load_settings(is_local=False))
@@ -95,8 +142,8 @@ def work(*, is_watched: bool) -> None:
     Example:
       WORKER_JOBS=20 buildr-calls work
     """
-    from workers.maintenance.heartbeat import RedisRefusesWrites  # noqa: PLC0415 (keeps the other commands quick)
-    from workers.process.main import run_worker  # noqa: PLC0415 (same)
+    from workers.maintenance.heartbeat import RedisRefusesWrites
+    from workers.process.main import run_worker
 
     _end_with_stdin(is_wanted=is_watched)
     try:
@@ -109,41 +156,78 @@ def work(*, is_watched: bool) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=PORT, default=8001, show_default=True, help="Port to listen on.")
 @click.option(
-    "--limit-mode", type=click.Choice(["window", "bucket", "both", "off"]), default="both", show_default=True, help="How it limits."
+    "--limit-mode",
+    type=click.Choice(["window", "bucket", "both", "off"]),
+    default="both",
+    show_default=True,
+    help="How it limits.",
 )
-@click.option("--requests", type=click.IntRange(min=1), default=10, show_default=True, help="Requests allowed in a window.")
 @click.option(
-    "--window", "window_s", type=click.FloatRange(min=0, min_open=True), default=10, show_default=True, help="The window, in seconds."
+    "--requests",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Requests allowed in a window.",
 )
-@click.option("--auto-create", "is_auto_create", is_flag=True, help="Take a PATCH of any call, also one that does not exist.")
+@click.option(
+    "--window",
+    "window_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10,
+    show_default=True,
+    help="The window, in seconds.",
+)
+@click.option(
+    "--auto-create",
+    "is_auto_create",
+    is_flag=True,
+    help="Take a PATCH of any call, also one that does not exist.",
+)
 @_watched
-def sandbox(*, host: str, port: int, limit_mode: str, requests: int, window_s: float, is_auto_create: bool, is_watched: bool) -> None:
+def sandbox(
+    *,
+    host: str,
+    port: int,
+    limit_mode: str,
+    requests: int,
+    window_s: float,
+    is_auto_create: bool,
+    is_watched: bool,
+) -> None:
     """
-    Run the local Buildr alone. Its token is sandbox-token, its client sandbox-client with sandbox-secret.
+    Run the local Buildr alone. Its token is sandbox-token, its client sandbox-client with
+    sandbox-secret.
 
     \b
     Examples:
       buildr-calls sandbox
       buildr-calls sandbox --port 9001 --auto-create --limit-mode off
     """
-    from service.logs.setup import configure_logging  # noqa: PLC0415 (keeps the other commands quick)
-    from workers.sandbox import SandboxConfig, run_sandbox  # noqa: PLC0415 (same)
-    from workers.sandbox.rate_limit import Mode  # noqa: PLC0415 (same)
+    from service.logs.setup import configure_logging
+    from workers.sandbox import SandboxConfig, run_sandbox
+    from workers.sandbox.rate_limit import Mode
 
     settings = load_settings(is_local=False)
     configure_logging(fmt=settings.log_format, level=settings.log_level)
     _end_with_stdin(is_wanted=is_watched)
     config = SandboxConfig(
-        budgets=(Budget(requests=requests, window_s=window_s),), limit_mode=cast("Mode", limit_mode), auto_create=is_auto_create
+        budgets=(Budget(requests=requests, window_s=window_s),),
+        limit_mode=cast("Mode", limit_mode),
+        auto_create=is_auto_create,
     )
     try:
         run_sandbox(config, host=host, port=port)
     except OSError as err:
-        raise Failure(f"cannot listen on port {port} of {host} ({err.strerror or err}): choose another with --port") from err
+        raise Failure(
+            f"cannot listen on port {port} of {host} ({err.strerror or err}): choose another with --port"
+        ) from err
 
 
 def _demo_call(settings: Settings, is_demo: bool | None, demo_call: str | None) -> str | None:
-    """The Buildr call of the demo, or None for no demo. In a real account it must be named: it is written to."""
+    """
+    The Buildr call of the demo, or None for no demo. In a real account it must be named: it is
+    written to.
+    """
     if demo_call is not None and not (demo_call.isascii() and demo_call.isdigit()):
         raise click.UsageError("--demo-call wants the id of a call in Buildr, digits only")
     if is_demo is False:
@@ -151,12 +235,14 @@ def _demo_call(settings: Settings, is_demo: bool | None, demo_call: str | None) 
     if not settings.reaches_buildr:
         return demo_call or DEMO_CALL
     if is_demo and demo_call is None:
-        raise click.UsageError("Buildr credentials are set, so that the demo would change a real call: name it with --demo-call ID")
+        raise click.UsageError(
+            "Buildr credentials are set, so that the demo would change a real call: name it with --demo-call ID"
+        )
     return demo_call if is_demo else None
 
 
 def _check_serving(settings: Settings) -> None:
-    from service.receiver.server import check_serving  # noqa: PLC0415 (keeps the other commands quick)
+    from service.receiver.server import check_serving
 
     check_serving(settings)
 

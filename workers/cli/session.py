@@ -17,28 +17,33 @@ from service.store.connection import Store, open_store
 from workers.cli.output import (
     Failure,
     WrongAccount,
+    account_names,
     chosen_account,
     load_settings,
-    names_of,
 )
 
 T = TypeVar("T")
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-def with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
-    """Run something over an account's records. Ends the command with one line if Redis does not answer, or if no account is meant."""
+def run_with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
+    """
+    Run something over an account's records. Ends the command with one line if Redis does not
+    answer, or if no account is meant.
+    """
     settings = load_settings(is_local=True)
     if not settings.is_active and chosen_account() is None:
         # Nothing is in the default account, and "nothing has failed" would be taken for an answer.
-        raise WrongAccount(f"the default account is not set up; choose one with --account: {names_of(settings)}")
+        raise WrongAccount(
+            f"the default account is not set up; choose one with --account: {account_names(settings)}"
+        )
 
     async def run() -> T:
         async with open_store(settings, role="cli") as store:
             await store.ping()
             return await work(settings, store)
 
-    return run_or_one_line(settings, run)
+    return run_reporting_redis_errors(settings, run)
 
 
 def check_redis(settings: Settings) -> None:
@@ -48,25 +53,38 @@ def check_redis(settings: Settings) -> None:
         async with open_store(settings, role="cli") as store:
             await store.ping()
 
-    run_or_one_line(settings, ping)
+    run_reporting_redis_errors(settings, ping)
 
 
-def run_or_one_line(settings: Settings, run: Callable[[], Coroutine[object, object, T]]) -> T:
+def run_reporting_redis_errors(
+    settings: Settings, run: Callable[[], Coroutine[object, object, T]]
+) -> T:
     """Run a coroutine. Ends the command with one line and exit code 1 if Redis does not answer."""
     try:
         return asyncio.run(run())
     except (QueueUnavailable, RedisError, OSError) as err:
         where = urlsplit(settings.redis_dsn)
-        place = unquote(where.path) if where.scheme == "unix" else f"{where.hostname}:{where.port or 6379}"
-        raise Failure(f"Redis does not answer at {place}: start the service, or set REDIS_URL") from err
+        place = (
+            unquote(where.path)
+            if where.scheme == "unix"
+            else f"{where.hostname}:{where.port or 6379}"
+        )
+        raise Failure(
+            f"Redis does not answer at {place}: start the service, or set REDIS_URL"
+        ) from err
 
 
 class Age(click.ParamType[datetime]):
-    """A span of time like 90m, 24h or 7d, or a moment like 2026-11-02 or 2026-11-02T10:00Z; gives the moment, in UTC."""
+    """
+    A span of time like 90m, 24h or 7d, or a moment like 2026-11-02 or 2026-11-02T10:00Z; gives the
+    moment, in UTC.
+    """
 
     name = "age"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
         """Read it. Raises click's usage error."""
         if isinstance(value, datetime):
             return value
@@ -77,4 +95,8 @@ class Age(click.ParamType[datetime]):
             moment = datetime.fromisoformat(text)
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{text!r} is neither a span like 24h or 7d nor a moment like 2026-11-02T10:00Z", param, ctx)
+            self.fail(
+                f"{text!r} is neither a span like 24h or 7d nor a moment like 2026-11-02T10:00Z",
+                param,
+                ctx,
+            )

@@ -1,5 +1,6 @@
 """
-`buildr-calls sources`: which telephony systems there are, which are on, and when each was last heard of.
+`buildr-calls sources`: which telephony systems there are, which are on, and when each was last
+heard of.
 """
 
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from service.settings import Settings
 from service.sources import SOURCES, Source
 from service.store.connection import Store
 from workers.cli.output import print_json, print_table
-from workers.cli.session import with_store
+from workers.cli.session import run_with_store
 
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
@@ -23,17 +24,19 @@ DAY_S: Final = 86_400
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sources(*, is_on_only: bool, as_json: bool) -> None:
     """
-    Show every telephony system: off or ready, when its last message and its last handshake came, and since when it is silent.
+    Show every telephony system: off or ready, when its last message and its last handshake came,
+    and since when it is silent.
 
-    A system is silent if nothing comes in hours in which something came in every week before. Where the subscription at the vendor is
-    looked after, its state is shown too; `buildr-calls subscriptions list` tells more.
+    A system is silent if nothing comes in hours in which something came in every week before. Where
+    the subscription at the vendor is looked after, its state is shown too; `buildr-calls
+    subscriptions list` tells more.
 
     \b
     Examples:
       buildr-calls sources
       buildr-calls sources --on --json
     """
-    found = with_store(_read)
+    found = run_with_store(_read)
     shown = [facts for facts in found if facts["state"] != "off" or not is_on_only]
     if as_json:
         print_json(shown)
@@ -51,7 +54,15 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
         )
         for facts in shown
     ]
-    heads = ("source", "state", "last message", "last handshake", "silent since", "subscription", "")
+    heads = (
+        "source",
+        "state",
+        "last message",
+        "last handshake",
+        "silent since",
+        "subscription",
+        "",
+    )
     print_table(heads, rows, empty="None is on: buildr-calls sources")
 
 
@@ -84,9 +95,15 @@ def _state(settings: Settings, slug: str, *, silent_since: datetime | None) -> s
 
 def _note(settings: Settings, source: Source) -> str:
     if settings.secrets_of(source.slug):
-        return "" if not source.wants_path_token else f"address: buildr-calls link-url {source.slug}"
+        return (
+            ""
+            if not source.requires_path_token
+            else f"address: buildr-calls link-url {source.slug}"
+        )
     name = source.settings[0].name
-    return f"set {name.upper() if settings.is_default else f'{name} in [accounts.{settings.account}]'}"
+    return (
+        f"set {name.upper() if settings.is_default else f'{name} in [accounts.{settings.account}]'}"
+    )
 
 
 def _ago(moment: object, now: datetime) -> str:

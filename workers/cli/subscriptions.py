@@ -14,23 +14,23 @@ import click
 from service.settings import Settings
 from service.store.connection import Store
 from workers.cli.output import Failure, print_json, print_table
-from workers.cli.session import with_store
+from workers.cli.session import run_with_store
 from workers.subscriptions import (
     DONE,
     VENDORS,
     Action,
-    Kind,
     Report,
     Save,
     Step,
     Subscription,
+    VendorSpec,
     is_set_up,
     lease,
-    look_after,
 )
+from workers.subscriptions.reconcile import reconcile
 
 SLUGS: Final = {kind.slug: kind for kind in VENDORS}
-CHOOSERS: Final = tuple(slug for slug, kind in SLUGS.items() if kind.is_chooser)
+CHOOSERS: Final = tuple(slug for slug, kind in SLUGS.items() if kind.vendor_issues_secret)
 SOURCE: Final = click.Choice(sorted(SLUGS))
 COLUMNS: Final = ("source", "id", "state", "expires", "address", "detail")
 FOREIGN: Final = "not ours, left alone"
@@ -40,7 +40,8 @@ BUSY: Final = "a worker is looking after it just now; try again in a minute"
 @click.group()
 def subscriptions() -> None:
     """
-    See and mend the webhook subscriptions at vendors whose API allows it: Aircall, Dialpad, RingCentral, Zoom.
+    See and mend the webhook subscriptions at vendors whose API allows it: Aircall, Dialpad,
+    RingCentral, Zoom.
 
     \b
     Example:
@@ -55,14 +56,15 @@ def list_subscriptions(source: str | None, *, as_json: bool) -> None:
     """
     Ask the vendors what they send where.
 
-    Addresses are shown without their tokens, those of others only as their host. Exit code 1 if a vendor could not be asked.
+    Addresses are shown without their tokens, those of others only as their host. Exit code 1 if a
+    vendor could not be asked.
 
     \b
     Examples:
       buildr-calls subscriptions list
       buildr-calls subscriptions list ringcentral --json
     """
-    reports = with_store(lambda settings, store: _all(settings, store, source, is_dry_run=True))
+    reports = run_with_store(lambda settings, store: _all(settings, store, source, is_dry_run=True))
     if as_json:
         print_json([_as_json(report, is_dry_run=True) for report in reports])
     else:
@@ -76,14 +78,19 @@ def list_subscriptions(source: str | None, *, as_json: bool) -> None:
 @subscriptions.command("ensure")
 @click.argument("source", type=SOURCE, required=False)
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Only say what would be done.")
-@click.option("--token-to", type=click.Path(path_type=Path), help="Aircall: write the token of a webhook into this new file.")
+@click.option(
+    "--token-to",
+    type=click.Path(path_type=Path),
+    help="Aircall: write the token of a webhook into this new file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ensure(source: str | None, *, is_dry_run: bool, token_to: Path | None, as_json: bool) -> None:
     """
-    Make, renew, mend or re-create what is not as it should be; the worker does the same every ten minutes.
+    Make, renew, mend or re-create what is not as it should be; the worker does the same every ten
+    minutes.
 
-    Only subscriptions at this installation's own addresses are touched. Exit code 1 if something could not be done, or is
-    left to be done by hand.
+    Only subscriptions at this installation's own addresses are touched. Exit code 1 if something
+    could not be done, or is left to be done by hand.
 
     \b
     Examples:
@@ -92,10 +99,14 @@ def ensure(source: str | None, *, is_dry_run: bool, token_to: Path | None, as_js
       buildr-calls subscriptions ensure aircall --token-to aircall-token.txt
     """
     if token_to is not None and source not in CHOOSERS:
-        raise click.UsageError(f"--token-to is for {' and '.join(CHOOSERS)}, the only vendor that chooses its tokens itself")
+        raise click.UsageError(
+            f"--token-to is for {' and '.join(CHOOSERS)}, the only vendor that chooses its tokens itself"
+        )
     with _token_file(None if is_dry_run else token_to) as file:
         save = None if token_to is None else file.write
-        reports = with_store(lambda settings, store: _all(settings, store, source, is_dry_run=is_dry_run, save=save))
+        reports = run_with_store(
+            lambda settings, store: _all(settings, store, source, is_dry_run=is_dry_run, save=save)
+        )
     if as_json:
         print_json([_as_json(report, is_dry_run=is_dry_run) for report in reports])
     else:
@@ -103,13 +114,30 @@ def ensure(source: str | None, *, is_dry_run: bool, token_to: Path | None, as_js
             _tell_steps(report, is_dry_run=is_dry_run)
         _tell_faults(reports)
     if file.is_written:
-        click.echo(f"the webhook's token is in {token_to}: put it into AIRCALL_TOKEN, or name the file in AIRCALL_TOKEN_FILE", err=True)
+        click.echo(
+            f"the webhook's token is in {token_to}: put it into AIRCALL_TOKEN, or name the file in AIRCALL_TOKEN_FILE",
+            err=True,
+        )
     _end(reports, by_hand=True)
 
 
-async def _all(settings: Settings, store: Store, source: str | None, *, is_dry_run: bool, save: Save | None = None) -> list[Report]:
-    """A report for the source that was named, or for each that is set up. Ends the command if there is none."""
-    kinds = [SLUGS[source]] if source is not None else [kind for kind in VENDORS if is_set_up(settings, kind.slug, needs=kind.needs)]
+async def _all(
+    settings: Settings,
+    store: Store,
+    source: str | None,
+    *,
+    is_dry_run: bool,
+    save: Save | None = None,
+) -> list[Report]:
+    """
+    A report for the source that was named, or for each that is set up. Ends the command if there is
+    none.
+    """
+    kinds = (
+        [SLUGS[source]]
+        if source is not None
+        else [kind for kind in VENDORS if is_set_up(settings, kind.slug, needs=kind.needs)]
+    )
     if source is None:
         _tell_rest(settings, kinds)
     elif not is_set_up(settings, source, needs=SLUGS[source].needs):
@@ -117,36 +145,48 @@ async def _all(settings: Settings, store: Store, source: str | None, *, is_dry_r
     return [await _one(kind, settings, store, is_dry_run=is_dry_run, save=save) for kind in kinds]
 
 
-async def _one(kind: Kind, settings: Settings, store: Store, *, is_dry_run: bool, save: Save | None) -> Report:
+async def _one(
+    kind: VendorSpec, settings: Settings, store: Store, *, is_dry_run: bool, save: Save | None
+) -> Report:
     if is_dry_run:
-        return await look_after(kind, settings, store, clock=_now, is_dry_run=True, save=save)
+        return await reconcile(kind, settings, store, clock=_now, is_dry_run=True, save=save)
     async with lease(store, kind.slug) as is_ours:
         if not is_ours:
             raise Failure(f"{kind.slug}: {BUSY}")
-        return await look_after(kind, settings, store, clock=_now, save=save)
+        return await reconcile(kind, settings, store, clock=_now, save=save)
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _not_set_up(kind: Kind) -> str:
+def _not_set_up(kind: VendorSpec) -> str:
     names = " and ".join(f"{kind.slug}_{name}".upper() for name in kind.needs)
     return f"{kind.slug}: set {names} to have it looked after; without, set it up as docs/telephony/{kind.slug}.md shows"
 
 
-def _tell_rest(settings: Settings, kinds: Sequence[Kind]) -> None:
+def _tell_rest(settings: Settings, kinds: Sequence[VendorSpec]) -> None:
     """Say what could be looked after too."""
     on = [kind for kind in VENDORS if kind not in kinds and settings.secrets_of(kind.slug)]
     for kind in on:
         click.echo(_not_set_up(kind), err=True)
     if not kinds and not on:
-        click.echo(f"no source whose subscriptions can be looked after is set up: {', '.join(SLUGS)}", err=True)
+        click.echo(
+            f"no source whose subscriptions can be looked after is set up: {', '.join(SLUGS)}",
+            err=True,
+        )
 
 
 def _row(slug: str, each: Subscription) -> tuple[str, ...]:
     expires = "" if each.expires_at is None else each.expires_at.strftime("%Y-%m-%d %H:%M")
-    return slug, each.subscription_id, each.state.value, expires, each.address, each.detail or "" if each.is_ours else FOREIGN
+    return (
+        slug,
+        each.subscription_id,
+        each.state.value,
+        expires,
+        each.address,
+        each.detail or "" if each.is_ours else FOREIGN,
+    )
 
 
 def _tell_steps(report: Report, *, is_dry_run: bool) -> None:
@@ -173,7 +213,9 @@ def _tell_faults(reports: Sequence[Report]) -> None:
 
 
 def _end(reports: Sequence[Report], *, by_hand: bool) -> None:
-    is_left = by_hand and any(step.action is Action.BY_HAND for report in reports for step in report.left)
+    is_left = by_hand and any(
+        step.action is Action.BY_HAND for report in reports for step in report.left
+    )
     if is_left or any(report.fault is not None for report in reports):
         raise SystemExit(1)
 
@@ -196,17 +238,29 @@ def _as_json(report: Report, *, is_dry_run: bool) -> dict[str, object]:
             for each in report.found
         ],
         "steps": [_step_as_json(step, is_done=True) for step in report.done]
-        + [_step_as_json(step, is_done=False) for step in report.left if is_dry_run or step.action is Action.BY_HAND],
+        + [
+            _step_as_json(step, is_done=False)
+            for step in report.left
+            if is_dry_run or step.action is Action.BY_HAND
+        ],
     }
 
 
 def _step_as_json(step: Step, *, is_done: bool) -> dict[str, object]:
     known = step.subscription
-    return {"action": step.action.value, "id": known and known.subscription_id, "why": step.why, "is_done": is_done}
+    return {
+        "action": step.action.value,
+        "id": known and known.subscription_id,
+        "why": step.why,
+        "is_done": is_done,
+    }
 
 
 class _Save:
-    """A file for one secret, made for its owner alone before anything is asked of a vendor; a file that is there is never written over."""
+    """
+    A file for one secret, made for its owner alone before anything is asked of a vendor; a file
+    that is there is never written over.
+    """
 
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
@@ -220,7 +274,9 @@ class _Save:
             os.write(self._descriptor, f"{secret}\n".encode())
             os.fsync(self._descriptor)
         except OSError as err:
-            raise Failure(f"--token-to: the file cannot be written ({err.strerror}); the webhook is there, run the command again") from err
+            raise Failure(
+                f"--token-to: the file cannot be written ({err.strerror}); the webhook is there, run the command again"
+            ) from err
         self.is_written = True
 
 

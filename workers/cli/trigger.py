@@ -13,18 +13,18 @@ import httpx
 
 from service.errors import MalformedPayload
 from service.settings import Settings
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.request_file import read_request
 from service.sources.settings import Secrets
-from service.webhook_urls import without_proofs
+from service.webhook_urls import strip_credentials
 from workers.cli.output import (
     Failure,
-    in_words,
+    account_names,
+    command_line,
     load_settings,
-    names_of,
     print_json,
 )
-from workers.simulator.network import Arrival, arrivals
+from workers.simulator.network import Arrival, simulate_deliveries
 from workers.simulator.requests import (
     headers_of,
     local_path,
@@ -40,10 +40,26 @@ TIMEOUT_S = 15.0
 @click.command()
 @click.argument("source", type=click.Choice(sorted(SOURCES)))
 @click.argument("scenario", required=False)
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Own data, like buildr_call_id=110 or to=+15005550006.")
-@click.option("--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Send this request file instead.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Own data, like buildr_call_id=110 or to=+15005550006.",
+)
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Send this request file instead.",
+)
 @click.option("--url", help="The receiver's address; default: HOST and PORT of the settings.")
-@click.option("--faults", "has_faults", is_flag=True, help="Late, twice and out of order, as the system would when it comes again.")
+@click.option(
+    "--faults",
+    "has_faults",
+    is_flag=True,
+    help="Late, twice and out of order, as the system would when it comes again.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def trigger(
     source: str,
@@ -75,9 +91,13 @@ def trigger(
             listed = load(source, name)
             click.echo(f"{name:<32} {listed.ends.result or '':<20} {listed.title}")
         return
-    requests = [to_receiver(incoming, settings) for incoming in requests]
-    plain = [Arrival(incoming=incoming, try_number=1, late_s=0) for incoming in requests]
-    tries = arrivals(requests, SOURCES[source].patience, random.SystemRandom()) if has_faults else plain
+    requests = [to_receiver(request, settings) for request in requests]
+    plain = [Arrival(request=request, try_number=1, late_s=0) for request in requests]
+    tries = (
+        simulate_deliveries(requests, SOURCES[source].retry_policy, random.SystemRandom())
+        if has_faults
+        else plain
+    )
     secrets = settings.secrets_of(source)
     if not secrets:
         raise Failure(f"{source} has no secret to sign with: {_cure(source, settings)}")
@@ -85,22 +105,29 @@ def trigger(
     answers = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
         for each in tries:
-            signed = _signed(source, each.incoming, secrets)
-            answers.append(_send(client, target + local_path(settings, signed), signed) | _told(each, has_faults=has_faults))
+            signed = _signed(source, each.request, secrets)
+            answers.append(
+                _send(client, target + local_path(settings, signed), signed)
+                | _told(each, has_faults=has_faults)
+            )
             if not as_json:
                 click.echo(_line(each, answers[-1], has_faults=has_faults))
-    ref = f"{source}:{SOURCES[source].keys(SOURCES[source].redact(requests[0])).source_call_id}" if scenario else None
+    ref = (
+        f"{source}:{SOURCES[source].keys(SOURCES[source].redact(requests[0])).source_call_id}"
+        if scenario
+        else None
+    )
     if as_json:
         print_json({"call": ref, "answers": answers})
     elif ref is not None:
-        click.echo(f"see: {in_words(settings, f'explain {ref}')}")
+        click.echo(f"see: {command_line(settings, f'explain {ref}')}")
     if any(not str(answer["status_code"]).startswith("2") for answer in answers):
         raise SystemExit(1)
 
 
-def _signed(source: str, incoming: Incoming, secrets: Secrets) -> Incoming:
+def _signed(source: str, request: WebhookRequest, secrets: Secrets) -> WebhookRequest:
     try:
-        return SOURCES[source].sign(incoming, secrets, datetime.now(UTC))
+        return SOURCES[source].sign(request, secrets, datetime.now(UTC))
     except (ValueError, MalformedPayload) as err:
         raise Failure(f"{source}: {err}") from err
 
@@ -110,9 +137,17 @@ def _told(arrival: Arrival, *, has_faults: bool) -> dict[str, object]:
 
 
 def _line(arrival: Arrival, answer: Mapping[str, object], *, has_faults: bool) -> str:
-    late = f"try {arrival.try_number}, {timedelta(seconds=arrival.late_s)} late" if arrival.try_number > 1 else "try 1"
-    path = urlsplit(without_proofs(arrival.incoming.url)).path
-    return f"{answer['status_code']}  {arrival.incoming.method} {path}  " + (f"{late:<28}  " if has_faults else "") + str(answer["about"])
+    late = (
+        f"try {arrival.try_number}, {timedelta(seconds=arrival.late_s)} late"
+        if arrival.try_number > 1
+        else "try 1"
+    )
+    path = urlsplit(strip_credentials(arrival.request.url)).path
+    return (
+        f"{answer['status_code']}  {arrival.request.method} {path}  "
+        + (f"{late:<28}  " if has_faults else "")
+        + str(answer["about"])
+    )
 
 
 def _cure(source: str, settings: Settings) -> str:
@@ -120,13 +155,17 @@ def _cure(source: str, settings: Settings) -> str:
     if not settings.is_default:
         return f"set {name} in [accounts.{settings.account}]"
     if not settings.is_active:
-        return f"choose an account with --account: {names_of(settings)}"
+        return f"choose an account with --account: {account_names(settings)}"
     return f"set {name.upper()}"
 
 
 def _requests(
-    source: str, scenario: str | None, assignments: tuple[str, ...], file: Path | None, settings: Settings
-) -> list[Incoming] | None:
+    source: str,
+    scenario: str | None,
+    assignments: tuple[str, ...],
+    file: Path | None,
+    settings: Settings,
+) -> list[WebhookRequest] | None:
     if file is not None:
         if scenario is not None or assignments:
             raise click.UsageError("--file goes without a scenario and without --set")
@@ -137,8 +176,11 @@ def _requests(
     if scenario is None:
         return None
     try:
-        return load(source, scenario).incoming(
-            _values(assignments), base_url=signed_url(settings), start_at=datetime.now(UTC), rng=random.SystemRandom()
+        return load(source, scenario).build_requests(
+            _values(assignments),
+            base_url=signed_url(settings),
+            start_at=datetime.now(UTC),
+            rng=random.SystemRandom(),
         )
     except (ScenarioError, MalformedPayload) as err:
         raise click.UsageError(str(err)) from err
@@ -154,11 +196,13 @@ def _values(assignments: tuple[str, ...]) -> Mapping[str, str]:
     return values
 
 
-def _send(client: httpx.Client, url: str, signed: Incoming) -> dict[str, object]:
+def _send(client: httpx.Client, url: str, signed: WebhookRequest) -> dict[str, object]:
     try:
         answer = client.request(signed.method, url, content=signed.body, headers=headers_of(signed))
     except httpx.TransportError as err:
-        raise Failure(f"no answer from {without_proofs(url).partition('?')[0]} ({type(err).__name__}): is the receiver running?") from err
+        raise Failure(
+            f"no answer from {strip_credentials(url).partition('?')[0]} ({type(err).__name__}): is the receiver running?"
+        ) from err
     about = (
         "accepted"
         if answer.is_success

@@ -11,7 +11,10 @@ MOST_DOUBLINGS: Final = 20
 
 
 def retry_in_s(attempts: int, *, rng: random.Random) -> float:
-    """Seconds to wait after the n-th failure in a row: 1, 2, 4 ... 900, each shortened at random by up to half."""
+    """
+    Seconds to wait after the n-th failure in a row: 1, 2, 4 ... 900, each shortened at random by up
+    to half.
+    """
     return _jittered(min(LONGEST_S, FIRST_S * 2 ** min(attempts - 1, MOST_DOUBLINGS)), rng)
 
 

@@ -1,5 +1,6 @@
 """
-The account's call outcomes by name: read from Buildr now and then, shared by the fleet, used from memory.
+The account's call outcomes by name: read from Buildr now and then, shared by the fleet, used from
+memory.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +12,9 @@ from service.errors import BuildrError
 from service.store.connection import Store
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
-from service.store.rate_limit.permits import Grant, Heard, Verdict
+from service.store.rate_limit.permits import Grant, GrantStatus, HealthSignal
 from workers.buildr import BuildrClient, CallOutcome
-from workers.delivery.feedback import give_back, heard_of
+from workers.delivery.feedback import health_signal_of, release_permits
 from workers.outcomes.decide import outcome_key
 
 LOOK_AGAIN: Final = timedelta(seconds=5)
@@ -23,7 +24,7 @@ MOST_PAGES: Final = 50
 
 
 @dataclass(slots=True)
-class OutcomeNames:
+class OutcomeCatalog:
     """Names to ids. `current` looks into Redis at most every few seconds; `refresh` asks Buildr."""
 
     store: Store
@@ -44,7 +45,7 @@ class OutcomeNames:
         return self._ids
 
     @property
-    def spelt(self) -> tuple[str, ...]:
+    def display_names(self) -> tuple[str, ...]:
         """The names as Buildr spells them."""
         return self._spelt
 
@@ -57,13 +58,16 @@ class OutcomeNames:
         """
         Read the names from Buildr, page by page, each request within the budget.
 
-        Returns False when there is no budget yet: the request waits before all calls, ask again in a moment. Raises `BuildrError`.
+        Returns False when there is no budget yet: the request waits before all calls, ask again in
+        a moment. Raises `BuildrError`.
         """
         names: list[tuple[str, str]] = []
         url: str | None = None
         for _ in range(MOST_PAGES):
-            grant = await self.store.permits.ask(LANE_NAME, lane=Lane.OWN, since=self.clock(), cost=1, hold_s=hold_s)
-            if grant.verdict is not Verdict.GRANTED:
+            grant = await self.store.permits.ask(
+                LANE_NAME, lane=Lane.OWN, since=self.clock(), cost=1, hold_s=hold_s
+            )
+            if grant.verdict is not GrantStatus.GRANTED:
                 return False
             if not await self.store.permits.start(grant, request_timeout_s=client.timeout_s):
                 await self.store.permits.release(grant, sent=0)
@@ -78,13 +82,17 @@ class OutcomeNames:
         await self.store.schedule.wake_named()
         return True
 
-    async def _page(self, client: BuildrClient, grant: Grant, url: str | None) -> tuple[tuple[CallOutcome, ...], str | None]:
+    async def _page(
+        self, client: BuildrClient, grant: Grant, url: str | None
+    ) -> tuple[tuple[CallOutcome, ...], str | None]:
         try:
             page = await client.call_outcomes_page(url)
         except BuildrError as err:
-            await give_back(self.store.permits, grant, sent=1, heard=heard_of(err), err=err)
+            await release_permits(
+                self.store.permits, grant, sent=1, heard=health_signal_of(err), err=err
+            )
             raise
-        await give_back(self.store.permits, grant, sent=1, heard=Heard.FINE)
+        await release_permits(self.store.permits, grant, sent=1, heard=HealthSignal.FINE)
         return page
 
     def _keep(self, stored: StoredOutcomes) -> None:

@@ -1,5 +1,6 @@
 """
-One write to Buildr: the PATCH of the outcome, the notes where they are wanted, and what an error means for the call.
+One write to Buildr: the PATCH of the outcome, the notes where they are wanted, and what an error
+means for the call.
 """
 
 import asyncio
@@ -22,31 +23,33 @@ from service.errors import (
 from service.store.calls import (
     ANSWERS_KEPT,
     Answer,
+    DeliveryRecord,
     DeliveryState,
-    Record,
 )
 from service.store.rate_limit.permits import (
     Grant,
-    Heard,
+    HealthSignal,
     Permits,
-    Standing,
+    RateLimitState,
 )
 from workers.buildr import BuildrClient, UpdatedCall
 from workers.delivery.failure_policy import retry_in_s
-from workers.delivery.feedback import give_back, heard_of
-from workers.delivery.plan import EMPTY, OUTCOME_FIELD, Sending
+from workers.delivery.feedback import health_signal_of, release_permits
+from workers.delivery.plan import EMPTY, OUTCOME_FIELD, BuildrWrite
 from workers.outcomes.notes import merge_note
 
 ANSWER_LENGTH: Final = 2000
 # Age alone gives no call up that has hardly been tried, as after a long outage.
 LEAST_ATTEMPTS: Final = 10
 # Answers that are about an update without fields, not about the call.
-NO_LOOK: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY})
+EMPTY_UPDATE_REFUSED: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class GiveUpPolicy:
     """When to give a call up."""
 
     max_attempts: int
@@ -55,15 +58,21 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """What became of a write: the new record, when to look again, and the cause if the call is given up on."""
+    """
+    What became of a write: the new record, when to look again, and the cause if the call is given
+    up on.
+    """
 
-    record: Record
+    record: DeliveryRecord
     due_at: datetime | None = None
     failed_cause: str | None = None
 
 
-class _TooLate(Exception):
-    """Raised when a request could be under way after its permit has run out, as after a pause of the whole machine."""
+class _PermitExpired(Exception):
+    """
+    Raised when a request could be under way after its permit has run out, as after a pause of the
+    whole machine.
+    """
 
 
 class _HandEdited(Exception):
@@ -72,20 +81,26 @@ class _HandEdited(Exception):
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a write has come: the record as far as it is true, the permits, requests that were begun."""
+    """
+    How far a write has come: the record as far as it is true, the permits, requests that were
+    begun.
+    """
 
-    record: Record
+    record: DeliveryRecord
     grant: Grant
     requests: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
-    """Writes to Buildr within permits that were given before; `hold_s` is the longest that one request may take."""
+    """
+    Writes to Buildr within permits that were given before; `hold_s` is the longest that one request
+    may take.
+    """
 
     client: BuildrClient
     permits: Permits
-    limits: Limits
+    limits: GiveUpPolicy
     request_timeout_s: float
     hold_s: float
     notes_mode: Literal["never", "if_empty", "append"]
@@ -93,39 +108,58 @@ class Sender:
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def send(self, record: Record, sending: Sending, grant: Grant) -> Sent:
+    async def send(self, record: DeliveryRecord, sending: BuildrWrite, grant: Grant) -> Sent:
         """
         Make the write and say what it means; gives the permits back, the unused ones uncounted.
 
-        A write that is cancelled keeps its permits until they run out: its request may still arrive.
+        A write that is cancelled keeps its permits until they run out: its request may still
+        arrive.
         """
         progress = _Progress(record, grant)
         try:
             await self._write(progress, sending)
-        except _TooLate:
+        except _PermitExpired:
             await self._release(progress)
             log.warning("delivery.permit_ran_out", buildr_call_id=sending.buildr_call_id)
-            late = replace(progress.record, state=DeliveryState.WAITING, reason="its permit had run out, and it asks for another")
+            late = replace(
+                progress.record,
+                state=DeliveryState.WAITING,
+                reason="its permit had run out, and it asks for another",
+            )
             return Sent(record=late, due_at=self.clock())
         except _HandEdited as err:
-            await self._release(progress, heard=Heard.FINE)
+            await self._release(progress, heard=HealthSignal.FINE)
             return Sent(record=self._left_to_person(progress.record, str(err)))
         except BuildrError as err:
-            is_first = isinstance(err, BuildrUnauthorized) and not record.unauthorized and err.status_code != HTTPStatus.FORBIDDEN
-            standing = await self._release(progress, heard=Heard.UNSURE if is_first else heard_of(err), err=err)
+            is_first = (
+                isinstance(err, BuildrUnauthorized)
+                and not record.unauthorized
+                and err.status_code != HTTPStatus.FORBIDDEN
+            )
+            standing = await self._release(
+                progress, heard=HealthSignal.UNSURE if is_first else health_signal_of(err), err=err
+            )
             return self._failed(progress.record, err, standing)
-        await self._release(progress, heard=Heard.FINE)
+        await self._release(progress, heard=HealthSignal.FINE)
         return Sent(record=self._delivered(progress.record, sending))
 
-    async def _release(self, progress: _Progress, *, heard: Heard = Heard.NOTHING, err: BuildrError | None = None) -> Standing:
-        return await give_back(self.permits, progress.grant, sent=progress.requests, heard=heard, err=err)
+    async def _release(
+        self,
+        progress: _Progress,
+        *,
+        heard: HealthSignal = HealthSignal.NOTHING,
+        err: BuildrError | None = None,
+    ) -> RateLimitState:
+        return await release_permits(
+            self.permits, progress.grant, sent=progress.requests, heard=heard, err=err
+        )
 
-    async def _write(self, progress: _Progress, sending: Sending) -> None:
+    async def _write(self, progress: _Progress, sending: BuildrWrite) -> None:
         fields = dict(sending.fields)
         note: str | None = None
         if sending.accepts is not None:
-            held = await self._look(progress, sending)
-            self._check_hand(held, sending.accepts)
+            held = await self._read_call(progress, sending)
+            self._check_not_hand_edited(held, sending.accepts)
             note = self._merged(progress.record, sending, held)
             if note is not None:
                 fields["notes"] = note
@@ -138,7 +172,11 @@ class Sender:
             written_at=self.clock(),
         )
         if OUTCOME_FIELD in fields:
-            in_doubt = {each: ids for each, ids in progress.record.in_doubt.items() if each != sending.buildr_call_id}
+            in_doubt = {
+                each: ids
+                for each, ids in progress.record.in_doubt.items()
+                if each != sending.buildr_call_id
+            }
             progress.record = replace(progress.record, in_doubt=in_doubt)
         if sending.accepts is None:
             note = self._merged(progress.record, sending, held)
@@ -147,8 +185,13 @@ class Sender:
         if sending.note_block is not None:
             progress.record = replace(progress.record, note_block=sending.note_block)
 
-    async def _request(self, progress: _Progress, sending: Sending, fields: dict[str, str]) -> UpdatedCall:
-        """One PATCH on the next permit; without fields it only reads. Raises `BuildrError` and `_TooLate`."""
+    async def _request(
+        self, progress: _Progress, sending: BuildrWrite, fields: dict[str, str]
+    ) -> UpdatedCall:
+        """
+        One PATCH on the next permit; without fields it only reads. Raises `BuildrError` and
+        `_PermitExpired`.
+        """
         await self._start(progress)
         started_at = self.clock()
         progress.requests += 1
@@ -163,48 +206,81 @@ class Sender:
         )
         return answer
 
-    async def _look(self, progress: _Progress, sending: Sending) -> UpdatedCall:
-        """What Buildr holds, by a PATCH without fields. Raises `_HandEdited` if Buildr takes none, since then nobody can tell."""
+    async def _read_call(self, progress: _Progress, sending: BuildrWrite) -> UpdatedCall:
+        """
+        What Buildr holds, by a PATCH without fields. Raises `_HandEdited` if Buildr takes none,
+        since then nobody can tell.
+        """
         try:
             return await self._request(progress, sending, {})
         except BuildrRejected as err:
-            if err.status_code not in NO_LOOK:
+            if err.status_code not in EMPTY_UPDATE_REFUSED:
                 raise
             cure = f"buildr-calls replay {shlex.quote(progress.record.ref)} --force, or PROTECT_HAND_EDITS=false"
-            raise _HandEdited(f"Buildr shows no call by an empty update ({err.status_code}), so that nothing is changed; {cure}") from err
+            raise _HandEdited(
+                f"Buildr shows no call by an empty update ({err.status_code}), so that nothing is changed; {cure}"
+            ) from err
 
     async def _start(self, progress: _Progress) -> None:
-        """Wait for the moment from which the permits are good, never longer than they may be given ahead. Raises `_TooLate`."""
+        """
+        Wait for the moment from which the permits are good, never longer than they may be given
+        ahead. Raises `_PermitExpired`.
+        """
         if progress.requests:
-            valid_until = await self.permits.renew(progress.grant, answered=progress.requests, hold_s=self.hold_s)
+            valid_until = await self.permits.renew(
+                progress.grant, answered=progress.requests, hold_s=self.hold_s
+            )
             progress.grant = replace(progress.grant, valid_until=valid_until)
-        if not await self.permits.start(progress.grant, request_timeout_s=self.request_timeout_s, sleep=self.sleep):
-            raise _TooLate
+        if not await self.permits.start(
+            progress.grant, request_timeout_s=self.request_timeout_s, sleep=self.sleep
+        ):
+            raise _PermitExpired
 
-    def _check_hand(self, held: UpdatedCall, accepts: frozenset[str]) -> None:
+    def _check_not_hand_edited(self, held: UpdatedCall, accepts: frozenset[str]) -> None:
         found = EMPTY if held.call_outcome is None else held.call_outcome.id
         if held.has_outcome and found not in accepts:
-            name = "no outcome" if held.call_outcome is None else f"the outcome {held.call_outcome.name}"
-            raise _HandEdited(f"a person has given the call {name} in Buildr, and it is left to them")
+            name = (
+                "no outcome"
+                if held.call_outcome is None
+                else f"the outcome {held.call_outcome.name}"
+            )
+            raise _HandEdited(
+                f"a person has given the call {name} in Buildr, and it is left to them"
+            )
 
-    def _merged(self, record: Record, sending: Sending, held: UpdatedCall) -> str | None:
+    def _merged(
+        self, record: DeliveryRecord, sending: BuildrWrite, held: UpdatedCall
+    ) -> str | None:
         """The whole text of the notes to write, or None to leave them."""
         if sending.note_block is None or self.notes_mode == "never":
             return None
         if not held.has_notes:
             # Without the text that is there, writing could destroy what a person wrote.
-            log.warning("note.left_alone", reason="Buildr's answer does not show the notes", buildr_call_id=sending.buildr_call_id)
+            log.warning(
+                "note.left_alone",
+                reason="Buildr's answer does not show the notes",
+                buildr_call_id=sending.buildr_call_id,
+            )
             return None
         return merge_note(held.notes, sending.note_block, record.note_block, self.notes_mode)
 
-    def _left_to_person(self, record: Record, reason: str) -> Record:
+    def _left_to_person(self, record: DeliveryRecord, reason: str) -> DeliveryRecord:
         log.info("call.left_to_person", buildr_call_id=record.buildr_call_id, reason=reason)
-        left = replace(record, state=DeliveryState.HAND_EDITED, reason=reason, mark=None, retry_at=None, unsettled_since=None)
-        return left.with_step(
-            self.clock(), "left to a person", f"{reason}; buildr-calls replay {record.ref} --force writes it all the same"
+        left = replace(
+            record,
+            state=DeliveryState.HAND_EDITED,
+            reason=reason,
+            mark=None,
+            retry_at=None,
+            unsettled_since=None,
+        )
+        return left.with_history(
+            self.clock(),
+            "left to a person",
+            f"{reason}; buildr-calls replay {record.ref} --force writes it all the same",
         )
 
-    def _delivered(self, record: Record, sending: Sending) -> Record:
+    def _delivered(self, record: DeliveryRecord, sending: BuildrWrite) -> DeliveryRecord:
         done = replace(
             record,
             state=DeliveryState.DELIVERED,
@@ -217,25 +293,42 @@ class Sender:
             mark=None,
         )
         fields = ", ".join(sorted(sending.fields))
-        return done.with_step(self.clock(), "patched", f"call {sending.buildr_call_id}: {sending.outcome} ({fields})")
+        return done.with_history(
+            self.clock(), "patched", f"call {sending.buildr_call_id}: {sending.outcome} ({fields})"
+        )
 
-    def _failed(self, record: Record, err: BuildrError, standing: Standing) -> Sent:
+    def _failed(self, record: DeliveryRecord, err: BuildrError, standing: RateLimitState) -> Sent:
         now = self.clock()
-        answer = Answer(at=now, cause=err.cause, status_code=err.status_code, text=(err.answer or str(err))[:ANSWER_LENGTH])
+        answer = Answer(
+            at=now,
+            cause=err.cause,
+            status_code=err.status_code,
+            text=(err.answer or str(err))[:ANSWER_LENGTH],
+        )
         record = replace(record, answers=(*record.answers, answer)[-ANSWERS_KEPT:])
         if isinstance(err, BuildrRateLimited):
-            record = replace(record, state=DeliveryState.WAITING, reason="Buildr asked everybody to wait (429)")
-            return Sent(record=record.with_step(now, "rate limited", f"wait {standing.blocked_s:.1f} s"))
+            record = replace(
+                record, state=DeliveryState.WAITING, reason="Buildr asked everybody to wait (429)"
+            )
+            return Sent(
+                record=record.with_history(now, "rate limited", f"wait {standing.blocked_s:.1f} s")
+            )
         if not err.retryable:
             return self._give_up(record, err, f"Buildr refused it: {err}")
         if standing.is_open:
             # Not this call's fault, so that it costs it nothing: it keeps its place in the lane.
-            record = replace(record, state=DeliveryState.WAITING, reason=f"waits until Buildr is back: {err}", retry_at=None)
-            return Sent(record=record.with_step(now, "waits for Buildr", str(err)))
+            record = replace(
+                record,
+                state=DeliveryState.WAITING,
+                reason=f"waits until Buildr is back: {err}",
+                retry_at=None,
+            )
+            return Sent(record=record.with_history(now, "waits for Buildr", str(err)))
         return self._retry(record, err, now)
 
-    def _retry(self, record: Record, err: BuildrError, now: datetime) -> Sent:
-        # A token that is refused for the first time may only have run out; a second refusal is an outage, and does not come here.
+    def _retry(self, record: DeliveryRecord, err: BuildrError, now: datetime) -> Sent:
+        # A token that is refused for the first time may only have run out; a second refusal is an
+        # outage, and does not come here.
         is_refused = isinstance(err, BuildrUnauthorized)
         wait_s = 0.0 if is_refused else retry_in_s(record.attempts + 1, rng=self.rng)
         record = replace(
@@ -246,19 +339,31 @@ class Sender:
         )
         if record.attempts >= self.limits.max_attempts:
             return self._give_up(record, err, f"given up after {record.attempts} attempts: {err}")
-        if record.attempts >= LEAST_ATTEMPTS and now - (record.first_failed_at or now) >= self.limits.max_age:
+        if (
+            record.attempts >= LEAST_ATTEMPTS
+            and now - (record.first_failed_at or now) >= self.limits.max_age
+        ):
             return self._give_up(record, err, f"given up after {self.limits.max_age}: {err}")
         due_at = now + timedelta(seconds=wait_s)
         record = replace(record, state=DeliveryState.RETRYING, reason=str(err), retry_at=due_at)
         log.warning(
-            "job.retry_scheduled", reason=err.cause, status_code=err.status_code, attempt=record.attempts, retry_in_s=round(wait_s, 3)
+            "job.retry_scheduled",
+            reason=err.cause,
+            status_code=err.status_code,
+            attempt=record.attempts,
+            retry_in_s=round(wait_s, 3),
         )
         return Sent(
-            record=record.with_step(now, "will retry", f"{err} (attempt {record.attempts}, again in {wait_s:.0f} s)"), due_at=due_at
+            record=record.with_history(
+                now, "will retry", f"{err} (attempt {record.attempts}, again in {wait_s:.0f} s)"
+            ),
+            due_at=due_at,
         )
 
-    def _give_up(self, record: Record, err: BuildrError, reason: str) -> Sent:
+    def _give_up(self, record: DeliveryRecord, err: BuildrError, reason: str) -> Sent:
         now = self.clock()
-        log.error("job.failed", reason=err.cause, status_code=err.status_code, attempt=record.attempts)
+        log.error(
+            "job.failed", reason=err.cause, status_code=err.status_code, attempt=record.attempts
+        )
         failed = replace(record, state=DeliveryState.FAILED, reason=reason, mark=None)
-        return Sent(record=failed.with_step(now, "failed", reason), failed_cause=err.cause)
+        return Sent(record=failed.with_history(now, "failed", reason), failed_cause=err.cause)

@@ -19,7 +19,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Events per message read now, the entries to file as failed, and what was left out on purpose, per source."""
+    """
+    Events per message read now, the entries to file as failed, and what was left out on purpose,
+    per source.
+    """
 
     events: Mapping[str, tuple[CallEvent, ...]] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -35,14 +38,15 @@ def read(messages: Sequence[Message], *, clock: Callable[[], datetime]) -> Readi
     """
     Parse messages; whatever one of them holds, the others are read.
 
-    A word that no table knows is kept in the call and filed as failed, so that a person hears of it and a later version can read it.
+    A word that no table knows is kept in the call and filed as failed, so that a person hears of it
+    and a later version can read it.
     """
     events: dict[str, tuple[CallEvent, ...]] = {}
     failed: dict[str, str] = {}
     ignored: list[str] = []
     for message in messages:
         try:
-            found = tuple(SOURCES[message.source].read(message.incoming, message.message_id))
+            found = tuple(SOURCES[message.source].read(message.request, message.message_id))
         except IgnoredEvent:
             ignored.append(message.source)
             continue
@@ -50,18 +54,32 @@ def read(messages: Sequence[Message], *, clock: Callable[[], datetime]) -> Readi
             failed[message.message_id] = _entry(message, "malformed_payload", str(err), clock())
             continue
         except Exception as err:
-            log.exception("message.unreadable", message_id=message.message_id, source=message.source)
-            failed[message.message_id] = _entry(message, "internal_error", f"{type(err).__name__}: this is a bug", clock())
+            log.exception(
+                "message.unreadable", message_id=message.message_id, source=message.source
+            )
+            failed[message.message_id] = _entry(
+                message, "internal_error", f"{type(err).__name__}: this is a bug", clock()
+            )
             continue
         events[message.message_id] = found
-        words = sorted({event.word or "" for event in found if event.event_type is EventType.UNKNOWN})
+        words = sorted(
+            {event.vendor_status or "" for event in found if event.event_type is EventType.UNKNOWN}
+        )
         if words:
-            failed[message.message_id] = _entry(message, "unsupported_event", f"unknown word: {', '.join(words)}", clock())
+            failed[message.message_id] = _entry(
+                message, "unsupported_event", f"unknown word: {', '.join(words)}", clock()
+            )
     return Reading(events=events, failed=failed, ignored=tuple(ignored))
 
 
 def _entry(message: Message, cause: str, detail: str, at: datetime) -> str:
-    log.warning("message.kept", message_id=message.message_id, source=message.source, reason=cause, error=detail)
+    log.warning(
+        "message.kept",
+        message_id=message.message_id,
+        source=message.source,
+        reason=cause,
+        error=detail,
+    )
     return to_text(
         Failed(
             entry_id=message.message_id,

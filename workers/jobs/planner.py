@@ -12,42 +12,54 @@ from typing import Final
 import structlog
 
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import DeliveryState, Mark, Record
+from service.store.calls import DeliveryRecord, DeliveryState, ReplayRequest
 from service.store.connection import Store
 from workers.calls.fold import Call
-from workers.delivery.outcome_catalog import OutcomeNames
+from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.delivery.plan import (
-    Known,
     Plan,
+    PlanInputs,
     Timing,
     make_plan,
 )
 from workers.matching.expected_calls import (
-    Choice,
-    Rules,
-    consult,
+    ExpectedCallMatch,
+    MatchingRules,
+    find_expected_call,
     start_of,
     why_internal,
 )
 from workers.matching.match import match
 
 # A call at rest in one of these has its expected call for good.
-DECIDED: Final = frozenset({DeliveryState.LEFT_ALONE, DeliveryState.FAILED, DeliveryState.DELIVERED, DeliveryState.HAND_EDITED})
+DECIDED: Final = frozenset(
+    {
+        DeliveryState.LEFT_ALONE,
+        DeliveryState.FAILED,
+        DeliveryState.DELIVERED,
+        DeliveryState.HAND_EDITED,
+    }
+)
 MOST_ROUNDS: Final = 5
 
 log = structlog.get_logger(__name__)
 
 
-class Contended(Exception):
-    """Raised when other calls have claimed each expected call that this one could be; a later look sees more."""
+class ClaimConflict(Exception):
+    """
+    Raised when other calls have claimed each expected call that this one could be; a later look
+    sees more.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
+class PlanResult:
     """
-    A plan, and what it was made from: by the link's text and the revisions of the numbers a later change is noticed.
+    A plan, and what it was made from: by the link's text and the revisions of the numbers a later
+    change is noticed.
 
-    `started_at` (UTC) is the call's start, as far as it is known. `claimed` is the expected call that it has claimed.
+    `started_at` (UTC) is the call's start, as far as it is known. `claimed` is the expected call
+    that it has claimed.
     """
 
     plan: Plan
@@ -62,35 +74,41 @@ class Planner:
     """Plans for one account."""
 
     store: Store
-    names: OutcomeNames
+    names: OutcomeCatalog
     config: OutcomeConfig
-    rules: Rules
+    rules: MatchingRules
     timing: Timing
     protects_hand_edits: bool
     clock: Callable[[], datetime]
 
-    async def plan(self, before: Record, call: Call, *, mark: Mark | None) -> Planned:
+    async def plan(
+        self, before: DeliveryRecord, call: Call, *, mark: ReplayRequest | None
+    ) -> PlanResult:
         """
         Plan for a call, and claim the expected call that it turns out to be.
 
-        Raises `Contended`, and redis-py's errors.
+        Raises `ClaimConflict`, and redis-py's errors.
         """
         for _ in range(MOST_ROUNDS):
             planned, choice = await self._plan(before, call, mark)
             if await self._claim(before, planned.plan, choice):
                 return replace(planned, claimed=_claimed(planned.plan))
             log.info("call.expectation_lost", reason="another call was faster; looked at again")
-        raise Contended
+        raise ClaimConflict
 
-    async def _plan(self, before: Record, call: Call, mark: Mark | None) -> tuple[Planned, Choice | None]:
+    async def _plan(
+        self, before: DeliveryRecord, call: Call, mark: ReplayRequest | None
+    ) -> tuple[PlanResult, ExpectedCallMatch | None]:
         link, link_text = await self.store.links.load(before.ref)
         internal = why_internal(call, self.rules)
-        choice: Choice | None = None
+        choice: ExpectedCallMatch | None = None
         numbers: Mapping[str, str] = {}
         if call.is_final and internal is None and match(call, link).how == "none":
-            look, choice = await consult(self.store.expected, call, self.rules, first_received_at=before.first_received_at)
+            look, choice = await find_expected_call(
+                self.store.expected, call, self.rules, first_received_at=before.first_received_at
+            )
             numbers = look.seen
-        known = Known(
+        known = PlanInputs(
             record=before,
             call=call,
             link=link,
@@ -103,10 +121,20 @@ class Planner:
             protects_hand_edits=self.protects_hand_edits,
         )
         plan = make_plan(known, self.clock())
-        return Planned(plan=plan, link_text=link_text, numbers=numbers, started_at=start_of(call, before.first_received_at)), choice
+        return PlanResult(
+            plan=plan,
+            link_text=link_text,
+            numbers=numbers,
+            started_at=start_of(call, before.first_received_at),
+        ), choice
 
-    async def _claim(self, before: Record, plan: Plan, choice: Choice | None) -> bool:
-        """Settle whose the expected call is, before anything is written; False if another call was faster."""
+    async def _claim(
+        self, before: DeliveryRecord, plan: Plan, choice: ExpectedCallMatch | None
+    ) -> bool:
+        """
+        Settle whose the expected call is, before anything is written; False if another call was
+        faster.
+        """
         found, expected = plan.match, self.store.expected
         if found is None:
             return True
@@ -114,10 +142,13 @@ class Planner:
             if found.buildr_call_id != before.buildr_call_id:
                 await expected.take(before.ref, found.buildr_call_id)
         elif found.how == "expected" and choice is not None and choice.chosen is not None:
-            if _claimed(plan) is not None and (choice.chosen.claimed_by != before.ref or choice.chosen.is_certain):
+            if _claimed(plan) is not None and (
+                choice.chosen.claimed_by != before.ref or choice.chosen.is_certain
+            ):
                 return await expected.claim(before.ref, choice.chosen, number=choice.number)
         else:
-            # Even of a call that has none by its record: a job may have died between its claim and its commit.
+            # Even of a call that has none by its record: a job may have died between its claim and
+            # its commit.
             await expected.release(before.ref)
         return True
 
@@ -125,4 +156,8 @@ class Planner:
 def _claimed(plan: Plan) -> str | None:
     """The expected call that a plan has to have claimed, or None."""
     is_decided = plan.sending is not None or plan.record.state in DECIDED
-    return plan.match.buildr_call_id if is_decided and plan.match is not None and plan.match.how == "expected" else None
+    return (
+        plan.match.buildr_call_id
+        if is_decided and plan.match is not None and plan.match.how == "expected"
+        else None
+    )

@@ -1,5 +1,6 @@
 """
-The data folder of `run`: made private, held by one program at a time, and the file in which `run` leaves what it made up.
+The data folder of `run`: made private, held by one program at a time, and the file in which `run`
+leaves what it made up.
 """
 
 import contextlib
@@ -20,14 +21,18 @@ PID_LENGTH: Final = 20
 
 
 class LocalRunError(Exception):
-    """Raised when something of `run` cannot be started on this machine; its text is one line that says what to do."""
+    """
+    Raised when something of `run` cannot be started on this machine; its text is one line that says
+    what to do.
+    """
 
 
 class FolderLock:
     """
     A lock file, held until `release` or the end of the process, kill -9 included.
 
-    The file says which process holds it. It is never removed: a program could then hold the lock of a file that is gone.
+    The file says which process holds it. It is never removed: a program could then hold the lock of
+    a file that is gone.
     """
 
     def __init__(self, path: Path, *, what: str) -> None:
@@ -37,13 +42,17 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises `LocalRunError` that names the process which has it."""
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE)
+        file = os.open(
+            self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE
+        )
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
             pid = os.read(file, PID_LENGTH).decode(errors="replace").strip() or "unknown"
             os.close(file)
-            raise LocalRunError(f"{self._what} is already running (pid {pid}); stop it, or choose another folder with DATA_DIR") from err
+            raise LocalRunError(
+                f"{self._what} is already running (pid {pid}); stop it, or choose another folder with DATA_DIR"
+            ) from err
         os.ftruncate(file, 0)
         os.write(file, f"{os.getpid()}\n".encode())
         self._file = file
@@ -66,25 +75,33 @@ def make_private(folder: Path) -> Path:
     """
     Make a folder that only this user can look into; returns its absolute path.
 
-    One that exists is taken only if it is this user's and nobody else may write into it. Raises `LocalRunError`.
+    One that exists is taken only if it is this user's and nobody else may write into it. Raises
+    `LocalRunError`.
     """
     folder = folder.resolve()
     try:
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         found = folder.stat()
     except FileExistsError as err:
-        raise LocalRunError(f"{folder} is a file, not a folder: choose another with DATA_DIR") from err
+        raise LocalRunError(
+            f"{folder} is a file, not a folder: choose another with DATA_DIR"
+        ) from err
     except OSError as err:
-        raise LocalRunError(f"{folder} cannot be made ({err.strerror}): choose another folder with DATA_DIR") from err
+        raise LocalRunError(
+            f"{folder} cannot be made ({err.strerror}): choose another folder with DATA_DIR"
+        ) from err
     if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise LocalRunError(f"{folder} is another user's, or others may write into it: choose another folder with DATA_DIR")
+        raise LocalRunError(
+            f"{folder} is another user's, or others may write into it: choose another folder with DATA_DIR"
+        )
     return folder
 
 
 @contextlib.contextmanager
 def local_values(folder: Path, values: Mapping[str, str | int]) -> Iterator[Path]:
     """
-    Leave settings for the commands on this machine in `local.toml`, readable by this user alone, until the block ends.
+    Leave settings for the commands on this machine in `local.toml`, readable by this user alone,
+    until the block ends.
 
     Keys are names of settings in lower case; a file left over by a run that was killed is replaced.
     """
@@ -94,7 +111,9 @@ def local_values(folder: Path, values: Mapping[str, str | int]) -> Iterator[Path
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_FILE)
     with os.fdopen(file, "w", encoding="utf-8") as stream:
         # A JSON string or number is a TOML one too.
-        stream.writelines(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
+        stream.writelines(
+            f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items()
+        )
     draft.replace(path)
     try:
         yield path

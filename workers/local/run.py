@@ -1,8 +1,8 @@
 """
 `run`: the whole service on one machine, in the foreground, until Ctrl-C.
 
-Redis, the sandbox in place of Buildr, the receiver and a worker, each a process of its own. Secrets that nobody has set are made up for
-the run and reach the processes through their environment only.
+Redis, the sandbox in place of Buildr, the receiver and a worker, each a process of its own. Secrets
+that nobody has set are made up for the run and reach the processes through their environment only.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from workers.local.data_folder import (
 )
 from workers.local.demo import Demo, sandbox_outcome
 from workers.local.embedded_redis import EmbeddedRedis
-from workers.local.supervisor import Part, Supervisor
+from workers.local.supervisor import ProcessSpec, Supervisor
 from workers.local.terminal import Screen, read_line
 from workers.sandbox.config import CLIENT_ID, CLIENT_SECRET
 
@@ -48,11 +48,12 @@ STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class RunOptions:
     """
     What the command line asked for.
 
-    `demo_call` is the Buildr call that the demo tells of, or None for no demo; with `is_once` the run ends after it.
+    `demo_call` is the Buildr call that the demo tells of, or None for no demo; with `is_once` the
+    run ends after it.
     """
 
     sandbox_port: int
@@ -63,15 +64,18 @@ class Wishes:
 class LocalRun:
     """One run; `settings` are those of the machine, before anything is made up."""
 
-    def __init__(self, settings: Settings, wishes: Wishes, screen: Screen) -> None:
+    def __init__(self, settings: Settings, wishes: RunOptions, screen: Screen) -> None:
         self._settings: Final = settings
         self._wishes: Final = wishes
         self._screen: Final = screen
         # A sandbox beside accounts of the real Buildr would make one of them a play.
         self._has_sandbox: Final = not settings.reaches_buildr
         self._folder: Final = settings.data_dir.resolve()
-        # What a sandbox was told must never reach the real Buildr, so that each has a Redis of its own.
-        self._redis: Final = EmbeddedRedis(self._folder / SANDBOX_FOLDER if self._has_sandbox else self._folder)
+        # What a sandbox was told must never reach the real Buildr, so that each has a Redis of its
+        # own.
+        self._redis: Final = EmbeddedRedis(
+            self._folder / SANDBOX_FOLDER if self._has_sandbox else self._folder
+        )
         self._supervisor: Final = Supervisor(on_line=self._on_line, say=self._warn)
         self._demo: Demo | None = None
         self._call = "twilio:CA…"
@@ -121,14 +125,14 @@ class LocalRun:
             await self._start_redis(stack)
         # Undone in reverse: the processes end before their Redis does.
         stack.push_async_callback(self._supervisor.stop)
-        made_up = self._made_up()
+        made_up = self._generated_settings()
         environment = {**os.environ, **made_up, **self._for_children()}
         left: dict[str, str | int] = {"host": self._settings.host, "port": self._settings.port}
         left.update((name.lower(), value) for name, value in made_up.items())
         stack.enter_context(local_values(self._folder, left))
         await self._start_parts(environment)
-        self._introduce()
-        is_told = await self._play(load(environment))
+        self._print_summary()
+        is_told = await self._run_demo(load(environment))
         self._is_starting = False
         if self._wishes.is_once:
             return 0 if is_told else FAILED
@@ -136,7 +140,7 @@ class LocalRun:
         await asyncio.Event().wait()
         return 0
 
-    def _made_up(self) -> dict[str, str]:
+    def _generated_settings(self) -> dict[str, str]:
         """Settings that nobody has set, by the names of their variables."""
         values = {} if self._settings.redis_url is not None else {"REDIS_URL": self._redis.url}
         if not self._has_sandbox:
@@ -153,8 +157,11 @@ class LocalRun:
         for slug, source in SOURCES.items():
             # Its first setting is the one that turns it on.
             if not self._settings.secrets_of(slug):
-                values[source.settings[0].name.upper()] = source.settings[0].make()
-        for name, given in (("ADMIN_TOKEN", self._settings.admin_token), ("URL_SECRET", self._settings.url_secret)):
+                values[source.settings[0].name.upper()] = source.settings[0].generate()
+        for name, given in (
+            ("ADMIN_TOKEN", self._settings.admin_token),
+            ("URL_SECRET", self._settings.url_secret),
+        ):
             if not given:
                 values[name] = secrets.token_hex(16)
         return values
@@ -174,7 +181,9 @@ class LocalRun:
         if self._has_sandbox:
             ports.append((SANDBOX_HOST, self._wishes.sandbox_port, "--sandbox-port"))
         if len({port for _, port, _ in ports}) < len(ports):
-            raise LocalRunError(f"receiver and sandbox cannot both have port {self._settings.port}: choose another with --sandbox-port")
+            raise LocalRunError(
+                f"receiver and sandbox cannot both have port {self._settings.port}: choose another with --sandbox-port"
+            )
         for host, port, option in ports:
             check_port(host, port, option=option)
 
@@ -201,13 +210,27 @@ class LocalRun:
         first = [part("receiver", "serve", ready_url=f"{self.url}/readyz")]
         if self._has_sandbox:
             port = str(self._wishes.sandbox_port)
-            first.insert(0, part("sandbox", "sandbox", "--port", port, ready_url=f"{self.sandbox_url}/_sandbox/state"))
+            first.insert(
+                0,
+                part(
+                    "sandbox",
+                    "sandbox",
+                    "--port",
+                    port,
+                    ready_url=f"{self.sandbox_url}/_sandbox/state",
+                ),
+            )
         await self._supervisor.start(*first)
         # After the sandbox, because a worker asks Buildr for the names of the outcomes first.
         await self._supervisor.start(part("worker", "work", ready_text='"worker.started"'))
 
-    def _introduce(self) -> None:
-        rows = {"receiver": self.url, "Buildr": self._settings.buildr_api_url, "Redis": "REDIS_URL", "data": str(self._folder)}
+    def _print_summary(self) -> None:
+        rows = {
+            "receiver": self.url,
+            "Buildr": self._settings.buildr_api_url,
+            "Redis": "REDIS_URL",
+            "data": str(self._folder),
+        }
         if self._has_sandbox:
             rows["Buildr"] = f"{self.sandbox_url} (sandbox, because no Buildr credentials are set)"
         if self._settings.redis_url is None:
@@ -220,11 +243,17 @@ class LocalRun:
         for name, value in rows.items():
             self._screen.say(Text.assemble((f"  {name:<9} ", "cyan"), value))
 
-    async def _play(self, settings: Settings) -> bool:
+    async def _run_demo(self, settings: Settings) -> bool:
         if self._wishes.demo_call is None or not settings.is_active:
             return True
         held_call = partial(sandbox_outcome, self.sandbox_url) if self._has_sandbox else None
-        self._demo = Demo(settings=settings, url=self.url, buildr_call_id=self._wishes.demo_call, screen=self._screen, held_call=held_call)
+        self._demo = Demo(
+            settings=settings,
+            url=self.url,
+            buildr_call_id=self._wishes.demo_call,
+            screen=self._screen,
+            held_call=held_call,
+        )
         try:
             return await self._demo.play()
         finally:
@@ -232,11 +261,17 @@ class LocalRun:
             self._demo = None
 
     def _say_what_next(self) -> None:
-        program = _program() if self._settings.data_dir == Path(".data") else f"DATA_DIR={self._settings.data_dir} {_program()}"
+        program = (
+            _program()
+            if self._settings.data_dir == Path(".data")
+            else f"DATA_DIR={self._settings.data_dir} {_program()}"
+        )
         self._screen.say()
         self._screen.say(Text("Try next, in another terminal:", "bold"))
         # Where the default account stands back, a command has to name another.
-        account = "" if self._settings.is_active else f" --account {self._settings.every[0].account}"
+        account = (
+            "" if self._settings.is_active else f" --account {self._settings.every[0].account}"
+        )
         for command in (
             f"explain {self._call}{account}",
             f"trigger twilio no-answer --set buildr_call_id=111{account}",
@@ -263,21 +298,36 @@ class LocalRun:
 
 
 def check_port(host: str, port: int, *, option: str) -> None:
-    """Raises `LocalRunError` that names the port and the option for another if nothing can listen there."""
+    """
+    Raises `LocalRunError` that names the port and the option for another if nothing can listen
+    there.
+    """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen(1)
     except OSError as err:
         reason = err.strerror or str(err)
-        raise LocalRunError(f"cannot listen on port {port} of {host} ({reason}): choose another with {option}") from err
+        raise LocalRunError(
+            f"cannot listen on port {port} of {host} ({reason}): choose another with {option}"
+        ) from err
 
 
-def _part(name: str, *arguments: str, environment: Mapping[str, str], ready_url: str | None = None, ready_text: str | None = None) -> Part:
+def _part(
+    name: str,
+    *arguments: str,
+    environment: Mapping[str, str],
+    ready_url: str | None = None,
+    ready_text: str | None = None,
+) -> ProcessSpec:
     argv = (sys.executable, "-m", "workers.cli.main", *arguments, "--until-stdin-closes")
-    return Part(name=name, argv=argv, environment=environment, ready_url=ready_url, ready_text=ready_text)
+    return ProcessSpec(
+        name=name, argv=argv, environment=environment, ready_url=ready_url, ready_text=ready_text
+    )
 
 
 def _local_host(host: str) -> str:

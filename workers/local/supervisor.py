@@ -1,8 +1,10 @@
 """
-Keeps the processes of `run` alive: starts them, waits until they are ready, starts again what ends, and stops all of them.
+Keeps the processes of `run` alive: starts them, waits until they are ready, starts again what ends,
+and stops all of them.
 
-Every process runs in a session of its own, so that a Ctrl-C in the terminal reaches only the program that supervises. It holds the
-other end of each one's stdin: a process that was told to watch it ends when the supervising program is gone, kill -9 included.
+Every process runs in a session of its own, so that a Ctrl-C in the terminal reaches only the
+program that supervises. It holds the other end of each one's stdin: a process that was told to
+watch it ends when the supervising program is gone, kill -9 included.
 """
 
 import asyncio
@@ -32,11 +34,12 @@ Listener = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ProcessSpec:
     """
     One process: what it is called, its command line, its whole environment.
 
-    It is ready when `ready_url` answers 200, or when it has written a line that holds `ready_text`; at once if neither is given.
+    It is ready when `ready_url` answers 200, or when it has written a line that holds `ready_text`;
+    at once if neither is given.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Part:
 
 @dataclass(slots=True)
 class _Child:
-    part: Part
+    part: ProcessSpec
     process: asyncio.subprocess.Process | None = None
     reader: "asyncio.Task[None] | None" = None
     keeper: "asyncio.Task[None] | None" = None
@@ -60,10 +63,17 @@ class Supervisor:
     """
     The processes of one run.
 
-    `on_line` gets every line that a part writes, with the part's name; `say` gets a sentence when a part had to be started again.
+    `on_line` gets every line that a part writes, with the part's name; `say` gets a sentence when a
+    part had to be started again.
     """
 
-    def __init__(self, *, on_line: Listener, say: Callable[[str], None], backoff_s: tuple[float, ...] = BACKOFF_S) -> None:
+    def __init__(
+        self,
+        *,
+        on_line: Listener,
+        say: Callable[[str], None],
+        backoff_s: tuple[float, ...] = BACKOFF_S,
+    ) -> None:
         self._on_line: Final = on_line
         self._say: Final = say
         self._backoff_s: Final = backoff_s
@@ -73,13 +83,18 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         """The process ids of the parts that run."""
         running = ((child.part.name, child.process) for child in self._children)
-        return {name: process.pid for name, process in running if process is not None and process.returncode is None}
+        return {
+            name: process.pid
+            for name, process in running
+            if process is not None and process.returncode is None
+        }
 
-    async def start(self, *parts: Part) -> None:
+    async def start(self, *parts: ProcessSpec) -> None:
         """
         Start parts together, return when all are ready, and keep them running from then on.
 
-        Raises `LocalRunError` with the last lines of a part that ends, or is not ready within a minute.
+        Raises `LocalRunError` with the last lines of a part that ends, or is not ready within a
+        minute.
         """
         children = [_Child(part) for part in parts]
         for child in children:
@@ -90,7 +105,10 @@ class Supervisor:
             child.keeper = asyncio.create_task(self._keep(child), name=f"keep {child.part.name}")
 
     async def stop(self) -> None:
-        """Stop all parts, the last one first: ask, and insist after half a minute. Returns when all have ended."""
+        """
+        Stop all parts, the last one first: ask, and insist after half a minute. Returns when all
+        have ended.
+        """
         for child in reversed(self._children):
             await _cancel(child.keeper)
             if child.process is not None and child.process.returncode is None:
@@ -126,7 +144,9 @@ class Supervisor:
             start_new_session=True,
             limit=LONGEST_LINE_BYTES,
         )
-        child.reader = asyncio.create_task(self._read(child, child.process), name=f"read {child.part.name}")
+        child.reader = asyncio.create_task(
+            self._read(child, child.process), name=f"read {child.part.name}"
+        )
 
     async def _read(self, child: _Child, process: asyncio.subprocess.Process) -> None:
         stream = process.stdout
@@ -150,13 +170,17 @@ class Supervisor:
             return
         ready, ended = asyncio.create_task(_ready(child)), asyncio.create_task(process.wait())
         try:
-            await asyncio.wait({ready, ended}, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {ready, ended}, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+            )
             if ended.done():
                 if child.reader is not None:
                     await child.reader
                 raise LocalRunError(f"{child.part.name} {_how_it_ended(process)}: {_said(child)}")
             if not ready.done():
-                raise LocalRunError(f"{child.part.name} was not ready within {READY_TIMEOUT_S:.0f} s: {_said(child)}")
+                raise LocalRunError(
+                    f"{child.part.name} was not ready within {READY_TIMEOUT_S:.0f} s: {_said(child)}"
+                )
         finally:
             await _cancel(ready)
             await _cancel(ended)
@@ -169,7 +193,9 @@ class Supervisor:
             failures = 0 if time.monotonic() - started > STEADY_S else failures
             wait_s = self._backoff_s[min(failures, len(self._backoff_s) - 1)]
             failures += 1
-            self._say(f"{child.part.name} {_how_it_ended(child.process)}; it is started again in {wait_s:g} s")
+            self._say(
+                f"{child.part.name} {_how_it_ended(child.process)}; it is started again in {wait_s:g} s"
+            )
             await asyncio.sleep(wait_s)
             try:
                 await self._launch(child)
@@ -213,7 +239,11 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 
 def _how_it_ended(process: asyncio.subprocess.Process) -> str:
     status = process.returncode or 0
-    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return (
+        f"was ended by {signal.Signals(-status).name}"
+        if status < 0
+        else f"ended with status {status}"
+    )
 
 
 def _said(child: _Child) -> str:

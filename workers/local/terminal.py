@@ -11,10 +11,24 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
-STYLES: Final[Mapping[str, str]] = {"debug": "dim", "info": "", "warning": "yellow", "error": "bold red", "critical": "bold red"}
+LEVELS: Final[Mapping[str, int]] = {
+    "debug": 10,
+    "info": 20,
+    "warning": 30,
+    "error": 40,
+    "critical": 50,
+}
+STYLES: Final[Mapping[str, str]] = {
+    "debug": "dim",
+    "info": "",
+    "warning": "yellow",
+    "error": "bold red",
+    "critical": "bold red",
+}
 PART_STYLES: Final[Mapping[str, str]] = {"receiver": "cyan", "worker": "magenta", "sandbox": "blue"}
-OWN_COLUMNS: Final = frozenset({"timestamp", "level", "event", "logger", "exception", "account", "job_id"})
+OWN_COLUMNS: Final = frozenset(
+    {"timestamp", "level", "event", "logger", "exception", "account", "job_id"}
+)
 NAME_WIDTH: Final = 8
 TIME_OF_DAY: Final = slice(11, 19)
 
@@ -42,7 +56,13 @@ def read_line(part: str, text: str) -> LogLine:
         entry = json.loads(text)
         if isinstance(entry, dict) and isinstance(entry.get("event"), str):
             level = str(entry.get("level"))
-            return LogLine(part=part, text=text, event=entry["event"], level=level if level in LEVELS else "info", fields=entry)
+            return LogLine(
+                part=part,
+                text=text,
+                event=entry["event"],
+                level=level if level in LEVELS else "info",
+                fields=entry,
+            )
     return LogLine(part=part, text=text, level="warning")
 
 
@@ -57,7 +77,8 @@ class LastingConsole(Console):
 @dataclass(slots=True)
 class Screen:
     """
-    The terminal of a run. Lines below `least` are not shown; with `is_raw` lines are printed as they came.
+    The terminal of a run. Lines below `least` are not shown; with `is_raw` lines are printed as
+    they came.
 
     A terminal that is gone is no reason to stop: what cannot be printed is dropped.
     """
@@ -83,7 +104,11 @@ def render(line: LogLine) -> Text:
     name = (f"{line.part:<{NAME_WIDTH}} | ", PART_STYLES.get(line.part, ""))
     if line.event is None:
         return Text.assemble(name, printable(line.text))
-    rest = " ".join(f"{key}={_value(value)}" for key, value in line.fields.items() if key not in OWN_COLUMNS and value is not None)
+    rest = " ".join(
+        f"{key}={_value(value)}"
+        for key, value in line.fields.items()
+        if key not in OWN_COLUMNS and value is not None
+    )
     text = Text.assemble(
         (f"{str(line.fields.get('timestamp', ''))[TIME_OF_DAY]} ", "dim"),
         name,
@@ -98,7 +123,10 @@ def render(line: LogLine) -> Text:
 
 def printable(text: str) -> str:
     """A text without anything that could steer a terminal."""
-    return "".join(char if char.isprintable() else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return "".join(
+        char if char.isprintable() else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )
 
 
 def _value(value: object) -> str:

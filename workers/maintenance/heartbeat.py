@@ -13,26 +13,30 @@ from service.store.connection import Store
 from workers.clock import SharedClock
 
 # A worker that has not written for so long counts as dead, and its calls are taken over.
-PROBE_EVERY_S: Final = 1.5
+HEARTBEAT_EVERY_S: Final = 1.5
 
 
-PROBE_LIFE_MS: Final = 6000
+HEARTBEAT_TTL_MS: Final = 6000
 
 
-PROBES_LOST: Final = 40
+MAX_MISSED_BEATS: Final = 40
 
 
 class RedisRefusesWrites(Exception):
-    """Raised when Redis has no room, is read-only, or stayed away: the worker must end, so that its supervisor notices."""
+    """
+    Raised when Redis has no room, is read-only, or stayed away: the worker must end, so that its
+    supervisor notices.
+    """
 
 
 @dataclass(slots=True)
-class Probe:
+class Heartbeat:
     """
-    Writes a key every few moments: the sign of life by which others know that this worker's calls are in good hands.
+    Writes a key every few moments: the sign of life by which others know that this worker's calls
+    are in good hands.
 
-    It also proves that Redis takes writes: arq takes every error of Redis for "already running" and would idle without a word. `map_digest`
-    tells by which outcome map this worker decides.
+    It also proves that Redis takes writes: arq takes every error of Redis for "already running" and
+    would idle without a word. `map_digest` tells by which outcome map this worker decides.
     """
 
     store: Store
@@ -45,12 +49,20 @@ class Probe:
         """Write once. Raises `RedisRefusesWrites`."""
         try:
             now = self.clock()
-            await self.store.redis.set(self.store.keys.named(f"worker:{self.worker_id}"), now.isoformat(), px=PROBE_LIFE_MS)
-            await self.store.redis.hset(self.store.keys.named("maps"), self.worker_id, f"{int(now.timestamp() * 1000)}:{self.map_digest}")
+            await self.store.redis.set(
+                self.store.keys.named(f"worker:{self.worker_id}"),
+                now.isoformat(),
+                px=HEARTBEAT_TTL_MS,
+            )
+            await self.store.redis.hset(
+                self.store.keys.named("maps"),
+                self.worker_id,
+                f"{int(now.timestamp() * 1000)}:{self.map_digest}",
+            )
             await self.clock.sync(self.store.redis)
         except (RedisConnectionError, RedisTimeoutError, OSError) as err:
             self._lost += 1
-            if self._lost >= PROBES_LOST:
+            if self._lost >= MAX_MISSED_BEATS:
                 raise RedisRefusesWrites("Redis stayed away") from err
         except ResponseError as err:
             raise RedisRefusesWrites(str(err)) from err

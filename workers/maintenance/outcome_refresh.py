@@ -11,31 +11,34 @@ from redis.exceptions import RedisError
 
 from service.errors import BuildrError, BuildrRateLimited
 from workers.buildr import BuildrClient
-from workers.delivery.outcome_catalog import OutcomeNames
+from workers.delivery.outcome_catalog import OutcomeCatalog
 
 log = structlog.get_logger(__name__)
 
 
-NAMES_EVERY_S: Final = 30.0
+REFRESH_EVERY_S: Final = 30.0
 
 
-NAMES_FIRST_S: Final = 0.5
+FIRST_RETRY_S: Final = 0.5
 
 
-NAMES_IN_LANE_S: Final = 0.5
+QUEUED_POLL_S: Final = 0.5
 
 
-NAMES_REFUSED_S: Final = 600.0
+REFUSED_RETRY_S: Final = 600.0
 
 
 @dataclass(slots=True)
-class NamesWatch:
-    """Reads the account's outcome names anew once they are old; hurries while there are none, since calls wait for them."""
+class OutcomeRefresher:
+    """
+    Reads the account's outcome names anew once they are old; hurries while there are none, since
+    calls wait for them.
+    """
 
-    names: OutcomeNames
+    names: OutcomeCatalog
     client: BuildrClient
     hold_s: float
-    _hurry_s: float = field(default=NAMES_FIRST_S, init=False)
+    _hurry_s: float = field(default=FIRST_RETRY_S, init=False)
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -48,12 +51,12 @@ class NamesWatch:
                 is_through, has_names = True, False
             if not is_through:
                 # Waits at the head of the lane; a permit is not held for long.
-                wait_s = NAMES_IN_LANE_S
+                wait_s = QUEUED_POLL_S
             elif has_names:
-                wait_s = NAMES_EVERY_S
+                wait_s = REFRESH_EVERY_S
             else:
                 wait_s = self._hurry_s
-                self._hurry_s = min(NAMES_EVERY_S, self._hurry_s * 2)
+                self._hurry_s = min(REFRESH_EVERY_S, self._hurry_s * 2)
             await asyncio.sleep(wait_s)
 
     async def _turn(self) -> bool:
@@ -69,8 +72,14 @@ class NamesWatch:
             log.info("buildr.outcomes_read")
         except BuildrError as err:
             if not err.retryable:
-                # An account without the list, which is only assumed to exist: asking often would take budget from calls.
-                self._hurry_s = NAMES_REFUSED_S
+                # An account without the list, which is only assumed to exist: asking often would
+                # take budget from calls.
+                self._hurry_s = REFUSED_RETRY_S
             if not isinstance(err, BuildrRateLimited):
-                log.warning("buildr.outcomes_not_read", reason=err.cause, status_code=err.status_code, error=str(err))
+                log.warning(
+                    "buildr.outcomes_not_read",
+                    reason=err.cause,
+                    status_code=err.status_code,
+                    error=str(err),
+                )
         return True

@@ -38,12 +38,18 @@ class Pump:
             has_reason = self._kicked.is_set()
             self._kicked.clear()
             try:
-                pumped = await self.store.permits.pump(worker_id=self.worker_id, has_reason=has_reason)
+                pumped = await self.store.permits.pump(
+                    worker_id=self.worker_id, has_reason=has_reason
+                )
             except (RedisError, OSError, TimeoutError) as err:
                 log.warning("delivery.pump_failed", reason=type(err).__name__)
                 await asyncio.sleep(IDLE_S)
                 continue
-            wait_s = IDLE_S if pumped.next_in_s is None else min(IDLE_S, max(SHORTEST_S, pumped.next_in_s))
+            wait_s = (
+                IDLE_S
+                if pumped.next_in_s is None
+                else min(IDLE_S, max(SHORTEST_S, pumped.next_in_s))
+            )
             try:
                 async with asyncio.timeout(wait_s):
                     await self._kicked.wait()

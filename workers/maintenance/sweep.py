@@ -20,7 +20,10 @@ FORGET_EVERY_S: Final = 3600.0
 
 
 async def sweep(store: Store, *, in_progress_s: float) -> None:
-    """Heal calls that have lost their alarm, and take over those of dead workers; in a healthy system there are none."""
+    """
+    Heal calls that have lost their alarm, and take over those of dead workers; in a healthy system
+    there are none.
+    """
     swept = await store.schedule.sweep(in_progress_s=in_progress_s)
     if swept.healed:
         log.warning("delivery.alarms_healed", count=swept.healed)
@@ -34,5 +37,10 @@ async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
     while refs := await store.schedule.forget_old(before_ms=before_ms):
         for ref in refs:
             source, _, source_call_id = ref.partition(":")
-            log.warning("call.forgotten", source=source, source_call_id=source_call_id, reason="unmatched for longer than KEEP_CALLS_D")
+            log.warning(
+                "call.forgotten",
+                source=source,
+                source_call_id=source_call_id,
+                reason="unmatched for longer than KEEP_CALLS_D",
+            )
             await store.counters.add("forgotten", source)

@@ -24,27 +24,40 @@ log = structlog.get_logger(__name__)
 
 def render_note(call: Call, decision: "Decision", notes: Notes, *, outcome_name: str) -> str:
     """
-    Write the block for the notes from the operator's template, without blank space at its end or its lines' ends.
+    Write the block for the notes from the operator's template, without blank space at its end or
+    its lines' ends.
 
-    Names without a value write nothing. A template that breaks on this very call, as by reckoning with a duration that is not known,
-    gives way to the default one and is reported in the log: the call's outcome is not held up by it.
+    Names without a value write nothing. A template that breaks on this very call, as by reckoning
+    with a duration that is not known, gives way to the default one and is reported in the log: the
+    call's outcome is not held up by it.
     """
     values = _values(call, decision, outcome_name)
     try:
         text = _compile(notes.template).render(values)
-    except (TemplateError, ArithmeticError, TypeError, ValueError, AttributeError, LookupError) as err:
+    except (
+        TemplateError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        LookupError,
+    ) as err:
         log.warning("note.template_failed", reason=type(err).__name__)
         text = _compile(DEFAULT_NOTE).render(values)
     return "\n".join(line.rstrip() for line in LINE_END.split(text)).strip()
 
 
-def merge_note(existing: str | None, block: str, previous_block: str | None, mode: NotesMode) -> str | None:
+def merge_note(
+    existing: str | None, block: str, previous_block: str | None, mode: NotesMode
+) -> str | None:
     """
-    What the notes shall hold, or None to leave them alone; what a person wrote is always still in it.
+    What the notes shall hold, or None to leave them alone; what a person wrote is always still in
+    it.
 
-    `append` puts the block below the text, once, and replaces our own earlier block where that still stands word for word; if a person
-    has changed or removed it, nothing is done. `if_empty` writes into empty notes, or over our own earlier block where nothing else
-    stands. Blocks are found by whole lines, and the ends of lines may have been rewritten by Buildr.
+    `append` puts the block below the text, once, and replaces our own earlier block where that
+    still stands word for word; if a person has changed or removed it, nothing is done. `if_empty`
+    writes into empty notes, or over our own earlier block where nothing else stands. Blocks are
+    found by whole lines, and the ends of lines may have been rewritten by Buildr.
     """
     text = existing or ""
     if mode == "never" or not block.strip():
@@ -65,7 +78,11 @@ def merge_note(existing: str | None, block: str, previous_block: str | None, mod
 
 def _is_there(text: str, block: str, standing_block: str | None) -> bool:
     # A new block that is a part of the old one does not stand there by itself.
-    is_part = standing_block is not None and standing_block != block and _find(standing_block, block) is not None
+    is_part = (
+        standing_block is not None
+        and standing_block != block
+        and _find(standing_block, block) is not None
+    )
     return _find(text, block) is not None and not is_part
 
 
@@ -74,7 +91,10 @@ def _find(text: str, block: str | None) -> tuple[int, int] | None:
     if block is None or not block.strip():
         return None
     lines = r"[ \t]*(?:\r\n|\r|\n)".join(re.escape(line) for line in LINE_END.split(block))
-    places = [found.span() for found in re.finditer(rf"(?:(?<=[\r\n])|\A){lines}(?=[ \t]*(?:[\r\n]|\Z))", text)]
+    places = [
+        found.span()
+        for found in re.finditer(rf"(?:(?<=[\r\n])|\A){lines}(?=[ \t]*(?:[\r\n]|\Z))", text)
+    ]
     return places[-1] if places else None
 
 

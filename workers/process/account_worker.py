@@ -1,5 +1,6 @@
 """
-One account's part of the worker process: its connections, arq's worker, and the periodic tasks beside it.
+One account's part of the worker process: its connections, arq's worker, and the periodic tasks
+beside it.
 """
 
 import asyncio
@@ -27,16 +28,16 @@ from workers.buildr import (
 )
 from workers.jobs.deliver import deliver, rearm
 from workers.maintenance import silence
-from workers.maintenance.heartbeat import PROBE_EVERY_S, Probe, RedisRefusesWrites
-from workers.maintenance.outcome_refresh import NamesWatch
+from workers.maintenance.heartbeat import HEARTBEAT_EVERY_S, Heartbeat, RedisRefusesWrites
+from workers.maintenance.outcome_refresh import OutcomeRefresher
 from workers.maintenance.periodic import every
 from workers.maintenance.sweep import FORGET_EVERY_S, SWEEP_EVERY_S, forget, sweep
 from workers.outcomes.decide import map_digest
-from workers.process.assembly import Parts, build
-from workers.process.startup_checks import _check_redis, _outcome_faults
-from workers.process.tasks import POLL_DELAY_S, end
+from workers.process.assembly import WorkerComponents, build_worker
+from workers.process.startup_checks import check_redis, outcome_faults
+from workers.process.tasks import POLL_DELAY_S, cancel_and_wait
 from workers.process.timing import hold_s, in_progress_s, job_limit_s
-from workers.subscriptions import EVERY_S, VENDORS, Watch
+from workers.subscriptions import EVERY_S, VENDORS, SubscriptionReconciler
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ MAX_TRIES: Final = 2**31 - 1
 FAILED_ACCOUNT_S: Final = 60.0
 
 
-def arq_worker(settings: Settings, parts: Parts, worker_id: str) -> Worker:
+def arq_worker(settings: Settings, parts: WorkerComponents, worker_id: str) -> Worker:
     """Arq's worker with every setting that keeps it from losing or repeating jobs."""
     return Worker(
         functions=[func(deliver, name="deliver", max_tries=MAX_TRIES)],
@@ -77,11 +78,14 @@ def health_key(keys: Keys, worker_id: str) -> str:
 
 
 @asynccontextmanager
-async def _on_board(settings: Settings, worker_id: str) -> "AsyncIterator[_Member]":
-    """One account's part, opened and closed. An account whose credentials cannot be used is opened all the same, and left out."""
+async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncIterator[AccountWorker]":
+    """
+    One account's part, opened and closed. An account whose credentials cannot be used is opened all
+    the same, and left out.
+    """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, role="worker"))
-        await _check_redis(store)
+        await check_redis(store)
         faults: tuple[str, ...] = ()
         tokens: TokenProvider = ReadyToken("")
         try:
@@ -89,20 +93,27 @@ async def _on_board(settings: Settings, worker_id: str) -> "AsyncIterator[_Membe
         except SettingsError as err:
             faults = err.faults
         client = await stack.enter_async_context(BuildrClient(settings, tokens=tokens))
-        parts = build(settings, store, client, worker_id=worker_id)
+        parts = build_worker(settings, store, client, worker_id=worker_id)
         offset = await parts.clock.sync(store.redis)
         if parts.clock.is_off:
             log.warning("worker.clock_off", offset_ms=int(offset.total_seconds() * 1000))
-        probe = Probe(store, worker_id, parts.clock, map_digest(settings.outcome_config))
-        yield _Member(parts=parts, probe=probe, worker=arq_worker(settings, parts, worker_id), faults=faults)
+        heartbeat = Heartbeat(store, worker_id, parts.clock, map_digest(settings.outcome_config))
+        yield AccountWorker(
+            parts=parts,
+            heartbeat=heartbeat,
+            worker=arq_worker(settings, parts, worker_id),
+            faults=faults,
+        )
 
 
 @dataclass(slots=True, kw_only=True)
-class _Member:
-    """One account's part of the process; `faults` are what a person must mend before it can work."""
+class AccountWorker:
+    """
+    One account's part of the process; `faults` are what a person must mend before it can work.
+    """
 
-    parts: Parts
-    probe: Probe
+    parts: WorkerComponents
+    heartbeat: Heartbeat
     worker: Worker
     faults: tuple[str, ...]
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,10 +127,11 @@ class _Member:
         """
         Work until cancelled.
 
-        An account that cannot work does nothing from here on, with an error in the log. Raises `SettingsError` if it is the only one.
+        An account that cannot work does nothing from here on, with an error in the log. Raises
+        `SettingsError` if it is the only one.
         """
         structlog.contextvars.bind_contextvars(account=self.account)
-        self.faults = self.faults or await _outcome_faults(self.parts.settings, self.parts)
+        self.faults = self.faults or await outcome_faults(self.parts.settings, self.parts)
         if self.faults:
             if is_alone:
                 raise SettingsError(self.faults)
@@ -142,31 +154,46 @@ class _Member:
 
     async def _work(self) -> None:
         # Before the first job: what runs at a worker that nobody knows is taken for lost.
-        await self.probe.turn()
-        self.worker = arq_worker(self.parts.settings, self.parts, self.probe.worker_id)
-        tasks = {asyncio.create_task(each) for each in (self.worker.async_run(), *_loops(self.parts, self.probe))}
+        await self.heartbeat.turn()
+        self.worker = arq_worker(self.parts.settings, self.parts, self.heartbeat.worker_id)
+        tasks = {
+            asyncio.create_task(each)
+            for each in (self.worker.async_run(), *_background_tasks(self.parts, self.heartbeat))
+        }
         self.is_ready.set()
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            await end({*tasks, *self.worker.tasks.values()})
+            await cancel_and_wait({*tasks, *self.worker.tasks.values()})
 
 
-def _loops(parts: Parts, probe: Probe) -> list[Coroutine[object, object, None]]:
+def _background_tasks(
+    parts: WorkerComponents, heartbeat: Heartbeat
+) -> list[Coroutine[object, object, None]]:
     settings, store = parts.settings, parts.store
     keep = timedelta(days=settings.keep_calls_d)
     return [
         parts.pump.run(),
         every(SWEEP_EVERY_S, lambda: sweep(store, in_progress_s=in_progress_s(settings))),
         every(FORGET_EVERY_S, lambda: forget(store, parts.clock, keep=keep)),
-        every(PROBE_EVERY_S, probe.turn),
-        every(silence.LOOK_EVERY_S, silence.Listener(store=store, sources=_on(settings), clock=parts.clock).turn),
-        NamesWatch(parts.names, parts.client, hold_s(settings)).run(),
-        every(EVERY_S, Watch(settings=settings, store=store, clock=parts.clock, kinds=VENDORS).turn),
+        every(HEARTBEAT_EVERY_S, heartbeat.turn),
+        every(
+            silence.CHECK_EVERY_S,
+            silence.SilenceMonitor(
+                store=store, sources=_enabled_sources(settings), clock=parts.clock
+            ).turn,
+        ),
+        OutcomeRefresher(parts.names, parts.client, hold_s(settings)).run(),
+        every(
+            EVERY_S,
+            SubscriptionReconciler(
+                settings=settings, store=store, clock=parts.clock, kinds=VENDORS
+            ).turn,
+        ),
     ]
 
 
-def _on(settings: Settings) -> tuple[str, ...]:
+def _enabled_sources(settings: Settings) -> tuple[str, ...]:
     return tuple(slug for slug in SOURCES if settings.secrets_of(slug))

@@ -10,39 +10,48 @@ from service.settings import Settings
 from service.store.connection import Store
 from workers.buildr import BuildrClient
 from workers.clock import SharedClock
-from workers.delivery.outcome_catalog import OutcomeNames
+from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.delivery.plan import Timing
-from workers.delivery.send import Limits, Sender
+from workers.delivery.send import GiveUpPolicy, Sender
 from workers.jobs.deliver import Runner
 from workers.jobs.planner import Planner
 from workers.maintenance.pump import Pump
-from workers.matching.expected_calls import Rules
+from workers.matching.expected_calls import MatchingRules
 from workers.process.timing import hold_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class WorkerComponents:
     """What a worker is made of, for one account."""
 
     settings: Settings
     store: Store
     client: BuildrClient
     clock: SharedClock
-    names: OutcomeNames
+    names: OutcomeCatalog
     pump: Pump
     runner: Runner
 
 
-def build(settings: Settings, store: Store, client: BuildrClient, *, clock: SharedClock | None = None, worker_id: str = "alone") -> Parts:
+def build_worker(
+    settings: Settings,
+    store: Store,
+    client: BuildrClient,
+    *,
+    clock: SharedClock | None = None,
+    worker_id: str = "alone",
+) -> WorkerComponents:
     """Put an account's part of a worker together."""
     clock = clock or SharedClock()
-    names = OutcomeNames(store, clock)
+    names = OutcomeCatalog(store, clock)
     pump = Pump(store, worker_id)
     config = settings.outcome_config
     sender = Sender(
         client=client,
         permits=store.permits,
-        limits=Limits(max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)),
+        limits=GiveUpPolicy(
+            max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)
+        ),
         request_timeout_s=settings.buildr_timeout_s,
         hold_s=hold_s(settings),
         notes_mode=config.notes.mode,
@@ -53,7 +62,7 @@ def build(settings: Settings, store: Store, client: BuildrClient, *, clock: Shar
         store=store,
         names=names,
         config=config,
-        rules=Rules.of(settings),
+        rules=MatchingRules.of(settings),
         timing=Timing(
             settle=settings.settle_s,
             ringing_timeout_s=settings.ringing_timeout_s,
@@ -71,4 +80,12 @@ def build(settings: Settings, store: Store, client: BuildrClient, *, clock: Shar
         clock=clock,
         on_budget=pump.kick,
     )
-    return Parts(settings=settings, store=store, client=client, clock=clock, names=names, pump=pump, runner=runner)
+    return WorkerComponents(
+        settings=settings,
+        store=store,
+        client=client,
+        clock=clock,
+        names=names,
+        pump=pump,
+        runner=runner,
+    )

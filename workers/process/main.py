@@ -1,8 +1,8 @@
 """
 The worker process: for each account arq as the alarm clock, and the loops beside it.
 
-Accounts share nothing but the process: each has its own queue, its own slots for jobs, its own connections to Redis and to Buildr. An
-account that is in trouble takes no turn from another.
+Accounts share nothing but the process: each has its own queue, its own slots for jobs, its own
+connections to Redis and to Buildr. An account that is in trouble takes no turn from another.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from service.settings import Settings
 from service.settings.source_settings import start_faults
 from service.store.connection import Store
 from workers.maintenance.heartbeat import RedisRefusesWrites
-from workers.process.account_worker import _Member, _on_board, health_key
+from workers.process.account_worker import AccountWorker, health_key, open_account_worker
 from workers.process.startup_checks import NO_CREDENTIALS
-from workers.process.tasks import _finish_jobs, end
+from workers.process.tasks import cancel_and_wait, finish_jobs
 
 # Platforms give a process that is told to stop 10 seconds at least.
 FINISH_MARGIN_S: Final = 0.5
-GOODBYE_S: Final = 1.0
+DEREGISTER_TIMEOUT_S: Final = 1.0
 ACCOUNTS_AT_START_S: Final = 2.0
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,8 @@ def run_worker(settings: Settings) -> None:
     """
     Run a worker until it is told to stop.
 
-    Raises `SettingsError` for what a person must mend before it can work, and `RedisRefusesWrites` when Redis takes nothing any more.
+    Raises `SettingsError` for what a person must mend before it can work, and `RedisRefusesWrites`
+    when Redis takes nothing any more.
     """
     configure_logging(fmt=settings.log_format, level=settings.log_level)
     accounts = settings.every
@@ -70,58 +71,101 @@ async def _until_told_to_stop(accounts: Sequence[Settings]) -> None:
 async def _run(accounts: Sequence[Settings], told: asyncio.Event, started: asyncio.Event) -> None:
     worker_id = f"{socket.gethostname()}:{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
-        crew = [await stack.enter_async_context(_on_board(settings, worker_id)) for settings in accounts]
-        tasks = {asyncio.create_task(each.run(is_alone=len(crew) == 1)) for each in crew}
-        tasks.add(asyncio.create_task(_finish_all(crew, told, within_s=max(each.buildr_timeout_s for each in accounts) + FINISH_MARGIN_S)))
+        account_workers = [
+            await stack.enter_async_context(open_account_worker(settings, worker_id))
+            for settings in accounts
+        ]
+        tasks = {
+            asyncio.create_task(each.run(is_alone=len(account_workers) == 1))
+            for each in account_workers
+        }
+        tasks.add(
+            asyncio.create_task(
+                _finish_all(
+                    account_workers,
+                    told,
+                    within_s=max(each.buildr_timeout_s for each in accounts) + FINISH_MARGIN_S,
+                )
+            )
+        )
         try:
-            await _until_ready(crew, tasks)
+            await _until_ready(account_workers, tasks)
             started.set()
-            log.info("worker.started", worker_id=worker_id, accounts=[each.account for each in crew if not each.faults])
+            log.info(
+                "worker.started",
+                worker_id=worker_id,
+                accounts=[each.account for each in account_workers if not each.faults],
+            )
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
             if not told.is_set():
-                raise RedisRefusesWrites("arq's loop has ended, which only happens when Redis goes away")
+                raise RedisRefusesWrites(
+                    "arq's loop has ended, which only happens when Redis goes away"
+                )
         except (RedisError, OSError) as err:
             raise RedisRefusesWrites(f"Redis went away ({type(err).__name__})") from err
         finally:
-            await end(tasks)
-            await asyncio.gather(*(_say_goodbye(each.parts.store, worker_id) for each in crew))
+            await cancel_and_wait(tasks)
+            await asyncio.gather(
+                *(_deregister(each.parts.store, worker_id) for each in account_workers)
+            )
             log.info("worker.stopped", worker_id=worker_id)
 
 
-async def _until_ready(crew: Sequence["_Member"], tasks: set["asyncio.Task[None]"]) -> None:
+async def _until_ready(
+    account_workers: Sequence["AccountWorker"], tasks: set["asyncio.Task[None]"]
+) -> None:
     """
-    Wait until every account is ready to work, or has been left out; of several accounts nobody waits long for the others.
+    Wait until every account is ready to work, or has been left out; of several accounts nobody
+    waits long for the others.
 
     Raises whatever has ended an account's part, and `SettingsError` if no account can work.
     """
-    ready = asyncio.create_task(_all_ready(crew))
+    ready = asyncio.create_task(_all_ready(account_workers))
     try:
-        limit_s = None if len(crew) == 1 else ACCOUNTS_AT_START_S
-        done, _ = await asyncio.wait({ready, *tasks}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        limit_s = None if len(account_workers) == 1 else ACCOUNTS_AT_START_S
+        done, _ = await asyncio.wait(
+            {ready, *tasks}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
+        )
         for task in done:
             task.result()
     finally:
         ready.cancel()
-    if all(each.faults for each in crew):
-        raise SettingsError(tuple(f"account {each.account}: {fault}" for each in crew for fault in each.faults))
+    if all(each.faults for each in account_workers):
+        raise SettingsError(
+            tuple(
+                f"account {each.account}: {fault}"
+                for each in account_workers
+                for fault in each.faults
+            )
+        )
 
 
-async def _all_ready(crew: Sequence["_Member"]) -> None:
-    for each in crew:
+async def _all_ready(account_workers: Sequence["AccountWorker"]) -> None:
+    for each in account_workers:
         await each.is_ready.wait()
 
 
-async def _finish_all(crew: Sequence[_Member], told: asyncio.Event, *, within_s: float) -> None:
-    """Once told to stop: take no more jobs, and wait for those that run; what has not ended by then is handed back."""
+async def _finish_all(
+    account_workers: Sequence[AccountWorker], told: asyncio.Event, *, within_s: float
+) -> None:
+    """
+    Once told to stop: take no more jobs, and wait for those that run; what has not ended by then is
+    handed back.
+    """
     await told.wait()
-    await asyncio.gather(*(_finish_jobs(each.worker, within_s=within_s) for each in crew))
+    await asyncio.gather(*(finish_jobs(each.worker, within_s=within_s) for each in account_workers))
 
 
-async def _say_goodbye(store: Store, worker_id: str) -> None:
-    """Take the worker off the list of those alive, so that what it hands back is taken over; with Redis away it leaves by itself."""
+async def _deregister(store: Store, worker_id: str) -> None:
+    """
+    Take the worker off the list of those alive, so that what it hands back is taken over; with
+    Redis away it leaves by itself.
+    """
     with suppress(RedisError, OSError, TimeoutError):
-        async with asyncio.timeout(GOODBYE_S):
-            await store.redis.delete(health_key(store.keys, worker_id), store.keys.named(f"worker:{worker_id}"))
+        async with asyncio.timeout(DEREGISTER_TIMEOUT_S):
+            await store.redis.delete(
+                health_key(store.keys, worker_id), store.keys.named(f"worker:{worker_id}")
+            )
             await store.redis.hdel(store.keys.named("maps"), worker_id)

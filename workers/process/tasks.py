@@ -17,19 +17,24 @@ POLL_DELAY_S: Final = 0.05
 CANCEL_AGAIN_S: Final = 0.2
 
 
-async def _finish_jobs(worker: Worker, *, within_s: float) -> None:
+async def finish_jobs(worker: Worker, *, within_s: float) -> None:
+    """Take no more jobs, and wait at most `within_s` seconds for those that run."""
     worker.allow_pick_jobs = False
     try:
         async with asyncio.timeout(within_s):
-            # A turn that has begun may still start jobs, so that none must run for two turns on end.
+            # A turn that has begun may still start jobs, so that none must run for two turns on
+            # end.
             while await _has_jobs(worker) or await _has_jobs(worker):
                 pass
     except TimeoutError:
         log.warning("worker.stopped_with_jobs", count=len(worker.tasks))
 
 
-async def end(tasks: set[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they have ended: redis-py swallows a cancellation that comes while it deals with a lost connection."""
+async def cancel_and_wait(tasks: set[asyncio.Task[Any]]) -> None:
+    """
+    Cancel tasks until they have ended: redis-py swallows a cancellation that comes while it deals
+    with a lost connection.
+    """
     while tasks:
         for task in tasks:
             task.cancel()

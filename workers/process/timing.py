@@ -20,12 +20,18 @@ MOST_REQUESTS: Final = 2
 
 
 def hold_s(settings: Settings) -> float:
-    """The longest that one request to Buildr may be under way, in seconds: a permit counts so long, and no other worker writes the call."""
+    """
+    The longest that one request to Buildr may be under way, in seconds: a permit counts so long,
+    and no other worker writes the call.
+    """
     return settings.buildr_timeout_s + HOLD_MARGIN_S
 
 
 def job_limit_s(settings: Settings) -> float:
-    """The longest that a job may take, in seconds; it ends by itself before that, so that arq never ends it."""
+    """
+    The longest that a job may take, in seconds; it ends by itself before that, so that arq never
+    ends it.
+    """
     return MOST_REQUESTS * hold_s(settings) + JOB_MARGIN_S
 
 

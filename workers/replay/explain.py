@@ -1,5 +1,6 @@
 """
-The story of a call, told from its events: what they are, what they make, which rule decided, what Buildr is sent.
+The story of a call, told from its events: what they are, what they make, which rule decided, what
+Buildr is sent.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,17 +9,17 @@ from dataclasses import asdict, dataclass
 from service.events import CallEvent
 from service.events import as_dict as event_as_dict
 from service.settings.outcomes import OutcomeConfig
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.store.calls import StoredCall
 from service.store.connection import Store
-from service.store.expected_calls import Expected
+from service.store.expected_calls import ExpectedCalls
 from service.store.failed import as_dict as failed_as_dict
 from service.store.keys import ref_of, split_ref
 from service.store.links import Link
 from service.store.messages import message_id
 from workers.calls.fold import Call, fold
 from workers.calls.fold import as_dict as call_as_dict
-from workers.matching.expected_calls import Choice, Rules, consult
+from workers.matching.expected_calls import ExpectedCallMatch, MatchingRules, find_expected_call
 from workers.matching.match import Match, filed_under, match
 from workers.outcomes.decide import (
     build_patch,
@@ -29,7 +30,7 @@ from workers.outcomes.decide import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class CallExplanation:
     """One call explained; `patch` is the body of the PATCH, or None where nothing would be sent."""
 
     events: tuple[CallEvent, ...]
@@ -51,64 +52,92 @@ class Story:
         }
 
 
-def parse(source: str, incoming: Incoming) -> list[CallEvent]:
+def parse(source: str, request: WebhookRequest) -> list[CallEvent]:
     """
     Read a request as the worker would, without asking for a signature.
 
     Raises `MalformedPayload` and `IgnoredEvent`.
     """
     adapter = SOURCES[source]
-    return adapter.read(incoming, message_id(source, adapter.keys(incoming).message_key))
+    return adapter.read(request, message_id(source, adapter.keys(request).message_key))
 
 
-def tell(
+def explain_events(
     events: Iterable[CallEvent],
     config: OutcomeConfig,
     *,
     link: Link | None = None,
-    expected: Choice | None = None,
+    expected: ExpectedCallMatch | None = None,
     outcome_ids: Mapping[str, str] | None = None,
-) -> Story:
+) -> CallExplanation:
     """
     Fold events and decide, without touching anything.
 
-    An outcome whose id is not known shows as `<id of Connected>`. Raises ValueError if there are no events or they are of several calls.
+    An outcome whose id is not known shows as `<id of Connected>`. Raises ValueError if there are no
+    events or they are of several calls.
     """
     events = tuple(sorted(events, key=_by_time))
     call = fold(events)
     found = match(call, link, expected)
     if not call.is_final:
-        return Story(events=events, call=call, match=found, rule=None, outcome=None, patch=None)
+        return CallExplanation(
+            events=events, call=call, match=found, rule=None, outcome=None, patch=None
+        )
     decision = decide(call, config)
-    outcome_id = None if decision.outcome is None else resolve(decision.outcome, outcome_ids or {}) or f"<id of {decision.outcome}>"
+    outcome_id = (
+        None
+        if decision.outcome is None
+        else resolve(decision.outcome, outcome_ids or {}) or f"<id of {decision.outcome}>"
+    )
     patch = None
     if outcome_id is not None:
         along = filed_under(found, link, expected)
-        patch = build_patch(call, decision, outcome_id=outcome_id, link=along, recorded_at=config.recorded_at)
+        patch = build_patch(
+            call, decision, outcome_id=outcome_id, link=along, recorded_at=config.recorded_at
+        )
     outcome = None if decision.outcome is None else str(decision.outcome)
-    return Story(events=events, call=call, match=found, rule=decision.rule, outcome=outcome, patch=patch)
+    return CallExplanation(
+        events=events, call=call, match=found, rule=decision.rule, outcome=outcome, patch=patch
+    )
 
 
-async def tell_stored(
-    store: Store, ref: str, config: OutcomeConfig, *, expected: Expected | None = None, rules: Rules | None = None
-) -> tuple[Story | None, dict[str, object]] | None:
+async def explain_call(
+    store: Store,
+    ref: str,
+    config: OutcomeConfig,
+    *,
+    expected: ExpectedCalls | None = None,
+    rules: MatchingRules | None = None,
+) -> tuple[CallExplanation | None, dict[str, object]] | None:
     """
-    The whole story of a call that the service knows: with where it stands, what was written, and what failed.
+    The whole story of a call that the service knows: with where it stands, what was written, and
+    what failed.
 
-    With `expected` it is told which expected calls it may be, by the same rules as the job's; none is claimed. The first part is None
-    while no event of the call could be read. Returns None for a call that nothing is known of.
+    With `expected` it is told which expected calls it may be, by the same rules as the job's; none
+    is claimed. The first part is None while no event of the call could be read. Returns None for a
+    call that nothing is known of.
     """
     stored, pending = await store.calls.load(ref)
     if not stored.version and not pending:
         return None
     link = await store.links.get(*split_ref(ref))
     names = await store.outcomes.load()
-    ids = {outcome_key(name): outcome_id for name, outcome_id in names.names} if names is not None else None
+    ids = (
+        {outcome_key(name): outcome_id for name, outcome_id in names.names}
+        if names is not None
+        else None
+    )
     choice = None
     if expected is not None and stored.all_events:
         first = stored.record.first_received_at
-        _, choice = await consult(expected, fold(stored.all_events), rules or Rules(), first_received_at=first)
-    story = tell(stored.all_events, config, link=link, expected=choice, outcome_ids=ids) if stored.all_events else None
+        _, choice = await find_expected_call(
+            expected, fold(stored.all_events), rules or MatchingRules(), first_received_at=first
+        )
+    story = (
+        explain_events(stored.all_events, config, link=link, expected=choice, outcome_ids=ids)
+        if stored.all_events
+        else None
+    )
     entry = await store.failed.get(ref)
     unread = [await store.failed.get(message) for message in stored.events]
     delivery: dict[str, object] = {
@@ -146,11 +175,23 @@ def _record(stored: StoredCall) -> dict[str, object]:
         "attempts": record.attempts,
         "due_at": None if record.due_at is None else record.due_at.isoformat(),
         "answers": [
-            {"at": each.at.isoformat(), "cause": each.cause, "status_code": each.status_code, "text": each.text} for each in record.answers
+            {
+                "at": each.at.isoformat(),
+                "cause": each.cause,
+                "status_code": each.status_code,
+                "text": each.text,
+            }
+            for each in record.answers
         ],
-        "history": [{"at": step.at.isoformat(), "what": step.what, "detail": step.detail} for step in record.history],
+        "history": [
+            {"at": step.at.isoformat(), "what": step.what, "detail": step.detail}
+            for step in record.history
+        ],
     }
 
 
 def _by_time(event: CallEvent) -> tuple[float, int]:
-    return (0 if event.occurred_at is None else event.occurred_at.timestamp(), -1 if event.sequence is None else event.sequence)
+    return (
+        0 if event.occurred_at is None else event.occurred_at.timestamp(),
+        -1 if event.sequence is None else event.sequence,
+    )

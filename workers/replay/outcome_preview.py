@@ -1,8 +1,9 @@
 """
-A changed map of outcomes, run over the calls that are known: what would change, and rewriting just that.
+A changed map of outcomes, run over the calls that are known: what would change, and rewriting just
+that.
 
-Nothing is asked of Buildr here. "Now" is what Buildr has from us; a call that was not written yet is decided by whichever map is in place
-when its turn comes, and "now" is what the present one says.
+Nothing is asked of Buildr here. "Now" is what Buildr has from us; a call that was not written yet
+is decided by whichever map is in place when its turn comes, and "now" is what the present one says.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -12,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import DeliveryState, Mark
+from service.store.calls import DeliveryState, ReplayRequest
 from service.store.connection import Store
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call
@@ -23,11 +24,11 @@ from workers.outcomes.decide import (
     resolve,
 )
 from workers.replay.verdicts import (
-    Basis,
-    Case,
-    Judged,
+    ReplayAssessment,
+    ReplayCandidate,
+    ReplayContext,
     Verdict,
-    judge,
+    assess,
 )
 
 SILENT_MS: Final = 60_000
@@ -43,8 +44,11 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One call that the other map decides otherwise; an outcome that is None is left alone. `rule` decides then."""
+class OutcomeChange:
+    """
+    One call that the other map decides otherwise; an outcome that is None is left alone. `rule`
+    decides then.
+    """
 
     ref: str
     kind: Kind
@@ -72,14 +76,17 @@ class Change:
 
 @dataclass(slots=True)
 class Preview:
-    """All that changes, oldest call first; `left_out` counts calls that no map is asked about, by the reason."""
+    """
+    All that changes, oldest call first; `left_out` counts calls that no map is asked about, by the
+    reason.
+    """
 
     looked_at: int = 0
-    changes: list[Change] = field(default_factory=list)
+    changes: list[OutcomeChange] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
     @property
-    def rewritten(self) -> list[Change]:
+    def rewritten(self) -> list[OutcomeChange]:
         """What `--apply` sends to Buildr."""
         return [each for each in self.changes if each.kind is Kind.REWRITTEN]
 
@@ -91,13 +98,23 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The map in place and the one to try, over the same account; `is_forced` takes in calls that were left to a person."""
+    """
+    The map in place and the one to try, over the same account; `is_forced` takes in calls that were
+    left to a person.
+    """
 
-    present: Basis
+    present: ReplayContext
     config: OutcomeConfig
     is_forced: bool = False
 
-    async def run(self, cases: AsyncIterator[Case], *, now: datetime, agent: str | None = None, limit: int | None = None) -> Preview:
+    async def run(
+        self,
+        cases: AsyncIterator[ReplayCandidate],
+        *,
+        now: datetime,
+        agent: str | None = None,
+        limit: int | None = None,
+    ) -> Preview:
         """Compare call by call, until `limit` calls that change are found."""
         preview = Preview()
         async for case in cases:
@@ -106,7 +123,9 @@ class Comparison:
                 preview.left_out[found] = preview.left_out.get(found, 0) + 1
                 continue
             judged, change = found
-            if agent is not None and (judged.call is None or outcome_key(judged.call.agent or "") != outcome_key(agent)):
+            if agent is not None and (
+                judged.call is None or outcome_key(judged.call.agent or "") != outcome_key(agent)
+            ):
                 continue
             preview.looked_at += 1
             if change is not None:
@@ -115,7 +134,9 @@ class Comparison:
                     break
         return preview
 
-    def compare(self, case: Case, *, now: datetime) -> tuple[Judged, Change | None] | str:
+    def compare(
+        self, case: ReplayCandidate, *, now: datetime
+    ) -> tuple[ReplayAssessment, OutcomeChange | None] | str:
         """What changes about one call, if anything; a text is why no map is asked about it."""
         state = case.record.state
         if state is DeliveryState.FAILED:
@@ -128,18 +149,25 @@ class Comparison:
         if judged.verdict in NOT_WRITTEN_YET or state is DeliveryState.RETRYING:
             return judged, self._to_come(judged, judged.call)
         if judged.verdict is Verdict.UNREAD and judged.changes_outcome:
-            requests = self._judge(case, now=now, is_forced=True).requests if self.is_forced else judged.requests
+            requests = (
+                self._judge(case, now=now, is_forced=True).requests
+                if self.is_forced
+                else judged.requests
+            )
             change = _change(judged, judged.call, kind=Kind.REWRITTEN, then=judged.outcome_then)
             return judged, replace(change, requests=requests)
         is_kept = judged.verdict is Verdict.LEFT_ALONE and judged.outcome_now is not None
         return judged, _change(judged, judged.call, kind=Kind.KEPT, then=None) if is_kept else None
 
-    def _judge(self, case: Case, *, now: datetime, is_forced: bool) -> Judged:
-        mark = Mark(lane=Lane.BACKFILL, at=now, is_forced=is_forced)
-        return judge(case, replace(self.present, config=self.config), mark, now=now)
+    def _judge(self, case: ReplayCandidate, *, now: datetime, is_forced: bool) -> ReplayAssessment:
+        mark = ReplayRequest(lane=Lane.BACKFILL, at=now, is_forced=is_forced)
+        return assess(case, replace(self.present, config=self.config), mark, now=now)
 
-    def _to_come(self, judged: Judged, call: Call) -> Change | None:
-        (now_id, now, _), (then_id, then, rule) = self._outcome(call, self.present.config), self._outcome(call, self.config)
+    def _to_come(self, judged: ReplayAssessment, call: Call) -> OutcomeChange | None:
+        (now_id, now, _), (then_id, then, rule) = (
+            self._outcome(call, self.present.config),
+            self._outcome(call, self.config),
+        )
         if now_id == then_id:
             return None
         change = _change(judged, call, kind=Kind.TO_COME, then=then)
@@ -147,12 +175,16 @@ class Comparison:
 
     def _outcome(self, call: Call, config: OutcomeConfig) -> tuple[str | None, str | None, str]:
         decision = decide(call, config)
-        outcome_id = None if decision.outcome is None else resolve(decision.outcome, self.present.outcome_ids or {})
+        outcome_id = (
+            None
+            if decision.outcome is None
+            else resolve(decision.outcome, self.present.outcome_ids or {})
+        )
         return outcome_id, self.present.name_of(outcome_id), decision.rule
 
 
-def _change(judged: Judged, call: Call, *, kind: Kind, then: str | None) -> Change:
-    return Change(
+def _change(judged: ReplayAssessment, call: Call, *, kind: Kind, then: str | None) -> OutcomeChange:
+    return OutcomeChange(
         ref=judged.case.ref or "",
         kind=kind,
         agent=call.agent,
@@ -165,16 +197,26 @@ def _change(judged: Judged, call: Call, *, kind: Kind, then: str | None) -> Chan
 
 
 async def published_maps(store: Store) -> Mapping[str, str]:
-    """By worker, the digest of the map by which each that is alive decides; one that was silent for a minute does not count."""
+    """
+    By worker, the digest of the map by which each that is alive decides; one that was silent for a
+    minute does not count.
+    """
     seconds, micros = await store.redis.time()
     now_ms = seconds * 1000 + micros // 1000
     found = await store.redis.hgetall(store.keys.named("maps"))
     said = {worker.decode(): value.decode().partition(":") for worker, value in found.items()}
-    return {worker: digest for worker, (at_ms, _, digest) in said.items() if now_ms - int(at_ms) < SILENT_MS}
+    return {
+        worker: digest
+        for worker, (at_ms, _, digest) in said.items()
+        if now_ms - int(at_ms) < SILENT_MS
+    }
 
 
 async def workers_fault(store: Store, config: OutcomeConfig) -> str | None:
-    """Why calls cannot be rewritten by a map now: no worker is there, or one decides by another; None if all is well."""
+    """
+    Why calls cannot be rewritten by a map now: no worker is there, or one decides by another; None
+    if all is well.
+    """
     maps = await published_maps(store)
     others = [worker for worker, digest in maps.items() if digest != map_digest(config)]
     if not maps:
@@ -182,8 +224,13 @@ async def workers_fault(store: Store, config: OutcomeConfig) -> str | None:
     return f"{len(others)} of {len(maps)} running workers decide by another map" if others else None
 
 
-async def apply(store: Store, changes: Iterable[Change], *, at: datetime, is_forced: bool) -> AsyncIterator[bool]:
-    """Have calls rewritten by the workers, after everything more urgent; False for one that has gone meanwhile. Twice is harmless."""
-    mark = Mark(lane=Lane.BACKFILL, at=at, is_forced=is_forced)
+async def apply(
+    store: Store, changes: Iterable[OutcomeChange], *, at: datetime, is_forced: bool
+) -> AsyncIterator[bool]:
+    """
+    Have calls rewritten by the workers, after everything more urgent; False for one that has gone
+    meanwhile. Twice is harmless.
+    """
+    mark = ReplayRequest(lane=Lane.BACKFILL, at=at, is_forced=is_forced)
     for change in changes:
         yield await store.calls.mark(change.ref, mark)

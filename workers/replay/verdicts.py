@@ -1,5 +1,6 @@
 """
-What comes of putting a call or a failed message through again: a pure judgement over what is kept and what Buildr was seen to hold.
+What comes of putting a call or a failed message through again: a pure judgement over what is kept
+and what Buildr was seen to hold.
 
 The plan is the worker's own, so that what is foretold and what is done agree.
 """
@@ -14,9 +15,9 @@ from service.events import CallEvent
 from service.settings import Settings
 from service.settings.outcomes import OutcomeConfig
 from service.store.calls import (
+    DeliveryRecord,
     DeliveryState,
-    Mark,
-    Record,
+    ReplayRequest,
     StoredCall,
 )
 from service.store.connection import Store
@@ -27,14 +28,14 @@ from workers.calls.fold import Call, fold
 from workers.delivery.plan import (
     EMPTY,
     OUTCOME_FIELD,
-    Known,
+    BuildrWrite,
     Plan,
-    Sending,
+    PlanInputs,
     Timing,
     make_plan,
 )
 from workers.jobs.parse_messages import Reading
-from workers.matching.expected_calls import Choice, Rules, why_internal
+from workers.matching.expected_calls import ExpectedCallMatch, MatchingRules, why_internal
 from workers.outcomes.decide import outcome_key
 
 
@@ -56,12 +57,12 @@ class Verdict(StrEnum):
     NAMES_UNKNOWN = "outcomes not known yet"
     TAKEN = "taken by somebody else"
     UNREADABLE = "still cannot be read"
-    NAMELESS = "still names no call"
+    NO_CALL_ID = "still names no call"
     GONE = "nothing is kept of it any more"
 
 
 WRITES: Final = frozenset({Verdict.WRITE, Verdict.FORCED, Verdict.UNREAD})
-STAYS: Final = frozenset(
+NEEDS_OPERATOR: Final = frozenset(
     {
         Verdict.EDITED,
         Verdict.REFUSED,
@@ -69,7 +70,7 @@ STAYS: Final = frozenset(
         Verdict.NAMES_UNKNOWN,
         Verdict.TAKEN,
         Verdict.UNREADABLE,
-        Verdict.NAMELESS,
+        Verdict.NO_CALL_ID,
         Verdict.GONE,
     }
 )
@@ -90,16 +91,19 @@ class Refused:
     text: str
 
 
-Held = UpdatedCall | Refused
+BuildrState = UpdatedCall | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Basis:
-    """What is decided by, whichever call it is; `names` are the account's outcomes by id, `outcome_ids` is None if they were never read."""
+class ReplayContext:
+    """
+    What is decided by, whichever call it is; `names` are the account's outcomes by id,
+    `outcome_ids` is None if they were never read.
+    """
 
     config: OutcomeConfig
     timing: Timing
-    rules: Rules = field(default_factory=Rules)
+    rules: MatchingRules = field(default_factory=MatchingRules)
     outcome_ids: Mapping[str, str] | None = None
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -108,9 +112,11 @@ class Basis:
         """What the settings and the account's outcomes, as last read from Buildr, say."""
         stored = await store.outcomes.load()
         timing = Timing(
-            settle=settings.settle_s, ringing_timeout_s=settings.ringing_timeout_s, in_progress_timeout_s=settings.in_progress_timeout_s
+            settle=settings.settle_s,
+            ringing_timeout_s=settings.ringing_timeout_s,
+            in_progress_timeout_s=settings.in_progress_timeout_s,
         )
-        basis = cls(config=settings.outcome_config, timing=timing, rules=Rules.of(settings))
+        basis = cls(config=settings.outcome_config, timing=timing, rules=MatchingRules.of(settings))
         if stored is None:
             return basis
         return replace(
@@ -125,47 +131,58 @@ class Basis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class ReplayCandidate:
     """
-    All that is kept of what is to be put through again: a known call, or a failed `entry` with what its raw messages say today.
+    All that is kept of what is to be put through again: a known call, or a failed `entry` with what
+    its raw messages say today.
 
-    `expected` is the expected call that it may be, where neither message nor link names one; `ref` is None if nobody can tell which call
-    it is.
+    `expected` is the expected call that it may be, where neither message nor link names one; `ref`
+    is None if nobody can tell which call it is.
     """
 
     ref: str | None
     stored: StoredCall | None = None
     link: Link | None = None
-    expected: Choice | None = None
+    expected: ExpectedCallMatch | None = None
     entry: Failed | None = None
     message_ids: tuple[str, ...] = ()
     received_at: datetime | None = None
     reading: Reading = field(default_factory=Reading)
 
     @property
-    def record(self) -> Record:
+    def record(self) -> DeliveryRecord:
         """Where the call stands, a new one if nothing is known of it."""
-        record = self.stored.record if self.stored is not None else Record(ref=self.ref or "")
-        first = min((at for at in (record.first_received_at, self.received_at) if at is not None), default=None)
+        record = (
+            self.stored.record if self.stored is not None else DeliveryRecord(ref=self.ref or "")
+        )
+        first = min(
+            (at for at in (record.first_received_at, self.received_at) if at is not None),
+            default=None,
+        )
         return replace(record, first_received_at=first)
 
     @property
     def events(self) -> frozenset[CallEvent]:
-        """The events of all messages, those that were read anew in place of what they said before."""
+        """
+        The events of all messages, those that were read anew in place of what they said before.
+        """
         known = {} if self.stored is None else self.stored.events
-        return frozenset(event for events in {**known, **self.reading.events}.values() for event in events)
+        return frozenset(
+            event for events in {**known, **self.reading.events}.values() for event in events
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class ReplayAssessment:
     """
     A verdict, and what it is about.
 
-    `outcome_now` is what Buildr holds, as far as it was read, else what it has from us; `outcome_then` what it will hold. `requests` is
-    what it costs. `changes_outcome` is false where only notes or ids are written.
+    `outcome_now` is what Buildr holds, as far as it was read, else what it has from us;
+    `outcome_then` what it will hold. `requests` is what it costs. `changes_outcome` is false where
+    only notes or ids are written.
     """
 
-    case: Case
+    case: ReplayCandidate
     verdict: Verdict
     detail: str = ""
     call: Call | None = None
@@ -179,7 +196,7 @@ class Judged:
     @property
     def is_settled(self) -> bool:
         """Whether nothing of it is left to a person."""
-        return self.verdict not in STAYS
+        return self.verdict not in NEEDS_OPERATOR
 
     @property
     def name(self) -> str:
@@ -200,7 +217,14 @@ class Judged:
         }
 
 
-def judge(case: Case, basis: Basis, mark: Mark, *, now: datetime, held: Held | None = None) -> Judged:
+def assess(
+    case: ReplayCandidate,
+    basis: ReplayContext,
+    mark: ReplayRequest,
+    *,
+    now: datetime,
+    held: BuildrState | None = None,
+) -> ReplayAssessment:
     """
     Decide what comes of putting a case through again with a mark.
 
@@ -208,12 +232,16 @@ def judge(case: Case, basis: Basis, mark: Mark, *, now: datetime, held: Held | N
     """
     events = case.events
     if (lost := _lost(case, events)) is not None:
-        return Judged(case=case, verdict=lost)
+        return ReplayAssessment(case=case, verdict=lost)
     if not events:
-        return Judged(case=case, verdict=Verdict.LEFT_ALONE, detail="its messages are known today and not wanted")
+        return ReplayAssessment(
+            case=case,
+            verdict=Verdict.LEFT_ALONE,
+            detail="its messages are known today and not wanted",
+        )
     call = fold(events)
     plan = make_plan(
-        Known(
+        PlanInputs(
             record=case.record,
             call=call,
             link=case.link,
@@ -227,10 +255,14 @@ def judge(case: Case, basis: Basis, mark: Mark, *, now: datetime, held: Held | N
         now,
     )
     record = plan.record
-    written_id = record.written.get(OUTCOME_FIELD) if record.written_to == record.buildr_call_id else None
-    judged = Judged(
+    written_id = (
+        record.written.get(OUTCOME_FIELD) if record.written_to == record.buildr_call_id else None
+    )
+    judged = ReplayAssessment(
         case=case,
-        verdict=Verdict.NAMES_UNKNOWN if plan.awaits_names else _AT_REST.get(record.state, Verdict.WRITE),
+        verdict=Verdict.NAMES_UNKNOWN
+        if plan.awaits_names
+        else _AT_REST.get(record.state, Verdict.WRITE),
         detail=record.reason,
         call=call,
         buildr_call_id=record.buildr_call_id,
@@ -238,31 +270,39 @@ def judge(case: Case, basis: Basis, mark: Mark, *, now: datetime, held: Held | N
         outcome_then=basis.name_of(written_id),
         rule=record.rule,
     )
-    return _at_rest(judged, plan) if plan.sending is None else _to_write(_sent(judged, plan.sending, basis), plan.sending, mark, held)
+    return (
+        _at_rest(judged, plan)
+        if plan.sending is None
+        else _to_write(_sent(judged, plan.sending, basis), plan.sending, mark, held)
+    )
 
 
-def _lost(case: Case, events: frozenset[CallEvent]) -> Verdict | None:
+def _lost(case: ReplayCandidate, events: frozenset[CallEvent]) -> Verdict | None:
     """Why nothing can be done with what is kept, or None."""
     entry = case.entry
     if entry is not None and entry.kind == "message":
         if not case.message_ids:
             return Verdict.GONE
         if entry.entry_id in case.reading.failed:
-            return Verdict.NAMELESS if case.ref is None else Verdict.UNREADABLE
-        return Verdict.NAMELESS if case.ref is None else None
+            return Verdict.NO_CALL_ID if case.ref is None else Verdict.UNREADABLE
+        return Verdict.NO_CALL_ID if case.ref is None else None
     return None if events else Verdict.GONE
 
 
-def _at_rest(judged: Judged, plan: Plan) -> Judged:
+def _at_rest(judged: ReplayAssessment, plan: Plan) -> ReplayAssessment:
     if plan.record.state is not DeliveryState.DELIVERED:
         return judged
     written_at, entry = plan.record.written_at, judged.case.entry
     is_newer = entry is not None and written_at is not None and written_at > entry.failed_at
-    detail = f"{plan.record.reason}, written {written_at:%Y-%m-%d %H:%M} UTC" if written_at is not None else plan.record.reason
+    detail = (
+        f"{plan.record.reason}, written {written_at:%Y-%m-%d %H:%M} UTC"
+        if written_at is not None
+        else plan.record.reason
+    )
     return replace(judged, verdict=Verdict.NEWER if is_newer else Verdict.ALREADY, detail=detail)
 
 
-def _sent(judged: Judged, sending: Sending, basis: Basis) -> Judged:
+def _sent(judged: ReplayAssessment, sending: BuildrWrite, basis: ReplayContext) -> ReplayAssessment:
     wanted_id = sending.fields.get(OUTCOME_FIELD)
     return replace(
         judged,
@@ -273,7 +313,9 @@ def _sent(judged: Judged, sending: Sending, basis: Basis) -> Judged:
     )
 
 
-def _to_write(judged: Judged, sending: Sending, mark: Mark, held: Held | None) -> Judged:
+def _to_write(
+    judged: ReplayAssessment, sending: BuildrWrite, mark: ReplayRequest, held: BuildrState | None
+) -> ReplayAssessment:
     case = judged.case
     if mark.is_forced:
         return replace(judged, verdict=Verdict.FORCED)
@@ -283,13 +325,30 @@ def _to_write(judged: Judged, sending: Sending, mark: Mark, held: Held | None) -
         return replace(judged, verdict=Verdict.UNREAD)
     if isinstance(held, Refused):
         return replace(judged, verdict=Verdict.REFUSED, detail=held.text, requests=0)
-    held_id, held_name = (EMPTY, None) if held.call_outcome is None else (held.call_outcome.id, held.call_outcome.name)
+    held_id, held_name = (
+        (EMPTY, None)
+        if held.call_outcome is None
+        else (held.call_outcome.id, held.call_outcome.name)
+    )
     if held.has_outcome and sending.accepts is not None and held_id not in sending.accepts:
         detail = f"Buildr holds {held_name or 'no outcome'}; from us it had {judged.outcome_now or 'none'}"
-        return replace(judged, verdict=Verdict.EDITED, detail=detail, outcome_now=held_name, outcome_then=held_name, requests=0)
-    return replace(judged, verdict=Verdict.WRITE, outcome_now=held_name if held.has_outcome else judged.outcome_now)
+        return replace(
+            judged,
+            verdict=Verdict.EDITED,
+            detail=detail,
+            outcome_now=held_name,
+            outcome_then=held_name,
+            requests=0,
+        )
+    return replace(
+        judged,
+        verdict=Verdict.WRITE,
+        outcome_now=held_name if held.has_outcome else judged.outcome_now,
+    )
 
 
-def _is_on_its_way(case: Case) -> bool:
-    is_marked = case.record.mark is not None or (case.stored is not None and case.stored.mark is not None)
+def _is_on_its_way(case: ReplayCandidate) -> bool:
+    is_marked = case.record.mark is not None or (
+        case.stored is not None and case.stored.mark is not None
+    )
     return is_marked or case.record.state in (DeliveryState.WAITING, DeliveryState.SETTLING)

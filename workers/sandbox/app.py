@@ -1,7 +1,9 @@
 """
-The local Buildr: tokens, updates of calls, call outcomes, the rate limit, and misbehaviour on demand.
+The local Buildr: tokens, updates of calls, call outcomes, the rate limit, and misbehaviour on
+demand.
 
-It stands in for Buildr in demos and tests, and on the developer's machine. Nothing is kept when it ends.
+It stands in for Buildr in demos and tests, and on the developer's machine. Nothing is kept when it
+ends.
 """
 
 import asyncio
@@ -50,7 +52,13 @@ log = structlog.get_logger(__name__)
 def create_sandbox(config: SandboxConfig, *, clock: Callable[[], int] = time.time_ns) -> Starlette:
     """A sandbox with an account of its own; `clock` gives nanoseconds since 1970."""
     sandbox = Sandbox(config, clock)
-    console = Console(calls=sandbox.calls, faults=sandbox.faults, requests=sandbox.requests, config=config, clock=clock)
+    console = Console(
+        calls=sandbox.calls,
+        faults=sandbox.faults,
+        requests=sandbox.requests,
+        config=config,
+        clock=clock,
+    )
     return Starlette(
         routes=[
             Route("/oauth/token", sandbox.token, methods=["POST"]),
@@ -75,7 +83,10 @@ class Sandbox:
         self._limiter: Final = Limiter(config.budgets, config.limit_mode)
 
     def api(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """A handler behind the token, the rate limit and the faults, in this order; each request is taken down."""
+        """
+        A handler behind the token, the rate limit and the faults, in this order; each request is
+        taken down.
+        """
 
         async def answer(request: Request) -> Response:
             entry = self._begin(request)
@@ -84,7 +95,9 @@ class Sandbox:
             try:
                 body = await _read_body(request)
                 entry.body = readable(body)
-                response = refused or await self._answer(request, body, handler=handler, entry=entry)
+                response = refused or await self._answer(
+                    request, body, handler=handler, entry=entry
+                )
             except Refused as err:
                 response = errors(err.status, err.messages)
             return self._end(entry, response)
@@ -92,7 +105,10 @@ class Sandbox:
         return answer
 
     async def token(self, request: Request) -> Response:
-        """Client credentials, as JSON or as a form: https://buildr.dev/introduction/authentication-machine."""
+        """
+        Client credentials, as JSON or as a form:
+        https://buildr.dev/introduction/authentication-machine.
+        """
         entry = self._begin(request)
         try:
             body = await _read_body(request)
@@ -104,7 +120,9 @@ class Sandbox:
             return self._end(entry, await misbehave(fault, request, is_beta=self._config.is_beta))
         if fault is not None:
             await asyncio.sleep(fault.seconds)
-        return self._end(entry, self._grant(_read_grant(body, request.headers.get("content-type", ""))))
+        return self._end(
+            entry, self._grant(_read_grant(body, request.headers.get("content-type", "")))
+        )
 
     def update_call(self, request: Request, body: bytes) -> Response:
         """Change what is given and answer with the whole call."""
@@ -121,11 +139,15 @@ class Sandbox:
     def list_outcomes(self, request: Request, _: bytes) -> Response:
         """One page of the account's call outcomes."""
         page, headers = page_of([outcome_as_json(each) for each in OUTCOMES], request.url)
-        return JSONResponse({"items" if self._config.is_beta else "call_outcomes": page}, headers=headers)
+        return JSONResponse(
+            {"items" if self._config.is_beta else "call_outcomes": page}, headers=headers
+        )
 
     def unknown(self, request: Request, _: bytes) -> Response:
         """Nothing is here."""
-        return errors(HTTPStatus.NOT_FOUND, [f"nothing answers {request.method} {request.url.path[:200]!a}"])
+        return errors(
+            HTTPStatus.NOT_FOUND, [f"nothing answers {request.method} {request.url.path[:200]!a}"]
+        )
 
     def _gate(self, request: Request, entry: Entry) -> Response | None:
         """The refusal of a request whose token is no good or that is over the limit."""
@@ -145,10 +167,16 @@ class Sandbox:
         entry.is_rate_limited = True
         config = self._config
         return rate_limit_answer(
-            refusal.wait_s, bucket=refusal.bucket, limit=refusal.budget.requests, is_beta=config.is_beta, says_wait=config.says_wait
+            refusal.wait_s,
+            bucket=refusal.bucket,
+            limit=refusal.budget.requests,
+            is_beta=config.is_beta,
+            says_wait=config.says_wait,
         )
 
-    async def _answer(self, request: Request, body: bytes, *, handler: Handler, entry: Entry) -> Response:
+    async def _answer(
+        self, request: Request, body: bytes, *, handler: Handler, entry: Entry
+    ) -> Response:
         fault = self.faults.take(request.url.path, is_before_login=False)
         if fault is None:
             return handler(request, body)
@@ -164,20 +192,35 @@ class Sandbox:
 
     def _grant(self, form: Mapping[str, object]) -> Response:
         if form.get("grant_type") != "client_credentials":
-            return JSONResponse({"error": "unsupported_grant_type"}, status_code=HTTPStatus.BAD_REQUEST)
+            return JSONResponse(
+                {"error": "unsupported_grant_type"}, status_code=HTTPStatus.BAD_REQUEST
+            )
         is_client = _is_same(self._config.client_id, form.get("client_id"))
         if not _is_same(self._config.client_secret, form.get("client_secret")) or not is_client:
             return JSONResponse({"error": "invalid_client"}, status_code=HTTPStatus.UNAUTHORIZED)
         token = self._tokens.issue(self._clock())
-        answer = {"access_token": token, "token_type": "Bearer", "expires_in": self._config.token_life_s, "scope": "read write"}
+        answer = {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": self._config.token_life_s,
+            "scope": "read write",
+        }
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
     def _begin(self, request: Request) -> Entry:
-        return self.requests.begin(request.method, request.url.path, query=request.url.query, now_ns=self._clock())
+        return self.requests.begin(
+            request.method, request.url.path, query=request.url.query, now_ns=self._clock()
+        )
 
     def _end(self, entry: Entry, response: Response) -> Response:
         self.requests.end(entry, response.status_code)
-        log.debug("sandbox.answered", method=entry.method, path=entry.path, status_code=response.status_code, fault=entry.fault)
+        log.debug(
+            "sandbox.answered",
+            method=entry.method,
+            path=entry.path,
+            status_code=response.status_code,
+            fault=entry.fault,
+        )
         return response
 
 
@@ -188,10 +231,15 @@ async def _read_body(request: Request) -> bytes:
         async for part in request.stream():
             total += len(part)
             if total > MAX_BODY_BYTES:
-                raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes")
+                raise Refused(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                    f"the body is larger than {MAX_BODY_BYTES} bytes",
+                )
             parts.append(part)
     except ClientDisconnect as err:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the client hung up before its request was complete") from err
+        raise Refused(
+            HTTPStatus.BAD_REQUEST, "the client hung up before its request was complete"
+        ) from err
     return b"".join(parts)
 
 

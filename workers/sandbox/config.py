@@ -19,9 +19,10 @@ class SandboxConfig:
     """
     What the sandbox asks for and holds to.
 
-    `limit_mode` says in which reading the budgets hold: `window` (never more in any window), `bucket` (leaky), `both`, `off`. Without
-    `says_wait` a 429 lacks `X-Rate-Limited-For`; with `is_beta` answers have the beta version's form. With `auto_create` a PATCH of an
-    unknown call makes that call.
+    `limit_mode` says in which reading the budgets hold: `window` (never more in any window),
+    `bucket` (leaky), `both`, `off`. Without `says_wait` a 429 lacks `X-Rate-Limited-For`; with
+    `is_beta` answers have the beta version's form. With `auto_create` a PATCH of an unknown call
+    makes that call.
     """
 
     client_id: str = CLIENT_ID

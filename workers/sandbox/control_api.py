@@ -1,5 +1,6 @@
 """
-What is not Buildr's: looking into the sandbox, changing calls as a person would, and asking for faults. For this machine only.
+What is not Buildr's: looking into the sandbox, changing calls as a person would, and asking for
+faults. For this machine only.
 """
 
 import ipaddress
@@ -47,7 +48,10 @@ class Console:
             ("POST", "/faults", self.add_fault),
             ("DELETE", "/faults", self.clear_faults),
         ]
-        return [Route(PREFIX + path, _local(endpoint), methods=[method]) for method, path, endpoint in table]
+        return [
+            Route(PREFIX + path, _local(endpoint), methods=[method])
+            for method, path, endpoint in table
+        ]
 
     async def state(self, _: Request) -> Response:
         """Counts, 429s, and the most requests that came in any window."""
@@ -84,12 +88,17 @@ class Console:
         call_id = request.path_params["call_id"]
         parsed = await _json(request)
         if not ID.fullmatch(call_id) or not isinstance(parsed, dict):
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, 'the id must be digits and the body an object like {"notes": "..."}')
+            raise Refused(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                'the id must be digits and the body an object like {"notes": "..."}',
+            )
         fields = check_fields(parsed, outcome_ids=OUTCOMES, may_be_null=True)
         found = self.calls.get(call_id)
         call = found or self.calls.create(call_id, self.clock())
         self.calls.update(call, fields, self.clock())
-        return JSONResponse({"call": call.as_json()}, status_code=HTTPStatus.OK if found else HTTPStatus.CREATED)
+        return JSONResponse(
+            {"call": call.as_json()}, status_code=HTTPStatus.OK if found else HTTPStatus.CREATED
+        )
 
     async def list_faults(self, _: Request) -> Response:
         """The faults that are still to come."""

@@ -15,7 +15,9 @@ from starlette.types import Receive, Scope, Send
 from workers.sandbox.rate_limit import NS_PER_S
 from workers.sandbox.responses import rate_limit_answer
 
-Kind = Literal["status", "timeout", "reset", "slow", "rate_limit", "garbage", "html", "revoke_token"]
+Kind = Literal[
+    "status", "timeout", "reset", "slow", "rate_limit", "garbage", "html", "revoke_token"
+]
 PROMISED_BYTES: Final = 1000
 HTML: Final = b"<!doctype html><title>Maintenance</title><h1>We will be back soon</h1>"
 
@@ -24,8 +26,9 @@ class Fault(BaseModel):
     """
     One way to misbehave, `times` times.
 
-    `match` is a part of the path of the requests it is for (`calls/110`, `oauth/token`). `status` is for kind `status` and `html`,
-    `seconds` for `timeout`, `slow` and `rate_limit`. With `is_applied` the request is carried out, and only its answer is lost or replaced.
+    `match` is a part of the path of the requests it is for (`calls/110`, `oauth/token`). `status`
+    is for kind `status` and `html`, `seconds` for `timeout`, `slow` and `rate_limit`. With
+    `is_applied` the request is carried out, and only its answer is lost or replaced.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,11 +52,16 @@ class Faults:
         self.pending.append(fault)
 
     def take(self, path: str, *, is_before_login: bool) -> Fault | None:
-        """The fault for this request, used up by one; those that revoke a token come before the token is looked at."""
+        """
+        The fault for this request, used up by one; those that revoke a token come before the token
+        is looked at.
+        """
         for place, fault in enumerate(self.pending):
             if fault.match in path and (fault.kind == "revoke_token") == is_before_login:
                 left = fault.times - 1
-                self.pending[place : place + 1] = [fault.model_copy(update={"times": left})] if left else []
+                self.pending[place : place + 1] = (
+                    [fault.model_copy(update={"times": left})] if left else []
+                )
                 return fault
         return None
 
@@ -63,13 +71,19 @@ class CutOff(Response):
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the beginning only."""
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(PROMISED_BYTES).encode())]
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(PROMISED_BYTES).encode()),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"call": {"id": "1', "more_body": True})
 
 
 async def misbehave(fault: Fault, request: Request, *, is_beta: bool) -> Response:
-    """The answer that a fault stands for; `slow` and `revoke_token` answer nothing by themselves and are not handled here."""
+    """
+    The answer that a fault stands for; `slow` and `revoke_token` answer nothing by themselves and
+    are not handled here.
+    """
     match fault.kind:
         case "timeout":
             await _keep_waiting(request, fault.seconds)
@@ -78,11 +92,17 @@ async def misbehave(fault: Fault, request: Request, *, is_beta: bool) -> Respons
             return CutOff()
         case "rate_limit":
             wait_s = max(1, -(-int(fault.seconds * NS_PER_S) // NS_PER_S))
-            return rate_limit_answer(wait_s, bucket="burst", limit=None, is_beta=is_beta, says_wait=True)
+            return rate_limit_answer(
+                wait_s, bucket="burst", limit=None, is_beta=is_beta, says_wait=True
+            )
         case "garbage":
             return Response(b'{"call": {"id": "110", "notes": "', media_type="application/json")
         case "html":
-            return Response(HTML, status_code=fault.status if "status" in fault.model_fields_set else 200, media_type="text/html")
+            return Response(
+                HTML,
+                status_code=fault.status if "status" in fault.model_fields_set else 200,
+                media_type="text/html",
+            )
         case _:
             content = json.dumps({"error": "fault_on_demand"})
             return Response(content, status_code=fault.status, media_type="application/json")

@@ -1,8 +1,10 @@
 """
-Buildr's rate limit in both readings: https://buildr.dev/introduction/rate-limiting speaks of a leaky bucket of 10 calls per 10 seconds.
+Buildr's rate limit in both readings: https://buildr.dev/introduction/rate-limiting speaks of a
+leaky bucket of 10 calls per 10 seconds.
 
-Read strictly, no window of 10 s may hold more than 10 requests; a bucket that drains lets up to 19 through. Times are whole nanoseconds, so
-that no rounding decides. A request that is refused uses nothing up.
+Read strictly, no window of 10 s may hold more than 10 requests; a bucket that drains lets up to 19
+through. Times are whole nanoseconds, so that no rounding decides. A request that is refused uses
+nothing up.
 """
 
 from collections import deque
@@ -27,7 +29,10 @@ class _Reading(Protocol):
 
 @dataclass(slots=True)
 class SlidingWindow:
-    """At most `requests` in any window of `window_ns`; a request leaves the window exactly `window_ns` after it came."""
+    """
+    At most `requests` in any window of `window_ns`; a request leaves the window exactly `window_ns`
+    after it came.
+    """
 
     requests: int
     window_ns: int
@@ -51,7 +56,8 @@ class LeakyBucket:
     """
     A bucket for `requests` that drains all of them in `window_ns`.
 
-    A request weighs `window_ns`, a nanosecond drains `requests`, so that everything stays a whole number.
+    A request weighs `window_ns`, a nanosecond drains `requests`, so that everything stays a whole
+    number.
     """
 
     requests: int
@@ -92,10 +98,15 @@ class Refusal:
 
 
 class Limiter:
-    """All budgets of an account, each in the readings that the mode asks for; a request must pass all of them."""
+    """
+    All budgets of an account, each in the readings that the mode asks for; a request must pass all
+    of them.
+    """
 
     def __init__(self, budgets: Iterable[Budget], mode: Mode) -> None:
-        self._readings: Final = [(budget, reading) for budget in budgets for reading in _readings(budget, mode)]
+        self._readings: Final = [
+            (budget, reading) for budget in budgets for reading in _readings(budget, mode)
+        ]
 
     def admit(self, now_ns: int) -> Refusal | None:
         """Count a request that arrived now, or say why not."""
@@ -109,7 +120,7 @@ class Limiter:
 
 
 @dataclass(slots=True)
-class Crowd:
+class PeakRate:
     """The most requests that ever came within one window, refused ones included."""
 
     budget: Budget
@@ -132,5 +143,10 @@ def window_ns(budget: Budget) -> int:
 def _readings(budget: Budget, mode: Mode) -> list[_Reading]:
     window = SlidingWindow(budget.requests, window_ns(budget))
     bucket = LeakyBucket(budget.requests, window_ns(budget))
-    table: dict[Mode, list[_Reading]] = {"window": [window], "bucket": [bucket], "both": [window, bucket], "off": []}
+    table: dict[Mode, list[_Reading]] = {
+        "window": [window],
+        "bucket": [bucket],
+        "both": [window, bucket],
+        "off": [],
+    }
     return table[mode]

@@ -1,5 +1,6 @@
 """
-The account that the sandbox plays: its calls, what they are filed under, its call outcomes and its tokens.
+The account that the sandbox plays: its calls, what they are filed under, its call outcomes and its
+tokens.
 """
 
 import hmac
@@ -66,13 +67,19 @@ class HeldCall:
             "updated_at": self.updated_at,
             "notes": self.notes,
             "recorded_at": self.recorded_at,
-            "call_outcome": None if self.call_outcome_id is None else outcome_as_json(self.call_outcome_id),
+            "call_outcome": None
+            if self.call_outcome_id is None
+            else outcome_as_json(self.call_outcome_id),
             "company": None if self.company_id is None else _company(self.company_id),
-            "contact": None if self.contact_id is None else _person(self.contact_id, "Site", f"Office {self.contact_id}"),
+            "contact": None
+            if self.contact_id is None
+            else _person(self.contact_id, "Site", f"Office {self.contact_id}"),
             "created_by": _person("953", "Sandbox", "User"),
             "project": None
             if self.project_id is None
-            else _named(self.project_id, PROJECTS.get(self.project_id, f"Project {self.project_id}")),
+            else _named(
+                self.project_id, PROJECTS.get(self.project_id, f"Project {self.project_id}")
+            ),
         }
 
 
@@ -83,7 +90,10 @@ def seed_calls() -> dict[str, HeldCall]:
 
 @dataclass(slots=True)
 class Calls:
-    """The calls of the account. Of those that were made on the way, the oldest go when there are too many."""
+    """
+    The calls of the account. Of those that were made on the way, the oldest go when there are too
+    many.
+    """
 
     held: dict[str, HeldCall] = field(default_factory=seed_calls)
 
@@ -94,8 +104,12 @@ class Calls:
     def create(self, call_id: str, now_ns: int) -> HeldCall:
         """A new call with nothing in it."""
         if len(self.held) >= MOST_CALLS:
-            del self.held[next(call for call in self.held if not FIRST_CALL <= int(call) <= LAST_CALL)]
-        made = self.held[call_id] = HeldCall(id=call_id, created_at=moment(now_ns), updated_at=moment(now_ns))
+            del self.held[
+                next(call for call in self.held if not FIRST_CALL <= int(call) <= LAST_CALL)
+            ]
+        made = self.held[call_id] = HeldCall(
+            id=call_id, created_at=moment(now_ns), updated_at=moment(now_ns)
+        )
         return made
 
     def update(self, call: HeldCall, fields: Mapping[str, str | None], now_ns: int) -> None:
@@ -152,7 +166,12 @@ def _seed(number: int) -> HeldCall:
     company_id, project_id = list(COMPANIES)[place], list(PROJECTS)[place]
     contact_id = str(FIRST_CONTACT + place)
     return HeldCall(
-        id=str(number), created_at=MADE_AT, updated_at=MADE_AT, company_id=company_id, contact_id=contact_id, project_id=project_id
+        id=str(number),
+        created_at=MADE_AT,
+        updated_at=MADE_AT,
+        company_id=company_id,
+        contact_id=contact_id,
+        project_id=project_id,
     )
 
 

@@ -1,5 +1,6 @@
 """
-What the sandbox remembers of the requests that it received: the last ones whole, all of them in counts.
+What the sandbox remembers of the requests that it received: the last ones whole, all of them in
+counts.
 """
 
 import json
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from service.settings import Budget
-from workers.sandbox.rate_limit import NS_PER_S, Crowd
+from workers.sandbox.rate_limit import NS_PER_S, PeakRate
 
 MOST_REQUESTS: Final = 100_000
 MOST_BODY_BYTES: Final = 16 * 1024
@@ -19,7 +20,10 @@ NS_PER_US: Final = 1000
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One request; `status` is None while it is being answered. The token and what a token was asked for with are not kept."""
+    """
+    One request; `status` is None while it is being answered. The token and what a token was asked
+    for with are not kept.
+    """
 
     id: int
     at_ns: int
@@ -33,7 +37,9 @@ class Entry:
 
     def as_json(self) -> dict[str, object]:
         """The request as plain JSON values."""
-        at = datetime.fromtimestamp(self.at_ns // NS_PER_S, UTC).replace(microsecond=self.at_ns % NS_PER_S // NS_PER_US)
+        at = datetime.fromtimestamp(self.at_ns // NS_PER_S, UTC).replace(
+            microsecond=self.at_ns % NS_PER_S // NS_PER_US
+        )
         return {
             "id": self.id,
             "at": at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
@@ -56,7 +62,7 @@ class RequestLog:
     entries: deque[Entry] = field(init=False)
     methods: Counter[str] = field(init=False)
     statuses: Counter[str] = field(init=False)
-    crowds: list[Crowd] = field(init=False)
+    crowds: list[PeakRate] = field(init=False)
     rate_limited: int = field(init=False)
     total: int = field(default=0, init=False)
 
@@ -67,7 +73,7 @@ class RequestLog:
         """Forget everything but the numbering."""
         self.entries = deque(maxlen=self.most)
         self.methods, self.statuses = Counter(), Counter()
-        self.crowds = [Crowd(budget) for budget in self.budgets]
+        self.crowds = [PeakRate(budget) for budget in self.budgets]
         self.rate_limited = 0
 
     def begin(self, method: str, path: str, *, query: str, now_ns: int) -> Entry:
@@ -97,7 +103,12 @@ class RequestLog:
             "by_status": dict(self.statuses),
             "rate_limited": self.rate_limited,
             "most_in_a_window": [
-                {"requests": crowd.budget.requests, "window_s": crowd.budget.window_s, "most": crowd.most} for crowd in self.crowds
+                {
+                    "requests": crowd.budget.requests,
+                    "window_s": crowd.budget.window_s,
+                    "most": crowd.most,
+                }
+                for crowd in self.crowds
             ],
         }
 

@@ -1,5 +1,6 @@
 """
-What the sandbox says when it refuses a request, in the shapes that Buildr documents, or else that it may well have.
+What the sandbox says when it refuses a request, in the shapes that Buildr documents, or else that
+it may well have.
 """
 
 from collections.abc import Sequence
@@ -19,15 +20,20 @@ def errors(status: int, messages: Sequence[str]) -> JSONResponse:
 def unauthorized() -> JSONResponse:
     """The answer to a request without a valid token."""
     return JSONResponse(
-        {"error": "invalid_token"}, status_code=HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        {"error": "invalid_token"},
+        status_code=HTTPStatus.UNAUTHORIZED,
+        headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
     )
 
 
-def rate_limit_answer(wait_s: int, *, bucket: str, limit: int | None, is_beta: bool, says_wait: bool) -> JSONResponse:
+def rate_limit_answer(
+    wait_s: int, *, bucket: str, limit: int | None, is_beta: bool, says_wait: bool
+) -> JSONResponse:
     """
     The answer to a request over the limit: https://buildr.dev/introduction/rate-limiting.
 
-    The beta version also names the bucket. Without `says_wait` the header that tells the seconds is missing.
+    The beta version also names the bucket. Without `says_wait` the header that tells the seconds is
+    missing.
     """
     body: dict[str, object] = {"error": "rate_limit_exceeded"}
     if is_beta:

@@ -21,12 +21,20 @@ log = structlog.get_logger(__name__)
 def run_sandbox(config: SandboxConfig, *, host: str, port: int) -> None:
     """Serve until told to stop. Raises OSError if the address is taken or not of this machine."""
     with _listen(host, port) as listener:
-        log.info("sandbox.started", host=host, port=listener.getsockname()[1], limit_mode=config.limit_mode)
+        log.info(
+            "sandbox.started",
+            host=host,
+            port=listener.getsockname()[1],
+            limit_mode=config.limit_mode,
+        )
         make_server(config).run(sockets=[listener])
 
 
 def make_server(config: SandboxConfig) -> uvicorn.Server:
-    """A server that has yet to be given its sockets; nothing that a proxy claims is believed, and logging is left as it is."""
+    """
+    A server that has yet to be given its sockets; nothing that a proxy claims is believed, and
+    logging is left as it is.
+    """
     return uvicorn.Server(
         uvicorn.Config(
             create_sandbox(config),

@@ -1,7 +1,9 @@
 """
-The body of an update, held strictly to the published reference: https://buildr.dev/api-reference/call/update-call.
+The body of an update, held strictly to the published reference:
+https://buildr.dev/api-reference/call/update-call.
 
-Stricter than Buildr may be: what the reference does not list is refused, so that a mistake shows here first.
+Stricter than Buildr may be: what the reference does not list is refused, so that a mistake shows
+here first.
 """
 
 import json
@@ -17,7 +19,9 @@ JSON_TYPE: Final = "application/json"
 
 
 class Refused(Exception):
-    """Raised when a request is not as the contract has it; `status` and `messages` make the answer."""
+    """
+    Raised when a request is not as the contract has it; `status` and `messages` make the answer.
+    """
 
     def __init__(self, status: HTTPStatus, *messages: str) -> None:
         super().__init__("; ".join(messages))
@@ -32,7 +36,11 @@ def _id(value: object) -> str | None:
 def _text(value: object) -> str | None:
     if not isinstance(value, str):
         return "must be a string"
-    return None if value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value) else "holds half a character"
+    return (
+        None
+        if value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+        else "holds half a character"
+    )
 
 
 def _moment(value: object) -> str | None:
@@ -67,14 +75,23 @@ def read_json(body: bytes, content_type: str) -> object:
 
 
 def read_update(parsed: object) -> Mapping[str, object]:
-    """The fields under `call`, whatever they hold. Raises `Refused` with 400 if the body has another form."""
-    if not isinstance(parsed, dict) or set(parsed) != {"call"} or not isinstance(parsed["call"], dict):
+    """
+    The fields under `call`, whatever they hold. Raises `Refused` with 400 if the body has another
+    form.
+    """
+    if (
+        not isinstance(parsed, dict)
+        or set(parsed) != {"call"}
+        or not isinstance(parsed["call"], dict)
+    ):
         raise Refused(HTTPStatus.BAD_REQUEST, 'the body must be {"call": {...}} and nothing else')
     fields: Mapping[str, object] = parsed["call"]
     return fields
 
 
-def check_fields(fields: Mapping[str, object], *, outcome_ids: Collection[str], may_be_null: bool = False) -> dict[str, str | None]:
+def check_fields(
+    fields: Mapping[str, object], *, outcome_ids: Collection[str], may_be_null: bool = False
+) -> dict[str, str | None]:
     """The fields, all of them right. Raises `Refused` with 422 and every fault at once."""
     faults: list[str] = []
     checked: dict[str, str | None] = {}

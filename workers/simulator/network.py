@@ -1,5 +1,6 @@
 """
-What a network does to the messages of a call: they come late, twice and out of order, by the vendor's own schedule of retries.
+What a network does to the messages of a call: they come late, twice and out of order, by the
+vendor's own schedule of retries.
 """
 
 import itertools
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from service.sources import Incoming, Patience
+from service.sources import RetryPolicy, WebhookRequest
 
 # Between two messages of a call, in seconds; a scenario does not say how far apart they are sent.
 APART_S: Final = 3.0
@@ -17,37 +18,48 @@ JITTER_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One try at a message that reaches the receiver: the how many-th it is, and how many seconds after the message was first sent."""
+    """
+    One try at a message that reaches the receiver: the how many-th it is, and how many seconds
+    after the message was first sent.
+    """
 
-    incoming: Incoming
+    request: WebhookRequest
     try_number: int
     late_s: float
 
 
-def arrivals(requests: Sequence[Incoming], patience: Patience, rng: Random) -> list[Arrival]:
+def simulate_deliveries(
+    requests: Sequence[WebhookRequest], retry_policy: RetryPolicy, rng: Random
+) -> list[Arrival]:
     """
     All tries that reach the receiver, in the order in which they do.
 
-    Every message arrives at least once. One in three is answered, but the answer gets lost, so that it comes again; one in three fails up
-    to as many times as the vendor tries again. At least one of each kind there is, where the vendor comes again at all and there are two
-    messages. A message of a vendor that never comes again is only overtaken.
+    Every message arrives at least once. One in three is answered, but the answer gets lost, so that
+    it comes again; one in three fails up to as many times as the vendor tries again. At least one
+    of each kind there is, where the vendor comes again at all and there are two messages. A message
+    of a vendor that never comes again is only overtaken.
     """
-    fates = [rng.choice((_arrives, _arrives_again, _arrives_late)) for _ in requests]
+    fates = [rng.choice((_first_delivery, _arrives_again, _arrives_late)) for _ in requests]
     if len(requests) > 1:
         again, late = rng.sample(range(len(requests)), 2)
         fates[again], fates[late] = _arrives_again, _arrives_late
     found: list[tuple[float, Arrival]] = []
-    for place, (incoming, fate) in enumerate(zip(requests, fates, strict=True)):
+    for place, (request, fate) in enumerate(zip(requests, fates, strict=True)):
         # The first moment of each try.
-        moments = (0.0, *itertools.accumulate(patience.retries_s))
+        moments = (0.0, *itertools.accumulate(retry_policy.retry_delays_s))
         for number in fate(len(moments), rng):
             late_s = moments[number - 1]
             jitter_s = rng.uniform(0, JITTER_S)
-            found.append((place * APART_S + late_s + jitter_s, Arrival(incoming=incoming, try_number=number, late_s=late_s)))
+            found.append(
+                (
+                    place * APART_S + late_s + jitter_s,
+                    Arrival(request=request, try_number=number, late_s=late_s),
+                )
+            )
     return [arrival for _, arrival in sorted(found, key=lambda pair: pair[0])]
 
 
-def _arrives(tries: int, rng: Random) -> tuple[int, ...]:
+def _first_delivery(tries: int, rng: Random) -> tuple[int, ...]:
     del tries, rng
     return (1,)
 

@@ -8,13 +8,13 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from service.settings import Settings
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.ids import BUILDR_CALL_ID
 from service.webhook_urls import (
-    MARK,
     SIGNATURE,
+    TOKEN_SEGMENT,
     id_signature,
-    token_of,
+    path_token_for,
 )
 
 WEBHOOKS: Final = "/webhooks/"
@@ -24,47 +24,65 @@ ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (comp
 
 def local_url(settings: Settings) -> str:
     """Where the receiver listens, as seen from this machine."""
-    host = ANY_ADDRESS.get(settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host)
+    host = ANY_ADDRESS.get(
+        settings.host, f"[{settings.host}]" if ":" in settings.host else settings.host
+    )
     return f"http://{host}:{settings.port}"
 
 
 def signed_url(settings: Settings) -> str:
-    """What the URL of a request has to start with for its signature to be right: the public URL, else where it is sent to."""
+    """
+    What the URL of a request has to start with for its signature to be right: the public URL, else
+    where it is sent to.
+    """
     return settings.public_url or local_url(settings)
 
 
-def local_path(settings: Settings, incoming: Incoming) -> str:
-    """Path and query of a request as the receiver gets it: a proxy takes the prefix of the public URL away."""
-    parts = urlsplit(incoming.url)
+def local_path(settings: Settings, request: WebhookRequest) -> str:
+    """
+    Path and query of a request as the receiver gets it: a proxy takes the prefix of the public URL
+    away.
+    """
+    parts = urlsplit(request.url)
     prefix = urlsplit(settings.public_url or "").path
     return parts.path.removeprefix(prefix) + (f"?{parts.query}" if parts.query else "")
 
 
-def to_receiver(incoming: Incoming, settings: Settings) -> Incoming:
+def to_receiver(request: WebhookRequest, settings: Settings) -> WebhookRequest:
     """
-    A request for a source at the address that it has here: with the account's name, with the path token where the source wants one, and
-    with our signature beside a Buildr call id that would otherwise count for nothing.
+    A request for a source at the address that it has here: with the account's name, with the path
+    token where the source wants one, and with our signature beside a Buildr call id that would
+    otherwise count for nothing.
 
     One that names an account or a token already, or a source that is not there, stays as it is.
     """
-    base, marker, rest = incoming.url.partition(WEBHOOKS)
+    base, marker, rest = request.url.partition(WEBHOOKS)
     slug, question, query = rest.partition("?")
     source = SOURCES.get(slug)
     if not marker or source is None:
-        return incoming
-    token = token_of(source, settings.url_secrets)
-    path = settings.webhook_path(slug) + ("" if token is None else MARK + token)
-    return replace(incoming, url=base + path + question + (query if source.signs_url else signed_query(slug, query, settings.url_secrets)))
+        return request
+    token = path_token_for(source, settings.url_secrets)
+    path = settings.webhook_path(slug) + ("" if token is None else TOKEN_SEGMENT + token)
+    return replace(
+        request,
+        url=base
+        + path
+        + question
+        + (query if source.signs_url else signed_query(slug, query, settings.url_secrets)),
+    )
 
 
 def signed_query(slug: str, query: str, url_secrets: Sequence[str]) -> str:
-    """A query with the signature of the Buildr call id in it; one without an id, or with a signature, as it is."""
+    """
+    A query with the signature of the Buildr call id in it; one without an id, or with a signature,
+    as it is.
+    """
     names = dict(parse_qsl(query))
     if not url_secrets or BUILDR_CALL_ID not in names or SIGNATURE in names:
         return query
     return f"{query}&{SIGNATURE}={id_signature(url_secrets[0], slug, names[BUILDR_CALL_ID])}"
 
 
-def headers_of(incoming: Incoming) -> list[tuple[str, str]]:
+def headers_of(request: WebhookRequest) -> list[tuple[str, str]]:
     """The headers of a request, one pair for each value."""
-    return [(name, value) for name, values in incoming.headers.items() for value in values]
+    return [(name, value) for name, values in request.headers.items() for value in values]

@@ -1,11 +1,14 @@
 """
 Realistic calls to play: request files with blanks, one file per scenario in `scenarios/<source>/`.
 
-A blank is `$name`, filled from the scenario's own `values` or from `--set`, or one of these: `$rfc+12`, `$iso+12` and `$sql+12` (12 seconds
-after the call's start, as RFC 2822, as RFC 3339 and as databases write it), `$date+12` and `$time+12` (the two halves of the latter),
-`$epoch+12` and `$ms+12` (the same in seconds and milliseconds since 1970), `$echo` and `$echo64` (`{"buildr_call_id": "110"}` from the
-value of that name, and the same in base64). `#name` in place of `$name`, as a whole field, is a number. A field that is one blank and no
-more is left out when its value is empty. In `values`, `$hex`, `$uuid` and `$digits` are made up: 32 hex digits, an UUID, 16 decimal digits.
+A blank is `$name`, filled from the scenario's own `values` or from `--set`, or one of these:
+`$rfc+12`, `$iso+12` and `$sql+12` (12 seconds after the call's start, as RFC 2822, as RFC 3339 and
+as databases write it), `$date+12` and `$time+12` (the two halves of the latter), `$epoch+12` and
+`$ms+12` (the same in seconds and milliseconds since 1970), `$echo` and `$echo64`
+(`{"buildr_call_id": "110"}` from the value of that name, and the same in base64). `#name` in place
+of `$name`, as a whole field, is a number. A field that is one blank and no more is left out when
+its value is empty. In `values`, `$hex`, `$uuid` and `$digits` are made up: 32 hex digits, an UUID,
+16 decimal digits.
 """
 
 import base64
@@ -28,7 +31,7 @@ from service.events import Direction, Result
 from service.sources.common.ids import BUILDR_CALL_ID
 from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.common.request_file import build_request
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 
 BLANK: Final = re.compile(r"\$([a-z_]+(?:64)?)(?:\+([0-9]{1,5}))?")
 NUMBER: Final = "#"
@@ -67,7 +70,8 @@ class Scenario:
     """
     One call to play.
 
-    `ends` is what it is folded into, `values` are its blanks with what they hold unless told otherwise, `templates` its request files.
+    `ends` is what it is folded into, `values` are its blanks with what they hold unless told
+    otherwise, `templates` its request files.
     """
 
     source: str
@@ -78,24 +82,37 @@ class Scenario:
     values: Mapping[str, str]
     templates: tuple[Mapping[str, JsonValue], ...]
 
-    def requests(self, values: Mapping[str, str], start_at: datetime, rng: Random) -> list[dict[str, JsonValue]]:
+    def requests(
+        self, values: Mapping[str, str], start_at: datetime, rng: Random
+    ) -> list[dict[str, JsonValue]]:
         """
         The scenario's request files, in the order of the call, every blank filled.
 
-        `start_at` is aware and in UTC. The same arguments give the same requests. Raises `ScenarioError` for a value that has no blank.
+        `start_at` is aware and in UTC. The same arguments give the same requests. Raises
+        `ScenarioError` for a value that has no blank.
         """
         for key in values:
             if key not in self.values:
-                raise ScenarioError(f"{self.source} {self.name} has no value {key!r}{_known(key, list(self.values))}")
+                raise ScenarioError(
+                    f"{self.source} {self.name} has no value {key!r}{_known(key, list(self.values))}"
+                )
         fill = _Filler(start_at=start_at, values=self._chosen(values, rng))
         return [fill.each(template) for template in self.templates]
 
-    def incoming(self, values: Mapping[str, str], *, base_url: str, start_at: datetime, rng: Random) -> list[Incoming]:
+    def build_requests(
+        self, values: Mapping[str, str], *, base_url: str, start_at: datetime, rng: Random
+    ) -> list[WebhookRequest]:
         """The same as unsigned requests; raises `ScenarioError` and `MalformedPayload`."""
-        return [build_request(parts, base_url=base_url) for parts in self.requests(values, start_at, rng)]
+        return [
+            build_request(parts, base_url=base_url)
+            for parts in self.requests(values, start_at, rng)
+        ]
 
     def _chosen(self, values: Mapping[str, str], rng: Random) -> dict[str, str]:
-        return {name: values[name] if name in values else _random(default, rng) for name, default in self.values.items()}
+        return {
+            name: values[name] if name in values else _random(default, rng)
+            for name, default in self.values.items()
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +121,15 @@ class _Filler:
     values: Mapping[str, str]
 
     def each(self, parts: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        return {name: self.fill(value) for name, value in parts.items() if not self._is_left_out(value)}
+        return {
+            name: self.fill(value) for name, value in parts.items() if not self._is_left_out(value)
+        }
 
     def fill(self, value: JsonValue) -> JsonValue:
         if isinstance(value, str):
-            return self._number(value) if value.startswith(NUMBER) else BLANK.sub(self._blank, value)
+            return (
+                self._number(value) if value.startswith(NUMBER) else BLANK.sub(self._blank, value)
+            )
         if isinstance(value, dict):
             return self.each(value)
         if isinstance(value, list):
@@ -123,12 +144,18 @@ class _Filler:
         return int(filled) if filled.isascii() and filled.isdigit() else filled
 
     def _is_left_out(self, value: JsonValue) -> bool:
-        return isinstance(value, str) and BLANK.fullmatch(value.replace(NUMBER, "$", 1)) is not None and self.fill(value) == ""
+        return (
+            isinstance(value, str)
+            and BLANK.fullmatch(value.replace(NUMBER, "$", 1)) is not None
+            and self.fill(value) == ""
+        )
 
     def _blank(self, found: re.Match[str]) -> str:
         name, offset_s = found[1], found[2]
         if name in TIMES:
-            return TIMES[name](self.start_at.replace(microsecond=0) + timedelta(seconds=int(offset_s or 0)))
+            return TIMES[name](
+                self.start_at.replace(microsecond=0) + timedelta(seconds=int(offset_s or 0))
+            )
         if name in (ECHO, ECHO_BASE64):
             return self._echo(in_base64=name == ECHO_BASE64)
         if name not in self.values or offset_s is not None:
@@ -146,7 +173,13 @@ def names(source: str) -> tuple[str, ...]:
     folder = _folder(source)
     if not folder.is_dir():
         return ()
-    return tuple(sorted(entry.name.removesuffix(SUFFIX) for entry in folder.iterdir() if entry.name.endswith(SUFFIX)))
+    return tuple(
+        sorted(
+            entry.name.removesuffix(SUFFIX)
+            for entry in folder.iterdir()
+            if entry.name.endswith(SUFFIX)
+        )
+    )
 
 
 def load(source: str, name: str) -> Scenario:
@@ -157,7 +190,9 @@ def load(source: str, name: str) -> Scenario:
     held = read_json_object((_folder(source) / f"{name}{SUFFIX}").read_bytes())
     values, templates = held["values"], held["requests"]
     if not isinstance(values, dict) or not isinstance(templates, list):
-        raise ScenarioError(f"{source}/{name}{SUFFIX}: values must be an object and requests a list")
+        raise ScenarioError(
+            f"{source}/{name}{SUFFIX}: values must be an object and requests a list"
+        )
     return Scenario(
         source=source,
         name=name,
@@ -174,7 +209,9 @@ def _folder(source: str) -> Traversable:
 
 
 def _random(text: str, rng: Random) -> str:
-    found = text.replace("$hex", f"{rng.getrandbits(128):032x}").replace("$uuid", str(UUID(int=rng.getrandbits(128), version=4)))
+    found = text.replace("$hex", f"{rng.getrandbits(128):032x}").replace(
+        "$uuid", str(UUID(int=rng.getrandbits(128), version=4))
+    )
     return found.replace("$digits", str(rng.randrange(10**15, 10**16)))
 
 

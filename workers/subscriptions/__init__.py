@@ -1,7 +1,9 @@
 """
-The upkeep of webhook subscriptions at vendors: made, renewed before they end, made anew when they were switched off.
+The upkeep of webhook subscriptions at vendors: made, renewed before they end, made anew when they
+were switched off.
 
-`VENDORS` are those whose API allows it. Every other source's addresses are set by hand, see docs/telephony.
+`VENDORS` are those whose API allows it. Every other source's addresses are set by hand, see
+docs/telephony.
 """
 
 from typing import Final
@@ -21,14 +23,13 @@ from workers.subscriptions.errors import (
     VendorUnavailable,
 )
 from workers.subscriptions.reconcile import (
-    Kind,
     Report,
     Save,
+    VendorSpec,
     lease,
-    look_after,
     plan,
 )
-from workers.subscriptions.scheduler import EVERY_S, Watch
+from workers.subscriptions.scheduler import EVERY_S, SubscriptionReconciler
 from workers.subscriptions.target import is_set_up
 from workers.subscriptions.types import (
     DONE,
@@ -38,27 +39,29 @@ from workers.subscriptions.types import (
     Subscription,
 )
 
-VENDORS: Final[tuple[Kind, ...]] = (
-    Kind(
+VENDORS: Final[tuple[VendorSpec, ...]] = (
+    VendorSpec(
         slug="aircall",
         needs=aircall.NEEDS,
-        make=lambda target, save, transport: aircall.Aircall(target, save=save, transport=transport),
-        is_chooser=True,
+        make=lambda target, save, transport: aircall.Aircall(
+            target, save=save, transport=transport
+        ),
+        vendor_issues_secret=True,
     ),
-    Kind(
+    VendorSpec(
         slug="dialpad",
         needs=dialpad.NEEDS,
-        make=lambda target, save, transport: dialpad.Dialpad(target, transport=transport),  # noqa: ARG005 - its secret is ours
+        make=lambda target, save, transport: dialpad.Dialpad(target, transport=transport),
     ),
-    Kind(
+    VendorSpec(
         slug="ringcentral",
         needs=ringcentral.NEEDS,
-        make=lambda target, save, transport: ringcentral.RingCentral(target, transport=transport),  # noqa: ARG005 - its secret is ours
+        make=lambda target, save, transport: ringcentral.RingCentral(target, transport=transport),
     ),
-    Kind(
+    VendorSpec(
         slug="zoom",
         needs=zoom.NEEDS,
-        make=lambda target, save, transport: zoom.Zoom(target, transport=transport),  # noqa: ARG005 - its secret is the app's
+        make=lambda target, save, transport: zoom.Zoom(target, transport=transport),
     ),
 )
 
@@ -67,21 +70,20 @@ __all__ = [
     "EVERY_S",
     "VENDORS",
     "Action",
-    "Kind",
     "NotReady",
     "Report",
     "Save",
     "State",
     "Step",
     "Subscription",
+    "SubscriptionReconciler",
     "UpkeepError",
     "VendorBusy",
     "VendorRefuses",
     "VendorRejected",
+    "VendorSpec",
     "VendorUnavailable",
-    "Watch",
     "is_set_up",
     "lease",
-    "look_after",
     "plan",
 ]

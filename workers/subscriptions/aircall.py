@@ -1,10 +1,11 @@
 """
 Aircall: webhooks that never expire, and that are switched off after some 50 failed deliveries.
 
-API: https://developer.aircall.io/api-references/#webhooks. Each webhook has a token of its own, which Aircall chooses and shows through
-the API only. That token proves its messages, so that one whose token is not set here is never switched on, and the worker makes none: only
-a person can carry a new token into the settings. That `PUT` takes `active` and `url` beside `events` is what integrations do; it was not
-tried against Aircall.
+API: https://developer.aircall.io/api-references/#webhooks. Each webhook has a token of its own,
+which Aircall chooses and shows through the API only. That token proves its messages, so that one
+whose token is not set here is never switched on, and the worker makes none: only a person can carry
+a new token into the settings. That `PUT` takes `active` and `url` beside `events` is what
+integrations do; it was not tried against Aircall.
 """
 
 import hmac
@@ -30,9 +31,9 @@ from workers.subscriptions.errors import NotReady, VendorUnavailable
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import (
     Action,
+    Issue,
     State,
     Subscription,
-    Trouble,
 )
 
 TITLE: Final = "Aircall"
@@ -46,7 +47,9 @@ NEEDED: Final = frozenset({"call.ended"})
 
 
 class Aircall:
-    """Aircall's API; `save` writes a token down where the operator wants it, None where nobody can."""
+    """
+    Aircall's API; `save` writes a token down where the operator wants it, None where nobody can.
+    """
 
     by_hand: Final = (
         "run `buildr-calls subscriptions ensure aircall --token-to FILE`, put what is in the file into AIRCALL_TOKEN "
@@ -54,7 +57,11 @@ class Aircall:
     )
 
     def __init__(
-        self, target: Target, *, save: Callable[[str], None] | None = None, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        target: Target,
+        *,
+        save: Callable[[str], None] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._target: Final = target
         self._save: Final = save
@@ -66,25 +73,43 @@ class Aircall:
             transport=transport,
         )
         api_id, api_token = target.api["api_id"], target.api["api_token"]
-        self._api.headers.update(next(httpx.BasicAuth(api_id, api_token).auth_flow(httpx.Request("GET", "https://x"))).headers)
+        self._api.headers.update(
+            next(
+                httpx.BasicAuth(api_id, api_token).auth_flow(httpx.Request("GET", "https://x"))
+            ).headers
+        )
         self._api.headers.pop("host", None)
 
     @property
-    def ways(self) -> Mapping[Trouble, Action]:
+    def ways(self) -> Mapping[Issue, Action]:
         """What can be done; new tokens need a place to go."""
-        ways = {Trouble.DISABLED: Action.ENABLE, Trouble.ADDRESS: Action.UPDATE, Trouble.EVENTS: Action.UPDATE}
-        return ways if self._save is None else {**ways, Trouble.MISSING: Action.CREATE, Trouble.PROOF: Action.SAVE}
+        ways = {
+            Issue.DISABLED: Action.ENABLE,
+            Issue.ADDRESS: Action.UPDATE,
+            Issue.EVENTS: Action.UPDATE,
+        }
+        return (
+            ways
+            if self._save is None
+            else {**ways, Issue.MISSING: Action.CREATE, Issue.SIGNING_SECRET: Action.SAVE}
+        )
 
-    async def found(self, now: datetime) -> list[Subscription]:  # noqa: ARG002 - nothing of Aircall's expires
+    async def found(self, now: datetime) -> list[Subscription]:
         """The webhooks of the company."""
         records = await every_page(TITLE, self._page)
         return [
-            await self._read(each) for each in records if has_id(TITLE, each, "webhook_id", is_ours=self._target.is_ours(text(each, "url")))
+            await self._read(each)
+            for each in records
+            if has_id(TITLE, each, "webhook_id", is_ours=self._target.is_ours(text(each, "url")))
         ]
 
-    async def create(self, like: Subscription | None) -> str:  # noqa: ARG002 - Aircall's are never made anew
+    async def create(self, like: Subscription | None) -> str:
         """Make one, and write its token down."""
-        body: dict[str, object] = {"custom_name": NAME, "url": self._target.address, "events": sorted(EVENTS)}
+        body: dict[str, object] = {
+            "custom_name": NAME,
+            "url": self._target.address,
+            "events": sorted(EVENTS),
+        }
         made = child(await self._api.send("POST", PATH, body), "webhook")
         webhook_id = id_of(TITLE, made, "webhook_id")
         self._write(text(made, "token") or await self._token_of(webhook_id))
@@ -121,33 +146,46 @@ class Aircall:
 
     def _write(self, token: str) -> None:
         if not token:
-            raise VendorUnavailable("Aircall answered without the webhook's token; run the command again")
+            raise VendorUnavailable(
+                "Aircall answered without the webhook's token; run the command again"
+            )
         if self._save is None:
             raise NotReady("there is no place for the webhook's token")
         self._save(token)
 
     async def _read(self, fields: Fields) -> Subscription:
-        webhook_id, url, events = text(fields, "webhook_id"), text(fields, "url"), texts(fields, "events")
+        webhook_id, url, events = (
+            text(fields, "webhook_id"),
+            text(fields, "url"),
+            texts(fields, "events"),
+        )
         is_ours, is_active = self._target.is_ours(url), fields.get("active") is not False
-        troubles = [] if is_active else [Trouble.DISABLED]
-        if is_ours and not self._is_proved(text(fields, "token") or await self._token_of(webhook_id)):
+        troubles = [] if is_active else [Issue.DISABLED]
+        if is_ours and not self._is_proved(
+            text(fields, "token") or await self._token_of(webhook_id)
+        ):
             # To switch it on would only have it switched off again.
-            troubles = [Trouble.PROOF]
+            troubles = [Issue.SIGNING_SECRET]
         elif is_ours and not self._target.is_present(url):
-            troubles.append(Trouble.ADDRESS)
-        if is_ours and events and not events >= NEEDED and Trouble.PROOF not in troubles:
-            troubles.append(Trouble.EVENTS)
+            troubles.append(Issue.ADDRESS)
+        if is_ours and events and not events >= NEEDED and Issue.SIGNING_SECRET not in troubles:
+            troubles.append(Issue.EVENTS)
         return Subscription(
             subscription_id=webhook_id,
             address=self._target.shown(url),
             state=State.ACTIVE if is_active else State.DISABLED,
             is_ours=is_ours,
-            detail="its token is not in AIRCALL_TOKEN" if Trouble.PROOF in troubles else None,
+            detail="its token is not in AIRCALL_TOKEN"
+            if Issue.SIGNING_SECRET in troubles
+            else None,
             has_calls=not events or any(each.startswith("call.") for each in events),
             events=events,
             troubles=tuple(troubles),
         )
 
     def _is_proved(self, token: str) -> bool:
-        matches = [hmac.compare_digest(each.encode(), token.encode("utf-8", "replace")) for each in self._target.secrets]
+        matches = [
+            hmac.compare_digest(each.encode(), token.encode("utf-8", "replace"))
+            for each in self._target.secrets
+        ]
         return any(matches)

@@ -1,5 +1,6 @@
 """
-Requests to a vendor's API: strict limits, no redirects, and errors that say what to do without repeating what a vendor wrote.
+Requests to a vendor's API: strict limits, no redirects, and errors that say what to do without
+repeating what a vendor wrote.
 """
 
 import asyncio
@@ -37,8 +38,8 @@ class Api:
     """
     One vendor's API at `url`; each request takes at most `timeout_s` seconds in all.
 
-    `cure` says what to do when the credentials are refused, `hints` what a vendor's own error code means; a code that
-    repeats what is `confidential` is none. Every request raises `UpkeepError`.
+    `cure` says what to do when the credentials are refused, `hints` what a vendor's own error code
+    means; a code that repeats what is `confidential` is none. Every request raises `UpkeepError`.
     """
 
     title: str
@@ -58,8 +59,13 @@ class Api:
         """The object at a path."""
         return _as_object(self.title, await self._send("GET", self.url + path, params=params))
 
-    async def send(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Fields:
-        """Send a JSON object and give the one that is answered; an answer without a body is an empty one."""
+    async def send(
+        self, method: str, path: str, body: Mapping[str, object] | None = None
+    ) -> Fields:
+        """
+        Send a JSON object and give the one that is answered; an answer without a body is an empty
+        one.
+        """
         answer = await self._send(method, self.url + path, json=body)
         return _as_object(self.title, answer) if answer.body.strip() else {}
 
@@ -72,11 +78,16 @@ class Api:
                 raise
 
     async def log_in(self, url: str, *, user: str, password: str, form: Mapping[str, str]) -> None:
-        """Buy an access token with credentials, and use it from here on. Raises `VendorRefuses` for what will not pass."""
+        """
+        Buy an access token with credentials, and use it from here on. Raises `VendorRefuses` for
+        what will not pass.
+        """
         try:
             answer = await self._send("POST", url, form=form, auth=httpx.BasicAuth(user, password))
         except VendorRejected as err:
-            raise VendorRefuses(f"{self.title} gives no access token ({err.code or err.status_code}): {self.cure}") from err
+            raise VendorRefuses(
+                f"{self.title} gives no access token ({err.code or err.status_code}): {self.cure}"
+            ) from err
         token = _as_object(self.title, answer).get("access_token")
         if not isinstance(token, str) or not is_header_safe(token):
             raise VendorUnavailable(f"{self.title} answered without a usable access token")
@@ -110,12 +121,16 @@ class Api:
         headers = {} if auth is not None else self.headers
         try:
             async with asyncio.timeout(self.timeout_s):
-                request = self._http.build_request(method, url, params=params or None, json=json, data=form, headers=headers)
+                request = self._http.build_request(
+                    method, url, params=params or None, json=json, data=form, headers=headers
+                )
                 if auth is not None:
                     request = next(auth.auth_flow(request))
                 answer = await fetch(self._http, request)
         except TimeoutError as err:
-            raise VendorUnavailable(f"no answer from {self.title} within {self.timeout_s:g} s") from err
+            raise VendorUnavailable(
+                f"no answer from {self.title} within {self.timeout_s:g} s"
+            ) from err
         except BuildrUnavailable as err:
             raise VendorUnavailable(f"{self.title}: {err}") from err
         if answer.is_success:
@@ -133,10 +148,19 @@ class Api:
             return VendorRefuses(f"{self.title} refuses the credentials ({said}): {self.cure}")
         if status == HTTPStatus.FORBIDDEN:
             hint = self.hints.get(code, "give them the right to manage webhooks")
-            return VendorRefuses(f"the credentials may not do this at {self.title} ({said}): {hint}")
-        if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in PASSING:
+            return VendorRefuses(
+                f"the credentials may not do this at {self.title} ({said}): {hint}"
+            )
+        if (
+            HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+            and status not in PASSING
+        ):
             hint = self.hints.get(code, "")
-            return VendorRejected(f"{self.title} answered {said}" + (f": {hint}" if hint else ""), status_code=status, code=code)
+            return VendorRejected(
+                f"{self.title} answered {said}" + (f": {hint}" if hint else ""),
+                status_code=status,
+                code=code,
+            )
         return VendorUnavailable(f"{self.title} answered {status}")
 
 
@@ -144,7 +168,8 @@ def objects(title: str, fields: Fields, name: str, *, is_optional: bool = False)
     """
     The objects of a list; where it `is_optional`, one that is not there is empty.
 
-    Raises `VendorUnavailable` for anything else: a list that cannot be read is no empty one, or every turn would make another subscription.
+    Raises `VendorUnavailable` for anything else: a list that cannot be read is no empty one, or
+    every turn would make another subscription.
     """
     values = fields.get(name)
     if values is None and is_optional:
@@ -154,11 +179,15 @@ def objects(title: str, fields: Fields, name: str, *, is_optional: bool = False)
     return values
 
 
-async def every_page(title: str, read: Callable[[str], Awaitable[tuple[list[Fields], str]]]) -> list[Fields]:
+async def every_page(
+    title: str, read: Callable[[str], Awaitable[tuple[list[Fields], str]]]
+) -> list[Fields]:
     """
-    The objects of all pages; `read` gives those of one page, and what names the next one or an empty text.
+    The objects of all pages; `read` gives those of one page, and what names the next one or an
+    empty text.
 
-    Raises `VendorUnavailable` if there is no end to them: whatever is missing would be made once more.
+    Raises `VendorUnavailable` if there is no end to them: whatever is missing would be made once
+    more.
     """
     found: list[Fields] = []
     following = ""
@@ -187,11 +216,18 @@ def text(fields: Fields, name: str) -> str:
 def texts(fields: Fields, name: str) -> frozenset[str]:
     """The texts of a list; what is none is left out."""
     values = fields.get(name)
-    return frozenset(each for each in values if isinstance(each, str)) if isinstance(values, list) else frozenset()
+    return (
+        frozenset(each for each in values if isinstance(each, str))
+        if isinstance(values, list)
+        else frozenset()
+    )
 
 
 def id_of(title: str, fields: Fields, name: str) -> str:
-    """The id of what was made, safe to stand in a path. Raises `VendorUnavailable` if the answer has none."""
+    """
+    The id of what was made, safe to stand in a path. Raises `VendorUnavailable` if the answer has
+    none.
+    """
     found = text(fields, name)
     if not _ID.fullmatch(found):
         raise VendorUnavailable(f"{title} answered without a usable {name}")
@@ -199,8 +235,15 @@ def id_of(title: str, fields: Fields, name: str) -> str:
 
 
 def has_id(title: str, fields: Fields, name: str, *, is_ours: bool) -> bool:
-    """Whether an object has an id that can stand in a path. Raises `VendorUnavailable` if one of ours has none."""
-    return bool(id_of(title, fields, name)) if is_ours else _ID.fullmatch(text(fields, name)) is not None
+    """
+    Whether an object has an id that can stand in a path. Raises `VendorUnavailable` if one of ours
+    has none.
+    """
+    return (
+        bool(id_of(title, fields, name))
+        if is_ours
+        else _ID.fullmatch(text(fields, name)) is not None
+    )
 
 
 def _as_object(title: str, answer: HttpAnswer) -> Fields:
@@ -214,7 +257,10 @@ def _as_object(title: str, answer: HttpAnswer) -> Fields:
 
 
 def _code_of(answer: HttpAnswer) -> str:
-    """The vendor's own code of an error, if it looks like one: `errorCode`, `code`, or OAuth's `error`."""
+    """
+    The vendor's own code of an error, if it looks like one: `errorCode`, `code`, or OAuth's
+    `error`.
+    """
     try:
         parsed = answer.parsed()
     except BuildrUnavailable:
@@ -228,7 +274,9 @@ def _code_of(answer: HttpAnswer) -> str:
 def _check_transport(title: str, url: str) -> None:
     """Credentials go over TLS, or nowhere out of this machine. Raises `NotReady`."""
     parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+    if parts.scheme != "https" and not (
+        parts.scheme == "http" and _is_loopback(parts.hostname or "")
+    ):
         raise NotReady(f"the addresses of {title}'s API must be https")
 
 

@@ -1,9 +1,12 @@
 """
-Dialpad: a webhook, which holds address and secret, and call subscriptions, which say what goes there; neither expires.
+Dialpad: a webhook, which holds address and secret, and call subscriptions, which say what goes
+there; neither expires.
 
-API: https://developers.dialpad.com/reference/webhookscreate and /reference/webhook_call_event_subscriptioncreate; shapes from the vendor's
-own SDK, github.com/dialpad/dialpad-python-sdk. Dialpad switches nothing off by itself: one that is off was switched off by somebody, and is
-switched on again. Whether it shows a secret that was set is not certain, so that a digest of ours is kept.
+API: https://developers.dialpad.com/reference/webhookscreate and
+/reference/webhook_call_event_subscriptioncreate; shapes from the vendor's own SDK,
+github.com/dialpad/dialpad-python-sdk. Dialpad switches nothing off by itself: one that is off was
+switched off by somebody, and is switched on again. Whether it shows a secret that was set is not
+certain, so that a digest of ours is kept.
 """
 
 import hmac
@@ -29,9 +32,9 @@ from workers.subscriptions.errors import VendorUnavailable
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import (
     Action,
+    Issue,
     State,
     Subscription,
-    Trouble,
 )
 
 TITLE: Final = "Dialpad"
@@ -47,47 +50,64 @@ NEEDED: Final = frozenset({"hangup", "missed", "blocked", "voicemail_uploaded"})
 class Dialpad:
     """Dialpad's API, with a key."""
 
-    ways: Final[Mapping[Trouble, Action]] = {
-        Trouble.MISSING: Action.CREATE,
-        Trouble.SPARE: Action.REMOVE,
-        Trouble.DISABLED: Action.ENABLE,
-        Trouble.ADDRESS: Action.UPDATE,
-        Trouble.PROOF: Action.UPDATE,
-        Trouble.EVENTS: Action.UPDATE,
+    ways: Final[Mapping[Issue, Action]] = {
+        Issue.MISSING: Action.CREATE,
+        Issue.DUPLICATE: Action.REMOVE,
+        Issue.DISABLED: Action.ENABLE,
+        Issue.ADDRESS: Action.UPDATE,
+        Issue.SIGNING_SECRET: Action.UPDATE,
+        Issue.EVENTS: Action.UPDATE,
     }
     by_hand: Final = "make the webhook and its call subscription as docs/telephony/dialpad.md shows"
 
-    def __init__(self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._target: Final = target
         self._api: Final = Api(
-            title=TITLE, url=target.api["api_url"], cure="check DIALPAD_API_KEY", confidential=target.confidential, transport=transport
+            title=TITLE,
+            url=target.api["api_url"],
+            cure="check DIALPAD_API_KEY",
+            confidential=target.confidential,
+            transport=transport,
         )
         self._api.headers["Authorization"] = f"Bearer {target.api['api_key']}"
 
-    async def found(self, now: datetime) -> list[Subscription]:  # noqa: ARG002 - nothing of Dialpad's expires
+    async def found(self, now: datetime) -> list[Subscription]:
         """The call subscriptions of the company that go to a webhook."""
         return [
-            self._read(each) for each in await self._pages(PATH) if has_id(TITLE, each, "id", is_ours=self._is_ours(child(each, "webhook")))
+            self._read(each)
+            for each in await self._pages(PATH)
+            if has_id(TITLE, each, "id", is_ours=self._is_ours(child(each, "webhook")))
         ]
 
-    async def create(self, like: Subscription | None) -> str:  # noqa: ARG002 - Dialpad's are never made anew
-        """Make both, the webhook only if none of ours is there: it may have been left over by one that was cut short."""
+    async def create(self, like: Subscription | None) -> str:
+        """
+        Make both, the webhook only if none of ours is there: it may have been left over by one that
+        was cut short.
+        """
         ours = [each for each in await self._pages(WEBHOOKS) if self._is_ours(each)]
         if ours:
             endpoint_id = id_of(TITLE, ours[0], "id")
             await self._put_webhook(endpoint_id)
         else:
-            endpoint_id = id_of(TITLE, await self._api.send("POST", WEBHOOKS, self._webhook()), "id")
-        body: dict[str, object] = {"endpoint_id": _number(endpoint_id), "call_states": sorted(STATES), "enabled": True}
+            endpoint_id = id_of(
+                TITLE, await self._api.send("POST", WEBHOOKS, self._webhook()), "id"
+            )
+        body: dict[str, object] = {
+            "endpoint_id": _number(endpoint_id),
+            "call_states": sorted(STATES),
+            "enabled": True,
+        }
         return id_of(TITLE, await self._api.send("POST", PATH, body), "id")
 
     async def put(self, subscription: Subscription) -> None:
         """Write address and secret anew, switch it on, add the states that are needed."""
         if subscription.endpoint_id is not None:
             await self._put_webhook(subscription.endpoint_id)
-        if {Trouble.DISABLED, Trouble.EVENTS} & set(subscription.troubles):
+        if {Issue.DISABLED, Issue.EVENTS} & set(subscription.troubles):
             body: dict[str, object] = {"enabled": True}
-            if Trouble.EVENTS in subscription.troubles:
+            if Issue.EVENTS in subscription.troubles:
                 body["call_states"] = sorted(subscription.events | STATES)
             await self._api.send("PATCH", f"{PATH}/{subscription.subscription_id}", body)
 
@@ -123,13 +143,15 @@ class Dialpad:
         webhook, events = child(fields, "webhook"), texts(fields, "call_states")
         subscription_id, url = text(fields, "id"), text(webhook, "hook_url")
         is_ours, is_on = self._target.is_ours(url), fields.get("enabled") is not False
-        troubles = [] if is_on else [Trouble.DISABLED]
+        troubles = [] if is_on else [Issue.DISABLED]
         if is_ours and not self._target.is_present(url):
-            troubles.append(Trouble.ADDRESS)
-        if is_ours and not self._has_secret(subscription_id, text(child(webhook, "signature"), "secret")):
-            troubles.append(Trouble.PROOF)
+            troubles.append(Issue.ADDRESS)
+        if is_ours and not self._has_secret(
+            subscription_id, text(child(webhook, "signature"), "secret")
+        ):
+            troubles.append(Issue.SIGNING_SECRET)
         if is_ours and events and EVERY not in events and not events >= NEEDED:
-            troubles.append(Trouble.EVENTS)
+            troubles.append(Issue.EVENTS)
         return Subscription(
             subscription_id=subscription_id,
             address=self._target.shown(url),
@@ -142,7 +164,9 @@ class Dialpad:
         )
 
     def _has_secret(self, subscription_id: str, shown: str) -> bool:
-        is_shown = bool(shown) and hmac.compare_digest(shown.encode("utf-8", "replace"), self._target.secret.encode())
+        is_shown = bool(shown) and hmac.compare_digest(
+            shown.encode("utf-8", "replace"), self._target.secret.encode()
+        )
         return is_shown or self._target.was_given(subscription_id)
 
 

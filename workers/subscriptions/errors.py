@@ -35,7 +35,9 @@ class VendorRefuses(UpkeepError):
 
 
 class VendorRejected(UpkeepError):
-    """Raised when the vendor refuses a request for what it asks; `code` is empty where it gave none."""
+    """
+    Raised when the vendor refuses a request for what it asks; `code` is empty where it gave none.
+    """
 
     def __init__(self, message: str, *, status_code: int, code: str = "") -> None:
         super().__init__(message)

@@ -1,7 +1,9 @@
 """
-Looks after the subscriptions of one source: what is there, what should be, the steps between, and doing them.
+Looks after the subscriptions of one source: what is there, what should be, the steps between, and
+doing them.
 
-The decision is a pure function, so that a dry run and the real run cannot differ. Nothing that is not ours is ever touched.
+The decision is a pure function, so that a dry run and the real run cannot differ. Nothing that is
+not ours is ever touched.
 """
 
 import asyncio
@@ -23,10 +25,10 @@ from workers.subscriptions.types import (
     LIVING,
     WHY,
     Action,
+    Issue,
     State,
     Step,
     Subscription,
-    Trouble,
     Vendor,
 )
 
@@ -46,34 +48,43 @@ Save = Callable[[str], None]
 class Make(Protocol):
     """Makes a vendor for one turn."""
 
-    def __call__(self, target: Target, save: Save | None, transport: httpx.AsyncBaseTransport | None) -> Vendor:
+    def __call__(
+        self, target: Target, save: Save | None, transport: httpx.AsyncBaseTransport | None
+    ) -> Vendor:
         """The vendor's API with the target's credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class VendorSpec:
     """
     A vendor whose subscriptions can be looked after.
 
-    `needs` are the settings of its API without which it cannot be asked. Where it `is_chooser`, the vendor chooses the secret, and there
-    may be none yet.
+    `needs` are the settings of its API without which it cannot be asked. Where it
+    `vendor_issues_secret`, the vendor chooses the secret, and there may be none yet.
     """
 
     slug: str
     needs: tuple[str, ...]
     make: Make
-    is_chooser: bool = False
+    vendor_issues_secret: bool = False
 
     def target(self, settings: Settings, given: Mapping[str, str]) -> Target:
         """What is wanted. Raises `NotReady`."""
-        return target_of(settings, self.slug, needs=self.needs, wants_secret=not self.is_chooser, given=given)
+        return target_of(
+            settings,
+            self.slug,
+            needs=self.needs,
+            wants_secret=not self.vendor_issues_secret,
+            given=given,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """
-    What a turn has found and done: `done` are the steps that were taken, `left` those that were not, be it that a person has to take them,
-    that only a dry run was wanted, or that the `fault` came before.
+    What a turn has found and done: `done` are the steps that were taken, `left` those that were
+    not, be it that a person has to take them, that only a dry run was wanted, or that the `fault`
+    came before.
     """
 
     slug: str
@@ -84,7 +95,9 @@ class Report:
     fault: UpkeepError | None = None
 
 
-def plan(found: Sequence[Subscription], ways: Mapping[Trouble, Action], by_hand: str) -> tuple[Step, ...]:
+def plan(
+    found: Sequence[Subscription], ways: Mapping[Issue, Action], by_hand: str
+) -> tuple[Step, ...]:
     """What is to be done about the subscriptions that were found."""
     steps: list[Step] = []
     kept: list[Subscription] = []
@@ -92,18 +105,20 @@ def plan(found: Sequence[Subscription], ways: Mapping[Trouble, Action], by_hand:
         if any(_covers(other, each) for other in kept):
             if each.is_fixed:
                 continue
-            if Trouble.SPARE in ways:
-                steps.append(Step(action=ways[Trouble.SPARE], why=WHY[Trouble.SPARE], subscription=each))
+            if Issue.DUPLICATE in ways:
+                steps.append(
+                    Step(action=ways[Issue.DUPLICATE], why=WHY[Issue.DUPLICATE], subscription=each)
+                )
                 continue
         kept.append(each)
         steps += _cure(each, ways, by_hand)
     if not any(each.has_calls for each in kept):
-        steps.insert(0, _step(Trouble.MISSING, ways.get(Trouble.MISSING), by_hand, None))
+        steps.insert(0, _step(Issue.MISSING, ways.get(Issue.MISSING), by_hand, None))
     return tuple(steps)
 
 
-async def look_after(
-    kind: Kind,
+async def reconcile(
+    kind: VendorSpec,
     settings: Settings,
     store: Store,
     *,
@@ -114,18 +129,28 @@ async def look_after(
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Report:
     """
-    Look after a source once, and keep how it stands; a dry run only looks, and keeps nothing. Where it `holds`, none is made for a while
-    after one that the vendor does not list.
+    Look after a source once, and keep how it stands; a dry run only looks, and keeps nothing. Where
+    it `holds`, none is made for a while after one that the vendor does not list.
 
-    Whoever calls it holds the right to (see `lease`), unless it is a dry run. Raises redis-py's errors only.
+    Whoever calls it holds the right to (see `lease`), unless it is a dry run. Raises redis-py's
+    errors only.
     """
     last = (await store.upkeep.all()).get(kind.slug)
-    turn = _Turn(given=dict(last.given) if last is not None else {}, unseen_since=last.unseen_since if last is not None else None)
+    turn = _Reconciliation(
+        given=dict(last.given) if last is not None else {},
+        unseen_since=last.unseen_since if last is not None else None,
+    )
     try:
         target = kind.target(settings, turn.given)
         turn.settings = target.settings
         async with asyncio.timeout(TURN_S):
-            await turn.run(kind.make(target, save, transport), target, clock, is_dry_run=is_dry_run, holds=holds)
+            await turn.run(
+                kind.make(target, save, transport),
+                target,
+                clock,
+                is_dry_run=is_dry_run,
+                holds=holds,
+            )
     except UpkeepError as err:
         turn.fault = err
     except TimeoutError:
@@ -136,8 +161,10 @@ async def look_after(
     return report
 
 
-def settings_of(kind: Kind, settings: Settings) -> str:
-    """A name for the settings by which a source would be looked after; empty while some are missing."""
+def settings_of(kind: VendorSpec, settings: Settings) -> str:
+    """
+    A name for the settings by which a source would be looked after; empty while some are missing.
+    """
     try:
         return kind.target(settings, {}).settings
     except NotReady:
@@ -146,7 +173,10 @@ def settings_of(kind: Kind, settings: Settings) -> str:
 
 @asynccontextmanager
 async def lease(store: Store, slug: str) -> AsyncIterator[bool]:
-    """The right to look after a source, given back in the end; False if another process has it. Raises redis-py's errors."""
+    """
+    The right to look after a source, given back in the end; False if another process has it. Raises
+    redis-py's errors.
+    """
     is_ours = await store.upkeep.lock(slug, ttl_s=LEASE_S)
     try:
         yield is_ours
@@ -157,7 +187,7 @@ async def lease(store: Store, slug: str) -> AsyncIterator[bool]:
                 await store.upkeep.unlock(slug)
 
 
-class _Turn:
+class _Reconciliation:
     """One turn while it goes on; what it has done is known whenever it breaks off."""
 
     def __init__(self, *, given: dict[str, str], unseen_since: datetime | None) -> None:
@@ -170,7 +200,15 @@ class _Turn:
         self.is_settled = True
         self.fault: UpkeepError | None = None
 
-    async def run(self, vendor: Vendor, target: Target, clock: Callable[[], datetime], *, is_dry_run: bool, holds: bool) -> None:
+    async def run(
+        self,
+        vendor: Vendor,
+        target: Target,
+        clock: Callable[[], datetime],
+        *,
+        is_dry_run: bool,
+        holds: bool,
+    ) -> None:
         """Look, decide, do, and look once more if anything was done."""
         try:
             await self._look(vendor, clock())
@@ -184,7 +222,9 @@ class _Turn:
                     self.left = tuple(each for each in self.left if each is not step)
             if self.done:
                 await self._look(vendor, clock())
-                self.is_settled = all(step.action in {Action.BY_HAND, Action.SAVE} for step in self.left)
+                self.is_settled = all(
+                    step.action in {Action.BY_HAND, Action.SAVE} for step in self.left
+                )
                 if any(step.action is Action.CREATE for step in self.left):
                     self.unseen_since = clock()
             ours = {each.subscription_id for each in self.found if each.is_ours}
@@ -225,11 +265,19 @@ class _Turn:
         if target.secrets:
             self.given[subscription_id] = target.fingerprint(subscription_id)
 
-    def report(self, kind: Kind, now: datetime) -> Report:
+    def report(self, kind: VendorSpec, now: datetime) -> Report:
         """What has become of it."""
-        best = min((each for each in self.found if each.is_ours and each.has_calls), key=_rank, default=None)
+        best = min(
+            (each for each in self.found if each.is_ours and each.has_calls),
+            key=_rank,
+            default=None,
+        )
         hand = next((step.why for step in self.left if step.action is Action.BY_HAND), None)
-        detail = hand or (best.detail if best is not None else None) or (None if self.is_settled else UNSEEN)
+        detail = (
+            hand
+            or (best.detail if best is not None else None)
+            or (None if self.is_settled else UNSEEN)
+        )
         state = MISSING if best is None else best.state.value
         if self.fault is not None:
             state, detail = FAILED, str(self.fault)
@@ -253,13 +301,23 @@ class _Turn:
 
 def _held(step: Step, since: datetime, slug: str) -> Step:
     """The same step, left to a person if it would make one more."""
-    return Step(action=Action.BY_HAND, why=HELD.format(day=since.date(), slug=slug)) if step.action is Action.CREATE else step
+    return (
+        Step(action=Action.BY_HAND, why=HELD.format(day=since.date(), slug=slug))
+        if step.action is Action.CREATE
+        else step
+    )
 
 
 def _rank(each: Subscription) -> tuple[bool, bool, int, float, str]:
     """What is worth more comes first: alive, sound, bringing more, lasting longer."""
     lasts_until = each.expires_at.timestamp() if each.expires_at is not None else 0.0
-    return each.state not in LIVING, bool(each.troubles), -len(each.events), -lasts_until, each.subscription_id
+    return (
+        each.state not in LIVING,
+        bool(each.troubles),
+        -len(each.events),
+        -lasts_until,
+        each.subscription_id,
+    )
 
 
 def _covers(other: Subscription, each: Subscription) -> bool:
@@ -268,16 +326,22 @@ def _covers(other: Subscription, each: Subscription) -> bool:
     return other.state in LIVING and bool(each.events) and is_more and each.scope == other.scope
 
 
-def _cure(each: Subscription, ways: Mapping[Trouble, Action], by_hand: str) -> list[Step]:
+def _cure(each: Subscription, ways: Mapping[Issue, Action], by_hand: str) -> list[Step]:
     if not each.troubles:
         return []
-    gravest = min(each.troubles, key=list(Trouble).index)
+    gravest = min(each.troubles, key=list(Issue).index)
     return [_step(gravest, None if each.is_fixed else ways.get(gravest), by_hand, each)]
 
 
-def _step(trouble: Trouble, action: Action | None, by_hand: str, subscription: Subscription | None) -> Step:
+def _step(
+    trouble: Issue, action: Action | None, by_hand: str, subscription: Subscription | None
+) -> Step:
     why = WHY[trouble]
-    if subscription is not None and subscription.detail is not None and subscription.state is not State.UNKNOWN:
+    if (
+        subscription is not None
+        and subscription.detail is not None
+        and subscription.state is not State.UNKNOWN
+    ):
         why += f" ({subscription.detail})"
     if action is None:
         return Step(action=Action.BY_HAND, why=f"{why}: {by_hand}", subscription=subscription)

@@ -2,8 +2,9 @@
 RingCentral: subscriptions that expire, and that are blacklisted after sustained errors.
 
 API: https://developers.ringcentral.com/api-reference/Subscriptions/createSubscription, guide:
-https://developers.ringcentral.com/guide/notifications/webhooks/creating-webhooks. Creating and changing one makes RingCentral shake hands
-with the receiver at once. What it was told as verification token it never shows again, so that a digest of ours is kept.
+https://developers.ringcentral.com/guide/notifications/webhooks/creating-webhooks. Creating and
+changing one makes RingCentral shake hands with the receiver at once. What it was told as
+verification token it never shows again, so that a digest of ours is kept.
 """
 
 import re
@@ -26,9 +27,9 @@ from workers.subscriptions.api import (
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import (
     Action,
+    Issue,
     State,
     Subscription,
-    Trouble,
 )
 
 TITLE: Final = "RingCentral"
@@ -38,10 +39,13 @@ GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 WEBHOOK: Final = "WebHook"
 EVERY_CALL: Final = "/restapi/v1.0/account/~/telephony/sessions"
 # As it is listed: with the account's id in place of `~`; of one extension, if somebody chose that.
-CALLS: Final = re.compile(r"/restapi/v1\.0/account/[^/]+(?:/extension/[^/]+)?/telephony/sessions(?:\?.*)?")
+CALLS: Final = re.compile(
+    r"/restapi/v1\.0/account/[^/]+(?:/extension/[^/]+)?/telephony/sessions(?:\?.*)?"
+)
 # Up to ten years are allowed. One year: what nobody looks after any more ends some day.
 LIFE: Final = timedelta(days=365)
-# A third of a week, the life that RingCentral gives by itself: however short a life it grants, what is renewed is not due at once.
+# A third of a week, the life that RingCentral gives by itself: however short a life it grants, what
+# is renewed is not due at once.
 RENEW_WITHIN: Final = timedelta(days=7) / 3
 DEAD: Final = frozenset({"Blacklisted", "Suspended"})
 _HANDSHAKE: Final = "the receiver at PUBLIC_URL did not shake hands: is it reachable, and its whole answer below 1024 bytes?"
@@ -54,29 +58,44 @@ HINTS: Final[Mapping[str, str]] = {
 class RingCentral:
     """RingCentral's API, logged in with a JWT."""
 
-    ways: Final[Mapping[Trouble, Action]] = {
-        Trouble.MISSING: Action.CREATE,
-        Trouble.SPARE: Action.REMOVE,
-        Trouble.EXPIRED: Action.RECREATE,
-        Trouble.DISABLED: Action.RECREATE,
-        Trouble.EXPIRING: Action.RENEW,
-        Trouble.ADDRESS: Action.UPDATE,
-        Trouble.PROOF: Action.UPDATE,
+    ways: Final[Mapping[Issue, Action]] = {
+        Issue.MISSING: Action.CREATE,
+        Issue.DUPLICATE: Action.REMOVE,
+        Issue.EXPIRED: Action.RECREATE,
+        Issue.DISABLED: Action.RECREATE,
+        Issue.EXPIRING: Action.RENEW,
+        Issue.ADDRESS: Action.UPDATE,
+        Issue.SIGNING_SECRET: Action.UPDATE,
     }
     by_hand: Final = "make the webhook subscription as docs/telephony/ringcentral.md shows"
 
-    def __init__(self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._target: Final = target
         cure = "check RINGCENTRAL_CLIENT_ID, RINGCENTRAL_CLIENT_SECRET and RINGCENTRAL_JWT"
         self._api: Final = Api(
-            title=TITLE, url=target.api["api_url"], cure=cure, hints=HINTS, confidential=target.confidential, transport=transport
+            title=TITLE,
+            url=target.api["api_url"],
+            cure=cure,
+            hints=HINTS,
+            confidential=target.confidential,
+            transport=transport,
         )
 
     async def found(self, now: datetime) -> list[Subscription]:
         """The webhook subscriptions of this app and user; the list has no pages."""
         await self._log_in()
-        records = [each for each in objects(TITLE, await self._api.get(PATH), "records") if _mode(each) == WEBHOOK]
-        return [self._read(each, now) for each in records if has_id(TITLE, each, "id", is_ours=self._target.is_ours(_address(each)))]
+        records = [
+            each
+            for each in objects(TITLE, await self._api.get(PATH), "records")
+            if _mode(each) == WEBHOOK
+        ]
+        return [
+            self._read(each, now)
+            for each in records
+            if has_id(TITLE, each, "id", is_ours=self._target.is_ours(_address(each)))
+        ]
 
     async def create(self, like: Subscription | None) -> str:
         """Make one for every call of the account, or with the filters of another."""
@@ -87,7 +106,11 @@ class RingCentral:
     async def put(self, subscription: Subscription) -> None:
         """Write the whole of it anew, its own filters kept."""
         await self._log_in()
-        await self._api.send("PUT", f"{PATH}/{subscription.subscription_id}", self._body(sorted(subscription.events) or [EVERY_CALL]))
+        await self._api.send(
+            "PUT",
+            f"{PATH}/{subscription.subscription_id}",
+            self._body(sorted(subscription.events) or [EVERY_CALL]),
+        )
 
     async def remove(self, subscription: Subscription) -> None:
         """Delete it."""
@@ -105,21 +128,38 @@ class RingCentral:
         if not self._api.headers:
             api = self._target.api
             form = {"grant_type": GRANT, "assertion": api["jwt"]}
-            await self._api.log_in(f"{self._api.url}/restapi/oauth/token", user=api["client_id"], password=api["client_secret"], form=form)
+            await self._api.log_in(
+                f"{self._api.url}/restapi/oauth/token",
+                user=api["client_id"],
+                password=api["client_secret"],
+                form=form,
+            )
 
     def _body(self, events: list[str]) -> dict[str, object]:
-        delivery = {"transportType": WEBHOOK, "address": self._target.address, "verificationToken": self._target.secret}
-        return {"eventFilters": events, "deliveryMode": delivery, "expiresIn": int(LIFE.total_seconds())}
+        delivery = {
+            "transportType": WEBHOOK,
+            "address": self._target.address,
+            "verificationToken": self._target.secret,
+        }
+        return {
+            "eventFilters": events,
+            "deliveryMode": delivery,
+            "expiresIn": int(LIFE.total_seconds()),
+        }
 
     def _read(self, fields: Fields, now: datetime) -> Subscription:
         subscription_id, url = text(fields, "id"), _address(fields)
         expires_at, is_ours = _moment(text(fields, "expirationTime")), self._target.is_ours(url)
         state, detail = self._state(fields, expires_at, now)
-        troubles = {State.EXPIRED: [Trouble.EXPIRED], State.DISABLED: [Trouble.DISABLED], State.EXPIRING: [Trouble.EXPIRING]}.get(state, [])
+        troubles = {
+            State.EXPIRED: [Issue.EXPIRED],
+            State.DISABLED: [Issue.DISABLED],
+            State.EXPIRING: [Issue.EXPIRING],
+        }.get(state, [])
         if is_ours and not self._target.is_present(url):
-            troubles.append(Trouble.ADDRESS)
+            troubles.append(Issue.ADDRESS)
         if is_ours and not self._target.was_given(subscription_id):
-            troubles.append(Trouble.PROOF)
+            troubles.append(Issue.SIGNING_SECRET)
         events = texts(fields, "eventFilters")
         return Subscription(
             subscription_id=subscription_id,
@@ -133,15 +173,23 @@ class RingCentral:
             troubles=tuple(troubles),
         )
 
-    def _state(self, fields: Fields, expires_at: datetime | None, now: datetime) -> tuple[State, str | None]:
+    def _state(
+        self, fields: Fields, expires_at: datetime | None, now: datetime
+    ) -> tuple[State, str | None]:
         status = text(fields, "status")
         if expires_at is not None and expires_at <= now:
             return State.EXPIRED, None
         if status in DEAD:
-            return State.DISABLED, self._target.safe(text(child(fields, "blacklistedData"), "reason")) or status.lower()
+            return State.DISABLED, self._target.safe(
+                text(child(fields, "blacklistedData"), "reason")
+            ) or status.lower()
         if status != "Active":
             return State.UNKNOWN, self._target.safe(f"RingCentral calls it {status}")
-        return (State.EXPIRING if expires_at is not None and expires_at - now < RENEW_WITHIN else State.ACTIVE), None
+        return (
+            State.EXPIRING
+            if expires_at is not None and expires_at - now < RENEW_WITHIN
+            else State.ACTIVE
+        ), None
 
 
 def _mode(fields: Fields) -> str:

@@ -1,5 +1,6 @@
 """
-What a source's subscriptions should be: the address, the secret, and the credentials by which the vendor is asked.
+What a source's subscriptions should be: the address, the secret, and the credentials by which the
+vendor is asked.
 """
 
 import hmac
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from service.settings import Settings
 from service.sources import SOURCES
-from service.webhook_urls import path_token, without_proofs
+from service.webhook_urls import path_token, strip_credentials
 from workers.subscriptions.errors import NotReady
 
 HIDDEN: Final = "[hidden]"
@@ -24,8 +25,9 @@ class Target:
     """
     What is wanted for one source of one account.
 
-    `address` is the present one, `older` those that lead here too: with the token of another `URL_SECRET`, or without one. `given` holds
-    the secrets that subscriptions were given, as digests by id.
+    `address` is the present one, `older` those that lead here too: with the token of another
+    `URL_SECRET`, or without one. `given` holds the secrets that subscriptions were given, as
+    digests by id.
     """
 
     slug: str
@@ -45,7 +47,12 @@ class Target:
     @property
     def settings(self) -> str:
         """A name for all of this, which changes when any of it does."""
-        parts = (self.address, *self.older, *self.secrets, *(f"{name}={value}" for name, value in sorted(self.api.items())))
+        parts = (
+            self.address,
+            *self.older,
+            *self.secrets,
+            *(f"{name}={value}" for name, value in sorted(self.api.items())),
+        )
         return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def is_ours(self, url: str) -> bool:
@@ -57,9 +64,12 @@ class Target:
         return _bare(url) == _bare(self.address)
 
     def shown(self, url: str) -> str:
-        """An address as it may be shown and logged: ours without token and query, of others only the host, since a path can be a secret."""
+        """
+        An address as it may be shown and logged: ours without token and query, of others only the
+        host, since a path can be a secret.
+        """
         if self.is_ours(url):
-            return without_proofs(_bare(url))
+            return strip_credentials(_bare(url))
         try:
             return urlsplit(url).hostname or "(no address)"
         except ValueError:
@@ -67,14 +77,19 @@ class Target:
 
     def fingerprint(self, subscription_id: str) -> str:
         """What is kept to know later that a subscription was given the newest secret."""
-        return hmac.new(self.secret.encode(), f"given:{self.slug}:{subscription_id}".encode(), "sha256").hexdigest()[:16]
+        return hmac.new(
+            self.secret.encode(), f"given:{self.slug}:{subscription_id}".encode(), "sha256"
+        ).hexdigest()[:16]
 
     def was_given(self, subscription_id: str) -> bool:
         """Whether a subscription was given the newest secret by us."""
         return self.given.get(subscription_id) == self.fingerprint(subscription_id)
 
     def safe(self, text: object) -> str | None:
-        """A vendor's text as it may be shown: in one line, short, without anything secret; None if it is no text."""
+        """
+        A vendor's text as it may be shown: in one line, short, without anything secret; None if it
+        is no text.
+        """
         if not isinstance(text, str) or not text.strip():
             return None
         for secret in sorted(self.confidential, key=len, reverse=True):
@@ -85,11 +100,20 @@ class Target:
     @property
     def confidential(self) -> frozenset[str]:
         """What must never be shown."""
-        tokens = {path.rpartition("/t/")[2] for path in (self.address, *self.older) if "/t/" in path}
+        tokens = {
+            path.rpartition("/t/")[2] for path in (self.address, *self.older) if "/t/" in path
+        }
         return frozenset(each for each in (*tokens, *self.secrets, *self.api.values()) if each)
 
 
-def target_of(settings: Settings, slug: str, *, needs: Sequence[str], wants_secret: bool, given: Mapping[str, str]) -> Target:
+def target_of(
+    settings: Settings,
+    slug: str,
+    *,
+    needs: Sequence[str],
+    wants_secret: bool,
+    given: Mapping[str, str],
+) -> Target:
     """What is wanted for a source. Raises `NotReady` that says which setting is missing."""
     if slug not in SOURCES:
         raise NotReady(f"there is no source {slug}")
@@ -100,18 +124,30 @@ def target_of(settings: Settings, slug: str, *, needs: Sequence[str], wants_secr
     if missing:
         raise NotReady(f"set {' and '.join(missing)}")
     if settings.public_url is None or urlsplit(settings.public_url).scheme != "https":
-        raise NotReady("set PUBLIC_URL to the https address of the receiver: the vendor is told to send there")
+        raise NotReady(
+            "set PUBLIC_URL to the https address of the receiver: the vendor is told to send there"
+        )
     tokens = [path_token(secret, slug) for secret in settings.url_secrets]
-    if source.wants_path_token and not tokens:
+    if source.requires_path_token and not tokens:
         raise NotReady("set URL_SECRET: the address must hold a token")
     bare = settings.webhook_address(slug, token=None)
     tokened = [settings.webhook_address(slug, token=token) for token in tokens]
-    every = (*tokened, bare) if source.wants_path_token else (bare, *tokened)
-    return Target(slug=slug, address=every[0], older=every[1:], secrets=settings.secrets_of(slug).values, api=api, given=given)
+    every = (*tokened, bare) if source.requires_path_token else (bare, *tokened)
+    return Target(
+        slug=slug,
+        address=every[0],
+        older=every[1:],
+        secrets=settings.secrets_of(slug).values,
+        api=api,
+        given=given,
+    )
 
 
 def is_set_up(settings: Settings, slug: str, *, needs: Sequence[str]) -> bool:
-    """Whether anybody means a source's subscriptions to be looked after: any setting of its API without a default is set."""
+    """
+    Whether anybody means a source's subscriptions to be looked after: any setting of its API
+    without a default is set.
+    """
     return slug in SOURCES and any(settings.api_of(slug).get(name) for name in needs)
 
 

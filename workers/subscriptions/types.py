@@ -19,16 +19,16 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Trouble(StrEnum):
+class Issue(StrEnum):
     """What can be wrong with a subscription, the gravest first."""
 
     MISSING = "missing"
-    SPARE = "spare"
+    DUPLICATE = "spare"
     EXPIRED = "expired"
     DISABLED = "disabled"
     EXPIRING = "expiring"
     ADDRESS = "address"
-    PROOF = "proof"
+    SIGNING_SECRET = "proof"
     EVENTS = "events"
 
 
@@ -36,8 +36,9 @@ class Action(StrEnum):
     """
     What is done about it.
 
-    `renew`, `enable` and `update` all bring a subscription to what it should be. `recreate` deletes it and makes it anew, `replace` makes
-    the new one first. `save` writes down a secret that the vendor chose. `by_hand` is a person's.
+    `renew`, `enable` and `update` all bring a subscription to what it should be. `recreate` deletes
+    it and makes it anew, `replace` makes the new one first. `save` writes down a secret that the
+    vendor chose. `by_hand` is a person's.
     """
 
     CREATE = "create"
@@ -51,15 +52,15 @@ class Action(StrEnum):
     BY_HAND = "by_hand"
 
 
-WHY: Final[Mapping[Trouble, str]] = {
-    Trouble.MISSING: "there is no subscription for calls at our address",
-    Trouble.SPARE: "another subscription brings the same",
-    Trouble.EXPIRED: "it has expired",
-    Trouble.DISABLED: "the vendor has switched it off",
-    Trouble.EXPIRING: "it expires soon",
-    Trouble.ADDRESS: "its address has an older token",
-    Trouble.PROOF: "it may not have the present secret",
-    Trouble.EVENTS: "it lacks events",
+WHY: Final[Mapping[Issue, str]] = {
+    Issue.MISSING: "there is no subscription for calls at our address",
+    Issue.DUPLICATE: "another subscription brings the same",
+    Issue.EXPIRED: "it has expired",
+    Issue.DISABLED: "the vendor has switched it off",
+    Issue.EXPIRING: "it expires soon",
+    Issue.ADDRESS: "its address has an older token",
+    Issue.SIGNING_SECRET: "it may not have the present secret",
+    Issue.EVENTS: "it lacks events",
 }
 DONE: Final[Mapping[Action, str]] = {
     Action.CREATE: "created",
@@ -80,10 +81,11 @@ class Subscription:
     """
     One subscription at a vendor.
 
-    `address` is without its token and query; of a foreign one only its host is shown. `is_ours`: it leads to an address of ours.
-    `has_calls`: it brings the calls, and not only something beside them. `events` and `scope` tell what it brings, and of whom. `troubles`
-    holds what is wrong with it; one that `is_fixed` cannot be changed through the API. `endpoint_id` is a second id, where the vendor keeps
-    the address apart.
+    `address` is without its token and query; of a foreign one only its host is shown. `is_ours`: it
+    leads to an address of ours. `has_calls`: it brings the calls, and not only something beside
+    them. `events` and `scope` tell what it brings, and of whom. `troubles` holds what is wrong with
+    it; one that `is_fixed` cannot be changed through the API. `endpoint_id` is a second id, where
+    the vendor keeps the address apart.
     """
 
     subscription_id: str
@@ -95,7 +97,7 @@ class Subscription:
     has_calls: bool = True
     events: frozenset[str] = frozenset()
     scope: str = ""
-    troubles: tuple[Trouble, ...] = ()
+    troubles: tuple[Issue, ...] = ()
     is_fixed: bool = False
     endpoint_id: str | None = None
 
@@ -113,11 +115,12 @@ class Vendor(Protocol):
     """
     One vendor's API, for one turn.
 
-    `ways` tells what it can do about a trouble; what is not there is a person's, and `by_hand` says how. Every method raises `UpkeepError`.
+    `ways` tells what it can do about a trouble; what is not there is a person's, and `by_hand` says
+    how. Every method raises `UpkeepError`.
     """
 
     @property
-    def ways(self) -> Mapping[Trouble, Action]:
+    def ways(self) -> Mapping[Issue, Action]:
         """What can be done about which trouble."""
 
     @property
@@ -128,7 +131,10 @@ class Vendor(Protocol):
         """All webhook subscriptions that the credentials may see."""
 
     async def create(self, like: Subscription | None) -> str:
-        """Make a subscription at the present address, with the events of another if one is given; gives its id."""
+        """
+        Make a subscription at the present address, with the events of another if one is given;
+        gives its id.
+        """
 
     async def put(self, subscription: Subscription) -> None:
         """Bring a subscription to what it should be: address, secret, events, life, switched on."""

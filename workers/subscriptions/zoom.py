@@ -1,11 +1,15 @@
 """
-Zoom: event subscriptions of a Marketplace app; they never expire, and are switched off after six failed validations of the address.
+Zoom: event subscriptions of a Marketplace app; they never expire, and are switched off after six
+failed validations of the address.
 
-API: https://developers.zoom.us/docs/api/marketplace/, guide: https://developers.zoom.us/docs/api/webhooks/ ("Configure webhooks via Zoom
-API"). It lists, makes and deletes subscriptions. Making one has Zoom validate the address at once, with the app's own secret token, which
-no API shows. What was clicked together in the app (`created_source` default) cannot be changed through it. The list does not tell whether
-a subscription was switched off, so that nothing here notices that. Not verified against Zoom: that `user_id=me`, which the list demands,
-is taken from a server-to-server app; where it is not, listing fails with one line, and nothing is made.
+API: https://developers.zoom.us/docs/api/marketplace/, guide:
+https://developers.zoom.us/docs/api/webhooks/ ("Configure webhooks via Zoom API"). It lists, makes
+and deletes subscriptions. Making one has Zoom validate the address at once, with the app's own
+secret token, which no API shows. What was clicked together in the app (`created_source` default)
+cannot be changed through it. The list does not tell whether a subscription was switched off, so
+that nothing here notices that. Not verified against Zoom: that `user_id=me`, which the list
+demands, is taken from a server-to-server app; where it is not, listing fails with one line, and
+nothing is made.
 """
 
 from collections.abc import Mapping
@@ -28,9 +32,9 @@ from workers.subscriptions.api import (
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import (
     Action,
+    Issue,
     State,
     Subscription,
-    Trouble,
 )
 
 TITLE: Final = "Zoom"
@@ -39,9 +43,11 @@ PATH: Final = "/marketplace/app/event_subscription"
 NAME: Final = "buildr-calls"
 BY_API: Final = "openapi"
 PER_PAGE: Final = "30"
-# The records that tell how a call went, in their three versions: each needs both sides, outbound calls and inbound ones.
+# The records that tell how a call went, in their three versions: each needs both sides, outbound
+# calls and inbound ones.
 RECORDS: Final = tuple(
-    frozenset({f"phone.caller_{name}_completed", f"phone.callee_{name}_completed"}) for name in ("call_element", "call_history", "call_log")
+    frozenset({f"phone.caller_{name}_completed", f"phone.callee_{name}_completed"})
+    for name in ("call_element", "call_history", "call_log")
 )
 EVENTS: Final = frozenset({*LIVE, *RECORDS[0], *VOICEMAILS, RECORDING})
 HINTS: Final[Mapping[str, str]] = {
@@ -55,29 +61,43 @@ UNSEEN: Final = "Zoom does not tell whether it is switched on"
 class Zoom:
     """Zoom's API, logged in as a server-to-server app."""
 
-    ways: Final[Mapping[Trouble, Action]] = {
-        Trouble.MISSING: Action.CREATE,
-        Trouble.SPARE: Action.REMOVE,
-        Trouble.ADDRESS: Action.REPLACE,
-        Trouble.EVENTS: Action.REPLACE,
+    ways: Final[Mapping[Issue, Action]] = {
+        Issue.MISSING: Action.CREATE,
+        Issue.DUPLICATE: Action.REMOVE,
+        Issue.ADDRESS: Action.REPLACE,
+        Issue.EVENTS: Action.REPLACE,
     }
-    by_hand: Final = "set the address and the events in the Zoom app under Features, Access, Event Subscriptions"
+    by_hand: Final = (
+        "set the address and the events in the Zoom app under Features, Access, Event Subscriptions"
+    )
 
-    def __init__(self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, target: Target, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._target: Final = target
         cure = "check ZOOM_ACCOUNT_ID, ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET"
         self._api: Final = Api(
-            title=TITLE, url=target.api["api_url"], cure=cure, hints=HINTS, confidential=target.confidential, transport=transport
+            title=TITLE,
+            url=target.api["api_url"],
+            cure=cure,
+            hints=HINTS,
+            confidential=target.confidential,
+            transport=transport,
         )
 
-    async def found(self, now: datetime) -> list[Subscription]:  # noqa: ARG002 - nothing of Zoom's expires
+    async def found(self, now: datetime) -> list[Subscription]:
         """The event subscriptions of the app, those from its pages included."""
         await self._log_in()
         records = await every_page(TITLE, self._page)
         return [
             self._read(each)
             for each in records
-            if has_id(TITLE, each, "event_subscription_id", is_ours=self._target.is_ours(text(each, "event_webhook_url")))
+            if has_id(
+                TITLE,
+                each,
+                "event_subscription_id",
+                is_ours=self._target.is_ours(text(each, "event_webhook_url")),
+            )
         ]
 
     async def create(self, like: Subscription | None) -> str:
@@ -112,19 +132,30 @@ class Zoom:
         if not self._api.headers:
             api = self._target.api
             form = {"grant_type": "account_credentials", "account_id": api["account_id"]}
-            await self._api.log_in(api["token_url"], user=api["client_id"], password=api["client_secret"], form=form)
+            await self._api.log_in(
+                api["token_url"], user=api["client_id"], password=api["client_secret"], form=form
+            )
 
     async def _page(self, token: str) -> tuple[list[Fields], str]:
-        params = {"account_id": self._target.api["account_id"], "user_id": "me", "page_size": PER_PAGE}
+        params = {
+            "account_id": self._target.api["account_id"],
+            "user_id": "me",
+            "page_size": PER_PAGE,
+        }
         page = await self._api.get(PATH, **params, **({"next_page_token": token} if token else {}))
-        return objects(TITLE, page, "event_subscriptions", is_optional="page_size" in page), text(page, "next_page_token")
+        return objects(TITLE, page, "event_subscriptions", is_optional="page_size" in page), text(
+            page, "next_page_token"
+        )
 
     def _read(self, fields: Fields) -> Subscription:
         url, events = text(fields, "event_webhook_url"), texts(fields, "events")
-        is_ours, missing = self._target.is_ours(url), frozenset() if any(pair <= events for pair in RECORDS) else RECORDS[0] - events
-        troubles = [Trouble.ADDRESS] if is_ours and not self._target.is_present(url) else []
+        is_ours, missing = (
+            self._target.is_ours(url),
+            frozenset() if any(pair <= events for pair in RECORDS) else RECORDS[0] - events,
+        )
+        troubles = [Issue.ADDRESS] if is_ours and not self._target.is_present(url) else []
         if is_ours and missing:
-            troubles.append(Trouble.EVENTS)
+            troubles.append(Issue.EVENTS)
         lacks = f"; it lacks {', '.join(sorted(missing))}" if is_ours and missing else ""
         return Subscription(
             subscription_id=text(fields, "event_subscription_id"),

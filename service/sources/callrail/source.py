@@ -1,8 +1,9 @@
 """
 CallRail: call webhooks, which describe the whole call in each message.
 
-Kinds: https://support.callrail.com/hc/en-us/articles/5711246459149-Webhooks. Fields: https://apidocs.callrail.com/#calls.
-HMAC-SHA1 over the raw body proves a message and nothing in its address, from which therefore no more than the kind is taken.
+Kinds: https://support.callrail.com/hc/en-us/articles/5711246459149-Webhooks. Fields:
+https://apidocs.callrail.com/#calls. HMAC-SHA1 over the raw body proves a message and nothing in its
+address, from which therefore no more than the kind is taken.
 """
 
 import base64
@@ -23,7 +24,7 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.sources.base import Patience, Source, unknown_event
+from service.sources.base import RetryPolicy, Source, unknown_event
 from service.sources.common.fields import seconds
 from service.sources.common.forms import query_value, read_form
 from service.sources.common.ids import call_id, noted_ids
@@ -33,8 +34,8 @@ from service.sources.common.signatures import digest, is_hmac, one_header, read_
 from service.sources.request import (
     FORM,
     JSON,
-    Incoming,
     MessageKeys,
+    WebhookRequest,
 )
 from service.sources.settings import Secrets, SourceSetting
 
@@ -45,7 +46,10 @@ CALL: Final = "CAL"
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What a message of a kind tells: whether the call is over, and its place among the messages of the call."""
+    """
+    What a message of a kind tells: whether the call is over, and its place among the messages of
+    the call.
+    """
 
     is_over: bool
     sequence: int
@@ -63,8 +67,12 @@ KINDS: Final[Mapping[str, _Kind]] = {
 }
 # What the body calls its kind, which inbound calls lack.
 TYPES: Final[Mapping[str, str]] = {"outboundpostcall": POST_CALL}
-DIRECTIONS: Final[Mapping[str, Direction]] = {"inbound": Direction.INBOUND, "outbound": Direction.OUTBOUND}
-# `call_type` only matters where the flags do not say enough; CallRail does not publish all its words.
+DIRECTIONS: Final[Mapping[str, Direction]] = {
+    "inbound": Direction.INBOUND,
+    "outbound": Direction.OUTBOUND,
+}
+# `call_type` only matters where the flags do not say enough; CallRail does not publish all its
+# words.
 ABANDONED: Final = frozenset({"abandoned", "(abandoned)"})
 MISSED: Final = "missed"
 BOOLEANS: Final[Mapping[str, bool]] = {"true": True, "false": False}
@@ -76,35 +84,47 @@ class CallRail(Source):
     slug = "callrail"
     title = "CallRail"
     content_types = frozenset({JSON, FORM})
-    settings = (SourceSetting(name="callrail_signing_key", about="CallRail signing keys, one for each company; more while rotating."),)
+    settings = (
+        SourceSetting(
+            name="callrail_signing_key",
+            description="CallRail signing keys, one for each company; more while rotating.",
+        ),
+    )
     # Whether CallRail sends again is not documented; count on it that it does not.
-    patience = Patience(answer_within_s=5)
+    retry_policy = RetryPolicy(response_timeout_s=5)
     proof = "HMAC-SHA1 over the body, with the signing key of the company"
-    carries_id = "the call's note"
+    call_id_carrier = "the call's note"
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - CallRail signs no time
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """
         Return if the key of one of the companies signed the body.
 
         Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
         """
-        self.expect(incoming)
-        given = read_base64(one_header(incoming, SIGNATURE))
+        self.check_request(request)
+        given = read_base64(one_header(request, SIGNATURE))
         if given is None:
             raise InvalidSignature(f"{SIGNATURE} is not base64")
-        matches = [is_hmac(key.encode(), incoming.body, given, algorithm="sha1") for key in secrets.values]
+        matches = [
+            is_hmac(key.encode(), request.body, given, algorithm="sha1") for key in secrets.values
+        ]
         if not any(matches):
-            raise InvalidSignature("no signing key gives this signature; each company at CallRail has a key of its own")
+            raise InvalidSignature(
+                "no signing key gives this signature; each company at CallRail has a key of its own"
+            )
 
-    def keys(self, incoming: Incoming) -> MessageKeys:
-        """Name the message by its body, which is all that is signed, so that it counts once under whatever address it comes."""
-        return MessageKeys(digest(incoming.body), _source_call_id(_fields(incoming)))
+    def keys(self, request: WebhookRequest) -> MessageKeys:
+        """
+        Name the message by its body, which is all that is signed, so that it counts once under
+        whatever address it comes.
+        """
+        return MessageKeys(digest(request.body), _source_call_id(_fields(request)))
 
-    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """Turn a message into its event; a strange word beside it becomes one of type `UNKNOWN`."""
-        fields = _fields(incoming)
+        fields = _fields(request)
         event = _common(fields, message_id)
-        name, strange = _kind(incoming, fields)
+        name, strange = _kind(request, fields)
         direction = _text(fields, "direction")
         answered = _text(fields, "answered")
         faults = [
@@ -116,29 +136,36 @@ class CallRail(Source):
         if name is None or (event.direction is None and direction is not None):
             return unknown
         kind = KINDS[name]
-        event = replace(event, sequence=kind.sequence, word=name)
-        return [_ended(event, fields) if kind.is_over else replace(event, event_type=EventType.RINGING), *unknown]
+        event = replace(event, sequence=kind.sequence, vendor_status=name)
+        return [
+            _ended(event, fields) if kind.is_over else replace(event, event_type=EventType.RINGING),
+            *unknown,
+        ]
 
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:  # noqa: ARG002 - CallRail signs no time
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """The same request, signed with the first key. Raises ValueError without one."""
         if not secrets.values:
             raise self.no_secret()
-        mac = hmac.digest(secrets.values[0].encode(), incoming.body, "sha1")
-        return replace(incoming, headers={**incoming.headers, SIGNATURE: (base64.b64encode(mac).decode(),)})
+        mac = hmac.digest(secrets.values[0].encode(), request.body, "sha1")
+        return replace(
+            request, headers={**request.headers, SIGNATURE: (base64.b64encode(mac).decode(),)}
+        )
 
 
-def _fields(incoming: Incoming) -> Mapping[str, JsonValue]:
-    if incoming.content_type != FORM:
-        return read_json_object(incoming.body)
+def _fields(request: WebhookRequest) -> Mapping[str, JsonValue]:
+    if request.content_type != FORM:
+        return read_json_object(request.body)
     fields: dict[str, JsonValue] = {}
-    for name, value in read_form(incoming.body):
+    for name, value in read_form(request.body):
         found = fields.get(name)
         if name.endswith("[]"):
             fields[name] = [*(found if isinstance(found, list) else []), value]
         elif found is None:
             fields[name] = value
         else:
-            raise MalformedPayload("the form holds a name twice; which value counts cannot be known")
+            raise MalformedPayload(
+                "the form holds a name twice; which value counts cannot be known"
+            )
     return {name.removesuffix("[]"): value for name, value in fields.items()}
 
 
@@ -164,23 +191,29 @@ def _common(fields: Mapping[str, JsonValue], message_id: str) -> CallEvent:
         event_type=EventType.UPDATED,
         occurred_at=_started_at(fields),
         direction=direction,
-        # A message is about the call as a whole, and its flags about the person at the other company.
+        # A message is about the call as a whole, and its flags about the person at the other
+        # company.
         party=Party.CUSTOMER,
         from_number=tracking if is_outbound else customer,
         to_number=customer if is_outbound else tracking,
         agent=_text(fields, "agent_email"),
         disposition=_text(fields, "lead_status"),
-        tags=tuple(tag for tag in tags if isinstance(tag, str) and tag) if isinstance(tags, list) else (),
+        tags=tuple(tag for tag in tags if isinstance(tag, str) and tag)
+        if isinstance(tags, list)
+        else (),
         note=note,
         buildr_call_id=next(iter(noted_ids(note)), None),
     )
 
 
-def _kind(incoming: Incoming, fields: Mapping[str, JsonValue]) -> tuple[str | None, str | None]:
+def _kind(
+    request: WebhookRequest, fields: Mapping[str, JsonValue]
+) -> tuple[str | None, str | None]:
     """The name of the message's kind, and the strange word if there is one."""
-    told = query_value(incoming, KIND)
+    told = query_value(request, KIND)
     if told is not None:
-        # CallRail appends a query of its own, with a question mark, whether there is one already or not.
+        # CallRail appends a query of its own, with a question mark, whether there is one already or
+        # not.
         told = told.partition("?")[0]
         return (told, None) if told in KINDS else (None, told)
     word = _text(fields, "type")
@@ -192,8 +225,13 @@ def _kind(incoming: Incoming, fields: Mapping[str, JsonValue]) -> tuple[str | No
 
 
 def _is_placeholder(fields: Mapping[str, JsonValue]) -> bool:
-    # A call that has only just come in looks like one that was missed, except that it has not lasted any time yet.
-    return _text(fields, "call_type") == MISSED and not seconds(_text(fields, "duration")) and _flag(fields, "answered") is False
+    # A call that has only just come in looks like one that was missed, except that it has not
+    # lasted any time yet.
+    return (
+        _text(fields, "call_type") == MISSED
+        and not seconds(_text(fields, "duration"))
+        and _flag(fields, "answered") is False
+    )
 
 
 def _ended(event: CallEvent, fields: Mapping[str, JsonValue]) -> CallEvent:
@@ -201,7 +239,10 @@ def _ended(event: CallEvent, fields: Mapping[str, JsonValue]) -> CallEvent:
     duration_s = seconds(_text(fields, "duration"))
     if result is None:
         return event
-    url, length_s = _first(fields, "recording", "recording_redirect"), seconds(_text(fields, "recording_duration"))
+    url, length_s = (
+        _first(fields, "recording", "recording_redirect"),
+        seconds(_text(fields, "recording_duration")),
+    )
     is_voicemail = result is Result.VOICEMAIL_RECEIVED
     return replace(
         event,
@@ -211,7 +252,9 @@ def _ended(event: CallEvent, fields: Mapping[str, JsonValue]) -> CallEvent:
         hangup_cause=HangupCause.COMPLETED if result is Result.CONNECTED else HangupCause.NO_ANSWER,
         duration_s=duration_s if result is Result.CONNECTED else 0,
         recording=Recording(None, url, length_s) if url is not None and not is_voicemail else None,
-        voicemail=Voicemail(url, length_s, _text(fields, "transcription")) if is_voicemail else None,
+        voicemail=Voicemail(url, length_s, _text(fields, "transcription"))
+        if is_voicemail
+        else None,
     )
 
 
@@ -227,28 +270,43 @@ def _result(direction: Direction | None, fields: Mapping[str, JsonValue]) -> Res
         return Result.CONNECTED
     if is_outbound:
         return Result.NO_ANSWER
-    is_abandoned = not ABANDONED.isdisjoint((_text(fields, "call_type"), _text(fields, "formatted_duration")))
+    is_abandoned = not ABANDONED.isdisjoint(
+        (_text(fields, "call_type"), _text(fields, "formatted_duration"))
+    )
     return Result.ABANDONED if is_abandoned else Result.MISSED_INBOUND
 
 
 def _text(fields: Mapping[str, JsonValue], name: str) -> str | None:
     """A field as text; None if it is absent, empty, or no text or number."""
     value = fields.get(name)
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) and value != "" else None
+    return (
+        str(value)
+        if isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
+        else None
+    )
 
 
 def _first(fields: Mapping[str, JsonValue], *names: str) -> str | None:
-    return next((value for value in (_text(fields, name) for name in names) if value is not None), None)
+    return next(
+        (value for value in (_text(fields, name) for name in names) if value is not None), None
+    )
 
 
 def _flag(fields: Mapping[str, JsonValue], name: str) -> bool | None:
     """A field that is true or false, or one of these words; None if it is anything else."""
     value = fields.get(name)
-    return value if isinstance(value, bool) else BOOLEANS.get(value) if isinstance(value, str) else None
+    return (
+        value
+        if isinstance(value, bool)
+        else BOOLEANS.get(value)
+        if isinstance(value, str)
+        else None
+    )
 
 
 def _started_at(fields: Mapping[str, JsonValue]) -> datetime | None:
-    # `datetime` is in UTC and does not say so; all others carry the offset of the company's time zone.
+    # `datetime` is in UTC and does not say so; all others carry the offset of the company's time
+    # zone.
     for name in ("start_time", "timestamp", "datetime"):
         try:
             moment = datetime.fromisoformat(_text(fields, name) or "")

@@ -1,8 +1,9 @@
 """
-Reading the fields of a JSON message: each reader gives what it was asked for, or None, whatever type the vendor put there.
+Reading the fields of a JSON message: each reader gives what it was asked for, or None, whatever
+type the vendor put there.
 
-A field that is absent, null or of a type that was not to be expected is the same to all of them: a message is worth more than any one of
-its fields.
+A field that is absent, null or of a type that was not to be expected is the same to all of them: a
+message is worth more than any one of its fields.
 """
 
 import json
@@ -20,10 +21,17 @@ MOST_SECONDS: Final = 10**MOST_SECONDS_DIGITS
 
 
 def text(fields: Fields, *names: str) -> str | None:
-    """The first of the fields that holds a text or a number, as text without blanks at its ends; None if none does."""
+    """
+    The first of the fields that holds a text or a number, as text without blanks at its ends; None
+    if none does.
+    """
     for name in names:
         value = fields.get(name)
-        if isinstance(value, str | int | float) and not isinstance(value, bool) and (found := str(value).strip()):
+        if (
+            isinstance(value, str | int | float)
+            and not isinstance(value, bool)
+            and (found := str(value).strip())
+        ):
             return found
     return None
 
@@ -45,7 +53,9 @@ def child(fields: Fields, *path: str) -> Fields:
 
 
 def children(fields: Fields, name: str) -> tuple[Fields, ...]:
-    """The objects in a list; one object counts as a list of it, and what is no object is left out."""
+    """
+    The objects in a list; one object counts as a list of it, and what is no object is left out.
+    """
     value = fields.get(name)
     found = value if isinstance(value, list) else [value]
     return tuple(each for each in found if isinstance(each, dict))
@@ -59,10 +69,17 @@ def texts(fields: Fields, name: str) -> tuple[str, ...]:
 
 
 def whole_seconds(fields: Fields, name: str, *, per_second: int = 1) -> int | None:
-    """A duration in whole seconds, rounded; `per_second` is 1000 for one that is given in milliseconds. None if it is no duration."""
+    """
+    A duration in whole seconds, rounded; `per_second` is 1000 for one that is given in
+    milliseconds. None if it is no duration.
+    """
     value = fields.get(name)
     try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else -1.0
+        number = (
+            float(value)
+            if isinstance(value, int | float | str) and not isinstance(value, bool)
+            else -1.0
+        )
     except (ValueError, OverflowError):
         return None
     seconds = number / per_second
@@ -71,7 +88,10 @@ def whole_seconds(fields: Fields, name: str, *, per_second: int = 1) -> int | No
 
 
 def iso_moment(value: str | None) -> datetime | None:
-    """A moment (UTC) from ISO 8601; one without an offset is taken to be in UTC. None if it is no moment."""
+    """
+    A moment (UTC) from ISO 8601; one without an offset is taken to be in UTC. None if it is no
+    moment.
+    """
     try:
         moment = datetime.fromisoformat(value or "")
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -80,17 +100,27 @@ def iso_moment(value: str | None) -> datetime | None:
 
 
 def epoch_moment(fields: Fields, name: str, *, per_second: int = 1) -> datetime | None:
-    """A moment (UTC) from seconds since 1970, or milliseconds with `per_second=1000`. None if it is absent, 0 or no moment."""
+    """
+    A moment (UTC) from seconds since 1970, or milliseconds with `per_second=1000`. None if it is
+    absent, 0 or no moment.
+    """
     value = fields.get(name)
     try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+        number = (
+            float(value)
+            if isinstance(value, int | float | str) and not isinstance(value, bool)
+            else 0.0
+        )
         return datetime.fromtimestamp(number / per_second, UTC) if number > 0 else None
     except (ValueError, OverflowError, OSError):
         return None
 
 
 def walk(value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
-    """Every field at any depth, with its name, in the order in which they are written; however deep the message is nested."""
+    """
+    Every field at any depth, with its name, in the order in which they are written; however deep
+    the message is nested.
+    """
     waiting: list[tuple[str | None, JsonValue]] = [(None, value)]
     while waiting:
         name, each = waiting.pop()
@@ -103,16 +133,24 @@ def walk(value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
 
 
 def with_text_blanked(body: bytes, name: str) -> bytes:
-    """A JSON object with one of its own fields replaced by an empty text; any other body as it came."""
+    """
+    A JSON object with one of its own fields replaced by an empty text; any other body as it came.
+    """
     try:
         fields = read_json_object(body)
     except MalformedPayload:
         return body
-    return json.dumps({**fields, name: ""}, ensure_ascii=False, separators=(",", ":")).encode() if name in fields else body
+    return (
+        json.dumps({**fields, name: ""}, ensure_ascii=False, separators=(",", ":")).encode()
+        if name in fields
+        else body
+    )
 
 
 def seconds(value: str | None) -> int | None:
     """Whole seconds from a vendor's text; None if it is absent or no number of seconds."""
-    if value is None or not (value.isascii() and value.isdigit() and len(value) <= MOST_SECONDS_DIGITS):
+    if value is None or not (
+        value.isascii() and value.isdigit() and len(value) <= MOST_SECONDS_DIGITS
+    ):
         return None
     return int(value)

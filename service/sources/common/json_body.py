@@ -1,5 +1,6 @@
 """
-Reading signatures and checked JSON strictly: what every source that signs needs, and no vendor's habits.
+Reading signatures and checked JSON strictly: what every source that signs needs, and no vendor's
+habits.
 """
 
 import json
@@ -12,8 +13,9 @@ from service.errors import MalformedPayload
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 MAX_INTEGER_DIGITS: Final = 18
 ESCAPE: Final = rb"\u"
-# What may be a number too large, or only looks like one in a text; all other numbers need not be looked at one by one.
-# The digits are counted from the first one only, which is three times as fast.
+# What may be a number too large, or only looks like one in a text; all other numbers need not be
+# looked at one by one. The digits are counted from the first one only, which is three times as
+# fast.
 BIG_NUMBER: Final = re.compile(rb"[0-9](?:[eE]|(?<![0-9]{2})[0-9]{18})")
 
 
@@ -21,13 +23,15 @@ def read_json_object(body: bytes, *, long_integers_as_text: bool = False) -> dic
     """
     Read one JSON object, as strictly as RFC 8259 and I-JSON allow.
 
-    Raises `MalformedPayload` for a name that comes twice, NaN or infinity, a number too large, text that is no Unicode, or anything that
-    is no object. With `long_integers_as_text` an integer that is too large is given as its digits, for a vendor whose ids are as long.
+    Raises `MalformedPayload` for a name that comes twice, NaN or infinity, a number too large, text
+    that is no Unicode, or anything that is no object. With `long_integers_as_text` an integer that
+    is too large is given as its digits, for a vendor whose ids are as long.
     """
     try:
         wary = WARY_WITH_TEXT if long_integers_as_text else WARY
         value: JsonValue = (wary if BIG_NUMBER.search(body) else PLAIN).decode(body.decode("utf-8"))
-        # Half of a surrogate pair can be written with \u but is no text; it would break later, where the event is stored.
+        # Half of a surrogate pair can be written with \u but is no text; it would break later,
+        # where the event is stored.
         if ESCAPE in body:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except MalformedPayload:
@@ -68,7 +72,15 @@ def _short_or_text(text: str) -> int | str:
 
 
 PLAIN: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
-WARY: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_short)
+WARY: Final = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+    parse_int=_short,
+)
 WARY_WITH_TEXT: Final = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_short_or_text
+    object_pairs_hook=_unique,
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+    parse_int=_short_or_text,
 )

@@ -1,8 +1,10 @@
 """
-JSON Web Tokens in their compact form (RFC 7515), signed with HS256 and nothing else: what some vendors prove their messages with.
+JSON Web Tokens in their compact form (RFC 7515), signed with HS256 and nothing else: what some
+vendors prove their messages with.
 
-Checked with `hmac` and no JWT library: vendors' secrets may be shorter than such a library wants, and it would read a signature in more
-than one spelling, so that a changed one could still be taken for the right one.
+Checked with `hmac` and no JWT library: vendors' secrets may be shorter than such a library wants,
+and it would read a signature in more than one spelling, so that a changed one could still be taken
+for the right one.
 """
 
 import base64
@@ -22,14 +24,21 @@ PARTS: Final = 3
 
 
 def read_token(token: bytes, secrets: Secrets) -> bytes:
-    """What a token holds, once one of the secrets is proved to have signed it; raises `InvalidSignature`."""
+    """
+    What a token holds, once one of the secrets is proved to have signed it; raises
+    `InvalidSignature`.
+    """
     parts = token.split(b".")
     decoded = [raw for raw in map(_decoded, parts) if raw is not None]
     if len(parts) != PARTS or len(decoded) != PARTS:
-        raise InvalidSignature("there is no JWT: three parts in base64url, each in its one canonical spelling")
+        raise InvalidSignature(
+            "there is no JWT: three parts in base64url, each in its one canonical spelling"
+        )
     header, payload, signature = decoded
     signed = b".".join(parts[:-1])
-    matches = [is_hmac(each.encode(), signed, signature, algorithm=HASH) for each in secrets.values if each]
+    matches = [
+        is_hmac(each.encode(), signed, signature, algorithm=HASH) for each in secrets.values if each
+    ]
     if not any(matches):
         raise InvalidSignature("no secret gives the signature of this JWT")
     _check_header(header)

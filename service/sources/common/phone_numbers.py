@@ -18,7 +18,8 @@ E164_DIGITS: Final = range(8, 16)
 
 def to_e164(address: str | None) -> str | None:
     """
-    The address in E.164 where it is a full telephone number; any other address as it came; None if empty.
+    The address in E.164 where it is a full telephone number; any other address as it came; None if
+    empty.
 
     What has a scheme (`client:+1500...`, `sip:...`) is a name, whatever digits it is made of.
     """
@@ -32,11 +33,20 @@ def to_e164(address: str | None) -> str | None:
         parsed = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException:
         return text
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if phonenumbers.is_possible_number(parsed) else text
+    return (
+        phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        if phonenumbers.is_possible_number(parsed)
+        else text
+    )
 
 
 def bare_to_e164(address: str | None) -> str | None:
-    """The same for a vendor that leaves out the plus: 8 to 15 digits that do not begin with 0 are a full telephone number."""
+    """
+    The same for a vendor that leaves out the plus: 8 to 15 digits that do not begin with 0 are a
+    full telephone number.
+    """
     text = (address or "").strip()
-    is_bare = text.isascii() and text.isdigit() and len(text) in E164_DIGITS and not text.startswith("0")
+    is_bare = (
+        text.isascii() and text.isdigit() and len(text) in E164_DIGITS and not text.startswith("0")
+    )
     return to_e164(f"+{text}" if is_bare else text)

@@ -1,7 +1,8 @@
 """
 A request written down in a file: what `explain` and `trigger` read, and what the fixtures are.
 
-The form is `{"method", "path", "query", "headers"}` and one of `body_form`, `body_json`, `body`; other names are ignored.
+The form is `{"method", "path", "query", "headers"}` and one of `body_form`, `body_json`, `body`;
+other names are ignored.
 """
 
 import json
@@ -11,12 +12,12 @@ from urllib.parse import urlencode
 
 from service.errors import MalformedPayload
 from service.sources.common.json_body import JsonValue, read_json_object
-from service.sources.request import FORM, JSON, Incoming
+from service.sources.request import FORM, JSON, WebhookRequest
 
 BODIES: Final[Mapping[str, str | None]] = {"body_form": FORM, "body_json": JSON, "body": None}
 
 
-def read_request(text: str | bytes, *, base_url: str, default_path: str = "/") -> Incoming:
+def read_request(text: str | bytes, *, base_url: str, default_path: str = "/") -> WebhookRequest:
     """
     Read a request file; `base_url` is the public URL, without a slash at its end.
 
@@ -29,7 +30,9 @@ def read_request(text: str | bytes, *, base_url: str, default_path: str = "/") -
     return build_request(read_json_object(raw), base_url=base_url, default_path=default_path)
 
 
-def build_request(parts: Mapping[str, JsonValue], *, base_url: str, default_path: str = "/") -> Incoming:
+def build_request(
+    parts: Mapping[str, JsonValue], *, base_url: str, default_path: str = "/"
+) -> WebhookRequest:
     """Make a request of what a request file holds; raises `MalformedPayload`."""
     kinds = [name for name in BODIES if parts.get(name) is not None]
     if len(kinds) > 1:
@@ -40,11 +43,19 @@ def build_request(parts: Mapping[str, JsonValue], *, base_url: str, default_path
     if content_type is not None:
         headers.setdefault("content-type", (content_type,))
     path = _text(parts, "path", default_path)
-    if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path or "#" in path:
-        raise MalformedPayload("path must start with / and be written as in a URL, without host, blanks and #")
+    if (
+        not path.startswith("/")
+        or not path.isascii()
+        or not path.isprintable()
+        or " " in path
+        or "#" in path
+    ):
+        raise MalformedPayload(
+            "path must start with / and be written as in a URL, without host, blanks and #"
+        )
     query = _pairs("query", parts.get("query"))
     mark = "&" if "?" in path else "?"
-    return Incoming(
+    return WebhookRequest(
         method=_text(parts, "method", "POST").upper(),
         url=base_url.rstrip("/") + path + (mark + urlencode(query) if query else ""),
         headers=headers,
@@ -91,5 +102,7 @@ def _body(kind: str, value: JsonValue) -> bytes:
     if kind == "body_json":
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     if not isinstance(value, str):
-        raise MalformedPayload("body must be a text; JSON goes into body_json, a form into body_form")
+        raise MalformedPayload(
+            "body must be a text; JSON goes into body_json, a form into body_form"
+        )
     return value.encode()

@@ -7,7 +7,11 @@ from urllib.parse import urlsplit
 
 def check_pair(text: str) -> str | None:
     """What is wrong with a setting that must be a pair of id and secret, or None."""
-    return None if all(text.partition(":")[::2]) else "must be pairs of id and key, like webhooks_sharedkey_01:THEKEY"
+    return (
+        None
+        if all(text.partition(":")[::2])
+        else "must be pairs of id and key, like webhooks_sharedkey_01:THEKEY"
+    )
 
 
 def check_url(text: str) -> str | None:
@@ -19,4 +23,8 @@ def check_url(text: str) -> str | None:
         is_full = False
     if not is_full:
         return "must be a full URL, like https://calls.example.com"
-    return "must be a URL without user, query and fragment" if parts.query or parts.fragment or parts.username else None
+    return (
+        "must be a URL without user, query and fragment"
+        if parts.query or parts.fragment or parts.username
+        else None
+    )

@@ -8,16 +8,22 @@ import hashlib
 import hmac
 
 from service.errors import InvalidSignature
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 
 
 def is_hmac(key: bytes, message: bytes, signature: bytes, *, algorithm: str) -> bool:
-    """Whether `signature` (raw bytes) is the HMAC of the message; takes the same time whatever differs."""
+    """
+    Whether `signature` (raw bytes) is the HMAC of the message; takes the same time whatever
+    differs.
+    """
     return hmac.compare_digest(hmac.new(key, message, algorithm).digest(), signature)
 
 
 def digest(*parts: str | bytes) -> str:
-    """A short name for the parts; each part's length counts, so that moving a byte from one to the next changes it."""
+    """
+    A short name for the parts; each part's length counts, so that moving a byte from one to the
+    next changes it.
+    """
     total = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else part.encode()
@@ -26,9 +32,12 @@ def digest(*parts: str | bytes) -> str:
     return total.hexdigest()[:32]
 
 
-def one_header(incoming: Incoming, name: str) -> str:
-    """The value of a header that proves something; raises `InvalidSignature` unless it came exactly once and is not empty."""
-    values = incoming.headers.get(name, ())
+def one_header(request: WebhookRequest, name: str) -> str:
+    """
+    The value of a header that proves something; raises `InvalidSignature` unless it came exactly
+    once and is not empty.
+    """
+    values = request.headers.get(name, ())
     if len(values) != 1 or not values[0]:
         raise InvalidSignature(f"{name} came {len(values)} times or is empty; it must come once")
     return values[0]
@@ -38,7 +47,8 @@ def read_base64(text: str) -> bytes | None:
     """
     Bytes from base64 in its one canonical spelling, else None.
 
-    A decoder that forgives lets several texts stand for the same bytes; then a changed signature would still be taken for the right one.
+    A decoder that forgives lets several texts stand for the same bytes; then a changed signature
+    would still be taken for the right one.
     """
     try:
         raw = base64.b64decode(text.encode("ascii"), validate=True)

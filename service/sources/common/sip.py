@@ -1,8 +1,9 @@
 """
 What the answers of SIP mean for a call that was not set up.
 
-https://www.rfc-editor.org/rfc/rfc3261#section-21; 607 is of RFC 8197, 608 of RFC 8688. Several vendors pass a code on beside a word of
-their own; what it decides there is each source's own business.
+https://www.rfc-editor.org/rfc/rfc3261#section-21; 607 is of RFC 8197, 608 of RFC 8688. Several
+vendors pass a code on beside a word of their own; what it decides there is each source's own
+business.
 """
 
 from collections.abc import Mapping
@@ -25,4 +26,6 @@ DECISIVE: Final[Mapping[str, HangupCause]] = {
 }
 # Nobody answered in time, or could be reached.
 NOT_REACHED: Final = frozenset({"408", "480"})
-INVALID_NUMBER: Final = frozenset(code for code, cause in DECISIVE.items() if cause is HangupCause.INVALID_NUMBER)
+INVALID_NUMBER: Final = frozenset(
+    code for code, cause in DECISIVE.items() if cause is HangupCause.INVALID_NUMBER
+)

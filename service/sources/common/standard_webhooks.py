@@ -13,7 +13,7 @@ from typing import Final
 
 from service.errors import InvalidSignature
 from service.sources.common.signatures import digest, one_header, read_base64
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
 
 ID: Final = "webhook-id"
@@ -27,39 +27,62 @@ MAX_ID_LENGTH: Final = 200
 LEAST_KEY_BYTES: Final = 16
 
 
-def verify(incoming: Incoming, secrets: Secrets, now: datetime) -> None:
-    """Return if one of the secrets signed the message within the last, or next, 300 seconds; raises `InvalidSignature`."""
-    name, timestamp, signatures = (one_header(incoming, header) for header in (ID, TIMESTAMP, SIGNATURE))
+def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
+    """
+    Return if one of the secrets signed the message within the last, or next, 300 seconds; raises
+    `InvalidSignature`.
+    """
+    name, timestamp, signatures = (
+        one_header(request, header) for header in (ID, TIMESTAMP, SIGNATURE)
+    )
     if not _is_plain(name) or not _is_timestamp(timestamp):
-        raise InvalidSignature(f"{ID} must be printable ASCII of at most {MAX_ID_LENGTH} characters, {TIMESTAMP} whole seconds since 1970")
+        raise InvalidSignature(
+            f"{ID} must be printable ASCII of at most {MAX_ID_LENGTH} characters, {TIMESTAMP} whole seconds since 1970"
+        )
     keys = [key for key in map(read_secret, secrets.values) if key is not None]
     if not keys:
         raise InvalidSignature("there is no secret that can be read: whsec_ and base64")
-    text = _signed_text(name, timestamp, incoming.body)
-    given = [signature for signature in map(_read_signature, signatures.split(" ")) if signature is not None]
-    # Once for each key: whoever sends many signatures must not make us work through the whole body for each.
+    text = _signed_text(name, timestamp, request.body)
+    given = [
+        signature
+        for signature in map(_read_signature, signatures.split(" "))
+        if signature is not None
+    ]
+    # Once for each key: whoever sends many signatures must not make us work through the whole body
+    # for each.
     expected = [hmac.digest(key, text, "sha256") for key in keys]
     matches = [hmac.compare_digest(each, signature) for each in expected for signature in given]
     if not any(matches):
         raise InvalidSignature("no secret gives one of these signatures")
     if abs(now.timestamp() - int(timestamp)) > TOLERANCE_S:
-        raise InvalidSignature(f"{TIMESTAMP} is more than {TOLERANCE_S} s away from this machine's clock")
+        raise InvalidSignature(
+            f"{TIMESTAMP} is more than {TOLERANCE_S} s away from this machine's clock"
+        )
 
 
-def sign(incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
-    """The same request, signed with the first secret; a request without an id is named after its content. Raises ValueError."""
+def sign(request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
+    """
+    The same request, signed with the first secret; a request without an id is named after its
+    content. Raises ValueError.
+    """
     key = read_secret(secrets.values[0]) if secrets.values else None
     if key is None:
         raise ValueError("there is no secret to sign with: it must be whsec_ and base64")
-    name = incoming.header(ID) or f"msg_{digest(incoming.url, incoming.body)}"
+    name = request.header(ID) or f"msg_{digest(request.url, request.body)}"
     timestamp = str(int(now.timestamp()))
-    mac = hmac.digest(key, _signed_text(name, timestamp, incoming.body), "sha256")
+    mac = hmac.digest(key, _signed_text(name, timestamp, request.body), "sha256")
     signature = f"{SCHEME},{base64.b64encode(mac).decode()}"
-    return replace(incoming, headers={**incoming.headers, ID: (name,), TIMESTAMP: (timestamp,), SIGNATURE: (signature,)})
+    return replace(
+        request,
+        headers={**request.headers, ID: (name,), TIMESTAMP: (timestamp,), SIGNATURE: (signature,)},
+    )
 
 
 def read_secret(text: str) -> bytes | None:
-    """The key in a secret, with or without `whsec_`, with or without padding; None if it is not base64 or empty."""
+    """
+    The key in a secret, with or without `whsec_`, with or without padding; None if it is not base64
+    or empty.
+    """
     encoded = text.strip().removeprefix(PREFIX).rstrip("=")
     return read_base64(encoded + "=" * (-len(encoded) % 4)) or None
 

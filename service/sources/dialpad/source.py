@@ -1,8 +1,9 @@
 """
 Dialpad: call event subscriptions, of which each message tells what became of one leg of a call.
 
-States and fields: https://developers.dialpad.com/docs/call-events, the list of states: https://developers.dialpad.com/reference/webhook_call_event_subscriptioncreate.
-The whole body is one JSON Web Token (`service.sources.jwt`), of which the middle part is the message.
+States and fields: https://developers.dialpad.com/docs/call-events, the list of states:
+https://developers.dialpad.com/reference/webhook_call_event_subscriptioncreate. The whole body is
+one JSON Web Token (`service.sources.jwt`), of which the middle part is the message.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.sources.base import Patience, Source, unknown_event
+from service.sources.base import RetryPolicy, Source, unknown_event
 from service.sources.common import jwt
 from service.sources.common.fields import (
     Fields,
@@ -38,8 +39,8 @@ from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.common.phone_numbers import to_e164
 from service.sources.common.setting_checks import check_url
 from service.sources.common.signatures import digest
-from service.sources.request import Incoming, MessageKeys
-from service.sources.settings import Secrets, SourceSetting, Use
+from service.sources.request import MessageKeys, WebhookRequest
+from service.sources.settings import Secrets, SettingKind, SourceSetting
 
 MS: Final = 1000
 CONNECTED: Final = "connected"
@@ -69,7 +70,8 @@ STATES: Final[Mapping[str, EventType]] = {
     "postcall": EventType.UPDATED,
     SUMMARY: EventType.UPDATED,
 }
-# Supervisors, surveys, and what Dialpad's AI makes of the talk besides a summary; and two words that only a subscription has.
+# Supervisors, surveys, and what Dialpad's AI makes of the talk besides a summary; and two words
+# that only a subscription has.
 IGNORED: Final = frozenset(
     {
         "admin",
@@ -88,7 +90,10 @@ IGNORED: Final = frozenset(
     }
 )
 WRAP_UP: Final = frozenset({"dispositions", "postcall"})
-DIRECTIONS: Final[Mapping[str, Direction]] = {"inbound": Direction.INBOUND, "outbound": Direction.OUTBOUND}
+DIRECTIONS: Final[Mapping[str, Direction]] = {
+    "inbound": Direction.INBOUND,
+    "outbound": Direction.OUTBOUND,
+}
 # `target.type`: whether a person is behind it, or a group that may let a caller wait for one.
 TARGETS: Final[Mapping[str, bool]] = {
     "user": True,
@@ -103,7 +108,10 @@ TARGETS: Final[Mapping[str, bool]] = {
     "staffgroup": False,
 }
 # When these happened; all else counts from `event_timestamp`.
-TIMES: Final[Mapping[EventType, str]] = {EventType.CREATED: "date_started", EventType.ANSWERED: "date_connected"}
+TIMES: Final[Mapping[EventType, str]] = {
+    EventType.CREATED: "date_started",
+    EventType.ANSWERED: "date_connected",
+}
 IDS: Final = ("entry_point_call_id", "master_call_id", "call_id")
 NO_ID: Final = "0"
 # What stands in place of a number of ours that is not shown to the other side.
@@ -118,51 +126,64 @@ class Dialpad(Source):
     # The body is a JWT whatever its type is said to be, which is not documented.
     content_types = frozenset()
     settings = (
-        SourceSetting(name="dialpad_webhook_secret", about="Secret of the Dialpad webhook; several while rotating."),
-        SourceSetting(name="dialpad_api_key", about="Dialpad API key, for the upkeep of webhook and subscription.", use=Use.API),
+        SourceSetting(
+            name="dialpad_webhook_secret",
+            description="Secret of the Dialpad webhook; several while rotating.",
+        ),
+        SourceSetting(
+            name="dialpad_api_key",
+            description="Dialpad API key, for the upkeep of webhook and subscription.",
+            kind=SettingKind.API_CREDENTIAL,
+        ),
         SourceSetting(
             name="dialpad_api_url",
-            about="Dialpad's API, version included.",
-            use=Use.API,
+            description="Dialpad's API, version included.",
+            kind=SettingKind.API_CREDENTIAL,
             check=check_url,
             default="https://dialpad.com/api/v2",
         ),
     )
     # https://developers.dialpad.com/docs/webhook-delivery-failures
-    patience = Patience(answer_within_s=5, retries_s=(2, 4, 8))
+    retry_policy = RetryPolicy(response_timeout_s=5, retry_delays_s=(2, 4, 8))
     proof = "a JWT (HMAC-SHA256) that is the whole body, with the secret of the webhook"
-    carries_id = "`custom_data` of the call"
+    call_id_carrier = "`custom_data` of the call"
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - see below
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """
         Return if the body is a JWT that one of the secrets signed.
 
-        Its age plays no part. Nothing but `event_timestamp` in it is a time, and whether that is the time of the message or of the call is
-        not documented for what comes minutes after it; a message that is refused is lost, since no retry comes after 15 seconds. A
-        repetition is known by its key, and tells nothing new afterwards. Raises `WrongMethod`, else `InvalidSignature`.
+        Its age plays no part. Nothing but `event_timestamp` in it is a time, and whether that is
+        the time of the message or of the call is not documented for what comes minutes after it; a
+        message that is refused is lost, since no retry comes after 15 seconds. A repetition is
+        known by its key, and tells nothing new afterwards. Raises `WrongMethod`, else
+        `InvalidSignature`.
         """
-        self.expect(incoming)
-        jwt.read_token(incoming.body.strip(), secrets)
+        self.check_request(request)
+        jwt.read_token(request.body.strip(), secrets)
 
-    def redact(self, incoming: Incoming) -> Incoming:
+    def redact(self, request: WebhookRequest) -> WebhookRequest:
         """The message as the JSON in its JWT, without the signature."""
-        return replace(incoming, body=_message(incoming.body))
+        return replace(request, body=_message(request.body))
 
-    def keys(self, incoming: Incoming) -> MessageKeys:
+    def keys(self, request: WebhookRequest) -> MessageKeys:
         """
         Name the message by all that is in it, which a retry repeats.
 
-        Leg, state and time are not enough: which time `event_timestamp` is, for what comes after the call, is not documented, and a second
-        disposition or recording would be lost if it is the call's. Another subscription's copy that says the same makes no difference.
+        Leg, state and time are not enough: which time `event_timestamp` is, for what comes after
+        the call, is not documented, and a second disposition or recording would be lost if it is
+        the call's. Another subscription's copy that says the same makes no difference.
         """
-        fields = _fields(incoming)
+        fields = _fields(request)
         whole = _ids(fields)[1]
         _state(fields)
-        return MessageKeys(digest(_message(incoming.body)), whole)
+        return MessageKeys(digest(_message(request.body)), whole)
 
-    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
-        """Turn a message into events; a strange word beside what is known becomes one of type `UNKNOWN`."""
-        fields = _fields(incoming)
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
+        """
+        Turn a message into events; a strange word beside what is known becomes one of type
+        `UNKNOWN`.
+        """
+        fields = _fields(request)
         common, state = _common(fields, message_id), _state(fields)
         target = text(child(fields, "target"), "type")
         strange = [
@@ -172,26 +193,33 @@ class Dialpad(Source):
             echoed_id(text(fields, "custom_data"))[1],
         ]
         unknown = [unknown_event(common, each) for each in strange if each is not None]
-        if state not in STATES or (common.direction is None and text(fields, "direction") is not None):
+        if state not in STATES or (
+            common.direction is None and text(fields, "direction") is not None
+        ):
             return unknown
         return [*_told(common, state, fields), *unknown]
 
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:  # noqa: ARG002 - Dialpad signs no time of its own
-        """The same message as a JWT, signed with the first secret. Raises ValueError without one."""
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
+        """
+        The same message as a JWT, signed with the first secret. Raises ValueError without one.
+        """
         if not secrets.values:
             raise self.no_secret()
-        return replace(incoming, body=jwt.write_token(incoming.body, secrets.values[0]))
+        return replace(request, body=jwt.write_token(request.body, secrets.values[0]))
 
 
 def _message(body: bytes) -> bytes:
-    """The message in a token; what is no token is taken to be the message itself, as offline and as it is kept."""
+    """
+    The message in a token; what is no token is taken to be the message itself, as offline and as it
+    is kept.
+    """
     found = jwt.unproved_payload(body.strip())
     return body if found is None else found
 
 
-def _fields(incoming: Incoming) -> Fields:
+def _fields(request: WebhookRequest) -> Fields:
     """The message, from the JWT as it came or from the JSON that is kept of it."""
-    return read_json_object(_message(incoming.body))
+    return read_json_object(_message(request.body))
 
 
 def _state(fields: Fields) -> str:
@@ -205,8 +233,10 @@ def _ids(fields: Fields) -> tuple[str, str]:
     """
     The ids of the leg and of the call that it belongs to.
 
-    A leg that has come from another one names the one at which the call came in (`entry_point_call_id`), which itself names none, or at
-    least the one that it goes back to (`master_call_id`). Raises `IgnoredEvent` for what is not wanted, `MalformedPayload` without an id.
+    A leg that has come from another one names the one at which the call came in
+    (`entry_point_call_id`), which itself names none, or at least the one that it goes back to
+    (`master_call_id`). Raises `IgnoredEvent` for what is not wanted, `MalformedPayload` without an
+    id.
     """
     state = text(fields, "state")
     if state is None and "call_id" not in fields:
@@ -215,15 +245,27 @@ def _ids(fields: Fields) -> tuple[str, str]:
         raise IgnoredEvent("nothing that is told of a call here")
     found = [each if each != NO_ID else None for each in (text(fields, name) for name in IDS)]
     own = call_id(found[-1], name="call_id")
-    return own, call_id(next(each for each in found if each is not None), name="entry_point_call_id or master_call_id")
+    return own, call_id(
+        next(each for each in found if each is not None),
+        name="entry_point_call_id or master_call_id",
+    )
 
 
 def _common(fields: Fields, message_id: str) -> CallEvent:
     (own, whole), target = _ids(fields), child(fields, "target")
     direction = DIRECTIONS.get(text(fields, "direction") or "")
-    own_numbers = (to_e164(text(fields, name)) for name in ("internal_number", "selected_caller_id"))
-    customer, ours = to_e164(text(fields, "external_number")), next((each for each in own_numbers if each not in {None, HIDDEN}), None)
-    ends = {Direction.INBOUND: (customer, ours), Direction.OUTBOUND: (ours, customer), None: (None, None)}
+    own_numbers = (
+        to_e164(text(fields, name)) for name in ("internal_number", "selected_caller_id")
+    )
+    customer, ours = (
+        to_e164(text(fields, "external_number")),
+        next((each for each in own_numbers if each not in {None, HIDDEN}), None),
+    )
+    ends = {
+        Direction.INBOUND: (customer, ours),
+        Direction.OUTBOUND: (ours, customer),
+        None: (None, None),
+    }
     return CallEvent(
         source="dialpad",
         message_id=message_id,
@@ -233,7 +275,8 @@ def _common(fields: Fields, message_id: str) -> CallEvent:
         parent_leg_id=None if own == whole else whole,
         occurred_at=epoch_moment(fields, "event_timestamp", per_second=MS),
         direction=direction,
-        # The leg at which the call came in, or went out, is the customer's; those that it was passed on to are agents'.
+        # The leg at which the call came in, or went out, is the customer's; those that it was
+        # passed on to are agents'.
         party=Party.CUSTOMER if own == whole else Party.AGENT,
         from_number=ends[direction][0],
         to_number=ends[direction][1],
@@ -244,7 +287,13 @@ def _common(fields: Fields, message_id: str) -> CallEvent:
 
 def _told(common: CallEvent, state: str, fields: Fields) -> list[CallEvent]:
     """The events of a message of a known state."""
-    event = replace(common, event_type=STATES[state], word=state, tags=texts(fields, "labels"), recording=_recording(fields))
+    event = replace(
+        common,
+        event_type=STATES[state],
+        vendor_status=state,
+        tags=texts(fields, "labels"),
+        recording=_recording(fields),
+    )
     if event.event_type is EventType.ENDED:
         return [*_ended(event, state, fields), *_voicemail(common, state, fields)]
     if state == CONNECTED and not _is_talk(event.direction, fields):
@@ -257,29 +306,47 @@ def _told(common: CallEvent, state: str, fields: Fields) -> list[CallEvent]:
         event = replace(event, note=text(fields, SUMMARY), occurred_at=None)
     name = TIMES.get(event.event_type)
     if name is not None:
-        event = replace(event, occurred_at=epoch_moment(fields, name, per_second=MS) or event.occurred_at)
+        event = replace(
+            event, occurred_at=epoch_moment(fields, name, per_second=MS) or event.occurred_at
+        )
     voicemail = _voicemail(common, state, fields)
     return voicemail if event.event_type is EventType.VOICEMAIL else [event, *voicemail]
 
 
 def _ended(event: CallEvent, state: str, fields: Fields) -> list[CallEvent]:
-    """The end of a leg, and what is known of its start and answer, in case that nothing before it came."""
+    """
+    The end of a leg, and what is known of its start and answer, in case that nothing before it
+    came.
+    """
     cause = _cause(event.direction, state, fields)
-    times = {kind: name for kind, name in TIMES.items() if kind is not EventType.ANSWERED or cause is HangupCause.COMPLETED}
+    times = {
+        kind: name
+        for kind, name in TIMES.items()
+        if kind is not EventType.ANSWERED or cause is HangupCause.COMPLETED
+    }
     bare = replace(event, recording=None, tags=())
     told = [
-        replace(bare, event_type=kind, word=name, occurred_at=moment)
+        replace(bare, event_type=kind, vendor_status=name, occurred_at=moment)
         for kind, name in times.items()
         if (moment := epoch_moment(fields, name, per_second=MS)) is not None
     ]
-    talk_s = whole_seconds(fields, "duration", per_second=MS) if cause is HangupCause.COMPLETED else None if cause is None else 0
+    talk_s = (
+        whole_seconds(fields, "duration", per_second=MS)
+        if cause is HangupCause.COMPLETED
+        else None
+        if cause is None
+        else 0
+    )
     end = replace(
         event,
         hangup_cause=cause,
         duration_s=talk_s,
         occurred_at=epoch_moment(fields, "date_ended", per_second=MS) or event.occurred_at,
-        # A caller who is blocked got no further than Dialpad: that is the outcome of the call. An agent's leg says nothing of the others.
-        result=Result.REJECTED if cause is HangupCause.REJECTED and event.party is Party.CUSTOMER else None,
+        # A caller who is blocked got no further than Dialpad: that is the outcome of the call. An
+        # agent's leg says nothing of the others.
+        result=Result.REJECTED
+        if cause is HangupCause.REJECTED and event.party is Party.CUSTOMER
+        else None,
     )
     return [*told, end]
 
@@ -287,7 +354,10 @@ def _ended(event: CallEvent, state: str, fields: Fields) -> list[CallEvent]:
 def _cause(direction: Direction | None, state: str, fields: Fields) -> HangupCause | None:
     """Why a leg ended; None where that cannot be known."""
     kind = text(child(fields, "target"), "type")
-    is_picked_up, is_queued = (epoch_moment(fields, name, per_second=MS) is not None for name in ("date_connected", "date_queued"))
+    is_picked_up, is_queued = (
+        epoch_moment(fields, name, per_second=MS) is not None
+        for name in ("date_connected", "date_queued")
+    )
     if state == BLOCKED and not (is_picked_up and _is_talk(direction, fields)):
         return HangupCause.REJECTED
     # Whoever is blocked while they talk has been talked to.
@@ -298,15 +368,31 @@ def _cause(direction: Direction | None, state: str, fields: Fields) -> HangupCau
             return None
     if direction is None:
         return None
-    is_waiting = (is_queued or is_picked_up) and not _has_operator(fields) and TARGETS.get(kind or "") is not True
+    is_waiting = (
+        (is_queued or is_picked_up)
+        and not _has_operator(fields)
+        and TARGETS.get(kind or "") is not True
+    )
     # Busy, declined and failed calls are not told apart.
-    return HangupCause.CANCELLED if direction is Direction.INBOUND and is_waiting else HangupCause.NO_ANSWER
+    return (
+        HangupCause.CANCELLED
+        if direction is Direction.INBOUND and is_waiting
+        else HangupCause.NO_ANSWER
+    )
 
 
 def _is_talk(direction: Direction | None, fields: Fields) -> bool:
-    """Whether a leg that was picked up was picked up by a person: a call centre may only have put the caller into its queue."""
+    """
+    Whether a leg that was picked up was picked up by a person: a call centre may only have put the
+    caller into its queue.
+    """
     kind = text(child(fields, "target"), "type")
-    return direction is Direction.OUTBOUND or _has_operator(fields) or kind is None or TARGETS.get(kind, False)
+    return (
+        direction is Direction.OUTBOUND
+        or _has_operator(fields)
+        or kind is None
+        or TARGETS.get(kind, False)
+    )
 
 
 def _has_operator(fields: Fields) -> bool:
@@ -329,14 +415,23 @@ def _voicemail(common: CallEvent, state: str, fields: Fields) -> list[CallEvent]
     if not is_left or common.direction is Direction.OUTBOUND:
         return []
     voicemail = Voicemail(link, None, text(fields, "transcription_text"))
-    return [replace(common, event_type=EventType.VOICEMAIL, word=state, tags=texts(fields, "labels"), voicemail=voicemail)]
+    return [
+        replace(
+            common,
+            event_type=EventType.VOICEMAIL,
+            vendor_status=state,
+            tags=texts(fields, "labels"),
+            voicemail=voicemail,
+        )
+    ]
 
 
 def _wrap_up(fields: Fields) -> tuple[str | None, str | None]:
     """
     What the agent chose and wrote after the call.
 
-    Dialpad does not document under which names: whatever is called a note is one, and whatever is called a disposition otherwise.
+    Dialpad does not document under which names: whatever is called a note is one, and whatever is
+    called a disposition otherwise.
     """
     found: dict[str, str] = {}
     for name, value in walk(dict(fields)):
@@ -351,5 +446,9 @@ def _wrap_up(fields: Fields) -> tuple[str | None, str | None]:
 def _word(value: JsonValue) -> str | None:
     """A text, the last one of a list, or the name of an object."""
     found = value if isinstance(value, list) else [value]
-    words = [text(each, "name", "label", "value") if isinstance(each, dict) else each for each in found]
-    return next((word.strip() for word in reversed(words) if isinstance(word, str) and word.strip()), None)
+    words = [
+        text(each, "name", "label", "value") if isinstance(each, dict) else each for each in found
+    ]
+    return next(
+        (word.strip() for word in reversed(words) if isinstance(word, str) and word.strip()), None
+    )

@@ -1,8 +1,9 @@
 """
 How JustCall signs: https://developer.justcall.io/docs/dynamic-webhook-signatures.
 
-HMAC-SHA256 with the API secret over that secret, the URL, the type of the event and the time. The rest of the body is not signed: who has
-caught one message could send it again with other data, to the same address, of the same type and for as long as its time is accepted.
+HMAC-SHA256 with the API secret over that secret, the URL, the type of the event and the time. The
+rest of the body is not signed: who has caught one message could send it again with other data, to
+the same address, of the same type and for as long as its time is accepted.
 """
 
 import hmac
@@ -18,14 +19,15 @@ from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.fields import iso_moment
 from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.common.signatures import is_hmac, one_header
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
 
 SIGNATURE: Final = "x-justcall-signature"
 VERSION: Final = "x-justcall-signature-version"
 TIME: Final = "x-justcall-request-timestamp"
 ONLY_VERSION: Final = "v1"
-# A message comes up to five times, 30 to 90 seconds apart, and its time is that of the event: the last try is some six minutes behind it.
+# A message comes up to five times, 30 to 90 seconds apart, and its time is that of the event: the
+# last try is some six minutes behind it.
 TOLERANCE_S: Final = 600
 HEX: Final = re.compile("[0-9a-f]{64}")
 NUMBER: Final = re.compile("[0-9]{1,14}")
@@ -35,9 +37,12 @@ MOST_SECONDS: Final = 10**11
 UNQUOTED: Final = "!'()*~"
 
 
-def verify(incoming: Incoming, secrets: Secrets, now: datetime) -> None:
-    """Return if one of the secrets signed URL, type and time, and the time is near; raises `InvalidSignature`."""
-    given, version, time = (one_header(incoming, name) for name in (SIGNATURE, VERSION, TIME))
+def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
+    """
+    Return if one of the secrets signed URL, type and time, and the time is near; raises
+    `InvalidSignature`.
+    """
+    given, version, time = (one_header(request, name) for name in (SIGNATURE, VERSION, TIME))
     if version != ONLY_VERSION:
         raise InvalidSignature(f"{VERSION} is not {ONLY_VERSION}")
     if HEX.fullmatch(given) is None:
@@ -46,43 +51,58 @@ def verify(incoming: Incoming, secrets: Secrets, now: datetime) -> None:
     if moment is None or abs((now - moment).total_seconds()) > TOLERANCE_S:
         raise InvalidSignature(f"{TIME} is more than {TOLERANCE_S} s away, or is no time")
     try:
-        kind = _signed_type(incoming)
-        texts = [(key.encode(), _signed_text(key, incoming.url, kind, time)) for key in secrets.values]
+        kind = _signed_type(request)
+        texts = [
+            (key.encode(), _signed_text(key, request.url, kind, time)) for key in secrets.values
+        ]
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
     matches = [is_hmac(key, text, bytes.fromhex(given), algorithm="sha256") for key, text in texts]
     if not any(matches):
-        raise InvalidSignature("no API secret gives this signature; compare PUBLIC_URL with the URL at JustCall, and the secret")
+        raise InvalidSignature(
+            "no API secret gives this signature; compare PUBLIC_URL with the URL at JustCall, and the secret"
+        )
 
 
-def sign(incoming: Incoming, key: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, key: str, now: datetime) -> WebhookRequest:
     """Sign a request as JustCall does, which also writes its address into the body."""
-    fields: Mapping[str, JsonValue] = read_json_object(incoming.body)
+    fields: Mapping[str, JsonValue] = read_json_object(request.body)
     time = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    text = _signed_text(key, incoming.url, str(fields.get("type", "")), time)
-    proofs = {SIGNATURE: hmac.new(key.encode(), text, "sha256").hexdigest(), VERSION: ONLY_VERSION, TIME: time}
+    text = _signed_text(key, request.url, str(fields.get("type", "")), time)
+    proofs = {
+        SIGNATURE: hmac.new(key.encode(), text, "sha256").hexdigest(),
+        VERSION: ONLY_VERSION,
+        TIME: time,
+    }
     return replace(
-        incoming,
-        headers={**incoming.headers, **{name: (value,) for name, value in proofs.items()}},
-        body=json.dumps({**fields, "webhook_url": incoming.url}, ensure_ascii=False, separators=(",", ":")).encode(),
+        request,
+        headers={**request.headers, **{name: (value,) for name, value in proofs.items()}},
+        body=json.dumps(
+            {**fields, "webhook_url": request.url}, ensure_ascii=False, separators=(",", ":")
+        ).encode(),
     )
 
 
 def read_time(text: str | None) -> datetime | None:
-    """The time of an event (UTC), from `YYYY-MM-DD HH:MM:SS` or a number of seconds or milliseconds; None if it is none."""
+    """
+    The time of an event (UTC), from `YYYY-MM-DD HH:MM:SS` or a number of seconds or milliseconds;
+    None if it is none.
+    """
     if text is None or NUMBER.fullmatch(text) is None:
         return iso_moment(text)
     number = int(text)
     return datetime.fromtimestamp(number if number < MOST_SECONDS else number / 1000, UTC)
 
 
-def _signed_type(incoming: Incoming) -> str:
-    # What is signed is the address that JustCall was told. It must be the one at which the message came in: that it also stands in the body
-    # proves nothing by itself.
-    fields = read_json_object(incoming.body)
+def _signed_type(request: WebhookRequest) -> str:
+    # What is signed is the address that JustCall was told. It must be the one at which the message
+    # came in: that it also stands in the body proves nothing by itself.
+    fields = read_json_object(request.body)
     url, kind = fields.get("webhook_url"), fields.get("type")
-    if not isinstance(url, str) or not hmac.compare_digest(url.encode(), incoming.url.encode()):
-        raise InvalidSignature("webhook_url is not the address at which the message came in; compare PUBLIC_URL with the URL at JustCall")
+    if not isinstance(url, str) or not hmac.compare_digest(url.encode(), request.url.encode()):
+        raise InvalidSignature(
+            "webhook_url is not the address at which the message came in; compare PUBLIC_URL with the URL at JustCall"
+        )
     if not isinstance(kind, str) or not kind:
         raise InvalidSignature("type is missing")
     return kind

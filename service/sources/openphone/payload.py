@@ -1,5 +1,6 @@
 """
-Reading the messages of Quo, formerly OpenPhone, of both generations: what a message is about, which call it names, and who is in it.
+Reading the messages of Quo, formerly OpenPhone, of both generations: what a message is about, which
+call it names, and who is in it.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,10 @@ CALLER_AND_CALLED: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of either generation: `resource` is what it is about, `context` what stands beside that in versioned ones."""
+    """
+    A message of either generation: `resource` is what it is about, `context` what stands beside
+    that in versioned ones.
+    """
 
     name: str
     event_id: str | None
@@ -35,7 +39,10 @@ class Message:
 
 
 def read_message(body: bytes) -> Message:
-    """Read a body; raises `IgnoredEvent` for what is about no call, `MalformedPayload` for what cannot be read or has no type."""
+    """
+    Read a body; raises `IgnoredEvent` for what is about no call, `MalformedPayload` for what cannot
+    be read or has no type.
+    """
     fields = read_json_object(body)
     name = text(fields, "type")
     if name is None:

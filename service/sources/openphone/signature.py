@@ -1,10 +1,13 @@
 """
-How Quo, formerly OpenPhone, signs: each of its two generations of webhooks in its own way, with secrets of its own.
+How Quo, formerly OpenPhone, signs: each of its two generations of webhooks in its own way, with
+secrets of its own.
 
 Versioned: by the Standard Webhooks specification, with a secret that starts with `whsec_`
-(https://www.quo.com/docs/2026-03-30/webhooks-signature-validation). Legacy: HMAC-SHA256 over a time and the body, with a secret in plain
-base64 (https://support.quo.com/core-concepts/integrations/webhooks). The secrets of both are in one list, and how one is written says
-which it is of, so that no secret ever proves a message of the other generation.
+(https://www.quo.com/docs/2026-03-30/webhooks-signature-validation). Legacy: HMAC-SHA256 over a time
+and the body, with a secret in plain base64
+(https://support.quo.com/core-concepts/integrations/webhooks). The secrets of both are in one list,
+and how one is written says which it is of, so that no secret ever proves a message of the other
+generation.
 """
 
 import base64
@@ -23,7 +26,7 @@ from service.sources.common.standard_webhooks import (
     TOLERANCE_S,
     read_secret,
 )
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
 
 # The change of the vendor's name changed no header.
@@ -40,36 +43,57 @@ MOST_SIGNATURES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class _Signed:
-    """One signature of a legacy header: the signed time as it is written, in milliseconds, and the raw signature."""
+    """
+    One signature of a legacy header: the signed time as it is written, in milliseconds, and the raw
+    signature.
+    """
 
     timestamp: str
     signature: bytes
 
 
-def verify(incoming: Incoming, secrets: Secrets, now: datetime) -> None:
+def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     """
-    Return if a secret of the message's own generation signed it within the last, or next, 300 seconds.
+    Return if a secret of the message's own generation signed it within the last, or next, 300
+    seconds.
 
     Raises `InvalidSignature`, too, if the headers of both generations came, or of neither.
     """
-    is_versioned, is_legacy = (bool(incoming.headers.get(name)) for name in (VERSIONED_SIGNATURE, LEGACY_SIGNATURE))
+    is_versioned, is_legacy = (
+        bool(request.headers.get(name)) for name in (VERSIONED_SIGNATURE, LEGACY_SIGNATURE)
+    )
     if is_versioned == is_legacy:
-        raise InvalidSignature(f"either {VERSIONED_SIGNATURE} or {LEGACY_SIGNATURE} must be there, and not both")
+        raise InvalidSignature(
+            f"either {VERSIONED_SIGNATURE} or {LEGACY_SIGNATURE} must be there, and not both"
+        )
     if is_versioned:
-        standard_signature.verify(incoming, _versioned(secrets), now)
+        standard_signature.verify(request, _versioned(secrets), now)
     else:
-        _verify_legacy(incoming, secrets, now)
+        _verify_legacy(request, secrets, now)
 
 
-def sign(incoming: Incoming, secrets: Secrets, now: datetime, *, is_legacy: bool) -> Incoming:
-    """The same request, signed as its generation is, or as the other one where only that has a secret. Raises ValueError without any."""
+def sign(
+    request: WebhookRequest, secrets: Secrets, now: datetime, *, is_legacy: bool
+) -> WebhookRequest:
+    """
+    The same request, signed as its generation is, or as the other one where only that has a secret.
+    Raises ValueError without any.
+    """
     keys, versioned = _legacy_keys(secrets), _versioned(secrets)
     if not keys or (versioned.values and not is_legacy):
-        return standard_signature.sign(_without(incoming, LEGACY_SIGNATURE), versioned, now)
+        return standard_signature.sign(_without(request, LEGACY_SIGNATURE), versioned, now)
     timestamp = str(int(now.timestamp() * PER_SECOND))
-    signature = base64.b64encode(hmac.digest(keys[0], _signed_text(timestamp, incoming.body), "sha256")).decode()
-    unsigned = _without(incoming, VERSIONED_SIGNATURE)
-    return replace(unsigned, headers={**unsigned.headers, LEGACY_SIGNATURE: (f"{SCHEME};{VERSION};{timestamp};{signature}",)})
+    signature = base64.b64encode(
+        hmac.digest(keys[0], _signed_text(timestamp, request.body), "sha256")
+    ).decode()
+    unsigned = _without(request, VERSIONED_SIGNATURE)
+    return replace(
+        unsigned,
+        headers={
+            **unsigned.headers,
+            LEGACY_SIGNATURE: (f"{SCHEME};{VERSION};{timestamp};{signature}",),
+        },
+    )
 
 
 def check_secret(text: str) -> str | None:
@@ -88,33 +112,51 @@ def _legacy_keys(secrets: Secrets) -> list[bytes]:
     return [key for key in keys if key is not None]
 
 
-def _verify_legacy(incoming: Incoming, secrets: Secrets, now: datetime) -> None:
-    header = one_header(incoming, LEGACY_SIGNATURE)
+def _verify_legacy(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
+    header = one_header(request, LEGACY_SIGNATURE)
     keys = _legacy_keys(secrets)
     if not keys:
         raise InvalidSignature("there is no legacy secret: base64 without whsec_")
     if header.count(",") >= MOST_SIGNATURES:
         raise InvalidSignature(f"{LEGACY_SIGNATURE} holds more than {MOST_SIGNATURES} signatures")
     matches = [
-        (is_hmac(key, _signed_text(given.timestamp, incoming.body), given.signature, algorithm="sha256"), given.timestamp)
+        (
+            is_hmac(
+                key,
+                _signed_text(given.timestamp, request.body),
+                given.signature,
+                algorithm="sha256",
+            ),
+            given.timestamp,
+        )
         for given in _read_signatures(header)
         for key in keys
     ]
     signed_at = [int(timestamp) for is_match, timestamp in matches if is_match]
     if not signed_at:
         raise InvalidSignature("no legacy secret gives one of these signatures")
-    if all(abs(now.timestamp() * PER_SECOND - each) > TOLERANCE_S * PER_SECOND for each in signed_at):
-        raise InvalidSignature(f"the time in {LEGACY_SIGNATURE} is more than {TOLERANCE_S} s away from this machine's clock")
+    if all(
+        abs(now.timestamp() * PER_SECOND - each) > TOLERANCE_S * PER_SECOND for each in signed_at
+    ):
+        raise InvalidSignature(
+            f"the time in {LEGACY_SIGNATURE} is more than {TOLERANCE_S} s away from this machine's clock"
+        )
 
 
 def _read_signatures(header: str) -> Iterator[_Signed]:
-    # A signature of another scheme or version proves nothing and takes nothing away from one that is known.
+    # A signature of another scheme or version proves nothing and takes nothing away from one that
+    # is known.
     for part in header.split(","):
         fields = part.strip(" ").split(";")
         if len(fields) != FIELDS or fields[:2] != [SCHEME, VERSION]:
             continue
         timestamp, signature = fields[2], read_base64(fields[3])
-        if signature is not None and timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= MAX_TIMESTAMP_DIGITS:
+        if (
+            signature is not None
+            and timestamp.isascii()
+            and timestamp.isdigit()
+            and len(timestamp) <= MAX_TIMESTAMP_DIGITS
+        ):
             yield _Signed(timestamp, signature)
 
 
@@ -122,5 +164,8 @@ def _signed_text(timestamp: str, body: bytes) -> bytes:
     return f"{timestamp}.".encode() + body
 
 
-def _without(incoming: Incoming, header: str) -> Incoming:
-    return replace(incoming, headers={name: values for name, values in incoming.headers.items() if name != header})
+def _without(request: WebhookRequest, header: str) -> WebhookRequest:
+    return replace(
+        request,
+        headers={name: values for name, values in request.headers.items() if name != header},
+    )

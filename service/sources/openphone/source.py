@@ -1,9 +1,11 @@
 """
 Quo, formerly OpenPhone: call webhooks of both generations, which describe the call as a whole.
 
-Versioned (`data.resource`, `data.context`): https://www.quo.com/docs/2026-03-30/webhooks-event-payloads. Legacy (`data.object`):
-https://www.quo.com/docs/mdx/guides/webhooks for those made by the API, https://support.quo.com/core-concepts/integrations/webhooks for
-those made in the app. Signatures are in `service.sources.openphone_signature`, words in `service.sources.openphone_words`, and how a
+Versioned (`data.resource`, `data.context`):
+https://www.quo.com/docs/2026-03-30/webhooks-event-payloads. Legacy (`data.object`):
+https://www.quo.com/docs/mdx/guides/webhooks for those made by the API,
+https://support.quo.com/core-concepts/integrations/webhooks for those made in the app. Signatures
+are in `service.sources.openphone_signature`, words in `service.sources.openphone_words`, and how a
 message of either is laid out in `service.sources.openphone_message`.
 """
 
@@ -24,7 +26,7 @@ from service.events import (
     Recording,
     Voicemail,
 )
-from service.sources.base import Patience, Source, unknown_event
+from service.sources.base import RetryPolicy, Source, unknown_event
 from service.sources.common import standard_webhooks as standard_signature
 from service.sources.common.fields import (
     Fields,
@@ -62,10 +64,11 @@ from service.sources.openphone.vocabulary import (
     WORDS_OF_WRITTEN,
     WRITTEN,
 )
-from service.sources.request import Incoming, MessageKeys
+from service.sources.request import MessageKeys, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
 
-# An end that says how the call ended counts before one that only says that nobody answered, whichever came first.
+# An end that says how the call ended counts before one that only says that nobody answered,
+# whichever came first.
 MISSED_SEQUENCE: Final = 1
 COMPLETED_SEQUENCE: Final = 2
 
@@ -78,46 +81,59 @@ class OpenPhone(Source):
     settings = (
         SourceSetting(
             name="openphone_webhook_secret",
-            about="Secrets of all Quo webhooks: `whsec_...` of versioned ones, plain base64 of legacy ones; more while rotating.",
+            description="Secrets of all Quo webhooks: `whsec_...` of versioned ones, plain base64 of legacy ones; more while rotating.",
             check=openphone_signature.check_secret,
-            make=standard_signature.make_secret,
+            generate=standard_signature.make_secret,
         ),
     )
-    # Versioned, eight tries within 27.6 hours, as public software has it; legacy ones are retried at times that are not published. How
-    # long Quo waits is not published either.
-    patience = Patience(answer_within_s=10, retries_s=(5, 300, 1800, 7200, 18_000, 36_000, 36_000))
-    proof = "HMAC-SHA256 over id, time and body (Standard Webhooks); of legacy ones over time and body"
+    # Versioned, eight tries within 27.6 hours, as public software has it; legacy ones are retried
+    # at times that are not published. How long Quo waits is not published either.
+    retry_policy = RetryPolicy(
+        response_timeout_s=10, retry_delays_s=(5, 300, 1800, 7200, 18_000, 36_000, 36_000)
+    )
+    proof = (
+        "HMAC-SHA256 over id, time and body (Standard Webhooks); of legacy ones over time and body"
+    )
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """
-        Return if a secret of the message's own generation signed it within the last, or next, 300 seconds.
+        Return if a secret of the message's own generation signed it within the last, or next, 300
+        seconds.
 
         Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
         """
-        self.expect(incoming)
-        openphone_signature.verify(incoming, secrets, now)
+        self.check_request(request)
+        openphone_signature.verify(request, secrets, now)
 
-    def keys(self, incoming: Incoming) -> MessageKeys:
+    def keys(self, request: WebhookRequest) -> MessageKeys:
         """
-        Name the message by the id of its event, which retries keep and which all webhooks that are told of it share.
+        Name the message by the id of its event, which retries keep and which all webhooks that are
+        told of it share.
 
-        The generation counts too, and the names of the fields, since one webhook may tell what another does not (legacy ones made in
-        the app tell of voicemails, those made by the API do not); and the kind, since all of Quo's test events have one id.
+        The generation counts too, and the names of the fields, since one webhook may tell what
+        another does not (legacy ones made in the app tell of voicemails, those made by the API do
+        not); and the kind, since all of Quo's test events have one id.
         """
-        message = read_message(incoming.body)
+        message = read_message(request.body)
         name = source_call_id(message)
         if message.event_id is None:
-            return MessageKeys(digest(incoming.body), name)
+            return MessageKeys(digest(request.body), name)
         told = json.dumps(sorted(message.resource))
-        return MessageKeys(digest("legacy" if message.is_legacy else "versioned", message.event_id, message.name, told), name)
+        return MessageKeys(
+            digest(
+                "legacy" if message.is_legacy else "versioned", message.event_id, message.name, told
+            ),
+            name,
+        )
 
-    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """
-        Turn a message into events: one, or more where the end of a call also tells when it began and was answered, and what was recorded.
+        Turn a message into events: one, or more where the end of a call also tells when it began
+        and was answered, and what was recorded.
 
         A strange word beside what is understood becomes an event of type `UNKNOWN`.
         """
-        message = read_message(incoming.body)
+        message = read_message(request.body)
         common = _common(message, message_id)
         reader = READERS.get(message.name)
         direction = text(message.resource, "direction")
@@ -126,17 +142,23 @@ class OpenPhone(Source):
         # Of a call that went neither way, no end says anything.
         if direction is not None and direction not in DIRECTIONS:
             return [unknown_event(common, direction)]
-        return [*reader(common, message), *(unknown_event(common, word) for word in _strange(message))]
+        return [
+            *reader(common, message),
+            *(unknown_event(common, word) for word in _strange(message)),
+        ]
 
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
-        """The same request, signed with the first secret of its generation, or of the other where it has none. Raises ValueError."""
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
+        """
+        The same request, signed with the first secret of its generation, or of the other where it
+        has none. Raises ValueError.
+        """
         if not secrets.values:
             raise self.no_secret()
         try:
-            is_legacy = bool(child(read_json_object(incoming.body), "data", "object"))
+            is_legacy = bool(child(read_json_object(request.body), "data", "object"))
         except MalformedPayload:
             is_legacy = False
-        return openphone_signature.sign(incoming, secrets, now, is_legacy=is_legacy)
+        return openphone_signature.sign(request, secrets, now, is_legacy=is_legacy)
 
 
 def _common(message: Message, message_id: str) -> CallEvent:
@@ -158,7 +180,7 @@ def _common(message: Message, message_id: str) -> CallEvent:
         from_number=to_e164(from_number),
         to_number=to_e164(to_number),
         agent=user(message.resource, "answeredByUserId", "answeredBy", "initiatedBy"),
-        word=message.name,
+        vendor_status=message.name,
     )
 
 
@@ -169,25 +191,51 @@ def _beginning(common: CallEvent, message: Message) -> CallEvent:
 
 
 def _strange(message: Message) -> list[str]:
-    """The words beside the event's own that no table knows; a strange status of the call's end is reported by itself."""
+    """
+    The words beside the event's own that no table knows; a strange status of the call's end is
+    reported by itself.
+    """
     known = WORDS_OF_WRITTEN if message.name in WRITTEN else WORDS_OF_CALLS
-    found = ((text(message.resource, name), table) for name, table in known.items() if (message.name, name) != (ENDED, "status"))
+    found = (
+        (text(message.resource, name), table)
+        for name, table in known.items()
+        if (message.name, name) != (ENDED, "status")
+    )
     return [word for word, table in found if word is not None and word not in table]
 
 
 def _ringing(common: CallEvent, message: Message) -> list[CallEvent]:
     began_at = iso_moment(text(message.resource, "createdAt"))
-    return [replace(_beginning(common, message), event_type=EventType.RINGING, occurred_at=began_at or common.occurred_at)]
+    return [
+        replace(
+            _beginning(common, message),
+            event_type=EventType.RINGING,
+            occurred_at=began_at or common.occurred_at,
+        )
+    ]
 
 
 def _answered(common: CallEvent, message: Message) -> list[CallEvent]:
     answered_at = iso_moment(text(message.resource, "answeredAt"))
-    return [replace(_beginning(common, message), event_type=EventType.ANSWERED, occurred_at=answered_at or common.occurred_at)]
+    return [
+        replace(
+            _beginning(common, message),
+            event_type=EventType.ANSWERED,
+            occurred_at=answered_at or common.occurred_at,
+        )
+    ]
 
 
 def _missed(common: CallEvent, message: Message) -> list[CallEvent]:
     begun = _beginning(common, message)
-    return [replace(begun, event_type=EventType.ENDED, hangup_cause=HangupCause.NO_ANSWER, sequence=MISSED_SEQUENCE)]
+    return [
+        replace(
+            begun,
+            event_type=EventType.ENDED,
+            hangup_cause=HangupCause.NO_ANSWER,
+            sequence=MISSED_SEQUENCE,
+        )
+    ]
 
 
 def _updated(common: CallEvent, message: Message) -> list[CallEvent]:  # noqa: ARG001 - that it came is all that counts
@@ -200,21 +248,36 @@ def _completed(common: CallEvent, message: Message) -> list[CallEvent]:
     if status is not None and status not in STATUSES:
         return [unknown_event(common, status), *kept]
     if status in UNDECIDED:
-        return [replace(common, word=status), *kept]
+        return [replace(common, vendor_status=status), *kept]
     fields = message.resource
-    began_at, answered_at, ended_at = (iso_moment(text(fields, name)) for name in ("createdAt", "answeredAt", "completedAt"))
-    created = replace(_beginning(common, message), event_type=EventType.CREATED, word="createdAt", occurred_at=began_at)
-    answered = replace(common, event_type=EventType.ANSWERED, word="answeredAt", occurred_at=answered_at)
+    began_at, answered_at, ended_at = (
+        iso_moment(text(fields, name)) for name in ("createdAt", "answeredAt", "completedAt")
+    )
+    created = replace(
+        _beginning(common, message),
+        event_type=EventType.CREATED,
+        vendor_status="createdAt",
+        occurred_at=began_at,
+    )
+    answered = replace(
+        common, event_type=EventType.ANSWERED, vendor_status="answeredAt", occurred_at=answered_at
+    )
     cause = _cause(status, fields)
     ended = replace(
         common,
         event_type=EventType.ENDED,
-        word=status or common.word,
+        vendor_status=status or common.vendor_status,
         sequence=COMPLETED_SEQUENCE,
         occurred_at=ended_at or common.occurred_at,
         hangup_cause=cause,
-        answered_by=AnsweredBy.MACHINE if common.direction is Direction.INBOUND and _is_by_ai(status, fields) else None,
-        duration_s=_talk_s(answered_at, ended_at, whole_seconds(fields, "duration") if cause is HangupCause.COMPLETED else None),
+        answered_by=AnsweredBy.MACHINE
+        if common.direction is Direction.INBOUND and _is_by_ai(status, fields)
+        else None,
+        duration_s=_talk_s(
+            answered_at,
+            ended_at,
+            whole_seconds(fields, "duration") if cause is HangupCause.COMPLETED else None,
+        ),
     )
     return [*([created] if began_at else []), *([answered] if answered_at else []), *kept, ended]
 
@@ -230,10 +293,16 @@ def _cause(status: str | None, fields: Fields) -> HangupCause | None:
 
 def _is_by_ai(status: str | None, fields: Fields) -> bool:
     actor = text(fields, "answeredBy") or ""
-    return status == AI_HANDLED or text(fields, "aiHandled") == AI_AGENT or actor.startswith(SYSTEM_ACTOR)
+    return (
+        status == AI_HANDLED
+        or text(fields, "aiHandled") == AI_AGENT
+        or actor.startswith(SYSTEM_ACTOR)
+    )
 
 
-def _talk_s(answered_at: datetime | None, ended_at: datetime | None, stated_s: int | None) -> int | None:
+def _talk_s(
+    answered_at: datetime | None, ended_at: datetime | None, stated_s: int | None
+) -> int | None:
     # The stated duration of legacy calls has been seen to hold the ringing too.
     if answered_at is None or ended_at is None:
         return stated_s
@@ -244,8 +313,16 @@ def _kept(common: CallEvent, message: Message) -> list[CallEvent]:
     """What was recorded of a call: a caller's voicemail, the talk."""
     fields = message.resource
     voicemail = child(fields, "voicemail")
-    left = _voicemail_of(voicemail) if voicemail else Voicemail() if flag(fields, "hasVoicemail") else None
-    first = [] if left is None else [replace(common, event_type=EventType.VOICEMAIL, voicemail=left)]
+    left = (
+        _voicemail_of(voicemail)
+        if voicemail
+        else Voicemail()
+        if flag(fields, "hasVoicemail")
+        else None
+    )
+    first = (
+        [] if left is None else [replace(common, event_type=EventType.VOICEMAIL, voicemail=left)]
+    )
     return [*first, *_recordings(common, fields)]
 
 
@@ -257,7 +334,9 @@ def _recordings(common: CallEvent, fields: Fields) -> list[CallEvent]:
             common,
             event_type=EventType.RECORDING,
             occurred_at=iso_moment(text(each, "startTime")) or common.occurred_at,
-            recording=Recording(text(each, "id"), text(each, "url"), whole_seconds(each, "duration")),
+            recording=Recording(
+                text(each, "id"), text(each, "url"), whole_seconds(each, "duration")
+            ),
         )
         for each in found
         if text(each, "id", "url") is not None
@@ -269,18 +348,27 @@ def _recorded(common: CallEvent, message: Message) -> list[CallEvent]:
 
 
 def _left(common: CallEvent, message: Message) -> list[CallEvent]:
-    return [replace(common, event_type=EventType.VOICEMAIL, voicemail=_voicemail_of(message.resource))]
+    return [
+        replace(common, event_type=EventType.VOICEMAIL, voicemail=_voicemail_of(message.resource))
+    ]
 
 
 def _voicemail_of(fields: Fields) -> Voicemail:
-    return Voicemail(text(fields, "recordingUrl", "url"), whole_seconds(fields, "duration"), text(fields, "transcript"))
+    return Voicemail(
+        text(fields, "recordingUrl", "url"),
+        whole_seconds(fields, "duration"),
+        text(fields, "transcript"),
+    )
 
 
 def _summarised(common: CallEvent, message: Message) -> list[CallEvent]:
     fields = message.resource
     if text(fields, "processingStatus", "status") not in {None, PROCESSED}:
         return [common]
-    lines = [*texts(fields, "summary"), *(f"Next step: {each}" for each in texts(fields, "nextSteps"))]
+    lines = [
+        *texts(fields, "summary"),
+        *(f"Next step: {each}" for each in texts(fields, "nextSteps")),
+    ]
     return [replace(common, note="\n".join(lines) or None)]
 
 

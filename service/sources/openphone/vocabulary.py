@@ -1,7 +1,8 @@
 """
 The words of Quo, formerly OpenPhone, and what they mean.
 
-Versioned: https://www.quo.com/docs/2026-03-30/webhooks-event-payloads. Legacy: https://www.quo.com/docs/mdx/guides/webhooks.
+Versioned: https://www.quo.com/docs/2026-03-30/webhooks-event-payloads. Legacy:
+https://www.quo.com/docs/mdx/guides/webhooks.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,7 +10,10 @@ from typing import Final
 
 from service.events import Direction, HangupCause
 
-DIRECTIONS: Final[Mapping[str, Direction]] = {"incoming": Direction.INBOUND, "outgoing": Direction.OUTBOUND}
+DIRECTIONS: Final[Mapping[str, Direction]] = {
+    "incoming": Direction.INBOUND,
+    "outgoing": Direction.OUTBOUND,
+}
 
 # Statuses of `call.completed`. Legacy calls are `completed` whether they were answered or not.
 COMPLETED: Final = "completed"
@@ -28,7 +32,8 @@ CAUSES: Final[Mapping[str, HangupCause | None]] = {
     "busy": HangupCause.BUSY,
     "canceled": HangupCause.CANCELLED,
 }
-# A forwarded call has left Quo, and what became of it is not told; the others are those of a call that is not over.
+# A forwarded call has left Quo, and what became of it is not told; the others are those of a call
+# that is not over.
 UNDECIDED: Final = frozenset({"forwarded", "queued", "initiated", "ringing", "in-progress"})
 STATUSES: Final = frozenset({COMPLETED, *CAUSES, *UNDECIDED})
 
@@ -51,4 +56,7 @@ WRITTEN: Final = frozenset({"call.summary.completed", "call.transcript.completed
 NAME_NO_CALL: Final = WRITTEN | {"call.voicemail.completed"}
 # Which words each field may hold beside those that name the event and its direction.
 WORDS_OF_CALLS: Final[Mapping[str, Collection[str]]] = {"status": STATUSES, "aiHandled": AI_WORDS}
-WORDS_OF_WRITTEN: Final[Mapping[str, Collection[str]]] = {"status": PROCESSING, "processingStatus": PROCESSING}
+WORDS_OF_WRITTEN: Final[Mapping[str, Collection[str]]] = {
+    "status": PROCESSING,
+    "processingStatus": PROCESSING,
+}

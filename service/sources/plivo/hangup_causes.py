@@ -9,7 +9,8 @@ from typing import Final
 
 from service.events import HangupCause
 
-# Of a call and of a `<Dial>`: https://www.plivo.com/docs/voice/use-cases/dial-status-reporting, https://www.plivo.com/docs/voice/xml/dial
+# Of a call and of a `<Dial>`: https://www.plivo.com/docs/voice/use-cases/dial-status-reporting,
+# https://www.plivo.com/docs/voice/xml/dial
 STATUS_CAUSES: Final[Mapping[str, HangupCause]] = {
     "completed": HangupCause.COMPLETED,
     "busy": HangupCause.BUSY,
@@ -18,7 +19,8 @@ STATUS_CAUSES: Final[Mapping[str, HangupCause]] = {
     "no-answer": HangupCause.NO_ANSWER,
     "cancel": HangupCause.CANCELLED,
 }
-# Normal hangup, XML ended, conference ended, kicked out, longest duration, media timeout: after talk, if there was any.
+# Normal hangup, XML ended, conference ended, kicked out, longest duration, media timeout: after
+# talk, if there was any.
 MEDIA_TIMEOUT: Final = "6020"
 ENDS_TALK: Final = frozenset({"4000", "4010", "4020", "4030", "6000", MEDIA_TIMEOUT})
 # A machine picked up and was hung up on: nobody was reached and nothing was said.
@@ -69,17 +71,31 @@ def is_known_code(code: str) -> bool:
     return code in ENDS_TALK or code in HANGUP_CODES or _is_failed_group(code)
 
 
-def read_cause(code: str | None, by_status: HangupCause | None, *, is_answered: bool) -> HangupCause | None:
-    """Why a leg ended: by its code, else as the status says. A leg that was not answered is never `completed`."""
+def read_cause(
+    code: str | None, by_status: HangupCause | None, *, is_answered: bool
+) -> HangupCause | None:
+    """
+    Why a leg ended: by its code, else as the status says. A leg that was not answered is never
+    `completed`.
+    """
     if code in ENDS_TALK:
         if is_answered:
             return HangupCause.COMPLETED
-        cause: HangupCause | None = HangupCause.FAILED if code == MEDIA_TIMEOUT else by_status or HangupCause.NO_ANSWER
+        cause: HangupCause | None = (
+            HangupCause.FAILED if code == MEDIA_TIMEOUT else by_status or HangupCause.NO_ANSWER
+        )
     else:
-        told = HANGUP_CODES.get(code or "") or (HangupCause.FAILED if _is_failed_group(code or "") else None)
+        told = HANGUP_CODES.get(code or "") or (
+            HangupCause.FAILED if _is_failed_group(code or "") else None
+        )
         cause = told or by_status
     return HangupCause.NO_ANSWER if cause is HangupCause.COMPLETED and not is_answered else cause
 
 
 def _is_failed_group(code: str) -> bool:
-    return len(code) == CODE_LENGTH and code.isascii() and code.isdigit() and code.startswith(FAILED_GROUPS)
+    return (
+        len(code) == CODE_LENGTH
+        and code.isascii()
+        and code.isdigit()
+        and code.startswith(FAILED_GROUPS)
+    )

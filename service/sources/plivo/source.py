@@ -1,8 +1,10 @@
 """
 Plivo Voice: ring, answer, hangup, machine detection, `<Dial>` and `<Record>` requests.
 
-Signatures are in `service.sources.plivo_signature`, hangup causes in `service.sources.plivo_causes`. Words and fields: https://www.plivo.com/docs/voice/xml/request,
-https://www.plivo.com/docs/voice/xml/dial, https://www.plivo.com/docs/voice/api/call/machine-detection.
+Signatures are in `service.sources.plivo_signature`, hangup causes in
+`service.sources.plivo_causes`. Words and fields: https://www.plivo.com/docs/voice/xml/request,
+https://www.plivo.com/docs/voice/xml/dial,
+https://www.plivo.com/docs/voice/api/call/machine-detection.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -22,7 +24,7 @@ from service.events import (
 )
 from service.sources.base import (
     MAX_WORD_LENGTH,
-    Patience,
+    RetryPolicy,
     Source,
     unknown_event,
 )
@@ -41,9 +43,9 @@ from service.sources.plivo.hangup_causes import (
 )
 from service.sources.request import (
     FORM,
-    Incoming,
     MessageKeys,
     Reply,
+    WebhookRequest,
 )
 from service.sources.settings import Secrets, SourceSetting
 
@@ -74,7 +76,10 @@ DIAL_ACTIONS: Final[Mapping[str, EventType]] = {
     "hangup": EventType.ENDED,
 }
 IGNORED_DIAL_ACTIONS: Final = frozenset({"digits"})
-DIRECTIONS: Final[Mapping[str, Direction]] = {"inbound": Direction.INBOUND, "outbound": Direction.OUTBOUND}
+DIRECTIONS: Final[Mapping[str, Direction]] = {
+    "inbound": Direction.INBOUND,
+    "outbound": Direction.OUTBOUND,
+}
 # Which words each field may hold; any other is reported as unknown.
 KNOWN_WORDS: Final[Mapping[str, Collection[str]]] = {
     "Direction": DIRECTIONS,
@@ -93,74 +98,103 @@ class Plivo(Source):
     title = "Plivo"
     content_types = frozenset({FORM})
     settings = (
-        SourceSetting(name="plivo_auth_token", about="Plivo auth token; several, separated by commas, while rotating and for subaccounts."),
+        SourceSetting(
+            name="plivo_auth_token",
+            description="Plivo auth token; several, separated by commas, while rotating and for subaccounts.",
+        ),
     )
     # With `#rc=5&rp=all` at the end of the address; all tries fall within 55 seconds.
-    patience = Patience(answer_within_s=15, retries_s=(1, 2, 4, 8, 16))
+    retry_policy = RetryPolicy(response_timeout_s=15, retry_delays_s=(1, 2, 4, 8, 16))
     proof = "HMAC-SHA256 (V3) over address, query and form, with the auth token"
-    carries_id = "query"
+    call_id_carrier = "query"
     signs_url = True
     has_address_per_call = True
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - Plivo signs no time
-        """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
-        self.expect(incoming)
-        plivo_signature.verify(incoming, secrets)
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
+        """
+        Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`.
+        """
+        self.check_request(request)
+        plivo_signature.verify(request, secrets)
 
-    def keys(self, incoming: Incoming) -> MessageKeys:
+    def keys(self, request: WebhookRequest) -> MessageKeys:
         """
         Name the message after what its signature covers, without the nonce.
 
-        A retry has a nonce of its own. The rest of the signed text differs between two events of a call (status, cause, leg, recording).
+        A retry has a nonce of its own. The rest of the signed text differs between two events of a
+        call (status, cause, leg, recording).
         """
-        fields = _fields(incoming)
+        fields = _fields(request)
         _refuse_ignored(fields)
-        source_call_id = _ids(incoming, fields)[0]
+        source_call_id = _ids(request, fields)[0]
         try:
-            text = plivo_signature.signed_text(incoming, with_host=False)
+            text = plivo_signature.signed_text(request, with_host=False)
         except ValueError as err:
             raise MalformedPayload("the query cannot be decoded") from err
         return MessageKeys(digest("POST", text), source_call_id)
 
-    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """
-        Turn a request into events: one, or more where a hangup also tells when the call began and was answered.
+        Turn a request into events: one, or more where a hangup also tells when the call began and
+        was answered.
 
         What else in it is not understood becomes events of type `UNKNOWN` beside them.
         """
-        fields = _fields(incoming)
+        fields = _fields(request)
         _refuse_ignored(fields)
-        common = _common(incoming, fields, message_id)
+        common = _common(request, fields, message_id)
         kind = _kind(fields)
         if kind is None:
-            raise MalformedPayload("none of CallStatus, DialAction, DialStatus, RecordUrl and Machine is there: no callback about a call")
+            raise MalformedPayload(
+                "none of CallStatus, DialAction, DialStatus, RecordUrl and Machine is there: no callback about a call"
+            )
         is_known = kind not in KNOWN_WORDS or fields[kind] in KNOWN_WORDS[kind]
-        events = READERS[kind](common, fields) if is_known else [unknown_event(_of_kind(kind, common, fields), fields[kind])]
+        events = (
+            READERS[kind](common, fields)
+            if is_known
+            else [unknown_event(_of_kind(kind, common, fields), fields[kind])]
+        )
         # A strange word beside the one that says what happened takes nothing away from that.
-        strange = [fields[name] for name, known in KNOWN_WORDS.items() if name != kind and name in fields and fields[name] not in known]
-        codes = [f"{name} {fields[name]}" for name in CODE_FIELDS if name in fields and not is_known_code(fields[name])]
-        id_fault = queried_buildr_call_id(incoming)[1]
-        return events + [unknown_event(common, word) for word in (*strange, *codes, *([id_fault] if id_fault else []))]
+        strange = [
+            fields[name]
+            for name, known in KNOWN_WORDS.items()
+            if name != kind and name in fields and fields[name] not in known
+        ]
+        codes = [
+            f"{name} {fields[name]}"
+            for name in CODE_FIELDS
+            if name in fields and not is_known_code(fields[name])
+        ]
+        id_fault = queried_buildr_call_id(request)[1]
+        return events + [
+            unknown_event(common, word)
+            for word in (*strange, *codes, *([id_fault] if id_fault else []))
+        ]
 
-    def reply(self, incoming: Incoming) -> Reply:  # noqa: ARG002 - the answer is the same for all
-        """An empty XML document: Plivo counts 200 as success, and asks some of its URLs what to do next with the call."""
+    def reply(self, request: WebhookRequest) -> Reply:
+        """
+        An empty XML document: Plivo counts 200 as success, and asks some of its URLs what to do
+        next with the call.
+        """
         return Reply(200, EMPTY_XML, "text/xml")
 
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:  # noqa: ARG002 - Plivo signs no time
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """The same request, signed with the first auth token. Raises ValueError without one."""
         if not secrets.values:
             raise self.no_secret()
-        return plivo_signature.sign(incoming, secrets.values[0])
+        return plivo_signature.sign(request, secrets.values[0])
 
 
-def _fields(incoming: Incoming) -> dict[str, str]:
-    # Of a repeated name the signature fixes the values but not their order, so that the order may not decide anything.
+def _fields(request: WebhookRequest) -> dict[str, str]:
+    # Of a repeated name the signature fixes the values but not their order, so that the order may
+    # not decide anything.
     fields: dict[str, str] = {}
-    for name, value in sorted(read_form(incoming.body)):
+    for name, value in sorted(read_form(request.body)):
         if value:
             fields.setdefault(name, value)
-    # Nothing in a request tells a message that was left from a recording of the talk; whoever writes the XML can, in the URL.
-    record = query_value(incoming, RECORD)
+    # Nothing in a request tells a message that was left from a recording of the talk; whoever
+    # writes the XML can, in the URL.
+    record = query_value(request, RECORD)
     return fields if record is None else fields | {RECORD: record}
 
 
@@ -169,18 +203,22 @@ def _refuse_ignored(fields: Mapping[str, str]) -> None:
         raise IgnoredEvent("keys that were pressed")
 
 
-def _ids(incoming: Incoming, fields: Mapping[str, str]) -> tuple[str, str, str | None]:
+def _ids(request: WebhookRequest, fields: Mapping[str, str]) -> tuple[str, str, str | None]:
     """The ids of the call, of the leg that the request is made for, and of that leg's parent."""
-    # `<Record callbackUrl>` is not documented to name the call; whoever writes the XML can, in the URL.
-    own = call_id(fields.get("CallUUID") or fields.get("DialALegUUID") or query_value(incoming, "CallUUID"), name="CallUUID")
+    # `<Record callbackUrl>` is not documented to name the call; whoever writes the XML can, in the
+    # URL.
+    own = call_id(
+        fields.get("CallUUID") or fields.get("DialALegUUID") or query_value(request, "CallUUID"),
+        name="CallUUID",
+    )
     parent = fields.get("DialALegUUID") or fields.get("ALegUUID")
     if parent is None or parent == own:
         return own, own, None
     return call_id(parent, name="ALegUUID"), own, parent
 
 
-def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> CallEvent:
-    source_call_id, own, parent = _ids(incoming, fields)
+def _common(request: WebhookRequest, fields: Mapping[str, str], message_id: str) -> CallEvent:
+    source_call_id, own, parent = _ids(request, fields)
     from_address, to_address = fields.get("From"), fields.get("To")
     return CallEvent(
         source="plivo",
@@ -193,17 +231,23 @@ def _common(incoming: Incoming, fields: Mapping[str, str], message_id: str) -> C
         from_number=bare_to_e164(from_address),
         to_number=bare_to_e164(to_address),
         agent=_agent(from_address) or _agent(to_address),
-        buildr_call_id=queried_buildr_call_id(incoming)[0],
+        buildr_call_id=queried_buildr_call_id(request)[0],
     )
 
 
 def _kind(fields: Mapping[str, str]) -> str | None:
-    # The most telling field first: nearly every request repeats the CallStatus of the leg that it is made for.
+    # The most telling field first: nearly every request repeats the CallStatus of the leg that it
+    # is made for.
     if dialled := next((name for name in ("DialAction", "DialStatus") if name in fields), None):
         return dialled
     if fields.get("Event") == HANGUP or "HangupCauseCode" in fields:
         return HANGUP
-    names = ("RecordUrl", *(("Machine",) if fields.get("Event") == MACHINE_DETECTION else ()), "CallStatus", "Machine")
+    names = (
+        "RecordUrl",
+        *(("Machine",) if fields.get("Event") == MACHINE_DETECTION else ()),
+        "CallStatus",
+        "Machine",
+    )
     return next((name for name in names if name in fields), None)
 
 
@@ -215,45 +259,86 @@ def _status_events(common: CallEvent, fields: Mapping[str, str]) -> list[CallEve
     word = fields["CallStatus"]
     if CALL_STATUSES[word] is EventType.ENDED:
         return _hangup_events(common, fields)
-    return [replace(common, event_type=CALL_STATUSES[word], word=word, answered_by=_answerer(fields))]
+    return [
+        replace(
+            common,
+            event_type=CALL_STATUSES[word],
+            vendor_status=word,
+            answered_by=_answerer(fields),
+        )
+    ]
 
 
 def _hangup_events(common: CallEvent, fields: Mapping[str, str]) -> list[CallEvent]:
-    code, status, duration_s = fields.get("HangupCauseCode"), fields.get("CallStatus", ""), seconds(fields.get("Duration"))
+    code, status, duration_s = (
+        fields.get("HangupCauseCode"),
+        fields.get("CallStatus", ""),
+        seconds(fields.get("Duration")),
+    )
     cause = read_cause(code, STATUS_CAUSES.get(status), is_answered=duration_s != 0)
     ended = replace(
         common,
         event_type=EventType.ENDED,
-        word=(code or status or HANGUP)[:MAX_WORD_LENGTH],
+        vendor_status=(code or status or HANGUP)[:MAX_WORD_LENGTH],
         hangup_cause=cause,
         occurred_at=_moment(fields.get("EndTime")),
         duration_s=duration_s,
         answered_by=AnsweredBy.MACHINE if code == MACHINE_HUNG_UP else _answerer(fields),
     )
-    told = {"StartTime": EventType.CREATED} | ({"AnswerTime": EventType.ANSWERED} if cause is HangupCause.COMPLETED else {})
+    told = {"StartTime": EventType.CREATED} | (
+        {"AnswerTime": EventType.ANSWERED} if cause is HangupCause.COMPLETED else {}
+    )
     moments = {name: _moment(fields.get(name)) for name in told}
-    before = [replace(common, event_type=told[name], word=name, occurred_at=moment) for name, moment in moments.items() if moment]
+    before = [
+        replace(common, event_type=told[name], vendor_status=name, occurred_at=moment)
+        for name, moment in moments.items()
+        if moment
+    ]
     return [*before, *(_record_events(common, fields) if "RecordUrl" in fields else []), ended]
 
 
 def _machine_events(common: CallEvent, fields: Mapping[str, str]) -> list[CallEvent]:
-    return [replace(common, event_type=EventType.ANSWERED_BY, word=MACHINE_DETECTION, answered_by=_answerer(fields))]
+    return [
+        replace(
+            common,
+            event_type=EventType.ANSWERED_BY,
+            vendor_status=MACHINE_DETECTION,
+            answered_by=_answerer(fields),
+        )
+    ]
 
 
 def _record_events(common: CallEvent, fields: Mapping[str, str]) -> list[CallEvent]:
     url, duration_s = fields["RecordUrl"], seconds(fields.get("RecordingDuration"))
     word = fields.get("Event", "RecordUrl")[:MAX_WORD_LENGTH]
     if fields.get(RECORD) == VOICEMAIL:
-        return [replace(common, event_type=EventType.VOICEMAIL, word=word, voicemail=Voicemail(url, duration_s))]
-    return [replace(common, event_type=EventType.RECORDING, word=word, recording=Recording(fields.get("RecordingID"), url, duration_s))]
+        return [
+            replace(
+                common,
+                event_type=EventType.VOICEMAIL,
+                vendor_status=word,
+                voicemail=Voicemail(url, duration_s),
+            )
+        ]
+    return [
+        replace(
+            common,
+            event_type=EventType.RECORDING,
+            vendor_status=word,
+            recording=Recording(fields.get("RecordingID"), url, duration_s),
+        )
+    ]
 
 
 def _dialled(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
-    # Of the dialled leg only what the request says of it: addresses and direction are otherwise those of the first leg.
+    # Of the dialled leg only what the request says of it: addresses and direction are otherwise
+    # those of the first leg.
     leg_id, to_address = fields.get("DialBLegUUID"), fields.get("DialBLegTo")
     return replace(
         common,
-        leg_id=f"{common.source_call_id}:dial" if leg_id is None else call_id(leg_id, name="DialBLegUUID"),
+        leg_id=f"{common.source_call_id}:dial"
+        if leg_id is None
+        else call_id(leg_id, name="DialBLegUUID"),
         parent_leg_id=common.source_call_id,
         direction=Direction.OUTBOUND,
         from_number=bare_to_e164(fields.get("DialBLegFrom")),
@@ -264,19 +349,40 @@ def _dialled(common: CallEvent, fields: Mapping[str, str]) -> CallEvent:
 
 def _dial_action_events(common: CallEvent, fields: Mapping[str, str]) -> list[CallEvent]:
     word, code = fields["DialAction"], fields.get("DialBLegHangupCauseCode")
-    event = replace(_dialled(common, fields), event_type=DIAL_ACTIONS[word], word=word)
+    event = replace(_dialled(common, fields), event_type=DIAL_ACTIONS[word], vendor_status=word)
     if event.event_type is not EventType.ENDED:
         return [event]
-    # Normal clearing of a telephone that was never picked up: whoever was calling hung up while it rang.
+    # Normal clearing of a telephone that was never picked up: whoever was calling hung up while it
+    # rang.
     duration_s = seconds(fields.get("DialBLegDuration"))
-    by_status = HangupCause.CANCELLED if code in ENDS_TALK else None if duration_s is None else HangupCause.COMPLETED
+    by_status = (
+        HangupCause.CANCELLED
+        if code in ENDS_TALK
+        else None
+        if duration_s is None
+        else HangupCause.COMPLETED
+    )
     cause = read_cause(code, by_status, is_answered=duration_s != 0)
-    return [replace(event, hangup_cause=cause, duration_s=duration_s, word=(code or word)[:MAX_WORD_LENGTH])]
+    return [
+        replace(
+            event,
+            hangup_cause=cause,
+            duration_s=duration_s,
+            vendor_status=(code or word)[:MAX_WORD_LENGTH],
+        )
+    ]
 
 
 def _dial_status_events(common: CallEvent, fields: Mapping[str, str]) -> list[CallEvent]:
     word = fields["DialStatus"]
-    return [replace(_dialled(common, fields), event_type=EventType.ENDED, word=word, hangup_cause=STATUS_CAUSES[word])]
+    return [
+        replace(
+            _dialled(common, fields),
+            event_type=EventType.ENDED,
+            vendor_status=word,
+            hangup_cause=STATUS_CAUSES[word],
+        )
+    ]
 
 
 READERS: Final[Mapping[str, Callable[[CallEvent, Mapping[str, str]], list[CallEvent]]]] = {

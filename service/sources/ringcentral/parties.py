@@ -1,11 +1,12 @@
 """
 The parties of a RingCentral session: who is who, and which of them makes which leg.
 
-A message holds the parties that changed, each with its own view. What is known of them, from the recorded calls that RingCentral's guide
-leads to (https://github.com/dibyenduroy/csn-data): people, menus and queues of our account have an `extensionId`; the other company's
-party has none, and may not be told of at all. The party that calls is `Outbound` and those called are `Inbound`, whoever they belong to. On
-an outbound call both of the first two parties show how the customer's telephone does. On an inbound one the caller's party is answered
-at once, by the exchange.
+A message holds the parties that changed, each with its own view. What is known of them, from the
+recorded calls that RingCentral's guide leads to (https://github.com/dibyenduroy/csn-data): people,
+menus and queues of our account have an `extensionId`; the other company's party has none, and may
+not be told of at all. The party that calls is `Outbound` and those called are `Inbound`, whoever
+they belong to. On an outbound call both of the first two parties show how the customer's telephone
+does. On an inbound one the caller's party is answered at once, by the exchange.
 """
 
 import re
@@ -26,7 +27,10 @@ FIRST_TWO: Final = 2
 
 
 class Role(Enum):
-    """Which leg a party tells of: the talk with a customer whom we called, the line of a customer who called us, or one of our own."""
+    """
+    Which leg a party tells of: the talk with a customer whom we called, the line of a customer who
+    called us, or one of our own.
+    """
 
     TALK = auto()
     LINE = auto()
@@ -35,7 +39,10 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """A party of a session. `direction` is the call's own, None where the party does not show it. `agent` is an extension of ours."""
+    """
+    A party of a session. `direction` is the call's own, None where the party does not show it.
+    `agent` is an extension of ours.
+    """
 
     fields: Fields
     role: Role
@@ -73,10 +80,12 @@ def read_member(party: Fields, origin: str | None) -> Member | None:
 
 def is_internal(party: Fields, origin: str | None) -> bool:
     """
-    Whether both ends of a party's call are our own; of a rep who is rung first, who calls whom says nothing.
+    Whether both ends of a party's call are our own; of a rep who is rung first, who calls whom says
+    nothing.
 
-    A short number that is dialled is an extension's. One that calls need not be: a customer's exchange may show its own extension. Who is
-    called by a colleague is told the colleague's extension from the first message on.
+    A short number that is dialled is an extension's. One that calls need not be: a customer's
+    exchange may show its own extension. Who is called by a colleague is told the colleague's
+    extension from the first message on.
     """
     found = find(text(party, "direction") or "", DIRECTIONS)
     if found is None or origin in CLICK_TO_CALL:

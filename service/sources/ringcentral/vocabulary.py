@@ -1,8 +1,9 @@
 """
 RingCentral's words for what parties of a session do, and ours for them.
 
-Words: https://developers.ringcentral.com/guide/voice/telephony-session-notifications (its prose spells some codes in another way, so that
-case plays no part), https://developers.ringcentral.com/guide/notifications/event-filters/account-telephony-sessions.
+Words: https://developers.ringcentral.com/guide/voice/telephony-session-notifications (its prose
+spells some codes in another way, so that case plays no part),
+https://developers.ringcentral.com/guide/notifications/event-filters/account-telephony-sessions.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,8 @@ CODES: Final[Mapping[str, EventType]] = {
     "Disconnected": EventType.ENDED,
     GONE: EventType.ENDED,
 }
-# Who has the call once a party is in that state. RingCentral tells its own mailboxes apart, so that `Answered` is somebody's telephone.
+# Who has the call once a party is in that state. RingCentral tells its own mailboxes apart, so that
+# `Answered` is somebody's telephone.
 ANSWERERS: Final[Mapping[str, AnsweredBy]] = {
     "Answered": AnsweredBy.HUMAN,
     "Hold": AnsweredBy.HUMAN,
@@ -44,7 +46,8 @@ ANSWERERS: Final[Mapping[str, AnsweredBy]] = {
     "VMScreening": AnsweredBy.MACHINE,
     "FaxReceive": AnsweredBy.FAX,
 }
-# `status.reason`: this party left, and the call goes on without it, or in another session. `Conference` and `Undefined` are of the forum:
+# `status.reason`: this party left, and the call goes on without it, or in another session.
+# `Conference` and `Undefined` are of the forum:
 # https://community.ringcentral.com/questions/118078/handling-call-transfers-and-sessions-with-sessioni.html
 LEAVES: Final = frozenset(
     {
@@ -88,12 +91,17 @@ CAUSES: Final[Mapping[str, HangupCause]] = {
 }
 REASONS: Final[Mapping[str, HangupCause | None]] = {**dict.fromkeys(LEAVES), **CAUSES}
 # `direction` of a party: `Outbound` calls, `Inbound` is called, whoever it belongs to.
-DIRECTIONS: Final[Mapping[str, Direction]] = {"Outbound": Direction.OUTBOUND, "Inbound": Direction.INBOUND}
+DIRECTIONS: Final[Mapping[str, Direction]] = {
+    "Outbound": Direction.OUTBOUND,
+    "Inbound": Direction.INBOUND,
+}
 # `origin.type` of a session: calls that ring the rep first, then the customer.
 CLICK_TO_CALL: Final = frozenset({"RingOut", "RingMe", "CallOut"})
 ORIGINS: Final = frozenset({"Call", "Zoom"}) | CLICK_TO_CALL
 # Sessions that are no call with a customer, or a bridge whose customers have sessions of their own.
-IGNORED_ORIGINS: Final = frozenset({"Conference", "GreetingsRecording", "VerificationCall", "TestCall"})
+IGNORED_ORIGINS: Final = frozenset(
+    {"Conference", "GreetingsRecording", "VerificationCall", "TestCall"}
+)
 # How the `event` of a message ends that is about the parties of a session, and of others that may be sent to the same address:
 # https://developers.ringcentral.com/guide/notifications/event-filters
 SESSIONS: Final = "/telephony/sessions"
@@ -110,7 +118,9 @@ IGNORED_EVENTS: Final[Mapping[str, str]] = {
 
 
 def find(word: str, known: Mapping[str, T]) -> tuple[str, T] | None:
-    """The word as RingCentral's reference spells it with what it means, or None. Case plays no part."""
+    """
+    The word as RingCentral's reference spells it with what it means, or None. Case plays no part.
+    """
     if word in known:
         return word, known[word]
     lower = word.lower()

@@ -1,14 +1,16 @@
 """
-SignalWire: the requests of its Compatibility API (cXML), which are Twilio's under another signature.
+SignalWire: the requests of its Compatibility API (cXML), which are Twilio's under another
+signature.
 
-Fields: https://signalwire.com/docs/compatibility-api/rest/calls/webhooks/voice-status-callback. Signatures are in
-`service.sources.signalwire_signature`, words and fields in `service.sources.twilio`.
+Fields: https://signalwire.com/docs/compatibility-api/rest/calls/webhooks/voice-status-callback.
+Signatures are in `service.sources.signalwire_signature`, words and fields in
+`service.sources.twilio`.
 """
 
 from datetime import datetime
 
-from service.sources.base import Patience
-from service.sources.request import Incoming, Reply
+from service.sources.base import RetryPolicy
+from service.sources.request import Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
 from service.sources.signalwire import signature as signalwire_signature
 from service.sources.twilio.source import EMPTY_TWIML, TwilioRequests
@@ -21,29 +23,38 @@ class SignalWire(TwilioRequests):
     title = "SignalWire"
     settings = (
         SourceSetting(
-            name="signalwire_signing_key", about="SignalWire signing keys, one for each project; the old and the new one while resetting."
+            name="signalwire_signing_key",
+            description="SignalWire signing keys, one for each project; the old and the new one while resetting.",
         ),
     )
-    # SignalWire waits 5 seconds, and tries a status callback twice more if no answer came by then. Nothing says that it comes again after
-    # an answer of 503, nor when: https://signalwire.com/docs/compatibility-api/guides/common-webhook-errors
-    patience = Patience(answer_within_s=5)
+    # SignalWire waits 5 seconds, and tries a status callback twice more if no answer came by then.
+    # Nothing says that it comes again after an answer of 503, nor when:
+    # https://signalwire.com/docs/compatibility-api/guides/common-webhook-errors
+    retry_policy = RetryPolicy(response_timeout_s=5)
     proof = "HMAC-SHA1 over address and form, with the project's signing key"
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002 - SignalWire signs no time
-        """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
-        self.expect(incoming)
-        signalwire_signature.verify(incoming, secrets)
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
+        """
+        Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`.
+        """
+        self.check_request(request)
+        signalwire_signature.verify(request, secrets)
 
-    def signed_text(self, incoming: Incoming) -> bytes:
-        """Path and query, and the form's parameters in SignalWire's order, or the JSON as it came."""
-        return signalwire_signature.signed_text(incoming)
+    def signed_text(self, request: WebhookRequest) -> bytes:
+        """
+        Path and query, and the form's parameters in SignalWire's order, or the JSON as it came.
+        """
+        return signalwire_signature.signed_text(request)
 
-    def reply(self, incoming: Incoming) -> Reply:  # noqa: ARG002 - the answer is the same for all
-        """An empty document: SignalWire wants 200, and XML where it asks what to do next with the call."""
+    def reply(self, request: WebhookRequest) -> Reply:
+        """
+        An empty document: SignalWire wants 200, and XML where it asks what to do next with the
+        call.
+        """
         return Reply(200, EMPTY_TWIML, "text/xml")
 
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:  # noqa: ARG002 - SignalWire signs no time
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """The same request, signed with the first key. Raises ValueError without one."""
         if not secrets.values:
             raise self.no_secret()
-        return signalwire_signature.sign(incoming, secrets.values[0])
+        return signalwire_signature.sign(request, secrets.values[0])

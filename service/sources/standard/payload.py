@@ -1,9 +1,11 @@
 """
-The body of a message of the source `standard`, version 1: the shape that any telephony system can be brought to.
+The body of a message of the source `standard`, version 1: the shape that any telephony system can
+be brought to.
 
-Names and types are strict, and a field that is not known is refused: a typing error would otherwise lose its value silently. The four
-vocabularies `type`, `answered_by`, `hangup_cause` and `result` are wide open when a message is read, so that a word from a later version
-is kept and reported; the published schema lists them.
+Names and types are strict, and a field that is not known is refused: a typing error would otherwise
+lose its value silently. The four vocabularies `type`, `answered_by`, `hangup_cause` and `result`
+are wide open when a message is read, so that a word from a later version is kept and reported; the
+published schema lists them.
 """
 
 import re
@@ -56,7 +58,9 @@ def _vocabulary(words: Mapping[str, object] | type[StrEnum]) -> dict[str, object
 Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Word = Annotated[str, Field(min_length=1, max_length=100)]
 Address = Annotated[str, Field(min_length=1, max_length=200)]
-Url = Annotated[str, Field(max_length=2000, pattern=r"^https?://[^\s]+$", json_schema_extra={"format": "uri"})]
+Url = Annotated[
+    str, Field(max_length=2000, pattern=r"^https?://[^\s]+$", json_schema_extra={"format": "uri"})
+]
 Seconds = Annotated[int, Field(ge=0, le=10_000_000)]
 # Not strict, because the check before it hands on a text, which the strict reading would refuse.
 Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_check_time)]
@@ -93,28 +97,54 @@ class StandardMessage(_Part):
     version: Literal["1"] = Field(description="The version of this form: `1`.")
     type: TypeWord = Field(description="What happened.")
     call_id: Id = Field(description="Your id of the call; the same in every message of it.")
-    leg_id: Id | None = Field(None, description="Your id of the leg, if you tell legs apart; default: `call_id`.")
+    leg_id: Id | None = Field(
+        None, description="Your id of the leg, if you tell legs apart; default: `call_id`."
+    )
     parent_leg_id: Id | None = Field(None, description="The leg that this leg was dialled from.")
     occurred_at: Time | None = Field(None, description="When it happened, with offset.")
-    sequence: Annotated[int, Field(ge=0, le=10**15)] | None = Field(None, description="Counts up within a leg; orders its events.")
-    direction: Direction | None = Field(None, description="`outbound`: a rep calls somebody. `inbound`: somebody calls us.")
+    sequence: Annotated[int, Field(ge=0, le=10**15)] | None = Field(
+        None, description="Counts up within a leg; orders its events."
+    )
+    direction: Direction | None = Field(
+        None, description="`outbound`: a rep calls somebody. `inbound`: somebody calls us."
+    )
     party: Party | None = Field(
         None,
         description="Whose leg it is: the `customer`'s, as is taken where no `leg_id` is given, or that of one of our agents (`agent`).",
     )
-    from_: Address | None = Field(None, alias="from", description="Who calls: E.164 like `+15005550006`, or another address.")
-    to: Address | None = Field(None, description="Who is called: E.164 like `+15005550006`, or another address.")
-    duration_s: Seconds | None = Field(None, description="Talk time of the leg in whole seconds, on `call.ended`.")
+    from_: Address | None = Field(
+        None, alias="from", description="Who calls: E.164 like `+15005550006`, or another address."
+    )
+    to: Address | None = Field(
+        None, description="Who is called: E.164 like `+15005550006`, or another address."
+    )
+    duration_s: Seconds | None = Field(
+        None, description="Talk time of the leg in whole seconds, on `call.ended`."
+    )
     answered_by: AnsweredByWord | None = Field(None, description="Who or what picked up.")
-    hangup_cause: HangupWord | None = Field(None, description="Why the leg ended; `completed` means that it had been answered.")
-    result: ResultWord | None = Field(None, description="How the whole call ended, if your system knows; it then decides alone.")
+    hangup_cause: HangupWord | None = Field(
+        None, description="Why the leg ended; `completed` means that it had been answered."
+    )
+    result: ResultWord | None = Field(
+        None, description="How the whole call ended, if your system knows; it then decides alone."
+    )
     recording: StandardRecording | None = Field(None, description="A recording of the call.")
-    voicemail: StandardVoicemail | None = Field(None, description="A message that the caller left for us.")
-    agent: Address | None = Field(None, description="Who of us took or made the call: a name, an address, an id.")
-    disposition: Word | None = Field(None, description="What the agent picked as the call's outcome.")
-    tags: Annotated[tuple[Word, ...], Field(max_length=50)] = Field((), description="Labels of the call.")
+    voicemail: StandardVoicemail | None = Field(
+        None, description="A message that the caller left for us."
+    )
+    agent: Address | None = Field(
+        None, description="Who of us took or made the call: a name, an address, an id."
+    )
+    disposition: Word | None = Field(
+        None, description="What the agent picked as the call's outcome."
+    )
+    tags: Annotated[tuple[Word, ...], Field(max_length=50)] = Field(
+        (), description="Labels of the call."
+    )
     note: str | None = Field(None, max_length=10_000, description="What the agent wrote.")
-    buildr_call_id: Digits | None = Field(None, description="The id of the call in Buildr, digits as text.")
+    buildr_call_id: Digits | None = Field(
+        None, description="The id of the call in Buildr, digits as text."
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -130,7 +160,12 @@ def json_schema() -> dict[str, object]:
     conditions = [
         {
             "if": {"properties": {"type": {"const": word}}, "required": ["type"]},
-            "then": {"anyOf": [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in needed]},
+            "then": {
+                "anyOf": [
+                    {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                    for name in needed
+                ]
+            },
         }
         for word, needed in NEEDED.items()
     ]

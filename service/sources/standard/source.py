@@ -23,7 +23,7 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.sources.base import Patience, Source
+from service.sources.base import RetryPolicy, Source
 from service.sources.common import standard_webhooks as standard_signature
 from service.sources.common.ids import call_id
 from service.sources.common.json_body import read_json_object
@@ -32,9 +32,9 @@ from service.sources.common.signatures import digest
 from service.sources.common.standard_webhooks import check_secret, make_secret
 from service.sources.request import (
     JSON,
-    Incoming,
     MessageKeys,
     Reply,
+    WebhookRequest,
 )
 from service.sources.settings import Secrets, SourceSetting
 from service.sources.standard.payload import (
@@ -62,55 +62,65 @@ class Standard(Source):
     settings = (
         SourceSetting(
             name="standard_secret",
-            about="Standard Webhooks secret (whsec_...) of the source `standard`; several while rotating.",
+            description="Standard Webhooks secret (whsec_...) of the source `standard`; several while rotating.",
             check=check_secret,
-            make=make_secret,
+            generate=make_secret,
         ),
     )
     # What the specification recommends to senders; yours does what you made it do.
-    patience = Patience(answer_within_s=15, retries_s=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
+    retry_policy = RetryPolicy(
+        response_timeout_s=15,
+        retry_delays_s=(5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),
+    )
     proof = "HMAC-SHA256 over id, time and body (Standard Webhooks)"
-    carries_id = "`buildr_call_id` in the body"
+    call_id_carrier = "`buildr_call_id` in the body"
     has_address_per_call = True
     kept_headers = frozenset({"content-type", standard_signature.ID})
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """
         Return if one of the secrets signed the message within the last, or next, 300 seconds.
 
         Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
         """
-        self.expect(incoming)
-        standard_signature.verify(incoming, secrets, now)
+        self.check_request(request)
+        standard_signature.verify(request, secrets, now)
 
-    def keys(self, incoming: Incoming) -> MessageKeys:
+    def keys(self, request: WebhookRequest) -> MessageKeys:
         """Name the message by its signed `webhook-id`; without one, as offline, by its bytes."""
-        value = read_json_object(incoming.body).get("call_id")
+        value = read_json_object(request.body).get("call_id")
         name = call_id(value if isinstance(value, str) else None, name="call_id")
-        return MessageKeys(incoming.header(standard_signature.ID) or digest(incoming.body), name)
+        return MessageKeys(request.header(standard_signature.ID) or digest(request.body), name)
 
-    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
-        """Turn a message into its one event; raises `MalformedPayload` that names the fields at fault, never their values."""
-        read_json_object(incoming.body)
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
+        """
+        Turn a message into its one event; raises `MalformedPayload` that names the fields at fault,
+        never their values.
+        """
+        read_json_object(request.body)
         try:
-            message = StandardMessage.model_validate_json(incoming.body)
+            message = StandardMessage.model_validate_json(request.body)
         except ValidationError as err:
             raise MalformedPayload(_describe(err)) from err
         return [_event(message, message_id)]
 
-    def reply(self, incoming: Incoming) -> Reply:  # noqa: ARG002 - the answer is the same for all
+    def reply(self, request: WebhookRequest) -> Reply:
         """Say that the message is kept."""
         return Reply(202, ACCEPTED, JSON)
 
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
-        """The same request, signed with the first secret; a request without an id is named after its content. Raises ValueError."""
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
+        """
+        The same request, signed with the first secret; a request without an id is named after its
+        content. Raises ValueError.
+        """
         if not secrets.values:
             raise self.no_secret()
-        return standard_signature.sign(incoming, secrets, now)
+        return standard_signature.sign(request, secrets, now)
 
 
 def _describe(err: ValidationError) -> str:
-    # A fault's place may hold a name that the sender made up; written as JSON it stays one short line.
+    # A fault's place may hold a name that the sender made up; written as JSON it stays one short
+    # line.
     faults = err.errors(include_url=False, include_input=False, include_context=False)
     lines = [
         f"{json.dumps('.'.join(str(part) for part in fault['loc']) or 'message')[:60]}: {fault['msg'].removeprefix('Value error, ')}"
@@ -147,11 +157,11 @@ def _event(message: StandardMessage, message_id: str) -> CallEvent:
     for field, known in VOCABULARIES.items():
         word = getattr(message, field)
         if word is not None and word not in known:
-            return replace(event, word=word)
+            return replace(event, vendor_status=word)
     return replace(
         event,
         event_type=EVENT_TYPES[message.type],
-        word=message.type,
+        vendor_status=message.type,
         answered_by=None if message.answered_by is None else AnsweredBy(message.answered_by),
         hangup_cause=None if message.hangup_cause is None else HangupCause(message.hangup_cause),
         result=None if message.result is None else Result(message.result),

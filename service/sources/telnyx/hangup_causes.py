@@ -1,8 +1,8 @@
 """
 Why a leg at Telnyx ended: https://developers.telnyx.com/api-reference/callbacks/call-hangup.
 
-`normal_clearing` alone says no more than that the leg is gone: it is seen on answered legs and on legs that no carrier took. The SIP code
-beside it tells the two apart.
+`normal_clearing` alone says no more than that the leg is gone: it is seen on answered legs and on
+legs that no carrier took. The SIP code beside it tells the two apart.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,8 @@ CAUSES: Final[Mapping[str, HangupCause | None]] = {
     "unspecified": HangupCause.FAILED,
 }
 ANSWERED: Final = 200
-# Every other code from 300 on means that the leg could not be set up: https://www.rfc-editor.org/rfc/rfc3261#section-21
+# Every other code from 300 on means that the leg could not be set up:
+# https://www.rfc-editor.org/rfc/rfc3261#section-21
 NOT_SET_UP: Final = range(300, 700)
 SIP_CAUSES: Final[Mapping[int, HangupCause]] = {
     ANSWERED: HangupCause.COMPLETED,
@@ -37,7 +38,10 @@ SIP_CAUSES: Final[Mapping[int, HangupCause]] = {
 
 
 def read_cause(word: str | None, sip_code: str | None) -> HangupCause | None:
-    """Why a leg ended: by the word, or by the SIP code where the word does not say; None if neither does."""
+    """
+    Why a leg ended: by the word, or by the SIP code where the word does not say; None if neither
+    does.
+    """
     cause = CAUSES.get(word or "")
     if cause not in {None, HangupCause.FAILED}:
         return cause

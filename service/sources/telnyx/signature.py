@@ -1,8 +1,9 @@
 """
-How Telnyx signs: https://developers.telnyx.com/development/api-fundamentals/webhooks/receiving-webhooks.
+How Telnyx signs:
+https://developers.telnyx.com/development/api-fundamentals/webhooks/receiving-webhooks.
 
-Ed25519 over the timestamp, a `|` and the raw body, with a key pair of the account. The address is not signed. The public key proves a
-message and can make none; a seed, for trials, can do both.
+Ed25519 over the timestamp, a `|` and the raw body, with a key pair of the account. The address is
+not signed. The public key proves a message and can make none; a seed, for trials, can do both.
 """
 
 import base64
@@ -17,7 +18,7 @@ from nacl.signing import SigningKey, VerifyKey
 
 from service.errors import InvalidSignature
 from service.sources.common.signatures import one_header, read_base64
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
 
 SIGNATURE: Final = "telnyx-signature-ed25519"
@@ -29,23 +30,33 @@ TOLERANCE_S: Final = 300
 MAX_TIMESTAMP_DIGITS: Final = 12
 
 
-def verify(incoming: Incoming, secrets: Secrets, now: datetime) -> None:
-    """Return if one of the keys proves the message within the last, or next, 300 seconds; raises `InvalidSignature`."""
-    timestamp, given = one_header(incoming, TIMESTAMP), read_base64(one_header(incoming, SIGNATURE))
+def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
+    """
+    Return if one of the keys proves the message within the last, or next, 300 seconds; raises
+    `InvalidSignature`.
+    """
+    timestamp, given = one_header(request, TIMESTAMP), read_base64(one_header(request, SIGNATURE))
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= MAX_TIMESTAMP_DIGITS):
         raise InvalidSignature(f"{TIMESTAMP} must be whole seconds since 1970")
     if given is None or len(given) != SIGNATURE_BYTES:
         raise InvalidSignature(f"{SIGNATURE} is not the base64 of {SIGNATURE_BYTES} bytes")
-    text = _signed_text(timestamp, incoming.body)
+    text = _signed_text(timestamp, request.body)
     if not any(_is_signed(key, given, text) for key in _public_keys(secrets)):
-        raise InvalidSignature("no public key proves this signature; compare TELNYX_PUBLIC_KEY with the portal's, and which account it is")
+        raise InvalidSignature(
+            "no public key proves this signature; compare TELNYX_PUBLIC_KEY with the portal's, and which account it is"
+        )
     away_s = now.timestamp() - int(timestamp)
     if abs(away_s) > TOLERANCE_S:
-        raise InvalidSignature(f"{TIMESTAMP} is {abs(away_s):.0f} s away from this machine's clock, more than {TOLERANCE_S} s")
+        raise InvalidSignature(
+            f"{TIMESTAMP} is {abs(away_s):.0f} s away from this machine's clock, more than {TOLERANCE_S} s"
+        )
 
 
-def sign(incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
-    """The same request, signed with the first seed. Raises ValueError if none is set: a public key signs nothing."""
+def sign(request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
+    """
+    The same request, signed with the first seed. Raises ValueError if none is set: a public key
+    signs nothing.
+    """
     seed = next((seed for seed in map(_read_seed, secrets.values) if seed is not None), None)
     if seed is None:
         raise ValueError(
@@ -53,18 +64,21 @@ def sign(incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
             f" {SEED} and the base64 of 32 random bytes, like: echo {SEED}$(openssl rand -base64 32)"
         )
     timestamp = str(int(now.timestamp()))
-    signature = SigningKey(seed).sign(_signed_text(timestamp, incoming.body)).signature
+    signature = SigningKey(seed).sign(_signed_text(timestamp, request.body)).signature
     return replace(
-        incoming, headers={**incoming.headers, TIMESTAMP: (timestamp,), SIGNATURE: (base64.b64encode(signature).decode("ascii"),)}
+        request,
+        headers={
+            **request.headers,
+            TIMESTAMP: (timestamp,),
+            SIGNATURE: (base64.b64encode(signature).decode("ascii"),),
+        },
     )
 
 
 def check_key(text: str) -> str | None:
     """What is wrong with a public key or a seed that is to be set, or None."""
     if _read(text.removeprefix(SEED)) is None:
-        return (
-            f"must be Telnyx's public key, the base64 of {KEY_BYTES} bytes, or for trials {SEED} and the base64 of {KEY_BYTES} random bytes"
-        )
+        return f"must be Telnyx's public key, the base64 of {KEY_BYTES} bytes, or for trials {SEED} and the base64 of {KEY_BYTES} random bytes"
     return None
 
 

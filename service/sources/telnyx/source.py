@@ -1,20 +1,20 @@
 """
 Telnyx Voice: the events of Call Control (JSON) and the callbacks of TeXML (forms).
 
-Signatures are in `service.sources.telnyx_signature`, the two forms in `telnyx_call_control` and `telnyx_texml`, the causes that both share
-in `telnyx_causes`.
+Signatures are in `service.sources.telnyx_signature`, the two forms in `telnyx_call_control` and
+`telnyx_texml`, the causes that both share in `telnyx_causes`.
 """
 
 from datetime import datetime
 
 from service.events import CallEvent
-from service.sources.base import Patience, Source
+from service.sources.base import RetryPolicy, Source
 from service.sources.request import (
     FORM,
     JSON,
-    Incoming,
     MessageKeys,
     Reply,
+    WebhookRequest,
 )
 from service.sources.settings import Secrets, SourceSetting
 from service.sources.telnyx import call_control as telnyx_call_control
@@ -31,43 +31,65 @@ class Telnyx(Source):
     settings = (
         SourceSetting(
             name="telnyx_public_key",
-            about="Telnyx public keys, separated by commas: one for each Telnyx account. For trials, `seed:` and a base64 of 32 bytes.",
+            description="Telnyx public keys, separated by commas: one for each Telnyx account. For trials, `seed:` and a base64 of 32 bytes.",
             check=telnyx_signature.check_key,
-            make=telnyx_signature.make_seed,
+            generate=telnyx_signature.make_seed,
         ),
     )
     # A retry begins after 2 seconds without an answer. After 5xx Telnyx comes again with growing delays that it does not publish; that it
     # turns to the failover address "after two consecutive delivery attempts" is all that can be counted on.
     # https://developers.telnyx.com/development/api-fundamentals/webhooks/receiving-webhooks
-    patience = Patience(answer_within_s=2, retries_s=(1,))
+    retry_policy = RetryPolicy(response_timeout_s=2, retry_delays_s=(1,))
     proof = "Ed25519 over time and body, with Telnyx's public key"
-    carries_id = "`client_state`; the address, signed by us"
+    call_id_carrier = "`client_state`; the address, signed by us"
     has_address_per_call = True
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """
-        Return if one of the public keys proves the message, signed within the last, or next, 300 seconds.
+        Return if one of the public keys proves the message, signed within the last, or next, 300
+        seconds.
 
         Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
         """
-        self.expect(incoming)
-        telnyx_signature.verify(incoming, secrets, now)
+        self.check_request(request)
+        telnyx_signature.verify(request, secrets, now)
 
-    def keys(self, incoming: Incoming) -> MessageKeys:
+    def keys(self, request: WebhookRequest) -> MessageKeys:
         """Name the message after the id of its event, or by its body if it has none."""
-        return telnyx_texml.keys(incoming) if incoming.content_type == FORM else telnyx_call_control.keys(incoming)
+        return (
+            telnyx_texml.keys(request)
+            if request.content_type == FORM
+            else telnyx_call_control.keys(request)
+        )
 
-    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
-        """Turn a message into events: one, and more where an end also tells when the leg began and was answered."""
-        is_form = incoming.content_type == FORM
-        return telnyx_texml.parse(incoming, message_id) if is_form else telnyx_call_control.parse(incoming, message_id)
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
+        """
+        Turn a message into events: one, and more where an end also tells when the leg began and was
+        answered.
+        """
+        is_form = request.content_type == FORM
+        return (
+            telnyx_texml.parse(request, message_id)
+            if is_form
+            else telnyx_call_control.parse(request, message_id)
+        )
 
-    def reply(self, incoming: Incoming) -> Reply:
-        """An empty TeXML document to a form, since some of its callbacks ask what to do next with the call; else nothing."""
-        return Reply(200, telnyx_texml.EMPTY, "text/xml") if incoming.content_type == FORM else Reply(200)
+    def reply(self, request: WebhookRequest) -> Reply:
+        """
+        An empty TeXML document to a form, since some of its callbacks ask what to do next with the
+        call; else nothing.
+        """
+        return (
+            Reply(200, telnyx_texml.EMPTY, "text/xml")
+            if request.content_type == FORM
+            else Reply(200)
+        )
 
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
-        """The same request, signed with the first seed. Raises ValueError if there are only public keys, or none."""
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
+        """
+        The same request, signed with the first seed. Raises ValueError if there are only public
+        keys, or none.
+        """
         if not secrets.values:
             raise self.no_secret()
-        return telnyx_signature.sign(incoming, secrets, now)
+        return telnyx_signature.sign(request, secrets, now)

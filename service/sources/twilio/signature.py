@@ -1,8 +1,10 @@
 """
-How Twilio signs: https://www.twilio.com/docs/usage/webhooks/webhooks-security and /webhook-shared-keys.
+How Twilio signs: https://www.twilio.com/docs/usage/webhooks/webhooks-security and
+/webhook-shared-keys.
 
-HMAC over the URL that Twilio requested, then every form parameter as name and value, names in order of code points, of a repeated name each
-different value once, in order. A JSON body is covered by its SHA-256 in the query. No time is signed: only the dedupe stops a replay.
+HMAC over the URL that Twilio requested, then every form parameter as name and value, names in order
+of code points, of a repeated name each different value once, in order. A JSON body is covered by
+its SHA-256 in the query. No time is signed: only the dedupe stops a replay.
 """
 
 import base64
@@ -17,7 +19,7 @@ from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.forms import read_form
 from service.sources.common.json_body import read_json_object
 from service.sources.common.signatures import is_hmac, one_header, read_base64
-from service.sources.request import JSON, Incoming
+from service.sources.request import JSON, WebhookRequest
 from service.sources.settings import Secrets
 
 SIGNATURE: Final = "x-twilio-signature"
@@ -34,32 +36,46 @@ class _Scheme:
     keys: tuple[str, ...]
 
 
-def verify(incoming: Incoming, secrets: Secrets) -> None:
+def verify(request: WebhookRequest, secrets: Secrets) -> None:
     """
-    Return if one of the secrets signed the request, a form or JSON sent with POST; raises `InvalidSignature`.
+    Return if one of the secrets signed the request, a form or JSON sent with POST; raises
+    `InvalidSignature`.
     """
-    given = read_base64(one_header(incoming, SIGNATURE))
+    given = read_base64(one_header(request, SIGNATURE))
     if given is None:
         raise InvalidSignature(f"{SIGNATURE} is not base64")
-    scheme = _scheme(incoming, secrets)
+    scheme = _scheme(request, secrets)
     try:
-        if incoming.content_type == JSON:
-            check_body_hash(incoming)
-        told = _form_text(incoming)
-        texts = [f"{url}{told}".encode() for url in urls(incoming.url)]
+        if request.content_type == JSON:
+            check_body_hash(request)
+        told = _form_text(request)
+        texts = [f"{url}{told}".encode() for url in urls(request.url)]
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
-    matches = [is_hmac(key.encode(), text, given, algorithm=scheme.algorithm) for key in scheme.keys for text in texts]
+    matches = [
+        is_hmac(key.encode(), text, given, algorithm=scheme.algorithm)
+        for key in scheme.keys
+        for text in texts
+    ]
     if not any(matches):
-        raise InvalidSignature("no secret gives this signature; compare PUBLIC_URL with the URL at Twilio, and the auth token")
+        raise InvalidSignature(
+            "no secret gives this signature; compare PUBLIC_URL with the URL at Twilio, and the auth token"
+        )
 
 
-def sign(incoming: Incoming, secrets: Secrets) -> Incoming:
+def sign(request: WebhookRequest, secrets: Secrets) -> WebhookRequest:
     """Sign a request as Twilio does; raises ValueError without a secret."""
-    if incoming.content_type == JSON and not body_hashes(incoming.query):
-        mark = "&" if incoming.query else "?"
-        incoming = replace(incoming, url=f"{incoming.url}{mark}{BODY_HASH}={hashlib.sha256(incoming.body).hexdigest()}")
-    headers = {name: values for name, values in incoming.headers.items() if name not in (SIGNATURE, SETTINGS)}
+    if request.content_type == JSON and not body_hashes(request.query):
+        mark = "&" if request.query else "?"
+        request = replace(
+            request,
+            url=f"{request.url}{mark}{BODY_HASH}={hashlib.sha256(request.body).hexdigest()}",
+        )
+    headers = {
+        name: values
+        for name, values in request.headers.items()
+        if name not in (SIGNATURE, SETTINGS)
+    }
     if secrets.values:
         key, algorithm = secrets.values[0], LEGACY
     elif secrets.named:
@@ -67,25 +83,34 @@ def sign(incoming: Incoming, secrets: Secrets) -> Incoming:
         headers[SETTINGS] = (f"key={key_id},algorithm={algorithm}",)
     else:
         raise ValueError("there is no secret to sign with: set TWILIO_AUTH_TOKEN")
-    mac = hmac.new(key.encode(), signed_text(incoming.url, incoming).encode(), ALGORITHMS[algorithm]).digest()
-    return replace(incoming, headers={**headers, SIGNATURE: (base64.b64encode(mac).decode(),)})
+    mac = hmac.new(
+        key.encode(), signed_text(request.url, request).encode(), ALGORITHMS[algorithm]
+    ).digest()
+    return replace(request, headers={**headers, SIGNATURE: (base64.b64encode(mac).decode(),)})
 
 
-def parameters(incoming: Incoming) -> list[tuple[str, str]]:
+def parameters(request: WebhookRequest) -> list[tuple[str, str]]:
     """
     The parameters of a request as name and value, those of a JSON body being its texts and numbers.
 
     Raises `MalformedPayload`.
     """
-    if incoming.content_type == JSON:
-        values = read_json_object(incoming.body).items()
-        return [(name, str(value)) for name, value in values if isinstance(value, str | int) and not isinstance(value, bool)]
-    return read_form(incoming.body)
+    if request.content_type == JSON:
+        values = read_json_object(request.body).items()
+        return [
+            (name, str(value))
+            for name, value in values
+            if isinstance(value, str | int) and not isinstance(value, bool)
+        ]
+    return read_form(request.body)
 
 
-def signed_text(url: str, incoming: Incoming) -> str:
-    """What Twilio signs when it requests that URL with the body of `incoming`; raises `MalformedPayload`."""
-    return url + _form_text(incoming)
+def signed_text(url: str, request: WebhookRequest) -> str:
+    """
+    What Twilio signs when it requests that URL with the body of `request`; raises
+    `MalformedPayload`.
+    """
+    return url + _form_text(request)
 
 
 def target(url: str) -> str:
@@ -94,7 +119,10 @@ def target(url: str) -> str:
 
 
 def urls(url: str) -> Iterator[str]:
-    """The URL as it came, and with its port put in or taken out: senders are not consistent about it in what they sign."""
+    """
+    The URL as it came, and with its port put in or taken out: senders are not consistent about it
+    in what they sign.
+    """
     parts = urlsplit(url)
     end = _host_end(url, parts)
     yield url
@@ -109,15 +137,20 @@ def body_hashes(query: str) -> list[str]:
     return [value for name, value in parse_qsl(query, keep_blank_values=True) if name == BODY_HASH]
 
 
-def check_body_hash(incoming: Incoming) -> None:
-    """Raises `InvalidSignature` unless the query, which is signed, names the SHA-256 of the body once and rightly."""
-    hashes = body_hashes(incoming.query)
-    if len(hashes) != 1 or not hmac.compare_digest(hashlib.sha256(incoming.body).hexdigest().encode(), hashes[0].encode()):
+def check_body_hash(request: WebhookRequest) -> None:
+    """
+    Raises `InvalidSignature` unless the query, which is signed, names the SHA-256 of the body once
+    and rightly.
+    """
+    hashes = body_hashes(request.query)
+    if len(hashes) != 1 or not hmac.compare_digest(
+        hashlib.sha256(request.body).hexdigest().encode(), hashes[0].encode()
+    ):
         raise InvalidSignature(f"a JSON body needs its SHA-256 in the query, once, as {BODY_HASH}")
 
 
-def _form_text(incoming: Incoming) -> str:
-    pairs = [] if incoming.content_type == JSON else sorted(set(read_form(incoming.body)))
+def _form_text(request: WebhookRequest) -> str:
+    pairs = [] if request.content_type == JSON else sorted(set(read_form(request.body)))
     return "".join(name + value for name, value in pairs)
 
 
@@ -125,15 +158,17 @@ def _host_end(url: str, parts: SplitResult) -> int:
     return url.index("://") + len("://") + len(parts.netloc)
 
 
-def _scheme(incoming: Incoming, secrets: Secrets) -> _Scheme:
-    if SETTINGS not in incoming.headers:
+def _scheme(request: WebhookRequest, secrets: Secrets) -> _Scheme:
+    if SETTINGS not in request.headers:
         return _Scheme(ALGORITHMS[LEGACY], secrets.values)
-    pairs = [part.strip().partition("=")[::2] for part in one_header(incoming, SETTINGS).split(",")]
+    pairs = [part.strip().partition("=")[::2] for part in one_header(request, SETTINGS).split(",")]
     named = dict(pairs)
     if len(named) != len(pairs) or "key" not in named:
         raise InvalidSignature(f"{SETTINGS} names no key, or something twice")
     key = secrets.named.get(named["key"])
     algorithm = ALGORITHMS.get(named.get("algorithm", LEGACY))
     if key is None or algorithm is None:
-        raise InvalidSignature("signed with a shared key or an algorithm that is not known here; see TWILIO_SHARED_KEYS")
+        raise InvalidSignature(
+            "signed with a shared key or an algorithm that is not known here; see TWILIO_SHARED_KEYS"
+        )
     return _Scheme(algorithm, (key,))

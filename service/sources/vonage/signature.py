@@ -1,8 +1,9 @@
 """
-Vonage's signature: a JSON Web Token (HS256) in `Authorization`, which holds the time and the hash of the body.
+Vonage's signature: a JSON Web Token (HS256) in `Authorization`, which holds the time and the hash
+of the body.
 
-Claims: https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks. What is hashed:
-https://api.support.vonage.com/hc/en-us/articles/19033783342876.
+Claims: https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks.
+What is hashed: https://api.support.vonage.com/hc/en-us/articles/19033783342876.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common import jwt
 from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.common.signatures import digest, one_header
-from service.sources.request import Incoming
+from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
 
 AUTHORIZATION: Final = "authorization"
@@ -26,52 +27,66 @@ ISSUER: Final = "Vonage"
 TOLERANCE_S: Final = 300
 
 
-def verify(incoming: Incoming, secrets: Secrets, now: datetime) -> None:
-    """Return if one of the secrets signed the token, and the token this body at about this time; else raises `InvalidSignature`."""
-    scheme, _, token = one_header(incoming, AUTHORIZATION).partition(" ")
+def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
+    """
+    Return if one of the secrets signed the token, and the token this body at about this time; else
+    raises `InvalidSignature`.
+    """
+    scheme, _, token = one_header(request, AUTHORIZATION).partition(" ")
     if scheme != SCHEME or not token.isascii():
         raise InvalidSignature(f"{AUTHORIZATION} is not a bearer token")
     claims = jwt.read_token(token.encode(), secrets)
     try:
-        _check_claims(read_json_object(claims), incoming, now)
+        _check_claims(read_json_object(claims), request, now)
     except MalformedPayload as err:
         raise InvalidSignature("the token holds no JSON object") from err
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """The same request, signed as Vonage does."""
     iat = int(now.timestamp())
     claims: dict[str, JsonValue] = {
         "iat": iat,
-        "jti": digest(incoming.body, str(iat)),
+        "jti": digest(request.body, str(iat)),
         "iss": ISSUER,
-        "payload_hash": _hash(incoming.body),
+        "payload_hash": _hash(request.body),
         "api_key": "trigger",
     }
     token = jwt.write_token(json.dumps(claims, separators=(",", ":")).encode(), secret)
-    return replace(incoming, headers={**incoming.headers, AUTHORIZATION: (f"{SCHEME} {token.decode()}",)})
+    return replace(
+        request, headers={**request.headers, AUTHORIZATION: (f"{SCHEME} {token.decode()}",)}
+    )
 
 
 def compact(body: bytes) -> bytes:
-    """A JSON object as it is without blanks, names in the order in which they came. Raises `MalformedPayload`."""
+    """
+    A JSON object as it is without blanks, names in the order in which they came. Raises
+    `MalformedPayload`.
+    """
     return json.dumps(read_json_object(body), ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _check_claims(claims: dict[str, JsonValue], incoming: Incoming, now: datetime) -> None:
+def _check_claims(claims: dict[str, JsonValue], request: WebhookRequest, now: datetime) -> None:
     iat, told = claims.get("iat"), claims.get("payload_hash")
     if claims.get("iss") != ISSUER:
         raise InvalidSignature(f"the token is not issued by {ISSUER}")
-    if isinstance(iat, bool) or not isinstance(iat, int | float) or abs(now.timestamp() - iat) > TOLERANCE_S:
-        raise InvalidSignature(f"the token names no time, or one more than {TOLERANCE_S} seconds away")
-    if not isinstance(told, str) or not told.isascii() or not _is_hashed(incoming.body, told):
+    if (
+        isinstance(iat, bool)
+        or not isinstance(iat, int | float)
+        or abs(now.timestamp() - iat) > TOLERANCE_S
+    ):
+        raise InvalidSignature(
+            f"the token names no time, or one more than {TOLERANCE_S} seconds away"
+        )
+    if not isinstance(told, str) or not told.isascii() or not _is_hashed(request.body, told):
         raise InvalidSignature("the token is for another body")
 
 
 def _is_hashed(body: bytes, told: str) -> bool:
     if hmac.compare_digest(_hash(body), told):
         return True
-    # Vonage describes the hash as that of the compact JSON. A body that differs from it in blanks and spelling says the same; one in which
-    # a name comes twice is not read at all.
+    # Vonage describes the hash as that of the compact JSON. A body that differs from it in blanks
+    # and spelling says the same; one in which a name comes twice is not read at all.
     try:
         return hmac.compare_digest(_hash(compact(body)), told)
     except MalformedPayload:

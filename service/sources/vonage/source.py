@@ -1,7 +1,9 @@
 """
-Vonage Voice API: event webhooks, one for each change of a leg; the legs of a call share a conversation.
+Vonage Voice API: event webhooks, one for each change of a leg; the legs of a call share a
+conversation.
 
-Signatures are in `service.sources.vonage_signature`. Words and fields: https://developer.vonage.com/en/voice/voice-api/webhook-reference.
+Signatures are in `service.sources.vonage_signature`. Words and fields:
+https://developer.vonage.com/en/voice/voice-api/webhook-reference.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,7 +22,7 @@ from service.events import (
     Recording,
     Voicemail,
 )
-from service.sources.base import Patience, Source, unknown_event
+from service.sources.base import RetryPolicy, Source, unknown_event
 from service.sources.common.fields import (
     Fields,
     iso_moment,
@@ -32,7 +34,7 @@ from service.sources.common.ids import call_id
 from service.sources.common.json_body import read_json_object
 from service.sources.common.phone_numbers import bare_to_e164
 from service.sources.common.signatures import digest
-from service.sources.request import Incoming, MessageKeys
+from service.sources.request import MessageKeys, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
 from service.sources.vonage import signature as vonage_signature
 
@@ -69,10 +71,12 @@ STATUSES: Final[Mapping[str, _Status]] = {
     "timeout": _Status(EventType.ENDED, 4, HangupCause.NO_ANSWER),
     "unanswered": _Status(EventType.ENDED, 4, HangupCause.NO_ANSWER),
     "cancelled": _Status(EventType.ENDED, 4, HangupCause.CANCELLED),
-    # By Vonage or the carrier, before it reached anybody, unless the detail says that the callee did.
+    # By Vonage or the carrier, before it reached anybody, unless the detail says that the callee
+    # did.
     "rejected": _Status(EventType.ENDED, 4, HangupCause.FAILED),
     "failed": _Status(EventType.ENDED, 4, HangupCause.FAILED),
-    # Its cause is read from how long the leg lasted; the last of all, so that talk is never taken back.
+    # Its cause is read from how long the leg lasted; the last of all, so that talk is never taken
+    # back.
     COMPLETED: _Status(EventType.ENDED, 5),
 }
 # A WebSocket was closed; keys or words were taken in.
@@ -91,9 +95,15 @@ DETAILS: Final[Mapping[str, HangupCause]] = {
 }
 # https://developer.vonage.com/en/voice/voice-api/concepts/advanced-machine-detection
 SUB_STATES: Final = frozenset({"beep_start", "beep_timeout"})
-DIRECTIONS: Final[Mapping[str, Direction]] = {"inbound": Direction.INBOUND, "outbound": Direction.OUTBOUND}
+DIRECTIONS: Final[Mapping[str, Direction]] = {
+    "inbound": Direction.INBOUND,
+    "outbound": Direction.OUTBOUND,
+}
 # Which words these fields may hold beside the status; any other is reported as unknown.
-KNOWN_WORDS: Final[Mapping[str, Collection[str]]] = {"direction": DIRECTIONS, "sub_state": SUB_STATES}
+KNOWN_WORDS: Final[Mapping[str, Collection[str]]] = {
+    "direction": DIRECTIONS,
+    "sub_state": SUB_STATES,
+}
 
 
 class Vonage(Source):
@@ -104,51 +114,65 @@ class Vonage(Source):
     settings = (
         SourceSetting(
             name="vonage_signature_secret",
-            about="Vonage signature secret; several, separated by commas, while rotating and for several accounts.",
+            description="Vonage signature secret; several, separated by commas, while rotating and for several accounts.",
         ),
     )
     # It tries once more when no answer came in time; after an error answer it does not.
-    patience = Patience(answer_within_s=10)
+    retry_policy = RetryPolicy(response_timeout_s=10)
     proof = "HMAC-SHA256 token (JWT) over time and hash of the body, with the signature secret"
-    carries_id = "the address, signed by us"
+    call_id_carrier = "the address, signed by us"
     has_address_per_call = True
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:
-        """Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`."""
-        self.expect(incoming)
-        vonage_signature.verify(incoming, secrets, now)
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
+        """
+        Prove the message; raises `InvalidSignature`, `WrongMethod` or `UnsupportedContentType`.
+        """
+        self.check_request(request)
+        vonage_signature.verify(request, secrets, now)
 
-    def keys(self, incoming: Incoming) -> MessageKeys:
-        """Name the message by what its body says: the token differs with each try, and blanks between the fields are not proved."""
-        fields = read_json_object(incoming.body)
+    def keys(self, request: WebhookRequest) -> MessageKeys:
+        """
+        Name the message by what its body says: the token differs with each try, and blanks between
+        the fields are not proved.
+        """
+        fields = read_json_object(request.body)
         _refuse_ignored(fields)
-        return MessageKeys(digest(vonage_signature.compact(incoming.body)), _source_call_id(fields))
+        return MessageKeys(digest(vonage_signature.compact(request.body)), _source_call_id(fields))
 
-    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
-        """Turn a message into its event; what else in it is not understood becomes events of type `UNKNOWN` beside it."""
-        fields = read_json_object(incoming.body)
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
+        """
+        Turn a message into its event; what else in it is not understood becomes events of type
+        `UNKNOWN` beside it.
+        """
+        fields = read_json_object(request.body)
         _refuse_ignored(fields)
         common = _common(fields, message_id)
         if _is_recording(fields):
-            # Nothing in a message tells one that was left from a recording of the talk; whoever writes the NCCO can, in the address. It is
-            # not signed, and decides no more than this.
-            return _record_events(common, fields, queried_values(incoming, RECORD))
+            # Nothing in a message tells one that was left from a recording of the talk; whoever
+            # writes the NCCO can, in the address. It is not signed, and decides no more than this.
+            return _record_events(common, fields, queried_values(request, RECORD))
         words = {name: text(fields, name) for name in KNOWN_WORDS}
-        strange = [unknown_event(common, word) for name, word in words.items() if word is not None and word not in KNOWN_WORDS[name]]
+        strange = [
+            unknown_event(common, word)
+            for name, word in words.items()
+            if word is not None and word not in KNOWN_WORDS[name]
+        ]
         status = text(fields, "status")
         if "conversation_uuid_to" in fields:
-            return [replace(common, word=TRANSFER), *strange]
+            return [replace(common, vendor_status=TRANSFER), *strange]
         if status is None:
-            raise MalformedPayload("neither status, recording nor transfer: no event of a call; is this address an answer URL?")
+            raise MalformedPayload(
+                "neither status, recording nor transfer: no event of a call; is this address an answer URL?"
+            )
         if status not in STATUSES:
             return [unknown_event(common, status), *strange]
         return [*_status_events(common, fields, status), *strange]
 
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """The same request, signed with the first secret. Raises ValueError without one."""
         if not secrets.values:
             raise self.no_secret()
-        return vonage_signature.sign(incoming, secrets.values[0], now)
+        return vonage_signature.sign(request, secrets.values[0], now)
 
 
 def _refuse_ignored(fields: Fields) -> None:
@@ -168,14 +192,21 @@ def _is_recording(fields: Fields) -> bool:
 
 
 def _source_call_id(fields: Fields) -> str:
-    return call_id(text(fields, "conversation_uuid", "conversation_uuid_from"), name="conversation_uuid")
+    return call_id(
+        text(fields, "conversation_uuid", "conversation_uuid_from"), name="conversation_uuid"
+    )
 
 
 def _common(fields: Fields, message_id: str) -> CallEvent:
     source_call_id = _source_call_id(fields)
     is_recording = _is_recording(fields)
-    # A recording names no leg. It gets one of its own, that of whoever records: never the first leg, nor the customer's.
-    leg_id = f"{source_call_id}:{RECORD}" if is_recording else call_id(text(fields, "uuid", "call_uuid"), name="uuid")
+    # A recording names no leg. It gets one of its own, that of whoever records: never the first
+    # leg, nor the customer's.
+    leg_id = (
+        f"{source_call_id}:{RECORD}"
+        if is_recording
+        else call_id(text(fields, "uuid", "call_uuid"), name="uuid")
+    )
     direction = DIRECTIONS.get(text(fields, "direction") or "")
     user = text(fields, "from_user")
     called = None if direction is Direction.INBOUND else _client(text(fields, "to"))
@@ -196,15 +227,28 @@ def _common(fields: Fields, message_id: str) -> CallEvent:
 
 
 def _client(address: str | None) -> str | None:
-    """The user of the Client SDK that a leg calls: what is neither a number nor has a scheme is a user's name."""
-    is_name = address is not None and ":" not in address and "@" not in address and not NUMBER_SIGNS.issuperset(address)
+    """
+    The user of the Client SDK that a leg calls: what is neither a number nor has a scheme is a
+    user's name.
+    """
+    is_name = (
+        address is not None
+        and ":" not in address
+        and "@" not in address
+        and not NUMBER_SIGNS.issuperset(address)
+    )
     return address if is_name else None
 
 
 def _status_events(common: CallEvent, fields: Fields, word: str) -> list[CallEvent]:
     status = STATUSES[word]
     event = replace(
-        common, event_type=status.event_type, sequence=status.sequence, word=word, hangup_cause=status.cause, answered_by=status.answered_by
+        common,
+        event_type=status.event_type,
+        sequence=status.sequence,
+        vendor_status=word,
+        hangup_cause=status.cause,
+        answered_by=status.answered_by,
     )
     if word == COMPLETED:
         return [_completed(event, fields)]
@@ -213,13 +257,13 @@ def _status_events(common: CallEvent, fields: Fields, word: str) -> list[CallEve
         return [event]
     if detail not in DETAILS:
         return [event, unknown_event(common, detail)]
-    return [replace(event, hangup_cause=DETAILS[detail], word=f"{word} {detail}")]
+    return [replace(event, hangup_cause=DETAILS[detail], vendor_status=f"{word} {detail}")]
 
 
 def _completed(event: CallEvent, fields: Fields) -> CallEvent:
     duration_s = whole_seconds(fields, "duration")
-    # Without talk it says only that the leg is over: the failure beside it says why, and `answered` whether somebody picked up. The
-    # caller's own leg is always completed.
+    # Without talk it says only that the leg is over: the failure beside it says why, and `answered`
+    # whether somebody picked up. The caller's own leg is always completed.
     is_told = bool(duration_s) or event.direction is Direction.INBOUND
     return replace(
         event,
@@ -230,15 +274,27 @@ def _completed(event: CallEvent, fields: Fields) -> CallEvent:
 
 
 def _record_events(common: CallEvent, fields: Fields, uses: Collection[str]) -> list[CallEvent]:
-    started_at, ended_at = iso_moment(text(fields, "start_time")), iso_moment(text(fields, "end_time"))
-    duration_s = None if started_at is None or ended_at is None else max(0, round((ended_at - started_at).total_seconds()))
+    started_at, ended_at = (
+        iso_moment(text(fields, "start_time")),
+        iso_moment(text(fields, "end_time")),
+    )
+    duration_s = (
+        None
+        if started_at is None or ended_at is None
+        else max(0, round((ended_at - started_at).total_seconds()))
+    )
     url = text(fields, "recording_url")
-    event = replace(common, occurred_at=ended_at or common.occurred_at, word=RECORD)
+    event = replace(common, occurred_at=ended_at or common.occurred_at, vendor_status=RECORD)
     if VOICEMAIL in uses:
         told = replace(event, event_type=EventType.VOICEMAIL, voicemail=Voicemail(url, duration_s))
     else:
         recording = Recording(text(fields, "recording_uuid"), url, duration_s)
         told = replace(event, event_type=EventType.RECORDING, recording=recording)
-    # Who records has done so. As long as that leg was open, a fault that is reported of it would keep the whole call open.
+    # Who records has done so. As long as that leg was open, a fault that is reported of it would
+    # keep the whole call open.
     over = replace(event, event_type=EventType.ENDED)
-    return [told, over, *(unknown_event(common, use) for use in sorted(uses) if use != VOICEMAIL)]
+    return [
+        told,
+        over,
+        *(unknown_event(common, kind) for kind in sorted(uses) if kind != VOICEMAIL),
+    ]

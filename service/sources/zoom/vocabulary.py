@@ -11,15 +11,19 @@ from service.events import EventType, HangupCause
 
 
 class Side(StrEnum):
-    """Whose message it is: Zoom tells each of its users of their own end, so that this side is always one of our people."""
+    """
+    Whose message it is: Zoom tells each of its users of their own end, so that this side is always
+    one of our people.
+    """
 
     CALLER = "caller"
     CALLEE = "callee"
 
 
-class Kind(Enum):
+class EndpointKind(Enum):
     """
-    What is at one end of a call: one of our people, several who share a line, the exchange that picks up by itself, or somebody outside.
+    What is at one end of a call: one of our people, several who share a line, the exchange that
+    picks up by itself, or somebody outside.
     """
 
     PERSON = auto()
@@ -28,8 +32,11 @@ class Kind(Enum):
     OUTSIDE = auto()
 
 
-class Special(Enum):
-    """Ends that are no cause: a voicemail box, a colleague who took the call, a step on its way, and what says nothing of the end."""
+class NonHangupOutcome(Enum):
+    """
+    Ends that are no cause: a voicemail box, a colleague who took the call, a step on its way, and
+    what says nothing of the end.
+    """
 
     VOICEMAIL = auto()
     ELSEWHERE = auto()
@@ -37,13 +44,14 @@ class Special(Enum):
     UNSAID = auto()
 
 
-Outcome = HangupCause | Special
+Outcome = HangupCause | NonHangupOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveEventSpec:
     """
-    A message that comes while a call goes on; `cause` where its name says that one telephone of perhaps many was not picked up.
+    A message that comes while a call goes on; `cause` where its name says that one telephone of
+    perhaps many was not picked up.
     """
 
     side: Side
@@ -52,36 +60,41 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
-    """A message with records that are written after a call, in the list of that name; `has_steps` of those that tell steps apart."""
+class RecordSpec:
+    """
+    A message with records that are written after a call, in the list of that name; `has_steps` of
+    those that tell steps apart.
+    """
 
     side: Side
     name: str
     has_steps: bool
 
 
-LIVE: Final[Mapping[str, Live]] = {
-    "phone.caller_ringing": Live(Side.CALLER, EventType.RINGING),
-    "phone.callee_ringing": Live(Side.CALLEE, EventType.RINGING),
-    "phone.caller_connected": Live(Side.CALLER, EventType.ANSWERED),
-    "phone.callee_answered": Live(Side.CALLEE, EventType.ANSWERED),
-    "phone.caller_ended": Live(Side.CALLER, EventType.ENDED),
-    "phone.callee_ended": Live(Side.CALLEE, EventType.ENDED),
-    "phone.callee_missed": Live(Side.CALLEE, EventType.ENDED, HangupCause.NO_ANSWER),
-    "phone.callee_rejected": Live(Side.CALLEE, EventType.ENDED, HangupCause.REJECTED),
+LIVE: Final[Mapping[str, LiveEventSpec]] = {
+    "phone.caller_ringing": LiveEventSpec(Side.CALLER, EventType.RINGING),
+    "phone.callee_ringing": LiveEventSpec(Side.CALLEE, EventType.RINGING),
+    "phone.caller_connected": LiveEventSpec(Side.CALLER, EventType.ANSWERED),
+    "phone.callee_answered": LiveEventSpec(Side.CALLEE, EventType.ANSWERED),
+    "phone.caller_ended": LiveEventSpec(Side.CALLER, EventType.ENDED),
+    "phone.callee_ended": LiveEventSpec(Side.CALLEE, EventType.ENDED),
+    "phone.callee_missed": LiveEventSpec(Side.CALLEE, EventType.ENDED, HangupCause.NO_ANSWER),
+    "phone.callee_rejected": LiveEventSpec(Side.CALLEE, EventType.ENDED, HangupCause.REJECTED),
 }
-# The third, second and first version of the same: https://developers.zoom.us/docs/phone/webhook-migrate/.
-RECORDS: Final[Mapping[str, Records]] = {
-    "phone.caller_call_element_completed": Records(Side.CALLER, "call_elements", has_steps=True),
-    "phone.callee_call_element_completed": Records(Side.CALLEE, "call_elements", has_steps=True),
-    "phone.caller_call_history_completed": Records(Side.CALLER, "call_logs", has_steps=True),
-    "phone.callee_call_history_completed": Records(Side.CALLEE, "call_logs", has_steps=True),
-    "phone.caller_call_log_completed": Records(Side.CALLER, "call_logs", has_steps=False),
-    "phone.callee_call_log_completed": Records(Side.CALLEE, "call_logs", has_steps=False),
+# The third, second and first version of the same:
+# https://developers.zoom.us/docs/phone/webhook-migrate/.
+RECORDS: Final[Mapping[str, RecordSpec]] = {
+    "phone.caller_call_element_completed": RecordSpec(Side.CALLER, "call_elements", has_steps=True),
+    "phone.callee_call_element_completed": RecordSpec(Side.CALLEE, "call_elements", has_steps=True),
+    "phone.caller_call_history_completed": RecordSpec(Side.CALLER, "call_logs", has_steps=True),
+    "phone.callee_call_history_completed": RecordSpec(Side.CALLEE, "call_logs", has_steps=True),
+    "phone.caller_call_log_completed": RecordSpec(Side.CALLER, "call_logs", has_steps=False),
+    "phone.callee_call_log_completed": RecordSpec(Side.CALLEE, "call_logs", has_steps=False),
 }
 VOICEMAILS: Final = frozenset({"phone.voicemail_received", "phone.voicemail_transcript_completed"})
 RECORDING: Final = "phone.recording_completed"
-# What happens on the way, what is repeated for people who may listen too, what only an API call could fetch, and what was thrown away.
+# What happens on the way, what is repeated for people who may listen too, what only an API call
+# could fetch, and what was thrown away.
 IGNORED: Final = frozenset(
     {
         "phone.caller_hold",
@@ -136,30 +149,30 @@ OTHER_MATTERS: Final = (
 DIRECTIONS: Final = frozenset({"inbound", "outbound"})
 EXTERNAL: Final = "external"
 CONNECT_TYPES: Final = frozenset({EXTERNAL, "internal"})
-LIVE_EXTENSIONS: Final[Mapping[str, Kind]] = {
-    "user": Kind.PERSON,
-    "commonArea": Kind.PERSON,
-    "commonAreaPhone": Kind.PERSON,
-    "zoomRoom": Kind.PERSON,
-    "ciscoRoom/PolycomRoom": Kind.PERSON,
-    "sharedLineGroup": Kind.GROUP,
-    "callQueue": Kind.ROUTER,
-    "autoReceptionist": Kind.ROUTER,
-    "contactCenter": Kind.ROUTER,
-    "five9": Kind.ROUTER,
-    "twilio": Kind.ROUTER,
-    "pstn": Kind.OUTSIDE,
+LIVE_EXTENSIONS: Final[Mapping[str, EndpointKind]] = {
+    "user": EndpointKind.PERSON,
+    "commonArea": EndpointKind.PERSON,
+    "commonAreaPhone": EndpointKind.PERSON,
+    "zoomRoom": EndpointKind.PERSON,
+    "ciscoRoom/PolycomRoom": EndpointKind.PERSON,
+    "sharedLineGroup": EndpointKind.GROUP,
+    "callQueue": EndpointKind.ROUTER,
+    "autoReceptionist": EndpointKind.ROUTER,
+    "contactCenter": EndpointKind.ROUTER,
+    "five9": EndpointKind.ROUTER,
+    "twilio": EndpointKind.ROUTER,
+    "pstn": EndpointKind.OUTSIDE,
 }
-RECORDED_EXTENSIONS: Final[Mapping[str, Kind]] = {
-    "user": Kind.PERSON,
-    "common_area": Kind.PERSON,
-    "zoom_room": Kind.PERSON,
-    "cisco_room": Kind.PERSON,
-    "shared_line_group": Kind.GROUP,
-    "group_call_pickup": Kind.GROUP,
-    "call_queue": Kind.ROUTER,
-    "auto_receptionist": Kind.ROUTER,
-    "external_contact": Kind.OUTSIDE,
+RECORDED_EXTENSIONS: Final[Mapping[str, EndpointKind]] = {
+    "user": EndpointKind.PERSON,
+    "common_area": EndpointKind.PERSON,
+    "zoom_room": EndpointKind.PERSON,
+    "cisco_room": EndpointKind.PERSON,
+    "shared_line_group": EndpointKind.GROUP,
+    "group_call_pickup": EndpointKind.GROUP,
+    "call_queue": EndpointKind.ROUTER,
+    "auto_receptionist": EndpointKind.ROUTER,
+    "external_contact": EndpointKind.OUTSIDE,
 }
 # What a record is of. These begin a call, so that the number in them is the one that was dialled.
 BEGINNINGS: Final = frozenset(
@@ -174,12 +187,24 @@ BEGINNINGS: Final = frozenset(
 )
 # These bring somebody else of ours into it.
 STEPS: Final = frozenset(
-    {"ring_to_member", "forward", "overflow", "direct_transfer", "warm_transfer", "park_pick_up", "takeover", "shared"},
+    {
+        "ring_to_member",
+        "forward",
+        "overflow",
+        "direct_transfer",
+        "warm_transfer",
+        "park_pick_up",
+        "takeover",
+        "shared",
+    },
 )
 # Those of them with which one of ours may pass a call on to somebody outside.
 PASSES_ON: Final = frozenset({"forward", "overflow", "direct_transfer", "warm_transfer"})
-# These say nothing of how the call ended: a supervisor who listens has `succeeded` whatever became of it.
-ASIDES: Final = frozenset({"barge", "monitor", "whisper", "listen", "conference_barge", "park", "timeout", "merge"})
+# These say nothing of how the call ended: a supervisor who listens has `succeeded` whatever became
+# of it.
+ASIDES: Final = frozenset(
+    {"barge", "monitor", "whisper", "listen", "conference_barge", "park", "timeout", "merge"}
+)
 # Of the second and third version.
 RESULTS: Final[Mapping[str, Outcome]] = {
     "answered": HangupCause.COMPLETED,
@@ -187,7 +212,7 @@ RESULTS: Final[Mapping[str, Outcome]] = {
     "picked_up": HangupCause.COMPLETED,
     "connected": HangupCause.COMPLETED,
     "succeeded": HangupCause.COMPLETED,
-    "voicemail": Special.VOICEMAIL,
+    "voicemail": NonHangupOutcome.VOICEMAIL,
     "hang_up": HangupCause.CANCELLED,
     "canceled": HangupCause.CANCELLED,
     "abandoned": HangupCause.CANCELLED,
@@ -200,15 +225,16 @@ RESULTS: Final[Mapping[str, Outcome]] = {
     "unconnected": HangupCause.FAILED,
     "service_unavailable": HangupCause.FAILED,
     "invalid_operation": HangupCause.FAILED,
-    "overflowed": Special.STEP,
-    "invalid_key": Special.STEP,
+    "overflowed": NonHangupOutcome.STEP,
+    "invalid_key": NonHangupOutcome.STEP,
 }
 # A colleague took the call, whatever the result of this record is.
 REASONS: Final = frozenset({"answered_by_other", "pickup_by_other", "call_out_by_other"})
-# Of the first version, and of live messages (`handup_result`, as Zoom spells it): https://developers.zoom.us/docs/api/phone/#tag/call-logs.
-PHRASES: Final[Mapping[str, Outcome]] = {
+# Of the first version, and of live messages (`handup_result`, as Zoom spells it):
+# https://developers.zoom.us/docs/api/phone/#tag/call-logs.
+RESULT_PHRASES: Final[Mapping[str, Outcome]] = {
     "Call connected": HangupCause.COMPLETED,
-    "Voicemail": Special.VOICEMAIL,
+    "Voicemail": NonHangupOutcome.VOICEMAIL,
     "Call Cancel": HangupCause.CANCELLED,
     "Call Cancelled": HangupCause.CANCELLED,
     "Call Canceled": HangupCause.CANCELLED,
@@ -224,14 +250,14 @@ PHRASES: Final[Mapping[str, Outcome]] = {
     "Internal Error": HangupCause.FAILED,
     "Restricted Number": HangupCause.FAILED,
     "International Disabled": HangupCause.FAILED,
-    "Answered by Other Member": Special.ELSEWHERE,
-    "Park": Special.UNSAID,
-    "Parked": Special.UNSAID,
-    "Recorded": Special.UNSAID,
-    "Auto Recorded": Special.UNSAID,
-    "Recording Failure": Special.UNSAID,
+    "Answered by Other Member": NonHangupOutcome.ELSEWHERE,
+    "Park": NonHangupOutcome.UNSAID,
+    "Parked": NonHangupOutcome.UNSAID,
+    "Recorded": NonHangupOutcome.UNSAID,
+    "Auto Recorded": NonHangupOutcome.UNSAID,
+    "Recording Failure": NonHangupOutcome.UNSAID,
 }
-_PHRASES: Final = {phrase.casefold(): outcome for phrase, outcome in PHRASES.items()}
+_PHRASES: Final = {phrase.casefold(): outcome for phrase, outcome in RESULT_PHRASES.items()}
 
 
 def read_phrase(text: str | None) -> Outcome | None:

@@ -21,7 +21,9 @@ class LaneLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """An open breaker: since when (UTC), why, and when the next request looks whether Buildr is back."""
+    """
+    An open breaker: since when (UTC), why, and when the next request looks whether Buildr is back.
+    """
 
     since: datetime
     cause: str
@@ -33,8 +35,9 @@ class Backlog:
     """
     All lanes; times are UTC, those of Redis.
 
-    `requests` is how many requests the waiting calls need; `counted` are the moments (seconds since the epoch) from which the requests that
-    count against the budgets now stop to count one window later; `allowance` is set while less than the whole shortest budget is ours.
+    `requests` is how many requests the waiting calls need; `counted` are the moments (seconds since
+    the epoch) from which the requests that count against the budgets now stop to count one window
+    later; `allowance` is set while less than the whole shortest budget is ours.
     """
 
     now: datetime
@@ -67,7 +70,11 @@ async def read_backlog(redis: Client, keys: Keys) -> Backlog:
     *lanes, costs, limit, blocked, allowance, breaker = rest
     now = datetime.fromtimestamp(seconds + micros / 1_000_000, UTC)
     loads = tuple(
-        LaneLoad(lane=lane, calls=int(lanes[2 * place]), oldest_at=_moment(lanes[2 * place + 1][0][1]) if lanes[2 * place + 1] else None)
+        LaneLoad(
+            lane=lane,
+            calls=int(lanes[2 * place]),
+            oldest_at=_moment(lanes[2 * place + 1][0][1]) if lanes[2 * place + 1] else None,
+        )
         for place, lane in enumerate(LANES)
     )
     blocked_until = _moment(float(blocked)) if blocked is not None else None
@@ -88,7 +95,9 @@ def _outage(breaker: dict[bytes, bytes]) -> Outage | None:
     return Outage(
         since=_moment(float(breaker[b"opened_at"])),
         cause=breaker.get(b"cause", b"").decode(),
-        next_try_at=_moment(max(float(breaker[b"probe_at"]), float(breaker.get(b"probe_until", b"0")))),
+        next_try_at=_moment(
+            max(float(breaker[b"probe_at"]), float(breaker.get(b"probe_until", b"0")))
+        ),
     )
 
 

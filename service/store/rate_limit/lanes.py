@@ -9,8 +9,9 @@ class Lane(StrEnum):
     """
     Why something waits for budget, the most urgent first.
 
-    `own` a request of the service's own, such as reading the outcomes; `final` a call that has ended and was never written; `refinement` a
-    call that is written and has become better known; `replay` put through again by a person; `backfill` an old call decided anew.
+    `own` a request of the service's own, such as reading the outcomes; `final` a call that has
+    ended and was never written; `refinement` a call that is written and has become better known;
+    `replay` put through again by a person; `backfill` an old call decided anew.
     """
 
     OWN = "own"

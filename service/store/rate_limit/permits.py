@@ -1,8 +1,10 @@
 """
-The fleet's budget of requests to Buildr: permits, the lanes in which calls wait for them, and the breaker while Buildr is away.
+The fleet's budget of requests to Buildr: permits, the lanes in which calls wait for them, and the
+breaker while Buildr is away.
 
-A permit counts against every budget from the moment it is given until a whole window after the latest time at which its request can
-have reached Buildr. So no window of true arrival times holds more than the budget, whatever the network does.
+A permit counts against every budget from the moment it is given until a whole window after the
+latest time at which its request can have reached Buildr. So no window of true arrival times holds
+more than the budget, whatever the network does.
 """
 
 import asyncio
@@ -26,7 +28,7 @@ LONGEST_BLOCK_S: Final = 86_400
 LONGER_BUCKETS: Final = frozenset({"hour", "hourly", "day", "daily"})
 
 
-class Verdict(StrEnum):
+class GrantStatus(StrEnum):
     """What became of asking for permits."""
 
     GRANTED = "granted"
@@ -34,11 +36,13 @@ class Verdict(StrEnum):
     BUSY = "busy"
 
 
-class Heard(StrEnum):
+class HealthSignal(StrEnum):
     """
-    What a request told of Buildr: `fine` it works, whatever it thinks of the request; `limited` 429; `down` no answer, 5xx, no way in.
+    What a request told of Buildr: `fine` it works, whatever it thinks of the request; `limited`
+    429; `down` no answer, 5xx, no way in.
 
-    `unsure` a token that has just been refused, which may only have run out. `nothing` where it tells nothing, or was not sent.
+    `unsure` a token that has just been refused, which may only have run out. `nothing` where it
+    tells nothing, or was not sent.
     """
 
     FINE = "fine"
@@ -51,15 +55,15 @@ class Heard(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
-    Permits, one per request; `wait_s` is when asking again may help, in seconds, where none were given, and `is_away` tells that everybody
-    waits for Buildr to be back.
+    Permits, one per request; `wait_s` is when asking again may help, in seconds, where none were
+    given, and `is_away` tells that everybody waits for Buildr to be back.
 
-    The first request may go at `starts_at` and all must be over at `valid_until` (both on the clock of `Permits.timer`): after that others
-    may count on them not to come.
+    The first request may go at `starts_at` and all must be over at `valid_until` (both on the clock
+    of `Permits.timer`): after that others may count on them not to come.
     """
 
     ref: str
-    verdict: Verdict
+    verdict: GrantStatus
     permits: tuple[str, ...] = ()
     wait_s: float = 0
     starts_at: float = 0
@@ -68,7 +72,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Pumped:
+class PumpResult:
     """What one turn of the pump did; `next_in_s` is None when nobody waits."""
 
     gone: int
@@ -77,12 +81,13 @@ class Pumped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class RateLimitState:
     """
     How the account stands with Buildr after a request.
 
-    `blocked_s` seconds are all requests forbidden; `is_open` tells that the breaker is open, `has_opened` that this request has opened it,
-    `outage_s` how long the outage was that it ended, if any. `allowance` is how many requests of the shortest budget are ours.
+    `blocked_s` seconds are all requests forbidden; `is_open` tells that the breaker is open,
+    `has_opened` that this request has opened it, `outage_s` how long the outage was that it ended,
+    if any. `allowance` is how many requests of the shortest budget are ours.
     """
 
     blocked_s: float
@@ -97,8 +102,8 @@ class Permits:
     """
     Gives, counts and takes back permits.
 
-    `budgets` are pairs of requests and window in milliseconds; above `newest_first_above` calls in a lane the newest go first. `timer`
-    gives the seconds by which grants are valid.
+    `budgets` are pairs of requests and window in milliseconds; above `newest_first_above` calls in
+    a lane the newest go first. `timer` gives the seconds by which grants are valid.
     """
 
     redis: Client
@@ -112,41 +117,71 @@ class Permits:
     def _budgets(self) -> str:
         return json.dumps([list(budget) for budget in self.budgets])
 
-    async def ask(self, ref: str, *, lane: Lane, since: datetime, cost: int, hold_s: float) -> Grant:
+    async def ask(
+        self, ref: str, *, lane: Lane, since: datetime, cost: int, hold_s: float
+    ) -> Grant:
         """
-        Ask for `cost` permits for a call, or for a request of the service's own, whose name then starts with `#`.
+        Ask for `cost` permits for a call, or for a request of the service's own, whose name then
+        starts with `#`.
 
-        Without budget it waits in its lane, by the age that `since` (UTC) gives it, and its job ends; `pump` wakes it. `hold_s` is the
-        longest that one request may take.
+        Without budget it waits in its lane, by the age that `since` (UTC) gives it, and its job
+        ends; `pump` wakes it. `hold_s` is the longest that one request may take.
         """
         # Taken before the question: the answer may be long on its way.
         valid_until = self.timer() + hold_s
         since_ms = int(since.timestamp() * 1000)
         answer = await self.scripts.run(
-            "grant", self._budgets, ref, cost, int(hold_s * 1000), lane.value, since_ms, self.newest_first_above
+            "grant",
+            self._budgets,
+            ref,
+            cost,
+            int(hold_s * 1000),
+            lane.value,
+            since_ms,
+            self.newest_first_above,
         )
         if not isinstance(answer, list):
             raise TypeError("unexpected answer of the script grant")
         verdict = int(answer[0])
         if verdict == 1:
             starts_at = self.timer() + int(answer[2]) / 1000
-            return Grant(ref, Verdict.GRANTED, tuple(_text(answer[1]).split(",")), starts_at=starts_at, valid_until=valid_until)
+            return Grant(
+                ref,
+                GrantStatus.GRANTED,
+                tuple(_text(answer[1]).split(",")),
+                starts_at=starts_at,
+                valid_until=valid_until,
+            )
         wait_s = max(0.05, float(_text(answer[1])) / 1000)
         if verdict == 0:
-            return Grant(ref, Verdict.WAITS, (), wait_s, is_away=int(answer[2]) == 1)
-        return Grant(ref, Verdict.BUSY, (), wait_s)
+            return Grant(ref, GrantStatus.WAITS, (), wait_s, is_away=int(answer[2]) == 1)
+        return Grant(ref, GrantStatus.BUSY, (), wait_s)
 
-    async def start(self, grant: Grant, *, request_timeout_s: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> bool:
-        """Wait until the permits are good, never longer than they may be given ahead; False if a request would outlast them."""
+    async def start(
+        self,
+        grant: Grant,
+        *,
+        request_timeout_s: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> bool:
+        """
+        Wait until the permits are good, never longer than they may be given ahead; False if a
+        request would outlast them.
+        """
         wait_s = grant.starts_at - self.timer()
         if wait_s > 0:
             await sleep(wait_s)
         return self.timer() + request_timeout_s <= grant.valid_until
 
     async def renew(self, grant: Grant, *, answered: int, hold_s: float) -> float:
-        """Give the requests after the first `answered` ones their whole time again; returns the new `valid_until`, 0 if it is too late."""
+        """
+        Give the requests after the first `answered` ones their whole time again; returns the new
+        `valid_until`, 0 if it is too late.
+        """
         valid_until = self.timer() + hold_s
-        is_ours = await self.scripts.run("renew", self._budgets, grant.ref, ",".join(grant.permits), answered, int(hold_s * 1000))
+        is_ours = await self.scripts.run(
+            "renew", self._budgets, grant.ref, ",".join(grant.permits), answered, int(hold_s * 1000)
+        )
         return valid_until if is_ours == 1 else 0
 
     async def release(
@@ -154,26 +189,41 @@ class Permits:
         grant: Grant,
         *,
         sent: int,
-        heard: Heard = Heard.NOTHING,
+        heard: HealthSignal = HealthSignal.NOTHING,
         wait_s: float | None = None,
         cause: str = "",
         bucket: str | None = None,
-    ) -> Standing:
+    ) -> RateLimitState:
         """
         Give permits back, and say what was heard.
 
-        The first `sent` of them count from now on for a window, the others not at all. After a 429 nobody sends for `wait_s` seconds as
-        Buildr has said, or for a growing while if it did not say; `cause` is why Buildr counts as down. A `bucket`
-        that names a longer budget leaves our share of the shortest as it is.
+        The first `sent` of them count from now on for a window, the others not at all. After a 429
+        nobody sends for `wait_s` seconds as Buildr has said, or for a growing while if it did not
+        say; `cause` is why Buildr counts as down. A `bucket` that names a longer budget leaves our
+        share of the shortest as it is.
         """
         used, unused = grant.permits[:sent], grant.permits[sent:]
-        detail = cause if heard is Heard.DOWN else "" if wait_s is None else str(int(min(wait_s, LONGEST_BLOCK_S) * 1000) + 1)
+        detail = (
+            cause
+            if heard is HealthSignal.DOWN
+            else ""
+            if wait_s is None
+            else str(int(min(wait_s, LONGEST_BLOCK_S) * 1000) + 1)
+        )
         names = [",".join(each) for each in (used, unused, grant.permits)]
-        answer = await self.scripts.run("release", self._budgets, grant.ref, *names, heard.value, detail, int(bucket in LONGER_BUCKETS))
+        answer = await self.scripts.run(
+            "release",
+            self._budgets,
+            grant.ref,
+            *names,
+            heard.value,
+            detail,
+            int(bucket in LONGER_BUCKETS),
+        )
         if not isinstance(answer, list):
             raise TypeError("unexpected answer of the script release")
         blocked_ms, is_open, outage_ms, has_opened, allowance = (int(part) for part in answer)
-        return Standing(
+        return RateLimitState(
             blocked_s=blocked_ms / 1000,
             is_open=bool(is_open),
             has_opened=bool(has_opened),
@@ -181,17 +231,27 @@ class Permits:
             allowance=allowance,
         )
 
-    async def pump(self, *, worker_id: str = "", has_reason: bool = True) -> Pumped:
+    async def pump(self, *, worker_id: str = "", has_reason: bool = True) -> PumpResult:
         """
-        Let as many waiting calls go as the budget allows; safe to be called by every worker at once.
+        Let as many waiting calls go as the budget allows; safe to be called by every worker at
+        once.
 
-        Without a reason to believe that there is room, only the one worker does anything that keeps the time for all.
+        Without a reason to believe that there is room, only the one worker does anything that keeps
+        the time for all.
         """
-        answer = await self.scripts.run("pump", self._budgets, LEASE_MS, PUMP_LIMIT, self.newest_first_above, worker_id, int(has_reason))
+        answer = await self.scripts.run(
+            "pump",
+            self._budgets,
+            LEASE_MS,
+            PUMP_LIMIT,
+            self.newest_first_above,
+            worker_id,
+            int(has_reason),
+        )
         if not isinstance(answer, list):
             raise TypeError("unexpected answer of the script pump")
         gone, waiting, next_ms = (int(part) for part in answer)
-        return Pumped(gone, waiting, next_ms / 1000 if waiting else None)
+        return PumpResult(gone, waiting, next_ms / 1000 if waiting else None)
 
     async def leave(self, ref: str) -> None:
         """Take a name out of its lane."""

@@ -33,15 +33,23 @@ class Aircall(StandIn):
     async def answer(self, asked: Asked, headers: Mapping[str, str]) -> Response:
         """List, show, make, write, delete."""
         if not is_basic(headers, *self.credentials):
-            return refuse(401, {"error": "Unauthorized", "troubleshoot": "Check your api_id and api_token"})
+            return refuse(
+                401, {"error": "Unauthorized", "troubleshoot": "Check your api_id and api_token"}
+            )
         webhook_id = asked.path.removeprefix(LIST).strip("/")
         if asked.line == f"GET {LIST}":
             return self._page(asked)
         if asked.line == f"POST {LIST}":
             body = json.loads(asked.body)
             if not str(body.get("url", "")).startswith("https://"):
-                return refuse(400, {"error": "Bad Request", "troubleshoot": f"url {body.get('url')} is not https"})
-            return JSONResponse({"webhook": self.add(secrets.token_hex(8), body["url"], events=body.get("events"))}, status_code=201)
+                return refuse(
+                    400,
+                    {"error": "Bad Request", "troubleshoot": f"url {body.get('url')} is not https"},
+                )
+            return JSONResponse(
+                {"webhook": self.add(secrets.token_hex(8), body["url"], events=body.get("events"))},
+                status_code=201,
+            )
         return self._one(webhook_id, asked)
 
     def _one(self, webhook_id: str, asked: Asked) -> Response:
@@ -57,7 +65,14 @@ class Aircall(StandIn):
 
     def add(self, webhook_id: str, url: str, **more: object) -> dict[str, object]:
         """A webhook that is there already."""
-        made = {"webhook_id": webhook_id, "url": url, "active": True, "token": secrets.token_hex(16), "events": ["call.ended"], **more}
+        made = {
+            "webhook_id": webhook_id,
+            "url": url,
+            "active": True,
+            "token": secrets.token_hex(16),
+            "events": ["call.ended"],
+            **more,
+        }
         self.kept[webhook_id] = made
         return made
 
@@ -66,6 +81,15 @@ class Aircall(StandIn):
         page, every = int(asked.query.get("page", "1")), list(self.kept.values())
         shown = every[(page - 1) * size : page * size]
         if not self.lists_tokens:
-            shown = [{name: value for name, value in each.items() if name != "token"} for each in shown]
-        following = f"https://api.aircall.io{LIST}?page={page + 1}" if page * size < len(every) else None
-        return JSONResponse({"meta": {"total": len(every), "current_page": page, "next_page_link": following}, "webhooks": shown})
+            shown = [
+                {name: value for name, value in each.items() if name != "token"} for each in shown
+            ]
+        following = (
+            f"https://api.aircall.io{LIST}?page={page + 1}" if page * size < len(every) else None
+        )
+        return JSONResponse(
+            {
+                "meta": {"total": len(every), "current_page": page, "next_page_link": following},
+                "webhooks": shown,
+            }
+        )

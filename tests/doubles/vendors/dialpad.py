@@ -38,8 +38,14 @@ class Dialpad(StandIn):
         if asked.path == base and asked.method == "GET":
             start = int(asked.query.get("cursor", "0"))
             ids = list(records)[start : start + self.per_page]
-            more = {"cursor": str(start + self.per_page)} if start + self.per_page < len(records) else {}
-            return JSONResponse({"items": [self._shown(each, is_webhook=is_webhook) for each in ids], **more})
+            more = (
+                {"cursor": str(start + self.per_page)}
+                if start + self.per_page < len(records)
+                else {}
+            )
+            return JSONResponse(
+                {"items": [self._shown(each, is_webhook=is_webhook) for each in ids], **more}
+            )
         if asked.path == base and asked.method == "POST":
             if not is_webhook and body.get("endpoint_id") not in self.webhooks:
                 return refuse(400, {"error": {"code": 400, "message": "endpoint_id is wrong"}})
@@ -48,7 +54,14 @@ class Dialpad(StandIn):
             return JSONResponse(self._shown(number, is_webhook=is_webhook))
         return self._one(asked, records, body, is_webhook=is_webhook)
 
-    def _one(self, asked: Asked, records: dict[int, dict[str, object]], body: dict[str, object], *, is_webhook: bool) -> Response:
+    def _one(
+        self,
+        asked: Asked,
+        records: dict[int, dict[str, object]],
+        body: dict[str, object],
+        *,
+        is_webhook: bool,
+    ) -> Response:
         number = int(asked.path.rpartition("/")[2])
         if number not in records:
             return refuse(404, {"error": {"code": 404, "message": "not found"}})
@@ -58,10 +71,18 @@ class Dialpad(StandIn):
         return JSONResponse(records.pop(number))
 
     def add(self, url: str, secret: str, **more: object) -> int:
-        """A webhook with a call subscription that are there already; gives the subscription's id."""
+        """
+        A webhook with a call subscription that are there already; gives the subscription's id.
+        """
         webhook, subscription = next(self.numbers), next(self.numbers)
         self.webhooks[webhook] = {"id": webhook, "hook_url": url, "secret": secret}
-        self.kept[subscription] = {"id": subscription, "endpoint_id": webhook, "enabled": True, "call_states": ["all"], **more}
+        self.kept[subscription] = {
+            "id": subscription,
+            "endpoint_id": webhook,
+            "enabled": True,
+            "call_states": ["all"],
+            **more,
+        }
         return subscription
 
     def _shown(self, number: int, *, is_webhook: bool) -> dict[str, object]:
@@ -72,4 +93,8 @@ class Dialpad(StandIn):
             return {**fields, "webhook": self._shown(endpoint, is_webhook=True)}
         kept = self.webhooks[number]
         secret = kept.get("secret") if self.shows_secrets else "********"
-        return {"id": number, "hook_url": kept["hook_url"], "signature": {"algo": "HS256", "secret": secret, "type": "jwt"}}
+        return {
+            "id": number,
+            "hook_url": kept["hook_url"],
+            "signature": {"algo": "HS256", "secret": secret, "type": "jwt"},
+        }

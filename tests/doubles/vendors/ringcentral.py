@@ -1,8 +1,9 @@
 """
-A stand-in for RingCentral's subscriptions: JWT login, a handshake before anything is made or changed, expiry, a black list.
+A stand-in for RingCentral's subscriptions: JWT login, a handshake before anything is made or
+changed, expiry, a black list.
 
-As documented at https://developers.ringcentral.com/guide/notifications/webhooks/creating-webhooks. What the verification token is, it
-never tells.
+As documented at https://developers.ringcentral.com/guide/notifications/webhooks/creating-webhooks.
+What the verification token is, it never tells.
 """
 
 import json
@@ -52,7 +53,13 @@ class RingCentral(StandIn):
 
     async def _one(self, subscription_id: str, asked: Asked) -> Response:
         if subscription_id not in self.kept:
-            return refuse(404, {"errorCode": "CMN-102", "message": "Resource for parameter [subscriptionId] is not found"})
+            return refuse(
+                404,
+                {
+                    "errorCode": "CMN-102",
+                    "message": "Resource for parameter [subscriptionId] is not found",
+                },
+            )
         if asked.method == "PUT":
             return await self._write(subscription_id, asked, status=200)
         del self.kept[subscription_id]
@@ -63,7 +70,9 @@ class RingCentral(StandIn):
         self.kept[subscription_id] = {
             "id": subscription_id,
             "eventFilters": ["/restapi/v1.0/account/400130182008/telephony/sessions"],
-            "expirationTime": (self.clock() + timedelta(days=300)).isoformat().replace("+00:00", "Z"),
+            "expirationTime": (self.clock() + timedelta(days=300))
+            .isoformat()
+            .replace("+00:00", "Z"),
             "status": "Active",
             "deliveryMode": {"transportType": "WebHook", "encryption": False, "address": address},
             **more,
@@ -73,8 +82,18 @@ class RingCentral(StandIn):
         form = parse_qs(asked.body.decode())
         if not is_basic(headers, *self.client):
             return refuse(401, {"error": "invalid_client", "errorCode": "OAU-153"})
-        if form != {"grant_type": ["urn:ietf:params:oauth:grant-type:jwt-bearer"], "assertion": [self.jwt]}:
-            return refuse(400, {"error": "invalid_grant", "error_description": f"bad assertion {form}", "errorCode": "OAU-251"})
+        if form != {
+            "grant_type": ["urn:ietf:params:oauth:grant-type:jwt-bearer"],
+            "assertion": [self.jwt],
+        }:
+            return refuse(
+                400,
+                {
+                    "error": "invalid_grant",
+                    "error_description": f"bad assertion {form}",
+                    "errorCode": "OAU-251",
+                },
+            )
         self.tokens.add(token := secrets.token_hex(16))
         return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": 3600})
 
@@ -84,12 +103,22 @@ class RingCentral(StandIn):
         if not 1 <= body["expiresIn"] <= LONGEST_S or not body["eventFilters"]:
             return refuse(400, {"errorCode": "CMN-101", "message": "Parameter value is invalid"})
         if not await self._shakes_hands(mode["address"], mode.get("verificationToken")):
-            return refuse(400, {"errorCode": "SUB-525", "message": f"WebHook response error from {mode['address']}"})
+            return refuse(
+                400,
+                {
+                    "errorCode": "SUB-525",
+                    "message": f"WebHook response error from {mode['address']}",
+                },
+            )
         self.add(
             subscription_id,
             mode["address"],
-            eventFilters=[each.replace("account/~/", "account/400130182008/") for each in body["eventFilters"]],
-            expirationTime=(self.clock() + timedelta(seconds=min(self.longest_s, body["expiresIn"]))).isoformat(),
+            eventFilters=[
+                each.replace("account/~/", "account/400130182008/") for each in body["eventFilters"]
+            ],
+            expirationTime=(
+                self.clock() + timedelta(seconds=min(self.longest_s, body["expiresIn"]))
+            ).isoformat(),
         )
         self.verification[subscription_id] = mode.get("verificationToken", "")
         return JSONResponse(self._shown(subscription_id), status_code=status)
@@ -98,10 +127,21 @@ class RingCentral(StandIn):
         if self.reach is None or len(str(address)) > 512:
             return self.reach is None
         sent = secrets.token_hex(16)
-        headers = {"validation-token": sent, "content-length": "0", "content-type": "application/json; charset=UTF-8"}
-        answer = await self.reach(address, {**headers, **({"verification-token": token} if token else {})}, b"")
-        size = len(answer.content) + sum(len(name) + len(value) + 4 for name, value in answer.headers.raw)
-        return (answer.status_code, answer.headers.get("validation-token")) == (200, sent) and size <= 1024
+        headers = {
+            "validation-token": sent,
+            "content-length": "0",
+            "content-type": "application/json; charset=UTF-8",
+        }
+        answer = await self.reach(
+            address, {**headers, **({"verification-token": token} if token else {})}, b""
+        )
+        size = len(answer.content) + sum(
+            len(name) + len(value) + 4 for name, value in answer.headers.raw
+        )
+        return (answer.status_code, answer.headers.get("validation-token")) == (
+            200,
+            sent,
+        ) and size <= 1024
 
     def _shown(self, subscription_id: str) -> dict[str, object]:
         return {"uri": f"{LIST}/{subscription_id}", **self.kept[subscription_id]}

@@ -1,5 +1,6 @@
 """
-A vendor's API on a free port of this machine: what was asked of it, faults to come, and the way to the receiver.
+A vendor's API on a free port of this machine: what was asked of it, faults to come, and the way to
+the receiver.
 """
 
 import asyncio
@@ -66,7 +67,9 @@ class StandIn:
         body = await request.body()
         asked = Asked(request.method, request.url.path, dict(request.query_params), body)
         self.asked.append(asked)
-        fault = next((each for each in self.faults if each.times > 0 and each.match in asked.line), None)
+        fault = next(
+            (each for each in self.faults if each.times > 0 and each.match in asked.line), None
+        )
         response = None
         if fault is None or fault.is_done:
             await asyncio.sleep(self.delay_s)
@@ -74,7 +77,9 @@ class StandIn:
         if fault is not None:
             fault.times -= 1
             await asyncio.sleep(fault.delay_s)
-            response = Response(fault.body, status_code=fault.status, headers={"location": "http://127.0.0.1:9/"})
+            response = Response(
+                fault.body, status_code=fault.status, headers={"location": "http://127.0.0.1:9/"}
+            )
         assert response is not None
         await response(scope, receive, send)
 
@@ -85,12 +90,17 @@ class StandIn:
     @property
     def changes(self) -> list[str]:
         """The requests that changed something, tokens left out."""
-        return [each.line for each in self.asked if each.method != "GET" and "token" not in each.path]
+        return [
+            each.line for each in self.asked if each.method != "GET" and "token" not in each.path
+        ]
 
 
 def is_basic(headers: Mapping[str, str], user: str, password: str) -> bool:
     """Whether a request has these credentials."""
-    return headers.get("authorization") == "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    return (
+        headers.get("authorization")
+        == "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    )
 
 
 def refuse(status: int, body: object) -> Response:
@@ -100,13 +110,17 @@ def refuse(status: int, body: object) -> Response:
 
 def running(app: StandIn) -> AbstractAsyncContextManager[str]:
     """A stand-in that listens; gives its URL."""
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+    )
     return serve_on_loopback(uvicorn.Server(config))
 
 
 @contextmanager
 def listening(standin: StandIn) -> Iterator[str]:
-    """A stand-in in a thread of its own, where the event loop is somebody else's, or there is none."""
+    """
+    A stand-in in a thread of its own, where the event loop is somebody else's, or there is none.
+    """
     ready, ended, urls = threading.Event(), threading.Event(), [""]
 
     async def serve() -> None:

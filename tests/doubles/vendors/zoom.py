@@ -1,7 +1,9 @@
 """
-A stand-in for Zoom's event subscriptions: the account_credentials grant, pages, and a validation of the address before one is made.
+A stand-in for Zoom's event subscriptions: the account_credentials grant, pages, and a validation of
+the address before one is made.
 
-As documented at https://developers.zoom.us/docs/api/marketplace/ and https://developers.zoom.us/docs/api/webhooks/.
+As documented at https://developers.zoom.us/docs/api/marketplace/ and
+https://developers.zoom.us/docs/api/webhooks/.
 """
 
 import hmac
@@ -26,7 +28,10 @@ LIST = "/v2/marketplace/app/event_subscription"
 
 @dataclass
 class Zoom(StandIn):
-    """Its state; `allowed` are the events for which the app has the scopes, None for all. `now` is what it stamps requests with."""
+    """
+    Its state; `allowed` are the events for which the app has the scopes, None for all. `now` is
+    what it stamps requests with.
+    """
 
     account: str = "zoom-account"
     client: tuple[str, str] = ("zoom-client", "zoom-client-secret")
@@ -48,8 +53,14 @@ class Zoom(StandIn):
         if asked.line == f"POST {LIST}":
             return await self._make(json.loads(asked.body))
         subscription_id = asked.path.removeprefix(f"{LIST}/")
-        if asked.method != "DELETE" or self.kept.get(subscription_id, {}).get("created_source") != "openapi":
-            return refuse(404, {"code": 1601, "message": f"App event subscription is invalid: {subscription_id}"})
+        if (
+            asked.method != "DELETE"
+            or self.kept.get(subscription_id, {}).get("created_source") != "openapi"
+        ):
+            return refuse(
+                404,
+                {"code": 1601, "message": f"App event subscription is invalid: {subscription_id}"},
+            )
         del self.kept[subscription_id]
         return Response(status_code=204)
 
@@ -65,41 +76,89 @@ class Zoom(StandIn):
 
     def _log_in(self, asked: Asked, headers: Mapping[str, str]) -> Response:
         if not is_basic(headers, *self.client):
-            return refuse(401, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"})
-        if parse_qs(asked.body.decode()) != {"grant_type": ["account_credentials"], "account_id": [self.account]}:
+            return refuse(
+                401, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}
+            )
+        if parse_qs(asked.body.decode()) != {
+            "grant_type": ["account_credentials"],
+            "account_id": [self.account],
+        }:
             return refuse(400, {"reason": "Invalid account", "error": "invalid_request"})
         self.tokens.add(token := secrets.token_hex(16))
         return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": 3600})
 
     def _page(self, asked: Asked) -> Response:
         if asked.query.get("account_id") != self.account or not asked.query.get("user_id"):
-            return refuse(404, {"code": 1001, "message": "User does not exist or does not belong to this account."})
+            return refuse(
+                404,
+                {
+                    "code": 1001,
+                    "message": "User does not exist or does not belong to this account.",
+                },
+            )
         start = int(asked.query.get("next_page_token", "0"))
         every = list(self.kept.values())
         following = start + self.per_page
         token = str(following) if following < len(every) else ""
-        return JSONResponse({"event_subscriptions": every[start:following], "page_size": self.per_page, "next_page_token": token})
+        return JSONResponse(
+            {
+                "event_subscriptions": every[start:following],
+                "page_size": self.per_page,
+                "next_page_token": token,
+            }
+        )
 
     async def _make(self, body: dict[str, object]) -> Response:
         events, url = body.get("events"), body.get("event_webhook_url")
-        if not isinstance(events, list) or not isinstance(url, str) or body.get("subscription_scope") not in {"user", "account"}:
+        if (
+            not isinstance(events, list)
+            or not isinstance(url, str)
+            or body.get("subscription_scope") not in {"user", "account"}
+        ):
             return refuse(400, {"code": 1500, "message": "The events list is empty."})
-        forbidden = [each for each in events if self.allowed is not None and each not in self.allowed]
+        forbidden = [
+            each for each in events if self.allowed is not None and each not in self.allowed
+        ]
         if forbidden:
-            return refuse(400, {"code": 1602, "message": f"The event is not allowed for the app: {forbidden[0]}"})
+            return refuse(
+                400,
+                {"code": 1602, "message": f"The event is not allowed for the app: {forbidden[0]}"},
+            )
         if not await self._validates(url):
-            return refuse(404, {"code": 1701, "message": f"The event webhook url validate failed: {url}."})
+            return refuse(
+                404, {"code": 1701, "message": f"The event webhook url validate failed: {url}."}
+            )
         subscription_id = secrets.token_urlsafe(16)
-        self.add(subscription_id, url, events=events, event_subscription_name=body.get("event_subscription_name"))
+        self.add(
+            subscription_id,
+            url,
+            events=events,
+            event_subscription_name=body.get("event_subscription_name"),
+        )
         return JSONResponse({"event_subscription_id": subscription_id}, status_code=201)
 
     async def _validates(self, url: str) -> bool:
         if self.reach is None:
             return True
         plain = secrets.token_urlsafe(16)
-        body = json.dumps({"payload": {"plainToken": plain}, "event_ts": self.now * 1000, "event": "endpoint.url_validation"}).encode()
-        signed = hmac.new(self.secret_token.encode(), b"v0:%d:%s" % (self.now, body), sha256).hexdigest()
-        headers = {"content-type": "application/json", "x-zm-request-timestamp": str(self.now), "x-zm-signature": f"v0={signed}"}
+        body = json.dumps(
+            {
+                "payload": {"plainToken": plain},
+                "event_ts": self.now * 1000,
+                "event": "endpoint.url_validation",
+            }
+        ).encode()
+        signed = hmac.new(
+            self.secret_token.encode(), b"v0:%d:%s" % (self.now, body), sha256
+        ).hexdigest()
+        headers = {
+            "content-type": "application/json",
+            "x-zm-request-timestamp": str(self.now),
+            "x-zm-signature": f"v0={signed}",
+        }
         answer = await self.reach(url, headers, body)
         wanted = hmac.new(self.secret_token.encode(), plain.encode(), sha256).hexdigest()
-        return answer.status_code == 200 and answer.json() == {"plainToken": plain, "encryptedToken": wanted}
+        return answer.status_code == 200 and answer.json() == {
+            "plainToken": plain,
+            "encryptedToken": wanted,
+        }

@@ -90,8 +90,30 @@ def test_own_validation_errors_do_not_quote_their_input() -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        *("token", "access_token", "AccessToken", "x-twilio-signature", "Authorization", "set-cookie", "client_secret", "PASSWORD", "auth"),
-        *("apiKey", "credentials", "raw", "body", "raw_body", "notes", "note", "headers", "query", "transcript", "redis_password"),
+        *(
+            "token",
+            "access_token",
+            "AccessToken",
+            "x-twilio-signature",
+            "Authorization",
+            "set-cookie",
+            "client_secret",
+            "PASSWORD",
+            "auth",
+        ),
+        *(
+            "apiKey",
+            "credentials",
+            "raw",
+            "body",
+            "raw_body",
+            "notes",
+            "note",
+            "headers",
+            "query",
+            "transcript",
+            "redis_password",
+        ),
     ],
 )
 def test_keys_of_secrets_and_content_hide_their_value_whole(key: str) -> None:
@@ -102,7 +124,9 @@ def test_keys_of_secrets_and_content_hide_their_value_whole(key: str) -> None:
 
 def test_header_pairs_are_hidden_by_their_name() -> None:
     """A list of header pairs, as ASGI has it, hides like a mapping."""
-    assert [["x-twilio-signature", HIDDEN], ["accept", "json"]] == mask([(b"x-twilio-signature", b"abc"), ("accept", "json")])
+    assert [["x-twilio-signature", HIDDEN], ["accept", "json"]] == mask(
+        [(b"x-twilio-signature", b"abc"), ("accept", "json")]
+    )
 
 
 def test_ids_measures_and_times_of_ours_stay() -> None:
@@ -131,11 +155,15 @@ def test_call_id_that_is_a_number_is_masked() -> None:
 
 def test_number_keys_mask_bare_digits() -> None:
     """Under a key that names a number, digits alone are one; so in lists."""
-    assert {"to": ["••••••••••78"], "from_number": "•••••••••06"} == mask({"to": ["491511234578"], "from_number": 15005550006})
+    assert {"to": ["••••••••••78"], "from_number": "•••••••••06"} == mask(
+        {"to": ["491511234578"], "from_number": 15005550006}
+    )
 
 
 def test_values_become_plain_and_unknown_objects_only_a_name() -> None:
-    """Only types that are known to be harmless show what they hold; no repr of any other is called."""
+    """
+    Only types that are known to be harmless show what they hold; no repr of any other is called.
+    """
 
     class Word(StrEnum):
         ENDED = "ended"
@@ -188,7 +216,10 @@ def test_control_characters_are_shown_not_obeyed() -> None:
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.binary(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20) | st.integers(), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=20) | st.integers(), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

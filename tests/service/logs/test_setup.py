@@ -40,7 +40,17 @@ class Unprintable:
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
     """Leave the logging of the process as it was."""
-    names = ("", "uvicorn", "uvicorn.error", "uvicorn.asgi", "uvicorn.access", "arq", "asyncio", "httpx", "httpcore")
+    names = (
+        "",
+        "uvicorn",
+        "uvicorn.error",
+        "uvicorn.asgi",
+        "uvicorn.access",
+        "arq",
+        "asyncio",
+        "httpx",
+        "httpcore",
+    )
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     yield
@@ -65,9 +75,13 @@ def test_line_is_one_json_object_with_the_keys_in_order() -> None:
     """A line says when, how bad, what and who first, then what was bound, then its own keys."""
     stream = _configured()
     with structlog.contextvars.bound_contextvars(message_id="m1"):
-        structlog.get_logger("service.webhooks").info("message.accepted", source="twilio", duration_ms=1.5)
+        structlog.get_logger("service.webhooks").info(
+            "message.accepted", source="twilio", duration_ms=1.5
+        )
     (line,) = _lines(stream)
-    assert ["timestamp", "level", "event", "logger", "source", "duration_ms", "message_id"] == list(line)
+    assert ["timestamp", "level", "event", "logger", "source", "duration_ms", "message_id"] == list(
+        line
+    )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", str(line.pop("timestamp")))
     assert {
         "level": "info",
@@ -86,7 +100,12 @@ def test_other_libraries_go_through_the_same_pipeline(name: str) -> None:
     with structlog.contextvars.bound_contextvars(message_id="m1"):
         logging.getLogger(name).info("Started %s", "something")
     (line,) = _lines(stream)
-    assert (name, "info", "Started something", "m1") == (line["logger"], line["level"], line["event"], line["message_id"])
+    assert (name, "info", "Started something", "m1") == (
+        line["logger"],
+        line["level"],
+        line["event"],
+        line["message_id"],
+    )
 
 
 @pytest.mark.parametrize("level", ["debug", "info"])
@@ -137,7 +156,12 @@ def test_nothing_private_is_in_the_log_whatever_is_logged(fmt: Format) -> None:
     assert len(text) > 2000
     for private in PRIVATE:
         assert private not in text
-    for kept in ("m0123456789abcdef01234567", "CA00000000000000000000000000000001", "+1••••••••06", "110"):
+    for kept in (
+        "m0123456789abcdef01234567",
+        "CA00000000000000000000000000000001",
+        "+1••••••••06",
+        "110",
+    ):
         assert kept in text
 
 
@@ -145,21 +169,44 @@ def _log_everything() -> None:
     log = structlog.get_logger("service.everything")
     body = f"From=%2B15005550006&CallerName=Maria+Example&token={SECRET}".encode()
     with structlog.contextvars.bound_contextvars(
-        message_id="m0123456789abcdef01234567", source_call_id="CA00000000000000000000000000000001", buildr_call_id="110"
+        message_id="m0123456789abcdef01234567",
+        source_call_id="CA00000000000000000000000000000001",
+        buildr_call_id="110",
     ):
         for number in NUMBERS:
             said = f"said {number}"
-            log.info(said, number=number, reason=f"from {number}", nested={"deep": [{"to": number}, (number,)]})
+            log.info(
+                said,
+                number=number,
+                reason=f"from {number}",
+                nested={"deep": [{"to": number}, (number,)]},
+            )
             logging.getLogger("uvicorn.error").info("line with %s and %r", number, {"to": number})
-        log.info("content", body=body, raw=body.decode(), notes="Maria Example", note="Maria Example", headers={"a": SECRET})
         log.info(
-            "secrets", token=SECRET, authorization=f"Bearer {SECRET}", config={"client_secret": SECRET, "redis": f"redis://:{SECRET}@h"}
+            "content",
+            body=body,
+            raw=body.decode(),
+            notes="Maria Example",
+            note="Maria Example",
+            headers={"a": SECRET},
         )
-        log.info("urls", url=f"https://u:{SECRET}@h.example.test/x?From=%2B15005550006&key={SECRET}")
-        log.info("objects", thing=Unprintable(), message=b"Maria Example", source_call_id="+15005550006")
+        log.info(
+            "secrets",
+            token=SECRET,
+            authorization=f"Bearer {SECRET}",
+            config={"client_secret": SECRET, "redis": f"redis://:{SECRET}@h"},
+        )
+        log.info(
+            "urls", url=f"https://u:{SECRET}@h.example.test/x?From=%2B15005550006&key={SECRET}"
+        )
+        log.info(
+            "objects", thing=Unprintable(), message=b"Maria Example", source_call_id="+15005550006"
+        )
         _log_exceptions(log)
         logging.getLogger("arq.worker").warning("job('+15005550006') notes='Maria Example'")
-        logging.getLogger("httpx").warning("HTTP Request: GET https://api.example.test/x?q=%s", SECRET)
+        logging.getLogger("httpx").warning(
+            "HTTP Request: GET https://api.example.test/x?q=%s", SECRET
+        )
         logging.getLogger("asyncio").error("Task exception\nAuthorization: Bearer %s", SECRET)
 
 
@@ -195,8 +242,13 @@ def quiet_stderr(capsys: pytest.CaptureFixture[str]) -> AbstractContextManager[N
 
 
 @pytest.mark.parametrize("fmt", ["json", "pretty"])
-def test_record_that_cannot_be_rendered_leaves_a_line_and_no_content(fmt: Format, quiet_stderr: AbstractContextManager[None]) -> None:
-    """Bad arguments and objects that cannot be shown break neither the log nor the program, and print nothing elsewhere."""
+def test_record_that_cannot_be_rendered_leaves_a_line_and_no_content(
+    fmt: Format, quiet_stderr: AbstractContextManager[None]
+) -> None:
+    """
+    Bad arguments and objects that cannot be shown break neither the log nor the program, and print
+    nothing elsewhere.
+    """
     stream = _configured(fmt)
     with quiet_stderr:
         logging.getLogger("uvicorn.error").warning("number %d", SECRET)
@@ -207,7 +259,9 @@ def test_record_that_cannot_be_rendered_leaves_a_line_and_no_content(fmt: Format
     assert SECRET not in stream.getvalue()
 
 
-def test_stream_that_is_gone_prints_nothing_elsewhere(quiet_stderr: AbstractContextManager[None]) -> None:
+def test_stream_that_is_gone_prints_nothing_elsewhere(
+    quiet_stderr: AbstractContextManager[None],
+) -> None:
     """A closed log does not make the arguments of a record appear on stderr."""
     stream = _configured()
     stream.close()
@@ -218,7 +272,9 @@ def test_stream_that_is_gone_prints_nothing_elsewhere(quiet_stderr: AbstractCont
 def test_text_that_the_stream_cannot_encode_is_escaped() -> None:
     """A log in ASCII still gets its line."""
     raw = io.BytesIO()
-    configure_logging(fmt="json", level="info", stream=io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    configure_logging(
+        fmt="json", level="info", stream=io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    )
     structlog.get_logger("service.x").info("said é", number="+15005550006", odd="\udc80")
     assert b"\\u2022" in raw.getvalue()
     assert b"said" in raw.getvalue()

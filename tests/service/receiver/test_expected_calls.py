@@ -11,10 +11,10 @@ import pytest
 from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
-from service.receiver.expected_calls import ExpectedCalls
+from service.receiver.expected_calls import ExpectedCallsEndpoint
 from service.receiver.problems import handlers
 from service.store.connection import Store
-from service.store.expected_calls import Expected
+from service.store.expected_calls import ExpectedCalls
 from tests.conftest import ADMIN_TOKEN
 from tests.doubles.redis import RedisServer
 
@@ -24,14 +24,24 @@ LEAST = {"buildr_call_id": "110", "numbers": ["+15005550001"]}
 DAY_MS = 86_400_000
 
 
-def _expected(store: Store) -> Expected:
-    return Expected(store.redis, store.keys, store.scripts, 90 * DAY_MS, DAY_MS // 6)
+def _expected(store: Store) -> ExpectedCalls:
+    return ExpectedCalls(store.redis, store.keys, store.scripts, 90 * DAY_MS, DAY_MS // 6)
 
 
-def _client(store: Store, *, tokens: tuple[str, ...] = (ADMIN_TOKEN,), prefix: str = "") -> httpx.AsyncClient:
-    endpoint = ExpectedCalls(expected=_expected(store), default_region="US", tokens=tokens, body_timeout_s=1, redis_timeout_s=1)
+def _client(
+    store: Store, *, tokens: tuple[str, ...] = (ADMIN_TOKEN,), prefix: str = ""
+) -> httpx.AsyncClient:
+    endpoint = ExpectedCallsEndpoint(
+        expected=_expected(store),
+        default_region="US",
+        tokens=tokens,
+        body_timeout_s=1,
+        redis_timeout_s=1,
+    )
     app = Starlette(routes=endpoint.routes(prefix), exception_handlers=handlers())
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inner.example.test", headers=AUTHORIZED)
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://inner.example.test", headers=AUTHORIZED
+    )
 
 
 @pytest.fixture
@@ -42,17 +52,24 @@ async def client(store: Store) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def _assert_problem(response: httpx.Response, status: int) -> str:
-    assert (status, "application/problem+json") == (response.status_code, response.headers["content-type"])
+    assert (status, "application/problem+json") == (
+        response.status_code,
+        response.headers["content-type"],
+    )
     return str(response.json()["detail"])
 
 
-async def test_expected_call_is_registered_replaced_read_and_removed(client: httpx.AsyncClient) -> None:
+async def test_expected_call_is_registered_replaced_read_and_removed(
+    client: httpx.AsyncClient,
+) -> None:
     """An expected call lives as its methods say, and what is answered is what is kept."""
     _assert_problem(await client.get(f"{PATH}/110"), 404)
     _assert_problem(await client.delete(f"{PATH}/110"), 404)
     created = await client.post(PATH, json=LEAST)
     assert 201 == created.status_code
-    assert (["+15005550001"], None, None) == tuple(created.json()[name] for name in ("numbers", "agent", "call"))
+    assert (["+15005550001"], None, None) == tuple(
+        created.json()[name] for name in ("numbers", "agent", "call")
+    )
     soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
     full = {
         "buildr_call_id": "110",
@@ -69,17 +86,31 @@ async def test_expected_call_is_registered_replaced_read_and_removed(client: htt
     shown = replaced.json()
     assert 200 == replaced.status_code
     window = {"not_before": soon.isoformat(), "not_after": (soon + timedelta(hours=1)).isoformat()}
-    kept = full | window | {"numbers": ["+15005550002;ext=12", "+15005550003"], "agent": "ana@example.com", "call": None}
+    kept = (
+        full
+        | window
+        | {
+            "numbers": ["+15005550002;ext=12", "+15005550003"],
+            "agent": "ana@example.com",
+            "call": None,
+        }
+    )
     assert kept == {name: value for name, value in shown.items() if name != "registered_at"}
     found = await client.get(f"{PATH}/110")
-    assert (200, shown, "no-store") == (found.status_code, found.json(), found.headers["cache-control"])
+    assert (200, shown, "no-store") == (
+        found.status_code,
+        found.json(),
+        found.headers["cache-control"],
+    )
     assert {"expected_calls": [shown]} == (await client.get(PATH)).json()
     removed = await client.delete(f"{PATH}/110")
     assert (204, b"") == (removed.status_code, removed.content)
     assert {"expected_calls": []} == (await client.get(PATH)).json()
 
 
-async def test_call_that_turned_out_to_be_it_is_shown(client: httpx.AsyncClient, store: Store) -> None:
+async def test_call_that_turned_out_to_be_it_is_shown(
+    client: httpx.AsyncClient, store: Store
+) -> None:
     """Who asks later learns which telephone call it was."""
     await client.post(PATH, json=LEAST)
     entry = await _expected(store).get("110")
@@ -97,7 +128,10 @@ async def test_call_that_turned_out_to_be_it_is_shown(client: httpx.AsyncClient,
         ({"numbers": ["+15005550001"] * 21}, "numbers must be a list of 1 to 20"),
         ({"numbers": "+15005550001"}, "numbers must be a list"),
         ({"numbers": [15005550001]}, "numbers must be a list"),
-        ({"numbers": ["+15005550001", "5550001", "ana"]}, "at place 2, 3; write it with its country code"),
+        (
+            {"numbers": ["+15005550001", "5550001", "ana"]},
+            "at place 2, 3; write it with its country code",
+        ),
         ({"numbers": ["1" * 61]}, "numbers must be a list"),
         ({"agent": ""}, "agent must be a text"),
         ({"agent": "  "}, "agent must be a text"),
@@ -113,8 +147,12 @@ async def test_call_that_turned_out_to_be_it_is_shown(client: httpx.AsyncClient,
         ({"number": "+15005550001"}, "number is not a field of an expected call"),
     ],
 )
-async def test_wrong_body_is_told_what_is_wrong(client: httpx.AsyncClient, change: dict[str, object], told: str) -> None:
-    """A body that is no expected call says how to write one, keeps nothing, and repeats no number."""
+async def test_wrong_body_is_told_what_is_wrong(
+    client: httpx.AsyncClient, change: dict[str, object], told: str
+) -> None:
+    """
+    A body that is no expected call says how to write one, keeps nothing, and repeats no number.
+    """
     response = await client.post(PATH, json=LEAST | change)
     assert told in _assert_problem(response, 422)
     assert "5550001" not in response.json()["detail"].replace('["+15005550006"]', "")
@@ -124,26 +162,43 @@ async def test_wrong_body_is_told_what_is_wrong(client: httpx.AsyncClient, chang
 @pytest.mark.parametrize(
     ("content", "status", "told"),
     [
-        (b"{}", 422, 'buildr_call_id is missing; must be a string of 1 to 20 digits, like "110"; numbers is missing'),
+        (
+            b"{}",
+            422,
+            'buildr_call_id is missing; must be a string of 1 to 20 digits, like "110"; numbers is missing',
+        ),
         (b"[]", 422, "must be an object like"),
         (b'{"buildr_call_id": ', 400, "not JSON"),
-        (json.dumps(LEAST).encode() + b" " * 17_000, 413, "An expected call has at most 16384 bytes"),
+        (
+            json.dumps(LEAST).encode() + b" " * 17_000,
+            413,
+            "An expected call has at most 16384 bytes",
+        ),
     ],
 )
-async def test_body_that_is_none_is_refused(client: httpx.AsyncClient, content: bytes, status: int, told: str) -> None:
+async def test_body_that_is_none_is_refused(
+    client: httpx.AsyncClient, content: bytes, status: int, told: str
+) -> None:
     """What is no JSON object of bounded size is refused before anything is done."""
-    response = await client.post(PATH, content=content, headers={"content-type": "application/json"})
+    response = await client.post(
+        PATH, content=content, headers={"content-type": "application/json"}
+    )
     assert told in _assert_problem(response, status)
 
 
 async def test_wrong_content_type_is_refused(client: httpx.AsyncClient) -> None:
     """An expected call is JSON and says so."""
-    _assert_problem(await client.post(PATH, content=json.dumps(LEAST), headers={"content-type": "text/plain"}), 415)
+    _assert_problem(
+        await client.post(PATH, content=json.dumps(LEAST), headers={"content-type": "text/plain"}),
+        415,
+    )
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
 @pytest.mark.parametrize("headers", [{}, {"authorization": f"Bearer {ADMIN_TOKEN}x"}])
-async def test_nothing_without_the_token(store: Store, method: str, headers: dict[str, str]) -> None:
+async def test_nothing_without_the_token(
+    store: Store, method: str, headers: dict[str, str]
+) -> None:
     """Only who has the token learns or changes anything."""
     async with _client(store) as client:
         client.headers = httpx.Headers(headers)
@@ -168,7 +223,9 @@ async def test_routes_may_lie_below_a_prefix(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["x", "1" * 21, "%D9%A1"])
-async def test_ids_that_buildr_does_not_have_are_refused(client: httpx.AsyncClient, name: str) -> None:
+async def test_ids_that_buildr_does_not_have_are_refused(
+    client: httpx.AsyncClient, name: str
+) -> None:
     """An id of Buildr's is digits."""
     assert "digits" in _assert_problem(await client.get(f"{PATH}/{name}"), 422)
 

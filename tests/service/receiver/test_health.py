@@ -15,16 +15,22 @@ from tests.doubles.redis import RedisServer
 
 
 @pytest.fixture
-async def client(own_redis: RedisServer, make_settings: Callable[..., Settings]) -> AsyncIterator[httpx.AsyncClient]:
+async def client(
+    own_redis: RedisServer, make_settings: Callable[..., Settings]
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the two endpoints, over a Redis that may be killed."""
     async with open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store:
         transport = httpx.ASGITransport(Starlette(routes=health.routes(store)))
-        async with httpx.AsyncClient(transport=transport, base_url="http://inner.example.test") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://inner.example.test"
+        ) as client:
             yield client
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_alive_whatever_redis_does(client: httpx.AsyncClient, own_redis: RedisServer, method: str) -> None:
+async def test_alive_whatever_redis_does(
+    client: httpx.AsyncClient, own_redis: RedisServer, method: str
+) -> None:
     """A receiver without Redis is alive: starting it again would not help."""
     own_redis.kill()
     response = await client.request(method, "/healthz")
@@ -33,20 +39,33 @@ async def test_alive_whatever_redis_does(client: httpx.AsyncClient, own_redis: R
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_ready_only_while_redis_answers(client: httpx.AsyncClient, own_redis: RedisServer, method: str) -> None:
-    """Without Redis no message could be accepted; with it back, the receiver is ready again by itself."""
+async def test_ready_only_while_redis_answers(
+    client: httpx.AsyncClient, own_redis: RedisServer, method: str
+) -> None:
+    """
+    Without Redis no message could be accepted; with it back, the receiver is ready again by itself.
+    """
     assert 200 == (await client.request(method, "/readyz")).status_code
     own_redis.kill()
     away = await client.request(method, "/readyz")
-    assert (503, "no-store", "5") == (away.status_code, away.headers["cache-control"], away.headers["retry-after"])
+    assert (503, "no-store", "5") == (
+        away.status_code,
+        away.headers["cache-control"],
+        away.headers["retry-after"],
+    )
     assert "application/problem+json" == away.headers["content-type"]
     own_redis.start()
     assert 200 == (await client.request(method, "/readyz")).status_code
 
 
-async def test_reason_is_told_and_the_address_is_not(client: httpx.AsyncClient, own_redis: RedisServer) -> None:
+async def test_reason_is_told_and_the_address_is_not(
+    client: httpx.AsyncClient, own_redis: RedisServer
+) -> None:
     """A health check says what is missing, not where it is."""
     own_redis.kill()
     response = await client.get("/readyz")
-    assert ("Not ready", "Redis does not answer") == (response.json()["title"], response.json()["detail"])
+    assert ("Not ready", "Redis does not answer") == (
+        response.json()["title"],
+        response.json()["detail"],
+    )
     assert str(own_redis.socket) not in response.text

@@ -13,9 +13,9 @@ from service.errors import QueueUnavailable
 from service.receiver import inbox as queue
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
-from service.sources.base import Patience
-from service.sources.request import Incoming
-from service.store.calls import Mark
+from service.sources.base import RetryPolicy
+from service.sources.request import WebhookRequest
+from service.store.calls import ReplayRequest
 from service.store.connection import Store, open_store
 from service.store.messages import Message, message_id
 from service.store.rate_limit.lanes import Lane
@@ -26,8 +26,19 @@ LIMITS = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=5, accept_timeou
 
 
 def _message(key: str, *, call: str | None = "CA1") -> Message:
-    incoming = Incoming(method="POST", url="https://h.example.test/x", headers={"a": ("1", "2")}, body=b"\xff\x00raw")
-    return Message(message_id=message_id("twilio", key), source="twilio", source_call_id=call, received_at=NOW, incoming=incoming)
+    request = WebhookRequest(
+        method="POST",
+        url="https://h.example.test/x",
+        headers={"a": ("1", "2")},
+        body=b"\xff\x00raw",
+    )
+    return Message(
+        message_id=message_id("twilio", key),
+        source="twilio",
+        source_call_id=call,
+        received_at=NOW,
+        request=request,
+    )
 
 
 @pytest.fixture
@@ -38,7 +49,9 @@ async def inbox(store: Store) -> AsyncIterator[Inbox]:
     await inbox.close()
 
 
-async def test_accepted_message_is_kept_raw_pending_and_its_call_has_an_alarm(store: Store, inbox: Inbox) -> None:
+async def test_accepted_message_is_kept_raw_pending_and_its_call_has_an_alarm(
+    store: Store, inbox: Inbox
+) -> None:
     """What was accepted can be read back byte for byte, and arq has a job for its call."""
     message = _message("one")
     assert await inbox.accept(message)
@@ -82,17 +95,24 @@ async def test_scripts_are_loaded_again_after_redis_forgot_them(store: Store, in
     assert await inbox.accept(_message("two"))
 
 
-@pytest.mark.parametrize(("keep_messages_d", "is_remembered_beside"), [(7, False), (4, False), (3.9, True), (0, True)])
+@pytest.mark.parametrize(
+    ("keep_messages_d", "is_remembered_beside"), [(7, False), (4, False), (3.9, True), (0, True)]
+)
 async def test_repeat_is_known_by_the_message_or_where_that_goes_too_soon_by_its_id(
     store: Store, keep_messages_d: float, *, is_remembered_beside: bool
 ) -> None:
-    """A repeat is recognised for DEDUPE_H: by the raw message while that is kept for as long, else by its id, which outlives it."""
+    """
+    A repeat is recognised for DEDUPE_H: by the raw message while that is kept for as long, else by
+    its id, which outlives it.
+    """
     inbox = Inbox(store, replace(LIMITS, keep_messages_d=keep_messages_d))
     names = [_message("one"), _message("odd", call=None)]
     assert await inbox.accept(names[0])
     assert await inbox.keep_failed(names[1], cause="malformed_payload", detail="no CallSid")
     keys = [key async for key in store.redis.scan_iter(match="bc:default:seen:*", count=100)]
-    assert sorted(f"bc:default:seen:{each.message_id}".encode() for each in names if is_remembered_beside) == sorted(keys)
+    assert sorted(
+        f"bc:default:seen:{each.message_id}".encode() for each in names if is_remembered_beside
+    ) == sorted(keys)
     for _ in range(1 + is_remembered_beside):
         assert not await inbox.accept(names[0])
         assert not await inbox.keep_failed(names[1], cause="malformed_payload", detail="no CallSid")
@@ -100,23 +120,32 @@ async def test_repeat_is_known_by_the_message_or_where_that_goes_too_soon_by_its
     await inbox.close()
 
 
-async def test_message_that_cannot_be_read_is_put_through_by_a_replay(store: Store, inbox: Inbox) -> None:
-    """A replay gives a message its call, keeps it without an end, and a sweep then finds the call by it."""
+async def test_message_that_cannot_be_read_is_put_through_by_a_replay(
+    store: Store, inbox: Inbox
+) -> None:
+    """
+    A replay gives a message its call, keeps it without an end, and a sweep then finds the call by
+    it.
+    """
     message = _message("odd", call=None)
     assert await inbox.keep_failed(message, cause="malformed_payload", detail="no CallSid")
     key = store.keys.message(message.message_id)
     assert await store.pool.pttl(key) > 0
     entry = await store.failed.get(message.message_id)
     assert entry is not None
-    mark = Mark(lane=Lane.REPLAY, at=NOW)
-    assert 1 == await store.failed.replay(entry, ref="twilio:CA7", message_ids=[message.message_id, "gone"], mark=mark)
+    mark = ReplayRequest(lane=Lane.REPLAY, at=NOW)
+    assert 1 == await store.failed.replay(
+        entry, ref="twilio:CA7", message_ids=[message.message_id, "gone"], mark=mark
+    )
     assert -1 == await store.pool.pttl(key)
     assert message == await store.messages.get(message.message_id)
     await store.redis.delete(store.keys.named("due"), "arq:job:default|twilio:CA7")
     await store.redis.zadd(store.keys.named("inbox"), {message.message_id: 1, "gone": 1})
     await store.schedule.sweep(in_progress_s=33)
     assert [b"twilio:CA7"] == await store.redis.zrange(store.keys.named("due"), 0, -1)
-    assert [message.message_id.encode()] == await store.redis.zrange(store.keys.named("inbox"), 0, -1)
+    assert [message.message_id.encode()] == await store.redis.zrange(
+        store.keys.named("inbox"), 0, -1
+    )
 
 
 def test_settings_make_limits(make_settings: Callable[..., Settings]) -> None:
@@ -128,13 +157,20 @@ def test_settings_make_limits(make_settings: Callable[..., Settings]) -> None:
 async def test_redis_that_comes_back_is_found_while_the_sender_waits(
     own_redis: RedisServer, make_settings: Callable[..., Settings]
 ) -> None:
-    """Whoever never comes again is kept waiting until Redis is back; whoever does is sent away at once."""
+    """
+    Whoever never comes again is kept waiting until Redis is back; whoever does is sent away at
+    once.
+    """
     async with open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store:
         inbox = Inbox(store, LIMITS)
         own_redis.kill()
-        only_once = asyncio.create_task(inbox.accept(_message("one"), Patience(answer_within_s=30)))
+        only_once = asyncio.create_task(
+            inbox.accept(_message("one"), RetryPolicy(response_timeout_s=30))
+        )
         with pytest.raises(QueueUnavailable):
-            await inbox.accept(_message("two"), Patience(answer_within_s=30, retries_s=(60,)))
+            await inbox.accept(
+                _message("two"), RetryPolicy(response_timeout_s=30, retry_delays_s=(60,))
+            )
         assert not only_once.done()
         await asyncio.to_thread(own_redis.start)
         assert await only_once
@@ -145,37 +181,55 @@ async def test_redis_that_comes_back_is_found_while_the_sender_waits(
 async def test_crowd_of_others_takes_nobodys_place(
     own_redis: RedisServer, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only those that never come again count towards how many may wait, and the end of the service ends their waiting."""
-    monkeypatch.setattr(queue, "MOST_INSISTING", 1)
+    """
+    Only those that never come again count towards how many may wait, and the end of the service
+    ends their waiting.
+    """
+    monkeypatch.setattr(queue, "MAX_RETRYING_REQUESTS", 1)
     async with open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store:
         inbox = Inbox(store, LIMITS)
         own_redis.kill()
         crowd = [
-            asyncio.create_task(inbox.accept(_message(f"{number}"), Patience(answer_within_s=30, retries_s=(60,)))) for number in range(3)
+            asyncio.create_task(
+                inbox.accept(
+                    _message(f"{number}"), RetryPolicy(response_timeout_s=30, retry_delays_s=(60,))
+                )
+            )
+            for number in range(3)
         ]
         only_once, one_too_many = (
-            asyncio.create_task(inbox.accept(_message(name), Patience(answer_within_s=30))) for name in ("one", "two")
+            asyncio.create_task(inbox.accept(_message(name), RetryPolicy(response_timeout_s=30)))
+            for name in ("one", "two")
         )
         found = await asyncio.gather(*crowd, one_too_many, return_exceptions=True)
         assert {QueueUnavailable} == {type(each) for each in found}
         await inbox.close()
-        for waiting in (only_once, inbox.accept(_message("late"), Patience(answer_within_s=30))):
+        for waiting in (
+            only_once,
+            inbox.accept(_message("late"), RetryPolicy(response_timeout_s=30)),
+        ):
             with pytest.raises(QueueUnavailable, match="the service is stopping"):
                 await waiting
 
 
 async def test_unreadable_message_is_heard_too(store: Store, inbox: Inbox) -> None:
     """A source of which nothing can be read is not silent."""
-    assert await inbox.keep_failed(_message("odd", call=None), cause="malformed_payload", detail="no CallSid")
+    assert await inbox.keep_failed(
+        _message("odd", call=None), cause="malformed_payload", detail="no CallSid"
+    )
     assert [("message", "twilio")] == list(await store.heard.last())
     assert [1] == list((await store.heard.hours("twilio")).values())
 
 
-async def test_nobody_is_kept_longer_than_it_waits(own_redis: RedisServer, make_settings: Callable[..., Settings]) -> None:
-    """Shortly before its sender gives up a message is refused, so that it is never thought to be kept."""
+async def test_nobody_is_kept_longer_than_it_waits(
+    own_redis: RedisServer, make_settings: Callable[..., Settings]
+) -> None:
+    """
+    Shortly before its sender gives up a message is refused, so that it is never thought to be kept.
+    """
     async with open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store:
         inbox = Inbox(store, LIMITS)
         own_redis.kill()
         with pytest.raises(QueueUnavailable, match="while the sender waited"):
-            await inbox.accept(_message("one"), Patience(answer_within_s=1))
+            await inbox.accept(_message("one"), RetryPolicy(response_timeout_s=1))
         await inbox.close()

@@ -22,24 +22,35 @@ FULL = {"buildr_call_id": "110", "company_id": "1", "contact_id": "2", "project_
 MakeSettings = Callable[..., Settings]
 
 
-def _client(settings: Settings, store: Store | None = None, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+def _client(
+    settings: Settings, store: Store | None = None, headers: dict[str, str] | None = None
+) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(create_app(settings, store=store))
-    return httpx.AsyncClient(transport=transport, base_url="http://inner.example.test", headers=headers)
+    return httpx.AsyncClient(
+        transport=transport, base_url="http://inner.example.test", headers=headers
+    )
 
 
 @pytest.fixture
 async def client(store: Store, make_settings: MakeSettings) -> AsyncIterator[httpx.AsyncClient]:
     """A client that sends the right token."""
-    async with _client(make_settings(ADMIN_TOKEN=f"{OTHER_TOKEN},{ADMIN_TOKEN}"), store, AUTHORIZED) as client:
+    async with _client(
+        make_settings(ADMIN_TOKEN=f"{OTHER_TOKEN},{ADMIN_TOKEN}"), store, AUTHORIZED
+    ) as client:
         yield client
 
 
 def _assert_problem(response: httpx.Response, status: int) -> str:
-    assert (status, "application/problem+json") == (response.status_code, response.headers["content-type"])
+    assert (status, "application/problem+json") == (
+        response.status_code,
+        response.headers["content-type"],
+    )
     return str(response.json()["detail"])
 
 
-async def test_link_is_set_replaced_read_and_removed(client: httpx.AsyncClient, store: Store) -> None:
+async def test_link_is_set_replaced_read_and_removed(
+    client: httpx.AsyncClient, store: Store
+) -> None:
     """A link lives as its four methods say, and what is answered is what is kept."""
     shown = {"source": "twilio", "source_call_id": "CA1"}
     _assert_problem(await client.get(PATH), 404)
@@ -50,7 +61,11 @@ async def test_link_is_set_replaced_read_and_removed(client: httpx.AsyncClient, 
     assert (200, shown | FULL) == (replaced.status_code, replaced.json())
     assert Link(**FULL) == await store.links.get("twilio", "CA1")
     found = await client.get(PATH)
-    assert (200, shown | FULL, "no-store") == (found.status_code, found.json(), found.headers["cache-control"])
+    assert (200, shown | FULL, "no-store") == (
+        found.status_code,
+        found.json(),
+        found.headers["cache-control"],
+    )
     removed = await client.delete(PATH)
     assert (204, b"") == (removed.status_code, removed.content)
     assert await store.links.get("twilio", "CA1") is None
@@ -66,17 +81,23 @@ async def test_link_is_set_replaced_read_and_removed(client: httpx.AsyncClient, 
         ("/links/standard/a%3Fb%23c", "a?b#c"),
     ],
 )
-async def test_ids_are_percent_decoded(client: httpx.AsyncClient, store: Store, path: str, source_call_id: str) -> None:
+async def test_ids_are_percent_decoded(
+    client: httpx.AsyncClient, store: Store, path: str, source_call_id: str
+) -> None:
     """The id of a call may hold any printable character."""
     assert 201 == (await client.put(path, json={"buildr_call_id": "110"})).status_code
     assert Link(buildr_call_id="110") == await store.links.get("standard", source_call_id)
     assert source_call_id == (await client.get(path)).json()["source_call_id"]
 
 
-@pytest.mark.parametrize("path", ["/links/twilio/", "/links/twilio/" + "x" * 201, "/links/twilio/a%00b"])
+@pytest.mark.parametrize(
+    "path", ["/links/twilio/", "/links/twilio/" + "x" * 201, "/links/twilio/a%00b"]
+)
 async def test_ids_that_no_call_has_are_refused(client: httpx.AsyncClient, path: str) -> None:
     """An id is a printable text of bounded length."""
-    assert "200 characters" in _assert_problem(await client.put(path, json={"buildr_call_id": "110"}), 422)
+    assert "200 characters" in _assert_problem(
+        await client.put(path, json={"buildr_call_id": "110"}), 422
+    )
 
 
 @pytest.mark.parametrize(
@@ -94,43 +115,64 @@ async def test_ids_that_no_call_has_are_refused(client: httpx.AsyncClient, path:
     ],
 )
 @pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
-async def test_nothing_without_the_token(store: Store, make_settings: MakeSettings, authorization: str | None, method: str) -> None:
+async def test_nothing_without_the_token(
+    store: Store, make_settings: MakeSettings, authorization: str | None, method: str
+) -> None:
     """Only who has the token learns or changes anything."""
     await store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
-    headers = httpx.Headers([] if authorization is None else [(b"authorization", authorization.encode())])
+    headers = httpx.Headers(
+        [] if authorization is None else [(b"authorization", authorization.encode())]
+    )
     async with _client(make_settings(), store) as client:
-        response = await client.request(method, PATH, json={"buildr_call_id": "666"}, headers=headers)
+        response = await client.request(
+            method, PATH, json={"buildr_call_id": "666"}, headers=headers
+        )
     _assert_problem(response, 401)
     assert "Bearer" == response.headers["www-authenticate"]
     assert ADMIN_TOKEN not in response.text
     assert Link(buildr_call_id="110") == await store.links.get("twilio", "CA1")
 
 
-async def test_two_authorization_headers_are_refused(store: Store, make_settings: MakeSettings) -> None:
+async def test_two_authorization_headers_are_refused(
+    store: Store, make_settings: MakeSettings
+) -> None:
     """It must be clear which token a request means."""
-    headers = [("authorization", f"Bearer {ADMIN_TOKEN}"), ("authorization", f"Bearer {ADMIN_TOKEN}")]
+    headers = [
+        ("authorization", f"Bearer {ADMIN_TOKEN}"),
+        ("authorization", f"Bearer {ADMIN_TOKEN}"),
+    ]
     async with _client(make_settings(), store) as client:
         _assert_problem(await client.get(PATH, headers=headers), 401)
 
 
 @pytest.mark.parametrize("token", [ADMIN_TOKEN, OTHER_TOKEN])
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-async def test_every_token_of_the_list_is_good(client: httpx.AsyncClient, token: str, scheme: str) -> None:
+async def test_every_token_of_the_list_is_good(
+    client: httpx.AsyncClient, token: str, scheme: str
+) -> None:
     """While the token is rotated, the old one and the new one are both accepted."""
-    response = await client.put(PATH, json={"buildr_call_id": "110"}, headers={"authorization": f"{scheme} {token}"})
+    response = await client.put(
+        PATH, json={"buildr_call_id": "110"}, headers={"authorization": f"{scheme} {token}"}
+    )
     assert 201 == response.status_code
 
 
 @pytest.mark.parametrize("method", ["PUT", "GET", "DELETE", "POST"])
-async def test_without_a_token_there_is_nothing_here(store: Store, make_settings: MakeSettings, method: str) -> None:
+async def test_without_a_token_there_is_nothing_here(
+    store: Store, make_settings: MakeSettings, method: str
+) -> None:
     """Unless ADMIN_TOKEN is set, links over HTTP do not exist."""
-    async with _client(make_settings(ADMIN_TOKEN=""), store, {"authorization": "Bearer "}) as client:
+    async with _client(
+        make_settings(ADMIN_TOKEN=""), store, {"authorization": "Bearer "}
+    ) as client:
         _assert_problem(await client.request(method, PATH), 404)
 
 
 async def test_source_that_does_not_exist_is_named_wrong(client: httpx.AsyncClient) -> None:
     """A typo in the source's name would make a link that no call ever finds."""
-    detail = _assert_problem(await client.put("/links/twillio/CA1", json={"buildr_call_id": "110"}), 404)
+    detail = _assert_problem(
+        await client.put("/links/twillio/CA1", json={"buildr_call_id": "110"}), 404
+    )
     assert "standard, telnyx, twilio" in detail
 
 
@@ -144,14 +186,26 @@ async def test_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient) ->
 @pytest.mark.parametrize(
     ("content", "status", "told"),
     [
-        (b'{"buildr_call_id": 110}', 422, 'buildr_call_id must be a string of 1 to 20 digits, like "110".'),
-        (b'{"buildr_call_id": "11O"}', 422, 'buildr_call_id must be a string of 1 to 20 digits, like "110".'),
+        (
+            b'{"buildr_call_id": 110}',
+            422,
+            'buildr_call_id must be a string of 1 to 20 digits, like "110".',
+        ),
+        (
+            b'{"buildr_call_id": "11O"}',
+            422,
+            'buildr_call_id must be a string of 1 to 20 digits, like "110".',
+        ),
         (b'{"buildr_call_id": ""}', 422, "must be a string"),
         (b'{"buildr_call_id": "110\\n"}', 422, "must be a string"),
         (b'{"buildr_call_id": "123456789012345678901"}', 422, "must be a string"),
         ('{"buildr_call_id": "\u0661\u0661\u0660"}'.encode(), 422, "must be a string"),
         (b'{"buildr_call_id": "110", "company_id": 7}', 422, "company_id must be a string"),
-        (b'{"buildr_call_id": "110", "companyid": "7"}', 422, "companyid is not a field of a link."),
+        (
+            b'{"buildr_call_id": "110", "companyid": "7"}',
+            422,
+            "companyid is not a field of a link.",
+        ),
         (b'{"company_id": "7"}', 422, "buildr_call_id is missing"),
         (b"[]", 422, "must be an object"),
         (b'"110"', 422, "must be an object"),
@@ -161,7 +215,9 @@ async def test_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient) ->
         (b'{"buildr_call_id": "110"}' + b" " * 17_000, 413, "16384 bytes"),
     ],
 )
-async def test_wrong_body_is_told_what_is_wrong(client: httpx.AsyncClient, store: Store, content: bytes, status: int, told: str) -> None:
+async def test_wrong_body_is_told_what_is_wrong(
+    client: httpx.AsyncClient, store: Store, content: bytes, status: int, told: str
+) -> None:
     """A body that is no link changes nothing and says how to write one."""
     response = await client.put(PATH, content=content, headers={"content-type": "application/json"})
     assert told in _assert_problem(response, status)
@@ -170,21 +226,28 @@ async def test_wrong_body_is_told_what_is_wrong(client: httpx.AsyncClient, store
 
 async def test_null_leaves_an_id_out(client: httpx.AsyncClient, store: Store) -> None:
     """An id that is null is one that is not given."""
-    assert 201 == (await client.put(PATH, json={"buildr_call_id": "110", "company_id": None})).status_code
+    assert (
+        201
+        == (await client.put(PATH, json={"buildr_call_id": "110", "company_id": None})).status_code
+    )
     assert Link(buildr_call_id="110") == await store.links.get("twilio", "CA1")
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])
 async def test_wrong_content_type_is_refused(client: httpx.AsyncClient, content_type: str) -> None:
     """A link is JSON and says so."""
-    response = await client.put(PATH, content=b'{"buildr_call_id": "110"}', headers={"content-type": content_type})
+    response = await client.put(
+        PATH, content=b'{"buildr_call_id": "110"}', headers={"content-type": content_type}
+    )
     assert "application/json" in _assert_problem(response, 415)
 
 
 async def test_redis_away_is_a_503(own_redis: RedisServer, make_settings: MakeSettings) -> None:
     """A link that is not kept is not confirmed."""
     own_redis.kill()
-    async with _client(make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="1"), headers=AUTHORIZED) as client:
+    async with _client(
+        make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="1"), headers=AUTHORIZED
+    ) as client:
         for method in ("PUT", "GET", "DELETE"):
             response = await client.request(method, PATH, json={"buildr_call_id": "110"})
             _assert_problem(response, 503)

@@ -24,7 +24,7 @@ from service.errors import (
 )
 from service.receiver.problems import (
     PROBLEMS,
-    Unexpected,
+    ServerErrorMiddleware,
     handlers,
     problem,
     problem_of,
@@ -44,7 +44,9 @@ def _content(response: Response) -> dict[str, object]:
 
 def test_every_message_error_has_a_row() -> None:
     """An error without a row would leave its sender without advice."""
-    assert {each for each in _subclasses(MessageError) if each.__module__ == "service.errors"} == set(PROBLEMS)
+    assert {
+        each for each in _subclasses(MessageError) if each.__module__ == "service.errors"
+    } == set(PROBLEMS)
 
 
 def test_names_of_types_are_unique() -> None:
@@ -57,7 +59,10 @@ def test_answer_is_read_off_the_class(kind: type[MessageError]) -> None:
     """Status and title are the class's; what the error says stays with us."""
     err = kind("S3CR3T")
     response = problem_of(err)
-    assert (kind.http_status, "application/problem+json") == (response.status_code, response.media_type)
+    assert (kind.http_status, "application/problem+json") == (
+        response.status_code,
+        response.media_type,
+    )
     content = _content(response)
     assert (kind.title, int(kind.http_status)) == (content["title"], content["status"])
     assert str(content["type"]).startswith("urn:buildr-calls:problem:")
@@ -71,7 +76,9 @@ def test_wrong_method_names_the_right_one() -> None:
 
 def test_problem_without_title_has_that_of_its_status() -> None:
     """RFC 9457: `about:blank` goes with the status's own phrase."""
-    assert {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "x"} == _content(problem(404, detail="x"))
+    assert {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "x"} == _content(
+        problem(404, detail="x")
+    )
 
 
 async def _fail_http(_: Request) -> Response:
@@ -98,10 +105,19 @@ async def _fail_late(_: Scope, __: Receive, send: Send) -> None:
 @pytest.fixture
 def client() -> httpx.AsyncClient:
     """A client of an application in which everything fails."""
-    endpoints = {"http": _fail_http, "message": _fail_message, "queue": _fail_queue, "unexpected": _fail_unexpectedly}
+    endpoints = {
+        "http": _fail_http,
+        "message": _fail_message,
+        "queue": _fail_queue,
+        "unexpected": _fail_unexpectedly,
+    }
     routes = [Route(f"/{name}", endpoint) for name, endpoint in endpoints.items()]
-    app = Starlette(routes=routes, middleware=[Middleware(Unexpected)], exception_handlers=handlers())
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inner.example.test")
+    app = Starlette(
+        routes=routes, middleware=[Middleware(ServerErrorMiddleware)], exception_handlers=handlers()
+    )
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://inner.example.test"
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +126,12 @@ def client() -> httpx.AsyncClient:
         ("/http", 409, "Do something else.", ("x-a", "1")),
         ("/message", 413, PROBLEMS[PayloadTooLarge][1], None),
         ("/queue", 503, "Send the request again in 7 seconds.", ("retry-after", "7")),
-        ("/unexpected", 500, "Send the request again. The log of this service says what went wrong.", None),
+        (
+            "/unexpected",
+            500,
+            "Send the request again. The log of this service says what went wrong.",
+            None,
+        ),
         ("/nowhere", 404, "Nothing is here. Webhooks go to /webhooks/SOURCE.", None),
     ],
 )
@@ -119,7 +140,10 @@ async def test_every_error_becomes_a_problem(
 ) -> None:
     """Whatever goes wrong, the answer has one form, says what to do, and nothing of the reason."""
     response = await client.get(path)
-    assert (status, "application/problem+json") == (response.status_code, response.headers["content-type"])
+    assert (status, "application/problem+json") == (
+        response.status_code,
+        response.headers["content-type"],
+    )
     assert detail == response.json()["detail"]
     assert "S3CR3T" not in response.text
     if header is not None:
@@ -129,15 +153,28 @@ async def test_every_error_becomes_a_problem(
 async def test_wrong_method_of_a_route_is_a_problem_with_allow(client: httpx.AsyncClient) -> None:
     """Starlette's own errors take the same form and keep their headers."""
     response = await client.post("/http")
-    assert (405, "application/problem+json") == (response.status_code, response.headers["content-type"])
+    assert (405, "application/problem+json") == (
+        response.status_code,
+        response.headers["content-type"],
+    )
     assert {"GET", "HEAD"} == set(response.headers["allow"].split(", "))
 
 
-async def test_unexpected_error_is_logged_once_with_its_traceback(client: httpx.AsyncClient) -> None:
+async def test_unexpected_error_is_logged_once_with_its_traceback(
+    client: httpx.AsyncClient,
+) -> None:
     """A bug is one line of level error, and goes no further."""
     with capture_logs() as entries:
         await client.get("/unexpected")
-    assert [{"event": "request.broken", "log_level": "error", "method": "GET", "status_code": 500, "exc_info": True}] == entries
+    assert [
+        {
+            "event": "request.broken",
+            "log_level": "error",
+            "method": "GET",
+            "status_code": 500,
+            "exc_info": True,
+        }
+    ] == entries
 
 
 async def test_error_after_the_answer_began_is_logged_and_not_answered_twice() -> None:
@@ -151,7 +188,7 @@ async def test_error_after_the_answer_began_is_logged_and_not_answered_twice() -
         return {"type": "http.disconnect"}
 
     with capture_logs() as entries:
-        await Unexpected(_fail_late)({"type": "http", "method": "GET"}, receive, send)
+        await ServerErrorMiddleware(_fail_late)({"type": "http", "method": "GET"}, receive, send)
     assert ["request.broken"] == [entry["event"] for entry in entries]
     assert ["http.response.start"] == [message["type"] for message in sent]
 
@@ -159,7 +196,7 @@ async def test_error_after_the_answer_began_is_logged_and_not_answered_twice() -
 async def test_error_at_start_is_not_swallowed() -> None:
     """An application that cannot start must not look as if it had."""
     with pytest.raises(ZeroDivisionError):
-        await Unexpected(_fail_late)({"type": "lifespan"}, _nothing, _swallow)
+        await ServerErrorMiddleware(_fail_late)({"type": "lifespan"}, _nothing, _swallow)
 
 
 async def _nothing() -> Message:

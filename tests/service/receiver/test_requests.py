@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.errors import PayloadTooLarge, ReadTimeout
 from service.receiver.requests import (
     BodyLimits,
-    Publicity,
+    PublicUrlResolver,
     SenderGone,
     check_length,
     read_body,
@@ -34,11 +34,13 @@ def _scope(**changes: object) -> dict[str, object]:
     return scope | changes
 
 
-def _url(publicity: Publicity, scope: dict[str, object]) -> str:
+def _url(publicity: PublicUrlResolver, scope: dict[str, object]) -> str:
     return publicity.url(scope, read_headers(scope))
 
 
-def _receive(*messages: MutableMapping[str, object]) -> Callable[[], Awaitable[MutableMapping[str, object]]]:
+def _receive(
+    *messages: MutableMapping[str, object],
+) -> Callable[[], Awaitable[MutableMapping[str, object]]]:
     waiting = list(messages)
 
     async def receive() -> MutableMapping[str, object]:
@@ -57,13 +59,20 @@ def test_public_url_is_the_set_base_and_the_raw_path_and_query() -> None:
     """Path and query follow the base byte for byte, whatever is percent-encoded in them."""
     scope = _scope(raw_path=b"/webhooks/tw%69lio", query_string=b"a=%7e&b=%C3%a9+x&&c")
     expected = "https://hooks.example.test/calls/webhooks/tw%69lio?a=%7e&b=%C3%a9+x&&c"
-    assert expected == _url(Publicity("https://hooks.example.test/calls"), scope)
+    assert expected == _url(PublicUrlResolver("https://hooks.example.test/calls"), scope)
 
 
 def test_set_base_wins_over_every_header() -> None:
     """Nobody can move the public URL once it is set."""
-    headers = [(b"host", b"evil.example.test"), (b"x-forwarded-host", b"evil.example.test"), (b"x-forwarded-proto", b"http")]
-    publicity = Publicity("https://hooks.example.test", Publicity.of(Settings(trusted_proxies=("10.0.0.0/8",))).trusted)
+    headers = [
+        (b"host", b"evil.example.test"),
+        (b"x-forwarded-host", b"evil.example.test"),
+        (b"x-forwarded-proto", b"http"),
+    ]
+    publicity = PublicUrlResolver(
+        "https://hooks.example.test",
+        PublicUrlResolver.of(Settings(trusted_proxies=("10.0.0.0/8",))).trusted,
+    )
     assert "https://hooks.example.test/webhooks/twilio" == _url(publicity, _scope(headers=headers))
 
 
@@ -86,13 +95,15 @@ def test_forwarded_headers_count_from_listed_proxies_only(client: object, expect
         (b"x-forwarded-proto", b"http, https"),
         (b"x-forwarded-host", b"forged.example.test, outer.example.test"),
     ]
-    assert f"{expected}/webhooks/twilio" == _url(Publicity.of(settings), _scope(client=client, headers=headers))
+    assert f"{expected}/webhooks/twilio" == _url(
+        PublicUrlResolver.of(settings), _scope(client=client, headers=headers)
+    )
 
 
 def test_odd_forwarded_scheme_is_not_believed() -> None:
     """Only http and https can be the scheme of a webhook."""
     headers = [(b"host", b"h.example.test"), (b"x-forwarded-proto", b"gopher")]
-    publicity = Publicity.of(Settings(trusted_proxies=("10.0.0.9",)))
+    publicity = PublicUrlResolver.of(Settings(trusted_proxies=("10.0.0.9",)))
     assert "http://h.example.test/webhooks/twilio" == _url(publicity, _scope(headers=headers))
 
 
@@ -103,10 +114,13 @@ def test_headers_are_lower_case_with_all_values_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "is_refused"), [("10", False), ("11", True), ("9" * 5000, True), ("-5", False), ("x", False), ("", False)]
+    ("length", "is_refused"),
+    [("10", False), ("11", True), ("9" * 5000, True), ("-5", False), ("x", False), ("", False)],
 )
 def test_announced_length_is_held_to_the_limit(length: str, is_refused: bool) -> None:
-    """A body that announces itself as too large is refused unread; nonsense is left to the reading."""
+    """
+    A body that announces itself as too large is refused unread; nonsense is left to the reading.
+    """
     headers = {"content-length": (length,)}
     if is_refused:
         with pytest.raises(PayloadTooLarge):
@@ -117,8 +131,13 @@ def test_announced_length_is_held_to_the_limit(length: str, is_refused: bool) ->
 
 @given(st.lists(st.binary(max_size=8), min_size=1, max_size=6))
 def test_body_is_whole_up_to_the_limit_and_refused_beyond(parts: list[bytes]) -> None:
-    """However a body is cut into parts, up to the limit it is read whole, and one byte more is refused."""
-    receive = _receive(*(_part(part, more=number < len(parts) - 1) for number, part in enumerate(parts)))
+    """
+    However a body is cut into parts, up to the limit it is read whole, and one byte more is
+    refused.
+    """
+    receive = _receive(
+        *(_part(part, more=number < len(parts) - 1) for number, part in enumerate(parts))
+    )
     body = b"".join(parts)
     if len(body) > LIMITS.max_bytes:
         with pytest.raises(PayloadTooLarge):
@@ -148,7 +167,9 @@ async def test_body_is_not_read_on_beyond_the_limit() -> None:
 async def test_body_that_does_not_come_is_given_up() -> None:
     """A sender that stops in the middle is waited for no longer than the limit."""
     with pytest.raises(ReadTimeout, match="3 bytes"):
-        await read_body(_receive(_part(b"abc", more=True)), BodyLimits(max_bytes=10, timeout_s=0.02))
+        await read_body(
+            _receive(_part(b"abc", more=True)), BodyLimits(max_bytes=10, timeout_s=0.02)
+        )
 
 
 async def test_sender_that_leaves_is_told_from_one_that_is_slow() -> None:

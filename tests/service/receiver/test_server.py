@@ -40,7 +40,12 @@ def _environment(redis_url: str, port: int, folder: Path, **more: str) -> dict[s
 def _serving(environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
     """A receiver of its own; killed if it does not end by itself."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", SERVE],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     watchdog = threading.Timer(30, process.kill)
     watchdog.start()
@@ -69,7 +74,10 @@ def _read_until(process: "subprocess.Popen[str]", word: str) -> list[str]:
 
 
 def test_serves_until_told_to_stop_and_logs_json_only(redis_url: str, tmp_path: Path) -> None:
-    """A receiver answers, writes nothing but JSON lines, tells nobody what it runs on, and ends cleanly."""
+    """
+    A receiver answers, writes nothing but JSON lines, tells nobody what it runs on, and ends
+    cleanly.
+    """
     port = _free_port()
     with _serving(_environment(redis_url, port, tmp_path)) as process:
         lines = _read_until(process, "service.started")
@@ -89,16 +97,28 @@ def test_serves_until_told_to_stop_and_logs_json_only(redis_url: str, tmp_path: 
 
 
 def test_too_large_and_broken_requests_over_a_real_socket(redis_url: str, tmp_path: Path) -> None:
-    """Size limits hold for announced and for chunked bodies, and a sender that leaves in the middle leaves no traceback."""
+    """
+    Size limits hold for announced and for chunked bodies, and a sender that leaves in the middle
+    leaves no traceback.
+    """
     port = _free_port()
-    with _serving(_environment(redis_url, port, tmp_path, MAX_BODY_BYTES="100000", BODY_TIMEOUT_S="1")) as process:
+    with _serving(
+        _environment(redis_url, port, tmp_path, MAX_BODY_BYTES="100000", BODY_TIMEOUT_S="1")
+    ) as process:
         lines = _read_until(process, "service.started")
-        url, headers = f"http://127.0.0.1:{port}/webhooks/standard", {"content-type": "application/json"}
+        url, headers = (
+            f"http://127.0.0.1:{port}/webhooks/standard",
+            {"content-type": "application/json"},
+        )
         announced = httpx.post(url, content=b"x" * 3_000_000, headers=headers)
         with socket.create_connection(("127.0.0.1", port)) as gone:
-            gone.sendall(b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\nabc")
+            gone.sendall(
+                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\nabc"
+            )
         with socket.create_connection(("127.0.0.1", port)) as slow:
-            slow.sendall(b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\nabc")
+            slow.sendall(
+                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\nabc"
+            )
             late = slow.makefile("rb").read()
         with socket.create_connection(("127.0.0.1", port)) as chunked:
             head = b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -119,27 +139,43 @@ def test_too_large_and_broken_requests_over_a_real_socket(redis_url: str, tmp_pa
 
 
 def test_taken_port_is_one_clear_line(redis_url: str, tmp_path: Path) -> None:
-    """A port that is taken is named, with the way to choose another, and nothing else is printed."""
+    """
+    A port that is taken is named, with the way to choose another, and nothing else is printed.
+    """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with _serving(_environment(redis_url, port, tmp_path)) as process:
             output, errors = process.communicate(timeout=20)
     assert (1, "") == (process.returncode, output)
-    assert f"buildr-calls: cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another with HOST and PORT.\n" == errors
+    assert (
+        f"buildr-calls: cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another with HOST and PORT.\n"
+        == errors
+    )
 
 
 def test_missing_public_url_is_a_warning_where_it_matters(redis_url: str, tmp_path: Path) -> None:
-    """Open to the network without a public URL, signatures may fail behind a proxy; the log says so."""
+    """
+    Open to the network without a public URL, signatures may fail behind a proxy; the log says so.
+    """
     with _serving(_environment(redis_url, _free_port(), tmp_path, HOST="0.0.0.0")) as process:
         lines = _read_until(process, "service.started")
-    assert ["service.no_public_url"] == [json.loads(line)["event"] for line in lines if json.loads(line)["level"] == "warning"]
+    assert ["service.no_public_url"] == [
+        json.loads(line)["event"] for line in lines if json.loads(line)["level"] == "warning"
+    ]
 
 
 def test_missing_credentials_are_a_warning_of_a_receiver(redis_url: str, tmp_path: Path) -> None:
-    """A receiver alone may take messages before there are credentials: nothing is lost, and its log says what they wait for."""
-    with _serving(_environment(redis_url, _free_port(), tmp_path, BUILDR_ACCESS_TOKEN="")) as process:
+    """
+    A receiver alone may take messages before there are credentials: nothing is lost, and its log
+    says what they wait for.
+    """
+    with _serving(
+        _environment(redis_url, _free_port(), tmp_path, BUILDR_ACCESS_TOKEN="")
+    ) as process:
         lines = _read_until(process, "service.started")
-    assert ["service.no_credentials"] == [json.loads(line)["event"] for line in lines if json.loads(line)["level"] == "warning"]
+    assert ["service.no_credentials"] == [
+        json.loads(line)["event"] for line in lines if json.loads(line)["level"] == "warning"
+    ]
 
 
 def test_receiver_without_any_secret_does_not_start(make_settings: Callable[..., Settings]) -> None:
@@ -149,33 +185,53 @@ def test_receiver_without_any_secret_does_not_start(make_settings: Callable[...,
     check_serving(make_settings(TWILIO_AUTH_TOKEN=""))
 
 
-def test_receiver_starts_where_only_a_named_account_receives(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
+def test_receiver_starts_where_only_a_named_account_receives(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
     """The source of any account is enough, also where the default account is not set up."""
-    (tmp_path / "buildr-calls.toml").write_text('[accounts.acme]\nbuildr_access_token = "a"\ntwilio_auth_token = "b"\n', encoding="utf-8")
+    (tmp_path / "buildr-calls.toml").write_text(
+        '[accounts.acme]\nbuildr_access_token = "a"\ntwilio_auth_token = "b"\n', encoding="utf-8"
+    )
     check_serving(make_settings(TWILIO_AUTH_TOKEN="", STANDARD_SECRET="", BUILDR_ACCESS_TOKEN=""))
 
 
-def test_account_that_could_not_deliver_keeps_the_receiver_from_starting(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
-    """Every account whose webhooks nobody could deliver is named with the cure, and so is a table that is empty."""
+def test_account_that_could_not_deliver_keeps_the_receiver_from_starting(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """
+    Every account whose webhooks nobody could deliver is named with the cure, and so is a table that
+    is empty.
+    """
     (tmp_path / "buildr-calls.toml").write_text(
-        '[accounts.acme]\ntwilio_auth_token = "a"\n[accounts.beta]\n[accounts.well]\nbuildr_access_token = "b"\n', encoding="utf-8"
+        '[accounts.acme]\ntwilio_auth_token = "a"\n[accounts.beta]\n[accounts.well]\nbuildr_access_token = "b"\n',
+        encoding="utf-8",
     )
     with pytest.raises(SettingsError) as caught:
         check_serving(make_settings())
     assert 2 == len(caught.value.faults)
     first, second = caught.value.faults
-    assert first.startswith("account acme: it has source secrets but no Buildr credentials, so that webhooks would be taken that nobody")
+    assert first.startswith(
+        "account acme: it has source secrets but no Buildr credentials, so that webhooks would be taken that nobody"
+    )
     assert first.endswith("in [accounts.acme]")
     assert second.startswith("account beta: it has neither")
 
 
-def test_settle_time_of_an_unknown_source_keeps_the_receiver_from_starting(make_settings: Callable[..., Settings], tmp_path: Path) -> None:
-    """A settle time for a source that does not exist is told once, and under the account that gives another one."""
+def test_settle_time_of_an_unknown_source_keeps_the_receiver_from_starting(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """
+    A settle time for a source that does not exist is told once, and under the account that gives
+    another one.
+    """
     (tmp_path / "buildr-calls.toml").write_text(
-        '[accounts.heir]\nbuildr_access_token = "a"\n[accounts.own]\nbuildr_access_token = "b"\nsettle_s = "1, voice=2"\n', encoding="utf-8"
+        '[accounts.heir]\nbuildr_access_token = "a"\n[accounts.own]\nbuildr_access_token = "b"\nsettle_s = "1, voice=2"\n',
+        encoding="utf-8",
     )
     with pytest.raises(SettingsError) as caught:
         check_serving(make_settings(SETTLE_S="2, twilo=0"))
     assert "SETTLE_S: there is no source twilo; did you mean twilio?" == caught.value.faults[0]
-    assert caught.value.faults[1].startswith("account own: SETTLE_S: there is no source voice; the sources are ")
+    assert caught.value.faults[1].startswith(
+        "account own: SETTLE_S: there is no source voice; the sources are "
+    )
     assert 2 == len(caught.value.faults)

@@ -1,5 +1,6 @@
 """
-The one endpoint of all sources, over a real Redis and a source that is as simple as a source can be.
+The one endpoint of all sources, over a real Redis and a source that is as simple as a source can
+be.
 """
 
 import asyncio
@@ -27,12 +28,12 @@ from service.events import CallEvent
 from service.receiver.app import create_app
 from service.settings import Settings
 from service.sources import (
-    Incoming,
     MessageKeys,
-    Patience,
     Reply,
+    RetryPolicy,
     Secrets,
     Source,
+    WebhookRequest,
 )
 from service.store.connection import Store
 from service.store.messages import message_id
@@ -52,43 +53,49 @@ class Fake(Source):
     slug = "standard"
     title = "Fake"
     settings = ()
-    patience = Patience(answer_within_s=15, retries_s=(60,))
+    retry_policy = RetryPolicy(response_timeout_s=15, retry_delays_s=(60,))
     proof = "the secret itself"
     content_types = frozenset({"application/json"})
     kept_headers = frozenset({"x-fake-id"})
 
-    def handshake(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Reply | None:
+    def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """Answer a challenge."""
-        return Reply(200, b"challenge", "text/plain") if incoming.body == b"handshake" else None
+        return Reply(200, b"challenge", "text/plain") if request.body == b"handshake" else None
 
-    def verify(self, incoming: Incoming, secrets: Secrets, now: datetime) -> None:
+    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Compare; some bodies cannot even be read."""
         assert now == NOW
-        if incoming.body == b"unreadable before proof":
+        if request.body == b"unreadable before proof":
             raise MalformedPayload("cannot be decoded")
-        if incoming.header("x-fake-signature") not in secrets.values:
+        if request.header("x-fake-signature") not in secrets.values:
             raise InvalidSignature("signature does not match")
 
-    def keys(self, incoming: Incoming) -> MessageKeys:
+    def keys(self, request: WebhookRequest) -> MessageKeys:
         """The body is the key; some words are errors."""
-        errors = {b"ignored": IgnoredEvent("not wanted"), b"malformed": MalformedPayload("no call"), b"odd": UnsupportedEvent("odd")}
-        if incoming.body in errors:
-            raise errors[incoming.body]
-        if incoming.body == b"bug":
+        errors = {
+            b"ignored": IgnoredEvent("not wanted"),
+            b"malformed": MalformedPayload("no call"),
+            b"odd": UnsupportedEvent("odd"),
+        }
+        if request.body in errors:
+            raise errors[request.body]
+        if request.body == b"bug":
             raise ZeroDivisionError("+15005550006")
-        return MessageKeys(incoming.body.decode(), "CA1")
+        return MessageKeys(request.body.decode(), "CA1")
 
-    def parse(self, incoming: Incoming, message_id: str) -> list[CallEvent]:
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """Not used by the receiver."""
         raise NotImplementedError
 
-    def reply(self, incoming: Incoming) -> Reply:
+    def reply(self, request: WebhookRequest) -> Reply:
         """What this source wants to hear."""
         return Reply(202, b"thanks", "text/plain")
 
-    def sign(self, incoming: Incoming, secrets: Secrets, now: datetime) -> Incoming:
+    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """Sign a request."""
-        return replace(incoming, headers={**incoming.headers, "x-fake-signature": (secrets.values[0],)})
+        return replace(
+            request, headers={**request.headers, "x-fake-signature": (secrets.values[0],)}
+        )
 
 
 SOURCES: dict[str, Source] = {"standard": Fake(), "twilio": Fake()}
@@ -99,13 +106,20 @@ def make_app(store: Store, redis_url: str, make_settings: MakeSettings) -> Calla
     """Make a receiver with settings of one's own, over the store of the test."""
 
     def make(**values: str) -> Starlette:
-        return create_app(make_settings(**{"REDIS_URL": redis_url} | values), store=store, now=lambda: NOW, sources=SOURCES)
+        return create_app(
+            make_settings(**{"REDIS_URL": redis_url} | values),
+            store=store,
+            now=lambda: NOW,
+            sources=SOURCES,
+        )
 
     return make
 
 
 def _client(app: Starlette) -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inner.example.test")
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://inner.example.test"
+    )
 
 
 @pytest.fixture
@@ -113,10 +127,16 @@ def send(make_app: Callable[..., Starlette]) -> Send:
     """Send a request to the default receiver."""
 
     async def send(
-        body: bytes = b"one", *, path: str = "/webhooks/standard", method: str = "POST", headers: dict[str, str] | None = None
+        body: bytes = b"one",
+        *,
+        path: str = "/webhooks/standard",
+        method: str = "POST",
+        headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         async with _client(make_app()) as client:
-            return await client.request(method, path, content=body, headers=SIGNED if headers is None else headers)
+            return await client.request(
+                method, path, content=body, headers=SIGNED if headers is None else headers
+            )
 
     return send
 
@@ -132,23 +152,39 @@ def _line(entries: list[EventDict]) -> dict[str, object]:
 
 
 def _assert_problem(response: httpx.Response, status: int) -> dict[str, object]:
-    assert (status, "application/problem+json") == (response.status_code, response.headers["content-type"])
+    assert (status, "application/problem+json") == (
+        response.status_code,
+        response.headers["content-type"],
+    )
     content: dict[str, object] = response.json()
     assert {"type", "title", "status", "detail"} == set(content)
     assert status == content["status"]
     return content
 
 
-async def test_genuine_message_is_kept_then_answered_with_the_sources_reply(send: Send, store: Store) -> None:
+async def test_genuine_message_is_kept_then_answered_with_the_sources_reply(
+    send: Send, store: Store
+) -> None:
     """A genuine message is in Redis, byte for byte, when its sender hears 2xx."""
-    response = await send(b"one", path="/webhooks/standard?a=%7e&b", headers=SIGNED | {"x-fake-id": "7", "authorization": "Basic x"})
-    assert (202, b"thanks", "text/plain; charset=utf-8") == (response.status_code, response.content, response.headers["content-type"])
+    response = await send(
+        b"one",
+        path="/webhooks/standard?a=%7e&b",
+        headers=SIGNED | {"x-fake-id": "7", "authorization": "Basic x"},
+    )
+    assert (202, b"thanks", "text/plain; charset=utf-8") == (
+        response.status_code,
+        response.content,
+        response.headers["content-type"],
+    )
     kept = await store.messages.get(message_id("standard", "one"))
     assert kept is not None
-    expected = Incoming(
-        method="POST", url=f"{URL}?a=%7e&b", headers={"content-type": ("application/json",), "x-fake-id": ("7",)}, body=b"one"
+    expected = WebhookRequest(
+        method="POST",
+        url=f"{URL}?a=%7e&b",
+        headers={"content-type": ("application/json",), "x-fake-id": ("7",)},
+        body=b"one",
     )
-    assert (expected, "CA1", NOW) == (kept.incoming, kept.source_call_id, kept.received_at)
+    assert (expected, "CA1", NOW) == (kept.request, kept.source_call_id, kept.received_at)
 
 
 async def test_accepted_message_is_one_line(send: Send) -> None:
@@ -187,12 +223,21 @@ async def test_wrong_signature_is_refused_and_leaves_nothing(send: Send, store: 
     assert "does not match" not in json.dumps(content)
     assert "www-authenticate" in response.headers
     line = _line(entries)
-    assert ("message.rejected", "warning", "signature does not match") == (line["event"], line["log_level"], line["reason"])
+    assert ("message.rejected", "warning", "signature does not match") == (
+        line["event"],
+        line["log_level"],
+        line["reason"],
+    )
     assert await store.messages.get(message_id("standard", "one")) is None
 
 
-async def test_message_that_cannot_be_read_before_proof_is_not_kept(send: Send, store: Store) -> None:
-    """A source's reading error while it checks a signature is a wrong signature, not a message to keep."""
+async def test_message_that_cannot_be_read_before_proof_is_not_kept(
+    send: Send, store: Store
+) -> None:
+    """
+    A source's reading error while it checks a signature is a wrong signature, not a message to
+    keep.
+    """
     _assert_problem(await send(b"unreadable before proof"), 401)
     assert [] == [key async for key in store.redis.scan_iter(match="*message*", count=100)]
 
@@ -201,20 +246,30 @@ async def test_second_secret_is_good_as_well(make_app: Callable[..., Starlette])
     """While a secret is rotated, the old one and the new one are both accepted."""
     app = make_app(STANDARD_SECRET=f"whsec_bmV3LXNlY3JldC1vZi10aGUtdGVzdHMtMDE=,{STANDARD_SECRET}")
     async with _client(app) as client:
-        assert 202 == (await client.post("/webhooks/standard", content=b"one", headers=SIGNED)).status_code
+        assert (
+            202
+            == (await client.post("/webhooks/standard", content=b"one", headers=SIGNED)).status_code
+        )
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "PUT", "HEAD"])
-async def test_unknown_source_and_source_that_is_off_look_the_same(make_app: Callable[..., Starlette], method: str) -> None:
+async def test_unknown_source_and_source_that_is_off_look_the_same(
+    make_app: Callable[..., Starlette], method: str
+) -> None:
     """Nobody can find out from outside which sources exist."""
     async with _client(make_app(TWILIO_AUTH_TOKEN="")) as client:
-        unknown, off = [await client.request(method, f"/webhooks/{name}", headers=SIGNED) for name in ("nothing", "twilio")]
+        unknown, off = [
+            await client.request(method, f"/webhooks/{name}", headers=SIGNED)
+            for name in ("nothing", "twilio")
+        ]
     assert 404 == unknown.status_code == off.status_code
     assert unknown.content == off.content
     assert unknown.headers == off.headers
 
 
-async def test_log_tells_a_source_that_is_off_from_one_that_is_not(make_app: Callable[..., Starlette]) -> None:
+async def test_log_tells_a_source_that_is_off_from_one_that_is_not(
+    make_app: Callable[..., Starlette],
+) -> None:
     """The operator, unlike the sender, learns that a secret is missing."""
     async with _client(make_app(TWILIO_AUTH_TOKEN="")) as client:
         with _logs() as entries:
@@ -233,7 +288,16 @@ async def test_wrong_method_is_told_the_right_one(send: Send, method: str) -> No
     assert "POST" == response.headers["allow"]
 
 
-@pytest.mark.parametrize("path", ["/webhooks/standard/", "/webhooks//standard", "/webhooks/standard/x", "/webhooks/", "/webhooks"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/webhooks/standard/",
+        "/webhooks//standard",
+        "/webhooks/standard/x",
+        "/webhooks/",
+        "/webhooks",
+    ],
+)
 async def test_other_paths_are_not_redirected(send: Send, path: str) -> None:
     """A redirect would lose the body, so that a wrong path is a clear 404."""
     _assert_problem(await send(b"one", path=path), 404)
@@ -248,13 +312,20 @@ async def test_other_paths_are_not_redirected(send: Send, path: str) -> None:
         {"content-type": "application/json", "content-encoding": "identity, br"},
     ],
 )
-async def test_wrong_content_type_or_encoding_is_refused(send: Send, headers: dict[str, str]) -> None:
+async def test_wrong_content_type_or_encoding_is_refused(
+    send: Send, headers: dict[str, str]
+) -> None:
     """A body that the source never sends is not read."""
     _assert_problem(await send(b"one", headers=SIGNED | headers), 415)
 
 
-@pytest.mark.parametrize("headers", [{"content-type": "Application/JSON; charset=utf-8"}, {"content-encoding": "identity"}])
-async def test_harmless_forms_of_content_type_are_accepted(send: Send, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [{"content-type": "Application/JSON; charset=utf-8"}, {"content-encoding": "identity"}],
+)
+async def test_harmless_forms_of_content_type_are_accepted(
+    send: Send, headers: dict[str, str]
+) -> None:
     """Case, parameters and an encoding that changes nothing make no difference."""
     assert 202 == (await send(b"one", headers=SIGNED | headers)).status_code
 
@@ -263,11 +334,20 @@ async def test_announced_size_is_refused_first_of_all(make_app: Callable[..., St
     """A body that announces itself too large is refused before anything is looked up."""
     async with _client(make_app(MAX_BODY_BYTES="1024")) as client:
         for source in ("standard", "nothing"):
-            _assert_problem(await client.post(f"/webhooks/{source}", content=b"x" * 1025, headers=SIGNED), 413)
-        assert 202 == (await client.post("/webhooks/standard", content=b"x" * 1024, headers=SIGNED)).status_code
+            _assert_problem(
+                await client.post(f"/webhooks/{source}", content=b"x" * 1025, headers=SIGNED), 413
+            )
+        assert (
+            202
+            == (
+                await client.post("/webhooks/standard", content=b"x" * 1024, headers=SIGNED)
+            ).status_code
+        )
 
 
-async def _talk(app: Starlette, *messages: MutableMapping[str, Any]) -> tuple[list[MutableMapping[str, Any]], int]:
+async def _talk(
+    app: Starlette, *messages: MutableMapping[str, Any]
+) -> tuple[list[MutableMapping[str, Any]], int]:
     """Speak ASGI to the receiver; returns its answer and how many messages it did not ask for."""
     waiting, answer = list(messages), list[MutableMapping[str, Any]]()
 
@@ -295,7 +375,9 @@ def _part(body: bytes, *, more: bool) -> dict[str, Any]:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-async def test_body_without_length_is_refused_while_it_is_read(make_app: Callable[..., Starlette]) -> None:
+async def test_body_without_length_is_refused_while_it_is_read(
+    make_app: Callable[..., Starlette],
+) -> None:
     """A chunked body is left as soon as it is too large, and the connection with it."""
     parts = [_part(b"x" * 1000, more=True) for _ in range(5)]
     answer, unread = await _talk(make_app(MAX_BODY_BYTES="1024"), *parts)
@@ -310,13 +392,19 @@ async def test_body_that_stops_coming_is_given_up(make_app: Callable[..., Starle
     assert (b"connection", b"close") in answer[0]["headers"]
 
 
-async def test_sender_that_leaves_gets_no_answer_and_leaves_one_line(make_app: Callable[..., Starlette]) -> None:
+async def test_sender_that_leaves_gets_no_answer_and_leaves_one_line(
+    make_app: Callable[..., Starlette],
+) -> None:
     """A closed connection is no error of ours."""
     with _logs() as entries:
         answer, _ = await _talk(make_app(), _part(b"on", more=True), {"type": "http.disconnect"})
     assert [] == answer
     line = _line(entries)
-    assert ("message.rejected", "info", None) == (line["event"], line["log_level"], line["status_code"])
+    assert ("message.rejected", "info", None) == (
+        line["event"],
+        line["log_level"],
+        line["status_code"],
+    )
 
 
 async def test_handshake_is_answered_and_not_kept(send: Send, store: Store) -> None:
@@ -333,7 +421,11 @@ async def test_ignored_message_is_answered_and_counted(send: Send, store: Store)
     with _logs() as entries:
         assert 202 == (await send(b"ignored")).status_code
     assert {"ignored:standard": 1} == await store.counters.all()
-    assert ("message.ignored", "info", "not wanted") == (entries[0]["event"], entries[0]["log_level"], entries[0]["reason"])
+    assert ("message.ignored", "info", "not wanted") == (
+        entries[0]["event"],
+        entries[0]["log_level"],
+        entries[0]["reason"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -347,7 +439,10 @@ async def test_ignored_message_is_answered_and_counted(send: Send, store: Store)
 async def test_genuine_message_that_cannot_be_read_is_kept_as_failed(
     send: Send, store: Store, body: bytes, cause: str, detail: str
 ) -> None:
-    """What is genuine is never lost: it is kept raw, with its cause, and answered 2xx; sent again it is a duplicate."""
+    """
+    What is genuine is never lost: it is kept raw, with its cause, and answered 2xx; sent again it
+    is a duplicate.
+    """
     with _logs() as entries:
         assert 202 == (await send(body)).status_code
         assert 202 == (await send(body)).status_code
@@ -359,7 +454,7 @@ async def test_genuine_message_that_cannot_be_read_is_kept_as_failed(
     assert (cause, detail, None) == (failed.cause, failed.detail, failed.source_call_id)
     kept = await store.messages.get(failed.entry_id)
     assert kept is not None
-    assert body == kept.incoming.body
+    assert body == kept.request.body
 
 
 async def test_unreadable_messages_are_told_apart_by_body_and_url(send: Send) -> None:
@@ -367,21 +462,34 @@ async def test_unreadable_messages_are_told_apart_by_body_and_url(send: Send) ->
     with _logs() as entries:
         for path in ("/webhooks/standard", "/webhooks/standard?a=1", "/webhooks/standard"):
             await send(b"malformed", path=path)
-    assert ["message.kept", "message.kept", "message.duplicate"] == [entry["event"] for entry in entries]
+    assert ["message.kept", "message.kept", "message.duplicate"] == [
+        entry["event"] for entry in entries
+    ]
 
 
 async def test_bug_in_a_source_is_logged_with_its_traceback(send: Send) -> None:
     """A person must hear of a bug, even though no message was lost by it."""
     with _logs() as entries:
         await send(b"bug")
-    assert [("message.unreadable", "error"), ("message.kept", "warning")] == [(entry["event"], entry["log_level"]) for entry in entries]
+    assert [("message.unreadable", "error"), ("message.kept", "warning")] == [
+        (entry["event"], entry["log_level"]) for entry in entries
+    ]
     assert entries[0]["exc_info"]
 
 
 @pytest.mark.parametrize("body", [b"one", b"malformed", b"bug"])
-async def test_redis_away_is_never_a_2xx(own_redis: RedisServer, make_settings: MakeSettings, body: bytes) -> None:
-    """A message that Redis has not confirmed is refused, with the time to come again; afterwards it is new."""
-    app = create_app(make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="1"), now=lambda: NOW, sources=SOURCES)
+async def test_redis_away_is_never_a_2xx(
+    own_redis: RedisServer, make_settings: MakeSettings, body: bytes
+) -> None:
+    """
+    A message that Redis has not confirmed is refused, with the time to come again; afterwards it is
+    new.
+    """
+    app = create_app(
+        make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="1"),
+        now=lambda: NOW,
+        sources=SOURCES,
+    )
     own_redis.kill()
     async with _client(app) as client, app.router.lifespan_context(app):
         with _logs() as entries:
@@ -391,30 +499,49 @@ async def test_redis_away_is_never_a_2xx(own_redis: RedisServer, make_settings: 
         assert ("message.rejected", "error") == (entries[-1]["event"], entries[-1]["log_level"])
         own_redis.start()
         with _logs() as entries:
-            assert 202 == (await client.post("/webhooks/standard", content=body, headers=SIGNED)).status_code
+            assert (
+                202
+                == (
+                    await client.post("/webhooks/standard", content=body, headers=SIGNED)
+                ).status_code
+            )
         assert entries[-1]["event"] in {"message.accepted", "message.kept"}
 
 
 async def test_full_inbox_is_a_503(make_app: Callable[..., Starlette]) -> None:
     """With too many messages unread, senders are asked to wait longer."""
     async with _client(make_app(MAX_PENDING="1")) as client:
-        answers = [await client.post("/webhooks/standard", content=body, headers=SIGNED) for body in (b"one", b"two", b"three")]
+        answers = [
+            await client.post("/webhooks/standard", content=body, headers=SIGNED)
+            for body in (b"one", b"two", b"three")
+        ]
     assert 503 == answers[-1].status_code
     assert "30" == answers[-1].headers["retry-after"]
 
 
-async def test_url_is_rebuilt_where_no_public_url_is_set(make_app: Callable[..., Starlette], store: Store) -> None:
+async def test_url_is_rebuilt_where_no_public_url_is_set(
+    make_app: Callable[..., Starlette], store: Store
+) -> None:
     """Without PUBLIC_URL, the request's own scheme and host are what the sender signed."""
     async with _client(make_app(PUBLIC_URL="")) as client:
         await client.post("/webhooks/standard?x=%2F", content=b"one", headers=SIGNED)
     kept = await store.messages.get(message_id("standard", "one"))
     assert kept is not None
-    assert "http://inner.example.test/webhooks/standard?x=%2F" == kept.incoming.url
+    assert "http://inner.example.test/webhooks/standard?x=%2F" == kept.request.url
 
 
-async def test_requests_at_the_same_time_do_not_mix_their_ids(make_app: Callable[..., Starlette]) -> None:
+async def test_requests_at_the_same_time_do_not_mix_their_ids(
+    make_app: Callable[..., Starlette],
+) -> None:
     """Each line names its own message, also while many are under way."""
     async with _client(make_app()) as client:
         with _logs() as entries:
-            await asyncio.gather(*(client.post("/webhooks/standard", content=str(n).encode(), headers=SIGNED) for n in range(20)))
-    assert {message_id("standard", str(n)) for n in range(20)} == {entry["message_id"] for entry in entries}
+            await asyncio.gather(
+                *(
+                    client.post("/webhooks/standard", content=str(n).encode(), headers=SIGNED)
+                    for n in range(20)
+                )
+            )
+    assert {message_id("standard", str(n)) for n in range(20)} == {
+        entry["message_id"] for entry in entries
+    }

@@ -1,5 +1,6 @@
 """
-Several accounts in one installation: what each has from the top of the file, what never, and that no fault of any is missed.
+Several accounts in one installation: what each has from the top of the file, what never, and that
+no fault of any is missed.
 """
 
 import re
@@ -69,7 +70,10 @@ def test_one_account_is_the_default_one(tmp_path: Path) -> None:
 
 
 def test_accounts_inherit_all_but_what_proves_and_opens(tmp_path: Path) -> None:
-    """Credentials, source secrets and admin tokens are each account's own; everything else comes from the top unless it is given."""
+    """
+    Credentials, source secrets and admin tokens are each account's own; everything else comes from
+    the top unless it is given.
+    """
     settings = load({}, cwd=write(tmp_path, TOP + ACME))
     default, acme = settings.every
     assert ("default", "acme") == (default.account, acme.account)
@@ -78,19 +82,31 @@ def test_accounts_inherit_all_but_what_proves_and_opens(tmp_path: Path) -> None:
     assert not acme.secrets_of("twilio")
     assert acme.secrets_of("standard")
     assert not default.secrets_of("standard")
-    assert ("/webhooks/acme/standard", "/accounts/acme") == (acme.webhook_path("standard"), acme.links_prefix)
+    assert ("/webhooks/acme/standard", "/accounts/acme") == (
+        acme.webhook_path("standard"),
+        acme.links_prefix,
+    )
 
 
 def test_outcome_tables_are_inherited_whole(tmp_path: Path) -> None:
-    """A table that an account gives takes the place of the one at the top; the others it has from there."""
+    """
+    A table that an account gives takes the place of the one at the top; the others it has from
+    there.
+    """
     default, acme = load({}, cwd=write(tmp_path, TOP + ACME)).every
-    assert ("Spoke", "Engaged") == (outcome(default, Result.CONNECTED), outcome(default, Result.BUSY))
+    assert ("Spoke", "Engaged") == (
+        outcome(default, Result.CONNECTED),
+        outcome(default, Result.BUSY),
+    )
     assert ("Reached", "") == (outcome(acme, Result.CONNECTED), outcome(acme, Result.BUSY))
     assert ("append", "end") == (acme.outcome_config.notes.mode, acme.outcome_config.recorded_at)
 
 
 def test_environment_fills_an_account_and_wins(tmp_path: Path) -> None:
-    """ACCOUNT__NAME__SETTING counts before the file that one names, and that before the table; a dash is an underscore there."""
+    """
+    ACCOUNT__NAME__SETTING counts before the file that one names, and that before the table; a dash
+    is an underscore there.
+    """
     (tmp_path / "secret").write_text("from-file\n", encoding="utf-8")
     text = '[accounts.a-b]\nbuildr_access_token = "from-toml"\nworker_jobs = 3\ntwilio_auth_token_file = "secret"\n'
     environ = {
@@ -102,7 +118,11 @@ def test_environment_fills_an_account_and_wins(tmp_path: Path) -> None:
     account = load(environ, cwd=write(tmp_path, text)).of("a-b")
     assert account.buildr_access_token is not None
     assert "from-environment" == account.buildr_access_token.get_secret_value()
-    assert (4, ("from-file",), 2) == (account.worker_jobs, account.secrets_of("twilio").values, account.settle_s.default_s)
+    assert (4, ("from-file",), 2) == (
+        account.worker_jobs,
+        account.secrets_of("twilio").values,
+        account.settle_s.default_s,
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,11 +134,18 @@ def test_environment_fills_an_account_and_wins(tmp_path: Path) -> None:
         ({"ACCOUNT": "main", "BUILDR_ACCESS_TOKEN": "t"}, ["main", "acme"]),
     ],
 )
-def test_default_account_stands_back_where_only_others_are_set_up(tmp_path: Path, environ: dict[str, str], expected: list[str]) -> None:
-    """The default account is there as soon as it has a secret or credentials, under the name that ACCOUNT gives it."""
+def test_default_account_stands_back_where_only_others_are_set_up(
+    tmp_path: Path, environ: dict[str, str], expected: list[str]
+) -> None:
+    """
+    The default account is there as soon as it has a secret or credentials, under the name that
+    ACCOUNT gives it.
+    """
     settings = load(environ, cwd=write(tmp_path, ACME))
     assert expected == [account.account for account in settings.every]
-    assert [True] * (len(expected) - 1) + [False] == [account.is_default for account in settings.every]
+    assert [True] * (len(expected) - 1) + [False] == [
+        account.is_default for account in settings.every
+    ]
 
 
 def test_unknown_account_lists_those_there_are(tmp_path: Path) -> None:
@@ -139,9 +166,15 @@ def test_a_named_account_knows_of_no_other(tmp_path: Path) -> None:
 
 def test_secrets_of_accounts_do_not_show(tmp_path: Path) -> None:
     """Printing the settings shows no secret of any account."""
-    settings = load({"ACCOUNT__ACME__TWILIO_AUTH_TOKEN": "secret-twilio"}, cwd=write(tmp_path, TOP + ACME))
+    settings = load(
+        {"ACCOUNT__ACME__TWILIO_AUTH_TOKEN": "secret-twilio"}, cwd=write(tmp_path, TOP + ACME)
+    )
     printed = repr(settings) + str(settings.every) + repr(settings.of("acme"))
-    assert not [word for word in ("secret-of-acme", "secret-twilio", "secret-of-all", "whsec_") if word in printed]
+    assert not [
+        word
+        for word in ("secret-of-acme", "secret-twilio", "secret-of-all", "whsec_")
+        if word in printed
+    ]
 
 
 def test_all_faults_of_all_accounts_are_told_at_once(tmp_path: Path) -> None:
@@ -153,7 +186,11 @@ def test_all_faults_of_all_accounts_are_told_at_once(tmp_path: Path) -> None:
         '[accounts.beta]\nmax_pending = 0\nbuildr_access_token_file = "missing"\n'
         "[accounts.fine]\n"
     )
-    environ = {"ACCOUNT__BETA__PORT": "1", "ACCOUNT__BETA__WORKER_JOB": "1", "ACCOUNT__BETTA__WORKER_JOBS": "1"}
+    environ = {
+        "ACCOUNT__BETA__PORT": "1",
+        "ACCOUNT__BETA__WORKER_JOB": "1",
+        "ACCOUNT__BETTA__WORKER_JOBS": "1",
+    }
     faults = faults_of(tmp_path, text, **environ)
     expected = {
         "PORT: must be a whole number",
@@ -177,7 +214,10 @@ def test_all_faults_of_all_accounts_are_told_at_once(tmp_path: Path) -> None:
 
 
 def test_fault_is_told_where_it_is_made(tmp_path: Path) -> None:
-    """A budget that does not reach for a call is the fault of the account that sets it, or of the top once."""
+    """
+    A budget that does not reach for a call is the fault of the account that sets it, or of the top
+    once.
+    """
     (fault,) = faults_of(tmp_path, '[accounts.acme]\nbuildr_budgets = "1/s"\n[accounts.beta]\n')
     assert fault.startswith("account acme: BUILDR_BUDGETS: every budget must allow at least 2")
     (fault,) = faults_of(tmp_path, 'buildr_budgets = "1/s"\n[accounts.acme]\n')
@@ -190,7 +230,10 @@ def test_fault_is_told_where_it_is_made(tmp_path: Path) -> None:
         ("[accounts.Acme]", "accounts.Acme is no name of an account; use lower-case letters"),
         ('[accounts."a b"]', "accounts.a b is no name of an account"),
         ("[accounts.default]", "accounts.default is the name of the default account (ACCOUNT)"),
-        ("[accounts.a-b]\n[accounts.a_b]", "accounts.a_b and accounts.a-b would both be ACCOUNT__A_B__..."),
+        (
+            "[accounts.a-b]\n[accounts.a_b]",
+            "accounts.a_b and accounts.a-b would both be ACCOUNT__A_B__...",
+        ),
         ("accounts = 3", "accounts must be tables, like [accounts.acme]"),
         ("[accounts]\nacme = 3", "accounts.acme must be a table"),
         ("[account.acme]", "[account.acme] is no table; did you mean [accounts.acme]?"),
@@ -214,28 +257,60 @@ def test_name_of_the_default_account_follows_its_setting(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("ACCOUNT__ACME__TWILIO_AUTH_TOKEN", "there is no account ACME; an account needs a table in the file, like [accounts.acme]"),
-        ("ACCOUNT__DEFAULT__TWILIO_AUTH_TOKEN", "default is the default account; set TWILIO_AUTH_TOKEN itself"),
-        ("ACCOUNT__TWILIO_AUTH_TOKEN", "write ACCOUNT__NAME__SETTING, like ACCOUNT__ACME__BUILDR_CLIENT_SECRET"),
+        (
+            "ACCOUNT__ACME__TWILIO_AUTH_TOKEN",
+            "there is no account ACME; an account needs a table in the file, like [accounts.acme]",
+        ),
+        (
+            "ACCOUNT__DEFAULT__TWILIO_AUTH_TOKEN",
+            "default is the default account; set TWILIO_AUTH_TOKEN itself",
+        ),
+        (
+            "ACCOUNT__TWILIO_AUTH_TOKEN",
+            "write ACCOUNT__NAME__SETTING, like ACCOUNT__ACME__BUILDR_CLIENT_SECRET",
+        ),
         ("ACCOUNT__WELL__OUTCOMES", "outcomes stand in the file, in [accounts.well.outcomes]"),
     ],
 )
 def test_variables_that_nothing_reads_are_faults(tmp_path: Path, name: str, said: str) -> None:
-    """A variable that looks like an account's is never passed over in silence; its value is not shown."""
+    """
+    A variable that looks like an account's is never passed over in silence; its value is not shown.
+    """
     (fault,) = faults_of(tmp_path, "[accounts.well]", **{name: "hunter2"})
     assert said in fault
     assert "hunter2" not in fault
 
 
 def test_settings_of_accounts_are_settings() -> None:
-    """What may stand in an account's table exists, holds every source's secrets, and leaves out what one process has once."""
+    """
+    What may stand in an account's table exists, holds every source's secrets, and leaves out what
+    one process has once.
+    """
     known = {name.lower() for name in names()}
     assert known > PER_ACCOUNT > SETTINGS.keys()
-    assert not PER_ACCOUNT & {"host", "port", "public_url", "redis_url", "data_dir", "account", "log_format", "log_level", "config"}
+    assert not PER_ACCOUNT & {
+        "host",
+        "port",
+        "public_url",
+        "redis_url",
+        "data_dir",
+        "account",
+        "log_format",
+        "log_level",
+        "config",
+    }
 
 
 def test_page_lists_what_an_account_may_set() -> None:
     """docs/accounts.md says of each setting whether an account has it from the top of the file."""
-    rows = [line for line in (ROOT / "docs" / "accounts.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    never, unless = (set(re.findall(r"`(\w+)`", row)) for row in rows if row.startswith(("| its own always", "| from the top unless")))
+    rows = [
+        line
+        for line in (ROOT / "docs" / "accounts.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
+    never, unless = (
+        set(re.findall(r"`(\w+)`", row))
+        for row in rows
+        if row.startswith(("| its own always", "| from the top unless"))
+    )
     assert (set(NEVER_INHERITED - SETTINGS.keys()), set(INHERITED)) == (never, unless)

@@ -26,10 +26,16 @@ def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
 
 def test_environment_beats_file_beats_toml(tmp_path: Path) -> None:
     """A variable counts before the file that one names, and that before the TOML file."""
-    (tmp_path / "buildr-calls.toml").write_text('port = 1\nhost = "a"\nlog_level = "error"\n', encoding="utf-8")
+    (tmp_path / "buildr-calls.toml").write_text(
+        'port = 1\nhost = "a"\nlog_level = "error"\n', encoding="utf-8"
+    )
     (tmp_path / "port").write_text("2\n", encoding="utf-8")
     (tmp_path / "host").write_text("b\n", encoding="utf-8")
-    environ = {"PORT": "3", "PORT_FILE": str(tmp_path / "port"), "HOST_FILE": str(tmp_path / "host")}
+    environ = {
+        "PORT": "3",
+        "PORT_FILE": str(tmp_path / "port"),
+        "HOST_FILE": str(tmp_path / "host"),
+    }
     settings = load(environ, cwd=tmp_path)
     assert (3, "b", "error") == (settings.port, settings.host, settings.log_level)
 
@@ -41,14 +47,18 @@ def test_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
 
 def test_secrets_are_lists(tmp_path: Path) -> None:
     """Several secrets, separated by commas or spaces, are all there, newest first."""
-    settings = load({"TWILIO_AUTH_TOKEN": "new, old", "TWILIO_SHARED_KEYS": "id1:key1"}, cwd=tmp_path)
+    settings = load(
+        {"TWILIO_AUTH_TOKEN": "new, old", "TWILIO_SHARED_KEYS": "id1:key1"}, cwd=tmp_path
+    )
     assert ("new", "old") == settings.secrets_of("twilio").values
     assert {"id1": "key1"} == settings.secrets_of("twilio").named
 
 
 def test_all_faults_are_told_at_once_without_values(tmp_path: Path) -> None:
     """Every wrong setting has its line, naming the variable; no line shows a secret."""
-    (tmp_path / "buildr-calls.toml").write_text('prot = 1\n[outcomes]\nanswered = "x"\n', encoding="utf-8")
+    (tmp_path / "buildr-calls.toml").write_text(
+        'prot = 1\n[outcomes]\nanswered = "x"\n', encoding="utf-8"
+    )
     environ = {
         "PORT": "abc",
         "DEDUPE_H": "1",
@@ -80,7 +90,9 @@ def test_all_faults_are_told_at_once_without_values(tmp_path: Path) -> None:
 
 def test_secrets_do_not_show(tmp_path: Path) -> None:
     """Printing the settings shows no secret."""
-    settings = load({"TWILIO_AUTH_TOKEN": "hunter2hunter2", "REDIS_URL": "redis://:hunter3@h:1/0"}, cwd=tmp_path)
+    settings = load(
+        {"TWILIO_AUTH_TOKEN": "hunter2hunter2", "REDIS_URL": "redis://:hunter3@h:1/0"}, cwd=tmp_path
+    )
     assert "hunter" not in repr(settings) + str(settings) + repr(settings.secrets_of("twilio"))
 
 
@@ -99,7 +111,9 @@ def test_credentials_go_together(tmp_path: Path) -> None:
         ("3/0.5s", [(3, 0.5)]),
     ],
 )
-def test_budgets_are_requests_per_window(text: str, expected: list[tuple[int, float]], tmp_path: Path) -> None:
+def test_budgets_are_requests_per_window(
+    text: str, expected: list[tuple[int, float]], tmp_path: Path
+) -> None:
     """Budgets are written as people say them."""
     budgets = load({"BUILDR_BUDGETS": text}, cwd=tmp_path).buildr_budgets
     assert expected == [(budget.requests, budget.window_s) for budget in budgets]
@@ -112,10 +126,19 @@ def test_budgets_must_reach_for_two_requests(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ['twilio_auth_token = [""]', 'twilio_auth_token = " , "', 'twilio_auth_token = [" ", ""]', 'aircall_api_url = ""']
+    "line",
+    [
+        'twilio_auth_token = [""]',
+        'twilio_auth_token = " , "',
+        'twilio_auth_token = [" ", ""]',
+        'aircall_api_url = ""',
+    ],
 )
 def test_blank_secret_turns_nothing_on(tmp_path: Path, line: str) -> None:
-    """A secret that is empty would let anybody sign: it counts as none, in a list too, and a blank setting with a default has that."""
+    """
+    A secret that is empty would let anybody sign: it counts as none, in a list too, and a blank
+    setting with a default has that.
+    """
     (tmp_path / "buildr-calls.toml").write_text(f"{line}\n", encoding="utf-8")
     settings = load({}, cwd=tmp_path)
     assert not settings.secrets_of("twilio")
@@ -125,14 +148,21 @@ def test_blank_secret_turns_nothing_on(tmp_path: Path, line: str) -> None:
 @pytest.mark.parametrize("name", ["TWILIO_AUTH_TOKEN", "URL_SECRET", "ADMIN_TOKEN"])
 @pytest.mark.parametrize("mark", ["\udcff", "\u200b", "\x07"])
 def test_secret_that_cannot_be_printed_is_a_fault(tmp_path: Path, name: str, mark: str) -> None:
-    """Bytes that are no UTF-8 and marks that were copied along are told at start, not by each message."""
+    """
+    Bytes that are no UTF-8 and marks that were copied along are told at start, not by each message.
+    """
     with pytest.raises(SettingsError) as caught:
         load({name: f"hunter2{'x' * 40}{mark}"}, cwd=tmp_path)
-    assert (f"{name}: holds characters that cannot be printed; write it anew, in UTF-8",) == caught.value.faults
+    assert (
+        f"{name}: holds characters that cannot be printed; write it anew, in UTF-8",
+    ) == caught.value.faults
 
 
 def test_token_in_the_address_needs_a_secret_that_is_there(tmp_path: Path) -> None:
-    """A URL_SECRET of nothing but a comma is none: without it the source's address could hold no token."""
+    """
+    A URL_SECRET of nothing but a comma is none: without it the source's address could hold no
+    token.
+    """
     with pytest.raises(SettingsError, match="AIRCALL_TOKEN: needs URL_SECRET too"):
         load({"AIRCALL_TOKEN": "hunter2", "URL_SECRET": ","}, cwd=tmp_path)
 
@@ -142,18 +172,26 @@ def test_secret_in_the_place_of_its_file_is_not_repeated(tmp_path: Path) -> None
     with pytest.raises(SettingsError) as caught:
         load({"TWILIO_AUTH_TOKEN_FILE": "hunter2hunter2hunter2"}, cwd=tmp_path)
     assert "hunter2" not in str(caught.value)
-    with pytest.raises(SettingsError, match="TWILIO_AUTH_TOKEN_FILE: cannot read /run/secrets/twilio-token: No such file"):
+    with pytest.raises(
+        SettingsError,
+        match="TWILIO_AUTH_TOKEN_FILE: cannot read /run/secrets/twilio-token: No such file",
+    ):
         load({"TWILIO_AUTH_TOKEN_FILE": "/run/secrets/twilio-token"}, cwd=tmp_path)
 
 
 def test_mark_at_the_beginning_of_a_file_is_no_part_of_the_secret(tmp_path: Path) -> None:
     """An editor's byte order mark costs nothing."""
     (tmp_path / "token").write_text("from-file\r\n", encoding="utf-8-sig")
-    assert ("from-file",) == load({"TWILIO_AUTH_TOKEN_FILE": "token"}, cwd=tmp_path).secrets_of("twilio").values
+    assert ("from-file",) == load({"TWILIO_AUTH_TOKEN_FILE": "token"}, cwd=tmp_path).secrets_of(
+        "twilio"
+    ).values
 
 
 def test_toml_may_name_files(tmp_path: Path) -> None:
-    """`NAME_file` in the TOML file reads a mounted file, beside the TOML file unless its path is absolute; a variable still wins."""
+    """
+    `NAME_file` in the TOML file reads a mounted file, beside the TOML file unless its path is
+    absolute; a variable still wins.
+    """
     (tmp_path / "token").write_text("from-file\n", encoding="utf-8")
     lines = f'twilio_auth_token_file = "{tmp_path / "token"}"\nadmin_token_file = "missing"\nport_file = "token"\n'
     (tmp_path / "buildr-calls.toml").write_text(lines, encoding="utf-8")
@@ -167,7 +205,9 @@ def test_toml_may_name_files(tmp_path: Path) -> None:
     ) == caught.value.faults
 
 
-@pytest.mark.parametrize("lines", ['port = 1\nport_file = "x"', 'port_file = "x"\nport = 1', "PORT = 1\nport = 2"])
+@pytest.mark.parametrize(
+    "lines", ['port = 1\nport_file = "x"', 'port_file = "x"\nport = 1', "PORT = 1\nport = 2"]
+)
 def test_setting_given_twice_is_a_fault(tmp_path: Path, lines: str) -> None:
     """Nobody has to guess which of two counts."""
     (tmp_path / "buildr-calls.toml").write_text(lines, encoding="utf-8")
@@ -192,8 +232,17 @@ def test_local_file_fills_only_what_is_not_set(tmp_path: Path) -> None:
 
 
 def test_source_that_needs_longer_settles_longer(tmp_path: Path) -> None:
-    """A source's own time counts where it is longer than that of all, unless the setting names the source."""
-    for text, told in (("2", (2, 20)), ("30", (30, 30)), ("0", (0, 20)), ("2, zoom=0", (2, 0)), ("2, twilio=5", (5, 20))):
+    """
+    A source's own time counts where it is longer than that of all, unless the setting names the
+    source.
+    """
+    for text, told in (
+        ("2", (2, 20)),
+        ("30", (30, 30)),
+        ("0", (0, 20)),
+        ("2, zoom=0", (2, 0)),
+        ("2, twilio=5", (5, 20)),
+    ):
         settle = load({"SETTLE_S": text}, cwd=tmp_path).settle_s
         assert told == (settle.of("twilio"), settle.of("zoom"))
 
@@ -207,7 +256,12 @@ def test_socket_of_a_deep_folder_moves_to_the_temporary_one() -> None:
 
 def test_names_cover_every_field() -> None:
     """The list of variables that the docs are held to is complete."""
-    assert {field.upper() for field in Settings.model_fields} - {"OUTCOME_CONFIG", "IS_DEFAULT", "NAMED", "OF_SOURCES"} | {
+    assert {field.upper() for field in Settings.model_fields} - {
+        "OUTCOME_CONFIG",
+        "IS_DEFAULT",
+        "NAMED",
+        "OF_SOURCES",
+    } | {
         "CONFIG",
         *(name.upper() for name in SETTINGS),
     } == set(names())

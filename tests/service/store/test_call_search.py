@@ -9,7 +9,7 @@ import pytest
 
 from service.events import CallEvent, EventType, to_json
 from service.store.call_search import PAGE, CallFilter, Scan
-from service.store.calls import Change, DeliveryState, Record
+from service.store.calls import CallUpdate, DeliveryRecord, DeliveryState
 from service.store.connection import Store
 from service.store.links import Link
 
@@ -25,10 +25,18 @@ def scan(store: Store) -> Scan:
 async def keep(store: Store, number: int, **values: object) -> str:
     """Keep a call whose last message came so many minutes after AT; returns its name."""
     ref = f"twilio:CA{number}"
-    event = CallEvent(source="twilio", message_id="m1", source_call_id=f"CA{number}", leg_id="x", event_type=EventType.RINGING)
-    record = Record(ref=ref, last_received_at=AT + timedelta(minutes=number))
+    event = CallEvent(
+        source="twilio",
+        message_id="m1",
+        source_call_id=f"CA{number}",
+        leg_id="x",
+        event_type=EventType.RINGING,
+    )
+    record = DeliveryRecord(ref=ref, last_received_at=AT + timedelta(minutes=number))
     changed = replace(record, **values)  # type: ignore[arg-type]
-    assert await store.calls.commit(Change(record=changed, version=0, events={"m1": to_json((event,))}))
+    assert await store.calls.commit(
+        CallUpdate(record=changed, version=0, events={"m1": to_json((event,))})
+    )
     return changed.ref
 
 
@@ -49,8 +57,13 @@ async def test_calls_are_chosen_by_every_condition(store: Store, scan: Scan) -> 
     assert ["twilio:CA1", "twilio:CA2"] == await scan.select(CallFilter(), limit=2)
 
 
-async def test_calls_are_read_with_their_links_in_order_and_over_pages(store: Store, scan: Scan) -> None:
-    """More calls than a page holds come back whole and in the order asked for; those that have gone are left out."""
+async def test_calls_are_read_with_their_links_in_order_and_over_pages(
+    store: Store, scan: Scan
+) -> None:
+    """
+    More calls than a page holds come back whole and in the order asked for; those that have gone
+    are left out.
+    """
     refs = [await keep(store, number) for number in range(PAGE + 3)]
     await store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
     assert refs == await scan.select(CallFilter())

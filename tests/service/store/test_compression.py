@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from service.errors import MalformedPayload
 from service.events import CallEvent, EventType, to_json
 from service.receiver.inbox import Inbox, InboxLimits
-from service.sources.request import Incoming
-from service.store.calls import Change, Record
+from service.sources.request import WebhookRequest
+from service.store.calls import CallUpdate, DeliveryRecord
 from service.store.compression import (
+    DICTIONARY,
     FORM,
     WINDOW_BITS,
-    WORDS,
-    pack,
-    unpack,
+    compress,
+    decompress,
 )
 from service.store.connection import Store
 from service.store.messages import Message, pack_message
@@ -32,72 +32,97 @@ SID = REF.partition(":")[2]
 FROM_WINDOW = 262 + 300
 WORDS_CHECKSUM = 1600795840
 PACKED = "0181f73060c3181030c43222500b00"
-ANY = st.one_of(st.binary(max_size=3000), st.text().map(str.encode), st.sampled_from([WORDS, WORDS * 5, b"a" * 100_000]))
+ANY = st.one_of(
+    st.binary(max_size=3000),
+    st.text().map(str.encode),
+    st.sampled_from([DICTIONARY, DICTIONARY * 5, b"a" * 100_000]),
+)
 
 
-@given(text=ANY, beside=st.one_of(st.just(b""), st.binary(max_size=300)))
-@example(text=b"", beside=b"")
-@example(text=b"{}", beside=b"{}")
-def test_what_is_packed_is_read_back(text: bytes, beside: bytes) -> None:
+@given(text=ANY, context=st.one_of(st.just(b""), st.binary(max_size=300)))
+@example(text=b"", context=b"")
+@example(text=b"{}", context=b"{}")
+def test_what_is_packed_is_read_back(text: bytes, context: bytes) -> None:
     """Any bytes come back as they were, whatever lies beside them."""
-    assert text == unpack(pack(text, beside=beside), beside=beside)
+    assert text == decompress(compress(text, context=context), context=context)
 
 
-@given(text=st.one_of(st.just(b""), st.text(min_size=1).filter(lambda text: ord(text[0]) > 8).map(str.encode)))
+@given(
+    text=st.one_of(
+        st.just(b""), st.text(min_size=1).filter(lambda text: ord(text[0]) > 8).map(str.encode)
+    )
+)
 def test_what_was_never_packed_is_read_as_it_is(text: bytes) -> None:
     """JSON that lies in Redis as such is read as before."""
-    assert text == unpack(text)
+    assert text == decompress(text)
 
 
-@given(text=st.binary(min_size=1, max_size=300), place=st.integers(1, 10_000), bits=st.integers(1, 255))
+@given(
+    text=st.binary(min_size=1, max_size=300), place=st.integers(1, 10_000), bits=st.integers(1, 255)
+)
 def test_damage_is_never_read_as_something_else(text: bytes, place: int, bits: int) -> None:
-    """A byte that is not what it was ends in a clear error; only bits that mean nothing may differ."""
-    packed = bytearray(pack(text))
+    """
+    A byte that is not what it was ends in a clear error; only bits that mean nothing may differ.
+    """
+    packed = bytearray(compress(text))
     packed[1 + place % (len(packed) - 1)] ^= bits
     try:
-        found: bytes | None = unpack(bytes(packed))
+        found: bytes | None = decompress(bytes(packed))
     except MalformedPayload as err:
         found = text if "damaged" in str(err) else None
     assert text == found
 
 
-@given(text=st.binary(max_size=300), place=st.integers(0, 10_000), more=st.binary(min_size=1, max_size=9))
+@given(
+    text=st.binary(max_size=300),
+    place=st.integers(0, 10_000),
+    more=st.binary(min_size=1, max_size=9),
+)
 def test_what_is_cut_or_goes_on_is_damaged(text: bytes, place: int, more: bytes) -> None:
     """A part of what was packed is nothing, and so is more than that."""
-    packed = pack(text)
+    packed = compress(text)
     for damaged in (packed[: 1 + place % (len(packed) - 1)], packed + more):
         with pytest.raises(MalformedPayload, match="damaged"):
-            unpack(damaged)
+            decompress(damaged)
 
 
 def test_what_lies_beside_must_be_the_same() -> None:
     """A record that is read under another name is not taken for that one's."""
     with pytest.raises(MalformedPayload, match="damaged"):
-        unpack(pack(b"of CA0123456789", beside=b"CA0123456789"), beside=b"CA9876543210")
+        decompress(compress(b"of CA0123456789", context=b"CA0123456789"), context=b"CA9876543210")
 
 
 @pytest.mark.parametrize("form", [form for form in range(9) if form != FORM])
 def test_form_of_a_newer_version_is_named(form: int) -> None:
     """A worker that is too old says so."""
     with pytest.raises(MalformedPayload, match="upgrade the workers first"):
-        unpack(bytes((form, 1, 2, 3)))
+        decompress(bytes((form, 1, 2, 3)))
 
 
 def test_what_the_first_form_has_written_is_read_for_ever() -> None:
-    """The words of a form are what its bytes are made of: to change them is to lose what lies in Redis, and needs a new form."""
-    assert (FORM, WORDS_CHECKSUM) == (1, zlib.crc32(WORDS))
-    assert b'{"ref":"twilio:CA1","state":"waiting"}' == unpack(bytes.fromhex(PACKED), beside=b"twilio:CA1")
+    """
+    The words of a form are what its bytes are made of: to change them is to lose what lies in
+    Redis, and needs a new form.
+    """
+    assert (FORM, WORDS_CHECKSUM) == (1, zlib.crc32(DICTIONARY))
+    assert b'{"ref":"twilio:CA1","state":"waiting"}' == decompress(
+        bytes.fromhex(PACKED), context=b"twilio:CA1"
+    )
 
 
 def test_words_fit_into_the_window() -> None:
     """Words that are out of reach would never be used."""
-    assert len(WORDS) <= 2**WINDOW_BITS - FROM_WINDOW
+    assert len(DICTIONARY) <= 2**WINDOW_BITS - FROM_WINDOW
 
 
 def _twilio(number: int) -> Message:
     """A status callback as long as Twilio's are."""
     place = {"City": "GRAND+RAPIDS", "State": "MI", "Zip": "49503", "Country": "US"}
-    ends = {f"{end}{name}": value for end in ("From", "To", "Caller", "Called") for name, value in place.items()}
+    ends = {
+        f"{end}{name}": value
+        for end in ("From", "To", "Caller", "Called")
+        for name, value in place.items()
+    }
     form = {
         "CallSid": SID,
         "AccountSid": "AC9d0c1b2a3f4e5d6c7b8a99887766f5e4",
@@ -111,13 +136,19 @@ def _twilio(number: int) -> Message:
         **dict.fromkeys(("To", "Called"), "+15005550001"),
         **ends,
     }
-    incoming = Incoming(
+    request = WebhookRequest(
         method="POST",
         url="https://hooks.example.test/webhooks/twilio?buildr_call_id=110",
         headers={"content-type": ("application/x-www-form-urlencoded; charset=UTF-8",)},
         body=urlencode(form).encode(),
     )
-    return Message(message_id=f"m{number:024x}", source="twilio", source_call_id=SID, received_at=AT, incoming=incoming)
+    return Message(
+        message_id=f"m{number:024x}",
+        source="twilio",
+        source_call_id=SID,
+        received_at=AT,
+        request=request,
+    )
 
 
 def _event(message_id: str) -> CallEvent:
@@ -131,28 +162,47 @@ def _event(message_id: str) -> CallEvent:
         from_number="+15005550006",
         to_number="+15005550001",
         buildr_call_id="110",
-        word="completed",
+        vendor_status="completed",
     )
 
 
 def test_vendors_message_takes_less_than_half_of_its_size() -> None:
     """A message of Twilio, whose names are known, takes little more than its ids and numbers."""
     message = _twilio(1)
-    assert len(pack_message(message)) * 2 < len(message.incoming.body)
+    assert len(pack_message(message)) * 2 < len(message.request.body)
 
 
 async def test_call_of_five_messages_takes_little_of_redis(store: Store) -> None:
-    """A hundred thousand waiting calls of five webhooks each need less than 512 MB, their raw messages included."""
-    inbox = Inbox(store, InboxLimits(dedupe_h=96, keep_messages_d=7, keep_failed_d=30, max_pending=100, accept_timeout_s=5))
+    """
+    A hundred thousand waiting calls of five webhooks each need less than 512 MB, their raw messages
+    included.
+    """
+    inbox = Inbox(
+        store,
+        InboxLimits(
+            dedupe_h=96, keep_messages_d=7, keep_failed_d=30, max_pending=100, accept_timeout_s=5
+        ),
+    )
     messages = [_twilio(number) for number in range(5)]
     for message in messages:
         assert await inbox.accept(message)
     await inbox.close()
-    record = Record(ref=REF, buildr_call_id="110", result="connected", outcome="Connected", rule="default.connected", last_received_at=AT)
+    record = DeliveryRecord(
+        ref=REF,
+        buildr_call_id="110",
+        result="connected",
+        outcome="Connected",
+        rule="default.connected",
+        last_received_at=AT,
+    )
     for number, message in enumerate(messages):
-        record = record.with_step(AT + timedelta(seconds=number), "received", f"completed ({message.message_id})")
+        record = record.with_history(
+            AT + timedelta(seconds=number), "received", f"completed ({message.message_id})"
+        )
     events = {each.message_id: to_json((_event(each.message_id),)) for each in messages}
-    assert await store.calls.commit(Change(record=record, version=0, events=events, done=tuple(events)))
+    assert await store.calls.commit(
+        CallUpdate(record=record, version=0, events=events, done=tuple(events))
+    )
     keys = [key async for key in store.redis.scan_iter(match="bc:default:*", count=1000)]
     pipe = store.redis.pipeline(transaction=False)
     for key in keys:
@@ -161,8 +211,15 @@ async def test_call_of_five_messages_takes_little_of_redis(store: Store) -> None
 
 
 async def test_damaged_call_and_message_say_so(store: Store) -> None:
-    """What Redis holds of a call or a message and cannot be read is an error that names the cause, never an empty call."""
-    assert await store.calls.commit(Change(record=Record(ref=REF), version=0, events={"m1": to_json((_event("m1"),))}))
+    """
+    What Redis holds of a call or a message and cannot be read is an error that names the cause,
+    never an empty call.
+    """
+    assert await store.calls.commit(
+        CallUpdate(
+            record=DeliveryRecord(ref=REF), version=0, events={"m1": to_json((_event("m1"),))}
+        )
+    )
     for name in ("rec", "e:m1"):
         packed = (await store.redis.hgetall(store.keys.call(REF)))[name.encode()]
         await store.redis.hset(store.keys.call(REF), name, packed[:-1])
@@ -173,7 +230,10 @@ async def test_damaged_call_and_message_say_so(store: Store) -> None:
             await store.calls.get(REF)
         await store.redis.hset(store.keys.call(REF), name, packed)
     assert await store.calls.get(REF) is not None
-    for kept, cause in ((b"twilio:CA1\n\x01damaged", "damaged"), (b"twilio:CA1\n{}\nbody", "cannot be read")):
+    for kept, cause in (
+        (b"twilio:CA1\n\x01damaged", "damaged"),
+        (b"twilio:CA1\n{}\nbody", "cannot be read"),
+    ):
         await store.redis.set(store.keys.message("m1"), kept)
         with pytest.raises(MalformedPayload, match=cause):
             await store.messages.get("m1")
@@ -182,8 +242,16 @@ async def test_damaged_call_and_message_say_so(store: Store) -> None:
 async def test_record_that_was_never_packed_is_read(store: Store) -> None:
     """A call whose record and events lie in Redis as JSON is read as before."""
     event = _event("m1")
-    for name, text in (("v", "3"), ("rec", f'{{"ref":"{REF}","result":"busy"}}'), ("e:m1", to_json((event,)))):
+    for name, text in (
+        ("v", "3"),
+        ("rec", f'{{"ref":"{REF}","result":"busy"}}'),
+        ("e:m1", to_json((event,))),
+    ):
         await store.redis.hset(store.keys.call(REF), name, text)
     stored = await store.calls.get(REF)
     assert stored is not None
-    assert (3, Record(ref=REF, result="busy"), {"m1": (event,)}) == (stored.version, stored.record, stored.events)
+    assert (3, DeliveryRecord(ref=REF, result="busy"), {"m1": (event,)}) == (
+        stored.version,
+        stored.record,
+        stored.events,
+    )

@@ -14,8 +14,8 @@ from service.store.expected_calls import (
     MOST_CANDIDATES,
     MOST_PER_NUMBER,
     Expectation,
-    Expected,
     ExpectedCall,
+    ExpectedCalls,
     WrongWindow,
     to_ms,
 )
@@ -30,22 +30,47 @@ REF = "twilio:CA1"
 
 
 @pytest.fixture
-def expected(store: Store) -> Expected:
+def expected(store: Store) -> ExpectedCalls:
     """Expected calls with a window of four hours, kept for ninety days."""
-    return Expected(store.redis, store.keys, store.scripts, 90 * DAY_MS, 4 * HOUR_MS)
+    return ExpectedCalls(store.redis, store.keys, store.scripts, 90 * DAY_MS, 4 * HOUR_MS)
 
 
-def wish(buildr_call_id: str = "110", *numbers: str, **more: object) -> Expectation:
+def expectation(
+    buildr_call_id: str = "110",
+    *numbers: str,
+    agent: str | None = None,
+    direction: Direction | None = None,
+    not_before: datetime | None = None,
+    not_after: datetime | None = None,
+    company_id: str | None = None,
+    contact_id: str | None = None,
+    project_id: str | None = None,
+) -> Expectation:
     """A Buildr call that will be a call with the customer, unless numbers are given."""
-    return Expectation(buildr_call_id=buildr_call_id, numbers=tuple(map(Number, numbers or (CUSTOMER,))), **more)  # type: ignore[arg-type]
+    return Expectation(
+        buildr_call_id=buildr_call_id,
+        numbers=tuple(map(Number, numbers or (CUSTOMER,))),
+        agent=agent,
+        direction=direction,
+        not_before=not_before,
+        not_after=not_after,
+        company_id=company_id,
+        contact_id=contact_id,
+        project_id=project_id,
+    )
 
 
-async def ids(expected: Expected, *numbers: str, ref: str = REF, at: datetime | None = None) -> set[str]:
+async def ids(
+    expected: ExpectedCalls, *numbers: str, ref: str = REF, at: datetime | None = None
+) -> set[str]:
     """The Buildr calls that are candidates."""
-    return {each.buildr_call_id for each in (await expected.look(ref, numbers or (CUSTOMER,), at=at)).candidates}
+    return {
+        each.buildr_call_id
+        for each in (await expected.look(ref, numbers or (CUSTOMER,), at=at)).candidates
+    }
 
 
-async def register(expected: Expected, *wishes: Expectation) -> list[ExpectedCall]:
+async def register(expected: ExpectedCalls, *wishes: Expectation) -> list[ExpectedCall]:
     """Register several."""
     return [(await expected.put(each)).expected for each in wishes]
 
@@ -53,7 +78,9 @@ async def register(expected: Expected, *wishes: Expectation) -> list[ExpectedCal
 async def wait_unmatched(store: Store, ref: str, *numbers: str, at: datetime | None = None) -> None:
     """What the commit of an unmatched call writes down."""
     for number in numbers or (CUSTOMER,):
-        await store.redis.zadd(store.keys.named(f"unmatched:{number}"), {ref: to_ms(at or datetime.now(UTC))})
+        await store.redis.zadd(
+            store.keys.named(f"unmatched:{number}"), {ref: to_ms(at or datetime.now(UTC))}
+        )
 
 
 async def woken(store: Store) -> set[str]:
@@ -63,15 +90,31 @@ async def woken(store: Store) -> set[str]:
     return found
 
 
-async def test_what_is_registered_is_found_by_each_number(expected: Expected) -> None:
-    """An entry is kept whole, has the usual window, and is found by each of its numbers and no other."""
-    full = wish("110", CUSTOMER, OTHER, agent="ana", direction=Direction.OUTBOUND, company_id="1", contact_id="2", project_id="3")
+async def test_what_is_registered_is_found_by_each_number(expected: ExpectedCalls) -> None:
+    """
+    An entry is kept whole, has the usual window, and is found by each of its numbers and no other.
+    """
+    full = expectation(
+        "110",
+        CUSTOMER,
+        OTHER,
+        agent="ana",
+        direction=Direction.OUTBOUND,
+        company_id="1",
+        contact_id="2",
+        project_id="3",
+    )
     done = await expected.put(full)
     assert (True, 0) == (done.is_new, done.woken)
     kept = await expected.get("110")
     assert done.expected == kept is not None
-    assert Link(buildr_call_id="110", company_id="1", contact_id="2", project_id="3") == kept.as_link()
-    assert (timedelta(minutes=15), timedelta(hours=4)) == (kept.registered_at - kept.opens_at, kept.closes_at - kept.registered_at)
+    assert (
+        Link(buildr_call_id="110", company_id="1", contact_id="2", project_id="3") == kept.as_link()
+    )
+    assert (timedelta(minutes=15), timedelta(hours=4)) == (
+        kept.registered_at - kept.opens_at,
+        kept.closes_at - kept.registered_at,
+    )
     assert kept.registered_at == kept.expected_at
     for number in (CUSTOMER, OTHER):
         assert (kept,) == (await expected.look(REF, [number])).candidates
@@ -80,27 +123,33 @@ async def test_what_is_registered_is_found_by_each_number(expected: Expected) ->
     assert () == (await expected.look(REF, [])).candidates
 
 
-async def test_same_buildr_call_again_replaces_its_entry(expected: Expected) -> None:
+async def test_same_buildr_call_again_replaces_its_entry(expected: ExpectedCalls) -> None:
     """There is one entry per Buildr call, the last one, with the numbers that it names."""
-    first, second = await register(expected, wish("110"), wish("110", OTHER))
+    first, second = await register(expected, expectation("110"), expectation("110", OTHER))
     assert first.revision < second.revision
     assert set() == await ids(expected)
     assert {"110"} == await ids(expected, OTHER)
     assert [second] == await expected.newest()
-    assert not (await expected.put(wish("110"))).is_new
+    assert not (await expected.put(expectation("110"))).is_new
 
 
-async def test_list_begins_with_the_window_that_ends_last(expected: Expected) -> None:
+async def test_list_begins_with_the_window_that_ends_last(expected: ExpectedCalls) -> None:
     """The newest entries come first, and only as many as are asked for."""
     now = datetime.now(UTC)
-    await register(expected, *(wish(str(hour), not_after=now + timedelta(hours=hour)) for hour in (2, 3, 1)))
+    await register(
+        expected,
+        *(expectation(str(hour), not_after=now + timedelta(hours=hour)) for hour in (2, 3, 1)),
+    )
     assert ["3", "2"] == [each.buildr_call_id for each in await expected.newest(limit=2)]
 
 
-async def test_window_may_be_stated(expected: Expected) -> None:
-    """A beginning that lies ahead moves the end that is not stated, and is the moment at which the call is expected."""
+async def test_window_may_be_stated(expected: ExpectedCalls) -> None:
+    """
+    A beginning that lies ahead moves the end that is not stated, and is the moment at which the
+    call is expected.
+    """
     tomorrow = datetime.now(UTC).replace(microsecond=123_456) + timedelta(days=1)
-    (kept,) = await register(expected, wish(not_before=tomorrow))
+    (kept,) = await register(expected, expectation(not_before=tomorrow))
     assert tomorrow == kept.expected_at
     assert timedelta(0) <= tomorrow - kept.opens_at < timedelta(milliseconds=1)
     assert timedelta(hours=4) == kept.closes_at - kept.opens_at
@@ -116,43 +165,57 @@ async def test_window_may_be_stated(expected: Expected) -> None:
         (-30 * 24, 48, "at most 31"),
     ],
 )
-async def test_window_that_cannot_be_is_refused(expected: Expected, opens_h: int | None, closes_h: int, told: str) -> None:
+async def test_window_that_cannot_be_is_refused(
+    expected: ExpectedCalls, opens_h: int | None, closes_h: int, told: str
+) -> None:
     """A wrong window says what to change and leaves an earlier entry as it was."""
     now = datetime.now(UTC)
-    (before,) = await register(expected, wish())
+    (before,) = await register(expected, expectation())
     opens = None if opens_h is None else now + timedelta(hours=opens_h)
     with pytest.raises(WrongWindow, match=told):
-        await expected.put(wish("110", OTHER, not_before=opens, not_after=now + timedelta(hours=closes_h)))
+        await expected.put(
+            expectation("110", OTHER, not_before=opens, not_after=now + timedelta(hours=closes_h))
+        )
     assert [before] == await expected.newest()
     assert {"110"} == await ids(expected)
 
 
-async def test_entry_is_claimed_by_one_of_many(expected: Expected) -> None:
-    """Of many calls that claim an entry at the same time exactly one gets it, and it gets it again whenever it asks."""
-    (entry,) = await register(expected, wish())
+async def test_entry_is_claimed_by_one_of_many(expected: ExpectedCalls) -> None:
+    """
+    Of many calls that claim an entry at the same time exactly one gets it, and it gets it again
+    whenever it asks.
+    """
+    (entry,) = await register(expected, expectation())
     refs = [f"twilio:CA{place}" for place in range(40)]
     won = await asyncio.gather(*(expected.claim(ref, entry, number=CUSTOMER) for ref in refs))
     assert 1 == sum(won)
     winner = refs[won.index(True)]
     assert await expected.claim(winner, entry, number=CUSTOMER)
     assert winner == ((await expected.get("110")) or entry).claimed_by
-    assert 1 == sum(await asyncio.gather(*(expected.claim(ref, entry, number=CUSTOMER) for ref in refs)))
+    assert 1 == sum(
+        await asyncio.gather(*(expected.claim(ref, entry, number=CUSTOMER) for ref in refs))
+    )
 
 
-async def test_calls_and_entries_pair_off(expected: Expected) -> None:
-    """Many calls that claim many entries at once end as pairs: no call with two entries, no entry with two calls."""
-    entries = await register(expected, *(wish(str(place)) for place in range(8)))
+async def test_calls_and_entries_pair_off(expected: ExpectedCalls) -> None:
+    """
+    Many calls that claim many entries at once end as pairs: no call with two entries, no entry with
+    two calls.
+    """
+    entries = await register(expected, *(expectation(str(place)) for place in range(8)))
     refs = [f"twilio:CA{place}" for place in range(8)]
-    await asyncio.gather(*(expected.claim(ref, entry, number=CUSTOMER) for entry in entries for ref in refs))
+    await asyncio.gather(
+        *(expected.claim(ref, entry, number=CUSTOMER) for entry in entries for ref in refs)
+    )
     holders = [each.claimed_by for each in await expected.newest() if each.claimed_by is not None]
     assert len(holders) == len(set(holders))
     for ref in holders:
         assert [ref] == [each.claimed_by for each in (await expected.look(ref, [])).candidates]
 
 
-async def test_call_has_one_entry_at_a_time(expected: Expected) -> None:
+async def test_call_has_one_entry_at_a_time(expected: ExpectedCalls) -> None:
     """Claiming another entry frees the first one; releasing frees the last."""
-    first, second = await register(expected, wish("110"), wish("111"))
+    first, second = await register(expected, expectation("110"), expectation("111"))
     assert await expected.claim(REF, first, number=CUSTOMER)
     assert await expected.claim(REF, second, number=CUSTOMER)
     assert await expected.claim("twilio:CA2", first, number=CUSTOMER)
@@ -161,39 +224,46 @@ async def test_call_has_one_entry_at_a_time(expected: Expected) -> None:
     assert await expected.claim("twilio:CA3", second, number=CUSTOMER)
 
 
-async def test_lost_claim_leaves_the_earlier_one(expected: Expected) -> None:
+async def test_lost_claim_leaves_the_earlier_one(expected: ExpectedCalls) -> None:
     """A call that fails to get another entry still has its own."""
-    first, second = await register(expected, wish("110"), wish("111"))
+    first, second = await register(expected, expectation("110"), expectation("111"))
     assert await expected.claim(REF, first, number=CUSTOMER)
     assert await expected.claim("twilio:CA2", second, number=CUSTOMER)
     assert not await expected.claim(REF, second, number=CUSTOMER)
     assert not await expected.claim("twilio:CA3", first, number=CUSTOMER)
 
 
-async def test_claim_on_what_was_changed_meanwhile_is_lost(expected: Expected) -> None:
-    """An entry that was registered again or removed since it was read is not claimed on old grounds."""
-    (seen,) = await register(expected, wish())
-    await expected.put(wish())
+async def test_claim_on_what_was_changed_meanwhile_is_lost(expected: ExpectedCalls) -> None:
+    """
+    An entry that was registered again or removed since it was read is not claimed on old grounds.
+    """
+    (seen,) = await register(expected, expectation())
+    await expected.put(expectation())
     assert not await expected.claim(REF, seen, number=CUSTOMER)
     await expected.remove("110")
     assert not await expected.claim(REF, seen, number=CUSTOMER)
 
 
-async def test_claim_lives_as_long_as_the_number_is_expected(store: Store, expected: Expected) -> None:
-    """Registering again with the claimed number keeps the claim; with other numbers it ends, and its call is looked at again."""
-    (entry,) = await register(expected, wish("110", CUSTOMER, OTHER))
+async def test_claim_lives_as_long_as_the_number_is_expected(
+    store: Store, expected: ExpectedCalls
+) -> None:
+    """
+    Registering again with the claimed number keeps the claim; with other numbers it ends, and its
+    call is looked at again.
+    """
+    (entry,) = await register(expected, expectation("110", CUSTOMER, OTHER))
     assert await expected.claim(REF, entry, number=CUSTOMER)
-    (again,) = await register(expected, wish("110", CUSTOMER))
+    (again,) = await register(expected, expectation("110", CUSTOMER))
     assert (REF, {REF}) == (again.claimed_by, await woken(store))
-    (again,) = await register(expected, wish("110", OTHER))
+    (again,) = await register(expected, expectation("110", OTHER))
     assert again.claimed_by is None
     assert {REF} == await woken(store)
     assert () == (await expected.look(REF, [])).candidates
 
 
-async def test_removal_ends_the_claim(store: Store, expected: Expected) -> None:
+async def test_removal_ends_the_claim(store: Store, expected: ExpectedCalls) -> None:
     """What is removed is gone from every index, and the call that had it is looked at again."""
-    (entry,) = await register(expected, wish())
+    (entry,) = await register(expected, expectation())
     assert await expected.claim(REF, entry, number=CUSTOMER)
     assert await expected.remove("110")
     assert not await expected.remove("110")
@@ -202,9 +272,12 @@ async def test_removal_ends_the_claim(store: Store, expected: Expected) -> None:
     assert [] == await expected.newest()
 
 
-async def test_what_a_call_names_by_itself_is_taken(store: Store, expected: Expected) -> None:
-    """A call that names its Buildr call gets the entry from whoever found it by number, and gives its own one back."""
-    first, second = await register(expected, wish("110"), wish("111"))
+async def test_what_a_call_names_by_itself_is_taken(store: Store, expected: ExpectedCalls) -> None:
+    """
+    A call that names its Buildr call gets the entry from whoever found it by number, and gives its
+    own one back.
+    """
+    first, second = await register(expected, expectation("110"), expectation("111"))
     assert await expected.claim(REF, second, number=CUSTOMER)
     assert await expected.claim("twilio:CA2", first, number=CUSTOMER)
     assert await expected.take(REF, "110")
@@ -215,21 +288,31 @@ async def test_what_a_call_names_by_itself_is_taken(store: Store, expected: Expe
     assert () == (await expected.look(REF, [])).candidates
 
 
-async def test_registration_wakes_the_calls_that_wait_for_the_number(store: Store, expected: Expected) -> None:
-    """A rep may register after hanging up: unmatched calls with the number that began within the window are looked at."""
+async def test_registration_wakes_the_calls_that_wait_for_the_number(
+    store: Store, expected: ExpectedCalls
+) -> None:
+    """
+    A rep may register after hanging up: unmatched calls with the number that began within the
+    window are looked at.
+    """
     now = datetime.now(UTC)
     await wait_unmatched(store, REF)
     await wait_unmatched(store, "twilio:CA2", OTHER)
     await wait_unmatched(store, "twilio:CA3", at=now - timedelta(days=1))
-    assert 1 == (await expected.put(wish())).woken
+    assert 1 == (await expected.put(expectation())).woken
     assert {REF} == await woken(store)
     assert [b"default|twilio:CA1"] == await store.redis.zrange(store.keys.queue, 0, -1)
 
 
 @pytest.mark.parametrize("how", ["claimed", "released", "removed"])
-async def test_what_becomes_of_one_entry_wakes_the_others(store: Store, expected: Expected, how: str) -> None:
-    """Calls that could not choose are looked at again when there is one to choose from less, or one more."""
-    (entry,) = await register(expected, wish())
+async def test_what_becomes_of_one_entry_wakes_the_others(
+    store: Store, expected: ExpectedCalls, how: str
+) -> None:
+    """
+    Calls that could not choose are looked at again when there is one to choose from less, or one
+    more.
+    """
+    (entry,) = await register(expected, expectation())
     if how != "claimed":
         assert await expected.claim(REF, entry, number=CUSTOMER)
     await wait_unmatched(store, REF)
@@ -243,17 +326,25 @@ async def test_what_becomes_of_one_entry_wakes_the_others(store: Store, expected
     assert "twilio:CA2" in await woken(store)
 
 
-async def test_revisions_tell_of_every_change(expected: Expected) -> None:
-    """Between a job's look and its commit each change shows in the revision of the number that it concerns, and only there."""
+async def test_revisions_tell_of_every_change(expected: ExpectedCalls) -> None:
+    """
+    Between a job's look and its commit each change shows in the revision of the number that it
+    concerns, and only there.
+    """
 
     async def seen() -> tuple[str, str]:
         look = await expected.look(REF, [CUSTOMER, OTHER])
         return look.seen[CUSTOMER], look.seen[OTHER]
 
     assert ("", "") == await seen()
-    (entry,) = await register(expected, wish())
+    (entry,) = await register(expected, expectation())
     revisions = [(await seen())[0]]
-    for change in (expected.claim(REF, entry, number=CUSTOMER), expected.release(REF), expected.put(wish()), expected.remove("110")):
+    for change in (
+        expected.claim(REF, entry, number=CUSTOMER),
+        expected.release(REF),
+        expected.put(expectation()),
+        expected.remove("110"),
+    ):
         await change
         now, other = await seen()
         assert "" == other
@@ -261,9 +352,9 @@ async def test_revisions_tell_of_every_change(expected: Expected) -> None:
         revisions.append(now)
 
 
-async def test_many_candidates_are_cut_and_said_to_be(expected: Expected) -> None:
+async def test_many_candidates_are_cut_and_said_to_be(expected: ExpectedCalls) -> None:
     """No more candidates are read than can be compared, and the look says that there are more."""
-    await register(expected, *(wish(str(place)) for place in range(MOST_CANDIDATES + 1)))
+    await register(expected, *(expectation(str(place)) for place in range(MOST_CANDIDATES + 1)))
     look = await expected.look(REF, [CUSTOMER])
     assert (MOST_CANDIDATES, True) == (len(look.candidates), look.is_cut)
 
@@ -271,48 +362,77 @@ async def test_many_candidates_are_cut_and_said_to_be(expected: Expected) -> Non
 async def test_index_of_a_number_is_bounded(store: Store) -> None:
     """A number that is expected without an end keeps the entries whose windows end last."""
     now = datetime.now(UTC)
-    few = Expected(store.redis, store.keys, store.scripts, DAY_MS, HOUR_MS)
+    few = ExpectedCalls(store.redis, store.keys, store.scripts, DAY_MS, HOUR_MS)
     name = store.keys.named(f"expected_for:{CUSTOMER}")
-    await store.redis.zadd(name, {f"x{place}": to_ms(now) + place for place in range(MOST_PER_NUMBER)})
-    await few.put(wish())
+    await store.redis.zadd(
+        name, {f"x{place}": to_ms(now) + place for place in range(MOST_PER_NUMBER)}
+    )
+    await few.put(expectation())
     assert MOST_PER_NUMBER == await store.redis.zcard(name)
     assert b"110" == (await store.redis.zrange(name, -1, -1))[0]
 
 
-async def test_everything_ends_by_itself(store: Store, expected: Expected) -> None:
-    """Entry, indexes, revision and claim all have an end: the window's and the time for which links are kept."""
-    (entry,) = await register(expected, wish("110", CUSTOMER, OTHER, not_after=datetime.now(UTC) + timedelta(hours=1)))
+async def test_everything_ends_by_itself(store: Store, expected: ExpectedCalls) -> None:
+    """
+    Entry, indexes, revision and claim all have an end: the window's and the time for which links
+    are kept.
+    """
+    (entry,) = await register(
+        expected,
+        expectation("110", CUSTOMER, OTHER, not_after=datetime.now(UTC) + timedelta(hours=1)),
+    )
     await expected.claim(REF, entry, number=CUSTOMER)
-    keys = [key.decode() async for key in store.redis.scan_iter(match=store.keys.named("expected*"), count=100)]
+    keys = [
+        key.decode()
+        async for key in store.redis.scan_iter(match=store.keys.named("expected*"), count=100)
+    ]
     lasting = {store.keys.named("expected_rev")}
-    names = ("expected", "expected:110", f"expected_for:{CUSTOMER}", f"expected_for:{OTHER}", f"expected_by:{REF}")
+    names = (
+        "expected",
+        "expected:110",
+        f"expected_for:{CUSTOMER}",
+        f"expected_for:{OTHER}",
+        f"expected_by:{REF}",
+    )
     assert {store.keys.named(name) for name in names} < set(keys)
     for key in set(keys) - lasting:
         assert 0 < await store.pool.pttl(key) <= 90 * DAY_MS + HOUR_MS, key
     assert await store.pool.pttl(store.keys.named("expected:110")) > 90 * DAY_MS
 
 
-async def test_what_is_over_leaves_the_indexes(store: Store, expected: Expected) -> None:
-    """When time has passed, the next registration clears what is over, and nothing finds it any more."""
-    await register(expected, wish("110"))
+async def test_what_is_over_leaves_the_indexes(store: Store, expected: ExpectedCalls) -> None:
+    """
+    When time has passed, the next registration clears what is over, and nothing finds it any more.
+    """
+    await register(expected, expectation("110"))
     later = Scripts(store.redis, store.keys, lambda: 91 * DAY_MS)
     await store.redis.delete(store.keys.named("expected:110"))
     assert set() == await ids(expected)
-    await Expected(store.redis, store.keys, later, 90 * DAY_MS, 4 * HOUR_MS).put(wish("111"))
+    await ExpectedCalls(store.redis, store.keys, later, 90 * DAY_MS, 4 * HOUR_MS).put(
+        expectation("111")
+    )
     for name in ("expected", f"expected_for:{CUSTOMER}"):
         assert [b"111"] == await store.redis.zrange(store.keys.named(name), 0, -1)
 
 
-async def test_entries_long_over_are_told_of_but_few(expected: Expected) -> None:
-    """A look brings the entries that are open, and a handful of those that are over, so that one can say why not."""
+async def test_entries_long_over_are_told_of_but_few(expected: ExpectedCalls) -> None:
+    """
+    A look brings the entries that are open, and a handful of those that are over, so that one can
+    say why not.
+    """
     now = datetime.now(UTC)
-    over = [wish(str(place), not_before=now - timedelta(hours=30), not_after=now - timedelta(hours=place)) for place in range(1, 21)]
-    await register(expected, *over, wish("110"))
+    over = [
+        expectation(
+            str(place), not_before=now - timedelta(hours=30), not_after=now - timedelta(hours=place)
+        )
+        for place in range(1, 21)
+    ]
+    await register(expected, *over, expectation("110"))
     assert {"110", *(str(place) for place in range(1, 11))} == await ids(expected)
     assert 21 == len(await ids(expected, at=now - timedelta(hours=25)))
 
 
-async def test_extension_is_kept_apart(expected: Expected) -> None:
+async def test_extension_is_kept_apart(expected: ExpectedCalls) -> None:
     """An entry is found by the number in front of the extension, and keeps the extension."""
     await expected.put(Expectation(buildr_call_id="110", numbers=(Number(CUSTOMER, "12"),)))
     (found,) = (await expected.look(REF, [CUSTOMER])).candidates

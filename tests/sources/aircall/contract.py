@@ -8,31 +8,56 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.aircall import source as aircall
-from tests.sources.contract import Kit
+from tests.sources.contract import SourceContract
 
 TOKEN: Final = "fake-aircall-token-0000000000"
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Put the token where Aircall puts it; a time plays no part in it."""
     del now
-    held = json.loads(incoming.body)
-    return replace(incoming, body=json.dumps({"resource": held.get("resource"), "token": secret, **held}).encode())
+    held = json.loads(request.body)
+    return replace(
+        request,
+        body=json.dumps({"resource": held.get("resource"), "token": secret, **held}).encode(),
+    )
 
 
-def forgeries(incoming: Incoming) -> Iterator[Incoming]:
-    """Bodies of which the token is missing, wrong, of another type, or anywhere but where it belongs."""
-    held = json.loads(incoming.body)
+def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
+    """
+    Bodies of which the token is missing, wrong, of another type, or anywhere but where it belongs.
+    """
+    held = json.loads(request.body)
     token = held.pop("token")
     bodies = [
         {**held, "token": given}
-        for given in (None, 0, 1, True, False, "", [token], {"token": token}, {token: token}, f"{token} ", token.upper())
+        for given in (
+            None,
+            0,
+            1,
+            True,
+            False,
+            "",
+            [token],
+            {"token": token},
+            {token: token},
+            f"{token} ",
+            token.upper(),
+        )
     ]
-    bodies += [{**held, "token": token[:place] + chr(ord(each) ^ 1) + token[place + 1 :]} for place, each in enumerate(token)]
+    bodies += [
+        {**held, "token": token[:place] + chr(ord(each) ^ 1) + token[place + 1 :]}
+        for place, each in enumerate(token)
+    ]
     bodies += [{**held, "token": token[:end]} for end in range(len(token))]
-    bodies += [held, {**held, "data": {**held["data"], "token": token}}, {**held, "Token": token}, {**held, "token ": token}]
+    bodies += [
+        held,
+        {**held, "data": {**held["data"], "token": token}},
+        {**held, "Token": token},
+        {**held, "token ": token},
+    ]
     texts = [json.dumps(body) for body in bodies]
     whole = json.dumps({**held, "token": token})
     texts += [
@@ -45,14 +70,16 @@ def forgeries(incoming: Incoming) -> Iterator[Incoming]:
         "",
         "{}",
     ]
-    yield from (replace(incoming, body=text.encode()) for text in texts)
-    yield replace(incoming, body=whole.encode("utf-16"))
+    yield from (replace(request, body=text.encode()) for text in texts)
+    yield replace(request, body=whole.encode("utf-16"))
     for name in ("token", "x-aircall-token", "x-aircall-signature", "authorization"):
-        yield replace(incoming, headers={**incoming.headers, name: (token,)}, body=json.dumps(held).encode())
-    yield replace(incoming, url=f"{incoming.url}?token={token}", body=json.dumps(held).encode())
+        yield replace(
+            request, headers={**request.headers, name: (token,)}, body=json.dumps(held).encode()
+        )
+    yield replace(request, url=f"{request.url}?token={token}", body=json.dumps(held).encode())
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=(TOKEN, "fake-aircall-token-1111111111"),
     proofs=(),
@@ -65,5 +92,5 @@ KIT: Final = Kit(
         "direction": aircall.DIRECTIONS,
         "missed_call_reason": aircall.MISSED,
     },
-    unknown_words=frozenset({"call.teleported", "sideways", "lost_in_space"}),
+    unknown_values=frozenset({"call.teleported", "sideways", "lost_in_space"}),
 )

@@ -1,5 +1,6 @@
 """
-What is peculiar to Aircall: the token in its body, its times, and what comes before or after the end of a call.
+What is peculiar to Aircall: the token in its body, its times, and what comes before or after the
+end of a call.
 """
 
 import json
@@ -11,22 +12,27 @@ import pytest
 
 from service.errors import IgnoredEvent, InvalidSignature
 from service.events import CallEvent, EventType, Result
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
-from service.sources.settings import Secrets, Use
-from tests.sources.aircall.contract import KIT
+from service.sources.settings import Secrets, SettingKind
+from tests.sources.aircall.contract import CONTRACT
 from tests.sources.cases import BASE_URL, NOW
 from workers.calls.fold import Call, fold
 
 AIRCALL: Final = SOURCES["aircall"]
-TOKEN, OTHER_TOKEN = KIT.secrets
+TOKEN, OTHER_TOKEN = CONTRACT.secrets
 VECTOR: Final = b'{"resource":"call","event":"call.ended","timestamp":1772442930,"token":"fake-aircall-token-0000000000","data":{"id":1}}'
 START: Final = 1793613600
 
 
-def message(event: str, at: int = 60, /, **data: JsonValue) -> Incoming:
-    body: JsonValue = {"resource": "call", "event": event, "timestamp": START + at, "data": {"id": 1, "direction": "inbound", **data}}
+def message(event: str, at: int = 60, /, **data: JsonValue) -> WebhookRequest:
+    body: JsonValue = {
+        "resource": "call",
+        "event": event,
+        "timestamp": START + at,
+        "data": {"id": 1, "direction": "inbound", **data},
+    }
     return build_request({"path": "/webhooks/aircall", "body_json": body}, base_url=BASE_URL)
 
 
@@ -36,12 +42,14 @@ def parse(event: str, at: int = 60, /, **data: JsonValue) -> list[CallEvent]:
 
 def told(*messages: list[CallEvent]) -> Call:
     """The call that the messages make, which must be the same in every order."""
-    calls = {repr(fold([event for each in order for event in each])) for order in permutations(messages)}
+    calls = {
+        repr(fold([event for each in order for event in each])) for order in permutations(messages)
+    }
     assert len(calls) == 1
     return fold([event for each in messages for event in each])
 
 
-def vector() -> Incoming:
+def vector() -> WebhookRequest:
     return replace(message("call.ended"), body=VECTOR)
 
 
@@ -62,12 +70,23 @@ def test_empty_token_proves_nothing() -> None:
 
 
 def test_api_token_proves_nothing() -> None:
-    """What the upkeep of the webhook needs is no proof of its messages, and does not turn the source on."""
-    assert [Use.PROOF, Use.API, Use.API, Use.API] == [setting.use for setting in AIRCALL.settings]
+    """
+    What the upkeep of the webhook needs is no proof of its messages, and does not turn the source
+    on.
+    """
+    assert [
+        SettingKind.SIGNING_SECRET,
+        SettingKind.API_CREDENTIAL,
+        SettingKind.API_CREDENTIAL,
+        SettingKind.API_CREDENTIAL,
+    ] == [setting.kind for setting in AIRCALL.settings]
 
 
 def test_only_the_token_is_taken_out() -> None:
-    """What is kept says all that was sent but the token, in the same order, and whatever else is called so stays."""
+    """
+    What is kept says all that was sent but the token, in the same order, and whatever else is
+    called so stays.
+    """
     sent = b'{"event":"call.ended","token":"fake-aircall-token-0000000000","data":{"id":1,"token":"x","a":"\xc3\xbc","n":1.5,"z":null}}'
     kept = AIRCALL.redact(replace(message("call.ended"), body=sent))
     assert sent.replace(b"fake-aircall-token-0000000000", b"") == kept.body
@@ -76,66 +95,137 @@ def test_only_the_token_is_taken_out() -> None:
 
 
 def test_message_counts_once_whichever_token_proves_it() -> None:
-    """Two webhooks that point here, as while one takes the place of another, tell the same thing once."""
-    one, other = (KIT.sign(message("call.ended"), secret, NOW) for secret in KIT.secrets)
+    """
+    Two webhooks that point here, as while one takes the place of another, tell the same thing once.
+    """
+    one, other = (CONTRACT.sign(message("call.ended"), secret, NOW) for secret in CONTRACT.secrets)
     assert AIRCALL.keys(one) == AIRCALL.keys(other) == AIRCALL.keys(AIRCALL.redact(one))
-    assert AIRCALL.keys(one) != AIRCALL.keys(KIT.sign(message("call.ended", 61), TOKEN, NOW))
+    assert AIRCALL.keys(one) != AIRCALL.keys(CONTRACT.sign(message("call.ended", 61), TOKEN, NOW))
 
 
 def test_talk_is_counted_from_the_answer() -> None:
     """Aircall's `duration` counts from the first ring."""
-    call = told(parse("call.ended", started_at=START, answered_at=START + 5, ended_at=START + 20, duration=20))
+    call = told(
+        parse(
+            "call.ended", started_at=START, answered_at=START + 5, ended_at=START + 20, duration=20
+        )
+    )
     assert (Result.CONNECTED, 15) == (call.result, call.duration_s)
 
 
 def test_hangup_is_no_end() -> None:
     """It comes before voicemail and reasons are known."""
-    missed: dict[str, JsonValue] = {"status": "done", "ended_at": START + 30, "missed_call_reason": "agents_did_not_answer"}
+    missed: dict[str, JsonValue] = {
+        "status": "done",
+        "ended_at": START + 30,
+        "missed_call_reason": "agents_did_not_answer",
+    }
     hangup = parse("call.hungup", 31, **missed)
     assert not fold(hangup).is_final
     assert Result.MISSED_INBOUND == told(hangup, parse("call.ended", 61, **missed)).result
 
 
-@pytest.mark.parametrize("event", ["call.tagged", "call.commented", "call.assigned", "call.archived", "call.comm_assets_generated"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        "call.tagged",
+        "call.commented",
+        "call.assigned",
+        "call.archived",
+        "call.comm_assets_generated",
+    ],
+)
 def test_nothing_but_the_end_ends_a_call(event: str) -> None:
     """What agents do may come during the call, and is told of one that is over too."""
-    assert not fold(parse(event, 300, status="done", answered_at=START + 5, ended_at=START + 20)).is_final
+    assert not fold(
+        parse(event, 300, status="done", answered_at=START + 5, ended_at=START + 20)
+    ).is_final
 
 
 def test_voicemail_counts_before_missed_whenever_it_comes() -> None:
-    """The message is often stored only after the call was told to have ended, and then carries a reason as well."""
-    missed: dict[str, JsonValue] = {"ended_at": START + 66, "missed_call_reason": "no_available_agent"}
-    end, left = parse("call.ended", 96, **missed), parse("call.voicemail_left", 99, voicemail="https://example.test/v.mp3", **missed)
+    """
+    The message is often stored only after the call was told to have ended, and then carries a
+    reason as well.
+    """
+    missed: dict[str, JsonValue] = {
+        "ended_at": START + 66,
+        "missed_call_reason": "no_available_agent",
+    }
+    end, left = (
+        parse("call.ended", 96, **missed),
+        parse("call.voicemail_left", 99, voicemail="https://example.test/v.mp3", **missed),
+    )
     assert Result.MISSED_INBOUND == told(end).result
     assert Result.VOICEMAIL_RECEIVED == told(end, left).result
-    assert Result.VOICEMAIL_RECEIVED == told(parse("call.ended", 96, voicemail="https://example.test/v.mp3", **missed)).result
-    assert Result.VOICEMAIL_RECEIVED == told(end, parse("call.tagged", 120, voicemail="https://example.test/v.mp3", **missed)).result
+    assert (
+        Result.VOICEMAIL_RECEIVED
+        == told(parse("call.ended", 96, voicemail="https://example.test/v.mp3", **missed)).result
+    )
+    assert (
+        Result.VOICEMAIL_RECEIVED
+        == told(
+            end, parse("call.tagged", 120, voicemail="https://example.test/v.mp3", **missed)
+        ).result
+    )
 
 
 def test_outbound_call_has_no_voicemail_of_a_caller() -> None:
     """Only callers leave messages for us."""
-    call = told(parse("call.ended", 96, direction="outbound", ended_at=START + 30, voicemail="https://example.test/v.mp3"))
+    call = told(
+        parse(
+            "call.ended",
+            96,
+            direction="outbound",
+            ended_at=START + 30,
+            voicemail="https://example.test/v.mp3",
+        )
+    )
     assert (Result.NO_ANSWER, None) == (call.result, call.voicemail)
 
 
 def test_late_news_never_lower_an_answered_call() -> None:
     """A call that was answered stays so, whatever else is told of it."""
-    end = parse("call.ended", answered_at=START + 5, ended_at=START + 20, user={"email": "alice@example.com"})
-    late = parse("call.tagged", 90, voicemail="https://example.test/v.mp3", missed_call_reason="no_available_agent", tags=[{"name": "One"}])
+    end = parse(
+        "call.ended",
+        answered_at=START + 5,
+        ended_at=START + 20,
+        user={"email": "alice@example.com"},
+    )
+    late = parse(
+        "call.tagged",
+        90,
+        voicemail="https://example.test/v.mp3",
+        missed_call_reason="no_available_agent",
+        tags=[{"name": "One"}],
+    )
     call = told(end, late)
-    assert (Result.CONNECTED, 15, "alice@example.com", ("One",)) == (call.result, call.duration_s, call.agent, call.tags)
+    assert (Result.CONNECTED, 15, "alice@example.com", ("One",)) == (
+        call.result,
+        call.duration_s,
+        call.agent,
+        call.tags,
+    )
 
 
 def test_unknown_reason_decides_nothing_unless_the_call_was_answered() -> None:
-    """A reason in no table is reported; it neither makes a missed call nor unmakes an answered one."""
+    """
+    A reason in no table is reported; it neither makes a missed call nor unmakes an answered one.
+    """
     call = told(parse("call.ended", ended_at=START + 20, missed_call_reason="eclipse"))
-    assert (None, ("eclipse",)) == (call.result, call.unknown_words)
-    call = told(parse("call.ended", answered_at=START + 5, ended_at=START + 20, missed_call_reason="eclipse"))
-    assert (Result.CONNECTED, ("eclipse",)) == (call.result, call.unknown_words)
+    assert (None, ("eclipse",)) == (call.result, call.unknown_values)
+    call = told(
+        parse(
+            "call.ended", answered_at=START + 5, ended_at=START + 20, missed_call_reason="eclipse"
+        )
+    )
+    assert (Result.CONNECTED, ("eclipse",)) == (call.result, call.unknown_values)
 
 
 def test_agent_at_whom_it_rang_did_not_take_the_call() -> None:
-    """Of several agents only the one who answered is named, and of a missed call the one who is to call back."""
+    """
+    Of several agents only the one who answered is named, and of a missed call the one who is to
+    call back.
+    """
     rang = parse("call.ringing_on_agent", 3, user={"email": "bob@example.com"})
     assert told(rang).agent is None
     end = parse("call.ended", 61, ended_at=START + 30, missed_call_reason="agents_did_not_answer")
@@ -147,13 +237,20 @@ def test_comments_of_the_call_are_its_note() -> None:
     """Each message repeats all comments; the latest list counts, whichever comes first."""
     first: JsonValue = {"id": 1, "content": "One\ntwo"}
     second: JsonValue = {"id": 2, "content": "Größe"}
-    call = told(parse("call.commented", 90, comments=[first]), parse("call.tagged", 95, comments=[first, second]))
+    call = told(
+        parse("call.commented", 90, comments=[first]),
+        parse("call.tagged", 95, comments=[first, second]),
+    )
     assert "One\ntwo\nGröße" == call.note
 
 
 def test_summary_never_takes_the_place_of_a_comment() -> None:
     """What Aircall's AI writes is the note of a call without one, and names no Buildr call."""
-    body: JsonValue = {"event": "summary.created", "timestamp": START + 999, "data": {"call_id": 1, "content": "Hello. buildr_call_id=999"}}
+    body: JsonValue = {
+        "event": "summary.created",
+        "timestamp": START + 999,
+        "data": {"call_id": 1, "content": "Hello. buildr_call_id=999"},
+    }
     summary = AIRCALL.parse(build_request({"body_json": body}, base_url=BASE_URL), "m1")
     assert (None, "Hello. buildr_call_id=999") == (told(summary).buildr_call_id, told(summary).note)
     call = told(summary, parse("call.commented", 90, comments=[{"content": "buildr_call_id=110"}]))
@@ -164,23 +261,50 @@ def test_summary_never_takes_the_place_of_a_comment() -> None:
     ("fields", "ids"),
     [
         ({"comments": [{"content": "Call buildr_call_id: 110."}]}, ("110",)),
-        ({"tags": [{"name": "buildr_call_id=110"}], "comments": [{"content": "buildr_call_id=110"}]}, ("110",)),
-        ({"tags": [{"name": "buildr_call_id=111"}], "comments": [{"content": "buildr_call_id=110"}]}, ("110", "111")),
-        ({"tags": [{"name": "xbuildr_call_id=110"}], "comments": [{"content": "buildr_call_id="}, {"content": "110"}]}, ()),
+        (
+            {
+                "tags": [{"name": "buildr_call_id=110"}],
+                "comments": [{"content": "buildr_call_id=110"}],
+            },
+            ("110",),
+        ),
+        (
+            {
+                "tags": [{"name": "buildr_call_id=111"}],
+                "comments": [{"content": "buildr_call_id=110"}],
+            },
+            ("110", "111"),
+        ),
+        (
+            {
+                "tags": [{"name": "xbuildr_call_id=110"}],
+                "comments": [{"content": "buildr_call_id="}, {"content": "110"}],
+            },
+            (),
+        ),
         ({"contact": {"first_name": "buildr_call_id=110"}, "raw_digits": "buildr_call_id=110"}, ()),
     ],
 )
-def test_comment_or_tag_may_name_the_buildr_call(fields: dict[str, JsonValue], ids: tuple[str, ...]) -> None:
+def test_comment_or_tag_may_name_the_buildr_call(
+    fields: dict[str, JsonValue], ids: tuple[str, ...]
+) -> None:
     """Only what agents write counts; two ids are a conflict, which a person settles."""
     assert ids == told(parse("call.tagged", **fields)).buildr_call_ids
 
 
 @pytest.mark.parametrize(
-    "event", ["transcription.created", "sentiment.created", "ai_voice_agent.ended", "call_evaluation.created", "user.opened.v2"]
+    "event",
+    [
+        "transcription.created",
+        "sentiment.created",
+        "ai_voice_agent.ended",
+        "call_evaluation.created",
+        "user.opened.v2",
+    ],
 )
 def test_what_is_about_no_call_is_left_alone(event: str) -> None:
     """All events may be subscribed; those that tell nothing of a call are counted and not kept."""
-    for read in (AIRCALL.keys, lambda incoming: AIRCALL.parse(incoming, "m1")):
+    for read in (AIRCALL.keys, lambda request: AIRCALL.parse(request, "m1")):
         with pytest.raises(IgnoredEvent):
             read(message(event))
 
@@ -188,7 +312,7 @@ def test_what_is_about_no_call_is_left_alone(event: str) -> None:
 def test_event_of_a_call_that_nobody_knows_is_reported() -> None:
     """Aircall adds events from time to time."""
     (event,) = parse("call.beamed")
-    assert (EventType.UNKNOWN, "call.beamed") == (event.event_type, event.word)
+    assert (EventType.UNKNOWN, "call.beamed") == (event.event_type, event.vendor_status)
 
 
 def test_own_proof_is_put_into_the_body() -> None:
@@ -197,11 +321,25 @@ def test_own_proof_is_put_into_the_body() -> None:
     assert OTHER_TOKEN == json.loads(sent.body)["token"]
     assert (
         message("call.ended").body
-        == json.dumps({name: value for name, value in json.loads(sent.body).items() if name != "token"}, separators=(",", ":")).encode()
+        == json.dumps(
+            {name: value for name, value in json.loads(sent.body).items() if name != "token"},
+            separators=(",", ":"),
+        ).encode()
     )
 
 
-@pytest.mark.parametrize("text", ["", "api.aircall.io/v1", "ftp://api.aircall.io", "https://", "https://[", "https://a?b=c", "https://u@a"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "api.aircall.io/v1",
+        "ftp://api.aircall.io",
+        "https://",
+        "https://[",
+        "https://a?b=c",
+        "https://u@a",
+    ],
+)
 def test_address_of_the_api_must_be_one(text: str) -> None:
     """A typing error in the address is told at the start."""
     check = AIRCALL.settings[3].check

@@ -1,5 +1,6 @@
 """
-The kit of `bandwidth`: the header is made as HTTP clients make it, by httpx. Bandwidth signs nothing.
+The kit of `bandwidth`: the header is made as HTTP clients make it, by httpx. Bandwidth signs
+nothing.
 """
 
 import base64
@@ -9,23 +10,25 @@ from typing import Final
 
 import httpx
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.bandwidth import source as bandwidth
 from service.sources.common import sip
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 SECRETS: Final = ("hookuser:fake-password-0000000000", "hookuser:fake-password-1111111111")
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Send the credentials as Bandwidth does; a time plays no part in it."""
     del now
     user, _, password = secret.partition(":")
-    request = next(httpx.BasicAuth(user, password).auth_flow(httpx.Request("POST", incoming.url)))
-    return with_headers(incoming, {"authorization": request.headers["authorization"]})
+    authenticated = next(
+        httpx.BasicAuth(user, password).auth_flow(httpx.Request("POST", request.url))
+    )
+    return with_headers(request, {"authorization": authenticated.headers["authorization"]})
 
 
-def forgeries(incoming: Incoming) -> Iterator[Incoming]:
+def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
     """Requests with other credentials than ours, and with ours in another form."""
     user, _, password = SECRETS[0].partition(":")
     pairs = (
@@ -39,9 +42,18 @@ def forgeries(incoming: Incoming) -> Iterator[Incoming]:
         f"{user}:{password}:",
         f"{user.upper()}:{password}",
     )
-    for pair in (*pairs, f"{user}:{password.upper()}", f"{password}:{user}", f"{user}{password}", f"{SECRETS[0]},{SECRETS[1]}", "é:é"):
-        yield with_headers(incoming, {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"})
-    value = incoming.headers["authorization"][0]
+    for pair in (
+        *pairs,
+        f"{user}:{password.upper()}",
+        f"{password}:{user}",
+        f"{user}{password}",
+        f"{SECRETS[0]},{SECRETS[1]}",
+        "é:é",
+    ):
+        yield with_headers(
+            request, {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        )
+    value = request.headers["authorization"][0]
     text = value.removeprefix("Basic ")
     for changed in (
         f"Bearer {text}",
@@ -54,10 +66,10 @@ def forgeries(incoming: Incoming) -> Iterator[Incoming]:
         "Basic",
         "Basic ",
     ):
-        yield with_headers(incoming, {"authorization": changed})
+        yield with_headers(request, {"authorization": changed})
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=SECRETS,
     proofs=("authorization",),
@@ -73,5 +85,7 @@ KIT: Final = Kit(
         "value": bandwidth.ANSWERERS,
         "status": bandwidth.RECORDING_STATUSES,
     },
-    unknown_words=frozenset({"teleported", "sideways", "evaporated", "android", "transmogrified", "parrot", "(empty)"}),
+    unknown_values=frozenset(
+        {"teleported", "sideways", "evaporated", "android", "transmogrified", "parrot", "(empty)"}
+    ),
 )

@@ -1,5 +1,6 @@
 """
-What is peculiar to Bandwidth: credentials instead of a signature, whose cause a transfer tells, and how a live call is answered.
+What is peculiar to Bandwidth: credentials instead of a signature, whose cause a transfer tells, and
+how a live call is answered.
 """
 
 import itertools
@@ -28,12 +29,12 @@ from pydantic import BaseModel
 
 from service.errors import InvalidSignature
 from service.events import Result
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.bandwidth.source import EMPTY_BXML
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
-from tests.sources.bandwidth.contract import KIT, sign
+from tests.sources.bandwidth.contract import CONTRACT, sign
 from tests.sources.cases import fixture, fixture_names, fixture_text
 from tests.sources.contract import with_headers
 from workers.calls.fold import Call, fold
@@ -41,7 +42,7 @@ from workers.calls.fold import Call, fold
 BANDWIDTH: Final = SOURCES["bandwidth"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
-PAIR, OTHER_PAIR = KIT.secrets
+KEY_PAIR, OTHER_PAIR = CONTRACT.secrets
 
 
 # Bandwidth's own reading of each event.
@@ -66,14 +67,16 @@ SAME: Final = ("eventType", "callId", "from", "to", "cause", "tag", "duration")
 ODD: Final = frozenset({"disconnect__strange-types", "disconnect__unknown-direction"})
 
 
-def request(kind: str, query: str = "", /, **fields: JsonValue) -> Incoming:
+def webhook_request(kind: str, query: str = "", /, **fields: JsonValue) -> WebhookRequest:
     body: dict[str, JsonValue] = {"eventType": kind, "callId": "c-a", **fields}
-    return build_request({"path": f"/webhooks/bandwidth{query}", "body_json": body}, base_url=BASE_URL)
+    return build_request(
+        {"path": f"/webhooks/bandwidth{query}", "body_json": body}, base_url=BASE_URL
+    )
 
 
-def told(*messages: Incoming) -> Call:
+def told(*messages: WebhookRequest) -> Call:
     """The call of some messages, the same in whatever order they come."""
-    events = [BANDWIDTH.parse(incoming, "m1") for incoming in messages]
+    events = [BANDWIDTH.parse(request, "m1") for request in messages]
     calls = [fold(itertools.chain(*order)) for order in itertools.permutations(events)]
     assert all(call == calls[0] for call in calls)
     return calls[0]
@@ -81,7 +84,9 @@ def told(*messages: Incoming) -> Call:
 
 @pytest.mark.parametrize("name", fixture_names("bandwidth"))
 def test_bandwidths_own_models_read_every_fixture(name: str) -> None:
-    """The library of the vendor takes each body for what it says it is, and finds the same call in it."""
+    """
+    The library of the vendor takes each body for what it says it is, and finds the same call in it.
+    """
     body = json.loads(fixture_text("bandwidth", name)).get("body_json")
     model = MODELS.get((body or {}).get("eventType", ""))
     if model is None or name in ODD:
@@ -94,34 +99,50 @@ def test_bandwidths_own_models_read_every_fixture(name: str) -> None:
 
 def test_known_credentials_are_accepted() -> None:
     """The header of the published example is what this user and password give."""
-    incoming = with_headers(request("disconnect"), {"authorization": "Basic aG9va3VzZXI6ZmFrZS1wYXNzd29yZC0w"})
-    BANDWIDTH.verify(incoming, Secrets((PAIR, "hookuser:fake-password-0")), NOW)
+    request = with_headers(
+        webhook_request("disconnect"), {"authorization": "Basic aG9va3VzZXI6ZmFrZS1wYXNzd29yZC0w"}
+    )
+    BANDWIDTH.verify(request, Secrets((KEY_PAIR, "hookuser:fake-password-0")), NOW)
     with pytest.raises(InvalidSignature):
-        BANDWIDTH.verify(incoming, Secrets((PAIR,)), NOW)
+        BANDWIDTH.verify(request, Secrets((KEY_PAIR,)), NOW)
 
 
 def test_credentials_have_one_spelling() -> None:
-    """Base64 with other spare bits stands for the same text to a forgiving decoder, and is refused here."""
+    """
+    Base64 with other spare bits stands for the same text to a forgiving decoder, and is refused
+    here.
+    """
     pair = "hookuser:fake-password-00"
-    value = sign(request("disconnect"), pair, NOW).headers["authorization"][0]
+    value = sign(webhook_request("disconnect"), pair, NOW).headers["authorization"][0]
     assert value.endswith("MA==")
     for last in "BCDEFGHIJKLMNOP":
         with pytest.raises(InvalidSignature):
-            BANDWIDTH.verify(with_headers(request("disconnect"), {"authorization": f"{value[:-3]}{last}=="}), Secrets((pair,)), NOW)
+            BANDWIDTH.verify(
+                with_headers(
+                    webhook_request("disconnect"), {"authorization": f"{value[:-3]}{last}=="}
+                ),
+                Secrets((pair,)),
+                NOW,
+            )
 
 
 @pytest.mark.parametrize("value", ["hookuser", "hookuser:", ":password", "", ":"])
 def test_setting_must_be_user_and_password(value: str) -> None:
-    """A value without a user or without a password is refused before the service starts; one that is made up is a pair."""
+    """
+    A value without a user or without a password is refused before the service starts; one that is
+    made up is a pair.
+    """
     (setting,) = BANDWIDTH.settings
     assert "hookuser:THEPASSWORD" in (setting.check(value) or "")
-    assert (None, None) == (setting.check(PAIR), setting.check(setting.make()))
+    assert (None, None) == (setting.check(KEY_PAIR), setting.check(setting.generate()))
 
 
 def test_password_may_hold_colons() -> None:
     """The first colon parts user and password."""
     pair = "hookuser:pass:word"
-    BANDWIDTH.verify(sign(request("disconnect"), pair, NOW), Secrets((OTHER_PAIR, pair)), NOW)
+    BANDWIDTH.verify(
+        sign(webhook_request("disconnect"), pair, NOW), Secrets((OTHER_PAIR, pair)), NOW
+    )
 
 
 def test_bandwidth_is_asked_for_credentials() -> None:
@@ -131,35 +152,83 @@ def test_bandwidth_is_asked_for_credentials() -> None:
 
 @pytest.mark.parametrize("name", fixture_names("bandwidth"))
 def test_live_call_is_answered_with_bxml(name: str) -> None:
-    """Where the answer drives the call it is a document without verbs, which any XML reader takes; elsewhere there is none."""
+    """
+    Where the answer drives the call it is a document without verbs, which any XML reader takes;
+    elsewhere there is none.
+    """
     reply, word = (
         BANDWIDTH.reply(fixture("bandwidth", name)),
         (json.loads(fixture_text("bandwidth", name)).get("body_json") or {}).get("eventType"),
     )
-    if word in {"disconnect", "transferDisconnect", "machineDetectionComplete", "recordingAvailable", "dtmf", "transcriptionAvailable"}:
+    if word in {
+        "disconnect",
+        "transferDisconnect",
+        "machineDetectionComplete",
+        "recordingAvailable",
+        "dtmf",
+        "transcriptionAvailable",
+    }:
         assert (204, b"", None) == (reply.status, reply.body, reply.content_type)
     else:
-        assert (200, EMPTY_BXML, "application/xml") == (reply.status, reply.body, reply.content_type)
+        assert (200, EMPTY_BXML, "application/xml") == (
+            reply.status,
+            reply.body,
+            reply.content_type,
+        )
 
 
-DIALLED: Final = {"parentCallId": "c-a", "callId": "c-b", "direction": "outbound", "from": "+15005550006", "transferTo": "+15005550001"}
-LEG: Final = {**DIALLED, "to": "+15005550001", "startTime": "2026-11-02T10:00:05Z", "endTime": "2026-11-02T10:01:54.5Z"}
-TALKED: Final = request("transferDisconnect", **{**LEG, "answerTime": "2026-11-02T10:00:19Z", "cause": "hangup"})
-REP: Final[dict[str, JsonValue]] = {"direction": "outbound", "from": "+15005550006", "to": "+15005550008"}
-REP_OVER: Final = request(
-    "disconnect", cause="hangup", startTime="2026-11-02T10:00:00Z", answerTime="2026-11-02T10:00:04Z", endTime="2026-11-02T10:01:55Z", **REP
+DIALLED: Final = {
+    "parentCallId": "c-a",
+    "callId": "c-b",
+    "direction": "outbound",
+    "from": "+15005550006",
+    "transferTo": "+15005550001",
+}
+LEG: Final = {
+    **DIALLED,
+    "to": "+15005550001",
+    "startTime": "2026-11-02T10:00:05Z",
+    "endTime": "2026-11-02T10:01:54.5Z",
+}
+TALKED: Final = webhook_request(
+    "transferDisconnect", **{**LEG, "answerTime": "2026-11-02T10:00:19Z", "cause": "hangup"}
+)
+REP: Final[dict[str, JsonValue]] = {
+    "direction": "outbound",
+    "from": "+15005550006",
+    "to": "+15005550008",
+}
+REP_OVER: Final = webhook_request(
+    "disconnect",
+    cause="hangup",
+    startTime="2026-11-02T10:00:00Z",
+    answerTime="2026-11-02T10:00:04Z",
+    endTime="2026-11-02T10:01:55Z",
+    **REP,
 )
 
 
-def complete(cause: str) -> Incoming:
-    return request("transferComplete", cause=cause, startTime="2026-11-02T10:00:00Z", transferTo="+15005550001", **REP)
+def complete(cause: str) -> WebhookRequest:
+    return webhook_request(
+        "transferComplete",
+        cause=cause,
+        startTime="2026-11-02T10:00:00Z",
+        transferTo="+15005550001",
+        **REP,
+    )
 
 
 def test_transfer_tells_the_cause_of_the_other_leg() -> None:
-    """Its id is that of the leg that was transferred, its cause that of the one that was called: a busy customer, not a busy rep."""
+    """
+    Its id is that of the leg that was transferred, its cause that of the one that was called: a
+    busy customer, not a busy rep.
+    """
     call = told(complete("busy"), REP_OVER)
     assert (Result.BUSY, "+15005550001") == (call.result, call.to_number)
-    assert (Result.CONNECTED, None) == (told(complete("hangup"), REP_OVER).result, told(complete("hangup"), REP_OVER).duration_s)
+    assert (Result.CONNECTED, None) == (
+        told(complete("hangup"), REP_OVER).result,
+        told(complete("hangup"), REP_OVER).duration_s,
+    )
 
 
 def test_leg_itself_is_believed_before_the_transfer() -> None:
@@ -171,46 +240,98 @@ def test_leg_itself_is_believed_before_the_transfer() -> None:
 def test_transfer_does_not_end_the_call() -> None:
     """The leg that was transferred may go on, to the next telephone or to a voicemail."""
     inbound: dict[str, JsonValue] = {**REP, "direction": "inbound", "from": "+15005550001"}
-    unheard = request("transferComplete", cause="timeout", transferTo="+15005550008", **inbound)
+    unheard = webhook_request(
+        "transferComplete", cause="timeout", transferTo="+15005550008", **inbound
+    )
     assert told(unheard).result is None
-    over = request("disconnect", cause="hangup", answerTime="2026-11-02T10:00:01Z", endTime="2026-11-02T10:01:00Z", **inbound)
+    over = webhook_request(
+        "disconnect",
+        cause="hangup",
+        answerTime="2026-11-02T10:00:01Z",
+        endTime="2026-11-02T10:01:00Z",
+        **inbound,
+    )
     assert Result.MISSED_INBOUND == told(unheard, over).result
-    voicemail = request("recordingAvailable", "?record=voicemail", status="complete", mediaUrl="https://voice.example.com/1", **inbound)
+    voicemail = webhook_request(
+        "recordingAvailable",
+        "?record=voicemail",
+        status="complete",
+        mediaUrl="https://voice.example.com/1",
+        **inbound,
+    )
     assert Result.VOICEMAIL_RECEIVED == told(unheard, over, voicemail).result
 
 
 def test_transferred_leg_alone_leaves_open_whom_it_called() -> None:
-    """An agent's telephone that nobody picked up is no customer who was not reached; the end of the first leg tells which it was."""
-    missed = request("transferDisconnect", **{**LEG, "cause": "timeout"})
+    """
+    An agent's telephone that nobody picked up is no customer who was not reached; the end of the
+    first leg tells which it was.
+    """
+    missed = webhook_request("transferDisconnect", **{**LEG, "cause": "timeout"})
     assert told(missed).result is None
     assert Result.NO_ANSWER == told(missed, REP_OVER).result
     inbound = {**REP, "direction": "inbound", "from": "+15005550001"}
-    assert Result.MISSED_INBOUND == told(missed, request("disconnect", cause="hangup", answerTime="2026-11-02T10:00:01Z", **inbound)).result
+    assert (
+        Result.MISSED_INBOUND
+        == told(
+            missed,
+            webhook_request(
+                "disconnect", cause="hangup", answerTime="2026-11-02T10:00:01Z", **inbound
+            ),
+        ).result
+    )
 
 
 def test_hangup_without_an_answer_is_no_talk() -> None:
     """The word is the same as at the end of a talk; the time of answer tells them apart."""
-    assert Result.CANCELLED == told(request("disconnect", cause="hangup", direction="outbound")).result
-    assert Result.MISSED_INBOUND == told(request("disconnect", cause="hangup", direction="inbound")).result
-    assert Result.ABANDONED == told(request("disconnect", cause="cancel", direction="inbound")).result
+    assert (
+        Result.CANCELLED
+        == told(webhook_request("disconnect", cause="hangup", direction="outbound")).result
+    )
+    assert (
+        Result.MISSED_INBOUND
+        == told(webhook_request("disconnect", cause="hangup", direction="inbound")).result
+    )
+    assert (
+        Result.ABANDONED
+        == told(webhook_request("disconnect", cause="cancel", direction="inbound")).result
+    )
 
 
 def test_cause_that_is_new_takes_nothing_away_from_a_talk() -> None:
-    """Bandwidth may add causes: a call that was answered is over all the same, and so is a caller's own, whatever ended it."""
+    """
+    Bandwidth may add causes: a call that was answered is over all the same, and so is a caller's
+    own, whatever ended it.
+    """
     answered = {"answerTime": "2026-11-02T10:00:19Z", "cause": "evaporated"}
-    over = request("disconnect", direction="outbound", endTime="2026-11-02T10:00:29Z", **answered)
-    assert (Result.CONNECTED, 10, ("evaporated",)) == (told(over).result, told(over).duration_s, told(over).unknown_words)
-    caller = request("disconnect", direction="inbound", endTime="2026-11-02T10:01:55Z", **answered)
+    over = webhook_request(
+        "disconnect", direction="outbound", endTime="2026-11-02T10:00:29Z", **answered
+    )
+    assert (Result.CONNECTED, 10, ("evaporated",)) == (
+        told(over).result,
+        told(over).duration_s,
+        told(over).unknown_values,
+    )
+    caller = webhook_request(
+        "disconnect", direction="inbound", endTime="2026-11-02T10:01:55Z", **answered
+    )
     assert Result.CONNECTED == told(TALKED, caller).result
-    assert Result.CONNECTED == told(request("transferDisconnect", **{**LEG, **answered}), caller).result
+    assert (
+        Result.CONNECTED
+        == told(webhook_request("transferDisconnect", **{**LEG, **answered}), caller).result
+    )
 
 
 def test_cause_that_is_new_decides_nothing_where_nobody_answered() -> None:
     """Why a leg was not answered only the cause could say."""
-    assert told(request("disconnect", cause="evaporated", direction="outbound")).result is None
-    unanswered = request("transferDisconnect", **{**LEG, "cause": "evaporated"})
+    assert (
+        told(webhook_request("disconnect", cause="evaporated", direction="outbound")).result is None
+    )
+    unanswered = webhook_request("transferDisconnect", **{**LEG, "cause": "evaporated"})
     assert told(unanswered, REP_OVER).result is None
-    caller = request("disconnect", cause="hangup", direction="inbound", answerTime="2026-11-02T10:00:01Z")
+    caller = webhook_request(
+        "disconnect", cause="hangup", direction="inbound", answerTime="2026-11-02T10:00:01Z"
+    )
     assert told(unanswered, caller).result is None
 
 
@@ -225,17 +346,33 @@ def test_cause_that_is_new_decides_nothing_where_nobody_answered() -> None:
     ],
 )
 def test_sip_code_says_more_than_a_vague_cause(code: int, cause: str, result: Result) -> None:
-    """A number that nobody has is found by the code of the network, and only where the cause leaves it open."""
-    assert result == told(request("disconnect", cause=cause, direction="outbound", sipResponseCode=code)).result
+    """
+    A number that nobody has is found by the code of the network, and only where the cause leaves it
+    open.
+    """
+    assert (
+        result
+        == told(
+            webhook_request("disconnect", cause=cause, direction="outbound", sipResponseCode=code)
+        ).result
+    )
 
 
 def test_machine_that_is_reported_after_the_end_counts() -> None:
     """Detection runs beside the call; a verdict that is none changes nothing."""
-    over = request("disconnect", cause="hangup", direction="outbound", answerTime="2026-11-02T10:00:01Z", endTime="2026-11-02T10:00:21Z")
+    over = webhook_request(
+        "disconnect",
+        cause="hangup",
+        direction="outbound",
+        answerTime="2026-11-02T10:00:01Z",
+        endTime="2026-11-02T10:00:21Z",
+    )
 
-    def verdict(value: str) -> Incoming:
+    def verdict(value: str) -> WebhookRequest:
         result: JsonValue = {"value": value, "duration": "PT3S"}
-        return request("machineDetectionComplete", direction="outbound", machineDetectionResult=result)
+        return webhook_request(
+            "machineDetectionComplete", direction="outbound", machineDetectionResult=result
+        )
 
     for value in ("answering-machine", "tone-detected"):
         assert Result.LEFT_VOICEMAIL == told(over, verdict(value)).result
@@ -260,13 +397,21 @@ def test_machine_that_is_reported_after_the_end_counts() -> None:
 )
 def test_durations_are_iso_8601(text: JsonValue, seconds: int | None) -> None:
     """Hours, minutes and seconds with a fraction, rounded; what is no duration is none."""
-    (event,) = BANDWIDTH.parse(request("recordingAvailable", status="complete", duration=text), "m1")
+    (event,) = BANDWIDTH.parse(
+        webhook_request("recordingAvailable", status="complete", duration=text), "m1"
+    )
     assert event.recording is not None
     assert seconds == event.recording.duration_s
 
 
 def test_tag_and_address_may_name_the_call() -> None:
-    """Two that agree are one; an id in the address counts only with our signature, which the receiver has checked."""
-    tagged = request("disconnect", cause="busy", tag='{"buildr_call_id": "110"}')
+    """
+    Two that agree are one; an id in the address counts only with our signature, which the receiver
+    has checked.
+    """
+    tagged = webhook_request("disconnect", cause="busy", tag='{"buildr_call_id": "110"}')
     assert "110" == told(tagged).buildr_call_id
-    assert told(request("disconnect", "?buildr_call_id=110", cause="busy")).buildr_call_id is None
+    assert (
+        told(webhook_request("disconnect", "?buildr_call_id=110", cause="busy")).buildr_call_id
+        is None
+    )

@@ -1,5 +1,6 @@
 """
-The kit of `callrail`: signed by the formula that CallRail's page gives. Vectors made with another program are in `test_callrail.py`.
+The kit of `callrail`: signed by the formula that CallRail's page gives. Vectors made with another
+program are in `test_callrail.py`.
 """
 
 import base64
@@ -8,19 +9,21 @@ import hmac
 from datetime import datetime
 from typing import Final
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.callrail import source as callrail
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Sign as CallRail does with a company's key; a time plays no part in it."""
     del now
-    mac = hmac.new(secret.encode("utf-8"), msg=incoming.body, digestmod=hashlib.sha1)
-    return with_headers(incoming, {"signature": base64.standard_b64encode(mac.digest()).decode("ascii")})
+    mac = hmac.new(secret.encode("utf-8"), msg=request.body, digestmod=hashlib.sha1)
+    return with_headers(
+        request, {"signature": base64.standard_b64encode(mac.digest()).decode("ascii")}
+    )
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("fake-callrail-signing-key-000", "fake-callrail-signing-key-111"),
     proofs=("signature",),
@@ -35,5 +38,5 @@ KIT: Final = Kit(
         "answered": callrail.BOOLEANS,
         "voicemail": callrail.BOOLEANS,
     },
-    unknown_words=frozenset({"teleported", "sideways", "outboundteleported", "perhaps"}),
+    unknown_values=frozenset({"teleported", "sideways", "outboundteleported", "perhaps"}),
 )

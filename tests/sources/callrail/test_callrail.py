@@ -1,5 +1,6 @@
 """
-What is peculiar to CallRail: its signature's vector, the kinds of its messages, and what a call's note may name.
+What is peculiar to CallRail: its signature's vector, the kinds of its messages, and what a call's
+note may name.
 """
 
 from dataclasses import replace
@@ -10,11 +11,11 @@ import pytest
 
 from service.errors import InvalidSignature, WrongMethod
 from service.events import CallEvent, EventType, Result
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
-from tests.sources.callrail.contract import KIT
+from tests.sources.callrail.contract import CONTRACT
 from tests.sources.contract import with_headers
 from workers.calls.fold import fold
 
@@ -22,24 +23,41 @@ CALLRAIL: Final = SOURCES["callrail"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
 CALL: Final = "CAL00000000000000000000000000000001"
-KEY, OTHER_KEY = KIT.secrets
+KEY, OTHER_KEY = CONTRACT.secrets
 # Worked out with openssl dgst -sha1 -hmac.
-BODY_OF_VECTOR: Final = b'{"resource_id":"CAL00000000000000000000000000000001","answered":true,"duration":"61"}'
+BODY_OF_VECTOR: Final = (
+    b'{"resource_id":"CAL00000000000000000000000000000001","answered":true,"duration":"61"}'
+)
 SIGNATURE_OF_VECTOR: Final = "yr6W6pPum93UGL4Kjg7fRtCA9bU="
 
 
-def vector() -> Incoming:
+def vector() -> WebhookRequest:
     headers = {"content-type": ("application/json",), "signature": (SIGNATURE_OF_VECTOR,)}
-    return Incoming(method="POST", url=f"{BASE_URL}/webhooks/callrail?kind=post-call", headers=headers, body=BODY_OF_VECTOR)
+    return WebhookRequest(
+        method="POST",
+        url=f"{BASE_URL}/webhooks/callrail?kind=post-call",
+        headers=headers,
+        body=BODY_OF_VECTOR,
+    )
 
 
 def parse(query: str = "?kind=post-call", /, **fields: JsonValue) -> list[CallEvent]:
-    body: dict[str, JsonValue] = {"resource_id": CALL, "direction": "inbound", "answered": True, **fields}
-    return CALLRAIL.parse(build_request({"path": f"/webhooks/callrail{query}", "body_json": body}, base_url=BASE_URL), "m1")
+    body: dict[str, JsonValue] = {
+        "resource_id": CALL,
+        "direction": "inbound",
+        "answered": True,
+        **fields,
+    }
+    return CALLRAIL.parse(
+        build_request({"path": f"/webhooks/callrail{query}", "body_json": body}, base_url=BASE_URL),
+        "m1",
+    )
 
 
 def test_known_signature_is_accepted() -> None:
-    """A signature worked out with another program is accepted, with any one of the companies' keys."""
+    """
+    A signature worked out with another program is accepted, with any one of the companies' keys.
+    """
     CALLRAIL.verify(vector(), Secrets((KEY,)), NOW)
     CALLRAIL.verify(vector(), Secrets((OTHER_KEY, KEY)), NOW)
 
@@ -67,8 +85,13 @@ def test_get_is_refused() -> None:
 
 
 def test_message_counts_once_under_whatever_address_it_comes() -> None:
-    """Only the body is signed: the same body under another kind is the same message, so that nobody can make a second one of it."""
-    assert CALLRAIL.keys(vector()) == CALLRAIL.keys(replace(vector(), url=f"{BASE_URL}/webhooks/callrail?kind=modified"))
+    """
+    Only the body is signed: the same body under another kind is the same message, so that nobody
+    can make a second one of it.
+    """
+    assert CALLRAIL.keys(vector()) == CALLRAIL.keys(
+        replace(vector(), url=f"{BASE_URL}/webhooks/callrail?kind=modified")
+    )
 
 
 def test_answer_is_quick_and_empty() -> None:
@@ -77,7 +100,10 @@ def test_answer_is_quick_and_empty() -> None:
 
 
 def test_call_that_has_come_in_is_not_missed_yet() -> None:
-    """CallRail says of a call that only rings that it was missed and lasted no time; that is no result."""
+    """
+    CallRail says of a call that only rings that it was missed and lasted no time; that is no
+    result.
+    """
     placeholder: dict[str, JsonValue] = {"answered": False, "call_type": "missed", "duration": 0}
     (event,) = parse("", **placeholder)
     assert (EventType.RINGING, None) == (event.event_type, event.result)
@@ -100,17 +126,35 @@ def test_call_that_has_come_in_is_not_missed_yet() -> None:
         ("outbound", {"answered": "true", "voicemail": True}, Result.CONNECTED),
     ],
 )
-def test_flags_say_how_a_call_ended(direction: str, fields: dict[str, JsonValue], result: Result) -> None:
-    """Flags may be booleans or words; a voicemail of a caller counts before an answer, and `(abandoned)` only of a caller."""
+def test_flags_say_how_a_call_ended(
+    direction: str, fields: dict[str, JsonValue], result: Result
+) -> None:
+    """
+    Flags may be booleans or words; a voicemail of a caller counts before an answer, and
+    `(abandoned)` only of a caller.
+    """
     (event,) = parse(direction=direction, **fields)
     assert result == event.result == fold([event]).result
 
 
 def test_later_note_counts_and_a_voicemail_keeps_its_transcript() -> None:
-    """What was changed after the call replaces what was said when it ended, whichever comes first."""
-    first = parse(answered=False, voicemail=True, recording="https://app.callrail.com/1", recording_duration="12", note="a")
+    """
+    What was changed after the call replaces what was said when it ended, whichever comes first.
+    """
+    first = parse(
+        answered=False,
+        voicemail=True,
+        recording="https://app.callrail.com/1",
+        recording_duration="12",
+        note="a",
+    )
     later = parse(
-        "?kind=modified", answered=False, voicemail=True, recording="https://app.callrail.com/1", transcription="Hello.", note="Z"
+        "?kind=modified",
+        answered=False,
+        voicemail=True,
+        recording="https://app.callrail.com/1",
+        transcription="Hello.",
+        note="Z",
     )
     for events in ([*first, *later], [*later, *first]):
         call = fold(events)
@@ -134,24 +178,41 @@ def test_later_note_counts_and_a_voicemail_keeps_its_transcript() -> None:
     ],
 )
 def test_note_may_name_the_buildr_call(note: str | None, named: str | None) -> None:
-    """The note is signed with the body, and can be written through CallRail's API; nothing but the exact form counts."""
+    """
+    The note is signed with the body, and can be written through CallRail's API; nothing but the
+    exact form counts.
+    """
     (event,) = parse(note=note)
     assert named == event.buildr_call_id
 
 
 def test_what_a_visitor_may_write_names_no_call() -> None:
-    """Fields that come from the customer's browser, or from the customer's own name, are signed by CallRail and no word of ours."""
+    """
+    Fields that come from the customer's browser, or from the customer's own name, are signed by
+    CallRail and no word of ours.
+    """
     text = "buildr_call_id=110"
-    (event,) = parse(custom=text, customer_name=text, landing_page_url=f"https://example.com/?{text}", utm_source=text, tags=[text])
+    (event,) = parse(
+        custom=text,
+        customer_name=text,
+        landing_page_url=f"https://example.com/?{text}",
+        utm_source=text,
+        tags=[text],
+    )
     assert event.buildr_call_id is None
 
 
 def test_customer_is_the_other_company_whoever_called() -> None:
     """From the customer to our tracking number, or the other way round."""
-    numbers: dict[str, JsonValue] = {"customer_phone_number": "+15005550001", "tracking_phone_number": "+15005550006"}
+    numbers: dict[str, JsonValue] = {
+        "customer_phone_number": "+15005550001",
+        "tracking_phone_number": "+15005550006",
+    }
     ours, theirs = "+15005550006", "+15005550001"
     assert [(theirs, ours)] == [(event.from_number, event.to_number) for event in parse(**numbers)]
-    assert [(ours, theirs)] == [(event.from_number, event.to_number) for event in parse(direction="outbound", **numbers)]
+    assert [(ours, theirs)] == [
+        (event.from_number, event.to_number) for event in parse(direction="outbound", **numbers)
+    ]
 
 
 @pytest.mark.parametrize("start", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])

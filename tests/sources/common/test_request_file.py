@@ -13,7 +13,9 @@ BASE_URL = "https://hooks.example.test/"
 
 
 def test_form_is_encoded_with_repeats_and_its_type_is_set() -> None:
-    """`body_form` becomes a form; a list is a repeated name; other names in the file are ignored."""
+    """
+    `body_form` becomes a form; a list is a repeated name; other names in the file are ignored.
+    """
     text = json.dumps(
         {
             "method": "post",
@@ -24,35 +26,45 @@ def test_form_is_encoded_with_repeats_and_its_type_is_set() -> None:
             "title": "ignored",
         }
     )
-    incoming = read_request(text, base_url=BASE_URL)
-    assert incoming.method == "POST"
-    assert incoming.url == "https://hooks.example.test/webhooks/twilio?buildr_call_id=110&x=1&x=2"
-    assert incoming.headers == {"x-one": ("1",), "x-two": ("a", "b"), "content-type": ("application/x-www-form-urlencoded",)}
-    assert incoming.body == b"To=%2B1+%C3%A9&Empty=&Twice=a&Twice=b&Number=7"
+    request = read_request(text, base_url=BASE_URL)
+    assert request.method == "POST"
+    assert request.url == "https://hooks.example.test/webhooks/twilio?buildr_call_id=110&x=1&x=2"
+    assert request.headers == {
+        "x-one": ("1",),
+        "x-two": ("a", "b"),
+        "content-type": ("application/x-www-form-urlencoded",),
+    }
+    assert request.body == b"To=%2B1+%C3%A9&Empty=&Twice=a&Twice=b&Number=7"
 
 
 def test_json_keeps_its_text() -> None:
     """`body_json` becomes compact JSON in UTF-8."""
-    incoming = read_request('{"path": "/x?a=1", "query": {"b": "2"}, "body_json": {"a": 1, "b": "é"}}', base_url=BASE_URL)
-    assert incoming.body == '{"a":1,"b":"é"}'.encode()
-    assert incoming.url == "https://hooks.example.test/x?a=1&b=2"
-    assert incoming.content_type == "application/json"
+    request = read_request(
+        '{"path": "/x?a=1", "query": {"b": "2"}, "body_json": {"a": 1, "b": "é"}}',
+        base_url=BASE_URL,
+    )
+    assert request.body == '{"a":1,"b":"é"}'.encode()
+    assert request.url == "https://hooks.example.test/x?a=1&b=2"
+    assert request.content_type == "application/json"
 
 
 def test_raw_body_is_taken_as_it_is() -> None:
     """`body` is sent as it stands, and its type is for the file to say."""
-    incoming = read_request('{"body": "a=1&b", "headers": {"Content-Type": "text/plain; charset=utf-8"}}', base_url=BASE_URL)
-    assert (b"a=1&b", "text/plain") == (incoming.body, incoming.content_type)
+    request = read_request(
+        '{"body": "a=1&b", "headers": {"Content-Type": "text/plain; charset=utf-8"}}',
+        base_url=BASE_URL,
+    )
+    assert (b"a=1&b", "text/plain") == (request.body, request.content_type)
 
 
 def test_what_is_left_out_has_a_default() -> None:
     """An empty file is a POST without body to the default path."""
-    incoming = read_request(b"{}", base_url=BASE_URL, default_path="/webhooks/twilio")
+    request = read_request(b"{}", base_url=BASE_URL, default_path="/webhooks/twilio")
     assert ("POST", "https://hooks.example.test/webhooks/twilio", b"", {}) == (
-        incoming.method,
-        incoming.url,
-        incoming.body,
-        incoming.headers,
+        request.method,
+        request.url,
+        request.body,
+        request.headers,
     )
 
 

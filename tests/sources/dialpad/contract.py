@@ -12,36 +12,45 @@ from typing import Final
 
 import jwt
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.dialpad import source as dialpad
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 SECRETS: Final = ("fake-dialpad-webhook-secret-0000", "fake-dialpad-webhook-secret-1111")
 
 
-def token(payload: bytes, secret: str | None, algorithm: str = "HS256", headers: dict[str, object] | None = None) -> bytes:
+def token(
+    payload: bytes,
+    secret: str | None,
+    algorithm: str = "HS256",
+    headers: dict[str, object] | None = None,
+) -> bytes:
     """A JWT with these bytes as its message."""
     with warnings.catch_warnings():
         # Dialpad takes secrets that are shorter than the algorithm would have them.
         warnings.simplefilter("ignore")
-        return jwt.PyJWS(algorithms=["HS256", "HS512", "none"]).encode(payload, secret or "", algorithm, headers).encode()
+        return (
+            jwt.PyJWS(algorithms=["HS256", "HS512", "none"])
+            .encode(payload, secret or "", algorithm, headers)
+            .encode()
+        )
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Make a JWT of the JSON, as Dialpad does; a time plays no part in it."""
     del now
-    return replace(incoming, body=token(incoming.body, secret))
+    return replace(request, body=token(request.body, secret))
 
 
-def forgeries(incoming: Incoming) -> Iterator[Incoming]:
+def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
     """Bodies that are not signed, not with this key or algorithm, or not as a whole."""
-    head, middle, mac = incoming.body.split(b".")
+    head, middle, mac = request.body.split(b".")
     payload = base64.urlsafe_b64decode(middle + b"==")
     other = base64.urlsafe_b64encode(payload.replace(b"hangup", b"missed")).rstrip(b"=")
     none = base64.urlsafe_b64encode(b'{"alg":"none"}').rstrip(b"=")
     bodies = [
         payload,
-        json.dumps(incoming.body.decode()).encode(),
+        json.dumps(request.body.decode()).encode(),
         token(payload, None, "none"),
         token(payload, SECRETS[0], "HS512"),
         token(payload, SECRETS[0], headers={"crit": ["x"], "x": 1}),
@@ -57,22 +66,25 @@ def forgeries(incoming: Incoming) -> Iterator[Incoming]:
         b".".join((head, middle, mac + b"=")),
         b".".join((head, middle + b"=", mac)),
         b".".join((b"", head, middle, mac)),
-        incoming.body + b".",
-        incoming.body + b"A",
-        incoming.body + payload,
-        payload + incoming.body,
-        b"Bearer " + incoming.body,
-        b"\xff" + incoming.body,
+        request.body + b".",
+        request.body + b"A",
+        request.body + payload,
+        payload + request.body,
+        b"Bearer " + request.body,
+        b"\xff" + request.body,
         b"",
         b"..",
         b".",
     ]
-    yield from (replace(incoming, body=body) for body in bodies)
-    yield with_headers(replace(incoming, body=payload), {"authorization": incoming.body.decode(), "content-type": "application/json"})
-    yield replace(incoming, body=payload, url=f"{incoming.url}?token={incoming.body.decode()}")
+    yield from (replace(request, body=body) for body in bodies)
+    yield with_headers(
+        replace(request, body=payload),
+        {"authorization": request.body.decode(), "content-type": "application/json"},
+    )
+    yield replace(request, body=payload, url=f"{request.url}?token={request.body.decode()}")
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=SECRETS,
     proofs=(),
@@ -84,5 +96,5 @@ KIT: Final = Kit(
         "direction": dialpad.DIRECTIONS,
         "type": dialpad.TARGETS,
     },
-    unknown_words=frozenset({"teleported", "sideways", "robot"}),
+    unknown_values=frozenset({"teleported", "sideways", "robot"}),
 )

@@ -1,5 +1,6 @@
 """
-What is peculiar to Dialpad: the JWT that is the body, the ids by which legs come together, and who talked.
+What is peculiar to Dialpad: the JWT that is the body, the ids by which legs come together, and who
+talked.
 """
 
 import base64
@@ -14,16 +15,16 @@ import pytest
 
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
 from service.events import CallEvent, EventType, Result
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
-from service.sources.settings import Secrets, Use
+from service.sources.settings import Secrets, SettingKind
 from tests.sources.cases import BASE_URL, NOW
-from tests.sources.dialpad.contract import KIT, token
+from tests.sources.dialpad.contract import CONTRACT, token
 from workers.calls.fold import Call, fold
 
 DIALPAD: Final = SOURCES["dialpad"]
-SECRET, OTHER_SECRET = KIT.secrets
+SECRET, OTHER_SECRET = CONTRACT.secrets
 CALL, LEG, OTHER_LEG = 4800000000000001, 4800000000000002, 4800000000000003
 START: Final = 1793613600000
 # Made with PyJWT and, the same, with the npm package jsonwebtoken.
@@ -37,7 +38,7 @@ ALICE: Final[dict[str, JsonValue]] = {"target": {"type": "user", "email": "alice
 BOB: Final[dict[str, JsonValue]] = {"target": {"type": "user", "email": "bob@example.com"}}
 
 
-def message(state: str, at: int = 60, /, **fields: JsonValue) -> Incoming:
+def message(state: str, at: int = 60, /, **fields: JsonValue) -> WebhookRequest:
     body: JsonValue = {
         "call_id": CALL,
         "state": state,
@@ -56,7 +57,9 @@ def parse(state: str, at: int = 60, /, **fields: JsonValue) -> list[CallEvent]:
 
 def told(*messages: list[CallEvent]) -> Call:
     """The call that the messages make, which must be the same in every order."""
-    calls = {repr(fold([event for each in order for event in each])) for order in permutations(messages)}
+    calls = {
+        repr(fold([event for each in order for event in each])) for order in permutations(messages)
+    }
     assert len(calls) == 1
     return fold([event for each in messages for event in each])
 
@@ -69,7 +72,7 @@ def talk(answered_at: int, ended_at: int) -> dict[str, JsonValue]:
     }
 
 
-def vector() -> Incoming:
+def vector() -> WebhookRequest:
     return replace(message("hangup"), body=VECTOR)
 
 
@@ -79,7 +82,10 @@ def signed(head: bytes, middle: bytes, *, key: bytes) -> bytes:
 
 
 def test_known_jwt_is_accepted() -> None:
-    """A JWT that two other libraries made is genuine, with any one of the secrets, and means what is in it."""
+    """
+    A JWT that two other libraries made is genuine, with any one of the secrets, and means what is
+    in it.
+    """
     assert VECTOR == signed(*VECTOR.split(b".")[:2], key=SECRET.encode())
     DIALPAD.verify(vector(), Secrets((SECRET,)), NOW)
     DIALPAD.verify(vector(), Secrets((OTHER_SECRET, SECRET)), NOW)
@@ -90,8 +96,13 @@ def test_known_jwt_is_accepted() -> None:
 
 @pytest.mark.parametrize("content_type", ["application/jwt", "text/plain", "application/json", ""])
 def test_type_of_the_body_plays_no_part(content_type: str) -> None:
-    """Which one Dialpad sends is not documented, and whoever trusts a JSON one would look for JSON in it."""
-    DIALPAD.verify(replace(vector(), headers={"content-type": (content_type,)}), Secrets((SECRET,)), NOW)
+    """
+    Which one Dialpad sends is not documented, and whoever trusts a JSON one would look for JSON in
+    it.
+    """
+    DIALPAD.verify(
+        replace(vector(), headers={"content-type": (content_type,)}), Secrets((SECRET,)), NOW
+    )
 
 
 def test_blanks_around_the_jwt_are_none_of_it() -> None:
@@ -103,7 +114,9 @@ def test_blanks_around_the_jwt_are_none_of_it() -> None:
 
 @pytest.mark.parametrize("secret", ["k", "short-secret", "geheim-\u00fc", "a" * 200])
 def test_secret_may_be_of_any_length(secret: str) -> None:
-    """Dialpad takes short secrets, of which PyJWT would warn; the key is the secret's text in UTF-8."""
+    """
+    Dialpad takes short secrets, of which PyJWT would warn; the key is the secret's text in UTF-8.
+    """
     body = message("hangup").body
     DIALPAD.verify(replace(vector(), body=token(body, secret)), Secrets((secret,)), NOW)
     own = DIALPAD.sign(message("hangup"), Secrets((secret,)), NOW)
@@ -119,13 +132,32 @@ def test_own_jwt_is_read_by_another_library() -> None:
 def test_empty_secret_signs_nothing() -> None:
     """Whoever leaves an empty text among the secrets opens no door by it."""
     with pytest.raises(InvalidSignature):
-        DIALPAD.verify(replace(vector(), body=signed(*VECTOR.split(b".")[:2], key=b"")), Secrets(("", SECRET)), NOW)
+        DIALPAD.verify(
+            replace(vector(), body=signed(*VECTOR.split(b".")[:2], key=b"")),
+            Secrets(("", SECRET)),
+            NOW,
+        )
 
 
-@pytest.mark.parametrize("header", [b'{"alg":"hs256"}', b'{"alg":["HS256"]}', b"{}", b"[]", b'{"alg":"HS256","alg":"HS256"}', b"\xff"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"alg":"hs256"}',
+        b'{"alg":["HS256"]}',
+        b"{}",
+        b"[]",
+        b'{"alg":"HS256","alg":"HS256"}',
+        b"\xff",
+    ],
+)
 def test_algorithm_is_pinned(header: bytes) -> None:
-    """Even a signature with the right key counts only under a header that names HS256, once and so written."""
-    body = signed(base64.urlsafe_b64encode(header).rstrip(b"="), VECTOR.split(b".")[1], key=SECRET.encode())
+    """
+    Even a signature with the right key counts only under a header that names HS256, once and so
+    written.
+    """
+    body = signed(
+        base64.urlsafe_b64encode(header).rstrip(b"="), VECTOR.split(b".")[1], key=SECRET.encode()
+    )
     with pytest.raises(InvalidSignature):
         DIALPAD.verify(replace(vector(), body=body), Secrets((SECRET,)), NOW)
 
@@ -133,7 +165,10 @@ def test_algorithm_is_pinned(header: bytes) -> None:
 def test_signature_is_not_kept() -> None:
     """What is kept is the JSON inside, byte for byte, which is refused if it is sent again."""
     kept = DIALPAD.redact(vector())
-    assert b'{"call_id":4800000000000001,"state":"hangup","event_timestamp":1772442930123}' == kept.body
+    assert (
+        b'{"call_id":4800000000000001,"state":"hangup","event_timestamp":1772442930123}'
+        == kept.body
+    )
     assert DIALPAD.keys(kept) == DIALPAD.keys(vector())
     with pytest.raises(InvalidSignature):
         DIALPAD.verify(kept, Secrets((SECRET,)), NOW)
@@ -146,24 +181,29 @@ def test_json_with_dots_is_no_jwt() -> None:
 
 def test_genuine_body_that_is_no_object_is_malformed() -> None:
     """Its proof is right, so that it is kept as one that cannot be read."""
-    incoming = replace(vector(), body=token(b"[1]", SECRET))
-    DIALPAD.verify(incoming, Secrets((SECRET,)), NOW)
+    request = replace(vector(), body=token(b"[1]", SECRET))
+    DIALPAD.verify(request, Secrets((SECRET,)), NOW)
     with pytest.raises(MalformedPayload):
-        DIALPAD.keys(DIALPAD.redact(incoming))
+        DIALPAD.keys(DIALPAD.redact(request))
 
 
 def test_api_key_proves_nothing() -> None:
     """What the upkeep of the subscription needs is no proof of its messages."""
-    assert [Use.PROOF, Use.API, Use.API] == [setting.use for setting in DIALPAD.settings]
+    assert [SettingKind.SIGNING_SECRET, SettingKind.API_CREDENTIAL, SettingKind.API_CREDENTIAL] == [
+        setting.kind for setting in DIALPAD.settings
+    ]
 
 
 def test_message_counts_once_over_retries_and_subscriptions() -> None:
-    """The same message is one however it is signed; another that only shares leg, state and time with it is not lost."""
+    """
+    The same message is one however it is signed; another that only shares leg, state and time with
+    it is not lost.
+    """
     one = DIALPAD.keys(message("hangup", 60))
     assert (
         one
-        == DIALPAD.keys(KIT.sign(message("hangup", 60), SECRET, NOW))
-        == DIALPAD.keys(KIT.sign(message("hangup", 60), OTHER_SECRET, NOW))
+        == DIALPAD.keys(CONTRACT.sign(message("hangup", 60), SECRET, NOW))
+        == DIALPAD.keys(CONTRACT.sign(message("hangup", 60), OTHER_SECRET, NOW))
     )
     others = [
         message("hangup", 61),
@@ -177,7 +217,10 @@ def test_message_counts_once_over_retries_and_subscriptions() -> None:
 
 
 def test_second_disposition_is_not_lost() -> None:
-    """An agent who chooses anew may be told with the time of the call: both messages count, and no copy changes the call."""
+    """
+    An agent who chooses anew may be told with the time of the call: both messages count, and no
+    copy changes the call.
+    """
     first, second = (message("dispositions", 60, disposition=each) for each in ("One", "Two"))
     assert DIALPAD.keys(first).message_key != DIALPAD.keys(second).message_key
     assert told(parse("hangup"), parse("hangup")) == told(parse("hangup"))
@@ -209,10 +252,16 @@ def test_deep_message_is_read(nest: str, depth: int) -> None:
         ({"entry_point_call_id": str(LEG)}, LEG),
     ],
 )
-def test_legs_come_together_by_the_one_at_which_the_call_came_in(ids: dict[str, JsonValue], named: int) -> None:
+def test_legs_come_together_by_the_one_at_which_the_call_came_in(
+    ids: dict[str, JsonValue], named: int
+) -> None:
     """Null, 0 and an empty text are no ids."""
     (event,) = parse("hold", **ids)
-    assert (str(named), str(CALL), None if named == CALL else str(named)) == (event.source_call_id, event.leg_id, event.parent_leg_id)
+    assert (str(named), str(CALL), None if named == CALL else str(named)) == (
+        event.source_call_id,
+        event.leg_id,
+        event.parent_leg_id,
+    )
     assert str(named) == DIALPAD.keys(message("hold", **ids)).source_call_id
 
 
@@ -223,7 +272,9 @@ def test_waiting_in_the_queue_is_no_talk() -> None:
     assert (Result.ABANDONED, 0) == (call.result, call.duration_s)
     call = told(parse("hangup", 149, **CALL_CENTRE, **talk(12, 149), operator_call_id=LEG))
     assert (Result.CONNECTED, 137) == (call.result, call.duration_s)
-    assert told(parse("connected", 2, **CALL_CENTRE, date_connected=START)).legs[0].answered_at is None
+    assert (
+        told(parse("connected", 2, **CALL_CENTRE, date_connected=START)).legs[0].answered_at is None
+    )
 
 
 def test_leg_of_the_agent_proves_the_talk() -> None:
@@ -231,14 +282,24 @@ def test_leg_of_the_agent_proves_the_talk() -> None:
     queue = parse("hangup", 149, **CALL_CENTRE, **talk(2, 149), date_queued=START + 2000)
     agent = parse("hangup", 149, call_id=LEG, entry_point_call_id=CALL, **talk(12, 149))
     call = told(queue, agent)
-    assert (Result.CONNECTED, 137, "alice@example.com") == (call.result, call.duration_s, call.agent)
+    assert (Result.CONNECTED, 137, "alice@example.com") == (
+        call.result,
+        call.duration_s,
+        call.agent,
+    )
 
 
 def test_connected_is_never_lowered_by_another_leg() -> None:
-    """An agent whose telephone rang in vain, or a transfer that failed, changes nothing of a talk that took place."""
+    """
+    An agent whose telephone rang in vain, or a transfer that failed, changes nothing of a talk that
+    took place.
+    """
     answered = parse("hangup", 52, **talk(12, 52))
     ids: dict[str, JsonValue] = {"call_id": OTHER_LEG, "master_call_id": CALL}
-    late = [parse(state, at, **ids, **BOB) for state, at in (("ringing", 53), ("missed", 90), ("hangup", 91))]
+    late = [
+        parse(state, at, **ids, **BOB)
+        for state, at in (("ringing", 53), ("missed", 90), ("hangup", 91))
+    ]
     call = told(answered, *late)
     assert (Result.CONNECTED, 40, "alice@example.com") == (call.result, call.duration_s, call.agent)
     call = told(parse("hangup", 52, direction="outbound", **talk(12, 52)), *late)
@@ -246,21 +307,43 @@ def test_connected_is_never_lowered_by_another_leg() -> None:
 
 
 def test_blocked_call_is_rejected_unless_somebody_talked() -> None:
-    """Dialpad turned the caller away; that one agent blocked them, or did so while they talked, takes nothing away from a talk."""
+    """
+    Dialpad turned the caller away; that one agent blocked them, or did so while they talked, takes
+    nothing away from a talk.
+    """
     blocked = parse("blocked", 1)
     assert (Result.REJECTED, 0) == (told(blocked).result, told(blocked).duration_s)
     assert Result.REJECTED == told(blocked, parse("hangup", 2)).result
-    assert (Result.CONNECTED, 40) == ((call := told(parse("blocked", 52, **talk(12, 52)))).result, call.duration_s)
+    assert (Result.CONNECTED, 40) == (
+        (call := told(parse("blocked", 52, **talk(12, 52)))).result,
+        call.duration_s,
+    )
     agent = parse("blocked", 90, call_id=OTHER_LEG, entry_point_call_id=CALL, **BOB)
-    assert (Result.CONNECTED, 40) == ((call := told(parse("hangup", 52, **talk(12, 52)), agent)).result, call.duration_s)
+    assert (Result.CONNECTED, 40) == (
+        (call := told(parse("hangup", 52, **talk(12, 52)), agent)).result,
+        call.duration_s,
+    )
     assert Result.REJECTED == told(parse("blocked", 2, **CALL_CENTRE, date_connected=START)).result
 
 
 def test_hidden_number_is_none() -> None:
-    """`blocked` stands where our own number is not shown, and is none; the number that is shown counts then."""
-    fields: dict[str, JsonValue] = {"direction": "outbound", "external_number": "+15005550001", "internal_number": "blocked"}
-    assert (None, "+15005550001") == ((call := told(parse("ringing", **fields))).from_number, call.to_number)
-    assert "+15005550006" == told(parse("ringing", selected_caller_id="+15005550006", **fields)).from_number
+    """
+    `blocked` stands where our own number is not shown, and is none; the number that is shown counts
+    then.
+    """
+    fields: dict[str, JsonValue] = {
+        "direction": "outbound",
+        "external_number": "+15005550001",
+        "internal_number": "blocked",
+    }
+    assert (None, "+15005550001") == (
+        (call := told(parse("ringing", **fields))).from_number,
+        call.to_number,
+    )
+    assert (
+        "+15005550006"
+        == told(parse("ringing", selected_caller_id="+15005550006", **fields)).from_number
+    )
 
 
 def test_agents_who_did_not_answer_make_a_missed_call() -> None:
@@ -286,7 +369,10 @@ def test_outbound_call_has_no_voicemail_of_a_caller() -> None:
 
 def test_call_goes_on_until_its_first_leg_ends() -> None:
     """The end of an agent's leg is none of the call while the caller's goes on."""
-    assert not told(parse("queued", 2, **CALL_CENTRE), parse("hangup", 40, call_id=LEG, entry_point_call_id=CALL, **talk(12, 40))).is_final
+    assert not told(
+        parse("queued", 2, **CALL_CENTRE),
+        parse("hangup", 40, call_id=LEG, entry_point_call_id=CALL, **talk(12, 40)),
+    ).is_final
 
 
 def test_presence_of_dates_is_not_trusted() -> None:
@@ -304,7 +390,10 @@ def test_being_sent_to_voicemail_is_no_message() -> None:
     call = told(sent, end, stored, text)
     assert Result.VOICEMAIL_RECEIVED == call.result
     assert call.voicemail is not None
-    assert ("https://dialpad.com/v/1", "Call me.") == (call.voicemail.url, call.voicemail.transcript)
+    assert ("https://dialpad.com/v/1", "Call me.") == (
+        call.voicemail.url,
+        call.voicemail.transcript,
+    )
     assert Result.CONNECTED == told(parse("hangup", 66, **talk(9, 66)), stored).result
 
 
@@ -320,7 +409,9 @@ def test_being_sent_to_voicemail_is_no_message() -> None:
         ({"notes": [{"id": 1, "name": "Hello"}, [["Bye"]], None]}, None, "Hello"),
     ],
 )
-def test_disposition_is_found_by_its_name(fields: dict[str, JsonValue], disposition: str | None, note: str | None) -> None:
+def test_disposition_is_found_by_its_name(
+    fields: dict[str, JsonValue], disposition: str | None, note: str | None
+) -> None:
     """Under which names Dialpad sends what the agent chose and wrote is not documented."""
     for state in ("dispositions", "postcall"):
         (event,) = parse(state, **fields)
@@ -328,16 +419,31 @@ def test_disposition_is_found_by_its_name(fields: dict[str, JsonValue], disposit
 
 
 def test_summary_never_takes_the_place_of_a_note() -> None:
-    """What Dialpad's AI writes, minutes later, is the note of a call without one; nothing is refused for its age."""
+    """
+    What Dialpad's AI writes, minutes later, is the note of a call without one; nothing is refused
+    for its age.
+    """
     summary = parse("recap_summary", 900, recap_summary="They talked. buildr_call_id=999")
-    assert ("They talked. buildr_call_id=999", None) == (told(summary).note, told(summary).buildr_call_id)
+    assert ("They talked. buildr_call_id=999", None) == (
+        told(summary).note,
+        told(summary).buildr_call_id,
+    )
     assert "Hello" == told(summary, parse("dispositions", 80, notes="Hello")).note
-    DIALPAD.verify(KIT.sign(message("recap_summary", -10_000_000), SECRET, NOW), Secrets((SECRET,)), NOW)
+    DIALPAD.verify(
+        CONTRACT.sign(message("recap_summary", -10_000_000), SECRET, NOW), Secrets((SECRET,)), NOW
+    )
 
 
 def test_custom_data_on_one_leg_is_enough() -> None:
     """It is signed with the message; a wrong id costs nothing but itself."""
-    agent = parse("hangup", 149, call_id=LEG, entry_point_call_id=CALL, custom_data='{"buildr_call_id": "110"}', **talk(12, 149))
+    agent = parse(
+        "hangup",
+        149,
+        call_id=LEG,
+        entry_point_call_id=CALL,
+        custom_data='{"buildr_call_id": "110"}',
+        **talk(12, 149),
+    )
     call = told(parse("hangup", 149, **CALL_CENTRE, custom_data="someone else's"), agent)
     assert ("110", Result.CONNECTED) == (call.buildr_call_id, call.result)
     call = told(parse("hangup", 149, custom_data='{"buildr_call_id": "x"}', **talk(12, 149)))

@@ -1,5 +1,6 @@
 """
-The kit of `justcall`: signed by a reading of JustCall's rules that shares no code with ours, held to the vectors in `test_justcall.py`.
+The kit of `justcall`: signed by a reading of JustCall's rules that shares no code with ours, held
+to the vectors in `test_justcall.py`.
 """
 
 import hashlib
@@ -10,9 +11,9 @@ from datetime import datetime
 from string import ascii_letters, digits
 from typing import Final
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.justcall import source as justcall
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 SIGNATURE: Final = "x-justcall-signature"
 VERSION: Final = "x-justcall-signature-version"
@@ -32,40 +33,57 @@ def signature(url: str, kind: str, time: str, secret: str) -> str:
     return hmac.new(bytes(secret, "utf-8"), bytes(payload, "utf-8"), hashlib.sha256).hexdigest()
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Sign as JustCall does; the time is that of the event, which a retry repeats."""
-    body = json.loads(incoming.body)
-    time = incoming.header(TIME) or now.strftime("%Y-%m-%d %H:%M:%S")
+    body = json.loads(request.body)
+    time = request.header(TIME) or now.strftime("%Y-%m-%d %H:%M:%S")
     proof = signature(body["webhook_url"], body["type"], time, secret)
-    return with_headers(incoming, {SIGNATURE: proof, VERSION: "v1", TIME: time})
+    return with_headers(request, {SIGNATURE: proof, VERSION: "v1", TIME: time})
 
 
-def forgeries(incoming: Incoming) -> Iterator[Incoming]:
-    """Another type, address or time than was signed, another version, and another spelling of the proof."""
-    body = json.loads(incoming.body)
+def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
+    """
+    Another type, address or time than was signed, another version, and another spelling of the
+    proof.
+    """
+    body = json.loads(request.body)
     for changes in (
         {"type": "call.missed"},
         {"type": ""},
         {"type": None},
         {"type": ["call.completed"]},
-        {"webhook_url": f"{incoming.url}?x=1"},
-        {"webhook_url": incoming.url.upper()},
+        {"webhook_url": f"{request.url}?x=1"},
+        {"webhook_url": request.url.upper()},
         {"webhook_url": None},
     ):
-        yield Incoming(method="POST", url=incoming.url, headers=incoming.headers, body=json.dumps({**body, **changes}).encode())
+        yield WebhookRequest(
+            method="POST",
+            url=request.url,
+            headers=request.headers,
+            body=json.dumps({**body, **changes}).encode(),
+        )
     for without in ("type", "webhook_url"):
         rest = {name: value for name, value in body.items() if name != without}
-        yield Incoming(method="POST", url=incoming.url, headers=incoming.headers, body=json.dumps(rest).encode())
-    for changed in (b"", b"{}", b"[]", b"null", incoming.body + b"}", incoming.body[:-1] + b',"type":"call.completed"}'):
-        yield Incoming(method="POST", url=incoming.url, headers=incoming.headers, body=changed)
-    yield with_headers(incoming, {TIME: "2026-11-02 10:05:01"})
-    yield with_headers(incoming, {TIME: "1793613900"})
-    yield with_headers(incoming, {TIME: "2026-11-02T10:05:00Z"})
-    yield with_headers(incoming, {VERSION: "v2"})
-    yield with_headers(incoming, {SIGNATURE: (incoming.header(SIGNATURE) or "").upper()})
+        yield WebhookRequest(
+            method="POST", url=request.url, headers=request.headers, body=json.dumps(rest).encode()
+        )
+    for changed in (
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        request.body + b"}",
+        request.body[:-1] + b',"type":"call.completed"}',
+    ):
+        yield WebhookRequest(method="POST", url=request.url, headers=request.headers, body=changed)
+    yield with_headers(request, {TIME: "2026-11-02 10:05:01"})
+    yield with_headers(request, {TIME: "1793613900"})
+    yield with_headers(request, {TIME: "2026-11-02T10:05:00Z"})
+    yield with_headers(request, {VERSION: "v2"})
+    yield with_headers(request, {SIGNATURE: (request.header(SIGNATURE) or "").upper()})
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("fake-justcall-secret-000", "fake-justcall-secret-111"),
     proofs=(SIGNATURE, VERSION, TIME),
@@ -75,10 +93,14 @@ KIT: Final = Kit(
     tolerance_s=600,
     forgeries=forgeries,
     words={
-        "type": {*justcall.KINDS, *justcall.IGNORED, *(word.capitalize() for word in justcall.OUTCOMES)},
+        "type": {
+            *justcall.KINDS,
+            *justcall.IGNORED,
+            *(word.capitalize() for word in justcall.OUTCOMES),
+        },
         "direction": {word.capitalize() for word in justcall.DIRECTIONS},
     },
-    unknown_words=frozenset(
+    unknown_values=frozenset(
         {
             "Teleported",
             "Sideways",

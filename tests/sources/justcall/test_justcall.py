@@ -1,5 +1,6 @@
 """
-What is peculiar to JustCall: its signature and what that leaves uncovered, its times, the probe of a new address, and what comes late.
+What is peculiar to JustCall: its signature and what that leaves uncovered, its times, the probe of
+a new address, and what comes late.
 """
 
 import json
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.errors import InvalidSignature
 from service.events import AnsweredBy, Direction, Result
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.justcall.signature import SIGNATURE, TIME, VERSION
 from service.sources.settings import Secrets
@@ -30,19 +31,36 @@ NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 SID: Final = "CA00000000000000000000000000000001"
 
 
-def message(kind: str, *, at: str = "2026-11-02 10:05:00", url: str = URL, request_id: str = "r1", **data: JsonValue) -> Incoming:
+def message(
+    kind: str,
+    *,
+    at: str = "2026-11-02 10:05:00",
+    url: str = URL,
+    request_id: str = "r1",
+    **data: JsonValue,
+) -> WebhookRequest:
     """An unsigned message about one call."""
-    body = {"request_id": request_id, "webhook_url": url, "type": kind, "data": {"call_sid": SID, **data}}
-    return Incoming(method="POST", url=url, headers={"content-type": ("application/json",), TIME: (at,)}, body=json.dumps(body).encode())
+    body = {
+        "request_id": request_id,
+        "webhook_url": url,
+        "type": kind,
+        "data": {"call_sid": SID, **data},
+    }
+    return WebhookRequest(
+        method="POST",
+        url=url,
+        headers={"content-type": ("application/json",), TIME: (at,)},
+        body=json.dumps(body).encode(),
+    )
 
 
-def told(*messages: Incoming) -> Call:
+def told(*messages: WebhookRequest) -> Call:
     """The call that some messages tell."""
     return fold(event for each in messages for event in JUSTCALL.parse(each, "m1"))
 
 
-def verify(incoming: Incoming, *secrets: str, now: datetime = NOW) -> None:
-    JUSTCALL.verify(incoming, Secrets(secrets or (SECRET,)), now)
+def verify(request: WebhookRequest, *secrets: str, now: datetime = NOW) -> None:
+    JUSTCALL.verify(request, Secrets(secrets or (SECRET,)), now)
 
 
 def info(kind: str = "", direction: str = "Outgoing", **more: JsonValue) -> JsonValue:
@@ -58,7 +76,8 @@ def info(kind: str = "", direction: str = "Outgoing", **more: JsonValue) -> Json
             "2026-03-02 09:15:30",
             "28c06d3bb5c85c9700f6d4b241961c895ac91d377aa947ed2ba46dd4da69f8dd",
         ),
-        # The worked example of https://developer.justcall.io/docs/dynamic-webhook-signatures; its secret is no one's.
+        # The worked example of https://developer.justcall.io/docs/dynamic-webhook-signatures; its
+        # secret is no one's.
         (
             "ea39089c40790e9dc7a080ec95e849b8fa0fa5fb",
             "https://webhook.site/3bcea770-370a-4b09-8b66-426f687e08a4",
@@ -68,39 +87,63 @@ def info(kind: str = "", direction: str = "Outgoing", **more: JsonValue) -> Json
     ],
 )
 def test_known_signatures_are_accepted(secret: str, url: str, time: str, digest: str) -> None:
-    """A signature that JustCall's documentation shows, and one that another library made, are accepted; so is our own the same."""
+    """
+    A signature that JustCall's documentation shows, and one that another library made, are
+    accepted; so is our own the same.
+    """
     now = datetime.fromisoformat(f"{time}+00:00")
-    incoming = with_headers(message("call.completed", at=time, url=url), {SIGNATURE: digest, VERSION: "v1"})
-    verify(incoming, secret, now=now)
+    request = with_headers(
+        message("call.completed", at=time, url=url), {SIGNATURE: digest, VERSION: "v1"}
+    )
+    verify(request, secret, now=now)
     assert digest == signature(url, "call.completed", time, secret)
-    assert digest == JUSTCALL.sign(incoming, Secrets((secret,)), now).header(SIGNATURE)
+    assert digest == JUSTCALL.sign(request, Secrets((secret,)), now).header(SIGNATURE)
 
 
 def test_address_in_the_body_proves_nothing_by_itself() -> None:
     """A message that is signed for another address, and says so itself, is refused here."""
-    other = sign_justcall(message("call.completed", url="https://elsewhere.example.com/webhooks/justcall"), SECRET, NOW)
+    other = sign_justcall(
+        message("call.completed", url="https://elsewhere.example.com/webhooks/justcall"),
+        SECRET,
+        NOW,
+    )
     with pytest.raises(InvalidSignature):
         verify(replace(other, url=URL))
 
 
 def test_data_of_a_call_is_not_signed() -> None:
     """What the page warns of: the rest of the body may change under the same signature."""
-    incoming = sign_justcall(message("call.completed", call_info=info("Busy")), SECRET, NOW)
-    verify(replace(incoming, body=incoming.body.replace(b"Busy", b"Answered")))
+    request = sign_justcall(message("call.completed", call_info=info("Busy")), SECRET, NOW)
+    verify(replace(request, body=request.body.replace(b"Busy", b"Answered")))
 
 
-@pytest.mark.parametrize("time", ["2026-11-02 10:05:00", "1793613900", "1793613900000", "2026-11-02T10:05:00Z"])
+@pytest.mark.parametrize(
+    "time", ["2026-11-02 10:05:00", "1793613900", "1793613900000", "2026-11-02T10:05:00Z"]
+)
 def test_time_may_be_a_text_or_a_number(time: str) -> None:
     """JustCall's pages show a text in one place and a number in another."""
-    incoming = sign_justcall(message("call.completed", at=time), SECRET, NOW)
+    request = sign_justcall(message("call.completed", at=time), SECRET, NOW)
     for seconds in (-600, 0, 600):
-        verify(incoming, now=NOW + timedelta(seconds=seconds))
+        verify(request, now=NOW + timedelta(seconds=seconds))
     for seconds in (-601, 601):
         with pytest.raises(InvalidSignature):
-            verify(incoming, now=NOW + timedelta(seconds=seconds))
+            verify(request, now=NOW + timedelta(seconds=seconds))
 
 
-@pytest.mark.parametrize("time", ["soon", "-1", "0", "9" * 14, "9" * 40, "2026-11-02", "2026-13-02 10:05:00", "٢٠٢٦", "10:05:00"])
+@pytest.mark.parametrize(
+    "time",
+    [
+        "soon",
+        "-1",
+        "0",
+        "9" * 14,
+        "9" * 40,
+        "2026-11-02",
+        "2026-13-02 10:05:00",
+        "٢٠٢٦",
+        "10:05:00",
+    ],
+)
 def test_other_times_are_refused(time: str) -> None:
     """What is no time, or a far one, is refused although it is signed."""
     with pytest.raises(InvalidSignature):
@@ -108,26 +151,49 @@ def test_other_times_are_refused(time: str) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(query=st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), max_size=20), kind=st.text(min_size=1, max_size=10))
+@given(
+    query=st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), max_size=20),
+    kind=st.text(min_size=1, max_size=10),
+)
 def test_every_address_is_encoded_as_javascript_does(query: str, kind: str) -> None:
-    """Ours and the kit's reading of `encodeURIComponent` agree on every character that may stand in a URL, and on any type."""
-    incoming = message(kind, url=f"{URL}?x={query}")
-    verify(sign_justcall(incoming, SECRET, NOW))
-    assert sign_justcall(incoming, SECRET, NOW).header(SIGNATURE) == JUSTCALL.sign(incoming, Secrets((SECRET,)), NOW).header(SIGNATURE)
+    """
+    Ours and the kit's reading of `encodeURIComponent` agree on every character that may stand in a
+    URL, and on any type.
+    """
+    request = message(kind, url=f"{URL}?x={query}")
+    verify(sign_justcall(request, SECRET, NOW))
+    assert sign_justcall(request, SECRET, NOW).header(SIGNATURE) == JUSTCALL.sign(
+        request, Secrets((SECRET,)), NOW
+    ).header(SIGNATURE)
 
 
 def test_own_signature_writes_the_address_into_the_body() -> None:
     """A request file may have been captured at another address, or name none."""
-    captured = replace(message("call.completed", url="https://elsewhere.example.com/x"), url="http://127.0.0.1:8000/webhooks/justcall")
+    captured = replace(
+        message("call.completed", url="https://elsewhere.example.com/x"),
+        url="http://127.0.0.1:8000/webhooks/justcall",
+    )
     verify(JUSTCALL.sign(captured, Secrets((SECRET,)), NOW))
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"data": {}}', b'{"type": "url.validation", "request_id": "r1"}', b'{"type": null, "request_id": ""}']
+    "body",
+    [
+        b"",
+        b"{}",
+        b'{"data": {}}',
+        b'{"type": "url.validation", "request_id": "r1"}',
+        b'{"type": null, "request_id": ""}',
+    ],
 )
 def test_probe_of_a_new_address_is_answered(body: bytes) -> None:
-    """JustCall tries a new address with a request that tells of nothing; it is answered, unproved, and nothing of it is kept."""
-    probe = Incoming(method="POST", url=URL, headers={"content-type": ("application/json",)}, body=body)
+    """
+    JustCall tries a new address with a request that tells of nothing; it is answered, unproved, and
+    nothing of it is kept.
+    """
+    probe = WebhookRequest(
+        method="POST", url=URL, headers={"content-type": ("application/json",)}, body=body
+    )
     reply = JUSTCALL.handshake(probe, Secrets((SECRET,)), NOW)
     assert reply is not None
     assert (200, b"") == (reply.status, reply.body)
@@ -151,38 +217,75 @@ def test_probe_of_a_new_address_is_answered(body: bytes) -> None:
     ],
 )
 def test_what_is_no_probe_must_be_proved(body: bytes) -> None:
-    """A request that names an event or a call, or is no JSON object, gets no answer before it is proved: a call must not end unheard."""
-    incoming = Incoming(method="POST", url=URL, headers={"content-type": ("application/json",)}, body=body)
-    assert JUSTCALL.handshake(incoming, Secrets((SECRET,)), NOW) is None
+    """
+    A request that names an event or a call, or is no JSON object, gets no answer before it is
+    proved: a call must not end unheard.
+    """
+    request = WebhookRequest(
+        method="POST", url=URL, headers={"content-type": ("application/json",)}, body=body
+    )
+    assert JUSTCALL.handshake(request, Secrets((SECRET,)), NOW) is None
     with pytest.raises(InvalidSignature):
-        verify(incoming)
+        verify(request)
 
 
 def test_message_is_named_by_its_request_id() -> None:
     """A retry is the same message whatever else of it changed; without an id the body names it."""
     one = message("call.completed", call_info=info("Busy"))
-    assert JUSTCALL.keys(one) == JUSTCALL.keys(message("call.completed", call_info=info("Busy"), at="2026-11-02 10:06:00"))
-    assert JUSTCALL.keys(one).message_key != JUSTCALL.keys(message("call.completed", call_info=info("Busy"), request_id="r2")).message_key
-    assert JUSTCALL.keys(one).message_key != JUSTCALL.keys(message("call.updated", call_info=info("Busy"))).message_key
-    bare, other = (message("call.completed", request_id="", call_info=info(kind)) for kind in ("Busy", "Failed"))
+    assert JUSTCALL.keys(one) == JUSTCALL.keys(
+        message("call.completed", call_info=info("Busy"), at="2026-11-02 10:06:00")
+    )
+    assert (
+        JUSTCALL.keys(one).message_key
+        != JUSTCALL.keys(
+            message("call.completed", call_info=info("Busy"), request_id="r2")
+        ).message_key
+    )
+    assert (
+        JUSTCALL.keys(one).message_key
+        != JUSTCALL.keys(message("call.updated", call_info=info("Busy"))).message_key
+    )
+    bare, other = (
+        message("call.completed", request_id="", call_info=info(kind))
+        for kind in ("Busy", "Failed")
+    )
     assert JUSTCALL.keys(bare) == JUSTCALL.keys(bare)
     assert JUSTCALL.keys(bare).message_key != JUSTCALL.keys(other).message_key
 
 
 def test_the_later_change_counts() -> None:
-    """Of two dispositions the one of the later event counts, whichever arrives first, and whether it comes before or after the end."""
+    """
+    Of two dispositions the one of the later event counts, whichever arrives first, and whether it
+    comes before or after the end.
+    """
     before = message("call.updated", at="2026-11-02 10:00:30", call_info=info(disposition="Zero"))
-    end = message("call.completed", at="2026-11-02 10:01:00", call_info=info("Answered", disposition=""))
-    first = message("call.updated", at="2026-11-02 10:02:00", call_info=info("Answered", disposition="Maybe", notes="z"))
-    second = message("call.updated", at="2026-11-02 10:03:00", call_info=info("Answered", disposition="Interested", notes="a"))
+    end = message(
+        "call.completed", at="2026-11-02 10:01:00", call_info=info("Answered", disposition="")
+    )
+    first = message(
+        "call.updated",
+        at="2026-11-02 10:02:00",
+        call_info=info("Answered", disposition="Maybe", notes="z"),
+    )
+    second = message(
+        "call.updated",
+        at="2026-11-02 10:03:00",
+        call_info=info("Answered", disposition="Interested", notes="a"),
+    )
     assert (Result.CONNECTED, "Zero") == ((call := told(end, before)).result, call.disposition)
-    assert ("Interested", "a") == ((call := told(second, first, end, before)).disposition, call.note)
+    assert ("Interested", "a") == (
+        (call := told(second, first, end, before)).disposition,
+        call.note,
+    )
     assert told(before).is_final is False
 
 
 def test_tags_add_up() -> None:
     """A tag that was told stays."""
-    call = told(message("call.updated", tags=["hot"]), message("call.updated", tags=[{"name": "later"}, {"id": 3}, 5, None]))
+    call = told(
+        message("call.updated", tags=["hot"]),
+        message("call.updated", tags=[{"name": "later"}, {"id": 3}, 5, None]),
+    )
     assert ("hot", "later") == call.tags
 
 
@@ -201,7 +304,9 @@ def test_tags_add_up() -> None:
         ("sd.call_completed", "Unanswered", "Outgoing", Result.NO_ANSWER),
     ],
 )
-def test_outcome_follows_from_event_type_and_direction(kind: str, word: str, direction: str, result: Result) -> None:
+def test_outcome_follows_from_event_type_and_direction(
+    kind: str, word: str, direction: str, result: Result
+) -> None:
     """The event's name, the type and the direction give the result together."""
     call = told(message(kind, call_info=info(word, direction)))
     assert result == call.result
@@ -209,26 +314,47 @@ def test_outcome_follows_from_event_type_and_direction(kind: str, word: str, dir
 
 
 def test_call_is_not_read_without_its_direction() -> None:
-    """A missed call may be the rep's or the customer's: without a direction it is reported, and neither ends nor names its numbers."""
-    call = told(message("call.completed", contact_number="15005550001", call_info=info("Missed", "")))
+    """
+    A missed call may be the rep's or the customer's: without a direction it is reported, and
+    neither ends nor names its numbers.
+    """
+    call = told(
+        message("call.completed", contact_number="15005550001", call_info=info("Missed", ""))
+    )
     assert (None, None, None) == (call.result, call.from_number, call.to_number)
-    assert ("call.completed without a known call_info.direction",) == call.unknown_words
+    assert ("call.completed without a known call_info.direction",) == call.unknown_values
 
 
 @pytest.mark.parametrize("direction", ["", "Sideways"])
 def test_answered_call_is_connected_whoever_called(direction: str) -> None:
     """Whether a person was reached does not depend on the direction; the numbers stay open."""
-    call = told(message("call.completed", contact_number="15005550001", call_info=info("Answered", direction)))
+    call = told(
+        message(
+            "call.completed", contact_number="15005550001", call_info=info("Answered", direction)
+        )
+    )
     assert (Result.CONNECTED, None, None) == (call.result, call.direction, call.from_number)
-    assert ((direction,) if direction else ()) == call.unknown_words
+    assert ((direction,) if direction else ()) == call.unknown_values
 
 
-@pytest.mark.parametrize(("kind", "word"), [("call.completed", "Answered"), ("call.missed", "Missed"), ("call.voicemail", "Voicemail")])
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [("call.completed", "Answered"), ("call.missed", "Missed"), ("call.voicemail", "Voicemail")],
+)
 def test_end_alone_tells_when_the_call_began(kind: str, word: str) -> None:
-    """A call of which only the end was heard began when JustCall says, not when it ended or the talk began."""
+    """
+    A call of which only the end was heard began when JustCall says, not when it ended or the talk
+    began.
+    """
     duration: JsonValue = {"total_duration": 300, "conversation_time": 20}
     call = told(
-        message(kind, call_date="2026-11-02", call_time="10:00:00", call_duration=duration, call_info=info(word, "Incoming", notes="x"))
+        message(
+            kind,
+            call_date="2026-11-02",
+            call_time="10:00:00",
+            call_duration=duration,
+            call_info=info(word, "Incoming", notes="x"),
+        )
     )
     assert ("2026-11-02T10:00:00+00:00", "2026-11-02T10:05:00+00:00") == (
         call.started_at and call.started_at.isoformat(),
@@ -239,11 +365,24 @@ def test_end_alone_tells_when_the_call_began(kind: str, word: str) -> None:
 
 def test_numbers_get_their_plus() -> None:
     """JustCall leaves it out; which number is whose follows from the direction."""
-    call = told(message("call.incoming", contact_number="15005550001", justcall_number="+15005550006"))
-    assert (Direction.INBOUND, "+15005550001", "+15005550006") == (call.direction, call.from_number, call.to_number)
+    call = told(
+        message("call.incoming", contact_number="15005550001", justcall_number="+15005550006")
+    )
+    assert (Direction.INBOUND, "+15005550001", "+15005550006") == (
+        call.direction,
+        call.from_number,
+        call.to_number,
+    )
 
 
 def test_metadata_names_the_buildr_call_and_the_address_does_not() -> None:
-    """The address is one for all calls, so that an id in it, signed or not, is none of any call's."""
+    """
+    The address is one for all calls, so that an id in it, signed or not, is none of any call's.
+    """
     assert told(fixture("justcall", "metadata__object")).buildr_call_id == "110"
-    assert told(message("call.completed", url=f"{URL}?buildr_call_id=110", call_info=info("Busy"))).buildr_call_ids == ()
+    assert (
+        told(
+            message("call.completed", url=f"{URL}?buildr_call_id=110", call_info=info("Busy"))
+        ).buildr_call_ids
+        == ()
+    )

@@ -1,6 +1,6 @@
 """
-What is peculiar to Quo, formerly OpenPhone: two generations of signatures that never stand in for each other, and events that say less than
-they seem to.
+What is peculiar to Quo, formerly OpenPhone: two generations of signatures that never stand in for
+each other, and events that say less than they seem to.
 """
 
 import base64
@@ -26,13 +26,13 @@ from service.events import (
     EventType,
     Result,
 )
-from service.sources import SETTINGS, SOURCES, Incoming
+from service.sources import SETTINGS, SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
 from tests.sources.cases import fixture, fixture_names, signed
 from tests.sources.contract import with_headers
-from tests.sources.openphone.contract import KIT
+from tests.sources.openphone.contract import CONTRACT
 from workers.calls.fold import Call, fold
 
 OPENPHONE: Final = SOURCES["openphone"]
@@ -40,7 +40,7 @@ NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
 CALL: Final = "AC00000000000000000000000000000001"
 CUSTOMER, LINE = "+15005550001", "+15005550006"
-WHSEC, OTHER_WHSEC = KIT.secrets
+WHSEC, OTHER_WHSEC = CONTRACT.secrets
 LEGACY: Final = "ZmFrZS1sZWdhY3ktcXVvLWtleS0wMDAw"
 OTHER_LEGACY: Final = "ZmFrZS1sZWdhY3ktcXVvLWtleS0xMTEx"
 HEADER: Final = "openphone-signature"
@@ -55,25 +55,34 @@ LEGACY_VECTOR: Final = {HEADER: "hmac;1;1772442930123;tJkcujj2OyOVbHk3BkERLhTTM3
 TIME_OF_VECTORS: Final = datetime.fromtimestamp(1772442930, UTC)
 
 
-def request(headers: dict[str, str], body: bytes = BODY_OF_VECTORS) -> Incoming:
+def webhook_request(headers: dict[str, str], body: bytes = BODY_OF_VECTORS) -> WebhookRequest:
     told = {"content-type": "application/json", **headers}
-    return Incoming(method="POST", url=f"{BASE_URL}/webhooks/openphone", headers={name: (each,) for name, each in told.items()}, body=body)
+    return WebhookRequest(
+        method="POST",
+        url=f"{BASE_URL}/webhooks/openphone",
+        headers={name: (each,) for name, each in told.items()},
+        body=body,
+    )
 
 
 def legacy_part(body: bytes, secret: str, now: datetime) -> str:
     """One signature by the formula of Quo's support page."""
     timestamp = str(round(now.timestamp() * 1000))
     mac = hmac.new(base64.b64decode(secret), timestamp.encode() + b"." + body, hashlib.sha256)
-    return ";".join(("hmac", "1", timestamp, base64.standard_b64encode(mac.digest()).decode("ascii")))
+    return ";".join(
+        ("hmac", "1", timestamp, base64.standard_b64encode(mac.digest()).decode("ascii"))
+    )
 
 
-def legacy_signed(incoming: Incoming, secret: str = LEGACY, now: datetime = NOW) -> Incoming:
-    return with_headers(incoming, {HEADER: legacy_part(incoming.body, secret, now)})
+def legacy_signed(
+    request: WebhookRequest, secret: str = LEGACY, now: datetime = NOW
+) -> WebhookRequest:
+    return with_headers(request, {HEADER: legacy_part(request.body, secret, now)})
 
 
-def is_genuine(incoming: Incoming, *secrets: str, now: datetime = NOW) -> bool:
+def is_genuine(request: WebhookRequest, *secrets: str, now: datetime = NOW) -> bool:
     try:
-        OPENPHONE.verify(incoming, Secrets(secrets), now)
+        OPENPHONE.verify(request, Secrets(secrets), now)
     except InvalidSignature:
         return False
     return True
@@ -83,37 +92,66 @@ def call_of(*messages: tuple[str, dict[str, JsonValue]]) -> Call:
     """The call that versioned messages make, which is the same in every order."""
     told = []
     for number, (name, resource) in enumerate(messages):
-        context: dict[str, JsonValue] = {"userId": "US1", "participants": {"external": [CUSTOMER], "workspace": [LINE]}}
+        context: dict[str, JsonValue] = {
+            "userId": "US1",
+            "participants": {"external": [CUSTOMER], "workspace": [LINE]},
+        }
         body: dict[str, JsonValue] = {
             "id": f"EV{number}",
             "type": name,
             "createdAt": f"2026-11-02T10:00:{number:02}Z",
             "data": {"resource": {"id": CALL, **resource}, "context": context},
         }
-        told.append(OPENPHONE.parse(build_request({"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL), "m1"))
+        told.append(
+            OPENPHONE.parse(
+                build_request(
+                    {"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL
+                ),
+                "m1",
+            )
+        )
     calls = [fold(itertools.chain(*order)) for order in itertools.permutations(told)]
     assert all(each == calls[0] for each in calls)
     return calls[0]
 
 
 def legacy_call(**fields: JsonValue) -> Call:
-    body: dict[str, JsonValue] = {"id": "EV1", "type": "call.completed", "data": {"object": {"id": CALL, **fields}}}
-    return fold(OPENPHONE.parse(build_request({"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL), "m1"))
+    body: dict[str, JsonValue] = {
+        "id": "EV1",
+        "type": "call.completed",
+        "data": {"object": {"id": CALL, **fields}},
+    }
+    return fold(
+        OPENPHONE.parse(
+            build_request({"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL),
+            "m1",
+        )
+    )
 
 
 def test_known_versioned_signature_is_accepted() -> None:
-    """What two libraries of others make is accepted, among other secrets and other signatures too."""
-    incoming = request(VERSIONED_VECTOR)
-    assert VERSIONED_VECTOR["webhook-signature"] == SvixWebhook(WHSEC).sign("msg_fake0001", TIME_OF_VECTORS, BODY_OF_VECTORS.decode())
-    assert VERSIONED_VECTOR["webhook-signature"] == StandardWebhook(WHSEC).sign("msg_fake0001", TIME_OF_VECTORS, BODY_OF_VECTORS.decode())
-    assert is_genuine(incoming, WHSEC, now=TIME_OF_VECTORS)
-    assert is_genuine(incoming, LEGACY, OTHER_WHSEC, WHSEC, now=TIME_OF_VECTORS)
+    """
+    What two libraries of others make is accepted, among other secrets and other signatures too.
+    """
+    request = webhook_request(VERSIONED_VECTOR)
+    assert VERSIONED_VECTOR["webhook-signature"] == SvixWebhook(WHSEC).sign(
+        "msg_fake0001", TIME_OF_VECTORS, BODY_OF_VECTORS.decode()
+    )
+    assert VERSIONED_VECTOR["webhook-signature"] == StandardWebhook(WHSEC).sign(
+        "msg_fake0001", TIME_OF_VECTORS, BODY_OF_VECTORS.decode()
+    )
+    assert is_genuine(request, WHSEC, now=TIME_OF_VECTORS)
+    assert is_genuine(request, LEGACY, OTHER_WHSEC, WHSEC, now=TIME_OF_VECTORS)
     several = f"v1a,AAAA v1,AAAA {VERSIONED_VECTOR['webhook-signature']}"
-    assert is_genuine(with_headers(incoming, {"webhook-signature": several}), WHSEC, now=TIME_OF_VECTORS)
+    assert is_genuine(
+        with_headers(request, {"webhook-signature": several}), WHSEC, now=TIME_OF_VECTORS
+    )
 
 
 @pytest.mark.parametrize("library", [SvixWebhook, StandardWebhook])
-def test_own_versioned_signature_is_accepted_by_other_libraries(library: type[SvixWebhook] | type[StandardWebhook]) -> None:
+def test_own_versioned_signature_is_accepted_by_other_libraries(
+    library: type[SvixWebhook] | type[StandardWebhook],
+) -> None:
     """What `trigger` signs is what Quo's customers verify with these libraries."""
     now = datetime.now(UTC)
     made = OPENPHONE.sign(fixture("openphone", "completed__answered"), Secrets((WHSEC,)), now)
@@ -124,20 +162,31 @@ def test_own_versioned_signature_is_accepted_by_other_libraries(library: type[Sv
 
 
 def test_known_legacy_signature_is_accepted() -> None:
-    """A signature worked out with openssl is accepted, among other secrets and other signatures too."""
-    incoming = request(LEGACY_VECTOR)
-    assert is_genuine(incoming, LEGACY, now=TIME_OF_VECTORS)
-    assert is_genuine(incoming, WHSEC, OTHER_LEGACY, LEGACY, now=TIME_OF_VECTORS)
+    """
+    A signature worked out with openssl is accepted, among other secrets and other signatures too.
+    """
+    request = webhook_request(LEGACY_VECTOR)
+    assert is_genuine(request, LEGACY, now=TIME_OF_VECTORS)
+    assert is_genuine(request, WHSEC, OTHER_LEGACY, LEGACY, now=TIME_OF_VECTORS)
     for several in ("hmac;2;1;AAAA,{}", "{},hmac;1;1772442930123;AAAA", "sha;1;1;1, {}", "{},"):
-        assert is_genuine(with_headers(incoming, {HEADER: several.format(LEGACY_VECTOR[HEADER])}), LEGACY, now=TIME_OF_VECTORS), several
+        assert is_genuine(
+            with_headers(request, {HEADER: several.format(LEGACY_VECTOR[HEADER])}),
+            LEGACY,
+            now=TIME_OF_VECTORS,
+        ), several
 
 
 def test_secret_never_proves_the_other_generation() -> None:
-    """The same key written for one generation proves nothing of the other, whoever signs with it."""
-    versioned, legacy = fixture("openphone", "completed__answered"), fixture("openphone", "completed__legacy-answered")
+    """
+    The same key written for one generation proves nothing of the other, whoever signs with it.
+    """
+    versioned, legacy = (
+        fixture("openphone", "completed__answered"),
+        fixture("openphone", "completed__legacy-answered"),
+    )
     bare = WHSEC.removeprefix("whsec_")
-    for incoming in (versioned, legacy):
-        by_versioned, by_legacy = KIT.sign(incoming, WHSEC, NOW), legacy_signed(incoming, bare)
+    for request in (versioned, legacy):
+        by_versioned, by_legacy = CONTRACT.sign(request, WHSEC, NOW), legacy_signed(request, bare)
         assert is_genuine(by_versioned, WHSEC)
         assert not is_genuine(by_versioned, bare)
         assert is_genuine(by_legacy, bare)
@@ -147,33 +196,36 @@ def test_secret_never_proves_the_other_generation() -> None:
 
 def test_request_with_both_signatures_or_neither_is_refused() -> None:
     """One generation has to prove a message; a request that claims both is nobody's."""
-    incoming = fixture("openphone", "completed__answered")
-    both = legacy_signed(KIT.sign(incoming, WHSEC, NOW))
+    request = fixture("openphone", "completed__answered")
+    both = legacy_signed(CONTRACT.sign(request, WHSEC, NOW))
     assert not is_genuine(both, WHSEC, LEGACY)
-    assert not is_genuine(incoming, WHSEC, LEGACY)
+    assert not is_genuine(request, WHSEC, LEGACY)
     for header in (HEADER, "webhook-signature"):
-        assert not is_genuine(with_headers(incoming, {header: ""}), WHSEC, LEGACY)
+        assert not is_genuine(with_headers(request, {header: ""}), WHSEC, LEGACY)
 
 
 @pytest.mark.parametrize("name", fixture_names("openphone"))
 def test_every_fixture_is_proved_by_a_legacy_signature(name: str) -> None:
-    """Legacy signatures hold for any body, of which no byte may change, and say the same as those of `trigger`."""
-    incoming = legacy_signed(fixture("openphone", name))
-    assert is_genuine(incoming, LEGACY)
-    assert is_genuine(incoming, OTHER_LEGACY, LEGACY)
-    assert not is_genuine(incoming, OTHER_LEGACY)
-    for place in range(0, len(incoming.body), 29):
-        changed = bytearray(incoming.body)
+    """
+    Legacy signatures hold for any body, of which no byte may change, and say the same as those of
+    `trigger`.
+    """
+    request = legacy_signed(fixture("openphone", name))
+    assert is_genuine(request, LEGACY)
+    assert is_genuine(request, OTHER_LEGACY, LEGACY)
+    assert not is_genuine(request, OTHER_LEGACY)
+    for place in range(0, len(request.body), 29):
+        changed = bytearray(request.body)
         changed[place] ^= 1
-        assert not is_genuine(replace(incoming, body=bytes(changed)), LEGACY)
+        assert not is_genuine(replace(request, body=bytes(changed)), LEGACY)
     made = OPENPHONE.sign(fixture("openphone", name), Secrets((LEGACY,)), NOW)
-    assert made.headers == incoming.headers
+    assert made.headers == request.headers
 
 
 def test_legacy_signature_must_be_there_once_and_unchanged() -> None:
     """A header that is missing, empty, doubled, or changed in any character proves nothing."""
-    incoming = legacy_signed(fixture("openphone", KIT.smallest))
-    value = incoming.headers[HEADER][0]
+    request = legacy_signed(fixture("openphone", CONTRACT.smallest))
+    value = request.headers[HEADER][0]
     for values in (
         (),
         ("",),
@@ -187,49 +239,79 @@ def test_legacy_signature_must_be_there_once_and_unchanged() -> None:
         ("\udcff",),
         (f"{value};",),
     ):
-        assert not is_genuine(replace(incoming, headers={**incoming.headers, HEADER: values}), LEGACY), values
+        assert not is_genuine(
+            replace(request, headers={**request.headers, HEADER: values}), LEGACY
+        ), values
     for place, character in enumerate(value):
         changed = value[:place] + chr(ord(character) ^ 1) + value[place + 1 :]
-        assert not is_genuine(with_headers(incoming, {HEADER: changed}), LEGACY), changed
-    assert not is_genuine(with_headers(incoming, {HEADER: value.rstrip("=")}), LEGACY)
+        assert not is_genuine(with_headers(request, {HEADER: changed}), LEGACY), changed
+    assert not is_genuine(with_headers(request, {HEADER: value.rstrip("=")}), LEGACY)
 
 
 def test_legacy_time_is_checked_both_ways_and_in_milliseconds() -> None:
-    """A signed time may be off by 300 seconds either way, by no second more, and is not read as seconds."""
-    incoming = legacy_signed(fixture("openphone", KIT.smallest))
+    """
+    A signed time may be off by 300 seconds either way, by no second more, and is not read as
+    seconds.
+    """
+    request = legacy_signed(fixture("openphone", CONTRACT.smallest))
     for after_s in (-300, 0, 299, 300):
-        assert is_genuine(incoming, LEGACY, now=NOW + timedelta(seconds=after_s)), after_s
+        assert is_genuine(request, LEGACY, now=NOW + timedelta(seconds=after_s)), after_s
     for after_s in (-301, 301, 86_400, -86_400):
-        assert not is_genuine(incoming, LEGACY, now=NOW + timedelta(seconds=after_s)), after_s
+        assert not is_genuine(request, LEGACY, now=NOW + timedelta(seconds=after_s)), after_s
     in_seconds = f"{int(NOW.timestamp())}"
-    mac = hmac.digest(base64.b64decode(LEGACY), in_seconds.encode() + b"." + incoming.body, "sha256")
-    forged = with_headers(incoming, {HEADER: f"hmac;1;{in_seconds};{base64.b64encode(mac).decode()}"})
+    mac = hmac.digest(base64.b64decode(LEGACY), in_seconds.encode() + b"." + request.body, "sha256")
+    forged = with_headers(
+        request, {HEADER: f"hmac;1;{in_seconds};{base64.b64encode(mac).decode()}"}
+    )
     assert not is_genuine(forged, LEGACY)
     with pytest.raises(InvalidSignature, match="300 s away"):
         OPENPHONE.verify(forged, Secrets((LEGACY,)), NOW)
 
 
-@pytest.mark.parametrize("timestamp", ["9" * 16, "9" * 5000, "-1793613900000", "1793613900000.0", "1.8e12", "", " 1793613900000", "\u0661"])
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        "9" * 16,
+        "9" * 5000,
+        "-1793613900000",
+        "1793613900000.0",
+        "1.8e12",
+        "",
+        " 1793613900000",
+        "\u0661",
+    ],
+)
 def test_time_that_is_none_is_refused(timestamp: str) -> None:
-    """Even signed with the right key, what is no time of fifteen digits at most proves nothing, and breaks nothing."""
-    incoming = fixture("openphone", KIT.smallest)
-    mac = hmac.digest(base64.b64decode(LEGACY), timestamp.encode() + b"." + incoming.body, "sha256")
-    forged = with_headers(incoming, {HEADER: f"hmac;1;{timestamp};{base64.b64encode(mac).decode()}"})
+    """
+    Even signed with the right key, what is no time of fifteen digits at most proves nothing, and
+    breaks nothing.
+    """
+    request = fixture("openphone", CONTRACT.smallest)
+    mac = hmac.digest(base64.b64decode(LEGACY), timestamp.encode() + b"." + request.body, "sha256")
+    forged = with_headers(request, {HEADER: f"hmac;1;{timestamp};{base64.b64encode(mac).decode()}"})
     with pytest.raises(InvalidSignature, match="no legacy secret"):
         OPENPHONE.verify(forged, Secrets((LEGACY,)), NOW)
 
 
 def test_fresh_signature_among_stale_ones_counts() -> None:
     """Of several right signatures one that is fresh is enough."""
-    incoming = fixture("openphone", KIT.smallest)
-    parts = [legacy_part(incoming.body, LEGACY, NOW - timedelta(seconds=each)) for each in (900, 10)]
-    assert is_genuine(with_headers(incoming, {HEADER: ",".join(parts)}), LEGACY)
+    request = fixture("openphone", CONTRACT.smallest)
+    parts = [legacy_part(request.body, LEGACY, NOW - timedelta(seconds=each)) for each in (900, 10)]
+    assert is_genuine(with_headers(request, {HEADER: ",".join(parts)}), LEGACY)
 
 
-def test_heap_of_versioned_signatures_costs_one_look_at_the_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many signatures a stranger sends, the body is worked through once for each of our secrets."""
-    incoming = KIT.sign(fixture("openphone", KIT.smallest), WHSEC, NOW)
-    right, wrong = incoming.headers["webhook-signature"][0], f"v1,{base64.b64encode(bytes(32)).decode()}"
+def test_heap_of_versioned_signatures_costs_one_look_at_the_body(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    However many signatures a stranger sends, the body is worked through once for each of our
+    secrets.
+    """
+    request = CONTRACT.sign(fixture("openphone", CONTRACT.smallest), WHSEC, NOW)
+    right, wrong = (
+        request.headers["webhook-signature"][0],
+        f"v1,{base64.b64encode(bytes(32)).decode()}",
+    )
     seen: list[bytes] = []
     whole = hmac.digest
 
@@ -239,97 +321,182 @@ def test_heap_of_versioned_signatures_costs_one_look_at_the_body(monkeypatch: py
 
     monkeypatch.setattr(hmac, "digest", count)
     monkeypatch.delattr(hmac, "new")
-    assert is_genuine(with_headers(incoming, {"webhook-signature": " ".join([*[wrong] * 500, right])}), OTHER_WHSEC, WHSEC)
+    assert is_genuine(
+        with_headers(request, {"webhook-signature": " ".join([*[wrong] * 500, right])}),
+        OTHER_WHSEC,
+        WHSEC,
+    )
     assert len(seen) == 2
 
 
 def test_heap_of_signatures_is_refused() -> None:
     """Nobody may make the receiver work through a long list for each message."""
-    incoming = fixture("openphone", KIT.smallest)
-    part = legacy_part(incoming.body, LEGACY, NOW)
-    assert is_genuine(with_headers(incoming, {HEADER: ",".join([part] * 8)}), LEGACY)
-    assert not is_genuine(with_headers(incoming, {HEADER: ",".join([part] * 9)}), LEGACY)
+    request = fixture("openphone", CONTRACT.smallest)
+    part = legacy_part(request.body, LEGACY, NOW)
+    assert is_genuine(with_headers(request, {HEADER: ",".join([part] * 8)}), LEGACY)
+    assert not is_genuine(with_headers(request, {HEADER: ",".join([part] * 9)}), LEGACY)
 
 
 @pytest.mark.parametrize("secret", ["", "=", "whsec_", "é", "not base64!"])
 def test_broken_secret_proves_nothing(secret: str) -> None:
     """A secret without a key is no key, so that nobody can sign with an empty one."""
-    incoming = fixture("openphone", KIT.smallest)
-    mac = hmac.digest(b"", b"1793613900000." + incoming.body, "sha256")
-    forged = with_headers(incoming, {HEADER: f"hmac;1;1793613900000;{base64.b64encode(mac).decode()}"})
+    request = fixture("openphone", CONTRACT.smallest)
+    mac = hmac.digest(b"", b"1793613900000." + request.body, "sha256")
+    forged = with_headers(
+        request, {HEADER: f"hmac;1;1793613900000;{base64.b64encode(mac).decode()}"}
+    )
     assert datetime.fromtimestamp(1793613900, UTC) == NOW
     assert not is_genuine(forged, secret)
-    assert is_genuine(legacy_signed(incoming), secret, LEGACY)
+    assert is_genuine(legacy_signed(request), secret, LEGACY)
 
 
 @pytest.mark.parametrize(
-    ("secret", "is_right"), [(WHSEC, True), (LEGACY, True), ("whsec_c2hvcnQ=", False), ("c2hvcnQ=", False), ("not base64!", False)]
+    ("secret", "is_right"),
+    [
+        (WHSEC, True),
+        (LEGACY, True),
+        ("whsec_c2hvcnQ=", False),
+        ("c2hvcnQ=", False),
+        ("not base64!", False),
+    ],
 )
 def test_setting_takes_secrets_of_both_generations(secret: str, *, is_right: bool) -> None:
-    """One setting holds both; what is none of them is refused at the start, without being repeated."""
+    """
+    One setting holds both; what is none of them is refused at the start, without being repeated.
+    """
     setting = SETTINGS["openphone_webhook_secret"]
     fault = setting.check(secret)
     assert (fault is None) is is_right
     assert secret not in (fault or "")
-    assert setting.check(setting.make()) is None
+    assert setting.check(setting.generate()) is None
 
 
 def test_trigger_signs_by_the_generation_of_the_message() -> None:
-    """Of secrets of both generations each signs its own messages; with those of one only, they sign all."""
-    versioned, legacy = fixture("openphone", "completed__answered"), fixture("openphone", "completed__legacy-answered")
+    """
+    Of secrets of both generations each signs its own messages; with those of one only, they sign
+    all.
+    """
+    versioned, legacy = (
+        fixture("openphone", "completed__answered"),
+        fixture("openphone", "completed__legacy-answered"),
+    )
     for secrets in ((WHSEC, LEGACY), (LEGACY, WHSEC)):
         assert HEADER not in OPENPHONE.sign(versioned, Secrets(secrets), NOW).headers
         assert HEADER in OPENPHONE.sign(legacy, Secrets(secrets), NOW).headers
-    for incoming in (versioned, legacy):
+    for request in (versioned, legacy):
         for secret in (WHSEC, LEGACY):
-            made = OPENPHONE.sign(legacy_signed(KIT.sign(incoming, OTHER_WHSEC, NOW)), Secrets((secret,)), NOW)
+            made = OPENPHONE.sign(
+                legacy_signed(CONTRACT.sign(request, OTHER_WHSEC, NOW)), Secrets((secret,)), NOW
+            )
             assert is_genuine(made, secret)
 
 
 def key_of(**fields: JsonValue) -> str:
-    body: dict[str, JsonValue] = {"id": "EV1", "type": "call.completed", "data": {"resource": {"id": CALL}}, **fields}
-    return OPENPHONE.keys(build_request({"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL)).message_key
+    body: dict[str, JsonValue] = {
+        "id": "EV1",
+        "type": "call.completed",
+        "data": {"resource": {"id": CALL}},
+        **fields,
+    }
+    return OPENPHONE.keys(
+        build_request({"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL)
+    ).message_key
 
 
 def test_event_counts_once_by_its_id() -> None:
-    """The event's id names the message, whatever else differs; another kind or generation under the same id is another message."""
+    """
+    The event's id names the message, whatever else differs; another kind or generation under the
+    same id is another message.
+    """
     assert key_of() == key_of(createdAt="2026-11-02T10:00:00Z")
     assert (
         key_of()
         == OPENPHONE.keys(
             with_headers(
-                request({}, json.dumps({"id": "EV1", "type": "call.completed", "data": {"resource": {"id": CALL}}}).encode()),
+                webhook_request(
+                    {},
+                    json.dumps(
+                        {"id": "EV1", "type": "call.completed", "data": {"resource": {"id": CALL}}}
+                    ).encode(),
+                ),
                 {"webhook-id": "msg_2"},
             )
         ).message_key
     )
-    assert len({key_of(), key_of(id="EV2"), key_of(type="call.ringing"), key_of(data={"object": {"id": CALL}}), key_of(id=None)}) == 5
+    assert (
+        len(
+            {
+                key_of(),
+                key_of(id="EV2"),
+                key_of(type="call.ringing"),
+                key_of(data={"object": {"id": CALL}}),
+                key_of(id=None),
+            }
+        )
+        == 5
+    )
 
 
 def test_webhook_that_tells_more_is_not_lost() -> None:
-    """Legacy webhooks made in the app tell of the voicemail, those made by the API do not: neither must hide the other."""
-    plain: dict[str, JsonValue] = {"id": CALL, "direction": "incoming", "status": "completed", "answeredAt": None}
+    """
+    Legacy webhooks made in the app tell of the voicemail, those made by the API do not: neither
+    must hide the other.
+    """
+    plain: dict[str, JsonValue] = {
+        "id": CALL,
+        "direction": "incoming",
+        "status": "completed",
+        "answeredAt": None,
+    }
     told: dict[str, JsonValue] = {**plain, "voicemail": {"url": "https://r.example.test/1"}}
     assert key_of(data={"object": plain}) != key_of(data={"object": told})
-    assert key_of(data={"object": told}) == key_of(data={"object": {**told, "voicemail": {"url": "https://r.example.test/2"}}})
+    assert key_of(data={"object": told}) == key_of(
+        data={"object": {**told, "voicemail": {"url": "https://r.example.test/2"}}}
+    )
 
 
 @pytest.mark.parametrize(
     "name",
-    ["call.completed", "call.recording.completed", "call.summary.completed", "call.voicemail.completed", "call.transcript.completed"],
+    [
+        "call.completed",
+        "call.recording.completed",
+        "call.summary.completed",
+        "call.voicemail.completed",
+        "call.transcript.completed",
+    ],
 )
 def test_call_is_named_by_its_call_id(name: str) -> None:
-    """All messages of a call have the same id, where they name it as `callId` and have one of their own too."""
-    body: dict[str, JsonValue] = {"id": "EV1", "type": name, "data": {"resource": {"id": "AC999", "callId": CALL}}}
-    assert CALL == OPENPHONE.keys(build_request({"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL)).source_call_id
+    """
+    All messages of a call have the same id, where they name it as `callId` and have one of their
+    own too.
+    """
+    body: dict[str, JsonValue] = {
+        "id": "EV1",
+        "type": name,
+        "data": {"resource": {"id": "AC999", "callId": CALL}},
+    }
+    assert (
+        CALL
+        == OPENPHONE.keys(
+            build_request({"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL)
+        ).source_call_id
+    )
 
 
-@pytest.mark.parametrize("name", ["call.summary.completed", "call.voicemail.completed", "call.transcript.completed"])
+@pytest.mark.parametrize(
+    "name", ["call.summary.completed", "call.voicemail.completed", "call.transcript.completed"]
+)
 def test_what_names_no_call_is_kept_for_a_person(name: str) -> None:
     """A voicemail's own id is not its call's: it must not make a call of its own."""
-    body: dict[str, JsonValue] = {"id": "EV1", "type": name, "data": {"resource": {"id": "AC999", "callId": None}}}
+    body: dict[str, JsonValue] = {
+        "id": "EV1",
+        "type": name,
+        "data": {"resource": {"id": "AC999", "callId": None}},
+    }
     with pytest.raises(MalformedPayload, match="callId"):
-        OPENPHONE.keys(build_request({"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL))
+        OPENPHONE.keys(
+            build_request({"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL)
+        )
 
 
 @pytest.mark.parametrize(
@@ -352,62 +519,135 @@ def test_what_is_about_no_call_is_left_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["call.recording.completed", "call.summary.completed", "call.transcript.completed", "call.voicemail.completed"]
+    "name",
+    [
+        "call.recording.completed",
+        "call.summary.completed",
+        "call.transcript.completed",
+        "call.voicemail.completed",
+    ],
 )
 def test_what_completes_is_not_always_the_call(name: str) -> None:
     """Only `call.completed` ends a call: what only sounds like it leaves it open."""
     call = call_of(
-        (name, {"callId": CALL, "direction": "incoming", "status": "completed", "completedAt": "2026-11-02T10:02:00Z", "duration": 9})
+        (
+            name,
+            {
+                "callId": CALL,
+                "direction": "incoming",
+                "status": "completed",
+                "completedAt": "2026-11-02T10:02:00Z",
+                "duration": 9,
+            },
+        )
     )
     assert not call.is_final
 
 
-INCOMING: Final[dict[str, JsonValue]] = {"direction": "incoming", "completedAt": "2026-11-02T10:02:00Z"}
+INCOMING: Final[dict[str, JsonValue]] = {
+    "direction": "incoming",
+    "completedAt": "2026-11-02T10:02:00Z",
+}
 ANSWERED_AT: Final[dict[str, JsonValue]] = {"answeredAt": "2026-11-02T10:01:00Z"}
 
 
 def test_end_that_says_how_counts_before_missed() -> None:
-    """Quo tells an incoming call that nobody answered twice; the event that says more decides, whichever came first or is the later one."""
+    """
+    Quo tells an incoming call that nobody answered twice; the event that says more decides,
+    whichever came first or is the later one.
+    """
     missed: tuple[str, dict[str, JsonValue]] = ("call.missed", {})
     assert Result.MISSED_INBOUND == call_of(missed).result
     assert (
         Result.ABANDONED
-        == call_of(missed, ("call.completed", {**INCOMING, "status": "abandoned", "completedAt": "2026-11-01T10:00:00Z"})).result
+        == call_of(
+            missed,
+            (
+                "call.completed",
+                {**INCOMING, "status": "abandoned", "completedAt": "2026-11-01T10:00:00Z"},
+            ),
+        ).result
     )
-    assert Result.MISSED_INBOUND == call_of(missed, ("call.completed", {**INCOMING, "status": "unknown"})).result
-    assert Result.CONNECTED == call_of(("call.completed", {**INCOMING, **ANSWERED_AT, "status": "answered"}), missed).result
+    assert (
+        Result.MISSED_INBOUND
+        == call_of(missed, ("call.completed", {**INCOMING, "status": "unknown"})).result
+    )
+    assert (
+        Result.CONNECTED
+        == call_of(
+            ("call.completed", {**INCOMING, **ANSWERED_AT, "status": "answered"}), missed
+        ).result
+    )
 
 
 def test_forwarded_call_stays_open() -> None:
-    """That a call was forwarded says nothing of what became of it, even if something answered before."""
+    """
+    That a call was forwarded says nothing of what became of it, even if something answered before.
+    """
     forwarded: dict[str, JsonValue] = {**INCOMING, **ANSWERED_AT, "status": "forwarded"}
-    assert not call_of(("call.ringing", {"direction": "incoming"}), ("call.forwarded", {}), ("call.completed", forwarded)).is_final
-    assert Result.MISSED_INBOUND == call_of(("call.completed", forwarded), ("call.missed", {})).result
+    assert not call_of(
+        ("call.ringing", {"direction": "incoming"}),
+        ("call.forwarded", {}),
+        ("call.completed", forwarded),
+    ).is_final
+    assert (
+        Result.MISSED_INBOUND == call_of(("call.completed", forwarded), ("call.missed", {})).result
+    )
 
 
 def test_unknown_end_is_what_its_answer_says() -> None:
-    """Where Quo itself does not know how a call ended, somebody's answer still counts, and without one nothing is guessed."""
+    """
+    Where Quo itself does not know how a call ended, somebody's answer still counts, and without one
+    nothing is guessed.
+    """
     unknown: dict[str, JsonValue] = {**INCOMING, "status": "unknown"}
     assert call_of(("call.completed", {**unknown, "answeredAt": None})).result is None
     assert Result.CONNECTED == call_of(("call.completed", {**unknown, **ANSWERED_AT})).result
-    assert Result.CONNECTED == call_of(("call.completed", unknown), ("call.answered", {"direction": "incoming", **ANSWERED_AT})).result
+    assert (
+        Result.CONNECTED
+        == call_of(
+            ("call.completed", unknown), ("call.answered", {"direction": "incoming", **ANSWERED_AT})
+        ).result
+    )
 
 
 def test_ai_agent_is_no_person() -> None:
-    """An incoming call that only the AI agent took is missed, and says that a machine answered; a message makes it a voicemail."""
-    answered: tuple[str, dict[str, JsonValue]] = ("call.answered", {**INCOMING, **ANSWERED_AT, "answeredByUserId": "SYU1"})
-    handled: tuple[str, dict[str, JsonValue]] = ("call.completed", {**INCOMING, **ANSWERED_AT, "status": "ai-handled"})
+    """
+    An incoming call that only the AI agent took is missed, and says that a machine answered; a
+    message makes it a voicemail.
+    """
+    answered: tuple[str, dict[str, JsonValue]] = (
+        "call.answered",
+        {**INCOMING, **ANSWERED_AT, "answeredByUserId": "SYU1"},
+    )
+    handled: tuple[str, dict[str, JsonValue]] = (
+        "call.completed",
+        {**INCOMING, **ANSWERED_AT, "status": "ai-handled"},
+    )
     call = call_of(answered, handled)
-    assert (Result.MISSED_INBOUND, AnsweredBy.MACHINE, 0) == (call.result, call.answered_by, call.duration_s)
-    assert Result.VOICEMAIL_RECEIVED == call_of(handled, ("call.voicemail.completed", {"callId": CALL, **INCOMING})).result
+    assert (Result.MISSED_INBOUND, AnsweredBy.MACHINE, 0) == (
+        call.result,
+        call.answered_by,
+        call.duration_s,
+    )
+    assert (
+        Result.VOICEMAIL_RECEIVED
+        == call_of(handled, ("call.voicemail.completed", {"callId": CALL, **INCOMING})).result
+    )
 
 
 def test_person_who_took_over_from_the_ai_agent_counts() -> None:
-    """That the AI agent answered first, or wrote the summary, takes nothing away from a call that Quo says was answered."""
+    """
+    That the AI agent answered first, or wrote the summary, takes nothing away from a call that Quo
+    says was answered.
+    """
     call = call_of(
         ("call.answered", {**INCOMING, **ANSWERED_AT, "answeredByUserId": "SYU1"}),
         ("call.completed", {**INCOMING, **ANSWERED_AT, "status": "answered"}),
-        ("call.summary.completed", {"callId": CALL, "handledByAiAgent": True, "summary": ["Hello."]}),
+        (
+            "call.summary.completed",
+            {"callId": CALL, "handledByAiAgent": True, "summary": ["Hello."]},
+        ),
     )
     assert (Result.CONNECTED, "Hello.", "US1") == (call.result, call.note, call.agent)
 
@@ -420,27 +660,70 @@ def test_person_who_took_over_from_the_ai_agent_counts() -> None:
         ({"answeredBy": "US1", "aiHandled": None}, Result.CONNECTED),
     ],
 )
-def test_legacy_messages_tell_the_ai_agent_too(fields: dict[str, JsonValue], result: Result) -> None:
-    """Legacy messages name it, or the system actor that it is; of an outgoing call that says nothing of who picked up."""
-    assert result == legacy_call(direction="incoming", status="completed", answeredAt="2026-11-02T10:00:06Z", **fields).result
-    assert Result.CONNECTED == legacy_call(direction="outgoing", status="completed", answeredAt="2026-11-02T10:00:06Z", **fields).result
+def test_legacy_messages_tell_the_ai_agent_too(
+    fields: dict[str, JsonValue], result: Result
+) -> None:
+    """
+    Legacy messages name it, or the system actor that it is; of an outgoing call that says nothing
+    of who picked up.
+    """
+    assert (
+        result
+        == legacy_call(
+            direction="incoming", status="completed", answeredAt="2026-11-02T10:00:06Z", **fields
+        ).result
+    )
+    assert (
+        Result.CONNECTED
+        == legacy_call(
+            direction="outgoing", status="completed", answeredAt="2026-11-02T10:00:06Z", **fields
+        ).result
+    )
 
 
 def test_legacy_completed_means_what_its_answer_says() -> None:
-    """A legacy call is `completed` in any case: null says that nobody answered; nothing said is nothing known."""
-    assert Result.CONNECTED == legacy_call(direction="outgoing", status="completed", answeredAt="2026-11-02T10:00:06Z").result
-    assert Result.NO_ANSWER == legacy_call(direction="outgoing", status="completed", answeredAt=None).result
-    assert Result.MISSED_INBOUND == legacy_call(direction="incoming", status="completed", answeredAt=None).result
+    """
+    A legacy call is `completed` in any case: null says that nobody answered; nothing said is
+    nothing known.
+    """
+    assert (
+        Result.CONNECTED
+        == legacy_call(
+            direction="outgoing", status="completed", answeredAt="2026-11-02T10:00:06Z"
+        ).result
+    )
+    assert (
+        Result.NO_ANSWER
+        == legacy_call(direction="outgoing", status="completed", answeredAt=None).result
+    )
+    assert (
+        Result.MISSED_INBOUND
+        == legacy_call(direction="incoming", status="completed", answeredAt=None).result
+    )
     assert legacy_call(direction="outgoing", status="completed").result is None
     assert legacy_call(direction="outgoing", status="completed", answeredAt=False).result is None
 
 
 def test_talk_does_not_hold_the_ringing() -> None:
-    """Talk time is from the answer to the end; the stated one counts only where either is missing, and only of an answered call."""
-    moments: dict[str, JsonValue] = {"answeredAt": "2026-11-02T10:00:06Z", "completedAt": "2026-11-02T10:01:06.400Z"}
-    assert 60 == legacy_call(direction="outgoing", status="completed", duration=66, **moments).duration_s
+    """
+    Talk time is from the answer to the end; the stated one counts only where either is missing, and
+    only of an answered call.
+    """
+    moments: dict[str, JsonValue] = {
+        "answeredAt": "2026-11-02T10:00:06Z",
+        "completedAt": "2026-11-02T10:01:06.400Z",
+    }
+    assert (
+        60
+        == legacy_call(direction="outgoing", status="completed", duration=66, **moments).duration_s
+    )
     assert 66 == legacy_call(direction="outgoing", status="answered", duration=66).duration_s
-    assert 0 == legacy_call(direction="outgoing", status="no-answer", answeredAt=None, duration=31).duration_s
+    assert (
+        0
+        == legacy_call(
+            direction="outgoing", status="no-answer", answeredAt=None, duration=31
+        ).duration_s
+    )
 
 
 @pytest.mark.parametrize(
@@ -455,24 +738,40 @@ def test_talk_does_not_hold_the_ringing() -> None:
         (None, [CUSTOMER, LINE], (None, None)),
     ],
 )
-def test_legacy_participants(direction: str | None, people: Iterable[str], told: tuple[str | None, str | None]) -> None:
-    """Two are the caller and the called; one is the other side; of more, or without a direction, nobody can be told."""
+def test_legacy_participants(
+    direction: str | None, people: Iterable[str], told: tuple[str | None, str | None]
+) -> None:
+    """
+    Two are the caller and the called; one is the other side; of more, or without a direction,
+    nobody can be told.
+    """
     call = legacy_call(direction=direction, status="failed", participants=list(people))
     assert told == (call.from_number, call.to_number)
 
 
 def test_numbers_of_the_message_count_before_its_participants() -> None:
     """A legacy message made in the app says itself who called whom."""
-    call = legacy_call(direction="outgoing", status="failed", participants=["+15005550002"], **{"from": LINE, "to": CUSTOMER})
+    call = legacy_call(
+        direction="outgoing",
+        status="failed",
+        participants=["+15005550002"],
+        **{"from": LINE, "to": CUSTOMER},
+    )
     assert (LINE, CUSTOMER) == (call.from_number, call.to_number)
 
 
 def test_who_answered_counts_before_whose_number_it_is() -> None:
-    """The user beside the call is the agent only while nobody is known to have taken it, however late that user is named again."""
+    """
+    The user beside the call is the agent only while nobody is known to have taken it, however late
+    that user is named again.
+    """
     call = call_of(
         ("call.ringing", {"direction": "incoming", "createdAt": "2026-11-02T10:00:00Z"}),
         ("call.answered", {**INCOMING, **ANSWERED_AT, "answeredByUserId": "US2"}),
-        ("call.completed", {**INCOMING, **ANSWERED_AT, "status": "answered", "createdAt": "2026-11-02T10:00:00Z"}),
+        (
+            "call.completed",
+            {**INCOMING, **ANSWERED_AT, "status": "answered", "createdAt": "2026-11-02T10:00:00Z"},
+        ),
         ("call.recording.completed", {"recordings": []}),
     )
     assert call.agent == "US2"
@@ -482,17 +781,36 @@ def test_who_answered_counts_before_whose_number_it_is() -> None:
 def test_voicemail_may_come_first_and_its_text_last() -> None:
     """However the parts of a message come, it is one voicemail with address, length and text."""
     call = call_of(
-        ("call.voicemail.completed", {"callId": CALL, "direction": "incoming", "duration": 17, "recordingUrl": None, "transcript": None}),
         (
             "call.voicemail.completed",
-            {"callId": CALL, "direction": "incoming", "duration": 17, "recordingUrl": "https://r.example.test/1", "transcript": "Hello."},
+            {
+                "callId": CALL,
+                "direction": "incoming",
+                "duration": 17,
+                "recordingUrl": None,
+                "transcript": None,
+            },
+        ),
+        (
+            "call.voicemail.completed",
+            {
+                "callId": CALL,
+                "direction": "incoming",
+                "duration": 17,
+                "recordingUrl": "https://r.example.test/1",
+                "transcript": "Hello.",
+            },
         ),
         ("call.missed", {}),
         ("call.completed", {**INCOMING, "status": "unanswered", "hasVoicemail": True}),
     )
     assert call.result is Result.VOICEMAIL_RECEIVED
     assert call.voicemail is not None
-    assert ("https://r.example.test/1", 17, "Hello.") == (call.voicemail.url, call.voicemail.duration_s, call.voicemail.transcript)
+    assert ("https://r.example.test/1", 17, "Hello.") == (
+        call.voicemail.url,
+        call.voicemail.duration_s,
+        call.voicemail.transcript,
+    )
 
 
 def test_answered_call_stays_connected_with_a_voicemail() -> None:
@@ -501,7 +819,10 @@ def test_answered_call_stays_connected_with_a_voicemail() -> None:
         "call.completed",
         {**INCOMING, **ANSWERED_AT, "status": "answered", "hasVoicemail": True},
     )
-    assert Result.CONNECTED == call_of(completed, ("call.voicemail.completed", {"callId": CALL, **INCOMING})).result
+    assert (
+        Result.CONNECTED
+        == call_of(completed, ("call.voicemail.completed", {"callId": CALL, **INCOMING})).result
+    )
 
 
 def test_both_generations_make_one_call() -> None:

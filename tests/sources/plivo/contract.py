@@ -1,5 +1,6 @@
 """
-The kit of `plivo`: signed by a reading of Plivo's rules that shares no code with ours, held to the vectors in `test_plivo.py`.
+The kit of `plivo`: signed by a reading of Plivo's rules that shares no code with ours, held to the
+vectors in `test_plivo.py`.
 """
 
 import base64
@@ -10,10 +11,10 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qs
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.plivo import hangup_causes as plivo_causes
 from service.sources.plivo import source as plivo
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 # Of the groups of codes that all mean the same: one each, and the two that are most often met.
 FAILED: Final = frozenset({"5010", "7011", "8011"})
@@ -31,15 +32,17 @@ def signature(url: str, form: Mapping[str, list[str]], nonce: str, token: str) -
     return base64.standard_b64encode(mac.digest()).decode("ascii")
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Sign as Plivo does; every try has a nonce of its own."""
     nonce = f"{int(now.timestamp()):020}"
-    form = parse_qs(incoming.body.decode(), keep_blank_values=True)
-    proof = signature(incoming.url, form, nonce, secret)
-    return with_headers(incoming, {"x-plivo-signature-v3": proof, "x-plivo-signature-v3-nonce": nonce})
+    form = parse_qs(request.body.decode(), keep_blank_values=True)
+    proof = signature(request.url, form, nonce, secret)
+    return with_headers(
+        request, {"x-plivo-signature-v3": proof, "x-plivo-signature-v3-nonce": nonce}
+    )
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("FAKEPLIVOTOKEN000000000000000000000000", "FAKEPLIVOTOKEN111111111111111111111111"),
     proofs=("x-plivo-signature-v3", "x-plivo-signature-v3-nonce"),
@@ -50,5 +53,7 @@ KIT: Final = Kit(
         "DialAction": {*plivo.DIAL_ACTIONS, *plivo.IGNORED_DIAL_ACTIONS},
         "HangupCauseCode": {*plivo_causes.ENDS_TALK, *plivo_causes.HANGUP_CODES, *FAILED},
     },
-    unknown_words=frozenset({"teleported", "sideways", "beamed", "evaporated", "parrot", "HangupCauseCode 3999"}),
+    unknown_values=frozenset(
+        {"teleported", "sideways", "beamed", "evaporated", "parrot", "HangupCauseCode 3999"}
+    ),
 )

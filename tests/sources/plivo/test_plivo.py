@@ -1,5 +1,6 @@
 """
-What is peculiar to Plivo: its signature's vectors, the two signing tokens, the nonce, and what its codes mean.
+What is peculiar to Plivo: its signature's vectors, the two signing tokens, the nonce, and what its
+codes mean.
 """
 
 from dataclasses import replace
@@ -18,20 +19,20 @@ from service.events import (
     HangupCause,
     Result,
 )
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.plivo.hangup_causes import HANGUP_CODES, read_cause
 from service.sources.plivo.signature import MAIN_SIGNATURE, NONCE, SIGNATURE
 from service.sources.settings import Secrets
 from tests.sources.contract import with_headers
-from tests.sources.plivo.contract import KIT, sign, signature
+from tests.sources.plivo.contract import CONTRACT, sign, signature
 from workers.calls.fold import fold
 
 PLIVO: Final = SOURCES["plivo"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
-TOKEN, OTHER_TOKEN = KIT.secrets
+TOKEN, OTHER_TOKEN = CONTRACT.secrets
 # Worked out with Plivo's own library, version 4.63.0.
 NONCE_OF_VECTORS: Final = "12345678901234567890"
 QUERY_OF_VECTOR: Final = "?buildr_call_id=42&tenant=acme"
@@ -54,35 +55,51 @@ SIGNATURE_OF_VECTOR: Final = "UzCkWu50sWIofJMXEu8us+o/T3eFGI2HAiG0Gx4suec="
 SIGNATURE_OF_UNICODE: Final = "Cf7H52zvbwDSNgTBZylluKYfEWPmhKmiFMvaEpkFv4M="
 
 
-def vector(base_url: str = BASE_URL, /, query: str = QUERY_OF_VECTOR, **form: JsonValue) -> Incoming:
+def vector(
+    base_url: str = BASE_URL, /, query: str = QUERY_OF_VECTOR, **form: JsonValue
+) -> WebhookRequest:
     body: dict[str, JsonValue] = {**FORM_OF_VECTOR, **form}
-    request = build_request({"path": f"/hooks/plivo/hangup{query}", "body_form": body}, base_url=base_url)
-    return with_headers(request, {SIGNATURE: SIGNATURE_OF_VECTOR, NONCE: NONCE_OF_VECTORS})
+    webhook_request = build_request(
+        {"path": f"/hooks/plivo/hangup{query}", "body_form": body}, base_url=base_url
+    )
+    return with_headers(webhook_request, {SIGNATURE: SIGNATURE_OF_VECTOR, NONCE: NONCE_OF_VECTORS})
 
 
-def request(form: dict[str, JsonValue], query: str = "") -> Incoming:
+def webhook_request(form: dict[str, JsonValue], query: str = "") -> WebhookRequest:
     body: dict[str, JsonValue] = {"CallUUID": "a-leg", **form}
     return build_request({"path": f"/webhooks/plivo{query}", "body_form": body}, base_url=BASE_URL)
 
 
-def verify(incoming: Incoming, *tokens: str) -> None:
-    PLIVO.verify(incoming, Secrets(tokens or (TOKEN,)), NOW)
+def verify(request: WebhookRequest, *tokens: str) -> None:
+    PLIVO.verify(request, Secrets(tokens or (TOKEN,)), NOW)
 
 
 def test_oracle_of_the_tests_agrees_with_the_vectors() -> None:
-    """The second reading of the rules, which all other tests sign with, gives what Plivo's own library gives."""
-    incoming = vector()
-    assert SIGNATURE_OF_VECTOR == signature(incoming.url, parse_qs(incoming.body.decode(), True), NONCE_OF_VECTORS, TOKEN)
+    """
+    The second reading of the rules, which all other tests sign with, gives what Plivo's own library
+    gives.
+    """
+    request = vector()
+    assert SIGNATURE_OF_VECTOR == signature(
+        request.url, parse_qs(request.body.decode(), True), NONCE_OF_VECTORS, TOKEN
+    )
     form = {"c": ["São +1"], "d": [""]}
-    assert SIGNATURE_OF_UNICODE == signature("https://hooks.example.test/x?n=a", form, NONCE_OF_VECTORS, TOKEN)
+    assert SIGNATURE_OF_UNICODE == signature(
+        "https://hooks.example.test/x?n=a", form, NONCE_OF_VECTORS, TOKEN
+    )
 
 
 def test_known_signatures_are_accepted() -> None:
-    """A signature of Plivo's own library is accepted, also beside others, and whatever the order of the query is."""
+    """
+    A signature of Plivo's own library is accepted, also beside others, and whatever the order of
+    the query is.
+    """
     verify(vector())
     verify(with_headers(vector(), {SIGNATURE: f"AAAA,{SIGNATURE_OF_VECTOR}"}))
     verify(vector(query="?tenant=acme&buildr_call_id=42"))
-    unicode = build_request({"path": "/x?n=a", "body_form": {"d": "", "c": "São +1"}}, base_url=BASE_URL)
+    unicode = build_request(
+        {"path": "/x?n=a", "body_form": {"d": "", "c": "São +1"}}, base_url=BASE_URL
+    )
     verify(with_headers(unicode, {SIGNATURE: SIGNATURE_OF_UNICODE, NONCE: NONCE_OF_VECTORS}))
 
 
@@ -100,21 +117,29 @@ def test_known_signatures_are_accepted() -> None:
         with_headers(vector(), {NONCE: NONCE_OF_VECTORS[:-1]}),
     ],
 )
-def test_known_signature_is_refused_for_anything_else(incoming: Incoming) -> None:
-    """Another scheme, a port, a dropped empty field, an added field, another query or nonce is not what was signed."""
+def test_known_signature_is_refused_for_anything_else(request: WebhookRequest) -> None:
+    """
+    Another scheme, a port, a dropped empty field, an added field, another query or nonce is not
+    what was signed.
+    """
     with pytest.raises(InvalidSignature):
-        verify(incoming)
+        verify(request)
 
 
 def test_main_accounts_token_proves_the_call_of_a_subaccount() -> None:
-    """Plivo signs twice, with the subaccount's token and with the main account's; either one that is set here is enough."""
-    incoming = vector()
-    form = parse_qs(incoming.body.decode(), keep_blank_values=True)
-    main = signature(incoming.url, form, NONCE_OF_VECTORS, OTHER_TOKEN)
-    both = with_headers(incoming, {MAIN_SIGNATURE: main})
+    """
+    Plivo signs twice, with the subaccount's token and with the main account's; either one that is
+    set here is enough.
+    """
+    request = vector()
+    form = parse_qs(request.body.decode(), keep_blank_values=True)
+    main = signature(request.url, form, NONCE_OF_VECTORS, OTHER_TOKEN)
+    both = with_headers(request, {MAIN_SIGNATURE: main})
     verify(both, TOKEN)
     verify(both, OTHER_TOKEN)
-    alone = replace(both, headers={name: values for name, values in both.headers.items() if name != SIGNATURE})
+    alone = replace(
+        both, headers={name: values for name, values in both.headers.items() if name != SIGNATURE}
+    )
     verify(alone, OTHER_TOKEN)
     with pytest.raises(InvalidSignature):
         verify(alone, TOKEN)
@@ -124,20 +149,38 @@ def test_main_accounts_token_proves_the_call_of_a_subaccount() -> None:
 
 
 def test_end_of_a_form_is_never_taken_for_the_nonce() -> None:
-    """The nonce follows the form behind a dot: a form cut at a dot of its own, and the rest as nonce, would have the same signature."""
-    genuine = sign(request({"RecordUrl": "https://media.example.test/a.mp3"}), TOKEN, NOW)
-    cut = request({"RecordUrl": "https://media.example.test/a"})
+    """
+    The nonce follows the form behind a dot: a form cut at a dot of its own, and the rest as nonce,
+    would have the same signature.
+    """
+    genuine = sign(webhook_request({"RecordUrl": "https://media.example.test/a.mp3"}), TOKEN, NOW)
+    cut = webhook_request({"RecordUrl": "https://media.example.test/a"})
     with pytest.raises(InvalidSignature):
-        verify(with_headers(cut, {SIGNATURE: genuine.headers[SIGNATURE][0], NONCE: f"mp3.{genuine.headers[NONCE][0]}"}))
+        verify(
+            with_headers(
+                cut,
+                {
+                    SIGNATURE: genuine.headers[SIGNATURE][0],
+                    NONCE: f"mp3.{genuine.headers[NONCE][0]}",
+                },
+            )
+        )
 
 
 def test_one_signature_makes_one_message() -> None:
-    """Names and values are signed without a border between them; a message regrouped under the same signature is the same message."""
-    genuine = sign(request({"CallStatus": "busy"}, "?a=1"), TOKEN, NOW)
+    """
+    Names and values are signed without a border between them; a message regrouped under the same
+    signature is the same message.
+    """
+    genuine = sign(webhook_request({"CallStatus": "busy"}, "?a=1"), TOKEN, NOW)
     body = genuine.body.decode().replace("CallUUID=a-leg", "CallUUIDa-leg=")
     regrouped = replace(genuine, body=body.replace("CallStatus=busy", "CallStatusbusy=").encode())
     verify(regrouped)
-    moved = replace(request({"CallStatus": "busy"}), url=f"{BASE_URL}/webhooks/plivo?a=1.CallStatusbusyCallUUIDa-leg", body=b"")
+    moved = replace(
+        webhook_request({"CallStatus": "busy"}),
+        url=f"{BASE_URL}/webhooks/plivo?a=1.CallStatusbusyCallUUIDa-leg",
+        body=b"",
+    )
     verify(replace(moved, headers=genuine.headers))
     keys = PLIVO.keys(genuine)
     assert keys == PLIVO.keys(sign(genuine, TOKEN, NOW.replace(minute=6)))
@@ -152,10 +195,17 @@ def test_key_does_not_depend_on_the_public_address() -> None:
 
 def test_version_2_is_not_enough() -> None:
     """The older signature covers neither query nor form, and proves nothing here."""
-    headers = {"x-plivo-signature-v2": "o2U+qQBhMylndIjtUY+J7JjktHegfh1+QItRMUrEEfE=", "x-plivo-signature-v2-nonce": NONCE_OF_VECTORS}
-    incoming = vector()
+    headers = {
+        "x-plivo-signature-v2": "o2U+qQBhMylndIjtUY+J7JjktHegfh1+QItRMUrEEfE=",
+        "x-plivo-signature-v2-nonce": NONCE_OF_VECTORS,
+    }
+    request = vector()
     with pytest.raises(InvalidSignature):
-        verify(with_headers(replace(incoming, headers={"content-type": incoming.headers["content-type"]}), headers))
+        verify(
+            with_headers(
+                replace(request, headers={"content-type": request.headers["content-type"]}), headers
+            )
+        )
 
 
 def test_get_and_json_are_refused() -> None:
@@ -173,8 +223,11 @@ def test_query_that_is_no_text_is_refused() -> None:
 
 
 def test_answer_is_an_empty_document() -> None:
-    """Plivo counts 200 as success, and some of its URLs ask for XML; with an empty one the call goes on or ends as it would."""
-    reply = PLIVO.reply(request({"CallStatus": "busy"}))
+    """
+    Plivo counts 200 as success, and some of its URLs ask for XML; with an empty one the call goes
+    on or ends as it would.
+    """
+    reply = PLIVO.reply(webhook_request({"CallStatus": "busy"}))
     assert (200, "text/xml") == (reply.status, reply.content_type)
     assert reply.body.endswith(b"<Response></Response>")
 
@@ -198,53 +251,103 @@ def test_answer_is_an_empty_document() -> None:
         (None, None, True, None),
     ],
 )
-def test_code_says_more_than_the_status(code: str | None, status: HangupCause | None, is_answered: bool, cause: HangupCause | None) -> None:
-    """The code decides, the status stands in for a code that is not known, and nobody talked on a call that was not answered."""
+def test_code_says_more_than_the_status(
+    code: str | None, status: HangupCause | None, is_answered: bool, cause: HangupCause | None
+) -> None:
+    """
+    The code decides, the status stands in for a code that is not known, and nobody talked on a call
+    that was not answered.
+    """
     assert cause == read_cause(code, status, is_answered=is_answered)
 
 
 def test_no_code_of_the_table_makes_talk() -> None:
     """Only the codes of a call that was answered end it as completed, however long it lasted."""
-    assert HangupCause.COMPLETED not in {read_cause(code, HangupCause.COMPLETED, is_answered=True) for code in HANGUP_CODES}
+    assert HangupCause.COMPLETED not in {
+        read_cause(code, HangupCause.COMPLETED, is_answered=True) for code in HANGUP_CODES
+    }
 
 
 def test_machine_that_is_reported_after_the_hangup_counts() -> None:
     """Detection runs beside the call; whichever message comes first, a machine picked up."""
-    hangup: dict[str, JsonValue] = {"CallStatus": "completed", "Duration": "20", "HangupCauseCode": "4000", "Direction": "outbound"}
-    machine: dict[str, JsonValue] = {"CallStatus": "in-progress", "Event": "MachineDetection", "Machine": "true", "Direction": "outbound"}
-    events = [PLIVO.parse(request(form), "m1") for form in (hangup, machine)]
-    assert Result.LEFT_VOICEMAIL == fold([*events[0], *events[1]]).result == fold([*events[1], *events[0]]).result
+    hangup: dict[str, JsonValue] = {
+        "CallStatus": "completed",
+        "Duration": "20",
+        "HangupCauseCode": "4000",
+        "Direction": "outbound",
+    }
+    machine: dict[str, JsonValue] = {
+        "CallStatus": "in-progress",
+        "Event": "MachineDetection",
+        "Machine": "true",
+        "Direction": "outbound",
+    }
+    events = [PLIVO.parse(webhook_request(form), "m1") for form in (hangup, machine)]
+    assert (
+        Result.LEFT_VOICEMAIL
+        == fold([*events[0], *events[1]]).result
+        == fold([*events[1], *events[0]]).result
+    )
 
 
 def test_machine_that_was_hung_up_on_is_no_answer_and_stays_a_machine() -> None:
     """Nothing was said onto it; a rule can still tell it by `answered_by`."""
-    (event,) = PLIVO.parse(request({"HangupCauseCode": "9100", "Duration": "4", "Direction": "outbound"}), "m1")
+    (event,) = PLIVO.parse(
+        webhook_request({"HangupCauseCode": "9100", "Duration": "4", "Direction": "outbound"}), "m1"
+    )
     call = fold([event])
-    assert (Result.NO_ANSWER, AnsweredBy.MACHINE, 0) == (call.result, call.answered_by, call.duration_s)
+    assert (Result.NO_ANSWER, AnsweredBy.MACHINE, 0) == (
+        call.result,
+        call.answered_by,
+        call.duration_s,
+    )
 
 
 def test_first_of_several_telephones_takes_the_call() -> None:
-    """Of agents that ring together one picks up, and the others lose the race without making the call a missed one."""
+    """
+    Of agents that ring together one picks up, and the others lose the race without making the call
+    a missed one.
+    """
     legs: list[dict[str, JsonValue]] = [
         {"DialBLegUUID": "b1", "DialBLegHangupCauseCode": "9000", "DialBLegDuration": "0"},
         {"DialBLegUUID": "b2", "DialBLegHangupCauseCode": "4000", "DialBLegDuration": "61"},
     ]
-    events = [event for leg in legs for event in PLIVO.parse(request({"DialAction": "hangup", "Direction": "inbound", **leg}), "m1")]
-    end: dict[str, JsonValue] = {"CallStatus": "completed", "Duration": "70", "HangupCauseCode": "4000", "Direction": "inbound"}
-    assert Result.CONNECTED == fold([*events, *PLIVO.parse(request(end), "m1")]).result
+    events = [
+        event
+        for leg in legs
+        for event in PLIVO.parse(
+            webhook_request({"DialAction": "hangup", "Direction": "inbound", **leg}), "m1"
+        )
+    ]
+    end: dict[str, JsonValue] = {
+        "CallStatus": "completed",
+        "Duration": "70",
+        "HangupCauseCode": "4000",
+        "Direction": "inbound",
+    }
+    assert Result.CONNECTED == fold([*events, *PLIVO.parse(webhook_request(end), "m1")]).result
 
 
 def test_hangup_tells_when_the_call_began_and_was_answered() -> None:
-    """The times of a whole call are in its last request, in UTC without saying so; an unanswered call has no time of answer."""
+    """
+    The times of a whole call are in its last request, in UTC without saying so; an unanswered call
+    has no time of answer.
+    """
     times: dict[str, JsonValue] = {
         "StartTime": "2026-11-02 10:00:00",
         "AnswerTime": "2026-11-02 10:00:09",
         "EndTime": "2026-11-02 10:00:46",
     }
-    talked = PLIVO.parse(request({"HangupCauseCode": "4000", "Duration": "37", **times}), "m1")
-    assert [EventType.CREATED, EventType.ANSWERED, EventType.ENDED] == [event.event_type for event in talked]
-    assert [0, 9, 46] == [event.occurred_at.second for event in talked if event.occurred_at is not None]
-    busy = PLIVO.parse(request({"HangupCauseCode": "3010", "Duration": "0", **times}), "m1")
+    talked = PLIVO.parse(
+        webhook_request({"HangupCauseCode": "4000", "Duration": "37", **times}), "m1"
+    )
+    assert [EventType.CREATED, EventType.ANSWERED, EventType.ENDED] == [
+        event.event_type for event in talked
+    ]
+    assert [0, 9, 46] == [
+        event.occurred_at.second for event in talked if event.occurred_at is not None
+    ]
+    busy = PLIVO.parse(webhook_request({"HangupCauseCode": "3010", "Duration": "0", **times}), "m1")
     assert [EventType.CREATED, EventType.ENDED] == [event.event_type for event in busy]
 
 
@@ -259,12 +362,17 @@ ASCII: Final = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=12
     query=st.dictionaries(ASCII.filter(bool), ASCII, max_size=3),
 )
 def test_whatever_plivo_signs_is_genuine(form: dict[str, list[str]], query: dict[str, str]) -> None:
-    """Any names and values, empty, repeated or far from ASCII, are proved by the second reading of the rules, and only so."""
+    """
+    Any names and values, empty, repeated or far from ASCII, are proved by the second reading of the
+    rules, and only so.
+    """
     body: dict[str, JsonValue] = {name: [*values] for name, values in form.items()}
-    incoming = build_request({"path": "/webhooks/plivo", "query": {**query}, "body_form": body}, base_url=BASE_URL)
-    signed = sign(incoming, TOKEN, NOW)
+    request = build_request(
+        {"path": "/webhooks/plivo", "query": {**query}, "body_form": body}, base_url=BASE_URL
+    )
+    signed = sign(request, TOKEN, NOW)
     verify(signed)
-    verify(PLIVO.sign(incoming, Secrets((TOKEN,)), NOW))
+    verify(PLIVO.sign(request, Secrets((TOKEN,)), NOW))
     with pytest.raises(InvalidSignature):
         verify(replace(signed, body=signed.body + b"&more=1"))
     with pytest.raises(InvalidSignature):

@@ -7,29 +7,41 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.ringcentral import vocabulary as ringcentral_words
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Prove a message as RingCentral does; a time plays no part in it."""
     del now
-    return with_headers(incoming, {"verification-token": secret})
+    return with_headers(request, {"verification-token": secret})
 
 
-def forgeries(incoming: Incoming) -> Iterable[Incoming]:
+def forgeries(request: WebhookRequest) -> Iterable[WebhookRequest]:
     """Requests with the token in the wrong place, or spelled in another way."""
-    token = incoming.headers["verification-token"][0]
-    bare = replace(incoming, headers={name: held for name, held in incoming.headers.items() if name != "verification-token"})
+    token = request.headers["verification-token"][0]
+    bare = replace(
+        request,
+        headers={
+            name: held for name, held in request.headers.items() if name != "verification-token"
+        },
+    )
     yield with_headers(bare, {"validation-token": token})
     yield replace(bare, url=f"{bare.url}?verification-token={token}")
     yield with_headers(bare, {"authorization": f"Bearer {token}"})
-    for other in (token.upper(), f"{token} ", f" {token}", f"{token}, {token}", token[:-1], f"{token}\x00"):
+    for other in (
+        token.upper(),
+        f"{token} ",
+        f" {token}",
+        f"{token}, {token}",
+        token[:-1],
+        f"{token}\x00",
+    ):
         yield with_headers(bare, {"verification-token": other})
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("fake-rc-verification-token-000", "fake-rc-verification-token-111"),
     proofs=("verification-token",),
@@ -43,6 +55,15 @@ KIT: Final = Kit(
         "direction": ringcentral_words.DIRECTIONS,
         "type": ringcentral_words.ORIGINS | ringcentral_words.IGNORED_ORIGINS,
     },
-    unknown_words=frozenset({"teleported", "evaporated", "sideways", "Hologram", "(empty)", "/restapi/v1.0/account/telephony/dreams"}),
+    unknown_values=frozenset(
+        {
+            "teleported",
+            "evaporated",
+            "sideways",
+            "Hologram",
+            "(empty)",
+            "/restapi/v1.0/account/telephony/dreams",
+        }
+    ),
     retry_headers=("validation-token",),
 )

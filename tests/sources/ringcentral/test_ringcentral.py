@@ -1,5 +1,6 @@
 """
-What is peculiar to RingCentral: its handshake, a token instead of a signature, who is who in a session, and what ends a call.
+What is peculiar to RingCentral: its handshake, a token instead of a signature, who is who in a
+session, and what ends a call.
 """
 
 import itertools
@@ -24,7 +25,7 @@ from service.events import (
 )
 from service.receiver.app import create_app
 from service.settings import Settings
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.ringcentral.source import check_token
@@ -34,14 +35,14 @@ from service.store.connection import Store
 from service.webhook_urls import path_token
 from tests.sources.cases import URL_SECRET, call_messages
 from tests.sources.contract import with_headers
-from tests.sources.ringcentral.contract import KIT
+from tests.sources.ringcentral.contract import CONTRACT
 from workers.calls.fold import Call, Stage, fold
 from workers.simulator.scenarios import names
 
 RINGCENTRAL: Final = SOURCES["ringcentral"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
-TOKEN, OTHER_TOKEN = KIT.secrets
+TOKEN, OTHER_TOKEN = CONTRACT.secrets
 SECRETS: Final = Secrets((TOKEN,))
 RANDOM: Final = "11111111-fake-2222"
 MOST_ANSWER_BYTES: Final = 1024
@@ -49,13 +50,15 @@ OURS, CUSTOMER, ALICE, BOB = "+15005550006", "+15005550001", "400000001008", "40
 SESSION: Final = "s-a1"
 
 
-def knock(**headers: str) -> Incoming:
+def knock(**headers: str) -> WebhookRequest:
     """What RingCentral asks an address before it sends there."""
     held = {name.replace("_", "-"): (value,) for name, value in headers.items()}
-    return Incoming(method="POST", url=f"{BASE_URL}/webhooks/ringcentral", headers=held)
+    return WebhookRequest(method="POST", url=f"{BASE_URL}/webhooks/ringcentral", headers=held)
 
 
-def message(*parties: JsonValue, origin: str = "Call", sequence: int = 2, **envelope: JsonValue) -> Incoming:
+def message(
+    *parties: JsonValue, origin: str = "Call", sequence: int = 2, **envelope: JsonValue
+) -> WebhookRequest:
     body: dict[str, JsonValue] = {
         "sequence": sequence,
         "telephonySessionId": SESSION,
@@ -63,11 +66,21 @@ def message(*parties: JsonValue, origin: str = "Call", sequence: int = 2, **enve
         "parties": list(parties),
         "origin": {"type": origin},
     }
-    fields: dict[str, JsonValue] = {"event": "/restapi/v1.0/account/4/telephony/sessions", "body": body, **envelope}
+    fields: dict[str, JsonValue] = {
+        "event": "/restapi/v1.0/account/4/telephony/sessions",
+        "body": body,
+        **envelope,
+    }
     return build_request({"path": "/webhooks/ringcentral", "body_json": fields}, base_url=BASE_URL)
 
 
-def party(place: int, code: str, reason: str | None = None, extension: str | None = None, **more: JsonValue) -> dict[str, JsonValue]:
+def party(
+    place: int,
+    code: str,
+    reason: str | None = None,
+    extension: str | None = None,
+    **more: JsonValue,
+) -> dict[str, JsonValue]:
     """A party that is called; `extension` makes it one of ours."""
     status: dict[str, JsonValue] = {"code": code, **({} if reason is None else {"reason": reason})}
     ours: dict[str, JsonValue] = {} if extension is None else {"extensionId": extension}
@@ -103,13 +116,17 @@ def called(code: str, reason: str | None = None, **more: JsonValue) -> dict[str,
     return party(2, code, reason, None, **more) | ends(OURS, CUSTOMER, ALICE)
 
 
-def parse(incoming: Incoming) -> list[CallEvent]:
-    return RINGCENTRAL.parse(incoming, "m1")
+def parse(request: WebhookRequest) -> list[CallEvent]:
+    return RINGCENTRAL.parse(request, "m1")
 
 
 def call(*parties: dict[str, JsonValue], origin: str = "Call") -> Call:
     """The call of one message for each of these changes."""
-    return fold(event for at, each in enumerate(parties, start=2) for event in parse(message(each, origin=origin, sequence=at)))
+    return fold(
+        event
+        for at, each in enumerate(parties, start=2)
+        for event in parse(message(each, origin=origin, sequence=at))
+    )
 
 
 def told(*parties: dict[str, JsonValue], origin: str = "Call") -> tuple[Result | None, int | None]:
@@ -121,15 +138,31 @@ def told(*parties: dict[str, JsonValue], origin: str = "Call") -> tuple[Result |
 
 
 def test_handshake_is_answered_with_its_own_token() -> None:
-    """The token comes back in the header, with the type that RingCentral wants, and without a body."""
-    reply = RINGCENTRAL.handshake(knock(validation_token=RANDOM, verification_token=TOKEN), SECRETS, NOW)
+    """
+    The token comes back in the header, with the type that RingCentral wants, and without a body.
+    """
+    reply = RINGCENTRAL.handshake(
+        knock(validation_token=RANDOM, verification_token=TOKEN), SECRETS, NOW
+    )
     assert reply is not None
-    assert (200, b"", "application/json", {"Validation-Token": RANDOM}) == (reply.status, reply.body, reply.content_type, reply.headers)
-    assert reply == RINGCENTRAL.handshake(knock(validation_token=RANDOM, verification_token=OTHER_TOKEN), Secrets(KIT.secrets), NOW)
+    assert (200, b"", "application/json", {"Validation-Token": RANDOM}) == (
+        reply.status,
+        reply.body,
+        reply.content_type,
+        reply.headers,
+    )
+    assert reply == RINGCENTRAL.handshake(
+        knock(validation_token=RANDOM, verification_token=OTHER_TOKEN),
+        Secrets(CONTRACT.secrets),
+        NOW,
+    )
 
 
 def test_handshake_without_our_own_token_is_answered() -> None:
-    """Whether RingCentral sends it there always is not known; the token in the address has been checked by then."""
+    """
+    Whether RingCentral sends it there always is not known; the token in the address has been
+    checked by then.
+    """
     assert RINGCENTRAL.handshake(knock(validation_token=RANDOM), SECRETS, NOW) is not None
 
 
@@ -137,10 +170,14 @@ def test_handshake_without_our_own_token_is_answered() -> None:
 def test_handshake_with_a_wrong_token_is_refused(token: str) -> None:
     """A sender that shows a token must show the right one."""
     with pytest.raises(InvalidSignature):
-        RINGCENTRAL.handshake(knock(validation_token=RANDOM, verification_token=token), SECRETS, NOW)
+        RINGCENTRAL.handshake(
+            knock(validation_token=RANDOM, verification_token=token), SECRETS, NOW
+        )
 
 
-@pytest.mark.parametrize("token", ["", "a b", "a\r\nSet-Cookie: b", "é", "\udcff", "x" * 257, "\x00"])
+@pytest.mark.parametrize(
+    "token", ["", "a b", "a\r\nSet-Cookie: b", "é", "\udcff", "x" * 257, "\x00"]
+)
 def test_what_is_no_token_is_never_echoed(token: str) -> None:
     """Only visible ASCII of a bounded length goes into a header of ours."""
     with pytest.raises(InvalidSignature):
@@ -153,7 +190,10 @@ def test_longest_answer_stays_far_below_the_limit() -> None:
     """RingCentral takes no answer of more than 1,024 bytes, headers among them."""
     reply = RINGCENTRAL.handshake(knock(validation_token="x" * 256), SECRETS, NOW)
     assert reply is not None
-    assert sum(len(name) + len(value) + 4 for name, value in reply.headers.items()) < MOST_ANSWER_BYTES / 3
+    assert (
+        sum(len(name) + len(value) + 4 for name, value in reply.headers.items())
+        < MOST_ANSWER_BYTES / 3
+    )
 
 
 def test_two_tokens_are_no_handshake() -> None:
@@ -164,48 +204,77 @@ def test_two_tokens_are_no_handshake() -> None:
 
 
 def test_message_with_a_validation_token_is_a_message() -> None:
-    """Older subscriptions send that header with every message, and want it back; it proves nothing."""
-    incoming = with_headers(message(rep("Setup")), {"validation-token": RANDOM})
-    assert RINGCENTRAL.handshake(incoming, SECRETS, NOW) is None
-    assert {"Validation-Token": RANDOM} == RINGCENTRAL.reply(incoming).headers
+    """
+    Older subscriptions send that header with every message, and want it back; it proves nothing.
+    """
+    request = with_headers(message(rep("Setup")), {"validation-token": RANDOM})
+    assert RINGCENTRAL.handshake(request, SECRETS, NOW) is None
+    assert {"Validation-Token": RANDOM} == RINGCENTRAL.reply(request).headers
     assert {} == RINGCENTRAL.reply(message(rep("Setup"))).headers
     with pytest.raises(InvalidSignature):
-        RINGCENTRAL.verify(incoming, SECRETS, NOW)
-    RINGCENTRAL.verify(with_headers(incoming, {"verification-token": TOKEN}), SECRETS, NOW)
+        RINGCENTRAL.verify(request, SECRETS, NOW)
+    RINGCENTRAL.verify(with_headers(request, {"verification-token": TOKEN}), SECRETS, NOW)
 
 
 def test_empty_request_without_a_validation_token_is_refused() -> None:
     """It is neither a handshake nor a message."""
-    for incoming in (knock(), knock(verification_token=TOKEN)):
-        assert RINGCENTRAL.handshake(incoming, SECRETS, NOW) is None
+    for request in (knock(), knock(verification_token=TOKEN)):
+        assert RINGCENTRAL.handshake(request, SECRETS, NOW) is None
         with pytest.raises(UnsupportedContentType):
-            RINGCENTRAL.verify(incoming, SECRETS, NOW)
+            RINGCENTRAL.verify(request, SECRETS, NOW)
 
 
-@pytest.mark.parametrize("content_type", [None, "application/json", "application/json; charset=UTF-8"])
+@pytest.mark.parametrize(
+    "content_type", [None, "application/json", "application/json; charset=UTF-8"]
+)
 async def test_receiver_lets_a_handshake_through(
     store: Store, redis_url: str, make_settings: Callable[..., Settings], content_type: str | None
 ) -> None:
-    """With and without a content type, at the address with its token only, and in an answer that is small as a whole."""
+    """
+    With and without a content type, at the address with its token only, and in an answer that is
+    small as a whole.
+    """
     settings = make_settings(
-        REDIS_URL=redis_url, PUBLIC_URL=BASE_URL, URL_SECRET=URL_SECRET, RINGCENTRAL_VERIFICATION_TOKEN=TOKEN, RINGCENTRAL_CLIENT_ID="fake"
+        REDIS_URL=redis_url,
+        PUBLIC_URL=BASE_URL,
+        URL_SECRET=URL_SECRET,
+        RINGCENTRAL_VERIFICATION_TOKEN=TOKEN,
+        RINGCENTRAL_CLIENT_ID="fake",
     )
     app = create_app(settings, store=store, now=lambda: NOW)
     url = f"{BASE_URL}/webhooks/ringcentral/t/{path_token(URL_SECRET, 'ringcentral')}"
-    headers = {"Validation-Token": RANDOM, **({} if content_type is None else {"Content-Type": content_type})}
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
+    headers = {
+        "Validation-Token": RANDOM,
+        **({} if content_type is None else {"Content-Type": content_type}),
+    }
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client,
+    ):
         answer = await client.post(url, headers=headers)
-        assert (200, b"", RANDOM) == (answer.status_code, answer.content, answer.headers["validation-token"])
+        assert (200, b"", RANDOM) == (
+            answer.status_code,
+            answer.content,
+            answer.headers["validation-token"],
+        )
         assert answer.headers["content-type"] == "application/json"
-        assert sum(len(name) + len(value) + 4 for name, value in answer.headers.items()) < MOST_ANSWER_BYTES / 3
+        assert (
+            sum(len(name) + len(value) + 4 for name, value in answer.headers.items())
+            < MOST_ANSWER_BYTES / 3
+        )
         assert [404, 401, 401] == [
             (await client.post(f"{BASE_URL}/webhooks/ringcentral", headers=headers)).status_code,
-            (await client.post(url, headers={**headers, "Verification-Token": OTHER_TOKEN})).status_code,
+            (
+                await client.post(url, headers={**headers, "Verification-Token": OTHER_TOKEN})
+            ).status_code,
             (await client.post(url, headers={"Verification-Token": TOKEN})).status_code,
         ]
 
 
-@pytest.mark.parametrize(("token", "is_right"), [("a" * 32, True), ("a b", False), ("é", False), ("", False), ("x" * 257, False)])
+@pytest.mark.parametrize(
+    ("token", "is_right"),
+    [("a" * 32, True), ("a b", False), ("é", False), ("", False), ("x" * 257, False)],
+)
 def test_token_that_could_not_come_back_as_a_header_is_refused(token: str, is_right: bool) -> None:
     """The setting is checked before anything is sent."""
     assert is_right == (check_token(token) is None)
@@ -215,17 +284,34 @@ def test_token_that_could_not_come_back_as_a_header_is_refused(token: str, is_ri
 
 
 def test_change_that_comes_twice_counts_once() -> None:
-    """Overlapping subscriptions tell one change under several ids, of account and extension; another change is another message."""
+    """
+    Overlapping subscriptions tell one change under several ids, of account and extension; another
+    change is another message.
+    """
     one = message(rep("Setup"), uuid="1", subscriptionId="a")
-    again = message(rep("Setup"), uuid="2", subscriptionId="b", event="/restapi/v1.0/account/4/extension/5/telephony/sessions")
+    again = message(
+        rep("Setup"),
+        uuid="2",
+        subscriptionId="b",
+        event="/restapi/v1.0/account/4/extension/5/telephony/sessions",
+    )
     assert RINGCENTRAL.keys(one) == RINGCENTRAL.keys(again)
-    others = [message(rep("Setup"), sequence=3), message(rep("Proceeding")), message(rep("Setup"), called("Proceeding"))]
+    others = [
+        message(rep("Setup"), sequence=3),
+        message(rep("Proceeding")),
+        message(rep("Setup"), called("Proceeding")),
+    ]
     assert len({RINGCENTRAL.keys(each).message_key for each in (one, *others)}) == 1 + len(others)
 
 
-@pytest.mark.parametrize("path", [f"/restapi/v1.0/account/4/extension/5{ending}" for ending in IGNORED_EVENTS])
+@pytest.mark.parametrize(
+    "path", [f"/restapi/v1.0/account/4/extension/5{ending}" for ending in IGNORED_EVENTS]
+)
 def test_other_events_are_left_alone(path: str) -> None:
-    """Presence, messages and mailboxes may come to the same address; they are counted and say nothing of a call."""
+    """
+    Presence, messages and mailboxes may come to the same address; they are counted and say nothing
+    of a call.
+    """
     for read in (RINGCENTRAL.keys, parse):
         with pytest.raises(IgnoredEvent):
             read(message(rep("Setup"), event=path))
@@ -234,9 +320,18 @@ def test_other_events_are_left_alone(path: str) -> None:
 
 
 def test_call_between_extensions_is_left_alone() -> None:
-    """Who calls a colleague calls no customer; the first message of such a call knows no more than a short number."""
-    inner: dict[str, JsonValue] = {"from": {"phoneNumber": "101", "extensionId": ALICE}, "to": {"phoneNumber": "102", "extensionId": BOB}}
-    dialled: dict[str, JsonValue] = {"from": {"phoneNumber": OURS, "extensionId": ALICE}, "to": {"phoneNumber": "102"}}
+    """
+    Who calls a colleague calls no customer; the first message of such a call knows no more than a
+    short number.
+    """
+    inner: dict[str, JsonValue] = {
+        "from": {"phoneNumber": "101", "extensionId": ALICE},
+        "to": {"phoneNumber": "102", "extensionId": BOB},
+    }
+    dialled: dict[str, JsonValue] = {
+        "from": {"phoneNumber": OURS, "extensionId": ALICE},
+        "to": {"phoneNumber": "102"},
+    }
     for each in (
         party(1, "Setup", extension=ALICE, direction="Outbound") | dialled,
         party(1, "Answered", extension=ALICE, direction="Outbound") | inner,
@@ -244,15 +339,23 @@ def test_call_between_extensions_is_left_alone() -> None:
     ):
         with pytest.raises(IgnoredEvent):
             RINGCENTRAL.keys(message(each))
-    assert [CUSTOMER] == [event.to_number for event in parse(message(party(3, "Setup", extension=BOB) | inner, rep("Setup")))]
+    assert [CUSTOMER] == [
+        event.to_number
+        for event in parse(message(party(3, "Setup", extension=BOB) | inner, rep("Setup")))
+    ]
 
 
 @pytest.mark.parametrize("shown", ["101", "0", "*67", "anonymous"])
 def test_customer_with_a_short_number_is_no_colleague(shown: str) -> None:
-    """A customer's exchange may show its own extension instead of a telephone number; the call was answered all the same."""
+    """
+    A customer's exchange may show its own extension instead of a telephone number; the call was
+    answered all the same.
+    """
     shows: dict[str, JsonValue] = {"from": {"phoneNumber": shown}, "to": {"phoneNumber": OURS}}
     start = [caller("Answered") | shows, party(2, "Answered", extension=ALICE) | shows]
-    found = call(*start, party(2, "Disconnected", extension=ALICE) | shows, caller("Disconnected") | shows)
+    found = call(
+        *start, party(2, "Disconnected", extension=ALICE) | shows, caller("Disconnected") | shows
+    )
     assert (Result.CONNECTED, shown, ALICE) == (found.result, found.from_number, found.agent)
 
 
@@ -260,13 +363,25 @@ def test_customer_with_a_short_number_is_no_colleague(shown: str) -> None:
 
 
 def test_outbound_call_is_one_talk_seen_from_both_ends() -> None:
-    """The rep's party and the customer's tell of the same leg, the customer's; a later hang-up of either ends it."""
+    """
+    The rep's party and the customer's tell of the same leg, the customer's; a later hang-up of
+    either ends it.
+    """
     for each in (rep("Answered"), called("Answered")):
         (event,) = parse(message(each))
-        assert (SESSION, Party.CUSTOMER, Direction.OUTBOUND, ALICE) == (event.leg_id, event.party, event.direction, event.agent)
+        assert (SESSION, Party.CUSTOMER, Direction.OUTBOUND, ALICE) == (
+            event.leg_id,
+            event.party,
+            event.direction,
+            event.agent,
+        )
         assert (OURS, CUSTOMER) == (event.from_number, event.to_number)
-    assert (Result.CONNECTED, 1) == told(rep("Setup"), called("Proceeding"), called("Answered"), called("Disconnected"))
-    assert (Result.CONNECTED, 1) == told(rep("Setup"), rep("Proceeding"), rep("Answered"), rep("Disconnected"))
+    assert (Result.CONNECTED, 1) == told(
+        rep("Setup"), called("Proceeding"), called("Answered"), called("Disconnected")
+    )
+    assert (Result.CONNECTED, 1) == told(
+        rep("Setup"), rep("Proceeding"), rep("Answered"), rep("Disconnected")
+    )
 
 
 @pytest.mark.parametrize(
@@ -286,7 +401,10 @@ def test_outbound_call_is_one_talk_seen_from_both_ends() -> None:
     ],
 )
 def test_end_of_an_unanswered_call(last: list[dict[str, JsonValue]], result: Result | None) -> None:
-    """A reason that says something counts before an end without one, from whichever side and in whichever order."""
+    """
+    A reason that says something counts before an end without one, from whichever side and in
+    whichever order.
+    """
     first = [rep("Setup"), called("Proceeding"), rep("Proceeding")]
     assert (result, 0 if result else None) == told(*first, *last)
 
@@ -295,24 +413,46 @@ def test_rep_who_is_rung_first_says_nothing_of_the_customer() -> None:
     """Of a call that the API makes, the rep's own party is answered when the rep picks up."""
     rang = [rep("Setup"), rep("Proceeding"), rep("Answered")]
     assert (None, None) == told(*rang, origin="CallOut")
-    assert (Result.NO_ANSWER, 0) == told(*rang, called("Disconnected", "NoAnswer"), rep("Disconnected"), origin="CallOut")
-    assert (Result.CONNECTED, 2) == told(*rang, called("Answered"), rep("Hold"), called("Disconnected"), origin="CallOut")
-    assert (Result.NO_ANSWER, 0) == told(rep("Setup"), rep("Disconnected", missedCall=True), origin="RingOut")
+    assert (Result.NO_ANSWER, 0) == told(
+        *rang, called("Disconnected", "NoAnswer"), rep("Disconnected"), origin="CallOut"
+    )
+    assert (Result.CONNECTED, 2) == told(
+        *rang, called("Answered"), rep("Hold"), called("Disconnected"), origin="CallOut"
+    )
+    assert (Result.NO_ANSWER, 0) == told(
+        rep("Setup"), rep("Disconnected", missedCall=True), origin="RingOut"
+    )
 
 
 def test_both_telephones_of_a_ring_out_are_called() -> None:
-    """RingOut calls the rep and then the customer, so that both are `Inbound`; only one of them is ours."""
+    """
+    RingOut calls the rep and then the customer, so that both are `Inbound`; only one of them is
+    ours.
+    """
     own = party(1, "Answered", extension=ALICE) | ends(OURS, OURS, ALICE)
     theirs = party(2, "Answered") | ends(OURS, CUSTOMER)
     found = call(own, theirs, theirs | {"status": {"code": "Disconnected"}}, origin="RingOut")
-    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER) == (found.result, found.direction, found.to_number)
+    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER) == (
+        found.result,
+        found.direction,
+        found.to_number,
+    )
 
 
 def test_exchange_that_picks_up_is_nobody() -> None:
-    """The caller's party is answered by the exchange; only an agent's makes it a talk, and only the caller's own end ends it."""
+    """
+    The caller's party is answered by the exchange; only an agent's makes it a talk, and only the
+    caller's own end ends it.
+    """
     start = [caller("Setup"), party(2, "Setup", extension=ALICE), caller("Answered")]
-    assert (Result.ABANDONED, 0) == told(*start, party(2, "Disconnected", extension=ALICE), caller("Disconnected"))
-    talked = [*start, party(2, "Answered", extension=ALICE), party(2, "Disconnected", extension=ALICE)]
+    assert (Result.ABANDONED, 0) == told(
+        *start, party(2, "Disconnected", extension=ALICE), caller("Disconnected")
+    )
+    talked = [
+        *start,
+        party(2, "Answered", extension=ALICE),
+        party(2, "Disconnected", extension=ALICE),
+    ]
     assert (None, None) == told(*talked)
     found = call(*talked, caller("Disconnected"))
     assert (Result.CONNECTED, Direction.INBOUND, CUSTOMER, OURS, ALICE) == (
@@ -325,18 +465,29 @@ def test_exchange_that_picks_up_is_nobody() -> None:
 
 
 def test_call_without_the_callers_party_ends_with_the_last_of_ours() -> None:
-    """A subscription for single extensions tells nothing of the other company; numbers and direction are known all the same."""
+    """
+    A subscription for single extensions tells nothing of the other company; numbers and direction
+    are known all the same.
+    """
     first, second = party(2, "Answered", extension=ALICE), party(3, "Proceeding", extension=BOB)
     left = party(2, "Disconnected", "BlindTransfer", ALICE)
     assert (None, None) == told(first, second, left)
     found = call(first, second, left, party(3, "Disconnected", extension=BOB, missedCall=True))
-    assert (Result.CONNECTED, Direction.INBOUND, CUSTOMER, OURS) == (found.result, found.direction, found.from_number, found.to_number)
+    assert (Result.CONNECTED, Direction.INBOUND, CUSTOMER, OURS) == (
+        found.result,
+        found.direction,
+        found.from_number,
+        found.to_number,
+    )
 
 
 @pytest.mark.parametrize("code", ["VoiceMail", "VoiceMailScreening", "VMScreening", "Voicemail"])
 @pytest.mark.parametrize("is_missed", [True, False])
 def test_mailbox_is_a_missed_call(code: str, is_missed: bool) -> None:
-    """That the caller reached a mailbox is known, that a message was left is not: a missed call, and no voicemail."""
+    """
+    That the caller reached a mailbox is known, that a message was left is not: a missed call, and
+    no voicemail.
+    """
     found = call(
         caller("Answered"),
         party(2, code, extension=ALICE),
@@ -348,49 +499,100 @@ def test_mailbox_is_a_missed_call(code: str, is_missed: bool) -> None:
 
 def test_caller_who_is_taken_out_of_the_mailbox_was_answered() -> None:
     """Whoever listens while a message is spoken may still pick up."""
-    screened = [caller("Answered"), party(2, "VoiceMailScreening", extension=ALICE), party(2, "Answered", extension=ALICE)]
-    assert (Result.CONNECTED, 4) == told(*screened, party(2, "Disconnected", extension=ALICE), caller("Disconnected"))
+    screened = [
+        caller("Answered"),
+        party(2, "VoiceMailScreening", extension=ALICE),
+        party(2, "Answered", extension=ALICE),
+    ]
+    assert (Result.CONNECTED, 4) == told(
+        *screened, party(2, "Disconnected", extension=ALICE), caller("Disconnected")
+    )
 
 
 def test_colleagues_mailbox_is_not_who_took_the_call() -> None:
-    """Whoever talked to the customer is its agent, though the customer was put through to a mailbox later."""
-    talked = [caller("Answered"), party(2, "Answered", extension=ALICE), party(2, "Disconnected", "BlindTransfer", ALICE)]
-    found = call(*talked, party(3, "VoiceMail", extension=BOB), party(3, "Disconnected", extension=BOB), caller("Disconnected"))
+    """
+    Whoever talked to the customer is its agent, though the customer was put through to a mailbox
+    later.
+    """
+    talked = [
+        caller("Answered"),
+        party(2, "Answered", extension=ALICE),
+        party(2, "Disconnected", "BlindTransfer", ALICE),
+    ]
+    found = call(
+        *talked,
+        party(3, "VoiceMail", extension=BOB),
+        party(3, "Disconnected", extension=BOB),
+        caller("Disconnected"),
+    )
     assert (Result.CONNECTED, ALICE) == (found.result, found.agent)
 
 
 def test_extension_that_picked_up_was_answered_whoever_cancels() -> None:
-    """`Cancelled` of one of ours says no more than that its part is over: a talk, a telephone that rang, or a call that it missed."""
+    """
+    `Cancelled` of one of ours says no more than that its part is over: a talk, a telephone that
+    rang, or a call that it missed.
+    """
     gone = [party(2, "Disconnected", "Cancelled", ALICE), caller("Disconnected")]
-    assert (Result.CONNECTED, 3) == told(caller("Answered"), party(2, "Answered", extension=ALICE), *gone)
-    assert (Result.ABANDONED, 0) == told(caller("Answered"), party(2, "Proceeding", extension=ALICE), *gone)
+    assert (Result.CONNECTED, 3) == told(
+        caller("Answered"), party(2, "Answered", extension=ALICE), *gone
+    )
+    assert (Result.ABANDONED, 0) == told(
+        caller("Answered"), party(2, "Proceeding", extension=ALICE), *gone
+    )
     missed = party(2, "Disconnected", "Cancelled", ALICE, missedCall=True)
-    assert (Result.MISSED_INBOUND, 0) == told(caller("Answered"), party(2, "Proceeding", extension=ALICE), missed, caller("Disconnected"))
+    assert (Result.MISSED_INBOUND, 0) == told(
+        caller("Answered"), party(2, "Proceeding", extension=ALICE), missed, caller("Disconnected")
+    )
 
 
 def test_member_of_a_queue_is_told_from_the_queue() -> None:
-    """A member's party names the queue as whom the customer called, and itself as the extension; the number is the one dialled."""
-    rung: dict[str, JsonValue] = {"to": {"phoneNumber": OURS, "extensionId": "400000008008"}, "queueCall": True}
+    """
+    A member's party names the queue as whom the customer called, and itself as the extension; the
+    number is the one dialled.
+    """
+    rung: dict[str, JsonValue] = {
+        "to": {"phoneNumber": OURS, "extensionId": "400000008008"},
+        "queueCall": True,
+    }
     (event,) = parse(message(party(3, "Answered", extension=ALICE) | rung))
-    assert (Party.AGENT, ALICE, CUSTOMER, OURS) == (event.party, event.agent, event.from_number, event.to_number)
+    assert (Party.AGENT, ALICE, CUSTOMER, OURS) == (
+        event.party,
+        event.agent,
+        event.from_number,
+        event.to_number,
+    )
 
 
 def test_call_that_is_missed_by_one_and_taken_by_another_was_taken() -> None:
     """`missedCall` is each party's own."""
     lost = party(2, "Disconnected", extension=ALICE, missedCall=True)
-    assert (Result.CONNECTED, 3) == told(caller("Answered"), party(3, "Answered", extension=BOB), lost, caller("Disconnected"))
-    assert (Result.MISSED_INBOUND, 0) == told(caller("Answered"), party(3, "Setup", extension=BOB), lost, caller("Disconnected"))
+    assert (Result.CONNECTED, 3) == told(
+        caller("Answered"), party(3, "Answered", extension=BOB), lost, caller("Disconnected")
+    )
+    assert (Result.MISSED_INBOUND, 0) == told(
+        caller("Answered"), party(3, "Setup", extension=BOB), lost, caller("Disconnected")
+    )
 
 
 def test_number_outside_that_takes_a_forwarded_call_stands_for_an_agent() -> None:
-    """An inbound call that is put through to a number outside stays inbound, whoever is shown as calling there."""
+    """
+    An inbound call that is put through to a number outside stays inbound, whoever is shown as
+    calling there.
+    """
     outside = party(4, "Answered") | ends(OURS, "+15005550003", ALICE)
     start = [caller("Setup"), caller("Answered"), party(2, "Disconnected", "CallRedirected", ALICE)]
     found = call(*start, outside, caller("Disconnected"))
-    assert (Result.CONNECTED, Direction.INBOUND, OURS) == (found.result, found.direction, found.to_number)
+    assert (Result.CONNECTED, Direction.INBOUND, OURS) == (
+        found.result,
+        found.direction,
+        found.to_number,
+    )
 
 
-@pytest.mark.parametrize("reason", ["BlindTransfer", "CallFlip", "CallPark", "Pickup", "Conference"])
+@pytest.mark.parametrize(
+    "reason", ["BlindTransfer", "CallFlip", "CallPark", "Pickup", "Conference"]
+)
 def test_talk_goes_on_when_the_rep_leaves(reason: str) -> None:
     """The customer's own end ends the call, with all of its time."""
     start = [rep("Setup"), called("Answered"), rep("Answered")]
@@ -402,10 +604,12 @@ def test_talk_goes_on_when_the_rep_leaves(reason: str) -> None:
 
 
 def test_reason_that_nobody_knows_ends_nothing_and_is_told() -> None:
-    """Who left for an unknown reason may have been transferred; the next end that is known decides."""
+    """
+    Who left for an unknown reason may have been transferred; the next end that is known decides.
+    """
     start = [rep("Setup"), called("Answered"), rep("Disconnected", "evaporated")]
     found = call(*start)
-    assert (None, ("evaporated",)) == (found.result, found.unknown_words)
+    assert (None, ("evaporated",)) == (found.result, found.unknown_values)
     assert (Result.CONNECTED, 2) == told(*start, called("Disconnected"))
 
 
@@ -422,8 +626,11 @@ def test_unknown_word_of_a_party_takes_nothing_from_the_others() -> None:
 @example_settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_every_order_of_a_whole_call_gives_the_same(scenario: str, data: st.DataObject) -> None:
-    """Messages arrive in any order, and under overlapping subscriptions more than once; the call is the same."""
-    messages = [parse(incoming) for incoming in call_messages("ringcentral", scenario)]
+    """
+    Messages arrive in any order, and under overlapping subscriptions more than once; the call is
+    the same.
+    """
+    messages = [parse(request) for request in call_messages("ringcentral", scenario)]
     again = data.draw(st.lists(st.sampled_from(messages), max_size=4))
     order = data.draw(st.permutations([*messages, *again]))
     assert fold(itertools.chain(*messages)) == fold(itertools.chain(*order))
@@ -431,8 +638,11 @@ def test_every_order_of_a_whole_call_gives_the_same(scenario: str, data: st.Data
 
 @pytest.mark.parametrize("scenario", ["answered", "answered-transferred"])
 def test_one_lost_message_costs_no_talk(scenario: str) -> None:
-    """RingCentral sends nothing twice; where both parties of an outbound call are told of, either makes up for the other."""
-    messages = [parse(incoming) for incoming in call_messages("ringcentral", scenario)]
+    """
+    RingCentral sends nothing twice; where both parties of an outbound call are told of, either
+    makes up for the other.
+    """
+    messages = [parse(request) for request in call_messages("ringcentral", scenario)]
     for place in range(len(messages)):
         rest = [*messages[:place], *messages[place + 1 :]]
         # Without the customer's own end a transferred call stays open.

@@ -1,7 +1,8 @@
 """
 The kit of `signalwire`: signed by a reading of SignalWire's rules that shares no code with ours.
 
-`test_signalwire.py` holds it to SignalWire's own package, which can check signatures and not make them.
+`test_signalwire.py` holds it to SignalWire's own package, which can check signatures and not make
+them.
 """
 
 import hashlib
@@ -12,10 +13,10 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote_plus
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.common import sip
 from service.sources.twilio import source as twilio
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 
 def form_pairs(body: str) -> Iterator[tuple[str, str]]:
@@ -29,8 +30,15 @@ def form_pairs(body: str) -> Iterator[tuple[str, str]]:
 def form_signature(url: str, body: str, key: str) -> str:
     """What SignalWire puts into `X-SignalWire-Signature` of a form."""
     pairs = list(form_pairs(body))
-    told = "".join(name + value for known in sorted({name for name, _ in pairs}) for name, value in pairs if name == known)
-    return standard_b64encode(hmac.new(key.encode("utf-8"), (url + told).encode("utf-8"), hashlib.sha1).digest()).decode("ascii")
+    told = "".join(
+        name + value
+        for known in sorted({name for name, _ in pairs})
+        for name, value in pairs
+        if name == known
+    )
+    return standard_b64encode(
+        hmac.new(key.encode("utf-8"), (url + told).encode("utf-8"), hashlib.sha1).digest()
+    ).decode("ascii")
 
 
 def json_signature(url: str, body: bytes, key: str, algorithm: str = "sha1") -> str:
@@ -38,21 +46,26 @@ def json_signature(url: str, body: bytes, key: str, algorithm: str = "sha1") -> 
     return hmac.new(key.encode("utf-8"), url.encode("utf-8") + body, algorithm).hexdigest()
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Sign as SignalWire does; a time plays no part in it."""
     del now
-    if incoming.content_type == "application/json":
+    if request.content_type == "application/json":
         return with_headers(
-            incoming,
+            request,
             {
-                "x-signalwire-signature": json_signature(incoming.url, incoming.body, secret),
-                "x-signalwire-sha256-signature": json_signature(incoming.url, incoming.body, secret, "sha256"),
+                "x-signalwire-signature": json_signature(request.url, request.body, secret),
+                "x-signalwire-sha256-signature": json_signature(
+                    request.url, request.body, secret, "sha256"
+                ),
             },
         )
-    return with_headers(incoming, {"x-signalwire-signature": form_signature(incoming.url, incoming.body.decode(), secret)})
+    return with_headers(
+        request,
+        {"x-signalwire-signature": form_signature(request.url, request.body.decode(), secret)},
+    )
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("PSK_FAKE_0000000000000000000000000000", "PSK_FAKE_1111111111111111111111111111"),
     proofs=("x-signalwire-signature",),
@@ -64,5 +77,5 @@ KIT: Final = Kit(
         "DialCallStatus": twilio.HANGUP_CAUSES,
         "SipResultCode": {*sip.DECISIVE, *sip.NOT_REACHED},
     },
-    unknown_words=frozenset({"teleported", "parrot", "sideways", "pending", "evaporated"}),
+    unknown_values=frozenset({"teleported", "parrot", "sideways", "pending", "evaporated"}),
 )

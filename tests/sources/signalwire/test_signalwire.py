@@ -1,5 +1,6 @@
 """
-What is peculiar to SignalWire: its signatures in all their forms, held to its own package, and what it is answered.
+What is peculiar to SignalWire: its signatures in all their forms, held to its own package, and what
+it is answered.
 """
 
 import base64
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from signalwire.core.security import validate_webhook_signature, validate_webhook_signature_sha256
 
 from service.errors import InvalidSignature, UnsupportedContentType, WrongMethod
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
@@ -31,13 +32,13 @@ KEY: Final = "PSK_FAKE_0000000000000000000000000000"
 FORM: Final = ("application/x-www-form-urlencoded",)
 JSON: Final = ("application/json",)
 # Worked out with SignalWire's package.
-VECTOR: Final = Incoming(
+VECTOR: Final = WebhookRequest(
     method="POST",
     url="https://hooks.example.test/hooks/signalwire/status?buildr_call_id=42",
     headers={"content-type": FORM, SIGNATURE: ("AuBjNOYP6SqmgryUeSYAd8rq8xM=",)},
     body=b"CallSid=00000000-0000-4000-8000-000000000001&CallStatus=busy&From=%2B15005550006&To=%2B15005550001&CallerName=",
 )
-AS_JSON: Final = Incoming(
+AS_JSON: Final = WebhookRequest(
     method="POST",
     url="https://hooks.example.test/webhooks/signalwire?buildr_call_id=42",
     headers={"content-type": JSON},
@@ -45,31 +46,41 @@ AS_JSON: Final = Incoming(
 )
 
 
-def verify(incoming: Incoming, *keys: str) -> None:
-    SIGNALWIRE.verify(incoming, Secrets(keys or (KEY,)), NOW)
+def verify(request: WebhookRequest, *keys: str) -> None:
+    SIGNALWIRE.verify(request, Secrets(keys or (KEY,)), NOW)
 
 
-def is_genuine_to_signalwire(incoming: Incoming) -> bool:
+def is_genuine_to_signalwire(request: WebhookRequest) -> bool:
     """What SignalWire's own package says of a request."""
-    return validate_webhook_signature(KEY, incoming.header(SIGNATURE) or "", incoming.url, incoming.body.decode())
+    return validate_webhook_signature(
+        KEY, request.header(SIGNATURE) or "", request.url, request.body.decode()
+    )
 
 
 @pytest.mark.parametrize("name", fixture_names("signalwire"))
 def test_signalwires_package_agrees(name: str) -> None:
-    """What the tests sign, and what `trigger` signs, is genuine to SignalWire's own package, and is the same."""
-    incoming = signed("signalwire", name)
-    assert is_genuine_to_signalwire(incoming)
-    assert incoming == SIGNALWIRE.sign(fixture("signalwire", name), Secrets((KEY,)), NOW)
-    stronger = incoming.header(SIGNATURE_SHA256)
-    assert stronger is None or validate_webhook_signature_sha256(KEY, stronger, incoming.url, incoming.body.decode())
+    """
+    What the tests sign, and what `trigger` signs, is genuine to SignalWire's own package, and is
+    the same.
+    """
+    request = signed("signalwire", name)
+    assert is_genuine_to_signalwire(request)
+    assert request == SIGNALWIRE.sign(fixture("signalwire", name), Secrets((KEY,)), NOW)
+    stronger = request.header(SIGNATURE_SHA256)
+    assert stronger is None or validate_webhook_signature_sha256(
+        KEY, stronger, request.url, request.body.decode()
+    )
 
 
 @pytest.mark.parametrize("port", ["", ":443"])
 def test_known_signature_is_accepted_with_and_without_the_port(port: str) -> None:
-    """A signature worked out with SignalWire's package is accepted, whether our URL names the default port or not."""
-    incoming = replace(VECTOR, url=VECTOR.url.replace(".test", f".test{port}"))
-    assert is_genuine_to_signalwire(incoming)
-    verify(incoming)
+    """
+    A signature worked out with SignalWire's package is accepted, whether our URL names the default
+    port or not.
+    """
+    request = replace(VECTOR, url=VECTOR.url.replace(".test", f".test{port}"))
+    assert is_genuine_to_signalwire(request)
+    verify(request)
 
 
 @pytest.mark.parametrize(
@@ -83,10 +94,13 @@ def test_known_signature_is_accepted_with_and_without_the_port(port: str) -> Non
         with_headers(VECTOR, {SIGNATURE: base64.b64decode(VECTOR.header(SIGNATURE) or "").hex()}),
     ],
 )
-def test_known_signature_is_refused_for_anything_else(incoming: Incoming) -> None:
-    """Another scheme, id, fragment, a dropped empty field, an added one, or the same bytes written in hex, is not what was signed."""
+def test_known_signature_is_refused_for_anything_else(request: WebhookRequest) -> None:
+    """
+    Another scheme, id, fragment, a dropped empty field, an added one, or the same bytes written in
+    hex, is not what was signed.
+    """
     with pytest.raises(InvalidSignature):
-        verify(incoming)
+        verify(request)
 
 
 def test_older_name_of_the_header_counts_where_the_own_one_is_absent() -> None:
@@ -97,38 +111,51 @@ def test_older_name_of_the_header_counts_where_the_own_one_is_absent() -> None:
         with pytest.raises(InvalidSignature):
             verify(replace(VECTOR, headers={"content-type": FORM, OLDER_SIGNATURE: wrong}))
         with pytest.raises(InvalidSignature):
-            verify(replace(VECTOR, headers={"content-type": FORM, SIGNATURE: wrong, OLDER_SIGNATURE: proof}))
+            verify(
+                replace(
+                    VECTOR, headers={"content-type": FORM, SIGNATURE: wrong, OLDER_SIGNATURE: proof}
+                )
+            )
 
 
 def test_repeated_parameters_are_all_signed_in_their_order() -> None:
-    """Unlike Twilio's signature, SignalWire's covers how often a value comes and in which order, as its package holds."""
+    """
+    Unlike Twilio's signature, SignalWire's covers how often a value comes and in which order, as
+    its package holds.
+    """
     base = replace(VECTOR, body=b"X=b&CallSid=1&X=a&CallStatus=busy&X=b")
-    incoming = sign_signalwire(base, KEY, NOW)
-    assert is_genuine_to_signalwire(incoming)
-    verify(incoming)
+    request = sign_signalwire(base, KEY, NOW)
+    assert is_genuine_to_signalwire(request)
+    verify(request)
     for body in (b"X=a&CallSid=1&X=b&CallStatus=busy&X=b", b"X=b&CallSid=1&X=a&CallStatus=busy"):
-        assert not is_genuine_to_signalwire(replace(incoming, body=body))
+        assert not is_genuine_to_signalwire(replace(request, body=body))
         with pytest.raises(InvalidSignature):
-            verify(replace(incoming, body=body))
+            verify(replace(request, body=body))
 
 
-@pytest.mark.parametrize("names", [(SIGNATURE,), (SIGNATURE_SHA256,), (SIGNATURE, SIGNATURE_SHA256), (OLDER_SIGNATURE,)])
+@pytest.mark.parametrize(
+    "names", [(SIGNATURE,), (SIGNATURE_SHA256,), (SIGNATURE, SIGNATURE_SHA256), (OLDER_SIGNATURE,)]
+)
 def test_json_is_proved_byte_for_byte(names: tuple[str, ...]) -> None:
-    """JSON is signed as it came, in hex, by SHA-1 or SHA-256; a changed byte, URL or digit is refused."""
+    """
+    JSON is signed as it came, in hex, by SHA-1 or SHA-256; a changed byte, URL or digit is refused.
+    """
     proofs = {
-        name: json_signature(AS_JSON.url, AS_JSON.body, KEY, "sha256" if name == SIGNATURE_SHA256 else "sha1")
+        name: json_signature(
+            AS_JSON.url, AS_JSON.body, KEY, "sha256" if name == SIGNATURE_SHA256 else "sha1"
+        )
         for name in (SIGNATURE, SIGNATURE_SHA256, OLDER_SIGNATURE)
     }
-    incoming = with_headers(AS_JSON, {name: proofs[name] for name in names})
-    verify(incoming)
+    request = with_headers(AS_JSON, {name: proofs[name] for name in names})
+    verify(request)
     strongest = names[-1]
     for changed in (
-        replace(incoming, body=incoming.body.replace(b"busy", b"bus ")),
-        replace(incoming, body=incoming.body + b" "),
-        replace(incoming, url=incoming.url + "0"),
-        with_headers(incoming, {strongest: proofs[strongest][:-1] + "g"}),
-        with_headers(incoming, {strongest: proofs[strongest].upper()}),
-        replace(incoming, headers={**incoming.headers, strongest: (proofs[strongest],) * 2}),
+        replace(request, body=request.body.replace(b"busy", b"bus ")),
+        replace(request, body=request.body + b" "),
+        replace(request, url=request.url + "0"),
+        with_headers(request, {strongest: proofs[strongest][:-1] + "g"}),
+        with_headers(request, {strongest: proofs[strongest].upper()}),
+        replace(request, headers={**request.headers, strongest: (proofs[strongest],) * 2}),
     ):
         with pytest.raises(InvalidSignature):
             verify(changed)
@@ -143,7 +170,10 @@ def test_stronger_signature_decides() -> None:
 
 
 def test_stronger_signature_does_not_cover_a_form() -> None:
-    """SignalWire defines it for JSON only, so that it neither proves a form nor stands in the way of its signature."""
+    """
+    SignalWire defines it for JSON only, so that it neither proves a form nor stands in the way of
+    its signature.
+    """
     proof = hmac.new(KEY.encode(), VECTOR.url.encode() + VECTOR.body, "sha256").hexdigest()
     verify(with_headers(VECTOR, {SIGNATURE_SHA256: proof}))
     with pytest.raises(InvalidSignature):
@@ -151,17 +181,24 @@ def test_stronger_signature_does_not_cover_a_form() -> None:
 
 
 def test_json_may_be_covered_by_its_hash_in_the_url() -> None:
-    """A signature in base64 covers the URL only; it is enough where that names the SHA-256 of the body, and never without."""
+    """
+    A signature in base64 covers the URL only; it is enough where that names the SHA-256 of the
+    body, and never without.
+    """
 
-    def by_url(url: str, body: bytes) -> Incoming:
+    def by_url(url: str, body: bytes) -> WebhookRequest:
         mac = base64.b64encode(hmac.digest(KEY.encode(), url.encode(), "sha1")).decode()
         return replace(with_headers(AS_JSON, {SIGNATURE: mac}), url=url, body=body)
 
     url = f"{AS_JSON.url}&bodySHA256={hashlib.sha256(AS_JSON.body).hexdigest()}"
-    incoming = by_url(url, AS_JSON.body)
-    assert is_genuine_to_signalwire(incoming)
-    verify(incoming)
-    for changed in (by_url(AS_JSON.url, AS_JSON.body), replace(incoming, body=b"{}"), by_url(f"{url}&bodySHA256=0", AS_JSON.body)):
+    request = by_url(url, AS_JSON.body)
+    assert is_genuine_to_signalwire(request)
+    verify(request)
+    for changed in (
+        by_url(AS_JSON.url, AS_JSON.body),
+        replace(request, body=b"{}"),
+        by_url(f"{url}&bodySHA256=0", AS_JSON.body),
+    ):
         with pytest.raises(InvalidSignature):
             verify(changed)
 
@@ -176,28 +213,43 @@ def test_other_methods_and_types_are_refused() -> None:
 
 
 def test_one_signature_makes_one_message() -> None:
-    """A message regrouped under the same signature is the same message; under another public address it stays the same, too."""
+    """
+    A message regrouped under the same signature is the same message; under another public address
+    it stays the same, too.
+    """
     genuine = sign_signalwire(replace(VECTOR, body=b"CallSid=1&CallStatus=busy&X=1&X=1"), KEY, NOW)
     regrouped = replace(genuine, body=b"CallSid=1&CallStatusbusy=&X=1X1")
     verify(regrouped)
     assert SIGNALWIRE.keys(genuine) == SIGNALWIRE.keys(regrouped)
-    assert SIGNALWIRE.keys(VECTOR) == SIGNALWIRE.keys(replace(VECTOR, url=VECTOR.url.replace("hooks.example.test", "calls.example.com")))
-    assert SIGNALWIRE.keys(AS_JSON) != SIGNALWIRE.keys(replace(AS_JSON, body=AS_JSON.body.replace(b"busy", b"failed")))
+    assert SIGNALWIRE.keys(VECTOR) == SIGNALWIRE.keys(
+        replace(VECTOR, url=VECTOR.url.replace("hooks.example.test", "calls.example.com"))
+    )
+    assert SIGNALWIRE.keys(AS_JSON) != SIGNALWIRE.keys(
+        replace(AS_JSON, body=AS_JSON.body.replace(b"busy", b"failed"))
+    )
 
 
 def test_sip_code_says_why() -> None:
     """SignalWire's own name of the field decides as Twilio's does."""
     form: dict[str, JsonValue] = {"CallSid": "1", "CallStatus": "no-answer", "SipResultCode": "603"}
-    (event,) = SIGNALWIRE.parse(build_request({"body_form": form}, base_url="https://hooks.example.test"), "m1")
+    (event,) = SIGNALWIRE.parse(
+        build_request({"body_form": form}, base_url="https://hooks.example.test"), "m1"
+    )
     assert event.hangup_cause == "rejected"
     assert event.source == "signalwire"
 
 
-@pytest.mark.parametrize("name", ["status__completed", "voice__inbound-ringing", "dial__busy", "status__json-name-twice"])
+@pytest.mark.parametrize(
+    "name", ["status__completed", "voice__inbound-ringing", "dial__busy", "status__json-name-twice"]
+)
 def test_every_answer_is_an_empty_document(name: str) -> None:
     """SignalWire wants 200 for a status callback, and XML where it asks what to do next."""
     reply = SIGNALWIRE.reply(fixture("signalwire", name))
-    assert (200, "text/xml", b'<?xml version="1.0" encoding="UTF-8"?><Response/>') == (reply.status, reply.content_type, reply.body)
+    assert (200, "text/xml", b'<?xml version="1.0" encoding="UTF-8"?><Response/>') == (
+        reply.status,
+        reply.content_type,
+        reply.body,
+    )
 
 
 def test_own_signature_replaces_an_old_one() -> None:
@@ -206,19 +258,34 @@ def test_own_signature_replaces_an_old_one() -> None:
     assert SIGNALWIRE.sign(old, Secrets((KEY,)), NOW) == VECTOR
 
 
-PARAMETERS: Final = st.dictionaries(st.text(min_size=1, max_size=6), st.lists(st.text(max_size=6), min_size=1, max_size=3), max_size=5)
+PARAMETERS: Final = st.dictionaries(
+    st.text(min_size=1, max_size=6),
+    st.lists(st.text(max_size=6), min_size=1, max_size=3),
+    max_size=5,
+)
 
 
 @settings(max_examples=150, deadline=None)
-@given(form=PARAMETERS, query=st.dictionaries(st.text(min_size=1, max_size=4), st.text(max_size=4), max_size=2))
-def test_whatever_signalwires_package_takes_is_genuine(form: dict[str, list[str]], query: dict[str, str]) -> None:
-    """Any names and values, empty, repeated or far from ASCII, are proved as SignalWire's package proves them, and only so."""
+@given(
+    form=PARAMETERS,
+    query=st.dictionaries(st.text(min_size=1, max_size=4), st.text(max_size=4), max_size=2),
+)
+def test_whatever_signalwires_package_takes_is_genuine(
+    form: dict[str, list[str]], query: dict[str, str]
+) -> None:
+    """
+    Any names and values, empty, repeated or far from ASCII, are proved as SignalWire's package
+    proves them, and only so.
+    """
     body: dict[str, JsonValue] = {name: [*values] for name, values in form.items()}
-    incoming = build_request({"path": "/webhooks/signalwire", "query": {**query}, "body_form": body}, base_url="https://hooks.example.test")
-    told = sign_signalwire(incoming, KEY, NOW)
+    request = build_request(
+        {"path": "/webhooks/signalwire", "query": {**query}, "body_form": body},
+        base_url="https://hooks.example.test",
+    )
+    told = sign_signalwire(request, KEY, NOW)
     assert is_genuine_to_signalwire(told)
     verify(told)
-    assert told == SIGNALWIRE.sign(incoming, Secrets((KEY,)), NOW)
+    assert told == SIGNALWIRE.sign(request, Secrets((KEY,)), NOW)
     with pytest.raises(InvalidSignature):
         verify(replace(told, body=told.body + b"&more=1"))
     with pytest.raises(InvalidSignature):

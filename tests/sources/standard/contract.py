@@ -14,23 +14,31 @@ from service.events import (
     Party,
     Result,
 )
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.standard import payload as standard_message
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Sign by the Standard Webhooks specification."""
-    message_id = incoming.header("webhook-id") or "msg_1"
-    signature = Webhook(secret).sign(message_id, now, incoming.body.decode())
+    message_id = request.header("webhook-id") or "msg_1"
+    signature = Webhook(secret).sign(message_id, now, request.body.decode())
     return with_headers(
-        incoming, {"webhook-id": message_id, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
+        request,
+        {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": signature,
+        },
     )
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
-    secrets=("whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw==", "whsec_YW5vdGhlci1zdGFuZGFyZC1zZWNyZXQ="),
+    secrets=(
+        "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw==",
+        "whsec_YW5vdGhlci1zdGFuZGFyZC1zZWNyZXQ=",
+    ),
     proofs=("webhook-id", "webhook-timestamp", "webhook-signature"),
     smallest="ended__only-required-fields",
     signs_url=False,
@@ -43,5 +51,5 @@ KIT: Final = Kit(
         "direction": set(Direction),
         "party": set(Party),
     },
-    unknown_words=frozenset({"call.teleported", "parrot", "vanished", "sold"}),
+    unknown_values=frozenset({"call.teleported", "parrot", "vanished", "sold"}),
 )

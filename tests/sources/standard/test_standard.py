@@ -1,5 +1,6 @@
 """
-What is peculiar to the source `standard`: its schema, and the finer points of the Standard Webhooks specification.
+What is peculiar to the source `standard`: its schema, and the finer points of the Standard Webhooks
+specification.
 """
 
 import json
@@ -13,7 +14,7 @@ from jsonschema import Draft202012Validator
 from standardwebhooks.webhooks import Webhook
 
 from service.errors import InvalidSignature, MalformedPayload
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.common.standard_webhooks import read_secret
@@ -26,28 +27,45 @@ STANDARD: Final = SOURCES["standard"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 SECRET: Final = "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw=="
 ROOT: Final = Path(__file__).parents[3]
-FIXTURES: Final = sorted(path for path in (ROOT / "tests/sources/standard/fixtures").glob("*.json") if not path.name.endswith(".expected.json"))
+FIXTURES: Final = sorted(
+    path
+    for path in (ROOT / "tests/sources/standard/fixtures").glob("*.json")
+    if not path.name.endswith(".expected.json")
+)
 VALIDATOR: Final = Draft202012Validator(json_schema())
 
 
-def message(**fields: JsonValue) -> Incoming:
-    body: Mapping[str, JsonValue] = {"version": "1", "type": "call.ringing", "call_id": "pbx-1", **fields}
-    return build_request({"path": "/webhooks/standard", "body_json": dict(body)}, base_url="https://hooks.example.test")
+def message(**fields: JsonValue) -> WebhookRequest:
+    body: Mapping[str, JsonValue] = {
+        "version": "1",
+        "type": "call.ringing",
+        "call_id": "pbx-1",
+        **fields,
+    }
+    return build_request(
+        {"path": "/webhooks/standard", "body_json": dict(body)},
+        base_url="https://hooks.example.test",
+    )
 
 
-def verify(incoming: Incoming, *secrets: str) -> None:
-    STANDARD.verify(incoming, Secrets(secrets or (SECRET,)), NOW)
+def verify(request: WebhookRequest, *secrets: str) -> None:
+    STANDARD.verify(request, Secrets(secrets or (SECRET,)), NOW)
 
 
 def test_published_schema_is_the_models() -> None:
     """The schema in the docs is what the program reads."""
-    assert json_schema() == json.loads((ROOT / "docs/schemas/standard-v1.json").read_text(encoding="utf-8"))
+    assert json_schema() == json.loads(
+        (ROOT / "docs/schemas/standard-v1.json").read_text(encoding="utf-8")
+    )
     Draft202012Validator.check_schema(json_schema())
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
 def test_schema_and_program_agree(path: Path) -> None:
-    """What the schema allows is read; what it refuses is malformed, or holds an unknown word and is kept as such."""
+    """
+    What the schema allows is read; what it refuses is malformed, or holds an unknown word and is
+    kept as such.
+    """
     fixture = json.loads(path.read_text(encoding="utf-8"))
     expected = json.loads(path.with_name(f"{path.stem}.expected.json").read_text(encoding="utf-8"))
     if "body_json" not in fixture:
@@ -61,8 +79,14 @@ def test_schema_and_program_agree(path: Path) -> None:
 
 def test_every_field_of_the_model_is_in_a_fixture() -> None:
     """The fixtures use the whole schema."""
-    used = {name for path in FIXTURES for name in json.loads(path.read_text(encoding="utf-8")).get("body_json", {})}
-    assert {field.alias or name for name, field in StandardMessage.model_fields.items()} - used == set()
+    used = {
+        name
+        for path in FIXTURES
+        for name in json.loads(path.read_text(encoding="utf-8")).get("body_json", {})
+    }
+    assert {
+        field.alias or name for name, field in StandardMessage.model_fields.items()
+    } - used == set()
 
 
 @pytest.mark.parametrize(
@@ -75,28 +99,43 @@ def test_every_field_of_the_model_is_in_a_fixture() -> None:
     ],
 )
 def test_secret_is_read_in_every_usual_spelling(text: str) -> None:
-    """A secret comes with or without its prefix and its padding; all spellings prove the same message."""
+    """
+    A secret comes with or without its prefix and its padding; all spellings prove the same message.
+    """
     assert read_secret(text) == b"standard-secret-of-the-tests"
     verify(sign_standard(message(), SECRET, NOW), text)
 
 
-@pytest.mark.parametrize("text", ["", "whsec_", "whsec_%%%", "whsec_a", "é", "whsec_====", "two words"])
+@pytest.mark.parametrize(
+    "text", ["", "whsec_", "whsec_%%%", "whsec_a", "é", "whsec_====", "two words"]
+)
 def test_secret_that_cannot_be_read_proves_nothing(text: str) -> None:
-    """A broken secret neither crashes nor lets anything in, and does not spoil the others of the list."""
+    """
+    A broken secret neither crashes nor lets anything in, and does not spoil the others of the list.
+    """
     assert read_secret(text) is None
-    incoming = sign_standard(message(), SECRET, NOW)
+    request = sign_standard(message(), SECRET, NOW)
     with pytest.raises(InvalidSignature):
-        verify(incoming, text)
-    verify(incoming, text, SECRET)
+        verify(request, text)
+    verify(request, text, SECRET)
 
 
 def test_one_right_signature_of_several_is_enough() -> None:
-    """A sender that rotates its secret sends several signatures; other schemes among them are passed over."""
-    incoming = sign_standard(message(), SECRET, NOW)
-    right = incoming.headers["webhook-signature"][0]
-    wrong = Webhook("whsec_YW5vdGhlcg==").sign("msg_1", NOW, incoming.body.decode())
-    for header in (f"{wrong} {right}", f"{right} {wrong}", f"v1a,abc {right}", f"v2,{right[3:]} {right}", f"nonsense {right}"):
-        verify(with_headers(incoming, {"webhook-signature": header}))
+    """
+    A sender that rotates its secret sends several signatures; other schemes among them are passed
+    over.
+    """
+    request = sign_standard(message(), SECRET, NOW)
+    right = request.headers["webhook-signature"][0]
+    wrong = Webhook("whsec_YW5vdGhlcg==").sign("msg_1", NOW, request.body.decode())
+    for header in (
+        f"{wrong} {right}",
+        f"{right} {wrong}",
+        f"v1a,abc {right}",
+        f"v2,{right[3:]} {right}",
+        f"nonsense {right}",
+    ):
+        verify(with_headers(request, {"webhook-signature": header}))
     for header in (
         wrong,
         f"v2,{right[3:]}",
@@ -107,15 +146,18 @@ def test_one_right_signature_of_several_is_enough() -> None:
         f"v1,{right[3:]},{right[3:]}",
     ):
         with pytest.raises(InvalidSignature):
-            verify(with_headers(incoming, {"webhook-signature": header}))
+            verify(with_headers(request, {"webhook-signature": header}))
 
 
-@pytest.mark.parametrize("text", ["1793613900.0", "+1793613900", "01793613900 ", "1e9", "-1", "now", "١٧٩٣٦١٣٩٠٠", "9" * 400])
+@pytest.mark.parametrize(
+    "text",
+    ["1793613900.0", "+1793613900", "01793613900 ", "1e9", "-1", "now", "١٧٩٣٦١٣٩٠٠", "9" * 400],
+)
 def test_timestamp_must_be_whole_seconds(text: str) -> None:
     """A timestamp in any other spelling is refused before it is used."""
-    incoming = sign_standard(message(), SECRET, NOW)
+    request = sign_standard(message(), SECRET, NOW)
     with pytest.raises(InvalidSignature):
-        verify(with_headers(incoming, {"webhook-timestamp": text}))
+        verify(with_headers(request, {"webhook-timestamp": text}))
 
 
 @pytest.mark.parametrize("text", ["msg\n1", "msg\u20281", "ü", "m" * 201])
@@ -129,13 +171,19 @@ def test_message_is_named_by_its_signed_id() -> None:
     """Two messages of one id are one message, whatever they hold; that is how a sender retries."""
     one, two = (with_headers(message(note=note), {"webhook-id": "msg_7"}) for note in ("a", "b"))
     assert STANDARD.keys(one) == STANDARD.keys(two)
-    assert STANDARD.keys(one) != STANDARD.keys(with_headers(message(note="a"), {"webhook-id": "msg_8"}))
+    assert STANDARD.keys(one) != STANDARD.keys(
+        with_headers(message(note="a"), {"webhook-id": "msg_8"})
+    )
 
 
 def test_answer_says_that_it_is_kept() -> None:
     """The sender is answered 202 and JSON."""
     reply = STANDARD.reply(message())
-    assert (202, {"status": "accepted"}, "application/json") == (reply.status, json.loads(reply.body), reply.content_type)
+    assert (202, {"status": "accepted"}, "application/json") == (
+        reply.status,
+        json.loads(reply.body),
+        reply.content_type,
+    )
 
 
 def test_fault_names_the_field_and_never_its_value() -> None:

@@ -1,5 +1,6 @@
 """
-The kit of `telnyx`: signed with `cryptography`; `test_telnyx.py` holds it to Telnyx's own library and to known vectors.
+The kit of `telnyx`: signed with `cryptography`; `test_telnyx.py` holds it to Telnyx's own library
+and to known vectors.
 """
 
 import base64
@@ -8,28 +9,37 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.telnyx import call_control as telnyx_call_control
 from service.sources.telnyx import hangup_causes as telnyx_causes
 from service.sources.telnyx import texml as telnyx_texml
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 SEEDS: Final = (bytes(range(32)), bytes(range(32, 64)))
 PRIVATE_KEYS: Final = tuple(map(Ed25519PrivateKey.from_private_bytes, SEEDS))
-PUBLIC_KEYS: Final = tuple(base64.b64encode(key.public_key().public_bytes_raw()).decode() for key in PRIVATE_KEYS)
-# The second is set as a seed, so that both forms of the setting prove messages in every test of the suite that takes two secrets.
+PUBLIC_KEYS: Final = tuple(
+    base64.b64encode(key.public_key().public_bytes_raw()).decode() for key in PRIVATE_KEYS
+)
+# The second is set as a seed, so that both forms of the setting prove messages in every test of the
+# suite that takes two secrets.
 SECRETS: Final = (PUBLIC_KEYS[0], f"seed:{base64.b64encode(SEEDS[1]).decode()}")
 KEYS: Final = dict(zip(SECRETS, PRIVATE_KEYS, strict=True))
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Sign as Telnyx does, with the private half of the pair that a setting stands for."""
     timestamp = str(int(now.timestamp()))
-    signature = KEYS[secret].sign(timestamp.encode() + b"|" + incoming.body)
-    return with_headers(incoming, {"telnyx-timestamp": timestamp, "telnyx-signature-ed25519": base64.b64encode(signature).decode()})
+    signature = KEYS[secret].sign(timestamp.encode() + b"|" + request.body)
+    return with_headers(
+        request,
+        {
+            "telnyx-timestamp": timestamp,
+            "telnyx-signature-ed25519": base64.b64encode(signature).decode(),
+        },
+    )
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=SECRETS,
     own_secrets=(SECRETS[1],),
@@ -50,5 +60,16 @@ KIT: Final = Kit(
         "Direction": telnyx_texml.DIRECTIONS,
         "HangupCause": telnyx_causes.CAUSES,
     },
-    unknown_words=frozenset({"call.teleported", "sideways", "parrot", "evaporated", "beamed", "shredded", "vanished", "diagonal"}),
+    unknown_values=frozenset(
+        {
+            "call.teleported",
+            "sideways",
+            "parrot",
+            "evaporated",
+            "beamed",
+            "shredded",
+            "vanished",
+            "diagonal",
+        }
+    ),
 )

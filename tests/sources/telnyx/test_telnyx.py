@@ -1,5 +1,6 @@
 """
-What is peculiar to Telnyx: its signature, held to Telnyx's own library; what its words mean together; and the two forms of its messages.
+What is peculiar to Telnyx: its signature, held to Telnyx's own library; what its words mean
+together; and the two forms of its messages.
 """
 
 import base64
@@ -29,7 +30,7 @@ from service.events import (
     HangupCause,
     Result,
 )
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
@@ -38,7 +39,7 @@ from service.sources.telnyx.hangup_causes import CAUSES, read_cause
 from service.sources.telnyx.signature import check_key, make_seed
 from tests.sources.contract import with_headers
 from tests.sources.telnyx.contract import (
-    KIT,
+    CONTRACT,
     PUBLIC_KEYS,
     SEEDS,
     sign,
@@ -57,88 +58,135 @@ FORM_OF_VECTOR: Final = (
     b"AccountSid=f00&CallSid=v3%3AFAKE&CallStatus=busy&CallbackSource=call-progress-events&From=%2B15005550006&HangupCause=user_busy"
     b"&To=%2B15005550001"
 )
-SIGNATURE_OF_FORM: Final = "z9N+5VVRnpOcIdh4GuGCU+jM0LubUZqht5xO0mJAgpjc+hyhoysjOtSAizUGBuSu6qVKM/Bs445LreIAEDS6Bw=="
+SIGNATURE_OF_FORM: Final = (
+    "z9N+5VVRnpOcIdh4GuGCU+jM0LubUZqht5xO0mJAgpjc+hyhoysjOtSAizUGBuSu6qVKM/Bs445LreIAEDS6Bw=="
+)
 JSON_OF_VECTOR: Final = (
     b'{"data":{"event_type":"call.hangup","id":"00000000-0000-4000-8000-000000000001","occurred_at":"2026-11-02T10:00:49.000000Z",'
     b'"payload":{"call_control_id":"v3:FAKE","call_leg_id":"leg-1","call_session_id":"ses-1","client_state":"eyJjYWxsX2lkIjoiNDIifQ==",'
     b'"from":"+15005550006","hangup_cause":"user_busy","hangup_source":"callee","sip_hangup_cause":"486","to":"+15005550001"},'
     b'"record_type":"event"},"meta":{"attempt":1,"delivered_to":"https://hooks.example.test/hooks/telnyx"}}'
 )
-SIGNATURE_OF_JSON: Final = "34lVmGycJLZd2TvjzbZiECdByWSrTAv9Z+WbwqtPur+V41GNbUO3ZJ3WwsReI2AHZ2x40CcE90bpDTqLVOo1BA=="
+SIGNATURE_OF_JSON: Final = (
+    "34lVmGycJLZd2TvjzbZiECdByWSrTAv9Z+WbwqtPur+V41GNbUO3ZJ3WwsReI2AHZ2x40CcE90bpDTqLVOo1BA=="
+)
 
 
-def vector(body: bytes = JSON_OF_VECTOR, signature: str = SIGNATURE_OF_JSON, content_type: str = "application/json") -> Incoming:
-    headers = {"content-type": content_type, "telnyx-timestamp": TIMESTAMP, "telnyx-signature-ed25519": signature}
-    return with_headers(Incoming(method="POST", url=f"{BASE_URL}/webhooks/telnyx", body=body), headers)
+def vector(
+    body: bytes = JSON_OF_VECTOR,
+    signature: str = SIGNATURE_OF_JSON,
+    content_type: str = "application/json",
+) -> WebhookRequest:
+    headers = {
+        "content-type": content_type,
+        "telnyx-timestamp": TIMESTAMP,
+        "telnyx-signature-ed25519": signature,
+    }
+    return with_headers(
+        WebhookRequest(method="POST", url=f"{BASE_URL}/webhooks/telnyx", body=body), headers
+    )
 
 
-def form_vector() -> Incoming:
+def form_vector() -> WebhookRequest:
     return vector(FORM_OF_VECTOR, SIGNATURE_OF_FORM, "application/x-www-form-urlencoded")
 
 
-def verify(incoming: Incoming, *keys: str, after_s: float = 0) -> None:
-    TELNYX.verify(incoming, Secrets(keys or PUBLIC_KEYS[:1]), NOW + timedelta(seconds=after_s))
+def verify(request: WebhookRequest, *keys: str, after_s: float = 0) -> None:
+    TELNYX.verify(request, Secrets(keys or PUBLIC_KEYS[:1]), NOW + timedelta(seconds=after_s))
 
 
-def is_genuine_to_telnyx(incoming: Incoming, monkeypatch: pytest.MonkeyPatch, *, after_s: int = 0) -> bool:
+def is_genuine_to_telnyx(
+    request: WebhookRequest, monkeypatch: pytest.MonkeyPatch, *, after_s: int = 0
+) -> bool:
     """What Telnyx's own library says of a request."""
     monkeypatch.setattr(time, "time", lambda: float(TIMESTAMP) + after_s)
     try:
-        verify_webhook_signature(incoming.body, {name: values[0] for name, values in incoming.headers.items()}, PUBLIC_KEYS[0])
+        verify_webhook_signature(
+            request.body,
+            {name: values[0] for name, values in request.headers.items()},
+            PUBLIC_KEYS[0],
+        )
     except WebhookVerificationError:
         return False
     return True
 
 
-def request(kind: str, at_s: float | None = None, leg: str = LINE, /, state: JsonValue = None, **payload: JsonValue) -> Incoming:
+def webhook_request(
+    kind: str,
+    at_s: float | None = None,
+    leg: str = LINE,
+    /,
+    state: JsonValue = None,
+    **payload: JsonValue,
+) -> WebhookRequest:
     """An event of Call Control; `state` is what `client_state` says."""
     encoded = None if state is None else base64.b64encode(json.dumps(state).encode()).decode()
-    fields: dict[str, JsonValue] = {"call_session_id": SESSION, "call_leg_id": leg, "client_state": encoded, **payload}
-    data: dict[str, JsonValue] = {"event_type": f"call.{kind}", "id": f"{kind}-{leg}-{at_s}", "payload": fields}
+    fields: dict[str, JsonValue] = {
+        "call_session_id": SESSION,
+        "call_leg_id": leg,
+        "client_state": encoded,
+        **payload,
+    }
+    data: dict[str, JsonValue] = {
+        "event_type": f"call.{kind}",
+        "id": f"{kind}-{leg}-{at_s}",
+        "payload": fields,
+    }
     if at_s is not None:
         data["occurred_at"] = (NOW + timedelta(seconds=at_s)).isoformat()
-    return build_request({"path": "/webhooks/telnyx", "body_json": {"data": data, "meta": {"attempt": 1}}}, base_url=BASE_URL)
+    return build_request(
+        {"path": "/webhooks/telnyx", "body_json": {"data": data, "meta": {"attempt": 1}}},
+        base_url=BASE_URL,
+    )
 
 
-def texml(**form: JsonValue) -> Incoming:
+def texml(**form: JsonValue) -> WebhookRequest:
     body: dict[str, JsonValue] = {"CallSid": "v3:FAKE-a", "From": OURS, "To": CUSTOMER, **form}
     return build_request({"path": "/webhooks/telnyx", "body_form": body}, base_url=BASE_URL)
 
 
-def events_of(*requests: Incoming) -> list[CallEvent]:
+def events_of(*requests: WebhookRequest) -> list[CallEvent]:
     return [event for each in requests for event in TELNYX.parse(each, "m1")]
 
 
-def call_of(*requests: Incoming) -> Call:
+def call_of(*requests: WebhookRequest) -> Call:
     """The call that the messages make, which is the same in whatever order they come."""
-    calls = {fold(events_of(*order)) for order in itertools.islice(itertools.permutations(requests), 120)}
+    calls = {
+        fold(events_of(*order)) for order in itertools.islice(itertools.permutations(requests), 120)
+    }
     (call,) = calls
     return call
 
 
 def test_known_signatures_are_accepted() -> None:
-    """Both forms of messages are proved by the public key, also beside others, and by the seed that it is made from."""
-    for incoming in (vector(), form_vector()):
-        verify(incoming)
-        verify(incoming, PUBLIC_KEYS[1], PUBLIC_KEYS[0])
-        verify(incoming, "no key", SEED)
+    """
+    Both forms of messages are proved by the public key, also beside others, and by the seed that it
+    is made from.
+    """
+    for request in (vector(), form_vector()):
+        verify(request)
+        verify(request, PUBLIC_KEYS[1], PUBLIC_KEYS[0])
+        verify(request, "no key", SEED)
         with pytest.raises(InvalidSignature):
-            verify(incoming, PUBLIC_KEYS[1])
+            verify(request, PUBLIC_KEYS[1])
 
 
 def test_telnyxs_own_library_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is accepted here is accepted by the library that Telnyx gives to its customers, and what is refused is refused there."""
+    """
+    What is accepted here is accepted by the library that Telnyx gives to its customers, and what is
+    refused is refused there.
+    """
     own = TELNYX.sign(vector(), Secrets((PUBLIC_KEYS[1], SEED)), NOW)
-    for incoming in (vector(), form_vector(), own, sign(form_vector(), PUBLIC_KEYS[0], NOW)):
+    for request in (vector(), form_vector(), own, sign(form_vector(), PUBLIC_KEYS[0], NOW)):
         for after_s in (-301, -300, 0, 300, 301):
-            is_genuine = is_genuine_to_telnyx(incoming, monkeypatch, after_s=after_s)
+            is_genuine = is_genuine_to_telnyx(request, monkeypatch, after_s=after_s)
             assert is_genuine == (abs(after_s) <= 300)
             if is_genuine:
-                verify(incoming, after_s=after_s)
+                verify(request, after_s=after_s)
             else:
                 with pytest.raises(InvalidSignature):
-                    verify(incoming, after_s=after_s)
-        changed = replace(incoming, body=incoming.body + b"\n")
+                    verify(request, after_s=after_s)
+        changed = replace(request, body=request.body + b"\n")
         assert not is_genuine_to_telnyx(changed, monkeypatch)
         with pytest.raises(InvalidSignature):
             verify(changed)
@@ -158,7 +206,9 @@ def test_telnyxs_own_library_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_timestamp_is_whole_seconds(timestamp: str) -> None:
-    """A number that only some programs would read as one is refused before anything is done with it."""
+    """
+    A number that only some programs would read as one is refused before anything is done with it.
+    """
     with pytest.raises(InvalidSignature):
         verify(with_headers(vector(), {"telnyx-timestamp": timestamp}))
 
@@ -187,7 +237,7 @@ def test_only_forms_and_json_are_read() -> None:
         verify(with_headers(vector(), {"content-type": "text/plain"}))
 
 
-@pytest.mark.parametrize("text", [*PUBLIC_KEYS, SEED, KIT.secrets[1]])
+@pytest.mark.parametrize("text", [*PUBLIC_KEYS, SEED, CONTRACT.secrets[1]])
 def test_public_keys_and_seeds_can_be_set(text: str) -> None:
     """Both are 32 bytes in base64, a seed says what it is; one can be made up."""
     assert check_key(text) is None
@@ -195,7 +245,16 @@ def test_public_keys_and_seeds_can_be_set(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "seed:", "KEY0123456789", PUBLIC_KEYS[0].rstrip("="), PUBLIC_KEYS[0][4:], f"Seed:{PUBLIC_KEYS[0]}", SIGNATURE_OF_JSON]
+    "text",
+    [
+        "",
+        "seed:",
+        "KEY0123456789",
+        PUBLIC_KEYS[0].rstrip("="),
+        PUBLIC_KEYS[0][4:],
+        f"Seed:{PUBLIC_KEYS[0]}",
+        SIGNATURE_OF_JSON,
+    ],
 )
 def test_anything_else_cannot_be_set(text: str) -> None:
     """An API key, half a key or a signature is told before the service starts."""
@@ -204,18 +263,30 @@ def test_anything_else_cannot_be_set(text: str) -> None:
 
 def test_public_key_signs_nothing() -> None:
     """With Telnyx's own key alone no call can be played; the error says what to set for that."""
-    with pytest.raises(ValueError, match="set TELNYX_PUBLIC_KEY to seed: and the base64 of 32 random bytes"):
+    with pytest.raises(
+        ValueError, match="set TELNYX_PUBLIC_KEY to seed: and the base64 of 32 random bytes"
+    ):
         TELNYX.sign(vector(), Secrets(PUBLIC_KEYS), NOW)
 
 
 def test_event_is_named_after_its_id() -> None:
-    """Tries, and the failover address, differ in `meta` alone; whatever comes without an id is named by its body."""
-    first = request("hangup", 1)
-    again = replace(first, body=first.body.replace(b'"attempt":1', b'"attempt":2'), url=f"{BASE_URL}/elsewhere?a=1")
+    """
+    Tries, and the failover address, differ in `meta` alone; whatever comes without an id is named
+    by its body.
+    """
+    first = webhook_request("hangup", 1)
+    again = replace(
+        first,
+        body=first.body.replace(b'"attempt":1', b'"attempt":2'),
+        url=f"{BASE_URL}/elsewhere?a=1",
+    )
     assert again.body != first.body
     assert TELNYX.keys(first) == TELNYX.keys(again)
     nameless = replace(first, body=first.body.replace(b'"id":', b'"ID":'))
-    assert TELNYX.keys(nameless).message_key not in {TELNYX.keys(first).message_key, TELNYX.keys(request("hangup", 2)).message_key}
+    assert TELNYX.keys(nameless).message_key not in {
+        TELNYX.keys(first).message_key,
+        TELNYX.keys(webhook_request("hangup", 2)).message_key,
+    }
 
 
 def literals(name: str, model: type[BaseModel]) -> Iterator[str]:
@@ -229,16 +300,31 @@ def literals(name: str, model: type[BaseModel]) -> Iterator[str]:
 
 
 def models(prefix: str) -> list[type[BaseModel]]:
-    return [getattr(telnyx.types, name) for name in dir(telnyx.types) if name.startswith(prefix) and name.endswith("WebhookEvent")]
+    return [
+        getattr(telnyx.types, name)
+        for name in dir(telnyx.types)
+        if name.startswith(prefix) and name.endswith("WebhookEvent")
+    ]
 
 
 def test_every_event_of_telnyxs_own_models_is_known() -> None:
-    """Each kind of event that Telnyx's library knows of a call is read or left alone, and none is reported as strange."""
-    words = {word for model in (*models("Call"), *models("Conference"), *models("Streaming")) for word in literals("event_type", model)}
+    """
+    Each kind of event that Telnyx's library knows of a call is read or left alone, and none is
+    reported as strange.
+    """
+    words = {
+        word
+        for model in (*models("Call"), *models("Conference"), *models("Streaming"))
+        for word in literals("event_type", model)
+    }
     assert set(EVENTS) <= words
     for word in sorted(words):
         try:
-            events = TELNYX.parse(request(word.removeprefix("call.")), "m1") if word.startswith("call.") else []
+            events = (
+                TELNYX.parse(webhook_request(word.removeprefix("call.")), "m1")
+                if word.startswith("call.")
+                else []
+            )
         except IgnoredEvent:
             continue
         assert EventType.UNKNOWN not in {event.event_type for event in events}, word
@@ -246,9 +332,15 @@ def test_every_event_of_telnyxs_own_models_is_known() -> None:
 
 def test_every_word_of_telnyxs_own_models_is_known() -> None:
     """The same for the causes, the findings of detection and the directions."""
-    assert set(CAUSES) == {word for model in models("CallHangup") for word in literals("hangup_cause", model)}
-    assert set(RESULTS) == {word for model in models("CallMachine") for word in literals("result", model)}
-    assert set(DIRECTIONS) == {word for model in models("CallInitiated") for word in literals("direction", model)}
+    assert set(CAUSES) == {
+        word for model in models("CallHangup") for word in literals("hangup_cause", model)
+    }
+    assert set(RESULTS) == {
+        word for model in models("CallMachine") for word in literals("result", model)
+    }
+    assert set(DIRECTIONS) == {
+        word for model in models("CallInitiated") for word in literals("direction", model)
+    }
 
 
 @pytest.mark.parametrize(
@@ -270,38 +362,56 @@ def test_every_word_of_telnyxs_own_models_is_known() -> None:
         (None, None, None),
     ],
 )
-def test_sip_code_speaks_where_the_word_does_not(word: str | None, sip_code: str | None, cause: HangupCause | None) -> None:
+def test_sip_code_speaks_where_the_word_does_not(
+    word: str | None, sip_code: str | None, cause: HangupCause | None
+) -> None:
     """`normal_clearing` is said of calls that were talked on and of calls that no carrier took."""
     assert cause is read_cause(word, sip_code)
 
 
 OUT: Final[dict[str, JsonValue]] = {"direction": "outgoing", "from": OURS, "to": CUSTOMER}
 IN: Final[dict[str, JsonValue]] = {"direction": "incoming", "from": CUSTOMER, "to": OURS}
-CLEARED: Final[dict[str, JsonValue]] = {"hangup_cause": "normal_clearing", "sip_hangup_cause": "unspecified"}
+CLEARED: Final[dict[str, JsonValue]] = {
+    "hangup_cause": "normal_clearing",
+    "sip_hangup_cause": "unspecified",
+}
 
 
 def test_answer_decides_where_the_hangup_does_not_say() -> None:
-    """A hangup that comes first leaves the call open until it is known whether anybody picked up."""
-    hangup = request("hangup", 46, **CLEARED)
-    assert call_of(request("initiated", 0, **OUT), hangup).result is None
-    call = call_of(request("initiated", 0, **OUT), request("answered", 9), hangup)
+    """
+    A hangup that comes first leaves the call open until it is known whether anybody picked up.
+    """
+    hangup = webhook_request("hangup", 46, **CLEARED)
+    assert call_of(webhook_request("initiated", 0, **OUT), hangup).result is None
+    call = call_of(webhook_request("initiated", 0, **OUT), webhook_request("answered", 9), hangup)
     assert (Result.CONNECTED, 37) == (call.result, call.duration_s)
 
 
 def test_hangup_alone_tells_a_busy_line() -> None:
     """Where the cause is plain, nothing else is needed; the time of dialling is no talk."""
-    call = call_of(request("hangup", 46, hangup_cause="user_busy", start_time=NOW.isoformat(), to=CUSTOMER))
+    call = call_of(
+        webhook_request(
+            "hangup", 46, hangup_cause="user_busy", start_time=NOW.isoformat(), to=CUSTOMER
+        )
+    )
     assert (Result.BUSY, 0, NOW) == (call.result, call.duration_s, call.started_at)
 
 
 def test_leg_whose_beginning_is_missing_keeps_its_place() -> None:
-    """`start_time` of a hangup puts the leg of the agent, who was called first, before that of the customer."""
+    """
+    `start_time` of a hangup puts the leg of the agent, who was called first, before that of the
+    customer.
+    """
     rep: dict[str, JsonValue] = {"from": OURS, "to": "+15005550008", "start_time": NOW.isoformat()}
     call = call_of(
-        request("hangup", 114, hangup_cause="normal_clearing", sip_hangup_cause="200", **rep),
-        request("initiated", 6, OTHER, **OUT),
-        request("answered", 18, OTHER),
-        request("hangup", 113, OTHER, hangup_cause="normal_clearing", sip_hangup_cause="200"),
+        webhook_request(
+            "hangup", 114, hangup_cause="normal_clearing", sip_hangup_cause="200", **rep
+        ),
+        webhook_request("initiated", 6, OTHER, **OUT),
+        webhook_request("answered", 18, OTHER),
+        webhook_request(
+            "hangup", 113, OTHER, hangup_cause="normal_clearing", sip_hangup_cause="200"
+        ),
     )
     assert (Result.CONNECTED, CUSTOMER, 95) == (call.result, call.to_number, call.duration_s)
 
@@ -310,86 +420,143 @@ def test_agent_who_did_not_pick_up_decides_for_a_customer_who_was_never_called()
     """Click to call: the rep's own leg, marked as an agent's, ended unanswered."""
     state: JsonValue = {"buildr_call_id": "110", "party": "agent"}
     call = call_of(
-        request("initiated", 0, state=state, **{**OUT, "to": "+15005550008"}), request("hangup", 30, hangup_cause="timeout", state=state)
+        webhook_request("initiated", 0, state=state, **{**OUT, "to": "+15005550008"}),
+        webhook_request("hangup", 30, hangup_cause="timeout", state=state),
     )
     assert (Result.NO_ANSWER, "110") == (call.result, call.buildr_call_id)
 
 
 def test_leg_marked_as_an_agents_is_never_the_customers() -> None:
-    """A customer who is handed to a colleague's telephone was reached, whatever becomes of the colleague's leg."""
+    """
+    A customer who is handed to a colleague's telephone was reached, whatever becomes of the
+    colleague's leg.
+    """
     agent: JsonValue = {"party": "agent"}
     requests = [
-        request("initiated", 0, **OUT),
-        request("answered", 9),
-        request("initiated", 20, OTHER, state=agent, **{**OUT, "to": "+15005550008"}),
-        request("hangup", 50, OTHER, state=agent, hangup_cause="timeout"),
-        request("hangup", 60, hangup_cause="normal_clearing", sip_hangup_cause="200"),
+        webhook_request("initiated", 0, **OUT),
+        webhook_request("answered", 9),
+        webhook_request("initiated", 20, OTHER, state=agent, **{**OUT, "to": "+15005550008"}),
+        webhook_request("hangup", 50, OTHER, state=agent, hangup_cause="timeout"),
+        webhook_request("hangup", 60, hangup_cause="normal_clearing", sip_hangup_cause="200"),
     ]
     call = call_of(*requests)
     assert (Result.CONNECTED, CUSTOMER, 51) == (call.result, call.to_number, call.duration_s)
 
 
 def test_unanswered_caller_who_is_joined_with_an_agent_was_taken() -> None:
-    """A transfer of a call that the application did not answer: of the caller's leg only `call.bridged` is told."""
+    """
+    A transfer of a call that the application did not answer: of the caller's leg only
+    `call.bridged` is told.
+    """
     call = call_of(
-        request("initiated", 0, **IN),
-        request("initiated", 1, OTHER, **{"direction": "outgoing", "from": CUSTOMER, "to": SOFTPHONE}),
-        request("answered", 8, OTHER),
-        request("bridged", 8),
-        request("hangup", 60, **CLEARED),
+        webhook_request("initiated", 0, **IN),
+        webhook_request(
+            "initiated", 1, OTHER, **{"direction": "outgoing", "from": CUSTOMER, "to": SOFTPHONE}
+        ),
+        webhook_request("answered", 8, OTHER),
+        webhook_request("bridged", 8),
+        webhook_request("hangup", 60, **CLEARED),
     )
-    assert (Result.CONNECTED, CUSTOMER, "alice", 52) == (call.result, call.from_number, call.agent, call.duration_s)
+    assert (Result.CONNECTED, CUSTOMER, "alice", 52) == (
+        call.result,
+        call.from_number,
+        call.agent,
+        call.duration_s,
+    )
 
 
 def test_caller_who_was_never_answered_is_abandoned() -> None:
     """The caller hung up while the application still thought about it."""
-    call = call_of(request("initiated", 0, **IN), request("hangup", 8, hangup_cause="originator_cancel", sip_hangup_cause="487"))
+    call = call_of(
+        webhook_request("initiated", 0, **IN),
+        webhook_request("hangup", 8, hangup_cause="originator_cancel", sip_hangup_cause="487"),
+    )
     assert (Result.ABANDONED, 0) == (call.result, call.duration_s)
 
 
 def test_recording_of_a_talk_is_no_voicemail() -> None:
-    """Only a recording that `client_state` names a voicemail is one; and one that was taken before an agent took the call loses to that."""
-    caller = [request("initiated", 0, **IN), request("answered", 1), request("hangup", 40, **CLEARED)]
-    saved = request("recording.saved", 50, recording_urls={"mp3": "https://recordings.example.test/a.mp3"})
-    marked = request("recording.saved", 50, state={"record": "voicemail"}, recording_urls={"mp3": "https://recordings.example.test/a.mp3"})
-    text = request("recording.transcription.saved", 55, state={"record": "voicemail"}, transcription_text="Call me back.")
+    """
+    Only a recording that `client_state` names a voicemail is one; and one that was taken before an
+    agent took the call loses to that.
+    """
+    caller = [
+        webhook_request("initiated", 0, **IN),
+        webhook_request("answered", 1),
+        webhook_request("hangup", 40, **CLEARED),
+    ]
+    saved = webhook_request(
+        "recording.saved", 50, recording_urls={"mp3": "https://recordings.example.test/a.mp3"}
+    )
+    marked = webhook_request(
+        "recording.saved",
+        50,
+        state={"record": "voicemail"},
+        recording_urls={"mp3": "https://recordings.example.test/a.mp3"},
+    )
+    text = webhook_request(
+        "recording.transcription.saved",
+        55,
+        state={"record": "voicemail"},
+        transcription_text="Call me back.",
+    )
     assert Result.ABANDONED is call_of(*caller, saved).result
     left = call_of(*caller, marked, text)
     assert left.voicemail is not None
     assert (Result.VOICEMAIL_RECEIVED, "Call me back.") == (left.result, left.voicemail.transcript)
-    assert Result.CONNECTED is call_of(*caller, marked, request("bridged", 30)).result
+    assert Result.CONNECTED is call_of(*caller, marked, webhook_request("bridged", 30)).result
 
 
 def test_screening_is_followed_by_a_person_or_a_machine() -> None:
-    """A telephone that asks for the caller's name first is neither; what detection finds afterwards counts."""
+    """
+    A telephone that asks for the caller's name first is neither; what detection finds afterwards
+    counts.
+    """
     before = [
-        request("initiated", 0, **OUT),
-        request("answered", 5),
-        request("hangup", 60, hangup_cause="normal_clearing", sip_hangup_cause="200"),
+        webhook_request("initiated", 0, **OUT),
+        webhook_request("answered", 5),
+        webhook_request("hangup", 60, hangup_cause="normal_clearing", sip_hangup_cause="200"),
     ]
-    screened = request("machine.premium.call_screening.detected", 8, result="screening")
+    screened = webhook_request("machine.premium.call_screening.detected", 8, result="screening")
     assert call_of(*before, screened).answered_by is None
     for word, found in (("human_residence", AnsweredBy.HUMAN), ("machine", AnsweredBy.MACHINE)):
-        assert found is call_of(*before, screened, request("machine.premium.detection.ended", 20, result=word)).answered_by
+        assert (
+            found
+            is call_of(
+                *before,
+                screened,
+                webhook_request("machine.premium.detection.ended", 20, result=word),
+            ).answered_by
+        )
 
 
 def test_beep_outweighs_a_detection_that_was_not_sure() -> None:
     """People do not beep."""
     call = call_of(
-        request("initiated", 0, **OUT),
-        request("machine.detection.ended", 9, result="not_sure"),
-        request("machine.greeting.ended", 19, result="beep_detected"),
-        request("hangup", 30, hangup_cause="normal_clearing", sip_hangup_cause="200"),
+        webhook_request("initiated", 0, **OUT),
+        webhook_request("machine.detection.ended", 9, result="not_sure"),
+        webhook_request("machine.greeting.ended", 19, result="beep_detected"),
+        webhook_request("hangup", 30, hangup_cause="normal_clearing", sip_hangup_cause="200"),
     )
     assert (Result.LEFT_VOICEMAIL, AnsweredBy.MACHINE) == (call.result, call.answered_by)
 
 
 @pytest.mark.parametrize(
-    "state", ["", "=", "[]", "null", "e30=", "eyJwYXJ0eSI6", base64.b64encode(b'{"party": ["agent"]}').decode(), "A" * 10_000, "é"]
+    "state",
+    [
+        "",
+        "=",
+        "[]",
+        "null",
+        "e30=",
+        "eyJwYXJ0eSI6",
+        base64.b64encode(b'{"party": ["agent"]}').decode(),
+        "A" * 10_000,
+        "é",
+    ],
 )
 def test_client_state_of_somebody_else_does_no_harm(state: str) -> None:
     """It is base64 of anything, and other programs use it too."""
-    (event,) = TELNYX.parse(request("answered", 9, client_state=state), "m1")
+    (event,) = TELNYX.parse(webhook_request("answered", 9, client_state=state), "m1")
     assert (None, None, EventType.ANSWERED) == (event.buildr_call_id, event.party, event.event_type)
 
 
@@ -407,23 +574,35 @@ def test_client_state_of_somebody_else_does_no_harm(state: str) -> None:
 )
 def test_user_of_a_telephone_at_telnyx_is_the_agent(address: str, agent: str | None) -> None:
     """In each of Telnyx's regions, and nowhere else."""
-    (event,) = TELNYX.parse(request("answered", 9, to=address), "m1")
+    (event,) = TELNYX.parse(webhook_request("answered", 9, to=address), "m1")
     assert agent == event.agent
 
 
 def test_version_1_is_refused_by_name() -> None:
     """The older form has no `data`; what to change is said where the message is listed."""
     old = build_request(
-        {"path": "/", "body_json": {"event_type": "call_hangup", "payload": {"call_session_id": SESSION}}}, base_url=BASE_URL
+        {
+            "path": "/",
+            "body_json": {"event_type": "call_hangup", "payload": {"call_session_id": SESSION}},
+        },
+        base_url=BASE_URL,
     )
-    for read in (TELNYX.keys, lambda incoming: TELNYX.parse(incoming, "m1")):
-        with pytest.raises(MalformedPayload, match="set the application's webhook API version to 2"):
+    for read in (TELNYX.keys, lambda request: TELNYX.parse(request, "m1")):
+        with pytest.raises(
+            MalformedPayload, match="set the application's webhook API version to 2"
+        ):
             read(old)
 
 
 def test_texml_gets_a_document_and_json_nothing() -> None:
-    """Some addresses of TeXML ask what to do next; with an empty document the call ends or goes on as it would."""
-    assert (200, "text/xml") == (TELNYX.reply(texml(CallStatus="busy")).status, TELNYX.reply(texml(CallStatus="busy")).content_type)
+    """
+    Some addresses of TeXML ask what to do next; with an empty document the call ends or goes on as
+    it would.
+    """
+    assert (200, "text/xml") == (
+        TELNYX.reply(texml(CallStatus="busy")).status,
+        TELNYX.reply(texml(CallStatus="busy")).content_type,
+    )
     assert (200, b"") == (TELNYX.reply(vector()).status, TELNYX.reply(vector()).body)
 
 
@@ -431,13 +610,33 @@ def test_texml_gets_a_document_and_json_nothing() -> None:
     ("status", "more", "result", "duration_s"),
     [
         ("completed", {"CallDuration": "37"}, Result.CONNECTED, 37),
-        ("completed", {"AnsweredTime": "2026-11-02T10:00:09Z", "EndTime": "2026-11-02T10:00:46Z"}, Result.CONNECTED, 37),
-        ("completed", {"HangupCause": "normal_clearing", "SipHangupCause": "503"}, Result.FAILED, 0),
-        ("completed", {"CallDuration": "20", "AnsweredBy": "machine_end_beep"}, Result.LEFT_VOICEMAIL, 20),
+        (
+            "completed",
+            {"AnsweredTime": "2026-11-02T10:00:09Z", "EndTime": "2026-11-02T10:00:46Z"},
+            Result.CONNECTED,
+            37,
+        ),
+        (
+            "completed",
+            {"HangupCause": "normal_clearing", "SipHangupCause": "503"},
+            Result.FAILED,
+            0,
+        ),
+        (
+            "completed",
+            {"CallDuration": "20", "AnsweredBy": "machine_end_beep"},
+            Result.LEFT_VOICEMAIL,
+            20,
+        ),
         ("busy", {}, Result.BUSY, 0),
         ("no-answer", {"HangupCause": "call_rejected"}, Result.REJECTED, 0),
         ("no-answer", {"HangupCause": "originator_cancel"}, Result.NO_ANSWER, 0),
-        ("no-answer", {"HangupCause": "normal_clearing", "SipHangupCause": "487"}, Result.NO_ANSWER, 0),
+        (
+            "no-answer",
+            {"HangupCause": "normal_clearing", "SipHangupCause": "487"},
+            Result.NO_ANSWER,
+            0,
+        ),
         ("busy", {"HangupCause": "unspecified", "SipHangupCause": "480"}, Result.BUSY, 0),
         ("busy", {"HangupCause": "not_found"}, Result.INVALID_NUMBER, 0),
         ("failed", {"HangupCause": "originator_cancel"}, Result.CANCELLED, 0),
@@ -446,9 +645,14 @@ def test_texml_gets_a_document_and_json_nothing() -> None:
         ("canceled", {"HangupCause": "originator_cancel"}, Result.CANCELLED, 0),
     ],
 )
-def test_texml_tells_how_a_call_ended(status: str, more: dict[str, JsonValue], result: Result, duration_s: int) -> None:
+def test_texml_tells_how_a_call_ended(
+    status: str, more: dict[str, JsonValue], result: Result, duration_s: int
+) -> None:
     """The last status callback of an outbound call is enough."""
-    call = call_of(texml(CallStatus="initiated", Timestamp="2026-11-02T10:00:00Z"), texml(CallStatus=status, **more))
+    call = call_of(
+        texml(CallStatus="initiated", Timestamp="2026-11-02T10:00:00Z"),
+        texml(CallStatus=status, **more),
+    )
     assert (result, duration_s, CUSTOMER) == (call.result, call.duration_s, call.to_number)
 
 
@@ -461,13 +665,24 @@ def test_texml_click_to_call() -> None:
         texml(CallStatus="completed", CallDuration="95", **dialled),
         texml(CallStatus="completed", CallDuration="109", To="+15005550008"),
     )
-    assert (Result.CONNECTED, CUSTOMER, 95, "v3:FAKE-a") == (call.result, call.to_number, call.duration_s, call.source_call_id)
+    assert (Result.CONNECTED, CUSTOMER, 95, "v3:FAKE-a") == (
+        call.result,
+        call.to_number,
+        call.duration_s,
+        call.source_call_id,
+    )
 
 
 def test_texml_inbound_call() -> None:
-    """Where a callback tells the direction, the dialled leg tells whether an agent took the call."""
+    """
+    Where a callback tells the direction, the dialled leg tells whether an agent took the call.
+    """
     caller: dict[str, JsonValue] = {"Direction": "inbound", "From": CUSTOMER, "To": OURS}
-    dialled: dict[str, JsonValue] = {"CallSid": "v3:FAKE-b", "ParentCallSid": "v3:FAKE-a", "To": "alice@sip.telnyx.com"}
+    dialled: dict[str, JsonValue] = {
+        "CallSid": "v3:FAKE-b",
+        "ParentCallSid": "v3:FAKE-a",
+        "To": "alice@sip.telnyx.com",
+    }
     end = texml(CallStatus="completed", CallDuration="60", **caller)
     taken = call_of(texml(CallStatus="completed", CallDuration="50", **dialled), end)
     assert (Result.CONNECTED, "alice", CUSTOMER) == (taken.result, taken.agent, taken.from_number)

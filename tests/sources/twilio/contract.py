@@ -11,10 +11,10 @@ from urllib.parse import parse_qs
 
 from twilio.request_validator import RequestValidator
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.common import sip
 from service.sources.twilio import source as twilio
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +34,23 @@ class _MultiDict:
         return self.values[name]
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Sign as Twilio does with an auth token; a time plays no part in it."""
     del now
     validator = RequestValidator(secret)
-    if incoming.content_type == "application/json":
-        mark = "&" if incoming.query else "?"
-        incoming = replace(incoming, url=f"{incoming.url}{mark}bodySHA256={hashlib.sha256(incoming.body).hexdigest()}")
-        signature = validator.compute_signature(incoming.url, {})
+    if request.content_type == "application/json":
+        mark = "&" if request.query else "?"
+        request = replace(
+            request, url=f"{request.url}{mark}bodySHA256={hashlib.sha256(request.body).hexdigest()}"
+        )
+        signature = validator.compute_signature(request.url, {})
     else:
-        form = parse_qs(incoming.body.decode(), keep_blank_values=True)
-        signature = validator.compute_signature(incoming.url, _MultiDict(form))
-    return with_headers(incoming, {"x-twilio-signature": signature})
+        form = parse_qs(request.body.decode(), keep_blank_values=True)
+        signature = validator.compute_signature(request.url, _MultiDict(form))
+    return with_headers(request, {"x-twilio-signature": signature})
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("FAKE0000000000000000000000000000", "FAKE1111111111111111111111111111"),
     proofs=("x-twilio-signature",),
@@ -60,6 +62,6 @@ KIT: Final = Kit(
         "DialCallStatus": twilio.HANGUP_CAUSES,
         "SipResponseCode": {*sip.DECISIVE, *sip.NOT_REACHED},
     },
-    unknown_words=frozenset({"teleported", "parrot", "sideways", "pending"}),
+    unknown_values=frozenset({"teleported", "parrot", "sideways", "pending"}),
     retry_headers=("i-twilio-idempotency-token",),
 )

@@ -1,5 +1,6 @@
 """
-What is peculiar to Vonage: its token, held to Vonage's own check; `completed` beside a failure; legs of one conversation.
+What is peculiar to Vonage: its token, held to Vonage's own check; `completed` beside a failure;
+legs of one conversation.
 """
 
 import itertools
@@ -14,13 +15,13 @@ from vonage_jwt.verify_jwt import verify_signature
 
 from service.errors import InvalidSignature
 from service.events import AnsweredBy, Direction, Result
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
 from tests.sources.contract import with_headers
 from tests.sources.vonage.contract import (
-    KIT,
+    CONTRACT,
     claims_of,
     sign,
     with_token,
@@ -30,7 +31,7 @@ from workers.calls.fold import Call, fold
 VONAGE: Final = SOURCES["vonage"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
-SECRET, OTHER_SECRET = KIT.secrets
+SECRET, OTHER_SECRET = CONTRACT.secrets
 # Made with PyJWT, and accepted by version 1.1.5 of Vonage's own `vonage-jwt`.
 SECRET_OF_VECTOR: Final = "fake-signature-secret-do-not-use-0000000"
 SIGNED_AT: Final = datetime.fromtimestamp(1_700_000_000, UTC)
@@ -48,29 +49,35 @@ CALL: Final = "CON-1"
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-def request(fields: Mapping[str, JsonValue], query: str = "") -> Incoming:
+def webhook_request(fields: Mapping[str, JsonValue], query: str = "") -> WebhookRequest:
     body: dict[str, JsonValue] = {"conversation_uuid": CALL, "uuid": "a", **fields}
     return build_request({"path": f"/webhooks/vonage{query}", "body_json": body}, base_url=BASE_URL)
 
 
-def vector() -> Incoming:
-    return with_headers(replace(request({}), body=BODY_OF_VECTOR), {"authorization": f"Bearer {TOKEN_OF_VECTOR}"})
+def vector() -> WebhookRequest:
+    return with_headers(
+        replace(webhook_request({}), body=BODY_OF_VECTOR),
+        {"authorization": f"Bearer {TOKEN_OF_VECTOR}"},
+    )
 
 
-def verify(incoming: Incoming, *secrets: str, now: datetime = NOW) -> None:
-    VONAGE.verify(incoming, Secrets(secrets or (SECRET,)), now)
+def verify(request: WebhookRequest, *secrets: str, now: datetime = NOW) -> None:
+    VONAGE.verify(request, Secrets(secrets or (SECRET,)), now)
 
 
 def told(*messages: Mapping[str, JsonValue]) -> Call:
     """The call of some messages, the same in whatever order they come."""
-    events = [VONAGE.parse(request(fields), "m1") for fields in messages]
+    events = [VONAGE.parse(webhook_request(fields), "m1") for fields in messages]
     calls = [fold(itertools.chain(*order)) for order in itertools.permutations(events)]
     assert all(call == calls[0] for call in calls)
     return calls[0]
 
 
 def test_known_token_is_accepted_at_its_time_only() -> None:
-    """The vector of Vonage's own library is genuine when it was made, and not years later: its tokens never run out by themselves."""
+    """
+    The vector of Vonage's own library is genuine when it was made, and not years later: its tokens
+    never run out by themselves.
+    """
     assert verify_signature(TOKEN_OF_VECTOR, SECRET_OF_VECTOR)
     verify(vector(), SECRET_OF_VECTOR, now=SIGNED_AT)
     with pytest.raises(InvalidSignature):
@@ -80,58 +87,96 @@ def test_known_token_is_accepted_at_its_time_only() -> None:
 
 
 def test_vonages_own_check_agrees() -> None:
-    """What we sign is genuine to Vonage's library, and what it takes for a wrong signature is wrong to us."""
-    for incoming in (sign(request({}), SECRET, SIGNED_AT), VONAGE.sign(request({}), Secrets((SECRET,)), SIGNED_AT)):
-        token = incoming.headers["authorization"][0].removeprefix("Bearer ")
+    """
+    What we sign is genuine to Vonage's library, and what it takes for a wrong signature is wrong to
+    us.
+    """
+    for request in (
+        sign(webhook_request({}), SECRET, SIGNED_AT),
+        VONAGE.sign(webhook_request({}), Secrets((SECRET,)), SIGNED_AT),
+    ):
+        token = request.headers["authorization"][0].removeprefix("Bearer ")
         assert verify_signature(token, SECRET)
         assert not verify_signature(token, OTHER_SECRET)
-        verify(incoming, SECRET, now=SIGNED_AT)
+        verify(request, SECRET, now=SIGNED_AT)
         with pytest.raises(InvalidSignature):
-            verify(incoming, OTHER_SECRET, now=SIGNED_AT)
+            verify(request, OTHER_SECRET, now=SIGNED_AT)
 
 
 def test_signature_has_one_spelling() -> None:
-    """The last character of a token holds bits that a forgiving decoder drops; each other character is refused all the same."""
+    """
+    The last character of a token holds bits that a forgiving decoder drops; each other character is
+    refused all the same.
+    """
     for last in ALPHABET.replace(TOKEN_OF_VECTOR[-1], ""):
         with pytest.raises(InvalidSignature):
-            verify(with_headers(vector(), {"authorization": f"Bearer {TOKEN_OF_VECTOR[:-1]}{last}"}), SECRET_OF_VECTOR, now=SIGNED_AT)
+            verify(
+                with_headers(vector(), {"authorization": f"Bearer {TOKEN_OF_VECTOR[:-1]}{last}"}),
+                SECRET_OF_VECTOR,
+                now=SIGNED_AT,
+            )
 
 
 def test_short_secret_is_used_as_it_is() -> None:
     """Vonage's older secrets are shorter than a JWT library wants."""
-    verify(VONAGE.sign(request({}), Secrets(("abc",)), NOW), "abc")
+    verify(VONAGE.sign(webhook_request({}), Secrets(("abc",)), NOW), "abc")
 
 
 def test_clocks_may_differ_a_little() -> None:
     """A time of a fraction of a second, or a second ahead of ours, is a time."""
-    incoming = request({})
+    request = webhook_request({})
     for iat in (NOW.timestamp() + 1, NOW.timestamp() - 0.25):
-        verify(with_token(incoming, {**claims_of(incoming, NOW), "iat": iat}, SECRET))
+        verify(with_token(request, {**claims_of(request, NOW), "iat": iat}, SECRET))
 
 
 def test_body_may_be_spelled_otherwise_but_not_say_anything_else() -> None:
-    """The hash may be that of the compact JSON. Then blanks make no difference, and no second message either; every other change does."""
-    genuine = sign(request({"status": "busy", "to": "Zoë"}), SECRET, NOW)
+    """
+    The hash may be that of the compact JSON. Then blanks make no difference, and no second message
+    either; every other change does.
+    """
+    genuine = sign(webhook_request({"status": "busy", "to": "Zoë"}), SECRET, NOW)
     fields = json.loads(genuine.body)
-    for body in (json.dumps(fields), json.dumps(fields, indent=1), json.dumps(fields, ensure_ascii=False)):
+    for body in (
+        json.dumps(fields),
+        json.dumps(fields, indent=1),
+        json.dumps(fields, ensure_ascii=False),
+    ):
         spelled = replace(genuine, body=body.encode())
         verify(spelled)
         assert VONAGE.keys(genuine) == VONAGE.keys(spelled)
     reordered = json.dumps(dict(reversed(fields.items())))
     twice = genuine.body[:-1] + b',"status":"busy"}'
-    for changed in (reordered.encode(), twice, json.dumps({**fields, "status": "completed"}).encode(), b"[]", b"\xff"):
+    for changed in (
+        reordered.encode(),
+        twice,
+        json.dumps({**fields, "status": "completed"}).encode(),
+        b"[]",
+        b"\xff",
+    ):
         with pytest.raises(InvalidSignature):
             verify(replace(genuine, body=changed))
 
 
 def test_secret_of_another_account_is_one_of_the_list() -> None:
     """The account that the token names plays no part: each secret is tried."""
-    incoming = request({})
-    verify(with_token(incoming, {**claims_of(incoming, NOW), "api_key": "otherkey"}, OTHER_SECRET), SECRET, OTHER_SECRET)
+    request = webhook_request({})
+    verify(
+        with_token(request, {**claims_of(request, NOW), "api_key": "otherkey"}, OTHER_SECRET),
+        SECRET,
+        OTHER_SECRET,
+    )
 
 
-OUT: Final[dict[str, JsonValue]] = {"direction": "outbound", "from": "15005550006", "to": "15005550001"}
-IN: Final[dict[str, JsonValue]] = {"direction": "inbound", "from": "15005550001", "to": "15005550006"}
+OUT: Final[dict[str, JsonValue]] = {
+    "direction": "outbound",
+    "from": "15005550006",
+    "to": "15005550001",
+}
+IN: Final[dict[str, JsonValue]] = {
+    "direction": "inbound",
+    "from": "15005550001",
+    "to": "15005550006",
+}
 STARTED: Final = {**OUT, "status": "started", "timestamp": "2026-11-02T10:00:00Z"}
 ANSWERED: Final = {**OUT, "status": "answered", "timestamp": "2026-11-02T10:00:09Z"}
 OVER: Final = {**OUT, "status": "completed", "duration": "0", "end_time": "2026-11-02T10:00:09Z"}
@@ -150,10 +195,15 @@ TALKED: Final = {**OUT, "status": "completed", "duration": "37", "end_time": "20
     ],
 )
 @pytest.mark.parametrize("second", [8, 10])
-def test_completed_never_takes_the_place_of_a_failure(status: str, result: Result, second: int) -> None:
+def test_completed_never_takes_the_place_of_a_failure(
+    status: str, result: Result, second: int
+) -> None:
     """It comes with every call that was not rejected, before the failure or after it."""
     failed = {**OUT, "status": status, "timestamp": f"2026-11-02T10:00:{second:02}Z"}
-    assert (result, 0) == (told(STARTED, failed, OVER).result, told(STARTED, failed, OVER).duration_s)
+    assert (result, 0) == (
+        told(STARTED, failed, OVER).result,
+        told(STARTED, failed, OVER).duration_s,
+    )
 
 
 def test_talk_is_never_taken_back() -> None:
@@ -163,7 +213,10 @@ def test_talk_is_never_taken_back() -> None:
 
 
 def test_completed_alone_without_talk_decides_nothing() -> None:
-    """The message that said why was lost: the call stalls, and is told of, instead of being called what it may not have been."""
+    """
+    The message that said why was lost: the call stalls, and is told of, instead of being called
+    what it may not have been.
+    """
     assert told(STARTED, OVER).result is None
     assert (Result.CONNECTED, 0) == (told(ANSWERED, OVER).result, told(ANSWERED, OVER).duration_s)
     assert told({**OUT, "status": "completed"}).result is None
@@ -171,13 +224,24 @@ def test_completed_alone_without_talk_decides_nothing() -> None:
 
 def test_machine_is_found_by_call_uuid() -> None:
     """Machine detection names its leg in another field, and may come after the end."""
-    machine: dict[str, JsonValue] = {"uuid": None, "call_uuid": "a", "status": "machine", "timestamp": "2026-11-02T10:01:00Z"}
+    machine: dict[str, JsonValue] = {
+        "uuid": None,
+        "call_uuid": "a",
+        "status": "machine",
+        "timestamp": "2026-11-02T10:01:00Z",
+    }
     call = told(ANSWERED, TALKED, machine)
-    assert (Result.LEFT_VOICEMAIL, AnsweredBy.MACHINE, 1) == (call.result, call.answered_by, len(call.legs))
+    assert (Result.LEFT_VOICEMAIL, AnsweredBy.MACHINE, 1) == (
+        call.result,
+        call.answered_by,
+        len(call.legs),
+    )
 
 
 def test_recording_is_of_no_leg() -> None:
-    """It is kept with the call, and makes neither a leg of the customer nor one that was answered."""
+    """
+    It is kept with the call, and makes neither a leg of the customer nor one that was answered.
+    """
     recorded: dict[str, JsonValue] = {
         "uuid": None,
         "recording_url": "https://api.nexmo.com/v1/files/1",
@@ -187,32 +251,67 @@ def test_recording_is_of_no_leg() -> None:
     }
     call = told(STARTED, ANSWERED, TALKED, recorded)
     assert (Result.CONNECTED, 37, "+15005550001") == (call.result, call.duration_s, call.to_number)
-    assert ("r1", 37) == (call.recording and call.recording.recording_id, call.recording and call.recording.duration_s)
-    missed = told({**IN, "status": "answered"}, {**IN, "status": "completed", "duration": "20"}, recorded)
-    assert (Result.ABANDONED, Direction.INBOUND, 0) == (missed.result, missed.direction, missed.duration_s)
+    assert ("r1", 37) == (
+        call.recording and call.recording.recording_id,
+        call.recording and call.recording.duration_s,
+    )
+    missed = told(
+        {**IN, "status": "answered"}, {**IN, "status": "completed", "duration": "20"}, recorded
+    )
+    assert (Result.ABANDONED, Direction.INBOUND, 0) == (
+        missed.result,
+        missed.direction,
+        missed.duration_s,
+    )
 
 
 def test_address_says_what_a_recording_is() -> None:
-    """A message that a caller left looks like any other recording; the query of its address tells them apart, and nothing else."""
-    recorded: dict[str, JsonValue] = {"uuid": None, "recording_url": "https://api.nexmo.com/v1/files/1"}
+    """
+    A message that a caller left looks like any other recording; the query of its address tells them
+    apart, and nothing else.
+    """
+    recorded: dict[str, JsonValue] = {
+        "uuid": None,
+        "recording_url": "https://api.nexmo.com/v1/files/1",
+    }
     events = [
-        *VONAGE.parse(request({**IN, "status": "completed", "duration": "20"}), "m1"),
-        *VONAGE.parse(request(recorded, "?record=voicemail"), "m2"),
+        *VONAGE.parse(webhook_request({**IN, "status": "completed", "duration": "20"}), "m1"),
+        *VONAGE.parse(webhook_request(recorded, "?record=voicemail"), "m2"),
     ]
     assert Result.VOICEMAIL_RECEIVED == fold(events).result
-    assert VONAGE.keys(request(recorded)) == VONAGE.keys(request(recorded, "?record=voicemail"))
+    assert VONAGE.keys(webhook_request(recorded)) == VONAGE.keys(
+        webhook_request(recorded, "?record=voicemail")
+    )
 
 
-@pytest.mark.parametrize("query", ["?record=vm", "?buildr_call_id=110", "?record=vm&record=memo&buildr_call_id=110"])
+@pytest.mark.parametrize(
+    "query", ["?record=vm", "?buildr_call_id=110", "?record=vm&record=memo&buildr_call_id=110"]
+)
 def test_fault_in_the_address_of_a_recording_keeps_no_call_open(query: str) -> None:
-    """A word that is not known, or an id that is not signed, is reported; the call ends as it would have without it."""
-    recorded: dict[str, JsonValue] = {"uuid": None, "recording_url": "https://api.nexmo.com/v1/files/1"}
-    rung: dict[str, JsonValue] = {"uuid": "b", "direction": "outbound", "from": "15005550006", "to": "15005550008"}
+    """
+    A word that is not known, or an id that is not signed, is reported; the call ends as it would
+    have without it.
+    """
+    recorded: dict[str, JsonValue] = {
+        "uuid": None,
+        "recording_url": "https://api.nexmo.com/v1/files/1",
+    }
+    rung: dict[str, JsonValue] = {
+        "uuid": "b",
+        "direction": "outbound",
+        "from": "15005550006",
+        "to": "15005550008",
+    }
     caller = [{**IN, "status": "answered"}, {**IN, "status": "completed", "duration": "20"}]
-    for before, result in ((caller, Result.ABANDONED), ([*caller, {**rung, "status": "timeout"}], Result.MISSED_INBOUND)):
-        events = [event for fields in before for event in VONAGE.read(request(fields), "m1")]
-        call = fold([*events, *VONAGE.read(request(recorded, query), "m2")])
-        assert (result, True) == (call.result, bool(call.unknown_words))
+    for before, result in (
+        (caller, Result.ABANDONED),
+        ([*caller, {**rung, "status": "timeout"}], Result.MISSED_INBOUND),
+    ):
+        events = [
+            event for fields in before for event in VONAGE.read(webhook_request(fields), "m1")
+        ]
+        call = fold([*events, *VONAGE.read(webhook_request(recorded, query), "m2")])
+        assert (result, True) == (call.result, bool(call.unknown_values))
         assert call.recording is not None
 
 
@@ -224,5 +323,5 @@ def test_hidden_caller_is_no_user_of_an_app() -> None:
 
 def test_answer_is_empty() -> None:
     """For an event that could be answered with an NCCO, an empty 200 lets the call go on."""
-    reply = VONAGE.reply(request({}))
+    reply = VONAGE.reply(webhook_request({}))
     assert (200, b"", None) == (reply.status, reply.body, reply.content_type)

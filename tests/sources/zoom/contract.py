@@ -1,5 +1,6 @@
 """
-The kit of `zoom`: signed by Zoom's formula with another library's HMAC. Vectors of Zoom's own SDK are in `test_zoom.py`.
+The kit of `zoom`: signed by Zoom's formula with another library's HMAC. Vectors of Zoom's own SDK
+are in `test_zoom.py`.
 """
 
 from datetime import datetime
@@ -8,9 +9,9 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from service.sources import Incoming
+from service.sources import WebhookRequest
 from service.sources.zoom import vocabulary as zoom_words
-from tests.sources.contract import Kit, with_headers
+from tests.sources.contract import SourceContract, with_headers
 
 
 def hex_mac(secret: str, message: bytes) -> str:
@@ -20,14 +21,17 @@ def hex_mac(secret: str, message: bytes) -> str:
     return mac.finalize().hex()
 
 
-def sign(incoming: Incoming, secret: str, now: datetime) -> Incoming:
+def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Sign as Zoom does: the version, the time in seconds and the body, with colons between."""
     seconds = f"{now.timestamp():.0f}"
-    message = b":".join((b"v0", seconds.encode("ascii"), incoming.body))
-    return with_headers(incoming, {"x-zm-request-timestamp": seconds, "x-zm-signature": "v0=" + hex_mac(secret, message)})
+    message = b":".join((b"v0", seconds.encode("ascii"), request.body))
+    return with_headers(
+        request,
+        {"x-zm-request-timestamp": seconds, "x-zm-signature": "v0=" + hex_mac(secret, message)},
+    )
 
 
-KIT: Final = Kit(
+CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("fake-zoom-secret-token-000", "fake-zoom-secret-token-111"),
     proofs=("x-zm-signature", "x-zm-request-timestamp"),
@@ -52,7 +56,7 @@ KIT: Final = Kit(
         "extension_type": zoom_words.LIVE_EXTENSIONS,
         "callee_ext_type": zoom_words.RECORDED_EXTENSIONS,
     },
-    unknown_words=frozenset(
+    unknown_values=frozenset(
         {
             "phone.callee_teleported",
             "robotButler",

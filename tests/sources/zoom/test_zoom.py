@@ -1,5 +1,6 @@
 """
-What is peculiar to Zoom Phone: vectors of its own SDK, the validation of the address, and how many ends make one call.
+What is peculiar to Zoom Phone: vectors of its own SDK, the validation of the address, and how many
+ends make one call.
 """
 
 import functools
@@ -20,16 +21,16 @@ from service.events import (
     Party,
     Result,
 )
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.sources.common.fields import MOST_SECONDS
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
 from service.sources.zoom.call_endings import LIVE_TALK, RECORDED_TALK, TAKEN_ELSEWHERE
-from service.sources.zoom.vocabulary import PHRASES, RECORDS
+from service.sources.zoom.vocabulary import RECORDS, RESULT_PHRASES
 from tests.sources.cases import values_of
 from tests.sources.contract import with_headers
-from tests.sources.zoom.contract import KIT, hex_mac, sign
+from tests.sources.zoom.contract import CONTRACT, hex_mac, sign
 from workers.calls.fold import Call, fold
 
 Fields = dict[str, JsonValue]
@@ -37,7 +38,7 @@ ZOOM: Final = SOURCES["zoom"]
 BASE_URL: Final = "https://hooks.example.test"
 CALL: Final = "7412000000000000001"
 CUSTOMER: Final = "+15005550001"
-SECRET, OTHER_SECRET = KIT.secrets
+SECRET, OTHER_SECRET = CONTRACT.secrets
 # Worked out with Zoom's own SDK, @zoom/rivet 0.3.0.
 SIGNED_AT: Final = "1772442930"
 NOW: Final = datetime.fromtimestamp(int(SIGNED_AT), UTC)
@@ -49,26 +50,45 @@ SIGNATURE_OF_VECTOR: Final = "v0=86d5243fb94dba44c07afdc5020e436b4a9326ddf1ac9cc
 PLAIN_OF_VECTOR: Final = "abc123XYZ"
 ENCRYPTED_OF_VECTOR: Final = "1680e32bb2fc7b790396d9444819a7071e02ca684ad21bc6f3ea4be84370b4d8"
 HEADERS: Final = {"content-type": ("application/json",)}
-QUEUE: Final[Fields] = {"name": "Example Queue", "extension_type": "callQueue", "extension_number": "900"}
+QUEUE: Final[Fields] = {
+    "name": "Example Queue",
+    "extension_type": "callQueue",
+    "extension_number": "900",
+}
 
 
-def post(body: bytes | JsonValue) -> Incoming:
+def post(body: bytes | JsonValue) -> WebhookRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Incoming(method="POST", url=f"{BASE_URL}/webhooks/zoom", headers=HEADERS, body=raw)
+    return WebhookRequest(method="POST", url=f"{BASE_URL}/webhooks/zoom", headers=HEADERS, body=raw)
 
 
-def vector(**headers: str) -> Incoming:
-    return with_headers(post(BODY_OF_VECTOR), {"x-zm-signature": SIGNATURE_OF_VECTOR, "x-zm-request-timestamp": SIGNED_AT, **headers})
+def vector(**headers: str) -> WebhookRequest:
+    return with_headers(
+        post(BODY_OF_VECTOR),
+        {"x-zm-signature": SIGNATURE_OF_VECTOR, "x-zm-request-timestamp": SIGNED_AT, **headers},
+    )
 
 
-def question(plain: JsonValue = PLAIN_OF_VECTOR, *, secret: str = SECRET, at: datetime = NOW) -> Incoming:
-    body: Fields = {"payload": {"plainToken": plain}, "event_ts": 1772442929500, "event": "endpoint.url_validation"}
+def question(
+    plain: JsonValue = PLAIN_OF_VECTOR, *, secret: str = SECRET, at: datetime = NOW
+) -> WebhookRequest:
+    body: Fields = {
+        "payload": {"plainToken": plain},
+        "event_ts": 1772442929500,
+        "event": "endpoint.url_validation",
+    }
     return sign(post(body), secret, at)
 
 
-def message(event: str, told: Fields) -> Incoming:
+def message(event: str, told: Fields) -> WebhookRequest:
     return build_request(
-        {"body_json": {"event": f"phone.{event}", "event_ts": 1793613900000, "payload": {"account_id": "A", "object": told}}},
+        {
+            "body_json": {
+                "event": f"phone.{event}",
+                "event_ts": 1793613900000,
+                "payload": {"account_id": "A", "object": told},
+            }
+        },
         base_url=BASE_URL,
     )
 
@@ -78,26 +98,53 @@ def parse(event: str, **told: JsonValue) -> list[CallEvent]:
 
 
 def member(number: int) -> Fields:
-    return {"extension_id": f"ext{number}", "extension_type": "user", "extension_number": 800 + number, "user_id": f"user{number}"}
+    return {
+        "extension_id": f"ext{number}",
+        "extension_type": "user",
+        "extension_number": 800 + number,
+        "user_id": f"user{number}",
+    }
 
 
 def live(event: str, number: int = 1, /, at_s: int = 30, **told: JsonValue) -> list[CallEvent]:
     """A live message about the telephone of one of ours that a customer calls."""
     caller: Fields = {"phone_number": CUSTOMER, "extension_type": "pstn"}
     return parse(
-        event, caller=caller, callee=member(number), ringing_start_time=moment(0), call_end_time=moment(at_s), forwarded_by=QUEUE, **told
+        event,
+        caller=caller,
+        callee=member(number),
+        ringing_start_time=moment(0),
+        call_end_time=moment(at_s),
+        forwarded_by=QUEUE,
+        **told,
     )
 
 
 def record(number: int = 1, /, side: str = "callee", **told: JsonValue) -> list[CallEvent]:
     """A record of the third version."""
-    own: Fields = {"ext_id": f"ext{number}", "ext_type": "user", "ext_number": str(800 + number), "email": f"{number}@example.com"}
+    own: Fields = {
+        "ext_id": f"ext{number}",
+        "ext_type": "user",
+        "ext_number": str(800 + number),
+        "email": f"{number}@example.com",
+    }
     ends: dict[str, Fields] = {
         side: own,
-        "caller" if side == "callee" else "callee": {"did_number": CUSTOMER, "number_type": "external_pstn"},
+        "caller" if side == "callee" else "callee": {
+            "did_number": CUSTOMER,
+            "number_type": "external_pstn",
+        },
     }
-    element: Fields = {f"{end}_{name}": value for end, fields in ends.items() for name, value in fields.items()}
-    element |= {"call_id": CALL, "connect_type": "external", "start_time": moment(0), "end_time": moment(30), **told}
+    element: Fields = {
+        f"{end}_{name}": value for end, fields in ends.items() for name, value in fields.items()
+    }
+    element |= {
+        "call_id": CALL,
+        "connect_type": "external",
+        "start_time": moment(0),
+        "end_time": moment(30),
+        **told,
+    }
     return parse(f"{side}_call_element_completed", call_elements=[element])
 
 
@@ -140,25 +187,42 @@ def test_other_spellings_of_a_signature_are_refused(text: str) -> None:
         ZOOM.verify(vector(**{"x-zm-signature": text}), Secrets((SECRET,)), NOW)
 
 
-@pytest.mark.parametrize("text", ["0x69a5562", "+1772442930", " 1772442930", "1772442930.0", "-1772442930", "17724429301772", "١٧٧٢٤٤٢٩٣٠"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0x69a5562",
+        "+1772442930",
+        " 1772442930",
+        "1772442930.0",
+        "-1772442930",
+        "17724429301772",
+        "١٧٧٢٤٤٢٩٣٠",
+    ],
+)
 def test_time_that_is_none_is_refused(text: str) -> None:
     """The time is written in digits; anything else is refused even if it were signed."""
     signature = "v0=" + hex_mac(SECRET, b"v0:" + text.encode() + b":" + BODY_OF_VECTOR)
     with pytest.raises(InvalidSignature, match="no time"):
-        ZOOM.verify(vector(**{"x-zm-request-timestamp": text, "x-zm-signature": signature}), Secrets((SECRET,)), NOW)
+        ZOOM.verify(
+            vector(**{"x-zm-request-timestamp": text, "x-zm-signature": signature}),
+            Secrets((SECRET,)),
+            NOW,
+        )
 
 
-@pytest.mark.parametrize(("after_s", "is_genuine"), [(-301, False), (-300, True), (0, True), (300, True), (301, False)])
+@pytest.mark.parametrize(
+    ("after_s", "is_genuine"), [(-301, False), (-300, True), (0, True), (300, True), (301, False)]
+)
 def test_time_in_milliseconds_is_understood(after_s: int, is_genuine: bool) -> None:
     """Zoom sends seconds; were they ever milliseconds, the window would be the same."""
     text = f"{SIGNED_AT}000"
     signature = "v0=" + hex_mac(SECRET, b"v0:" + text.encode() + b":" + BODY_OF_VECTOR)
-    incoming = vector(**{"x-zm-request-timestamp": text, "x-zm-signature": signature})
+    request = vector(**{"x-zm-request-timestamp": text, "x-zm-signature": signature})
     if is_genuine:
-        ZOOM.verify(incoming, Secrets((SECRET,)), NOW + timedelta(seconds=after_s))
+        ZOOM.verify(request, Secrets((SECRET,)), NOW + timedelta(seconds=after_s))
         return
     with pytest.raises(InvalidSignature, match=f"{after_s} s away"):
-        ZOOM.verify(incoming, Secrets((SECRET,)), NOW + timedelta(seconds=after_s))
+        ZOOM.verify(request, Secrets((SECRET,)), NOW + timedelta(seconds=after_s))
 
 
 def test_time_is_signed_as_it_is_written() -> None:
@@ -172,30 +236,52 @@ def test_validation_is_answered_as_by_zooms_own_sdk() -> None:
     reply = ZOOM.handshake(question(), Secrets((SECRET,)), NOW)
     assert reply is not None
     assert (200, "application/json") == (reply.status, reply.content_type)
-    assert {"plainToken": PLAIN_OF_VECTOR, "encryptedToken": ENCRYPTED_OF_VECTOR} == json.loads(reply.body)
+    assert {"plainToken": PLAIN_OF_VECTOR, "encryptedToken": ENCRYPTED_OF_VECTOR} == json.loads(
+        reply.body
+    )
 
 
-@pytest.mark.parametrize("secret", KIT.secrets)
+@pytest.mark.parametrize("secret", CONTRACT.secrets)
 def test_validation_is_answered_with_the_secret_that_signed_it(secret: str) -> None:
     """While the token is replaced, the app that asks must get an answer that it can check."""
-    for secrets in (KIT.secrets, KIT.secrets[::-1]):
+    for secrets in (CONTRACT.secrets, CONTRACT.secrets[::-1]):
         reply = ZOOM.handshake(question(secret=secret), Secrets(secrets), NOW)
         assert reply is not None
         assert json.loads(reply.body)["encryptedToken"] == hex_mac(secret, PLAIN_OF_VECTOR.encode())
 
 
 def test_validation_must_be_proved() -> None:
-    """Nobody but Zoom has anything signed here: not unsigned, with another secret, late, or with a changed token."""
+    """
+    Nobody but Zoom has anything signed here: not unsigned, with another secret, late, or with a
+    changed token.
+    """
     proved = question()
     changed = replace(proved, body=proved.body.replace(b"abc123XYZ", b"abc123XYz"))
     unsigned = replace(proved, headers=HEADERS)
-    for incoming in (unsigned, changed, question(secret="another"), question(at=NOW - timedelta(seconds=301))):
+    for request in (
+        unsigned,
+        changed,
+        question(secret="another"),
+        question(at=NOW - timedelta(seconds=301)),
+    ):
         with pytest.raises(InvalidSignature):
-            ZOOM.handshake(incoming, Secrets((SECRET,)), NOW)
+            ZOOM.handshake(request, Secrets((SECRET,)), NOW)
 
 
 @pytest.mark.parametrize(
-    "plain", [None, "", "x" * 257, 7, ["a"], {"a": "b"}, "with blank", "new\nline", "é", 'v0:1772442930:{"event":"x"}']
+    "plain",
+    [
+        None,
+        "",
+        "x" * 257,
+        7,
+        ["a"],
+        {"a": "b"},
+        "with blank",
+        "new\nline",
+        "é",
+        'v0:1772442930:{"event":"x"}',
+    ],
 )
 def test_validation_of_anything_but_a_token_is_refused(plain: JsonValue) -> None:
     """What is signed here can never be the text of a message, which begins with `v0:`."""
@@ -210,7 +296,12 @@ def test_validation_of_any_token_is_answered(plain: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"event":"endpoint.url_validation"', b'["endpoint.url_validation"]', b'{"event":"x","a":"endpoint.url_validation"}']
+    "body",
+    [
+        b'{"event":"endpoint.url_validation"',
+        b'["endpoint.url_validation"]',
+        b'{"event":"x","a":"endpoint.url_validation"}',
+    ],
 )
 def test_message_that_only_names_the_validation_is_none(body: bytes) -> None:
     """A genuine message that holds the word goes the way of all messages."""
@@ -219,50 +310,93 @@ def test_message_that_only_names_the_validation_is_none(body: bytes) -> None:
 
 
 def test_message_that_is_told_twice_counts_once() -> None:
-    """The same from two subscriptions of an app, its fields in another order, is one message; at another time it is another."""
-    one: Fields = {"event": "phone.caller_ended", "event_ts": 1, "payload": {"account_id": "A", "object": {"call_id": CALL}}}
-    same: Fields = {"payload": {"object": {"call_id": CALL}, "account_id": "A"}, "event_ts": 1, "event": "phone.caller_ended"}
+    """
+    The same from two subscriptions of an app, its fields in another order, is one message; at
+    another time it is another.
+    """
+    one: Fields = {
+        "event": "phone.caller_ended",
+        "event_ts": 1,
+        "payload": {"account_id": "A", "object": {"call_id": CALL}},
+    }
+    same: Fields = {
+        "payload": {"object": {"call_id": CALL}, "account_id": "A"},
+        "event_ts": 1,
+        "event": "phone.caller_ended",
+    }
     assert ZOOM.keys(post(one)) == ZOOM.keys(post(same))
     assert ZOOM.keys(post(one)) != ZOOM.keys(post({**one, "event_ts": 2}))
 
 
 def test_call_id_stays_the_text_of_its_digits() -> None:
-    """19 digits are more than a number of many programs holds; as a number or a text they are the same id."""
+    """
+    19 digits are more than a number of many programs holds; as a number or a text they are the same
+    id.
+    """
     told = '{"event":"phone.caller_ended","event_ts":1,"payload":{"object":{"call_id":%s,"big":123456789012345678901234567890}}}'
     for text in (f'"{CALL}"', CALL):
-        incoming = post((told % text).encode())
-        assert ZOOM.keys(incoming).source_call_id == CALL
-        assert {CALL} == {event.source_call_id for event in ZOOM.parse(incoming, "m1")}
+        request = post((told % text).encode())
+        assert ZOOM.keys(request).source_call_id == CALL
+        assert {CALL} == {event.source_call_id for event in ZOOM.parse(request, "m1")}
 
 
-@pytest.mark.parametrize("event", ["endpoint.url_validation", "meeting.started", "phone.sms_received", "phone.warm_transfer_completed"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        "endpoint.url_validation",
+        "meeting.started",
+        "phone.sms_received",
+        "phone.warm_transfer_completed",
+    ],
+)
 def test_what_is_not_wanted_is_ignored_without_a_call(event: str) -> None:
     """It need not name a call."""
-    for read in (ZOOM.keys, lambda incoming: ZOOM.parse(incoming, "m1")):
+    for read in (ZOOM.keys, lambda request: ZOOM.parse(request, "m1")):
         with pytest.raises(IgnoredEvent):
             read(post({"event": event, "payload": {}}))
 
 
 def test_every_phrase_has_a_fixture() -> None:
     """Live messages and the first version have these in two fields."""
-    assert set(PHRASES) <= values_of("zoom", "handup_result") | values_of("zoom", "result")
+    assert set(RESULT_PHRASES) <= values_of("zoom", "handup_result") | values_of("zoom", "result")
 
 
 def test_ranks_leave_room_for_any_duration() -> None:
-    """No talk, however long, gets from a live message into the range of records, and none falls below a colleague's."""
+    """
+    No talk, however long, gets from a live message into the range of records, and none falls below
+    a colleague's.
+    """
     assert TAKEN_ELSEWHERE < LIVE_TALK
     assert LIVE_TALK + MOST_SECONDS <= RECORDED_TALK
 
 
 def test_member_of_a_queue_who_misses_a_call_decides_nothing() -> None:
-    """Not even if all that are known of have missed it: another may be rung next, or the caller still wait."""
-    call = in_any_order(live("callee_ringing", 1), live("callee_missed", 1), live("callee_missed", 2), live("callee_rejected", 3))
-    assert (None, False, Direction.INBOUND, CUSTOMER) == (call.result, call.is_final, call.direction, call.from_number)
+    """
+    Not even if all that are known of have missed it: another may be rung next, or the caller still
+    wait.
+    """
+    call = in_any_order(
+        live("callee_ringing", 1),
+        live("callee_missed", 1),
+        live("callee_missed", 2),
+        live("callee_rejected", 3),
+    )
+    assert (None, False, Direction.INBOUND, CUSTOMER) == (
+        call.result,
+        call.is_final,
+        call.direction,
+        call.from_number,
+    )
 
 
 def test_queue_in_which_nobody_answers_is_missed() -> None:
     """The records of its members say so."""
-    call = in_any_order(live("callee_missed", 1), live("callee_missed", 2), record(1, result="ring_timeout"), record(2, result="no_answer"))
+    call = in_any_order(
+        live("callee_missed", 1),
+        live("callee_missed", 2),
+        record(1, result="ring_timeout"),
+        record(2, result="no_answer"),
+    )
     assert (Result.MISSED_INBOUND, 0) == (call.result, call.duration_s)
 
 
@@ -271,7 +405,14 @@ def test_queue_in_which_one_answers_is_answered() -> None:
     call = in_any_order(
         live("callee_missed", 1, handup_result="No Answer"),
         record(1, event="ring_to_member", result="no_answer", end_time=moment(900)),
-        record(2, event="ring_to_member", result="answered", answer_time=moment(9), end_time=moment(146), talk_time=137),
+        record(
+            2,
+            event="ring_to_member",
+            result="answered",
+            answer_time=moment(9),
+            end_time=moment(146),
+            talk_time=137,
+        ),
         record(3, event="ring_to_member", result="rejected", end_time=moment(5)),
     )
     assert (Result.CONNECTED, 137, "2@example.com") == (call.result, call.duration_s, call.agent)
@@ -281,29 +422,42 @@ def test_queue_in_which_one_answers_is_answered() -> None:
 @pytest.mark.parametrize("reason", ["answered_by_other", "pickup_by_other", "call_out_by_other"])
 @pytest.mark.parametrize("result", ["answered", "no_answer", "canceled", "hang_up"])
 def test_call_that_a_colleague_took_is_no_miss(reason: str, result: str) -> None:
-    """It was answered, even if the colleague's own record never comes; if it does, that says who it was and how long they talked."""
+    """
+    It was answered, even if the colleague's own record never comes; if it does, that says who it
+    was and how long they talked.
+    """
     other = record(1, event="ring_to_member", result=result, result_reason=reason, talk_time=0)
     missed = record(3, event="ring_to_member", result="ring_timeout", end_time=moment(900))
     call = in_any_order(other, missed)
     assert (Result.CONNECTED, None) == (call.result, call.duration_s)
-    call = in_any_order(other, missed, record(2, result="answered", answer_time=moment(9), talk_time=21))
+    call = in_any_order(
+        other, missed, record(2, result="answered", answer_time=moment(9), talk_time=21)
+    )
     assert (Result.CONNECTED, 21, "2@example.com") == (call.result, call.duration_s, call.agent)
 
 
 def test_longest_talk_of_several_counts() -> None:
     """A call that was put through has a record of each part."""
     parts = [
-        record(each, result="answered", answer_time=moment(at), end_time=moment(at + s), talk_time=s)
+        record(
+            each, result="answered", answer_time=moment(at), end_time=moment(at + s), talk_time=s
+        )
         for each, at, s in ((1, 5, 20), (2, 30, 120), (3, 160, 60))
     ]
-    call = in_any_order(*parts, record(4, event="direct_transfer", result="no_answer", end_time=moment(900)))
+    call = in_any_order(
+        *parts, record(4, event="direct_transfer", result="no_answer", end_time=moment(900))
+    )
     assert (Result.CONNECTED, 120, "2@example.com") == (call.result, call.duration_s, call.agent)
 
 
 def test_record_counts_before_what_was_told_live() -> None:
-    """Live times hold waiting and hold, so that the record's seconds of talk are the better ones even if they are fewer."""
+    """
+    Live times hold waiting and hold, so that the record's seconds of talk are the better ones even
+    if they are fewer.
+    """
     call = in_any_order(
-        live("callee_ended", 1, at_s=100, answer_start_time=moment(10)), record(1, result="answered", answer_time=moment(10), talk_time=70)
+        live("callee_ended", 1, at_s=100, answer_start_time=moment(10)),
+        record(1, result="answered", answer_time=moment(10), talk_time=70),
     )
     assert (Result.CONNECTED, 70) == (call.result, call.duration_s)
 
@@ -313,7 +467,12 @@ def test_late_miss_never_lowers_a_call_that_was_answered() -> None:
     call = in_any_order(
         live("callee_ended", 1, at_s=100, answer_start_time=moment(10)),
         record(2, result="no_answer", end_time=moment(900)),
-        parse("voicemail_received", caller_number="15005550001", caller_number_type=2, date_time=moment(950)),
+        parse(
+            "voicemail_received",
+            caller_number="15005550001",
+            caller_number_type=2,
+            date_time=moment(950),
+        ),
     )
     assert (Result.CONNECTED, 90) == (call.result, call.duration_s)
 
@@ -321,27 +480,48 @@ def test_late_miss_never_lowers_a_call_that_was_answered() -> None:
 def test_caller_who_gives_up_has_abandoned_the_call() -> None:
     """Unless a telephone had rung out before."""
     gone = record(1, result="hang_up", talk_time=0)
-    assert Result.ABANDONED is in_any_order(gone, live("callee_missed", 1, handup_result="Call Cancel")).result
-    assert Result.MISSED_INBOUND is in_any_order(gone, record(2, result="ring_timeout", end_time=moment(20))).result
+    assert (
+        Result.ABANDONED
+        is in_any_order(gone, live("callee_missed", 1, handup_result="Call Cancel")).result
+    )
+    assert (
+        Result.MISSED_INBOUND
+        is in_any_order(gone, record(2, result="ring_timeout", end_time=moment(20))).result
+    )
 
 
 def test_voicemail_is_received_only_where_a_message_was_left() -> None:
     """That the box picked up is not enough; the message itself is, without any record."""
     assert Result.MISSED_INBOUND is fold(record(result="voicemail", talk_time=3)).result
     assert Result.VOICEMAIL_RECEIVED is fold(record(result="voicemail", voicemail_id="v1")).result
-    told: Fields = {"caller_number": "15005550001", "caller_number_type": 2, "date_time": moment(40), "id": "v1"}
+    told: Fields = {
+        "caller_number": "15005550001",
+        "caller_number_type": 2,
+        "date_time": moment(40),
+        "id": "v1",
+    }
     left = parse("voicemail_received", download_url="https://example.com/v1", duration=12, **told)
-    said = parse("voicemail_transcript_completed", transcription={"content": "Hello.", "status": 1}, **told)
+    said = parse(
+        "voicemail_transcript_completed", transcription={"content": "Hello.", "status": 1}, **told
+    )
     call = in_any_order(left, said, record(result="voicemail", talk_time=3))
     assert (Result.VOICEMAIL_RECEIVED, CUSTOMER) == (call.result, call.from_number)
     assert call.voicemail is not None
-    assert ("https://example.com/v1", 12, "Hello.") == (call.voicemail.url, call.voicemail.duration_s, call.voicemail.transcript)
+    assert ("https://example.com/v1", 12, "Hello.") == (
+        call.voicemail.url,
+        call.voicemail.duration_s,
+        call.voicemail.transcript,
+    )
 
 
 def test_voicemail_box_of_the_customer_is_a_message_left() -> None:
     """Outbound, the box that picks up is the customer's."""
     call = fold(record(side="caller", result="voicemail", answer_time=moment(9), talk_time=21))
-    assert (Result.LEFT_VOICEMAIL, AnsweredBy.MACHINE, 21) == (call.result, call.answered_by, call.duration_s)
+    assert (Result.LEFT_VOICEMAIL, AnsweredBy.MACHINE, 21) == (
+        call.result,
+        call.answered_by,
+        call.duration_s,
+    )
 
 
 @pytest.mark.parametrize(
@@ -362,66 +542,127 @@ def test_voicemail_box_of_the_customer_is_a_message_left() -> None:
 def test_live_end_of_an_outbound_call_gives_its_result(told: Fields, result: Result | None) -> None:
     """Without a word and without an answer only the record can say how it ended."""
     callee: Fields = {"phone_number": CUSTOMER, "extension_type": "pstn"}
-    call = fold(parse("caller_ended", caller=member(1), callee=callee, call_end_time=moment(30), **told))
+    call = fold(
+        parse("caller_ended", caller=member(1), callee=callee, call_end_time=moment(30), **told)
+    )
     assert (result, Direction.OUTBOUND, CUSTOMER) == (call.result, call.direction, call.to_number)
 
 
 @pytest.mark.parametrize("word", ["Call Cancel", "Call Cancelled", "Call Canceled"])
 def test_live_hang_up_is_read_by_whether_there_was_an_answer(word: str) -> None:
-    """The end need not repeat the time of the answer; without any answer it is the rep who gave up, and a record says more than either."""
-    ends: Fields = {"caller": member(1), "callee": {"phone_number": CUSTOMER, "extension_type": "pstn"}, "ringing_start_time": moment(0)}
+    """
+    The end need not repeat the time of the answer; without any answer it is the rep who gave up,
+    and a record says more than either.
+    """
+    ends: Fields = {
+        "caller": member(1),
+        "callee": {"phone_number": CUSTOMER, "extension_type": "pstn"},
+        "ringing_start_time": moment(0),
+    }
     gone = parse("caller_ended", **ends, call_end_time=moment(30), handup_result=word)
     answered = parse("caller_connected", **ends, connected_start_time=moment(5))
     assert (Result.CANCELLED, 0) == (fold(gone).result, fold(gone).duration_s)
     call = in_any_order(gone, answered)
     assert (Result.CONNECTED, 25) == (call.result, call.duration_s)
-    assert Result.BUSY is in_any_order(gone, record(side="caller", result="busy", talk_time=0)).result
-    taken = (live("callee_answered", 1, answer_start_time=moment(5)), live("callee_ended", 1, handup_result=word))
+    assert (
+        Result.BUSY is in_any_order(gone, record(side="caller", result="busy", talk_time=0)).result
+    )
+    taken = (
+        live("callee_answered", 1, answer_start_time=moment(5)),
+        live("callee_ended", 1, handup_result=word),
+    )
     assert Result.CONNECTED is in_any_order(*taken, record(2, result="hang_up")).result
 
 
 def test_hang_up_without_a_talk_time_is_read_by_the_time_of_the_answer() -> None:
-    """Where a record does not say how long the talk was, its times do; a talk time of 0 says that there was none."""
+    """
+    Where a record does not say how long the talk was, its times do; a talk time of 0 says that
+    there was none.
+    """
     call = fold(record(side="caller", result="hang_up", answer_time=moment(5)))
     assert (Result.CONNECTED, 25) == (call.result, call.duration_s)
-    assert Result.CANCELLED is fold(record(side="caller", result="hang_up", answer_time=moment(5), talk_time=0)).result
+    assert (
+        Result.CANCELLED
+        is fold(record(side="caller", result="hang_up", answer_time=moment(5), talk_time=0)).result
+    )
     assert Result.CANCELLED is fold(record(side="caller", result="hang_up")).result
 
 
 @pytest.mark.parametrize("kind", ["auto_receptionist", "call_queue"])
 @pytest.mark.parametrize("result", ["hang_up", "canceled", "abandoned"])
-def test_caller_who_gives_up_in_a_menu_or_queue_has_talked_to_nobody(kind: str, result: str) -> None:
-    """The time there counts as talk for nobody, whatever Zoom calls it; a member who had answered still counts."""
-    waited = record(7, event="incoming", callee_ext_type=kind, result=result, answer_time=moment(1), talk_time=29)
+def test_caller_who_gives_up_in_a_menu_or_queue_has_talked_to_nobody(
+    kind: str, result: str
+) -> None:
+    """
+    The time there counts as talk for nobody, whatever Zoom calls it; a member who had answered
+    still counts.
+    """
+    waited = record(
+        7,
+        event="incoming",
+        callee_ext_type=kind,
+        result=result,
+        answer_time=moment(1),
+        talk_time=29,
+    )
     assert (Result.ABANDONED, 0) == (fold(waited).result, fold(waited).duration_s)
-    call = in_any_order(waited, record(1, event="ring_to_member", result="answered", answer_time=moment(9), talk_time=21))
+    call = in_any_order(
+        waited,
+        record(1, event="ring_to_member", result="answered", answer_time=moment(9), talk_time=21),
+    )
     assert (Result.CONNECTED, 21) == (call.result, call.duration_s)
 
 
 def test_hang_up_at_an_extension_of_an_unknown_kind_decides_nothing() -> None:
     """It may have been a person's."""
-    assert not fold(record(1, callee_ext_type="robot_butler", result="hang_up", talk_time=29)).is_final
+    assert not fold(
+        record(1, callee_ext_type="robot_butler", result="hang_up", talk_time=29)
+    ).is_final
 
 
 def test_number_outside_that_takes_a_call_from_outside_stands_for_one_of_ours() -> None:
-    """A queue or receptionist can pass a call on to a contact outside; the call was answered there, and missed if it was not."""
-    outside = functools.partial(record, 1, callee_ext_type="external_contact", callee_did_number="+15005550003", event="overflow")
+    """
+    A queue or receptionist can pass a call on to a contact outside; the call was answered there,
+    and missed if it was not.
+    """
+    outside = functools.partial(
+        record,
+        1,
+        callee_ext_type="external_contact",
+        callee_did_number="+15005550003",
+        event="overflow",
+    )
     call = fold(outside(result="answered", answer_time=moment(9), talk_time=21))
-    assert (Result.CONNECTED, 21, Direction.INBOUND, CUSTOMER) == (call.result, call.duration_s, call.direction, call.from_number)
+    assert (Result.CONNECTED, 21, Direction.INBOUND, CUSTOMER) == (
+        call.result,
+        call.duration_s,
+        call.direction,
+        call.from_number,
+    )
     assert Result.MISSED_INBOUND is fold(outside(result="no_answer", talk_time=0)).result
 
 
 def test_exchange_that_picks_up_by_itself_is_no_answer() -> None:
     """An auto receptionist or a queue answers every call."""
     for kind in ("auto_receptionist", "call_queue"):
-        answered = record(1, callee_ext_type=kind, result="answered", answer_time=moment(1), talk_time=30)
+        answered = record(
+            1, callee_ext_type=kind, result="answered", answer_time=moment(1), talk_time=30
+        )
         assert not fold(answered).is_final
-        assert Result.MISSED_INBOUND is in_any_order(answered, record(2, event="ring_to_member", result="no_answer")).result
+        assert (
+            Result.MISSED_INBOUND
+            is in_any_order(answered, record(2, event="ring_to_member", result="no_answer")).result
+        )
 
 
-@pytest.mark.parametrize("step", ["monitor", "listen", "whisper", "barge", "merge", "park", "levitate"])
+@pytest.mark.parametrize(
+    "step", ["monitor", "listen", "whisper", "barge", "merge", "park", "levitate"]
+)
 def test_supervisor_who_listens_decides_nothing(step: str) -> None:
-    """A record of listening in has succeeded whatever became of the call; neither is the supervisor its agent."""
+    """
+    A record of listening in has succeeded whatever became of the call; neither is the supervisor
+    its agent.
+    """
     aside = record(9, event=step, result="succeeded", answer_time=moment(1), talk_time=1000)
     assert not fold(aside).is_final
     call = in_any_order(aside, record(1, result="answered", talk_time=5))
@@ -431,62 +672,160 @@ def test_supervisor_who_listens_decides_nothing(step: str) -> None:
 def test_internal_call_is_one_call_without_a_direction() -> None:
     """Both ends tell of it; nobody of them is a customer, and it is read as the caller sees it."""
     ends: Fields = {"caller": member(1), "callee": member(2), "call_end_time": moment(30)}
-    mine = record(1, side="caller", connect_type="internal", callee_ext_type="user", callee_ext_id="ext2", result="no_answer")
-    theirs = record(2, connect_type="internal", caller_ext_type="user", caller_ext_id="ext1", result="no_answer")
+    mine = record(
+        1,
+        side="caller",
+        connect_type="internal",
+        callee_ext_type="user",
+        callee_ext_id="ext2",
+        result="no_answer",
+    )
+    theirs = record(
+        2, connect_type="internal", caller_ext_type="user", caller_ext_id="ext1", result="no_answer"
+    )
     call = in_any_order(mine, theirs, parse("caller_ended", **ends), parse("callee_missed", **ends))
     assert (Result.NO_ANSWER, None, CALL) == (call.result, call.direction, call.source_call_id)
     assert (Party.CUSTOMER not in {leg.party for leg in call.legs}, 1) == (True, len(call.legs))
 
 
 def test_internal_call_that_is_really_one_from_outside() -> None:
-    """A queue or receptionist that calls one of ours has a caller behind it, whom only other messages name."""
-    queue: Fields = {"extension_type": "autoReceptionist", "phone_number": "+15005550006", "extension_number": 15005550006}
+    """
+    A queue or receptionist that calls one of ours has a caller behind it, whom only other messages
+    name.
+    """
+    queue: Fields = {
+        "extension_type": "autoReceptionist",
+        "phone_number": "+15005550006",
+        "extension_number": 15005550006,
+    }
     rings = parse("callee_ringing", caller=queue, callee=member(1), ringing_start_time=moment(0))
     assert (Direction.INBOUND, None) == (fold(rings).direction, fold(rings).from_number)
     call = in_any_order(rings, record(1, event="ring_to_member", result="answered", talk_time=5))
-    assert (Direction.INBOUND, CUSTOMER, Result.CONNECTED) == (call.direction, call.from_number, call.result)
+    assert (Direction.INBOUND, CUSTOMER, Result.CONNECTED) == (
+        call.direction,
+        call.from_number,
+        call.result,
+    )
 
 
 def test_outbound_call_that_was_put_through_stays_outbound() -> None:
     """If the colleague's part has the same id, it is still the customer who was called."""
-    mine = record(1, side="caller", result="answered", answer_time=moment(5), end_time=moment(65), talk_time=60)
-    theirs = record(2, event="direct_transfer", result="no_answer", start_time=moment(65), end_time=moment(95))
+    mine = record(
+        1,
+        side="caller",
+        result="answered",
+        answer_time=moment(5),
+        end_time=moment(65),
+        talk_time=60,
+    )
+    theirs = record(
+        2, event="direct_transfer", result="no_answer", start_time=moment(65), end_time=moment(95)
+    )
     call = in_any_order(mine, theirs)
-    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (call.result, call.direction, call.to_number, call.duration_s)
-    taken = record(2, event="direct_transfer", result="answered", start_time=moment(65), answer_time=moment(70), talk_time=125)
-    for known in ([mine, taken], [mine, taken, live("callee_answered", 2, answer_start_time=moment(70))]):
+    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (
+        call.result,
+        call.direction,
+        call.to_number,
+        call.duration_s,
+    )
+    taken = record(
+        2,
+        event="direct_transfer",
+        result="answered",
+        start_time=moment(65),
+        answer_time=moment(70),
+        talk_time=125,
+    )
+    for known in (
+        [mine, taken],
+        [mine, taken, live("callee_answered", 2, answer_start_time=moment(70))],
+    ):
         call = in_any_order(*known)
-        assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (call.result, call.direction, call.to_number, call.duration_s)
+        assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (
+            call.result,
+            call.direction,
+            call.to_number,
+            call.duration_s,
+        )
 
 
 @pytest.mark.parametrize("step", ["forward", "overflow", "direct_transfer", "warm_transfer"])
 def test_call_that_is_passed_on_to_a_number_outside_keeps_its_customer(step: str) -> None:
-    """Whom one of ours passes a call on to stands for one of ours, and makes no outbound call of an inbound one."""
-    passed = functools.partial(record, 1, side="caller", event=step, callee_did_number="+15005550003", start_time=moment(25))
+    """
+    Whom one of ours passes a call on to stands for one of ours, and makes no outbound call of an
+    inbound one.
+    """
+    passed = functools.partial(
+        record,
+        1,
+        side="caller",
+        event=step,
+        callee_did_number="+15005550003",
+        start_time=moment(25),
+    )
     taken = passed(result="answered", answer_time=moment(30), end_time=moment(155), talk_time=125)
-    mine = record(1, side="caller", event="outgoing", result="answered", answer_time=moment(5), talk_time=20)
+    mine = record(
+        1, side="caller", event="outgoing", result="answered", answer_time=moment(5), talk_time=20
+    )
     call = in_any_order(mine, taken)
-    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 20) == (call.result, call.direction, call.to_number, call.duration_s)
+    assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 20) == (
+        call.result,
+        call.direction,
+        call.to_number,
+        call.duration_s,
+    )
     missed = record(1, event="incoming", result="no_answer", talk_time=0)
     call = in_any_order(missed, taken)
-    assert (Result.CONNECTED, Direction.INBOUND, CUSTOMER, 125) == (call.result, call.direction, call.from_number, call.duration_s)
+    assert (Result.CONNECTED, Direction.INBOUND, CUSTOMER, 125) == (
+        call.result,
+        call.direction,
+        call.from_number,
+        call.duration_s,
+    )
     call = in_any_order(missed, passed(result="no_answer", talk_time=0))
-    assert (Result.MISSED_INBOUND, Direction.INBOUND, CUSTOMER) == (call.result, call.direction, call.from_number)
+    assert (Result.MISSED_INBOUND, Direction.INBOUND, CUSTOMER) == (
+        call.result,
+        call.direction,
+        call.from_number,
+    )
     assert not fold(taken).is_final
 
 
 @pytest.mark.parametrize(
-    ("number", "told"), [("15005550001", CUSTOMER), ("5005550001", "5005550001"), ("05005550001", "05005550001"), (CUSTOMER, CUSTOMER)]
+    ("number", "told"),
+    [
+        ("15005550001", CUSTOMER),
+        ("5005550001", "5005550001"),
+        ("05005550001", "05005550001"),
+        (CUSTOMER, CUSTOMER),
+    ],
 )
-def test_plus_that_zoom_leaves_out_is_put_back_only_where_the_country_is_named(number: str, told: str) -> None:
-    """A number of ten digits may lack its country code, so that a plus would make another country's of it."""
-    assert told == fold(record(1, caller_did_number=number, result="answered", talk_time=5)).from_number
+def test_plus_that_zoom_leaves_out_is_put_back_only_where_the_country_is_named(
+    number: str, told: str
+) -> None:
+    """
+    A number of ten digits may lack its country code, so that a plus would make another country's of
+    it.
+    """
+    assert (
+        told
+        == fold(record(1, caller_did_number=number, result="answered", talk_time=5)).from_number
+    )
 
 
 def test_number_that_was_dialled_is_not_that_of_a_member() -> None:
     """Only a record that begins the call names the number that the customer dialled."""
-    began = record(7, event="incoming", callee_ext_type="call_queue", callee_did_number="+15005550006", result="overflowed")
-    call = in_any_order(began, record(1, event="ring_to_member", callee_did_number="+15005550007", result="no_answer"))
+    began = record(
+        7,
+        event="incoming",
+        callee_ext_type="call_queue",
+        callee_did_number="+15005550006",
+        result="overflowed",
+    )
+    call = in_any_order(
+        began,
+        record(1, event="ring_to_member", callee_did_number="+15005550007", result="no_answer"),
+    )
     assert (CUSTOMER, "+15005550006") == (call.from_number, call.to_number)
 
 
@@ -494,21 +833,40 @@ def test_number_that_was_dialled_is_not_that_of_a_member() -> None:
 def test_all_three_versions_say_the_same(event: str) -> None:
     """Whoever has subscribed to several has each call once."""
     kind = RECORDS[event]
-    version: Fields = {"call_id": CALL, "result": "Call connected" if not kind.has_steps else "answered", "duration": 21, "talk_time": 21}
-    (ended,) = [each for each in parse(event.removeprefix("phone."), **{kind.name: version}) if each.event_type is EventType.ENDED]
+    version: Fields = {
+        "call_id": CALL,
+        "result": "Call connected" if not kind.has_steps else "answered",
+        "duration": 21,
+        "talk_time": 21,
+    }
+    (ended,) = [
+        each
+        for each in parse(event.removeprefix("phone."), **{kind.name: version})
+        if each.event_type is EventType.ENDED
+    ]
     assert (Result.CONNECTED, 21) == (fold([ended]).result, fold([ended]).duration_s)
 
 
 def test_records_of_several_calls_in_one_message_are_reported() -> None:
-    """A message counts for one call; that there was another is told, and nothing of it is put to the wrong one."""
+    """
+    A message counts for one call; that there was another is told, and nothing of it is put to the
+    wrong one.
+    """
     events = parse(
-        "caller_call_element_completed", call_elements=[{"call_id": CALL, "result": "busy"}, {"call_id": "2", "result": "answered"}]
+        "caller_call_element_completed",
+        call_elements=[{"call_id": CALL, "result": "busy"}, {"call_id": "2", "result": "answered"}],
     )
     call = fold(events)
-    assert (Result.BUSY, ("a record of another call beside those of the first",)) == (call.result, call.unknown_words)
+    assert (Result.BUSY, ("a record of another call beside those of the first",)) == (
+        call.result,
+        call.unknown_values,
+    )
 
 
-@pytest.mark.parametrize("told", [{}, {"call_id": ""}, {"call_id": "x" * 201}, {"call_id": "a\nb"}, {"call_id": {"a": 1}}])
+@pytest.mark.parametrize(
+    "told",
+    [{}, {"call_id": ""}, {"call_id": "x" * 201}, {"call_id": "a\nb"}, {"call_id": {"a": 1}}],
+)
 def test_message_that_names_no_call_is_kept_for_a_person(told: Fields) -> None:
     """Nothing could be done with it."""
     with pytest.raises(MalformedPayload, match="call_id"):
@@ -517,7 +875,14 @@ def test_message_that_names_no_call_is_kept_for_a_person(told: Fields) -> None:
 
 def test_settings_are_in_their_order() -> None:
     """The secret turns the source on; the others are for the upkeep of subscriptions."""
-    names = ["zoom_secret_token", "zoom_account_id", "zoom_client_id", "zoom_client_secret", "zoom_api_url", "zoom_token_url"]
+    names = [
+        "zoom_secret_token",
+        "zoom_account_id",
+        "zoom_client_id",
+        "zoom_client_secret",
+        "zoom_api_url",
+        "zoom_token_url",
+    ]
     assert names == [each.name for each in ZOOM.settings]
     url = ZOOM.settings[4]
     assert url.default is not None

@@ -98,4 +98,8 @@ class MemoryTokens:
 
 def token(name: str, *, obtained_at: datetime = START, life_s: float = 3600) -> StoredToken:
     """A token of the fleet."""
-    return StoredToken(access_token=name, obtained_at=obtained_at, expires_at=obtained_at + timedelta(seconds=life_s))
+    return StoredToken(
+        access_token=name,
+        obtained_at=obtained_at,
+        expires_at=obtained_at + timedelta(seconds=life_s),
+    )

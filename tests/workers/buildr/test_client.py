@@ -31,7 +31,12 @@ MakeSettings = Callable[..., Settings]
 
 
 async def _update(settings: Settings, *answers: Answer, call_id: str = "110") -> UpdatedCall:
-    async with BuildrClient(settings, tokens=ReadyToken("t0k3n"), transport=Server(list(answers)).transport, clock=Clock()) as client:
+    async with BuildrClient(
+        settings,
+        tokens=ReadyToken("t0k3n"),
+        transport=Server(list(answers)).transport,
+        clock=Clock(),
+    ) as client:
         return await client.update_call(call_id, BODY)
 
 
@@ -64,9 +69,14 @@ async def _error(settings: Settings, answer: Answer) -> BuildrError:
         (599, BuildrUnavailable),
     ],
 )
-async def test_status_says_what_is_to_be_done(make_settings: MakeSettings, status: int, kind: type[BuildrError]) -> None:
+async def test_status_says_what_is_to_be_done(
+    make_settings: MakeSettings, status: int, kind: type[BuildrError]
+) -> None:
     """Each status becomes the error whose class says what to do, with status and answer kept."""
-    err = await _error(make_settings(), httpx.Response(status, text="why not", headers={"location": "https://elsewhere.test/"}))
+    err = await _error(
+        make_settings(),
+        httpx.Response(status, text="why not", headers={"location": "https://elsewhere.test/"}),
+    )
     assert (kind, status, "why not") == (type(err), err.status_code, err.answer)
 
 
@@ -85,7 +95,9 @@ async def test_status_says_what_is_to_be_done(make_settings: MakeSettings, statu
         httpx.DecodingError("odd"),
     ],
 )
-async def test_no_answer_is_unavailable(make_settings: MakeSettings, failure: httpx.HTTPError) -> None:
+async def test_no_answer_is_unavailable(
+    make_settings: MakeSettings, failure: httpx.HTTPError
+) -> None:
     """Whatever httpx raises leaves as `BuildrUnavailable`, with httpx's error as its cause."""
     err = await _error(make_settings(), failure)
     assert (BuildrUnavailable, failure) == (type(err), err.__cause__)
@@ -106,17 +118,26 @@ async def test_no_answer_is_unavailable(make_settings: MakeSettings, failure: ht
         httpx.Response(200, json={"call": {"id": None}}),
         httpx.Response(200, json={"call": {"id": "111"}}),
         httpx.Response(200, json={"call": {"id": "110", "notes": 5.5, "call_outcome": "786"}}),
-        httpx.Response(200, content=b'{"call": {"id": "110", "notes": "' + b"x" * 1024 * 1024 + b'"}}'),
+        httpx.Response(
+            200, content=b'{"call": {"id": "110", "notes": "' + b"x" * 1024 * 1024 + b'"}}'
+        ),
     ],
 )
-async def test_success_that_cannot_be_read_is_unavailable(make_settings: MakeSettings, answer: httpx.Response) -> None:
-    """A 2xx that is not the call in question proves nothing, and the request is made again later."""
+async def test_success_that_cannot_be_read_is_unavailable(
+    make_settings: MakeSettings, answer: httpx.Response
+) -> None:
+    """
+    A 2xx that is not the call in question proves nothing, and the request is made again later.
+    """
     assert BuildrUnavailable is type(await _error(make_settings(), answer))
 
 
 async def test_error_of_reading_says_where_and_never_what(make_settings: MakeSettings) -> None:
     """The message names the field that cannot be read, and nothing that stood in the answer."""
-    err = await _error(make_settings(), httpx.Response(200, json={"call": {"id": "110", "notes": ["private words"]}}))
+    err = await _error(
+        make_settings(),
+        httpx.Response(200, json={"call": {"id": "110", "notes": ["private words"]}}),
+    )
     assert "(notes)" in str(err)
     assert "private" not in str(err)
 
@@ -126,22 +147,46 @@ async def test_error_of_reading_says_where_and_never_what(make_settings: MakeSet
     [
         {"id": "110"},
         {"id": 110, "notes": None, "call_outcome": {"id": 786, "name": "Connected"}},
-        {"id": "0110", "company": None, "contact": None, "created_by": None, "project": None, "call_outcome": None},
-        {"id": "110", "updated_at": "just now", "recorded_at": "2023-07-28T12:00:00", "anything": {"new": 1}},
+        {
+            "id": "0110",
+            "company": None,
+            "contact": None,
+            "created_by": None,
+            "project": None,
+            "call_outcome": None,
+        },
+        {
+            "id": "110",
+            "updated_at": "just now",
+            "recorded_at": "2023-07-28T12:00:00",
+            "anything": {"new": 1},
+        },
     ],
 )
 @pytest.mark.parametrize("key", ["call", "item"])
-async def test_reading_is_patient(make_settings: MakeSettings, call: dict[str, object], key: str) -> None:
-    """Missing and null fields, ids as numbers, unknown fields and times that cannot be read are no reason to send a PATCH again."""
+async def test_reading_is_patient(
+    make_settings: MakeSettings, call: dict[str, object], key: str
+) -> None:
+    """
+    Missing and null fields, ids as numbers, unknown fields and times that cannot be read are no
+    reason to send a PATCH again.
+    """
     read = await _update(make_settings(), httpx.Response(200, json={key: call}))
     assert "110" == read.id.lstrip("0")
     assert (None, None) == (read.updated_at, read.recorded_at)
     assert ("notes" in call) is read.has_notes
 
 
-async def test_refusal_keeps_the_beginning_of_the_answer_without_the_token(make_settings: MakeSettings) -> None:
-    """The answer of a refusal is kept up to 2,000 characters; a token that Buildr repeats in it is not."""
-    err = await _error(make_settings(), httpx.Response(422, text="token t0k3n was fine, but " + "x" * 5000))
+async def test_refusal_keeps_the_beginning_of_the_answer_without_the_token(
+    make_settings: MakeSettings,
+) -> None:
+    """
+    The answer of a refusal is kept up to 2,000 characters; a token that Buildr repeats in it is
+    not.
+    """
+    err = await _error(
+        make_settings(), httpx.Response(422, text="token t0k3n was fine, but " + "x" * 5000)
+    )
     assert err.answer is not None
     assert err.answer.startswith("token [hidden] was fine")
     assert 2000 == len(err.answer)
@@ -157,7 +202,9 @@ async def test_huge_refusal_is_read_only_in_part(make_settings: MakeSettings) ->
             read += 1
             yield b"x" * 65_536
 
-    assert BuildrRejected is type(await _error(make_settings(), httpx.Response(404, content=endless())))
+    assert BuildrRejected is type(
+        await _error(make_settings(), httpx.Response(404, content=endless()))
+    )
     assert read < 20
 
 
@@ -168,25 +215,36 @@ async def test_refusal_whose_body_breaks_off_keeps_its_meaning(make_settings: Ma
         yield b'{"error": "rate'
         raise httpx.ReadError("reset")
 
-    err = await _error(make_settings(), httpx.Response(429, content=broken(), headers={"x-rate-limited-for": "4"}))
+    err = await _error(
+        make_settings(), httpx.Response(429, content=broken(), headers={"x-rate-limited-for": "4"})
+    )
     assert isinstance(err, BuildrRateLimited)
     assert 4 == err.retry_after_s
 
 
-@pytest.mark.parametrize("call_id", ["", "abc", "1/2", "../calls/1", "1?x=1", "²", "1" * 21, "-1", "110\n"])
+@pytest.mark.parametrize(
+    "call_id", ["", "abc", "1/2", "../calls/1", "1?x=1", "²", "1" * 21, "-1", "110\n"]
+)
 async def test_call_id_that_is_none_never_leaves(make_settings: MakeSettings, call_id: str) -> None:
     """An id that is not made of digits is refused before anything is sent."""
     server = Server([httpx.Response(200, json=CALL)])
-    async with BuildrClient(make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport) as client:
+    async with BuildrClient(
+        make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport
+    ) as client:
         with pytest.raises(BuildrRejected, match="digits"):
             await client.update_call(call_id, BODY)
     assert [] == server.requests
 
 
 async def test_text_is_sent_as_utf_8(make_settings: MakeSettings) -> None:
-    """Notes go out as UTF-8, not escaped; half a surrogate pair, which has no such form, becomes a question mark."""
+    """
+    Notes go out as UTF-8, not escaped; half a surrogate pair, which has no such form, becomes a
+    question mark.
+    """
     server = Server([httpx.Response(200, json=CALL)])
-    async with BuildrClient(make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport) as client:
+    async with BuildrClient(
+        make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport
+    ) as client:
         await client.update_call("110", {"call": {"notes": "Grüße 👷 \ud800"}})
     assert '{"call":{"notes":"Grüße 👷 ?"}}'.encode() == server.requests[0].content
 
@@ -194,7 +252,9 @@ async def test_text_is_sent_as_utf_8(make_settings: MakeSettings) -> None:
 async def test_agent_is_named_and_nothing_else_is_told(make_settings: MakeSettings) -> None:
     """Requests carry the program's name and version, and ask for JSON that is not compressed."""
     server = Server([httpx.Response(200, json=CALL)])
-    async with BuildrClient(make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport) as client:
+    async with BuildrClient(
+        make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport
+    ) as client:
         await client.update_call("110", BODY)
     headers = server.requests[0].headers
     assert headers["user-agent"].startswith("buildr-calls/")
@@ -202,7 +262,10 @@ async def test_agent_is_named_and_nothing_else_is_told(make_settings: MakeSettin
 
 
 async def test_refused_token_is_given_back_before_the_error(make_settings: MakeSettings) -> None:
-    """A 401 makes the client give the very token back that it sent, and it does not send a second request by itself."""
+    """
+    A 401 makes the client give the very token back that it sent, and it does not send a second
+    request by itself.
+    """
     refused: list[str] = []
 
     class Tokens:
@@ -232,7 +295,9 @@ async def test_slow_token_counts_into_the_request_time(make_settings: MakeSettin
             raise AssertionError(token)
 
     settings = make_settings(BUILDR_TIMEOUT_S="0.05")
-    async with BuildrClient(settings, tokens=Never(), transport=Server([httpx.Response(200)]).transport) as client:
+    async with BuildrClient(
+        settings, tokens=Never(), transport=Server([httpx.Response(200)]).transport
+    ) as client:
         with pytest.raises(BuildrUnavailable, match=r"within 0\.05 s"):
             await client.update_call("110", BODY)
 
@@ -247,29 +312,50 @@ async def test_answer_that_trickles_is_cut_off_in_time(make_settings: MakeSettin
 
     settings = make_settings(BUILDR_TIMEOUT_S="0.1")
     async with asyncio.timeout(5):
-        assert BuildrUnavailable is type(await _error(settings, httpx.Response(200, content=trickle())))
+        assert BuildrUnavailable is type(
+            await _error(settings, httpx.Response(200, content=trickle()))
+        )
 
 
 async def _pages(settings: Settings, server: Server) -> tuple[CallOutcome, ...]:
-    async with BuildrClient(settings, tokens=ReadyToken("t0k3n"), transport=server.transport) as client:
+    async with BuildrClient(
+        settings, tokens=ReadyToken("t0k3n"), transport=server.transport
+    ) as client:
         return await client.call_outcomes()
 
 
 def _page(*ids: int, key: str = "call_outcomes", following: str | None = None) -> httpx.Response:
-    links = {} if following is None else {"link": f'<https://api.buildr.com/x?page=1>; rel="first", <{following}>; rel="next"'}
-    return httpx.Response(200, json={key: [{"id": each, "name": f"Outcome {each}"} for each in ids]}, headers=links)
+    links = (
+        {}
+        if following is None
+        else {"link": f'<https://api.buildr.com/x?page=1>; rel="first", <{following}>; rel="next"'}
+    )
+    return httpx.Response(
+        200, json={key: [{"id": each, "name": f"Outcome {each}"} for each in ids]}, headers=links
+    )
 
 
 @pytest.mark.parametrize("key", ["call_outcomes", "items"])
 @pytest.mark.parametrize(
-    "following", ["https://api.buildr.com/api/2023-01/call_outcomes?page=2&per_page=100", "/api/2023-01/call_outcomes?page=2&per_page=100"]
+    "following",
+    [
+        "https://api.buildr.com/api/2023-01/call_outcomes?page=2&per_page=100",
+        "/api/2023-01/call_outcomes?page=2&per_page=100",
+    ],
 )
-async def test_outcomes_are_read_page_by_page(make_settings: MakeSettings, key: str, following: str) -> None:
-    """The list is followed by its `link` header, full or relative, in the order that Buildr gives."""
+async def test_outcomes_are_read_page_by_page(
+    make_settings: MakeSettings, key: str, following: str
+) -> None:
+    """
+    The list is followed by its `link` header, full or relative, in the order that Buildr gives.
+    """
     server = Server([_page(786, 787, key=key, following=following), _page(788, key=key)])
     outcomes = await _pages(make_settings(), server)
     assert ["786", "787", "788"] == [outcome.id for outcome in outcomes]
-    expected = ["/api/2023-01/call_outcomes?per_page=100", "/api/2023-01/call_outcomes?page=2&per_page=100"]
+    expected = [
+        "/api/2023-01/call_outcomes?per_page=100",
+        "/api/2023-01/call_outcomes?page=2&per_page=100",
+    ]
     assert expected == [request.url.raw_path.decode() for request in server.requests]
     assert {"GET"} == {request.method for request in server.requests}
 
@@ -284,7 +370,9 @@ async def test_outcomes_are_read_page_by_page(make_settings: MakeSettings, key: 
         "https://me@api.buildr.com/x",
     ],
 )
-async def test_token_never_goes_to_another_address(make_settings: MakeSettings, following: str) -> None:
+async def test_token_never_goes_to_another_address(
+    make_settings: MakeSettings, following: str
+) -> None:
     """A next page at another origin is an error, and no request is sent there."""
     server = Server([_page(786, following=following)])
     with pytest.raises(BuildrUnavailable, match="another address"):
@@ -293,7 +381,9 @@ async def test_token_never_goes_to_another_address(make_settings: MakeSettings, 
 
 
 async def test_endless_list_ends(make_settings: MakeSettings) -> None:
-    """A list that leads in a circle is left after 50 pages, one whose page leads to itself at once."""
+    """
+    A list that leads in a circle is left after 50 pages, one whose page leads to itself at once.
+    """
     circle = [f"https://api.buildr.com/x?page={page}" for page in (1, 2)]
     server = Server([_page(1, following=circle[number % 2]) for number in range(200)])
     assert 50 == len(await _pages(make_settings(), server))
@@ -302,9 +392,18 @@ async def test_endless_list_ends(make_settings: MakeSettings) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [{}, {"call_outcomes": None}, {"call_outcomes": {}}, {"call_outcomes": [{"id": "1"}]}, {"call_outcomes": ["x"]}]
+    "content",
+    [
+        {},
+        {"call_outcomes": None},
+        {"call_outcomes": {}},
+        {"call_outcomes": [{"id": "1"}]},
+        {"call_outcomes": ["x"]},
+    ],
 )
-async def test_list_that_is_none_is_unavailable(make_settings: MakeSettings, content: object) -> None:
+async def test_list_that_is_none_is_unavailable(
+    make_settings: MakeSettings, content: object
+) -> None:
     """An answer that is no list of outcomes is not taken for an empty one."""
     with pytest.raises(BuildrUnavailable, match="no list of call outcomes"):
         await _pages(make_settings(), Server([httpx.Response(200, json=content)]))
@@ -313,6 +412,8 @@ async def test_list_that_is_none_is_unavailable(make_settings: MakeSettings, con
 async def test_body_is_only_what_was_given(make_settings: MakeSettings) -> None:
     """Nothing is added to the body."""
     server = Server([httpx.Response(200, json=CALL)])
-    async with BuildrClient(make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport) as client:
+    async with BuildrClient(
+        make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport
+    ) as client:
         await client.update_call("110", BODY)
     assert BODY == json.loads(server.requests[0].content)

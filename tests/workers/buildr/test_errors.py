@@ -38,15 +38,28 @@ DATE = "Mon, 02 Nov 2026 10:00:30 GMT"
         ({"Retry-After": "Mon, 99 Nov 2026 10:00:30 GMT"}, None),
     ],
 )
-def test_wait_is_read_from_buildrs_header_or_the_standard_one(headers: dict[str, str], expected: float | None) -> None:
-    """Buildr's own header counts before `Retry-After`, which is seconds or a date by the server's clock; nonsense counts as absent."""
+def test_wait_is_read_from_buildrs_header_or_the_standard_one(
+    headers: dict[str, str], expected: float | None
+) -> None:
+    """
+    Buildr's own header counts before `Retry-After`, which is seconds or a date by the server's
+    clock; nonsense counts as absent.
+    """
     assert expected == retry_after_s(httpx.Headers(headers), now=NOW)
 
 
-@given(st.text(st.characters(min_codepoint=32, max_codepoint=255)), st.text(st.characters(min_codepoint=32, max_codepoint=255)))
+@given(
+    st.text(st.characters(min_codepoint=32, max_codepoint=255)),
+    st.text(st.characters(min_codepoint=32, max_codepoint=255)),
+)
 def test_any_header_is_a_number_of_seconds_or_nothing(own: str, standard: str) -> None:
     """Whatever the headers hold, the wait is a finite number from 0 on, or None."""
-    headers = httpx.Headers([(b"x-rate-limited-for", own.encode("latin-1")), (b"retry-after", standard.encode("latin-1"))])
+    headers = httpx.Headers(
+        [
+            (b"x-rate-limited-for", own.encode("latin-1")),
+            (b"retry-after", standard.encode("latin-1")),
+        ]
+    )
     wait_s = retry_after_s(headers, now=NOW)
     assert wait_s is None or 0 <= wait_s < float("inf")
 
@@ -54,7 +67,10 @@ def test_any_header_is_a_number_of_seconds_or_nothing(own: str, standard: str) -
 @pytest.mark.parametrize(
     ("body", "bucket"),
     [
-        (b'{"error": "rate_limit_exceeded", "bucket": "burst", "message": "m", "limit": 20}', "burst"),
+        (
+            b'{"error": "rate_limit_exceeded", "bucket": "burst", "message": "m", "limit": 20}',
+            "burst",
+        ),
         (b'{"error": "rate_limit_exceeded"}', None),
         (b'{"bucket": 5}', None),
         (b"[]", None),

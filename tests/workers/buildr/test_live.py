@@ -40,7 +40,9 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def _against(make_settings: MakeSettings, config: SandboxConfig, **settings: str) -> AsyncIterator[Sandbox]:
+async def _against(
+    make_settings: MakeSettings, config: SandboxConfig, **settings: str
+) -> AsyncIterator[Sandbox]:
     async with running(config) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
         values = {
             "BUILDR_API_URL": f"{url}/api/2023-01",
@@ -60,8 +62,12 @@ async def test_call_is_updated(make_settings: MakeSettings) -> None:
         call = await sandbox.client.update_call("110", BODY)
         listed = (await sandbox.http.get("/_sandbox/requests")).json()["requests"]
     assert ("110", "Spoke to the decision maker") == (call.id, call.notes)
-    assert ("786", "Connected") == ((call.call_outcome.id, call.call_outcome.name) if call.call_outcome else None)
-    assert [("POST", "/oauth/token"), ("PATCH", "/api/2023-01/calls/110")] == [(each["method"], each["path"]) for each in listed]
+    assert ("786", "Connected") == (
+        (call.call_outcome.id, call.call_outcome.name) if call.call_outcome else None
+    )
+    assert [("POST", "/oauth/token"), ("PATCH", "/api/2023-01/calls/110")] == [
+        (each["method"], each["path"]) for each in listed
+    ]
     assert BODY == listed[1]["body"]
 
 
@@ -76,7 +82,9 @@ async def test_outcomes_are_read(make_settings: MakeSettings, *, is_beta: bool) 
 async def test_small_pages_are_followed(make_settings: MakeSettings) -> None:
     """A list in several pages is followed to its end."""
     async with _against(make_settings, FREE) as sandbox:
-        first, following = await sandbox.client.call_outcomes_page(str(sandbox.http.base_url.join("/api/2023-01/call_outcomes?per_page=4")))
+        first, following = await sandbox.client.call_outcomes_page(
+            str(sandbox.http.base_url.join("/api/2023-01/call_outcomes?per_page=4"))
+        )
         assert following is not None
         second, end = await sandbox.client.call_outcomes_page(following)
     assert (4, 3, None) == (len(first), len(second), end)
@@ -100,10 +108,19 @@ async def test_every_refusal_is_the_right_error(make_settings: MakeSettings) -> 
 
 
 @pytest.mark.parametrize(
-    "fault", [{"kind": "status", "status": 503}, {"kind": "garbage"}, {"kind": "html"}, {"kind": "reset"}, {"kind": "timeout"}]
+    "fault",
+    [
+        {"kind": "status", "status": 503},
+        {"kind": "garbage"},
+        {"kind": "html"},
+        {"kind": "reset"},
+        {"kind": "timeout"},
+    ],
 )
 async def test_every_fault_passes(make_settings: MakeSettings, fault: dict[str, object]) -> None:
-    """A fault of the server or the network is `BuildrUnavailable`, and the next request goes through."""
+    """
+    A fault of the server or the network is `BuildrUnavailable`, and the next request goes through.
+    """
     async with _against(make_settings, FREE, BUILDR_TIMEOUT_S="0.5") as sandbox:
         await sandbox.client.update_call("111", BODY)
         await sandbox.fault(**fault)
@@ -143,7 +160,10 @@ async def test_wrong_credentials_say_which_settings_to_look_at(make_settings: Ma
 async def test_proxy_of_the_machine_is_not_asked_for_the_way_to_itself(
     make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy that the environment names does not stand between the client and a server on the same machine."""
+    """
+    A proxy that the environment names does not stand between the client and a server on the same
+    machine.
+    """
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with _against(make_settings, FREE) as sandbox:

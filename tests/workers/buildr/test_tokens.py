@@ -36,26 +36,57 @@ from workers.buildr import ReadyToken, SharedToken, token_provider
 from workers.buildr.credentials import Credentials, request_token
 from workers.buildr.tokens import is_valid, renew_at
 
-CREDENTIALS = Credentials(token_url=TOKEN_URL, client_id="client", client_secret="s3cret", scope="read write", timeout_s=8)
+CREDENTIALS = Credentials(
+    token_url=TOKEN_URL, client_id="client", client_secret="s3cret", scope="read write", timeout_s=8
+)
 MakeSettings = Callable[..., Settings]
 
 
 def _granting(life_s: float = 3600) -> Server:
     made = iter(range(1, 1000))
-    return Server([lambda _: httpx.Response(200, json={"access_token": f"t{next(made)}", "token_type": "Bearer", "expires_in": life_s})])
+    return Server(
+        [
+            lambda _: httpx.Response(
+                200,
+                json={
+                    "access_token": f"t{next(made)}",
+                    "token_type": "Bearer",
+                    "expires_in": life_s,
+                },
+            )
+        ]
+    )
 
 
 def _shared(server: Server, store: MemoryTokens, clock: Clock) -> SharedToken:
-    return SharedToken(credentials=CREDENTIALS, store=store, transport=server.transport, clock=clock, sleep=clock.sleep)
+    return SharedToken(
+        credentials=CREDENTIALS,
+        store=store,
+        transport=server.transport,
+        clock=clock,
+        sleep=clock.sleep,
+    )
 
 
 async def test_token_is_asked_for_as_documented() -> None:
-    """One POST of JSON with grant type, client id, client secret and scope; the secret is in the body and nowhere else."""
+    """
+    One POST of JSON with grant type, client id, client secret and scope; the secret is in the body
+    and nowhere else.
+    """
     server = _granting()
     await request_token(CREDENTIALS, clock=Clock(), transport=server.transport)
     (request,) = server.requests
-    assert ("POST", TOKEN_URL, "application/json") == (request.method, str(request.url), request.headers["content-type"])
-    expected = {"grant_type": "client_credentials", "client_id": "client", "client_secret": "s3cret", "scope": "read write"}
+    assert ("POST", TOKEN_URL, "application/json") == (
+        request.method,
+        str(request.url),
+        request.headers["content-type"],
+    )
+    expected = {
+        "grant_type": "client_credentials",
+        "client_id": "client",
+        "client_secret": "s3cret",
+        "scope": "read write",
+    }
     assert expected == json.loads(request.content)
     assert "s3cret" not in str(request.url) + str(request.headers)
 
@@ -77,7 +108,10 @@ async def test_token_is_asked_for_as_documented() -> None:
     ],
 )
 async def test_life_is_read_or_taken_as_an_hour(expires_in: object, life_s: float) -> None:
-    """A life in seconds is read from number or text; one that makes no sense is an hour, counted from before the request."""
+    """
+    A life in seconds is read from number or text; one that makes no sense is an hour, counted from
+    before the request.
+    """
     server = Server([httpx.Response(200, json={"access_token": "t", "expires_in": expires_in})])
     made = await request_token(CREDENTIALS, clock=Clock(), transport=server.transport)
     assert (START, START + timedelta(seconds=life_s)) == (made.obtained_at, made.expires_at)
@@ -86,13 +120,37 @@ async def test_life_is_read_or_taken_as_an_hour(expires_in: object, life_s: floa
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        (httpx.Response(401, json={"error": "invalid_client"}), BuildrUnauthorized, "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"),
-        (httpx.Response(400, json={"error": "invalid_client"}), BuildrUnauthorized, "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"),
-        (httpx.Response(401, text="no"), BuildrUnauthorized, "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"),
-        (httpx.Response(400, json={"error": "invalid_scope"}), BuildrUnauthorized, "check BUILDR_SCOPE"),
-        (httpx.Response(404, html="<h1>Not found</h1>"), BuildrUnauthorized, "check BUILDR_TOKEN_URL"),
+        (
+            httpx.Response(401, json={"error": "invalid_client"}),
+            BuildrUnauthorized,
+            "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET",
+        ),
+        (
+            httpx.Response(400, json={"error": "invalid_client"}),
+            BuildrUnauthorized,
+            "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET",
+        ),
+        (
+            httpx.Response(401, text="no"),
+            BuildrUnauthorized,
+            "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET",
+        ),
+        (
+            httpx.Response(400, json={"error": "invalid_scope"}),
+            BuildrUnauthorized,
+            "check BUILDR_SCOPE",
+        ),
+        (
+            httpx.Response(404, html="<h1>Not found</h1>"),
+            BuildrUnauthorized,
+            "check BUILDR_TOKEN_URL",
+        ),
         (httpx.Response(400, json={"error": "Told You: s3cret!"}), BuildrUnauthorized, "(400)"),
-        (httpx.Response(302, headers={"location": "https://evil.test/"}), BuildrUnavailable, "check BUILDR_TOKEN_URL"),
+        (
+            httpx.Response(302, headers={"location": "https://evil.test/"}),
+            BuildrUnavailable,
+            "check BUILDR_TOKEN_URL",
+        ),
         (httpx.Response(500, text="s3cret"), BuildrUnavailable, "answered 500"),
         (httpx.Response(408), BuildrUnavailable, "answered 408"),
         (httpx.Response(429, headers={"Retry-After": "9"}), BuildrRateLimited, "9 s"),
@@ -100,12 +158,21 @@ async def test_life_is_read_or_taken_as_an_hour(expires_in: object, life_s: floa
         (httpx.Response(200, json=[]), BuildrUnavailable, "access_token"),
         (httpx.Response(200, json={"access_token": ""}), BuildrUnavailable, "access_token"),
         (httpx.Response(200, json={"access_token": "a b"}), BuildrUnavailable, "access_token"),
-        (httpx.Response(200, json={"access_token": "ä\r\nX: 1"}), BuildrUnavailable, "access_token"),
+        (
+            httpx.Response(200, json={"access_token": "ä\r\nX: 1"}),
+            BuildrUnavailable,
+            "access_token",
+        ),
         (httpx.ConnectError("refused"), BuildrUnavailable, "no answer from buildr.test"),
     ],
 )
-async def test_refusal_says_what_to_do_and_hides_the_secret(answer: Answer, kind: type[BuildrError], said: str) -> None:
-    """Each refusal becomes the error that says what to do; the secret is neither in its words nor in the kept answer."""
+async def test_refusal_says_what_to_do_and_hides_the_secret(
+    answer: Answer, kind: type[BuildrError], said: str
+) -> None:
+    """
+    Each refusal becomes the error that says what to do; the secret is neither in its words nor in
+    the kept answer.
+    """
     with pytest.raises(BuildrError) as caught:
         await request_token(CREDENTIALS, clock=Clock(), transport=Server([answer]).transport)
     assert kind is type(caught.value)
@@ -115,7 +182,10 @@ async def test_refusal_says_what_to_do_and_hides_the_secret(answer: Answer, kind
 
 @given(st.floats(0.001, 10**6))
 def test_renewal_is_ahead_of_the_end_whatever_the_life(life_s: float) -> None:
-    """A token is renewed after 80 % of its life or 5 minutes before its end, whichever is later, and always while it is still valid."""
+    """
+    A token is renewed after 80 % of its life or 5 minutes before its end, whichever is later, and
+    always while it is still valid.
+    """
     made = token("t", life_s=life_s)
     begins = (renew_at(made) - START).total_seconds()
     assert begins == pytest.approx(max(0.8 * life_s, life_s - 300), abs=1e-5)
@@ -134,7 +204,10 @@ async def test_token_is_asked_for_once_and_then_used_from_memory() -> None:
 
 
 async def test_many_at_once_ask_once() -> None:
-    """However many jobs and processes start without a token, one request is made, and all get its token."""
+    """
+    However many jobs and processes start without a token, one request is made, and all get its
+    token.
+    """
     clock, store, server = Clock(), MemoryTokens(), _granting()
     fleet = [_shared(server, store, clock) for _ in range(5)]
     assert {"t1"} == set(await asyncio.gather(*(each.get() for each in fleet for _ in range(5))))
@@ -142,7 +215,10 @@ async def test_many_at_once_ask_once() -> None:
 
 
 async def test_token_is_renewed_early_by_one_while_the_others_go_on() -> None:
-    """Ahead of the end the first process renews; one that finds another at it goes on with the old token without waiting."""
+    """
+    Ahead of the end the first process renews; one that finds another at it goes on with the old
+    token without waiting.
+    """
     clock, store, server = Clock(), MemoryTokens(token=token("old")), _granting()
     clock.forward(3300)
     store.held_by_another = True
@@ -154,21 +230,30 @@ async def test_token_is_renewed_early_by_one_while_the_others_go_on() -> None:
 
 
 async def test_failed_early_renewal_is_no_error_and_not_repeated_at_once() -> None:
-    """While the old token is good, a renewal that fails is logged, and tried again half a minute later."""
+    """
+    While the old token is good, a renewal that fails is logged, and tried again half a minute
+    later.
+    """
     clock, store = Clock(), MemoryTokens(token=token("old"))
     server = Server([httpx.Response(500), httpx.Response(200, json={"access_token": "new"})])
     shared = _shared(server, store, clock)
     clock.forward(3300)
     with capture_logs() as logs:
         assert ["old", "old"] == [await shared.get() for _ in range(2)]
-    assert (1, ["buildr.token_not_refreshed"]) == (len(server.requests), [entry["event"] for entry in logs])
+    assert (1, ["buildr.token_not_refreshed"]) == (
+        len(server.requests),
+        [entry["event"] for entry in logs],
+    )
     clock.forward(30)
     assert "new" == await shared.get()
     assert not store.is_locked
 
 
 async def test_hanging_early_renewal_leaves_time_for_the_request() -> None:
-    """While the old token is good, a token endpoint that hangs takes half of a request's time once, and is then left alone for a while."""
+    """
+    While the old token is good, a token endpoint that hangs takes half of a request's time once,
+    and is then left alone for a while.
+    """
     clock, store, asked = Clock(), MemoryTokens(token=token("old")), 0
 
     async def hang(_: httpx.Request) -> httpx.Response:
@@ -178,17 +263,30 @@ async def test_hanging_early_renewal_leaves_time_for_the_request() -> None:
         raise AssertionError("nothing wakes it")
 
     credentials = replace(CREDENTIALS, timeout_s=0.1)
-    shared = SharedToken(credentials=credentials, store=store, transport=httpx.MockTransport(hang), clock=clock)
+    shared = SharedToken(
+        credentials=credentials, store=store, transport=httpx.MockTransport(hang), clock=clock
+    )
     clock.forward(3300)
     with capture_logs() as logs:
         async with asyncio.timeout(5):
             assert ["old", "old"] == [await shared.get() for _ in range(2)]
-    assert (1, ["buildr.token_not_refreshed"], False) == (asked, [entry["event"] for entry in logs], store.is_locked)
+    assert (1, ["buildr.token_not_refreshed"], False) == (
+        asked,
+        [entry["event"] for entry in logs],
+        store.is_locked,
+    )
 
 
 async def test_without_a_valid_token_one_waits_for_the_other_process() -> None:
-    """Where another process renews and no token is valid, one looks again shortly after, and takes the new token when it is there."""
-    clock, store, server = Clock(), MemoryTokens(token=token("dead", life_s=60), held_by_another=True), _granting()
+    """
+    Where another process renews and no token is valid, one looks again shortly after, and takes the
+    new token when it is there.
+    """
+    clock, store, server = (
+        Clock(),
+        MemoryTokens(token=token("dead", life_s=60), held_by_another=True),
+        _granting(),
+    )
     clock.forward(60)
 
     async def sleep(seconds: float) -> None:
@@ -196,7 +294,9 @@ async def test_without_a_valid_token_one_waits_for_the_other_process() -> None:
         if len(clock.slept_s) > 2:
             store.token = token("theirs", obtained_at=clock.now)
 
-    shared = SharedToken(credentials=CREDENTIALS, store=store, transport=server.transport, clock=clock, sleep=sleep)
+    shared = SharedToken(
+        credentials=CREDENTIALS, store=store, transport=server.transport, clock=clock, sleep=sleep
+    )
     assert "theirs" == await shared.get()
     assert ([], [0.1] * 3) == (server.requests, clock.slept_s)
 
@@ -218,7 +318,10 @@ async def test_failure_without_a_valid_token_is_raised_and_the_lock_given_back()
 
 
 async def test_refused_token_is_replaced_once_for_the_fleet() -> None:
-    """A token that Buildr refused is dropped for all; a process that still holds it takes the new one instead of buying a third."""
+    """
+    A token that Buildr refused is dropped for all; a process that still holds it takes the new one
+    instead of buying a third.
+    """
     clock, store, server = Clock(), MemoryTokens(), _granting()
     one, two = _shared(server, store, clock), _shared(server, store, clock)
     assert ("t1", "t1") == (await one.get(), await two.get())
@@ -230,12 +333,17 @@ async def test_refused_token_is_replaced_once_for_the_fleet() -> None:
 
 
 async def test_nothing_secret_is_logged_or_shown() -> None:
-    """A renewal is logged with the life of the token; neither token nor secret is in a log or in a representation."""
+    """
+    A renewal is logged with the life of the token; neither token nor secret is in a log or in a
+    representation.
+    """
     store = MemoryTokens()
     shared = _shared(_granting(), store, Clock())
     with capture_logs() as logs:
         await shared.get()
-    assert [{"event": "buildr.token_refreshed", "expires_in_s": 3600.0, "log_level": "info"}] == logs
+    assert [
+        {"event": "buildr.token_refreshed", "expires_in_s": 3600.0, "log_level": "info"}
+    ] == logs
     assert "s3cret" not in repr(shared) + repr(ReadyToken("s3cret"))
     assert "'t1'" not in repr(shared) + repr(store.token)
 
@@ -243,7 +351,10 @@ async def test_nothing_secret_is_logged_or_shown() -> None:
 async def test_redis_keeps_the_token_for_the_fleet(store: Store) -> None:
     """Over real Redis, two processes share one token, and a refused one is gone for both."""
     server = _granting()
-    one, two = (SharedToken(credentials=CREDENTIALS, store=store.tokens, transport=server.transport) for _ in range(2))
+    one, two = (
+        SharedToken(credentials=CREDENTIALS, store=store.tokens, transport=server.transport)
+        for _ in range(2)
+    )
     assert ("t1", "t1") == (await one.get(), await two.get())
     await two.invalidate("t1")
     assert "t2" == await two.get()
@@ -251,13 +362,27 @@ async def test_redis_keeps_the_token_for_the_fleet(store: Store) -> None:
 
 
 async def test_settings_choose_the_way(make_settings: MakeSettings) -> None:
-    """A ready token is used where one is set, else the client credentials; without either the program says what to set."""
+    """
+    A ready token is used where one is set, else the client credentials; without either the program
+    says what to set.
+    """
     both = make_settings(BUILDR_CLIENT_ID="client", BUILDR_CLIENT_SECRET="s3cret")
     assert ReadyToken("token-of-the-tests") == token_provider(both, MemoryTokens())
-    shared = token_provider(make_settings(BUILDR_ACCESS_TOKEN="", BUILDR_CLIENT_ID="client", BUILDR_CLIENT_SECRET="s3cret"), MemoryTokens())
+    shared = token_provider(
+        make_settings(
+            BUILDR_ACCESS_TOKEN="", BUILDR_CLIENT_ID="client", BUILDR_CLIENT_SECRET="s3cret"
+        ),
+        MemoryTokens(),
+    )
     assert isinstance(shared, SharedToken)
     assert (
-        Credentials(token_url="https://buildr.app/oauth/token", client_id="client", client_secret="s3cret", scope="read write", timeout_s=8)
+        Credentials(
+            token_url="https://buildr.app/oauth/token",
+            client_id="client",
+            client_secret="s3cret",
+            scope="read write",
+            timeout_s=8,
+        )
         == shared.credentials
     )
     with pytest.raises(SettingsError, match="BUILDR_ACCESS_TOKEN"):
@@ -266,7 +391,10 @@ async def test_settings_choose_the_way(make_settings: MakeSettings) -> None:
 
 @pytest.mark.parametrize("wrong", ["Bearer abc", "abc\ndef", "äbc"])
 async def test_ready_token_must_fit_into_a_header(make_settings: MakeSettings, wrong: str) -> None:
-    """A token that was pasted with something around it is a fault of the settings, told at start without showing it."""
+    """
+    A token that was pasted with something around it is a fault of the settings, told at start
+    without showing it.
+    """
     with pytest.raises(SettingsError, match="BUILDR_ACCESS_TOKEN") as caught:
         token_provider(make_settings(BUILDR_ACCESS_TOKEN=wrong), MemoryTokens())
     assert wrong not in str(caught.value)

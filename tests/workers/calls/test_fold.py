@@ -29,20 +29,32 @@ from workers.calls.fold import (
     Stage,
     as_dict,
     fold,
-    stalls_at,
+    stall_deadline,
 )
 
 T0 = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 PARENT, CHILD, OTHER = "CA1", "CA2", "CA3"
 OURS, CUSTOMER, REP = "+15005550006", "+15005550001", "+15005550002"
-CREATED, RINGING, ANSWERED, ENDED = EventType.CREATED, EventType.RINGING, EventType.ANSWERED, EventType.ENDED
+CREATED, RINGING, ANSWERED, ENDED = (
+    EventType.CREATED,
+    EventType.RINGING,
+    EventType.ANSWERED,
+    EventType.ENDED,
+)
 OUT, IN = Direction.OUTBOUND, Direction.INBOUND
 
 
 def event(kind: EventType, at_s: float | None = None, **more: object) -> CallEvent:
     """An event of the parent leg; `at_s` seconds after the start."""
     occurred_at = None if at_s is None else T0 + timedelta(seconds=at_s)
-    first = CallEvent(source="twilio", message_id="m1", source_call_id=PARENT, leg_id=PARENT, event_type=kind, occurred_at=occurred_at)
+    first = CallEvent(
+        source="twilio",
+        message_id="m1",
+        source_call_id=PARENT,
+        leg_id=PARENT,
+        event_type=kind,
+        occurred_at=occurred_at,
+    )
     return replace(first, **more)  # type: ignore[arg-type]
 
 
@@ -50,7 +62,11 @@ class Line:
     """Makes the events of one leg, numbered as Twilio numbers them."""
 
     def __init__(self, leg_id: str = PARENT, /, **common: object) -> None:
-        self.common = {"leg_id": leg_id, "parent_leg_id": None if leg_id == PARENT else PARENT, **common}
+        self.common = {
+            "leg_id": leg_id,
+            "parent_leg_id": None if leg_id == PARENT else PARENT,
+            **common,
+        }
         self.sequence = 0
 
     def __call__(self, kind: EventType, at_s: float, **more: object) -> CallEvent:
@@ -88,8 +104,16 @@ def unanswered(cause: HangupCause) -> list[CallEvent]:
 def outbound_answered() -> list[CallEvent]:
     """The four callbacks of an outbound call, and its recording."""
     line = outbound()
-    recording = event(EventType.RECORDING, recording=Recording("RE1", "https://rec.example.test/1", 49))
-    return [line(CREATED, 0), line(RINGING, 2), line(ANSWERED, 11), line.end(60, HangupCause.COMPLETED, 49), recording]
+    recording = event(
+        EventType.RECORDING, recording=Recording("RE1", "https://rec.example.test/1", 49)
+    )
+    return [
+        line(CREATED, 0),
+        line(RINGING, 2),
+        line(ANSWERED, 11),
+        line.end(60, HangupCause.COMPLETED, 49),
+        recording,
+    ]
 
 
 def outbound_machine() -> list[CallEvent]:
@@ -114,7 +138,12 @@ def inbound_answered() -> list[CallEvent]:
 def inbound_untaken(cause: HangupCause) -> list[CallEvent]:
     """A caller for whom an agent's telephone rang in vain."""
     line, agent = inbound(), dialled("client:alice")
-    return [line(ANSWERED, 0), agent(RINGING, 2), agent.end(20, cause), line.end(21, HangupCause.COMPLETED, 21)]
+    return [
+        line(ANSWERED, 0),
+        agent(RINGING, 2),
+        agent.end(20, cause),
+        line.end(21, HangupCause.COMPLETED, 21),
+    ]
 
 
 def inbound_voicemail() -> list[CallEvent]:
@@ -123,7 +152,9 @@ def inbound_voicemail() -> list[CallEvent]:
     return [*inbound_untaken(HangupCause.NO_ANSWER), left]
 
 
-def click_to_call(cause: HangupCause = HangupCause.COMPLETED, duration_s: int = 42) -> list[CallEvent]:
+def click_to_call(
+    cause: HangupCause = HangupCause.COMPLETED, duration_s: int = 42
+) -> list[CallEvent]:
     """The rep's telephone is rung first, the customer is dialled from it."""
     rep, customer = Line(direction=OUT, from_number=OURS, to_number=REP), dialled(CUSTOMER)
     return [
@@ -136,7 +167,9 @@ def click_to_call(cause: HangupCause = HangupCause.COMPLETED, duration_s: int = 
     ]
 
 
-def browser_call(cause: HangupCause = HangupCause.COMPLETED, duration_s: int = 42, caller: str = "client:alice") -> list[CallEvent]:
+def browser_call(
+    cause: HangupCause = HangupCause.COMPLETED, duration_s: int = 42, caller: str = "client:alice"
+) -> list[CallEvent]:
     """A softphone calls out; to the exchange its own leg is an inbound one."""
     rep = Line(direction=IN, from_number=caller, to_number=CUSTOMER, agent="alice")
     customer = dialled(CUSTOMER)
@@ -167,22 +200,37 @@ RECORDED: dict[str, tuple[list[CallEvent], Result, int | None, str]] = {
     "click to call": (click_to_call(), Result.CONNECTED, 42, CUSTOMER),
     "click to call, customer busy": (click_to_call(HangupCause.BUSY, 0), Result.BUSY, 0, CUSTOMER),
     "browser": (browser_call(), Result.CONNECTED, 42, CUSTOMER),
-    "SIP telephone": (browser_call(caller="sip:alice@pbx.example.test"), Result.CONNECTED, 42, CUSTOMER),
+    "SIP telephone": (
+        browser_call(caller="sip:alice@pbx.example.test"),
+        Result.CONNECTED,
+        42,
+        CUSTOMER,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_order_of_a_recorded_call_gives_the_same(name: str) -> None:
-    """Each permutation of a recorded sequence folds into one and the same call, with the right result."""
+    """
+    Each permutation of a recorded sequence folds into one and the same call, with the right result.
+    """
     events, result, duration_s, to_number = RECORDED[name]
     call = fold(events)
-    assert (result, True, duration_s, to_number) == (call.result, call.is_final, call.duration_s, call.to_number)
+    assert (result, True, duration_s, to_number) == (
+        call.result,
+        call.is_final,
+        call.duration_s,
+        call.to_number,
+    )
     assert {call} == {fold(order) for order in itertools.permutations(events)}
 
 
 def test_seven_events_in_every_order() -> None:
     """A call of seven events is the same in all 5,040 orders."""
-    events = [*inbound_answered(), event(EventType.UPDATED, 55, disposition="Won", note="Spoke to Ann")]
+    events = [
+        *inbound_answered(),
+        event(EventType.UPDATED, 55, disposition="Won", note="Spoke to Ann"),
+    ]
     call = fold(events)
     assert (Result.CONNECTED, "Won", "alice") == (call.result, call.disposition, call.agent)
     assert {call} == {fold(order) for order in itertools.permutations(events)}
@@ -212,13 +260,21 @@ def any_event(draw: st.DrawFn) -> CallEvent:
         answered_by=draw(st.sampled_from([None, None, *AnsweredBy])),
         hangup_cause=draw(st.sampled_from([None, *HangupCause])),
         result=draw(st.sampled_from([None, None, None, Result.BUSY, Result.CONNECTED])),
-        recording=draw(st.sampled_from([None, Recording("RE1"), Recording("RE2", "https://rec.example.test/2")])),
-        voicemail=draw(st.sampled_from([None, Voicemail(transcript="Call me"), Voicemail("https://rec.example.test/3")])),
+        recording=draw(
+            st.sampled_from(
+                [None, Recording("RE1"), Recording("RE2", "https://rec.example.test/2")]
+            )
+        ),
+        voicemail=draw(
+            st.sampled_from(
+                [None, Voicemail(transcript="Call me"), Voicemail("https://rec.example.test/3")]
+            )
+        ),
         agent=draw(st.sampled_from([None, "alice", "bob"])),
         tags=draw(st.sampled_from([(), ("a",), ("b", "a")])),
         note=draw(st.sampled_from([None, "one", "two"])),
         buildr_call_id=draw(st.sampled_from([None, "110", "111"])),
-        word=draw(st.sampled_from([None, "completed", "strange"])),
+        vendor_status=draw(st.sampled_from([None, "completed", "strange"])),
     )
 
 
@@ -227,7 +283,9 @@ EVENTS = st.lists(any_event(), min_size=1, max_size=8)
 
 @given(EVENTS, st.randoms(use_true_random=False))
 @settings(max_examples=300, deadline=None)
-def test_order_and_repetition_make_no_difference(events: list[CallEvent], rng: random.Random) -> None:
+def test_order_and_repetition_make_no_difference(
+    events: list[CallEvent], rng: random.Random
+) -> None:
     """Any events, in any order and repeated at will, fold into the same call."""
     shuffled = events + events[: len(events) // 2]
     rng.shuffle(shuffled)
@@ -238,7 +296,10 @@ def test_order_and_repetition_make_no_difference(events: list[CallEvent], rng: r
 @given(st.lists(EVENTS, min_size=1, max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_batches_make_no_difference(batches: list[list[CallEvent]]) -> None:
-    """Events that were read in several batches, unioned from either side, fold like all of them at once."""
+    """
+    Events that were read in several batches, unioned from either side, fold like all of them at
+    once.
+    """
     left: frozenset[CallEvent] = frozenset()
     for batch in batches:
         left = left | frozenset(batch)
@@ -250,11 +311,20 @@ def test_batches_make_no_difference(batches: list[list[CallEvent]]) -> None:
 
 @given(EVENTS, st.integers(-12, 12))
 @settings(max_examples=100, deadline=None)
-def test_ids_of_messages_and_zones_of_times_make_no_difference(events: list[CallEvent], hours: int) -> None:
-    """The same events under other message ids and with their times told in another zone fold into the same call."""
+def test_ids_of_messages_and_zones_of_times_make_no_difference(
+    events: list[CallEvent], hours: int
+) -> None:
+    """
+    The same events under other message ids and with their times told in another zone fold into the
+    same call.
+    """
     zone = timezone(timedelta(hours=hours))
     retold = [
-        replace(each, message_id=f"n{place}", occurred_at=None if each.occurred_at is None else each.occurred_at.astimezone(zone))
+        replace(
+            each,
+            message_id=f"n{place}",
+            occurred_at=None if each.occurred_at is None else each.occurred_at.astimezone(zone),
+        )
         for place, each in enumerate(events)
     ]
     assert as_dict(fold(events)) == as_dict(fold(retold))
@@ -263,11 +333,20 @@ def test_ids_of_messages_and_zones_of_times_make_no_difference(events: list[Call
 @given(EVENTS)
 @settings(max_examples=300, deadline=None)
 def test_summary_never_contradicts_itself(events: list[CallEvent]) -> None:
-    """A call is final exactly if it has a result; then it has ended, and one that nobody answered has no talk time."""
+    """
+    A call is final exactly if it has a result; then it has ended, and one that nobody answered has
+    no talk time.
+    """
     call = fold(events)
     assert call.is_final is (call.result is not None)
     assert call.is_final <= (call.stage is Stage.ENDED)
-    if call.result in {Result.NO_ANSWER, Result.BUSY, Result.MISSED_INBOUND, Result.ABANDONED, Result.VOICEMAIL_RECEIVED}:
+    if call.result in {
+        Result.NO_ANSWER,
+        Result.BUSY,
+        Result.MISSED_INBOUND,
+        Result.ABANDONED,
+        Result.VOICEMAIL_RECEIVED,
+    }:
         assert call.duration_s == 0
     if not call.is_final:
         assert call.duration_s is None
@@ -280,7 +359,7 @@ def test_unknown_words_decide_nothing(events: list[CallEvent]) -> None:
     unknown = [replace(each, event_type=EventType.UNKNOWN) for each in events]
     call = fold(unknown)
     assert (None, False, Stage.UNKNOWN) == (call.result, call.is_final, call.stage)
-    assert {each.word or "unknown" for each in unknown} == set(call.unknown_words)
+    assert {each.vendor_status or "unknown" for each in unknown} == set(call.unknown_values)
 
 
 def test_no_events_and_two_calls_are_refused() -> None:
@@ -298,7 +377,9 @@ def results(*events: CallEvent) -> tuple[Result | None, int | None]:
 
 
 def test_sequence_outranks_time() -> None:
-    """Of two ends the one with the higher number decides, though its clock says that it was earlier."""
+    """
+    Of two ends the one with the higher number decides, though its clock says that it was earlier.
+    """
     first = event(ENDED, 50, sequence=2, hangup_cause=HangupCause.BUSY)
     second = event(ENDED, 40, sequence=3, hangup_cause=HangupCause.NO_ANSWER)
     assert Result.NO_ANSWER is fold([first, second]).result
@@ -306,7 +387,10 @@ def test_sequence_outranks_time() -> None:
 
 def test_time_decides_where_there_is_no_sequence() -> None:
     """Without numbers the later end decides."""
-    first, second = event(ENDED, 40, hangup_cause=HangupCause.NO_ANSWER), event(ENDED, 50, hangup_cause=HangupCause.BUSY)
+    first, second = (
+        event(ENDED, 40, hangup_cause=HangupCause.NO_ANSWER),
+        event(ENDED, 50, hangup_cause=HangupCause.BUSY),
+    )
     assert Result.BUSY is fold([second, first]).result
 
 
@@ -327,7 +411,9 @@ def test_unnumbered_event_takes_its_place_by_time() -> None:
 def test_fax_is_a_failed_call_with_talk_time() -> None:
     """A fax machine that picks up reaches nobody."""
     end = outbound().end(20, HangupCause.COMPLETED, 9)
-    assert (Result.FAILED, 9) == results(end, event(EventType.ANSWERED_BY, answered_by=AnsweredBy.FAX))
+    assert (Result.FAILED, 9) == results(
+        end, event(EventType.ANSWERED_BY, answered_by=AnsweredBy.FAX)
+    )
 
 
 def test_completed_without_talk_time_is_still_connected() -> None:
@@ -338,11 +424,16 @@ def test_completed_without_talk_time_is_still_connected() -> None:
 def test_talk_time_is_reckoned_if_it_is_not_told() -> None:
     """Without a duration the time from answer to end is the talk time."""
     line = outbound()
-    assert (Result.CONNECTED, 30) == results(line(ANSWERED, 10), line(ENDED, 40, hangup_cause=HangupCause.COMPLETED))
+    assert (Result.CONNECTED, 30) == results(
+        line(ANSWERED, 10), line(ENDED, 40, hangup_cause=HangupCause.COMPLETED)
+    )
 
 
 def test_call_that_failed_in_the_middle_keeps_its_talk_time() -> None:
-    """A failure after the answer ends a talk; one before it means that there was none, whatever is told."""
+    """
+    A failure after the answer ends a talk; one before it means that there was none, whatever is
+    told.
+    """
     line = outbound()
     end = line.end(40, HangupCause.FAILED, 30)
     assert (Result.FAILED, 0) == results(end)
@@ -363,33 +454,52 @@ def test_end_without_a_cause_after_an_answer_is_a_talk() -> None:
 
 
 def test_talk_of_an_agent_counts_where_the_line_reached_nobody() -> None:
-    """A line that is stated to be the customer's and unanswered says nothing of how long an agent's leg shows that they talked."""
+    """
+    A line that is stated to be the customer's and unanswered says nothing of how long an agent's
+    leg shows that they talked.
+    """
     line, agent = inbound(party=Party.CUSTOMER), dialled(REP, party=Party.AGENT)
     unreached = line.end(60, HangupCause.CANCELLED)
     assert (Result.ABANDONED, 0) == results(unreached)
-    assert (Result.CONNECTED, 42) == results(unreached, agent(ANSWERED, 18), agent.end(60, HangupCause.COMPLETED, 42))
+    assert (Result.CONNECTED, 42) == results(
+        unreached, agent(ANSWERED, 18), agent.end(60, HangupCause.COMPLETED, 42)
+    )
 
 
 def test_start_that_is_known_is_not_reckoned() -> None:
     """A talk time that counts the ringing too does not move the start before the first ring."""
     line = outbound()
-    assert T0 + timedelta(seconds=5) == fold([line(RINGING, 5), line.end(30, HangupCause.COMPLETED, 60)]).started_at
+    assert (
+        T0 + timedelta(seconds=5)
+        == fold([line(RINGING, 5), line.end(30, HangupCause.COMPLETED, 60)]).started_at
+    )
 
 
 def test_end_alone_gives_the_start() -> None:
     """Of a call that only its end is known of, the start lies its talk time before."""
     call = fold([outbound().end(60, HangupCause.COMPLETED, 49)])
-    assert (T0 + timedelta(seconds=11), T0 + timedelta(seconds=60)) == (call.started_at, call.ended_at)
+    assert (T0 + timedelta(seconds=11), T0 + timedelta(seconds=60)) == (
+        call.started_at,
+        call.ended_at,
+    )
 
 
 def test_times_at_the_edge_of_the_calendar() -> None:
     """A talk time that would begin before the year 1 is no error."""
-    end = event(ENDED, hangup_cause=HangupCause.COMPLETED, duration_s=60, occurred_at=datetime.min.replace(tzinfo=UTC), direction=OUT)
+    end = event(
+        ENDED,
+        hangup_cause=HangupCause.COMPLETED,
+        duration_s=60,
+        occurred_at=datetime.min.replace(tzinfo=UTC),
+        direction=OUT,
+    )
     assert datetime.min.replace(tzinfo=UTC) == fold([end]).started_at
 
 
 def test_call_without_direction_is_taken_at_its_word() -> None:
-    """A source that tells no direction still tells why the call ended; the direction stays unknown."""
+    """
+    A source that tells no direction still tells why the call ended; the direction stays unknown.
+    """
     call = fold([event(ENDED, 20, hangup_cause=HangupCause.BUSY)])
     assert (Result.BUSY, None) == (call.result, call.direction)
 
@@ -413,14 +523,21 @@ def test_stated_result_decides_alone(party: Party | None) -> None:
 
 def test_stated_result_brings_its_talk_time() -> None:
     """An end with a stated result and no cause keeps the talk time that it names."""
-    assert (Result.CONNECTED, 49) == results(event(ENDED, 60, result=Result.CONNECTED, duration_s=49, direction=OUT))
+    assert (Result.CONNECTED, 49) == results(
+        event(ENDED, 60, result=Result.CONNECTED, duration_s=49, direction=OUT)
+    )
 
 
 def test_agent_who_never_picked_up_leaves_the_customer_uncalled() -> None:
     """A softphone's own leg that failed decides a call whose customer was never dialled."""
     rep = Line(direction=IN, from_number="client:alice", to_number=CUSTOMER)
     call = fold([rep.end(5, HangupCause.FAILED)])
-    assert (Result.FAILED, 0, OUT, CUSTOMER) == (call.result, call.duration_s, call.direction, call.to_number)
+    assert (Result.FAILED, 0, OUT, CUSTOMER) == (
+        call.result,
+        call.duration_s,
+        call.direction,
+        call.to_number,
+    )
 
 
 @pytest.mark.parametrize("caller", ["client:alice", "sip:alice@pbx.example.test"])
@@ -432,7 +549,9 @@ def test_agent_leg_alone_says_nothing_of_the_customer(caller: str) -> None:
 
 def test_call_set_up_to_a_softphone_waits_for_the_customer() -> None:
     """A call that rings the rep's softphone first is decided by the leg that is dialled from it."""
-    rep = Line(direction=OUT, from_number=OURS, to_number="client:alice").end(50, HangupCause.COMPLETED, 50)
+    rep = Line(direction=OUT, from_number=OURS, to_number="client:alice").end(
+        50, HangupCause.COMPLETED, 50
+    )
     assert (None, None) == results(rep)
     assert (Result.NO_ANSWER, 0) == results(rep, dialled(CUSTOMER).end(40, HangupCause.NO_ANSWER))
 
@@ -440,94 +559,156 @@ def test_call_set_up_to_a_softphone_waits_for_the_customer() -> None:
 def test_customer_called_first_and_bridged_to_an_agent() -> None:
     """The leg to a softphone is the agent's; the customer's is the first one."""
     line, agent = outbound(), dialled("client:alice", agent="alice")
-    events = [line(ANSWERED, 5), agent.end(30, HangupCause.NO_ANSWER), line.end(31, HangupCause.COMPLETED, 26)]
+    events = [
+        line(ANSWERED, 5),
+        agent.end(30, HangupCause.NO_ANSWER),
+        line.end(31, HangupCause.COMPLETED, 26),
+    ]
     assert (Result.CONNECTED, 26) == results(*events)
 
 
 def test_conference_leaves_the_first_leg_the_customers() -> None:
-    """A dialled leg without address and talk time, as of a conference, is not taken for the customer's."""
+    """
+    A dialled leg without address and talk time, as of a conference, is not taken for the
+    customer's.
+    """
     line = outbound()
-    conference = event(ENDED, leg_id="CA1:dial", parent_leg_id=PARENT, direction=OUT, hangup_cause=HangupCause.COMPLETED)
-    assert (Result.CONNECTED, 26) == results(line(ANSWERED, 5), conference, line.end(31, HangupCause.COMPLETED, 26))
+    conference = event(
+        ENDED,
+        leg_id="CA1:dial",
+        parent_leg_id=PARENT,
+        direction=OUT,
+        hangup_cause=HangupCause.COMPLETED,
+    )
+    assert (Result.CONNECTED, 26) == results(
+        line(ANSWERED, 5), conference, line.end(31, HangupCause.COMPLETED, 26)
+    )
 
 
 def test_dialled_leg_of_which_only_the_end_is_known() -> None:
-    """What the exchange tells of a dialled leg's end decides click-to-call also without the leg's own messages."""
+    """
+    What the exchange tells of a dialled leg's end decides click-to-call also without the leg's own
+    messages.
+    """
     rep = Line(direction=OUT, from_number=OURS, to_number=REP)
-    end = event(ENDED, leg_id=CHILD, parent_leg_id=PARENT, direction=OUT, hangup_cause=HangupCause.BUSY)
+    end = event(
+        ENDED, leg_id=CHILD, parent_leg_id=PARENT, direction=OUT, hangup_cause=HangupCause.BUSY
+    )
     call = fold([rep(ANSWERED, 5), end, rep.end(31, HangupCause.COMPLETED, 26)])
     assert (Result.BUSY, OURS, None) == (call.result, call.from_number, call.to_number)
 
 
 def test_leg_on_which_a_machine_was_looked_for_is_the_customers() -> None:
     """A dialled leg with a verdict on who answered is the customer's, whatever its address."""
-    rep, customer = Line(direction=OUT, from_number=OURS, to_number=REP), dialled("sip:+15005550001@trunk.example.test")
+    rep, customer = (
+        Line(direction=OUT, from_number=OURS, to_number=REP),
+        dialled("sip:+15005550001@trunk.example.test"),
+    )
     events = [rep.end(61, HangupCause.COMPLETED, 56), customer.end(60, HangupCause.COMPLETED, 12)]
     assert (Result.CONNECTED, 56) == results(*events)
-    verdict = event(EventType.ANSWERED_BY, leg_id=CHILD, parent_leg_id=PARENT, answered_by=AnsweredBy.MACHINE)
+    verdict = event(
+        EventType.ANSWERED_BY, leg_id=CHILD, parent_leg_id=PARENT, answered_by=AnsweredBy.MACHINE
+    )
     assert (Result.LEFT_VOICEMAIL, 12) == results(*events, verdict)
 
 
 def test_of_several_dialled_legs_the_answered_one_decides() -> None:
-    """A customer's second number that is picked up counts, also if the first one is reported later."""
+    """
+    A customer's second number that is picked up counts, also if the first one is reported later.
+    """
     rep = Line(direction=IN, from_number="client:alice", to_number=CUSTOMER)(ANSWERED, 0)
-    first, second = dialled(CUSTOMER).end(99, HangupCause.NO_ANSWER), dialled(REP, OTHER).end(60, HangupCause.COMPLETED, 30)
+    first, second = (
+        dialled(CUSTOMER).end(99, HangupCause.NO_ANSWER),
+        dialled(REP, OTHER).end(60, HangupCause.COMPLETED, 30),
+    )
     assert (Result.CONNECTED, 30) == results(rep, first, second)
 
 
 def test_of_several_unanswered_dialled_legs_an_open_one_is_waited_for() -> None:
-    """While one of two numbers still rings, the busy one decides nothing; then the latest decides."""
+    """
+    While one of two numbers still rings, the busy one decides nothing; then the latest decides.
+    """
     rep = Line(direction=IN, from_number="client:alice", to_number=CUSTOMER)(ANSWERED, 0)
     first, second = dialled(CUSTOMER, OTHER), dialled(REP)
     events = [rep, first(RINGING, 1), first.end(5, HangupCause.BUSY), second(RINGING, 1)]
     assert (None, None) == results(*events)
-    assert (Result.NO_ANSWER, 0) == results(*events, second(RINGING, 6), second.end(30, HangupCause.NO_ANSWER))
+    assert (Result.NO_ANSWER, 0) == results(
+        *events, second(RINGING, 6), second.end(30, HangupCause.NO_ANSWER)
+    )
 
 
 def test_dialled_leg_whose_first_leg_is_silent() -> None:
-    """Where only the dialled leg reports, its telephone number is the customer's, unless it is an agent's address or an inbound leg."""
+    """
+    Where only the dialled leg reports, its telephone number is the customer's, unless it is an
+    agent's address or an inbound leg.
+    """
     call = fold([dialled(CUSTOMER).end(60, HangupCause.COMPLETED, 30)])
     assert (Result.CONNECTED, 30, OUT) == (call.result, call.duration_s, call.direction)
     assert (None, None) == results(dialled("client:alice").end(60, HangupCause.COMPLETED, 30))
-    assert (None, None) == results(replace(dialled(REP).end(60, HangupCause.COMPLETED, 30), direction=IN))
+    assert (None, None) == results(
+        replace(dialled(REP).end(60, HangupCause.COMPLETED, 30), direction=IN)
+    )
 
 
 def test_dialled_leg_that_tells_no_direction_waits_for_the_first_leg() -> None:
-    """Its source does not know whom it calls: an agent if the first leg is inbound, the customer if it is outbound."""
+    """
+    Its source does not know whom it calls: an agent if the first leg is inbound, the customer if it
+    is outbound.
+    """
     missed = replace(dialled(REP).end(30, HangupCause.NO_ANSWER), direction=None)
     assert (None, None) == results(missed)
-    assert (None, None) == results(missed, event(ENDED, 31, hangup_cause=HangupCause.COMPLETED, duration_s=31))
-    assert (Result.MISSED_INBOUND, 0) == results(missed, inbound().end(31, HangupCause.COMPLETED, 31))
+    assert (None, None) == results(
+        missed, event(ENDED, 31, hangup_cause=HangupCause.COMPLETED, duration_s=31)
+    )
+    assert (Result.MISSED_INBOUND, 0) == results(
+        missed, inbound().end(31, HangupCause.COMPLETED, 31)
+    )
     assert (Result.NO_ANSWER, 0) == results(missed, outbound().end(31, HangupCause.COMPLETED, 31))
 
 
 def test_first_leg_without_direction_beside_an_agents_leg() -> None:
-    """While the first leg has told no direction, an agent's dialled leg leaves open who called whom."""
+    """
+    While the first leg has told no direction, an agent's dialled leg leaves open who called whom.
+    """
     line, agent = Line(from_number=CUSTOMER, to_number=OURS), dialled("client:alice")
-    assert (None, None) == results(line.end(21, HangupCause.COMPLETED, 21), agent.end(20, HangupCause.NO_ANSWER))
+    assert (None, None) == results(
+        line.end(21, HangupCause.COMPLETED, 21), agent.end(20, HangupCause.NO_ANSWER)
+    )
 
 
 def test_first_leg_that_speaks_up_corrects_the_silent_reading() -> None:
-    """A call forwarded to an agent's mobile telephone is inbound as soon as its first leg is heard of."""
+    """
+    A call forwarded to an agent's mobile telephone is inbound as soon as its first leg is heard of.
+    """
     agent, line = dialled(REP).end(60, HangupCause.NO_ANSWER), inbound()
     assert (None, None) == results(agent, line(ANSWERED, 0))
     assert (Result.MISSED_INBOUND, 0) == results(agent, line.end(61, HangupCause.COMPLETED, 61))
 
 
 def test_inbound_call_is_over_when_the_caller_is_gone() -> None:
-    """An agent's leg that ended does not end the call: the caller may be on the way to a colleague."""
+    """
+    An agent's leg that ended does not end the call: the caller may be on the way to a colleague.
+    """
     assert (None, None) == results(*inbound_answered()[:5])
 
 
 def test_answering_agent_takes_the_credit() -> None:
-    """Of two telephones that rang, the one that was picked up names the agent, though the other one reported later."""
+    """
+    Of two telephones that rang, the one that was picked up names the agent, though the other one
+    reported later.
+    """
     line, bob = inbound(), dialled("client:bob", OTHER, agent="bob")
-    call = fold([*inbound_answered(), bob(RINGING, 2), bob.end(70, HangupCause.CANCELLED), line(RINGING, 0)])
+    call = fold(
+        [*inbound_answered(), bob(RINGING, 2), bob.end(70, HangupCause.CANCELLED), line(RINGING, 0)]
+    )
     assert (Result.CONNECTED, "alice") == (call.result, call.agent)
 
 
 def test_answer_of_an_inbound_call_is_the_agents() -> None:
-    """The exchange picks up at once; answered is the call when a person takes it, and never if nobody does."""
+    """
+    The exchange picks up at once; answered is the call when a person takes it, and never if nobody
+    does.
+    """
     assert T0 + timedelta(seconds=8) == fold(inbound_answered()).answered_at
     assert fold(inbound_untaken(HangupCause.NO_ANSWER)).answered_at is None
 
@@ -535,55 +716,97 @@ def test_answer_of_an_inbound_call_is_the_agents() -> None:
 def test_agents_mailbox_is_nobody() -> None:
     """A forwarded call that an agent's mailbox picked up is missed."""
     line, agent = inbound(), dialled(REP)
-    mailbox = event(EventType.ANSWERED_BY, leg_id=CHILD, parent_leg_id=PARENT, answered_by=AnsweredBy.MACHINE)
-    events = [agent.end(40, HangupCause.COMPLETED, 20), mailbox, line.end(41, HangupCause.COMPLETED, 41)]
+    mailbox = event(
+        EventType.ANSWERED_BY, leg_id=CHILD, parent_leg_id=PARENT, answered_by=AnsweredBy.MACHINE
+    )
+    events = [
+        agent.end(40, HangupCause.COMPLETED, 20),
+        mailbox,
+        line.end(41, HangupCause.COMPLETED, 41),
+    ]
     assert (Result.MISSED_INBOUND, 0) == results(*events)
 
 
 def test_caller_who_was_joined_with_an_unknown_leg_was_taken() -> None:
-    """An agent may be on a call of its own; that the caller's leg was joined with it is all that this call knows of it."""
+    """
+    An agent may be on a call of its own; that the caller's leg was joined with it is all that this
+    call knows of it.
+    """
     line = inbound()
-    events = [line(ANSWERED, 0), line(EventType.BRIDGED, 8), line.end(51, HangupCause.COMPLETED, 51)]
+    events = [
+        line(ANSWERED, 0),
+        line(EventType.BRIDGED, 8),
+        line.end(51, HangupCause.COMPLETED, 51),
+    ]
     assert (Result.CONNECTED, 51) == results(*events)
     assert fold(events).legs[0].is_bridged
     in_vain = dialled("client:alice")
-    assert (Result.CONNECTED, 51) == results(*events, in_vain(RINGING, 2), in_vain.end(6, HangupCause.NO_ANSWER))
+    assert (Result.CONNECTED, 51) == results(
+        *events, in_vain(RINGING, 2), in_vain.end(6, HangupCause.NO_ANSWER)
+    )
 
 
 def test_known_agents_speak_for_themselves() -> None:
-    """A caller who was joined with the mailbox of an agent whose leg is known has missed the agent."""
+    """
+    A caller who was joined with the mailbox of an agent whose leg is known has missed the agent.
+    """
     line, agent = inbound(), dialled(REP)
-    mailbox = event(EventType.ANSWERED_BY, leg_id=CHILD, parent_leg_id=PARENT, answered_by=AnsweredBy.MACHINE)
+    mailbox = event(
+        EventType.ANSWERED_BY, leg_id=CHILD, parent_leg_id=PARENT, answered_by=AnsweredBy.MACHINE
+    )
     joined = [line(ANSWERED, 0), agent(EventType.BRIDGED, 8), line(EventType.BRIDGED, 8)]
-    events = [*joined, mailbox, agent.end(40, HangupCause.COMPLETED, 20), line.end(41, HangupCause.COMPLETED, 41)]
+    events = [
+        *joined,
+        mailbox,
+        agent.end(40, HangupCause.COMPLETED, 20),
+        line.end(41, HangupCause.COMPLETED, 41),
+    ]
     assert (Result.MISSED_INBOUND, 0) == results(*events)
 
 
 def test_joined_leg_was_picked_up() -> None:
-    """Some exchanges say of a leg that it was joined, and no more: it was picked up then, by a person or a machine."""
+    """
+    Some exchanges say of a leg that it was joined, and no more: it was picked up then, by a person
+    or a machine.
+    """
     line = outbound()
     events = [line(CREATED, 0), line(EventType.BRIDGED, 11), line(ENDED, 60)]
     call = fold(events)
-    assert (Result.CONNECTED, 49, T0 + timedelta(seconds=11)) == (call.result, call.duration_s, call.answered_at)
+    assert (Result.CONNECTED, 49, T0 + timedelta(seconds=11)) == (
+        call.result,
+        call.duration_s,
+        call.answered_at,
+    )
     assert (Result.BUSY, 0) == results(*events[:2], line.end(60, HangupCause.BUSY))
 
 
 def test_leg_that_failed_before_it_was_answered_was_not_joined() -> None:
-    """An exchange may tell that legs are joined before the telephone is picked up; if setting it up then fails, nobody has talked."""
+    """
+    An exchange may tell that legs are joined before the telephone is picked up; if setting it up
+    then fails, nobody has talked.
+    """
     line = outbound()
-    events = [line(CREATED, 0), line(EventType.BRIDGED, 3), line(ENDED, 5, hangup_cause=HangupCause.FAILED)]
+    events = [
+        line(CREATED, 0),
+        line(EventType.BRIDGED, 3),
+        line(ENDED, 5, hangup_cause=HangupCause.FAILED),
+    ]
     assert (Result.FAILED, 0) == results(*events)
     assert not fold(events).legs[0].is_bridged
     assert (Result.FAILED, 2) == results(*events, line(ANSWERED, 3))
 
 
 def test_end_without_a_cause_of_an_inbound_call_that_was_answered() -> None:
-    """The exchange picked up and nobody took the call: the caller hung up. One that was never picked up stays open."""
+    """
+    The exchange picked up and nobody took the call: the caller hung up. One that was never picked
+    up stays open.
+    """
     line = inbound()
     assert (Result.ABANDONED, 0) == results(line(ANSWERED, 0), line(ENDED, 21))
     assert (None, None) == results(line(RINGING, 0), line(ENDED, 21))
     assert (Result.MISSED_INBOUND, 0) == results(
-        event(ANSWERED, 0, direction=IN, answered_by=AnsweredBy.MACHINE, party=Party.CUSTOMER), line(ENDED, 21)
+        event(ANSWERED, 0, direction=IN, answered_by=AnsweredBy.MACHINE, party=Party.CUSTOMER),
+        line(ENDED, 21),
     )
 
 
@@ -601,9 +824,16 @@ def test_end_without_a_cause_of_an_inbound_call_that_was_answered() -> None:
 def test_hang_up_is_read_by_whether_there_was_an_answer(
     ends: list[HangupCause | None], is_answered: bool, told: tuple[Result, int]
 ) -> None:
-    """Where a source says no more than that somebody hung up, an answer makes it a talk; whatever else says more counts before it."""
+    """
+    Where a source says no more than that somebody hung up, an answer makes it a talk; whatever else
+    says more counts before it.
+    """
     line = outbound()
-    events = [line(RINGING, 2), *([line(ANSWERED, 11)] if is_answered else []), *(line(ENDED, 60, hangup_cause=cause) for cause in ends)]
+    events = [
+        line(RINGING, 2),
+        *([line(ANSWERED, 11)] if is_answered else []),
+        *(line(ENDED, 60, hangup_cause=cause) for cause in ends),
+    ]
     assert told == results(*events)
     assert 1 == len({fold(order) for order in itertools.permutations(events)})
     assert HangupCause.HUNG_UP not in {leg.hangup_cause for leg in fold(events).legs}
@@ -612,12 +842,16 @@ def test_hang_up_is_read_by_whether_there_was_an_answer(
 def test_hang_up_keeps_the_talk_time_that_it_tells() -> None:
     """A duration beside it counts as beside any other cause."""
     line = outbound()
-    assert (Result.CONNECTED, 40) == results(line(ANSWERED, 11), line.end(60, HangupCause.HUNG_UP, 40))
+    assert (Result.CONNECTED, 40) == results(
+        line(ANSWERED, 11), line.end(60, HangupCause.HUNG_UP, 40)
+    )
 
 
 def test_agent_who_takes_the_call_beats_a_voicemail() -> None:
     """A message that was recorded before a colleague took the call does not make it a voicemail."""
-    assert (Result.CONNECTED, 51) == results(*inbound_answered(), event(EventType.VOICEMAIL, 5, voicemail=Voicemail("https://x.example")))
+    assert (Result.CONNECTED, 51) == results(
+        *inbound_answered(), event(EventType.VOICEMAIL, 5, voicemail=Voicemail("https://x.example"))
+    )
 
 
 def test_late_voicemail_refines_an_abandoned_call() -> None:
@@ -625,15 +859,25 @@ def test_late_voicemail_refines_an_abandoned_call() -> None:
     line = inbound()
     events = [line(ANSWERED, 0), line.end(21, HangupCause.COMPLETED, 21)]
     assert (Result.ABANDONED, 0) == results(*events)
-    assert (Result.VOICEMAIL_RECEIVED, 0) == results(*events, event(EventType.VOICEMAIL, voicemail=Voicemail("https://x.example")))
+    assert (Result.VOICEMAIL_RECEIVED, 0) == results(
+        *events, event(EventType.VOICEMAIL, voicemail=Voicemail("https://x.example"))
+    )
 
 
-ABANDONS = {HangupCause.COMPLETED, HangupCause.CANCELLED, HangupCause.NO_ANSWER, HangupCause.HUNG_UP}
+ABANDONS = {
+    HangupCause.COMPLETED,
+    HangupCause.CANCELLED,
+    HangupCause.NO_ANSWER,
+    HangupCause.HUNG_UP,
+}
 
 
 @pytest.mark.parametrize("cause", HangupCause)
 def test_inbound_call_that_rang_nowhere(cause: HangupCause) -> None:
-    """A caller who is gone before a telephone rang has abandoned the call; a fault or a busy line on our side has missed it."""
+    """
+    A caller who is gone before a telephone rang has abandoned the call; a fault or a busy line on
+    our side has missed it.
+    """
     expected = Result.ABANDONED if cause in ABANDONS else Result.MISSED_INBOUND
     assert (expected, 0) == results(inbound().end(20, cause, 20))
 
@@ -641,24 +885,36 @@ def test_inbound_call_that_rang_nowhere(cause: HangupCause) -> None:
 def test_telephone_that_only_rang_is_no_miss() -> None:
     """A caller who hangs up while an agent's telephone rings has abandoned the call."""
     line = inbound()
-    assert (Result.ABANDONED, 0) == results(dialled("client:alice")(RINGING, 2), line.end(20, HangupCause.COMPLETED, 20))
+    assert (Result.ABANDONED, 0) == results(
+        dialled("client:alice")(RINGING, 2), line.end(20, HangupCause.COMPLETED, 20)
+    )
 
 
 def test_unknown_end_of_an_agents_leg_is_not_guessed() -> None:
     """While an agent's leg ended with a word that nobody knows, the call has no result."""
     line, agent = inbound(), dialled("client:alice")
-    events = [agent(RINGING, 2), agent(EventType.UNKNOWN, 9, word="evaporated"), line.end(20, HangupCause.COMPLETED, 20)]
+    events = [
+        agent(RINGING, 2),
+        agent(EventType.UNKNOWN, 9, vendor_status="evaporated"),
+        line.end(20, HangupCause.COMPLETED, 20),
+    ]
     call = fold(events)
-    assert (None, False, ("evaporated",)) == (call.result, call.is_final, call.unknown_words)
+    assert (None, False, ("evaporated",)) == (call.result, call.is_final, call.unknown_values)
     assert Result.MISSED_INBOUND is fold([*events, agent.end(20, HangupCause.BUSY)]).result
 
 
 def test_unknown_word_beside_a_known_end_hides_nothing() -> None:
     """A known end decides, the unknown word is reported."""
     line = outbound()
-    odd = event(EventType.UNKNOWN, 25, word="odd", hangup_cause=HangupCause.COMPLETED, answered_by=AnsweredBy.MACHINE)
+    odd = event(
+        EventType.UNKNOWN,
+        25,
+        vendor_status="odd",
+        hangup_cause=HangupCause.COMPLETED,
+        answered_by=AnsweredBy.MACHINE,
+    )
     call = fold([line.end(20, HangupCause.BUSY), odd])
-    assert (Result.BUSY, None, ("odd",)) == (call.result, call.answered_by, call.unknown_words)
+    assert (Result.BUSY, None, ("odd",)) == (call.result, call.answered_by, call.unknown_values)
 
 
 @pytest.mark.parametrize(
@@ -673,7 +929,9 @@ def test_unknown_word_beside_a_known_end_hides_nothing() -> None:
         (Party.AGENT, HangupCause.CANCELLED, Result.ABANDONED),
     ],
 )
-def test_inbound_call_of_one_leg_with_a_stated_party(party: Party, cause: HangupCause, expected: Result) -> None:
+def test_inbound_call_of_one_leg_with_a_stated_party(
+    party: Party, cause: HangupCause, expected: Result
+) -> None:
     """A source that tells whose the one leg is means a person when it says answered."""
     duration_s = 30 if expected is Result.CONNECTED else 0
     assert (expected, duration_s) == results(inbound(party=party).end(30, cause, 30))
@@ -688,7 +946,10 @@ def test_mailbox_of_ours_on_a_stated_leg_is_nobody() -> None:
 
 def test_inbound_call_of_agents_legs_alone_ends_with_the_last() -> None:
     """Where only our own legs report, the call is over when all of them are."""
-    first, second = inbound(party=Party.AGENT), Line(OTHER, parent_leg_id=None, direction=IN, party=Party.AGENT)
+    first, second = (
+        inbound(party=Party.AGENT),
+        Line(OTHER, parent_leg_id=None, direction=IN, party=Party.AGENT),
+    )
     events = [first.end(20, HangupCause.NO_ANSWER), second(RINGING, 5)]
     assert (None, None) == results(*events)
     assert (Result.CONNECTED, 8) == results(*events, second.end(30, HangupCause.COMPLETED, 8))
@@ -696,21 +957,49 @@ def test_inbound_call_of_agents_legs_alone_ends_with_the_last() -> None:
 
 def test_human_who_answered_an_inbound_call_is_a_person() -> None:
     """A verdict that a human picked up makes an inbound call of one leg connected."""
-    assert (Result.CONNECTED, 30) == results(inbound(answered_by=AnsweredBy.HUMAN).end(30, HangupCause.COMPLETED, 30))
+    assert (Result.CONNECTED, 30) == results(
+        inbound(answered_by=AnsweredBy.HUMAN).end(30, HangupCause.COMPLETED, 30)
+    )
 
 
 def test_stated_parties_on_legs_without_a_first_one() -> None:
     """Legs that hang on no other are told apart by their stated parties."""
-    caller = Line("leg-1", parent_leg_id=None, direction=IN, from_number=CUSTOMER, to_number=OURS, party=Party.CUSTOMER)
+    caller = Line(
+        "leg-1",
+        parent_leg_id=None,
+        direction=IN,
+        from_number=CUSTOMER,
+        to_number=OURS,
+        party=Party.CUSTOMER,
+    )
     agent = Line("leg-2", parent_leg_id=None, direction=IN, party=Party.AGENT, agent="bob")
-    call = fold([agent(ANSWERED, 5), agent.end(25, HangupCause.COMPLETED, 20), caller.end(30, HangupCause.COMPLETED, 30)])
-    assert (Result.CONNECTED, 30, CUSTOMER, "bob") == (call.result, call.duration_s, call.from_number, call.agent)
+    call = fold(
+        [
+            agent(ANSWERED, 5),
+            agent.end(25, HangupCause.COMPLETED, 20),
+            caller.end(30, HangupCause.COMPLETED, 30),
+        ]
+    )
+    assert (Result.CONNECTED, 30, CUSTOMER, "bob") == (
+        call.result,
+        call.duration_s,
+        call.from_number,
+        call.agent,
+    )
 
 
 def test_softphone_that_is_stated_to_be_the_customers() -> None:
     """A caller on a SIP trunk whose leg is stated to be the customer's stays an inbound call."""
-    line = Line(direction=IN, from_number="sip:ann@customer.example.test", to_number=OURS, party=Party.CUSTOMER)
-    assert (Result.CONNECTED, IN) == ((call := fold([line.end(30, HangupCause.COMPLETED, 30)])).result, call.direction)
+    line = Line(
+        direction=IN,
+        from_number="sip:ann@customer.example.test",
+        to_number=OURS,
+        party=Party.CUSTOMER,
+    )
+    assert (Result.CONNECTED, IN) == (
+        (call := fold([line.end(30, HangupCause.COMPLETED, 30)])).result,
+        call.direction,
+    )
 
 
 def test_machine_on_a_later_message_turns_connected_into_voicemail() -> None:
@@ -720,19 +1009,37 @@ def test_machine_on_a_later_message_turns_connected_into_voicemail() -> None:
 
 
 def test_everything_else_is_gathered() -> None:
-    """Tags are united, of the rest the latest word counts, and a recording that can be heard beats one that cannot."""
+    """
+    Tags are united, of the rest the latest word counts, and a recording that can be heard beats one
+    that cannot.
+    """
     line = outbound()
     call = fold(
         [
-            line(EventType.UPDATED, 1, tags=("b", "a"), note="first", disposition="Open", buildr_call_id="110"),
+            line(
+                EventType.UPDATED,
+                1,
+                tags=("b", "a"),
+                note="first",
+                disposition="Open",
+                buildr_call_id="110",
+            ),
             line(EventType.UPDATED, 2, tags=("c", "a"), note="second", agent="ann"),
-            line(EventType.RECORDING, 3, recording=Recording("RE1", "https://rec.example.test/1", 4)),
+            line(
+                EventType.RECORDING, 3, recording=Recording("RE1", "https://rec.example.test/1", 4)
+            ),
             line(EventType.RECORDING, 4, recording=Recording("RE2")),
             line(EventType.VOICEMAIL, 5, voicemail=Voicemail("https://rec.example.test/3", 6)),
             line(EventType.VOICEMAIL, 6, voicemail=Voicemail(transcript="Call me back")),
         ]
     )
-    assert (("a", "b", "c"), "second", "Open", "ann", "110") == (call.tags, call.note, call.disposition, call.agent, call.buildr_call_id)
+    assert (("a", "b", "c"), "second", "Open", "ann", "110") == (
+        call.tags,
+        call.note,
+        call.disposition,
+        call.agent,
+        call.buildr_call_id,
+    )
     assert Recording("RE1", "https://rec.example.test/1", 4) == call.recording
     assert Voicemail("https://rec.example.test/3", 6, "Call me back") == call.voicemail
 
@@ -745,26 +1052,34 @@ def test_two_buildr_calls_are_both_kept_and_neither_chosen() -> None:
 
 def stall(events: Sequence[CallEvent]) -> float | None:
     """After how many seconds a call stalls that rings for at most 300 and lasts at most 14,700."""
-    at = stalls_at(fold(events), received_at=T0, ringing_timeout_s=300, in_progress_timeout_s=14_700)
+    at = stall_deadline(
+        fold(events), received_at=T0, ringing_timeout_s=300, in_progress_timeout_s=14_700
+    )
     return None if at is None else (at - T0).total_seconds()
 
 
 def test_calls_stall_by_how_far_they_have_come() -> None:
-    """A call that rings, is unknown or has only an agent's end stalls soon, one in progress late, one that is final never."""
+    """
+    A call that rings, is unknown or has only an agent's end stalls soon, one in progress late, one
+    that is final never.
+    """
     assert [300, 14_700, None, 300] == [
         stall([event(RINGING, 0)]),
         stall(outbound_answered()[:3]),
         stall(outbound_answered()),
-        stall([event(EventType.UNKNOWN, 0, word="odd")]),
+        stall([event(EventType.UNKNOWN, 0, vendor_status="odd")]),
     ]
-    assert stall([Line(direction=IN, from_number="client:alice").end(9, HangupCause.COMPLETED)]) == 300
+    assert (
+        stall([Line(direction=IN, from_number="client:alice").end(9, HangupCause.COMPLETED)]) == 300
+    )
 
 
 def test_dict_is_plain_json_with_every_field() -> None:
     """A call as JSON values keeps all fields, its legs included."""
     plain = as_dict(fold(outbound_answered()))
     assert plain == json.loads(json.dumps(plain))
-    assert set(Call.__dataclass_fields__) == set(plain)
+    aliases = {"unknown_values": "unknown_words"}
+    assert {aliases.get(name, name) for name in Call.__dataclass_fields__} == set(plain)
     expected = {
         "source": "twilio",
         "source_call_id": PARENT,

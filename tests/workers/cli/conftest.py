@@ -1,5 +1,6 @@
 """
-What the tests of commands share: a runner whose environment names the test's Redis, and calls to look at.
+What the tests of commands share: a runner whose environment names the test's Redis, and calls to
+look at.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.store.connection import Store, open_store
 from service.store.messages import Message, message_id
 from service.store.outcomes import StoredOutcomes
@@ -21,7 +22,7 @@ from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET, TWILIO_TOKEN
 from workers.buildr import BuildrClient, ReadyToken
 from workers.cli.main import cli
 from workers.jobs.deliver import deliver
-from workers.process.assembly import build
+from workers.process.assembly import build_worker
 
 Run = Callable[..., Result]
 Seed = Callable[..., None]
@@ -49,30 +50,45 @@ def run(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def seed(redis_url: str, make_settings: Callable[..., Settings]) -> Seed:
     """Accept one Twilio webhook and let a worker look at its call."""
-    options = make_settings(REDIS_URL=redis_url, BUILDR_API_URL="http://127.0.0.1:9", BUILDR_BUDGETS="1000/1s")
+    options = make_settings(
+        REDIS_URL=redis_url, BUILDR_API_URL="http://127.0.0.1:9", BUILDR_BUDGETS="1000/1s"
+    )
 
     async def play(form: dict[str, str], query: str, is_unreadable: bool) -> None:
         async with open_store(options, role="cli") as store:
-            await store.outcomes.save(StoredOutcomes(names=(("Connected", "786"), ("Busy", "790")), read_at=datetime.now(UTC)))
-            incoming = Incoming(
+            await store.outcomes.save(
+                StoredOutcomes(
+                    names=(("Connected", "786"), ("Busy", "790")), read_at=datetime.now(UTC)
+                )
+            )
+            request = WebhookRequest(
                 method="POST",
                 url=f"https://hooks.example.test/webhooks/twilio?{query}",
                 headers={"content-type": ("application/x-www-form-urlencoded",)},
                 body=urlencode(form).encode(),
             )
-            inbox = Inbox(store, InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=1000, accept_timeout_s=5))
+            inbox = Inbox(
+                store,
+                InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=1000, accept_timeout_s=5),
+            )
             if is_unreadable:
-                message = Message(message_id="mbad", source="twilio", source_call_id=None, received_at=datetime.now(UTC), incoming=incoming)
+                message = Message(
+                    message_id="mbad",
+                    source="twilio",
+                    source_call_id=None,
+                    received_at=datetime.now(UTC),
+                    request=request,
+                )
                 await inbox.keep_failed(message, cause="malformed_payload", detail="told to")
             else:
-                keys = SOURCES["twilio"].keys(incoming)
+                keys = SOURCES["twilio"].keys(request)
                 await inbox.accept(
                     Message(
                         message_id=message_id("twilio", keys.message_key),
                         source="twilio",
                         source_call_id=keys.source_call_id,
                         received_at=datetime.now(UTC),
-                        incoming=incoming,
+                        request=request,
                     )
                 )
                 await _look(store, options, f"twilio:{keys.source_call_id}")
@@ -86,7 +102,9 @@ def seed(redis_url: str, make_settings: Callable[..., Settings]) -> Seed:
 
 async def _look(store: Store, options: Settings, ref: str) -> None:
     async with BuildrClient(options, tokens=ReadyToken("token-of-the-tests")) as client:
-        await deliver({"runner": build(options, store, client).runner, "job_id": ref}, "default", ref)
+        await deliver(
+            {"runner": build_worker(options, store, client).runner, "job_id": ref}, "default", ref
+        )
 
 
 def ended(call: str, status: str = "busy") -> dict[str, str]:

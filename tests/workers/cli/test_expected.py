@@ -14,10 +14,29 @@ NUMBER = "+1 500 555 0001"
 
 def test_expected_call_is_registered_listed_and_removed(run: Run) -> None:
     """An expected call lives from expect to rm; the table masks numbers, JSON has them in full."""
-    assert "registered: Buildr call 110 is expected from" in run("expect", "110", "--number", NUMBER, "--agent", "ana").stdout
-    assert "replaced" in run("expect", "110", "--number", NUMBER, "--number", "(500) 555-0002 x12", "--direction", "outbound").stdout
+    assert (
+        "registered: Buildr call 110 is expected from"
+        in run("expect", "110", "--number", NUMBER, "--agent", "ana").stdout
+    )
+    assert (
+        "replaced"
+        in run(
+            "expect",
+            "110",
+            "--number",
+            NUMBER,
+            "--number",
+            "(500) 555-0002 x12",
+            "--direction",
+            "outbound",
+        ).stdout
+    )
     (entry,) = json.loads(run("expected", "list", "--json").stdout)
-    assert (["+15005550001", "+15005550002;ext=12"], None, "outbound") == (entry["numbers"], entry["agent"], entry["direction"])
+    assert (["+15005550001", "+15005550002;ext=12"], None, "outbound") == (
+        entry["numbers"],
+        entry["agent"],
+        entry["direction"],
+    )
     table = run("expected", "list").stdout
     assert "+1••••••••01" in table
     assert "5550001" not in table
@@ -30,10 +49,27 @@ def test_window_and_ids_are_options(run: Run) -> None:
     """What is stated is kept, and printed as JSON if that is asked for."""
     soon = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
     there = soon.astimezone(timezone(timedelta(hours=-5)))
-    arguments = ("--from", there.isoformat(), "--company-id", "1", "--contact-id", "2", "--project-id", "3", "--json")
-    shown = json.loads(run("expect", "110", "--number", NUMBER, *arguments, EXPECTED_CALL_H="2").stdout)
-    assert (soon.isoformat(), (soon + timedelta(hours=2)).isoformat()) == (shown["not_before"], shown["not_after"])
-    assert ("1", "2", "3", True, 0) == tuple(shown[name] for name in ("company_id", "contact_id", "project_id", "is_new", "woken"))
+    arguments = (
+        "--from",
+        there.isoformat(),
+        "--company-id",
+        "1",
+        "--contact-id",
+        "2",
+        "--project-id",
+        "3",
+        "--json",
+    )
+    shown = json.loads(
+        run("expect", "110", "--number", NUMBER, *arguments, EXPECTED_CALL_H="2").stdout
+    )
+    assert (soon.isoformat(), (soon + timedelta(hours=2)).isoformat()) == (
+        shown["not_before"],
+        shown["not_after"],
+    )
+    assert ("1", "2", "3", True, 0) == tuple(
+        shown[name] for name in ("company_id", "contact_id", "project_id", "is_new", "woken")
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,11 +97,24 @@ def test_window_that_cannot_be_is_one_line(run: Run) -> None:
 
 
 def test_explain_tells_what_is_expected(run: Run, seed: Seed) -> None:
-    """A call without an id of Buildr's shows which expected call it is, and why the others are not it."""
+    """
+    A call without an id of Buildr's shows which expected call it is, and why the others are not it.
+    """
     arguments = ("--from", "2026-11-02T09:00Z", "--until", "2026-11-02T11:00Z")
     seed(ended("CA1"))
     run("expect", "110", "--number", NUMBER, *arguments, KEEP_LINKS_D="36500")
-    run("expect", "111", "--number", NUMBER, "--direction", "inbound", *arguments, KEEP_LINKS_D="36500")
+    run(
+        "expect",
+        "111",
+        "--number",
+        NUMBER,
+        "--direction",
+        "inbound",
+        *arguments,
+        KEEP_LINKS_D="36500",
+    )
     found = json.loads(run("explain", "twilio:CA1", "--json").stdout)["match"]
     assert ("110", "expected") == (found["buildr_call_id"], found["how"])
-    assert [{"buildr_call_id": "111", "why": "is expected inbound, and this call is outbound"}] == found["considered"]
+    assert [
+        {"buildr_call_id": "111", "why": "is expected inbound, and this call is outbound"}
+    ] == found["considered"]

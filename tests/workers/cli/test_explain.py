@@ -19,22 +19,48 @@ REQUEST = {
 
 
 def test_explain_reads_request_files_offline(run: Run, tmp_path: Path) -> None:
-    """Events, the folded call, the rule and the PATCH come out of request files alone, without Redis or a signature."""
+    """
+    Events, the folded call, the rule and the PATCH come out of request files alone, without Redis
+    or a signature.
+    """
     (tmp_path / "buildr-calls.toml").write_text('[outcomes]\nbusy = "790"\n', encoding="utf-8")
     first = REQUEST | {"body_form": ended("CA1", "ringing") | {"SequenceNumber": "1"}}
     (tmp_path / "1.json").write_text(json.dumps(REQUEST), encoding="utf-8")
     (tmp_path / "2.json").write_text(json.dumps(first), encoding="utf-8")
-    told = json.loads(run("explain", "1.json", "2.json", "--source", "twilio", "--json", REDIS_URL="redis://127.0.0.1:1").stdout)
+    told = json.loads(
+        run(
+            "explain",
+            "1.json",
+            "2.json",
+            "--source",
+            "twilio",
+            "--json",
+            REDIS_URL="redis://127.0.0.1:1",
+        ).stdout
+    )
     assert 2 == len(told["events"])
     assert ("twilio", "CA1", "110", "busy", True, 0) == tuple(
-        told["call"][name] for name in ("source", "source_call_id", "buildr_call_id", "result", "is_final", "duration_s")
+        told["call"][name]
+        for name in (
+            "source",
+            "source_call_id",
+            "buildr_call_id",
+            "result",
+            "is_final",
+            "duration_s",
+        )
     )
     assert "outcomes.busy" == told["rule"]
-    assert {"call": {"call_outcome_id": "790", "recorded_at": "2026-11-02T10:00:00Z"}} == told["patch"]
+    assert {"call": {"call_outcome_id": "790", "recorded_at": "2026-11-02T10:00:00Z"}} == told[
+        "patch"
+    ]
 
 
 def test_explain_shows_people_no_whole_number(run: Run, tmp_path: Path) -> None:
-    """The story for people masks the customer's number and names an outcome whose id is not known offline."""
+    """
+    The story for people masks the customer's number and names an outcome whose id is not known
+    offline.
+    """
     (tmp_path / "1.json").write_text(json.dumps(REQUEST), encoding="utf-8")
     text = run("explain", "1.json", "--source", "twilio").stdout
     assert "busy" in text
@@ -52,8 +78,12 @@ def test_explain_says_what_is_wrong_with_a_file(run: Run, tmp_path: Path) -> Non
 
 
 def test_explain_leaves_out_what_the_worker_would(run: Run, tmp_path: Path) -> None:
-    """A request that is known and not wanted is named and left out, and the others are explained."""
-    unwanted = REQUEST | {"body_form": {"CallSid": "CA1", "RecordingSid": "RE1", "RecordingStatus": "in-progress"}}
+    """
+    A request that is known and not wanted is named and left out, and the others are explained.
+    """
+    unwanted = REQUEST | {
+        "body_form": {"CallSid": "CA1", "RecordingSid": "RE1", "RecordingStatus": "in-progress"}
+    }
     (tmp_path / "1.json").write_text(json.dumps(REQUEST), encoding="utf-8")
     (tmp_path / "2.json").write_text(json.dumps(unwanted), encoding="utf-8")
     result = run("explain", "1.json", "2.json", "--source", "twilio", "--json")
@@ -64,16 +94,29 @@ def test_explain_leaves_out_what_the_worker_would(run: Run, tmp_path: Path) -> N
 def test_explain_wants_one_call_for_its_files(run: Run, tmp_path: Path) -> None:
     """Requests of different calls are not folded into one."""
     for name in ("CA1", "CA2"):
-        (tmp_path / f"{name}.json").write_text(json.dumps(REQUEST | {"body_form": ended(name)}), encoding="utf-8")
-    assert "different calls" in run("explain", "CA1.json", "CA2.json", "--source", "twilio", code=1).stderr
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps(REQUEST | {"body_form": ended(name)}), encoding="utf-8"
+        )
+    assert (
+        "different calls"
+        in run("explain", "CA1.json", "CA2.json", "--source", "twilio", code=1).stderr
+    )
 
 
 def test_explain_tells_the_whole_story_of_a_call(run: Run, seed: Seed) -> None:
-    """Online the story holds where the call stands and every step, found by the source's id alone."""
+    """
+    Online the story holds where the call stands and every step, found by the source's id alone.
+    """
     seed(ended("CA1"), query="")
     told = json.loads(run("explain", "CA1", "--json").stdout)
-    assert ("twilio:CA1", "busy", "unmatched") == (told["ref"], told["call"]["result"], told["delivery"]["state"])
-    assert ["received", "result", "unmatched"] == [step["what"] for step in told["delivery"]["history"]]
+    assert ("twilio:CA1", "busy", "unmatched") == (
+        told["ref"],
+        told["call"]["result"],
+        told["delivery"]["state"],
+    )
+    assert ["received", "result", "unmatched"] == [
+        step["what"] for step in told["delivery"]["history"]
+    ]
     assert "links set" in run("explain", "twilio:CA1").stdout
 
 
@@ -101,7 +144,12 @@ def test_unmatched_lists_calls_that_wait_for_a_link(run: Run, seed: Seed) -> Non
 
 def test_empty_lists_are_sentences(run: Run) -> None:
     """Nothing to show is said in words."""
-    for command in (("unmatched", "list"), ("stalled", "list"), ("failed", "list"), ("links", "list")):
+    for command in (
+        ("unmatched", "list"),
+        ("stalled", "list"),
+        ("failed", "list"),
+        ("links", "list"),
+    ):
         assert run(*command).stdout.endswith(".\n")
 
 

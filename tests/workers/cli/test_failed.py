@@ -15,19 +15,38 @@ def test_failed_message_is_listed_shown_and_chosen_by_filters(run: Run, seed: Se
     """An unknown word is on the list, found by source, cause, call and age, and by nothing else."""
     seed(_word("CA1"))
     (entry,) = json.loads(run("failed", "list", "--json").stdout)
-    assert ("message", "unsupported_event", "CA1") == (entry["kind"], entry["cause"], entry["source_call_id"])
-    for choice in (("--source", "twilio"), ("--cause", "unsupported_event"), ("--call", "twilio:CA1"), ("--since", "1h")):
+    assert ("message", "unsupported_event", "CA1") == (
+        entry["kind"],
+        entry["cause"],
+        entry["source_call_id"],
+    )
+    for choice in (
+        ("--source", "twilio"),
+        ("--cause", "unsupported_event"),
+        ("--call", "twilio:CA1"),
+        ("--since", "1h"),
+    ):
         assert 1 == len(json.loads(run("failed", "list", *choice, "--json").stdout))
-    for choice in (("--source", "standard"), ("--cause", "x"), ("--call", "CA2"), ("--until", "1h")):
+    for choice in (
+        ("--source", "standard"),
+        ("--cause", "x"),
+        ("--call", "CA2"),
+        ("--until", "1h"),
+    ):
         assert [] == json.loads(run("failed", "list", *choice, "--json").stdout)
     assert "teleported" in run("failed", "show", entry["entry_id"]).stdout
     assert "nothing failed" in run("failed", "show", "m404", code=1).stderr
 
 
 def test_message_that_can_be_read_today_is_read_anew(run: Run, seed: Seed) -> None:
-    """Replaying passes the dedupe: the raw message waits for a worker again and is off the list; a dry run changes nothing."""
+    """
+    Replaying passes the dedupe: the raw message waits for a worker again and is off the list; a dry
+    run changes nothing.
+    """
     seed(ended("CA1", "ringing"), is_unreadable=True)
-    assert "not final: 1; no budget (dry run)" in run("failed", "replay", "mbad", "--dry-run").stdout
+    assert (
+        "not final: 1; no budget (dry run)" in run("failed", "replay", "mbad", "--dry-run").stdout
+    )
     assert 1 == len(json.loads(run("failed", "list", "--json").stdout))
     assert "not final: 1; no budget\n" in run("failed", "replay", "mbad").stdout
     assert [] == json.loads(run("failed", "list", "--json").stdout)
@@ -35,18 +54,28 @@ def test_message_that_can_be_read_today_is_read_anew(run: Run, seed: Seed) -> No
 
 
 def test_replay_shows_each_verdict_and_what_it_costs(run: Run, seed: Seed) -> None:
-    """Offline, a message of a call that would be written is said to cost the worker's look and its write."""
+    """
+    Offline, a message of a call that would be written is said to cost the worker's look and its
+    write.
+    """
     seed(ended("CA1"), query="buildr_call_id=110", is_unreadable=True)
     text = run("failed", "replay", "--all", "--dry-run", "--offline").stdout
     assert "none -> Busy" in text
-    assert "will write, unless a person has changed it: 1; about 1 min of budget (2 requests) (dry run)" in text
+    assert (
+        "will write, unless a person has changed it: 1; about 1 min of budget (2 requests) (dry run)"
+        in text
+    )
     told = json.loads(run("failed", "replay", "--all", "--dry-run", "--offline", "--json").stdout)
     (verdict,) = told["verdicts"]
     assert ("mbad", "twilio:CA1", "110", None, "Busy", 2) == tuple(
-        verdict[name] for name in ("id", "call", "buildr_call_id", "outcome_now", "outcome_then", "requests")
+        verdict[name]
+        for name in ("id", "call", "buildr_call_id", "outcome_now", "outcome_then", "requests")
     )
     assert (True, 2, 0.03) == (told["is_dry_run"], told["requests"], told["minutes"])
-    assert "will write (forced): 1; about 1 min of budget (1 request)" in run("failed", "replay", "--all", "--force").stdout
+    assert (
+        "will write (forced): 1; about 1 min of budget (1 request)"
+        in run("failed", "replay", "--all", "--force").stdout
+    )
     assert [] == json.loads(run("failed", "list", "--json").stdout)
 
 
@@ -64,7 +93,9 @@ def test_message_that_still_names_no_call_stays_failed(run: Run, seed: Seed) -> 
     seed({"nonsense": "1"}, is_unreadable=True)
     seed(_word("CA1"))
     told = json.loads(run("failed", "replay", "--all", "--json", code=1).stdout)
-    assert {"mbad": "still names no call"} == {each["id"]: each["verdict"] for each in told["verdicts"] if each["call"] is None}
+    assert {"mbad": "still names no call"} == {
+        each["id"]: each["verdict"] for each in told["verdicts"] if each["call"] is None
+    }
     assert {"still names no call": 1, "still cannot be read": 1} == told["counts"]
     assert 2 == len(json.loads(run("failed", "list", "--json").stdout))
 
@@ -72,7 +103,11 @@ def test_message_that_still_names_no_call_stays_failed(run: Run, seed: Seed) -> 
 def test_buildr_that_is_away_ends_the_replay_in_one_line(run: Run, seed: Seed) -> None:
     """Where Buildr cannot be asked nothing is put through, and the line names the way around."""
     seed(ended("CA1"), query="buildr_call_id=110", is_unreadable=True)
-    away = {"BUILDR_API_URL": "http://127.0.0.1:9", "BUILDR_ACCESS_TOKEN": "x", "BUILDR_BUDGETS": "1000/1s"}
+    away = {
+        "BUILDR_API_URL": "http://127.0.0.1:9",
+        "BUILDR_ACCESS_TOKEN": "x",
+        "BUILDR_BUDGETS": "1000/1s",
+    }
     result = run("failed", "replay", "--all", code=1, **away)
     assert "--offline" in result.stderr
     assert 1 == result.stderr.count("\n")

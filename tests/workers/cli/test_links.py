@@ -10,7 +10,10 @@ from tests.workers.cli.conftest import Run, Seed, ended
 
 def test_link_is_set_shown_listed_and_removed(run: Run) -> None:
     """A link lives from set to rm, with what it files the call under."""
-    assert "no message of this call has come yet" in run("links", "set", "twilio", "CA1", "110", "--project-id", "372").stdout
+    assert (
+        "no message of this call has come yet"
+        in run("links", "set", "twilio", "CA1", "110", "--project-id", "372").stdout
+    )
     link = json.loads(run("links", "get", "twilio", "CA1", "--json").stdout)
     assert ("110", "372", None) == (link["buildr_call_id"], link["project_id"], link["company_id"])
     assert 1 == len(json.loads(run("links", "list", "--source", "twilio", "--json").stdout))
@@ -34,12 +37,16 @@ def test_ids_are_checked(run: Run) -> None:
 
 def test_csv_sets_many(run: Run, tmp_path: Path) -> None:
     """Every line of a right file becomes a link; a dry run sets none."""
-    text = "source,source_call_id,buildr_call_id,company_id\ntwilio,CA1,110,753\nstandard,pbx-1,111,\n"
+    text = (
+        "source,source_call_id,buildr_call_id,company_id\ntwilio,CA1,110,753\nstandard,pbx-1,111,\n"
+    )
     (tmp_path / "links.csv").write_text("\ufeff" + text, encoding="utf-8")
     assert "would set: 2" in run("links", "import", "links.csv", "--dry-run").stdout
     assert [] == json.loads(run("links", "list", "--json").stdout)
     assert "set: 2" in run("links", "import", "links.csv").stdout
-    assert {"110", "111"} == {link["buildr_call_id"] for link in json.loads(run("links", "list", "--json").stdout)}
+    assert {"110", "111"} == {
+        link["buildr_call_id"] for link in json.loads(run("links", "list", "--json").stdout)
+    }
 
 
 def test_wrong_csv_sets_nothing_and_names_its_lines(run: Run, tmp_path: Path) -> None:

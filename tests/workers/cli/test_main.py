@@ -30,7 +30,9 @@ def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
 
 
 def test_every_command_helps(runner: CliRunner) -> None:
-    """The help of the whole and of each command exits 0 and keeps examples on lines of their own."""
+    """
+    The help of the whole and of each command exits 0 and keeps examples on lines of their own.
+    """
     assert 0 == runner.invoke(cli, ["--help"]).exit_code
     for command in COMMANDS:
         result = runner.invoke(cli, [command.name or "", "--help"])
@@ -44,7 +46,10 @@ def test_version(runner: CliRunner) -> None:
     assert runner.invoke(cli, ["--version"]).output.startswith("buildr-calls, version ")
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["run", "--port", "0"], ["run", "--sandbox-port", "x"], ["serve", "extra"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["run", "--port", "0"], ["run", "--sandbox-port", "x"], ["serve", "extra"]],
+)
 def test_wrong_usage_is_2(runner: CliRunner, arguments: list[str]) -> None:
     """Wrong usage exits 2 and says on stderr what is wrong."""
     result = runner.invoke(cli, arguments)
@@ -54,10 +59,19 @@ def test_wrong_usage_is_2(runner: CliRunner, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("command", ["run", "serve", "work", "sandbox", "status", "check"])
 def test_all_faults_of_the_settings_are_named(runner: CliRunner, command: str) -> None:
-    """Broken settings exit 1 with one line per fault, each with its name, and no traceback; values of secrets are not repeated."""
-    result = runner.invoke(cli, [command], env={"PORT": "hundred", "PUBLIC_URL": "nowhere", "ADMIN_TOKEN": "tooshort"})
+    """
+    Broken settings exit 1 with one line per fault, each with its name, and no traceback; values of
+    secrets are not repeated.
+    """
+    result = runner.invoke(
+        cli, [command], env={"PORT": "hundred", "PUBLIC_URL": "nowhere", "ADMIN_TOKEN": "tooshort"}
+    )
     assert (FAILED, "") == (result.exit_code, result.stdout)
-    named = {line.split(": ")[1] for line in result.stderr.splitlines() if line.startswith("buildr-calls: ")}
+    named = {
+        line.split(": ")[1]
+        for line in result.stderr.splitlines()
+        if line.startswith("buildr-calls: ")
+    }
     assert ({"PORT", "PUBLIC_URL", "ADMIN_TOKEN"}, 3) == (named, result.stderr.count("\n"))
     assert "tooshort" not in result.stderr
 
@@ -66,7 +80,9 @@ def test_receiver_without_a_source_says_which_secret_to_set(runner: CliRunner) -
     """`serve` without any secret ends with one line."""
     result = runner.invoke(cli, ["serve"])
     assert FAILED == result.exit_code
-    assert result.stderr.startswith("buildr-calls: no source has a secret: set the secret of your telephony system, like TWILIO_AUTH_TOKEN")
+    assert result.stderr.startswith(
+        "buildr-calls: no source has a secret: set the secret of your telephony system, like TWILIO_AUTH_TOKEN"
+    )
 
 
 def test_worker_without_credentials_says_what_to_set(runner: CliRunner) -> None:
@@ -85,9 +101,15 @@ def test_worker_without_credentials_says_what_to_set(runner: CliRunner) -> None:
         (["--demo", "--demo-call", "one"], "digits only"),
     ],
 )
-def test_demo_never_changes_a_real_call_by_itself(runner: CliRunner, arguments: list[str], said: str) -> None:
-    """With Buildr credentials the demo wants the call's id in words; nothing is started without it."""
-    result = runner.invoke(cli, ["run", *arguments], env={"BUILDR_ACCESS_TOKEN": "real", "TWILIO_AUTH_TOKEN": "real"})
+def test_demo_never_changes_a_real_call_by_itself(
+    runner: CliRunner, arguments: list[str], said: str
+) -> None:
+    """
+    With Buildr credentials the demo wants the call's id in words; nothing is started without it.
+    """
+    result = runner.invoke(
+        cli, ["run", *arguments], env={"BUILDR_ACCESS_TOKEN": "real", "TWILIO_AUTH_TOKEN": "real"}
+    )
     assert WRONG_USAGE == result.exit_code
     assert said in result.stderr
     assert not Path(".data").exists()
@@ -151,9 +173,17 @@ def _leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click
 
 
 def test_every_command_over_records_takes_an_account() -> None:
-    """Whatever is read or written is an account's: only what runs the whole installation knows no --account; nothing knows two."""
-    found = {path: [option for option in command.params if "--account" in option.opts] for path, command in _leaves(cli)}
-    assert {"run", "serve", "work", "sandbox"} == {path for path, options in found.items() if not options}
+    """
+    Whatever is read or written is an account's: only what runs the whole installation knows no
+    --account; nothing knows two.
+    """
+    found = {
+        path: [option for option in command.params if "--account" in option.opts]
+        for path, command in _leaves(cli)
+    }
+    assert {"run", "serve", "work", "sandbox"} == {
+        path for path, options in found.items() if not options
+    }
     assert {1} == {len(options) for options in found.values() if options}
 
 

@@ -19,7 +19,7 @@ from service.store.connection import open_store
 from service.store.rate_limit.lanes import Lane
 
 # The fixtures are used by name.
-from tests.workers.cli.test_replay import (  # noqa: F401
+from tests.workers.cli.test_replay import (
     Keep,
     MarkOf,
     environment,
@@ -41,7 +41,7 @@ class Command(Protocol):
 
 
 @pytest.fixture
-def command(environment: dict[str, str], tmp_path: Path) -> Command:  # noqa: F811
+def command(environment: dict[str, str], tmp_path: Path) -> Command:
     """The command as a person would type it, beside a file with the changed map."""
     (tmp_path / "new.toml").write_text(NEW, encoding="utf-8")
     group = Commands("buildr-calls", commands=[preview_outcomes])
@@ -67,32 +67,54 @@ def worker_has(redis_url: str, make_settings: Callable[..., Settings]) -> Callab
     return lambda outcome: asyncio.run(say(outcome))
 
 
-def test_preview_shows_pairs_agents_and_what_it_would_cost(command: Command, keep: Keep, mark_of: MarkOf) -> None:  # noqa: F811
-    """Each pair of outcomes has its count, each agent theirs, each call its rule; nothing is written, and that is said."""
+def test_preview_shows_pairs_agents_and_what_it_would_cost(
+    command: Command, keep: Keep, mark_of: MarkOf
+) -> None:
+    """
+    Each pair of outcomes has its count, each agent theirs, each call its rule; nothing is written,
+    and that is said.
+    """
     refs = [keep(1), keep(2, outcome_id="789"), keep(3, state=DeliveryState.FAILED)]
     text = command("--config", "new.toml", "--since", "7d", "--calls").stdout
     assert "Connected    No Answer  1      rewritten" in text
     assert "agent 1  Connected    No Answer  1" in text
     assert "twilio:CA1  101          agent 1  busy    Connected    No Answer  outcomes.busy" in text
-    assert "2 calls looked at, 1 change; left out: failed, see: buildr-calls failed replay: 1" in text
+    assert (
+        "2 calls looked at, 1 change; left out: failed, see: buildr-calls failed replay: 1" in text
+    )
     assert "--apply rewrites 1: about 1 min of budget (2 requests)" in text
     assert "Nothing was written" in text
     assert [None] * 3 == [mark_of(ref) for ref in refs]
 
 
-def test_preview_is_about_the_calls_that_were_chosen(command: Command, keep: Keep) -> None:  # noqa: F811
+def test_preview_is_about_the_calls_that_were_chosen(command: Command, keep: Keep) -> None:
     """Agent, source and limit each choose; without a file it is the map in place that is tried."""
     for number in (1, 2):
         keep(number)
-    for choice, count in ((("--agent", "Agent 2"), 1), (("--source", "standard"), 0), (("--limit", "1"), 1), ((), 2)):
-        assert count == len(json.loads(command("--config", "new.toml", "--json", *choice).stdout)["changes"])
+    for choice, count in (
+        (("--agent", "Agent 2"), 1),
+        (("--source", "standard"), 0),
+        (("--limit", "1"), 1),
+        ((), 2),
+    ):
+        assert count == len(
+            json.loads(command("--config", "new.toml", "--json", *choice).stdout)["changes"]
+        )
     told = json.loads(command("--json").stdout)
-    assert (["Busy", "Busy"], 4) == ([each["outcome_then"] for each in told["changes"]], told["requests"])
+    assert (["Busy", "Busy"], 4) == (
+        [each["outcome_then"] for each in told["changes"]],
+        told["requests"],
+    )
     assert {"rewritten": 2, "kept": 0, "to_come": 0} == told["counts"]
 
 
-def test_outcome_that_the_account_lacks_is_a_fault(command: Command, keep: Keep, tmp_path: Path) -> None:  # noqa: F811
-    """A name that Buildr does not know, and a file that is no map, are told as the settings' faults are."""
+def test_outcome_that_the_account_lacks_is_a_fault(
+    command: Command, keep: Keep, tmp_path: Path
+) -> None:
+    """
+    A name that Buildr does not know, and a file that is no map, are told as the settings' faults
+    are.
+    """
     keep(1)
     (tmp_path / "new.toml").write_text('[outcomes]\nbusy = "No Anser"\n', encoding="utf-8")
     assert 'did you mean "no answer"?' in command("--config", "new.toml", code=1).stderr
@@ -107,34 +129,49 @@ def test_account_whose_outcomes_were_never_read_says_what_to_do(command: Command
 
 def test_apply_is_refused_unless_the_workers_have_the_map(
     command: Command,
-    keep: Keep,  # noqa: F811
-    mark_of: MarkOf,  # noqa: F811
+    keep: Keep,
+    mark_of: MarkOf,
     worker_has: Callable[[str], None],
 ) -> None:
-    """Workers decide by their own file: without one that has the new map nothing is marked, and the cure is named."""
+    """
+    Workers decide by their own file: without one that has the new map nothing is marked, and the
+    cure is named.
+    """
     ref = keep(1)
-    assert "no worker is running" in command("--config", "new.toml", "--apply", "--yes", code=1).stderr
+    assert (
+        "no worker is running" in command("--config", "new.toml", "--apply", "--yes", code=1).stderr
+    )
     worker_has("Busy")
     stderr = command("--config", "new.toml", "--apply", "--yes", code=1).stderr
-    assert "1 of 1 running workers decide by another map: put new.toml in place of buildr-calls.toml, restart the workers" in stderr
+    assert (
+        "1 of 1 running workers decide by another map: put new.toml in place of buildr-calls.toml, restart the workers"
+        in stderr
+    )
     assert mark_of(ref) is None
 
 
 def test_apply_asks_and_then_marks_what_changes(
     command: Command,
-    keep: Keep,  # noqa: F811
-    mark_of: MarkOf,  # noqa: F811
+    keep: Keep,
+    mark_of: MarkOf,
     worker_has: Callable[[str], None],
 ) -> None:
-    """Said no, nothing happens; said yes, the calls that change are marked for the last lane, and the others are not."""
+    """
+    Said no, nothing happens; said yes, the calls that change are marked for the last lane, and the
+    others are not.
+    """
     refs = [keep(1), keep(2, outcome_id="789")]
     worker_has("No Answer")
     command("--config", "new.toml", "--apply", code=1, answer="n\n")
     assert [None, None] == [mark_of(ref) for ref in refs]
     result = command("--config", "new.toml", "--apply", answer="y\n")
     assert "Rewrite 1 calls in Buildr?" in result.stderr
-    assert [(Lane.BACKFILL, False), None] == [None if mark is None else (mark.lane, mark.is_forced) for mark in map(mark_of, refs)]
-    told = json.loads(command("--config", "new.toml", "--apply", "--yes", "--force", "--json").stdout)
+    assert [(Lane.BACKFILL, False), None] == [
+        None if mark is None else (mark.lane, mark.is_forced) for mark in map(mark_of, refs)
+    ]
+    told = json.loads(
+        command("--config", "new.toml", "--apply", "--yes", "--force", "--json").stdout
+    )
     assert (True, 0) == (told["is_applied"], told["counts"]["rewritten"])
 
 

@@ -23,10 +23,10 @@ from service.events import (
 )
 from service.settings import Settings
 from service.store.calls import (
-    Change,
+    CallUpdate,
+    DeliveryRecord,
     DeliveryState,
-    Mark,
-    Record,
+    ReplayRequest,
 )
 from service.store.connection import open_store
 from service.store.outcomes import StoredOutcomes
@@ -38,7 +38,7 @@ from workers.sandbox import SandboxConfig, make_server
 
 Command = Callable[..., Result]
 Keep = Callable[..., str]
-MarkOf = Callable[[str], Mark | None]
+MarkOf = Callable[[str], ReplayRequest | None]
 
 
 @pytest.fixture
@@ -82,7 +82,10 @@ def command(environment: dict[str, str]) -> Command:
 
 @pytest.fixture
 def keep(redis_url: str, make_settings: Callable[..., Settings]) -> Keep:
-    """Keep a call that was busy, of which Buildr has another outcome from us: as if the rules had been changed since."""
+    """
+    Keep a call that was busy, of which Buildr has another outcome from us: as if the rules had been
+    changed since.
+    """
 
     async def write(number: int, state: DeliveryState, written: dict[str, str]) -> str:
         ref, call_id = f"twilio:CA{number}", str(100 + number)
@@ -97,7 +100,7 @@ def keep(redis_url: str, make_settings: Callable[..., Settings]) -> Keep:
             buildr_call_id=call_id,
             agent=f"agent {number}",
         )
-        record = Record(
+        record = DeliveryRecord(
             ref=ref,
             state=state,
             result="busy",
@@ -110,11 +113,20 @@ def keep(redis_url: str, make_settings: Callable[..., Settings]) -> Keep:
         async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:
             names = (("Connected", "786"), ("Busy", "790"), ("No Answer", "789"))
             await store.outcomes.save(StoredOutcomes(names=names, read_at=utc_now()))
-            assert await store.calls.commit(Change(record=record, version=0, events={"m1": to_json((event,))}))
+            assert await store.calls.commit(
+                CallUpdate(record=record, version=0, events={"m1": to_json((event,))})
+            )
         return ref
 
-    def kept(number: int, *, state: DeliveryState = DeliveryState.DELIVERED, outcome_id: str | None = "786") -> str:
-        return asyncio.run(write(number, state, {} if outcome_id is None else {"call_outcome_id": outcome_id}))
+    def kept(
+        number: int,
+        *,
+        state: DeliveryState = DeliveryState.DELIVERED,
+        outcome_id: str | None = "786",
+    ) -> str:
+        return asyncio.run(
+            write(number, state, {} if outcome_id is None else {"call_outcome_id": outcome_id})
+        )
 
     return kept
 
@@ -123,7 +135,7 @@ def keep(redis_url: str, make_settings: Callable[..., Settings]) -> Keep:
 def mark_of(redis_url: str, make_settings: Callable[..., Settings]) -> MarkOf:
     """The wish that lies at a call for the workers."""
 
-    async def read(ref: str) -> Mark | None:
+    async def read(ref: str) -> ReplayRequest | None:
         async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:
             return (await store.calls.load(ref))[0].mark
 
@@ -131,15 +143,24 @@ def mark_of(redis_url: str, make_settings: Callable[..., Settings]) -> MarkOf:
 
 
 def _hold(sandbox: str, call_id: str, outcome_id: str) -> None:
-    httpx.put(f"{sandbox}/_sandbox/calls/{call_id}", json={"call_outcome_id": outcome_id}).raise_for_status()
+    httpx.put(
+        f"{sandbox}/_sandbox/calls/{call_id}", json={"call_outcome_id": outcome_id}
+    ).raise_for_status()
 
 
-def test_dry_run_looks_at_buildr_and_marks_nothing(command: Command, keep: Keep, mark_of: MarkOf, sandbox: str) -> None:
-    """The table tells what a person has changed, the outcome now and then, and what all of it costs; nothing is marked."""
+def test_dry_run_looks_at_buildr_and_marks_nothing(
+    command: Command, keep: Keep, mark_of: MarkOf, sandbox: str
+) -> None:
+    """
+    The table tells what a person has changed, the outcome now and then, and what all of it costs;
+    nothing is marked.
+    """
     refs = [keep(9), keep(10), keep(11, outcome_id="790")]
     _hold(sandbox, "109", "786")
     _hold(sandbox, "110", "791")
-    result = command("--source", "twilio", "--dry-run", code=1, BUILDR_API_URL=f"{sandbox}/api/2023-01")
+    result = command(
+        "--source", "twilio", "--dry-run", code=1, BUILDR_API_URL=f"{sandbox}/api/2023-01"
+    )
     assert "Connected -> Busy" in result.stdout
     assert "Buildr holds Wrong Number; from us it had Connected" in result.stdout
     counts = "already written: 1, changed by a person: 1, will write: 1"
@@ -148,8 +169,13 @@ def test_dry_run_looks_at_buildr_and_marks_nothing(command: Command, keep: Keep,
     assert [None, None, None] == [mark_of(ref) for ref in refs]
 
 
-def test_replay_marks_what_is_to_be_written_alone(command: Command, keep: Keep, mark_of: MarkOf, sandbox: str) -> None:
-    """The real run gives the verdicts of the dry run as JSON, and marks just the call that will be written."""
+def test_replay_marks_what_is_to_be_written_alone(
+    command: Command, keep: Keep, mark_of: MarkOf, sandbox: str
+) -> None:
+    """
+    The real run gives the verdicts of the dry run as JSON, and marks just the call that will be
+    written.
+    """
     refs = [keep(9), keep(10)]
     _hold(sandbox, "109", "786")
     _hold(sandbox, "110", "791")
@@ -165,14 +191,20 @@ def test_replay_marks_what_is_to_be_written_alone(command: Command, keep: Keep, 
 def test_force_needs_no_look(command: Command, keep: Keep, mark_of: MarkOf) -> None:
     """With force nobody asks Buildr first, and the worker is told not to."""
     ref = keep(1)
-    assert "will write (forced): 1; about 1 min of budget (1 request)" in command("CA1", "--force").stdout
+    assert (
+        "will write (forced): 1; about 1 min of budget (1 request)"
+        in command("CA1", "--force").stdout
+    )
     mark = mark_of(ref)
     assert mark is not None
     assert mark.is_forced
 
 
 def test_calls_are_chosen_in_one_way(command: Command, keep: Keep) -> None:
-    """Nothing chosen, or chosen twice, is wrong usage; a call or a filter that fits nothing is exit code 1."""
+    """
+    Nothing chosen, or chosen twice, is wrong usage; a call or a filter that fits nothing is exit
+    code 1.
+    """
     keep(1)
     keep(2, state=DeliveryState.HAND_EDITED)
     assert "--all" in command(code=2).stderr
@@ -189,7 +221,10 @@ def test_calls_are_chosen_in_one_way(command: Command, keep: Keep) -> None:
 
 
 def test_buildr_that_is_away_is_one_line(command: Command, keep: Keep, mark_of: MarkOf) -> None:
-    """Verdicts that need a look cannot be given, so that nothing is marked; the line names the way around."""
+    """
+    Verdicts that need a look cannot be given, so that nothing is marked; the line names the way
+    around.
+    """
     ref = keep(1)
     result = command("CA1", code=1)
     assert ("--offline" in result.stderr, 1) == (True, result.stderr.count("\n"))

@@ -17,13 +17,13 @@ from service.events import (
 )
 from service.settings import SettleTimes
 from service.settings.outcomes import Notes, OutcomeConfig, OutcomeRef
-from service.store.calls import DeliveryState, Mark, Record
+from service.store.calls import DeliveryRecord, DeliveryState, ReplayRequest
 from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call, fold
 from workers.delivery.plan import (
-    Known,
     Plan,
+    PlanInputs,
     Timing,
     make_plan,
 )
@@ -31,11 +31,16 @@ from workers.outcomes.decide import outcome_key
 
 NOW = datetime(2026, 11, 2, 10, 1, tzinfo=UTC)
 TIMING = Timing(settle=SettleTimes(), ringing_timeout_s=300, in_progress_timeout_s=3600)
-MARK = Mark(lane=Lane.REPLAY, at=NOW)
-NAMES = {outcome_key(name): number for name, number in (("Connected", "786"), ("No Answer", "789"), ("Busy", "790"))}
+MARK = ReplayRequest(lane=Lane.REPLAY, at=NOW)
+NAMES = {
+    outcome_key(name): number
+    for name, number in (("Connected", "786"), ("No Answer", "789"), ("Busy", "790"))
+}
 
 
-def call(cause: HangupCause | None = HangupCause.COMPLETED, *, buildr_call_id: str | None = "110") -> Call:
+def call(
+    cause: HangupCause | None = HangupCause.COMPLETED, *, buildr_call_id: str | None = "110"
+) -> Call:
     """An outbound call that has ended so, or that rings."""
     event = CallEvent(
         source="twilio",
@@ -53,24 +58,24 @@ def call(cause: HangupCause | None = HangupCause.COMPLETED, *, buildr_call_id: s
     return fold([event])
 
 
-def record(**values: object) -> Record:
+def record(**values: object) -> DeliveryRecord:
     """A record whose last message came at NOW."""
-    return replace(Record(ref="twilio:CA1", last_received_at=NOW), **values)  # type: ignore[arg-type]
+    return replace(DeliveryRecord(ref="twilio:CA1", last_received_at=NOW), **values)  # type: ignore[arg-type]
 
 
 def plan_for(
     folded: Call,
     *,
-    before: Record | None = None,
+    before: DeliveryRecord | None = None,
     link: Link | None = None,
     names: Mapping[str, str] | None = NAMES,
     config: OutcomeConfig | None = None,
     after_s: float = 60,
-    mark: Mark | None = None,
+    mark: ReplayRequest | None = None,
     protects_hand_edits: bool = False,
 ) -> Plan:
     """The plan for a call some seconds after its last message."""
-    known = Known(
+    known = PlanInputs(
         record=before or record(),
         call=folded,
         link=link,
@@ -86,13 +91,21 @@ def plan_for(
 def test_call_that_has_not_ended_waits_until_it_would_stall() -> None:
     """A ringing call is open, and looked at again when its time to ring is over."""
     plan = plan_for(call(None))
-    assert (DeliveryState.OPEN, NOW + timedelta(seconds=300), None) == (plan.record.state, plan.due_at, plan.sending)
+    assert (DeliveryState.OPEN, NOW + timedelta(seconds=300), None) == (
+        plan.record.state,
+        plan.due_at,
+        plan.sending,
+    )
 
 
 def test_call_whose_end_never_comes_is_reported_and_not_guessed() -> None:
     """After the timeout the call is stalled, with no result and nothing to send."""
     plan = plan_for(call(None), after_s=301)
-    assert (DeliveryState.STALLED, None, None) == (plan.record.state, plan.record.result, plan.sending)
+    assert (DeliveryState.STALLED, None, None) == (
+        plan.record.state,
+        plan.record.result,
+        plan.sending,
+    )
 
 
 def test_call_that_nobody_linked_waits_for_its_link() -> None:
@@ -104,7 +117,11 @@ def test_call_that_nobody_linked_waits_for_its_link() -> None:
 def test_final_call_settles_first() -> None:
     """For two seconds after its last message nothing is sent."""
     plan = plan_for(call(), after_s=1)
-    assert (DeliveryState.SETTLING, NOW + timedelta(seconds=2), None) == (plan.record.state, plan.due_at, plan.sending)
+    assert (DeliveryState.SETTLING, NOW + timedelta(seconds=2), None) == (
+        plan.record.state,
+        plan.due_at,
+        plan.sending,
+    )
 
 
 def test_messages_that_keep_coming_do_not_hold_a_call_for_ever() -> None:
@@ -115,7 +132,9 @@ def test_messages_that_keep_coming_do_not_hold_a_call_for_ever() -> None:
 
 def test_call_that_waits_for_budget_keeps_its_place_when_more_comes() -> None:
     """An event for a call that already waits does not make it settle again."""
-    assert plan_for(call(), before=record(state=DeliveryState.WAITING), after_s=0).sending is not None
+    assert (
+        plan_for(call(), before=record(state=DeliveryState.WAITING), after_s=0).sending is not None
+    )
 
 
 def test_settled_call_is_sent_with_everything_that_differs() -> None:
@@ -123,25 +142,35 @@ def test_settled_call_is_sent_with_everything_that_differs() -> None:
     link = Link(buildr_call_id="110", project_id="372")
     sending = plan_for(call(), link=link).sending
     assert sending is not None
-    assert {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z", "project_id": "372"} == dict(sending.fields)
+    assert {
+        "call_outcome_id": "786",
+        "recorded_at": "2026-11-02T10:00:00Z",
+        "project_id": "372",
+    } == dict(sending.fields)
 
 
 def test_nothing_is_sent_that_buildr_holds_already() -> None:
     """A call whose fields are all written is delivered."""
-    before = record(written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="110")
+    before = record(
+        written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="110"
+    )
     plan = plan_for(call(), before=before)
     assert (DeliveryState.DELIVERED, None) == (plan.record.state, plan.sending)
 
 
 def test_another_time_alone_is_not_worth_a_write() -> None:
     """A late first event that moves the start by seconds costs no second PATCH."""
-    before = record(written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:49Z"}, written_to="110")
+    before = record(
+        written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:49Z"}, written_to="110"
+    )
     assert plan_for(call(), before=before).sending is None
 
 
 def test_better_result_sends_only_what_differs() -> None:
     """When the outcome changes, the time that is written already is not sent again."""
-    before = record(written={"call_outcome_id": "789", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="110")
+    before = record(
+        written={"call_outcome_id": "789", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="110"
+    )
     sending = plan_for(call(), before=before).sending
     assert sending is not None
     assert {"call_outcome_id": "786"} == dict(sending.fields)
@@ -149,7 +178,9 @@ def test_better_result_sends_only_what_differs() -> None:
 
 def test_other_buildr_call_gets_everything() -> None:
     """What was written to one Buildr call does not count for another."""
-    before = record(written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="99")
+    before = record(
+        written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="99"
+    )
     sending = plan_for(call(), before=before).sending
     assert sending is not None
     assert {"call_outcome_id", "recorded_at"} == set(sending.fields)
@@ -157,7 +188,9 @@ def test_other_buildr_call_gets_everything() -> None:
 
 def test_backoff_is_kept_when_new_messages_come() -> None:
     """A call that waits after an error is not sent earlier because an event arrived."""
-    before = record(retry_at=NOW + timedelta(seconds=500), state=DeliveryState.RETRYING, buildr_call_id="110")
+    before = record(
+        retry_at=NOW + timedelta(seconds=500), state=DeliveryState.RETRYING, buildr_call_id="110"
+    )
     plan = plan_for(call(), before=before)
     assert (NOW + timedelta(seconds=500), None) == (plan.due_at, plan.sending)
 
@@ -165,13 +198,21 @@ def test_backoff_is_kept_when_new_messages_come() -> None:
 def test_failed_call_stays_parked() -> None:
     """A call that was given up on is not tried again by itself."""
     before = record(state=DeliveryState.FAILED, buildr_call_id="110")
-    assert (DeliveryState.FAILED, None) == ((plan := plan_for(call(), before=before)).record.state, plan.sending)
+    assert (DeliveryState.FAILED, None) == (
+        (plan := plan_for(call(), before=before)).record.state,
+        plan.sending,
+    )
 
 
 @pytest.mark.parametrize("is_replayed", [True, False])
 def test_failed_call_goes_on_when_replayed_or_linked_elsewhere(is_replayed: bool) -> None:
-    """A replay, or a link to another Buildr call, takes the call up again with a fresh count of attempts."""
-    before = record(state=DeliveryState.FAILED, buildr_call_id="110" if is_replayed else "99", attempts=7)
+    """
+    A replay, or a link to another Buildr call, takes the call up again with a fresh count of
+    attempts.
+    """
+    before = record(
+        state=DeliveryState.FAILED, buildr_call_id="110" if is_replayed else "99", attempts=7
+    )
     assert plan_for(call(), before=before, mark=MARK if is_replayed else None).sending is not None
 
 
@@ -190,7 +231,10 @@ def test_names_that_were_never_read_are_waited_for() -> None:
 
 
 def test_name_that_the_account_lacks_fails_if_the_operator_wrote_it() -> None:
-    """A configured name that does not exist files the call as failed and names those that do exist; a default one leaves the call alone."""
+    """
+    A configured name that does not exist files the call as failed and names those that do exist; a
+    default one leaves the call alone.
+    """
     config = OutcomeConfig(outcomes={Result.CONNECTED: OutcomeRef(name="Talked")})
     written = plan_for(call(), config=config)
     assert (DeliveryState.FAILED, "unknown_outcome") == (written.record.state, written.failed_cause)
@@ -207,18 +251,38 @@ def test_ids_need_no_names() -> None:
 
 
 def test_new_note_alone_costs_a_harmless_patch_to_read_the_notes() -> None:
-    """When only the note is new, a field that is written already is sent again, so that Buildr's answer shows the notes."""
-    before = record(written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}, written_to="110", note_block="old")
-    sending = plan_for(call(), before=before, config=OutcomeConfig(notes=Notes(mode="append", template="new"))).sending
+    """
+    When only the note is new, a field that is written already is sent again, so that Buildr's
+    answer shows the notes.
+    """
+    before = record(
+        written={"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"},
+        written_to="110",
+        note_block="old",
+    )
+    sending = plan_for(
+        call(), before=before, config=OutcomeConfig(notes=Notes(mode="append", template="new"))
+    ).sending
     assert sending is not None
-    assert ({"recorded_at": "2026-11-02T10:00:00Z"}, "new") == (dict(sending.fields), sending.note_block)
+    assert ({"recorded_at": "2026-11-02T10:00:00Z"}, "new") == (
+        dict(sending.fields),
+        sending.note_block,
+    )
 
 
 def test_what_is_known_better_waits_behind_what_is_new() -> None:
-    """A call that was never written goes in the lane of final results, one that was in that of refinements, a marked one in its mark's."""
+    """
+    A call that was never written goes in the lane of final results, one that was in that of
+    refinements, a marked one in its mark's.
+    """
     written = record(written={"call_outcome_id": "789"}, written_to="110", buildr_call_id="110")
-    lanes = [plan_for(call(), before=before, mark=mark).sending for before, mark in ((None, None), (written, None), (None, MARK))]
-    assert [Lane.FINAL, Lane.REFINEMENT, Lane.REPLAY] == [sending.lane for sending in lanes if sending is not None]
+    lanes = [
+        plan_for(call(), before=before, mark=mark).sending
+        for before, mark in ((None, None), (written, None), (None, MARK))
+    ]
+    assert [Lane.FINAL, Lane.REFINEMENT, Lane.REPLAY] == [
+        sending.lane for sending in lanes if sending is not None
+    ]
 
 
 @pytest.mark.parametrize(
@@ -232,8 +296,16 @@ def test_what_is_known_better_waits_behind_what_is_new() -> None:
         ({"call_outcome_id": "789"}, replace(MARK, is_forced=True), True, None),
     ],
 )
-def test_when_buildr_is_read_first(written: dict[str, str], mark: Mark | None, is_protected: bool, accepts: set[str] | None) -> None:
-    """With PROTECT_HAND_EDITS before an outcome is changed, and always before a replay that is not forced; it then costs two requests."""
+def test_when_buildr_is_read_first(
+    written: dict[str, str],
+    mark: ReplayRequest | None,
+    is_protected: bool,
+    accepts: set[str] | None,
+) -> None:
+    """
+    With PROTECT_HAND_EDITS before an outcome is changed, and always before a replay that is not
+    forced; it then costs two requests.
+    """
     before = record(written=written, written_to="110" if written else None, buildr_call_id="110")
     sending = plan_for(call(), before=before, mark=mark, protects_hand_edits=is_protected).sending
     assert sending is not None
@@ -241,9 +313,14 @@ def test_when_buildr_is_read_first(written: dict[str, str], mark: Mark | None, i
 
 
 def test_forced_replay_writes_what_buildr_holds_already() -> None:
-    """A call whose outcome was written is written again in full when a person insists, and not when they only ask."""
+    """
+    A call whose outcome was written is written again in full when a person insists, and not when
+    they only ask.
+    """
     wanted = {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}
-    before = record(written=wanted, written_to="110", buildr_call_id="110", state=DeliveryState.DELIVERED)
+    before = record(
+        written=wanted, written_to="110", buildr_call_id="110", state=DeliveryState.DELIVERED
+    )
     assert plan_for(call(), before=before, mark=MARK).sending is None
     forced = plan_for(call(), before=before, mark=replace(MARK, is_forced=True)).sending
     assert forced is not None
@@ -252,14 +329,30 @@ def test_forced_replay_writes_what_buildr_holds_already() -> None:
 
 def test_call_that_is_left_to_a_person_stays_so() -> None:
     """Later events change nothing about it; a person's wish does."""
-    before = record(state=DeliveryState.HAND_EDITED, buildr_call_id="110", written_to="110", written={"call_outcome_id": "789"})
+    before = record(
+        state=DeliveryState.HAND_EDITED,
+        buildr_call_id="110",
+        written_to="110",
+        written={"call_outcome_id": "789"},
+    )
     assert plan_for(call(), before=before).sending is None
     assert plan_for(call(), before=before, mark=MARK).sending is not None
 
 
 def test_settle_time_of_a_source() -> None:
     """A source may have a settle time of its own."""
-    timing = Timing(settle=SettleTimes(default_s=2, by_source={"twilio": 0}), ringing_timeout_s=300, in_progress_timeout_s=3600)
-    known = Known(record=record(), call=call(), link=None, config=OutcomeConfig(), outcome_ids=NAMES, timing=timing)
+    timing = Timing(
+        settle=SettleTimes(default_s=2, by_source={"twilio": 0}),
+        ringing_timeout_s=300,
+        in_progress_timeout_s=3600,
+    )
+    known = PlanInputs(
+        record=record(),
+        call=call(),
+        link=None,
+        config=OutcomeConfig(),
+        outcome_ids=NAMES,
+        timing=timing,
+    )
     assert make_plan(known, NOW).sending is not None
     assert make_plan(replace(known, timing=TIMING), NOW).sending is None

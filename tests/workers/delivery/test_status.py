@@ -26,9 +26,20 @@ def backlog(
     outage: Outage | None = None,
 ) -> Backlog:
     """So many requests in the lane of final results; `counted` are seconds before now."""
-    lanes = tuple(LaneLoad(lane=lane, calls=requests if lane is Lane.FINAL else 0, oldest_at=None) for lane in LANES)
+    lanes = tuple(
+        LaneLoad(lane=lane, calls=requests if lane is Lane.FINAL else 0, oldest_at=None)
+        for lane in LANES
+    )
     times = tuple(NOW.timestamp() - ago for ago in sorted(counted, reverse=True))
-    return Backlog(now=NOW, lanes=lanes, requests=requests, counted=times, blocked_until=blocked_until, allowance=allowance, outage=outage)
+    return Backlog(
+        now=NOW,
+        lanes=lanes,
+        requests=requests,
+        counted=times,
+        blocked_until=blocked_until,
+        allowance=allowance,
+        outage=outage,
+    )
 
 
 def in_s(found: datetime | None) -> float:
@@ -69,13 +80,26 @@ def test_nobody_knows_while_buildr_is_away() -> None:
     assert clears_at(backlog(3, outage=outage), [BURST]) is None
 
 
-@given(requests=st.integers(1, 60), counted=st.lists(st.integers(0, 30), max_size=12), hour=st.integers(3, 40))
-def test_it_is_what_the_budgets_themselves_allow(requests: int, counted: list[int], hour: int) -> None:
-    """The time is that of the last request that a limiter of the same windows lets through when it is asked every second."""
+@given(
+    requests=st.integers(1, 60),
+    counted=st.lists(st.integers(0, 30), max_size=12),
+    hour=st.integers(3, 40),
+)
+def test_it_is_what_the_budgets_themselves_allow(
+    requests: int, counted: list[int], hour: int
+) -> None:
+    """
+    The time is that of the last request that a limiter of the same windows lets through when it is
+    asked every second.
+    """
     budgets = [Budget(requests=3, window_s=10), Budget(requests=hour, window_s=40)]
     limiter = Limiter(budgets, "window")
     start = int(NOW.timestamp())
-    sent = [ago for ago in sorted(counted, reverse=True) if limiter.admit((start - ago) * NS_PER_S) is None]
+    sent = [
+        ago
+        for ago in sorted(counted, reverse=True)
+        if limiter.admit((start - ago) * NS_PER_S) is None
+    ]
     at, left = start, requests
     while left:
         if limiter.admit(at * NS_PER_S) is None:

@@ -1,7 +1,9 @@
 """
-A fleet of workers over a real Redis, a Buildr that holds to its limit in both readings, and time that passes only when told to.
+A fleet of workers over a real Redis, a Buildr that holds to its limit in both readings, and time
+that passes only when told to.
 
-What runs is the service's own: jobs, scripts, pump, sweep. Only arq's polling is played, by running what is due.
+What runs is the service's own: jobs, scripts, pump, sweep. Only arq's polling is played, by running
+what is due.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ import httpx
 
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Budget, Settings
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.store.calls import DeliveryState, StoredCall
 from service.store.connection import Store, open_store
 from service.store.messages import Message, message_id
@@ -28,7 +30,7 @@ from tests.doubles.clock import Skew
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
 from workers.jobs.deliver import deliver, rearm
-from workers.process.assembly import Parts, build
+from workers.process.assembly import WorkerComponents, build_worker
 from workers.sandbox.rate_limit import Limiter
 
 LIMITS = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=1_000_000, accept_timeout_s=5)
@@ -56,7 +58,8 @@ class Buildr:
     """
     The account: what it holds, and whether anybody asked more of it than it allows.
 
-    `fault` decides what is answered: a status, or "" to do what is asked. With `is_held_back` requests wait until `answer` lets one go.
+    `fault` decides what is answered: a status, or "" to do what is asked. With `is_held_back`
+    requests wait until `answer` lets one go.
     """
 
     clock: SimClock
@@ -82,7 +85,9 @@ class Buildr:
         now = self.clock()
         if self.limiter.admit(int(now.timestamp() * 1_000_000_000)) is not None:
             self.over_limit += 1
-            return httpx.Response(429, headers={"X-Rate-Limited-For": "10"}, json={"error": "rate_limit_exceeded"})
+            return httpx.Response(
+                429, headers={"X-Rate-Limited-For": "10"}, json={"error": "rate_limit_exceeded"}
+            )
         self.in_flight[call_id] += 1
         orphans = sum(1 for each, until in self.orphans if each == call_id and now < until)
         self.most_in_flight = max(self.most_in_flight, self.in_flight[call_id] + orphans)
@@ -111,7 +116,9 @@ class Buildr:
             return httpx.Response(int(fault), headers=headers, json={"error": "told to"})
         outcome_id = self.held[call_id].get("call_outcome_id")
         outcome = None if outcome_id is None else {"id": outcome_id, "name": outcome_id}
-        return httpx.Response(200, json={"call": {"id": call_id, "notes": None, "call_outcome": outcome}})
+        return httpx.Response(
+            200, json={"call": {"id": call_id, "notes": None, "call_outcome": outcome}}
+        )
 
     def _apply(self, call_id: str, fields: dict[str, str]) -> None:
         self.held.setdefault(call_id, {}).update(fields)
@@ -140,13 +147,13 @@ class Buildr:
 
 
 @dataclass
-class Fleet:
+class WorkerFleet:
     """Workers that share a store, and what they are doing."""
 
     store: Store
     skew: Skew
     buildr: Buildr
-    workers: list[Parts]
+    workers: list[WorkerComponents]
     inbox: Inbox
     running: dict["asyncio.Task[None]", tuple[int, str]] = field(default_factory=dict)
 
@@ -167,27 +174,38 @@ class Fleet:
             "To": "+15005550001",
             **more,
         }
-        incoming = Incoming(
+        request = WebhookRequest(
             method="POST",
             url=f"https://hooks.example.test/webhooks/twilio?buildr_call_id={1000 + call}",
             headers={"content-type": ("application/x-www-form-urlencoded",)},
             body=urlencode(form).encode(),
         )
-        keys = SOURCES["twilio"].keys(incoming)
+        keys = SOURCES["twilio"].keys(request)
         name = message_id("twilio", keys.message_key)
         await self.inbox.accept(
-            Message(message_id=name, source="twilio", source_call_id=keys.source_call_id, received_at=self.now, incoming=incoming)
+            Message(
+                message_id=name,
+                source="twilio",
+                source_call_id=keys.source_call_id,
+                received_at=self.now,
+                request=request,
+            )
         )
 
     async def pass_s(self, seconds: float) -> None:
-        """Let time pass; what lives for a while in Redis grows older by as much, and no request lasts longer than its limit."""
+        """
+        Let time pass; what lives for a while in Redis grows older by as much, and no request lasts
+        longer than its limit.
+        """
         if seconds >= REQUEST_S:
             self.buildr.time_out()
             while self.running and not self.buildr.waiting:
                 await asyncio.wait(self.running, timeout=0.05)
         self.skew.ms += int(seconds * 1000)
         for pattern in AGING:
-            async for key in self.store.redis.scan_iter(match=self.store.keys.named(pattern), count=1000):
+            async for key in self.store.redis.scan_iter(
+                match=self.store.keys.named(pattern), count=1000
+            ):
                 left = await self.store.pool.pttl(key)
                 if left > 0:
                     await self.store.pool.pexpire(key, max(1, left - int(seconds * 1000)))
@@ -196,7 +214,9 @@ class Fleet:
 
     async def beat(self, number: int) -> None:
         """Let a worker say that it lives."""
-        await self.store.redis.set(self.store.keys.named(f"worker:{self.workers[number].runner.worker_id}"), "1", px=6000)
+        await self.store.redis.set(
+            self.store.keys.named(f"worker:{self.workers[number].runner.worker_id}"), "1", px=6000
+        )
 
     async def due(self) -> list[str]:
         """The calls that want attention now, those that wait longest first."""
@@ -230,11 +250,15 @@ class Fleet:
         await self.beat(number)
 
     async def turn(self, *, pause_s: float = 0.0) -> int:
-        """Pump, sweep, and run all that is due, each call at some worker; returns how many jobs ran."""
+        """
+        Pump, sweep, and run all that is due, each call at some worker; returns how many jobs ran.
+        """
         await self.store.permits.pump()
         await self.store.schedule.sweep(in_progress_s=33)
         refs = await self.due()
-        await asyncio.gather(*(self.start(place % len(self.workers), ref) for place, ref in enumerate(refs)))
+        await asyncio.gather(
+            *(self.start(place % len(self.workers), ref) for place, ref in enumerate(refs))
+        )
         if pause_s:
             await self.pass_s(pause_s)
         return len(refs)
@@ -245,8 +269,17 @@ class Fleet:
 
     async def is_at_rest(self) -> bool:
         """Whether nothing waits and nothing is due, ever."""
-        waiting = sum([await self.store.redis.zcard(self.store.keys.named(f"lane:{lane}")) for lane in ("final", "refinement", "replay")])
-        return not waiting and not await self.store.redis.zcard(self.store.keys.named("due")) and not self.running
+        waiting = sum(
+            [
+                await self.store.redis.zcard(self.store.keys.named(f"lane:{lane}"))
+                for lane in ("final", "refinement", "replay")
+            ]
+        )
+        return (
+            not waiting
+            and not await self.store.redis.zcard(self.store.keys.named("due"))
+            and not self.running
+        )
 
     async def come_to_rest(self, *, step_s: float = 1.0, most: int = 2000) -> None:
         """Let time pass until all is done."""
@@ -258,24 +291,32 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet_of(number: int, options: Settings) -> AsyncIterator[Fleet]:
+async def fleet_of(number: int, options: Settings) -> AsyncIterator[WorkerFleet]:
     """A fleet of so many workers over an empty store."""
     skew = Skew()
     async with open_store(options, role="cli", skew_ms=skew) as opened:
         store = opened
         await store.pool.flushall()
-        store = replace(store, permits=replace(store.permits, timer=lambda: time.monotonic() + skew.ms / 1000))
+        store = replace(
+            store, permits=replace(store.permits, timer=lambda: time.monotonic() + skew.ms / 1000)
+        )
         clock = SimClock(skew)
         await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
         buildr = Buildr(clock, options.buildr_budgets)
-        fleet = Fleet(store=store, skew=skew, buildr=buildr, workers=[], inbox=Inbox(store, LIMITS))
+        fleet = WorkerFleet(
+            store=store, skew=skew, buildr=buildr, workers=[], inbox=Inbox(store, LIMITS)
+        )
 
         async def sleep(seconds: float) -> None:
             fleet.skew.ms += max(0, int(seconds * 1000) + 1)
 
         for each in range(number):
-            client = BuildrClient(options, tokens=ReadyToken("token-of-the-tests"), transport=httpx.MockTransport(buildr))
-            parts = build(options, store, client, clock=clock, worker_id=f"w{each}")
+            client = BuildrClient(
+                options,
+                tokens=ReadyToken("token-of-the-tests"),
+                transport=httpx.MockTransport(buildr),
+            )
+            parts = build_worker(options, store, client, clock=clock, worker_id=f"w{each}")
             sender = replace(parts.runner.sender, sleep=sleep, rng=random.Random(each))
             fleet.workers.append(replace(parts, runner=replace(parts.runner, sender=sender)))
             await fleet.beat(each)

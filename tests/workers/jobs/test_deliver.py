@@ -1,5 +1,6 @@
 """
-The job, over a real Redis and a Buildr that answers as told: whatever happens in between, the last state gets there.
+The job, over a real Redis and a Buildr that answers as told: whatever happens in between, the last
+state gets there.
 """
 
 import asyncio
@@ -18,10 +19,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
-from service.sources import SOURCES, Incoming
+from service.sources import SOURCES, WebhookRequest
 from service.store.calls import (
     Calls,
-    Change,
+    CallUpdate,
     DeliveryState,
     StoredCall,
 )
@@ -35,7 +36,7 @@ from tests.doubles.clock import Skew
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
 from workers.jobs.deliver import deliver
-from workers.process.assembly import Parts, build
+from workers.process.assembly import WorkerComponents, build_worker
 
 LIMITS = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=1000, accept_timeout_s=5)
 NAMES = (("Connected", "786"), ("Left Voicemail", "787"), ("No Answer", "789"), ("Busy", "790"))
@@ -65,34 +66,48 @@ class Buildr:
             headers = {"X-Rate-Limited-For": "0"} if fault == "429" else {}
             return httpx.Response(int(fault), headers=headers, json={"error": "told to"})
         held = self.held[call_id]
-        outcome = {"id": held["call_outcome_id"], "name": "?"} if "call_outcome_id" in held else None
-        return httpx.Response(200, json={"call": {"id": call_id, "notes": held.get("notes"), "call_outcome": outcome}})
+        outcome = (
+            {"id": held["call_outcome_id"], "name": "?"} if "call_outcome_id" in held else None
+        )
+        return httpx.Response(
+            200, json={"call": {"id": call_id, "notes": held.get("notes"), "call_outcome": outcome}}
+        )
 
 
-class World:
+class WorkerHarness:
     """A worker's parts over a store, with time in the test's hands."""
 
     def __init__(self, store: Store, options: Settings) -> None:
         self.store = store
         self.buildr = Buildr()
         self.clock = SharedClock()
-        client = BuildrClient(options, tokens=ReadyToken("token-of-the-tests"), transport=httpx.MockTransport(self.buildr))
-        self.parts: Parts = build(options, store, client, clock=self.clock)
+        client = BuildrClient(
+            options,
+            tokens=ReadyToken("token-of-the-tests"),
+            transport=httpx.MockTransport(self.buildr),
+        )
+        self.parts: WorkerComponents = build_worker(options, store, client, clock=self.clock)
         self.inbox = Inbox(store, LIMITS)
         self.numbers = count()
 
     async def receive(self, form: dict[str, str], *, query: str = "buildr_call_id=110") -> None:
         """Accept one Twilio webhook."""
-        incoming = Incoming(
+        request = WebhookRequest(
             method="POST",
             url=f"https://hooks.example.test/webhooks/twilio?{query}",
             headers={"content-type": ("application/x-www-form-urlencoded",)},
             body=urlencode(form).encode(),
         )
-        keys = SOURCES["twilio"].keys(incoming)
+        keys = SOURCES["twilio"].keys(request)
         name = message_id("twilio", keys.message_key)
         await self.inbox.accept(
-            Message(message_id=name, source="twilio", source_call_id=keys.source_call_id, received_at=datetime.now(UTC), incoming=incoming)
+            Message(
+                message_id=name,
+                source="twilio",
+                source_call_id=keys.source_call_id,
+                received_at=datetime.now(UTC),
+                request=request,
+            )
         )
 
     async def run(self, ref: str = "twilio:CA1") -> None:
@@ -138,26 +153,40 @@ def form(status: str, sequence: int, **more: str) -> dict[str, str]:
     }
 
 
-CALL = [form("initiated", 0), form("ringing", 1), form("in-progress", 2), form("completed", 3, CallDuration="9")]
+CALL = [
+    form("initiated", 0),
+    form("ringing", 1),
+    form("in-progress", 2),
+    form("completed", 3, CallDuration="9"),
+]
 
 
 @pytest.fixture
-async def world(store: Store, make_settings: Callable[..., Settings]) -> World:
+async def world(store: Store, make_settings: Callable[..., Settings]) -> WorkerHarness:
     """A world with the account's outcomes known and a wide budget."""
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
-    return World(store, make_settings(BUILDR_BUDGETS="1000/1s"))
+    return WorkerHarness(store, make_settings(BUILDR_BUDGETS="1000/1s"))
 
 
 STEPS = st.lists(
-    st.sampled_from(["0", "1", "2", "3", "run", "crash", "500", "429", "timeout", "lost answer", "401", "hour"]),
+    st.sampled_from(
+        ["0", "1", "2", "3", "run", "crash", "500", "429", "timeout", "lost answer", "401", "hour"]
+    ),
     max_size=25,
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(steps=STEPS)
-def test_last_state_reaches_buildr_whatever_happens(steps: list[str], redis_url: str, make_settings: Callable[..., Settings]) -> None:
-    """Messages in any order, runs, crashes, errors of Buildr: in the end Buildr holds the outcome, and all is at rest."""
+def test_last_state_reaches_buildr_whatever_happens(
+    steps: list[str], redis_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    """
+    Messages in any order, runs, crashes, errors of Buildr: in the end Buildr holds the outcome, and
+    all is at rest.
+    """
     asyncio.run(_play(steps, redis_url, make_settings))
 
 
@@ -166,7 +195,7 @@ async def _play(steps: list[str], redis_url: str, make_settings: Callable[..., S
     async with open_store(options, role="cli", skew_ms=Skew()) as store:
         await store.pool.flushall()
         await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
-        world = World(store, options)
+        world = WorkerHarness(store, options)
         for step in [*steps, "0", "1", "2", "3"]:
             if step.isdigit() and int(step) < len(CALL):
                 await world.receive(CALL[int(step)])
@@ -182,7 +211,9 @@ async def _play(steps: list[str], redis_url: str, make_settings: Callable[..., S
         await world.drain()
         stored = await world.stored()
         assert DeliveryState.DELIVERED is stored.record.state
-        assert {"110": {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}} == _without_time(world.buildr.held)
+        assert {
+            "110": {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}
+        } == _without_time(world.buildr.held)
         assert 0 == len((await store.calls.load("twilio:CA1"))[1])
         assert 0 == await store.failed.count()
         assert [] == await store.pool.keys("bc:default:permit:*")
@@ -190,17 +221,23 @@ async def _play(steps: list[str], redis_url: str, make_settings: Callable[..., S
 
 
 def _without_time(held: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    # The first write may have gone out before the call's start was known; a time alone is not written again.
-    return {call_id: {**fields, "recorded_at": "2026-11-02T10:00:00Z"} for call_id, fields in held.items()}
+    # The first write may have gone out before the call's start was known; a time alone is not
+    # written again.
+    return {
+        call_id: {**fields, "recorded_at": "2026-11-02T10:00:00Z"}
+        for call_id, fields in held.items()
+    }
 
 
-async def _crash(world: World) -> None:
-    """Run the job on a worker that dies after the PATCH and before writing anything down about it."""
+async def _crash(world: WorkerHarness) -> None:
+    """
+    Run the job on a worker that dies after the PATCH and before writing anything down about it.
+    """
     ref = "twilio:CA1"
     real = Calls.commit
     commits = count()
 
-    async def dying(self: Calls, change: Change) -> bool:
+    async def dying(self: Calls, change: CallUpdate) -> bool:
         if next(commits) == 1:
             raise RedisConnectionError("the worker died here")
         return await real(self, change)
@@ -212,18 +249,28 @@ async def _crash(world: World) -> None:
     await world.store.pool.delete(f"bc:default:permit:{ref}")
 
 
-async def test_recording_after_the_patch_costs_nothing(world: World) -> None:
+async def test_recording_after_the_patch_costs_nothing(world: WorkerHarness) -> None:
     """An event that changes nothing material is read and sends no second PATCH."""
     for each in CALL:
         await world.receive(each)
     await world.drain()
-    await world.receive({"CallSid": "CA1", "RecordingSid": "RE1", "RecordingStatus": "completed", "RecordingUrl": "https://r.example.test"})
+    await world.receive(
+        {
+            "CallSid": "CA1",
+            "RecordingSid": "RE1",
+            "RecordingStatus": "completed",
+            "RecordingUrl": "https://r.example.test",
+        }
+    )
     await world.drain()
     assert 1 == len(world.buildr.requests)
 
 
-async def test_better_result_is_written_again(world: World) -> None:
-    """A machine that is detected after the first PATCH changes the outcome by a second one with only that field."""
+async def test_better_result_is_written_again(world: WorkerHarness) -> None:
+    """
+    A machine that is detected after the first PATCH changes the outcome by a second one with only
+    that field.
+    """
     for each in CALL:
         await world.receive(each)
     await world.drain()
@@ -232,7 +279,7 @@ async def test_better_result_is_written_again(world: World) -> None:
     assert [("110", {"call_outcome_id": "787"})] == world.buildr.requests[1:]
 
 
-async def test_refused_call_is_filed_with_the_answer(world: World) -> None:
+async def test_refused_call_is_filed_with_the_answer(world: WorkerHarness) -> None:
     """A 422 stops at once and keeps cause, status and answer; its later events wait with it."""
     world.buildr.faults = ["422"]
     for each in CALL:
@@ -240,15 +287,22 @@ async def test_refused_call_is_filed_with_the_answer(world: World) -> None:
     await world.drain()
     entry = await world.store.failed.get("twilio:CA1")
     assert entry is not None
-    assert ("call", "buildr_rejected", 422) == (entry.kind, entry.cause, entry.answers[-1].status_code)
+    assert ("call", "buildr_rejected", 422) == (
+        entry.kind,
+        entry.cause,
+        entry.answers[-1].status_code,
+    )
     assert "told to" in (entry.answers[-1].text or "")
     await world.receive({"CallSid": "CA1", "AnsweredBy": "human"})
     await world.drain()
     assert 1 == len(world.buildr.requests)
 
 
-async def test_link_to_another_call_takes_a_failed_call_up_again(world: World) -> None:
-    """A call that failed under one Buildr id goes on by itself when its link names another, and leaves the failed list."""
+async def test_link_to_another_call_takes_a_failed_call_up_again(world: WorkerHarness) -> None:
+    """
+    A call that failed under one Buildr id goes on by itself when its link names another, and leaves
+    the failed list.
+    """
     world.buildr.faults = ["404"]
     await world.store.links.put("twilio", "CA1", Link(buildr_call_id="99"))
     for each in CALL:
@@ -262,9 +316,12 @@ async def test_link_to_another_call_takes_a_failed_call_up_again(world: World) -
 
 
 async def test_attempts_run_out(store: Store, make_settings: Callable[..., Settings]) -> None:
-    """After MAX_ATTEMPTS errors of a call while others get through, it is filed as failed, with its answers."""
+    """
+    After MAX_ATTEMPTS errors of a call while others get through, it is filed as failed, with its
+    answers.
+    """
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
-    world = World(store, make_settings(BUILDR_BUDGETS="1000/1s", MAX_ATTEMPTS="3"))
+    world = WorkerHarness(store, make_settings(BUILDR_BUDGETS="1000/1s", MAX_ATTEMPTS="3"))
     world.buildr.broken = {"110"}
     await world.receive(CALL[3])
     for number in range(3):
@@ -277,10 +334,17 @@ async def test_attempts_run_out(store: Store, make_settings: Callable[..., Setti
     assert ("buildr_unavailable", 3) == (entry.cause, entry.attempts)
 
 
-async def test_outage_costs_a_call_no_attempts(store: Store, make_settings: Callable[..., Settings]) -> None:
-    """While Buildr fails for everybody nothing is given up, however long and however often it is tried."""
+async def test_outage_costs_a_call_no_attempts(
+    store: Store, make_settings: Callable[..., Settings]
+) -> None:
+    """
+    While Buildr fails for everybody nothing is given up, however long and however often it is
+    tried.
+    """
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
-    world = World(store, make_settings(BUILDR_BUDGETS="1000/1s", MAX_ATTEMPTS="5", MAX_AGE_H="1"))
+    world = WorkerHarness(
+        store, make_settings(BUILDR_BUDGETS="1000/1s", MAX_ATTEMPTS="5", MAX_AGE_H="1")
+    )
     world.buildr.faults = ["500"] * 150
     await world.receive(CALL[3])
     await world.drain()
@@ -289,8 +353,11 @@ async def test_outage_costs_a_call_no_attempts(store: Store, make_settings: Call
     assert 0 == await store.failed.count()
 
 
-async def test_unknown_word_is_kept_and_the_call_goes_on(world: World) -> None:
-    """A status that no table knows is filed for a person, the result comes from the words that are known."""
+async def test_unknown_word_is_kept_and_the_call_goes_on(world: WorkerHarness) -> None:
+    """
+    A status that no table knows is filed for a person, the result comes from the words that are
+    known.
+    """
     for each in (*CALL, form("teleported", 4)):
         await world.receive(each)
     await world.drain()
@@ -299,7 +366,7 @@ async def test_unknown_word_is_kept_and_the_call_goes_on(world: World) -> None:
     assert ("message", "unsupported_event") == (entry.kind, entry.cause)
 
 
-async def test_call_that_never_ends_is_stalled(world: World) -> None:
+async def test_call_that_never_ends_is_stalled(world: WorkerHarness) -> None:
     """A call of which only the ringing was heard is reported after its time, and sends nothing."""
     await world.receive(form("ringing", 1))
     await world.drain()
@@ -308,7 +375,7 @@ async def test_call_that_never_ends_is_stalled(world: World) -> None:
     assert [b"twilio:CA1"] == await world.store.redis.zrange("bc:default:stalled", 0, -1)
 
 
-async def test_result_that_is_left_alone_is_counted_once(world: World) -> None:
+async def test_result_that_is_left_alone_is_counted_once(world: WorkerHarness) -> None:
     """A cancelled call sends nothing and is counted."""
     await world.receive(form("canceled", 1))
     await world.drain()
@@ -317,7 +384,7 @@ async def test_result_that_is_left_alone_is_counted_once(world: World) -> None:
     assert [] == world.buildr.requests
 
 
-async def test_lost_alarm_is_given_back_by_the_sweep(world: World) -> None:
+async def test_lost_alarm_is_given_back_by_the_sweep(world: WorkerHarness) -> None:
     """A call whose arq job has vanished gets a new one."""
     await world.receive(CALL[3])
     await world.store.pool.delete("arq:job:default|twilio:CA1", "bc:default:queue")
@@ -327,12 +394,18 @@ async def test_lost_alarm_is_given_back_by_the_sweep(world: World) -> None:
     assert [b"default|twilio:CA1"] == await world.store.redis.zrange("bc:default:queue", 0, -1)
 
 
-async def test_permit_that_a_call_no_longer_needs_is_given_back(world: World) -> None:
-    """A call that was let go and then turns out to need no write leaves its permit to others at once."""
+async def test_permit_that_a_call_no_longer_needs_is_given_back(world: WorkerHarness) -> None:
+    """
+    A call that was let go and then turns out to need no write leaves its permit to others at once.
+    """
     store = replace(world.store, permits=replace(world.store.permits, budgets=((1, 300),)))
     sender = replace(world.parts.runner.sender, permits=store.permits)
-    world.parts = replace(world.parts, runner=replace(world.parts.runner, store=store, sender=sender))
-    held = await store.permits.ask("twilio:other", lane=Lane.FINAL, since=datetime.now(UTC), cost=1, hold_s=30)
+    world.parts = replace(
+        world.parts, runner=replace(world.parts.runner, store=store, sender=sender)
+    )
+    held = await store.permits.ask(
+        "twilio:other", lane=Lane.FINAL, since=datetime.now(UTC), cost=1, hold_s=30
+    )
     await store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
     await world.receive(CALL[3], query="")
     await world.run()
@@ -346,7 +419,7 @@ async def test_permit_that_a_call_no_longer_needs_is_given_back(world: World) ->
     assert 0 == await store.redis.zcard("bc:default:limit")
 
 
-async def test_unmatched_call_whose_time_is_over_is_forgotten_by_name(world: World) -> None:
+async def test_unmatched_call_whose_time_is_over_is_forgotten_by_name(world: WorkerHarness) -> None:
     """Old unmatched calls are dropped, and their names are told so that it can be logged."""
     await world.receive(CALL[3], query="")
     await world.run()

@@ -1,5 +1,6 @@
 """
-Expected calls when things happen at the wrong moment: told late, taken away while a PATCH is under way, a worker that dies in between.
+Expected calls when things happen at the wrong moment: told late, taken away while a PATCH is under
+way, a worker that dies in between.
 """
 
 import asyncio
@@ -9,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.settings import Settings
-from service.store.calls import Calls, Change, DeliveryState
+from service.store.calls import Calls, CallUpdate, DeliveryState
 from service.store.connection import Store
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
-from tests.workers.jobs.test_deliver import NAMES, World
+from tests.workers.jobs.test_deliver import NAMES, WorkerHarness
 from tests.workers.jobs.test_expected_calls import (
     SECOND,
     receive,
@@ -24,15 +25,20 @@ from workers.buildr import BuildrClient, UpdatedCall
 
 
 @pytest.fixture
-async def world(store: Store, make_settings: Callable[..., Settings]) -> World:
+async def world(store: Store, make_settings: Callable[..., Settings]) -> WorkerHarness:
     """A world with the account's outcomes known and a wide budget."""
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
-    return World(store, make_settings(BUILDR_BUDGETS="1000/1s", OWN_NUMBERS="+15005550006"))
+    return WorkerHarness(store, make_settings(BUILDR_BUDGETS="1000/1s", OWN_NUMBERS="+15005550006"))
 
 
 @pytest.mark.parametrize("is_removed_first", [False, True])
-async def test_entry_of_a_call_that_is_known_for_certain_goes_to_nobody_else(world: World, is_removed_first: bool) -> None:
-    """A Buildr call that a webhook has named is not given to another call, though it is registered late, or anew."""
+async def test_entry_of_a_call_that_is_known_for_certain_goes_to_nobody_else(
+    world: WorkerHarness, is_removed_first: bool
+) -> None:
+    """
+    A Buildr call that a webhook has named is not given to another call, though it is registered
+    late, or anew.
+    """
     if is_removed_first:
         await world.store.expected.put(wish())
     await receive(world, query="buildr_call_id=110")
@@ -43,15 +49,23 @@ async def test_entry_of_a_call_that_is_known_for_certain_goes_to_nobody_else(wor
     await world.store.expected.put(wish())
     await receive(world, "CA2")
     await world.drain(SECOND)
-    assert [(DeliveryState.DELIVERED, "110"), (DeliveryState.UNMATCHED, None)] == [await state(world), await state(world, SECOND)]
+    assert [(DeliveryState.DELIVERED, "110"), (DeliveryState.UNMATCHED, None)] == [
+        await state(world),
+        await state(world, SECOND),
+    ]
 
 
-async def test_claim_of_a_worker_that_died_is_freed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that has claimed an entry when its worker dies, and turns out to be in conflict, leaves the entry to another call."""
+async def test_claim_of_a_worker_that_died_is_freed(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A call that has claimed an entry when its worker dies, and turns out to be in conflict, leaves
+    the entry to another call.
+    """
     await world.store.expected.put(wish())
     await receive(world)
 
-    async def dying(_self: Calls, _change: Change) -> bool:
+    async def dying(_self: Calls, _change: CallUpdate) -> bool:
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
@@ -66,11 +80,15 @@ async def test_claim_of_a_worker_that_died_is_freed(world: World, monkeypatch: p
     assert (DeliveryState.DELIVERED, "110") == await state(world, SECOND)
 
 
-async def test_entry_that_is_removed_while_the_patch_is_under_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_entry_that_is_removed_while_the_patch_is_under_way(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The call that had it notices, so that the Buildr call is never two calls' at once."""
     real = BuildrClient.update_call
 
-    async def update(self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]) -> UpdatedCall:
+    async def update(
+        self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]
+    ) -> UpdatedCall:
         monkeypatch.setattr(BuildrClient, "update_call", real)
         answer = await real(self, call_id, body)
         await world.store.expected.remove("110")
@@ -83,8 +101,11 @@ async def test_entry_that_is_removed_while_the_patch_is_under_way(world: World, 
     assert DeliveryState.UNMATCHED is (await state(world))[0]
 
 
-async def test_link_that_is_taken_away_leaves_no_guess_behind(world: World) -> None:
-    """An entry that a wrong link has led to, and whose window speaks against it, is not kept once the link is gone."""
+async def test_link_that_is_taken_away_leaves_no_guess_behind(world: WorkerHarness) -> None:
+    """
+    An entry that a wrong link has led to, and whose window speaks against it, is not kept once the
+    link is gone.
+    """
     later = datetime.now(UTC) + timedelta(hours=1)
     await world.store.expected.put(wish(not_before=later, not_after=later + timedelta(hours=1)))  # type: ignore[arg-type]
     await receive(world)
@@ -97,8 +118,11 @@ async def test_link_that_is_taken_away_leaves_no_guess_behind(world: World) -> N
     assert DeliveryState.UNMATCHED is (await state(world))[0]
 
 
-async def test_what_it_is_filed_under_may_be_told_later(world: World) -> None:
-    """Registering the same Buildr call again with its company sends that along, though the call was written before."""
+async def test_what_it_is_filed_under_may_be_told_later(world: WorkerHarness) -> None:
+    """
+    Registering the same Buildr call again with its company sends that along, though the call was
+    written before.
+    """
     await world.store.expected.put(wish())
     await receive(world)
     await world.drain()

@@ -1,5 +1,6 @@
 """
-Expected calls and the job: registered before or after the call, by several calls at once, changed while the job runs.
+Expected calls and the job: registered before or after the call, by several calls at once, changed
+while the job runs.
 """
 
 import asyncio
@@ -10,12 +11,12 @@ import pytest
 
 from service.phone_numbers import Number
 from service.settings import Settings
-from service.store.calls import Calls, Change, DeliveryState
+from service.store.calls import Calls, CallUpdate, DeliveryState
 from service.store.connection import Store
-from service.store.expected_calls import Expectation, Expected, Look
+from service.store.expected_calls import CandidateSnapshot, Expectation, ExpectedCalls
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
-from tests.workers.jobs.test_deliver import NAMES, World, form
+from tests.workers.jobs.test_deliver import NAMES, WorkerHarness, form
 from workers.buildr import BuildrClient, UpdatedCall
 
 CUSTOMER = "+15005550001"
@@ -23,10 +24,10 @@ REF, SECOND = "twilio:CA1", "twilio:CA2"
 
 
 @pytest.fixture
-async def world(store: Store, make_settings: Callable[..., Settings]) -> World:
+async def world(store: Store, make_settings: Callable[..., Settings]) -> WorkerHarness:
     """A world with the account's outcomes known and a wide budget."""
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
-    return World(store, make_settings(BUILDR_BUDGETS="1000/1s", OWN_NUMBERS="+15005550006"))
+    return WorkerHarness(store, make_settings(BUILDR_BUDGETS="1000/1s", OWN_NUMBERS="+15005550006"))
 
 
 def wish(buildr_call_id: str = "110", number: str = CUSTOMER, **more: str) -> Expectation:
@@ -34,31 +35,46 @@ def wish(buildr_call_id: str = "110", number: str = CUSTOMER, **more: str) -> Ex
     return Expectation(buildr_call_id=buildr_call_id, numbers=(Number(number),), **more)  # type: ignore[arg-type]
 
 
-async def receive(world: World, sid: str = "CA1", *, status: str = "busy", sequence: int = 4, query: str = "", **more: str) -> None:
+async def receive(
+    world: WorkerHarness,
+    sid: str = "CA1",
+    *,
+    status: str = "busy",
+    sequence: int = 4,
+    query: str = "",
+    **more: str,
+) -> None:
     """A final callback that names no Buildr call, of a call that begins now."""
     stamp = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S +0000")
-    await world.receive({**form(status, sequence), "CallSid": sid, "Timestamp": stamp, **more}, query=query)
+    await world.receive(
+        {**form(status, sequence), "CallSid": sid, "Timestamp": stamp, **more}, query=query
+    )
 
 
-async def state(world: World, ref: str = REF) -> tuple[DeliveryState, str | None]:
+async def state(world: WorkerHarness, ref: str = REF) -> tuple[DeliveryState, str | None]:
     """Where a call stands, and which Buildr call it is."""
     record = (await world.stored(ref)).record
     return record.state, record.buildr_call_id
 
 
-async def test_call_that_is_expected_is_written(world: World) -> None:
-    """A call without an id is written to the Buildr call that was registered, filed under what was stated, and keeps it."""
+async def test_call_that_is_expected_is_written(world: WorkerHarness) -> None:
+    """
+    A call without an id is written to the Buildr call that was registered, filed under what was
+    stated, and keeps it.
+    """
     await world.store.expected.put(wish(project_id="372"))
     await receive(world)
     await world.drain()
-    assert {"110": "372"} == {name: fields["project_id"] for name, fields in world.buildr.held.items()}
+    assert {"110": "372"} == {
+        name: fields["project_id"] for name, fields in world.buildr.held.items()
+    }
     await world.store.expected.put(wish("111"))
     await receive(world, sequence=5, status="completed", CallDuration="9")
     await world.drain()
     assert ["110"] == list(world.buildr.held)
 
 
-async def test_rep_registers_after_hanging_up(world: World) -> None:
+async def test_rep_registers_after_hanging_up(world: WorkerHarness) -> None:
     """A call that waits unmatched is written as soon as its number is expected."""
     await receive(world)
     await world.run()
@@ -70,17 +86,23 @@ async def test_rep_registers_after_hanging_up(world: World) -> None:
     assert 0 == (await world.store.expected.put(wish())).woken
 
 
-async def test_registration_between_look_and_commit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is registered just after the job has found nothing is noticed when it writes that down."""
-    real = Expected.look
+async def test_registration_between_look_and_commit(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What is registered just after the job has found nothing is noticed when it writes that down.
+    """
+    real = ExpectedCalls.look
 
-    async def look(self: Expected, ref: str, numbers: list[str], *, at: datetime | None = None) -> Look:
+    async def look(
+        self: ExpectedCalls, ref: str, numbers: list[str], *, at: datetime | None = None
+    ) -> CandidateSnapshot:
         found = await real(self, ref, numbers, at=at)
-        monkeypatch.setattr(Expected, "look", real)
+        monkeypatch.setattr(ExpectedCalls, "look", real)
         await self.put(wish())
         return found
 
-    monkeypatch.setattr(Expected, "look", look)
+    monkeypatch.setattr(ExpectedCalls, "look", look)
     await receive(world)
     await world.run()
     assert DeliveryState.UNMATCHED is (await state(world))[0]
@@ -88,8 +110,10 @@ async def test_registration_between_look_and_commit(world: World, monkeypatch: p
     assert (DeliveryState.DELIVERED, "110") == await state(world)
 
 
-async def test_two_calls_and_one_expectation(world: World) -> None:
-    """Of two calls with the number at the same time one is written, and the other waits for a person."""
+async def test_two_calls_and_one_expectation(world: WorkerHarness) -> None:
+    """
+    Of two calls with the number at the same time one is written, and the other waits for a person.
+    """
     await world.store.expected.put(wish())
     await receive(world)
     await receive(world, "CA2")
@@ -101,29 +125,36 @@ async def test_two_calls_and_one_expectation(world: World) -> None:
     assert 1 == len(world.buildr.requests)
 
 
-async def test_lost_claim_is_planned_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_lost_claim_is_planned_again(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A call whose expected call is taken between choice and claim gets the other one that fits."""
-    real = Expected.claim
+    real = ExpectedCalls.claim
 
-    async def claim(self: Expected, ref: str, expected: object, *, number: str) -> bool:
-        monkeypatch.setattr(Expected, "claim", real)
+    async def claim(self: ExpectedCalls, ref: str, expected: object, *, number: str) -> bool:
+        monkeypatch.setattr(ExpectedCalls, "claim", real)
         await self.take(SECOND, "110")
         await self.put(wish("111"))
         return await real(self, ref, expected, number=number)  # type: ignore[arg-type]
 
     await world.store.expected.put(wish())
-    monkeypatch.setattr(Expected, "claim", claim)
+    monkeypatch.setattr(ExpectedCalls, "claim", claim)
     await receive(world)
     await world.run()
     await world.drain()
     assert (DeliveryState.DELIVERED, "111") == await state(world)
 
 
-async def test_crash_between_claim_and_commit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that dies after claiming leaves the claim to the next run of the same call, and to no other."""
+async def test_crash_between_claim_and_commit(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A worker that dies after claiming leaves the claim to the next run of the same call, and to no
+    other.
+    """
     real = Calls.commit
 
-    async def commit(self: Calls, change: Change) -> bool:
+    async def commit(self: Calls, change: CallUpdate) -> bool:
         monkeypatch.setattr(Calls, "commit", real)
         raise ConnectionResetError("the worker dies")
 
@@ -142,7 +173,7 @@ async def test_crash_between_claim_and_commit(world: World, monkeypatch: pytest.
     assert (DeliveryState.DELIVERED, "110") == await state(world)
 
 
-async def test_link_gives_the_expected_call_back(world: World) -> None:
+async def test_link_gives_the_expected_call_back(world: WorkerHarness) -> None:
     """A call that a link names gives its expected call to the one that waits for it."""
     await world.store.expected.put(wish())
     await receive(world)
@@ -155,11 +186,17 @@ async def test_link_gives_the_expected_call_back(world: World) -> None:
     await world.store.links.put("twilio", "CA1", Link(buildr_call_id="119"))
     await world.drain()
     await world.drain(SECOND)
-    assert ((DeliveryState.DELIVERED, "119"), (DeliveryState.DELIVERED, "110")) == (await state(world), await state(world, SECOND))
+    assert ((DeliveryState.DELIVERED, "119"), (DeliveryState.DELIVERED, "110")) == (
+        await state(world),
+        await state(world, SECOND),
+    )
 
 
-async def test_id_of_its_own_takes_the_expected_call(world: World) -> None:
-    """A call that names its Buildr call by itself takes its entry, so that the next call with the number is not ambiguous."""
+async def test_id_of_its_own_takes_the_expected_call(world: WorkerHarness) -> None:
+    """
+    A call that names its Buildr call by itself takes its entry, so that the next call with the
+    number is not ambiguous.
+    """
     await world.store.expected.put(wish("110"))
     await receive(world, query="buildr_call_id=110")
     await world.run()
@@ -171,8 +208,11 @@ async def test_id_of_its_own_takes_the_expected_call(world: World) -> None:
     assert (DeliveryState.DELIVERED, "111") == await state(world, SECOND)
 
 
-async def test_ambiguity_ends_when_one_is_removed(world: World) -> None:
-    """Two that fit leave the call unmatched, with both named; it goes on when one of them is taken away."""
+async def test_ambiguity_ends_when_one_is_removed(world: WorkerHarness) -> None:
+    """
+    Two that fit leave the call unmatched, with both named; it goes on when one of them is taken
+    away.
+    """
     await world.store.expected.put(wish("110"))
     await world.store.expected.put(wish("111"))
     await receive(world)
@@ -184,8 +224,10 @@ async def test_ambiguity_ends_when_one_is_removed(world: World) -> None:
     assert (DeliveryState.DELIVERED, "111") == await state(world)
 
 
-async def test_removed_entry_leaves_its_call_unmatched(world: World) -> None:
-    """A call whose expected call is taken away is unmatched again, and the right one still finds it."""
+async def test_removed_entry_leaves_its_call_unmatched(world: WorkerHarness) -> None:
+    """
+    A call whose expected call is taken away is unmatched again, and the right one still finds it.
+    """
     await world.store.expected.put(wish("110"))
     await receive(world)
     await world.run()
@@ -198,7 +240,7 @@ async def test_removed_entry_leaves_its_call_unmatched(world: World) -> None:
     assert (DeliveryState.DELIVERED, "111") == await state(world)
 
 
-async def test_internal_call_is_left_alone(world: World) -> None:
+async def test_internal_call_is_left_alone(world: WorkerHarness) -> None:
     """A call between two own telephones is not looked for in Buildr."""
     await world.store.expected.put(wish())
     await receive(world, To="client:ben", From="client:ana")
@@ -208,7 +250,7 @@ async def test_internal_call_is_left_alone(world: World) -> None:
     assert "internal call" in (await world.stored()).record.reason
 
 
-async def test_nothing_of_a_matched_call_stays_in_the_index(world: World) -> None:
+async def test_nothing_of_a_matched_call_stays_in_the_index(world: WorkerHarness) -> None:
     """Only calls that are unmatched are found by number, and a forgotten one is not."""
     name = world.store.keys.named(f"unmatched:{CUSTOMER}")
     await receive(world)
@@ -227,11 +269,18 @@ async def test_nothing_of_a_matched_call_stays_in_the_index(world: World) -> Non
     assert [] == await world.store.redis.zrange(name, 0, -1)
 
 
-async def test_look_while_the_patch_is_under_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second call that is looked at while the first one's PATCH is under way does not get the same Buildr call."""
+async def test_look_while_the_patch_is_under_way(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A second call that is looked at while the first one's PATCH is under way does not get the same
+    Buildr call.
+    """
     real = BuildrClient.update_call
 
-    async def update(self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]) -> UpdatedCall:
+    async def update(
+        self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]
+    ) -> UpdatedCall:
         monkeypatch.setattr(BuildrClient, "update_call", real)
         await receive(world, "CA2")
         await world.run(SECOND)

@@ -9,63 +9,77 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings
-from service.store.calls import DeliveryState, Mark
+from service.store.calls import DeliveryState, ReplayRequest
 from service.store.connection import Store
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
-from tests.workers.jobs.test_deliver import CALL, NAMES, World
+from tests.workers.jobs.test_deliver import CALL, NAMES, WorkerHarness
 
-MakeWorld = Callable[..., World]
+MakeWorld = Callable[..., WorkerHarness]
 MACHINE = {"CallSid": "CA1", "AnsweredBy": "machine_end_beep"}
 READ: dict[str, str] = {}
 
 
 @pytest.fixture
-async def make_world(store: Store, make_settings: Callable[..., Settings], tmp_path: Path) -> MakeWorld:
+async def make_world(
+    store: Store, make_settings: Callable[..., Settings], tmp_path: Path
+) -> MakeWorld:
     """Make a world; with `notes` they are appended."""
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
 
-    def make(*, notes: bool = False, **values: str) -> World:
+    def make(*, notes: bool = False, **values: str) -> WorkerHarness:
         if notes:
-            (tmp_path / "buildr-calls.toml").write_text('[notes]\nmode = "append"\ntemplate = "{{ result }}"\n', encoding="utf-8")
-        return World(store, make_settings(BUILDR_BUDGETS="1000/1s", **values))
+            (tmp_path / "buildr-calls.toml").write_text(
+                '[notes]\nmode = "append"\ntemplate = "{{ result }}"\n', encoding="utf-8"
+            )
+        return WorkerHarness(store, make_settings(BUILDR_BUDGETS="1000/1s", **values))
 
     return make
 
 
-async def deliver(world: World) -> None:
+async def deliver(world: WorkerHarness) -> None:
     """Have the call written as Connected."""
     for each in CALL:
         await world.receive(each)
     await world.drain()
 
 
-async def replay(world: World, *, is_forced: bool = False) -> None:
+async def replay(world: WorkerHarness, *, is_forced: bool = False) -> None:
     """Put the call through again by hand."""
-    assert await world.store.calls.mark("twilio:CA1", Mark(lane=Lane.REPLAY, at=world.clock(), is_forced=is_forced))
+    assert await world.store.calls.mark(
+        "twilio:CA1", ReplayRequest(lane=Lane.REPLAY, at=world.clock(), is_forced=is_forced)
+    )
     await world.drain()
 
 
-async def state(world: World) -> DeliveryState:
+async def state(world: WorkerHarness) -> DeliveryState:
     """How far the call is."""
     return (await world.stored()).record.state
 
 
 async def test_persons_outcome_is_left_alone(make_world: MakeWorld) -> None:
-    """With PROTECT_HAND_EDITS a better result does not overwrite the outcome that a person has chosen; nothing does later."""
+    """
+    With PROTECT_HAND_EDITS a better result does not overwrite the outcome that a person has chosen;
+    nothing does later.
+    """
     world = make_world(PROTECT_HAND_EDITS="true")
     await deliver(world)
     world.buildr.held["110"]["call_outcome_id"] = "790"
     await world.receive(MACHINE)
     await world.drain()
-    assert (DeliveryState.HAND_EDITED, [("110", READ)]) == (await state(world), world.buildr.requests[1:])
+    assert (DeliveryState.HAND_EDITED, [("110", READ)]) == (
+        await state(world),
+        world.buildr.requests[1:],
+    )
     await world.receive({"CallSid": "CA1", "AnsweredBy": "fax"})
     await world.drain()
     assert 2 == len(world.buildr.requests)
 
 
 async def test_untouched_outcome_is_changed(make_world: MakeWorld) -> None:
-    """Where nobody has changed it, the better result is written, at the cost of one request more."""
+    """
+    Where nobody has changed it, the better result is written, at the cost of one request more.
+    """
     world = make_world(PROTECT_HAND_EDITS="true")
     await deliver(world)
     await world.receive(MACHINE)
@@ -94,17 +108,28 @@ async def test_outcome_that_a_person_has_emptied_is_theirs(make_world: MakeWorld
     assert DeliveryState.HAND_EDITED is await state(world)
 
 
-async def test_replay_of_a_failed_call_finds_what_a_person_did_instead(make_world: MakeWorld) -> None:
-    """A call that failed, and that a person has given an outcome by hand, is not overwritten by its replay; a forced one does it."""
+async def test_replay_of_a_failed_call_finds_what_a_person_did_instead(
+    make_world: MakeWorld,
+) -> None:
+    """
+    A call that failed, and that a person has given an outcome by hand, is not overwritten by its
+    replay; a forced one does it.
+    """
     world = make_world()
     world.buildr.faults = ["422"]
     await deliver(world)
     assert DeliveryState.FAILED is await state(world)
     world.buildr.held["110"] = {"call_outcome_id": "790"}
     await replay(world)
-    assert (DeliveryState.HAND_EDITED, "790") == (await state(world), world.buildr.held["110"]["call_outcome_id"])
+    assert (DeliveryState.HAND_EDITED, "790") == (
+        await state(world),
+        world.buildr.held["110"]["call_outcome_id"],
+    )
     await replay(world, is_forced=True)
-    assert (DeliveryState.DELIVERED, "786") == (await state(world), world.buildr.held["110"]["call_outcome_id"])
+    assert (DeliveryState.DELIVERED, "786") == (
+        await state(world),
+        world.buildr.held["110"]["call_outcome_id"],
+    )
 
 
 async def test_replay_of_a_written_call_writes_nothing(make_world: MakeWorld) -> None:
@@ -116,35 +141,57 @@ async def test_replay_of_a_written_call_writes_nothing(make_world: MakeWorld) ->
 
 
 async def test_reading_and_notes_share_their_request(make_world: MakeWorld) -> None:
-    """A replay with notes reads once and writes once: outcome and notes together, with what a person wrote kept."""
+    """
+    A replay with notes reads once and writes once: outcome and notes together, with what a person
+    wrote kept.
+    """
     world = make_world(notes=True)
     world.buildr.faults = ["422"]
     await deliver(world)
     world.buildr.held["110"] = {"notes": "Typed by a person"}
     await replay(world)
     sent = [fields for _, fields in world.buildr.requests[1:]]
-    assert [READ, {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z", "notes": "Typed by a person\n\nconnected"}] == sent
+    assert [
+        READ,
+        {
+            "call_outcome_id": "786",
+            "recorded_at": "2026-11-02T10:00:00Z",
+            "notes": "Typed by a person\n\nconnected",
+        },
+    ] == sent
 
 
 async def test_mark_survives_an_error_and_ends_with_the_call_at_rest(make_world: MakeWorld) -> None:
-    """A replay that meets an outage is still a replay when Buildr is back; afterwards the call is an ordinary one."""
+    """
+    A replay that meets an outage is still a replay when Buildr is back; afterwards the call is an
+    ordinary one.
+    """
     world = make_world()
     world.buildr.faults = ["422"]
     await deliver(world)
     world.buildr.held["110"] = {"call_outcome_id": "790"}
     world.buildr.faults = ["500"] * 5
     await replay(world)
-    assert (DeliveryState.HAND_EDITED, None) == (await state(world), (await world.stored()).record.mark)
+    assert (DeliveryState.HAND_EDITED, None) == (
+        await state(world),
+        (await world.stored()).record.mark,
+    )
 
 
 async def test_buildr_that_shows_no_call_by_an_empty_update(make_world: MakeWorld) -> None:
-    """Where Buildr refuses to be read so, nothing is changed and nothing has failed; the reason says what to do."""
+    """
+    Where Buildr refuses to be read so, nothing is changed and nothing has failed; the reason says
+    what to do.
+    """
     world = make_world(PROTECT_HAND_EDITS="true")
     await deliver(world)
     world.buildr.faults = ["422"]
     await world.receive(MACHINE)
     await world.drain()
     record = (await world.stored()).record
-    assert (DeliveryState.HAND_EDITED, "786") == (record.state, world.buildr.held["110"]["call_outcome_id"])
+    assert (DeliveryState.HAND_EDITED, "786") == (
+        record.state,
+        world.buildr.held["110"]["call_outcome_id"],
+    )
     assert 0 == await world.store.failed.count()
     assert "--force" in record.reason

@@ -1,5 +1,6 @@
 """
-What comes while a job runs: links, replays, pauses. Nothing of it is lost, and no write is made beside another.
+What comes while a job runs: links, replays, pauses. Nothing of it is lost, and no write is made
+beside another.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from service.settings import Settings
 from service.store.calls import (
     Calls,
     DeliveryState,
-    Mark,
+    ReplayRequest,
     StoredCall,
 )
 from service.store.connection import Store
@@ -20,11 +21,11 @@ from service.store.failed import FailedFilter
 from service.store.links import Link, Links
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
-from service.store.rate_limit.permits import Grant, Permits, Verdict
+from service.store.rate_limit.permits import Grant, GrantStatus, Permits
 from tests.workers.jobs.test_deliver import (
     CALL,
     NAMES,
-    World,
+    WorkerHarness,
     form,
 )
 from workers.buildr import BuildrClient, UpdatedCall
@@ -35,14 +36,19 @@ AT = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-async def world(store: Store, make_settings: Callable[..., Settings]) -> World:
+async def world(store: Store, make_settings: Callable[..., Settings]) -> WorkerHarness:
     """A world with the account's outcomes known and a wide budget."""
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
-    return World(store, make_settings(BUILDR_BUDGETS="1000/1s"))
+    return WorkerHarness(store, make_settings(BUILDR_BUDGETS="1000/1s"))
 
 
-async def test_link_that_is_set_while_the_job_decides(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link set just after the job has found none is noticed when it writes down that the call is unmatched."""
+async def test_link_that_is_set_while_the_job_decides(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A link set just after the job has found none is noticed when it writes down that the call is
+    unmatched.
+    """
     real = Links.load
 
     async def load(self: Links, ref: str) -> tuple[Link | None, str]:
@@ -58,11 +64,15 @@ async def test_link_that_is_set_while_the_job_decides(world: World, monkeypatch:
     assert ["110"] == list(world.buildr.held)
 
 
-async def test_link_that_changes_while_the_patch_is_under_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_link_that_changes_while_the_patch_is_under_way(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A corrected link that comes while the wrong call is written leads to the right one."""
     real = BuildrClient.update_call
 
-    async def update(self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]) -> UpdatedCall:
+    async def update(
+        self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]
+    ) -> UpdatedCall:
         answer = await real(self, call_id, body)
         monkeypatch.setattr(BuildrClient, "update_call", real)
         await world.store.links.put("twilio", "CA1", Link(buildr_call_id="220"))
@@ -75,8 +85,13 @@ async def test_link_that_changes_while_the_patch_is_under_way(world: World, monk
     assert ["110", "220"] == [call_id for call_id, _ in world.buildr.requests]
 
 
-async def test_replay_that_comes_while_the_job_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that is replayed from its events while its job looks at it is put through again after that job."""
+async def test_replay_that_comes_while_the_job_runs(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A call that is replayed from its events while its job looks at it is put through again after
+    that job.
+    """
     world.buildr.faults = ["422"]
     await world.receive(CALL[3])
     await world.drain()
@@ -86,7 +101,7 @@ async def test_replay_that_comes_while_the_job_runs(world: World, monkeypatch: p
         found = await real(self, ref, worker_id=worker_id)
         monkeypatch.setattr(Calls, "begin", real)
         (entry,) = await select(world.store, FailedFilter())
-        mark = Mark(lane=Lane.REPLAY, at=AT, is_forced=True)
+        mark = ReplayRequest(lane=Lane.REPLAY, at=AT, is_forced=True)
         assert await world.store.failed.replay(entry, ref=REF, message_ids=[], mark=mark) == 0
         return found
 
@@ -97,11 +112,17 @@ async def test_replay_that_comes_while_the_job_runs(world: World, monkeypatch: p
     assert DeliveryState.DELIVERED is (await world.stored()).record.state
 
 
-async def test_worker_that_was_paused_does_not_send_on_an_old_permit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A permit that has run out before the request goes out is not used: the call asks for another."""
+async def test_worker_that_was_paused_does_not_send_on_an_old_permit(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A permit that has run out before the request goes out is not used: the call asks for another.
+    """
     real = Permits.ask
 
-    async def ask(self: Permits, ref: str, *, lane: Lane, since: datetime, cost: int, hold_s: float) -> Grant:
+    async def ask(
+        self: Permits, ref: str, *, lane: Lane, since: datetime, cost: int, hold_s: float
+    ) -> Grant:
         grant = await real(self, ref, lane=lane, since=since, cost=cost, hold_s=hold_s)
         monkeypatch.setattr(Permits, "ask", real)
         return replace(grant, valid_until=grant.valid_until - hold_s)
@@ -115,7 +136,7 @@ async def test_worker_that_was_paused_does_not_send_on_an_old_permit(world: Worl
     assert 1 == len(world.buildr.requests)
 
 
-async def test_late_release_leaves_the_next_run_its_permit(world: World) -> None:
+async def test_late_release_leaves_the_next_run_its_permit(world: WorkerHarness) -> None:
     """Permits given back twice, or after they ran out, do not free the call for a second write."""
     permits = world.store.permits
     first = await permits.ask(REF, lane=Lane.FINAL, since=AT, cost=1, hold_s=10)
@@ -123,24 +144,31 @@ async def test_late_release_leaves_the_next_run_its_permit(world: World) -> None
     second = await permits.ask(REF, lane=Lane.FINAL, since=AT, cost=1, hold_s=10)
     await permits.release(first, sent=1)
     third = await permits.ask(REF, lane=Lane.FINAL, since=AT, cost=1, hold_s=10)
-    assert (Verdict.GRANTED, Verdict.BUSY) == (second.verdict, third.verdict)
+    assert (GrantStatus.GRANTED, GrantStatus.BUSY) == (second.verdict, third.verdict)
 
 
-async def test_call_whose_permit_ran_out_gets_its_place_back(world: World) -> None:
+async def test_call_whose_permit_ran_out_gets_its_place_back(world: WorkerHarness) -> None:
     """A call that was let go and came too late stands before those who joined the lane after it."""
     permits = replace(world.store.permits, budgets=((1, 10_000),))
     held = await permits.ask("twilio:other", lane=Lane.FINAL, since=AT, cost=1, hold_s=30)
     for age, name in enumerate(("a", "b")):
-        await permits.ask(f"twilio:{name}", lane=Lane.FINAL, since=AT + timedelta(seconds=age), cost=1, hold_s=10)
+        await permits.ask(
+            f"twilio:{name}", lane=Lane.FINAL, since=AT + timedelta(seconds=age), cost=1, hold_s=10
+        )
     await permits.release(held, sent=0)
     assert 1 == (await permits.pump()).gone
     assert [b"default|twilio:a"] == await world.store.redis.zrange("bc:default:queue", 0, 0)
     await world.store.pool.delete("bc:default:permit:twilio:a")
-    assert Verdict.WAITS is (await permits.ask("twilio:a", lane=Lane.FINAL, since=AT, cost=1, hold_s=10)).verdict
-    assert [b"twilio:a", b"twilio:b"] == await world.store.redis.zrange("bc:default:lane:final", 0, -1)
+    assert (
+        GrantStatus.WAITS
+        is (await permits.ask("twilio:a", lane=Lane.FINAL, since=AT, cost=1, hold_s=10)).verdict
+    )
+    assert [b"twilio:a", b"twilio:b"] == await world.store.redis.zrange(
+        "bc:default:lane:final", 0, -1
+    )
 
 
-async def test_new_link_counts_its_own_attempts(world: World) -> None:
+async def test_new_link_counts_its_own_attempts(world: WorkerHarness) -> None:
     """What went wrong with one Buildr call is forgotten when a link names another."""
     await world.store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
     world.buildr.faults = ["500", "500", "500"]
@@ -149,10 +177,13 @@ async def test_new_link_counts_its_own_attempts(world: World) -> None:
     assert 1 == (await world.stored()).record.attempts
     await world.store.links.put("twilio", "CA1", Link(buildr_call_id="220"))
     await world.run()
-    assert (1, "220") == ((stored := await world.stored()).record.attempts, stored.record.buildr_call_id)
+    assert (1, "220") == (
+        (stored := await world.stored()).record.attempts,
+        stored.record.buildr_call_id,
+    )
 
 
-async def test_discarded_call_is_not_kept_for_ever(world: World) -> None:
+async def test_discarded_call_is_not_kept_for_ever(world: WorkerHarness) -> None:
     """A failed call has no end of its own, and gets one when it is discarded."""
     world.buildr.faults = ["422"]
     await world.receive(CALL[3])
@@ -164,8 +195,13 @@ async def test_discarded_call_is_not_kept_for_ever(world: World) -> None:
     assert await world.store.pool.pttl(key) > 0
 
 
-async def test_raw_messages_are_kept_longer_only_while_a_call_is_not_done(world: World) -> None:
-    """While a call waits or has failed its raw messages stay for KEEP_FAILED_D, and for KEEP_MESSAGES_D once Buildr holds it."""
+async def test_raw_messages_are_kept_longer_only_while_a_call_is_not_done(
+    world: WorkerHarness,
+) -> None:
+    """
+    While a call waits or has failed its raw messages stay for KEEP_FAILED_D, and for
+    KEEP_MESSAGES_D once Buildr holds it.
+    """
     day_ms = 86_400_000
     world.buildr.faults = ["500"]
     await world.receive(CALL[3])
@@ -178,8 +214,11 @@ async def test_raw_messages_are_kept_longer_only_while_a_call_is_not_done(world:
     assert 6 * day_ms < await world.store.pool.pttl(key) <= 7 * day_ms
 
 
-async def test_entry_of_a_message_goes_when_it_can_be_read(world: World) -> None:
-    """A message filed for an unknown word leaves the list when a later look at it finds nothing strange."""
+async def test_entry_of_a_message_goes_when_it_can_be_read(world: WorkerHarness) -> None:
+    """
+    A message filed for an unknown word leaves the list when a later look at it finds nothing
+    strange.
+    """
     await world.receive(CALL[3])
     await world.run()
     (message_id,) = (await world.stored()).events

@@ -1,5 +1,6 @@
 """
-The fleet under everything that can happen at once: nothing is lost, nothing goes backwards, no limit is broken, no outage is too long.
+The fleet under everything that can happen at once: nothing is lost, nothing goes backwards, no
+limit is broken, no outage is too long.
 """
 
 import asyncio
@@ -11,13 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.settings import Settings
-from service.store.calls import Mark
+from service.store.calls import ReplayRequest
 from service.store.rate_limit.lanes import Lane
-from tests.workers.jobs.simulation import Fleet, fleet_of, is_done
+from tests.workers.jobs.simulation import WorkerFleet, fleet_of, is_done
 
 CALLS, WORKERS = 3, 2
 # What a call's webhooks say, in order; the last but one decides.
-WORDS: tuple[tuple[str, dict[str, str]], ...] = (("ringing", {}), ("in-progress", {}), ("completed", {"CallDuration": "9"}))
+WORDS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("ringing", {}),
+    ("in-progress", {}),
+    ("completed", {"CallDuration": "9"}),
+)
 
 EVENTS = st.tuples(st.just("event"), st.integers(0, CALLS - 1), st.integers(0, len(WORDS) - 1))
 STEPS = st.lists(
@@ -27,7 +32,9 @@ STEPS = st.lists(
         st.tuples(st.just("job"), st.integers(0, WORKERS - 1), st.integers(0, 9)),
         st.tuples(st.just("job"), st.integers(0, WORKERS - 1), st.integers(0, 9)),
         st.tuples(st.just("answer"), st.integers(0, 9), st.just(0)),
-        st.tuples(st.just("fault"), st.sampled_from(["500", "429", "401", "lost answer", ""]), st.just(0)),
+        st.tuples(
+            st.just("fault"), st.sampled_from(["500", "429", "401", "lost answer", ""]), st.just(0)
+        ),
         st.tuples(st.just("crash"), st.integers(0, WORKERS - 1), st.just(0)),
         st.tuples(st.just("pass"), st.sampled_from([0, 1, 5, 12, 700]), st.just(0)),
         st.tuples(st.just("replay"), st.integers(0, CALLS - 1), st.booleans()),
@@ -38,18 +45,26 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(steps=STEPS)
 def test_last_state_gets_there_whatever_is_interleaved(
     steps: list[tuple[str, int | str, int]], redis_url: str, make_settings: Callable[..., Settings]
 ) -> None:
     """
-    Events, jobs of the same call at two workers, answers, errors, crashes, replays and time in any order.
+    Events, jobs of the same call at two workers, answers, errors, crashes, replays and time in any
+    order.
 
-    In the end Buildr holds the last state of each call and all is at rest; no outcome came back after it was replaced, no call was written
-    twice at once, no window of Buildr's held more than it allows.
+    In the end Buildr holds the last state of each call and all is at rest; no outcome came back
+    after it was replaced, no call was written twice at once, no window of Buildr's held more than
+    it allows.
     """
-    asyncio.run(_play(steps, make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="4/10s", SETTLE_S="1")))
+    asyncio.run(
+        _play(steps, make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="4/10s", SETTLE_S="1"))
+    )
 
 
 async def _play(steps: list[tuple[str, int | str, int]], options: Settings) -> None:
@@ -74,7 +89,7 @@ async def _play(steps: list[tuple[str, int | str, int]], options: Settings) -> N
         assert {} == await fleet.store.redis.hgetall("bc:default:running")
 
 
-async def _step(fleet: Fleet, what: str, first: int | str, second: int) -> None:
+async def _step(fleet: WorkerFleet, what: str, first: int | str, second: int) -> None:
     match what:
         case "event":
             word, more = WORDS[second]
@@ -93,7 +108,7 @@ async def _step(fleet: Fleet, what: str, first: int | str, second: int) -> None:
         case "pass":
             await fleet.pass_s(float(first))
         case "replay":
-            mark = Mark(lane=Lane.REPLAY, at=datetime.now(UTC), is_forced=bool(second))
+            mark = ReplayRequest(lane=Lane.REPLAY, at=datetime.now(UTC), is_forced=bool(second))
             await fleet.store.calls.mark(f"twilio:CA{first}", mark)
         case "pump":
             await fleet.store.permits.pump()
@@ -103,14 +118,19 @@ async def _step(fleet: Fleet, what: str, first: int | str, second: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["503", "401"])
-async def test_three_days_without_buildr(fault: str, redis_url: str, make_settings: Callable[..., Settings]) -> None:
+async def test_three_days_without_buildr(
+    fault: str, redis_url: str, make_settings: Callable[..., Settings]
+) -> None:
     """
     Buildr is away, or refuses the token, for 72 hours, while calls go on.
 
-    Nothing is given up and nothing is asked in vain more than twice a minute. Within a minute of Buildr's return the first call is written;
-    what is fresh comes first, and each call is written once, rightly.
+    Nothing is given up and nothing is asked in vain more than twice a minute. Within a minute of
+    Buildr's return the first call is written; what is fresh comes first, and each call is written
+    once, rightly.
     """
-    options = make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="10/10s", SETTLE_S="0", NEWEST_FIRST_ABOVE="50")
+    options = make_settings(
+        REDIS_URL=redis_url, BUILDR_BUDGETS="10/10s", SETTLE_S="0", NEWEST_FIRST_ABOVE="50"
+    )
     async with fleet_of(2, options) as fleet:
         await fleet.receive(0, "no-answer", 3)
         await fleet.come_to_rest()
@@ -139,15 +159,23 @@ async def test_three_days_without_buildr(fault: str, redis_url: str, make_settin
         }
         assert call + 1 == len(written)
         assert 0 == fleet.buildr.over_limit
-        # Of the first calls that are let go, after those that look whether Buildr is back, three of four are the newest ones.
+        # Of the first calls that are let go, after those that look whether Buildr is back, three of
+        # four are the newest ones.
         first = [int(call_id) - 1000 for _, call_id in written[3:23]]
         assert sum(1 for each in first if each > call - 25) >= 12
 
 
 @pytest.mark.slow
-async def test_a_days_budget_that_is_spent_loses_nothing(redis_url: str, make_settings: Callable[..., Settings]) -> None:
-    """With 20 requests in a minute, 40 in an hour and 60 in a day, 150 calls take their days; no budget is ever broken."""
-    options = make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="20/60s, 40/h, 60/day", SETTLE_S="0")
+async def test_a_days_budget_that_is_spent_loses_nothing(
+    redis_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    """
+    With 20 requests in a minute, 40 in an hour and 60 in a day, 150 calls take their days; no
+    budget is ever broken.
+    """
+    options = make_settings(
+        REDIS_URL=redis_url, BUILDR_BUDGETS="20/60s, 40/h, 60/day", SETTLE_S="0"
+    )
     async with fleet_of(2, options) as fleet:
         for call in range(150):
             await fleet.receive(call, "busy", 3)

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import pytest
 
 from service.settings import Settings
-from service.store.calls import DeliveryState, Mark
+from service.store.calls import DeliveryState, ReplayRequest
 from service.store.connection import Store
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
 from tests.workers.jobs.test_deliver import (
     CALL,
     NAMES,
-    World,
+    WorkerHarness,
     form,
 )
 
@@ -30,14 +30,16 @@ async def store_with_names(store: Store) -> Store:
     return store
 
 
-async def outcome(world: World) -> tuple[DeliveryState, str]:
+async def outcome(world: WorkerHarness) -> tuple[DeliveryState, str]:
     """Where the call stands, and what Buildr holds."""
     return (await world.stored()).record.state, world.buildr.held["110"]["call_outcome_id"]
 
 
-async def test_result_that_comes_back_is_written_again(store_with_names: Store, make_settings: Callable[..., Settings]) -> None:
+async def test_result_that_comes_back_is_written_again(
+    store_with_names: Store, make_settings: Callable[..., Settings]
+) -> None:
     """After a write whose answer was lost the old result is not taken for what Buildr holds."""
-    world = World(store_with_names, make_settings(BUILDR_BUDGETS="1000/1s"))
+    world = WorkerHarness(store_with_names, make_settings(BUILDR_BUDGETS="1000/1s"))
     await world.receive(form("no-answer", 1))
     await world.drain()
     assert (DeliveryState.DELIVERED, "789") == await outcome(world)
@@ -50,9 +52,15 @@ async def test_result_that_comes_back_is_written_again(store_with_names: Store, 
     assert (DeliveryState.DELIVERED, "789") == await outcome(world)
 
 
-async def test_own_write_is_not_taken_for_a_persons(store_with_names: Store, make_settings: Callable[..., Settings]) -> None:
-    """With PROTECT_HAND_EDITS an outcome that was sent from here and never confirmed may be changed."""
-    world = World(store_with_names, make_settings(BUILDR_BUDGETS="1000/1s", PROTECT_HAND_EDITS="true"))
+async def test_own_write_is_not_taken_for_a_persons(
+    store_with_names: Store, make_settings: Callable[..., Settings]
+) -> None:
+    """
+    With PROTECT_HAND_EDITS an outcome that was sent from here and never confirmed may be changed.
+    """
+    world = WorkerHarness(
+        store_with_names, make_settings(BUILDR_BUDGETS="1000/1s", PROTECT_HAND_EDITS="true")
+    )
     await world.receive(form("no-answer", 1))
     await world.drain()
     world.buildr.faults = ["", "lost answer"]
@@ -63,9 +71,14 @@ async def test_own_write_is_not_taken_for_a_persons(store_with_names: Store, mak
     assert (DeliveryState.DELIVERED, "786") == await outcome(world)
 
 
-async def test_replay_of_a_call_whose_first_write_was_lost(store_with_names: Store, make_settings: Callable[..., Settings]) -> None:
-    """A call whose first write arrived unconfirmed, and that failed then, is not left to a person who never was there."""
-    world = World(store_with_names, make_settings(BUILDR_BUDGETS="1000/1s"))
+async def test_replay_of_a_call_whose_first_write_was_lost(
+    store_with_names: Store, make_settings: Callable[..., Settings]
+) -> None:
+    """
+    A call whose first write arrived unconfirmed, and that failed then, is not left to a person who
+    never was there.
+    """
+    world = WorkerHarness(store_with_names, make_settings(BUILDR_BUDGETS="1000/1s"))
     world.buildr.faults = ["lost answer", "422"]
     for each in CALL:
         await world.receive(each)
@@ -73,7 +86,9 @@ async def test_replay_of_a_call_whose_first_write_was_lost(store_with_names: Sto
     await world.receive(MACHINE)
     await world.drain()
     assert DeliveryState.FAILED is (await world.stored()).record.state
-    assert await world.store.calls.mark("twilio:CA1", Mark(lane=Lane.REPLAY, at=world.clock()))
+    assert await world.store.calls.mark(
+        "twilio:CA1", ReplayRequest(lane=Lane.REPLAY, at=world.clock())
+    )
     await world.drain()
     assert (DeliveryState.DELIVERED, "787") == await outcome(world)
     assert {} == (await world.stored()).record.in_doubt

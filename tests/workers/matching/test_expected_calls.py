@@ -17,12 +17,12 @@ from service.events import (
     HangupCause,
 )
 from service.phone_numbers import Number
-from service.store.expected_calls import ExpectedCall, Look
+from service.store.expected_calls import CandidateSnapshot, ExpectedCall
 from workers.calls.fold import Call, fold
 from workers.matching.expected_calls import (
-    Choice,
+    ExpectedCallMatch,
+    MatchingRules,
     Policy,
-    Rules,
     choose,
     customer_numbers,
     start_of,
@@ -33,26 +33,42 @@ START = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 OURS, CUSTOMER, OTHER = "+15005550006", "+15005550001", "+15005550002"
 REF = "standard:c1"
-RULES = Rules(own_numbers=(OURS,))
+RULES = MatchingRules(own_numbers=(OURS,))
 POLICIES: tuple[Policy, ...] = ("nearest", "oldest", "leave_unmatched")
 EMPTY = fold(
     [
         CallEvent(
-            source="standard", message_id="m1", source_call_id="c1", leg_id="c1", event_type=EventType.ENDED, hangup_cause=HangupCause.BUSY
+            source="standard",
+            message_id="m1",
+            source_call_id="c1",
+            leg_id="c1",
+            event_type=EventType.ENDED,
+            hangup_cause=HangupCause.BUSY,
         )
     ]
 )
 
 
 def call(
-    *, direction: Direction | None = Direction.OUTBOUND, from_: str | None = OURS, to: str | None = CUSTOMER, agent: str | None = None
+    *,
+    direction: Direction | None = Direction.OUTBOUND,
+    from_: str | None = OURS,
+    to: str | None = CUSTOMER,
+    agent: str | None = None,
 ) -> Call:
     """A call that began at START."""
-    return replace(EMPTY, direction=direction, from_number=from_, to_number=to, agent=agent, started_at=START)
+    return replace(
+        EMPTY, direction=direction, from_number=from_, to_number=to, agent=agent, started_at=START
+    )
 
 
 def entry(
-    buildr_call_id: str = "110", *, after: float = 0, number: str = CUSTOMER, extension: str | None = None, **more: object
+    buildr_call_id: str = "110",
+    *,
+    after: float = 0,
+    number: str = CUSTOMER,
+    extension: str | None = None,
+    **more: object,
 ) -> ExpectedCall:
     """A call that is expected with the customer, registered so many minutes after START."""
     registered_at = START + after * MINUTE
@@ -67,18 +83,30 @@ def entry(
     return replace(plain, **more)  # type: ignore[arg-type]
 
 
-def choice(*candidates: ExpectedCall, of: Call | None = None, policy: Policy = "leave_unmatched", is_cut: bool = False) -> Choice:
+def choice(
+    *candidates: ExpectedCall,
+    of: Call | None = None,
+    policy: Policy = "leave_unmatched",
+    is_cut: bool = False,
+) -> ExpectedCallMatch:
     """What is chosen for a call that began at START."""
-    return choose(of or call(), Look(candidates=candidates, is_cut=is_cut), replace(RULES, policy=policy), started_at=START)
+    return choose(
+        of or call(),
+        CandidateSnapshot(candidates=candidates, is_cut=is_cut),
+        replace(RULES, policy=policy),
+        started_at=START,
+    )
 
 
-def chosen(*candidates: ExpectedCall, of: Call | None = None, policy: Policy = "leave_unmatched") -> str | None:
+def chosen(
+    *candidates: ExpectedCall, of: Call | None = None, policy: Policy = "leave_unmatched"
+) -> str | None:
     """The Buildr call that is chosen."""
     found = choice(*candidates, of=of, policy=policy).chosen
     return None if found is None else found.buildr_call_id
 
 
-def why(found: Choice) -> dict[str, str]:
+def why(found: ExpectedCallMatch) -> dict[str, str]:
     """Why each of the others was not chosen."""
     return {each.buildr_call_id: each.why for each in found.considered}
 
@@ -115,7 +143,11 @@ def test_what_fits(candidate: ExpectedCall, of: Call) -> None:
     [
         (entry(number="+15005550003"), call(), "another number"),
         (entry(number=OURS), call(), "another number"),
-        (entry(), call(direction=Direction.INBOUND, from_=OTHER[:-1] + "9", to=CUSTOMER), "another number"),
+        (
+            entry(),
+            call(direction=Direction.INBOUND, from_=OTHER[:-1] + "9", to=CUSTOMER),
+            "another number",
+        ),
         (entry(), call(to="client:+15005550001"), "another number"),
         (entry(), call(to=None), "another number"),
         (entry(extension="14"), call(to="(500) 555-0001 x12"), "another extension"),
@@ -128,7 +160,9 @@ def test_what_fits(candidate: ExpectedCall, of: Call) -> None:
     ],
 )
 def test_what_does_not_fit_says_why(candidate: ExpectedCall, of: Call, told: str) -> None:
-    """An entry that anything speaks against is not chosen under any policy, and the reason is told."""
+    """
+    An entry that anything speaks against is not chosen under any policy, and the reason is told.
+    """
     for policy in POLICIES:
         found = choice(candidate, of=of, policy=policy)
         assert found.chosen is None
@@ -138,13 +172,19 @@ def test_what_does_not_fit_says_why(candidate: ExpectedCall, of: Call, told: str
 
 def test_nothing_expected_says_nothing() -> None:
     """Without candidates there is no choice and nothing to say."""
-    assert Choice() == choice()
+    assert ExpectedCallMatch() == choice()
 
 
 def test_right_agent_beats_no_agent() -> None:
     """The entry that names the call's agent is chosen, however near or old the others are."""
     for policy in POLICIES:
-        found = choice(entry("110"), entry("111", after=-30, agent="ana"), entry("112", agent="ben"), of=call(agent="ana"), policy=policy)
+        found = choice(
+            entry("110"),
+            entry("111", after=-30, agent="ana"),
+            entry("112", agent="ben"),
+            of=call(agent="ana"),
+            policy=policy,
+        )
         assert "111" == (found.chosen and found.chosen.buildr_call_id)
         assert "names no agent, and Buildr call 111" in why(found)["110"]
         assert "expected from ben" in why(found)["112"]
@@ -153,8 +193,14 @@ def test_right_agent_beats_no_agent() -> None:
 def test_several_that_fit_are_left_to_a_person() -> None:
     """Unless a policy is set, several that fit match nothing, and all are named."""
     found = choice(entry("110"), entry("111", after=-30))
-    assert (None, "2 expected calls fit equally well: Buildr calls 111 and 110.") == (found.chosen, found.reason)
-    assert {"110": "fits as well as Buildr call 111", "111": "fits as well as Buildr call 110"} == why(found)
+    assert (None, "2 expected calls fit equally well: Buildr calls 111 and 110.") == (
+        found.chosen,
+        found.reason,
+    )
+    assert {
+        "110": "fits as well as Buildr call 111",
+        "111": "fits as well as Buildr call 110",
+    } == why(found)
 
 
 def test_nearest() -> None:
@@ -162,14 +208,22 @@ def test_nearest() -> None:
     found = choice(entry("110", after=-9), entry("111", after=3), policy="nearest")
     assert found.chosen is not None
     assert "111" == found.chosen.buildr_call_id
-    assert "is expected 9 minutes from the start of the call, and Buildr call 111 3 minutes" == why(found)["110"]
+    assert (
+        "is expected 9 minutes from the start of the call, and Buildr call 111 3 minutes"
+        == why(found)["110"]
+    )
     stated = entry("112", after=-200, not_before=START + MINUTE, opens_at=START - MINUTE)
     assert "112" == chosen(entry("110", after=-9), entry("111", after=3), stated, policy="nearest")
 
 
 def test_exactly_as_near_is_left_to_a_person() -> None:
-    """Two that are exactly as near, one before and one after, are not chosen between; a third one farther away loses to both."""
-    found = choice(entry("110", after=-5), entry("111", after=5), entry("112", after=9), policy="nearest")
+    """
+    Two that are exactly as near, one before and one after, are not chosen between; a third one
+    farther away loses to both.
+    """
+    found = choice(
+        entry("110", after=-5), entry("111", after=5), entry("112", after=9), policy="nearest"
+    )
     assert found.chosen is None
     assert {"110", "111", "112"} == set(why(found))
     assert "fits as well as Buildr call 111" == why(found)["110"]
@@ -179,11 +233,17 @@ def test_oldest() -> None:
     """The one that was registered first, even within the same millisecond."""
     assert "110" == chosen(entry("111", after=1), entry("110", after=-9), policy="oldest")
     assert "110" == chosen(entry("111"), entry("110"), policy="oldest")
-    assert "was registered after Buildr call 110" == why(choice(entry("111"), entry("110"), policy="oldest"))["111"]
+    assert (
+        "was registered after Buildr call 110"
+        == why(choice(entry("111"), entry("110"), policy="oldest"))["111"]
+    )
 
 
 def test_call_keeps_what_it_has_claimed() -> None:
-    """A later and better entry does not move a call that has its Buildr call already; another number does."""
+    """
+    A later and better entry does not move a call that has its Buildr call already; another number
+    does.
+    """
     held = entry("110", after=-100, claimed_by=REF)
     for policy in POLICIES:
         found = choice(held, entry("111", agent="ana"), of=call(agent="ana"), policy=policy)
@@ -204,7 +264,7 @@ def test_too_many_to_compare_match_nothing() -> None:
 
 def test_without_a_start_nothing_fits() -> None:
     """Of a call whose beginning is not known no window can be compared."""
-    found = choose(call(), Look(candidates=(entry(),)), RULES, started_at=None)
+    found = choose(call(), CandidateSnapshot(candidates=(entry(),)), RULES, started_at=None)
     assert found.chosen is None
     assert "not known when" in why(found)["110"]
     assert START == start_of(call(), None)
@@ -234,7 +294,10 @@ def test_customers_number(of: Call, expected: list[str]) -> None:
 
 def test_number_without_country_code_is_of_the_region() -> None:
     """What a national number means is a setting."""
-    assert ["+442079460018"] == [each.e164 for each in customer_numbers(call(to="020 7946 0018"), Rules(default_region="GB"))]
+    assert ["+442079460018"] == [
+        each.e164
+        for each in customer_numbers(call(to="020 7946 0018"), MatchingRules(default_region="GB"))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -258,14 +321,14 @@ def test_number_without_country_code_is_of_the_region() -> None:
 )
 def test_internal_call(from_: str, to: str | None, is_internal: bool) -> None:
     """A call is internal if both ends are ours for certain."""
-    rules = Rules(own_numbers=(OURS, "+1500555912*", "sip:*@desk.example.com"))
+    rules = MatchingRules(own_numbers=(OURS, "+1500555912*", "sip:*@desk.example.com"))
     for one, two in ((from_, to), (to, from_)):
         assert is_internal == (why_internal(call(from_=one, to=two), rules) is not None)
 
 
 def test_without_own_numbers_no_call_is_internal() -> None:
     """Nothing is left alone because of a setting that is not set."""
-    assert why_internal(call(from_="client:ana", to="client:ben"), Rules()) is None
+    assert why_internal(call(from_="client:ana", to="client:ben"), MatchingRules()) is None
 
 
 ENTRIES = st.lists(
@@ -291,25 +354,40 @@ CALLS = st.builds(
 
 
 @given(ENTRIES, CALLS, st.sampled_from(POLICIES), st.randoms(use_true_random=False))
-def test_order_of_candidates_makes_no_difference(candidates: list[ExpectedCall], of: Call, policy: Policy, random: object) -> None:
+def test_order_of_candidates_makes_no_difference(
+    candidates: list[ExpectedCall], of: Call, policy: Policy, random: object
+) -> None:
     """However the candidates are read, the same one is chosen for the same reasons."""
     mixed = sorted(candidates, key=lambda _: random.random())  # type: ignore[attr-defined]
     assert choice(*candidates, of=of, policy=policy) == choice(*mixed, of=of, policy=policy)
 
 
 @given(ENTRIES, ENTRIES, CALLS, st.sampled_from(POLICIES))
-def test_what_does_not_fit_changes_nothing(candidates: list[ExpectedCall], others: list[ExpectedCall], of: Call, policy: Policy) -> None:
-    """Candidates that would not be chosen if they were alone change neither the choice nor its reason."""
+def test_what_does_not_fit_changes_nothing(
+    candidates: list[ExpectedCall], others: list[ExpectedCall], of: Call, policy: Policy
+) -> None:
+    """
+    Candidates that would not be chosen if they were alone change neither the choice nor its reason.
+    """
     taken = {each.buildr_call_id for each in candidates}
-    misfits = [each for each in others if each.buildr_call_id not in taken and choice(each, of=of).chosen is None]
+    misfits = [
+        each
+        for each in others
+        if each.buildr_call_id not in taken and choice(each, of=of).chosen is None
+    ]
     assume(candidates)
-    before, after = choice(*candidates, of=of, policy=policy), choice(*candidates, *misfits, of=of, policy=policy)
+    before, after = (
+        choice(*candidates, of=of, policy=policy),
+        choice(*candidates, *misfits, of=of, policy=policy),
+    )
     assert (before.chosen, before.reason) == (after.chosen, after.reason)
     assert set(why(before).items()) <= set(why(after).items())
 
 
 @given(ENTRIES, CALLS, st.sampled_from(POLICIES))
-def test_every_candidate_is_accounted_for(candidates: list[ExpectedCall], of: Call, policy: Policy) -> None:
+def test_every_candidate_is_accounted_for(
+    candidates: list[ExpectedCall], of: Call, policy: Policy
+) -> None:
     """Each candidate is either the one chosen or has its reason for not being it."""
     found = choice(*candidates, of=of, policy=policy)
     rest = [each.buildr_call_id for each in candidates if each != found.chosen]

@@ -10,13 +10,23 @@ from service.events import CallEvent, EventType
 from service.store.expected_calls import ExpectedCall
 from service.store.links import Link
 from workers.calls.fold import Call, fold
-from workers.matching.expected_calls import Choice, Loser
+from workers.matching.expected_calls import ExpectedCallMatch, RejectedCandidate
 from workers.matching.match import filed_under, match
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
-ENTRY = ExpectedCall(buildr_call_id="120", numbers=(), project_id="3", registered_at=NOW, opens_at=NOW, closes_at=NOW, revision=1)
-LOSER = Loser(buildr_call_id="121", why="is expected with another number")
-CHOICE = Choice(chosen=ENTRY, reason="Buildr call 120 was registered.", considered=(LOSER,))
+ENTRY = ExpectedCall(
+    buildr_call_id="120",
+    numbers=(),
+    project_id="3",
+    registered_at=NOW,
+    opens_at=NOW,
+    closes_at=NOW,
+    revision=1,
+)
+LOSER = RejectedCandidate(buildr_call_id="121", why="is expected with another number")
+CHOICE = ExpectedCallMatch(
+    chosen=ENTRY, reason="Buildr call 120 was registered.", considered=(LOSER,)
+)
 
 
 def call(*ids: str | None, source_call_id: str = "CA1") -> Call:
@@ -57,7 +67,9 @@ def test_no_link_says_what_to_do() -> None:
 
 def test_command_can_be_pasted_whatever_the_id_holds() -> None:
     """An id with spaces or quotes is written so that a shell takes it as one word."""
-    assert match(call(None, source_call_id="a b;c"), None).reason.endswith("links set twilio 'a b;c' ID")
+    assert match(call(None, source_call_id="a b;c"), None).reason.endswith(
+        "links set twilio 'a b;c' ID"
+    )
 
 
 @pytest.mark.parametrize("link", [None, Link(buildr_call_id="999")])
@@ -76,13 +88,21 @@ def test_link_settles_a_contradiction() -> None:
 
 
 def test_expected_call_counts_last() -> None:
-    """An expected call is chosen where neither a message nor a link names one, with what it is filed under."""
+    """
+    An expected call is chosen where neither a message nor a link names one, with what it is filed
+    under.
+    """
     link = Link(buildr_call_id="110", project_id="9")
     assert "message" == match(call("109"), link, CHOICE).how
     assert "link" == match(call(None), link, CHOICE).how
     assert "conflict" == match(call("110", "111"), None, CHOICE).how
     found = match(call(None), None, CHOICE)
-    assert ("120", "expected", CHOICE.reason, (LOSER,)) == (found.buildr_call_id, found.how, found.reason, found.considered)
+    assert ("120", "expected", CHOICE.reason, (LOSER,)) == (
+        found.buildr_call_id,
+        found.how,
+        found.reason,
+        found.considered,
+    )
     assert Link(buildr_call_id="120", project_id="3") == filed_under(found, None, CHOICE)
     assert link == filed_under(match(call(None), link, CHOICE), link, CHOICE)
     assert filed_under(match(call(None), None), None) is None
@@ -90,7 +110,14 @@ def test_expected_call_counts_last() -> None:
 
 def test_why_no_expected_call_was_chosen_is_told() -> None:
     """An unmatched call says what stood against the expected ones, and what to do."""
-    found = match(call(None), None, Choice(reason="2 expected calls fit equally well: Buildr calls 110 and 111.", considered=(LOSER,)))
+    found = match(
+        call(None),
+        None,
+        ExpectedCallMatch(
+            reason="2 expected calls fit equally well: Buildr calls 110 and 111.",
+            considered=(LOSER,),
+        ),
+    )
     assert (None, "none", (LOSER,)) == (found.buildr_call_id, found.how, found.considered)
     assert "Buildr calls 110 and 111." in found.reason
     assert found.reason.endswith("buildr-calls links set twilio CA1 ID")

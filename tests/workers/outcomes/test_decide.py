@@ -44,7 +44,11 @@ EVENT = CallEvent(
 
 def call(**more: object) -> Call:
     """A connected outbound call of 49 seconds, with fields to taste."""
-    usual: dict[str, object] = {"result": Result.CONNECTED, "duration_s": 49, "started_at": STARTED_AT}
+    usual: dict[str, object] = {
+        "result": Result.CONNECTED,
+        "duration_s": 49,
+        "started_at": STARTED_AT,
+    }
     return replace(fold([EVENT]), **(usual | more))  # type: ignore[arg-type]
 
 
@@ -55,7 +59,10 @@ def config(**tables: object) -> OutcomeConfig:
 
 def rules(*whens: dict[str, object], **tables: object) -> OutcomeConfig:
     """Rules that lead to outcomes named after their place."""
-    return config(rules=[{"when": when, "outcome": f"Outcome {place}"} for place, when in enumerate(whens)], **tables)
+    return config(
+        rules=[{"when": when, "outcome": f"Outcome {place}"} for place, when in enumerate(whens)],
+        **tables,
+    )
 
 
 def decided(call_: Call, config_: OutcomeConfig) -> str:
@@ -66,20 +73,34 @@ def decided(call_: Call, config_: OutcomeConfig) -> str:
 
 def test_default_outcome_is_not_the_operators() -> None:
     """A result that nobody mapped falls back to the default, and the decision says so."""
-    expected = Decision(result=Result.CONNECTED, outcome=OutcomeRef(name="Connected"), rule="default.connected", is_explicit=False)
+    expected = Decision(
+        result=Result.CONNECTED,
+        outcome=OutcomeRef(name="Connected"),
+        rule="default.connected",
+        is_explicit=False,
+    )
     assert expected == decide(call(), config())
 
 
 def test_outcomes_table_beats_the_default() -> None:
     """What the operator mapped counts, by id too."""
-    expected = Decision(result=Result.CONNECTED, outcome=OutcomeRef(id="42"), rule="outcomes.connected", is_explicit=True)
+    expected = Decision(
+        result=Result.CONNECTED,
+        outcome=OutcomeRef(id="42"),
+        rule="outcomes.connected",
+        is_explicit=True,
+    )
     assert expected == decide(call(), config(outcomes={"connected": "42"}))
 
 
 def test_result_mapped_to_nothing_is_left_alone() -> None:
     """An empty outcome is a decision too."""
     decision = decide(call(), config(outcomes={"connected": ""}))
-    assert (None, "outcomes.connected", True) == (decision.outcome, decision.rule, decision.is_explicit)
+    assert (None, "outcomes.connected", True) == (
+        decision.outcome,
+        decision.rule,
+        decision.is_explicit,
+    )
     assert build_patch(call(), decision, outcome_id=None, link=None, recorded_at="start") is None
 
 
@@ -94,7 +115,10 @@ def test_first_rule_that_holds_decides() -> None:
         ],
         outcomes={"connected": "Never"},
     )
-    assert ("rules[0]", "Long") == (decide(call(duration_s=600), written).rule, decided(call(duration_s=600), written))
+    assert ("rules[0]", "Long") == (
+        decide(call(duration_s=600), written).rule,
+        decided(call(duration_s=600), written),
+    )
     assert 'rules[1] "Machines"' == decide(call(answered_by=AnsweredBy.MACHINE), written).rule
     assert "Talk" == decided(call(), written)
 
@@ -135,7 +159,9 @@ def test_rule_may_leave_a_call_alone() -> None:
     ],
 )
 def test_conditions(when: dict[str, object], fields: dict[str, object], *, holds: bool) -> None:
-    """All conditions of a rule must hold, of a list any one; a value that is not known holds nothing."""
+    """
+    All conditions of a rule must hold, of a list any one; a value that is not known holds nothing.
+    """
     assert holds == ("Outcome 0" == decided(call(**fields), rules(when)))
 
 
@@ -157,7 +183,10 @@ HOURS = {"timezone": "America/Chicago", "mon": "08:00-17:30", "fri": "08:00-16:0
     ],
 )
 def test_business_hours(started_at: str | None, is_open: bool | None) -> None:
-    """Hours are judged in their own time zone, summer time included; a start that is not known is neither within nor outside."""
+    """
+    Hours are judged in their own time zone, summer time included; a start that is not known is
+    neither within nor outside.
+    """
     moment = None if started_at is None else datetime.fromisoformat(started_at)
     written = rules({"business_hours": True}, {"business_hours": False}, business_hours=HOURS)
     expected = {True: "Outcome 0", False: "Outcome 1", None: "Connected"}[is_open]
@@ -189,13 +218,19 @@ def test_names_resolve_without_case_and_outer_spaces() -> None:
 
 
 def test_unknown_names_say_where_they_stand() -> None:
-    """Each name that the operator wrote and the account lacks is named with its place and the names there are; defaults are not."""
+    """
+    Each name that the operator wrote and the account lacks is named with its place and the names
+    there are; defaults are not.
+    """
     written = config(
         outcomes={"connected": "Conected", "busy": "Busy", "no_answer": "789", "failed": ""},
         rules=[{"name": "Long", "when": {"duration_at_least_s": 9}, "outcome": "Zzz"}],
     )
     first, second = unknown_names(written, IDS)
-    assert re.fullmatch(r'outcomes\.connected: .*"Conected"; did you mean "connected"\? It has: busy, connected, no answer', first)
+    assert re.fullmatch(
+        r'outcomes\.connected: .*"Conected"; did you mean "connected"\? It has: busy, connected, no answer',
+        first,
+    )
     assert re.fullmatch(r'rules\[0\] "Long": .*"Zzz"\. It has: .*', second)
     assert () == unknown_names(config(), {})
 
@@ -203,20 +238,40 @@ def test_unknown_names_say_where_they_stand() -> None:
 def test_patch_holds_only_what_is_to_change() -> None:
     """The body is the outcome and the start, to the second, in UTC."""
     expected = {"call": {"call_outcome_id": "786", "recorded_at": "2026-11-02T16:00:00Z"}}
-    assert expected == build_patch(call(), decide(call(), config()), outcome_id="786", link=None, recorded_at="start")
+    assert expected == build_patch(
+        call(), decide(call(), config()), outcome_id="786", link=None, recorded_at="start"
+    )
 
 
 def test_patch_takes_along_what_the_link_files_under() -> None:
     """Company, contact and project of a link are sent."""
     link = Link(buildr_call_id="110", company_id="753", contact_id="144", project_id="372")
-    patch = build_patch(call(), decide(call(), config()), outcome_id="786", link=link, recorded_at="never")
-    assert {"call": {"call_outcome_id": "786", "company_id": "753", "contact_id": "144", "project_id": "372"}} == patch
+    patch = build_patch(
+        call(), decide(call(), config()), outcome_id="786", link=link, recorded_at="never"
+    )
+    assert {
+        "call": {
+            "call_outcome_id": "786",
+            "company_id": "753",
+            "contact_id": "144",
+            "project_id": "372",
+        }
+    } == patch
 
 
 def test_link_about_another_call_sends_nothing_along() -> None:
-    """Where the message names another Buildr call than the link, the link's company is not that call's."""
+    """
+    Where the message names another Buildr call than the link, the link's company is not that
+    call's.
+    """
     link = Link(buildr_call_id="999", company_id="753")
-    patch = build_patch(call(buildr_call_id="110"), decide(call(), config()), outcome_id="786", link=link, recorded_at="never")
+    patch = build_patch(
+        call(buildr_call_id="110"),
+        decide(call(), config()),
+        outcome_id="786",
+        link=link,
+        recorded_at="never",
+    )
     assert {"call": {"call_outcome_id": "786"}} == patch
 
 
@@ -224,7 +279,11 @@ def test_link_about_another_call_sends_nothing_along() -> None:
     ("mode", "fields", "expected"),
     [
         ("start", {}, "2026-11-02T16:00:00Z"),
-        ("answer", {"answered_at": datetime(2026, 11, 2, 16, 0, 9, tzinfo=UTC)}, "2026-11-02T16:00:09Z"),
+        (
+            "answer",
+            {"answered_at": datetime(2026, 11, 2, 16, 0, 9, tzinfo=UTC)},
+            "2026-11-02T16:00:09Z",
+        ),
         ("answer", {"answered_at": None}, "2026-11-02T16:00:00Z"),
         ("end", {"ended_at": datetime(2026, 11, 2, 16, 1, tzinfo=UTC)}, "2026-11-02T16:01:00Z"),
         ("end", {"ended_at": None}, "2026-11-02T16:00:00Z"),
@@ -233,9 +292,18 @@ def test_link_about_another_call_sends_nothing_along() -> None:
         ("never", {}, None),
     ],
 )
-def test_recorded_at(mode: Literal["start", "answer", "end", "never"], fields: dict[str, object], expected: str | None) -> None:
-    """The moment is the one that is asked for, the start where there is none, and left out if that is not known either."""
-    patch = build_patch(call(**fields), decide(call(), config()), outcome_id="786", link=None, recorded_at=mode)
+def test_recorded_at(
+    mode: Literal["start", "answer", "end", "never"],
+    fields: dict[str, object],
+    expected: str | None,
+) -> None:
+    """
+    The moment is the one that is asked for, the start where there is none, and left out if that is
+    not known either.
+    """
+    patch = build_patch(
+        call(**fields), decide(call(), config()), outcome_id="786", link=None, recorded_at=mode
+    )
     assert patch is not None
     assert expected == patch["call"].get("recorded_at")
 
@@ -243,5 +311,10 @@ def test_recorded_at(mode: Literal["start", "answer", "end", "never"], fields: d
 def test_no_patch_without_a_final_result_or_an_outcome() -> None:
     """A call that is not over, or whose outcome has no id, is not written."""
     decision = decide(call(), config())
-    assert build_patch(call(is_final=False), decision, outcome_id="786", link=None, recorded_at="start") is None
+    assert (
+        build_patch(
+            call(is_final=False), decision, outcome_id="786", link=None, recorded_at="start"
+        )
+        is None
+    )
     assert build_patch(call(), decision, outcome_id=None, link=None, recorded_at="start") is None

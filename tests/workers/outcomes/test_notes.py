@@ -99,7 +99,13 @@ def test_template_variables(name: str, expected: str) -> None:
 def test_missing_values_write_nothing() -> None:
     """What is not known leaves no `None` behind."""
     bare = replace(CALL, agent=None, recording=None, voicemail=None, answered_by=None)
-    assert rendered("[{{ agent }}{{ recording_url }}{{ voicemail_transcript }}{{ answered_by }}{{ nonsense }}]", bare) == "[]"
+    assert (
+        rendered(
+            "[{{ agent }}{{ recording_url }}{{ voicemail_transcript }}{{ answered_by }}{{ nonsense }}]",
+            bare,
+        )
+        == "[]"
+    )
 
 
 def test_block_has_no_loose_blanks() -> None:
@@ -108,13 +114,24 @@ def test_block_has_no_loose_blanks() -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["{{ duration_s // 0 }}", "{{ agent + 1 }}", "{{ nonsense.at.all }}", "{{ ''.__class__.__mro__ }}{{ 1 // 0 }}"]
+    "template",
+    [
+        "{{ duration_s // 0 }}",
+        "{{ agent + 1 }}",
+        "{{ nonsense.at.all }}",
+        "{{ ''.__class__.__mro__ }}{{ 1 // 0 }}",
+    ],
 )
 def test_template_that_breaks_gives_way_to_the_default(template: str) -> None:
-    """A template that fails on a call holds nothing up: the default block is written, and the log tells, without any of the data."""
+    """
+    A template that fails on a call holds nothing up: the default block is written, and the log
+    tells, without any of the data.
+    """
     with capture_logs() as logs:
         assert rendered() == rendered(template)
-    assert [("note.template_failed", "warning")] == [(line["event"], line["log_level"]) for line in logs]
+    assert [("note.template_failed", "warning")] == [
+        (line["event"], line["log_level"]) for line in logs
+    ]
     assert {"event", "log_level", "reason"} == set(logs[0])
 
 
@@ -149,18 +166,26 @@ def test_template_cannot_reach_out() -> None:
     ],
 )
 def test_append(existing: str | None, previous: str | None, expected: str | None) -> None:
-    """The block is added once, replaces only our own untouched one, and never follows where a person has edited."""
+    """
+    The block is added once, replaces only our own untouched one, and never follows where a person
+    has edited.
+    """
     assert expected == merge_note(existing, "new", previous, "append")
 
 
 def test_block_that_grew_is_not_written_twice() -> None:
-    """If the longer block already stands there, because its write was never confirmed, nothing is added."""
+    """
+    If the longer block already stands there, because its write was never confirmed, nothing is
+    added.
+    """
     assert merge_note("P\n\nbusy\nRecording: x", "busy\nRecording: x", "busy", "append") is None
 
 
 def test_block_that_shrank_is_replaced() -> None:
     """A new block that is a part of the old one takes its place."""
-    assert merge_note("P\n\nbusy\nRecording: x", "busy", "busy\nRecording: x", "append") == "P\n\nbusy"
+    assert (
+        merge_note("P\n\nbusy\nRecording: x", "busy", "busy\nRecording: x", "append") == "P\n\nbusy"
+    )
 
 
 def test_line_ends_rewritten_by_buildr() -> None:
@@ -206,17 +231,27 @@ BY_HAND = st.text(alphabet="pq \n\r\t", max_size=20)
 
 @st.composite
 def notes_with_a_block(draw: st.DrawFn) -> tuple[str, str]:
-    """Notes in which a block may stand as we left it, and the block; a person may have written the very same words."""
+    """
+    Notes in which a block may stand as we left it, and the block; a person may have written the
+    very same words.
+    """
     block = draw(BLOCK)
     before, after = draw(TEXT), draw(TEXT)
-    return draw(st.sampled_from([before + after, f"{before}\n\n{block}", f"{before}\n{block}\n{after}", block])), block
+    return draw(
+        st.sampled_from(
+            [before + after, f"{before}\n\n{block}", f"{before}\n{block}\n{after}", block]
+        )
+    ), block
 
 
 @given(notes_with_a_block(), BLOCK, MODES, st.booleans())
 def test_nothing_that_a_person_wrote_is_lost(
     notes: tuple[str, str], block: str, mode: Literal["if_empty", "append"], is_remembered: bool
 ) -> None:
-    """Either the block is added at the end, or one place that held our earlier block, and nothing else, has become the new one."""
+    """
+    Either the block is added at the end, or one place that held our earlier block, and nothing
+    else, has become the new one.
+    """
     existing, previous = notes
     merged = merge_note(existing, block, previous if is_remembered else None, mode)
     if merged is None or not existing.strip():
@@ -225,14 +260,17 @@ def test_nothing_that_a_person_wrote_is_lost(
         return
     assert is_remembered
     assert any(
-        _lines(existing[start:end]) == _lines(previous) and merged == existing[:start] + block + existing[end:]
+        _lines(existing[start:end]) == _lines(previous)
+        and merged == existing[:start] + block + existing[end:]
         for start in range(len(existing))
         for end in range(start + 1, len(existing) + 1)
     )
 
 
 @given(TEXT, BLOCK, MODES)
-def test_writing_twice_adds_once(existing: str, block: str, mode: Literal["if_empty", "append"]) -> None:
+def test_writing_twice_adds_once(
+    existing: str, block: str, mode: Literal["if_empty", "append"]
+) -> None:
     """What stands there already is not written again, whether or not we remember that it was us."""
     merged = merge_note(existing, block, None, mode)
     now = existing if merged is None else merged
@@ -241,7 +279,9 @@ def test_writing_twice_adds_once(existing: str, block: str, mode: Literal["if_em
 
 
 @given(BY_HAND, BLOCK, BLOCK)
-def test_later_block_takes_the_place_of_the_earlier_one(by_hand: str, first: str, second: str) -> None:
+def test_later_block_takes_the_place_of_the_earlier_one(
+    by_hand: str, first: str, second: str
+) -> None:
     """After two writes the notes hold what was there and the second block alone."""
     existing = f"By hand{by_hand}"
     once = merge_note(existing, first, None, "append")
@@ -252,7 +292,9 @@ def test_later_block_takes_the_place_of_the_earlier_one(by_hand: str, first: str
 
 
 def _lines(text: str) -> list[str]:
-    return [line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    return [
+        line.rstrip(" \t") for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    ]
 
 
 def test_results_are_plain_words() -> None:

@@ -17,7 +17,7 @@ from service.store.calls import DeliveryState
 from service.store.connection import Store
 from service.store.outcomes import StoredOutcomes
 from tests.workers.jobs.test_deliver import NAMES
-from tests.workers.replay.test_replay import Desk
+from tests.workers.replay.test_replay import ReplayHarness
 from workers.outcomes.decide import map_digest
 from workers.replay.outcome_preview import (
     Comparison,
@@ -28,28 +28,39 @@ from workers.replay.outcome_preview import (
     workers_fault,
 )
 from workers.replay.replay import known_cases
-from workers.replay.verdicts import Basis
+from workers.replay.verdicts import ReplayContext
 
-# Short conversations become "No Answer", busy ones are mapped to nothing, and calls that were hung up at once get an outcome.
+# Short conversations become "No Answer", busy ones are mapped to nothing, and calls that were hung
+# up at once get an outcome.
 NEW: Final = OutcomeConfig.model_validate(
     {
         "outcomes": {"busy": "", "cancelled": "Busy"},
-        "rules": [{"name": "short", "when": {"result": "connected", "duration_below_s": 10}, "outcome": "No Answer"}],
+        "rules": [
+            {
+                "name": "short",
+                "when": {"result": "connected", "duration_below_s": 10},
+                "outcome": "No Answer",
+            }
+        ],
     }
 )
 
 
 @pytest.fixture
-async def desk(store: Store, make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
+async def desk(
+    store: Store, make_settings: Callable[..., Settings]
+) -> AsyncIterator[ReplayHarness]:
     """A desk with the account's outcomes known and a wide budget."""
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
-    made = Desk(store, make_settings(BUILDR_BUDGETS="1000/1s"))
+    made = ReplayHarness(store, make_settings(BUILDR_BUDGETS="1000/1s"))
     yield made
     await made.inbox.close()
     await made.client.close()
 
 
-async def end(desk: Desk, number: int, status: str, *, query: str | None = None, **more: str) -> str:
+async def end(
+    desk: ReplayHarness, number: int, status: str, *, query: str | None = None, **more: str
+) -> str:
     """A call that ended so, Buildr's number 100 and so many; returns its name."""
     form = {
         "CallSid": f"CA{number}",
@@ -66,7 +77,7 @@ async def end(desk: Desk, number: int, status: str, *, query: str | None = None,
     return ref
 
 
-async def fill(desk: Desk) -> list[str]:
+async def fill(desk: ReplayHarness) -> list[str]:
     """Calls of every kind, delivered by the present map."""
     talk = {"CallDuration": "9"}
     return [
@@ -80,12 +91,20 @@ async def fill(desk: Desk) -> list[str]:
     ]
 
 
-async def compare(desk: Desk, config: OutcomeConfig = NEW, *, is_forced: bool = False, limit: int | None = None) -> Preview:
+async def compare(
+    desk: ReplayHarness,
+    config: OutcomeConfig = NEW,
+    *,
+    is_forced: bool = False,
+    limit: int | None = None,
+) -> Preview:
     """The preview over all calls."""
     scan = Scan(desk.store.redis, desk.store.keys)
-    present = await Basis.of(desk.options, desk.store)
+    present = await ReplayContext.of(desk.options, desk.store)
     cases = known_cases(desk.store, await scan.select(CallFilter()), present)
-    return await Comparison(present=present, config=config, is_forced=is_forced).run(cases, now=utc_now(), limit=limit)
+    return await Comparison(present=present, config=config, is_forced=is_forced).run(
+        cases, now=utc_now(), limit=limit
+    )
 
 
 def pairs(preview: Preview) -> Mapping[tuple[str | None, str | None, Kind], int]:
@@ -93,8 +112,11 @@ def pairs(preview: Preview) -> Mapping[tuple[str | None, str | None, Kind], int]
     return Counter((each.now, each.then, each.kind) for each in preview.changes)
 
 
-async def test_preview_tells_what_changes_and_by_which_rule(desk: Desk) -> None:
-    """Written calls, those that were or are now left alone, and those still to come are told apart; the rest is counted."""
+async def test_preview_tells_what_changes_and_by_which_rule(desk: ReplayHarness) -> None:
+    """
+    Written calls, those that were or are now left alone, and those still to come are told apart;
+    the rest is counted.
+    """
     await fill(desk)
     preview = await compare(desk)
     assert {
@@ -103,11 +125,13 @@ async def test_preview_tells_what_changes_and_by_which_rule(desk: Desk) -> None:
         (None, "Busy", Kind.REWRITTEN): 1,
         ("Connected", "No Answer", Kind.TO_COME): 1,
     } == pairs(preview)
-    assert {'rules[0] "short"', "outcomes.busy", "outcomes.cancelled"} == {each.rule for each in preview.changes}
+    assert {'rules[0] "short"', "outcomes.busy", "outcomes.cancelled"} == {
+        each.rule for each in preview.changes
+    }
     assert (6, {"not final": 1}) == (preview.looked_at, preview.left_out)
 
 
-async def test_preview_writes_nothing(desk: Desk) -> None:
+async def test_preview_writes_nothing(desk: ReplayHarness) -> None:
     """Looking at a changed map leaves records, alarms and Buildr as they are."""
     refs = await fill(desk)
     before = [await desk.stored(ref) for ref in refs]
@@ -117,14 +141,24 @@ async def test_preview_writes_nothing(desk: Desk) -> None:
     assert asked == len(desk.mirror.requests)
 
 
-async def test_counts_are_what_apply_then_does(desk: Desk) -> None:
-    """The calls that were foretold are written, with the outcomes and at the cost foretold, and no others; then nothing is left to do."""
+async def test_counts_are_what_apply_then_does(desk: ReplayHarness) -> None:
+    """
+    The calls that were foretold are written, with the outcomes and at the cost foretold, and no
+    others; then nothing is left to do.
+    """
     refs = await fill(desk)
     preview = await compare(desk)
-    before = {call_id: fields.get("call_outcome_id") for call_id, fields in desk.mirror.held.items()}
+    before = {
+        call_id: fields.get("call_outcome_id") for call_id, fields in desk.mirror.held.items()
+    }
     desk.mirror.requests.clear()
     desk.decide_by(NEW)
-    assert all([each async for each in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)])
+    assert all(
+        [
+            each
+            async for each in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)
+        ]
+    )
     for ref in refs[:4] + refs[6:]:
         await desk.drain(ref)
     ids = dict(NAMES)
@@ -139,53 +173,72 @@ async def test_counts_are_what_apply_then_does(desk: Desk) -> None:
     assert {("Busy", None, Kind.KEPT): 1} == pairs(await compare(desk))
 
 
-async def test_apply_twice_writes_once(desk: Desk) -> None:
+async def test_apply_twice_writes_once(desk: ReplayHarness) -> None:
     """Who says --apply again while the first one is still under way costs Buildr nothing more."""
     await end(desk, 1, "completed", CallDuration="9")
     preview = await compare(desk)
     desk.mirror.requests.clear()
     desk.decide_by(NEW)
     for _ in range(2):
-        assert [True] == [each async for each in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)]
+        assert [True] == [
+            each
+            async for each in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)
+        ]
     assert [] == (await compare(desk)).rewritten
     await desk.drain("twilio:CA1")
     assert 1 == len(desk.mirror.writes)
 
 
-async def test_persons_change_survives_apply_unless_forced(desk: Desk) -> None:
-    """A call that a person has changed is left to them; once that is known the preview counts it out, and force takes it in."""
+async def test_persons_change_survives_apply_unless_forced(desk: ReplayHarness) -> None:
+    """
+    A call that a person has changed is left to them; once that is known the preview counts it out,
+    and force takes it in.
+    """
     await end(desk, 1, "completed", CallDuration="9")
     desk.mirror.held["101"]["call_outcome_id"] = "787"
     desk.decide_by(NEW)
     preview = await compare(desk)
-    assert [True] == [each async for each in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)]
+    assert [True] == [
+        each
+        async for each in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)
+    ]
     await desk.drain("twilio:CA1")
     assert "787" == desk.mirror.held["101"]["call_outcome_id"]
     assert DeliveryState.HAND_EDITED is (await desk.stored("twilio:CA1")).record.state
     assert {"changed by a person": 1} == (await compare(desk)).left_out
     forced = await compare(desk, is_forced=True)
     assert [1] == [each.requests for each in forced.rewritten]
-    assert [True] == [each async for each in apply(desk.store, forced.rewritten, at=desk.clock(), is_forced=True)]
+    assert [True] == [
+        each async for each in apply(desk.store, forced.rewritten, at=desk.clock(), is_forced=True)
+    ]
     await desk.drain("twilio:CA1")
     assert "789" == desk.mirror.held["101"]["call_outcome_id"]
 
 
-async def test_failed_calls_are_left_to_replay(desk: Desk) -> None:
+async def test_failed_calls_are_left_to_replay(desk: ReplayHarness) -> None:
     """A call that has failed is counted and never rewritten along with the others."""
     desk.mirror.faults = ["422"]
     await end(desk, 1, "completed", CallDuration="9")
     preview = await compare(desk)
-    assert ([], {"failed, see: buildr-calls failed replay": 1}) == (preview.changes, preview.left_out)
+    assert ([], {"failed, see: buildr-calls failed replay": 1}) == (
+        preview.changes,
+        preview.left_out,
+    )
 
 
-async def test_limit_stops_at_the_oldest(desk: Desk) -> None:
+async def test_limit_stops_at_the_oldest(desk: ReplayHarness) -> None:
     """A limit is of calls that change, those first whose last message is oldest."""
     await fill(desk)
-    assert ["twilio:CA1", "twilio:CA3"] == [each.ref for each in (await compare(desk, limit=2)).changes]
+    assert ["twilio:CA1", "twilio:CA3"] == [
+        each.ref for each in (await compare(desk, limit=2)).changes
+    ]
 
 
-async def test_workers_must_decide_by_the_same_map(desk: Desk) -> None:
-    """No worker, or one with another map, is a reason not to rewrite; one that was silent for a minute does not count."""
+async def test_workers_must_decide_by_the_same_map(desk: ReplayHarness) -> None:
+    """
+    No worker, or one with another map, is a reason not to rewrite; one that was silent for a minute
+    does not count.
+    """
     assert "no worker is running" == await workers_fault(desk.store, NEW)
     now_ms = int(utc_now().timestamp() * 1000)
     maps = "bc:default:maps"
@@ -193,4 +246,7 @@ async def test_workers_must_decide_by_the_same_map(desk: Desk) -> None:
     await desk.store.redis.hset(maps, "b", f"{now_ms}:{map_digest(OutcomeConfig())}")
     assert "1 of 2 running workers decide by another map" == await workers_fault(desk.store, NEW)
     await desk.store.redis.hset(maps, "b", f"{now_ms - 61_000}:{map_digest(OutcomeConfig())}")
-    assert ({"a": map_digest(NEW)}, None) == (await published_maps(desk.store), await workers_fault(desk.store, NEW))
+    assert ({"a": map_digest(NEW)}, None) == (
+        await published_maps(desk.store),
+        await workers_fault(desk.store, NEW),
+    )

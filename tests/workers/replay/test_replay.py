@@ -1,5 +1,6 @@
 """
-Putting calls through again when time has passed: what is foretold is what is done, and nothing newer is overwritten.
+Putting calls through again when time has passed: what is foretold is what is done, and nothing
+newer is overwritten.
 """
 
 import json
@@ -19,7 +20,7 @@ from service.settings.outcomes import (
     Rule,
     When,
 )
-from service.store.calls import DeliveryState, Mark
+from service.store.calls import DeliveryState, ReplayRequest
 from service.store.connection import Store
 from service.store.expected_calls import Expectation
 from service.store.failed import Failed, FailedFilter, to_text
@@ -30,11 +31,11 @@ from tests.workers.jobs.test_deliver import (
     CALL,
     NAMES,
     Buildr,
-    World,
+    WorkerHarness,
     form,
 )
 from workers.buildr import BuildrClient, ReadyToken
-from workers.process.assembly import build
+from workers.process.assembly import build_worker
 from workers.replay.replay import (
     Replays,
     failed_cases,
@@ -47,14 +48,16 @@ from workers.replay.replay import (
 )
 from workers.replay.verdicts import (
     WRITES,
-    Basis,
-    Held,
-    Judged,
+    BuildrState,
+    ReplayAssessment,
+    ReplayContext,
     Verdict,
 )
 
 REF = "twilio:CA1"
-OTHER = OutcomeConfig.model_validate({"outcomes": {"connected": "Left Voicemail", "no_answer": "Busy"}})
+OTHER = OutcomeConfig.model_validate(
+    {"outcomes": {"connected": "Left Voicemail", "no_answer": "Busy"}}
+)
 
 
 class Mirror(Buildr):
@@ -75,7 +78,16 @@ class Mirror(Buildr):
             held = self.held[call_id].get("call_outcome_id")
             names = {number: name for name, number in NAMES}
             outcome = None if held is None else {"id": held, "name": names[held]}
-            return httpx.Response(200, json={"call": {"id": call_id, "call_outcome": outcome, "notes": self.held[call_id].get("notes")}})
+            return httpx.Response(
+                200,
+                json={
+                    "call": {
+                        "id": call_id,
+                        "call_outcome": outcome,
+                        "notes": self.held[call_id].get("notes"),
+                    }
+                },
+            )
         return answer
 
     @property
@@ -84,31 +96,41 @@ class Mirror(Buildr):
         return [fields for _, fields in self.requests if fields]
 
 
-class Desk(World):
-    """A world with a Buildr that can be looked at, and a desk from which calls are put through again."""
+class ReplayHarness(WorkerHarness):
+    """
+    A world with a Buildr that can be looked at, and a desk from which calls are put through again.
+    """
 
     def __init__(self, store: Store, options: Settings) -> None:
         super().__init__(store, options)
         self.mirror = Mirror()
         self.buildr = self.mirror
         self.options = options
-        self.client = BuildrClient(options, tokens=ReadyToken("token-of-the-tests"), transport=httpx.MockTransport(self.mirror))
-        self.parts = build(options, store, self.client, clock=self.clock)
+        self.client = BuildrClient(
+            options,
+            tokens=ReadyToken("token-of-the-tests"),
+            transport=httpx.MockTransport(self.mirror),
+        )
+        self.parts = build_worker(options, store, self.client, clock=self.clock)
 
     def decide_by(self, config: OutcomeConfig) -> None:
         """Restart the worker with another map."""
         self.options = self.options.model_copy(update={"outcome_config": config})
-        self.parts = build(self.options, self.store, self.client, clock=self.clock)
+        self.parts = build_worker(self.options, self.store, self.client, clock=self.clock)
 
-    async def replays(self, *, is_forced: bool = False, is_offline: bool = False, lane: Lane = Lane.REPLAY) -> Replays:
+    async def replays(
+        self, *, is_forced: bool = False, is_offline: bool = False, lane: Lane = Lane.REPLAY
+    ) -> Replays:
         """What the command line makes."""
 
-        async def look(buildr_call_id: str) -> Held:
-            return await read_held(self.store, self.client, buildr_call_id, hold_s=10, clock=self.clock)
+        async def look(buildr_call_id: str) -> BuildrState:
+            return await read_held(
+                self.store, self.client, buildr_call_id, hold_s=10, clock=self.clock
+            )
 
         return Replays(
             store=self.store,
-            basis=await Basis.of(self.options, self.store),
+            basis=await ReplayContext.of(self.options, self.store),
             clock=self.clock,
             lane=lane,
             is_forced=is_forced,
@@ -116,18 +138,29 @@ class Desk(World):
         )
 
     async def replay_failed(
-        self, *, is_dry_run: bool = False, is_forced: bool = False, entries: list[Failed] | None = None
-    ) -> list[Judged]:
+        self,
+        *,
+        is_dry_run: bool = False,
+        is_forced: bool = False,
+        entries: list[Failed] | None = None,
+    ) -> list[ReplayAssessment]:
         """`failed replay --all`."""
         entries = await select(self.store, FailedFilter()) if entries is None else entries
         replays = await self.replays(is_forced=is_forced)
         cases = failed_cases(self.store, entries, replays.basis, clock=self.clock)
         return [each async for each in replay(replays, cases, is_dry_run=is_dry_run)]
 
-    async def replay_call(self, *, is_dry_run: bool = False, is_forced: bool = False, is_offline: bool = False) -> Judged:
+    async def replay_call(
+        self, *, is_dry_run: bool = False, is_forced: bool = False, is_offline: bool = False
+    ) -> ReplayAssessment:
         """`replay twilio:CA1`."""
         replays = await self.replays(is_forced=is_forced, is_offline=is_offline)
-        (found,) = [each async for each in replay(replays, known_cases(self.store, [REF], replays.basis), is_dry_run=is_dry_run)]
+        (found,) = [
+            each
+            async for each in replay(
+                replays, known_cases(self.store, [REF], replays.basis), is_dry_run=is_dry_run
+            )
+        ]
         return found
 
     async def deliver(self, *, query: str = "buildr_call_id=110") -> None:
@@ -139,50 +172,54 @@ class Desk(World):
 
 
 @pytest.fixture
-async def desk(store: Store, make_settings: Callable[..., Settings]) -> AsyncIterator[Desk]:
+async def desk(
+    store: Store, make_settings: Callable[..., Settings]
+) -> AsyncIterator[ReplayHarness]:
     """A desk with the account's outcomes known and a wide budget."""
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
-    made = Desk(store, make_settings(BUILDR_BUDGETS="1000/1s"))
+    made = ReplayHarness(store, make_settings(BUILDR_BUDGETS="1000/1s"))
     yield made
     await made.inbox.close()
     await made.client.close()
 
 
-async def _delivered(desk: Desk) -> None:
+async def _delivered(desk: ReplayHarness) -> None:
     await desk.deliver()
 
 
-async def _other_map(desk: Desk) -> None:
+async def _other_map(desk: ReplayHarness) -> None:
     await desk.deliver()
     desk.decide_by(OTHER)
 
 
-async def _changed_by_hand(desk: Desk) -> None:
+async def _changed_by_hand(desk: ReplayHarness) -> None:
     await _other_map(desk)
     desk.mirror.held["110"]["call_outcome_id"] = "790"
 
 
-async def _emptied_by_hand(desk: Desk) -> None:
+async def _emptied_by_hand(desk: ReplayHarness) -> None:
     await _other_map(desk)
     del desk.mirror.held["110"]["call_outcome_id"]
 
 
-async def _wanted_by_hand(desk: Desk) -> None:
+async def _wanted_by_hand(desk: ReplayHarness) -> None:
     await _other_map(desk)
     desk.mirror.held["110"]["call_outcome_id"] = "787"
 
 
-async def _gone_in_buildr(desk: Desk) -> None:
+async def _gone_in_buildr(desk: ReplayHarness) -> None:
     await _other_map(desk)
     desk.mirror.missing.add("110")
 
 
-async def _nobody_linked(desk: Desk) -> None:
+async def _nobody_linked(desk: ReplayHarness) -> None:
     await desk.deliver(query="")
 
 
-async def _expected_by_number(desk: Desk) -> None:
-    await desk.store.expected.put(Expectation(buildr_call_id="110", numbers=(Number("+15005550001"),)))
+async def _expected_by_number(desk: ReplayHarness) -> None:
+    await desk.store.expected.put(
+        Expectation(buildr_call_id="110", numbers=(Number("+15005550001"),))
+    )
     at = {"Timestamp": f"{datetime.now(UTC):%a, %d %b %Y %H:%M:%S +0000}"}
     await desk.receive({**CALL[3], **at}, query="")
     await desk.drain()
@@ -190,22 +227,27 @@ async def _expected_by_number(desk: Desk) -> None:
     desk.decide_by(OTHER)
 
 
-async def _mapped_to_nothing(desk: Desk) -> None:
+async def _mapped_to_nothing(desk: ReplayHarness) -> None:
     await desk.deliver()
     desk.decide_by(OutcomeConfig.model_validate({"outcomes": {"connected": ""}}))
 
 
-async def _rings(desk: Desk) -> None:
+async def _rings(desk: ReplayHarness) -> None:
     await desk.receive(CALL[1])
     await desk.drain()
 
 
-async def _unknown_outcome(desk: Desk) -> None:
+async def _unknown_outcome(desk: ReplayHarness) -> None:
     await desk.deliver()
-    desk.decide_by(OutcomeConfig(outcomes={}, rules=(Rule(when=When(source=("twilio",)), outcome=OutcomeRef(name="Nonsense")),)))
+    desk.decide_by(
+        OutcomeConfig(
+            outcomes={},
+            rules=(Rule(when=When(source=("twilio",)), outcome=OutcomeRef(name="Nonsense")),),
+        )
+    )
 
 
-async def _refused(desk: Desk) -> None:
+async def _refused(desk: ReplayHarness) -> None:
     desk.mirror.faults = ["422"]
     await desk.deliver()
 
@@ -226,11 +268,22 @@ SITUATIONS = [
 ]
 
 
-@pytest.mark.parametrize(("situation", "verdict", "writes", "outcomes"), SITUATIONS, ids=lambda value: getattr(value, "__name__", ""))
+@pytest.mark.parametrize(
+    ("situation", "verdict", "writes", "outcomes"),
+    SITUATIONS,
+    ids=lambda value: getattr(value, "__name__", ""),
+)
 async def test_what_is_foretold_is_what_is_done(
-    desk: Desk, situation: Callable[[Desk], Awaitable[None]], verdict: Verdict, writes: int, outcomes: tuple[str | None, str | None]
+    desk: ReplayHarness,
+    situation: Callable[[ReplayHarness], Awaitable[None]],
+    verdict: Verdict,
+    writes: int,
+    outcomes: tuple[str | None, str | None],
 ) -> None:
-    """A dry run changes nothing, the real run gives the same verdict, and the worker then writes as often as that says, and no more."""
+    """
+    A dry run changes nothing, the real run gives the same verdict, and the worker then writes as
+    often as that says, and no more.
+    """
     await situation(desk)
     before = await desk.stored()
     foretold = await desk.replay_call(is_dry_run=True)
@@ -247,8 +300,11 @@ async def test_what_is_foretold_is_what_is_done(
     assert again.verdict is (Verdict.ALREADY if verdict is Verdict.WRITE else verdict)
 
 
-async def test_persons_change_is_left_alone_and_overridden_by_force(desk: Desk) -> None:
-    """A hand edit survives a replay and not a forced one, which looks at nothing first and writes once."""
+async def test_persons_change_is_left_alone_and_overridden_by_force(desk: ReplayHarness) -> None:
+    """
+    A hand edit survives a replay and not a forced one, which looks at nothing first and writes
+    once.
+    """
     await _changed_by_hand(desk)
     assert Verdict.EDITED is (await desk.replay_call()).verdict
     await desk.drain()
@@ -261,8 +317,11 @@ async def test_persons_change_is_left_alone_and_overridden_by_force(desk: Desk) 
     assert 1 == len(desk.mirror.requests)
 
 
-async def test_force_writes_what_is_written_already(desk: Desk) -> None:
-    """An outcome that a person has changed back is put there again by force, although we know no difference."""
+async def test_force_writes_what_is_written_already(desk: ReplayHarness) -> None:
+    """
+    An outcome that a person has changed back is put there again by force, although we know no
+    difference.
+    """
     await desk.deliver()
     desk.mirror.held["110"]["call_outcome_id"] = "790"
     assert Verdict.ALREADY is (await desk.replay_call()).verdict
@@ -271,8 +330,10 @@ async def test_force_writes_what_is_written_already(desk: Desk) -> None:
     assert "786" == desk.mirror.held["110"]["call_outcome_id"]
 
 
-async def test_change_between_look_and_write_is_respected(desk: Desk) -> None:
-    """Who edits a call after the verdict and before the worker's turn keeps what they have written."""
+async def test_change_between_look_and_write_is_respected(desk: ReplayHarness) -> None:
+    """
+    Who edits a call after the verdict and before the worker's turn keeps what they have written.
+    """
     await _other_map(desk)
     assert Verdict.WRITE is (await desk.replay_call()).verdict
     desk.mirror.held["110"]["call_outcome_id"] = "790"
@@ -281,8 +342,11 @@ async def test_change_between_look_and_write_is_respected(desk: Desk) -> None:
     assert DeliveryState.HAND_EDITED is (await desk.stored()).record.state
 
 
-async def test_offline_replay_leaves_the_look_to_the_worker(desk: Desk) -> None:
-    """Without a look the verdict says what it rests on, and the worker still leaves a person's change alone."""
+async def test_offline_replay_leaves_the_look_to_the_worker(desk: ReplayHarness) -> None:
+    """
+    Without a look the verdict says what it rests on, and the worker still leaves a person's change
+    alone.
+    """
     await _changed_by_hand(desk)
     assert Verdict.UNREAD is (await desk.replay_call(is_offline=True)).verdict
     assert [] == desk.mirror.requests
@@ -290,8 +354,10 @@ async def test_offline_replay_leaves_the_look_to_the_worker(desk: Desk) -> None:
     assert [] == desk.mirror.writes
 
 
-async def test_failed_call_is_written_and_leaves_the_list(desk: Desk) -> None:
-    """A call that Buildr refused goes through when the cause is gone; the second replay finds nothing."""
+async def test_failed_call_is_written_and_leaves_the_list(desk: ReplayHarness) -> None:
+    """
+    A call that Buildr refused goes through when the cause is gone; the second replay finds nothing.
+    """
     await _refused(desk)
     assert Verdict.WRITE is (await desk.replay_failed(is_dry_run=True))[0].verdict
     assert 1 == await desk.store.failed.count()
@@ -302,8 +368,11 @@ async def test_failed_call_is_written_and_leaves_the_list(desk: Desk) -> None:
     assert [] == await desk.replay_failed()
 
 
-async def test_failed_call_that_was_delivered_meanwhile_is_left(desk: Desk) -> None:
-    """An entry that was chosen before the call went through by itself is reported as taken, and nothing is sent."""
+async def test_failed_call_that_was_delivered_meanwhile_is_left(desk: ReplayHarness) -> None:
+    """
+    An entry that was chosen before the call went through by itself is reported as taken, and
+    nothing is sent.
+    """
     desk.mirror.faults = ["404"]
     await desk.store.links.put("twilio", "CA1", Link(buildr_call_id="99"))
     await desk.deliver(query="")
@@ -318,7 +387,7 @@ async def test_failed_call_that_was_delivered_meanwhile_is_left(desk: Desk) -> N
     assert [] == desk.mirror.requests
 
 
-async def test_failed_call_that_a_person_has_changed_stays_on_the_list(desk: Desk) -> None:
+async def test_failed_call_that_a_person_has_changed_stays_on_the_list(desk: ReplayHarness) -> None:
     """What a person has written over stays failed for a person to decide, until it is forced."""
     await _refused(desk)
     desk.mirror.held["110"] = {"call_outcome_id": "790"}
@@ -326,11 +395,17 @@ async def test_failed_call_that_a_person_has_changed_stays_on_the_list(desk: Des
     assert 1 == await desk.store.failed.count()
     assert [Verdict.FORCED] == [each.verdict for each in await desk.replay_failed(is_forced=True)]
     await desk.drain()
-    assert ("786", 0) == (desk.mirror.held["110"]["call_outcome_id"], await desk.store.failed.count())
+    assert ("786", 0) == (
+        desk.mirror.held["110"]["call_outcome_id"],
+        await desk.store.failed.count(),
+    )
 
 
-async def test_failed_message_whose_call_was_written_since_says_so(desk: Desk) -> None:
-    """A message that could not be read, and can be now, changes nothing about a call that is newer; it leaves the list without a write."""
+async def test_failed_message_whose_call_was_written_since_says_so(desk: ReplayHarness) -> None:
+    """
+    A message that could not be read, and can be now, changes nothing about a call that is newer; it
+    leaves the list without a write.
+    """
     await desk.receive(CALL[1])
     await desk.run()
     message = next(iter((await desk.stored()).events))
@@ -349,7 +424,7 @@ async def test_failed_message_whose_call_was_written_since_says_so(desk: Desk) -
     assert ([], 0) == (desk.mirror.requests, await desk.store.failed.count())
 
 
-async def _file(desk: Desk, message_id: str, cause: str) -> None:
+async def _file(desk: ReplayHarness, message_id: str, cause: str) -> None:
     """Put a message on the failed list as it was an hour ago."""
     entry = Failed(
         entry_id=message_id,
@@ -365,7 +440,7 @@ async def _file(desk: Desk, message_id: str, cause: str) -> None:
     await desk.store.redis.zadd("bc:default:failed", {message_id: 1})
 
 
-async def test_word_that_is_still_unknown_stays(desk: Desk) -> None:
+async def test_word_that_is_still_unknown_stays(desk: ReplayHarness) -> None:
     """A message that today's tables cannot read either is not put through in vain."""
     for each in (*CALL, form("teleported", 4)):
         await desk.receive(each)
@@ -375,14 +450,14 @@ async def test_word_that_is_still_unknown_stays(desk: Desk) -> None:
     assert 1 == await desk.store.failed.count()
 
 
-async def test_message_whose_raw_form_is_gone_is_said_to_be(desk: Desk) -> None:
+async def test_message_whose_raw_form_is_gone_is_said_to_be(desk: ReplayHarness) -> None:
     """Nothing can be read anew of a message whose time is over."""
     await _file(desk, "m404", "unsupported_event")
     (found,) = await desk.replay_failed()
     assert Verdict.GONE is found.verdict
 
 
-async def test_second_replay_in_a_row_is_harmless(desk: Desk) -> None:
+async def test_second_replay_in_a_row_is_harmless(desk: ReplayHarness) -> None:
     """A call that waits to be written again is said to be on its way, and is written once."""
     await _other_map(desk)
     assert Verdict.WRITE is (await desk.replay_call()).verdict
@@ -391,10 +466,15 @@ async def test_second_replay_in_a_row_is_harmless(desk: Desk) -> None:
     assert 1 == len(desk.mirror.writes)
 
 
-async def test_notes_are_counted_and_written_with_the_rest(desk: Desk) -> None:
-    """Where notes are written too, the look serves both, so that the foretold number of requests is the true one."""
+async def test_notes_are_counted_and_written_with_the_rest(desk: ReplayHarness) -> None:
+    """
+    Where notes are written too, the look serves both, so that the foretold number of requests is
+    the true one.
+    """
     await desk.deliver()
-    desk.decide_by(OTHER.model_copy(update={"notes": Notes(mode="append", template="{{ outcome }}")}))
+    desk.decide_by(
+        OTHER.model_copy(update={"notes": Notes(mode="append", template="{{ outcome }}")})
+    )
     found = await desk.replay_call()
     desk.mirror.requests.clear()
     await desk.drain()
@@ -402,7 +482,7 @@ async def test_notes_are_counted_and_written_with_the_rest(desk: Desk) -> None:
     assert "Left Voicemail" in desk.mirror.held["110"]["notes"]
 
 
-async def test_look_that_buildr_limits_is_made_again(desk: Desk) -> None:
+async def test_look_that_buildr_limits_is_made_again(desk: ReplayHarness) -> None:
     """A 429 to a look costs a wait, not the verdict."""
     await _other_map(desk)
     desk.mirror.faults = ["429"]
@@ -411,8 +491,13 @@ async def test_look_that_buildr_limits_is_made_again(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("fault", "error"), [("500", BuildrUnavailable), ("422", BuildrRejected)])
-async def test_buildr_that_cannot_be_asked_is_an_error(desk: Desk, fault: str, error: type[Exception]) -> None:
-    """Buildr away, or not able to read an empty update, is no verdict about a call; permits are given back."""
+async def test_buildr_that_cannot_be_asked_is_an_error(
+    desk: ReplayHarness, fault: str, error: type[Exception]
+) -> None:
+    """
+    Buildr away, or not able to read an empty update, is no verdict about a call; permits are given
+    back.
+    """
     await _other_map(desk)
     desk.mirror.faults = [fault]
     with pytest.raises(error):
@@ -420,12 +505,12 @@ async def test_buildr_that_cannot_be_asked_is_an_error(desk: Desk, fault: str, e
     assert [] == await desk.store.pool.keys("bc:default:permit:*")
 
 
-async def test_forced_mark_is_written_down(desk: Desk) -> None:
+async def test_forced_mark_is_written_down(desk: ReplayHarness) -> None:
     """The wish that the worker finds is the one that was expressed: lane and force."""
     await _other_map(desk)
     await desk.replay_call(is_forced=True)
     mark = (await desk.stored()).mark
-    assert isinstance(mark, Mark)
+    assert isinstance(mark, ReplayRequest)
     assert (Lane.REPLAY, True) == (mark.lane, mark.is_forced)
 
 
@@ -437,10 +522,15 @@ def test_minutes_go_by_the_budget_that_lasts_longest() -> None:
     assert "no budget" == in_minutes(0, budgets)
 
 
-async def test_replay_of_a_message_whose_call_nobody_knew_looks_first(desk: Desk) -> None:
-    """A message that was kept as failed at the door makes a call by its replay, and what a person has done meanwhile is left to them."""
+async def test_replay_of_a_message_whose_call_nobody_knew_looks_first(desk: ReplayHarness) -> None:
+    """
+    A message that was kept as failed at the door makes a call by its replay, and what a person has
+    done meanwhile is left to them.
+    """
     await desk.receive(form("busy", 4))
-    (message_id,) = [each.decode() for each in await desk.store.redis.zrange("bc:default:inbox", 0, -1)]
+    (message_id,) = [
+        each.decode() for each in await desk.store.redis.zrange("bc:default:inbox", 0, -1)
+    ]
     await desk.store.pool.delete(f"bc:default:pending:{REF}", "bc:default:inbox", "bc:default:due")
     entry = Failed(
         entry_id=message_id,
@@ -456,7 +546,12 @@ async def test_replay_of_a_message_whose_call_nobody_knew_looks_first(desk: Desk
     await desk.store.pool.zadd("bc:default:failed", {message_id: 1})
     desk.mirror.held["110"] = {"call_outcome_id": "787"}
     replays = await desk.replays(is_offline=True)
-    cases = failed_cases(desk.store, await select(desk.store, FailedFilter()), replays.basis, clock=desk.clock)
+    cases = failed_cases(
+        desk.store, await select(desk.store, FailedFilter()), replays.basis, clock=desk.clock
+    )
     assert [Verdict.UNREAD] == [each.verdict async for each in replay(replays, cases)]
     await desk.drain()
-    assert (DeliveryState.HAND_EDITED, "787") == ((await desk.stored()).record.state, desk.mirror.held["110"]["call_outcome_id"])
+    assert (DeliveryState.HAND_EDITED, "787") == (
+        (await desk.stored()).record.state,
+        desk.mirror.held["110"]["call_outcome_id"],
+    )

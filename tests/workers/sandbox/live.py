@@ -65,8 +65,16 @@ async def serve_on_loopback(server: uvicorn.Server) -> AsyncIterator[str]:
 
 
 def inside(
-    config: SandboxConfig, clock: Callable[[], int], *, peer: str = "127.0.0.1", headers: dict[str, str] | None = None
+    config: SandboxConfig,
+    clock: Callable[[], int],
+    *,
+    peer: str = "127.0.0.1",
+    headers: dict[str, str] | None = None,
 ) -> httpx.AsyncClient:
     """A client that speaks to a sandbox in this process."""
     transport = httpx.ASGITransport(create_sandbox(config, clock=clock), client=(peer, 40_000))
-    return httpx.AsyncClient(transport=transport, base_url="http://sandbox.test", headers=READY if headers is None else headers)
+    return httpx.AsyncClient(
+        transport=transport,
+        base_url="http://sandbox.test",
+        headers=READY if headers is None else headers,
+    )

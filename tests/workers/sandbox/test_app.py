@@ -32,11 +32,18 @@ CREDENTIALS: Final = {
 
 
 def _shape(value: object) -> object:
-    return {key: _shape(inner) for key, inner in value.items()} if isinstance(value, dict) else type(value)
+    return (
+        {key: _shape(inner) for key, inner in value.items()}
+        if isinstance(value, dict)
+        else type(value)
+    )
 
 
 async def test_update_answers_in_the_shape_of_the_contract() -> None:
-    """The published example request is taken, and its answer has the published answer's keys and types at every level."""
+    """
+    The published example request is taken, and its answer has the published answer's keys and types
+    at every level.
+    """
     async with inside(FREE, Clock()) as http:
         answer = await http.patch(CALL, json=REQUEST)
     assert 200 == answer.status_code
@@ -48,7 +55,10 @@ async def test_update_answers_in_the_shape_of_the_contract() -> None:
 
 
 async def test_call_110_is_filed_as_in_the_published_example() -> None:
-    """Call 110 has the example's company, contact and project before anything is written, and no outcome and notes yet."""
+    """
+    Call 110 has the example's company, contact and project before anything is written, and no
+    outcome and notes yet.
+    """
     async with inside(FREE, Clock()) as http:
         call = (await http.patch(CALL, json={"call": {}})).json()["call"]
     for name in ("company", "contact", "created_by", "project"):
@@ -57,15 +67,22 @@ async def test_call_110_is_filed_as_in_the_published_example() -> None:
 
 
 async def test_update_changes_only_what_is_given() -> None:
-    """A field that is not sent stays, and so does the time of the last update when nothing is sent."""
+    """
+    A field that is not sent stays, and so does the time of the last update when nothing is sent.
+    """
     clock = Clock()
     async with inside(FREE, clock) as http:
-        first = (await http.patch(CALL, json={"call": {"notes": "Spoke to the decision maker"}})).json()["call"]
+        first = (
+            await http.patch(CALL, json={"call": {"notes": "Spoke to the decision maker"}})
+        ).json()["call"]
         clock.forward(60)
         same = (await http.patch(CALL, json={"call": {}})).json()["call"]
         other = (await http.patch(CALL, json={"call": {"call_outcome_id": "789"}})).json()["call"]
     assert first == same
-    assert ("Spoke to the decision maker", "No Answer") == (other["notes"], other["call_outcome"]["name"])
+    assert ("Spoke to the decision maker", "No Answer") == (
+        other["notes"],
+        other["call_outcome"]["name"],
+    )
     assert other["updated_at"] > first["updated_at"]
     changed = {"call_outcome", "updated_at"}
     assert {key: value for key, value in first.items() if key not in changed} == {
@@ -92,10 +109,14 @@ async def test_update_changes_only_what_is_given() -> None:
     ],
 )
 async def test_fields_are_held_to_the_contract(fields: dict[str, object], status: int) -> None:
-    """What the reference does not list is refused with 422, and nothing of such a request is applied."""
+    """
+    What the reference does not list is refused with 422, and nothing of such a request is applied.
+    """
     async with inside(FREE, Clock()) as http:
         before = (await http.get("/_sandbox/calls/110")).json()
-        answer = await http.patch(CALL, content=json.dumps({"call": fields}), headers={"Content-Type": "application/json"})
+        answer = await http.patch(
+            CALL, content=json.dumps({"call": fields}), headers={"Content-Type": "application/json"}
+        )
         after = (await http.get("/_sandbox/calls/110")).json()
         listed = await http.get("/_sandbox/requests")
     assert (status, 200) == (answer.status_code, listed.status_code)
@@ -118,8 +139,13 @@ async def test_fields_are_held_to_the_contract(fields: dict[str, object], status
         (b'{"call": {}}', "application/json; charset=utf-8", 200),
     ],
 )
-async def test_body_of_another_form_is_refused(content: bytes, content_type: str, status: int) -> None:
-    """A body that is no JSON of the documented form is answered 4xx with what is wrong, and is listed all the same."""
+async def test_body_of_another_form_is_refused(
+    content: bytes, content_type: str, status: int
+) -> None:
+    """
+    A body that is no JSON of the documented form is answered 4xx with what is wrong, and is listed
+    all the same.
+    """
     async with inside(FREE, Clock()) as http:
         answer = await http.patch(CALL, content=content, headers={"Content-Type": content_type})
         listed = (await http.get("/_sandbox/requests")).json()["requests"]
@@ -129,27 +155,50 @@ async def test_body_of_another_form_is_refused(content: bytes, content_type: str
 async def test_unknown_call_is_404_unless_calls_are_made_on_the_way() -> None:
     """An unknown call is a 404; with `auto_create` the PATCH makes it, but not if it is refused."""
     async with inside(FREE, Clock()) as http:
-        assert 404 == (await http.patch("/api/2023-01/calls/999", json={"call": {"notes": "x"}})).status_code
+        assert (
+            404
+            == (
+                await http.patch("/api/2023-01/calls/999", json={"call": {"notes": "x"}})
+            ).status_code
+        )
     async with inside(SandboxConfig(limit_mode="off", auto_create=True), Clock()) as http:
-        assert 422 == (await http.patch("/api/2023-01/calls/999", json={"call": {"notes": 1}})).status_code
+        assert (
+            422
+            == (await http.patch("/api/2023-01/calls/999", json={"call": {"notes": 1}})).status_code
+        )
         assert 404 == (await http.get("/_sandbox/calls/999")).status_code
-        assert 200 == (await http.patch("/api/2023-01/calls/999", json={"call": {"notes": "x"}})).status_code
+        assert (
+            200
+            == (
+                await http.patch("/api/2023-01/calls/999", json={"call": {"notes": "x"}})
+            ).status_code
+        )
         assert 404 == (await http.patch("/api/2023-01/calls/abc", json={"call": {}})).status_code
 
 
 async def test_unknown_paths_and_methods_are_404() -> None:
     """What the reference does not list does not exist: no GET of a call, no other path."""
     async with inside(FREE, Clock()) as http:
-        assert [404, 404, 404] == [(await http.get(path)).status_code for path in (CALL, "/api/beta/calls/110", "/")]
+        assert [404, 404, 404] == [
+            (await http.get(path)).status_code for path in (CALL, "/api/beta/calls/110", "/")
+        ]
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic sandbox-token"}, {"Authorization": "Bearer "}]
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic sandbox-token"},
+        {"Authorization": "Bearer "},
+    ],
 )
 async def test_request_without_a_good_token_is_401(headers: dict[str, str]) -> None:
     """Nobody gets in without a token that was given out, and such a request costs no budget."""
     async with inside(SandboxConfig(), Clock(), headers=headers) as http:
-        assert [401] * 15 == [(await http.patch(CALL, json={"call": {}})).status_code for _ in range(15)]
+        assert [401] * 15 == [
+            (await http.patch(CALL, json={"call": {}})).status_code for _ in range(15)
+        ]
 
 
 @pytest.mark.parametrize("is_form", [False, True])
@@ -157,9 +206,18 @@ async def test_client_credentials_buy_a_token_until_it_expires(*, is_form: bool)
     """The credentials buy a token that is let in for as long as the answer says."""
     clock = Clock()
     async with inside(SandboxConfig(limit_mode="off", token_life_s=100), clock, headers={}) as http:
-        answer = await (http.post("/oauth/token", data=CREDENTIALS) if is_form else http.post("/oauth/token", json=CREDENTIALS))
+        answer = await (
+            http.post("/oauth/token", data=CREDENTIALS)
+            if is_form
+            else http.post("/oauth/token", json=CREDENTIALS)
+        )
         granted = answer.json()
-        assert {"access_token": granted["access_token"], "token_type": "Bearer", "expires_in": 100, "scope": "read write"} == granted
+        assert {
+            "access_token": granted["access_token"],
+            "token_type": "Bearer",
+            "expires_in": 100,
+            "scope": "read write",
+        } == granted
         headers = {"Authorization": f"Bearer {granted['access_token']}"}
         assert 200 == (await http.patch(CALL, json={"call": {}}, headers=headers)).status_code
         clock.forward(100)
@@ -178,7 +236,9 @@ async def test_client_credentials_buy_a_token_until_it_expires(*, is_form: bool)
         ({"grant_type": "password"}, 400, "unsupported_grant_type"),
     ],
 )
-async def test_wrong_credentials_buy_nothing(change: dict[str, object], status: int, error: str) -> None:
+async def test_wrong_credentials_buy_nothing(
+    change: dict[str, object], status: int, error: str
+) -> None:
     """Wrong credentials are answered with OAuth's word for what is wrong."""
     async with inside(FREE, Clock()) as http:
         answer = await http.post("/oauth/token", json=CREDENTIALS | change)
@@ -187,13 +247,18 @@ async def test_wrong_credentials_buy_nothing(change: dict[str, object], status: 
 
 def test_outcomes_are_those_that_the_defaults_name() -> None:
     """The account has every outcome that is written when nothing is configured, and no other."""
-    assert {outcome.name for outcome in DEFAULT_OUTCOMES.values() if outcome is not None} == set(OUTCOMES.values())
+    assert {outcome.name for outcome in DEFAULT_OUTCOMES.values() if outcome is not None} == set(
+        OUTCOMES.values()
+    )
     assert "Connected" == OUTCOMES["786"]
 
 
 @given(st.integers(1, 9), st.integers(1, 12))
 def test_pages_lead_through_the_whole_list(per_page: int, page: int) -> None:
-    """Whatever the size of a page, following `next` shows every outcome once, and a page past the end is empty."""
+    """
+    Whatever the size of a page, following `next` shows every outcome once, and a page past the end
+    is empty.
+    """
     import asyncio  # noqa: PLC0415 (hypothesis drives coroutines only by hand)
 
     async def walk() -> None:
@@ -223,7 +288,10 @@ async def _statuses(http: httpx.AsyncClient, count: int) -> list[int]:
 
 
 async def test_over_the_limit_is_429_as_documented() -> None:
-    """The eleventh request in ten seconds is a 429 with the documented body and header, and whoever waits as told is let in."""
+    """
+    The eleventh request in ten seconds is a 429 with the documented body and header, and whoever
+    waits as told is let in.
+    """
     clock = Clock()
     async with inside(SandboxConfig(), clock) as http:
         assert [200] * 9 == await _statuses(http, 9)
@@ -236,20 +304,32 @@ async def test_over_the_limit_is_429_as_documented() -> None:
         assert [200] == await _statuses(http, 1)
         state = (await http.get("/_sandbox/state")).json()
         held = (await http.get("/_sandbox/calls/110")).json()["call"]
-    assert (1, [{"requests": 10, "window_s": 10.0, "most": 11}]) == (state["rate_limited"], state["most_in_a_window"])
+    assert (1, [{"requests": 10, "window_s": 10.0, "most": 11}]) == (
+        state["rate_limited"],
+        state["most_in_a_window"],
+    )
     assert held["notes"] is None
 
 
 async def test_token_requests_cost_no_budget() -> None:
     """Asking for tokens leaves the whole budget to the API."""
     async with inside(SandboxConfig(), Clock()) as http:
-        assert [200] * 15 == [(await http.post("/oauth/token", json=CREDENTIALS)).status_code for _ in range(15)]
+        assert [200] * 15 == [
+            (await http.post("/oauth/token", json=CREDENTIALS)).status_code for _ in range(15)
+        ]
         assert [200] * 10 + [429] == await _statuses(http, 11)
 
 
 async def test_beta_version_names_the_bucket() -> None:
-    """In the beta version's form a 429 names bucket, message and limit, and answers come under `item` and `items`."""
-    config = SandboxConfig(is_beta=True, says_wait=False, budgets=(Budget(requests=2, window_s=10), Budget(requests=100, window_s=3600)))
+    """
+    In the beta version's form a 429 names bucket, message and limit, and answers come under `item`
+    and `items`.
+    """
+    config = SandboxConfig(
+        is_beta=True,
+        says_wait=False,
+        budgets=(Budget(requests=2, window_s=10), Budget(requests=100, window_s=3600)),
+    )
     async with inside(config, Clock()) as http:
         assert ["item"] == list((await http.patch(CALL, json={"call": {}})).json())
         assert ["items"] == list((await http.get(LIST)).json())
@@ -259,11 +339,20 @@ async def test_beta_version_names_the_bucket() -> None:
     assert {"error", "bucket", "message", "limit"} == set(refused.json())
 
 
-async def test_many_calls_made_on_the_way_push_out_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many calls are made, the number that is held stays bounded, and the seeded ones stay."""
+async def test_many_calls_made_on_the_way_push_out_the_oldest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    However many calls are made, the number that is held stays bounded, and the seeded ones stay.
+    """
     monkeypatch.setattr("workers.sandbox.records.MOST_CALLS", 22)
-    async with inside(SandboxConfig(limit_mode="off", auto_create=True), Clock(), headers=READY) as http:
+    async with inside(
+        SandboxConfig(limit_mode="off", auto_create=True), Clock(), headers=READY
+    ) as http:
         for number in range(900, 905):
             await http.patch(f"/api/2023-01/calls/{number}", json={"call": {"notes": "x"}})
-        found = {number: (await http.get(f"/_sandbox/calls/{number}")).status_code for number in (101, 120, 902, 903, 904)}
+        found = {
+            number: (await http.get(f"/_sandbox/calls/{number}")).status_code
+            for number in (101, 120, 902, 903, 904)
+        }
     assert {101: 200, 120: 200, 902: 404, 903: 200, 904: 200} == found

@@ -15,7 +15,9 @@ CALL = "/api/2023-01/calls/110"
 
 
 async def test_requests_are_listed_in_order() -> None:
-    """Every request to Buildr's side is listed with time, body and answer; looking at the list is not."""
+    """
+    Every request to Buildr's side is listed with time, body and answer; looking at the list is not.
+    """
     clock = Clock()
     async with inside(FREE, clock) as http:
         await http.patch(CALL, json={"call": {"notes": "a"}})
@@ -35,7 +37,11 @@ async def test_requests_are_listed_in_order() -> None:
         "rate_limited": False,
         "fault": None,
     } == first
-    assert ("2027-01-15T08:00:00.250000Z", "page=1", None) == (second["at"], second["query"], second["body"])
+    assert ("2027-01-15T08:00:00.250000Z", "page=1", None) == (
+        second["at"],
+        second["query"],
+        second["body"],
+    )
     assert [second] == since
 
 
@@ -46,9 +52,15 @@ async def test_requests_are_forgotten_on_demand() -> None:
             await http.patch(CALL, json={"call": {}})
         assert 204 == (await http.delete("/_sandbox/requests")).status_code
         state = (await http.get("/_sandbox/state")).json()
-        assert (0, {}, 0) == (state["requests"], state["by_status"], state["most_in_a_window"][0]["most"])
+        assert (0, {}, 0) == (
+            state["requests"],
+            state["by_status"],
+            state["most_in_a_window"][0]["most"],
+        )
         assert 429 == (await http.patch(CALL, json={"call": {}})).status_code
-        assert [11] == [each["id"] for each in (await http.get("/_sandbox/requests")).json()["requests"]]
+        assert [11] == [
+            each["id"] for each in (await http.get("/_sandbox/requests")).json()["requests"]
+        ]
 
 
 def test_only_the_last_requests_are_kept_whole() -> None:
@@ -69,14 +81,26 @@ async def test_long_bodies_are_only_measured() -> None:
 
 
 async def test_person_edits_and_makes_calls() -> None:
-    """A PUT changes the fields that it names, null included, and makes a call that does not exist."""
+    """
+    A PUT changes the fields that it names, null included, and makes a call that does not exist.
+    """
     async with inside(FREE, Clock()) as http:
-        edited = await http.put("/_sandbox/calls/110", json={"notes": "Typed by a person", "company_id": None})
+        edited = await http.put(
+            "/_sandbox/calls/110", json={"notes": "Typed by a person", "company_id": None}
+        )
         made = await http.put("/_sandbox/calls/4711", json={"call_outcome_id": "786"})
         wrong = await http.put("/_sandbox/calls/110", json={"call_outcome_id": "1"})
         patched = await http.patch("/api/2023-01/calls/4711", json={"call": {"notes": "b"}})
-    assert ("Typed by a person", None) == (edited.json()["call"]["notes"], edited.json()["call"]["company"])
-    assert (200, 201, 422, 200) == (edited.status_code, made.status_code, wrong.status_code, patched.status_code)
+    assert ("Typed by a person", None) == (
+        edited.json()["call"]["notes"],
+        edited.json()["call"]["company"],
+    )
+    assert (200, 201, 422, 200) == (
+        edited.status_code,
+        made.status_code,
+        wrong.status_code,
+        patched.status_code,
+    )
     assert "Connected" == patched.json()["call"]["call_outcome"]["name"]
 
 
@@ -93,7 +117,9 @@ async def test_person_edits_and_makes_calls() -> None:
         ("POST", "/_sandbox/faults", b"", 400),
     ],
 )
-async def test_wrong_wishes_are_refused_with_the_reason(method: str, path: str, content: bytes, status: int) -> None:
+async def test_wrong_wishes_are_refused_with_the_reason(
+    method: str, path: str, content: bytes, status: int
+) -> None:
     """A wish that makes no sense is answered 4xx and says why."""
     async with inside(FREE, Clock()) as http:
         answer = await http.request(method, path, content=content)
@@ -102,7 +128,14 @@ async def test_wrong_wishes_are_refused_with_the_reason(method: str, path: str, 
 
 
 @pytest.mark.parametrize(
-    ("peer", "status"), [("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200), ("192.0.2.7", 403), ("testclient", 403)]
+    ("peer", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("::1", 200),
+        ("::ffff:127.0.0.1", 200),
+        ("192.0.2.7", 403),
+        ("testclient", 403),
+    ],
 )
 async def test_only_this_machine_may_look_inside(peer: str, status: int) -> None:
     """Peers that are not on this machine get nothing but Buildr's own routes."""

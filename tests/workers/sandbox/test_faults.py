@@ -40,7 +40,10 @@ async def _is_over(http: httpx.AsyncClient) -> bool:
 
 
 async def test_status_comes_as_often_as_asked_and_only_where_it_matches() -> None:
-    """The fault hits the requests that match, as often as was asked for, changes nothing, and is then over."""
+    """
+    The fault hits the requests that match, as often as was asked for, changes nothing, and is then
+    over.
+    """
     async with inside(FREE, Clock()) as http:
         await _fault(http, kind="status", status=502, times=2, match="calls/110")
         other = await http.patch("/api/2023-01/calls/111", json=UPDATE)
@@ -48,7 +51,12 @@ async def test_status_comes_as_often_as_asked_and_only_where_it_matches() -> Non
         held = (await http.get("/_sandbox/calls/110")).json()["call"]
         last = await http.patch(CALL, json=UPDATE)
         listed = (await http.get("/_sandbox/requests")).json()["requests"]
-    assert (200, [502, 502], None, 200) == (other.status_code, statuses, held["notes"], last.status_code)
+    assert (200, [502, 502], None, 200) == (
+        other.status_code,
+        statuses,
+        held["notes"],
+        last.status_code,
+    )
     assert [None, "status", "status", None] == [entry["fault"] for entry in listed]
 
 
@@ -77,12 +85,18 @@ async def test_applied_fault_loses_only_the_answer() -> None:
 
 
 async def test_rate_limit_on_demand_tells_the_wait() -> None:
-    """A 429 can be had without using the budget up; its wait is a whole number of seconds, rounded up."""
+    """
+    A 429 can be had without using the budget up; its wait is a whole number of seconds, rounded up.
+    """
     async with inside(FREE, Clock()) as http:
         await _fault(http, kind="rate_limit", seconds=1.2)
         answer = await http.patch(CALL, json=UPDATE)
         state = (await http.get("/_sandbox/state")).json()
-    assert (429, "2", 1) == (answer.status_code, answer.headers["x-rate-limited-for"], state["rate_limited"])
+    assert (429, "2", 1) == (
+        answer.status_code,
+        answer.headers["x-rate-limited-for"],
+        state["rate_limited"],
+    )
 
 
 async def test_html_comes_with_any_status() -> None:
@@ -106,17 +120,26 @@ async def test_revoked_token_is_good_no_more() -> None:
 
 async def test_token_requests_have_faults_of_their_own() -> None:
     """A fault that matches the token endpoint hits it, and one without a match leaves it alone."""
-    grant = {"grant_type": "client_credentials", "client_id": "sandbox-client", "client_secret": "sandbox-secret"}
+    grant = {
+        "grant_type": "client_credentials",
+        "client_id": "sandbox-client",
+        "client_secret": "sandbox-secret",
+    }
     async with inside(FREE, Clock()) as http:
         await _fault(http, kind="status", status=500)
         assert 200 == (await http.post("/oauth/token", json=grant)).status_code
         await _fault(http, kind="status", status=503, match="oauth/token")
         await _fault(http, kind="slow", seconds=0, match="oauth/token")
-        assert [503, 200, 200] == [(await http.post("/oauth/token", json=grant)).status_code for _ in range(3)]
+        assert [503, 200, 200] == [
+            (await http.post("/oauth/token", json=grant)).status_code for _ in range(3)
+        ]
 
 
 async def test_connection_is_cut_in_the_middle_of_an_answer() -> None:
-    """A reset cuts the connection off while the answer is on its way, and the next request goes through."""
+    """
+    A reset cuts the connection off while the answer is on its way, and the next request goes
+    through.
+    """
     async with running(FREE) as url, httpx.AsyncClient(base_url=url, headers=READY) as http:
         await _fault(http, kind="reset")
         with pytest.raises(httpx.RemoteProtocolError):
@@ -125,7 +148,10 @@ async def test_connection_is_cut_in_the_middle_of_an_answer() -> None:
 
 
 async def test_request_that_is_never_answered_ends_when_the_client_hangs_up() -> None:
-    """A timeout keeps the client waiting until it hangs up; nothing is applied, and the sandbox is free at once."""
+    """
+    A timeout keeps the client waiting until it hangs up; nothing is applied, and the sandbox is
+    free at once.
+    """
     async with running(FREE) as url, httpx.AsyncClient(base_url=url, headers=READY) as http:
         await _fault(http, kind="timeout", seconds=600)
         with pytest.raises(httpx.ReadTimeout):

@@ -1,5 +1,6 @@
 """
-`trigger --faults`: every message arrives, in a bad order, and no later than its vendor would send it.
+`trigger --faults`: every message arrives, in a bad order, and no later than its vendor would send
+it.
 """
 
 import itertools
@@ -8,40 +9,56 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.sources import Incoming, Patience
-from workers.simulator.network import arrivals
+from service.sources import RetryPolicy, WebhookRequest
+from workers.simulator.network import simulate_deliveries
 
-ZOOM = Patience(answer_within_s=3, retries_s=(300, 1200, 3600))
-NEVER = Patience(answer_within_s=3)
+ZOOM = RetryPolicy(response_timeout_s=3, retry_delays_s=(300, 1200, 3600))
+NEVER = RetryPolicy(response_timeout_s=3)
 
 
-def requests(count: int) -> list[Incoming]:
-    return [Incoming(method="POST", url=f"https://hooks.example.test/{number}") for number in range(count)]
+def requests(count: int) -> list[WebhookRequest]:
+    return [
+        WebhookRequest(method="POST", url=f"https://hooks.example.test/{number}")
+        for number in range(count)
+    ]
 
 
 @given(st.integers(1, 6), st.integers(), st.sampled_from([ZOOM, NEVER]))
-def test_every_message_arrives_by_the_schedule_of_its_vendor(count: int, seed: int, patience: Patience) -> None:
-    """Each message comes at least once; each try comes when the vendor makes it, and none comes twice."""
+def test_every_message_arrives_by_the_schedule_of_its_vendor(
+    count: int, seed: int, retry_policy: RetryPolicy
+) -> None:
+    """
+    Each message comes at least once; each try comes when the vendor makes it, and none comes twice.
+    """
     sent = requests(count)
-    found = arrivals(sent, patience, Random(seed))
-    moments = [0.0, *itertools.accumulate(patience.retries_s)]
-    assert {each.url for each in sent} == {each.incoming.url for each in found}
+    found = simulate_deliveries(sent, retry_policy, Random(seed))
+    moments = [0.0, *itertools.accumulate(retry_policy.retry_delays_s)]
+    assert {each.url for each in sent} == {each.request.url for each in found}
     assert [moments[each.try_number - 1] for each in found] == [each.late_s for each in found]
-    tries = [(each.incoming.url, each.try_number) for each in found]
+    tries = [(each.request.url, each.try_number) for each in found]
     assert len(tries) == len(set(tries))
 
 
 @given(st.integers(2, 6), st.integers())
 def test_there_is_always_something_wrong(count: int, seed: int) -> None:
-    """Of two messages or more at least one comes twice and one comes late, where the vendor comes again at all."""
-    found = arrivals(requests(count), ZOOM, Random(seed))
-    urls = [each.incoming.url for each in found]
+    """
+    Of two messages or more at least one comes twice and one comes late, where the vendor comes
+    again at all.
+    """
+    found = simulate_deliveries(requests(count), ZOOM, Random(seed))
+    urls = [each.request.url for each in found]
     assert len(urls) > len(set(urls))
-    assert any(each.try_number > 1 and sum(other == each.incoming.url for other in urls) == 1 for each in found)
+    assert any(
+        each.try_number > 1 and sum(other == each.request.url for other in urls) == 1
+        for each in found
+    )
 
 
 def test_vendor_that_never_comes_again_loses_nothing_here() -> None:
     """Its messages come once each, in some order or other."""
-    orders = {tuple(each.incoming.url for each in arrivals(requests(3), NEVER, Random(seed))) for seed in range(20)}
+    orders = {
+        tuple(each.request.url for each in simulate_deliveries(requests(3), NEVER, Random(seed)))
+        for seed in range(20)
+    }
     assert all(len(order) == 3 for order in orders)
     assert len(orders) > 1

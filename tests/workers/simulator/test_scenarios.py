@@ -13,7 +13,7 @@ from service.events import Direction, Result
 from service.sources import SOURCES
 from service.sources.common.ids import queried_buildr_call_id
 from service.sources.settings import Secrets
-from tests.sources.cases import KITS
+from tests.sources.cases import CONTRACTS
 from workers.calls.fold import fold
 from workers.simulator.scenarios import (
     Ends,
@@ -26,29 +26,47 @@ from workers.simulator.scenarios import (
 START_AT: Final = datetime(2026, 11, 2, 10, 0, 0, 123456, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
 ENDS: Final = Ends(result=Result.BUSY, direction=Direction.OUTBOUND, duration_s=0)
-ALL: Final = [pytest.param(source, name, id=f"{source}-{name}") for source in SOURCES for name in names(source)]
+ALL: Final = [
+    pytest.param(source, name, id=f"{source}-{name}")
+    for source in SOURCES
+    for name in names(source)
+]
 
 
 @pytest.mark.parametrize(("source", "name"), ALL)
 def test_scenario_tells_the_call_of_its_name(source: str, name: str) -> None:
-    """The requests of a scenario are genuine once signed, and fold into the call that the scenario says it ends as."""
-    scenario, secrets = load(source, name), Secrets(KITS[source].own_secrets or KITS[source].secrets)
+    """
+    The requests of a scenario are genuine once signed, and fold into the call that the scenario
+    says it ends as.
+    """
+    scenario, secrets = (
+        load(source, name),
+        Secrets(CONTRACTS[source].own_secrets or CONTRACTS[source].secrets),
+    )
     told = []
-    # Where the vendor has no field that we could fill, the id stands in the call's note; some give nothing back at all.
+    # Where the vendor has no field that we could fill, the id stands in the call's note; some give
+    # nothing back at all.
     named = {"buildr_call_id": "110", "note": "buildr_call_id=110"}
     given = next(({name: text} for name, text in named.items() if name in scenario.values), {})
-    assert bool(given) == (SOURCES[source].carries_id is not None)
-    for incoming in scenario.incoming(given, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1)):
-        signed = SOURCES[source].sign(incoming, secrets, START_AT)
+    assert bool(given) == (SOURCES[source].call_id_carrier is not None)
+    for request in scenario.build_requests(
+        given, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1)
+    ):
+        signed = SOURCES[source].sign(request, secrets, START_AT)
         SOURCES[source].verify(signed, secrets, START_AT)
-        # Where the vendor does not sign the address, `trigger` adds a signature of ours, which the receiver has checked by now.
-        proved = replace(SOURCES[source].redact(signed), buildr_call_id=queried_buildr_call_id(signed)[0])
+        # Where the vendor does not sign the address, `trigger` adds a signature of ours, which the
+        # receiver has checked by now.
+        proved = replace(
+            SOURCES[source].redact(signed), buildr_call_id=queried_buildr_call_id(signed)[0]
+        )
         told += SOURCES[source].read(proved, SOURCES[source].keys(proved).message_key)
     call = fold(told)
     assert call.is_final
-    assert scenario.ends == Ends(result=call.result, direction=call.direction, duration_s=call.duration_s)
+    assert scenario.ends == Ends(
+        result=call.result, direction=call.direction, duration_s=call.duration_s
+    )
     assert call.buildr_call_id == ("110" if given else None)
-    assert call.unknown_words == ()
+    assert call.unknown_values == ()
 
 
 @pytest.mark.parametrize(("source", "name"), ALL)
@@ -70,34 +88,52 @@ def test_no_blank_is_left(source: str, name: str) -> None:
     requests = scenario.requests(marks, START_AT, random.Random(1))
     assert "$" not in repr(requests)
     # Some values are in base64, so that only what they change shows that they are used.
-    others = {key: scenario.requests({**marks, key: "another"}, START_AT, random.Random(1)) for key in marks}
+    others = {
+        key: scenario.requests({**marks, key: "another"}, START_AT, random.Random(1))
+        for key in marks
+    }
     assert [key for key, other in others.items() if other == requests] == []
 
 
 @pytest.mark.parametrize(("source", "name"), ALL)
 def test_all_requests_of_a_call_differ(source: str, name: str) -> None:
     """No two requests of a scenario are taken for a repetition of one another."""
-    requests = load(source, name).incoming({}, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1))
-    keys = [SOURCES[source].keys(incoming).message_key for incoming in requests]
+    requests = load(source, name).build_requests(
+        {}, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1)
+    )
+    keys = [SOURCES[source].keys(request).message_key for request in requests]
     assert len(keys) == len(set(keys))
 
 
 def test_times_are_written_as_the_source_does() -> None:
-    """Twilio's times are RFC 2822, those of `standard` RFC 3339, JustCall's in two halves; all count from the start of the call."""
+    """
+    Twilio's times are RFC 2822, those of `standard` RFC 3339, JustCall's in two halves; all count
+    from the start of the call.
+    """
     twilio = load("twilio", "answered").requests({}, START_AT, random.Random(1))[-1]["body_form"]
     assert isinstance(twilio, dict)
     assert twilio["Timestamp"] == "Mon, 02 Nov 2026 10:00:46 +0000"
-    standard = load("standard", "answered").requests({}, START_AT, random.Random(1))[-1]["body_json"]
+    standard = load("standard", "answered").requests({}, START_AT, random.Random(1))[-1][
+        "body_json"
+    ]
     assert isinstance(standard, dict)
     assert standard["occurred_at"] == "2026-11-02T10:00:46Z"
-    justcall = load("justcall", "answered").requests({}, START_AT, random.Random(1))[-1]["body_json"]
+    justcall = load("justcall", "answered").requests({}, START_AT, random.Random(1))[-1][
+        "body_json"
+    ]
     assert isinstance(justcall, dict)
     assert isinstance(justcall["data"], dict)
-    assert ("2026-11-02", "10:00:00") == (justcall["data"]["call_date"], justcall["data"]["call_time"])
+    assert ("2026-11-02", "10:00:00") == (
+        justcall["data"]["call_date"],
+        justcall["data"]["call_time"],
+    )
 
 
 def test_empty_value_is_left_out() -> None:
-    """Without a Buildr call id the request carries no such field; an empty field of the vendor's stays."""
+    """
+    Without a Buildr call id the request carries no such field; an empty field of the vendor's
+    stays.
+    """
     request = load("twilio", "answered").requests({}, START_AT, random.Random(1))[0]
     assert request["query"] == {}
     assert isinstance(request["body_form"], dict)
@@ -106,20 +142,36 @@ def test_empty_value_is_left_out() -> None:
 
 def test_value_is_taken_literally() -> None:
     """A value that looks like a blank is not filled again."""
-    scenario = Scenario(source="x", name="y", title="t", about="a", ends=ENDS, values={"to": ""}, templates=({"body": "$to and $to"},))
-    assert [{"body": "$hex$rfc+1 and $hex$rfc+1"}] == scenario.requests({"to": "$hex$rfc+1"}, START_AT, random.Random(1))
+    scenario = Scenario(
+        source="x",
+        name="y",
+        title="t",
+        about="a",
+        ends=ENDS,
+        values={"to": ""},
+        templates=({"body": "$to and $to"},),
+    )
+    assert [{"body": "$hex$rfc+1 and $hex$rfc+1"}] == scenario.requests(
+        {"to": "$hex$rfc+1"}, START_AT, random.Random(1)
+    )
 
 
 def test_unknown_value_names_the_known_ones() -> None:
     """A typing error in `--set` is told with what was probably meant."""
     with pytest.raises(
-        ScenarioError, match=r"no value 'buildr_id'; did you mean buildr_call_id\? There are: call_id, from, to, buildr_call_id"
+        ScenarioError,
+        match=r"no value 'buildr_id'; did you mean buildr_call_id\? There are: call_id, from, to, buildr_call_id",
     ):
         load("twilio", "busy").requests({"buildr_id": "110"}, START_AT, random.Random(1))
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("no_answer", "did you mean no-answer"), ("../twilio/busy", "There are: answered,"), ("", "There are:")]
+    ("name", "told"),
+    [
+        ("no_answer", "did you mean no-answer"),
+        ("../twilio/busy", "There are: answered,"),
+        ("", "There are:"),
+    ],
 )
 def test_unknown_scenario_names_the_known_ones(name: str, told: str) -> None:
     """A scenario that does not exist is told with those that do; a path is no name."""
@@ -137,6 +189,14 @@ def test_source_without_scenarios_has_none() -> None:
 @pytest.mark.parametrize("blank", ["$nobody", "$to+5"])
 def test_blank_without_a_value_is_told(blank: str) -> None:
     """A scenario file with a blank that nothing fills is refused."""
-    scenario = Scenario(source="x", name="y", title="t", about="a", ends=ENDS, values={"to": "1"}, templates=({"body": f"- {blank}"},))
+    scenario = Scenario(
+        source="x",
+        name="y",
+        title="t",
+        about="a",
+        ends=ENDS,
+        values={"to": "1"},
+        templates=({"body": f"- {blank}"},),
+    )
     with pytest.raises(ScenarioError, match="not among its values"):
         scenario.requests({}, START_AT, random.Random(1))

@@ -1,5 +1,6 @@
 """
-What the tests of the upkeep share: for each vendor its stand-in, what is wanted of it, and turns over a real Redis.
+What the tests of the upkeep share: for each vendor its stand-in, what is wanted of it, and turns
+over a real Redis.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,11 +19,11 @@ from tests.doubles.vendors.serving import StandIn, running
 from tests.doubles.vendors.zoom import Zoom
 from workers.subscriptions import (
     VENDORS,
-    Kind,
     Report,
     Save,
-    look_after,
+    VendorSpec,
 )
+from workers.subscriptions.reconcile import reconcile
 from workers.subscriptions.target import Target
 
 HOST = "https://hooks.example.test"
@@ -49,7 +50,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FixedKind(Kind):
+class FixedKind(VendorSpec):
     """A vendor whose target is known."""
 
     fixed: Callable[[], Target]
@@ -63,7 +64,7 @@ class FixedKind(Kind):
 class Bench:
     """One vendor to be looked after; `target` is what is wanted of it."""
 
-    kind: Kind
+    kind: VendorSpec
     standin: StandIn
     target: Target
     store: Store
@@ -72,21 +73,31 @@ class Bench:
     saved: list[str] = field(default_factory=list)
 
     @property
-    def fixed(self) -> Kind:
+    def fixed(self) -> VendorSpec:
         """The vendor with this target."""
         kind = self.kind
         return FixedKind(
             slug=kind.slug,
             needs=kind.needs,
             make=kind.make,
-            is_chooser=kind.is_chooser,
+            vendor_issues_secret=kind.vendor_issues_secret,
             fixed=lambda: self.target,
         )
 
-    async def turn(self, *, is_dry_run: bool = False, saves: bool = True, holds: bool = False) -> Report:
+    async def turn(
+        self, *, is_dry_run: bool = False, saves: bool = True, holds: bool = False
+    ) -> Report:
         """Look after it once; what Aircall chooses is saved, unless nobody can."""
         save: Save | None = self.saved.append if saves else None
-        return await look_after(self.fixed, self.settings, self.store, clock=self.clock, is_dry_run=is_dry_run, holds=holds, save=save)
+        return await reconcile(
+            self.fixed,
+            self.settings,
+            self.store,
+            clock=self.clock,
+            is_dry_run=is_dry_run,
+            holds=holds,
+            save=save,
+        )
 
     @property
     def path(self) -> str:
@@ -97,9 +108,17 @@ class Bench:
 def make_standin(slug: str, clock: Clock) -> tuple[StandIn, dict[str, str]]:
     """A vendor's stand-in, and the settings of its API but for its address."""
     if slug == "ringcentral":
-        return RingCentral(clock=clock), {"client_id": "rc-client", "client_secret": "rc-client-secret", "jwt": "rc-jwt-of-the-tests"}
+        return RingCentral(clock=clock), {
+            "client_id": "rc-client",
+            "client_secret": "rc-client-secret",
+            "jwt": "rc-jwt-of-the-tests",
+        }
     if slug == "zoom":
-        return Zoom(), {"account_id": "zoom-account", "client_id": "zoom-client", "client_secret": "zoom-client-secret"}
+        return Zoom(), {
+            "account_id": "zoom-account",
+            "client_id": "zoom-client",
+            "client_secret": "zoom-client-secret",
+        }
     if slug == "aircall":
         return Aircall(), {"api_id": "aircall-api-id", "api_token": "aircall-api-token"}
     return Dialpad(), {"api_key": "dialpad-api-key"}
@@ -122,15 +141,26 @@ async def opened(slug: str, store: Store, settings: Settings) -> AsyncIterator[B
         target = Target(
             slug=slug,
             address=f"{base}/t/{NEW}" if has_token else base,
-            older=(f"{base}/t/{OLD}", base) if has_token else (f"{base}/t/{NEW}", f"{base}/t/{OLD}"),
+            older=(f"{base}/t/{OLD}", base)
+            if has_token
+            else (f"{base}/t/{NEW}", f"{base}/t/{OLD}"),
             secrets=(SECRET,),
             api=api,
         )
-        yield Bench(kind=KINDS[slug], standin=standin, target=target, store=store, settings=settings, clock=clock)
+        yield Bench(
+            kind=KINDS[slug],
+            standin=standin,
+            target=target,
+            store=store,
+            settings=settings,
+            clock=clock,
+        )
 
 
 @pytest.fixture(params=sorted(KINDS))
-async def bench(request: pytest.FixtureRequest, store: Store, make_settings: Callable[..., Settings]) -> AsyncIterator[Bench]:
+async def bench(
+    request: pytest.FixtureRequest, store: Store, make_settings: Callable[..., Settings]
+) -> AsyncIterator[Bench]:
     """Each vendor in turn."""
     async with opened(request.param, store, make_settings()) as made:
         yield made

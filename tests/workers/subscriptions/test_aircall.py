@@ -35,18 +35,31 @@ def _standin(bench: Bench) -> Aircall:
 async def test_without_a_place_for_its_token_none_is_made(bench: Bench) -> None:
     """The worker makes none: it says which command does."""
     report = await bench.turn(saves=False)
-    assert ((), [Action.BY_HAND], []) == (report.done, [step.action for step in report.left], bench.standin.changes)
-    assert ("missing", True) == (report.state.state, "--token-to FILE" in (report.state.detail or ""))
+    assert ((), [Action.BY_HAND], []) == (
+        report.done,
+        [step.action for step in report.left],
+        bench.standin.changes,
+    )
+    assert ("missing", True) == (
+        report.state.state,
+        "--token-to FILE" in (report.state.detail or ""),
+    )
 
 
 async def test_token_is_saved_and_only_saved(bench: Bench) -> None:
-    """The new token goes to its place; until it is set, no second webhook is made, and it can be saved once more."""
+    """
+    The new token goes to its place; until it is set, no second webhook is made, and it can be saved
+    once more.
+    """
     report = await bench.turn()
     (kept,) = _standin(bench).kept.values()
     assert [kept["token"]] == bench.saved
     assert str(kept["token"]) not in repr(report)
     report = await bench.turn(saves=False)
-    assert (1, [Action.BY_HAND]) == (len(_standin(bench).kept), [step.action for step in report.left])
+    assert (1, [Action.BY_HAND]) == (
+        len(_standin(bench).kept),
+        [step.action for step in report.left],
+    )
     assert "its token is not in AIRCALL_TOKEN" in report.left[0].why
     assert [Action.SAVE] == [step.action for step in (await bench.turn()).done]
     assert [kept["token"], kept["token"]] == bench.saved
@@ -74,7 +87,10 @@ async def test_address_is_mended_and_every_event_stays_every_event(bench: Bench)
     """No events at all means all of them, and stays so."""
     _standin(bench).add("mine", f"{bench.path}/t/{OLD}", token=SECRET, events=[])
     assert [Action.UPDATE] == [step.action for step in (await bench.turn()).done]
-    assert (bench.target.address, []) == (_standin(bench).kept["mine"]["url"], _standin(bench).kept["mine"]["events"])
+    assert (bench.target.address, []) == (
+        _standin(bench).kept["mine"]["url"],
+        _standin(bench).kept["mine"]["events"],
+    )
 
 
 async def test_two_of_ours_may_live_side_by_side(bench: Bench) -> None:

@@ -34,11 +34,18 @@ def _standin(bench: Bench) -> Dialpad:
 
 
 async def test_both_parts_are_made(bench: Bench) -> None:
-    """A webhook with our secret, and a subscription of the whole company to it with the states that calls need."""
+    """
+    A webhook with our secret, and a subscription of the whole company to it with the states that
+    calls need.
+    """
     await bench.turn()
     (webhook,), (kept,) = _standin(bench).webhooks.values(), _standin(bench).kept.values()
     assert (bench.target.address, SECRET) == (webhook["hook_url"], webhook["secret"])
-    assert (webhook["id"], True, sorted(STATES)) == (kept["endpoint_id"], kept["enabled"], kept["call_states"])
+    assert (webhook["id"], True, sorted(STATES)) == (
+        kept["endpoint_id"],
+        kept["enabled"],
+        kept["call_states"],
+    )
 
 
 async def test_webhook_without_a_subscription_is_used(bench: Bench) -> None:
@@ -57,16 +64,24 @@ async def test_new_secret_is_given_once(bench: Bench, shows_secrets: bool) -> No
     await bench.turn()
     bench.target = replace(bench.target, secrets=("another-secret-of-the-source", SECRET))
     assert [Action.UPDATE] == [step.action for step in (await bench.turn()).done]
-    assert ["another-secret-of-the-source"] == [each["secret"] for each in _standin(bench).webhooks.values()]
+    assert ["another-secret-of-the-source"] == [
+        each["secret"] for each in _standin(bench).webhooks.values()
+    ]
     assert () == (await bench.turn()).done
 
 
 async def test_one_that_is_off_lacks_states_and_has_an_old_address(bench: Bench) -> None:
     """All of it is mended at once; states that somebody added stay."""
-    number = _standin(bench).add(f"{bench.path}/t/{OLD}", SECRET, enabled=False, call_states=["hangup", "csat"])
+    number = _standin(bench).add(
+        f"{bench.path}/t/{OLD}", SECRET, enabled=False, call_states=["hangup", "csat"]
+    )
     assert [Action.ENABLE] == [step.action for step in (await bench.turn()).done]
     kept, (webhook,) = _standin(bench).kept[number], _standin(bench).webhooks.values()
-    assert (True, sorted({*STATES, "csat"}), bench.target.address) == (kept["enabled"], kept["call_states"], webhook["hook_url"])
+    assert (True, sorted({*STATES, "csat"}), bench.target.address) == (
+        kept["enabled"],
+        kept["call_states"],
+        webhook["hook_url"],
+    )
     assert ((), ()) == ((await bench.turn()).done, (await bench.turn()).left)
 
 

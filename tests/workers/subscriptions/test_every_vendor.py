@@ -1,5 +1,6 @@
 """
-What holds for each vendor: nothing is done twice, nothing foreign is touched, no fault makes it worse, no secret is told.
+What holds for each vendor: nothing is done twice, nothing foreign is touched, no fault makes it
+worse, no secret is told.
 """
 
 import asyncio
@@ -33,8 +34,8 @@ from workers.subscriptions import (
     VendorRefuses,
     VendorUnavailable,
     lease,
-    look_after,
 )
+from workers.subscriptions.reconcile import reconcile
 from workers.subscriptions.target import Target
 from workers.subscriptions.types import Vendor
 
@@ -87,8 +88,18 @@ async def test_dry_run_says_what_it_would_do_and_keeps_nothing(bench: Bench) -> 
 
 
 async def test_what_is_not_ours_is_never_touched(bench: Bench) -> None:
-    """Other addresses, another account's, a token that is none of ours, our host in another spelling of the path: all stay as they are."""
-    others = (FOREIGN, f"{HOST}/webhooks/acme/{bench.kind.slug}", f"{bench.path}/t/{'3' * 32}", f"{bench.path}/more", "http:////", "")
+    """
+    Other addresses, another account's, a token that is none of ours, our host in another spelling
+    of the path: all stay as they are.
+    """
+    others = (
+        FOREIGN,
+        f"{HOST}/webhooks/acme/{bench.kind.slug}",
+        f"{bench.path}/t/{'3' * 32}",
+        f"{bench.path}/more",
+        "http:////",
+        "",
+    )
     for number, url in enumerate(others):
         _add(bench, f"foreign-{number}", url)
     before = deepcopy(_records(bench))
@@ -117,12 +128,21 @@ async def test_what_is_not_ours_is_never_touched(bench: Bench) -> None:
     ],
     ids=["401", "403", "429", "500", "503", "302", "html", "list", "deep", "long"],
 )
-async def test_vendor_that_fails_is_left_alone(bench: Bench, fault: Fault, kind: type[Exception]) -> None:
-    """Whatever it answers to the first question, nothing is changed, one line says why, and the next turn goes well."""
+async def test_vendor_that_fails_is_left_alone(
+    bench: Bench, fault: Fault, kind: type[Exception]
+) -> None:
+    """
+    Whatever it answers to the first question, nothing is changed, one line says why, and the next
+    turn goes well.
+    """
     bench.standin.faults = [replace(fault)]
     report = await bench.turn()
     assert isinstance(report.fault, kind)
-    assert ("failed", str(report.fault), []) == (report.state.state, report.state.detail, bench.standin.changes)
+    assert ("failed", str(report.fault), []) == (
+        report.state.state,
+        report.state.detail,
+        bench.standin.changes,
+    )
     assert "\n" not in str(report.fault)
     assert [Action.CREATE] == [step.action for step in (await bench.turn()).done]
 
@@ -135,7 +155,9 @@ async def test_vendor_that_does_not_list_what_was_made_gets_no_more(bench: Bench
 
     make = bench.kind.make
 
-    def blind(target: Target, save: Save | None, transport: httpx.AsyncBaseTransport | None) -> Vendor:
+    def blind(
+        target: Target, save: Save | None, transport: httpx.AsyncBaseTransport | None
+    ) -> Vendor:
         made = make(target, save, transport)
         made.found = nothing  # type: ignore[method-assign]
         return made
@@ -145,11 +167,20 @@ async def test_vendor_that_does_not_list_what_was_made_gets_no_more(bench: Bench
     for _ in range(3):
         bench.clock.forward(timedelta(hours=1))
         report = await bench.turn(holds=True)
-        assert ((), [Action.BY_HAND], 1) == (report.done, [step.action for step in report.left], len(_records(bench)))
-    assert "one was made on 2026-11-02, but the vendor does not list it" in (report.state.detail or "")
+        assert ((), [Action.BY_HAND], 1) == (
+            report.done,
+            [step.action for step in report.left],
+            len(_records(bench)),
+        )
+    assert "one was made on 2026-11-02, but the vendor does not list it" in (
+        report.state.detail or ""
+    )
     bench.kind = seeing
     _own_token(bench)
-    assert ((), None) == ((await bench.turn(holds=True)).left, (await bench.store.upkeep.all())[bench.kind.slug].unseen_since)
+    assert ((), None) == (
+        (await bench.turn(holds=True)).left,
+        (await bench.store.upkeep.all())[bench.kind.slug].unseen_since,
+    )
 
 
 @pytest.mark.parametrize("shape", ["endless", "none", "strings", "nameless"])
@@ -158,7 +189,12 @@ async def test_list_that_cannot_be_read_is_no_empty_one(bench: Bench, shape: str
     if (bench.kind.slug, shape) == ("ringcentral", "endless"):
         # RingCentral's list has no pages.
         return
-    name = {"ringcentral": "records", "zoom": "event_subscriptions", "aircall": "webhooks", "dialpad": "items"}[bench.kind.slug]
+    name = {
+        "ringcentral": "records",
+        "zoom": "event_subscriptions",
+        "aircall": "webhooks",
+        "dialpad": "items",
+    }[bench.kind.slug]
     address = bench.target.address
     nameless = {
         "deliveryMode": {"transportType": "WebHook", "address": address},
@@ -170,8 +206,14 @@ async def test_list_that_cannot_be_read_is_no_empty_one(bench: Bench, shape: str
         "event_subscription_id": None,
     }
     listed = {"endless": [], "none": 7, "strings": ["x"], "nameless": [nameless]}[shape]
-    more = {"cursor": "x", "next_page_token": "x", "meta": {"next_page_link": "x"}} if shape == "endless" else {}
-    bench.standin.faults = [Fault(match="GET", status=200, body=json.dumps({name: listed, **more}).encode(), times=1000)]
+    more = (
+        {"cursor": "x", "next_page_token": "x", "meta": {"next_page_link": "x"}}
+        if shape == "endless"
+        else {}
+    )
+    bench.standin.faults = [
+        Fault(match="GET", status=200, body=json.dumps({name: listed, **more}).encode(), times=1000)
+    ]
     report = await bench.turn()
     assert isinstance(report.fault, VendorUnavailable)
     assert [] == bench.standin.changes
@@ -188,21 +230,47 @@ async def test_slow_vendor_is_not_waited_for(bench: Bench, monkeypatch: pytest.M
 
 async def test_vendor_that_is_not_there(bench: Bench) -> None:
     """A closed port is one line."""
-    bench.target = replace(bench.target, api={**bench.target.api, "api_url": "http://127.0.0.1:9", "token_url": "http://127.0.0.1:9"})
+    bench.target = replace(
+        bench.target,
+        api={
+            **bench.target.api,
+            "api_url": "http://127.0.0.1:9",
+            "token_url": "http://127.0.0.1:9",
+        },
+    )
     assert isinstance((await bench.turn()).fault, VendorUnavailable)
 
 
 async def test_credentials_go_over_tls_only(bench: Bench) -> None:
     """An API at plain http outside this machine is not spoken to."""
-    bench.target = replace(bench.target, api={**bench.target.api, "api_url": "http://api.example.test", "token_url": "http://x.test"})
+    bench.target = replace(
+        bench.target,
+        api={
+            **bench.target.api,
+            "api_url": "http://api.example.test",
+            "token_url": "http://x.test",
+        },
+    )
     assert "https" in str((await bench.turn()).fault)
 
 
 async def test_one_that_was_made_but_not_recorded_is_found_again(bench: Bench) -> None:
-    """The answer to the making is lost: the next turn finds what was made, and makes no second one."""
+    """
+    The answer to the making is lost: the next turn finds what was made, and makes no second one.
+    """
     is_dialpad = isinstance(bench.standin, Dialpad)
-    match = {"ringcentral": "POST /restapi/v1.0/subscription", "zoom": "POST /v2/", "aircall": "POST /v1/"}
-    bench.standin.faults = [Fault(match="POST /api/v2/webhooks" if is_dialpad else match[bench.kind.slug], status=502, is_done=True)]
+    match = {
+        "ringcentral": "POST /restapi/v1.0/subscription",
+        "zoom": "POST /v2/",
+        "aircall": "POST /v1/",
+    }
+    bench.standin.faults = [
+        Fault(
+            match="POST /api/v2/webhooks" if is_dialpad else match[bench.kind.slug],
+            status=502,
+            is_done=True,
+        )
+    ]
     assert isinstance((await bench.turn()).fault, VendorUnavailable)
     report = await bench.turn()
     assert report.fault is None
@@ -215,12 +283,21 @@ async def test_one_that_was_made_but_not_recorded_is_found_again(bench: Bench) -
 async def test_two_workers_at_once_make_one(bench: Bench) -> None:
     """Only one of those that come at the same time may look after a source."""
     bench.standin.delay_s = 0.02
-    others = [replace(bench.store, upkeep=replace(bench.store.upkeep, owner=f"worker-{number}")) for number in range(5)]
+    others = [
+        replace(bench.store, upkeep=replace(bench.store.upkeep, owner=f"worker-{number}"))
+        for number in range(5)
+    ]
 
     async def work(number: int) -> bool:
         async with lease(others[number], bench.kind.slug) as is_ours:
             if is_ours:
-                await look_after(bench.fixed, bench.settings, others[number], clock=bench.clock, save=bench.saved.append)
+                await reconcile(
+                    bench.fixed,
+                    bench.settings,
+                    others[number],
+                    clock=bench.clock,
+                    save=bench.saved.append,
+                )
             return is_ours
 
     assert 1 == sum(await asyncio.gather(*(work(number) for number in range(5))))
@@ -229,10 +306,17 @@ async def test_two_workers_at_once_make_one(bench: Bench) -> None:
         assert is_free
 
 
-async def test_no_secret_is_told(bench: Bench, make_settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]) -> None:
-    """Credentials, tokens and secrets are in no report, no error and no record, whatever a vendor repeats."""
+async def test_no_secret_is_told(
+    bench: Bench, make_settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    Credentials, tokens and secrets are in no report, no error and no record, whatever a vendor
+    repeats.
+    """
     told: list[str] = []
-    echo = json.dumps({"message": f"{NEW} {SECRET}", "errorCode": NEW, "error": SECRET, **bench.target.api}).encode()
+    echo = json.dumps(
+        {"message": f"{NEW} {SECRET}", "errorCode": NEW, "error": SECRET, **bench.target.api}
+    ).encode()
     for status in (200, 400, 401, 403, 404, 429, 500):
         bench.standin.faults = [Fault(status=status, body=echo)]
         report = await bench.turn()
@@ -240,7 +324,13 @@ async def test_no_secret_is_told(bench: Bench, make_settings: Callable[..., Sett
     _add(bench, "old", f"{bench.path}/t/{OLD}?key={SECRET}")
     report = await bench.turn()
     told += [repr(report), repr(bench.target), repr(await bench.store.upkeep.all())]
-    confidential = {NEW, OLD, SECRET, *bench.saved, *(value for name, value in bench.target.api.items() if "url" not in name)}
+    confidential = {
+        NEW,
+        OLD,
+        SECRET,
+        *bench.saved,
+        *(value for name, value in bench.target.api.items() if "url" not in name),
+    }
     names = {"aircall-api-id", "rc-client", "zoom-client", "zoom-account"}
     everything = "\n".join(told) + capsys.readouterr().out
     assert [] == [each for each in confidential - names if each in everything]

@@ -40,7 +40,10 @@ def _standin(bench: Bench) -> RingCentral:
 
 
 async def test_it_is_made_for_long_with_our_token_after_a_handshake(bench: Bench) -> None:
-    """RingCentral shakes hands with the very address, and gets our verification token, one filter and a life of a year."""
+    """
+    RingCentral shakes hands with the very address, and gets our verification token, one filter and
+    a life of a year.
+    """
     reached: list[tuple[str, str | None]] = []
 
     async def receiver(url: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
@@ -102,10 +105,19 @@ async def test_blacklisted_one_is_made_anew_with_its_own_filters(bench: Bench, s
     """A subscription that RingCentral has switched off never comes back by itself."""
     reason = f"answered 404 at {bench.target.address}"
     filters = [VOICEMAIL, CALLS]
-    _standin(bench).add("dead", bench.target.address, status=status, blacklistedData={"reason": reason}, eventFilters=filters)
+    _standin(bench).add(
+        "dead",
+        bench.target.address,
+        status=status,
+        blacklistedData={"reason": reason},
+        eventFilters=filters,
+    )
     report = await bench.turn()
     assert [Action.RECREATE] == [step.action for step in report.done]
-    assert "(answered 404 at https://hooks.example.test/webhooks/ringcentral/t/[hidden])" in report.done[0].why
+    assert (
+        "(answered 404 at https://hooks.example.test/webhooks/ringcentral/t/[hidden])"
+        in report.done[0].why
+    )
     ((subscription_id, kept),) = _standin(bench).kept.items()
     assert (False, filters) == (subscription_id == "dead", kept["eventFilters"])
     assert () == (await bench.turn()).done
@@ -121,7 +133,10 @@ async def test_deleted_but_not_made_heals(bench: Bench) -> None:
 
 
 async def test_new_verification_token_is_given_once(bench: Bench) -> None:
-    """Rotation: the newest secret is written, the old one is not asked for, and a second turn does nothing."""
+    """
+    Rotation: the newest secret is written, the old one is not asked for, and a second turn does
+    nothing.
+    """
     await bench.turn()
     bench.target = replace(bench.target, secrets=("another-secret-of-the-source", SECRET))
     report = await bench.turn()
@@ -132,20 +147,32 @@ async def test_new_verification_token_is_given_once(bench: Bench) -> None:
 
 @pytest.mark.parametrize("url", [f"/t/{OLD}", "", f"/t/{OLD}?x=1"])
 async def test_older_address_becomes_the_present_one(bench: Bench, url: str) -> None:
-    """Rotation of URL_SECRET, or an address from before it: the subscription stays the same, its address changes."""
+    """
+    Rotation of URL_SECRET, or an address from before it: the subscription stays the same, its
+    address changes.
+    """
     _standin(bench).add("mine", bench.path + url)
     report = await bench.turn()
-    assert [(Action.UPDATE, "its address has an older token")] == [(step.action, step.why) for step in report.done]
-    assert {"transportType": "WebHook", "encryption": False, "address": bench.target.address} == _standin(bench).kept["mine"][
-        "deliveryMode"
+    assert [(Action.UPDATE, "its address has an older token")] == [
+        (step.action, step.why) for step in report.done
     ]
+    assert {
+        "transportType": "WebHook",
+        "encryption": False,
+        "address": bench.target.address,
+    } == _standin(bench).kept["mine"]["deliveryMode"]
     assert () == (await bench.turn()).done
 
 
 async def test_voicemail_subscription_lives_beside_the_one_of_calls(bench: Bench) -> None:
-    """What brings something else to our address is kept alive, with its own filters, and is no substitute for calls."""
+    """
+    What brings something else to our address is kept alive, with its own filters, and is no
+    substitute for calls.
+    """
     soon = (bench.clock() + timedelta(hours=1)).isoformat()
-    _standin(bench).add("voicemail", bench.target.address, eventFilters=[VOICEMAIL], expirationTime=soon)
+    _standin(bench).add(
+        "voicemail", bench.target.address, eventFilters=[VOICEMAIL], expirationTime=soon
+    )
     report = await bench.turn()
     assert [Action.CREATE, Action.RENEW] == [step.action for step in report.done]
     assert [VOICEMAIL] == _standin(bench).kept["voicemail"]["eventFilters"]
@@ -158,7 +185,10 @@ async def test_one_of_an_extension_counts(bench: Bench) -> None:
     filters = ["/restapi/v1.0/account/1/extension/2/telephony/sessions?direction=Inbound"]
     _standin(bench).add("mine", bench.target.address, eventFilters=filters)
     assert [Action.UPDATE] == [step.action for step in (await bench.turn()).done]
-    assert (["mine"], filters) == (list(_standin(bench).kept), _standin(bench).kept["mine"]["eventFilters"])
+    assert (["mine"], filters) == (
+        list(_standin(bench).kept),
+        _standin(bench).kept["mine"]["eventFilters"],
+    )
 
 
 async def test_twin_is_removed(bench: Bench) -> None:
@@ -171,8 +201,15 @@ async def test_twin_is_removed(bench: Bench) -> None:
 
 
 async def test_other_transports_and_strange_words(bench: Bench) -> None:
-    """Sockets are not ours; a status that nobody knows is told and left alone; what has no id is not there."""
-    _standin(bench).add("socket", bench.target.address, deliveryMode={"transportType": "WebSocket", "address": bench.target.address})
+    """
+    Sockets are not ours; a status that nobody knows is told and left alone; what has no id is not
+    there.
+    """
+    _standin(bench).add(
+        "socket",
+        bench.target.address,
+        deliveryMode={"transportType": "WebSocket", "address": bench.target.address},
+    )
     _standin(bench).add("odd", bench.target.address, status="Pondering\n", expirationTime="someday")
     _standin(bench).kept["none"] = {"id": {"a": 1}, "deliveryMode": {"transportType": "WebHook"}}
     await bench.turn()
@@ -182,7 +219,11 @@ async def test_other_transports_and_strange_words(bench: Bench) -> None:
     _standin(bench).kept["odd"]["status"] = "Pondering\n"
     report = await bench.turn()
     assert ["odd"] == [each.subscription_id for each in report.found]
-    assert ("unknown", "RingCentral calls it Pondering", ()) == (report.state.state, report.state.detail, report.done)
+    assert ("unknown", "RingCentral calls it Pondering", ()) == (
+        report.state.state,
+        report.state.detail,
+        report.done,
+    )
 
 
 async def test_wrong_jwt_is_one_line(bench: Bench) -> None:
@@ -190,5 +231,6 @@ async def test_wrong_jwt_is_one_line(bench: Bench) -> None:
     bench.target = replace(bench.target, api={**bench.target.api, "jwt": "wrong"})
     fault = str((await bench.turn()).fault)
     assert (
-        "RingCentral gives no access token (OAU-251): check RINGCENTRAL_CLIENT_ID, RINGCENTRAL_CLIENT_SECRET and RINGCENTRAL_JWT" == fault
+        "RingCentral gives no access token (OAU-251): check RINGCENTRAL_CLIENT_ID, RINGCENTRAL_CLIENT_SECRET and RINGCENTRAL_JWT"
+        == fault
     )

@@ -1,5 +1,6 @@
 """
-The worker's part, with settings as they are written down: when it looks, what it logs, what it leaves alone.
+The worker's part, with settings as they are written down: when it looks, what it logs, what it
+leaves alone.
 """
 
 import io
@@ -17,7 +18,7 @@ from service.logs.setup import configure_logging
 from service.receiver.app import create_app
 from service.settings import Settings
 from service.sources import SOURCES
-from service.sources.settings import Use
+from service.sources.settings import SettingKind
 from service.store.connection import Store
 from service.store.subscriptions import UpkeepState
 from service.webhook_urls import path_token
@@ -30,7 +31,7 @@ from workers.subscriptions import (
     EVERY_S,
     VENDORS,
     NotReady,
-    Watch,
+    SubscriptionReconciler,
 )
 from workers.subscriptions.reconcile import lease
 
@@ -44,7 +45,14 @@ SET_UP = {
     "RINGCENTRAL_CLIENT_SECRET": "rc-client-secret",
     "RINGCENTRAL_JWT": "rc-jwt-of-the-tests",
 }
-CONFIDENTIAL = (FIRST, SECOND, VERIFICATION, "rc-client-secret", "rc-jwt-of-the-tests", path_token(FIRST, "ringcentral"))
+CONFIDENTIAL = (
+    FIRST,
+    SECOND,
+    VERIFICATION,
+    "rc-client-secret",
+    "rc-jwt-of-the-tests",
+    path_token(FIRST, "ringcentral"),
+)
 
 
 @pytest.fixture
@@ -62,15 +70,25 @@ async def standin(clock: Clock) -> AsyncIterator[tuple[RingCentral, str]]:
 
 
 @pytest.fixture
-def watch(standin: tuple[RingCentral, str], store: Store, clock: Clock, make_settings: MakeSettings) -> Watch:
+def watch(
+    standin: tuple[RingCentral, str], store: Store, clock: Clock, make_settings: MakeSettings
+) -> SubscriptionReconciler:
     """A worker that looks after RingCentral."""
-    return Watch(settings=make_settings(**SET_UP, RINGCENTRAL_API_URL=standin[1]), store=store, clock=clock, kinds=VENDORS)
+    return SubscriptionReconciler(
+        settings=make_settings(**SET_UP, RINGCENTRAL_API_URL=standin[1]),
+        store=store,
+        clock=clock,
+        kinds=VENDORS,
+    )
 
 
 @asynccontextmanager
 async def _receiver(settings: Settings, store: Store) -> AsyncIterator[Reach]:
     app = create_app(settings, store=store)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client,
+    ):
 
         async def reach(url: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
             return await client.post(url, headers=dict(headers), content=body)
@@ -78,40 +96,72 @@ async def _receiver(settings: Settings, store: Store) -> AsyncIterator[Reach]:
         yield reach
 
 
-async def test_real_receiver_shakes_hands(watch: Watch, standin: tuple[RingCentral, str], store: Store) -> None:
-    """The whole way: the worker asks RingCentral, RingCentral asks the receiver at the address it was told, and the subscription stands."""
+async def test_real_receiver_shakes_hands(
+    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], store: Store
+) -> None:
+    """
+    The whole way: the worker asks RingCentral, RingCentral asks the receiver at the address it was
+    told, and the subscription stands.
+    """
     async with _receiver(watch.settings, store) as reach:
         standin[0].reach = reach
         await watch.turn()
     (kept,) = standin[0].kept.values()
     mode = kept["deliveryMode"]
     assert isinstance(mode, dict)
-    assert f"https://hooks.example.test/webhooks/ringcentral/t/{path_token(FIRST, 'ringcentral')}" == mode["address"]
+    assert (
+        f"https://hooks.example.test/webhooks/ringcentral/t/{path_token(FIRST, 'ringcentral')}"
+        == mode["address"]
+    )
     state = (await store.upkeep.all())["ringcentral"]
-    assert ("active", START, START + timedelta(days=365), None) == (state.state, state.checked_at, state.expires_at, state.detail)
+    assert ("active", START, START + timedelta(days=365), None) == (
+        state.state,
+        state.checked_at,
+        state.expires_at,
+        state.detail,
+    )
     assert ("handshake", "ringcentral") in await store.heard.last()
 
 
-async def test_real_receiver_is_validated_by_zoom(store: Store, make_settings: MakeSettings) -> None:
+async def test_real_receiver_is_validated_by_zoom(
+    store: Store, make_settings: MakeSettings
+) -> None:
     """The same with Zoom, whose validation is signed with the app's secret token."""
     standin = Zoom(now=int(utc_now().timestamp()))
-    names = {"ZOOM_ACCOUNT_ID": "zoom-account", "ZOOM_CLIENT_ID": "zoom-client", "ZOOM_CLIENT_SECRET": "zoom-client-secret"}
+    names = {
+        "ZOOM_ACCOUNT_ID": "zoom-account",
+        "ZOOM_CLIENT_ID": "zoom-client",
+        "ZOOM_CLIENT_SECRET": "zoom-client-secret",
+    }
     async with running(standin) as url:
         settings = make_settings(
-            **names, ZOOM_SECRET_TOKEN=standin.secret_token, ZOOM_API_URL=f"{url}/v2", ZOOM_TOKEN_URL=f"{url}/oauth/token"
+            **names,
+            ZOOM_SECRET_TOKEN=standin.secret_token,
+            ZOOM_API_URL=f"{url}/v2",
+            ZOOM_TOKEN_URL=f"{url}/oauth/token",
         )
         async with _receiver(settings, store) as reach:
             standin.reach = reach
-            await Watch(settings=settings, store=store, clock=utc_now, kinds=VENDORS).turn()
-    assert ["https://hooks.example.test/webhooks/zoom"] == [each["event_webhook_url"] for each in standin.kept.values()]
+            await SubscriptionReconciler(
+                settings=settings, store=store, clock=utc_now, kinds=VENDORS
+            ).turn()
+    assert ["https://hooks.example.test/webhooks/zoom"] == [
+        each["event_webhook_url"] for each in standin.kept.values()
+    ]
     assert "unknown" == (await store.upkeep.all())["zoom"].state
 
 
-async def test_it_looks_every_ten_minutes_and_logs_what_it_did(watch: Watch, standin: tuple[RingCentral, str], clock: Clock) -> None:
-    """Made at once; then quiet, and nothing is asked before it is due, however many workers there are."""
+async def test_it_looks_every_ten_minutes_and_logs_what_it_did(
+    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock
+) -> None:
+    """
+    Made at once; then quiet, and nothing is asked before it is due, however many workers there are.
+    """
     with capture_logs() as entries:
         await watch.turn()
-    assert [("subscription.created", "info", "ringcentral")] == [(each["event"], each["log_level"], each["source"]) for each in entries]
+    assert [("subscription.created", "info", "ringcentral")] == [
+        (each["event"], each["log_level"], each["source"]) for each in entries
+    ]
     asked = len(standin[0].asked)
     clock.forward(timedelta(seconds=EVERY_S - 10))
     await watch.turn()
@@ -127,8 +177,13 @@ async def test_it_looks_every_ten_minutes_and_logs_what_it_did(watch: Watch, sta
     assert ["subscription.renewed"] == [each["event"] for each in entries]
 
 
-async def test_changed_settings_count_at_once(watch: Watch, standin: tuple[RingCentral, str], make_settings: MakeSettings) -> None:
-    """Rotation of URL_SECRET: the next worker that starts tells RingCentral, without waiting for ten minutes to go by."""
+async def test_changed_settings_count_at_once(
+    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], make_settings: MakeSettings
+) -> None:
+    """
+    Rotation of URL_SECRET: the next worker that starts tells RingCentral, without waiting for ten
+    minutes to go by.
+    """
     await watch.turn()
     changed = {**SET_UP, "URL_SECRET": f"{SECOND}, {FIRST}"}
     await replace(watch, settings=make_settings(**changed, RINGCENTRAL_API_URL=standin[1])).turn()
@@ -137,14 +192,24 @@ async def test_changed_settings_count_at_once(watch: Watch, standin: tuple[RingC
 
 
 async def test_source_that_is_off_or_not_set_up_is_left_alone(
-    watch: Watch, standin: tuple[RingCentral, str], store: Store, make_settings: MakeSettings
+    watch: SubscriptionReconciler,
+    standin: tuple[RingCentral, str],
+    store: Store,
+    make_settings: MakeSettings,
 ) -> None:
-    """Without the secret of the source, or without a word about its API, nothing is asked, kept or logged."""
-    only_api = {name: value for name, value in SET_UP.items() if name != "RINGCENTRAL_VERIFICATION_TOKEN"}
+    """
+    Without the secret of the source, or without a word about its API, nothing is asked, kept or
+    logged.
+    """
+    only_api = {
+        name: value for name, value in SET_UP.items() if name != "RINGCENTRAL_VERIFICATION_TOKEN"
+    }
     only_secret = {name: SET_UP[name] for name in ("URL_SECRET", "RINGCENTRAL_VERIFICATION_TOKEN")}
     with capture_logs() as entries:
         for values in (only_api, only_secret, {}):
-            await replace(watch, settings=make_settings(**values, RINGCENTRAL_API_URL=standin[1])).turn()
+            await replace(
+                watch, settings=make_settings(**values, RINGCENTRAL_API_URL=standin[1])
+            ).turn()
     assert ([], [], {}) == (entries, standin[0].asked, await store.upkeep.all())
 
 
@@ -157,7 +222,12 @@ async def test_source_that_is_off_or_not_set_up_is_left_alone(
     ],
 )
 async def test_half_a_set_up_is_a_fault(  # noqa: PLR0917 (pytest's own way)
-    watch: Watch, standin: tuple[RingCentral, str], make_settings: MakeSettings, name: str, value: str, said: str
+    watch: SubscriptionReconciler,
+    standin: tuple[RingCentral, str],
+    make_settings: MakeSettings,
+    name: str,
+    value: str,
+    said: str,
 ) -> None:
     """What is missing is named, in the log and in the state."""
     settings = make_settings(**{**SET_UP, name: value}, RINGCENTRAL_API_URL=standin[1])
@@ -165,13 +235,24 @@ async def test_half_a_set_up_is_a_fault(  # noqa: PLR0917 (pytest's own way)
         await replace(watch, settings=settings).turn()
     assert ["subscription.failed"] == [each["event"] for each in entries]
     assert said in entries[0]["reason"]
-    assert ("failed", []) == ((await watch.store.upkeep.all())["ringcentral"].state, standin[0].asked)
+    assert ("failed", []) == (
+        (await watch.store.upkeep.all())["ringcentral"].state,
+        standin[0].asked,
+    )
 
 
-async def test_failures_are_logged_and_wait_for_the_next_turn(watch: Watch, standin: tuple[RingCentral, str], clock: Clock) -> None:
-    """Away or refusing: one warning, no second try before its time, and what was given is not forgotten."""
+async def test_failures_are_logged_and_wait_for_the_next_turn(
+    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock
+) -> None:
+    """
+    Away or refusing: one warning, no second try before its time, and what was given is not
+    forgotten.
+    """
     await watch.turn()
-    for fault, event in ((Fault(status=503), "subscription.unreachable"), (Fault(status=401), "subscription.failed")):
+    for fault, event in (
+        (Fault(status=503), "subscription.unreachable"),
+        (Fault(status=401), "subscription.failed"),
+    ):
         clock.forward(timedelta(seconds=EVERY_S))
         standin[0].faults = [fault]
         with capture_logs() as entries:
@@ -184,7 +265,9 @@ async def test_failures_are_logged_and_wait_for_the_next_turn(watch: Watch, stan
     assert [] == entries
 
 
-async def test_bug_stops_neither_the_others_nor_the_worker(watch: Watch, standin: tuple[RingCentral, str]) -> None:
+async def test_bug_stops_neither_the_others_nor_the_worker(
+    watch: SubscriptionReconciler, standin: tuple[RingCentral, str]
+) -> None:
     """An error that nobody thought of is logged, and the next vendor has its turn."""
 
     def broken(target: object, save: object, transport: object) -> object:
@@ -196,7 +279,9 @@ async def test_bug_stops_neither_the_others_nor_the_worker(watch: Watch, standin
     assert ["subscription.failed", "subscription.created"] == [each["event"] for each in entries]
 
 
-async def test_one_that_another_worker_looks_after_is_passed_by(watch: Watch, standin: tuple[RingCentral, str], store: Store) -> None:
+async def test_one_that_another_worker_looks_after_is_passed_by(
+    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], store: Store
+) -> None:
     """Whoever holds the right is not waited for."""
     other = replace(store, upkeep=replace(store.upkeep, owner="another-worker"))
     async with lease(other, "ringcentral") as is_ours:
@@ -205,13 +290,19 @@ async def test_one_that_another_worker_looks_after_is_passed_by(watch: Watch, st
     assert [] == standin[0].asked
 
 
-async def test_worker_never_makes_an_aircall_webhook(store: Store, clock: Clock, make_settings: MakeSettings) -> None:
+async def test_worker_never_makes_an_aircall_webhook(
+    store: Store, clock: Clock, make_settings: MakeSettings
+) -> None:
     """It says once which command does, and not in every turn."""
     standin = Aircall()
     async with running(standin) as url:
-        names = {"AIRCALL_TOKEN": "token-of-an-older-webhook", "AIRCALL_API_ID": "aircall-api-id", "AIRCALL_API_TOKEN": "aircall-api-token"}
+        names = {
+            "AIRCALL_TOKEN": "token-of-an-older-webhook",
+            "AIRCALL_API_ID": "aircall-api-id",
+            "AIRCALL_API_TOKEN": "aircall-api-token",
+        }
         settings = make_settings(**names, URL_SECRET=FIRST, AIRCALL_API_URL=f"{url}/v1")
-        watch = Watch(settings=settings, store=store, clock=clock, kinds=VENDORS)
+        watch = SubscriptionReconciler(settings=settings, store=store, clock=clock, kinds=VENDORS)
         with capture_logs() as entries:
             for _ in range(3):
                 await watch.turn()
@@ -220,7 +311,9 @@ async def test_worker_never_makes_an_aircall_webhook(store: Store, clock: Clock,
     assert ([], 3) == (standin.changes, len(standin.asked))
 
 
-async def test_no_secret_is_in_a_line_of_the_log(watch: Watch, standin: tuple[RingCentral, str], clock: Clock, store: Store) -> None:
+async def test_no_secret_is_in_a_line_of_the_log(
+    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock, store: Store
+) -> None:
     """Whatever happens, the log holds no credential, no token and no secret."""
     stream = io.StringIO()
     configure_logging(fmt="json", level="debug", stream=stream)
@@ -248,13 +341,19 @@ async def test_states_are_kept_and_unreadable_ones_count_as_none(store: Store) -
     assert {"zoom": state} == await store.upkeep.all()
 
 
-def test_every_vendor_is_a_source_with_the_settings_that_it_needs(make_settings: MakeSettings) -> None:
+def test_every_vendor_is_a_source_with_the_settings_that_it_needs(
+    make_settings: MakeSettings,
+) -> None:
     """What the upkeep reads is what the sources declare."""
     for kind in VENDORS:
         with pytest.raises(NotReady) as caught:
             kind.target(make_settings(), {})
         named = str(caught.value).removeprefix("set ").split(" and ")
-        secret = [] if kind.is_chooser else [SOURCES[kind.slug].settings[0].name.upper()]
+        secret = [] if kind.vendor_issues_secret else [SOURCES[kind.slug].settings[0].name.upper()]
         assert [*secret, *(f"{kind.slug}_{name}".upper() for name in kind.needs)] == named
-        declared = {setting.name for setting in SOURCES[kind.slug].settings if setting.use is Use.API}
+        declared = {
+            setting.name
+            for setting in SOURCES[kind.slug].settings
+            if setting.kind is SettingKind.API_CREDENTIAL
+        }
         assert {f"{kind.slug}_{name}" for name in kind.needs} <= declared

@@ -35,7 +35,9 @@ def _standin(bench: Bench) -> Zoom:
 
 
 async def test_address_is_validated_before_it_is_made(bench: Bench) -> None:
-    """Zoom asks the very address to hash a text, and makes the subscription for the whole account."""
+    """
+    Zoom asks the very address to hash a text, and makes the subscription for the whole account.
+    """
     reached: list[str] = []
 
     async def receiver(url: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
@@ -75,8 +77,13 @@ async def test_list_that_is_refused_makes_nothing(bench: Bench) -> None:
 
 
 async def test_subscription_of_the_app_itself_is_a_persons(bench: Bench) -> None:
-    """What was clicked together cannot be changed by the API: what it lacks is told, and no second one is made."""
-    _standin(bench).add("clicked", bench.target.address, created_source="default", events=sorted(HALF))
+    """
+    What was clicked together cannot be changed by the API: what it lacks is told, and no second one
+    is made.
+    """
+    _standin(bench).add(
+        "clicked", bench.target.address, created_source="default", events=sorted(HALF)
+    )
     report = await bench.turn()
     assert ((), [Action.BY_HAND]) == (report.done, [step.action for step in report.left])
     assert "Event Subscriptions" in (report.state.detail or "")
@@ -87,14 +94,20 @@ async def test_subscription_of_the_app_itself_is_a_persons(bench: Bench) -> None
 
 
 async def test_events_that_lack_are_mended_without_a_gap(bench: Bench) -> None:
-    """The new one is made before the old one goes; what else it brought goes on. Cut short, the next turn ends it."""
+    """
+    The new one is made before the old one goes; what else it brought goes on. Cut short, the next
+    turn ends it.
+    """
     _standin(bench).add("lacking", bench.target.address, events=[*HALF, "phone.emergency_alert"])
     _standin(bench).faults = [Fault(match="DELETE")]
     assert (await bench.turn()).fault is not None
     assert 2 == len(_standin(bench).kept)
     assert [Action.REMOVE] == [step.action for step in (await bench.turn()).done]
     ((subscription_id, kept),) = _standin(bench).kept.items()
-    assert (False, sorted(EVENTS | {"phone.emergency_alert"})) == (subscription_id == "lacking", kept["events"])
+    assert (False, sorted(EVENTS | {"phone.emergency_alert"})) == (
+        subscription_id == "lacking",
+        kept["events"],
+    )
     assert () == (await bench.turn()).done
 
 
@@ -109,11 +122,17 @@ async def test_refused_events_leave_the_old_one(bench: Bench) -> None:
 async def test_older_address_is_replaced(bench: Bench) -> None:
     """A subscription at an address with a token, where none is wanted any more."""
     _standin(bench).add("old", f"{bench.path}/t/{OLD}", events=sorted(EVENTS))
-    assert [Action.REPLACE, Action.REMOVE][:1] == [step.action for step in (await bench.turn()).done]
-    assert [bench.target.address] == [each["event_webhook_url"] for each in _standin(bench).kept.values()]
+    assert [Action.REPLACE, Action.REMOVE][:1] == [
+        step.action for step in (await bench.turn()).done
+    ]
+    assert [bench.target.address] == [
+        each["event_webhook_url"] for each in _standin(bench).kept.values()
+    ]
 
 
 async def test_wrong_client_is_one_line(bench: Bench) -> None:
     """Refused credentials name the settings."""
     bench.target = replace(bench.target, api={**bench.target.api, "client_secret": "wrong"})
-    assert "check ZOOM_ACCOUNT_ID, ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET" in str((await bench.turn()).fault)
+    assert "check ZOOM_ACCOUNT_ID, ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET" in str(
+        (await bench.turn()).fault
+    )

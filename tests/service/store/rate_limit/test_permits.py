@@ -15,24 +15,34 @@ from service.store.connection import Store, open_store
 from service.store.rate_limit.lanes import Lane
 from service.store.rate_limit.permits import (
     Grant,
-    Heard,
-    Standing,
-    Verdict,
+    GrantStatus,
+    HealthSignal,
+    RateLimitState,
 )
 
 HOLD_S = 5.0
 EPOCH = datetime(2026, 11, 2, tzinfo=UTC)
 
 
-async def ask(store: Store, ref: str, *, hold_s: float = HOLD_S, cost: int = 1, lane: Lane = Lane.FINAL, age: int = 0) -> Grant:
+async def ask(
+    store: Store,
+    ref: str,
+    *,
+    hold_s: float = HOLD_S,
+    cost: int = 1,
+    lane: Lane = Lane.FINAL,
+    age: int = 0,
+) -> Grant:
     """Ask for permits; `age` gives the call's place, the least being the oldest."""
-    return await store.permits.ask(ref, lane=lane, since=EPOCH + timedelta(seconds=age), cost=cost, hold_s=hold_s)
+    return await store.permits.ask(
+        ref, lane=lane, since=EPOCH + timedelta(seconds=age), cost=cost, hold_s=hold_s
+    )
 
 
 async def fill(store: Store, lane: Lane, names: list[str]) -> None:
     """Let calls wait in a lane, the first one being the oldest."""
     for age, name in enumerate(names):
-        assert Verdict.WAITS is (await ask(store, f"twilio:{name}", lane=lane, age=age)).verdict
+        assert GrantStatus.WAITS is (await ask(store, f"twilio:{name}", lane=lane, age=age)).verdict
 
 
 async def let_go(store: Store, number: int) -> list[str]:
@@ -63,11 +73,17 @@ async def tight(redis_url: str, make_settings: Callable[..., Settings]) -> Async
 
 def _most_in_window(arrivals: list[float], window_s: float) -> int:
     arrivals = sorted(arrivals)
-    return max(sum(1 for later in arrivals[i:] if later - start < window_s) for i, start in enumerate(arrivals))
+    return max(
+        sum(1 for later in arrivals[i:] if later - start < window_s)
+        for i, start in enumerate(arrivals)
+    )
 
 
 async def test_no_window_holds_more_than_any_budget(tight: Store) -> None:
-    """Many callers with requests that take their time never get more than 5 in 300 ms or 12 in a second through, and nearly as many."""
+    """
+    Many callers with requests that take their time never get more than 5 in 300 ms or 12 in a
+    second through, and nearly as many.
+    """
     arrivals: list[float] = []
     rng = random.Random(7)
     loop = asyncio.get_running_loop()
@@ -82,7 +98,7 @@ async def test_no_window_holds_more_than_any_budget(tight: Store) -> None:
 
     async def call(ref: str) -> None:
         grant = await ask(tight, ref)
-        while grant.verdict is not Verdict.GRANTED:
+        while grant.verdict is not GrantStatus.GRANTED:
             await tight.permits.pump()
             await asyncio.sleep(0.005)
             grant = await ask(tight, ref)
@@ -99,7 +115,7 @@ async def test_permit_that_was_not_used_costs_nothing(tight: Store) -> None:
     """Five permits given back unused leave the whole budget."""
     for number in range(12):
         grant = await ask(tight, f"twilio:{number}")
-        assert Verdict.GRANTED is grant.verdict
+        assert GrantStatus.GRANTED is grant.verdict
         await tight.permits.release(grant, sent=0)
 
 
@@ -107,20 +123,22 @@ async def test_one_call_has_one_write_in_flight(tight: Store) -> None:
     """A second run of the same call is told that permits are out for it."""
     first = await ask(tight, "twilio:1")
     second = await ask(tight, "twilio:1")
-    assert (Verdict.GRANTED, Verdict.BUSY) == (first.verdict, second.verdict)
+    assert (GrantStatus.GRANTED, GrantStatus.BUSY) == (first.verdict, second.verdict)
 
 
-async def limited(store: Store, wait_s: float | None, ref: str = "twilio:limited") -> Standing:
+async def limited(
+    store: Store, wait_s: float | None, ref: str = "twilio:limited"
+) -> RateLimitState:
     """Have a request answered with 429."""
-    grant = Grant(ref, Verdict.GRANTED, ("0",))
-    return await store.permits.release(grant, sent=1, heard=Heard.LIMITED, wait_s=wait_s)
+    grant = Grant(ref, GrantStatus.GRANTED, ("0",))
+    return await store.permits.release(grant, sent=1, heard=HealthSignal.LIMITED, wait_s=wait_s)
 
 
 async def test_429_stops_everybody(tight: Store) -> None:
     """After a 429 nobody gets a permit, and the wait is what Buildr said."""
     assert 29 < (await limited(tight, 30)).blocked_s <= 30.1
     grant = await ask(tight, "twilio:1")
-    assert Verdict.WAITS is grant.verdict
+    assert GrantStatus.WAITS is grant.verdict
     assert 29 < grant.wait_s <= 30.1
     assert 0 == (await tight.permits.pump()).gone
 
@@ -132,7 +150,7 @@ async def test_429_revokes_permits_that_are_not_used_yet(tight: Store) -> None:
     await tight.permits.release(held[0], sent=0)
     assert 1 == (await tight.permits.pump()).gone
     await limited(tight, 30)
-    assert Verdict.WAITS is (await ask(tight, "twilio:a")).verdict
+    assert GrantStatus.WAITS is (await ask(tight, "twilio:a")).verdict
 
 
 async def test_unexplained_429_backs_off_longer_each_time(clocked: "Clocked") -> None:
@@ -146,23 +164,25 @@ async def test_unexplained_429_backs_off_longer_each_time(clocked: "Clocked") ->
 
 
 async def test_the_oldest_goes_first_and_no_newcomer_overtakes(tight: Store) -> None:
-    """Calls leave their lane in the order of their age, and a newcomer waits even if there is budget."""
+    """
+    Calls leave their lane in the order of their age, and a newcomer waits even if there is budget.
+    """
     held = [await ask(tight, f"twilio:held{number}") for number in range(5)]
     await fill(tight, Lane.FINAL, ["a", "b", "c"])
     for grant in held[:2]:
         await tight.permits.release(grant, sent=0)
     assert 2 == (await tight.permits.pump()).gone
-    assert Verdict.GRANTED is (await ask(tight, "twilio:a")).verdict
-    assert Verdict.WAITS is (await ask(tight, "twilio:new", age=9)).verdict
-    assert Verdict.GRANTED is (await ask(tight, "twilio:b")).verdict
-    assert Verdict.WAITS is (await ask(tight, "twilio:c", age=2)).verdict
+    assert GrantStatus.GRANTED is (await ask(tight, "twilio:a")).verdict
+    assert GrantStatus.WAITS is (await ask(tight, "twilio:new", age=9)).verdict
+    assert GrantStatus.GRANTED is (await ask(tight, "twilio:b")).verdict
+    assert GrantStatus.WAITS is (await ask(tight, "twilio:c", age=2)).verdict
 
 
 async def test_permits_of_a_dead_worker_count_as_used(tight: Store) -> None:
     """Permits that nobody gave back are counted as long as their requests may still arrive."""
     for number in range(5):
         await ask(tight, f"twilio:{number}", hold_s=60)
-    assert Verdict.WAITS is (await ask(tight, "twilio:next", hold_s=60)).verdict
+    assert GrantStatus.WAITS is (await ask(tight, "twilio:next", hold_s=60)).verdict
 
 
 class Clocked:
@@ -179,7 +199,9 @@ class Clocked:
     async def drained(self) -> list[Grant]:
         """Take every permit that there is now."""
         grants: list[Grant] = []
-        while (grant := await ask(self.store, f"twilio:drain{len(grants)}")).verdict is Verdict.GRANTED:
+        while (
+            grant := await ask(self.store, f"twilio:drain{len(grants)}")
+        ).verdict is GrantStatus.GRANTED:
             grants.append(grant)
         await self.store.permits.leave(grant.ref)
         return grants
@@ -188,7 +210,7 @@ class Clocked:
         """How many requests go through in the next window, all of them answered well."""
         grants = await self.drained()
         for grant in grants:
-            await self.store.permits.release(grant, sent=1, heard=Heard.FINE)
+            await self.store.permits.release(grant, sent=1, heard=HealthSignal.FINE)
         return len(grants)
 
 
@@ -213,16 +235,22 @@ async def jammed(clocked: Clocked) -> AsyncIterator[Store]:
 
 async def with_room(store: Store) -> None:
     """Make room for one request."""
-    await store.permits.release(Grant("twilio:held", Verdict.GRANTED, ("10",)), sent=0)
+    await store.permits.release(Grant("twilio:held", GrantStatus.GRANTED, ("10",)), sent=0)
 
 
 async def test_urgent_lanes_go_first_and_none_starves(jammed: Store) -> None:
-    """Final results go before refinements, replays and back-fill; every fifth turn is one of those, each lane in its turn."""
+    """
+    Final results go before refinements, replays and back-fill; every fifth turn is one of those,
+    each lane in its turn.
+    """
     await fill(jammed, Lane.BACKFILL, ["b1", "b2"])
     await fill(jammed, Lane.REPLAY, ["p1", "p2"])
     await fill(jammed, Lane.REFINEMENT, ["r1", "r2"])
     for number in range(14):
-        assert Verdict.WAITS is (await ask(jammed, f"twilio:f{number:02}", lane=Lane.FINAL, age=number)).verdict
+        assert (
+            GrantStatus.WAITS
+            is (await ask(jammed, f"twilio:f{number:02}", lane=Lane.FINAL, age=number)).verdict
+        )
     await with_room(jammed)
     gone = await let_go(jammed, 15)
     assert ["r1", "p1", "b1"] == [gone[4], gone[9], gone[14]]
@@ -232,13 +260,16 @@ async def test_urgent_lanes_go_first_and_none_starves(jammed: Store) -> None:
 async def test_the_services_own_requests_go_before_all(jammed: Store) -> None:
     """Reading the account's outcomes waits for no call, since calls wait for it."""
     await fill(jammed, Lane.FINAL, ["a"])
-    assert Verdict.WAITS is (await ask(jammed, "#outcomes", lane=Lane.OWN, age=99)).verdict
+    assert GrantStatus.WAITS is (await ask(jammed, "#outcomes", lane=Lane.OWN, age=99)).verdict
     await with_room(jammed)
     assert ["#outcomes", "a"] == await let_go(jammed, 2)
 
 
 async def test_newest_first_above_the_threshold(jammed: Store) -> None:
-    """With more than NEWEST_FIRST_ABOVE calls in a lane the newest goes first, and the oldest every fourth time; below that the oldest."""
+    """
+    With more than NEWEST_FIRST_ABOVE calls in a lane the newest goes first, and the oldest every
+    fourth time; below that the oldest.
+    """
     await fill(jammed, Lane.FINAL, ["a", "b", "c", "d", "e", "f", "g", "h"])
     await with_room(jammed)
     assert ["h", "g", "f", "a", "e", "b", "c", "d"] == await let_go(jammed, 8)
@@ -248,27 +279,32 @@ async def test_call_keeps_its_place_and_changes_its_lane(jammed: Store) -> None:
     """Asking again changes nothing about a call's place; asking for another lane moves it there."""
     await fill(jammed, Lane.REPLAY, ["a"])
     await fill(jammed, Lane.FINAL, ["b", "c"])
-    assert Verdict.WAITS is (await ask(jammed, "twilio:b", lane=Lane.FINAL, age=0)).verdict
-    assert Verdict.WAITS is (await ask(jammed, "twilio:a", lane=Lane.FINAL, age=-1)).verdict
+    assert GrantStatus.WAITS is (await ask(jammed, "twilio:b", lane=Lane.FINAL, age=0)).verdict
+    assert GrantStatus.WAITS is (await ask(jammed, "twilio:a", lane=Lane.FINAL, age=-1)).verdict
     await with_room(jammed)
     assert ["a", "b", "c"] == await let_go(jammed, 3)
 
 
 async def test_call_of_two_requests_gets_both_or_waits(clocked: Clocked) -> None:
-    """With room for one request a call of two waits at the head; nothing smaller behind it overtakes."""
+    """
+    With room for one request a call of two waits at the head; nothing smaller behind it overtakes.
+    """
     store = clocked.store
     held = [await ask(store, f"twilio:held{number}") for number in range(9)]
-    assert Verdict.WAITS is (await ask(store, "twilio:two", cost=2, age=1)).verdict
-    assert Verdict.WAITS is (await ask(store, "twilio:one", age=2)).verdict
+    assert GrantStatus.WAITS is (await ask(store, "twilio:two", cost=2, age=1)).verdict
+    assert GrantStatus.WAITS is (await ask(store, "twilio:one", age=2)).verdict
     assert 0 == (await store.permits.pump()).gone
     await store.permits.release(held[0], sent=0)
     assert 1 == (await store.permits.pump()).gone
     grant = await ask(store, "twilio:two", cost=2)
-    assert (Verdict.GRANTED, 2) == (grant.verdict, len(grant.permits))
+    assert (GrantStatus.GRANTED, 2) == (grant.verdict, len(grant.permits))
 
 
 async def test_permits_between_two_requests_get_their_whole_time_again(clocked: Clocked) -> None:
-    """The second of two requests may take as long as the first; permits that are no longer ours are refused."""
+    """
+    The second of two requests may take as long as the first; permits that are no longer ours are
+    refused.
+    """
     store = clocked.store
     grant = await ask(store, "twilio:two", cost=2, hold_s=2)
     assert await store.permits.renew(grant, answered=1, hold_s=50) > grant.valid_until + 40
@@ -278,23 +314,31 @@ async def test_permits_between_two_requests_get_their_whole_time_again(clocked: 
 
 
 async def test_permit_may_be_given_a_moment_ahead(clocked: Clocked) -> None:
-    """A call whose turn comes within a tenth of a second is let go at once, and told from when its permit is good."""
+    """
+    A call whose turn comes within a tenth of a second is let go at once, and told from when its
+    permit is good.
+    """
     assert 10 == await clocked.sent_in_window()
     clocked.pass_s(9.95)
     grant = await ask(clocked.store, "twilio:next")
-    assert Verdict.GRANTED is grant.verdict
+    assert GrantStatus.GRANTED is grant.verdict
     assert 0.01 < grant.starts_at - time.monotonic() < 0.12
 
 
-async def down(store: Store, ref: str, *, hold: Grant | None = None) -> Standing:
+async def down(store: Store, ref: str, *, hold: Grant | None = None) -> RateLimitState:
     """Have a request fail as when Buildr is away."""
     grant = hold or await ask(store, ref)
-    assert Verdict.GRANTED is grant.verdict
-    return await store.permits.release(grant, sent=1, heard=Heard.DOWN, cause="buildr_unavailable")
+    assert GrantStatus.GRANTED is grant.verdict
+    return await store.permits.release(
+        grant, sent=1, heard=HealthSignal.DOWN, cause="buildr_unavailable"
+    )
 
 
 async def test_breaker_opens_and_lets_one_at_a_time_look(clocked: Clocked) -> None:
-    """After three failures in a row everybody waits; one looks after 2 s, then after 4 s ..., and its success lets all go."""
+    """
+    After three failures in a row everybody waits; one looks after 2 s, then after 4 s ..., and its
+    success lets all go.
+    """
     store = clocked.store
     opened = [(await down(store, f"twilio:{number}")).has_opened for number in range(3)]
     assert [False, False, True] == opened
@@ -305,13 +349,13 @@ async def test_breaker_opens_and_lets_one_at_a_time_look(clocked: Clocked) -> No
     assert 0 == (await store.permits.pump()).gone
     standing = await down(store, "twilio:a")
     assert (True, False) == (standing.is_open, standing.has_opened)
-    assert Verdict.WAITS is (await ask(store, "twilio:a", age=0)).verdict
+    assert GrantStatus.WAITS is (await ask(store, "twilio:a", age=0)).verdict
     clocked.pass_s(2)
     assert 0 == (await store.permits.pump()).gone
     clocked.pass_s(2)
     assert 1 == (await store.permits.pump()).gone
     (probe,) = {"twilio:a", "twilio:b"} - await waiting(store)
-    standing = await store.permits.release(await ask(store, probe), sent=1, heard=Heard.FINE)
+    standing = await store.permits.release(await ask(store, probe), sent=1, heard=HealthSignal.FINE)
     assert not standing.is_open
     assert 5.9 < (standing.outage_s or 0) < 7
     assert 1 == (await store.permits.pump()).gone
@@ -351,12 +395,17 @@ async def test_failures_between_successes_open_nothing(clocked: Clocked) -> None
     """A call that fails while others succeed is its own matter."""
     for number in range(6):
         assert not (await down(clocked.store, "twilio:poison")).is_open
-        await clocked.store.permits.release(await ask(clocked.store, f"twilio:{number}"), sent=1, heard=Heard.FINE)
+        await clocked.store.permits.release(
+            await ask(clocked.store, f"twilio:{number}"), sent=1, heard=HealthSignal.FINE
+        )
         clocked.pass_s(10)
 
 
 async def test_budget_is_shared_with_somebody_unknown(clocked: Clocked) -> None:
-    """With another client taking half: at most one 429 a minute after 30 s, about half is used, and all of it once the other is gone."""
+    """
+    With another client taking half: at most one 429 a minute after 30 s, about half is used, and
+    all of it once the other is gone.
+    """
     store, now = clocked.store, 0.0
     cuts: list[float] = []
     used: list[int] = []
@@ -364,9 +413,9 @@ async def test_budget_is_shared_with_somebody_unknown(clocked: Clocked) -> None:
         grants = await clocked.drained()
         fine, refused = grants[:5], grants[5:]
         for grant in fine:
-            await store.permits.release(grant, sent=1, heard=Heard.FINE)
+            await store.permits.release(grant, sent=1, heard=HealthSignal.FINE)
         for grant in refused:
-            await store.permits.release(grant, sent=1, heard=Heard.LIMITED, wait_s=1)
+            await store.permits.release(grant, sent=1, heard=HealthSignal.LIMITED, wait_s=1)
             cuts.append(now)
         used.append(len(fine))
         clocked.pass_s(10.02)
@@ -388,7 +437,7 @@ async def test_cut_allowance_still_lets_a_call_of_two_requests_through(clocked: 
         await limited(clocked.store, 1)
         clocked.pass_s(11)
     clocked.pass_s(60)
-    assert Verdict.GRANTED is (await ask(clocked.store, "twilio:two", cost=2)).verdict
+    assert GrantStatus.GRANTED is (await ask(clocked.store, "twilio:two", cost=2)).verdict
 
 
 async def test_absurd_wait_is_cut_to_a_day(clocked: Clocked) -> None:
@@ -406,35 +455,51 @@ async def test_clock_of_redis_that_is_set_back_stops_nobody_for_long(clocked: Cl
 
 
 async def test_refused_token_at_the_look_counts_as_a_look(clocked: Clocked) -> None:
-    """A call whose first look meets a refused token lets the next look wait as any failed look does."""
+    """
+    A call whose first look meets a refused token lets the next look wait as any failed look does.
+    """
     for number in range(3):
         await down(clocked.store, f"twilio:{number}")
     await fill(clocked.store, Lane.FINAL, ["a", "b"])
     clocked.pass_s(2)
     assert 1 == (await clocked.store.permits.pump()).gone
     (probe,) = {"twilio:a", "twilio:b"} - await waiting(clocked.store)
-    await clocked.store.permits.release(await ask(clocked.store, probe), sent=1, heard=Heard.UNSURE)
+    await clocked.store.permits.release(
+        await ask(clocked.store, probe), sent=1, heard=HealthSignal.UNSURE
+    )
     assert 0 == (await clocked.store.permits.pump()).gone
 
 
 async def test_spent_hour_leaves_the_share_of_the_burst(clocked: Clocked) -> None:
-    """A 429 that names the budget of an hour or a day stops everybody as it says, and makes nobody slower afterwards."""
-    grant = Grant("twilio:limited", Verdict.GRANTED, ("0",))
-    standing = await clocked.store.permits.release(grant, sent=1, heard=Heard.LIMITED, wait_s=60, bucket="hour")
+    """
+    A 429 that names the budget of an hour or a day stops everybody as it says, and makes nobody
+    slower afterwards.
+    """
+    grant = Grant("twilio:limited", GrantStatus.GRANTED, ("0",))
+    standing = await clocked.store.permits.release(
+        grant, sent=1, heard=HealthSignal.LIMITED, wait_s=60, bucket="hour"
+    )
     assert (10, True) == (standing.allowance, standing.blocked_s > 59)
-    standing = await clocked.store.permits.release(grant, sent=1, heard=Heard.LIMITED, wait_s=60, bucket="burst")
+    standing = await clocked.store.permits.release(
+        grant, sent=1, heard=HealthSignal.LIMITED, wait_s=60, bucket="burst"
+    )
     assert 5 == standing.allowance
 
 
 async def test_token_that_stays_refused_stops_everybody_at_once(clocked: Clocked) -> None:
     """One refusal of a fresh token is enough: whatever is sent with it is refused as well."""
     grant = await ask(clocked.store, "twilio:1")
-    standing = await clocked.store.permits.release(grant, sent=1, heard=Heard.DOWN, cause="buildr_unauthorized")
+    standing = await clocked.store.permits.release(
+        grant, sent=1, heard=HealthSignal.DOWN, cause="buildr_unauthorized"
+    )
     assert standing.has_opened
 
 
 async def test_one_worker_keeps_the_time_for_all(jammed: Store) -> None:
-    """One worker asks often and the others seldom; one with a reason is heard at once, and a keeper that falls silent is replaced."""
+    """
+    One worker asks often and the others seldom; one with a reason is heard at once, and a keeper
+    that falls silent is replaced.
+    """
     await fill(jammed, Lane.FINAL, ["a", "b"])
     keeper = await jammed.permits.pump(worker_id="w1", has_reason=False)
     other = await jammed.permits.pump(worker_id="w2", has_reason=False)
