@@ -145,7 +145,7 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         try:
             return self._inner.format(record)
-        except Exception as err:  # noqa: BLE001 (any object may have been logged, and the log must not break what logs)
+        except Exception as err:
             at = datetime.fromtimestamp(record.created, UTC).isoformat()
             entry = {
                 "timestamp": at,
@@ -169,5 +169,5 @@ class _Handler(logging.StreamHandler[TextIO]):
             reconfigure(errors="backslashreplace")
         super().__init__(stream)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's own name)
+    def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: the standard library would print the record's arguments, unmasked, to stderr."""

@@ -334,8 +334,8 @@ def _to_keep(
         log.warning("message.id_not_proved", reason=fault)
     return replace(
         source.redact(request),
-        headers=headers,
         url=strip_credentials(request.url),
+        headers=headers,
         buildr_call_id=named,
     )
 

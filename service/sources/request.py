@@ -2,32 +2,50 @@
 One webhook request as a source sees it, the keys that name it, and the reply to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar, cast
 
 FORM: Final = "application/x-www-form-urlencoded"
-
-
 JSON: Final = "application/json"
+
+
+T = TypeVar("T")
+Headers = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookRequest:
     """
-    One HTTP request of a source, as it came.
+    One HTTP request of a source, as it was received.
 
     `url` is the public URL that the sender used: `PUBLIC_URL`, then path and query exactly as
     received. Header names are lower case; a header that came more than once holds all its values,
     in order. `buildr_call_id` is the id in the URL that a signature of our own proves (see
-    `service.addresses`), None without one.
+    `service.webhook_urls`), None without one.
     """
 
     method: str
     url: str
-    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    headers: Headers = field(default_factory=dict)
     body: bytes = b""
     buildr_call_id: str | None = None
+    _parsed: dict[tuple[Callable[[bytes], object], bytes], object] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def body_as(self, parse: Callable[[bytes], T]) -> T:
+        """
+        The body as `parse` returns it; each function is called once per body, so that proof, keys,
+        reply and events share one parsed form, also in copies made with `dataclasses.replace`.
+
+        `parse` must be a module-level function; do not change the returned value. Raises what
+        `parse` raises.
+        """
+        key = (parse, self.body)
+        if key not in self._parsed:
+            self._parsed[key] = parse(self.body)
+        return cast(T, self._parsed[key])
 
     def header(self, name: str) -> str | None:
         """The value of a header that may come once; None if it is absent or came more than once."""

@@ -238,7 +238,7 @@ def _missed(common: CallEvent, message: Message) -> list[CallEvent]:
     ]
 
 
-def _updated(common: CallEvent, message: Message) -> list[CallEvent]:  # noqa: ARG001 - that it came is all that counts
+def _updated(common: CallEvent, message: Message) -> list[CallEvent]:
     return [common]
 
 

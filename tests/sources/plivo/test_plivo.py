@@ -104,7 +104,7 @@ def test_known_signatures_are_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    "incoming",
+    "webhook",
     [
         vector("http://hooks.example.test"),
         vector("https://hooks.example.test:443"),
@@ -117,13 +117,13 @@ def test_known_signatures_are_accepted() -> None:
         with_headers(vector(), {NONCE: NONCE_OF_VECTORS[:-1]}),
     ],
 )
-def test_known_signature_is_refused_for_anything_else(request: WebhookRequest) -> None:
+def test_known_signature_is_refused_for_anything_else(webhook: WebhookRequest) -> None:
     """
     Another scheme, a port, a dropped empty field, an added field, another query or nonce is not
     what was signed.
     """
     with pytest.raises(InvalidSignature):
-        verify(request)
+        verify(webhook)
 
 
 def test_main_accounts_token_proves_the_call_of_a_subaccount() -> None:

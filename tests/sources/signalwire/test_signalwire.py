@@ -84,7 +84,7 @@ def test_known_signature_is_accepted_with_and_without_the_port(port: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "incoming",
+    "webhook",
     [
         replace(VECTOR, url=VECTOR.url.replace("https", "http")),
         replace(VECTOR, url=VECTOR.url.replace("=42", "=43")),
@@ -94,13 +94,13 @@ def test_known_signature_is_accepted_with_and_without_the_port(port: str) -> Non
         with_headers(VECTOR, {SIGNATURE: base64.b64decode(VECTOR.header(SIGNATURE) or "").hex()}),
     ],
 )
-def test_known_signature_is_refused_for_anything_else(request: WebhookRequest) -> None:
+def test_known_signature_is_refused_for_anything_else(webhook: WebhookRequest) -> None:
     """
     Another scheme, id, fragment, a dropped empty field, an added one, or the same bytes written in
     hex, is not what was signed.
     """
     with pytest.raises(InvalidSignature):
-        verify(request)
+        verify(webhook)
 
 
 def test_older_name_of_the_header_counts_where_the_own_one_is_absent() -> None:

@@ -76,7 +76,7 @@ def test_known_form_signature_is_accepted_with_and_without_the_port(base_url: st
 
 
 @pytest.mark.parametrize(
-    "incoming",
+    "webhook",
     [
         vector_a("http://hooks.example.test"),
         vector_a("https://hooks.example.test:444/x"),
@@ -86,13 +86,13 @@ def test_known_form_signature_is_accepted_with_and_without_the_port(base_url: st
         replace(vector_a(), url=vector_a().url.replace("&tenant", "&&tenant")),
     ],
 )
-def test_known_form_signature_is_refused_for_anything_else(request: WebhookRequest) -> None:
+def test_known_form_signature_is_refused_for_anything_else(webhook: WebhookRequest) -> None:
     """
     Another scheme, a dropped empty field, an added field, a fragment or a re-encoded query is not
     what was signed.
     """
     with pytest.raises(InvalidSignature):
-        verify(with_headers(request, {SIGNATURE: SHA1_OF_VECTOR_A}))
+        verify(with_headers(webhook, {SIGNATURE: SHA1_OF_VECTOR_A}))
 
 
 def test_known_json_signature_is_accepted() -> None:
