@@ -12,40 +12,37 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.store.connection import Store
 from workers.clock import SharedClock
 
-# A worker that has not written for so long counts as dead, and its calls are taken over.
 HEARTBEAT_EVERY_S: Final = 1.5
-
-
+# A worker whose key has expired counts as dead, and its calls are taken over.
 HEARTBEAT_TTL_MS: Final = 6000
-
-
 MAX_MISSED_BEATS: Final = 40
 
 
 class RedisRefusesWrites(Exception):
     """
-    Raised when Redis has no room, is read-only, or stayed away: the worker must end, so that its
-    supervisor notices.
+    Raised when Redis is full, read-only, or away for too long.
+
+    The worker must end, so that its supervisor notices and starts it again.
     """
 
 
 @dataclass(slots=True)
 class Heartbeat:
     """
-    Writes a key every few moments: the sign of life by which others know that this worker's calls
-    are in good hands.
+    Writes a key that expires: while it exists, no other worker takes over this worker's calls.
 
-    It also proves that Redis takes writes: arq takes every error of Redis for "already running" and
-    would idle without a word. `map_digest` tells by which outcome map this worker decides.
+    It also proves that Redis accepts writes: arq treats every error of Redis as "already running"
+    and would idle silently. `map_digest` is published beside it, so that `outcomes preview` knows
+    by which outcome map each worker decides.
     """
 
     store: Store
     worker_id: str
     clock: SharedClock
     map_digest: str
-    _lost: int = field(default=0, init=False)
+    _missed_beats: int = field(default=0, init=False)
 
-    async def turn(self) -> None:
+    async def beat(self) -> None:
         """Write once. Raises `RedisRefusesWrites`."""
         try:
             now = self.clock()
@@ -61,10 +58,10 @@ class Heartbeat:
             )
             await self.clock.sync(self.store.redis)
         except (RedisConnectionError, RedisTimeoutError, OSError) as err:
-            self._lost += 1
-            if self._lost >= MAX_MISSED_BEATS:
+            self._missed_beats += 1
+            if self._missed_beats >= MAX_MISSED_BEATS:
                 raise RedisRefusesWrites("Redis stayed away") from err
         except ResponseError as err:
             raise RedisRefusesWrites(str(err)) from err
         else:
-            self._lost = 0
+            self._missed_beats = 0

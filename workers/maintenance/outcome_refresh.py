@@ -1,5 +1,5 @@
 """
-Keeps the account's outcome names fresh.
+Reads the account's outcomes from Buildr again once they are old.
 """
 
 import asyncio
@@ -13,57 +13,58 @@ from service.errors import BuildrError, BuildrRateLimited
 from workers.buildr import BuildrClient
 from workers.delivery.outcome_catalog import OutcomeCatalog
 
-log = structlog.get_logger(__name__)
-
-
 REFRESH_EVERY_S: Final = 30.0
-
-
 FIRST_RETRY_S: Final = 0.5
-
-
 QUEUED_POLL_S: Final = 0.5
-
-
 REFUSED_RETRY_S: Final = 600.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class OutcomeRefresher:
     """
-    Reads the account's outcome names anew once they are old; hurries while there are none, since
-    calls wait for them.
+    Reads the account's outcomes again once they are old.
+
+    While there are none it retries quickly, because calls wait for them.
     """
 
     names: OutcomeCatalog
     client: BuildrClient
     hold_s: float
-    _hurry_s: float = field(default=FIRST_RETRY_S, init=False)
+    _retry_s: float = field(default=FIRST_RETRY_S, init=False)
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Refresh until cancelled."""
         while True:
             try:
-                is_through = await self._turn()
-                has_names = await self.names.current() is not None
+                wait_s = await self._refresh_once()
             except (RedisError, OSError, TimeoutError) as err:
                 log.warning("worker.turn_failed", reason=type(err).__name__)
-                is_through, has_names = True, False
-            if not is_through:
-                # Waits at the head of the lane; a permit is not held for long.
-                wait_s = QUEUED_POLL_S
-            elif has_names:
-                wait_s = REFRESH_EVERY_S
-            else:
-                wait_s = self._hurry_s
-                self._hurry_s = min(REFRESH_EVERY_S, self._hurry_s * 2)
+                wait_s = self._next_retry_s()
             await asyncio.sleep(wait_s)
 
-    async def _turn(self) -> bool:
-        """Read the names if that is due; False if there was no budget for it."""
+    async def _refresh_once(self) -> float:
+        """Refresh if that is due; returns how many seconds to wait."""
+        has_budget = await self._refresh_if_stale()
+        has_outcomes = await self.names.current() is not None
+        if not has_budget:
+            # The request waits first in its lane; a permit does not stay valid for long.
+            return QUEUED_POLL_S
+        if has_outcomes:
+            return REFRESH_EVERY_S
+        return self._next_retry_s()
+
+    def _next_retry_s(self) -> float:
+        retry_s = self._retry_s
+        self._retry_s = min(REFRESH_EVERY_S, self._retry_s * 2)
+        return retry_s
+
+    async def _refresh_if_stale(self) -> bool:
+        """Read the outcomes if they are old; False if there was no budget for it."""
         await self.names.current()
         if not self.names.is_stale:
-            # A worker may have died between reading the names and waking those who wait for them.
+            # A worker may have died between reading the outcomes and waking the calls that wait.
             await self.names.store.schedule.wake_named()
             return True
         try:
@@ -71,15 +72,18 @@ class OutcomeRefresher:
                 return False
             log.info("buildr.outcomes_read")
         except BuildrError as err:
-            if not err.retryable:
-                # An account without the list, which is only assumed to exist: asking often would
-                # take budget from calls.
-                self._hurry_s = REFUSED_RETRY_S
-            if not isinstance(err, BuildrRateLimited):
-                log.warning(
-                    "buildr.outcomes_not_read",
-                    reason=err.cause,
-                    status_code=err.status_code,
-                    error=str(err),
-                )
+            self._report(err)
         return True
+
+    def _report(self, err: BuildrError) -> None:
+        if not err.retryable:
+            # The endpoint of the list is only assumed to exist: an account without it must not
+            # lose budget for calls by frequent requests.
+            self._retry_s = REFUSED_RETRY_S
+        if not isinstance(err, BuildrRateLimited):
+            log.warning(
+                "buildr.outcomes_not_read",
+                reason=err.cause,
+                status_code=err.status_code,
+                error=str(err),
+            )

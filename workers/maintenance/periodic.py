@@ -1,9 +1,7 @@
 """
-What a worker does beside its jobs: let waiting calls go, heal lost alarms, prove that Redis takes
-writes, read outcome names.
+Runs a function at an interval.
 
-arq's own cron is not used: it forgets a run that it missed, and clocks that differ make it run
-twice.
+arq's own cron is not used: it skips a run that it missed, and clocks that differ make it run twice.
 """
 
 import asyncio
@@ -15,13 +13,13 @@ from redis.exceptions import RedisError
 log = structlog.get_logger(__name__)
 
 
-async def every(seconds: float, turn: Callable[[], Awaitable[None]]) -> None:
+async def run_every(interval_s: float, run: Callable[[], Awaitable[None]]) -> None:
     """
-    Take turns until cancelled; an error of Redis is logged and the next turn comes all the same.
+    Call `run` every `interval_s` seconds until cancelled; an error of Redis is logged.
     """
     while True:
         try:
-            await turn()
+            await run()
         except (RedisError, OSError, TimeoutError) as err:
             log.warning("worker.turn_failed", reason=type(err).__name__)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(interval_s)

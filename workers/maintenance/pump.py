@@ -3,6 +3,7 @@ Releases waiting calls as soon as the budget has room.
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,25 +12,22 @@ from redis.exceptions import RedisError
 
 from service.store.connection import Store
 
-log = structlog.get_logger(__name__)
-
-
 IDLE_S: Final = 1.0
+MIN_WAIT_S: Final = 0.005
 
-
-SHORTEST_S: Final = 0.005
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class Pump:
-    """Lets waiting calls go as soon as the budget has room; `kick` it when that may be so."""
+    """Releases waiting calls as soon as the budget has room; `kick` it when that may be so."""
 
     store: Store
     worker_id: str
     _kicked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def kick(self) -> None:
-        """Ask for a turn now."""
+        """Pump at once."""
         self._kicked.set()
 
     async def run(self) -> None:
@@ -45,13 +43,13 @@ class Pump:
                 log.warning("delivery.pump_failed", reason=type(err).__name__)
                 await asyncio.sleep(IDLE_S)
                 continue
-            wait_s = (
-                IDLE_S
-                if pumped.next_in_s is None
-                else min(IDLE_S, max(SHORTEST_S, pumped.next_in_s))
-            )
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._kicked.wait()
-            except TimeoutError:
-                continue
+            await self._wait(pumped.next_in_s)
+
+    async def _wait(self, next_in_s: float | None) -> None:
+        """Wait until the budget may have room again, or until `kick`; at most `IDLE_S` seconds."""
+        wait_s = IDLE_S
+        if next_in_s is not None:
+            wait_s = min(IDLE_S, max(MIN_WAIT_S, next_in_s))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._kicked.wait()

@@ -1,9 +1,9 @@
 """
-Sources that have gone silent at an hour at which they never are: a webhook that was switched off at
-the vendor says nothing about it.
+Reports sources that are silent at an hour at which messages usually arrive.
 
-A source is silent if, in the hours since its last message, at least so many messages came in the
-same hours of each week that is known.
+A webhook that was switched off at the vendor causes no error anywhere. A source is silent if, in
+the hours since its last message, at least `MIN_MESSAGES` messages came in the same hours of each
+of the weeks before.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,12 +17,12 @@ from service.store.connection import Store
 
 HOUR_S: Final = 3600
 WEEK_H: Final = 7 * 24
-# So many weeks are looked back on; fewer than two are no habit.
-MOST_WEEKS: Final = 4
-LEAST_WEEKS: Final = 2
-LEAST_MESSAGES: Final = 5
-# A longer silence is judged by its first week: the weeks before it are then the same for ever. Less
-# would never notice one that begins on a Friday evening, since nothing comes on the day after that.
+# How many weeks are compared; one week alone is no habit.
+MAX_WEEKS: Final = 4
+MIN_WEEKS: Final = 2
+MIN_MESSAGES: Final = 5
+# Of a longer silence only the first week is compared, so that the result does not change with time.
+# A shorter limit would miss a silence that begins on a Friday evening: weekends are always quiet.
 LONGEST_H: Final = WEEK_H
 CHECK_EVERY_S: Final = 300.0
 
@@ -32,69 +32,78 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Silence:
     """
-    Since when (UTC) nothing came, and how much came in the same hours of the weeks before, the last
-    week first.
+    A source without messages since `since` (UTC).
+
+    `typical_counts` are the messages in the same hours of the weeks before, the last week first.
     """
 
     since: datetime
-    usual: tuple[int, ...]
+    typical_counts: tuple[int, ...]
 
     @property
     def reason(self) -> str:
-        """What speaks for it, as one sentence."""
-        counts = ", ".join(map(str, self.usual))
-        return (
-            f"in the same hours of the {len(self.usual)} weeks before there came {counts} messages"
-        )
+        """The evidence, as one sentence."""
+        counts = ", ".join(map(str, self.typical_counts))
+        weeks = len(self.typical_counts)
+        return f"in the same hours of the {weeks} weeks before there came {counts} messages"
 
 
 def detect_silence(hours: Mapping[int, int], last_at: datetime, now: datetime) -> Silence | None:
     """
-    Whether a source that was last heard of at `last_at` is silent when it should not be; `hours`
-    are its messages by hour since 1970.
+    The silence of a source whose last message came at `last_at`; None if it is not unusual.
 
-    Only whole hours count, so that a silence is noticed after one hour at the earliest.
+    `hours` counts its messages by hour since 1970. Only whole hours count, so that a silence is
+    noticed after one hour at the earliest.
     """
-    last_hour, this_hour = int(last_at.timestamp()) // HOUR_S, int(now.timestamp()) // HOUR_S
-    quiet = range(last_hour + 1, min(this_hour, last_hour + 1 + LONGEST_H))
-    weeks = min(MOST_WEEKS, (last_hour - min(hours, default=last_hour)) // WEEK_H)
-    if not quiet or weeks < LEAST_WEEKS:
+    last_hour = int(last_at.timestamp()) // HOUR_S
+    this_hour = int(now.timestamp()) // HOUR_S
+    silent_hours = range(last_hour + 1, min(this_hour, last_hour + 1 + LONGEST_H))
+    first_hour = min(hours, default=last_hour)
+    weeks = min(MAX_WEEKS, (last_hour - first_hour) // WEEK_H)
+    if not silent_hours or weeks < MIN_WEEKS:
         return None
-    usual = tuple(
-        sum(hours.get(hour - WEEK_H * back, 0) for hour in quiet) for back in range(1, weeks + 1)
+    typical_counts = tuple(
+        sum(hours.get(hour - WEEK_H * week, 0) for hour in silent_hours)
+        for week in range(1, weeks + 1)
     )
-    return Silence(last_at, usual) if min(usual) >= LEAST_MESSAGES else None
+    if min(typical_counts) < MIN_MESSAGES:
+        return None
+    return Silence(last_at, typical_counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilenceMonitor:
     """
-    Reports each source of an account that has gone silent, and each that is back, once. Every
-    worker may listen; one of them reports.
+    Logs once when a source goes silent, and once when it is back.
+
+    Every worker runs it; a flag in Redis lets one of them log.
     """
 
     store: Store
     sources: tuple[str, ...]
     clock: Callable[[], datetime]
 
-    async def turn(self) -> None:
-        """Look at every source once. Raises redis-py's errors."""
-        heard, now = self.store.heard, self.clock()
-        last = await heard.last()
+    async def check(self) -> None:
+        """Check every source once. Raises redis-py's errors."""
+        latest = await self.store.heard.last()
         for source in self.sources:
-            last_at = last.get(("message", source))
-            if last_at is None:
-                continue
-            found = detect_silence(await heard.hours(source), last_at, now)
-            if found is not None and await heard.mark_silent(source, found.since):
+            last_at = latest.get(("message", source))
+            if last_at is not None:
+                await self._check(source, last_at, was_silent=("silent", source) in latest)
+
+    async def _check(self, source: str, last_at: datetime, *, was_silent: bool) -> None:
+        activity = self.store.heard
+        silence = detect_silence(await activity.hours(source), last_at, self.clock())
+        if silence is not None:
+            if await activity.mark_silent(source, silence.since):
                 log.warning(
                     "source.silent",
                     source=source,
-                    since=found.since.isoformat(),
-                    reason=found.reason,
+                    since=silence.since.isoformat(),
+                    reason=silence.reason,
                 )
-            elif found is None and ("silent", source) in last and await heard.mark_heard(source):
-                log.info("source.heard_again", source=source)
-            # Counted from the last message: a silence must not outlive the hours by which it is
-            # judged.
-            await heard.forget_hours(source, before=last_at)
+        elif was_silent and await activity.mark_heard(source):
+            log.info("source.heard_again", source=source)
+        # Hours are kept relative to the last message: during a silence the hours that prove it
+        # must not expire.
+        await activity.forget_hours(source, before=last_at)

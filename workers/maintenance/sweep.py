@@ -10,19 +10,17 @@ import structlog
 from service.store.connection import Store
 from workers.clock import SharedClock
 
-log = structlog.get_logger(__name__)
-
-
 SWEEP_EVERY_S: Final = 2.0
-
-
 FORGET_EVERY_S: Final = 3600.0
+
+log = structlog.get_logger(__name__)
 
 
 async def sweep(store: Store, *, in_progress_s: float) -> None:
     """
-    Heal calls that have lost their alarm, and take over those of dead workers; in a healthy system
-    there are none.
+    Enqueue calls that have lost their job, and take over those of dead workers.
+
+    In a healthy system there are none. `in_progress_s`: see `workers.process.timing`.
     """
     swept = await store.schedule.sweep(in_progress_s=in_progress_s)
     if swept.healed:
@@ -32,7 +30,7 @@ async def sweep(store: Store, *, in_progress_s: float) -> None:
 
 
 async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
-    """Drop unmatched calls whose time is over, with a line for each: nothing goes silently."""
+    """Delete calls that have been unmatched for longer than `keep`, with a log line for each."""
     before_ms = int((clock() - keep).timestamp() * 1000)
     while refs := await store.schedule.forget_old(before_ms=before_ms):
         for ref in refs:

@@ -27,10 +27,10 @@ from workers.buildr import (
     token_provider,
 )
 from workers.jobs.deliver import deliver, rearm
-from workers.maintenance import silence
 from workers.maintenance.heartbeat import HEARTBEAT_EVERY_S, Heartbeat, RedisRefusesWrites
 from workers.maintenance.outcome_refresh import OutcomeRefresher
-from workers.maintenance.periodic import every
+from workers.maintenance.periodic import run_every
+from workers.maintenance.silence import CHECK_EVERY_S, SilenceMonitor
 from workers.maintenance.sweep import FORGET_EVERY_S, SWEEP_EVERY_S, forget, sweep
 from workers.outcomes.decide import map_digest
 from workers.process.assembly import WorkerComponents, build_worker
@@ -39,49 +39,48 @@ from workers.process.tasks import POLL_DELAY_S, cancel_and_wait
 from workers.process.timing import hold_s, in_progress_s, job_limit_s
 from workers.subscriptions import EVERY_S, VENDORS, SubscriptionReconciler
 
+# A job ends by its own rules, kept in its call's record: arq must never give one up.
+MAX_TRIES: Final = 2**31 - 1
+FAILED_ACCOUNT_RETRY_S: Final = 60.0
+
 log = structlog.get_logger(__name__)
 
 
-MAX_TRIES: Final = 2**31 - 1
-
-
-FAILED_ACCOUNT_S: Final = 60.0
-
-
-def arq_worker(settings: Settings, parts: WorkerComponents, worker_id: str) -> Worker:
-    """Arq's worker with every setting that keeps it from losing or repeating jobs."""
+def arq_worker(settings: Settings, components: WorkerComponents, worker_id: str) -> Worker:
+    """The arq worker, with every setting that keeps it from losing or repeating jobs."""
     return Worker(
         functions=[func(deliver, name="deliver", max_tries=MAX_TRIES)],
-        queue_name=parts.store.keys.queue,
-        redis_pool=parts.store.pool,
-        ctx={"runner": parts.runner},
+        queue_name=components.store.keys.queue,
+        redis_pool=components.store.pool,
+        ctx={"runner": components.runner},
         after_job_end=rearm,
         max_jobs=settings.worker_jobs,
         queue_read_limit=max(500, 20 * settings.worker_jobs),
         poll_delay=POLL_DELAY_S,
         job_timeout=job_limit_s(settings),
-        # Told to stop before its first turn, arq would forget it: see `_run`.
+        # arq forgets a signal that arrives before its first turn; `main` handles signals itself.
         handle_signals=False,
         max_tries=MAX_TRIES,
         keep_result=0,
         log_results=False,
         health_check_interval=5,
-        health_check_key=health_key(parts.store.keys, worker_id),
+        health_check_key=health_key(components.store.keys, worker_id),
         job_serializer=encode_job,
         job_deserializer=json.loads,
     )
 
 
 def health_key(keys: Keys, worker_id: str) -> str:
-    """Where arq keeps a worker's own figures."""
+    """The key under which arq keeps the figures of one worker."""
     return f"{keys.queue}:health:{worker_id}"
 
 
 @asynccontextmanager
 async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncIterator[AccountWorker]":
     """
-    One account's part, opened and closed. An account whose credentials cannot be used is opened all
-    the same, and left out.
+    Open one account's connections, and close them at the end.
+
+    An account whose credentials cannot be used is opened too, with the faults that keep it idle.
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, role="worker"))
@@ -93,26 +92,26 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
         except SettingsError as err:
             faults = err.faults
         client = await stack.enter_async_context(BuildrClient(settings, tokens=tokens))
-        parts = build_worker(settings, store, client, worker_id=worker_id)
-        offset = await parts.clock.sync(store.redis)
-        if parts.clock.is_off:
+        components = build_worker(settings, store, client, worker_id=worker_id)
+        offset = await components.clock.sync(store.redis)
+        if components.clock.is_off:
             log.warning("worker.clock_off", offset_ms=int(offset.total_seconds() * 1000))
-        heartbeat = Heartbeat(store, worker_id, parts.clock, map_digest(settings.outcome_config))
+        heartbeat = Heartbeat(
+            store, worker_id, components.clock, map_digest(settings.outcome_config)
+        )
         yield AccountWorker(
-            parts=parts,
+            components=components,
             heartbeat=heartbeat,
-            worker=arq_worker(settings, parts, worker_id),
+            worker=arq_worker(settings, components, worker_id),
             faults=faults,
         )
 
 
 @dataclass(slots=True, kw_only=True)
 class AccountWorker:
-    """
-    One account's part of the process; `faults` are what a person must mend before it can work.
-    """
+    """One account's part of the process; `faults` are what keeps it from working, one line each."""
 
-    parts: WorkerComponents
+    components: WorkerComponents
     heartbeat: Heartbeat
     worker: Worker
     faults: tuple[str, ...]
@@ -121,45 +120,51 @@ class AccountWorker:
     @property
     def account(self) -> str:
         """The account's name."""
-        return self.parts.settings.account
+        return self.components.settings.account
 
     async def run(self, *, is_alone: bool) -> None:
         """
         Work until cancelled.
 
-        An account that cannot work does nothing from here on, with an error in the log. Raises
-        `SettingsError` if it is the only one.
+        An account with faults logs them and stays idle. Raises `SettingsError` instead if it is
+        the only account.
         """
         structlog.contextvars.bind_contextvars(account=self.account)
-        self.faults = self.faults or await outcome_faults(self.parts.settings, self.parts)
+        self.faults = self.faults or await outcome_faults(self.components)
         if self.faults:
             if is_alone:
                 raise SettingsError(self.faults)
             log.error("worker.account_left_out", faults=list(self.faults))
             self.is_ready.set()
             await asyncio.Event().wait()
+        if is_alone:
+            await self._work()
+        else:
+            await self._work_despite_bugs()
+
+    async def _work_despite_bugs(self) -> None:
+        """Work, and begin again after a bug: one account's data must not stop the others."""
         while True:
             try:
                 await self._work()
             except (RedisError, OSError, RedisRefusesWrites):
                 raise
             except Exception:
-                # A bug that one account's data brings to light is no reason to stop the others.
-                if is_alone:
-                    raise
-                log.exception("worker.account_failed", retry_in_s=FAILED_ACCOUNT_S)
-                await asyncio.sleep(FAILED_ACCOUNT_S)
+                log.exception("worker.account_failed", retry_in_s=FAILED_ACCOUNT_RETRY_S)
+                await asyncio.sleep(FAILED_ACCOUNT_RETRY_S)
             else:
                 return
 
     async def _work(self) -> None:
-        # Before the first job: what runs at a worker that nobody knows is taken for lost.
-        await self.heartbeat.turn()
-        self.worker = arq_worker(self.parts.settings, self.parts, self.heartbeat.worker_id)
-        tasks = {
-            asyncio.create_task(each)
-            for each in (self.worker.async_run(), *_background_tasks(self.parts, self.heartbeat))
-        }
+        # Before the first job: a job of a worker without a heartbeat would be taken over at once.
+        await self.heartbeat.beat()
+        settings = self.components.settings
+        self.worker = arq_worker(settings, self.components, self.heartbeat.worker_id)
+        coroutines = (
+            self.worker.async_run(),
+            *_background_tasks(self.components, self.heartbeat),
+        )
+        tasks = {asyncio.create_task(coroutine) for coroutine in coroutines}
         self.is_ready.set()
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -170,28 +175,23 @@ class AccountWorker:
 
 
 def _background_tasks(
-    parts: WorkerComponents, heartbeat: Heartbeat
+    components: WorkerComponents, heartbeat: Heartbeat
 ) -> list[Coroutine[object, object, None]]:
-    settings, store = parts.settings, parts.store
+    settings = components.settings
+    store = components.store
+    clock = components.clock
     keep = timedelta(days=settings.keep_calls_d)
+    monitor = SilenceMonitor(store=store, sources=_enabled_sources(settings), clock=clock)
+    refresher = OutcomeRefresher(components.names, components.client, hold_s(settings))
+    reconciler = SubscriptionReconciler(settings=settings, store=store, clock=clock, kinds=VENDORS)
     return [
-        parts.pump.run(),
-        every(SWEEP_EVERY_S, lambda: sweep(store, in_progress_s=in_progress_s(settings))),
-        every(FORGET_EVERY_S, lambda: forget(store, parts.clock, keep=keep)),
-        every(HEARTBEAT_EVERY_S, heartbeat.turn),
-        every(
-            silence.CHECK_EVERY_S,
-            silence.SilenceMonitor(
-                store=store, sources=_enabled_sources(settings), clock=parts.clock
-            ).turn,
-        ),
-        OutcomeRefresher(parts.names, parts.client, hold_s(settings)).run(),
-        every(
-            EVERY_S,
-            SubscriptionReconciler(
-                settings=settings, store=store, clock=parts.clock, kinds=VENDORS
-            ).turn,
-        ),
+        components.pump.run(),
+        refresher.run(),
+        run_every(SWEEP_EVERY_S, lambda: sweep(store, in_progress_s=in_progress_s(settings))),
+        run_every(FORGET_EVERY_S, lambda: forget(store, clock, keep=keep)),
+        run_every(HEARTBEAT_EVERY_S, heartbeat.beat),
+        run_every(CHECK_EVERY_S, monitor.check),
+        run_every(EVERY_S, reconciler.turn),
     ]
 
 

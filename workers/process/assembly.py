@@ -1,5 +1,5 @@
 """
-What a worker is made of for one account, put together from its settings.
+The components of one account's worker, built from its settings.
 """
 
 import random
@@ -22,7 +22,7 @@ from workers.process.timing import hold_s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerComponents:
-    """What a worker is made of, for one account."""
+    """The components of one account's worker."""
 
     settings: Settings
     store: Store
@@ -41,7 +41,7 @@ def build_worker(
     clock: SharedClock | None = None,
     worker_id: str = "alone",
 ) -> WorkerComponents:
-    """Put an account's part of a worker together."""
+    """Build the components; `worker_id` names the worker to others, `clock` is for tests."""
     clock = clock or SharedClock()
     names = OutcomeCatalog(store, clock)
     pump = Pump(store, worker_id)

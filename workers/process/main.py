@@ -1,8 +1,8 @@
 """
-The worker process: for each account arq as the alarm clock, and the loops beside it.
+The worker process: for each account an arq worker as the alarm clock, and periodic tasks beside it.
 
-Accounts share nothing but the process: each has its own queue, its own slots for jobs, its own
-connections to Redis and to Buildr. An account that is in trouble takes no turn from another.
+Accounts share nothing but the process: each has its own queue, its own job slots, and its own
+connections to Redis and to Buildr. A failing account does not slow down another one.
 """
 
 import asyncio
@@ -26,20 +26,20 @@ from workers.process.account_worker import AccountWorker, health_key, open_accou
 from workers.process.startup_checks import NO_CREDENTIALS
 from workers.process.tasks import cancel_and_wait, finish_jobs
 
-# Platforms give a process that is told to stop 10 seconds at least.
+# Platforms wait at least 10 seconds between SIGTERM and SIGKILL.
 FINISH_MARGIN_S: Final = 0.5
 DEREGISTER_TIMEOUT_S: Final = 1.0
-ACCOUNTS_AT_START_S: Final = 2.0
+ACCOUNTS_READY_TIMEOUT_S: Final = 2.0
 
 log = structlog.get_logger(__name__)
 
 
 def run_worker(settings: Settings) -> None:
     """
-    Run a worker until it is told to stop.
+    Run a worker until SIGTERM or SIGINT.
 
-    Raises `SettingsError` for what a person must mend before it can work, and `RedisRefusesWrites`
-    when Redis takes nothing any more.
+    Raises `SettingsError` for what an operator must correct before it can work, and
+    `RedisRefusesWrites` when Redis no longer accepts writes.
     """
     configure_logging(fmt=settings.log_format, level=settings.log_level)
     accounts = settings.every
@@ -48,58 +48,42 @@ def run_worker(settings: Settings) -> None:
         faults.append(NO_CREDENTIALS)
     if faults:
         raise SettingsError(tuple(faults))
-    asyncio.run(_until_told_to_stop(accounts))
+    asyncio.run(_run_until_signal(accounts))
 
 
-async def _until_told_to_stop(accounts: Sequence[Settings]) -> None:
-    """Run until SIGTERM or SIGINT, whenever they come; a second one changes nothing."""
-    told, started = asyncio.Event(), asyncio.Event()
+async def _run_until_signal(accounts: Sequence[Settings]) -> None:
+    """Run until SIGTERM or SIGINT, whenever they arrive; a second signal changes nothing."""
+    stop = asyncio.Event()
+    started = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, told.set)
-    running = asyncio.create_task(_run(accounts, told, started))
-    waiting = asyncio.create_task(told.wait())
-    await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    running = asyncio.create_task(_run(accounts, stop, started))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
     if not started.is_set():
-        # There is nothing to finish yet. Once it has started, `_run` hears of it by itself.
+        # There is nothing to finish yet. Once it has started, `_run` waits for `stop` by itself.
         running.cancel()
     with suppress(asyncio.CancelledError):
         await running
 
 
-async def _run(accounts: Sequence[Settings], told: asyncio.Event, started: asyncio.Event) -> None:
+async def _run(accounts: Sequence[Settings], stop: asyncio.Event, started: asyncio.Event) -> None:
     worker_id = f"{socket.gethostname()}:{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         account_workers = [
             await stack.enter_async_context(open_account_worker(settings, worker_id))
             for settings in accounts
         ]
-        tasks = {
-            asyncio.create_task(each.run(is_alone=len(account_workers) == 1))
-            for each in account_workers
-        }
-        tasks.add(
-            asyncio.create_task(
-                _finish_all(
-                    account_workers,
-                    told,
-                    within_s=max(each.buildr_timeout_s for each in accounts) + FINISH_MARGIN_S,
-                )
-            )
-        )
+        tasks = _start(account_workers, stop)
         try:
-            await _until_ready(account_workers, tasks)
+            await _wait_until_ready(account_workers, tasks)
             started.set()
-            log.info(
-                "worker.started",
-                worker_id=worker_id,
-                accounts=[each.account for each in account_workers if not each.faults],
-            )
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            if not told.is_set():
+            working = [worker.account for worker in account_workers if not worker.faults]
+            log.info("worker.started", worker_id=worker_id, accounts=working)
+            await _raise_first_error(tasks)
+            if not stop.is_set():
                 raise RedisRefusesWrites(
                     "arq's loop has ended, which only happens when Redis goes away"
                 )
@@ -108,60 +92,81 @@ async def _run(accounts: Sequence[Settings], told: asyncio.Event, started: async
         finally:
             await cancel_and_wait(tasks)
             await asyncio.gather(
-                *(_deregister(each.parts.store, worker_id) for each in account_workers)
+                *(_deregister(worker.components.store, worker_id) for worker in account_workers)
             )
             log.info("worker.stopped", worker_id=worker_id)
 
 
-async def _until_ready(
-    account_workers: Sequence["AccountWorker"], tasks: set["asyncio.Task[None]"]
+def _start(
+    account_workers: Sequence[AccountWorker], stop: asyncio.Event
+) -> set["asyncio.Task[None]"]:
+    is_alone = len(account_workers) == 1
+    timeouts_s = (worker.components.settings.buildr_timeout_s for worker in account_workers)
+    finish_s = max(timeouts_s) + FINISH_MARGIN_S
+    coroutines = [worker.run(is_alone=is_alone) for worker in account_workers]
+    coroutines.append(_finish_on_stop(account_workers, stop, within_s=finish_s))
+    return {asyncio.create_task(coroutine) for coroutine in coroutines}
+
+
+async def _raise_first_error(
+    tasks: set["asyncio.Task[None]"], *, timeout_s: float | None = None
+) -> None:
+    """Wait until a task ends, at most `timeout_s` seconds; raises the error that ended it."""
+    done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+async def _wait_until_ready(
+    account_workers: Sequence[AccountWorker], tasks: set["asyncio.Task[None]"]
 ) -> None:
     """
-    Wait until every account is ready to work, or has been left out; of several accounts nobody
-    waits long for the others.
+    Wait until every account is ready to work or has been left out.
 
-    Raises whatever has ended an account's part, and `SettingsError` if no account can work.
+    With several accounts the wait ends after `ACCOUNTS_READY_TIMEOUT_S`: those that are ready do
+    not wait for the others. Raises the error that ended an account, and `SettingsError` if no
+    account can work.
     """
+    timeout_s = None if len(account_workers) == 1 else ACCOUNTS_READY_TIMEOUT_S
     ready = asyncio.create_task(_all_ready(account_workers))
     try:
-        limit_s = None if len(account_workers) == 1 else ACCOUNTS_AT_START_S
-        done, _ = await asyncio.wait(
-            {ready, *tasks}, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        for task in done:
-            task.result()
+        await _raise_first_error({ready, *tasks}, timeout_s=timeout_s)
     finally:
         ready.cancel()
-    if all(each.faults for each in account_workers):
+    if all(worker.faults for worker in account_workers):
         raise SettingsError(
             tuple(
-                f"account {each.account}: {fault}"
-                for each in account_workers
-                for fault in each.faults
+                f"account {worker.account}: {fault}"
+                for worker in account_workers
+                for fault in worker.faults
             )
         )
 
 
-async def _all_ready(account_workers: Sequence["AccountWorker"]) -> None:
-    for each in account_workers:
-        await each.is_ready.wait()
+async def _all_ready(account_workers: Sequence[AccountWorker]) -> None:
+    for worker in account_workers:
+        await worker.is_ready.wait()
 
 
-async def _finish_all(
-    account_workers: Sequence[AccountWorker], told: asyncio.Event, *, within_s: float
+async def _finish_on_stop(
+    account_workers: Sequence[AccountWorker], stop: asyncio.Event, *, within_s: float
 ) -> None:
     """
-    Once told to stop: take no more jobs, and wait for those that run; what has not ended by then is
-    handed back.
+    On `stop` take no more jobs, and wait at most `within_s` seconds for those that run.
+
+    Jobs that have not ended by then are cancelled, and another worker runs them again.
     """
-    await told.wait()
-    await asyncio.gather(*(finish_jobs(each.worker, within_s=within_s) for each in account_workers))
+    await stop.wait()
+    await asyncio.gather(
+        *(finish_jobs(worker.worker, within_s=within_s) for worker in account_workers)
+    )
 
 
 async def _deregister(store: Store, worker_id: str) -> None:
     """
-    Take the worker off the list of those alive, so that what it hands back is taken over; with
-    Redis away it leaves by itself.
+    Remove the worker from the list of live workers, so that others take over its cancelled jobs.
+
+    With Redis away its entry expires by itself.
     """
     with suppress(RedisError, OSError, TimeoutError):
         async with asyncio.timeout(DEREGISTER_TIMEOUT_S):

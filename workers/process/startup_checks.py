@@ -4,51 +4,38 @@ exists.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
 
 from service.errors import BuildrError, QueueUnavailable, SettingsError
-from service.settings import Settings
 from service.store.connection import Store
 from workers.outcomes.decide import unknown_names
 from workers.process.assembly import WorkerComponents
 from workers.process.timing import hold_s
 
-log = structlog.get_logger(__name__)
-
-
-NAMES_AT_START_S: Final = 5.0
-
-
-REDIS_AT_START_S: Final = 30.0
+OUTCOMES_TIMEOUT_S: Final = 5.0
+REDIS_TIMEOUT_S: Final = 30.0
+REDIS_RETRY_S: Final = 1.0
+PERMIT_POLL_S: Final = 0.1
 
 
 NO_CREDENTIALS: Final = (
     "BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set"
 )
 
+log = structlog.get_logger(__name__)
+
 
 async def check_redis(store: Store) -> None:
     """
     Wait until Redis answers, then check its configuration.
 
-    Raises `SettingsError` if it stays away for `REDIS_AT_START_S` or may evict keys.
+    Raises `SettingsError` if it does not answer within `REDIS_TIMEOUT_S`, or may evict keys.
     """
-    deadline = asyncio.get_running_loop().time() + REDIS_AT_START_S
-    while True:
-        try:
-            await store.ping()
-            faults = await store.config_faults()
-            break
-        except (QueueUnavailable, RedisError, OSError, TimeoutError) as err:
-            if asyncio.get_running_loop().time() > deadline:
-                raise SettingsError(
-                    (f"REDIS_URL: Redis does not answer ({type(err).__name__}); is it running?",)
-                ) from err
-            log.warning("worker.waits_for_redis", reason=type(err).__name__)
-            await asyncio.sleep(1)
+    faults = await _read_config_faults(store)
     fatal = tuple(fault for fault in faults if "maxmemory-policy" in fault)
     if fatal:
         raise SettingsError(tuple(f"REDIS_URL: {fault}" for fault in fatal))
@@ -56,34 +43,50 @@ async def check_redis(store: Store) -> None:
         log.warning("worker.redis_not_durable", reason=fault)
 
 
-async def outcome_faults(settings: Settings, parts: WorkerComponents) -> tuple[str, ...]:
-    """
-    The outcomes that are named and that the account does not have, one line each.
+async def _read_config_faults(store: Store) -> Sequence[str]:
+    deadline = asyncio.get_running_loop().time() + REDIS_TIMEOUT_S
+    while True:
+        try:
+            await store.ping()
+            return await store.config_faults()
+        except (QueueUnavailable, RedisError, OSError, TimeoutError) as err:
+            if asyncio.get_running_loop().time() > deadline:
+                raise SettingsError(
+                    (f"REDIS_URL: Redis does not answer ({type(err).__name__}); is it running?",)
+                ) from err
+            log.warning("worker.waits_for_redis", reason=type(err).__name__)
+            await asyncio.sleep(REDIS_RETRY_S)
 
-    Its outcomes are read where the last ones are old or lack one; with Buildr away, the last ones
-    count.
+
+async def outcome_faults(components: WorkerComponents) -> tuple[str, ...]:
     """
-    known = await parts.names.current()
-    if (
-        known is not None
-        and not parts.names.is_stale
-        and not unknown_names(settings.outcome_config, known)
-    ):
+    The outcomes that the settings name and the Buildr account lacks, one line each.
+
+    The account's outcomes are read from Buildr where the stored ones are old or lack one; while
+    Buildr is away, the stored ones decide. Nothing is a fault before they were read once.
+    """
+    catalog = components.names
+    config = components.settings.outcome_config
+    stored_ids = await catalog.current()
+    if stored_ids is not None and not catalog.is_stale and not unknown_names(config, stored_ids):
         return ()
+    await _refresh_outcomes(components)
+    outcome_ids = await catalog.current()
+    if outcome_ids is None:
+        return ()
+    return tuple(unknown_names(config, outcome_ids, display_names=catalog.display_names))
+
+
+async def _refresh_outcomes(components: WorkerComponents) -> None:
+    settings = components.settings
+    request_hold_s = hold_s(settings)
     try:
-        async with asyncio.timeout(NAMES_AT_START_S + settings.buildr_timeout_s):
-            while not await parts.names.refresh(parts.client, hold_s=hold_s(settings)):
-                await parts.store.permits.pump()
-                await asyncio.sleep(0.1)
-    except (BuildrError, TimeoutError) as err:
-        log.warning(
-            "buildr.outcomes_not_read", reason=getattr(err, "cause", "no_budget"), error=str(err)
-        )
-    ids = await parts.names.current()
-    return (
-        ()
-        if ids is None
-        else tuple(
-            unknown_names(settings.outcome_config, ids, display_names=parts.names.display_names)
-        )
-    )
+        async with asyncio.timeout(OUTCOMES_TIMEOUT_S + settings.buildr_timeout_s):
+            while not await components.names.refresh(components.client, hold_s=request_hold_s):
+                # No worker runs yet that would release the permit.
+                await components.store.permits.pump()
+                await asyncio.sleep(PERMIT_POLL_S)
+    except BuildrError as err:
+        log.warning("buildr.outcomes_not_read", reason=err.cause, error=str(err))
+    except TimeoutError as err:
+        log.warning("buildr.outcomes_not_read", reason="no_budget", error=str(err))

@@ -8,13 +8,10 @@ from typing import Any, Final
 import structlog
 from arq.worker import Worker
 
-log = structlog.get_logger(__name__)
-
-
 POLL_DELAY_S: Final = 0.05
-
-
 CANCEL_AGAIN_S: Final = 0.2
+
+log = structlog.get_logger(__name__)
 
 
 async def finish_jobs(worker: Worker, *, within_s: float) -> None:
@@ -22,8 +19,7 @@ async def finish_jobs(worker: Worker, *, within_s: float) -> None:
     worker.allow_pick_jobs = False
     try:
         async with asyncio.timeout(within_s):
-            # A turn that has begun may still start jobs, so that none must run for two turns on
-            # end.
+            # arq's poll that has begun may still start jobs: none may run for two polls in a row.
             while await _has_jobs(worker) or await _has_jobs(worker):
                 pass
     except TimeoutError:
@@ -32,8 +28,10 @@ async def finish_jobs(worker: Worker, *, within_s: float) -> None:
 
 async def cancel_and_wait(tasks: set[asyncio.Task[Any]]) -> None:
     """
-    Cancel tasks until they have ended: redis-py swallows a cancellation that comes while it deals
-    with a lost connection.
+    Cancel tasks until all have ended.
+
+    One cancellation is not enough: redis-py swallows one that arrives while it handles a lost
+    connection.
     """
     while tasks:
         for task in tasks:

@@ -1,40 +1,38 @@
 """
-How long a request, a job and arq's own marker may last; each limit follows from the one before it.
+How long a request, a job and arq's in-progress key may last; each limit follows from the one
+before.
 """
 
 from typing import Final
 
 from service.settings import Settings
 
+# One request reads the call, the other writes it.
+REQUESTS_PER_JOB: Final = 2
 JOB_MARGIN_S: Final = 3.0
-
-
-# What arq adds to the limit of a job before another worker may start it.
+# arq keeps a job's in-progress key so much longer than the job may run.
 ARQ_MARGIN_S: Final = 10.0
-
-
 HOLD_MARGIN_S: Final = 2.0
-
-
-MOST_REQUESTS: Final = 2
 
 
 def hold_s(settings: Settings) -> float:
     """
-    The longest that one request to Buildr may be under way, in seconds: a permit counts so long,
-    and no other worker writes the call.
+    The longest that one request to Buildr may be under way, in seconds.
+
+    For so long its permit counts, and no other worker writes the call.
     """
     return settings.buildr_timeout_s + HOLD_MARGIN_S
 
 
 def job_limit_s(settings: Settings) -> float:
     """
-    The longest that a job may take, in seconds; it ends by itself before that, so that arq never
-    ends it.
+    The longest that a job may take, in seconds.
+
+    A job ends by itself before that: one that arq ends would leave its call half written.
     """
-    return MOST_REQUESTS * hold_s(settings) + JOB_MARGIN_S
+    return REQUESTS_PER_JOB * hold_s(settings) + JOB_MARGIN_S
 
 
 def in_progress_s(settings: Settings) -> float:
-    """For how many seconds arq marks a job as being run."""
+    """For how many seconds arq's in-progress key of a job exists."""
     return job_limit_s(settings) + ARQ_MARGIN_S

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from service.store.connection import Store
 from workers.maintenance.silence import (
-    LEAST_MESSAGES,
+    MIN_MESSAGES,
     WEEK_H,
     SilenceMonitor,
     detect_silence,
@@ -23,21 +23,21 @@ MONDAY = datetime(2026, 11, 2, 10, 30, tzinfo=UTC)
 HOUR = int(MONDAY.timestamp()) // 3600
 
 
-def habit(weeks: int, count: int = LEAST_MESSAGES, *, hours: int = 4) -> dict[int, int]:
+def habit(weeks: int, count: int = MIN_MESSAGES, *, hours: int = 4) -> dict[int, int]:
     """So many messages in each of some hours from 10:00 on, on that many Mondays before."""
-    found = {
+    hours_with_messages = {
         HOUR - WEEK_H * back + hour: count for back in range(1, weeks + 1) for hour in range(hours)
     }
     # The installation began at midnight of the first of these days.
-    return {HOUR - WEEK_H * weeks - 10: 1} | found
+    return {HOUR - WEEK_H * weeks - 10: 1} | hours_with_messages
 
 
 def test_silence_in_a_usual_hour_is_noticed() -> None:
     """Two weeks of habit, one whole hour of nothing: silent since the last message."""
-    found = detect_silence(habit(2), MONDAY, MONDAY + timedelta(hours=2))
-    assert found is not None
-    assert (MONDAY, (LEAST_MESSAGES, LEAST_MESSAGES)) == (found.since, found.usual)
-    assert "2 weeks" in found.reason
+    silence = detect_silence(habit(2), MONDAY, MONDAY + timedelta(hours=2))
+    assert silence is not None
+    assert (MONDAY, (MIN_MESSAGES, MIN_MESSAGES)) == (silence.since, silence.typical_counts)
+    assert "2 weeks" in silence.reason
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_silence_in_a_usual_hour_is_noticed() -> None:
         (habit(2), 1),
         (habit(1), 2),
         ({}, 2),
-        (habit(2, LEAST_MESSAGES - 1), 2),
+        (habit(2, MIN_MESSAGES - 1), 2),
         (
             {
                 hour: count
@@ -80,9 +80,9 @@ def test_silence_that_begins_before_a_weekend_is_noticed_after_it(weeks: int) ->
     """Nothing ever comes on the day after the last message, so that only the next Monday tells."""
     friday = MONDAY - timedelta(days=3)
     assert detect_silence(habit(weeks), friday, MONDAY - timedelta(hours=1)) is None
-    found = detect_silence(habit(weeks), friday, MONDAY + timedelta(hours=1))
-    assert found is not None
-    assert friday == found.since
+    silence = detect_silence(habit(weeks), friday, MONDAY + timedelta(hours=1))
+    assert silence is not None
+    assert friday == silence.since
 
 
 def test_night_is_not_unusual() -> None:
@@ -117,7 +117,7 @@ async def test_silence_is_reported_once_and_its_end_too(store: Store) -> None:
     ]
     with capture_logs() as logs:
         for worker in (*workers, *workers):
-            await worker.turn()
+            await worker.check()
     assert [("source.silent", "zoom", "warning")] == [
         (entry["event"], entry["source"], entry["log_level"]) for entry in logs
     ]
@@ -125,7 +125,7 @@ async def test_silence_is_reported_once_and_its_end_too(store: Store) -> None:
     await store.heard.note("message", "zoom")
     with capture_logs() as logs:
         for worker in (*workers, *workers):
-            await worker.turn()
+            await worker.check()
     assert ["source.heard_again"] == [entry["event"] for entry in logs]
     assert ("silent", "zoom") not in await store.heard.last()
 
@@ -141,7 +141,7 @@ async def test_silence_of_months_is_not_taken_for_its_end(store: Store) -> None:
         for days in (1, 8, 15, 22, 36, 80):
             await SilenceMonitor(
                 store=store, sources=("zoom",), clock=partial(MONDAY.__add__, timedelta(days=days))
-            ).turn()
+            ).check()
     assert ["source.silent"] == [entry["event"] for entry in logs]
 
 
