@@ -11,10 +11,10 @@ import hmac
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Annotated, ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -40,7 +40,6 @@ CLOSING: Final[Mapping[str, str]] = {"Connection": "close"}
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-BuildrId = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,19}$")]
 
 
 class Body(BaseModel):

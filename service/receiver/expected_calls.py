@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.buildr_ids import BuildrId, is_buildr_id
 from service.events import Direction
 from service.phone_numbers import MAX_LENGTH, Number, read_number
 from service.receiver.admin_endpoint import (
@@ -24,9 +25,7 @@ from service.receiver.admin_endpoint import (
     WRONG_ID,
     AdminEndpoint,
     Body,
-    BuildrId,
 )
-from service.sources.common.ids import MOST_ID_DIGITS
 from service.store.expected_calls import (
     MOST_NUMBERS,
     Expectation,
@@ -110,11 +109,7 @@ class ExpectedCallsEndpoint(AdminEndpoint):
     async def _serve_one(self, request: Request) -> Response:
         self.check_token(request)
         buildr_call_id = request.path_params["buildr_call_id"]
-        if not (
-            buildr_call_id.isascii()
-            and buildr_call_id.isdigit()
-            and len(buildr_call_id) <= MOST_ID_DIGITS
-        ):
+        if not is_buildr_id(buildr_call_id):
             raise HTTPException(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 f"The id of the Buildr call in the URL {WRONG_ID}, without the quotes.",

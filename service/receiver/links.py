@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.buildr_ids import BuildrId
 from service.errors import MalformedPayload
 from service.receiver.admin_endpoint import (
     NOT_STORED,
     AdminEndpoint,
     Body,
-    BuildrId,
 )
 from service.sources.common.ids import call_id
 from service.store.links import Link, Links

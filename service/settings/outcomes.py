@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from service.buildr_ids import PATTERN, is_all_digits
 from service.events import AnsweredBy, Direction, Result
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -34,7 +35,7 @@ class OutcomeRef(_Strict):
     """A Buildr call outcome, by its name in the account or by its id (digits)."""
 
     name: str | None = None
-    id: str | None = Field(default=None, pattern=r"^[0-9]{1,20}$")
+    id: str | None = Field(default=None, pattern=PATTERN)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -53,7 +54,9 @@ def _read_ref(value: object) -> object:
         return {"id": str(value)}
     if isinstance(value, str):
         text = value.strip()
-        return {"id": text} if text.isascii() and text.isdigit() else {"name": text}
+        if is_all_digits(text):
+            return {"id": text}
+        return {"name": text}
     return value
 
 

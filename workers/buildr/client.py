@@ -13,6 +13,7 @@ from typing import Final, Self
 
 import httpx
 
+from service.buildr_ids import MAX_DIGITS, is_buildr_id
 from service.clock import utc_now
 from service.errors import BuildrRejected, BuildrUnavailable
 from service.settings import Settings
@@ -28,7 +29,6 @@ from workers.http_client import HttpAnswer, fetch, open_http
 
 MOST_PAGES: Final = 50
 PER_PAGE: Final = 100
-MAX_ID_DIGITS: Final = 20
 SPARE_CONNECTIONS: Final = 2
 
 Body = Mapping[str, Mapping[str, str]]
@@ -66,13 +66,9 @@ class BuildrClient:
         Change the fields that `body` names under `call`, and no others:
         https://buildr.dev/api-reference/call/update-call.
         """
-        if not (
-            buildr_call_id.isascii()
-            and buildr_call_id.isdigit()
-            and len(buildr_call_id) <= MAX_ID_DIGITS
-        ):
+        if not is_buildr_id(buildr_call_id):
             raise BuildrRejected(
-                f"a Buildr call id is a text of at most {MAX_ID_DIGITS} digits, as in Buildr's own URL of the call"
+                f"a Buildr call id is a text of at most {MAX_DIGITS} digits, as in Buildr's own URL of the call"
             )
         answer = await self._send("PATCH", f"{self._api}/calls/{buildr_call_id}", body=body)
         return read_call(answer.parsed(), buildr_call_id)

@@ -10,9 +10,9 @@ from typing import TextIO
 import click
 from rich.progress import track
 
+from service.buildr_ids import is_buildr_id
 from service.settings import Settings
 from service.sources import SOURCES
-from service.sources.common.ids import MOST_ID_DIGITS
 from service.store.connection import Store
 from service.store.links import Link
 from workers.cli.output import (
@@ -40,11 +40,6 @@ class Digits(click.ParamType[str]):
         if not is_buildr_id(text):
             self.fail(f"{text!r} is no id of Buildr's: at most 20 digits", param, ctx)
         return text
-
-
-def is_buildr_id(text: str) -> bool:
-    """Whether a text can be an id of Buildr's."""
-    return text.isascii() and text.isdigit() and len(text) <= MOST_ID_DIGITS and text[0] != "0"
 
 
 SOURCE = click.Choice(sorted(SOURCES))

@@ -13,6 +13,7 @@ from typing import Final, TypeVar, cast
 
 import click
 
+from service.buildr_ids import is_buildr_id
 from service.settings import Budget, Settings
 from workers.cli.output import Failure, load_settings
 
@@ -228,7 +229,7 @@ def _demo_call(settings: Settings, is_demo: bool | None, demo_call: str | None) 
     The Buildr call of the demo, or None for no demo. In a real account it must be named: it is
     written to.
     """
-    if demo_call is not None and not (demo_call.isascii() and demo_call.isdigit()):
+    if demo_call is not None and not is_buildr_id(demo_call):
         raise click.UsageError("--demo-call wants the id of a call in Buildr, digits only")
     if is_demo is False:
         return None

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.buildr_ids import is_buildr_id
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.control_api import Console
 from workers.sandbox.faults import Faults, misbehave
@@ -34,7 +35,6 @@ from workers.sandbox.records import (
 from workers.sandbox.request_log import Entry, RequestLog, readable
 from workers.sandbox.responses import errors, rate_limit_answer, unauthorized
 from workers.sandbox.validation import (
-    ID,
     Refused,
     check_fields,
     read_json,
@@ -129,7 +129,7 @@ class Sandbox:
         fields = read_update(read_json(body, request.headers.get("content-type", "")))
         call_id = request.path_params["call_id"]
         call = self.calls.get(call_id)
-        if call is None and not (self._config.auto_create and ID.fullmatch(call_id)):
+        if call is None and not (self._config.auto_create and is_buildr_id(call_id)):
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no call {call_id[:40]!a}")
         checked = check_fields(fields, outcome_ids=OUTCOMES)
         call = call or self.calls.create(call_id, self._clock())

@@ -15,12 +15,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from service.buildr_ids import is_buildr_id
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.faults import Fault, Faults
 from workers.sandbox.records import OUTCOMES, Calls
 from workers.sandbox.request_log import RequestLog, latest
 from workers.sandbox.responses import errors
-from workers.sandbox.validation import ID, Refused, check_fields
+from workers.sandbox.validation import Refused, check_fields
 
 PREFIX: Final = "/_sandbox"
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -87,7 +88,7 @@ class Console:
         """Change fields as a person would, null included; makes the call if there is none."""
         call_id = request.path_params["call_id"]
         parsed = await _json(request)
-        if not ID.fullmatch(call_id) or not isinstance(parsed, dict):
+        if not is_buildr_id(call_id) or not isinstance(parsed, dict):
             raise Refused(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 'the id must be digits and the body an object like {"notes": "..."}',

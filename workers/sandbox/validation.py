@@ -13,7 +13,8 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
-ID: Final = re.compile(r"[0-9]{1,20}")
+from service.buildr_ids import is_buildr_id
+
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 JSON_TYPE: Final = "application/json"
 
@@ -30,7 +31,7 @@ class Refused(Exception):
 
 
 def _id(value: object) -> str | None:
-    return None if isinstance(value, str) and ID.fullmatch(value) else "must be a string of digits"
+    return None if isinstance(value, str) and is_buildr_id(value) else "must be a string of digits"
 
 
 def _text(value: object) -> str | None:

@@ -8,6 +8,7 @@ import binascii
 import re
 from typing import Final
 
+from service.buildr_ids import MAX_DIGITS, is_buildr_id
 from service.errors import MalformedPayload
 from service.sources.common.forms import query_value
 from service.sources.common.json_body import read_json_object
@@ -15,11 +16,7 @@ from service.sources.request import WebhookRequest
 
 BUILDR_CALL_ID: Final = "buildr_call_id"
 
-
 MAX_ID_LENGTH: Final = 200
-
-
-MOST_ID_DIGITS: Final = 20
 
 
 def buildr_call_id(value: str | None) -> str | None:
@@ -29,7 +26,7 @@ def buildr_call_id(value: str | None) -> str | None:
     """
     if not value:
         return None
-    if not (value.isascii() and value.isdigit() and len(value) <= MOST_ID_DIGITS):
+    if not is_buildr_id(value):
         raise MalformedPayload(
             "buildr_call_id must be a string of at most 20 digits, as in Buildr's own URL of the call"
         )
@@ -64,7 +61,7 @@ MAX_ECHO: Final = 4096
 
 
 # The id of the call in Buildr, as it may stand in what people write about a call.
-NOTED_ID: Final = re.compile(rf"\b{BUILDR_CALL_ID}\s?[=:]\s?(\d{{1,{MOST_ID_DIGITS}}})\b", re.ASCII)
+NOTED_ID: Final = re.compile(rf"\b{BUILDR_CALL_ID}\s?[=:]\s?(\d{{1,{MAX_DIGITS}}})\b", re.ASCII)
 
 
 def echoed_id(value: str | None) -> tuple[str | None, str | None]:

@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from service.buildr_ids import BuildrId
 from service.events import (
     AnsweredBy,
     Direction,
@@ -64,7 +65,6 @@ Url = Annotated[
 Seconds = Annotated[int, Field(ge=0, le=10_000_000)]
 # Not strict, because the check before it hands on a text, which the strict reading would refuse.
 Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_check_time)]
-Digits = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
 TypeWord = Annotated[Word, Field(json_schema_extra=_vocabulary(EVENT_TYPES))]
 AnsweredByWord = Annotated[Word, Field(json_schema_extra=_vocabulary(AnsweredBy))]
 HangupWord = Annotated[Word, Field(json_schema_extra=_vocabulary(HangupCause))]
@@ -142,7 +142,7 @@ class StandardMessage(_Part):
         (), description="Labels of the call."
     )
     note: str | None = Field(None, max_length=10_000, description="What the agent wrote.")
-    buildr_call_id: Digits | None = Field(
+    buildr_call_id: BuildrId | None = Field(
         None, description="The id of the call in Buildr, digits as text."
     )
 
