@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from service.errors import MalformedPayload
 from service.events import CallEvent, UtcDatetime, from_json
@@ -80,12 +80,12 @@ class ReplayRequest:
     is_forced: bool = False
 
 
-_MARK: Final = TypeAdapter(ReplayRequest)
+_REPLAY_REQUEST: Final = TypeAdapter(ReplayRequest)
 
 
-def mark_text(mark: ReplayRequest) -> str:
-    """A mark as it is kept."""
-    return _MARK.dump_json(mark).decode()
+def replay_request_text(request: ReplayRequest) -> str:
+    """The stored form of a replay request: JSON."""
+    return _REPLAY_REQUEST.dump_json(request).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +96,9 @@ class DeliveryRecord:
     `written` is what Buildr is known to hold from us, field by field, in the call `written_to`.
     `note_block` is the text that we put into its notes. `unsettled_since` is when the first change
     that Buildr does not hold yet was read; `attempts` counts failures since the last success and
-    `retry_at` is when the next attempt may be made; `message_id` is the newest message's. `mark` is
-    the wish of a person that is being followed until the call is at rest again. `in_doubt` are the
-    outcomes, per call of Buildr's, that were sent and not confirmed.
+    `retry_at` is when the next attempt may be made; `message_id` is the newest message's.
+    `replay_request` is the one that is being followed until the call is at rest again. `in_doubt`
+    are the outcomes, per call of Buildr's, that were sent and not confirmed.
     """
 
     ref: str
@@ -123,7 +123,8 @@ class DeliveryRecord:
     retry_at: UtcDatetime | None = None
     answers: tuple[Answer, ...] = ()
     due_at: UtcDatetime | None = None
-    mark: ReplayRequest | None = None
+    # "mark" is the name under which stored records hold it.
+    replay_request: Annotated[ReplayRequest | None, Field(alias="mark")] = None
     history: tuple[HistoryEntry, ...] = ()
 
     def with_history(self, at: datetime, what: str, detail: str = "") -> "DeliveryRecord":
@@ -148,12 +149,14 @@ class StoredCall:
     version: int
     record: DeliveryRecord
     events: Mapping[str, tuple[CallEvent, ...]]
-    replay_mark: str = ""
+    replay_request_text: str = ""
 
     @property
-    def mark(self) -> ReplayRequest | None:
-        """The wish of a person that no job has seen yet."""
-        return _MARK.validate_json(self.replay_mark) if self.replay_mark else None
+    def replay_request(self) -> ReplayRequest | None:
+        """The replay request that no job has seen yet."""
+        if not self.replay_request_text:
+            return None
+        return _REPLAY_REQUEST.validate_json(self.replay_request_text)
 
     @property
     def all_events(self) -> frozenset[CallEvent]:
@@ -169,7 +172,7 @@ class CallUpdate:
     `events` are the texts of the events per message read now; `done` the messages to take from the
     pending list; `failed` entries to file, by id; `drop_failed` entries that no longer hold;
     `due_at` when the call wants attention next; `awaits_names` that it does once the account's
-    outcomes have been read. By `link_text` and `replay_mark`, which are what the job saw, a link or
+    outcomes have been read. By `link_text` and `replay_request_text`, which are what the job saw, a link or
     a replay that came meanwhile is noticed. By its `numbers`, with the revision that the job saw of
     each, and its `started_at` an unmatched call is found when a call with such a number is
     expected. By `claimed`, the expected call that it has, it is noticed that somebody has taken
@@ -186,7 +189,7 @@ class CallUpdate:
     leaves_lane: bool = False
     awaits_names: bool = False
     link_text: str | None = None
-    replay_mark: str = ""
+    replay_request_text: str = ""
     numbers: Mapping[str, str] = field(default_factory=dict)
     started_at: datetime | None = None
     claimed: str | None = None
@@ -251,7 +254,7 @@ class Calls:
             "drop_failed": list(change.drop_failed),
             "leave_lane": change.leaves_lane,
             "awaits_names": change.awaits_names,
-            "replay": change.replay_mark,
+            "replay": change.replay_request_text,
             "keep_messages_ms": self.retention.messages_ms,
             "keep_failed_ms": self.retention.failed_ms,
             "keep_call_ms": self.retention.calls_ms,
@@ -266,7 +269,9 @@ class Calls:
         if due_ms is not None:
             body["due_ms"] = due_ms
         packed = compress(
-            _RECORD.dump_json(replace(record, due_at=change.due_at), exclude_defaults=True),
+            _RECORD.dump_json(
+                replace(record, due_at=change.due_at), exclude_defaults=True, by_alias=True
+            ),
             context=record.ref.encode(),
         )
         events = [
@@ -276,9 +281,9 @@ class Calls:
         ]
         return await self.scripts.run("commit", json.dumps(body), packed, *events) != -1
 
-    async def mark(self, ref: str, mark: ReplayRequest) -> bool:
-        """Have a call put through again; False if nothing is known of it."""
-        return await self.scripts.run("mark", ref, mark_text(mark)) == 1
+    async def request_replay(self, ref: str, request: ReplayRequest) -> bool:
+        """Have a call replayed by a job; False if no such call is stored."""
+        return await self.scripts.run("request_replay", ref, replay_request_text(request)) == 1
 
     async def indexed(
         self, name: str, *, limit: int = 1000
@@ -332,7 +337,7 @@ def read_call(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
         version=int(fields.get(b"v", b"0")),
         record=record,
         events=events,
-        replay_mark=fields.get(b"replay", b"").decode(),
+        replay_request_text=fields.get(b"replay", b"").decode(),
     )
 
 

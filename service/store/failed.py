@@ -11,7 +11,7 @@ from typing import Final, Literal
 from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
-from service.store.calls import Answer, ReplayRequest, mark_text
+from service.store.calls import Answer, ReplayRequest, replay_request_text
 from service.store.keys import Keys
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -114,15 +114,17 @@ class FailedStore:
             start += PAGE
 
     async def replay(
-        self, entry: Failed, *, ref: str, message_ids: list[str], mark: ReplayRequest
+        self, entry: Failed, *, ref: str, message_ids: list[str], replay_request: ReplayRequest
     ) -> int | None:
         """
         Take an entry out and put its messages through again, atomically; its call, if it is known,
-        gets the mark.
+        gets the replay request.
 
         Returns how many raw messages are read anew, or None if somebody else has taken the entry.
         """
-        count = await self.scripts.run("replay", entry.entry_id, ref, mark_text(mark), *message_ids)
+        count = await self.scripts.run(
+            "replay", entry.entry_id, ref, replay_request_text(replay_request), *message_ids
+        )
         return None if count == -1 or not isinstance(count, int) else count
 
     async def discard(self, entry: Failed) -> bool:

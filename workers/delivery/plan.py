@@ -89,7 +89,7 @@ class PlanInputs:
     Everything that the decision rests on.
 
     `outcome_ids` (name to id) is None while the account's names were never read. `expected` is the
-    expected call that it may be, `internal` why it is a call among ourselves, if it is. `mark` is a
+    expected call that it may be, `internal` why it is a call among ourselves, if it is. `replay_request` is a
     person's wish that is new to this job. With `protects_hand_edits` a call is read before an
     outcome that was written earlier is changed.
     """
@@ -102,7 +102,7 @@ class PlanInputs:
     timing: Timing
     expected: ExpectedCallMatch | None = None
     internal: str | None = None
-    mark: ReplayRequest | None = None
+    replay_request: ReplayRequest | None = None
     protects_hand_edits: bool = False
 
 
@@ -110,8 +110,10 @@ def make_plan(known: PlanInputs, now: datetime) -> Plan:
     """Decide what to do about a call at a moment in time (UTC)."""
     call = known.call
     record = replace(known.record, result=None if call.result is None else call.result.value)
-    if known.mark is not None:
-        record = replace(_afresh(record), state=DeliveryState.OPEN, mark=known.mark)
+    if known.replay_request is not None:
+        record = replace(
+            _afresh(record), state=DeliveryState.OPEN, replay_request=known.replay_request
+        )
     if not call.is_final:
         return _not_final(known, record, now)
     found = match(call, known.link, known.expected)
@@ -232,8 +234,8 @@ def _write(
 ) -> Plan:
     if record.written_to != found.buildr_call_id:
         record = replace(record, written={}, note_block=None)
-    mark = record.mark
-    is_forced = mark is not None and mark.is_forced
+    replay_request = record.replay_request
+    is_forced = replay_request is not None and replay_request.is_forced
     # What was sent and never confirmed may stand there or not: only writing it again tells.
     is_unsure = is_forced or found.buildr_call_id in record.in_doubt
     changed = {
@@ -261,7 +263,7 @@ def _write(
         return Plan(record=record, due_at=record.retry_at, match=found)
     settled_at = _settled_at(record, known, now)
     # A call that has its place in a lane keeps it: what came since rides along.
-    is_through = mark is not None or known.record.state is DeliveryState.WAITING
+    is_through = replay_request is not None or known.record.state is DeliveryState.WAITING
     if settled_at > now and not is_through:
         return Plan(
             record=_to(record, DeliveryState.SETTLING, "waits a moment for what else comes"),
@@ -287,8 +289,8 @@ def _write(
 
 
 def _lane(record: DeliveryRecord) -> Lane:
-    if record.mark is not None:
-        return record.mark.lane
+    if record.replay_request is not None:
+        return record.replay_request.lane
     return Lane.REFINEMENT if record.written else Lane.FINAL
 
 
@@ -299,10 +301,10 @@ def _accepts(
     Ids of the outcomes that Buildr may hold for the write to go on; None to write without looking.
     """
     earlier, wanted = record.written.get(OUTCOME_FIELD), changed.get(OUTCOME_FIELD)
-    if record.mark is None:
+    if record.replay_request is None:
         is_needed = known.protects_hand_edits and earlier is not None and wanted is not None
     else:
-        is_needed = not record.mark.is_forced
+        is_needed = not record.replay_request.is_forced
     if not is_needed:
         return None
     # What was never written from here may well be empty; what was, and is empty now, somebody has
@@ -334,4 +336,9 @@ def _to(
 ) -> DeliveryRecord:
     """The record in a state; one in which the call comes to rest ends the wish of a person."""
     is_at_rest = state is not DeliveryState.SETTLING and not keeps_mark
-    return replace(record, state=state, reason=reason, mark=None if is_at_rest else record.mark)
+    return replace(
+        record,
+        state=state,
+        reason=reason,
+        replay_request=None if is_at_rest else record.replay_request,
+    )

@@ -270,7 +270,7 @@ class Sender:
             record,
             state=DeliveryState.HAND_EDITED,
             reason=reason,
-            mark=None,
+            replay_request=None,
             retry_at=None,
             unsettled_since=None,
         )
@@ -290,7 +290,7 @@ class Sender:
             first_failed_at=None,
             retry_at=None,
             unsettled_since=None,
-            mark=None,
+            replay_request=None,
         )
         fields = ", ".join(sorted(sending.fields))
         return done.with_history(
@@ -365,5 +365,5 @@ class Sender:
         log.error(
             "job.failed", reason=err.cause, status_code=err.status_code, attempt=record.attempts
         )
-        failed = replace(record, state=DeliveryState.FAILED, reason=reason, mark=None)
+        failed = replace(record, state=DeliveryState.FAILED, reason=reason, replay_request=None)
         return Sent(record=failed.with_history(now, "failed", reason), failed_cause=err.cause)

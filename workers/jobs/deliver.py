@@ -92,7 +92,9 @@ class Runner:
                 unknown_values=list(call.unknown_values) or None,
             )
         try:
-            work.planned = await self.planner.plan(before, call, mark=work.stored.mark)
+            work.planned = await self.planner.plan(
+                before, call, replay_request=work.stored.replay_request
+            )
         except ClaimConflict:
             await self.store.schedule.postpone(ref, at=self.clock() + CONTENDED_RETRY)
             return
@@ -302,7 +304,7 @@ class _Work:
             drop_failed=(*read_now, record.ref) if is_reopened else read_now,
             due_at=due_at,
             link_text=None if self.planned is None else self.planned.link_text,
-            replay_mark=self.stored.replay_mark,
+            replay_request_text=self.stored.replay_request_text,
             numbers={} if self.planned is None else self.planned.numbers,
             started_at=None if self.planned is None else self.planned.started_at,
             claimed=None if self.planned is None else self.planned.claimed,

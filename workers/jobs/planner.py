@@ -82,7 +82,7 @@ class Planner:
     clock: Callable[[], datetime]
 
     async def plan(
-        self, before: DeliveryRecord, call: Call, *, mark: ReplayRequest | None
+        self, before: DeliveryRecord, call: Call, *, replay_request: ReplayRequest | None
     ) -> PlanResult:
         """
         Plan for a call, and claim the expected call that it turns out to be.
@@ -90,14 +90,14 @@ class Planner:
         Raises `ClaimConflict`, and redis-py's errors.
         """
         for _ in range(MOST_ROUNDS):
-            planned, choice = await self._plan(before, call, mark)
+            planned, choice = await self._plan(before, call, replay_request)
             if await self._claim(before, planned.plan, choice):
                 return replace(planned, claimed=_claimed(planned.plan))
             log.info("call.expectation_lost", reason="another call was faster; looked at again")
         raise ClaimConflict
 
     async def _plan(
-        self, before: DeliveryRecord, call: Call, mark: ReplayRequest | None
+        self, before: DeliveryRecord, call: Call, replay_request: ReplayRequest | None
     ) -> tuple[PlanResult, ExpectedCallMatch | None]:
         link, link_text = await self.store.links.load(before.ref)
         internal = why_internal(call, self.rules)
@@ -117,7 +117,7 @@ class Planner:
             config=self.config,
             outcome_ids=await self.names.current(),
             timing=self.timing,
-            mark=mark,
+            replay_request=replay_request,
             protects_hand_edits=self.protects_hand_edits,
         )
         plan = make_plan(known, self.clock())

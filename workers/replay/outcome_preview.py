@@ -160,8 +160,8 @@ class Comparison:
         return judged, _change(judged, judged.call, kind=Kind.KEPT, then=None) if is_kept else None
 
     def _judge(self, case: ReplayCandidate, *, now: datetime, is_forced: bool) -> ReplayAssessment:
-        mark = ReplayRequest(lane=Lane.BACKFILL, at=now, is_forced=is_forced)
-        return assess(case, replace(self.present, config=self.config), mark, now=now)
+        replay_request = ReplayRequest(lane=Lane.BACKFILL, at=now, is_forced=is_forced)
+        return assess(case, replace(self.present, config=self.config), replay_request, now=now)
 
     def _to_come(self, judged: ReplayAssessment, call: Call) -> OutcomeChange | None:
         (now_id, now, _), (then_id, then, rule) = (
@@ -231,6 +231,6 @@ async def apply(
     Have calls rewritten by the workers, after everything more urgent; False for one that has gone
     meanwhile. Twice is harmless.
     """
-    mark = ReplayRequest(lane=Lane.BACKFILL, at=at, is_forced=is_forced)
+    replay_request = ReplayRequest(lane=Lane.BACKFILL, at=at, is_forced=is_forced)
     for change in changes:
-        yield await store.calls.mark(change.ref, mark)
+        yield await store.calls.request_replay(change.ref, replay_request)

@@ -71,8 +71,8 @@ class Replays:
     look: Callable[[str], Awaitable[BuildrState]] | None = None
 
     @property
-    def mark(self) -> ReplayRequest:
-        """The wish that is written down for the worker."""
+    def replay_request(self) -> ReplayRequest:
+        """The replay request that is stored for the worker."""
         return ReplayRequest(lane=self.lane, at=self.clock(), is_forced=self.is_forced)
 
     async def assess(self, case: ReplayCandidate) -> ReplayAssessment:
@@ -82,13 +82,13 @@ class Replays:
         """
         if case.entry is not None and await self.store.failed.get(case.entry.entry_id) is None:
             return ReplayAssessment(case=case, verdict=Verdict.TAKEN)
-        found = assess(case, self.basis, self.mark, now=self.clock())
+        found = assess(case, self.basis, self.replay_request, now=self.clock())
         if found.verdict is not Verdict.UNREAD or self.look is None or found.buildr_call_id is None:
             return found
         return assess(
             case,
             self.basis,
-            self.mark,
+            self.replay_request,
             now=self.clock(),
             held=await self.look(found.buildr_call_id),
         )
@@ -105,14 +105,19 @@ class Replays:
             return found
         if entry is not None:
             read_anew = await self.store.failed.replay(
-                entry, ref=ref, message_ids=list(found.case.message_ids), mark=self.mark
+                entry,
+                ref=ref,
+                message_ids=list(found.case.message_ids),
+                replay_request=self.replay_request,
             )
             return (
                 found
                 if read_anew is not None
                 else ReplayAssessment(case=found.case, verdict=Verdict.TAKEN)
             )
-        if found.verdict in WRITES and not await self.store.calls.mark(ref, self.mark):
+        if found.verdict in WRITES and not await self.store.calls.request_replay(
+            ref, self.replay_request
+        ):
             return ReplayAssessment(case=found.case, verdict=Verdict.GONE)
         return found
 

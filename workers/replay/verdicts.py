@@ -220,13 +220,13 @@ class ReplayAssessment:
 def assess(
     case: ReplayCandidate,
     basis: ReplayContext,
-    mark: ReplayRequest,
+    replay_request: ReplayRequest,
     *,
     now: datetime,
     held: BuildrState | None = None,
 ) -> ReplayAssessment:
     """
-    Decide what comes of putting a case through again with a mark.
+    Decide what comes of putting a case through again by a replay request.
 
     `held` is what Buildr was seen to hold, None if nobody has looked.
     """
@@ -250,7 +250,7 @@ def assess(
             config=basis.config,
             outcome_ids=basis.outcome_ids,
             timing=basis.timing,
-            mark=mark,
+            replay_request=replay_request,
         ),
         now,
     )
@@ -273,7 +273,7 @@ def assess(
     return (
         _at_rest(judged, plan)
         if plan.sending is None
-        else _to_write(_sent(judged, plan.sending, basis), plan.sending, mark, held)
+        else _to_write(_sent(judged, plan.sending, basis), plan.sending, replay_request, held)
     )
 
 
@@ -314,10 +314,13 @@ def _sent(judged: ReplayAssessment, sending: BuildrWrite, basis: ReplayContext) 
 
 
 def _to_write(
-    judged: ReplayAssessment, sending: BuildrWrite, mark: ReplayRequest, held: BuildrState | None
+    judged: ReplayAssessment,
+    sending: BuildrWrite,
+    replay_request: ReplayRequest,
+    held: BuildrState | None,
 ) -> ReplayAssessment:
     case = judged.case
-    if mark.is_forced:
+    if replay_request.is_forced:
         return replace(judged, verdict=Verdict.FORCED)
     if case.entry is None and _is_on_its_way(case):
         return replace(judged, verdict=Verdict.ON_ITS_WAY, detail=case.record.reason, requests=0)
@@ -348,7 +351,7 @@ def _to_write(
 
 
 def _is_on_its_way(case: ReplayCandidate) -> bool:
-    is_marked = case.record.mark is not None or (
-        case.stored is not None and case.stored.mark is not None
+    is_marked = case.record.replay_request is not None or (
+        case.stored is not None and case.stored.replay_request is not None
     )
     return is_marked or case.record.state in (DeliveryState.WAITING, DeliveryState.SETTLING)

@@ -1,7 +1,7 @@
 -- Write down what a job found out about its call, all or nothing.
 -- ARGV[5]: JSON {ref, version, state, done [message ids], failed {entry id: text},
 --               drop_failed [entry ids], due_ms or absent, keep_messages_ms, keep_failed_ms, keep_call_ms, leave_lane, awaits_names,
---               link (its text as the job saw it, or absent), claimed (the expected call that it has, or absent), replay (the mark that the job saw, or '')}
+--               link (its text as the job saw it, or absent), claimed (the expected call that it has, or absent), replay (the replay request that the job saw, or '')}
 -- ARGV[6..]: the packed record, then message id and packed events of each message read now; beside the JSON, which cannot carry bytes.
 -- Returns when the call wants attention next (0 = never), or -1 if somebody else has written meanwhile.
 local change = cjson.decode(ARGV[5])
@@ -101,10 +101,10 @@ end
 if change.claimed and redis.call('GET', P .. 'expected_by:' .. ref) ~= change.claimed then
   due = now
 end
-local mark = redis.call('HGET', key, 'replay')
-if mark and mark == change.replay then
+local replay_request = redis.call('HGET', key, 'replay')
+if replay_request and replay_request == change.replay then
   redis.call('HDEL', key, 'replay')
-elseif mark then
+elseif replay_request then
   due = now
 end
 if change.state == 'waiting' and due == 0 and not is_in_lane(ref) then

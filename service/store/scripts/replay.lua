@@ -1,6 +1,6 @@
--- Take a failed entry out and put its messages through again. ARGV[5..]: entry id, call, text of the mark, message ids.
+-- Take a failed entry out and put its messages through again. ARGV[5..]: entry id, call, text of the replay request, message ids.
 -- Returns how many messages are read anew, or -1 if somebody else has taken the entry.
-local entry, ref, mark = ARGV[5], ARGV[6], ARGV[7]
+local entry, ref, replay_request = ARGV[5], ARGV[6], ARGV[7]
 if redis.call('ZREM', P .. 'failed', entry) == 0 then
   return -1
 end
@@ -19,9 +19,9 @@ for i = 8, #ARGV do
   end
 end
 local is_known = redis.call('HEXISTS', P .. 'call:' .. ref, 'rec') == 1
--- Of a call that is not known yet too: without the mark a worker would not look at Buildr first.
+-- Of a call that is not known yet too: without the request a worker would not look at Buildr first.
 if is_known or count > 0 then
-  redis.call('HSET', P .. 'call:' .. ref, 'replay', mark)
+  redis.call('HSET', P .. 'call:' .. ref, 'replay', replay_request)
   redis.call('PERSIST', P .. 'call:' .. ref)
 end
 wake(ref, now)

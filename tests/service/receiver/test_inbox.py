@@ -133,9 +133,12 @@ async def test_message_that_cannot_be_read_is_put_through_by_a_replay(
     assert await store.pool.pttl(key) > 0
     entry = await store.failed.get(message.message_id)
     assert entry is not None
-    mark = ReplayRequest(lane=Lane.REPLAY, at=NOW)
+    replay_request = ReplayRequest(lane=Lane.REPLAY, at=NOW)
     assert 1 == await store.failed.replay(
-        entry, ref="twilio:CA7", message_ids=[message.message_id, "gone"], mark=mark
+        entry,
+        ref="twilio:CA7",
+        message_ids=[message.message_id, "gone"],
+        replay_request=replay_request,
     )
     assert -1 == await store.pool.pttl(key)
     assert message == await store.messages.get(message.message_id)

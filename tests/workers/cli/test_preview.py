@@ -21,10 +21,10 @@ from service.store.rate_limit.lanes import Lane
 # The fixtures are used by name.
 from tests.workers.cli.test_replay import (
     Keep,
-    MarkOf,
+    ReplayRequestOf,
     environment,
     keep,
-    mark_of,
+    replay_request_of,
 )
 from workers.cli.output import Commands
 from workers.cli.preview import preview_outcomes
@@ -68,7 +68,7 @@ def worker_has(redis_url: str, make_settings: Callable[..., Settings]) -> Callab
 
 
 def test_preview_shows_pairs_agents_and_what_it_would_cost(
-    command: Command, keep: Keep, mark_of: MarkOf
+    command: Command, keep: Keep, replay_request_of: ReplayRequestOf
 ) -> None:
     """
     Each pair of outcomes has its count, each agent theirs, each call its rule; nothing is written,
@@ -84,7 +84,7 @@ def test_preview_shows_pairs_agents_and_what_it_would_cost(
     )
     assert "--apply rewrites 1: about 1 min of budget (2 requests)" in text
     assert "Nothing was written" in text
-    assert [None] * 3 == [mark_of(ref) for ref in refs]
+    assert [None] * 3 == [replay_request_of(ref) for ref in refs]
 
 
 def test_preview_is_about_the_calls_that_were_chosen(command: Command, keep: Keep) -> None:
@@ -130,7 +130,7 @@ def test_account_whose_outcomes_were_never_read_says_what_to_do(command: Command
 def test_apply_is_refused_unless_the_workers_have_the_map(
     command: Command,
     keep: Keep,
-    mark_of: MarkOf,
+    replay_request_of: ReplayRequestOf,
     worker_has: Callable[[str], None],
 ) -> None:
     """
@@ -147,13 +147,13 @@ def test_apply_is_refused_unless_the_workers_have_the_map(
         "1 of 1 running workers decide by another map: put new.toml in place of buildr-calls.toml, restart the workers"
         in stderr
     )
-    assert mark_of(ref) is None
+    assert replay_request_of(ref) is None
 
 
 def test_apply_asks_and_then_marks_what_changes(
     command: Command,
     keep: Keep,
-    mark_of: MarkOf,
+    replay_request_of: ReplayRequestOf,
     worker_has: Callable[[str], None],
 ) -> None:
     """
@@ -163,11 +163,12 @@ def test_apply_asks_and_then_marks_what_changes(
     refs = [keep(1), keep(2, outcome_id="789")]
     worker_has("No Answer")
     command("--config", "new.toml", "--apply", code=1, answer="n\n")
-    assert [None, None] == [mark_of(ref) for ref in refs]
+    assert [None, None] == [replay_request_of(ref) for ref in refs]
     result = command("--config", "new.toml", "--apply", answer="y\n")
     assert "Rewrite 1 calls in Buildr?" in result.stderr
     assert [(Lane.BACKFILL, False), None] == [
-        None if mark is None else (mark.lane, mark.is_forced) for mark in map(mark_of, refs)
+        None if replay_request is None else (replay_request.lane, replay_request.is_forced)
+        for replay_request in map(replay_request_of, refs)
     ]
     told = json.loads(
         command("--config", "new.toml", "--apply", "--yes", "--force", "--json").stdout

@@ -38,7 +38,7 @@ from workers.sandbox import SandboxConfig, make_server
 
 Command = Callable[..., Result]
 Keep = Callable[..., str]
-MarkOf = Callable[[str], ReplayRequest | None]
+ReplayRequestOf = Callable[[str], ReplayRequest | None]
 
 
 @pytest.fixture
@@ -132,12 +132,12 @@ def keep(redis_url: str, make_settings: Callable[..., Settings]) -> Keep:
 
 
 @pytest.fixture
-def mark_of(redis_url: str, make_settings: Callable[..., Settings]) -> MarkOf:
+def replay_request_of(redis_url: str, make_settings: Callable[..., Settings]) -> ReplayRequestOf:
     """The wish that lies at a call for the workers."""
 
     async def read(ref: str) -> ReplayRequest | None:
         async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:
-            return (await store.calls.load(ref))[0].mark
+            return (await store.calls.load(ref))[0].replay_request
 
     return lambda ref: asyncio.run(read(ref))
 
@@ -149,7 +149,7 @@ def _hold(sandbox: str, call_id: str, outcome_id: str) -> None:
 
 
 def test_dry_run_looks_at_buildr_and_marks_nothing(
-    command: Command, keep: Keep, mark_of: MarkOf, sandbox: str
+    command: Command, keep: Keep, replay_request_of: ReplayRequestOf, sandbox: str
 ) -> None:
     """
     The table tells what a person has changed, the outcome now and then, and what all of it costs;
@@ -166,11 +166,11 @@ def test_dry_run_looks_at_buildr_and_marks_nothing(
     counts = "already written: 1, changed by a person: 1, will write: 1"
     assert f"{counts}; about 1 min of budget (4 requests) (dry run)" in result.stdout
     assert "" == result.stderr
-    assert [None, None, None] == [mark_of(ref) for ref in refs]
+    assert [None, None, None] == [replay_request_of(ref) for ref in refs]
 
 
 def test_replay_marks_what_is_to_be_written_alone(
-    command: Command, keep: Keep, mark_of: MarkOf, sandbox: str
+    command: Command, keep: Keep, replay_request_of: ReplayRequestOf, sandbox: str
 ) -> None:
     """
     The real run gives the verdicts of the dry run as JSON, and marks just the call that will be
@@ -184,20 +184,24 @@ def test_replay_marks_what_is_to_be_written_alone(
     done = json.loads(command("--all", "--json", code=1, **buildr).stdout)
     assert foretold["verdicts"] == done["verdicts"]
     assert ["will write", "changed by a person"] == [each["verdict"] for each in done["verdicts"]]
-    marks = [mark_of(ref) for ref in refs]
-    assert [Lane.REPLAY, None] == [None if mark is None else mark.lane for mark in marks]
+    requests = [replay_request_of(ref) for ref in refs]
+    assert [Lane.REPLAY, None] == [
+        None if replay_request is None else replay_request.lane for replay_request in requests
+    ]
 
 
-def test_force_needs_no_look(command: Command, keep: Keep, mark_of: MarkOf) -> None:
+def test_force_needs_no_look(
+    command: Command, keep: Keep, replay_request_of: ReplayRequestOf
+) -> None:
     """With force nobody asks Buildr first, and the worker is told not to."""
     ref = keep(1)
     assert (
         "will write (forced): 1; about 1 min of budget (1 request)"
         in command("CA1", "--force").stdout
     )
-    mark = mark_of(ref)
-    assert mark is not None
-    assert mark.is_forced
+    replay_request = replay_request_of(ref)
+    assert replay_request is not None
+    assert replay_request.is_forced
 
 
 def test_calls_are_chosen_in_one_way(command: Command, keep: Keep) -> None:
@@ -220,7 +224,9 @@ def test_calls_are_chosen_in_one_way(command: Command, keep: Keep) -> None:
     assert ["twilio:CA1"] == [each["call"] for each in told["verdicts"]]
 
 
-def test_buildr_that_is_away_is_one_line(command: Command, keep: Keep, mark_of: MarkOf) -> None:
+def test_buildr_that_is_away_is_one_line(
+    command: Command, keep: Keep, replay_request_of: ReplayRequestOf
+) -> None:
     """
     Verdicts that need a look cannot be given, so that nothing is marked; the line names the way
     around.
@@ -228,4 +234,4 @@ def test_buildr_that_is_away_is_one_line(command: Command, keep: Keep, mark_of: 
     ref = keep(1)
     result = command("CA1", code=1)
     assert ("--offline" in result.stderr, 1) == (True, result.stderr.count("\n"))
-    assert mark_of(ref) is None
+    assert replay_request_of(ref) is None

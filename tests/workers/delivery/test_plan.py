@@ -31,7 +31,7 @@ from workers.outcomes.decide import outcome_key
 
 NOW = datetime(2026, 11, 2, 10, 1, tzinfo=UTC)
 TIMING = Timing(settle=SettleTimes(), ringing_timeout_s=300, in_progress_timeout_s=3600)
-MARK = ReplayRequest(lane=Lane.REPLAY, at=NOW)
+REPLAY_REQUEST = ReplayRequest(lane=Lane.REPLAY, at=NOW)
 NAMES = {
     outcome_key(name): number
     for name, number in (("Connected", "786"), ("No Answer", "789"), ("Busy", "790"))
@@ -71,7 +71,7 @@ def plan_for(
     names: Mapping[str, str] | None = NAMES,
     config: OutcomeConfig | None = None,
     after_s: float = 60,
-    mark: ReplayRequest | None = None,
+    replay_request: ReplayRequest | None = None,
     protects_hand_edits: bool = False,
 ) -> Plan:
     """The plan for a call some seconds after its last message."""
@@ -82,7 +82,7 @@ def plan_for(
         config=config or OutcomeConfig(),
         outcome_ids=names,
         timing=TIMING,
-        mark=mark,
+        replay_request=replay_request,
         protects_hand_edits=protects_hand_edits,
     )
     return make_plan(known, NOW + timedelta(seconds=after_s))
@@ -213,7 +213,12 @@ def test_failed_call_goes_on_when_replayed_or_linked_elsewhere(is_replayed: bool
     before = record(
         state=DeliveryState.FAILED, buildr_call_id="110" if is_replayed else "99", attempts=7
     )
-    assert plan_for(call(), before=before, mark=MARK if is_replayed else None).sending is not None
+    assert (
+        plan_for(
+            call(), before=before, replay_request=REPLAY_REQUEST if is_replayed else None
+        ).sending
+        is not None
+    )
 
 
 def test_result_mapped_to_nothing_is_left_alone() -> None:
@@ -277,8 +282,8 @@ def test_what_is_known_better_waits_behind_what_is_new() -> None:
     """
     written = record(written={"call_outcome_id": "789"}, written_to="110", buildr_call_id="110")
     lanes = [
-        plan_for(call(), before=before, mark=mark).sending
-        for before, mark in ((None, None), (written, None), (None, MARK))
+        plan_for(call(), before=before, replay_request=replay_request).sending
+        for before, replay_request in ((None, None), (written, None), (None, REPLAY_REQUEST))
     ]
     assert [Lane.FINAL, Lane.REFINEMENT, Lane.REPLAY] == [
         sending.lane for sending in lanes if sending is not None
@@ -286,19 +291,19 @@ def test_what_is_known_better_waits_behind_what_is_new() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "mark", "is_protected", "accepts"),
+    ("written", "replay_request", "is_protected", "accepts"),
     [
         ({}, None, True, None),
         ({"call_outcome_id": "789"}, None, False, None),
         ({"call_outcome_id": "789"}, None, True, {"789", "786"}),
-        ({}, MARK, False, {"", "786"}),
-        ({"call_outcome_id": "789"}, MARK, False, {"789", "786"}),
-        ({"call_outcome_id": "789"}, replace(MARK, is_forced=True), True, None),
+        ({}, REPLAY_REQUEST, False, {"", "786"}),
+        ({"call_outcome_id": "789"}, REPLAY_REQUEST, False, {"789", "786"}),
+        ({"call_outcome_id": "789"}, replace(REPLAY_REQUEST, is_forced=True), True, None),
     ],
 )
 def test_when_buildr_is_read_first(
     written: dict[str, str],
-    mark: ReplayRequest | None,
+    replay_request: ReplayRequest | None,
     is_protected: bool,
     accepts: set[str] | None,
 ) -> None:
@@ -307,7 +312,9 @@ def test_when_buildr_is_read_first(
     forced; it then costs two requests.
     """
     before = record(written=written, written_to="110" if written else None, buildr_call_id="110")
-    sending = plan_for(call(), before=before, mark=mark, protects_hand_edits=is_protected).sending
+    sending = plan_for(
+        call(), before=before, replay_request=replay_request, protects_hand_edits=is_protected
+    ).sending
     assert sending is not None
     assert (accepts, 1 if accepts is None else 2) == (sending.accepts, sending.requests)
 
@@ -321,8 +328,10 @@ def test_forced_replay_writes_what_buildr_holds_already() -> None:
     before = record(
         written=wanted, written_to="110", buildr_call_id="110", state=DeliveryState.DELIVERED
     )
-    assert plan_for(call(), before=before, mark=MARK).sending is None
-    forced = plan_for(call(), before=before, mark=replace(MARK, is_forced=True)).sending
+    assert plan_for(call(), before=before, replay_request=REPLAY_REQUEST).sending is None
+    forced = plan_for(
+        call(), before=before, replay_request=replace(REPLAY_REQUEST, is_forced=True)
+    ).sending
     assert forced is not None
     assert wanted == forced.fields
 
@@ -336,7 +345,7 @@ def test_call_that_is_left_to_a_person_stays_so() -> None:
         written={"call_outcome_id": "789"},
     )
     assert plan_for(call(), before=before).sending is None
-    assert plan_for(call(), before=before, mark=MARK).sending is not None
+    assert plan_for(call(), before=before, replay_request=REPLAY_REQUEST).sending is not None
 
 
 def test_settle_time_of_a_source() -> None:

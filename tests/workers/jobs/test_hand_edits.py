@@ -46,7 +46,7 @@ async def deliver(world: WorkerHarness) -> None:
 
 async def replay(world: WorkerHarness, *, is_forced: bool = False) -> None:
     """Put the call through again by hand."""
-    assert await world.store.calls.mark(
+    assert await world.store.calls.request_replay(
         "twilio:CA1", ReplayRequest(lane=Lane.REPLAY, at=world.clock(), is_forced=is_forced)
     )
     await world.drain()
@@ -174,7 +174,7 @@ async def test_mark_survives_an_error_and_ends_with_the_call_at_rest(make_world:
     await replay(world)
     assert (DeliveryState.HAND_EDITED, None) == (
         await state(world),
-        (await world.stored()).record.mark,
+        (await world.stored()).record.replay_request,
     )
 
 

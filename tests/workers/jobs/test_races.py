@@ -101,8 +101,13 @@ async def test_replay_that_comes_while_the_job_runs(
         found = await real(self, ref, worker_id=worker_id)
         monkeypatch.setattr(Calls, "begin", real)
         (entry,) = await select(world.store, FailedFilter())
-        mark = ReplayRequest(lane=Lane.REPLAY, at=AT, is_forced=True)
-        assert await world.store.failed.replay(entry, ref=REF, message_ids=[], mark=mark) == 0
+        replay_request = ReplayRequest(lane=Lane.REPLAY, at=AT, is_forced=True)
+        assert (
+            await world.store.failed.replay(
+                entry, ref=REF, message_ids=[], replay_request=replay_request
+            )
+            == 0
+        )
         return found
 
     await world.receive(form("completed", 4, CallDuration="9"))

@@ -108,8 +108,10 @@ async def _step(fleet: WorkerFleet, what: str, first: int | str, second: int) ->
         case "pass":
             await fleet.pass_s(float(first))
         case "replay":
-            mark = ReplayRequest(lane=Lane.REPLAY, at=datetime.now(UTC), is_forced=bool(second))
-            await fleet.store.calls.mark(f"twilio:CA{first}", mark)
+            replay_request = ReplayRequest(
+                lane=Lane.REPLAY, at=datetime.now(UTC), is_forced=bool(second)
+            )
+            await fleet.store.calls.request_replay(f"twilio:CA{first}", replay_request)
         case "pump":
             await fleet.store.permits.pump()
         case _:

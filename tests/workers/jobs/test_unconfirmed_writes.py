@@ -86,7 +86,7 @@ async def test_replay_of_a_call_whose_first_write_was_lost(
     await world.receive(MACHINE)
     await world.drain()
     assert DeliveryState.FAILED is (await world.stored()).record.state
-    assert await world.store.calls.mark(
+    assert await world.store.calls.request_replay(
         "twilio:CA1", ReplayRequest(lane=Lane.REPLAY, at=world.clock())
     )
     await world.drain()

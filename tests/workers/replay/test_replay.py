@@ -509,9 +509,9 @@ async def test_forced_mark_is_written_down(desk: ReplayHarness) -> None:
     """The wish that the worker finds is the one that was expressed: lane and force."""
     await _other_map(desk)
     await desk.replay_call(is_forced=True)
-    mark = (await desk.stored()).mark
-    assert isinstance(mark, ReplayRequest)
-    assert (Lane.REPLAY, True) == (mark.lane, mark.is_forced)
+    replay_request = (await desk.stored()).replay_request
+    assert isinstance(replay_request, ReplayRequest)
+    assert (Lane.REPLAY, True) == (replay_request.lane, replay_request.is_forced)
 
 
 def test_minutes_go_by_the_budget_that_lasts_longest() -> None:

@@ -1,4 +1,4 @@
--- Have a call put through again, as a person has asked. ARGV[5..]: ref, text of the mark. 1 = marked, 0 = nothing is known of it.
+-- Have a call replayed, as an operator has asked. ARGV[5..]: ref, text of the replay request. 1 = requested, 0 = no such call is stored.
 local ref = ARGV[5]
 if redis.call('HEXISTS', P .. 'call:' .. ref, 'rec') == 0 then
   return 0
