@@ -1,8 +1,13 @@
 """
 What a source is, and the helpers that several of them share.
 
-A source knows one telephony system: how it signs, what its words mean. It sees no web framework and
-no Redis, so that the same code runs in the receiver, in the worker, on replay and in `explain`.
+A source knows one telephony system: how it signs and what its vocabulary means. It imports no web
+framework and no Redis, so that the same code runs in the receiver, in the worker, on replay and in
+`explain`.
+
+`verify`, `redact`, `keys`, `reply` and `parse` of one message read its body only with
+`request.body_as(...)`, and its query with `query_pairs` or `query_value`, so that each is parsed
+once.
 """
 
 from abc import ABC, abstractmethod

@@ -3,7 +3,7 @@ One webhook request as a source sees it, the keys that name it, and the reply to
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar, cast
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -30,7 +30,7 @@ class WebhookRequest:
     headers: Headers = field(default_factory=dict)
     body: bytes = b""
     buildr_call_id: str | None = None
-    _parsed: dict[tuple[Callable[[bytes], object], bytes], object] = field(
+    _parsed: dict[tuple[object, bytes | str], object] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -45,7 +45,19 @@ class WebhookRequest:
         key = (parse, self.body)
         if key not in self._parsed:
             self._parsed[key] = parse(self.body)
-        return cast(T, self._parsed[key])
+        return cast("T", self._parsed[key])
+
+    def with_body(self, body: bytes, *, parse: Callable[[bytes], T], parsed: T) -> "WebhookRequest":
+        """The same request with another body, which `parse` would return as `parsed`."""
+        self._parsed[(parse, body)] = parsed
+        return replace(self, body=body)
+
+    def query_as(self, parse: Callable[[str], T]) -> T:
+        """The raw query as `parse` returns it, called once per query; as `body_as` otherwise."""
+        key = (parse, self.query)
+        if key not in self._parsed:
+            self._parsed[key] = parse(self.query)
+        return cast("T", self._parsed[key])
 
     def header(self, name: str) -> str | None:
         """The value of a header that may come once; None if it is absent or came more than once."""

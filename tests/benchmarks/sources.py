@@ -27,6 +27,7 @@ from tests.sources.cases import (
     NOW,
     fixture_names,
     signed,
+    unparsed,
 )
 
 MESSAGE_ID: Final = "m000000000000000000000000"
@@ -81,7 +82,8 @@ def measure(slug: str) -> tuple[float, float, float]:
     ours, others = [], []
     for _ in range(rounds):
         for request in messages:
-            ours.append(took_us(partial(whole, slug, request)))
+            # Unparsed: a request keeps what was parsed of it, and would be parsed in one round only.
+            ours.append(took_us(partial(whole, slug, unparsed(request))))
             others.append(took_us(partial(least, SOURCES[slug].redact(request))))
     return statistics.median(ours), statistics.quantiles(ours, n=100)[-1], statistics.median(others)
 

@@ -53,18 +53,19 @@ def fixture_text(slug: str, name: str) -> str:
     return (HERE / slug / "fixtures" / f"{name}.json").read_text(encoding="utf-8")
 
 
-@cache
+def unparsed(request: WebhookRequest) -> WebhookRequest:
+    """The same request as just received: nothing of it is parsed yet."""
+    return replace(request, _parsed={})
+
+
 def fixture(slug: str, name: str) -> WebhookRequest:
-    """A fixture as an unsigned request."""
-    return read_request(
-        fixture_text(slug, name), base_url=BASE_URL, default_path=f"/webhooks/{slug}"
-    )
+    """A fixture as an unsigned request, just received."""
+    return unparsed(_fixture(slug, name))
 
 
-@cache
 def signed(slug: str, name: str) -> WebhookRequest:
-    """A fixture as its vendor would send it, signed with the first secret."""
-    return CONTRACTS[slug].sign(fixture(slug, name), CONTRACTS[slug].secrets[0], NOW)
+    """A fixture as its vendor would send it, signed with the first secret, just received."""
+    return unparsed(_signed(slug, name))
 
 
 @cache
@@ -135,6 +136,18 @@ def paths_of(slug: str) -> list[tuple[str, ...]]:
             if isinstance(parts.get(body), dict):
                 found.update(_paths(parts[body]))
     return sorted(found)
+
+
+@cache
+def _fixture(slug: str, name: str) -> WebhookRequest:
+    return read_request(
+        fixture_text(slug, name), base_url=BASE_URL, default_path=f"/webhooks/{slug}"
+    )
+
+
+@cache
+def _signed(slug: str, name: str) -> WebhookRequest:
+    return CONTRACTS[slug].sign(fixture(slug, name), CONTRACTS[slug].secrets[0], NOW)
 
 
 def _find(value: JsonValue, name: str) -> Iterator[str]:

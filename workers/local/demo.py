@@ -172,7 +172,7 @@ class Demo:
                 f"the receiver did not answer the demo's webhook ({type(err).__name__})"
             ) from err
         line = await self._verdict()
-        word = dict(read_form(request.body)).get("CallStatus", "")
+        word = dict(request.body_as(read_form)).get("CallStatus", "")
         verdict = (
             "no line in its log"
             if line is None

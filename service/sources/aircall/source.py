@@ -31,7 +31,7 @@ from service.sources.common.fields import (
     children,
     epoch_moment,
     text,
-    with_text_blanked,
+    without_secret,
 )
 from service.sources.common.ids import BUILDR_CALL_ID, call_id, noted_ids
 from service.sources.common.json_body import read_json_object
@@ -135,7 +135,7 @@ class Aircall(Source):
         """
         self.check_request(request)
         try:
-            given = read_json_object(request.body).get(PROVING)
+            given = request.body_as(read_json_object).get(PROVING)
         except MalformedPayload as err:
             raise InvalidSignature(f"the body cannot hold a token: {err}") from err
         if not isinstance(given, str) or not given:
@@ -148,7 +148,7 @@ class Aircall(Source):
 
     def redact(self, request: WebhookRequest) -> WebhookRequest:
         """The message without its token, which would prove any other."""
-        return replace(request, body=with_text_blanked(request.body, PROVING))
+        return without_secret(request, PROVING)
 
     def keys(self, request: WebhookRequest) -> MessageKeys:
         """
@@ -156,8 +156,8 @@ class Aircall(Source):
         webhooks may tell the same.
         """
         return MessageKeys(
-            digest(with_text_blanked(request.body, PROVING)),
-            _source_call_id(read_json_object(request.body)),
+            digest(without_secret(request, PROVING).body),
+            _source_call_id(request.body_as(read_json_object)),
         )
 
     def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
@@ -165,7 +165,7 @@ class Aircall(Source):
         Turn a message into events; a strange word beside what is known becomes one of type
         `UNKNOWN`.
         """
-        fields = read_json_object(request.body)
+        fields = request.body_as(read_json_object)
         common, word, data = _common(fields, message_id), _event_word(fields), child(fields, "data")
         if word == SUMMARY:
             return [replace(common, note=_summary(fields), vendor_status=word)]
@@ -186,7 +186,7 @@ class Aircall(Source):
         """
         if not secrets.values:
             raise self.no_secret()
-        fields = {**read_json_object(request.body), PROVING: secrets.values[0]}
+        fields = {**request.body_as(read_json_object), PROVING: secrets.values[0]}
         return replace(
             request, body=json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         )

@@ -37,7 +37,7 @@ from service.sources.common.fields import (
     iso_moment,
     text,
 )
-from service.sources.common.forms import queried_values
+from service.sources.common.forms import query_values
 from service.sources.common.ids import call_id, echoed_id
 from service.sources.common.json_body import read_json_object
 from service.sources.common.phone_numbers import to_e164
@@ -188,7 +188,7 @@ class Bandwidth(Source):
         common, id_fault = _common(fields, message_id)
         word, direction = _event_type(fields), text(fields, "direction")
         if word in RECORD_EVENTS:
-            events = _record_events(common, fields, queried_values(request, RECORD))
+            events = _record_events(common, fields, query_values(request, RECORD))
         elif word in READERS:
             events = READERS[word](replace(common, vendor_status=word), fields)
         else:
@@ -204,7 +204,7 @@ class Bandwidth(Source):
         call does nothing more.
         """
         try:
-            word = text(read_json_object(request.body), "eventType")
+            word = text(request.body_as(read_json_object), "eventType")
         except MalformedPayload:
             word = None
         return Reply(204) if word in ASYNCHRONOUS else Reply(200, EMPTY_BXML, "application/xml")
@@ -218,7 +218,7 @@ class Bandwidth(Source):
 
 
 def _fields(request: WebhookRequest) -> Fields:
-    fields = read_json_object(request.body)
+    fields = request.body_as(read_json_object)
     word = _event_type(fields)
     if word in IGNORED_EVENTS or word.startswith(IGNORED_GROUPS):
         raise IgnoredEvent(

@@ -154,9 +154,9 @@ class CallRail(Source):
 
 def _fields(request: WebhookRequest) -> Mapping[str, JsonValue]:
     if request.content_type != FORM:
-        return read_json_object(request.body)
+        return request.body_as(read_json_object)
     fields: dict[str, JsonValue] = {}
-    for name, value in read_form(request.body):
+    for name, value in request.body_as(read_form):
         found = fields.get(name)
         if name.endswith("[]"):
             fields[name] = [*(found if isinstance(found, list) else []), value]

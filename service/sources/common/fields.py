@@ -13,6 +13,7 @@ from typing import Final
 
 from service.errors import MalformedPayload
 from service.sources.common.json_body import JsonValue, read_json_object
+from service.sources.request import WebhookRequest
 
 Fields = Mapping[str, JsonValue]
 EMPTY: Final[Fields] = {}
@@ -132,19 +133,20 @@ def walk(value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
             waiting.extend((None, item) for item in reversed(each))
 
 
-def with_text_blanked(body: bytes, name: str) -> bytes:
+def without_secret(request: WebhookRequest, name: str) -> WebhookRequest:
     """
-    A JSON object with one of its own fields replaced by an empty text; any other body as it came.
+    The request with one field of its JSON object replaced by an empty text, the rest written
+    compactly; unchanged if the field is absent or empty, or the body is not a JSON object.
     """
     try:
-        fields = read_json_object(body)
+        fields = request.body_as(read_json_object)
     except MalformedPayload:
-        return body
-    return (
-        json.dumps({**fields, name: ""}, ensure_ascii=False, separators=(",", ":")).encode()
-        if name in fields
-        else body
-    )
+        return request
+    if fields.get(name, "") == "":
+        return request
+    kept_fields: dict[str, JsonValue] = {**fields, name: ""}
+    body = json.dumps(kept_fields, ensure_ascii=False, separators=(",", ":")).encode()
+    return request.with_body(body, parse=read_json_object, parsed=kept_fields)
 
 
 def seconds(value: str | None) -> int | None:

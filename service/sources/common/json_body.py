@@ -1,6 +1,8 @@
 """
-Reading signatures and checked JSON strictly: what every source that signs needs, and no vendor's
-habits.
+JSON bodies, read as strictly as RFC 8259 and I-JSON (RFC 7493) allow.
+
+`read_json_object` and `read_json_object_with_long_ids` are for `request.body_as`, which parses a
+body once.
 """
 
 import json
@@ -13,25 +15,36 @@ from service.errors import MalformedPayload
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 MAX_INTEGER_DIGITS: Final = 18
 ESCAPE: Final = rb"\u"
-# What may be a number too large, or only looks like one in a text; all other numbers need not be
-# looked at one by one. The digits are counted from the first one only, which is three times as
-# fast.
+# A number that may be too large, or digits in a text that look like one. A body without a match
+# cannot hold such a number, and is decoded without the checks of single numbers. The digits are
+# counted from the first one only, which is three times as fast.
 BIG_NUMBER: Final = re.compile(rb"[0-9](?:[eE]|(?<![0-9]{2})[0-9]{18})")
 
 
-def read_json_object(body: bytes, *, long_integers_as_text: bool = False) -> dict[str, JsonValue]:
+def read_json_object(body: bytes) -> dict[str, JsonValue]:
     """
-    Read one JSON object, as strictly as RFC 8259 and I-JSON allow.
+    The one JSON object that a body holds.
 
-    Raises `MalformedPayload` for a name that comes twice, NaN or infinity, a number too large, text
-    that is no Unicode, or anything that is no object. With `long_integers_as_text` an integer that
-    is too large is given as its digits, for a vendor whose ids are as long.
+    Raises `MalformedPayload` for a repeated name, NaN or infinity, an integer of more than 18
+    digits, a float out of range, text that is not Unicode, or any value that is not an object.
     """
+    return _read_object(body, CHECKED_NUMBERS)
+
+
+def read_json_object_with_long_ids(body: bytes) -> dict[str, JsonValue]:
+    """
+    As `read_json_object`, but an integer of more than 18 digits is returned as text, its digits
+    unchanged: some vendors have ids as long.
+    """
+    return _read_object(body, LONG_INTEGERS_AS_TEXT)
+
+
+def _read_object(body: bytes, checked: json.JSONDecoder) -> dict[str, JsonValue]:
     try:
-        wary = WARY_WITH_TEXT if long_integers_as_text else WARY
-        value: JsonValue = (wary if BIG_NUMBER.search(body) else PLAIN).decode(body.decode("utf-8"))
-        # Half of a surrogate pair can be written with \u but is no text; it would break later,
-        # where the event is stored.
+        decoder = checked if BIG_NUMBER.search(body) else PLAIN
+        value: JsonValue = decoder.decode(body.decode("utf-8"))
+        # A lone surrogate can be written with \u but is not Unicode text; it would fail later,
+        # when the event is stored.
         if ESCAPE in body:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except MalformedPayload:
@@ -44,43 +57,43 @@ def read_json_object(body: bytes, *, long_integers_as_text: bool = False) -> dic
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         raise MalformedPayload("the JSON holds a name twice; which value counts cannot be known")
-    return found
+    return fields
 
 
-def _refuse_constant(word: str) -> NoReturn:
-    raise MalformedPayload(f"{word} is not JSON")
+def _refuse_constant(name: str) -> NoReturn:
+    raise MalformedPayload(f"{name} is not JSON")
 
 
-def _finite(text: str) -> float:
-    number = float(text)
+def _finite_float(digits: str) -> float:
+    number = float(digits)
     if not math.isfinite(number):
         raise MalformedPayload("the JSON holds a number that is too large")
     return number
 
 
-def _short(text: str) -> int:
-    if len(text) > MAX_INTEGER_DIGITS:
+def _short_integer(digits: str) -> int:
+    if len(digits) > MAX_INTEGER_DIGITS:
         raise MalformedPayload("the JSON holds a number that is too large")
-    return int(text)
+    return int(digits)
 
 
-def _short_or_text(text: str) -> int | str:
-    return text if len(text) > MAX_INTEGER_DIGITS else int(text)
+def _integer_or_text(digits: str) -> int | str:
+    return digits if len(digits) > MAX_INTEGER_DIGITS else int(digits)
 
 
 PLAIN: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
-WARY: Final = json.JSONDecoder(
+CHECKED_NUMBERS: Final = json.JSONDecoder(
     object_pairs_hook=_unique,
     parse_constant=_refuse_constant,
-    parse_float=_finite,
-    parse_int=_short,
+    parse_float=_finite_float,
+    parse_int=_short_integer,
 )
-WARY_WITH_TEXT: Final = json.JSONDecoder(
+LONG_INTEGERS_AS_TEXT: Final = json.JSONDecoder(
     object_pairs_hook=_unique,
     parse_constant=_refuse_constant,
-    parse_float=_finite,
-    parse_int=_short_or_text,
+    parse_float=_finite_float,
+    parse_int=_integer_or_text,
 )

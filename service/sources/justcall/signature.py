@@ -66,7 +66,7 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
 
 def sign(request: WebhookRequest, key: str, now: datetime) -> WebhookRequest:
     """Sign a request as JustCall does, which also writes its address into the body."""
-    fields: Mapping[str, JsonValue] = read_json_object(request.body)
+    fields: Mapping[str, JsonValue] = request.body_as(read_json_object)
     time = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     text = _signed_text(key, request.url, str(fields.get("type", "")), time)
     proofs = {
@@ -97,7 +97,7 @@ def read_time(text: str | None) -> datetime | None:
 def _signed_type(request: WebhookRequest) -> str:
     # What is signed is the address that JustCall was told. It must be the one at which the message
     # came in: that it also stands in the body proves nothing by itself.
-    fields = read_json_object(request.body)
+    fields = request.body_as(read_json_object)
     url, kind = fields.get("webhook_url"), fields.get("type")
     if not isinstance(url, str) or not hmac.compare_digest(url.encode(), request.url.encode()):
         raise InvalidSignature(

@@ -164,7 +164,7 @@ class JustCall(Source):
         Name the message by its type, which is signed, and its `request_id`, which a retry keeps;
         one without that by its body.
         """
-        fields = read_json_object(request.body)
+        fields = request.body_as(read_json_object)
         _refuse_ignored(fields)
         request_id = text(fields, "request_id")
         parts = (
@@ -178,7 +178,7 @@ class JustCall(Source):
         """
         Turn a message into its events; a strange word beside them becomes one of type `UNKNOWN`.
         """
-        fields = read_json_object(request.body)
+        fields = request.body_as(read_json_object)
         _refuse_ignored(fields)
         name, data = text(fields, "type") or "", child(fields, "data")
         kind, info = KINDS.get(name), child(data, "call_info")

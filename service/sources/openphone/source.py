@@ -155,7 +155,7 @@ class OpenPhone(Source):
         if not secrets.values:
             raise self.no_secret()
         try:
-            is_legacy = bool(child(read_json_object(request.body), "data", "object"))
+            is_legacy = bool(child(request.body_as(read_json_object), "data", "object"))
         except MalformedPayload:
             is_legacy = False
         return openphone_signature.sign(request, secrets, now, is_legacy=is_legacy)

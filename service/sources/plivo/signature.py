@@ -82,7 +82,7 @@ def signed_text(request: WebhookRequest, *, with_host: bool = True) -> str:
     """
     parts = urlsplit(request.url)
     address = f"{parts.scheme}://{parts.netloc}{parts.path}" if with_host else parts.path
-    form = read_form(request.body)
+    form = request.body_as(read_form)
     query = "&".join(f"{name}={value}" for name, value in sorted(read_query(parts.query)))
     mark = "?" if query or form else ""
     return (

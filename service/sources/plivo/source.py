@@ -189,7 +189,7 @@ def _fields(request: WebhookRequest) -> dict[str, str]:
     # Of a repeated name the signature fixes the values but not their order, so that the order may
     # not decide anything.
     fields: dict[str, str] = {}
-    for name, value in sorted(read_form(request.body)):
+    for name, value in sorted(request.body_as(read_form)):
         if value:
             fields.setdefault(name, value)
     # Nothing in a request tells a message that was left from a recording of the talk; whoever

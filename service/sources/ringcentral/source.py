@@ -166,7 +166,7 @@ class RingCentral(Source):
         Where subscriptions overlap, a change comes under several ids, of messages and of
         subscriptions.
         """
-        fields = read_json_object(request.body)
+        fields = request.body_as(read_json_object)
         body = child(fields, "body")
         _members(fields)
         change = [
@@ -179,7 +179,7 @@ class RingCentral(Source):
         Turn a message into one event for each party; a word that is not known becomes one of type
         `UNKNOWN`.
         """
-        fields = read_json_object(request.body)
+        fields = request.body_as(read_json_object)
         members, body = _members(fields), child(fields, "body")
         session, sequence = _session(body), body.get("sequence")
         common = CallEvent(

@@ -146,7 +146,7 @@ def _form_text(url: str, request: WebhookRequest) -> bytes:
 
 
 def _parameters(request: WebhookRequest) -> Iterator[str]:
-    for name, value in sorted(read_form(request.body), key=lambda pair: pair[0]):
+    for name, value in sorted(request.body_as(read_form), key=lambda pair: pair[0]):
         yield name + value
 
 

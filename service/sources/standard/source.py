@@ -88,7 +88,7 @@ class Standard(Source):
 
     def keys(self, request: WebhookRequest) -> MessageKeys:
         """Name the message by its signed `webhook-id`; without one, as offline, by its bytes."""
-        value = read_json_object(request.body).get("call_id")
+        value = request.body_as(read_json_object).get("call_id")
         name = call_id(value if isinstance(value, str) else None, name="call_id")
         return MessageKeys(request.header(standard_signature.ID) or digest(request.body), name)
 
@@ -97,7 +97,7 @@ class Standard(Source):
         Turn a message into its one event; raises `MalformedPayload` that names the fields at fault,
         never their values.
         """
-        read_json_object(request.body)
+        request.body_as(read_json_object)
         try:
             message = StandardMessage.model_validate_json(request.body)
         except ValidationError as err:

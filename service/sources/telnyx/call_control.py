@@ -195,7 +195,7 @@ def _data(request: WebhookRequest) -> Fields:
     The event itself. Raises `MalformedPayload` if there is none, `IgnoredEvent` for a kind that is
     not wanted.
     """
-    message = read_json_object(request.body)
+    message = request.body_as(read_json_object)
     data = child(message, "data")
     if data is EMPTY and "event_type" in message:
         raise MalformedPayload(

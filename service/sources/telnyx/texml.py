@@ -146,7 +146,7 @@ def parse(request: WebhookRequest, message_id: str) -> list[CallEvent]:
 def _form(request: WebhookRequest) -> dict[str, str]:
     """The fields, the first of a name. Raises `IgnoredEvent` for a callback that is not wanted."""
     form: dict[str, str] = {}
-    for name, value in read_form(request.body):
+    for name, value in request.body_as(read_form):
         if value:
             form.setdefault(name, value)
     if form.get("CallbackSource") == COST or form.get(RECORDING) in IGNORED_RECORDINGS:

@@ -96,13 +96,13 @@ def parameters(request: WebhookRequest) -> list[tuple[str, str]]:
     Raises `MalformedPayload`.
     """
     if request.content_type == JSON:
-        values = read_json_object(request.body).items()
+        values = request.body_as(read_json_object).items()
         return [
             (name, str(value))
             for name, value in values
             if isinstance(value, str | int) and not isinstance(value, bool)
         ]
-    return read_form(request.body)
+    return request.body_as(read_form)
 
 
 def signed_text(url: str, request: WebhookRequest) -> str:
@@ -150,7 +150,7 @@ def check_body_hash(request: WebhookRequest) -> None:
 
 
 def _form_text(request: WebhookRequest) -> str:
-    pairs = [] if request.content_type == JSON else sorted(set(read_form(request.body)))
+    pairs = [] if request.content_type == JSON else sorted(set(request.body_as(read_form)))
     return "".join(name + value for name, value in pairs)
 
 

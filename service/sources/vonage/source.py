@@ -29,7 +29,7 @@ from service.sources.common.fields import (
     text,
     whole_seconds,
 )
-from service.sources.common.forms import queried_values
+from service.sources.common.forms import query_values
 from service.sources.common.ids import call_id
 from service.sources.common.json_body import read_json_object
 from service.sources.common.phone_numbers import bare_to_e164
@@ -135,7 +135,7 @@ class Vonage(Source):
         Name the message by what its body says: the token differs with each try, and blanks between
         the fields are not proved.
         """
-        fields = read_json_object(request.body)
+        fields = request.body_as(read_json_object)
         _refuse_ignored(fields)
         return MessageKeys(digest(vonage_signature.compact(request.body)), _source_call_id(fields))
 
@@ -144,13 +144,13 @@ class Vonage(Source):
         Turn a message into its event; what else in it is not understood becomes events of type
         `UNKNOWN` beside it.
         """
-        fields = read_json_object(request.body)
+        fields = request.body_as(read_json_object)
         _refuse_ignored(fields)
         common = _common(fields, message_id)
         if _is_recording(fields):
             # Nothing in a message tells one that was left from a recording of the talk; whoever
             # writes the NCCO can, in the address. It is not signed, and decides no more than this.
-            return _record_events(common, fields, queried_values(request, RECORD))
+            return _record_events(common, fields, query_values(request, RECORD))
         words = {name: text(fields, name) for name in KNOWN_WORDS}
         strange = [
             unknown_event(common, word)

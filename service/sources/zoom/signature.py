@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from service.errors import InvalidSignature, MalformedPayload
-from service.sources.common.json_body import read_json_object
+from service.sources.common.json_body import read_json_object_with_long_ids
 from service.sources.common.signatures import is_hmac, one_header
 from service.sources.request import JSON, Reply, WebhookRequest
 from service.sources.settings import Secrets
@@ -76,7 +76,7 @@ def validation(request: WebhookRequest, secrets: Secrets, now: datetime) -> Repl
         return None
     secret = signer(request, secrets, now)
     try:
-        fields = read_json_object(request.body, long_integers_as_text=True)
+        fields = request.body_as(read_json_object_with_long_ids)
     except MalformedPayload:
         return None
     if fields.get("event") != VALIDATION:

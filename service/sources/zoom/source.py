@@ -22,7 +22,7 @@ from service.sources.common.fields import (
     text,
 )
 from service.sources.common.ids import call_id
-from service.sources.common.json_body import read_json_object
+from service.sources.common.json_body import read_json_object_with_long_ids
 from service.sources.common.setting_checks import check_url
 from service.sources.common.signatures import digest
 from service.sources.request import MessageKeys, Reply, WebhookRequest
@@ -177,7 +177,7 @@ class Zoom(Source):
 
 def _fields(request: WebhookRequest) -> Fields:
     # Ids of calls have 19 digits: should one come as a number, it is read as the text that it is.
-    return read_json_object(request.body, long_integers_as_text=True)
+    return request.body_as(read_json_object_with_long_ids)
 
 
 def _event_word(fields: Fields) -> str:
