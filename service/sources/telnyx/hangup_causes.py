@@ -1,7 +1,7 @@
 """
 Why a leg at Telnyx ended: https://developers.telnyx.com/api-reference/callbacks/call-hangup.
 
-`normal_clearing` alone says no more than that the leg is gone: it is seen on answered legs and on
+`normal_clearing` alone means no more than that the leg is gone: it is seen on answered legs and on
 legs that no carrier took. The SIP code beside it tells the two apart.
 """
 
@@ -12,7 +12,7 @@ from service.events import HangupCause
 from service.sources.common import sip
 from service.sources.common.fields import seconds
 
-# None: the SIP code has to say, else whether the leg was answered.
+# None: the SIP code decides, else whether the leg was answered.
 CAUSES: Final[Mapping[str, HangupCause | None]] = {
     "normal_clearing": None,
     # A limit that counts from the answer.
@@ -37,20 +37,23 @@ SIP_CAUSES: Final[Mapping[int, HangupCause]] = {
 }
 
 
-def read_cause(word: str | None, sip_code: str | None) -> HangupCause | None:
+def read_cause(hangup_cause: str | None, sip_code: str | None) -> HangupCause | None:
     """
-    Why a leg ended: by the word, or by the SIP code where the word does not say; None if neither
-    does.
+    Why a leg ended: by Telnyx's cause, or by the SIP code where the cause does not decide; None if
+    neither does.
     """
-    cause = CAUSES.get(word or "")
-    if cause not in {None, HangupCause.FAILED}:
-        return cause
-    return _by_sip(sip_code) or cause
+    cause = CAUSES.get(hangup_cause or "")
+    if cause is None or cause is HangupCause.FAILED:
+        return _by_sip(sip_code) or cause
+    return cause
 
 
-def _by_sip(text: str | None) -> HangupCause | None:
+def _by_sip(sip_code: str | None) -> HangupCause | None:
     # Also seen there: `unspecified`, and 16, which is a code of another network.
-    code = seconds(text)
+    code = seconds(sip_code)
     if code is None:
         return None
-    return SIP_CAUSES.get(code) or (HangupCause.FAILED if code in NOT_SET_UP else None)
+    cause = SIP_CAUSES.get(code)
+    if cause is None and code in NOT_SET_UP:
+        return HangupCause.FAILED
+    return cause

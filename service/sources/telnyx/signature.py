@@ -35,20 +35,23 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the keys proves the message within the last, or next, 300 seconds; raises
     `InvalidSignature`.
     """
-    timestamp, given = one_header(request, TIMESTAMP), read_base64(one_header(request, SIGNATURE))
+    timestamp = one_header(request, TIMESTAMP)
+    signature = read_base64(one_header(request, SIGNATURE))
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= MAX_TIMESTAMP_DIGITS):
         raise InvalidSignature(f"{TIMESTAMP} must be whole seconds since 1970")
-    if given is None or len(given) != SIGNATURE_BYTES:
+    if signature is None or len(signature) != SIGNATURE_BYTES:
         raise InvalidSignature(f"{SIGNATURE} is not the base64 of {SIGNATURE_BYTES} bytes")
     text = _signed_text(timestamp, request.body)
-    if not any(_is_signed(key, given, text) for key in _public_keys(secrets)):
+    if not any(_is_signed(key, signature, text) for key in _public_keys(secrets)):
         raise InvalidSignature(
-            "no public key proves this signature; compare TELNYX_PUBLIC_KEY with the portal's, and which account it is"
+            "no public key proves this signature; "
+            "compare TELNYX_PUBLIC_KEY with the portal's, and which account it is"
         )
     away_s = now.timestamp() - int(timestamp)
     if abs(away_s) > TOLERANCE_S:
         raise InvalidSignature(
-            f"{TIMESTAMP} is {abs(away_s):.0f} s away from this machine's clock, more than {TOLERANCE_S} s"
+            f"{TIMESTAMP} is {abs(away_s):.0f} s away from this machine's clock, "
+            f"more than {TOLERANCE_S} s"
         )
 
 
@@ -60,8 +63,9 @@ def sign(request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookReq
     seed = next((seed for seed in map(_read_seed, secrets.values) if seed is not None), None)
     if seed is None:
         raise ValueError(
-            "there is no secret to sign with: a public key proves messages and signs none. For trials, set TELNYX_PUBLIC_KEY to"
-            f" {SEED} and the base64 of 32 random bytes, like: echo {SEED}$(openssl rand -base64 32)"
+            "there is no secret to sign with: a public key proves messages and signs none. "
+            f"For trials, set TELNYX_PUBLIC_KEY to {SEED} and the base64 of 32 random bytes, "
+            f"like: echo {SEED}$(openssl rand -base64 32)"
         )
     timestamp = str(int(now.timestamp()))
     signature = SigningKey(seed).sign(_signed_text(timestamp, request.body)).signature
@@ -77,23 +81,27 @@ def sign(request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookReq
 
 def check_key(text: str) -> str | None:
     """What is wrong with a public key or a seed that is to be set, or None."""
-    if _read(text.removeprefix(SEED)) is None:
-        return f"must be Telnyx's public key, the base64 of {KEY_BYTES} bytes, or for trials {SEED} and the base64 of {KEY_BYTES} random bytes"
+    if _read_key(text.removeprefix(SEED)) is None:
+        return (
+            f"must be Telnyx's public key, the base64 of {KEY_BYTES} bytes, "
+            f"or for trials {SEED} and the base64 of {KEY_BYTES} random bytes"
+        )
     return None
 
 
 def make_seed() -> str:
-    """A new seed, which stands for Telnyx's key pair in trials."""
+    """A new seed, for a key pair that takes the place of Telnyx's in trials."""
     return SEED + base64.b64encode(random.token_bytes(KEY_BYTES)).decode("ascii")
 
 
 def _public_keys(secrets: Secrets) -> Iterator[VerifyKey]:
     for value in secrets.values:
         seed = _read_seed(value)
+        public_key = _read_key(value)
         if seed is not None:
             yield SigningKey(seed).verify_key
-        elif (key := _read(value)) is not None:
-            yield VerifyKey(key)
+        elif public_key is not None:
+            yield VerifyKey(public_key)
 
 
 def _is_signed(key: VerifyKey, signature: bytes, text: bytes) -> bool:
@@ -109,9 +117,13 @@ def _signed_text(timestamp: str, body: bytes) -> bytes:
 
 
 def _read_seed(text: str) -> bytes | None:
-    return _read(text.removeprefix(SEED)) if text.startswith(SEED) else None
+    if not text.startswith(SEED):
+        return None
+    return _read_key(text.removeprefix(SEED))
 
 
-def _read(text: str) -> bytes | None:
+def _read_key(text: str) -> bytes | None:
     raw = read_base64(text)
-    return raw if raw is not None and len(raw) == KEY_BYTES else None
+    if raw is None or len(raw) != KEY_BYTES:
+        return None
+    return raw

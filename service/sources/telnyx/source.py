@@ -1,25 +1,17 @@
 """
 Telnyx Voice: the events of Call Control (JSON) and the callbacks of TeXML (forms).
 
-Signatures are in `service.sources.telnyx_signature`, the two forms in `telnyx_call_control` and
-`telnyx_texml`, the causes that both share in `telnyx_causes`.
+Signatures are in `signature`, the two dialects in `call_control` and `texml`, the causes that both
+share in `hangup_causes`.
 """
 
 from datetime import datetime
 
 from service.events import CallEvent
 from service.sources.base import RetryPolicy, Source
-from service.sources.request import (
-    FORM,
-    JSON,
-    MessageKeys,
-    Reply,
-    WebhookRequest,
-)
+from service.sources.request import FORM, JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
-from service.sources.telnyx import call_control as telnyx_call_control
-from service.sources.telnyx import signature as telnyx_signature
-from service.sources.telnyx import texml as telnyx_texml
+from service.sources.telnyx import call_control, signature, texml
 
 
 class Telnyx(Source):
@@ -31,13 +23,17 @@ class Telnyx(Source):
     settings = (
         SourceSetting(
             name="telnyx_public_key",
-            description="Telnyx public keys, separated by commas: one for each Telnyx account. For trials, `seed:` and a base64 of 32 bytes.",
-            check=telnyx_signature.check_key,
-            generate=telnyx_signature.make_seed,
+            description=(
+                "Telnyx public keys, separated by commas: one for each Telnyx account. "
+                "For trials, `seed:` and a base64 of 32 bytes."
+            ),
+            check=signature.check_key,
+            generate=signature.make_seed,
         ),
     )
-    # A retry begins after 2 seconds without an answer. After 5xx Telnyx comes again with growing delays that it does not publish; that it
-    # turns to the failover address "after two consecutive delivery attempts" is all that can be counted on.
+    # A retry begins after 2 seconds without an answer. After 5xx Telnyx retries with growing delays
+    # that it does not publish; that it turns to the failover address "after two consecutive
+    # delivery attempts" is all that can be counted on.
     # https://developers.telnyx.com/development/api-fundamentals/webhooks/receiving-webhooks
     retry_policy = RetryPolicy(response_timeout_s=2, retry_delays_s=(1,))
     proof = "Ed25519 over time and body, with Telnyx's public key"
@@ -47,43 +43,40 @@ class Telnyx(Source):
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """
         Return if one of the public keys proves the message, signed within the last, or next, 300
-        seconds.
-
-        Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
+        seconds; raises `InvalidSignature`.
         """
         self.check_request(request)
-        telnyx_signature.verify(request, secrets, now)
+        signature.verify(request, secrets, now)
 
     def keys(self, request: WebhookRequest) -> MessageKeys:
-        """Name the message after the id of its event, or by its body if it has none."""
-        return (
-            telnyx_texml.keys(request)
-            if request.content_type == FORM
-            else telnyx_call_control.keys(request)
-        )
+        """
+        Name the message by the id of its event, or by its body if it has none.
+
+        Raises `IgnoredEvent` and `MalformedPayload`.
+        """
+        if request.content_type == FORM:
+            return texml.keys(request)
+        return call_control.keys(request)
 
     def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """
-        Turn a message into events: one, and more where an end also tells when the leg began and was
-        answered.
+        Turn a message into events: one, and more where an end also reports when the leg began and
+        was answered.
+
+        Raises `IgnoredEvent` and `MalformedPayload`.
         """
-        is_form = request.content_type == FORM
-        return (
-            telnyx_texml.parse(request, message_id)
-            if is_form
-            else telnyx_call_control.parse(request, message_id)
-        )
+        if request.content_type == FORM:
+            return texml.parse(request, message_id)
+        return call_control.parse(request, message_id)
 
     def reply(self, request: WebhookRequest) -> Reply:
         """
         An empty TeXML document to a form, since some of its callbacks ask what to do next with the
         call; else nothing.
         """
-        return (
-            Reply(200, telnyx_texml.EMPTY, "text/xml")
-            if request.content_type == FORM
-            else Reply(200)
-        )
+        if request.content_type == FORM:
+            return Reply(200, texml.EMPTY, "text/xml")
+        return Reply(200)
 
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """
@@ -92,4 +85,4 @@ class Telnyx(Source):
         """
         if not secrets.values:
             raise self.no_secret()
-        return telnyx_signature.sign(request, secrets, now)
+        return signature.sign(request, secrets, now)

@@ -3,311 +3,278 @@ The callbacks of Telnyx TeXML: forms about a call's status, its answering machin
 recordings, much like Twilio's.
 
 Fields: https://developers.telnyx.com/api-reference/callbacks/texml-call-completed and the pages
-beside it. No field is documented to tell the direction; a leg that has a parent was dialled.
+beside it. No field is documented to hold the direction; a leg that has a parent was dialled.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from service.errors import IgnoredEvent, MalformedPayload
-from service.events import (
-    AnsweredBy,
-    CallEvent,
-    Direction,
-    EventType,
-    HangupCause,
-    Recording,
-    Voicemail,
-)
+from service.events import CallEvent, Direction, EventType, HangupCause, Recording
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import iso_moment, seconds
 from service.sources.common.forms import read_form
 from service.sources.common.ids import call_id
+from service.sources.common.leg_events import earlier_events, recording_event, unrecognised
 from service.sources.common.signatures import digest
 from service.sources.request import MessageKeys, WebhookRequest
-from service.sources.telnyx.call_control import to_address, to_agent
+from service.sources.telnyx.addresses import to_address, to_agent
 from service.sources.telnyx.hangup_causes import CAUSES, read_cause
+from service.sources.telnyx.vocabulary import (
+    ANSWERERS,
+    CALL_STATUSES,
+    RECORDING_STATUSES,
+    STATUS_CAUSES,
+    TEXML_DIRECTIONS,
+    UNWANTED_RECORDINGS,
+)
 
+# The form of a callback: see `payload.TexmlCallback`.
 Form = Mapping[str, str]
 EMPTY: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
-STATUS: Final = "CallStatus"
-ANSWERER: Final = "AnsweredBy"
-RECORDING: Final = "RecordingStatus"
-DIALLED: Final = "DialCallStatus"
+CALL_STATUS: Final = "CallStatus"
+ANSWERED_BY: Final = "AnsweredBy"
+RECORDING_STATUS: Final = "RecordingStatus"
+DIAL_STATUS: Final = "DialCallStatus"
+ANSWERED_AT: Final = "AnsweredTime"
+# The value of `RecordingSource` for `<Record>`, with which a caller leaves a message.
 RECORD_VERB: Final = "RecordVerb"
 COST: Final = "call-cost-events"
-
-CALL_STATUSES: Final[Mapping[str, EventType]] = {
-    "initiated": EventType.CREATED,
-    "ringing": EventType.RINGING,
-    "in-progress": EventType.ANSWERED,
-    "completed": EventType.ENDED,
-    "busy": EventType.ENDED,
-    "no-answer": EventType.ENDED,
-    "canceled": EventType.ENDED,
-    "failed": EventType.ENDED,
-}
-STATUS_CAUSES: Final[Mapping[str, HangupCause]] = {
-    "completed": HangupCause.COMPLETED,
-    "busy": HangupCause.BUSY,
-    "no-answer": HangupCause.NO_ANSWER,
-    "canceled": HangupCause.CANCELLED,
-    "failed": HangupCause.FAILED,
-}
 # A telephone that rang in vain or was busy is given up by whoever called it, which the network then
 # reports (SIP 487, 480). Only these say more than the status does.
 UNREACHED: Final = frozenset({HangupCause.BUSY, HangupCause.NO_ANSWER})
-SAYS_MORE: Final = frozenset({HangupCause.REJECTED, HangupCause.INVALID_NUMBER})
-# https://developers.telnyx.com/api-reference/callbacks/texml-call-amd, and `machine` from
-# https://developers.telnyx.com/docs/voice/programmable-voice/texml-answering-machine
-ANSWERERS: Final[Mapping[str, AnsweredBy | None]] = {
-    "human": AnsweredBy.HUMAN,
-    "machine": AnsweredBy.MACHINE,
-    "machine_start": AnsweredBy.MACHINE,
-    "machine_end_beep": AnsweredBy.MACHINE,
-    "machine_end_silence": AnsweredBy.MACHINE,
-    "machine_end_other": AnsweredBy.MACHINE,
-    "fax": AnsweredBy.FAX,
-    "unknown": None,
-}
-# https://developers.telnyx.com/api-reference/callbacks/texml-recording-completed
-RECORDINGS: Final = frozenset({"completed"})
-IGNORED_RECORDINGS: Final = frozenset({"in-progress", "absent"})
-# Not documented; read where it comes, as Twilio writes it.
-DIRECTIONS: Final[Mapping[str, Direction]] = {
-    "inbound": Direction.INBOUND,
-    "outbound": Direction.OUTBOUND,
-    "outbound-api": Direction.OUTBOUND,
-    "outbound-dial": Direction.OUTBOUND,
-}
-# The last callback of a leg tells when it began and was answered.
-BEGINNINGS: Final = ("CallInitiatedAt", "StartTime")
-ANSWERED_AT: Final = "AnsweredTime"
-KNOWN_WORDS: Final[Mapping[str, Mapping[str, object] | frozenset[str]]] = {
-    STATUS: CALL_STATUSES,
-    ANSWERER: ANSWERERS,
-    RECORDING: RECORDINGS,
-    DIALLED: STATUS_CAUSES,
-    "Direction": DIRECTIONS,
+MORE_PRECISE: Final = frozenset({HangupCause.REJECTED, HangupCause.INVALID_NUMBER})
+VAGUE: Final = frozenset({HangupCause.COMPLETED, HangupCause.FAILED})
+TABLES: Final[Mapping[str, Container[str]]] = {
+    CALL_STATUS: CALL_STATUSES,
+    ANSWERED_BY: ANSWERERS,
+    RECORDING_STATUS: RECORDING_STATUSES,
+    DIAL_STATUS: STATUS_CAUSES,
+    "Direction": TEXML_DIRECTIONS,
     "HangupCause": CAUSES,
 }
 
 
 def keys(request: WebhookRequest) -> MessageKeys:
     """Name a callback, which has no id of its own, by its body."""
-    form = _form(request)
-    return MessageKeys(digest("form", request.body), _parent(form) or _own(form))
+    form = request.body_as(read_callback)
+    return MessageKeys(digest("form", request.body), _parent_id(form) or _leg_id(form))
 
 
 def parse(request: WebhookRequest, message_id: str) -> list[CallEvent]:
     """
     Turn a callback into events; what else in it is not understood becomes events of type `UNKNOWN`
     beside them.
+
+    Raises `IgnoredEvent` and `MalformedPayload`.
     """
-    form = _form(request)
-    own, parent = _own(form), _parent(form)
-    common = CallEvent(
-        source="telnyx",
-        message_id=message_id,
-        source_call_id=parent or own,
-        leg_id=own,
-        event_type=EventType.UPDATED,
-        parent_leg_id=parent,
-        occurred_at=_moment(form, "OccurredAt", "Timestamp"),
-        direction=DIRECTIONS.get(
-            form.get("Direction", ""), None if parent is None else Direction.OUTBOUND
-        ),
-        from_number=to_address(form.get("From")),
-        to_number=to_address(form.get("To")),
-        agent=to_agent(form.get("From")) or to_agent(form.get("To")),
-    )
-    kind = next((name for name in READERS if name in form), None)
-    if kind is None:
+    form = request.body_as(read_callback)
+    common = _common(form, message_id)
+    deciding_field = next((name for name in READERS if name in form), None)
+    if deciding_field is None:
         raise MalformedPayload(
-            "none of CallStatus, AnsweredBy, RecordingStatus and DialCallStatus is there: no callback about a call"
+            "none of CallStatus, AnsweredBy, RecordingStatus and DialCallStatus is there: "
+            "no callback about a call"
         )
-    events = (
-        READERS[kind](common, form)
-        if form[kind] in KNOWN_WORDS[kind]
-        else [unknown_event(common, form[kind])]
+    if form[deciding_field] in TABLES[deciding_field]:
+        events = READERS[deciding_field](common, form)
+    else:
+        events = [unknown_event(common, form[deciding_field])]
+    # A value that no table lists, beside the one that decides, takes nothing away from that.
+    other_values = unrecognised(
+        (form.get(name), table) for name, table in TABLES.items() if name != deciding_field
     )
-    # A strange word beside the one that says what happened takes nothing away from that.
-    strange = [
-        form[name]
-        for name, known in KNOWN_WORDS.items()
-        if name != kind and name in form and form[name] not in known
-    ]
-    return events + [unknown_event(common, word) for word in strange]
+    return [*events, *(unknown_event(common, value) for value in other_values)]
 
 
-def _form(request: WebhookRequest) -> dict[str, str]:
-    """The fields, the first of a name. Raises `IgnoredEvent` for a callback that is not wanted."""
+def read_callback(body: bytes) -> Form:
+    """
+    The fields that are not empty, of a repeated name the first.
+
+    Raises `IgnoredEvent` for a callback that is not wanted, `MalformedPayload` for no form.
+    """
     form: dict[str, str] = {}
-    for name, value in request.body_as(read_form):
+    for name, value in read_form(body):
         if value:
             form.setdefault(name, value)
-    if form.get("CallbackSource") == COST or form.get(RECORDING) in IGNORED_RECORDINGS:
+    if form.get("CallbackSource") == COST or form.get(RECORDING_STATUS) in UNWANTED_RECORDINGS:
         raise IgnoredEvent("what a call cost, or a recording that is not ready or was not made")
     return form
 
 
-def _own(form: Form) -> str:
+def _leg_id(form: Form) -> str:
     return call_id(form.get("CallSid"), name="CallSid")
 
 
-def _parent(form: Form) -> str | None:
-    parent = form.get("ParentCallSid")
-    return None if parent is None or parent == _own(form) else call_id(parent, name="ParentCallSid")
+def _parent_id(form: Form) -> str | None:
+    """The id of the leg that dialled this one; None for the first leg of a call."""
+    parent_id = form.get("ParentCallSid")
+    if parent_id is None or parent_id == _leg_id(form):
+        return None
+    return call_id(parent_id, name="ParentCallSid")
+
+
+def _common(form: Form, message_id: str) -> CallEvent:
+    leg_id = _leg_id(form)
+    parent_id = _parent_id(form)
+    direction = TEXML_DIRECTIONS.get(form.get("Direction", ""))
+    if direction is None and parent_id is not None:
+        direction = Direction.OUTBOUND
+    return CallEvent(
+        source="telnyx",
+        message_id=message_id,
+        source_call_id=parent_id or leg_id,
+        leg_id=leg_id,
+        event_type=EventType.UPDATED,
+        parent_leg_id=parent_id,
+        occurred_at=_moment(form, "OccurredAt", "Timestamp"),
+        direction=direction,
+        from_number=to_address(form.get("From")),
+        to_number=to_address(form.get("To")),
+        agent=to_agent(form.get("From")) or to_agent(form.get("To")),
+    )
 
 
 def _status_events(common: CallEvent, form: Form) -> list[CallEvent]:
-    word = form[STATUS]
+    status = form[CALL_STATUS]
     event = replace(
         common,
-        event_type=CALL_STATUSES[word],
-        vendor_status=word,
-        answered_by=ANSWERERS.get(form.get(ANSWERER, "")),
+        event_type=CALL_STATUSES[status],
+        vendor_status=status,
+        answered_by=ANSWERERS.get(form.get(ANSWERED_BY, "")),
     )
-    if event.event_type is not EventType.ENDED:
-        return [event]
-    cause = _cause(word, form)
-    ended = replace(
-        event,
-        occurred_at=_moment(form, "EndTime") or event.occurred_at,
-        hangup_cause=cause,
-        duration_s=seconds(form.get("CallDuration")),
-        vendor_status=form.get("HangupCause", word)[:MAX_WORD_LENGTH],
-    )
-    told = [(name, EventType.CREATED) for name in BEGINNINGS]
-    told += [(ANSWERED_AT, EventType.ANSWERED)] if cause is HangupCause.COMPLETED else []
-    times = [
-        (name, kind, moment) for name, kind in told if (moment := _moment(form, name)) is not None
-    ]
-    began = [
-        replace(common, event_type=kind, vendor_status=name, occurred_at=moment)
-        for name, kind, moment in times
-    ]
-    recorded = _recording_events(common, form) if "RecordingUrl" in form else []
-    return [
-        *began,
-        *recorded,
-        ended,
-        *(_dial_events(common, form) if form.get(DIALLED) in STATUS_CAUSES else []),
-    ]
+    if event.event_type is EventType.ENDED:
+        return _end_events(common, event, form)
+    return [event]
 
 
-def _cause(word: str, form: Form) -> HangupCause:
-    """
-    Why the leg ended: as the status says, unless the cause beside it says more. One that tells when
-    it was answered was talked on.
-    """
-    by_status, told = (
-        STATUS_CAUSES[word],
-        read_cause(form.get("HangupCause"), form.get("SipHangupCause")),
+def _end_events(common: CallEvent, event: CallEvent, form: Form) -> list[CallEvent]:
+    """All that the last callback of a leg reports of it: start, answer, recording, end, dial."""
+    status = form[CALL_STATUS]
+    cause = _hangup_cause(status, form)
+    started_at = [
+        (name, EventType.CREATED, _moment(form, name)) for name in ("CallInitiatedAt", "StartTime")
+    ]
+    events = earlier_events(common, started_at)
+    if cause is HangupCause.COMPLETED:
+        answered_at = _moment(form, ANSWERED_AT)
+        events += earlier_events(common, [(ANSWERED_AT, EventType.ANSWERED, answered_at)])
+    if "RecordingUrl" in form:
+        events += _recording_events(common, form)
+    events.append(
+        replace(
+            event,
+            occurred_at=_moment(form, "EndTime") or event.occurred_at,
+            hangup_cause=cause,
+            duration_s=seconds(form.get("CallDuration")),
+            vendor_status=form.get("HangupCause", status)[:MAX_WORD_LENGTH],
+        )
     )
+    if form.get(DIAL_STATUS) in STATUS_CAUSES:
+        events += _dial_events(common, form)
+    return events
+
+
+def _hangup_cause(status: str, form: Form) -> HangupCause:
+    """
+    Why the leg ended: by the status, unless the network's cause is more precise. A leg that has the
+    time of its answer was talked on.
+    """
+    by_status = STATUS_CAUSES[status]
+    by_network = read_cause(form.get("HangupCause"), form.get("SipHangupCause"))
+    if by_network is None:
+        return by_status
     if by_status is HangupCause.COMPLETED:
-        return by_status if ANSWERED_AT in form or told is None else told
-    if by_status in UNREACHED:
-        return told if told in SAYS_MORE else by_status
-    return (
-        by_status if told is None or told in {HangupCause.COMPLETED, HangupCause.FAILED} else told
-    )
+        is_more_precise = ANSWERED_AT not in form
+    elif by_status in UNREACHED:
+        is_more_precise = by_network in MORE_PRECISE
+    else:
+        is_more_precise = by_network not in VAGUE
+    return by_network if is_more_precise else by_status
 
 
 def _answerer_events(common: CallEvent, form: Form) -> list[CallEvent]:
-    word = form[ANSWERER]
+    answerer = form[ANSWERED_BY]
     return [
         replace(
             common,
             event_type=EventType.ANSWERED_BY,
-            vendor_status=word,
-            answered_by=ANSWERERS[word],
+            vendor_status=answerer,
+            answered_by=ANSWERERS[answerer],
         )
     ]
 
 
 def _recording_events(common: CallEvent, form: Form) -> list[CallEvent]:
-    url, length_s, word = (
+    recording = Recording(
+        form.get("RecordingSid"),
         form.get("RecordingUrl"),
         seconds(form.get("RecordingDuration")),
-        form.get(RECORDING, "RecordingUrl"),
     )
-    if form.get("RecordingSource") == RECORD_VERB:
-        return [
-            replace(
-                common,
-                event_type=EventType.VOICEMAIL,
-                vendor_status=word,
-                voicemail=Voicemail(url, length_s),
-            )
-        ]
-    return [
-        replace(
-            common,
-            event_type=EventType.RECORDING,
-            vendor_status=word,
-            recording=Recording(form.get("RecordingSid"), url, length_s),
-        )
-    ]
+    event = replace(common, vendor_status=form.get(RECORDING_STATUS, "RecordingUrl"))
+    is_voicemail = form.get("RecordingSource") == RECORD_VERB
+    return [recording_event(event, recording, is_voicemail=is_voicemail)]
 
 
 def _dial_events(common: CallEvent, form: Form) -> list[CallEvent]:
-    # Of the dialled leg only its id, its end and its length are told; addresses and times are those
-    # of the leg that dialled.
-    word, dialled = form[DIALLED], form.get("DialCallSid")
+    # Of the dialled leg only its id, its end and its length are reported; addresses and times are
+    # those of the leg that dialled.
+    dial_status = form[DIAL_STATUS]
     ended = replace(
         common,
         event_type=EventType.ENDED,
-        leg_id=f"{common.leg_id}:dial"
-        if dialled in {None, common.leg_id}
-        else call_id(dialled, name="DialCallSid"),
+        leg_id=_dialled_leg_id(common, form),
         parent_leg_id=common.leg_id,
         occurred_at=None,
         direction=Direction.OUTBOUND,
         from_number=None,
         to_number=None,
         agent=None,
-        hangup_cause=STATUS_CAUSES[word],
+        hangup_cause=STATUS_CAUSES[dial_status],
         duration_s=seconds(form.get("DialCallDuration")),
-        vendor_status=word,
+        vendor_status=dial_status,
     )
     return [ended]
 
 
-# Which field says what kind of callback it is, the most telling first: a status callback may carry
+def _dialled_leg_id(common: CallEvent, form: Form) -> str:
+    leg_id = form.get("DialCallSid")
+    if leg_id is None or leg_id == common.leg_id:
+        return f"{common.leg_id}:dial"
+    return call_id(leg_id, name="DialCallSid")
+
+
+# Which field says what kind of callback it is, the deciding one first: a status callback may carry
 # any of the others.
 READERS: Final[Mapping[str, Callable[[CallEvent, Form], list[CallEvent]]]] = {
-    RECORDING: _recording_events,
-    STATUS: _status_events,
-    ANSWERER: _answerer_events,
-    DIALLED: _dial_events,
+    RECORDING_STATUS: _recording_events,
+    CALL_STATUS: _status_events,
+    ANSWERED_BY: _answerer_events,
+    DIAL_STATUS: _dial_events,
 }
 
 
 def _moment(form: Form, *names: str) -> datetime | None:
-    """
-    The first of the fields that holds a moment, in ISO 8601 as in the examples or in RFC 2822 as
-    the text says.
-    """
-    return next(
-        (
-            moment
-            for moment in (_read_moment(form[name]) for name in names if name in form)
-            if moment is not None
-        ),
-        None,
-    )
+    """The first of the fields that holds a moment (UTC); None if none does."""
+    for name in names:
+        moment = _read_moment(form.get(name, ""))
+        if moment is not None:
+            return moment
+    return None
 
 
 def _read_moment(value: str) -> datetime | None:
-    found = iso_moment(value)
-    if found is not None:
-        return found
+    # ISO 8601 as in Telnyx's examples, or RFC 2822 as its text says.
+    moment = iso_moment(value)
+    if moment is not None:
+        return moment
     try:
         moment = parsedate_to_datetime(value)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
     except (ValueError, OverflowError, TypeError, IndexError):
         return None

@@ -1,5 +1,5 @@
 """
-The kit of `telnyx`: signed with `cryptography`; `test_telnyx.py` holds it to Telnyx's own library
+How the tests sign as Telnyx: with `cryptography`; `test_telnyx.py` holds it to Telnyx's own library
 and to known vectors.
 """
 
@@ -10,9 +10,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from service.sources import WebhookRequest
-from service.sources.telnyx import call_control as telnyx_call_control
-from service.sources.telnyx import hangup_causes as telnyx_causes
-from service.sources.telnyx import texml as telnyx_texml
+from service.sources.telnyx import hangup_causes, vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 SEEDS: Final = (bytes(range(32)), bytes(range(32, 64)))
@@ -27,7 +25,7 @@ KEYS: Final = dict(zip(SECRETS, PRIVATE_KEYS, strict=True))
 
 
 def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
-    """Sign as Telnyx does, with the private half of the pair that a setting stands for."""
+    """Sign as Telnyx does, with the private key of the pair that a setting is half of."""
     timestamp = str(int(now.timestamp()))
     signature = KEYS[secret].sign(timestamp.encode() + b"|" + request.body)
     return with_headers(
@@ -48,17 +46,17 @@ CONTRACT: Final = SourceContract(
     signs_url=False,
     tolerance_s=300,
     words={
-        "event_type": {*telnyx_call_control.EVENTS, *telnyx_call_control.IGNORED},
-        "direction": telnyx_call_control.DIRECTIONS,
-        "result": telnyx_call_control.RESULTS,
-        "hangup_cause": telnyx_causes.CAUSES,
-        "sip_hangup_cause": set(map(str, telnyx_causes.SIP_CAUSES)),
-        "CallStatus": telnyx_texml.CALL_STATUSES,
-        "AnsweredBy": telnyx_texml.ANSWERERS,
-        "RecordingStatus": {*telnyx_texml.RECORDINGS, *telnyx_texml.IGNORED_RECORDINGS},
-        "DialCallStatus": telnyx_texml.STATUS_CAUSES,
-        "Direction": telnyx_texml.DIRECTIONS,
-        "HangupCause": telnyx_causes.CAUSES,
+        "event_type": {*vocabulary.EVENTS, *vocabulary.IGNORED},
+        "direction": vocabulary.DIRECTIONS,
+        "result": vocabulary.DETECTION_RESULTS,
+        "hangup_cause": hangup_causes.CAUSES,
+        "sip_hangup_cause": set(map(str, hangup_causes.SIP_CAUSES)),
+        "CallStatus": vocabulary.CALL_STATUSES,
+        "AnsweredBy": vocabulary.ANSWERERS,
+        "RecordingStatus": {*vocabulary.RECORDING_STATUSES, *vocabulary.UNWANTED_RECORDINGS},
+        "DialCallStatus": vocabulary.STATUS_CAUSES,
+        "Direction": vocabulary.TEXML_DIRECTIONS,
+        "HangupCause": hangup_causes.CAUSES,
     },
     unknown_values=frozenset(
         {

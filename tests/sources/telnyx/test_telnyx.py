@@ -34,9 +34,9 @@ from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
-from service.sources.telnyx.call_control import DIRECTIONS, EVENTS, RESULTS
 from service.sources.telnyx.hangup_causes import CAUSES, read_cause
 from service.sources.telnyx.signature import check_key, make_seed
+from service.sources.telnyx.vocabulary import DETECTION_RESULTS, DIRECTIONS, EVENTS
 from tests.sources.contract import with_headers
 from tests.sources.telnyx.contract import (
     CONTRACT,
@@ -335,7 +335,7 @@ def test_every_word_of_telnyxs_own_models_is_known() -> None:
     assert set(CAUSES) == {
         word for model in models("CallHangup") for word in literals("hangup_cause", model)
     }
-    assert set(RESULTS) == {
+    assert set(DETECTION_RESULTS) == {
         word for model in models("CallMachine") for word in literals("result", model)
     }
     assert set(DIRECTIONS) == {
