@@ -1,6 +1,6 @@
 """
-The kit of `bandwidth`: the header is made as HTTP clients make it, by httpx. Bandwidth signs
-nothing.
+How the tests prove a request as Bandwidth: the header is made as HTTP clients make it, by httpx.
+Bandwidth signs nothing.
 """
 
 import base64
@@ -11,7 +11,7 @@ from typing import Final
 import httpx
 
 from service.sources import WebhookRequest
-from service.sources.bandwidth import source as bandwidth
+from service.sources.bandwidth import events, vocabulary
 from service.sources.common import sip
 from tests.sources.contract import SourceContract, with_headers
 
@@ -78,12 +78,16 @@ CONTRACT: Final = SourceContract(
     signs_body=False,
     forgeries=forgeries,
     words={
-        "eventType": {*bandwidth.READERS, *bandwidth.RECORD_EVENTS, *bandwidth.IGNORED_EVENTS},
-        "direction": bandwidth.DIRECTIONS,
-        "cause": bandwidth.CAUSES,
+        "eventType": {
+            *events.READERS,
+            *vocabulary.RECORDING_EVENTS,
+            *vocabulary.IGNORED_EVENTS,
+        },
+        "direction": vocabulary.DIRECTIONS,
+        "cause": vocabulary.CAUSES,
         "sipResponseCode": sip.INVALID_NUMBER,
-        "value": bandwidth.ANSWERERS,
-        "status": bandwidth.RECORDING_STATUSES,
+        "value": vocabulary.ANSWERERS,
+        "status": vocabulary.RECORDING_STATUSES,
     },
     unknown_values=frozenset(
         {"teleported", "sideways", "evaporated", "android", "transmogrified", "parrot", "(empty)"}

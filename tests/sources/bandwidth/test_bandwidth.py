@@ -1,6 +1,6 @@
 """
-What is peculiar to Bandwidth: credentials instead of a signature, whose cause a transfer tells, and
-how a live call is answered.
+What is peculiar to Bandwidth: credentials instead of a signature, which leg's cause a transfer
+reports, and how a live call is answered.
 """
 
 import itertools
@@ -74,7 +74,7 @@ def webhook_request(kind: str, query: str = "", /, **fields: JsonValue) -> Webho
     )
 
 
-def told(*messages: WebhookRequest) -> Call:
+def call_of(*messages: WebhookRequest) -> Call:
     """The call of some messages, the same in whatever order they come."""
     events = [BANDWIDTH.parse(request, "m1") for request in messages]
     calls = [fold(itertools.chain(*order)) for order in itertools.permutations(events)]
@@ -85,7 +85,7 @@ def told(*messages: WebhookRequest) -> Call:
 @pytest.mark.parametrize("name", fixture_names("bandwidth"))
 def test_bandwidths_own_models_read_every_fixture(name: str) -> None:
     """
-    The library of the vendor takes each body for what it says it is, and finds the same call in it.
+    The vendor's library takes each body for the event that it names, and reads the same call in it.
     """
     body = json.loads(fixture_text("bandwidth", name)).get("body_json")
     model = MODELS.get((body or {}).get("eventType", ""))
@@ -93,8 +93,8 @@ def test_bandwidths_own_models_read_every_fixture(name: str) -> None:
         return
     read = model(body)
     assert read is not None
-    found = read.model_dump(by_alias=True)
-    assert {name: body.get(name) for name in SAME} == {name: found.get(name) for name in SAME}
+    fields = read.model_dump(by_alias=True)
+    assert {name: body.get(name) for name in SAME} == {name: fields.get(name) for name in SAME}
 
 
 def test_known_credentials_are_accepted() -> None:
@@ -109,7 +109,7 @@ def test_known_credentials_are_accepted() -> None:
 
 def test_credentials_have_one_spelling() -> None:
     """
-    Base64 with other spare bits stands for the same text to a forgiving decoder, and is refused
+    Base64 with other spare bits decodes to the same text in a forgiving decoder, and is refused
     here.
     """
     pair = "hookuser:fake-password-00"
@@ -156,11 +156,9 @@ def test_live_call_is_answered_with_bxml(name: str) -> None:
     Where the answer drives the call it is a document without verbs, which any XML reader takes;
     elsewhere there is none.
     """
-    reply, word = (
-        BANDWIDTH.reply(fixture("bandwidth", name)),
-        (json.loads(fixture_text("bandwidth", name)).get("body_json") or {}).get("eventType"),
-    )
-    if word in {
+    reply = BANDWIDTH.reply(fixture("bandwidth", name))
+    body = json.loads(fixture_text("bandwidth", name)).get("body_json") or {}
+    if body.get("eventType") in {
         "disconnect",
         "transferDisconnect",
         "machineDetectionComplete",
@@ -223,27 +221,27 @@ def test_transfer_tells_the_cause_of_the_other_leg() -> None:
     Its id is that of the leg that was transferred, its cause that of the one that was called: a
     busy customer, not a busy rep.
     """
-    call = told(complete("busy"), REP_OVER)
+    call = call_of(complete("busy"), REP_OVER)
     assert (Result.BUSY, "+15005550001") == (call.result, call.to_number)
     assert (Result.CONNECTED, None) == (
-        told(complete("hangup"), REP_OVER).result,
-        told(complete("hangup"), REP_OVER).duration_s,
+        call_of(complete("hangup"), REP_OVER).result,
+        call_of(complete("hangup"), REP_OVER).duration_s,
     )
 
 
-def test_leg_itself_is_believed_before_the_transfer() -> None:
+def test_message_of_the_leg_counts_before_the_transfer() -> None:
     """Where both are reported, talk time and times come from the message of the called leg."""
-    call = told(complete("hangup"), REP_OVER, TALKED)
+    call = call_of(complete("hangup"), REP_OVER, TALKED)
     assert (Result.CONNECTED, 96) == (call.result, call.duration_s)
 
 
 def test_transfer_does_not_end_the_call() -> None:
     """The leg that was transferred may go on, to the next telephone or to a voicemail."""
     inbound: dict[str, JsonValue] = {**REP, "direction": "inbound", "from": "+15005550001"}
-    unheard = webhook_request(
+    missed_transfer = webhook_request(
         "transferComplete", cause="timeout", transferTo="+15005550008", **inbound
     )
-    assert told(unheard).result is None
+    assert call_of(missed_transfer).result is None
     over = webhook_request(
         "disconnect",
         cause="hangup",
@@ -251,7 +249,7 @@ def test_transfer_does_not_end_the_call() -> None:
         endTime="2026-11-02T10:01:00Z",
         **inbound,
     )
-    assert Result.MISSED_INBOUND == told(unheard, over).result
+    assert Result.MISSED_INBOUND == call_of(missed_transfer, over).result
     voicemail = webhook_request(
         "recordingAvailable",
         "?record=voicemail",
@@ -259,7 +257,7 @@ def test_transfer_does_not_end_the_call() -> None:
         mediaUrl="https://voice.example.com/1",
         **inbound,
     )
-    assert Result.VOICEMAIL_RECEIVED == told(unheard, over, voicemail).result
+    assert Result.VOICEMAIL_RECEIVED == call_of(missed_transfer, over, voicemail).result
 
 
 def test_transferred_leg_alone_leaves_open_whom_it_called() -> None:
@@ -268,12 +266,12 @@ def test_transferred_leg_alone_leaves_open_whom_it_called() -> None:
     first leg tells which it was.
     """
     missed = webhook_request("transferDisconnect", **{**LEG, "cause": "timeout"})
-    assert told(missed).result is None
-    assert Result.NO_ANSWER == told(missed, REP_OVER).result
+    assert call_of(missed).result is None
+    assert Result.NO_ANSWER == call_of(missed, REP_OVER).result
     inbound = {**REP, "direction": "inbound", "from": "+15005550001"}
     assert (
         Result.MISSED_INBOUND
-        == told(
+        == call_of(
             missed,
             webhook_request(
                 "disconnect", cause="hangup", answerTime="2026-11-02T10:00:01Z", **inbound
@@ -283,18 +281,18 @@ def test_transferred_leg_alone_leaves_open_whom_it_called() -> None:
 
 
 def test_hangup_without_an_answer_is_no_talk() -> None:
-    """The word is the same as at the end of a talk; the time of answer tells them apart."""
+    """The cause is the same as at the end of a talk; the time of the answer tells them apart."""
     assert (
         Result.CANCELLED
-        == told(webhook_request("disconnect", cause="hangup", direction="outbound")).result
+        == call_of(webhook_request("disconnect", cause="hangup", direction="outbound")).result
     )
     assert (
         Result.MISSED_INBOUND
-        == told(webhook_request("disconnect", cause="hangup", direction="inbound")).result
+        == call_of(webhook_request("disconnect", cause="hangup", direction="inbound")).result
     )
     assert (
         Result.ABANDONED
-        == told(webhook_request("disconnect", cause="cancel", direction="inbound")).result
+        == call_of(webhook_request("disconnect", cause="cancel", direction="inbound")).result
     )
 
 
@@ -308,31 +306,32 @@ def test_cause_that_is_new_takes_nothing_away_from_a_talk() -> None:
         "disconnect", direction="outbound", endTime="2026-11-02T10:00:29Z", **answered
     )
     assert (Result.CONNECTED, 10, ("evaporated",)) == (
-        told(over).result,
-        told(over).duration_s,
-        told(over).unknown_values,
+        call_of(over).result,
+        call_of(over).duration_s,
+        call_of(over).unknown_values,
     )
     caller = webhook_request(
         "disconnect", direction="inbound", endTime="2026-11-02T10:01:55Z", **answered
     )
-    assert Result.CONNECTED == told(TALKED, caller).result
+    assert Result.CONNECTED == call_of(TALKED, caller).result
     assert (
         Result.CONNECTED
-        == told(webhook_request("transferDisconnect", **{**LEG, **answered}), caller).result
+        == call_of(webhook_request("transferDisconnect", **{**LEG, **answered}), caller).result
     )
 
 
 def test_cause_that_is_new_decides_nothing_where_nobody_answered() -> None:
-    """Why a leg was not answered only the cause could say."""
+    """Only the cause could tell why a leg was not answered."""
     assert (
-        told(webhook_request("disconnect", cause="evaporated", direction="outbound")).result is None
+        call_of(webhook_request("disconnect", cause="evaporated", direction="outbound")).result
+        is None
     )
     unanswered = webhook_request("transferDisconnect", **{**LEG, "cause": "evaporated"})
-    assert told(unanswered, REP_OVER).result is None
+    assert call_of(unanswered, REP_OVER).result is None
     caller = webhook_request(
         "disconnect", cause="hangup", direction="inbound", answerTime="2026-11-02T10:00:01Z"
     )
-    assert told(unanswered, caller).result is None
+    assert call_of(unanswered, caller).result is None
 
 
 @pytest.mark.parametrize(
@@ -345,14 +344,14 @@ def test_cause_that_is_new_decides_nothing_where_nobody_answered() -> None:
         (604, "rejected", Result.INVALID_NUMBER),
     ],
 )
-def test_sip_code_says_more_than_a_vague_cause(code: int, cause: str, result: Result) -> None:
+def test_sip_code_is_more_precise_than_a_vague_cause(code: int, cause: str, result: Result) -> None:
     """
     A number that nobody has is found by the code of the network, and only where the cause leaves it
     open.
     """
     assert (
         result
-        == told(
+        == call_of(
             webhook_request("disconnect", cause=cause, direction="outbound", sipResponseCode=code)
         ).result
     )
@@ -375,9 +374,9 @@ def test_machine_that_is_reported_after_the_end_counts() -> None:
         )
 
     for value in ("answering-machine", "tone-detected"):
-        assert Result.LEFT_VOICEMAIL == told(over, verdict(value)).result
+        assert Result.LEFT_VOICEMAIL == call_of(over, verdict(value)).result
     for value in ("human", "silence", "timeout", "error", "android"):
-        assert Result.CONNECTED == told(over, verdict(value)).result
+        assert Result.CONNECTED == call_of(over, verdict(value)).result
 
 
 @pytest.mark.parametrize(
@@ -410,8 +409,8 @@ def test_tag_and_address_may_name_the_call() -> None:
     has checked.
     """
     tagged = webhook_request("disconnect", cause="busy", tag='{"buildr_call_id": "110"}')
-    assert "110" == told(tagged).buildr_call_id
+    assert "110" == call_of(tagged).buildr_call_id
     assert (
-        told(webhook_request("disconnect", "?buildr_call_id=110", cause="busy")).buildr_call_id
+        call_of(webhook_request("disconnect", "?buildr_call_id=110", cause="busy")).buildr_call_id
         is None
     )
