@@ -15,7 +15,7 @@ from typing import Final
 
 import httpx
 
-from service.sources.aircall.source import EVENTS as KNOWN
+from service.sources.aircall.vocabulary import EVENT_TYPES
 from workers.subscriptions.api import (
     Api,
     Fields,
@@ -41,7 +41,7 @@ NEEDS: Final = ("api_id", "api_token")
 PATH: Final = "/webhooks"
 NAME: Final = "buildr-calls"
 PER_PAGE: Final = "50"
-EVENTS: Final = frozenset(KNOWN)
+EVENTS: Final = frozenset(EVENT_TYPES)
 # Without this a call never ends.
 NEEDED: Final = frozenset({"call.ended"})
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from service.sources import WebhookRequest
-from service.sources.aircall import source as aircall
+from service.sources.aircall import vocabulary
 from tests.sources.contract import SourceContract
 
 TOKEN: Final = "fake-aircall-token-0000000000"
@@ -18,10 +18,10 @@ TOKEN: Final = "fake-aircall-token-0000000000"
 def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     """Put the token where Aircall puts it; a time plays no part in it."""
     del now
-    held = json.loads(request.body)
+    fields = json.loads(request.body)
     return replace(
         request,
-        body=json.dumps({"resource": held.get("resource"), "token": secret, **held}).encode(),
+        body=json.dumps({"resource": fields.get("resource"), "token": secret, **fields}).encode(),
     )
 
 
@@ -29,11 +29,11 @@ def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
     """
     Bodies of which the token is missing, wrong, of another type, or anywhere but where it belongs.
     """
-    held = json.loads(request.body)
-    token = held.pop("token")
+    fields = json.loads(request.body)
+    token = fields.pop("token")
     bodies = [
-        {**held, "token": given}
-        for given in (
+        {**fields, "token": value}
+        for value in (
             None,
             0,
             1,
@@ -48,18 +48,18 @@ def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
         )
     ]
     bodies += [
-        {**held, "token": token[:place] + chr(ord(each) ^ 1) + token[place + 1 :]}
-        for place, each in enumerate(token)
+        {**fields, "token": token[:place] + chr(ord(letter) ^ 1) + token[place + 1 :]}
+        for place, letter in enumerate(token)
     ]
-    bodies += [{**held, "token": token[:end]} for end in range(len(token))]
+    bodies += [{**fields, "token": token[:end]} for end in range(len(token))]
     bodies += [
-        held,
-        {**held, "data": {**held["data"], "token": token}},
-        {**held, "Token": token},
-        {**held, "token ": token},
+        fields,
+        {**fields, "data": {**fields["data"], "token": token}},
+        {**fields, "Token": token},
+        {**fields, "token ": token},
     ]
     texts = [json.dumps(body) for body in bodies]
-    whole = json.dumps({**held, "token": token})
+    whole = json.dumps({**fields, "token": token})
     texts += [
         f'{{"token": "{token}", {whole[1:]}',
         f'{{"token": "x", {whole[1:]}',
@@ -74,9 +74,9 @@ def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
     yield replace(request, body=whole.encode("utf-16"))
     for name in ("token", "x-aircall-token", "x-aircall-signature", "authorization"):
         yield replace(
-            request, headers={**request.headers, name: (token,)}, body=json.dumps(held).encode()
+            request, headers={**request.headers, name: (token,)}, body=json.dumps(fields).encode()
         )
-    yield replace(request, url=f"{request.url}?token={token}", body=json.dumps(held).encode())
+    yield replace(request, url=f"{request.url}?token={token}", body=json.dumps(fields).encode())
 
 
 CONTRACT: Final = SourceContract(
@@ -88,9 +88,9 @@ CONTRACT: Final = SourceContract(
     signs_body=False,
     forgeries=forgeries,
     words={
-        "event": {*aircall.EVENTS, aircall.SUMMARY},
-        "direction": aircall.DIRECTIONS,
-        "missed_call_reason": aircall.MISSED,
+        "event": {*vocabulary.EVENT_TYPES, vocabulary.SUMMARY},
+        "direction": vocabulary.DIRECTIONS,
+        "missed_call_reason": vocabulary.MISSED_CALL_REASONS,
     },
     unknown_values=frozenset({"call.teleported", "sideways", "lost_in_space"}),
 )

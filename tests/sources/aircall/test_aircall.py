@@ -5,7 +5,7 @@ end of a call.
 
 import json
 from dataclasses import replace
-from itertools import permutations
+from itertools import chain, permutations
 from typing import Final
 
 import pytest
@@ -22,7 +22,10 @@ from workers.calls.fold import Call, fold
 
 AIRCALL: Final = SOURCES["aircall"]
 TOKEN, OTHER_TOKEN = CONTRACT.secrets
-VECTOR: Final = b'{"resource":"call","event":"call.ended","timestamp":1772442930,"token":"fake-aircall-token-0000000000","data":{"id":1}}'
+VECTOR: Final = (
+    b'{"resource":"call","event":"call.ended","timestamp":1772442930,'
+    b'"token":"fake-aircall-token-0000000000","data":{"id":1}}'
+)
 START: Final = 1793613600
 
 
@@ -40,13 +43,11 @@ def parse(event: str, at: int = 60, /, **data: JsonValue) -> list[CallEvent]:
     return AIRCALL.parse(message(event, at, **data), "m1")
 
 
-def told(*messages: list[CallEvent]) -> Call:
+def folded(*messages: list[CallEvent]) -> Call:
     """The call that the messages make, which must be the same in every order."""
-    calls = {
-        repr(fold([event for each in order for event in each])) for order in permutations(messages)
-    }
+    calls = {repr(fold(chain.from_iterable(order))) for order in permutations(messages)}
     assert len(calls) == 1
-    return fold([event for each in messages for event in each])
+    return fold(chain.from_iterable(messages))
 
 
 def vector() -> WebhookRequest:
@@ -84,19 +85,22 @@ def test_api_token_proves_nothing() -> None:
 
 def test_only_the_token_is_taken_out() -> None:
     """
-    What is kept says all that was sent but the token, in the same order, and whatever else is
-    called so stays.
+    What is stored is all that was sent but the token, in the same order; a deeper field of that
+    name stays.
     """
-    sent = b'{"event":"call.ended","token":"fake-aircall-token-0000000000","data":{"id":1,"token":"x","a":"\xc3\xbc","n":1.5,"z":null}}'
-    kept = AIRCALL.redact(replace(message("call.ended"), body=sent))
-    assert sent.replace(b"fake-aircall-token-0000000000", b"") == kept.body
+    sent = (
+        b'{"event":"call.ended","token":"fake-aircall-token-0000000000",'
+        b'"data":{"id":1,"token":"x","a":"\xc3\xbc","n":1.5,"z":null}}'
+    )
+    redacted = AIRCALL.redact(replace(message("call.ended"), body=sent))
+    assert sent.replace(b"fake-aircall-token-0000000000", b"") == redacted.body
     broken = replace(vector(), body=b"no JSON")
     assert broken == AIRCALL.redact(broken)
 
 
 def test_message_counts_once_whichever_token_proves_it() -> None:
     """
-    Two webhooks that point here, as while one takes the place of another, tell the same thing once.
+    Two webhooks that point here, as while one takes the place of another, report one event once.
     """
     one, other = (CONTRACT.sign(message("call.ended"), secret, NOW) for secret in CONTRACT.secrets)
     assert AIRCALL.keys(one) == AIRCALL.keys(other) == AIRCALL.keys(AIRCALL.redact(one))
@@ -105,7 +109,7 @@ def test_message_counts_once_whichever_token_proves_it() -> None:
 
 def test_talk_is_counted_from_the_answer() -> None:
     """Aircall's `duration` counts from the first ring."""
-    call = told(
+    call = folded(
         parse(
             "call.ended", started_at=START, answered_at=START + 5, ended_at=START + 20, duration=20
         )
@@ -122,7 +126,7 @@ def test_hangup_is_no_end() -> None:
     }
     hangup = parse("call.hungup", 31, **missed)
     assert not fold(hangup).is_final
-    assert Result.MISSED_INBOUND == told(hangup, parse("call.ended", 61, **missed)).result
+    assert Result.MISSED_INBOUND == folded(hangup, parse("call.ended", 61, **missed)).result
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_hangup_is_no_end() -> None:
     ],
 )
 def test_nothing_but_the_end_ends_a_call(event: str) -> None:
-    """What agents do may come during the call, and is told of one that is over too."""
+    """What agents do may come during the call, and after its end too."""
     assert not fold(
         parse(event, 300, status="done", answered_at=START + 5, ended_at=START + 20)
     ).is_final
@@ -144,26 +148,24 @@ def test_nothing_but_the_end_ends_a_call(event: str) -> None:
 
 def test_voicemail_counts_before_missed_whenever_it_comes() -> None:
     """
-    The message is often stored only after the call was told to have ended, and then carries a
+    The message is often stored only after the end of the call was reported, and then carries a
     reason as well.
     """
     missed: dict[str, JsonValue] = {
         "ended_at": START + 66,
         "missed_call_reason": "no_available_agent",
     }
-    end, left = (
-        parse("call.ended", 96, **missed),
-        parse("call.voicemail_left", 99, voicemail="https://example.test/v.mp3", **missed),
-    )
-    assert Result.MISSED_INBOUND == told(end).result
-    assert Result.VOICEMAIL_RECEIVED == told(end, left).result
+    end = parse("call.ended", 96, **missed)
+    left = parse("call.voicemail_left", 99, voicemail="https://example.test/v.mp3", **missed)
+    assert Result.MISSED_INBOUND == folded(end).result
+    assert Result.VOICEMAIL_RECEIVED == folded(end, left).result
     assert (
         Result.VOICEMAIL_RECEIVED
-        == told(parse("call.ended", 96, voicemail="https://example.test/v.mp3", **missed)).result
+        == folded(parse("call.ended", 96, voicemail="https://example.test/v.mp3", **missed)).result
     )
     assert (
         Result.VOICEMAIL_RECEIVED
-        == told(
+        == folded(
             end, parse("call.tagged", 120, voicemail="https://example.test/v.mp3", **missed)
         ).result
     )
@@ -171,7 +173,7 @@ def test_voicemail_counts_before_missed_whenever_it_comes() -> None:
 
 def test_outbound_call_has_no_voicemail_of_a_caller() -> None:
     """Only callers leave messages for us."""
-    call = told(
+    call = folded(
         parse(
             "call.ended",
             96,
@@ -184,7 +186,7 @@ def test_outbound_call_has_no_voicemail_of_a_caller() -> None:
 
 
 def test_late_news_never_lower_an_answered_call() -> None:
-    """A call that was answered stays so, whatever else is told of it."""
+    """A call that was answered stays so, whatever else is reported of it."""
     end = parse(
         "call.ended",
         answered_at=START + 5,
@@ -198,7 +200,7 @@ def test_late_news_never_lower_an_answered_call() -> None:
         missed_call_reason="no_available_agent",
         tags=[{"name": "One"}],
     )
-    call = told(end, late)
+    call = folded(end, late)
     assert (Result.CONNECTED, 15, "alice@example.com", ("One",)) == (
         call.result,
         call.duration_s,
@@ -211,9 +213,9 @@ def test_unknown_reason_decides_nothing_unless_the_call_was_answered() -> None:
     """
     A reason in no table is reported; it neither makes a missed call nor unmakes an answered one.
     """
-    call = told(parse("call.ended", ended_at=START + 20, missed_call_reason="eclipse"))
+    call = folded(parse("call.ended", ended_at=START + 20, missed_call_reason="eclipse"))
     assert (None, ("eclipse",)) == (call.result, call.unknown_values)
-    call = told(
+    call = folded(
         parse(
             "call.ended", answered_at=START + 5, ended_at=START + 20, missed_call_reason="eclipse"
         )
@@ -227,17 +229,17 @@ def test_agent_at_whom_it_rang_did_not_take_the_call() -> None:
     call back.
     """
     rang = parse("call.ringing_on_agent", 3, user={"email": "bob@example.com"})
-    assert told(rang).agent is None
+    assert folded(rang).agent is None
     end = parse("call.ended", 61, ended_at=START + 30, missed_call_reason="agents_did_not_answer")
-    given = parse("call.assigned", 99, user=None, assigned_to={"name": "Carol Example"})
-    assert "Carol Example" == told(rang, end, given).agent
+    assigned = parse("call.assigned", 99, user=None, assigned_to={"name": "Carol Example"})
+    assert "Carol Example" == folded(rang, end, assigned).agent
 
 
 def test_comments_of_the_call_are_its_note() -> None:
     """Each message repeats all comments; the latest list counts, whichever comes first."""
     first: JsonValue = {"id": 1, "content": "One\ntwo"}
     second: JsonValue = {"id": 2, "content": "Größe"}
-    call = told(
+    call = folded(
         parse("call.commented", 90, comments=[first]),
         parse("call.tagged", 95, comments=[first, second]),
     )
@@ -252,8 +254,13 @@ def test_summary_never_takes_the_place_of_a_comment() -> None:
         "data": {"call_id": 1, "content": "Hello. buildr_call_id=999"},
     }
     summary = AIRCALL.parse(build_request({"body_json": body}, base_url=BASE_URL), "m1")
-    assert (None, "Hello. buildr_call_id=999") == (told(summary).buildr_call_id, told(summary).note)
-    call = told(summary, parse("call.commented", 90, comments=[{"content": "buildr_call_id=110"}]))
+    assert (None, "Hello. buildr_call_id=999") == (
+        folded(summary).buildr_call_id,
+        folded(summary).note,
+    )
+    call = folded(
+        summary, parse("call.commented", 90, comments=[{"content": "buildr_call_id=110"}])
+    )
     assert ("110", "buildr_call_id=110") == (call.buildr_call_id, call.note)
 
 
@@ -288,8 +295,8 @@ def test_summary_never_takes_the_place_of_a_comment() -> None:
 def test_comment_or_tag_may_name_the_buildr_call(
     fields: dict[str, JsonValue], ids: tuple[str, ...]
 ) -> None:
-    """Only what agents write counts; two ids are a conflict, which a person settles."""
-    assert ids == told(parse("call.tagged", **fields)).buildr_call_ids
+    """Only what agents write counts; two ids are a conflict, which an operator resolves."""
+    assert ids == folded(parse("call.tagged", **fields)).buildr_call_ids
 
 
 @pytest.mark.parametrize(
@@ -303,7 +310,7 @@ def test_comment_or_tag_may_name_the_buildr_call(
     ],
 )
 def test_what_is_about_no_call_is_left_alone(event: str) -> None:
-    """All events may be subscribed; those that tell nothing of a call are counted and not kept."""
+    """All events may be subscribed; those that are about no call are counted and not stored."""
     for read in (AIRCALL.keys, lambda request: AIRCALL.parse(request, "m1")):
         with pytest.raises(IgnoredEvent):
             read(message(event))
@@ -341,7 +348,7 @@ def test_own_proof_is_put_into_the_body() -> None:
     ],
 )
 def test_address_of_the_api_must_be_one(text: str) -> None:
-    """A typing error in the address is told at the start."""
+    """A typing error in the address is reported at the start."""
     check = AIRCALL.settings[3].check
     assert check(text) is not None
     assert check(AIRCALL.settings[3].default or "") is None
