@@ -171,7 +171,7 @@ def _matched(known: PlanInputs, record: DeliveryRecord, found: Match, now: datet
     block = None
     if known.config.notes.mode != "never":
         block = render_note(
-            known.call, decision, known.config.notes, outcome_name=str(decision.outcome)
+            known.call, decision.result, known.config.notes, outcome_name=str(decision.outcome)
         )
     return _write(known, record, found, DesiredState(wanted, block), now)
 

@@ -1,6 +1,6 @@
 """
 From a call's result to what Buildr is told: the rule that decides and the body of the PATCH.
-`workers.notes` writes the notes.
+`workers.outcomes.notes` writes the notes.
 """
 
 import difflib
@@ -21,21 +21,6 @@ from service.settings.outcomes import (
 )
 from service.store.links import Link
 from workers.calls.fold import Call
-from workers.outcomes.notes import merge_note, render_note
-
-__all__ = [
-    "Decision",
-    "OutcomeIds",
-    "RecordedAt",
-    "build_patch",
-    "decide",
-    "map_digest",
-    "merge_note",
-    "outcome_key",
-    "render_note",
-    "resolve",
-    "unknown_names",
-]
 
 OutcomeIds = Mapping[str, str]
 RecordedAt = Literal["start", "answer", "end", "never"]

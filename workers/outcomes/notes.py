@@ -5,24 +5,22 @@ The text for Buildr's notes, and how it comes to stand beside what people wrote 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import structlog
 from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from service.events import Result
 from service.settings.outcomes import DEFAULT_NOTE, Notes
 from workers.calls.fold import Call
-
-if TYPE_CHECKING:
-    from workers.outcomes.decide import Decision
 
 NotesMode = Literal["never", "if_empty", "append"]
 LINE_END: Final = re.compile(r"\r\n|\r|\n")
 log = structlog.get_logger(__name__)
 
 
-def render_note(call: Call, decision: "Decision", notes: Notes, *, outcome_name: str) -> str:
+def render_note(call: Call, result: Result | None, notes: Notes, *, outcome_name: str) -> str:
     """
     Write the block for the notes from the operator's template, without blank space at its end or
     its lines' ends.
@@ -31,7 +29,7 @@ def render_note(call: Call, decision: "Decision", notes: Notes, *, outcome_name:
     with a duration that is not known, gives way to the default one and is reported in the log: the
     call's outcome is not held up by it.
     """
-    values = _values(call, decision, outcome_name)
+    values = _values(call, result, outcome_name)
     try:
         text = _compile(notes.template).render(values)
     except (
@@ -113,10 +111,10 @@ def _blank_for_none(value: object) -> object:
     return "" if value is None else value
 
 
-def _values(call: Call, decision: "Decision", outcome_name: str) -> Mapping[str, object]:
+def _values(call: Call, result: Result | None, outcome_name: str) -> Mapping[str, object]:
     recording, voicemail = call.recording, call.voicemail
     return {
-        "result": None if decision.result is None else decision.result.value,
+        "result": None if result is None else result.value,
         "outcome": outcome_name,
         "direction": None if call.direction is None else call.direction.value,
         "from_number": call.from_number,

@@ -21,9 +21,8 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.settings.outcomes import Notes, OutcomeConfig
+from service.settings.outcomes import Notes
 from workers.calls.fold import Call, fold
-from workers.outcomes.decide import decide
 from workers.outcomes.notes import merge_note, render_note
 
 CALL = fold(
@@ -55,7 +54,7 @@ CALL = fold(
 def rendered(template: str | None = None, call: Call = CALL) -> str:
     """The block for a call."""
     notes = Notes() if template is None else Notes(template=template)
-    return render_note(call, decide(call, OutcomeConfig()), notes, outcome_name="Connected")
+    return render_note(call, call.result, notes, outcome_name="Connected")
 
 
 def test_default_note() -> None:
