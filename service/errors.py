@@ -10,19 +10,37 @@ BuildrCallsError
 │   ├── UnsupportedContentType    415
 │   ├── InvalidSignature          401
 │   ├── IgnoredEvent              2xx, counted
-│   ├── UnsupportedEvent          2xx, kept as failed: a word that no table knows
 │   └── MalformedPayload          2xx, kept as failed: genuine, but cannot be read
 ├── QueueUnavailable              503
 └── BuildrError                   about one request to Buildr
-    ├── BuildrUnavailable         retried later each time: no answer, or 5xx
-    ├── BuildrRateLimited         waits as told, costs no attempt
-    ├── BuildrUnauthorized        retried slowly; a person must look
-    └── BuildrRejected            stops: 4xx that will not heal
-SettingsError                     outside the tree, so that no handler takes it for something that passes
+    ├── BuildrUnavailable         retried, later each time: no answer, or 5xx
+    ├── BuildrRateLimited         retried when Buildr says; costs no attempt
+    ├── BuildrUnauthorized        retried slowly; an operator must act
+    └── BuildrRejected            not retried: a 4xx that stays one
+SettingsError                     outside the tree: no handler may take it for a passing fault
 """
 
+from enum import StrEnum
 from http import HTTPStatus
 from typing import ClassVar
+
+
+class FailureCause(StrEnum):
+    """
+    Why a message or a call is filed as failed. The values are stored, logged and printed.
+
+    `internal_error` is a bug of ours; the log has its traceback. Messages are filed with one of the
+    first three, calls with one of the others.
+    """
+
+    MALFORMED_PAYLOAD = "malformed_payload"
+    UNSUPPORTED_EVENT = "unsupported_event"
+    INTERNAL_ERROR = "internal_error"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    BUILDR_REJECTED = "buildr_rejected"
+    BUILDR_UNAVAILABLE = "buildr_unavailable"
+    BUILDR_RATE_LIMITED = "buildr_rate_limited"
+    BUILDR_UNAUTHORIZED = "buildr_unauthorized"
 
 
 class BuildrCallsError(Exception):
@@ -31,12 +49,11 @@ class BuildrCallsError(Exception):
 
 class MessageError(BuildrCallsError):
     """
-    Something about one webhook message; `http_status` and `title` are what its sender may be told.
+    Something about one webhook message; its sender is answered with `http_status` and `title`.
     """
 
     http_status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
     title: ClassVar[str] = "The message could not be handled"
-    kept_as_failed: ClassVar[bool] = False
 
 
 class UnknownSource(MessageError):
@@ -92,30 +109,21 @@ class IgnoredEvent(MessageError):
     title = "Nothing to do"
 
 
-class UnsupportedEvent(MessageError):
-    """Raised for a genuine message whose word no table knows; `word` is the source's own."""
-
-    http_status = HTTPStatus.OK
-    title = "Kept for a person to look at"
-    kept_as_failed = True
-
-    def __init__(self, word: str) -> None:
-        super().__init__(f"unknown word {word!r}")
-        self.word = word
-
-
 class MalformedPayload(MessageError):
     """
-    Raised for a genuine message that cannot be read; it is kept raw, so that a later version can.
+    Raised for a genuine message that cannot be read; it is kept raw, so that a later version of
+    this program can read it.
     """
 
     http_status = HTTPStatus.OK
-    title = "Kept for a person to look at"
-    kept_as_failed = True
+    title = "Kept for the operator to look at"
 
 
 class QueueUnavailable(BuildrCallsError):
-    """Raised when Redis has not confirmed that a message is kept; the sender must send it again."""
+    """
+    Raised when Redis has not confirmed that a message is kept; the sender must send it again, after
+    `retry_after_s` seconds.
+    """
 
     http_status: ClassVar[int] = HTTPStatus.SERVICE_UNAVAILABLE
     title: ClassVar[str] = "The message was not accepted, send it again"
@@ -127,12 +135,14 @@ class QueueUnavailable(BuildrCallsError):
 
 class BuildrError(BuildrCallsError):
     """
-    Something about one request to Buildr; `cause` is the word under which a failed call is filed.
+    Something about one request to Buildr; only its subclasses are raised.
+
+    A call that is given up on because of it is filed under `cause`; `retryable` errors may pass.
+    `status_code` and `answer` (the text of the answer, cut off) are None where no answer came.
     """
 
-    cause: ClassVar[str] = "buildr_error"
+    cause: ClassVar[FailureCause]
     retryable: ClassVar[bool] = False
-    costs_attempt: ClassVar[bool] = True
 
     def __init__(
         self, message: str, *, status_code: int | None = None, answer: str | None = None
@@ -145,19 +155,18 @@ class BuildrError(BuildrCallsError):
 class BuildrUnavailable(BuildrError):
     """Raised when no answer came, or a 5xx, or an answer that is not Buildr's."""
 
-    cause = "buildr_unavailable"
+    cause = FailureCause.BUILDR_UNAVAILABLE
     retryable = True
 
 
 class BuildrRateLimited(BuildrError):
     """
-    Raised on a 429; `retry_after_s` is Buildr's own word in seconds, or None if it gave none;
-    `bucket` names the budget.
+    Raised on a 429; `retry_after_s` are the seconds of Buildr's Retry-After, or None without one,
+    `bucket` is the name of the budget that is used up, where Buildr names it.
     """
 
-    cause = "buildr_rate_limited"
+    cause = FailureCause.BUILDR_RATE_LIMITED
     retryable = True
-    costs_attempt = False
 
     def __init__(
         self,
@@ -175,7 +184,7 @@ class BuildrRateLimited(BuildrError):
 class BuildrUnauthorized(BuildrError):
     """Raised when Buildr refuses the credentials (401), or what they may do (403)."""
 
-    cause = "buildr_unauthorized"
+    cause = FailureCause.BUILDR_UNAUTHORIZED
     retryable = True
 
 
@@ -185,13 +194,13 @@ class BuildrRejected(BuildrError):
     will not help.
     """
 
-    cause = "buildr_rejected"
+    cause = FailureCause.BUILDR_REJECTED
 
 
 class SettingsError(Exception):
     """
-    Raised at start with every fault of the settings at once; `faults` holds one line each, with the
-    cure.
+    Raised at start with every fault of the settings at once; `faults` holds one line for each that
+    says how to repair it.
     """
 
     def __init__(self, faults: tuple[str, ...]) -> None:

@@ -114,11 +114,11 @@ def create_app(
     ]
     webhooks = Webhooks(
         sources=sources,
-        intakes={
+        accounts={
             None if each.settings.is_default else each.settings.account: each.intake(sources)
             for each in accounts
         },
-        publicity=PublicUrlResolver.of(settings),
+        public_url=PublicUrlResolver.of(settings),
         limits=BodyLimits(max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s),
         now=now,
     )

@@ -16,7 +16,7 @@ from typing import Final, Self
 import structlog
 from redis.exceptions import RedisError
 
-from service.errors import QueueUnavailable
+from service.errors import FailureCause, QueueUnavailable
 from service.settings import Settings
 from service.sources.base import RetryPolicy
 from service.store.connection import Store
@@ -126,7 +126,7 @@ class Inbox:
         message: Message,
         retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
         *,
-        cause: str,
+        cause: FailureCause,
         detail: str,
     ) -> bool:
         """

@@ -27,7 +27,6 @@ from service.errors import (
     ReadTimeout,
     UnknownSource,
     UnsupportedContentType,
-    UnsupportedEvent,
     WrongMethod,
 )
 
@@ -56,13 +55,9 @@ PROBLEMS: Final[Mapping[type[MessageError], tuple[str, str]]] = {
         "Sign with the secret that this service is set to, over the public URL; its log says more.",
     ),
     IgnoredEvent: ("ignored-event", "Nothing: messages of this kind are not used."),
-    UnsupportedEvent: (
-        "unsupported-event",
-        "Nothing: the message is kept for a person to look at.",
-    ),
     MalformedPayload: (
         "malformed-payload",
-        "Nothing: the message is kept for a person to look at.",
+        "Nothing: the message is kept for the operator to look at.",
     ),
 }
 PHRASES: Final[Mapping[int, str]] = {

@@ -24,8 +24,7 @@ class Failed:
     """
     One failed thing: a call (its id is the call's name) or a message.
 
-    `cause` is one of the project's words, such as `malformed_payload`, `unsupported_event`,
-    `buildr_rejected`.
+    `cause` is a `FailureCause`, or one that another version of this program wrote.
     """
 
     entry_id: str

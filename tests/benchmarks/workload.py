@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from service.errors import FailureCause
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import load
 from service.sources.request import WebhookRequest
@@ -249,7 +250,7 @@ async def put_in(redis_url: str, puts: Iterable[Put], *, unreadable: int = 0) ->
                 )
                 await inbox.keep_failed(
                     message_of(Put(case=case, number=0)),
-                    cause="malformed_payload",
+                    cause=FailureCause.MALFORMED_PAYLOAD,
                     detail="made for a benchmark",
                 )
         finally:

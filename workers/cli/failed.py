@@ -11,6 +11,7 @@ from functools import partial, wraps
 import click
 
 from service.clock import utc_now
+from service.errors import FailureCause
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter, as_dict
@@ -93,7 +94,11 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
             "call",
             help="The call: its id at the source, its full name, or its id in Buildr.",
         ),
-        click.option("--cause", help="The cause, like buildr_rejected or unsupported_event."),
+        click.option(
+            "--cause",
+            type=click.Choice([cause.value for cause in FailureCause]),
+            help="The cause.",
+        ),
         click.option("--source", help="The source, like twilio."),
     ):
         decorated = option(decorated)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from service.errors import FailureCause
 from service.settings import SettleTimes
 from service.settings.outcomes import OutcomeConfig
 from service.store.calls import DeliveryRecord, DeliveryState, ReplayRequest
@@ -80,7 +81,7 @@ class Plan:
     sending: BuildrWrite | None = None
     awaits_names: bool = False
     match: Match | None = None
-    failed_cause: str | None = None
+    failed_cause: FailureCause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +224,7 @@ def _no_such_outcome(
         return Plan(
             record=_to(record, DeliveryState.FAILED, reason),
             match=found,
-            failed_cause="unknown_outcome",
+            failed_cause=FailureCause.UNKNOWN_OUTCOME,
         )
     reason = f"the account has no outcome named {decision.outcome}; map {record.result} in [outcomes] to one that it has: {names}"
     return Plan(record=_to(record, DeliveryState.LEFT_ALONE, reason), match=found)

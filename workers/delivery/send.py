@@ -19,6 +19,7 @@ from service.errors import (
     BuildrRateLimited,
     BuildrRejected,
     BuildrUnauthorized,
+    FailureCause,
 )
 from service.store.calls import (
     ANSWERS_KEPT,
@@ -65,7 +66,7 @@ class Sent:
 
     record: DeliveryRecord
     due_at: datetime | None = None
-    failed_cause: str | None = None
+    failed_cause: FailureCause | None = None
 
 
 class _PermitExpired(Exception):

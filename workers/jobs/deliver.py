@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from redis.exceptions import RedisError
 
+from service.errors import FailureCause
 from service.store.calls import (
     CallUpdate,
     DeliveryRecord,
@@ -310,7 +311,9 @@ class _Work:
             claimed=None if self.planned is None else self.planned.claimed,
         )
 
-    def filed(self, change: CallUpdate, call: Call, *, cause: str, at: datetime) -> CallUpdate:
+    def filed(
+        self, change: CallUpdate, call: Call, *, cause: FailureCause, at: datetime
+    ) -> CallUpdate:
         """The change, with the call filed as failed."""
         record = change.record
         entry = Failed(

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from service.errors import IgnoredEvent, MalformedPayload
+from service.errors import FailureCause, IgnoredEvent, MalformedPayload
 from service.events import CallEvent, EventType, to_json
 from service.sources import SOURCES
 from service.store.failed import Failed, to_text
@@ -51,14 +51,19 @@ def read(messages: Sequence[Message], *, clock: Callable[[], datetime]) -> Readi
             ignored.append(message.source)
             continue
         except (MalformedPayload, KeyError) as err:
-            failed[message.message_id] = _entry(message, "malformed_payload", str(err), clock())
+            failed[message.message_id] = _entry(
+                message, FailureCause.MALFORMED_PAYLOAD, str(err), clock()
+            )
             continue
         except Exception as err:
             log.exception(
                 "message.unreadable", message_id=message.message_id, source=message.source
             )
             failed[message.message_id] = _entry(
-                message, "internal_error", f"{type(err).__name__}: this is a bug", clock()
+                message,
+                FailureCause.INTERNAL_ERROR,
+                f"{type(err).__name__}: this is a bug",
+                clock(),
             )
             continue
         events[message.message_id] = found
@@ -67,12 +72,15 @@ def read(messages: Sequence[Message], *, clock: Callable[[], datetime]) -> Readi
         )
         if words:
             failed[message.message_id] = _entry(
-                message, "unsupported_event", f"unknown word: {', '.join(words)}", clock()
+                message,
+                FailureCause.UNSUPPORTED_EVENT,
+                f"unknown word: {', '.join(words)}",
+                clock(),
             )
     return Reading(events=events, failed=failed, ignored=tuple(ignored))
 
 
-def _entry(message: Message, cause: str, detail: str, at: datetime) -> str:
+def _entry(message: Message, cause: FailureCause, detail: str, at: datetime) -> str:
     log.warning(
         "message.kept",
         message_id=message.message_id,

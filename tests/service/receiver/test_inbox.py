@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.errors import QueueUnavailable
+from service.errors import FailureCause, QueueUnavailable
 from service.receiver import inbox as queue
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
@@ -80,8 +80,12 @@ async def test_two_messages_of_a_call_share_one_job(store: Store, inbox: Inbox) 
 async def test_unreadable_message_is_kept_as_failed(store: Store, inbox: Inbox) -> None:
     """A genuine message that names no call is kept raw and filed with its cause."""
     message = _message("odd", call=None)
-    assert await inbox.keep_failed(message, cause="malformed_payload", detail="no CallSid")
-    assert not await inbox.keep_failed(message, cause="malformed_payload", detail="no CallSid")
+    assert await inbox.keep_failed(
+        message, cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
+    )
+    assert not await inbox.keep_failed(
+        message, cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
+    )
     entry = await store.failed.get(message.message_id)
     assert entry is not None
     assert "malformed_payload" == entry.cause
@@ -108,14 +112,18 @@ async def test_repeat_is_known_by_the_message_or_where_that_goes_too_soon_by_its
     inbox = Inbox(store, replace(LIMITS, keep_messages_d=keep_messages_d))
     names = [_message("one"), _message("odd", call=None)]
     assert await inbox.accept(names[0])
-    assert await inbox.keep_failed(names[1], cause="malformed_payload", detail="no CallSid")
+    assert await inbox.keep_failed(
+        names[1], cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
+    )
     keys = [key async for key in store.redis.scan_iter(match="bc:default:seen:*", count=100)]
     assert sorted(
         f"bc:default:seen:{each.message_id}".encode() for each in names if is_remembered_beside
     ) == sorted(keys)
     for _ in range(1 + is_remembered_beside):
         assert not await inbox.accept(names[0])
-        assert not await inbox.keep_failed(names[1], cause="malformed_payload", detail="no CallSid")
+        assert not await inbox.keep_failed(
+            names[1], cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
+        )
         await store.redis.delete(*(store.keys.message(each.message_id) for each in names))
     await inbox.close()
 
@@ -128,7 +136,9 @@ async def test_message_that_cannot_be_read_is_put_through_by_a_replay(
     it.
     """
     message = _message("odd", call=None)
-    assert await inbox.keep_failed(message, cause="malformed_payload", detail="no CallSid")
+    assert await inbox.keep_failed(
+        message, cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
+    )
     key = store.keys.message(message.message_id)
     assert await store.pool.pttl(key) > 0
     entry = await store.failed.get(message.message_id)
@@ -218,7 +228,7 @@ async def test_crowd_of_others_takes_nobodys_place(
 async def test_unreadable_message_is_heard_too(store: Store, inbox: Inbox) -> None:
     """A source of which nothing can be read is not silent."""
     assert await inbox.keep_failed(
-        _message("odd", call=None), cause="malformed_payload", detail="no CallSid"
+        _message("odd", call=None), cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
     )
     assert [("message", "twilio")] == list(await store.heard.last())
     assert [1] == list((await store.heard.hours("twilio")).values())

@@ -22,7 +22,6 @@ from service.errors import (
     IgnoredEvent,
     InvalidSignature,
     MalformedPayload,
-    UnsupportedEvent,
 )
 from service.events import CallEvent
 from service.receiver.app import create_app
@@ -75,7 +74,7 @@ class Fake(Source):
         errors = {
             b"ignored": IgnoredEvent("not wanted"),
             b"malformed": MalformedPayload("no call"),
-            b"odd": UnsupportedEvent("odd"),
+            b"unproved": InvalidSignature("checked too late"),
         }
         if request.body in errors:
             raise errors[request.body]
@@ -432,7 +431,7 @@ async def test_ignored_message_is_answered_and_counted(send: Send, store: Store)
     ("body", "cause", "detail"),
     [
         (b"malformed", "malformed_payload", "no call"),
-        (b"odd", "unsupported_event", "unknown word 'odd'"),
+        (b"unproved", "internal_error", "InvalidSignature: this is a bug"),
         (b"bug", "internal_error", "ZeroDivisionError: this is a bug"),
     ],
 )

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import pytest
 from click.testing import CliRunner, Result
 
+from service.errors import FailureCause
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
@@ -79,7 +80,9 @@ def seed(redis_url: str, make_settings: Callable[..., Settings]) -> Seed:
                     received_at=datetime.now(UTC),
                     request=request,
                 )
-                await inbox.keep_failed(message, cause="malformed_payload", detail="told to")
+                await inbox.keep_failed(
+                    message, cause=FailureCause.MALFORMED_PAYLOAD, detail="told to"
+                )
             else:
                 keys = SOURCES["twilio"].keys(request)
                 await inbox.accept(

@@ -29,7 +29,7 @@ def test_failed_message_is_listed_shown_and_chosen_by_filters(run: Run, seed: Se
         assert 1 == len(json.loads(run("failed", "list", *choice, "--json").stdout))
     for choice in (
         ("--source", "standard"),
-        ("--cause", "x"),
+        ("--cause", "buildr_rejected"),
         ("--call", "CA2"),
         ("--until", "1h"),
     ):
@@ -83,9 +83,14 @@ def test_replay_demands_a_choice(run: Run, seed: Seed) -> None:
     """Nothing chosen is wrong usage, not everything; --all has to be said, and alone."""
     seed(ended("CA1", "ringing"), is_unreadable=True)
     assert "--all" in run("failed", "replay", code=2).stderr
-    run("failed", "replay", "--all", "--cause", "x", code=2)
-    run("failed", "replay", "--cause", "x", code=1)
+    run("failed", "replay", "--all", "--cause", "buildr_rejected", code=2)
+    run("failed", "replay", "--cause", "buildr_rejected", code=1)
     assert "not final: 1" in run("failed", "replay", "--all").stdout
+
+
+def test_cause_that_does_not_exist_is_wrong_usage(run: Run) -> None:
+    """A cause is one of a list, so that a typing error is not taken for an empty list."""
+    assert "malformed_payload" in run("failed", "list", "--cause", "malformed", code=2).stderr
 
 
 def test_message_that_still_names_no_call_stays_failed(run: Run, seed: Seed) -> None:

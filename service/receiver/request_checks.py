@@ -1,0 +1,55 @@
+"""
+Checks of a request that need no secret of the source: path token, method, content type and
+encoding.
+
+Sources do not repeat them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from service.errors import UnknownSource, UnsupportedContentType, WrongMethod
+from service.sources.base import Source
+from service.sources.request import WebhookRequest
+from service.webhook_urls import is_path_token
+
+METHOD: Final = "POST"
+MAX_SHOWN: Final = 40
+PLAIN_ENCODINGS: Final = frozenset({"", "identity"})
+
+
+def check_path_token(source: Source, url_secrets: Sequence[str], token: str | None) -> None:
+    """
+    Raises `UnknownSource` unless the path holds the source's token; a source that needs none may be
+    sent to without one, but not with a wrong one.
+    """
+    if token is None:
+        if source.requires_path_token:
+            raise UnknownSource("the address lacks its token: see buildr-calls link-url")
+    elif not is_path_token(url_secrets, source.slug, token):
+        raise UnknownSource(
+            "the token in the address is not the source's: see buildr-calls link-url"
+        )
+
+
+def check_method(method: str) -> None:
+    """Raises `WrongMethod` for anything but a POST: every source sends its webhooks so."""
+    if method != METHOD:
+        raise WrongMethod(f"{method} instead of {METHOD}")
+
+
+def check_content(source: Source, request: WebhookRequest) -> None:
+    """
+    Raises `UnsupportedContentType` for an encoded body, or a type in which the source never sends.
+    """
+    if not _encodings(request.headers) <= PLAIN_ENCODINGS:
+        raise UnsupportedContentType("the body has a Content-Encoding")
+    if source.content_types and request.content_type not in source.content_types:
+        raise UnsupportedContentType(
+            f"content type {request.content_type[:MAX_SHOWN] or 'missing'}"
+        )
+
+
+def _encodings(headers: Mapping[str, tuple[str, ...]]) -> set[str]:
+    values = headers.get("content-encoding", ())
+    return {part.strip().lower() for value in values for part in value.split(",")}

@@ -1,0 +1,40 @@
+"""
+The one log line about a webhook request: how it ended, why, how large it was, how long it took.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+log = structlog.get_logger("service.receiver.webhooks")
+
+
+@dataclass(slots=True)
+class RequestLog:
+    """
+    What is known about a request so far. `is_reading` is True while its body is read.
+
+    One that ends without `end` was rejected.
+    """
+
+    event: str = "message.rejected"
+    level: str = "warning"
+    reason: str | None = None
+    body_bytes: int | None = None
+    is_reading: bool = False
+
+    def end(self, event: str, *, level: str = "info", reason: str | None = None) -> None:
+        """Set how the request ended."""
+        self.event = event
+        self.level = level
+        self.reason = reason
+
+    def write(self, *, status_code: int | None, duration_ms: float) -> None:
+        """Write the line."""
+        getattr(log, self.level)(
+            self.event,
+            reason=self.reason,
+            status_code=status_code,
+            body_bytes=self.body_bytes,
+            duration_ms=duration_ms,
+        )

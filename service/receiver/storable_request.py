@@ -1,0 +1,45 @@
+"""
+What is left of a request for the store: nothing secret, and nothing that parsing does not need.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from service.receiver.requests import Headers
+from service.sources.base import Source
+from service.sources.request import WebhookRequest
+from service.webhook_urls import strip_credentials, verified_buildr_call_id
+
+CONTENT_TYPE: Final = "content-type"
+
+log = structlog.get_logger("service.receiver.webhooks")
+
+
+def storable_request(
+    source: Source, url_secrets: tuple[str, ...], request: WebhookRequest
+) -> WebhookRequest:
+    """
+    The request as it is stored: without secrets in URL and body, and with only those headers that
+    parsing needs.
+
+    The Buildr call id that our signature in the URL proves is stored beside it, since the signature
+    itself is not.
+    """
+    headers: Headers = {
+        name: values
+        for name, values in request.headers.items()
+        if name == CONTENT_TYPE or name in source.kept_headers
+    }
+    buildr_call_id: str | None = None
+    if not source.signs_url:
+        buildr_call_id, fault = verified_buildr_call_id(url_secrets, source.slug, request.url)
+        if fault is not None:
+            log.warning("message.id_not_proved", reason=fault)
+    return replace(
+        source.redact(request),
+        url=strip_credentials(request.url),
+        headers=headers,
+        buildr_call_id=buildr_call_id,
+    )
