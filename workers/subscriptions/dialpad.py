@@ -16,7 +16,7 @@ from typing import Final
 
 import httpx
 
-from service.sources.dialpad.source import STATES as KNOWN
+from service.sources.dialpad.vocabulary import EVENT_TYPES
 from workers.subscriptions.api import (
     Api,
     Fields,
@@ -42,7 +42,7 @@ NEEDS: Final = ("api_key",)
 WEBHOOKS: Final = "/webhooks"
 PATH: Final = "/subscriptions/call"
 EVERY: Final = "all"
-STATES: Final = frozenset(KNOWN)
+STATES: Final = frozenset(EVENT_TYPES)
 # Without these a call has no result.
 NEEDED: Final = frozenset({"hangup", "missed", "blocked", "voicemail_uploaded"})
 

@@ -1,5 +1,5 @@
 """
-The kit of `dialpad`: signed by PyJWT, which also says what the forgeries hold.
+The kit of `dialpad`: signed by PyJWT, which makes the forgeries too.
 """
 
 import base64
@@ -13,7 +13,7 @@ from typing import Final
 import jwt
 
 from service.sources import WebhookRequest
-from service.sources.dialpad import source as dialpad
+from service.sources.dialpad import vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 SECRETS: Final = ("fake-dialpad-webhook-secret-0000", "fake-dialpad-webhook-secret-1111")
@@ -92,9 +92,9 @@ CONTRACT: Final = SourceContract(
     signs_url=False,
     forgeries=forgeries,
     words={
-        "state": {*dialpad.STATES, *dialpad.IGNORED},
-        "direction": dialpad.DIRECTIONS,
-        "type": dialpad.TARGETS,
+        "state": {*vocabulary.EVENT_TYPES, *vocabulary.IGNORED},
+        "direction": vocabulary.DIRECTIONS,
+        "type": vocabulary.TARGET_TYPES,
     },
     unknown_values=frozenset({"teleported", "sideways", "robot"}),
 )

@@ -7,7 +7,7 @@ import base64
 import hmac
 import json
 from dataclasses import replace
-from itertools import permutations
+from itertools import chain, permutations
 from typing import Final
 
 import jwt
@@ -25,12 +25,15 @@ from workers.calls.fold import Call, fold
 
 DIALPAD: Final = SOURCES["dialpad"]
 SECRET, OTHER_SECRET = CONTRACT.secrets
-CALL, LEG, OTHER_LEG = 4800000000000001, 4800000000000002, 4800000000000003
+CALL: Final = 4800000000000001
+LEG: Final = 4800000000000002
+OTHER_LEG: Final = 4800000000000003
 START: Final = 1793613600000
 # Made with PyJWT and, the same, with the npm package jsonwebtoken.
 VECTOR: Final = (
     b"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
-    b"eyJjYWxsX2lkIjo0ODAwMDAwMDAwMDAwMDAxLCJzdGF0ZSI6Imhhbmd1cCIsImV2ZW50X3RpbWVzdGFtcCI6MTc3MjQ0MjkzMDEyM30."
+    b"eyJjYWxsX2lkIjo0ODAwMDAwMDAwMDAwMDAxLCJzdGF0ZSI6Imhhbmd1cCIs"
+    b"ImV2ZW50X3RpbWVzdGFtcCI6MTc3MjQ0MjkzMDEyM30."
     b"I2dTv_BysV6A_FiHsFDlbObviNUI5ZWYKCzIYOVKzmw"
 )
 CALL_CENTRE: Final[dict[str, JsonValue]] = {"target": {"type": "callcenter", "name": "Sales"}}
@@ -55,13 +58,11 @@ def parse(state: str, at: int = 60, /, **fields: JsonValue) -> list[CallEvent]:
     return DIALPAD.parse(message(state, at, **fields), "m1")
 
 
-def told(*messages: list[CallEvent]) -> Call:
+def folded(*messages: list[CallEvent]) -> Call:
     """The call that the messages make, which must be the same in every order."""
-    calls = {
-        repr(fold([event for each in order for event in each])) for order in permutations(messages)
-    }
+    calls = {repr(fold(chain.from_iterable(order))) for order in permutations(messages)}
     assert len(calls) == 1
-    return fold([event for each in messages for event in each])
+    return fold(chain.from_iterable(messages))
 
 
 def talk(answered_at: int, ended_at: int) -> dict[str, JsonValue]:
@@ -119,14 +120,14 @@ def test_secret_may_be_of_any_length(secret: str) -> None:
     """
     body = message("hangup").body
     DIALPAD.verify(replace(vector(), body=token(body, secret)), Secrets((secret,)), NOW)
-    own = DIALPAD.sign(message("hangup"), Secrets((secret,)), NOW)
-    assert token(body, secret) == own.body
+    signed_request = DIALPAD.sign(message("hangup"), Secrets((secret,)), NOW)
+    assert token(body, secret) == signed_request.body
 
 
 def test_own_jwt_is_read_by_another_library() -> None:
     """What `trigger` sends is what PyJWT takes for genuine."""
-    own = DIALPAD.sign(message("hangup"), Secrets((SECRET,)), NOW)
-    assert json.loads(message("hangup").body) == jwt.decode(own.body, SECRET, algorithms=["HS256"])
+    body = DIALPAD.sign(message("hangup"), Secrets((SECRET,)), NOW).body
+    assert json.loads(message("hangup").body) == jwt.decode(body, SECRET, algorithms=["HS256"])
 
 
 def test_empty_secret_signs_nothing() -> None:
@@ -162,16 +163,16 @@ def test_algorithm_is_pinned(header: bytes) -> None:
         DIALPAD.verify(replace(vector(), body=body), Secrets((SECRET,)), NOW)
 
 
-def test_signature_is_not_kept() -> None:
+def test_signature_is_not_stored() -> None:
     """What is kept is the JSON inside, byte for byte, which is refused if it is sent again."""
-    kept = DIALPAD.redact(vector())
+    redacted = DIALPAD.redact(vector())
     assert (
         b'{"call_id":4800000000000001,"state":"hangup","event_timestamp":1772442930123}'
-        == kept.body
+        == redacted.body
     )
-    assert DIALPAD.keys(kept) == DIALPAD.keys(vector())
+    assert DIALPAD.keys(redacted) == DIALPAD.keys(vector())
     with pytest.raises(InvalidSignature):
-        DIALPAD.verify(kept, Secrets((SECRET,)), NOW)
+        DIALPAD.verify(redacted, Secrets((SECRET,)), NOW)
 
 
 def test_json_with_dots_is_no_jwt() -> None:
@@ -213,17 +214,17 @@ def test_message_counts_once_over_retries_and_subscriptions() -> None:
         message("hangup", event_timestamp=None),
         message("hangup", event_timestamp=None, duration=1),
     ]
-    assert len({one.message_key, *(DIALPAD.keys(each).message_key for each in others)}) == 7
+    assert len({one.message_key, *(DIALPAD.keys(other).message_key for other in others)}) == 7
 
 
 def test_second_disposition_is_not_lost() -> None:
     """
-    An agent who chooses anew may be told with the time of the call: both messages count, and no
-    copy changes the call.
+    A second choice may come with the time of the call: both messages count, and no copy changes
+    the call.
     """
-    first, second = (message("dispositions", 60, disposition=each) for each in ("One", "Two"))
+    first, second = (message("dispositions", 60, disposition=chosen) for chosen in ("One", "Two"))
     assert DIALPAD.keys(first).message_key != DIALPAD.keys(second).message_key
-    assert told(parse("hangup"), parse("hangup")) == told(parse("hangup"))
+    assert folded(parse("hangup"), parse("hangup")) == folded(parse("hangup"))
 
 
 @pytest.mark.parametrize("nest", ['{"note":%s}', "[%s]"])
@@ -233,7 +234,8 @@ def test_deep_message_is_read(nest: str, depth: int) -> None:
     value = "1"
     for _ in range(depth):
         value = nest % value
-    body = f'{{"call_id":{CALL},"state":"dispositions","direction":"inbound","note":"Hello","deep":{value}}}'.encode()
+    fields = f'"call_id":{CALL},"state":"dispositions","direction":"inbound","note":"Hello"'
+    body = f'{{{fields},"deep":{value}}}'.encode()
     try:
         (event,) = DIALPAD.parse(replace(vector(), body=body), "m1")
     except MalformedPayload:
@@ -242,7 +244,7 @@ def test_deep_message_is_read(nest: str, depth: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ids", "named"),
+    ("ids", "source_call_id"),
     [
         ({}, CALL),
         ({"entry_point_call_id": LEG, "master_call_id": OTHER_LEG}, LEG),
@@ -253,27 +255,26 @@ def test_deep_message_is_read(nest: str, depth: int) -> None:
     ],
 )
 def test_legs_come_together_by_the_one_at_which_the_call_came_in(
-    ids: dict[str, JsonValue], named: int
+    ids: dict[str, JsonValue], source_call_id: int
 ) -> None:
     """Null, 0 and an empty text are no ids."""
     (event,) = parse("hold", **ids)
-    assert (str(named), str(CALL), None if named == CALL else str(named)) == (
-        event.source_call_id,
-        event.leg_id,
-        event.parent_leg_id,
-    )
-    assert str(named) == DIALPAD.keys(message("hold", **ids)).source_call_id
+    assert (str(source_call_id), str(CALL)) == (event.source_call_id, event.leg_id)
+    assert (event.parent_leg_id is None) == (source_call_id == CALL)
+    assert event.parent_leg_id in {None, str(source_call_id)}
+    assert str(source_call_id) == DIALPAD.keys(message("hold", **ids)).source_call_id
 
 
 def test_waiting_in_the_queue_is_no_talk() -> None:
     """A call centre that picks up has not answered; an agent has."""
     waited = parse("hangup", 40, **CALL_CENTRE, **talk(2, 40), date_queued=START + 2000)
-    call = told(waited)
+    call = folded(waited)
     assert (Result.ABANDONED, 0) == (call.result, call.duration_s)
-    call = told(parse("hangup", 149, **CALL_CENTRE, **talk(12, 149), operator_call_id=LEG))
+    call = folded(parse("hangup", 149, **CALL_CENTRE, **talk(12, 149), operator_call_id=LEG))
     assert (Result.CONNECTED, 137) == (call.result, call.duration_s)
     assert (
-        told(parse("connected", 2, **CALL_CENTRE, date_connected=START)).legs[0].answered_at is None
+        folded(parse("connected", 2, **CALL_CENTRE, date_connected=START)).legs[0].answered_at
+        is None
     )
 
 
@@ -281,7 +282,7 @@ def test_leg_of_the_agent_proves_the_talk() -> None:
     """Even if the call centre's own leg does not say who took the call."""
     queue = parse("hangup", 149, **CALL_CENTRE, **talk(2, 149), date_queued=START + 2000)
     agent = parse("hangup", 149, call_id=LEG, entry_point_call_id=CALL, **talk(12, 149))
-    call = told(queue, agent)
+    call = folded(queue, agent)
     assert (Result.CONNECTED, 137, "alice@example.com") == (
         call.result,
         call.duration_s,
@@ -300,9 +301,9 @@ def test_connected_is_never_lowered_by_another_leg() -> None:
         parse(state, at, **ids, **BOB)
         for state, at in (("ringing", 53), ("missed", 90), ("hangup", 91))
     ]
-    call = told(answered, *late)
+    call = folded(answered, *late)
     assert (Result.CONNECTED, 40, "alice@example.com") == (call.result, call.duration_s, call.agent)
-    call = told(parse("hangup", 52, direction="outbound", **talk(12, 52)), *late)
+    call = folded(parse("hangup", 52, direction="outbound", **talk(12, 52)), *late)
     assert (Result.CONNECTED, 40) == (call.result, call.duration_s)
 
 
@@ -312,23 +313,25 @@ def test_blocked_call_is_rejected_unless_somebody_talked() -> None:
     nothing away from a talk.
     """
     blocked = parse("blocked", 1)
-    assert (Result.REJECTED, 0) == (told(blocked).result, told(blocked).duration_s)
-    assert Result.REJECTED == told(blocked, parse("hangup", 2)).result
+    assert (Result.REJECTED, 0) == (folded(blocked).result, folded(blocked).duration_s)
+    assert Result.REJECTED == folded(blocked, parse("hangup", 2)).result
     assert (Result.CONNECTED, 40) == (
-        (call := told(parse("blocked", 52, **talk(12, 52)))).result,
+        (call := folded(parse("blocked", 52, **talk(12, 52)))).result,
         call.duration_s,
     )
     agent = parse("blocked", 90, call_id=OTHER_LEG, entry_point_call_id=CALL, **BOB)
     assert (Result.CONNECTED, 40) == (
-        (call := told(parse("hangup", 52, **talk(12, 52)), agent)).result,
+        (call := folded(parse("hangup", 52, **talk(12, 52)), agent)).result,
         call.duration_s,
     )
-    assert Result.REJECTED == told(parse("blocked", 2, **CALL_CENTRE, date_connected=START)).result
+    assert (
+        Result.REJECTED == folded(parse("blocked", 2, **CALL_CENTRE, date_connected=START)).result
+    )
 
 
 def test_hidden_number_is_none() -> None:
     """
-    `blocked` stands where our own number is not shown, and is none; the number that is shown counts
+    Where our own number is not shown, the field holds `blocked`; the number that is shown counts
     then.
     """
     fields: dict[str, JsonValue] = {
@@ -337,12 +340,12 @@ def test_hidden_number_is_none() -> None:
         "internal_number": "blocked",
     }
     assert (None, "+15005550001") == (
-        (call := told(parse("ringing", **fields))).from_number,
+        (call := folded(parse("ringing", **fields))).from_number,
         call.to_number,
     )
     assert (
         "+15005550006"
-        == told(parse("ringing", selected_caller_id="+15005550006", **fields)).from_number
+        == folded(parse("ringing", selected_caller_id="+15005550006", **fields)).from_number
     )
 
 
@@ -350,26 +353,30 @@ def test_agents_who_did_not_answer_make_a_missed_call() -> None:
     """Not one that was abandoned: their telephones rang."""
     queue = parse("hangup", 40, **CALL_CENTRE, date_queued=START + 2000)
     rang = parse("missed", 20, call_id=LEG, entry_point_call_id=CALL, **BOB)
-    assert Result.MISSED_INBOUND == told(queue, rang).result
-    assert Result.ABANDONED == told(queue).result
+    assert Result.MISSED_INBOUND == folded(queue, rang).result
+    assert Result.ABANDONED == folded(queue).result
 
 
 def test_agent_who_was_given_the_call_and_did_not_take_it_missed_it() -> None:
     """A caller for whom the queue had found an agent did not give up in it."""
     queued: dict[str, JsonValue] = {**CALL_CENTRE, "date_queued": START + 2000}
-    assert Result.MISSED_INBOUND == told(parse("hangup", 40, **queued, operator_call_id=LEG)).result
-    assert Result.ABANDONED == told(parse("hangup", 40, **queued, operator_call_id=0)).result
+    assert (
+        Result.MISSED_INBOUND == folded(parse("hangup", 40, **queued, operator_call_id=LEG)).result
+    )
+    assert Result.ABANDONED == folded(parse("hangup", 40, **queued, operator_call_id=0)).result
 
 
 def test_outbound_call_has_no_voicemail_of_a_caller() -> None:
     """Only callers leave messages for us."""
-    call = told(parse("hangup", 40, direction="outbound", voicemail_link="https://dialpad.com/v/1"))
+    call = folded(
+        parse("hangup", 40, direction="outbound", voicemail_link="https://dialpad.com/v/1")
+    )
     assert (Result.NO_ANSWER, None) == (call.result, call.voicemail)
 
 
 def test_call_goes_on_until_its_first_leg_ends() -> None:
     """The end of an agent's leg is none of the call while the caller's goes on."""
-    assert not told(
+    assert not folded(
         parse("queued", 2, **CALL_CENTRE),
         parse("hangup", 40, call_id=LEG, entry_point_call_id=CALL, **talk(12, 40)),
     ).is_final
@@ -377,24 +384,25 @@ def test_call_goes_on_until_its_first_leg_ends() -> None:
 
 def test_presence_of_dates_is_not_trusted() -> None:
     """Captured messages that only ring already hold an end."""
-    assert not told(parse("ringing", 1, date_ended=START + 463)).is_final
-    assert Result.MISSED_INBOUND == told(parse("missed", 30, **talk(9, 30))).result
+    assert not folded(parse("ringing", 1, date_ended=START + 463)).is_final
+    assert Result.MISSED_INBOUND == folded(parse("missed", 30, **talk(9, 30))).result
 
 
 def test_being_sent_to_voicemail_is_no_message() -> None:
     """Only one that is stored counts, before the end or after it."""
-    sent, end = parse("voicemail", 30), parse("hangup", 66)
+    sent = parse("voicemail", 30)
+    end = parse("hangup", 66)
     stored = parse("voicemail_uploaded", 70, voicemail_link="https://dialpad.com/v/1")
     text = parse("transcription", 90, voicemail_recording_id=1, transcription_text="Call me.")
-    assert Result.MISSED_INBOUND == told(sent, end).result
-    call = told(sent, end, stored, text)
+    assert Result.MISSED_INBOUND == folded(sent, end).result
+    call = folded(sent, end, stored, text)
     assert Result.VOICEMAIL_RECEIVED == call.result
     assert call.voicemail is not None
     assert ("https://dialpad.com/v/1", "Call me.") == (
         call.voicemail.url,
         call.voicemail.transcript,
     )
-    assert Result.CONNECTED == told(parse("hangup", 66, **talk(9, 66)), stored).result
+    assert Result.CONNECTED == folded(parse("hangup", 66, **talk(9, 66)), stored).result
 
 
 @pytest.mark.parametrize(
@@ -425,10 +433,10 @@ def test_summary_never_takes_the_place_of_a_note() -> None:
     """
     summary = parse("recap_summary", 900, recap_summary="They talked. buildr_call_id=999")
     assert ("They talked. buildr_call_id=999", None) == (
-        told(summary).note,
-        told(summary).buildr_call_id,
+        folded(summary).note,
+        folded(summary).buildr_call_id,
     )
-    assert "Hello" == told(summary, parse("dispositions", 80, notes="Hello")).note
+    assert "Hello" == folded(summary, parse("dispositions", 80, notes="Hello")).note
     DIALPAD.verify(
         CONTRACT.sign(message("recap_summary", -10_000_000), SECRET, NOW), Secrets((SECRET,)), NOW
     )
@@ -444,9 +452,9 @@ def test_custom_data_on_one_leg_is_enough() -> None:
         custom_data='{"buildr_call_id": "110"}',
         **talk(12, 149),
     )
-    call = told(parse("hangup", 149, **CALL_CENTRE, custom_data="someone else's"), agent)
+    call = folded(parse("hangup", 149, **CALL_CENTRE, custom_data="someone else's"), agent)
     assert ("110", Result.CONNECTED) == (call.buildr_call_id, call.result)
-    call = told(parse("hangup", 149, custom_data='{"buildr_call_id": "x"}', **talk(12, 149)))
+    call = folded(parse("hangup", 149, custom_data='{"buildr_call_id": "x"}', **talk(12, 149)))
     assert (None, Result.CONNECTED) == (call.buildr_call_id, call.result)
 
 
