@@ -2,11 +2,10 @@
 The time that the fleet agrees on: that of Redis.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
-
-from service.store.redis_client import Client
 
 TOLERATED: Final = timedelta(milliseconds=500)
 LONGEST_ROUND_TRIP: Final = timedelta(milliseconds=500)
@@ -24,17 +23,16 @@ class SharedClock:
         """The present by the clock of Redis, in UTC."""
         return datetime.now(UTC) + self.offset
 
-    async def sync(self, redis: Client) -> timedelta:
+    async def sync(self, read_time: Callable[[], Awaitable[datetime]]) -> timedelta:
         """
-        Measure again, unless the answer took too long to mean anything: half of its way is the
-        error. Raises redis-py's errors.
+        Measure the offset by `Store.time`; an answer that took longer than 500 ms is not used,
+        since half of that time is the error. Raises redis-py's errors.
         """
         before = datetime.now(UTC)
-        seconds, micros = await redis.time()
+        redis_time = await read_time()
         after = datetime.now(UTC)
-        theirs = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micros)
         if after - before <= LONGEST_ROUND_TRIP:
-            self.offset = theirs - (before + (after - before) / 2)
+            self.offset = redis_time - (before + (after - before) / 2)
         return self.offset
 
     @property

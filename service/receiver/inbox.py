@@ -163,7 +163,7 @@ class Inbox:
         try:
             async with asyncio.timeout(NOTE_TIMEOUT_S):
                 await self._store.counters.add("ignored", source)
-                await self._store.heard.note("message", source)
+                await self._store.source_activity.note("message", source)
         except (RedisError, OSError, TimeoutError) as err:
             log.warning("counter.lost", reason=type(err).__name__, name="ignored", source=source)
 
@@ -171,7 +171,7 @@ class Inbox:
         """Remember that a source's challenge was answered; it is answered with Redis away too."""
         try:
             async with asyncio.timeout(NOTE_TIMEOUT_S):
-                await self._store.heard.note("handshake", source)
+                await self._store.source_activity.note("handshake", source)
         except (RedisError, OSError, TimeoutError) as err:
             log.warning("handshake.not_noted", reason=type(err).__name__, source=source)
 

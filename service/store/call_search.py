@@ -11,13 +11,8 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from service.store.calls import (
-    DeliveryRecord,
-    DeliveryState,
-    StoredCall,
-    read_call,
-    read_record,
-)
+from service.store.calls import DeliveryRecord, StoredCall, read_call, read_record
+from service.store.delivery_state import DeliveryState
 from service.store.keys import Keys
 from service.store.links import Link
 from service.store.redis_client import Client
@@ -52,7 +47,7 @@ class CallFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class CallSearch:
     """
     Finds calls by their records, and reads them whole.
 

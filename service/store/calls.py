@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -14,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from service.errors import MalformedPayload
 from service.events import CallEvent, UtcDatetime, from_json
 from service.store.compression import compress, decompress
+from service.store.delivery_state import DeliveryState
 from service.store.keys import Keys, split_ref
 from service.store.rate_limit.lanes import Lane
 from service.store.redis_client import Client
@@ -22,29 +22,6 @@ from service.store.script_runner import Scripts
 HISTORY_LENGTH: Final = 60
 ANSWERS_KEPT: Final = 5
 SCAN_PAGE: Final = 500
-
-
-class DeliveryState(StrEnum):
-    """
-    How far a call is on its way to Buildr.
-
-    `open` no final event yet; `settling` final, waiting a moment for what else comes; `unmatched`
-    no Buildr call known; `waiting` for budget; `retrying` after an error; `delivered` Buildr holds
-    it; `left_alone` its result is mapped to nothing; `failed` given up on; `stalled` its final
-    event never came; `hand_edited` a person has changed the outcome in Buildr, and it is left to
-    them.
-    """
-
-    OPEN = "open"
-    SETTLING = "settling"
-    UNMATCHED = "unmatched"
-    WAITING = "waiting"
-    RETRYING = "retrying"
-    DELIVERED = "delivered"
-    LEFT_ALONE = "left_alone"
-    FAILED = "failed"
-    STALLED = "stalled"
-    HAND_EDITED = "hand_edited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

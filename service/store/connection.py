@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Self
 
 from arq.connections import ArqRedis
@@ -18,6 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import QueueUnavailable
 from service.settings import Settings
+from service.store.call_search import CallSearch
 from service.store.calls import Calls, Retention
 from service.store.counters import Counters
 from service.store.expected_calls import ExpectedCalls
@@ -26,6 +28,7 @@ from service.store.keys import Keys
 from service.store.links import Links
 from service.store.messages import Messages
 from service.store.outcomes import Outcomes
+from service.store.rate_limit.backlog import Backlog, read_backlog
 from service.store.rate_limit.permits import Permits
 from service.store.redis_client import Client, typed
 from service.store.schedule import Schedule
@@ -33,6 +36,7 @@ from service.store.script_runner import Scripts, no_skew
 from service.store.source_activity import SourceActivity
 from service.store.subscriptions import Upkeep
 from service.store.tokens import Tokens
+from service.store.workers import Workers
 
 Role = Literal["receiver", "worker", "cli"]
 DAY_MS: Final = 86_400_000
@@ -96,8 +100,15 @@ class Store:
     tokens: Tokens
     outcomes: Outcomes
     counters: Counters
-    heard: SourceActivity
+    source_activity: SourceActivity
     upkeep: Upkeep
+    workers: Workers
+    search: CallSearch
+
+    @property
+    def queue_name(self) -> str:
+        """The name of the account's queue, for arq's worker."""
+        return self.keys.queue
 
     async def ping(self) -> None:
         """Raises `QueueUnavailable` with the reason if Redis does not answer within a second."""
@@ -107,14 +118,14 @@ class Store:
         except (RedisError, OSError, TimeoutError) as err:
             raise QueueUnavailable("Redis does not answer") from err
 
-    async def workers_alive(self) -> int:
-        """How many workers have proved in the last 6 seconds that they can write."""
-        return len(
-            [
-                key
-                async for key in self.redis.scan_iter(match=self.keys.named("worker:*"), count=1000)
-            ]
-        )
+    async def time(self) -> datetime:
+        """The present by the clock of Redis, in UTC. Raises redis-py's errors."""
+        seconds, micros = await self.redis.time()
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micros)
+
+    async def backlog(self) -> Backlog:
+        """What waits for Buildr, read at one moment. Raises redis-py's errors."""
+        return await read_backlog(self.redis, self.keys)
 
     async def config_faults(self) -> tuple[str, ...]:
         """
@@ -195,6 +206,8 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         tokens=Tokens(redis, keys),
         outcomes=Outcomes(redis, keys),
         counters=Counters(redis, keys),
-        heard=SourceActivity(redis, keys),
+        source_activity=SourceActivity(redis, keys),
         upkeep=Upkeep(redis, keys),
+        workers=Workers(redis, keys),
+        search=CallSearch(redis, keys),
     )

@@ -87,6 +87,14 @@ class Schedule:
             if await self.scripts.run("forget", ref.decode(), before_ms) == 1
         ]
 
+    async def unmatched_count(self) -> int:
+        """How many calls have no Buildr call."""
+        return await self.redis.zcard(self.keys.named("unmatched"))
+
+    async def stalled_count(self) -> int:
+        """How many calls never got their final event."""
+        return await self.redis.zcard(self.keys.named("stalled"))
+
     async def due_count(self) -> int:
         """How many calls have an alarm."""
-        return int(await self.redis.zcard(self.keys.named("due")))
+        return await self.redis.zcard(self.keys.named("due"))

@@ -17,8 +17,8 @@ from typing import Any, Final, cast
 from redis import Redis
 
 from service.settings import load
-from service.store.calls import DeliveryState
 from service.store.connection import open_store
+from service.store.delivery_state import DeliveryState
 from service.store.keys import Keys
 from tests.benchmarks.fleet import (
     fleet,

@@ -14,7 +14,8 @@ import httpx
 import pytest
 from redis import Redis
 
-from service.store.calls import DeliveryState, read_record
+from service.store.calls import read_record
+from service.store.delivery_state import DeliveryState
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
 from tests.doubles.redis import RedisServer
 from tests.e2e.harness import System, free_port, wait_for

@@ -176,7 +176,7 @@ async def _redis(store: Store) -> Finding:
 
 async def _clock(store: Store) -> Finding:
     clock = SharedClock()
-    offset_ms = int((await clock.sync(store.redis)).total_seconds() * 1000)
+    offset_ms = int((await clock.sync(store.time)).total_seconds() * 1000)
     detail = f"differs from Redis by {offset_ms} ms"
     return Finding(
         "clock",

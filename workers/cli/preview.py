@@ -14,7 +14,7 @@ from service.clock import utc_now
 from service.settings import Settings
 from service.settings.outcomes import OutcomeConfig
 from service.sources import SOURCES
-from service.store.call_search import CallFilter, Scan
+from service.store.call_search import CallFilter
 from service.store.connection import Store
 from workers.cli.output import (
     Failure,
@@ -152,7 +152,7 @@ async def _compare(
         )
     if faults := unknown_names(config, present.outcome_ids, display_names=present.names.values()):
         raise SettingsFault(faults)
-    refs = await Scan(store.redis, store.keys).select(wanted)
+    refs = await store.search.select(wanted)
     bar = error_console()
     with suppress_logs(), Progress(console=bar, disable=not bar.is_terminal) as progress:
         cases = _counted(known_cases(store, refs, present), progress, total=len(refs))

@@ -21,9 +21,9 @@ from service.errors import BuildrError, BuildrRejected
 from service.events import Result
 from service.settings import Settings
 from service.sources import SOURCES
-from service.store.call_search import CallFilter, Scan
-from service.store.calls import DeliveryState
+from service.store.call_search import CallFilter
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.output import (
@@ -300,9 +300,7 @@ def replay_calls(
 
     async def work(settings: Settings, store: Store) -> tuple[Settings, ReplayReport]:
         refs = (
-            await _named(store, calls)
-            if calls
-            else await Scan(store.redis, store.keys).select(wanted, limit=limit)
+            await _named(store, calls) if calls else await store.search.select(wanted, limit=limit)
         )
         return settings, await run_replay(
             settings, store, partial(known_cases, store, refs), total=len(refs), how=how

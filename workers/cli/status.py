@@ -10,7 +10,7 @@ import click
 
 from service.settings import Settings
 from service.store.connection import Store, open_store
-from service.store.rate_limit.backlog import Backlog, LaneLoad, read_backlog
+from service.store.rate_limit.backlog import Backlog, LaneLoad
 from service.store.rate_limit.lanes import Lane
 from workers.cli.output import (
     chosen_account,
@@ -76,7 +76,7 @@ async def _read(settings: Settings) -> Facts:
 async def read_status(settings: Settings, store: Store) -> Facts:
     """The state of an account, by name; moments are UTC. Raises redis-py's errors."""
     pending, oldest = await store.messages.waiting()
-    backlog = await read_backlog(store.redis, store.keys)
+    backlog = await store.backlog()
     now_s = backlog.now.timestamp()
     # One that is given a moment ahead takes the place of one that is about to leave the window.
     used = [
@@ -90,7 +90,7 @@ async def read_status(settings: Settings, store: Store) -> Facts:
     outage = backlog.outage
     return {
         "account": settings.account,
-        "workers_alive": await store.workers_alive(),
+        "workers_alive": await store.workers.count(),
         "messages_not_read_yet": pending,
         "oldest_message_age_s": None if oldest is None else round(now_s - oldest, 1),
         "calls_with_an_alarm": await store.schedule.due_count(),
@@ -112,11 +112,11 @@ async def read_status(settings: Settings, store: Store) -> Facts:
         "outage": None
         if outage is None
         else {"since": outage.since, "cause": outage.cause, "next_try_at": outage.next_try_at},
-        "unmatched": await store.redis.zcard(store.keys.named("unmatched")),
-        "stalled": await store.redis.zcard(store.keys.named("stalled")),
+        "unmatched": await store.schedule.unmatched_count(),
+        "stalled": await store.schedule.stalled_count(),
         "failed": await store.failed.count(),
         "silent_sources": sorted(
-            source for kind, source in await store.heard.last() if kind == "silent"
+            source for kind, source in await store.source_activity.last() if kind == "silent"
         ),
         "counters": await store.counters.all(),
     }

@@ -6,12 +6,8 @@ in the log about both.
 import structlog
 
 from service.errors import BuildrError, BuildrRateLimited, BuildrUnauthorized
-from service.store.rate_limit.permits import (
-    Grant,
-    HealthSignal,
-    Permits,
-    RateLimitState,
-)
+from service.store.rate_limit.grants import Grant, HealthSignal, RateLimitState
+from service.store.rate_limit.permits import Permits
 
 log = structlog.get_logger(__name__)
 

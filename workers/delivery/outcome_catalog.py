@@ -11,8 +11,8 @@ from typing import Final
 from service.errors import BuildrError
 from service.store.connection import Store
 from service.store.outcomes import StoredOutcomes
+from service.store.rate_limit.grants import Grant, GrantStatus, HealthSignal
 from service.store.rate_limit.lanes import Lane
-from service.store.rate_limit.permits import Grant, GrantStatus, HealthSignal
 from workers.buildr import BuildrClient, CallOutcome
 from workers.delivery.feedback import health_signal_of, release_permits
 from workers.outcomes.decide import outcome_key

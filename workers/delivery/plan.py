@@ -10,7 +10,8 @@ from typing import Final
 from service.errors import FailureCause
 from service.settings import SettleTimes
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import DeliveryRecord, DeliveryState, ReplayRequest
+from service.store.calls import DeliveryRecord, ReplayRequest
+from service.store.delivery_state import DeliveryState
 from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call, stall_deadline

@@ -21,18 +21,10 @@ from service.errors import (
     BuildrUnauthorized,
     FailureCause,
 )
-from service.store.calls import (
-    ANSWERS_KEPT,
-    Answer,
-    DeliveryRecord,
-    DeliveryState,
-)
-from service.store.rate_limit.permits import (
-    Grant,
-    HealthSignal,
-    Permits,
-    RateLimitState,
-)
+from service.store.calls import ANSWERS_KEPT, Answer, DeliveryRecord
+from service.store.delivery_state import DeliveryState
+from service.store.rate_limit.grants import Grant, HealthSignal, RateLimitState
+from service.store.rate_limit.permits import Permits
 from workers.buildr import BuildrClient, UpdatedCall
 from workers.delivery.failure_policy import retry_in_s
 from workers.delivery.feedback import health_signal_of, release_permits

@@ -16,16 +16,12 @@ import structlog
 from redis.exceptions import RedisError
 
 from service.errors import FailureCause
-from service.store.calls import (
-    CallUpdate,
-    DeliveryRecord,
-    DeliveryState,
-    StoredCall,
-)
+from service.store.calls import CallUpdate, DeliveryRecord, StoredCall
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.failed import Failed, to_text
 from service.store.messages import Message
-from service.store.rate_limit.permits import GrantStatus
+from service.store.rate_limit.grants import GrantStatus
 from workers.calls.fold import Call, fold
 from workers.delivery.plan import OUTCOME_FIELD, BuildrWrite, Plan
 from workers.delivery.send import Sender, Sent

@@ -13,8 +13,6 @@ from service.store.connection import Store
 from workers.clock import SharedClock
 
 HEARTBEAT_EVERY_S: Final = 1.5
-# A worker whose key has expired counts as dead, and its calls are taken over.
-HEARTBEAT_TTL_MS: Final = 6000
 MAX_MISSED_BEATS: Final = 40
 
 
@@ -45,18 +43,10 @@ class Heartbeat:
     async def beat(self) -> None:
         """Write once. Raises `RedisRefusesWrites`."""
         try:
-            now = self.clock()
-            await self.store.redis.set(
-                self.store.keys.named(f"worker:{self.worker_id}"),
-                now.isoformat(),
-                px=HEARTBEAT_TTL_MS,
+            await self.store.workers.beat(
+                self.worker_id, at=self.clock(), map_digest=self.map_digest
             )
-            await self.store.redis.hset(
-                self.store.keys.named("maps"),
-                self.worker_id,
-                f"{int(now.timestamp() * 1000)}:{self.map_digest}",
-            )
-            await self.clock.sync(self.store.redis)
+            await self.clock.sync(self.store.time)
         except (RedisConnectionError, RedisTimeoutError, OSError) as err:
             self._missed_beats += 1
             if self._missed_beats >= MAX_MISSED_BEATS:

@@ -85,14 +85,14 @@ class SilenceMonitor:
 
     async def check(self) -> None:
         """Check every source once. Raises redis-py's errors."""
-        latest = await self.store.heard.last()
+        latest = await self.store.source_activity.last()
         for source in self.sources:
             last_at = latest.get(("message", source))
             if last_at is not None:
                 await self._check(source, last_at, was_silent=("silent", source) in latest)
 
     async def _check(self, source: str, last_at: datetime, *, was_silent: bool) -> None:
-        activity = self.store.heard
+        activity = self.store.source_activity
         silence = detect_silence(await activity.hours(source), last_at, self.clock())
         if silence is not None:
             if await activity.mark_silent(source, silence.since):

@@ -19,7 +19,6 @@ from service.errors import SettingsError
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import encode_job, open_store
-from service.store.keys import Keys
 from workers.buildr import (
     BuildrClient,
     ReadyToken,
@@ -50,7 +49,7 @@ def arq_worker(settings: Settings, components: WorkerComponents, worker_id: str)
     """The arq worker, with every setting that keeps it from losing or repeating jobs."""
     return Worker(
         functions=[func(deliver, name="deliver", max_tries=MAX_TRIES)],
-        queue_name=components.store.keys.queue,
+        queue_name=components.store.queue_name,
         redis_pool=components.store.pool,
         ctx={"runner": components.runner},
         after_job_end=rearm,
@@ -64,15 +63,10 @@ def arq_worker(settings: Settings, components: WorkerComponents, worker_id: str)
         keep_result=0,
         log_results=False,
         health_check_interval=5,
-        health_check_key=health_key(components.store.keys, worker_id),
+        health_check_key=components.store.workers.health_key(worker_id),
         job_serializer=encode_job,
         job_deserializer=json.loads,
     )
-
-
-def health_key(keys: Keys, worker_id: str) -> str:
-    """The key under which arq keeps the figures of one worker."""
-    return f"{keys.queue}:health:{worker_id}"
 
 
 @asynccontextmanager
@@ -93,7 +87,7 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
             faults = err.faults
         client = await stack.enter_async_context(BuildrClient(settings, tokens=tokens))
         components = build_worker(settings, store, client, worker_id=worker_id)
-        offset = await components.clock.sync(store.redis)
+        offset = await components.clock.sync(store.time)
         if components.clock.is_off:
             log.warning("worker.clock_off", offset_ms=int(offset.total_seconds() * 1000))
         heartbeat = Heartbeat(

@@ -22,7 +22,7 @@ from service.settings import Settings
 from service.settings.source_settings import start_faults
 from service.store.connection import Store
 from workers.maintenance.heartbeat import RedisRefusesWrites
-from workers.process.account_worker import AccountWorker, health_key, open_account_worker
+from workers.process.account_worker import AccountWorker, open_account_worker
 from workers.process.startup_checks import NO_CREDENTIALS
 from workers.process.tasks import cancel_and_wait, finish_jobs
 
@@ -170,7 +170,4 @@ async def _deregister(store: Store, worker_id: str) -> None:
     """
     with suppress(RedisError, OSError, TimeoutError):
         async with asyncio.timeout(DEREGISTER_TIMEOUT_S):
-            await store.redis.delete(
-                health_key(store.keys, worker_id), store.keys.named(f"worker:{worker_id}")
-            )
-            await store.redis.hdel(store.keys.named("maps"), worker_id)
+            await store.workers.remove(worker_id)

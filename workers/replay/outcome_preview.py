@@ -6,15 +6,16 @@ Nothing is asked of Buildr here. "Now" is what Buildr has from us; a call that w
 is decided by whichever map is in place when its turn comes, and "now" is what the present one says.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import DeliveryState, ReplayRequest
+from service.store.calls import ReplayRequest
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call
 from workers.outcomes.decide import (
@@ -31,7 +32,6 @@ from workers.replay.verdicts import (
     assess,
 )
 
-SILENT_MS: Final = 60_000
 NOT_WRITTEN_YET: Final = frozenset({Verdict.UNMATCHED, Verdict.ON_ITS_WAY})
 
 
@@ -196,28 +196,12 @@ def _change(judged: ReplayAssessment, call: Call, *, kind: Kind, then: str | Non
     )
 
 
-async def published_maps(store: Store) -> Mapping[str, str]:
-    """
-    By worker, the digest of the map by which each that is alive decides; one that was silent for a
-    minute does not count.
-    """
-    seconds, micros = await store.redis.time()
-    now_ms = seconds * 1000 + micros // 1000
-    found = await store.redis.hgetall(store.keys.named("maps"))
-    said = {worker.decode(): value.decode().partition(":") for worker, value in found.items()}
-    return {
-        worker: digest
-        for worker, (at_ms, _, digest) in said.items()
-        if now_ms - int(at_ms) < SILENT_MS
-    }
-
-
 async def workers_fault(store: Store, config: OutcomeConfig) -> str | None:
     """
     Why calls cannot be rewritten by a map now: no worker is there, or one decides by another; None
     if all is well.
     """
-    maps = await published_maps(store)
+    maps = await store.workers.map_digests()
     others = [worker for worker, digest in maps.items() if digest != map_digest(config)]
     if not maps:
         return "no worker is running"

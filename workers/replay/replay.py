@@ -24,14 +24,13 @@ from service.errors import (
 )
 from service.settings import Budget
 from service.sources import SOURCES
-from service.store.call_search import Scan
 from service.store.calls import ReplayRequest
 from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter
 from service.store.keys import ref_of
+from service.store.rate_limit.grants import Grant, HealthSignal
+from service.store.rate_limit.grants import GrantStatus as Permission
 from service.store.rate_limit.lanes import Lane
-from service.store.rate_limit.permits import Grant, HealthSignal
-from service.store.rate_limit.permits import GrantStatus as Permission
 from workers.buildr import BuildrClient
 from workers.calls.fold import fold
 from workers.delivery.feedback import health_signal_of, release_permits
@@ -146,7 +145,7 @@ async def known_cases(
     store: Store, refs: Sequence[str], basis: ReplayContext
 ) -> AsyncIterator[ReplayCandidate]:
     """What is kept of known calls, which are decided from their events."""
-    async for stored, link in Scan(store.redis, store.keys).read(refs):
+    async for stored, link in store.search.read(refs):
         yield await _expecting(
             store, ReplayCandidate(ref=stored.record.ref, stored=stored, link=link), basis.rules
         )

@@ -14,13 +14,9 @@ from typing import Final, Self
 from service.events import CallEvent
 from service.settings import Settings
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import (
-    DeliveryRecord,
-    DeliveryState,
-    ReplayRequest,
-    StoredCall,
-)
+from service.store.calls import DeliveryRecord, ReplayRequest, StoredCall
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.failed import Failed
 from service.store.links import Link
 from workers.buildr import UpdatedCall

@@ -13,10 +13,16 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from service.store.keys import Keys
+from service.store.rate_limit.grants import (
+    Grant,
+    GrantStatus,
+    HealthSignal,
+    PumpResult,
+    RateLimitState,
+)
 from service.store.rate_limit.lanes import LANES, Lane
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -26,75 +32,6 @@ PUMP_LIMIT: Final = 50
 LONGEST_BLOCK_S: Final = 86_400
 # What Buildr's beta version calls the budgets that last longer than a burst.
 LONGER_BUCKETS: Final = frozenset({"hour", "hourly", "day", "daily"})
-
-
-class GrantStatus(StrEnum):
-    """What became of asking for permits."""
-
-    GRANTED = "granted"
-    WAITS = "waits"
-    BUSY = "busy"
-
-
-class HealthSignal(StrEnum):
-    """
-    What a request told of Buildr: `fine` it works, whatever it thinks of the request; `limited`
-    429; `down` no answer, 5xx, no way in.
-
-    `unsure` a token that has just been refused, which may only have run out. `nothing` where it
-    tells nothing, or was not sent.
-    """
-
-    FINE = "fine"
-    LIMITED = "limited"
-    DOWN = "down"
-    UNSURE = "unsure"
-    NOTHING = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """
-    Permits, one per request; `wait_s` is when asking again may help, in seconds, where none were
-    given, and `is_away` tells that everybody waits for Buildr to be back.
-
-    The first request may go at `starts_at` and all must be over at `valid_until` (both on the clock
-    of `Permits.timer`): after that others may count on them not to come.
-    """
-
-    ref: str
-    verdict: GrantStatus
-    permits: tuple[str, ...] = ()
-    wait_s: float = 0
-    starts_at: float = 0
-    valid_until: float = 0
-    is_away: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PumpResult:
-    """What one turn of the pump did; `next_in_s` is None when nobody waits."""
-
-    gone: int
-    waiting: int
-    next_in_s: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimitState:
-    """
-    How the account stands with Buildr after a request.
-
-    `blocked_s` seconds are all requests forbidden; `is_open` tells that the breaker is open,
-    `has_opened` that this request has opened it, `outage_s` how long the outage was that it ended,
-    if any. `allowance` is how many requests of the shortest budget are ours.
-    """
-
-    blocked_s: float
-    is_open: bool
-    has_opened: bool
-    outage_s: float | None
-    allowance: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,8 +230,8 @@ async def test_unreadable_message_is_heard_too(store: Store, inbox: Inbox) -> No
     assert await inbox.keep_failed(
         _message("odd", call=None), cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
     )
-    assert [("message", "twilio")] == list(await store.heard.last())
-    assert [1] == list((await store.heard.hours("twilio")).values())
+    assert [("message", "twilio")] == list(await store.source_activity.last())
+    assert [1] == list((await store.source_activity.hours("twilio")).values())
 
 
 async def test_nobody_is_kept_longer_than_it_waits(

@@ -227,7 +227,7 @@ async def test_handshake_is_answered_and_remembered(post: Post, store: Store) ->
         f"/webhooks/standard/t/{path_token(NEW, 'standard')}", headers={"x-challenge": "abc"}
     )
     assert (200, "abc", b"") == (answer.status_code, answer.headers["x-challenge"], answer.content)
-    assert [("handshake", "standard")] == list(await store.heard.last())
+    assert [("handshake", "standard")] == list(await store.source_activity.last())
 
 
 async def test_source_asks_for_credentials_in_its_own_words(post: Post) -> None:
@@ -241,5 +241,5 @@ async def test_messages_are_counted_by_hour(post: Post, store: Store) -> None:
     for _ in range(2):
         await post("/webhooks/standard", wants_token=False)
     await post("/webhooks/standard", f"token={STANDARD_SECRET};two", wants_token=False)
-    assert [2] == list((await store.heard.hours("standard")).values())
-    assert ("message", "standard") in await store.heard.last()
+    assert [2] == list((await store.source_activity.hours("standard")).values())
+    assert ("message", "standard") in await store.source_activity.last()

@@ -22,7 +22,7 @@ from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
 from service.settings import load as load_settings
 from service.sources import SOURCES, WebhookRequest
-from service.store.call_search import CallFilter, Scan
+from service.store.call_search import CallFilter
 from service.store.calls import StoredCall
 from service.store.connection import Store, open_store
 from service.store.messages import Message, message_id
@@ -261,7 +261,7 @@ async def restored_worker(
 async def ends_of(worker: RestoredWorker) -> dict[str, dict[str, object]]:
     """What has become of each call of an account."""
     ends: dict[str, dict[str, object]] = {}
-    scan = Scan(worker.store.redis, worker.store.keys)
+    scan = worker.store.search
     for ref in await scan.select(CallFilter()):
         record = (await worker.stored(ref)).record
         ends[ref] = {

@@ -17,7 +17,7 @@ from redis.asyncio.client import Pipeline
 
 from service.events import CallEvent
 from service.events import as_dict as event_as_dict
-from service.store.call_search import CallFilter, Scan
+from service.store.call_search import CallFilter
 from service.store.calls import Answer, DeliveryRecord, ReplayRequest, StoredCall
 from service.store.connection import Store
 from service.store.expected_calls import ExpectedCall
@@ -152,7 +152,7 @@ async def _all_keys(redis: Client) -> list[str]:
 
 async def read_account(store: Store) -> Plain:
     """Everything that the store's functions read of one account."""
-    refs = await Scan(store.redis, store.keys).select(CallFilter())
+    refs = await store.search.select(CallFilter())
     pending_only = await _refs_with_only_messages(store, refs)
     backlog = await read_backlog(store.redis, store.keys)
     return {
@@ -166,7 +166,7 @@ async def read_account(store: Store) -> Plain:
         "backlog": plain_backlog(backlog),
         "waiting_messages": list(await store.messages.waiting()),
         "alarms": await store.schedule.due_count(),
-        "workers_alive": await store.workers_alive(),
+        "workers_alive": await store.workers.count(),
         "counters": await store.counters.all(),
         **await _read_account_records(store),
     }
@@ -175,7 +175,7 @@ async def read_account(store: Store) -> Plain:
 async def _read_account_records(store: Store) -> Plain:
     outcomes = await store.outcomes.load()
     token = await store.tokens.load()
-    activity = await store.heard.last()
+    activity = await store.source_activity.last()
     upkeep = await store.upkeep.all()
     return {
         "outcomes": None
@@ -186,7 +186,10 @@ async def _read_account_records(store: Store) -> Plain:
         else [token.access_token, iso(token.expires_at), iso(token.obtained_at)],
         "activity": {":".join(name): iso(at) for name, at in sorted(activity.items())},
         "hours": {
-            source: {str(hour): count for hour, count in (await store.heard.hours(source)).items()}
+            source: {
+                str(hour): count
+                for hour, count in (await store.source_activity.hours(source)).items()
+            }
             for source in SOURCES_WITH_HOURS
         },
         "subscriptions": {slug: plain_upkeep(state) for slug, state in sorted(upkeep.items())},
@@ -236,7 +239,7 @@ def plain_call(stored: StoredCall) -> Plain:
         "events": {
             message_id: plain_events(events) for message_id, events in sorted(stored.events.items())
         },
-        "replay_request": plain_replay_request(stored.mark),
+        "replay_request": plain_replay_request(stored.replay_request),
     }
 
 
@@ -275,7 +278,7 @@ def plain_record(record: DeliveryRecord) -> Plain:
         "retry_at": iso(record.retry_at),
         "answers": [plain_answer(answer) for answer in record.answers],
         "due_at": iso(record.due_at),
-        "replay_request": plain_replay_request(record.mark),
+        "replay_request": plain_replay_request(record.replay_request),
         "history": [[iso(step.at), step.what, step.detail] for step in record.history],
     }
 

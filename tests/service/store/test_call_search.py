@@ -8,18 +8,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.events import CallEvent, EventType, to_json
-from service.store.call_search import PAGE, CallFilter, Scan
-from service.store.calls import CallUpdate, DeliveryRecord, DeliveryState
+from service.store.call_search import PAGE, CallFilter, CallSearch
+from service.store.calls import CallUpdate, DeliveryRecord
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.links import Link
 
 AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def scan(store: Store) -> Scan:
+def search(store: Store) -> CallSearch:
     """A scan over the test's Redis."""
-    return Scan(store.redis, store.keys)
+    return store.search
 
 
 async def keep(store: Store, number: int, **values: object) -> str:
@@ -40,7 +41,7 @@ async def keep(store: Store, number: int, **values: object) -> str:
     return changed.ref
 
 
-async def test_calls_are_chosen_by_every_condition(store: Store, scan: Scan) -> None:
+async def test_calls_are_chosen_by_every_condition(store: Store, search: CallSearch) -> None:
     """Source, result, state and age each choose, and nothing chosen means all, the oldest first."""
     await keep(store, 2, result="busy")
     await keep(store, 1, state=DeliveryState.DELIVERED)
@@ -53,12 +54,12 @@ async def test_calls_are_chosen_by_every_condition(store: Store, scan: Scan) -> 
         (CallFilter(since=AT + timedelta(minutes=2)), ["twilio:CA2", "standard:c3"]),
         (CallFilter(until=AT + timedelta(minutes=2)), ["twilio:CA1"]),
     ):
-        assert numbers == await scan.select(wanted)
-    assert ["twilio:CA1", "twilio:CA2"] == await scan.select(CallFilter(), limit=2)
+        assert numbers == await search.select(wanted)
+    assert ["twilio:CA1", "twilio:CA2"] == await search.select(CallFilter(), limit=2)
 
 
 async def test_calls_are_read_with_their_links_in_order_and_over_pages(
-    store: Store, scan: Scan
+    store: Store, search: CallSearch
 ) -> None:
     """
     More calls than a page holds come back whole and in the order asked for; those that have gone
@@ -66,16 +67,16 @@ async def test_calls_are_read_with_their_links_in_order_and_over_pages(
     """
     refs = [await keep(store, number) for number in range(PAGE + 3)]
     await store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
-    assert refs == await scan.select(CallFilter())
-    found = [each async for each in scan.read([refs[1], "twilio:gone", *refs[::-1]])]
+    assert refs == await search.select(CallFilter())
+    found = [each async for each in search.read([refs[1], "twilio:gone", *refs[::-1]])]
     assert [refs[1], *refs[::-1]] == [stored.record.ref for stored, _ in found]
     assert (await store.calls.get(refs[1]), Link(buildr_call_id="110")) == found[0]
     assert [link for _, link in found if link is not None] == [Link(buildr_call_id="110")] * 2
 
 
-async def test_installations_that_share_redis_are_apart(store: Store, scan: Scan) -> None:
+async def test_installations_that_share_redis_are_apart(store: Store, search: CallSearch) -> None:
     """Another account's calls are never found, nor what else lies in this one."""
     await keep(store, 1)
     await store.redis.hincrby("bc:other:call:twilio:CA9", "v")
     await store.links.put("twilio", "CA2", Link(buildr_call_id="110"))
-    assert ["twilio:CA1"] == await scan.select(CallFilter())
+    assert ["twilio:CA1"] == await search.select(CallFilter())

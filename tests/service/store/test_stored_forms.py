@@ -17,18 +17,19 @@ import pytest
 from service.events import to_json
 from service.phone_numbers import Number
 from service.sources import SOURCES
-from service.store.call_search import CallFilter, Scan
-from service.store.calls import CallUpdate, DeliveryState, ReplayRequest
+from service.store.call_search import CallFilter
+from service.store.calls import CallUpdate, ReplayRequest
 from service.store.compression import decompress
 from service.store.connection import Store, open_store
+from service.store.delivery_state import DeliveryState
 from service.store.expected_calls import Expectation
 from service.store.failed import FailedFilter, to_text
 from service.store.links import Link
 from service.store.messages import Message, pack_message
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.backlog import read_backlog
+from service.store.rate_limit.grants import GrantStatus, HealthSignal
 from service.store.rate_limit.lanes import Lane
-from service.store.rate_limit.permits import GrantStatus, HealthSignal
 from service.store.redis_client import Client
 from service.store.script_runner import digest_of
 from service.store.subscriptions import Upkeep
@@ -47,7 +48,6 @@ from tests.service.store.snapshot import ACCOUNTS, capture, load, read_account, 
 from tests.service.store.stored_commands import COMMANDS, print_of
 from workers.outcomes.decide import map_digest
 from workers.process.timing import in_progress_s
-from workers.replay.outcome_preview import published_maps
 
 SCRIPTS: Final = Path(__file__).parents[3] / "service" / "store" / "scripts"
 # What other scripts begin with.
@@ -239,7 +239,7 @@ def test_commands_print_as_before(account: str, command: str, restored: dict[str
 
 async def test_calls_are_chosen_by_their_old_records(worker: RestoredWorker) -> None:
     """Calls are found by state and source, and the oldest come first."""
-    scan = Scan(worker.store.redis, worker.store.keys)
+    scan = worker.store.search
     failed = await scan.select(CallFilter(state=DeliveryState.FAILED))
     assert [call(20), call(18), call(19), call(30)] == failed
     zoom = await scan.select(CallFilter(source="zoom", result="voicemail_received"))
@@ -284,7 +284,7 @@ async def test_maps_of_workers_are_read(worker: RestoredWorker) -> None:
         LIVE_WORKER: digest,
         "host-b:22222222": digest,
         DEAD_WORKER: digest,
-    } == await published_maps(store)
+    } == await store.workers.map_digests()
 
 
 class _TimedClient:
@@ -462,16 +462,16 @@ async def test_claim_of_a_waiting_call_holds(worker: RestoredWorker) -> None:
 
 async def test_new_replay_request_is_followed(worker: RestoredWorker) -> None:
     """A forced replay that no job has read writes a delivered call again, and is then gone."""
-    assert (await worker.stored(call(10))).mark is not None
+    assert (await worker.stored(call(10))).replay_request is not None
     assert "delivered" == await worker.go_on(call(10))
     stored = await worker.stored(call(10))
-    assert (None, None) == (stored.mark, stored.record.mark)
+    assert (None, None) == (stored.replay_request, stored.record.replay_request)
     assert ["786"] == outcomes_of(worker, "110")
 
 
 async def test_replay_request_that_a_job_has_read_is_followed(worker: RestoredWorker) -> None:
     """A call in the lane for old calls is read first, and not written if its outcome was edited."""
-    request = (await worker.stored(call(9))).record.mark
+    request = (await worker.stored(call(9))).record.replay_request
     assert request is not None
     assert Lane.BACKFILL is request.lane
     worker.buildr.calls["109"]["call_outcome_id"] = "788"
@@ -486,7 +486,9 @@ async def test_failed_call_is_replayed(worker: RestoredWorker) -> None:
     assert entry is not None
     request = ReplayRequest(lane=Lane.REPLAY, at=worker.clock())
     ids = list(entry.message_ids)
-    assert 4 == await store.failed.replay(entry, ref=call(18), message_ids=ids, mark=request)
+    assert 4 == await store.failed.replay(
+        entry, ref=call(18), message_ids=ids, replay_request=request
+    )
     assert "delivered" == await worker.go_on(call(18))
     assert await store.failed.get(call(18)) is None
     assert ["786"] == outcomes_of(worker, "118")
@@ -503,7 +505,7 @@ async def test_outcome_that_exists_now_is_written(worker: RestoredWorker) -> Non
     """A call that failed for an unknown outcome is delivered once the account has it."""
     names = (*OUTCOMES, ("Wrong Number", "799"))
     await worker.store.outcomes.save(StoredOutcomes(names=names, read_at=worker.clock()))
-    assert await worker.store.calls.mark(
+    assert await worker.store.calls.request_replay(
         call(19), ReplayRequest(lane=Lane.REPLAY, at=worker.clock())
     )
     assert "delivered" == await worker.go_on(call(19))
@@ -513,10 +515,12 @@ async def test_outcome_that_exists_now_is_written(worker: RestoredWorker) -> Non
 async def test_hand_edited_call_is_written_only_by_force(worker: RestoredWorker) -> None:
     """A replay does not write over an outcome that was edited in Buildr; a forced one does."""
     store = worker.store
-    assert await store.calls.mark(call(22), ReplayRequest(lane=Lane.REPLAY, at=worker.clock()))
+    assert await store.calls.request_replay(
+        call(22), ReplayRequest(lane=Lane.REPLAY, at=worker.clock())
+    )
     assert "hand_edited" == await worker.go_on(call(22))
     forced = ReplayRequest(lane=Lane.REPLAY, at=worker.clock(), is_forced=True)
-    assert await store.calls.mark(call(22), forced)
+    assert await store.calls.request_replay(call(22), forced)
     assert "delivered" == await worker.go_on(call(22))
     assert "787" == worker.buildr.calls["122"]["call_outcome_id"]
 
@@ -603,7 +607,7 @@ async def test_block_of_buildr_is_kept_to(limited: RestoredWorker) -> None:
     )
     assert GrantStatus.WAITS is grant.verdict
     assert 25 < grant.wait_s < 27
-    assert 0 == (await limited.store.permits.pump()).gone
+    assert 0 == (await limited.store.permits.pump()).released
     assert "delivered" == await limited.go_on(call(71))
     assert limited.clock() > PRESENT + timedelta(seconds=20)
     backlog = await read_backlog(limited.store.redis, limited.store.keys)
@@ -617,7 +621,7 @@ async def test_outage_ends_with_the_probe(outage: RestoredWorker) -> None:
         call(61), lane=Lane.FINAL, since=outage.clock(), cost=2, hold_s=HOLD_S
     )
     assert (GrantStatus.WAITS, True) == (other.verdict, other.is_away)
-    assert 0 == (await store.permits.pump()).gone
+    assert 0 == (await store.permits.pump()).released
     assert "delivered" == await outage.go_on(call(63))
     assert (await read_backlog(store.redis, store.keys)).outage is None
     assert "delivered" == await outage.go_on(call(61))
@@ -650,15 +654,19 @@ async def test_locks_of_the_version_before_hold(worker: RestoredWorker) -> None:
 async def test_counters_and_activity_go_on(worker: RestoredWorker) -> None:
     """Counters, hours and last messages are added to, and silence ends once."""
     store = worker.store
-    hours = await store.heard.hours("twilio")
+    hours = await store.source_activity.hours("twilio")
     assert await worker.receive("twilio", twilio_message(ended(80)))
     this_hour = int(worker.clock().timestamp()) // 3600
-    assert {**hours, this_hour: hours.get(this_hour, 0) + 1} == await store.heard.hours("twilio")
-    assert worker.clock() - (await store.heard.last())["message", "twilio"] < timedelta(seconds=5)
+    assert {**hours, this_hour: hours.get(this_hour, 0) + 1} == await store.source_activity.hours(
+        "twilio"
+    )
+    assert worker.clock() - (await store.source_activity.last())["message", "twilio"] < timedelta(
+        seconds=5
+    )
     await worker.inbox.note_ignored("aircall")
     assert 2 == (await store.counters.all())["ignored:aircall"]
-    assert await store.heard.mark_heard("zoom")
-    assert not await store.heard.mark_heard("zoom")
+    assert await store.source_activity.mark_heard("zoom")
+    assert not await store.source_activity.mark_heard("zoom")
 
 
 # Scripts.
@@ -694,9 +702,11 @@ async def _run_scripts_of_messages(worker: RestoredWorker) -> None:
     assert failed_call is not None
     request = ReplayRequest(lane=Lane.REPLAY, at=worker.clock())
     ids = list(failed_call.message_ids)
-    assert 2 == await store.failed.replay(failed_call, ref=call(20), message_ids=ids, mark=request)
+    assert 2 == await store.failed.replay(
+        failed_call, ref=call(20), message_ids=ids, replay_request=request
+    )
     assert None is await store.failed.replay(
-        failed_call, ref=call(20), message_ids=[], mark=request
+        failed_call, ref=call(20), message_ids=[], replay_request=request
     )
 
 
@@ -704,8 +714,8 @@ async def _run_scripts_of_calls(worker: RestoredWorker) -> None:
     """commit, mark, link, wake, clear, named, forget, rearm, sweep."""
     store = worker.store
     request = ReplayRequest(lane=Lane.BACKFILL, at=worker.clock())
-    assert await store.calls.mark(call(24), request)
-    assert not await store.calls.mark(call(99), request)
+    assert await store.calls.request_replay(call(24), request)
+    assert not await store.calls.request_replay(call(99), request)
     link = Link(buildr_call_id="116")
     assert (False, True) == await store.links.put("twilio", call(16)[7:], link)
     await store.schedule.wake(call(3))
@@ -744,7 +754,7 @@ async def _run_scripts_of_permits(worker: RestoredWorker) -> None:
     late = await permits.ask(call(95), lane=Lane.FINAL, since=since, cost=2, hold_s=HOLD_S)
     assert GrantStatus.WAITS is late.verdict
     pumped = await permits.pump()
-    assert (5, 2) == (pumped.gone, pumped.waiting)
+    assert (5, 2) == (pumped.released, pumped.waiting)
     grant = await permits.ask(call(6), lane=Lane.FINAL, since=since, cost=2, hold_s=HOLD_S)
     assert GrantStatus.GRANTED is grant.verdict
     assert 0 < await permits.renew(grant, answered=1, hold_s=HOLD_S)

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from service.clock import utc_now
 from service.settings import Settings
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import DeliveryState
 from service.store.connection import open_store
+from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane
 
 # The fixtures are used by name.

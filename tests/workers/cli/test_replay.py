@@ -22,13 +22,9 @@ from service.events import (
     to_json,
 )
 from service.settings import Settings
-from service.store.calls import (
-    CallUpdate,
-    DeliveryRecord,
-    DeliveryState,
-    ReplayRequest,
-)
+from service.store.calls import CallUpdate, DeliveryRecord, ReplayRequest
 from service.store.connection import open_store
+from service.store.delivery_state import DeliveryState
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
 from tests.e2e.harness import free_port

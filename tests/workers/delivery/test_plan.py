@@ -17,7 +17,8 @@ from service.events import (
 )
 from service.settings import SettleTimes
 from service.settings.outcomes import Notes, OutcomeConfig, OutcomeRef
-from service.store.calls import DeliveryRecord, DeliveryState, ReplayRequest
+from service.store.calls import DeliveryRecord, ReplayRequest
+from service.store.delivery_state import DeliveryState
 from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call, fold

@@ -22,8 +22,9 @@ import httpx
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Budget, Settings
 from service.sources import SOURCES, WebhookRequest
-from service.store.calls import DeliveryState, StoredCall
+from service.store.calls import StoredCall
 from service.store.connection import Store, open_store
+from service.store.delivery_state import DeliveryState
 from service.store.messages import Message, message_id
 from service.store.outcomes import StoredOutcomes
 from tests.doubles.clock import Skew

@@ -20,13 +20,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
-from service.store.calls import (
-    Calls,
-    CallUpdate,
-    DeliveryState,
-    StoredCall,
-)
+from service.store.calls import Calls, CallUpdate, StoredCall
 from service.store.connection import Store, open_store
+from service.store.delivery_state import DeliveryState
 from service.store.failed import FailedFilter
 from service.store.links import Link
 from service.store.messages import Message, message_id
@@ -411,7 +407,7 @@ async def test_permit_that_a_call_no_longer_needs_is_given_back(world: WorkerHar
     await world.run()
     assert DeliveryState.WAITING is (await world.stored()).record.state
     await store.permits.release(held, sent=0)
-    assert 1 == (await store.permits.pump()).gone
+    assert 1 == (await store.permits.pump()).released
     await store.links.remove("twilio", "CA1")
     await world.run()
     assert DeliveryState.UNMATCHED is (await world.stored()).record.state

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.settings import Settings
-from service.store.calls import Calls, CallUpdate, DeliveryState
+from service.store.calls import Calls, CallUpdate
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
 from tests.workers.jobs.test_deliver import NAMES, WorkerHarness

@@ -11,8 +11,9 @@ import pytest
 
 from service.phone_numbers import Number
 from service.settings import Settings
-from service.store.calls import Calls, CallUpdate, DeliveryState
+from service.store.calls import Calls, CallUpdate
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.expected_calls import CandidateSnapshot, Expectation, ExpectedCalls
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes

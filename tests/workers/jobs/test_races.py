@@ -10,18 +10,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.settings import Settings
-from service.store.calls import (
-    Calls,
-    DeliveryState,
-    ReplayRequest,
-    StoredCall,
-)
+from service.store.calls import Calls, ReplayRequest, StoredCall
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.failed import FailedFilter
 from service.store.links import Link, Links
 from service.store.outcomes import StoredOutcomes
+from service.store.rate_limit.grants import Grant, GrantStatus
 from service.store.rate_limit.lanes import Lane
-from service.store.rate_limit.permits import Grant, GrantStatus, Permits
+from service.store.rate_limit.permits import Permits
 from tests.workers.jobs.test_deliver import (
     CALL,
     NAMES,
@@ -161,7 +158,7 @@ async def test_call_whose_permit_ran_out_gets_its_place_back(world: WorkerHarnes
             f"twilio:{name}", lane=Lane.FINAL, since=AT + timedelta(seconds=age), cost=1, hold_s=10
         )
     await permits.release(held, sent=0)
-    assert 1 == (await permits.pump()).gone
+    assert 1 == (await permits.pump()).released
     assert [b"default|twilio:a"] == await world.store.redis.zrange("bc:default:queue", 0, 0)
     await world.store.pool.delete("bc:default:permit:twilio:a")
     assert (

@@ -121,13 +121,13 @@ async def test_silence_is_reported_once_and_its_end_too(store: Store) -> None:
     assert [("source.silent", "zoom", "warning")] == [
         (entry["event"], entry["source"], entry["log_level"]) for entry in logs
     ]
-    assert MONDAY == (await store.heard.last())["silent", "zoom"]
-    await store.heard.note("message", "zoom")
+    assert MONDAY == (await store.source_activity.last())["silent", "zoom"]
+    await store.source_activity.note("message", "zoom")
     with capture_logs() as logs:
         for worker in (*workers, *workers):
             await worker.check()
     assert ["source.heard_again"] == [entry["event"] for entry in logs]
-    assert ("silent", "zoom") not in await store.heard.last()
+    assert ("silent", "zoom") not in await store.source_activity.last()
 
 
 async def test_silence_of_months_is_not_taken_for_its_end(store: Store) -> None:
@@ -149,5 +149,5 @@ async def test_hours_that_are_too_old_are_dropped(store: Store) -> None:
     """What is kept of a source does not grow for ever."""
     for hour in (HOUR - 5 * WEEK_H - 1, HOUR - 5 * WEEK_H, HOUR):
         await store.redis.hset(store.keys.named("hours:zoom"), str(hour), 7)
-    await store.heard.forget_hours("zoom", before=MONDAY)
-    assert {HOUR - 5 * WEEK_H: 7, HOUR: 7} == await store.heard.hours("zoom")
+    await store.source_activity.forget_hours("zoom", before=MONDAY)
+    assert {HOUR - 5 * WEEK_H: 7, HOUR: 7} == await store.source_activity.hours("zoom")

@@ -12,9 +12,9 @@ import pytest
 from service.clock import utc_now
 from service.settings import Settings
 from service.settings.outcomes import OutcomeConfig
-from service.store.call_search import CallFilter, Scan
-from service.store.calls import DeliveryState
+from service.store.call_search import CallFilter
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.outcomes import StoredOutcomes
 from tests.workers.jobs.test_deliver import NAMES
 from tests.workers.replay.test_replay import ReplayHarness
@@ -24,7 +24,6 @@ from workers.replay.outcome_preview import (
     Kind,
     Preview,
     apply,
-    published_maps,
     workers_fault,
 )
 from workers.replay.replay import known_cases
@@ -99,7 +98,7 @@ async def compare(
     limit: int | None = None,
 ) -> Preview:
     """The preview over all calls."""
-    scan = Scan(desk.store.redis, desk.store.keys)
+    scan = desk.store.search
     present = await ReplayContext.of(desk.options, desk.store)
     cases = known_cases(desk.store, await scan.select(CallFilter()), present)
     return await Comparison(present=present, config=config, is_forced=is_forced).run(
@@ -247,6 +246,6 @@ async def test_workers_must_decide_by_the_same_map(desk: ReplayHarness) -> None:
     assert "1 of 2 running workers decide by another map" == await workers_fault(desk.store, NEW)
     await desk.store.redis.hset(maps, "b", f"{now_ms - 61_000}:{map_digest(OutcomeConfig())}")
     assert ({"a": map_digest(NEW)}, None) == (
-        await published_maps(desk.store),
+        await desk.store.workers.map_digests(),
         await workers_fault(desk.store, NEW),
     )

@@ -20,8 +20,9 @@ from service.settings.outcomes import (
     Rule,
     When,
 )
-from service.store.calls import DeliveryState, ReplayRequest
+from service.store.calls import ReplayRequest
 from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
 from service.store.expected_calls import Expectation
 from service.store.failed import Failed, FailedFilter, to_text
 from service.store.links import Link

@@ -120,7 +120,7 @@ async def test_real_receiver_shakes_hands(
         state.expires_at,
         state.detail,
     )
-    assert ("handshake", "ringcentral") in await store.heard.last()
+    assert ("handshake", "ringcentral") in await store.source_activity.last()
 
 
 async def test_real_receiver_is_validated_by_zoom(

@@ -12,13 +12,8 @@ import pytest
 
 from service.settings import Settings
 from service.store.connection import Store, open_store
+from service.store.rate_limit.grants import Grant, GrantStatus, HealthSignal, RateLimitState
 from service.store.rate_limit.lanes import Lane
-from service.store.rate_limit.permits import (
-    Grant,
-    GrantStatus,
-    HealthSignal,
-    RateLimitState,
-)
 
 HOLD_S = 5.0
 EPOCH = datetime(2026, 11, 2, tzinfo=UTC)
@@ -50,7 +45,7 @@ async def let_go(store: Store, number: int) -> list[str]:
     gone = []
     for _ in range(number):
         before = await waiting(store)
-        assert 1 == (await store.permits.pump()).gone
+        assert 1 == (await store.permits.pump()).released
         (ref,) = before - await waiting(store)
         gone.append(ref.removeprefix("twilio:"))
         await store.permits.release(await ask(store, ref), sent=0)
@@ -140,7 +135,7 @@ async def test_429_stops_everybody(tight: Store) -> None:
     grant = await ask(tight, "twilio:1")
     assert GrantStatus.WAITS is grant.verdict
     assert 29 < grant.wait_s <= 30.1
-    assert 0 == (await tight.permits.pump()).gone
+    assert 0 == (await tight.permits.pump()).released
 
 
 async def test_429_revokes_permits_that_are_not_used_yet(tight: Store) -> None:
@@ -148,7 +143,7 @@ async def test_429_revokes_permits_that_are_not_used_yet(tight: Store) -> None:
     held = [await ask(tight, f"twilio:held{number}") for number in range(5)]
     await fill(tight, Lane.FINAL, ["a"])
     await tight.permits.release(held[0], sent=0)
-    assert 1 == (await tight.permits.pump()).gone
+    assert 1 == (await tight.permits.pump()).released
     await limited(tight, 30)
     assert GrantStatus.WAITS is (await ask(tight, "twilio:a")).verdict
 
@@ -171,7 +166,7 @@ async def test_the_oldest_goes_first_and_no_newcomer_overtakes(tight: Store) -> 
     await fill(tight, Lane.FINAL, ["a", "b", "c"])
     for grant in held[:2]:
         await tight.permits.release(grant, sent=0)
-    assert 2 == (await tight.permits.pump()).gone
+    assert 2 == (await tight.permits.pump()).released
     assert GrantStatus.GRANTED is (await ask(tight, "twilio:a")).verdict
     assert GrantStatus.WAITS is (await ask(tight, "twilio:new", age=9)).verdict
     assert GrantStatus.GRANTED is (await ask(tight, "twilio:b")).verdict
@@ -293,9 +288,9 @@ async def test_call_of_two_requests_gets_both_or_waits(clocked: Clocked) -> None
     held = [await ask(store, f"twilio:held{number}") for number in range(9)]
     assert GrantStatus.WAITS is (await ask(store, "twilio:two", cost=2, age=1)).verdict
     assert GrantStatus.WAITS is (await ask(store, "twilio:one", age=2)).verdict
-    assert 0 == (await store.permits.pump()).gone
+    assert 0 == (await store.permits.pump()).released
     await store.permits.release(held[0], sent=0)
-    assert 1 == (await store.permits.pump()).gone
+    assert 1 == (await store.permits.pump()).released
     grant = await ask(store, "twilio:two", cost=2)
     assert (GrantStatus.GRANTED, 2) == (grant.verdict, len(grant.permits))
 
@@ -343,22 +338,22 @@ async def test_breaker_opens_and_lets_one_at_a_time_look(clocked: Clocked) -> No
     opened = [(await down(store, f"twilio:{number}")).has_opened for number in range(3)]
     assert [False, False, True] == opened
     await fill(store, Lane.FINAL, ["a", "b"])
-    assert 0 == (await store.permits.pump()).gone
+    assert 0 == (await store.permits.pump()).released
     clocked.pass_s(2)
-    assert 1 == (await store.permits.pump()).gone
-    assert 0 == (await store.permits.pump()).gone
+    assert 1 == (await store.permits.pump()).released
+    assert 0 == (await store.permits.pump()).released
     standing = await down(store, "twilio:a")
     assert (True, False) == (standing.is_open, standing.has_opened)
     assert GrantStatus.WAITS is (await ask(store, "twilio:a", age=0)).verdict
     clocked.pass_s(2)
-    assert 0 == (await store.permits.pump()).gone
+    assert 0 == (await store.permits.pump()).released
     clocked.pass_s(2)
-    assert 1 == (await store.permits.pump()).gone
+    assert 1 == (await store.permits.pump()).released
     (probe,) = {"twilio:a", "twilio:b"} - await waiting(store)
     standing = await store.permits.release(await ask(store, probe), sent=1, heard=HealthSignal.FINE)
     assert not standing.is_open
     assert 5.9 < (standing.outage_s or 0) < 7
-    assert 1 == (await store.permits.pump()).gone
+    assert 1 == (await store.permits.pump()).released
 
 
 async def test_breaker_never_waits_longer_than_half_a_minute(clocked: Clocked) -> None:
@@ -368,7 +363,7 @@ async def test_breaker_never_waits_longer_than_half_a_minute(clocked: Clocked) -
     await fill(clocked.store, Lane.FINAL, ["a"])
     for _ in range(20):
         clocked.pass_s(30)
-        assert 1 == (await clocked.store.permits.pump()).gone
+        assert 1 == (await clocked.store.permits.pump()).released
         await down(clocked.store, "twilio:a")
         await ask(clocked.store, "twilio:a")
 
@@ -462,12 +457,12 @@ async def test_refused_token_at_the_look_counts_as_a_look(clocked: Clocked) -> N
         await down(clocked.store, f"twilio:{number}")
     await fill(clocked.store, Lane.FINAL, ["a", "b"])
     clocked.pass_s(2)
-    assert 1 == (await clocked.store.permits.pump()).gone
+    assert 1 == (await clocked.store.permits.pump()).released
     (probe,) = {"twilio:a", "twilio:b"} - await waiting(clocked.store)
     await clocked.store.permits.release(
         await ask(clocked.store, probe), sent=1, heard=HealthSignal.UNSURE
     )
-    assert 0 == (await clocked.store.permits.pump()).gone
+    assert 0 == (await clocked.store.permits.pump()).released
 
 
 async def test_spent_hour_leaves_the_share_of_the_burst(clocked: Clocked) -> None:
@@ -505,8 +500,8 @@ async def test_one_worker_keeps_the_time_for_all(jammed: Store) -> None:
     other = await jammed.permits.pump(worker_id="w2", has_reason=False)
     assert ((keeper.next_in_s or 9) <= 0.5, other.next_in_s) == (True, 1.0)
     await with_room(jammed)
-    assert 0 == (await jammed.permits.pump(worker_id="w2", has_reason=False)).gone
-    assert 1 == (await jammed.permits.pump(worker_id="w2", has_reason=True)).gone
+    assert 0 == (await jammed.permits.pump(worker_id="w2", has_reason=False)).released
+    assert 1 == (await jammed.permits.pump(worker_id="w2", has_reason=True)).released
     await jammed.permits.release(await ask(jammed, "twilio:a"), sent=0)
     await jammed.pool.delete("bc:default:keeper")
-    assert 1 == (await jammed.permits.pump(worker_id="w2", has_reason=False)).gone
+    assert 1 == (await jammed.permits.pump(worker_id="w2", has_reason=False)).released
