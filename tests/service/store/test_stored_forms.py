@@ -278,13 +278,14 @@ async def test_jobs_of_arq_are_those_of_the_worker(worker: RestoredWorker) -> No
 async def test_maps_of_workers_are_read(worker: RestoredWorker) -> None:
     """Every worker's published map is that of the same configuration today."""
     moment = PRESENT + timedelta(seconds=1)
-    store = replace(worker.store, redis=cast("Client", _TimedClient(worker.store.redis, moment)))
+    redis = cast("Client", _TimedClient(worker.store.redis, moment))
+    workers = replace(worker.store.workers, redis=redis)
     digest = map_digest(worker.settings.outcome_config)
     assert {
         LIVE_WORKER: digest,
         "host-b:22222222": digest,
         DEAD_WORKER: digest,
-    } == await store.workers.map_digests()
+    } == await workers.map_digests()
 
 
 class _TimedClient:
