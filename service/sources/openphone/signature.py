@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Final
 
 from service.errors import InvalidSignature
-from service.sources.common import standard_webhooks as standard_signature
+from service.sources.common import standard_webhooks
 from service.sources.common.signatures import is_hmac, one_header, read_base64
 from service.sources.common.standard_webhooks import (
     LEAST_KEY_BYTES,
@@ -31,13 +31,13 @@ from service.sources.settings import Secrets
 
 # The change of the vendor's name changed no header.
 LEGACY_SIGNATURE: Final = "openphone-signature"
-VERSIONED_SIGNATURE: Final = standard_signature.SIGNATURE
+VERSIONED_SIGNATURE: Final = standard_webhooks.SIGNATURE
 SCHEME: Final = "hmac"
 VERSION: Final = "1"
 FIELDS: Final = 4
 PER_SECOND: Final = 1000
 MAX_TIMESTAMP_DIGITS: Final = 15
-# Quo says that several may come one day. Each one costs a look at the whole body.
+# Quo documents that several may come one day. Each one costs an HMAC over the whole body.
 MOST_SIGNATURES: Final = 8
 
 
@@ -59,15 +59,14 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
 
     Raises `InvalidSignature`, too, if the headers of both generations came, or of neither.
     """
-    is_versioned, is_legacy = (
-        bool(request.headers.get(name)) for name in (VERSIONED_SIGNATURE, LEGACY_SIGNATURE)
-    )
+    is_versioned = bool(request.headers.get(VERSIONED_SIGNATURE))
+    is_legacy = bool(request.headers.get(LEGACY_SIGNATURE))
     if is_versioned == is_legacy:
         raise InvalidSignature(
             f"either {VERSIONED_SIGNATURE} or {LEGACY_SIGNATURE} must be there, and not both"
         )
     if is_versioned:
-        standard_signature.verify(request, _versioned(secrets), now)
+        standard_webhooks.verify(request, _versioned_secrets(secrets), now)
     else:
         _verify_legacy(request, secrets, now)
 
@@ -79,9 +78,10 @@ def sign(
     The same request, signed as its generation is, or as the other one where only that has a secret.
     Raises ValueError without any.
     """
-    keys, versioned = _legacy_keys(secrets), _versioned(secrets)
+    keys = _legacy_keys(secrets)
+    versioned = _versioned_secrets(secrets)
     if not keys or (versioned.values and not is_legacy):
-        return standard_signature.sign(_without(request, LEGACY_SIGNATURE), versioned, now)
+        return standard_webhooks.sign(_without(request, LEGACY_SIGNATURE), versioned, now)
     timestamp = str(int(now.timestamp() * PER_SECOND))
     signature = base64.b64encode(
         hmac.digest(keys[0], _signed_text(timestamp, request.body), "sha256")
@@ -99,16 +99,20 @@ def sign(
 def check_secret(text: str) -> str | None:
     """What is wrong with a secret that is to be set, or None."""
     if len(read_secret(text) or b"") < LEAST_KEY_BYTES:
-        return "must be the key (whsec_...) that Quo's API gave, or the signing secret (base64) that Quo's app shows, whole"
+        return (
+            "must be the key (whsec_...) that Quo's API gave, "
+            "or the signing secret (base64) that Quo's app shows, whole"
+        )
     return None
 
 
-def _versioned(secrets: Secrets) -> Secrets:
-    return Secrets(tuple(each for each in secrets.values if each.startswith(PREFIX)))
+def _versioned_secrets(secrets: Secrets) -> Secrets:
+    return Secrets(tuple(secret for secret in secrets.values if secret.startswith(PREFIX)))
 
 
 def _legacy_keys(secrets: Secrets) -> list[bytes]:
-    keys = (read_secret(each) for each in secrets.values if not each.startswith(PREFIX))
+    legacy_secrets = [secret for secret in secrets.values if not secret.startswith(PREFIX)]
+    keys = map(read_secret, legacy_secrets)
     return [key for key in keys if key is not None]
 
 
@@ -119,45 +123,41 @@ def _verify_legacy(request: WebhookRequest, secrets: Secrets, now: datetime) -> 
         raise InvalidSignature("there is no legacy secret: base64 without whsec_")
     if header.count(",") >= MOST_SIGNATURES:
         raise InvalidSignature(f"{LEGACY_SIGNATURE} holds more than {MOST_SIGNATURES} signatures")
-    matches = [
-        (
-            is_hmac(
-                key,
-                _signed_text(given.timestamp, request.body),
-                given.signature,
-                algorithm="sha256",
-            ),
-            given.timestamp,
-        )
-        for given in _read_signatures(header)
+    signed_at_ms = [
+        int(signed.timestamp)
+        for signed in _read_signatures(header)
         for key in keys
+        if _is_signed(signed, request.body, key)
     ]
-    signed_at = [int(timestamp) for is_match, timestamp in matches if is_match]
-    if not signed_at:
+    if not signed_at_ms:
         raise InvalidSignature("no legacy secret gives one of these signatures")
-    if all(
-        abs(now.timestamp() * PER_SECOND - each) > TOLERANCE_S * PER_SECOND for each in signed_at
-    ):
+    now_ms = now.timestamp() * PER_SECOND
+    if min(abs(now_ms - timestamp_ms) for timestamp_ms in signed_at_ms) > TOLERANCE_S * PER_SECOND:
         raise InvalidSignature(
-            f"the time in {LEGACY_SIGNATURE} is more than {TOLERANCE_S} s away from this machine's clock"
+            f"the time in {LEGACY_SIGNATURE} is more than {TOLERANCE_S} s away "
+            "from this machine's clock"
         )
+
+
+def _is_signed(signed: _Signed, body: bytes, key: bytes) -> bool:
+    text = _signed_text(signed.timestamp, body)
+    return is_hmac(key, text, signed.signature, algorithm="sha256")
 
 
 def _read_signatures(header: str) -> Iterator[_Signed]:
-    # A signature of another scheme or version proves nothing and takes nothing away from one that
-    # is known.
+    # A signature of another scheme or version proves nothing, and does not spoil one that is read.
     for part in header.split(","):
         fields = part.strip(" ").split(";")
         if len(fields) != FIELDS or fields[:2] != [SCHEME, VERSION]:
             continue
-        timestamp, signature = fields[2], read_base64(fields[3])
-        if (
-            signature is not None
-            and timestamp.isascii()
-            and timestamp.isdigit()
-            and len(timestamp) <= MAX_TIMESTAMP_DIGITS
-        ):
+        timestamp = fields[2]
+        signature = read_base64(fields[3])
+        if signature is not None and _is_timestamp(timestamp):
             yield _Signed(timestamp, signature)
+
+
+def _is_timestamp(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= MAX_TIMESTAMP_DIGITS
 
 
 def _signed_text(timestamp: str, body: bytes) -> bytes:

@@ -1,5 +1,5 @@
 """
-The words of Quo, formerly OpenPhone, and what they mean.
+The values of the fields of Quo, formerly OpenPhone, and what they mean.
 
 Versioned: https://www.quo.com/docs/2026-03-30/webhooks-event-payloads. Legacy:
 https://www.quo.com/docs/mdx/guides/webhooks.
@@ -32,31 +32,32 @@ CAUSES: Final[Mapping[str, HangupCause | None]] = {
     "busy": HangupCause.BUSY,
     "canceled": HangupCause.CANCELLED,
 }
-# A forwarded call has left Quo, and what became of it is not told; the others are those of a call
-# that is not over.
+# A forwarded call has left Quo, and what became of it is not reported; the others are those of a
+# call that is not over.
 UNDECIDED: Final = frozenset({"forwarded", "queued", "initiated", "ringing", "in-progress"})
 STATUSES: Final = frozenset({COMPLETED, *CAUSES, *UNDECIDED})
 
 # Who answers in place of a person: Quo's AI agent. Users have ids that start with US.
 AI_AGENT: Final = "ai-agent"
-AI_WORDS: Final = frozenset({AI_AGENT})
+AI_HANDLERS: Final = frozenset({AI_AGENT})
 SYSTEM_ACTOR: Final = "SY"
 
 # How far a summary or a transcript is: only one that is completed holds any text.
 PROCESSED: Final = "completed"
 PROCESSING: Final = frozenset({"absent", "in-progress", PROCESSED, "failed"})
 
-# What Quo sends beside calls.
+# `type`: the end of a call, and what Quo sends beside calls.
+ENDED: Final = "call.completed"
 IGNORED_FAMILIES: Final = frozenset({"message", "contact", "task", "integration"})
-# These events come for incoming calls only, and do not say so.
+# These events come for incoming calls only, and hold no direction.
 INBOUND_ONLY: Final = frozenset({"call.missed", "call.forwarded", "call.menu.selected"})
 # What is written of a call, by a machine.
 WRITTEN: Final = frozenset({"call.summary.completed", "call.transcript.completed"})
 # These events name their call by `callId` only.
 NAME_NO_CALL: Final = WRITTEN | {"call.voicemail.completed"}
-# Which words each field may hold beside those that name the event and its direction.
-WORDS_OF_CALLS: Final[Mapping[str, Collection[str]]] = {"status": STATUSES, "aiHandled": AI_WORDS}
-WORDS_OF_WRITTEN: Final[Mapping[str, Collection[str]]] = {
+# The values of each field beside those that name the event and its direction.
+CALL_TABLES: Final[Mapping[str, Collection[str]]] = {"status": STATUSES, "aiHandled": AI_HANDLERS}
+WRITTEN_TABLES: Final[Mapping[str, Collection[str]]] = {
     "status": PROCESSING,
     "processingStatus": PROCESSING,
 }

@@ -1,9 +1,9 @@
 """
-The kit of `openphone`: signed as versioned webhooks are, by the library of the Standard Webhooks
+How the tests sign as Quo: as versioned webhooks are, by the library of the Standard Webhooks
 specification.
 
-A secret says of which generation it is, so that one kit signs only one of them; `test_openphone.py`
-takes every fixture through the legacy signature as well.
+A secret shows of which generation it is, so that only one of them is signed here;
+`test_openphone.py` takes every fixture through the legacy signature as well.
 """
 
 from datetime import datetime
@@ -12,8 +12,7 @@ from typing import Final
 from standardwebhooks.webhooks import Webhook
 
 from service.sources import WebhookRequest
-from service.sources.openphone import source as openphone
-from service.sources.openphone import vocabulary as openphone_words
+from service.sources.openphone import events, vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 
@@ -41,11 +40,11 @@ CONTRACT: Final = SourceContract(
     signs_url=False,
     tolerance_s=300,
     words={
-        "type": set(openphone.READERS),
-        "direction": openphone_words.DIRECTIONS,
-        "status": openphone_words.STATUSES,
-        "aiHandled": openphone_words.AI_WORDS,
-        "processingStatus": openphone_words.PROCESSING,
+        "type": set(events.READERS),
+        "direction": vocabulary.DIRECTIONS,
+        "status": vocabulary.STATUSES,
+        "aiHandled": vocabulary.AI_HANDLERS,
+        "processingStatus": vocabulary.PROCESSING,
     },
     unknown_values=frozenset(
         {"call.teleported", "sideways", "vanished", "parrot", "half-done", "blurred"}
