@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, Final
 
-from service.errors import UnsupportedContentType, WrongMethod
 from service.events import CallEvent, EventType
 from service.sources.common.ids import BUILDR_CALL_ID, queried_buildr_call_id
 from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
@@ -80,8 +79,10 @@ class Source(ABC):
     @abstractmethod
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """
-        Return if the message is genuine; raise `InvalidSignature` if that is not proved,
-        `WrongMethod`, `UnsupportedContentType`.
+        Return if the message is genuine; raises `InvalidSignature` if that is not proved.
+
+        The receiver has checked before that it is a POST, and its content type one of
+        `content_types`. `now` is the time in UTC, for sources that sign one.
         """
 
     def redact(self, request: WebhookRequest) -> WebhookRequest:
@@ -158,18 +159,6 @@ class Source(ABC):
 
         Raises ValueError that says which setting is missing.
         """
-
-    def check_request(self, request: WebhookRequest) -> None:
-        """
-        Raises `WrongMethod` for anything but a POST, `UnsupportedContentType` for a type in which
-        the source never sends.
-        """
-        if request.method != "POST":
-            raise WrongMethod(f"{self.title} must be told to send its webhooks with POST")
-        if self.content_types and request.content_type not in self.content_types:
-            raise UnsupportedContentType(
-                f"{self.title} sends {' or '.join(sorted(filter(None, self.content_types)))}"
-            )
 
     def no_secret(self) -> ValueError:
         """What `sign` raises without a secret."""

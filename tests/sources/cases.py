@@ -5,7 +5,7 @@ registry.
 
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -27,6 +27,9 @@ NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
 URL_SECRET: Final = "fake-url-secret-of-the-tests-0000"
 BODIES: Final = ("body_form", "body_json")
+
+# Sends a request to a receiver; returns the status of the answer. The fixture `receive`.
+Receive = Callable[[WebhookRequest], Awaitable[int]]
 
 
 def read_contract(slug: str) -> SourceContract:

@@ -152,11 +152,7 @@ class JustCall(Source):
         return Reply(200) if is_empty or fields.get("type") == PROBE else None
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
-        """
-        Prove address, type and time; raises `InvalidSignature`, `WrongMethod` or
-        `UnsupportedContentType`.
-        """
-        self.check_request(request)
+        """Prove address, type and time; raises `InvalidSignature`."""
         justcall_signature.verify(request, secrets, now)
 
     def keys(self, request: WebhookRequest) -> MessageKeys:

@@ -56,7 +56,6 @@ class OpenPhone(Source):
         Return if a secret of the message's own generation signed it within the last, or next, 300
         seconds; raises `InvalidSignature`.
         """
-        self.check_request(request)
         signature.verify(request, secrets, now)
 
     def keys(self, request: WebhookRequest) -> MessageKeys:

@@ -17,7 +17,6 @@ from service.errors import (
     IgnoredEvent,
     InvalidSignature,
     MalformedPayload,
-    UnsupportedContentType,
 )
 from service.events import (
     AnsweredBy,
@@ -152,11 +151,10 @@ class RingCentral(Source):
         """
         Return if the header holds one of the tokens.
 
-        Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
+        Raises `InvalidSignature`.
         """
-        self.check_request(request)
         if request.content_type != JSON:
-            raise UnsupportedContentType(f"RingCentral sends {JSON}")
+            raise InvalidSignature(f"RingCentral sends {JSON}")
         _check(request, secrets)
 
     def keys(self, request: WebhookRequest) -> MessageKeys:

@@ -81,9 +81,8 @@ class Standard(Source):
         """
         Return if one of the secrets signed the message within the last, or next, 300 seconds.
 
-        Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
+        Raises `InvalidSignature`.
         """
-        self.check_request(request)
         standard_signature.verify(request, secrets, now)
 
     def keys(self, request: WebhookRequest) -> MessageKeys:

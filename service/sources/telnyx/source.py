@@ -45,7 +45,6 @@ class Telnyx(Source):
         Return if one of the public keys proves the message, signed within the last, or next, 300
         seconds; raises `InvalidSignature`.
         """
-        self.check_request(request)
         signature.verify(request, secrets, now)
 
     def keys(self, request: WebhookRequest) -> MessageKeys:

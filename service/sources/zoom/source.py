@@ -107,9 +107,8 @@ class Zoom(Source):
         """
         Return if one of the secret tokens signed the message within the last, or next, 300 seconds.
 
-        Raises `WrongMethod`, `UnsupportedContentType`, else `InvalidSignature`.
+        Raises `InvalidSignature`.
         """
-        self.check_request(request)
         zoom_signature.signer(request, secrets, now)
 
     def keys(self, request: WebhookRequest) -> MessageKeys:

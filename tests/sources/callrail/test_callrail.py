@@ -5,17 +5,19 @@ note may name.
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 
 import pytest
 
-from service.errors import InvalidSignature, WrongMethod
+from service.errors import InvalidSignature
 from service.events import CallEvent, EventType, Result
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
 from tests.sources.callrail.contract import CONTRACT
+from tests.sources.cases import Receive, signed
 from tests.sources.contract import with_headers
 from workers.calls.fold import fold
 
@@ -78,10 +80,10 @@ def test_other_spellings_of_a_signature_are_refused(text: str) -> None:
         CALLRAIL.verify(with_headers(vector(), {"signature": text}), Secrets((KEY,)), NOW)
 
 
-def test_get_is_refused() -> None:
+async def test_get_is_refused(receive: Receive) -> None:
     """The query that CallRail may append is no message."""
-    with pytest.raises(WrongMethod):
-        CALLRAIL.verify(replace(vector(), method="GET"), Secrets((KEY,)), NOW)
+    request = replace(signed("callrail", CONTRACT.smallest), method="GET")
+    assert HTTPStatus.METHOD_NOT_ALLOWED == await receive(request)
 
 
 def test_message_counts_once_under_whatever_address_it_comes() -> None:

@@ -5,6 +5,7 @@ codes mean.
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.errors import InvalidSignature, UnsupportedContentType, WrongMethod
+from service.errors import InvalidSignature
 from service.events import (
     AnsweredBy,
     EventType,
@@ -25,6 +26,7 @@ from service.sources.common.request_file import build_request
 from service.sources.plivo.hangup_causes import HANGUP_CODES, read_cause
 from service.sources.plivo.signature import MAIN_SIGNATURE, NONCE, SIGNATURE
 from service.sources.settings import Secrets
+from tests.sources.cases import Receive, signed
 from tests.sources.contract import with_headers
 from tests.sources.plivo.contract import CONTRACT, sign, signature
 from workers.calls.fold import fold
@@ -208,12 +210,12 @@ def test_version_2_is_not_enough() -> None:
         )
 
 
-def test_get_and_json_are_refused() -> None:
-    """Plivo can be told to use GET, which is refused by name; it never sends JSON."""
-    with pytest.raises(WrongMethod):
-        verify(replace(vector(), method="GET"))
-    with pytest.raises(UnsupportedContentType):
-        verify(with_headers(vector(), {"content-type": "application/json"}))
+async def test_get_and_json_are_refused(receive: Receive) -> None:
+    """Plivo can be configured to use GET, which is refused by name; it never sends JSON."""
+    request = signed("plivo", CONTRACT.smallest)
+    assert HTTPStatus.METHOD_NOT_ALLOWED == await receive(replace(request, method="GET"))
+    as_json = with_headers(request, {"content-type": "application/json"})
+    assert HTTPStatus.UNSUPPORTED_MEDIA_TYPE == await receive(as_json)
 
 
 def test_query_that_is_no_text_is_refused() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from service.errors import IgnoredEvent, InvalidSignature, UnsupportedContentType
+from service.errors import IgnoredEvent, InvalidSignature
 from service.events import (
     CallEvent,
     Direction,
@@ -220,7 +220,7 @@ def test_empty_request_without_a_validation_token_is_refused() -> None:
     """It is neither a handshake nor a message."""
     for request in (knock(), knock(verification_token=TOKEN)):
         assert RINGCENTRAL.handshake(request, SECRETS, NOW) is None
-        with pytest.raises(UnsupportedContentType):
+        with pytest.raises(InvalidSignature):
             RINGCENTRAL.verify(request, SECRETS, NOW)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 
 import pytest
@@ -15,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signalwire.core.security import validate_webhook_signature, validate_webhook_signature_sha256
 
-from service.errors import InvalidSignature, UnsupportedContentType, WrongMethod
+from service.errors import InvalidSignature
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
 from service.sources.signalwire.signature import OLDER_SIGNATURE, SIGNATURE, SIGNATURE_SHA256
-from tests.sources.cases import fixture, fixture_names, signed
+from tests.sources.cases import Receive, fixture, fixture_names, signed
 from tests.sources.contract import with_headers
-from tests.sources.signalwire.contract import json_signature
+from tests.sources.signalwire.contract import CONTRACT, json_signature
 from tests.sources.signalwire.contract import sign as sign_signalwire
 
 SIGNALWIRE: Final = SOURCES["signalwire"]
@@ -203,13 +204,13 @@ def test_json_may_be_covered_by_its_hash_in_the_url() -> None:
             verify(changed)
 
 
-def test_other_methods_and_types_are_refused() -> None:
-    """Only a POST of a form or of JSON is looked at."""
-    with pytest.raises(WrongMethod):
-        verify(replace(VECTOR, method="GET"))
+async def test_other_methods_and_types_are_refused(receive: Receive) -> None:
+    """Only a POST of a form or of JSON is read."""
+    request = signed("signalwire", CONTRACT.smallest)
+    assert HTTPStatus.METHOD_NOT_ALLOWED == await receive(replace(request, method="GET"))
     for headers in ({}, {"content-type": ("text/plain",)}, {"content-type": (*FORM, *JSON)}):
-        with pytest.raises(UnsupportedContentType):
-            verify(replace(VECTOR, headers={**headers, SIGNATURE: VECTOR.headers[SIGNATURE]}))
+        changed = replace(request, headers={**headers, SIGNATURE: request.headers[SIGNATURE]})
+        assert HTTPStatus.UNSUPPORTED_MEDIA_TYPE == await receive(changed)
 
 
 def test_one_signature_makes_one_message() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Final, get_args
 
 import pytest
@@ -21,7 +22,6 @@ from service.errors import (
     IgnoredEvent,
     InvalidSignature,
     MalformedPayload,
-    UnsupportedContentType,
 )
 from service.events import (
     AnsweredBy,
@@ -37,6 +37,7 @@ from service.sources.settings import Secrets
 from service.sources.telnyx.hangup_causes import CAUSES, read_cause
 from service.sources.telnyx.signature import check_key, make_seed
 from service.sources.telnyx.vocabulary import DETECTION_RESULTS, DIRECTIONS, EVENTS
+from tests.sources.cases import Receive, signed
 from tests.sources.contract import with_headers
 from tests.sources.telnyx.contract import (
     CONTRACT,
@@ -231,10 +232,10 @@ def test_other_spellings_of_a_signature_are_refused(signature: str) -> None:
         verify(with_headers(vector(), {"telnyx-signature-ed25519": signature}))
 
 
-def test_only_forms_and_json_are_read() -> None:
-    """Nothing else is looked at, however well it is signed."""
-    with pytest.raises(UnsupportedContentType):
-        verify(with_headers(vector(), {"content-type": "text/plain"}))
+async def test_only_forms_and_json_are_read(receive: Receive) -> None:
+    """Any other type is refused, with a valid signature too."""
+    request = with_headers(signed("telnyx", CONTRACT.smallest), {"content-type": "text/plain"})
+    assert HTTPStatus.UNSUPPORTED_MEDIA_TYPE == await receive(request)
 
 
 @pytest.mark.parametrize("text", [*PUBLIC_KEYS, SEED, CONTRACT.secrets[1]])

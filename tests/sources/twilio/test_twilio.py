@@ -6,6 +6,7 @@ answered.
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 
 import pytest
@@ -16,8 +17,6 @@ from twilio.request_validator import RequestValidator
 from service.errors import (
     InvalidSignature,
     MalformedPayload,
-    UnsupportedContentType,
-    WrongMethod,
 )
 from service.events import EventType, HangupCause
 from service.sources import SOURCES, WebhookRequest
@@ -25,7 +24,9 @@ from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
 from service.sources.twilio.signature import SETTINGS, SIGNATURE
+from tests.sources.cases import Receive, signed
 from tests.sources.contract import with_headers
+from tests.sources.twilio.contract import CONTRACT
 from tests.sources.twilio.contract import sign as sign_twilio
 
 TWILIO: Final = SOURCES["twilio"]
@@ -144,7 +145,7 @@ def test_json_without_its_hash_is_refused(query: str) -> None:
         )
 
 
-def test_body_without_a_signed_type_is_refused() -> None:
+async def test_body_without_a_signed_type_is_refused(receive: Receive) -> None:
     """
     A body that is neither form nor JSON is in no signature, so that a signature over the bare URL
     must not let it in.
@@ -156,21 +157,19 @@ def test_body_without_a_signed_type_is_refused() -> None:
         {"content-type": ("text/plain",)},
         {"content-type": ("application/x-www-form-urlencoded", "application/json")},
     ):
-        with pytest.raises(UnsupportedContentType):
-            verify(
-                WebhookRequest(
-                    method="POST",
-                    url=url,
-                    headers={**headers, SIGNATURE: (signature,)},
-                    body=b"CallSid=CA1&CallStatus=busy",
-                )
-            )
+        request = WebhookRequest(
+            method="POST",
+            url=url,
+            headers={**headers, SIGNATURE: (signature,)},
+            body=b"CallSid=CA1&CallStatus=busy",
+        )
+        assert HTTPStatus.UNSUPPORTED_MEDIA_TYPE == await receive(request)
 
 
-def test_get_is_refused() -> None:
+async def test_get_is_refused(receive: Receive) -> None:
     """A GET has everything in its URL; only POST is taken."""
-    with pytest.raises(WrongMethod):
-        verify(replace(with_headers(vector_a(), {SIGNATURE: SHA1_OF_VECTOR_A}), method="GET"))
+    request = replace(signed("twilio", CONTRACT.smallest), method="GET")
+    assert HTTPStatus.METHOD_NOT_ALLOWED == await receive(request)
 
 
 @pytest.mark.parametrize(
