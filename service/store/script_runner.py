@@ -14,6 +14,7 @@ from redis.exceptions import NoScriptError
 
 from service.store.keys import Keys
 from service.store.redis_client import Client, Value
+from service.store.script_constants import constants_of
 
 # What a script needs beside `common`, before its own text.
 _PARTS: Final = {
@@ -27,9 +28,10 @@ _PARTS: Final = {
 
 @cache
 def source_of(name: str) -> str:
-    """The full text of a script: what all share, then its own."""
+    """The full text of a script: the constants that it uses, what scripts share, then its own."""
     parts = ["common", *_PARTS.get(name, ()), name]
-    return "\n".join(_read(f"{part}.lua") for part in parts)
+    text = "\n".join(_read(f"{part}.lua") for part in parts)
+    return constants_of(text) + text
 
 
 def _read(file_name: str) -> str:

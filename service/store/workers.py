@@ -22,9 +22,9 @@ class Workers:
     """
     Heartbeats and outcome maps, by worker id.
 
-    `worker:ID` is a string that expires 6 seconds after the last heartbeat; the script `sweep` takes
-    over the calls of a worker without one. `maps` is a hash of `<ms since the epoch>:<digest>` per
-    worker. Every method raises redis-py's errors.
+    `worker:ID` is a string that expires 6 seconds after the last heartbeat; the script `sweep`
+    takes over the calls of a worker without one. `maps` is a hash of `<ms since the
+    epoch>:<digest>` per worker. Every method raises redis-py's errors.
     """
 
     redis: Client

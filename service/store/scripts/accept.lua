@@ -16,6 +16,6 @@ redis.call('RPUSH', P .. 'pending:' .. ref, id)
 redis.call('ZADD', P .. 'inbox', now, id)
 local source = string.match(ref, '^[^:]+')
 redis.call('HSET', P .. 'heard', 'message:' .. source, now)
-redis.call('HINCRBY', P .. 'hours:' .. source, math.floor(now / 3600000), 1)
+redis.call('HINCRBY', P .. 'hours:' .. source, math.floor(now / HOUR_MS), 1)
 wake(ref, now)
 return 1

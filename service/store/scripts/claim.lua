@@ -9,8 +9,8 @@ local now = now_ms()
 local function notice(entry)
   local count = redis.call('INCR', P .. 'expected_rev')
   for _, each in ipairs(cjson.decode(entry.numbers)) do
-    redis.call('SET', P .. 'expected_rev:' .. each, count, 'PX', 3600000)
-    for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'unmatched:' .. each, entry.opens, entry.closes, 'LIMIT', 0, 1000)) do
+    redis.call('SET', P .. 'expected_rev:' .. each, count, 'PX', REVISION_TTL_MS)
+    for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'unmatched:' .. each, entry.opens, entry.closes, 'LIMIT', 0, CALLS_PER_NUMBER)) do
       if other ~= ref then
         wake(other, now)
       end

@@ -1,6 +1,5 @@
 -- What all scripts share. ARGV[1..4]: key prefix, name of arq's queue, account, milliseconds to add to the clock (0 but in simulations).
 local P, QUEUE, ACCOUNT, SKEW_MS = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local TEN_YEARS_MS = 315360000000
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -15,7 +14,7 @@ end
 local function arm(ref, at)
   local id = job_id(ref)
   local body = cjson.encode({t = cjson.null, f = 'deliver', a = {ACCOUNT, ref}, k = {}, et = now_ms()})
-  redis.call('SET', 'arq:job:' .. id, body, 'PX', TEN_YEARS_MS, 'NX')
+  redis.call('SET', 'arq:job:' .. id, body, 'PX', JOB_TTL_MS, 'NX')
   local queued = redis.call('ZSCORE', QUEUE, id)
   if not queued or at < tonumber(queued) then
     redis.call('ZADD', QUEUE, at, id)

@@ -11,8 +11,8 @@ local woken = 0
 local function notice(numbers, opens, closes)
   local rev = redis.call('INCR', P .. 'expected_rev')
   for _, number in ipairs(numbers) do
-    redis.call('SET', P .. 'expected_rev:' .. number, rev, 'PX', 3600000)
-    for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'unmatched:' .. number, opens, closes, 'LIMIT', 0, 1000)) do
+    redis.call('SET', P .. 'expected_rev:' .. number, rev, 'PX', REVISION_TTL_MS)
+    for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'unmatched:' .. number, opens, closes, 'LIMIT', 0, CALLS_PER_NUMBER)) do
       wake(ref, now)
       woken = woken + 1
     end

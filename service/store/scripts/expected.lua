@@ -25,7 +25,7 @@ for i = 8, #ARGV do
   for _, id in ipairs(open) do
     add(id)
   end
-  for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', name, '(' .. at, '-inf', 'LIMIT', 0, 10)) do
+  for _, id in ipairs(redis.call('ZREVRANGEBYSCORE', name, '(' .. at, '-inf', 'LIMIT', 0, CLOSED_CANDIDATES)) do
     add(id)
   end
 end

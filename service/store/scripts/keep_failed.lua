@@ -14,5 +14,5 @@ local now = now_ms()
 redis.call('ZADD', P .. 'failed', now, id)
 -- What cannot be read was sent all the same: its source is not silent.
 redis.call('HSET', P .. 'heard', 'message:' .. source, now)
-redis.call('HINCRBY', P .. 'hours:' .. source, math.floor(now / 3600000), 1)
+redis.call('HINCRBY', P .. 'hours:' .. source, math.floor(now / HOUR_MS), 1)
 return 1

@@ -1,8 +1,6 @@
 -- Give every overdue call its alarm back that has lost it, and take over what dead workers left behind.
 -- ARGV[5..]: most to look at, ms for which arq marks a job as in progress. Returns {alarms given back, calls taken over}.
 local now, limit, in_progress_ms = now_ms(), tonumber(ARGV[5]), tonumber(ARGV[6])
--- A job that has not said within this time that it runs never will.
-local SILENT_MS = 3000
 local healed, taken = 0, 0
 local running = redis.call('HGETALL', P .. 'running')
 for i = 1, #running, 2 do
@@ -23,7 +21,7 @@ local function heal(ref)
   local id = job_id(ref)
   local left = redis.call('PTTL', 'arq:in-progress:' .. id)
   if left > 0 then
-    if redis.call('HEXISTS', P .. 'running', ref) == 0 and in_progress_ms - left > SILENT_MS then
+    if redis.call('HEXISTS', P .. 'running', ref) == 0 and in_progress_ms - left > JOB_START_MS then
       redis.call('DEL', 'arq:in-progress:' .. id)
       arm(ref, now)
       taken = taken + 1
@@ -33,10 +31,10 @@ local function heal(ref)
     healed = healed + 1
   end
 end
-for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now - 1000, 'LIMIT', 0, limit)) do
+for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now - LOST_ALARM_MS, 'LIMIT', 0, limit)) do
   heal(ref)
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'inbox', '-inf', now - 30000, 'LIMIT', 0, limit)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'inbox', '-inf', now - UNREAD_MESSAGE_MS, 'LIMIT', 0, limit)) do
   local ref = string.match(redis.call('GETRANGE', P .. 'm:' .. id, 0, 1023), '^[^\n]+')
   if not ref then
     redis.call('ZREM', P .. 'inbox', id)

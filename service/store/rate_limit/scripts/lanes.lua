@@ -1,5 +1,4 @@
--- Shared by what puts calls into lanes and takes them out. The most urgent lane comes first.
-local LANES = {'own', 'final', 'refinement', 'replay', 'backfill'}
+-- Shared by what puts calls into lanes and takes them out. `LANES` starts with the most urgent one.
 
 local function leave_lanes(ref)
   local was_there = 0
@@ -49,11 +48,11 @@ local function head(newest_above)
     return nil
   end
   local lane = filled[1]
-  if lane ~= 'own' and #filled > 1 and turn % 5 == 4 then
-    lane = filled[2 + math.floor(turn / 5) % (#filled - 1)]
+  if lane ~= LANE.OWN and #filled > 1 and turn % LANE_TURNS == LANE_TURNS - 1 then
+    lane = filled[2 + math.floor(turn / LANE_TURNS) % (#filled - 1)]
   end
   local key = P .. 'lane:' .. lane
-  local is_newest = lane ~= 'own' and turn % 4 ~= 3 and redis.call('ZCARD', key) > newest_above
+  local is_newest = lane ~= LANE.OWN and turn % OLDEST_TURNS ~= OLDEST_TURNS - 1 and redis.call('ZCARD', key) > newest_above
   local found = redis.call(is_newest and 'ZREVRANGE' or 'ZRANGE', key, 0, 0)
   return found[1], lane
 end

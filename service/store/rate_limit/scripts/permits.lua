@@ -2,17 +2,10 @@
 -- `limit` holds one member per request: its score is the latest time (ms) at which that request may have reached Buildr, so that no window
 -- over true arrival times can hold more than the budget.
 local BUDGETS = cjson.decode(ARGV[5])
--- A permit may be given so much ahead of its time: its job is then ready when the time comes.
-local AHEAD_MS = 120
-local GROW_MS, SLOWEST_GROW_MS = 60000, 600000
-local SHORTEST_BLOCK_MS = 100
-local UNAUTHORIZED = 'buildr_unauthorized'
-local LONGEST_AHEAD_MS = 60000
-local FIRST_PROBE_MS, LONGEST_PROBE_MS, FAILS_TO_OPEN = 2000, 30000, 3
 
 -- A millisecond for rounding, and what two clocks may drift apart within a window.
 local function with_margin(window)
-  return window + 5 + math.floor(window / 2000)
+  return window + ROUNDING_MS + math.floor(window / DRIFT_DIVISOR)
 end
 
 local function burst()
@@ -56,7 +49,7 @@ local function yield(now)
   end
   local wait = GROW_MS
   if good and good < size and now - grown_at < 2 * GROW_MS then
-    size, wait = good, math.min(SLOWEST_GROW_MS, 2 * (tonumber(a[5]) or GROW_MS))
+    size, wait = good, math.min(LONGEST_GROW_MS, 2 * (tonumber(a[5]) or GROW_MS))
   else
     size = math.max(1, math.floor(size / 2))
   end
@@ -83,7 +76,7 @@ local function free_at(now, cost)
   local at = tonumber(redis.call('GET', P .. 'blocked') or '0')
   local longest, short, ours = 0, burst(), allowance(now)
   -- No request is ever under way for so long: the clock of Redis has been set back.
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'limit', '(' .. (now + LONGEST_AHEAD_MS), '+inf')) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'limit', '(' .. (now + LONGEST_HOLD_MS), '+inf')) do
     redis.call('ZADD', P .. 'limit', 'XX', now, id)
   end
   for _, budget in ipairs(BUDGETS) do

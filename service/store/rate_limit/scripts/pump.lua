@@ -4,7 +4,6 @@
 -- Returns {let go, calls still waiting, when to ask again in ms (0 = nobody waits)}.
 local lease_ms, most, newest_above = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local me, has_reason = ARGV[9], ARGV[10] == '1'
-local KEEPER_MS, OTHERS_MS, NEAR_MS, SOON_MS, LATER_MS = 1500, 1000, 2000, 50, 500
 local keeper = redis.call('GET', P .. 'keeper') or me
 if keeper == me and me ~= '' then
   redis.call('SET', P .. 'keeper', me, 'PX', KEEPER_MS)
@@ -47,7 +46,7 @@ while gone < most do
     wake(ref, now)
     arm(ref, 1)
   end
-  if lane ~= 'own' then
+  if lane ~= LANE.OWN then
     redis.call('INCR', P .. 'turn')
   end
   gone = gone + 1

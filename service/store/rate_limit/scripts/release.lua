@@ -19,40 +19,40 @@ end
 local opened_at = tonumber(redis.call('HGET', P .. 'breaker', 'opened_at') or '0')
 local is_probe = redis.call('HGET', P .. 'breaker', 'probe') == ref
 local ended_ms, has_opened = 0, 0
-if heard == 'limited' then
+if heard == SIGNAL.LIMITED then
   local blocked_till = tonumber(redis.call('GET', P .. 'blocked') or '0')
   local strikes = tonumber(redis.call('GET', P .. 'strikes') or '0')
   if strikes == 0 or now > blocked_till then
     -- Several that were under way at once count as one.
     strikes = redis.call('INCR', P .. 'strikes')
-    redis.call('PEXPIRE', P .. 'strikes', 600000)
+    redis.call('PEXPIRE', P .. 'strikes', STRIKES_TTL_MS)
   end
   -- The server's word counts. Without one, or when it does not hold, a growing while of our own.
   local told = tonumber(detail)
-  local own = (not told or strikes > 1) and math.min(60000, 2500 * 2 ^ math.min(strikes, 6)) or 0
+  local own = (not told or strikes > 1) and math.min(LONGEST_OWN_BLOCK_MS, FIRST_BLOCK_MS * 2 ^ math.min(strikes, BLOCK_DOUBLINGS)) or 0
   local till = math.max(now + math.max(told or 0, own, SHORTEST_BLOCK_MS), blocked_till)
   redis.call('SET', P .. 'blocked', till, 'PX', math.max(till - now, 1) + 1000)
   if ARGV[12] ~= '1' then
     yield(now)
   end
-elseif heard == 'fine' then
+elseif heard == SIGNAL.FINE then
   redis.call('DEL', P .. 'strikes')
 end
-if heard == 'fine' or heard == 'limited' then
+if heard == SIGNAL.FINE or heard == SIGNAL.LIMITED then
   if opened_at > 0 then
     ended_ms = math.max(1, now - opened_at)
   end
   redis.call('DEL', P .. 'breaker')
-elseif heard == 'down' and opened_at == 0 then
+elseif heard == SIGNAL.DOWN and opened_at == 0 then
   -- A token that is refused a second time keeps everybody out, so that there is nothing to wait for.
-  if redis.call('HINCRBY', P .. 'breaker', 'fails', 1) >= FAILS_TO_OPEN or detail == UNAUTHORIZED then
+  if redis.call('HINCRBY', P .. 'breaker', 'fails', 1) >= FAILURES_TO_OPEN or detail == UNAUTHORIZED then
     has_opened = 1
     redis.call('HSET', P .. 'breaker', 'opened_at', now, 'probe_at', now + FIRST_PROBE_MS, 'tries', 0, 'cause', detail)
   end
 elseif is_probe then
-  if heard == 'down' or heard == 'unsure' then
+  if heard == SIGNAL.DOWN or heard == SIGNAL.UNSURE then
     local tries = redis.call('HINCRBY', P .. 'breaker', 'tries', 1)
-    local pause = math.min(LONGEST_PROBE_MS, FIRST_PROBE_MS * 2 ^ math.min(tries, 10))
+    local pause = math.min(LONGEST_PROBE_MS, FIRST_PROBE_MS * 2 ^ math.min(tries, PROBE_DOUBLINGS))
     redis.call('HSET', P .. 'breaker', 'probe_at', now + pause, 'cause', detail)
   end
   redis.call('HDEL', P .. 'breaker', 'probe', 'probe_until')

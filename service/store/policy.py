@@ -1,0 +1,33 @@
+"""
+The durations and limits by which the scripts keep calls.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+HOUR_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorePolicy:
+    """
+    Durations in milliseconds, and limits.
+
+    `job_ttl_ms` is how long arq keeps a job's body, longer than any call waits. A call whose alarm
+    is `lost_alarm_ms` overdue, or with a message that is unread for `unread_message_ms`, is swept;
+    a job that arq has started is lost if it has not registered within `job_start_ms`.
+    `revision_ttl_ms` is how long a change of what is expected with a number can be noticed, longer
+    than any job runs. At most `calls_per_number` unmatched calls are kept and woken for a number;
+    of the entries whose window is over, `closed_candidates` per number are read. A call that waits
+    for the account's outcomes is read `outcomes_delay_ms` after they came while its job ran: the
+    workers learn of them within seconds.
+    """
+
+    job_ttl_ms: int = 10 * 365 * 24 * HOUR_MS
+    lost_alarm_ms: int = 1000
+    unread_message_ms: int = 30_000
+    job_start_ms: int = 3000
+    revision_ttl_ms: int = HOUR_MS
+    calls_per_number: int = 1000
+    closed_candidates: int = 10
+    outcomes_delay_ms: int = 1000

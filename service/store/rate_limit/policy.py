@@ -1,0 +1,57 @@
+"""
+How the fleet shares the requests that Buildr allows: the numbers of the scripts in `scripts/`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimitPolicy:
+    """
+    Durations in milliseconds, and counts. The budgets themselves are settings.
+
+    Permits: one may be granted `ahead_ms` before its time, so that its job is ready by then. A
+    window is longer than Buildr's by `rounding_ms` and by `1 / drift_divisor` of itself, for two
+    clocks that run apart. No permit lies more than `longest_hold_ms` in the future, unless the
+    clock of Redis was set back.
+
+    Allowance: a 429 within the budgets halves what is used of the shortest; it grows by one request
+    each `grow_ms`, or each `longest_grow_ms` at the latest where growing failed before.
+
+    429: everything is blocked for at least `shortest_block_ms`. Where Buildr names no time, or
+    names one that does not hold, for `first_block_ms`, doubled up to `block_doublings` times by
+    each one that follows within `strikes_ttl_ms`, at most `longest_own_block_ms`.
+
+    Breaker: opens after `failures_to_open` failures in a row; one request is tried after
+    `first_probe_ms`, then after twice as long each time up to `longest_probe_ms`.
+
+    Pump: the worker that keeps the time is replaced `keeper_ms` after it last asked; the others ask
+    each `others_ms`. The keeper asks after `soon_ms` at the latest, or after `later_ms` if the next
+    permit is more than `near_ms` away.
+
+    Lanes: each turn number `lane_turns` goes to a lane that is not the most urgent one, and each
+    turn number `oldest_turns` to the oldest call where the newest go first.
+    """
+
+    ahead_ms: int = 120
+    rounding_ms: int = 5
+    drift_divisor: int = 2000
+    longest_hold_ms: int = 60_000
+    grow_ms: int = 60_000
+    longest_grow_ms: int = 600_000
+    shortest_block_ms: int = 100
+    first_block_ms: int = 2500
+    longest_own_block_ms: int = 60_000
+    block_doublings: int = 6
+    strikes_ttl_ms: int = 600_000
+    failures_to_open: int = 3
+    first_probe_ms: int = 2000
+    longest_probe_ms: int = 30_000
+    probe_doublings: int = 10
+    keeper_ms: int = 1500
+    others_ms: int = 1000
+    near_ms: int = 2000
+    soon_ms: int = 50
+    later_ms: int = 500
+    lane_turns: int = 5
+    oldest_turns: int = 4
