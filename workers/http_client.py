@@ -1,6 +1,6 @@
 """
-How requests to Buildr, and to the APIs of telephony vendors, are made: one agent name, strict
-limits, no redirects.
+Outgoing HTTP, to Buildr and to the APIs of telephony vendors: one user agent, strict limits, no
+redirects.
 """
 
 import ipaddress
@@ -14,15 +14,19 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from service.errors import (
-    BuildrUnavailable,
-)
+from service.errors import BuildrUnavailable
 
 DISTRIBUTION: Final = "buildr-calls"
 CONNECT_TIMEOUT_S: Final = 5.0
-# Many servers close an idle connection after 5 s; one that is let go before is never closed under a
-# request.
+# Many servers close an idle connection after 5 s. One that we close before is never closed by the
+# server while a request is sent on it.
 IDLE_S: Final = 4.0
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+# How much of an answer is kept for people, in characters.
+ANSWER_LENGTH: Final = 2000
+HIDDEN: Final = "[hidden]"
+# Statuses among the 400s that are about the moment, not about the request.
+PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 
 
 def open_http(
@@ -43,13 +47,13 @@ def open_http(
         transport=transport,
         follow_redirects=False,
         http2=False,
-        # A proxy of the machine leads out of it; what runs beside us is not behind it.
+        # A proxy set in the environment cannot reach this machine's loopback addresses.
         trust_env=not _is_local(url),
     )
 
 
 def user_agent() -> str:
-    """The name under which others see this program."""
+    """The `User-Agent` of this program: name and version."""
     try:
         return f"{DISTRIBUTION}/{version(DISTRIBUTION)}"
     except PackageNotFoundError:
@@ -57,12 +61,12 @@ def user_agent() -> str:
 
 
 def is_header_safe(token: str) -> bool:
-    """Whether a token can stand in a header: visible ASCII, nothing else."""
+    """Whether a token can be sent in a header: visible ASCII only."""
     return token.isascii() and token.isprintable() and " " not in token and token != ""
 
 
 def _headers() -> Mapping[str, str]:
-    # Answers are small; one that cannot be compressed cannot grow while it is read.
+    # Without compression an answer cannot grow beyond its limit while it is read.
     return {"User-Agent": user_agent(), "Accept": "application/json", "Accept-Encoding": "identity"}
 
 
@@ -72,19 +76,6 @@ def _is_local(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-MAX_ANSWER_BYTES: Final = 1024 * 1024
-
-
-ANSWER_LENGTH: Final = 2000
-
-
-HIDDEN: Final = "[hidden]"
-
-
-# Answers in the 400s that speak of the moment, not of the request.
-PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +147,7 @@ async def _read(response: httpx.Response) -> tuple[bytes, bool]:
             if total > MAX_ANSWER_BYTES:
                 return b"".join(parts)[:MAX_ANSWER_BYTES], True
     except httpx.HTTPError:
-        # The status of a refusal has arrived and says enough; a success whose body is lost is no
-        # answer.
+        # The status of a refusal is enough; a success whose body is lost is no answer.
         if response.is_success:
             raise
         return b"".join(parts), True

@@ -1,7 +1,7 @@
 """
 The client for Buildr's calls and call outcomes: one method call is one request.
 
-It never tries twice, since every request costs budget; whoever calls it holds a permit per request.
+It never retries, since every request costs budget; the caller holds one permit per request.
 """
 
 import asyncio
@@ -27,7 +27,6 @@ from workers.buildr.models import (
 from workers.buildr.tokens import TokenProvider
 from workers.http_client import HttpAnswer, fetch, open_http
 
-MOST_PAGES: Final = 50
 PER_PAGE: Final = 100
 SPARE_CONNECTIONS: Final = 2
 
@@ -36,12 +35,12 @@ Body = Mapping[str, Mapping[str, str]]
 
 class BuildrClient:
     """
-    Speaks to Buildr; an async context manager.
+    Sends requests to Buildr; an async context manager.
 
     Each request, token included, takes at most `BUILDR_TIMEOUT_S` seconds in all. Every method
-    raises the errors under `BuildrError`, and those of the token store; httpx's never leave. A
-    token that Buildr refuses is given back to `tokens` before `BuildrUnauthorized` is raised, so
-    that the next request asks for a new one.
+    raises the errors under `BuildrError` and those of the token store, never httpx's. A token that
+    Buildr refuses is invalidated in `tokens` before `BuildrUnauthorized` is raised, so that the
+    next request gets a new one.
     """
 
     def __init__(
@@ -68,7 +67,8 @@ class BuildrClient:
         """
         if not is_buildr_id(buildr_call_id):
             raise BuildrRejected(
-                f"a Buildr call id is a text of at most {MAX_DIGITS} digits, as in Buildr's own URL of the call"
+                f"a Buildr call id is a text of at most {MAX_DIGITS} digits, "
+                "as in Buildr's own URL of the call"
             )
         answer = await self._send("PATCH", f"{self._api}/calls/{buildr_call_id}", body=body)
         return read_call(answer.parsed(), buildr_call_id)
@@ -89,20 +89,6 @@ class BuildrClient:
         if following is not None:
             self._check_origin(following)
         return read_outcomes(answer.parsed()), following
-
-    async def call_outcomes(self) -> tuple[CallOutcome, ...]:
-        """
-        All call outcomes, at most 50 pages, a request each; for callers that share no budget with
-        others.
-        """
-        found: list[CallOutcome] = []
-        url: str | None = None
-        for _ in range(MOST_PAGES):
-            outcomes, url = await self.call_outcomes_page(url)
-            found.extend(outcomes)
-            if url is None:
-                break
-        return tuple(found)
 
     async def close(self) -> None:
         """Close the connections; twice is harmless."""
@@ -147,7 +133,8 @@ class BuildrClient:
     def _check_origin(self, url: str) -> None:
         if _origin(httpx.URL(url)) != _origin(httpx.URL(self._api)):
             raise BuildrUnavailable(
-                "Buildr's list goes on at another address, where the token must not go: check BUILDR_API_URL"
+                "Buildr's list goes on at another address, where the token must not go: "
+                "check BUILDR_API_URL"
             )
 
 

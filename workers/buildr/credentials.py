@@ -24,21 +24,21 @@ from workers.http_client import PASSING, HttpAnswer, fetch, is_header_safe, open
 ASSUMED_LIFE_S: Final = 3600.0
 LONGEST_LIFE_S: Final = 30 * 86_400.0
 
-# OAuth's word for what is wrong (RFC 6749, 5.2) -> what to do.
+# Error codes of OAuth (RFC 6749, 5.2) -> what to do.
 CURES: Final = {
     "invalid_client": "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET",
     "unauthorized_client": "check BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET",
     "invalid_scope": "check BUILDR_SCOPE",
 }
 UNKNOWN_CURE: Final = "check BUILDR_TOKEN_URL, BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
-_WORD: Final = re.compile(r"[a-z_]{1,40}")
+_OAUTH_ERROR: Final = re.compile(r"[a-z_]{1,40}")
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a token is asked for with."""
+    """What a request for a token sends, and how many seconds it may take."""
 
     token_url: str
     client_id: str
@@ -54,14 +54,13 @@ async def request_token(
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> StoredToken:
     """
-    Ask Buildr for a token.
+    Request a token from Buildr.
 
-    A life that the answer does not tell is taken as an hour. Raises `BuildrUnauthorized`,
+    Without `expires_in` in the answer it counts as valid for an hour. Raises `BuildrUnauthorized`,
     `BuildrRateLimited` and `BuildrUnavailable`.
     """
-    # Counted from before the request, so that a slow answer never makes a token look younger than
-    # it is.
-    asked_at = clock()
+    # Counted from before the request: a slow answer must not extend the life of a token.
+    requested_at = clock()
     body = {
         "grant_type": "client_credentials",
         "client_id": credentials.client_id,
@@ -86,14 +85,15 @@ async def request_token(
     log.info("buildr.token_refreshed", expires_in_s=life_s)
     return StoredToken(
         access_token=access_token,
-        obtained_at=asked_at,
-        expires_at=asked_at + timedelta(seconds=life_s),
+        obtained_at=requested_at,
+        expires_at=requested_at + timedelta(seconds=life_s),
     )
 
 
 def _refusal(answer: HttpAnswer, credentials: Credentials, *, now: datetime) -> BuildrError:
     secrets = (credentials.client_secret,)
-    status, text = answer.status_code, answer.text(*secrets)
+    status = answer.status_code
+    text = answer.text(*secrets)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return rate_limited(answer, now=now, secrets=secrets)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
@@ -103,24 +103,27 @@ def _refusal(answer: HttpAnswer, credentials: Credentials, *, now: datetime) -> 
         return BuildrUnavailable(
             f"the token endpoint answered {status}", status_code=status, answer=text
         )
-    word = _error_word(answer)
-    cure = (
-        CURES["invalid_client"]
-        if status == HTTPStatus.UNAUTHORIZED
-        else CURES.get(word, UNKNOWN_CURE)
-    )
+    oauth_error = _oauth_error(answer)
+    cure = CURES.get(oauth_error, UNKNOWN_CURE)
+    if status == HTTPStatus.UNAUTHORIZED:
+        cure = CURES["invalid_client"]
     return BuildrUnauthorized(
-        f"Buildr gives no access token ({word or status}): {cure}", status_code=status, answer=text
+        f"Buildr gives no access token ({oauth_error or status}): {cure}",
+        status_code=status,
+        answer=text,
     )
 
 
-def _error_word(answer: HttpAnswer) -> str:
+def _oauth_error(answer: HttpAnswer) -> str:
+    """The `error` of an OAuth answer; empty if there is none that is safe to print."""
     try:
         parsed = answer.parsed()
     except BuildrUnavailable:
         return ""
-    word = parsed.get("error") if isinstance(parsed, dict) else None
-    return word if isinstance(word, str) and _WORD.fullmatch(word) else ""
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    if isinstance(error, str) and _OAUTH_ERROR.fullmatch(error):
+        return error
+    return ""
 
 
 def _read(parsed: object) -> tuple[str, float]:
@@ -139,4 +142,6 @@ def _life_s(expires_in: object) -> float:
         life_s = float(expires_in)
     except (ValueError, OverflowError):
         return ASSUMED_LIFE_S
-    return min(life_s, LONGEST_LIFE_S) if life_s > 0 else ASSUMED_LIFE_S
+    if life_s <= 0:
+        return ASSUMED_LIFE_S
+    return min(life_s, LONGEST_LIFE_S)

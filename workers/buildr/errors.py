@@ -23,7 +23,9 @@ from service.errors import (
 from workers.http_client import PASSING, HttpAnswer
 
 HINTS: Final[Mapping[int, str]] = {
-    HTTPStatus.NOT_FOUND: "there is nothing at this address: no such call, or BUILDR_API_URL is wrong",
+    HTTPStatus.NOT_FOUND: (
+        "there is nothing at this address: no such call, or BUILDR_API_URL is wrong"
+    ),
     HTTPStatus.GONE: "the call has been deleted",
     HTTPStatus.METHOD_NOT_ALLOWED: "check BUILDR_API_URL",
 }
@@ -33,12 +35,13 @@ def refusal(answer: HttpAnswer, *, now: datetime, secrets: tuple[str, ...] = ())
     """
     The error that an answer other than 2xx stands for.
 
-    403 counts as `BuildrUnauthorized`: credentials that lack a right are mended by a person, and
-    then every call goes through. A redirect counts as `BuildrUnavailable`: the service is set to a
+    403 counts as `BuildrUnauthorized`: an operator has to grant the missing right, and then
+    every call goes through. A redirect counts as `BuildrUnavailable`: the service is set to a
     wrong address, which says nothing about a call. The rest of the 400s is about the request itself
     and stops.
     """
-    status, text = answer.status_code, answer.text(*secrets)
+    status = answer.status_code
+    text = answer.text(*secrets)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return rate_limited(answer, now=now, secrets=secrets)
     if status == HTTPStatus.UNAUTHORIZED:
@@ -57,12 +60,10 @@ def refusal(answer: HttpAnswer, *, now: datetime, secrets: tuple[str, ...] = ())
         HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
         and status not in PASSING
     ):
-        hint = HINTS.get(status)
-        return BuildrRejected(
-            f"Buildr answered {status}" + (f": {hint}" if hint else ""),
-            status_code=status,
-            answer=text,
-        )
+        message = f"Buildr answered {status}"
+        if status in HINTS:
+            message = f"{message}: {HINTS[status]}"
+        return BuildrRejected(message, status_code=status, answer=text)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return BuildrUnavailable(
             f"Buildr answered with a redirect ({status}): check BUILDR_API_URL",
@@ -82,9 +83,9 @@ def rate_limited(
     also names the `bucket`.
     """
     wait_s = retry_after_s(answer.headers, now=now)
-    said = "without saying for how long" if wait_s is None else f"for {wait_s:g} s"
+    wait = "without saying for how long" if wait_s is None else f"for {wait_s:g} s"
     return BuildrRateLimited(
-        f"Buildr asks to wait, {said} (429)",
+        f"Buildr asks to wait, {wait} (429)",
         retry_after_s=wait_s,
         bucket=_bucket(answer),
         answer=answer.text(*secrets),
@@ -95,9 +96,9 @@ def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
     """
     Seconds to wait by `X-Rate-Limited-For`, else by `Retry-After` (seconds or a date), or None.
     """
-    own = _seconds(headers.get("x-rate-limited-for"))
-    if own is not None:
-        return own
+    buildr_wait_s = _seconds(headers.get("x-rate-limited-for"))
+    if buildr_wait_s is not None:
+        return buildr_wait_s
     standard = headers.get("retry-after")
     wait_s = _seconds(standard)
     if wait_s is not None:
@@ -105,8 +106,9 @@ def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
     until = _date(standard)
     if until is None:
         return None
-    # The server's own clock, where it tells, since ours may differ.
-    return max(0.0, (until - (_date(headers.get("date")) or now)).total_seconds())
+    # By the server's own clock where it sends one, since ours may differ.
+    server_now = _date(headers.get("date")) or now
+    return max(0.0, (until - server_now).total_seconds())
 
 
 def _bucket(answer: HttpAnswer) -> str | None:
@@ -123,7 +125,9 @@ def _seconds(text: str | None) -> float | None:
         seconds = float(text or "")
     except ValueError:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    return seconds
 
 
 def _date(text: str | None) -> datetime | None:
@@ -131,4 +135,6 @@ def _date(text: str | None) -> datetime | None:
         moment = parsedate_to_datetime(text or "")
     except ValueError:
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment

@@ -2,9 +2,9 @@
 What Buildr answers, as far as its reference says:
 https://buildr.dev/api-reference/call/update-call.
 
-A reader is more patient than the reference: any field but an id may be missing or null, unknown
+Reading is more lenient than the reference: any field but an id may be missing or null, unknown
 fields are kept, and a time that cannot be read is None. The PATCH has been made by then, and
-sending it again would not mend its answer.
+sending it again would not give another answer.
 """
 
 from typing import Annotated, Final
@@ -85,14 +85,13 @@ class UpdatedCall(_Record):
     @property
     def has_notes(self) -> bool:
         """
-        Whether the answer spoke of notes at all; if it did not, nobody knows what a person has
-        written there.
+        Whether the answer contains notes at all; without them it is unknown what people wrote.
         """
         return "notes" in self.model_fields_set
 
     @property
     def has_outcome(self) -> bool:
-        """Whether the answer spoke of the outcome at all."""
+        """Whether the answer contains the outcome at all."""
         return "call_outcome" in self.model_fields_set
 
 
@@ -137,7 +136,7 @@ def _under(answer: object, keys: tuple[str, ...]) -> object:
 
 
 def _places(err: ValidationError) -> str:
-    """Where it differs, never what stood there: an answer holds names and notes."""
+    """The paths of the faults, never their values: an answer holds names and notes."""
     return ", ".join(
         sorted({".".join(map(str, fault["loc"])) or "the whole" for fault in err.errors()})[:5]
     )

@@ -1,7 +1,7 @@
 """
-Access tokens: a ready one, or one that the whole fleet shares and renews early.
+Access tokens: one that the operator set, or one that all workers share and renew early.
 
-Not here: how a token is asked for; see `workers.buildr.credentials`.
+Not here: the request for a token; see `workers.buildr.credentials`.
 """
 
 import asyncio
@@ -28,6 +28,12 @@ EARLY_SHARE: Final = 0.5
 POLL_S: Final = 0.1
 PAUSE_AFTER_FAILURE_S: Final = 30.0
 LOCK_MARGIN_S: Final = 5.0
+ACCESS_TOKEN_HELP: Final = (
+    "BUILDR_ACCESS_TOKEN: must be the token alone, without `Bearer`, blanks or line breaks"
+)
+NO_CREDENTIALS: Final = (
+    "BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -39,11 +45,11 @@ class TokenProvider(Protocol):
         """A token to send now. Raises `BuildrError`, and whatever its store raises."""
 
     async def invalidate(self, token: str) -> None:
-        """Take note that Buildr refused this token."""
+        """Stop using this token, which Buildr refused."""
 
 
 class TokenStore(Protocol):
-    """Where the fleet keeps its one token; `lock` lets one process at a time renew it."""
+    """Where all workers keep their one token; `lock` lets one process at a time renew it."""
 
     async def load(self) -> StoredToken | None:
         """The token, or None."""
@@ -58,7 +64,7 @@ class TokenStore(Protocol):
         """Take the right to renew, for at most `ttl_s` seconds; False if somebody else has it."""
 
     async def unlock(self) -> None:
-        """Give the right to renew back."""
+        """Release the right to renew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +84,11 @@ class ReadyToken:
 @dataclass(slots=True, kw_only=True)
 class SharedToken:
     """
-    One token for the fleet.
+    One token for all workers.
 
-    It is renewed ahead of its end by one process, while the others go on with the old one; only
-    when there is no valid token does anybody wait, at most `patience_s` seconds. A renewal ahead of
-    time that fails is no error as long as the old token is good.
+    One process renews it before its end, while the others go on with the old one; only without a
+    valid token a request waits, at most `max_wait_s` seconds. An early renewal that fails is no
+    error as long as the old token is valid.
     """
 
     credentials: Credentials
@@ -90,7 +96,7 @@ class SharedToken:
     transport: httpx.AsyncBaseTransport | None = None
     clock: Callable[[], datetime] = utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    patience_s: float = 30.0
+    max_wait_s: float = 30.0
     _token: StoredToken | None = field(default=None, init=False, repr=False)
     _pause_until: datetime | None = field(default=None, init=False)
 
@@ -112,8 +118,7 @@ class SharedToken:
 
     async def invalidate(self, token: str) -> None:
         """
-        Forget a token that Buildr refused, here and for the fleet, unless it has been replaced by
-        now.
+        Forget a token that Buildr refused, here and in the store, unless it has been replaced.
         """
         if self._token is not None and self._token.access_token == token:
             self._token = None
@@ -123,7 +128,7 @@ class SharedToken:
         if self._pause_until is not None and self.clock() < self._pause_until:
             return token
         try:
-            # The request that is to be sent with it must have time left.
+            # The request that will be sent with it must have time left.
             async with asyncio.timeout(self.credentials.timeout_s * EARLY_SHARE):
                 return await self._renew() or token
         except BuildrError as err:
@@ -143,14 +148,14 @@ class SharedToken:
         return token
 
     async def _wait_for_one(self) -> StoredToken:
-        deadline = self.clock() + timedelta(seconds=self.patience_s)
+        deadline = self.clock() + timedelta(seconds=self.max_wait_s)
         while True:
             renewed = await self._renew()
             if renewed is not None:
                 return renewed
             if self.clock() >= deadline:
                 raise BuildrUnavailable(
-                    f"another process has been renewing the access token for {self.patience_s:g} s"
+                    f"another process has been renewing the access token for {self.max_wait_s:g} s"
                 )
             await self.sleep(POLL_S)
             token = await self.store.load()
@@ -159,7 +164,7 @@ class SharedToken:
                 return token
 
     async def _renew(self) -> StoredToken | None:
-        """A new token, by us or by whoever was faster; None while somebody else is at it."""
+        """A new token, from here or another process; None while another process renews it."""
         if not await self.store.lock(self.credentials.timeout_s + LOCK_MARGIN_S):
             return None
         try:
@@ -169,7 +174,8 @@ class SharedToken:
                     self.credentials, clock=self.clock, transport=self.transport
                 )
                 await self.store.save(current)
-            self._token, self._pause_until = current, None
+            self._token = current
+            self._pause_until = None
             return current
         finally:
             await self.store.unlock()
@@ -177,24 +183,16 @@ class SharedToken:
 
 def token_provider(settings: Settings, store: TokenStore) -> TokenProvider:
     """
-    The ready token if one is set, else the fleet's. Raises `SettingsError` if there are no usable
+    The token that is set, else the shared one. Raises `SettingsError` if there are no usable
     credentials.
     """
     if settings.buildr_access_token is not None:
         token = settings.buildr_access_token.get_secret_value()
         if not is_header_safe(token):
-            raise SettingsError(
-                (
-                    "BUILDR_ACCESS_TOKEN: must be the token alone, without `Bearer`, blanks or line breaks",
-                )
-            )
+            raise SettingsError((ACCESS_TOKEN_HELP,))
         return ReadyToken(token)
     if settings.buildr_client_id is None or settings.buildr_client_secret is None:
-        raise SettingsError(
-            (
-                "BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set",
-            )
-        )
+        raise SettingsError((NO_CREDENTIALS,))
     credentials = Credentials(
         token_url=settings.buildr_token_url,
         client_id=settings.buildr_client_id,
@@ -207,7 +205,7 @@ def token_provider(settings: Settings, store: TokenStore) -> TokenProvider:
 
 def renew_at(token: StoredToken) -> datetime:
     """
-    When a token is to be renewed: after 80 % of its life or 5 minutes before its end, whichever is
+    When to renew a token (UTC): after 80 % of its life, or 5 minutes before its end if that is
     later.
     """
     life = token.expires_at - token.obtained_at

@@ -20,7 +20,7 @@ from workers.outcomes.decide import outcome_key
 LOOK_AGAIN: Final = timedelta(seconds=5)
 STALE_AFTER: Final = timedelta(hours=1)
 LANE_NAME: Final = "#outcomes"
-MOST_PAGES: Final = 50
+MAX_PAGES: Final = 50
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class OutcomeCatalog:
         """
         names: list[tuple[str, str]] = []
         url: str | None = None
-        for _ in range(MOST_PAGES):
+        for _ in range(MAX_PAGES):
             grant = await self.store.permits.ask(
                 LANE_NAME, lane=Lane.OWN, since=self.clock(), cost=1, hold_s=hold_s
             )

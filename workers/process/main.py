@@ -21,9 +21,9 @@ from service.logs.setup import configure_logging
 from service.settings import Settings
 from service.settings.source_settings import start_faults
 from service.store.connection import Store
+from workers.buildr.tokens import NO_CREDENTIALS
 from workers.maintenance.heartbeat import RedisRefusesWrites
 from workers.process.account_worker import AccountWorker, open_account_worker
-from workers.process.startup_checks import NO_CREDENTIALS
 from workers.process.tasks import cancel_and_wait, finish_jobs
 
 # Platforms wait at least 10 seconds between SIGTERM and SIGKILL.

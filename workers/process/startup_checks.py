@@ -22,10 +22,6 @@ REDIS_RETRY_S: Final = 1.0
 PERMIT_POLL_S: Final = 0.1
 
 
-NO_CREDENTIALS: Final = (
-    "BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET: one of them must be set"
-)
-
 log = structlog.get_logger(__name__)
 
 

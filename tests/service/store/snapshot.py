@@ -288,11 +288,11 @@ def plain_answer(answer: Answer) -> list[object]:
     return [iso(answer.at), answer.cause, answer.status_code, answer.text]
 
 
-def plain_replay_request(mark: ReplayRequest | None) -> list[object] | None:
+def plain_replay_request(request: ReplayRequest | None) -> list[object] | None:
     """The request of an operator to send a call again, as plain values."""
-    if mark is None:
+    if request is None:
         return None
-    return [mark.lane.value, iso(mark.at), mark.is_forced]
+    return [request.lane.value, iso(request.at), request.is_forced]
 
 
 def plain_expected(call: ExpectedCall) -> Plain:

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 import pytest
 
+from service.errors import FailureCause
 from service.events import to_json
 from service.phone_numbers import Number
 from service.sources import SOURCES
@@ -692,9 +693,9 @@ async def _run_scripts_of_messages(worker: RestoredWorker) -> None:
     assert await worker.receive("twilio", twilio_message(ended(81)))
     old = await store.messages.get("m000000000000000000000001")
     assert old is not None
-    assert not await worker.inbox.keep_failed(old, cause="malformed_payload", detail="again")
+    assert not await worker.inbox.keep_failed(old, cause=FailureCause.MALFORMED_PAYLOAD, detail="again")
     new: Message = replace(old, message_id="m000000000000000000000003")
-    assert await worker.inbox.keep_failed(new, cause="malformed_payload", detail="anew")
+    assert await worker.inbox.keep_failed(new, cause=FailureCause.MALFORMED_PAYLOAD, detail="anew")
     entry = await store.failed.get("m000000000000000000000001")
     assert entry is not None
     assert await store.failed.discard(entry)

@@ -75,7 +75,7 @@ async def test_call_is_updated(make_settings: MakeSettings) -> None:
 async def test_outcomes_are_read(make_settings: MakeSettings, *, is_beta: bool) -> None:
     """The account's outcomes come back in both forms of the API."""
     async with _against(make_settings, SandboxConfig(is_beta=is_beta)) as sandbox:
-        outcomes = await sandbox.client.call_outcomes()
+        outcomes, _ = await sandbox.client.call_outcomes_page()
     assert dict(OUTCOMES) == {outcome.id: outcome.name for outcome in outcomes}
 
 
