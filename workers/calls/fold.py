@@ -1,18 +1,20 @@
 """
 The fold: all events of one call make one `Call`.
 
-A call is a set of events that only ever grows, and everything said of it is a function of that set:
-the order in which events arrived, how often they came and in which messages makes no difference.
-`service.legs` folds one leg, `service.parties` finds the customer's, `service.results` says how the
-call ended.
+A call is a set of events that only ever grows, and all that is known of it is a function of that
+set: the order in which events arrived, how often they came and in which messages makes no
+difference.
+
+`workers.calls.event_order` puts the events of a leg in order, `workers.calls.legs` folds one leg,
+`workers.calls.parties` finds the role of each leg, `workers.calls.results` says how the call ended.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
 
@@ -25,27 +27,18 @@ from service.events import (
     Result,
     Voicemail,
 )
-from workers.calls.legs import (
-    Leg,
-    Stage,
-    fold_leg,
-    furthest,
-    in_order,
-    rank,
+from workers.calls.event_order import Timeline, order_events
+from workers.calls.latest_values import (
+    latest_agent,
+    latest_recording,
+    latest_value,
+    latest_voicemail,
 )
+from workers.calls.legs import Leg, Stage, fold_leg, furthest
 from workers.calls.parties import Parties, identify_parties
-from workers.calls.results import (
-    MACHINES,
-    read_answered_at,
-    read_duration_s,
-    read_result,
-)
+from workers.calls.results import read_answered_at, read_duration_s, read_result
 
 __all__ = ["Call", "Leg", "Stage", "as_dict", "fold", "stall_deadline"]
-
-T = TypeVar("T")
-R = TypeVar("R", Recording, Voicemail)
-Ordered = Sequence[tuple[datetime, CallEvent]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +46,11 @@ class Call:
     """
     What is known of one telephone call.
 
-    `result` is None until a final event has come, and stays None where only an unknown word was
-    seen. `duration_s` is in seconds, from answer to hang-up on the customer's leg: 0 if it was
-    never answered, None if unknown or not over. `from_number` and `to_number` are those of the
-    customer's leg. `buildr_call_ids` are all that the messages named; `buildr_call_id` is set only
-    if they agree on one. `unknown_values` are the source's words that no table knows.
+    `result` is None until a final event has come, and stays None where only unknown events came.
+    `duration_s` is in seconds, from answer to hang-up on the customer's leg: 0 if it was never
+    answered, None if unknown or not over. Times are UTC. `from_number` and `to_number` are those of
+    the customer's leg. `buildr_call_ids` are all that the messages named; `buildr_call_id` is set
+    only if they agree on one. `unknown_values` are the vendor's values that no table has.
     """
 
     source: str
@@ -90,63 +83,43 @@ _CALL: Final = TypeAdapter(Call)
 
 def fold(events: Iterable[CallEvent]) -> Call:
     """
-    Fold the events of one call; raises ValueError if there is none or if they belong to different
-    calls.
+    Fold the events of one call.
 
     Commutative, associative over unions of sets, and idempotent; the ids of messages make no
     difference. A result that an event states outright decides alone, the latest one if there are
-    several.
+    several. Raises ValueError if there is no event or if they belong to different calls.
     """
-    known = {_normal(event) for event in events}
-    names = {(event.source, event.source_call_id) for event in known}
-    if len(names) != 1:
-        raise ValueError(
-            "there are no events"
-            if not names
-            else "the events are of different calls: explain one call at a time"
-        )
-    ((source, source_call_id),) = names
-    by_leg = _by_leg(known)
-    legs = tuple(
-        fold_leg(leg_id, [event for _, event in ordered]) for leg_id, ordered in by_leg.items()
-    )
+    distinct = {_normalised(event) for event in events}
+    source, source_call_id = _common_call(distinct)
+    timelines = _timelines(distinct)
+    legs = tuple(_fold_timeline(leg_id, timeline) for leg_id, timeline in timelines.items())
     parties = identify_parties(source_call_id, legs)
-    ordered_legs = tuple(by_leg.values())
-    stated = _latest(
-        ordered_legs, lambda event: None if event.event_type is EventType.UNKNOWN else event.result
-    )
-    has_voicemail = any(event.event_type is EventType.VOICEMAIL for event in known)
-    result = stated or read_result(parties, has_voicemail=has_voicemail)
-    ids = tuple(
-        sorted({event.buildr_call_id for event in known if event.buildr_call_id is not None})
-    )
+    result = _result(timelines.values(), parties)
+    buildr_call_ids = _sorted_values(event.buildr_call_id for event in distinct)
     from_number, to_number = _numbers(parties)
-    main = parties.main
     return Call(
         source=source,
         source_call_id=source_call_id,
-        buildr_call_id=ids[0] if len(ids) == 1 else None,
-        buildr_call_ids=ids,
+        buildr_call_id=_only(buildr_call_ids),
+        buildr_call_ids=buildr_call_ids,
         result=result,
         is_final=result is not None,
-        stage=Stage.ENDED if result is not None else _stage(legs),
+        stage=_stage(legs, result),
         direction=parties.direction,
         from_number=from_number,
         to_number=to_number,
-        answered_by=None if parties.customer is None else parties.customer.answered_by,
+        answered_by=_answered_by(parties),
         duration_s=read_duration_s(parties, result),
-        started_at=min(
-            (leg.started_at for leg in legs if leg.started_at is not None), default=None
-        ),
+        started_at=_started_at(legs),
         answered_at=read_answered_at(parties),
-        ended_at=None if main is None else main.ended_at,
-        recording=_with_url(ordered_legs, lambda event: event.recording),
-        voicemail=_voicemail(ordered_legs),
-        agent=_agent(by_leg, legs),
-        disposition=_latest(ordered_legs, lambda event: event.disposition),
-        tags=tuple(sorted({tag for event in known for tag in event.tags})),
-        note=_latest(ordered_legs, lambda event: event.note),
-        unknown_values=tuple(sorted({word for leg in legs for word in leg.unknown_values})),
+        ended_at=_ended_at(parties),
+        recording=latest_recording(timelines.values()),
+        voicemail=latest_voicemail(timelines.values()),
+        agent=latest_agent(timelines, legs),
+        disposition=latest_value(timelines.values(), lambda event: event.disposition),
+        tags=_sorted_values(tag for event in distinct for tag in event.tags),
+        note=latest_value(timelines.values(), lambda event: event.note),
+        unknown_values=_sorted_values(value for leg in legs for value in leg.unknown_values),
         legs=legs,
     )
 
@@ -161,91 +134,114 @@ def stall_deadline(
     call: Call, *, received_at: datetime, ringing_timeout_s: float, in_progress_timeout_s: float
 ) -> datetime | None:
     """
-    When a call counts as stalled (UTC): so many seconds after its last message, `received_at`, by
-    how far it has come; None if it is final.
+    When a call counts as stalled (UTC); None if it is final.
 
+    That is the timeout of its stage, in seconds, after its last message came (`received_at`).
     Counted by our own clock: a source's may be wrong, and a message that comes late would make its
     call stall at once.
     """
     if call.is_final:
         return None
-    timeout_s = in_progress_timeout_s if call.stage is Stage.IN_PROGRESS else ringing_timeout_s
+    timeout_s = ringing_timeout_s
+    if call.stage is Stage.IN_PROGRESS:
+        timeout_s = in_progress_timeout_s
     return received_at + timedelta(seconds=timeout_s)
 
 
-def _normal(event: CallEvent) -> CallEvent:
-    # A message that was sent again under another id, or names its time in another zone, says the
-    # same.
-    occurred_at = None if event.occurred_at is None else event.occurred_at.astimezone(UTC)
+def _normalised(event: CallEvent) -> CallEvent:
+    # An event that was sent again in another message, or with its time in another zone, is the same
+    # event.
+    occurred_at = event.occurred_at
+    if occurred_at is not None:
+        occurred_at = occurred_at.astimezone(UTC)
     return replace(event, message_id="", occurred_at=occurred_at)
 
 
-def _by_leg(events: Iterable[CallEvent]) -> dict[str, Ordered]:
-    found: dict[str, list[CallEvent]] = defaultdict(list)
+def _common_call(events: Iterable[CallEvent]) -> tuple[str, str]:
+    """The source and the source's id of the one call that all events belong to."""
+    calls = {(event.source, event.source_call_id) for event in events}
+    if not calls:
+        raise ValueError("there are no events")
+    if len(calls) > 1:
+        raise ValueError("the events are of different calls: explain one call at a time")
+    return calls.pop()
+
+
+def _timelines(events: Iterable[CallEvent]) -> dict[str, Timeline]:
+    """The events of each leg in their order; the legs in the order of their ids."""
+    by_leg: dict[str, list[CallEvent]] = defaultdict(list)
     for event in events:
-        found[event.leg_id].append(event)
-    return {leg_id: in_order(found[leg_id]) for leg_id in sorted(found)}
+        by_leg[event.leg_id].append(event)
+    return {leg_id: order_events(by_leg[leg_id]) for leg_id in sorted(by_leg)}
 
 
-def _latest(legs: Collection[Ordered], read: Callable[[CallEvent], T | None]) -> T | None:
-    """
-    The latest value that is not None: within a leg by the leg's own order, between legs by time.
-    """
-    candidates: list[tuple[datetime, CallEvent, T]] = []
-    for ordered in legs:
-        for counts_at, event in reversed(ordered):
-            value = read(event)
-            if value is not None:
-                candidates.append((counts_at, event, value))
-                break
-    return max(candidates, key=lambda each: (each[0], rank(each[1])))[2] if candidates else None
+def _fold_timeline(leg_id: str, timeline: Timeline) -> Leg:
+    return fold_leg(leg_id, [ordered.event for ordered in timeline])
 
 
-def _with_url(legs: Collection[Ordered], read: Callable[[CallEvent], R | None]) -> R | None:
-    def read_url(event: CallEvent) -> R | None:
-        found = read(event)
-        return found if found is not None and found.url else None
+def _result(timelines: Collection[Timeline], parties: Parties) -> Result | None:
+    stated = latest_value(timelines, _stated_result)
+    if stated is not None:
+        return stated
+    return read_result(parties, has_voicemail=any(map(_has_voicemail, timelines)))
 
-    return _latest(legs, read_url) or _latest(legs, read)
 
-
-def _voicemail(legs: Collection[Ordered]) -> Voicemail | None:
-    # A transcript often comes later than the recording, in a message of its own.
-    found = _with_url(legs, lambda event: event.voicemail)
-    if found is None:
+def _stated_result(event: CallEvent) -> Result | None:
+    if event.event_type is EventType.UNKNOWN:
         return None
-    transcript = _latest(
-        legs, lambda event: None if event.voicemail is None else event.voicemail.transcript
-    )
-    return found if found.transcript else replace(found, transcript=transcript)
+    return event.result
 
 
-def _agent(by_leg: dict[str, Ordered], legs: Sequence[Leg]) -> str | None:
-    # Of several telephones that rang, the one that was picked up tells who took the call; a mailbox
-    # took it for nobody.
-    answered = [
-        by_leg[leg.leg_id] for leg in legs if leg.is_answered and leg.answered_by not in MACHINES
-    ]
-    return _latest(answered, lambda event: event.agent) or _latest(
-        by_leg.values(), lambda event: event.agent
-    )
+def _has_voicemail(timeline: Timeline) -> bool:
+    return any(ordered.event.event_type is EventType.VOICEMAIL for ordered in timeline)
+
+
+def _sorted_values(values: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({value for value in values if value is not None}))
+
+
+def _only(values: Sequence[str]) -> str | None:
+    """The value, if there is exactly one."""
+    if len(values) != 1:
+        return None
+    return values[0]
 
 
 def _numbers(parties: Parties) -> tuple[str | None, str | None]:
-    main, root = parties.main, parties.root
+    """From which number to which the call went: those of the customer's leg."""
+    main = parties.main
+    root = parties.root
     if main is None:
         return None, None
     if root is None or main is root:
         return main.from_number, main.to_number
+    from_number = main.from_number or root.from_number
     # An agent's own telephone dials the customer's number; any other first leg was called itself,
     # at a number that is not the customer's.
-    is_dialler = parties.agent_root is root and root.direction is Direction.INBOUND
-    return main.from_number or root.from_number, main.to_number or (
-        root.to_number if is_dialler else None
-    )
+    is_root_dialler = parties.agent_root is root and root.direction is Direction.INBOUND
+    if main.to_number or not is_root_dialler:
+        return from_number, main.to_number or None
+    return from_number, root.to_number
 
 
-def _stage(legs: Iterable[Leg]) -> Stage:
-    open_stages = [leg.stage for leg in legs if not leg.is_ended]
-    has_ended = any(leg.is_ended for leg in legs)
-    return furthest(open_stages or ([Stage.ENDED] if has_ended else []))
+def _stage(legs: Iterable[Leg], result: Result | None) -> Stage:
+    if result is not None:
+        return Stage.ENDED
+    # A leg that ended beside an open one, as in a transfer, does not end the call.
+    return furthest([leg.stage for leg in legs if not leg.is_ended] or [Stage.ENDED])
+
+
+def _answered_by(parties: Parties) -> AnsweredBy | None:
+    if parties.customer is None:
+        return None
+    return parties.customer.answered_by
+
+
+def _started_at(legs: Iterable[Leg]) -> datetime | None:
+    return min((leg.started_at for leg in legs if leg.started_at is not None), default=None)
+
+
+def _ended_at(parties: Parties) -> datetime | None:
+    if parties.main is None:
+        return None
+    return parties.main.ended_at

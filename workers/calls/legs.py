@@ -1,13 +1,12 @@
 """
-One leg of a call: the order of its events, and what they make together.
+One leg of a call, folded from its events.
 
-Nothing here depends on the order in which events arrived, nor on the ids of the messages that
-brought them.
+`workers.calls.event_order` puts the events in order; this module says what they make together.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, TypeVar
 
@@ -20,10 +19,8 @@ from service.events import (
     EventType,
     HangupCause,
     Party,
-    to_json,
 )
 
-MIN_UTC: Final = datetime.min.replace(tzinfo=UTC)
 T = TypeVar("T")
 
 
@@ -41,10 +38,10 @@ class Leg:
     """
     One leg of a call, folded from the events that name it.
 
-    `is_answered` says that somebody or something picked up, `is_bridged` that it was then joined
-    with another leg; `duration_s` is the talk time in seconds, 0 if the leg ended unanswered and
-    None if it is unknown or not over; `vendor_status` is the vendor's own name of the event that
-    set the stage.
+    `is_answered`: a human or a machine picked up; `is_bridged`: it was then joined with another
+    leg. Times are UTC. `duration_s` is the talk time in seconds, 0 if the leg ended unanswered and
+    None if it is unknown or not over. `vendor_status` is the vendor's own name of the event that
+    set the stage, `unknown_values` are the vendor's values that no table has.
     """
 
     leg_id: str
@@ -84,65 +81,9 @@ STAGES: Final[Mapping[EventType, Stage]] = {
     EventType.UNKNOWN: Stage.UNKNOWN,
 }
 STAGE_ORDER: Final = tuple(Stage)
-RANKS: Final[Mapping[EventType, int]] = {
-    EventType.UNKNOWN: 0,
-    EventType.CREATED: 1,
-    EventType.RINGING: 2,
-    EventType.ANSWERED: 3,
-    EventType.BRIDGED: 3,
-    EventType.ANSWERED_BY: 4,
-    EventType.RECORDING: 4,
-    EventType.VOICEMAIL: 4,
-    EventType.UPDATED: 4,
-    EventType.ENDED: 5,
-}
-# Of two ends that nothing else orders, the one that says more counts.
-CAUSE_RANKS: Final[Mapping[HangupCause | None, int]] = {
-    None: 0,
-    HangupCause.HUNG_UP: 1,
-    HangupCause.FAILED: 2,
-    HangupCause.CANCELLED: 3,
-    HangupCause.NO_ANSWER: 4,
-    HangupCause.BUSY: 5,
-    HangupCause.REJECTED: 6,
-    HangupCause.INVALID_NUMBER: 7,
-    HangupCause.COMPLETED: 8,
-}
 START_EVENTS: Final = frozenset({EventType.CREATED, EventType.RINGING})
 CONNECT_EVENTS: Final = frozenset({EventType.ANSWERED, EventType.BRIDGED})
 ANSWER_EVENTS: Final = CONNECT_EVENTS | {EventType.ANSWERED_BY}
-
-
-def rank(event: CallEvent) -> tuple[int, int, str]:
-    """
-    What orders two events of the same time: how far the leg has come, why it ended, and at last
-    their text.
-    """
-    return (RANKS[event.event_type], CAUSE_RANKS[event.hangup_cause], to_json((event,)))
-
-
-def in_order(events: Sequence[CallEvent]) -> list[tuple[datetime, CallEvent]]:
-    """
-    The events of one leg in their true order, each with the time at which it counts (UTC).
-
-    Sequence numbers come first. They count per leg, so that they say nothing between two legs. An
-    event without one takes its place by its time: a numbered event counts no earlier than the
-    numbered ones before it, which keeps both orders free of contradiction.
-    """
-    numbered = sorted(
-        ((event.sequence, event) for event in events if event.sequence is not None),
-        key=lambda pair: (pair[0], pair[1].occurred_at or MIN_UTC, rank(pair[1])),
-    )
-    placed: list[tuple[datetime, int, CallEvent]] = []
-    latest = MIN_UTC
-    for sequence, event in numbered:
-        latest = max(latest, event.occurred_at or MIN_UTC)
-        placed.append((latest, sequence, event))
-    placed.extend(
-        (event.occurred_at or MIN_UTC, -1, event) for event in events if event.sequence is None
-    )
-    placed.sort(key=lambda each: (each[0], each[1], each[2].occurred_at or MIN_UTC, rank(each[2])))
-    return [(counts_at, event) for counts_at, _, event in placed]
 
 
 def furthest(stages: Iterable[Stage]) -> Stage:
@@ -150,109 +91,112 @@ def furthest(stages: Iterable[Stage]) -> Stage:
     return max(stages, key=STAGE_ORDER.index, default=Stage.UNKNOWN)
 
 
-def earlier_by(moment: datetime, seconds: int) -> datetime:
-    """So many seconds before a moment, or the moment itself where that would leave the calendar."""
-    try:
-        return moment - timedelta(seconds=seconds)
-    except OverflowError:
-        return moment
-
-
 def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     """
-    Fold the events of one leg, given in their true order.
+    Fold the events of one leg, which are in their true order.
 
-    The stage is the furthest that any event reached. Of several ends the last one that gives a
-    cause decides it. An event with an unknown word gives its addresses and its time, and never a
-    stage, a cause or an answer.
+    The stage is the furthest that any event reached. Of several ends the last one with a cause
+    decides. An event of type `UNKNOWN` gives its addresses and its time, and never a stage, a cause
+    or an answer.
     """
-    known = [event for event in events if event.event_type is not EventType.UNKNOWN]
-    answers = [event for event in known if event.event_type in ANSWER_EVENTS]
+    recognised = [event for event in events if event.event_type is not EventType.UNKNOWN]
+    answers = [event for event in recognised if event.event_type in ANSWER_EVENTS]
     ends = _with_causes(
-        [event for event in known if event.event_type is EventType.ENDED], has_answer=bool(answers)
+        [event for event in recognised if event.event_type is EventType.ENDED],
+        has_answer=bool(answers),
     )
     cause = _last(ends, lambda event: event.hangup_cause)
-    stage = furthest(STAGES[event.event_type] for event in known)
-    # Some exchanges tell of legs that are to be joined before anybody has picked up: one that then
-    # failed never was.
-    is_told = (
-        bool(answers)
-        if cause is None
-        else any(event.event_type is not EventType.BRIDGED for event in answers)
-    )
-    is_answered = cause is HangupCause.COMPLETED or (
-        cause in {None, HangupCause.FAILED} and is_told
-    )
-    answered_at = min(
-        (
-            e.occurred_at
-            for e in known
-            if e.event_type in CONNECT_EVENTS and e.occurred_at is not None
-        ),
-        default=None,
-    )
+    is_answered = _is_answered(answers, cause)
+    answered_at = None
+    if is_answered:
+        answered_at = _connected_at(answers)
     ended_at = _last(ends, lambda event: event.occurred_at)
-    stated_s = _last(
-        [event for event in ends if event.hangup_cause is cause], lambda event: event.duration_s
+    duration_s = _talk_time_s(
+        ends, cause, is_answered=is_answered, answered_at=answered_at, ended_at=ended_at
     )
-    duration_s = None
-    if ends:
-        duration_s = (
-            _duration_s(stated_s, answered_at, ended_at) if is_answered or cause is None else 0
-        )
-    parent_leg_id = _last(events, lambda event: event.parent_leg_id)
+    stage = furthest(STAGES[event.event_type] for event in recognised)
     return Leg(
         leg_id=leg_id,
-        parent_leg_id=None if parent_leg_id == leg_id else parent_leg_id,
+        parent_leg_id=_parent_leg_id(leg_id, events),
         party=_last(events, lambda event: event.party),
         direction=_last(events, lambda event: event.direction),
         from_number=_last(events, lambda event: event.from_number),
         to_number=_last(events, lambda event: event.to_number),
         stage=stage,
         is_answered=is_answered,
-        is_bridged=is_answered and any(event.event_type is EventType.BRIDGED for event in known),
+        is_bridged=is_answered and any(event.event_type is EventType.BRIDGED for event in answers),
         started_at=_started_at(events, ended_at, duration_s),
-        answered_at=answered_at if is_answered else None,
+        answered_at=answered_at,
         ended_at=ended_at,
         duration_s=duration_s,
-        answered_by=_last(known, lambda event: event.answered_by),
+        answered_by=_last(recognised, lambda event: event.answered_by),
         hangup_cause=cause,
-        unknown_values=tuple(
-            sorted(
-                {
-                    event.vendor_status or "unknown"
-                    for event in events
-                    if event.event_type is EventType.UNKNOWN
-                }
-            )
-        ),
-        vendor_status=_last(
-            [event for event in known if STAGES[event.event_type] is stage],
-            lambda event: event.vendor_status,
-        ),
+        unknown_values=_unknown_values(events),
+        vendor_status=_vendor_status(recognised, stage),
     )
-
-
-def _with_causes(ends: list[CallEvent], *, has_answer: bool) -> list[CallEvent]:
-    """The ends of a leg with what `hung_up` means on it: nothing beside an end that says more."""
-    if all(event.hangup_cause is not HangupCause.HUNG_UP for event in ends):
-        return ends
-    meant: HangupCause | None = HangupCause.COMPLETED if has_answer else HangupCause.CANCELLED
-    if any(event.hangup_cause not in {None, HangupCause.HUNG_UP} for event in ends):
-        meant = None
-    return [
-        replace(event, hangup_cause=meant) if event.hangup_cause is HangupCause.HUNG_UP else event
-        for event in ends
-    ]
 
 
 def _last(events: Sequence[CallEvent], read: Callable[[CallEvent], T | None]) -> T | None:
     return next((value for value in map(read, reversed(events)) if value is not None), None)
 
 
-def _duration_s(
-    stated_s: int | None, answered_at: datetime | None, ended_at: datetime | None
+def _with_causes(ends: list[CallEvent], *, has_answer: bool) -> list[CallEvent]:
+    """
+    The ends of a leg, with `HUNG_UP` replaced by what it means on this leg.
+
+    It is `COMPLETED` after an answer and `CANCELLED` without one, and no cause at all beside an end
+    with a more precise one.
+    """
+    causes = {event.hangup_cause for event in ends}
+    if HangupCause.HUNG_UP not in causes:
+        return ends
+    cause: HangupCause | None = None
+    if causes <= {HangupCause.HUNG_UP, None}:
+        cause = HangupCause.COMPLETED if has_answer else HangupCause.CANCELLED
+    return [_with_cause(event, cause) for event in ends]
+
+
+def _with_cause(event: CallEvent, cause: HangupCause | None) -> CallEvent:
+    if event.hangup_cause is not HangupCause.HUNG_UP:
+        return event
+    return replace(event, hangup_cause=cause)
+
+
+def _is_answered(answers: Sequence[CallEvent], cause: HangupCause | None) -> bool:
+    if cause is None:
+        return bool(answers)
+    if cause is HangupCause.FAILED:
+        # Some exchanges report that two legs are to be joined before anybody has picked up: of a
+        # leg that then failed, `BRIDGED` alone proves no answer.
+        return any(event.event_type is not EventType.BRIDGED for event in answers)
+    return cause is HangupCause.COMPLETED
+
+
+def _connected_at(answers: Sequence[CallEvent]) -> datetime | None:
+    """The earliest time of an answer or a join; what answered is detected later than that."""
+    connects = [event for event in answers if event.event_type in CONNECT_EVENTS]
+    return min(_times(connects), default=None)
+
+
+def _times(events: Iterable[CallEvent]) -> list[datetime]:
+    return [event.occurred_at for event in events if event.occurred_at is not None]
+
+
+def _talk_time_s(
+    ends: Sequence[CallEvent],
+    cause: HangupCause | None,
+    *,
+    is_answered: bool,
+    answered_at: datetime | None,
+    ended_at: datetime | None,
 ) -> int | None:
+    """The talk time in seconds that the deciding end states, else the time from answer to end."""
+    if not ends:
+        return None
+    if cause is not None and not is_answered:
+        return 0
+    deciding_ends = [event for event in ends if event.hangup_cause is cause]
+    stated_s = _last(deciding_ends, lambda event: event.duration_s)
     if stated_s is not None or answered_at is None or ended_at is None:
         return stated_s
     return max(0, round((ended_at - answered_at).total_seconds()))
@@ -261,11 +205,36 @@ def _duration_s(
 def _started_at(
     events: Sequence[CallEvent], ended_at: datetime | None, duration_s: int | None
 ) -> datetime | None:
-    # A leg of which only the end was told began at least its talk time before.
-    times = [event.occurred_at for event in events if event.occurred_at is not None]
-    has_start = any(
-        event.event_type in START_EVENTS and event.occurred_at is not None for event in events
-    )
+    times = _times(events)
+    starts = [event for event in events if event.event_type in START_EVENTS]
+    has_start = bool(_times(starts))
+    # A leg of which only the end is known began at least its talk time before.
     if ended_at is not None and duration_s is not None and not has_start:
-        times.append(earlier_by(ended_at, duration_s))
+        times.append(_seconds_before(ended_at, duration_s))
     return min(times, default=None)
+
+
+def _seconds_before(moment: datetime, seconds: int) -> datetime:
+    """That many seconds before a moment; the moment itself if that would be before the year 1."""
+    try:
+        return moment - timedelta(seconds=seconds)
+    except OverflowError:
+        return moment
+
+
+def _parent_leg_id(leg_id: str, events: Sequence[CallEvent]) -> str | None:
+    parent_leg_id = _last(events, lambda event: event.parent_leg_id)
+    # A leg is not its own parent, whatever its source states.
+    if parent_leg_id == leg_id:
+        return None
+    return parent_leg_id
+
+
+def _unknown_values(events: Iterable[CallEvent]) -> tuple[str, ...]:
+    unknown = [event for event in events if event.event_type is EventType.UNKNOWN]
+    return tuple(sorted({event.vendor_status or "unknown" for event in unknown}))
+
+
+def _vendor_status(recognised: Sequence[CallEvent], stage: Stage) -> str | None:
+    reached_by = [event for event in recognised if STAGES[event.event_type] is stage]
+    return _last(reached_by, lambda event: event.vendor_status)

@@ -1,5 +1,5 @@
 """
-Whose leg is whose: which leg of a call is the customer's, and who called whom.
+Leg roles: which leg of a call is the customer's, which are the agents', and who called whom.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from service.events import Direction, Party
-from workers.calls.legs import MIN_UTC, Leg
+from workers.calls.event_order import MIN_UTC
+from workers.calls.legs import Leg
 
 SOFTPHONE: Final = "client:"
 AGENT_ADDRESSES: Final = (SOFTPHONE, "sip:", "sips:")
@@ -17,11 +18,11 @@ AGENT_ADDRESSES: Final = (SOFTPHONE, "sip:", "sips:")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parties:
     """
-    The legs of a call by their part in it.
+    The legs of a call by their roles.
 
-    `customer` is the leg of the person at the other company, None while it has not been seen.
-    `agents` are the legs of our own people. `agent_root` is the first leg of an outbound call where
-    that is an agent's own, from which the customer is dialled.
+    `root` is the first leg of the call. `customer` is the leg of the human at the other company,
+    None while it has not been seen. `agents` are the legs of our own people. `agent_root` is the
+    first leg of an outbound call where that is an agent's own, from which the customer is dialled.
     """
 
     direction: Direction | None
@@ -38,45 +39,37 @@ class Parties:
 
 def identify_parties(source_call_id: str, legs: Sequence[Leg]) -> Parties:
     """
-    Find out whose leg is whose.
+    Find the role of each leg of a call.
 
-    What a source states as `party` counts first, and it then means the call's direction too; a
-    customer's leg that goes the other way than the call is a part of it that was put through to one
+    What a source states as `party` counts first, and it then gives the call's direction too; a
+    customer's leg that goes the other way than the call is a part of it that was transferred to one
     of ours. Else:
 
-    - An inbound call's first leg is the customer's, all others are agents'. An inbound leg *from* `client:` or `sip:` is an agent's own
-      telephone that calls out through the exchange, so that the call is outbound.
-    - Of an outbound call, the customer's is a leg on which a machine was looked for; else a dialled leg to anything but `client:` or `sip:`
-      (one that was answered before one that was not, then the latest); else the first leg, unless that is an agent's own.
-    - While the first leg has not been heard of, a dialled leg to a telephone number counts as the customer's, unless its source leaves open
-      in which direction it goes: then the first leg has to tell.
+    - An inbound call's first leg is the customer's, all others are agents'. An inbound leg *from*
+      `client:` or `sip:` is an agent's own telephone that calls out through the exchange, so that
+      the call is outbound.
+    - Of an outbound call, the customer's is a leg on which a machine was looked for; else a dialled
+      leg to anything but `client:` or `sip:` (one that was answered before one that was not, then
+      the latest); else the first leg, unless that is an agent's own.
+    - While no event of the first leg has come, a dialled leg to a telephone number counts as the
+      customer's, unless its source does not say in which direction it goes: then only the first leg
+      can tell.
     """
     root = _root(source_call_id, legs)
-    dialled = [leg for leg in legs if leg is not root]
-    is_own_phone = (
-        root is not None
-        and root.party is None
-        and root.direction is Direction.INBOUND
-        and is_agent_address(root.from_number)
-    )
-    direction = Direction.OUTBOUND if is_own_phone else _direction(root, legs)
-    agent_root = (
-        root if root is not None and (is_own_phone or _is_agents(root, direction)) else None
-    )
-    stated = [leg for leg in legs if leg.party is Party.CUSTOMER]
-    if stated:
-        customer: Leg | None = _pick(
-            [leg for leg in stated if leg.direction in {None, direction}] or stated, root
-        )
-    elif direction is Direction.INBOUND:
-        customer = root if root is not None and root.party is None else None
-    else:
-        customer = _customer_leg(root, dialled, agent_root, direction)
+    direction = _direction(root, legs)
+    agent_root = None
+    if root is not None and _is_agent_root(root, direction):
+        agent_root = root
+    customer = _customer_leg(legs, root, agent_root, direction)
     if direction is None and customer is not None and customer is not root:
         direction = customer.direction
-    agents = tuple(leg for leg in legs if leg is not customer and leg.party is not Party.CUSTOMER)
+    agents = [leg for leg in legs if leg is not customer and leg.party is not Party.CUSTOMER]
     return Parties(
-        direction=direction, root=root, customer=customer, agents=agents, agent_root=agent_root
+        direction=direction,
+        root=root,
+        customer=customer,
+        agents=tuple(agents),
+        agent_root=agent_root,
     )
 
 
@@ -86,47 +79,79 @@ def is_agent_address(address: str | None) -> bool:
 
 
 def _root(source_call_id: str, legs: Sequence[Leg]) -> Leg | None:
-    named = next((leg for leg in legs if leg.leg_id == source_call_id), None)
-    if named is not None:
-        return named
-    tops = [leg for leg in legs if leg.parent_leg_id is None]
-    return min(tops, key=lambda leg: (_time(leg.started_at), leg.leg_id), default=None)
+    """The leg that has the call's own id, else the earliest that no other leg dialled."""
+    for leg in legs:
+        if leg.leg_id == source_call_id:
+            return leg
+    first_legs = [leg for leg in legs if leg.parent_leg_id is None]
+    return min(first_legs, key=lambda leg: (leg.started_at or MIN_UTC, leg.leg_id), default=None)
 
 
 def _direction(root: Leg | None, legs: Iterable[Leg]) -> Direction | None:
+    if root is not None and _is_agent_calling_out(root):
+        return Direction.OUTBOUND
     if root is not None and root.direction is not None:
         return root.direction
+    # The legs with a stated party, the customer's before an agent's.
     stated = sorted(
         (leg for leg in legs if leg.party and leg.direction),
         key=lambda leg: (leg.party is not Party.CUSTOMER, leg.leg_id),
     )
-    return stated[0].direction if stated else None
+    return next((leg.direction for leg in stated), None)
 
 
-def _is_agents(root: Leg, direction: Direction | None) -> bool:
+def _is_agent_calling_out(root: Leg) -> bool:
+    """Whether a first leg is an agent's telephone that calls in, to be connected to a customer."""
+    is_inbound = root.party is None and root.direction is Direction.INBOUND
+    return is_inbound and is_agent_address(root.from_number)
+
+
+def _is_agent_root(root: Leg, direction: Direction | None) -> bool:
+    if _is_agent_calling_out(root):
+        return True
+    if direction is Direction.INBOUND:
+        return False
+    if root.party is not None:
+        return root.party is Party.AGENT
     # A call that is set up to a softphone rings the agent first. One to a SIP address may well be
     # the customer's.
-    is_softphone = (root.to_number or "").lower().startswith(SOFTPHONE)
-    return direction is not Direction.INBOUND and (
-        root.party is Party.AGENT or (root.party is None and is_softphone)
-    )
+    return (root.to_number or "").lower().startswith(SOFTPHONE)
 
 
 def _customer_leg(
-    root: Leg | None, dialled: Sequence[Leg], agent_root: Leg | None, direction: Direction | None
+    legs: Sequence[Leg], root: Leg | None, agent_root: Leg | None, direction: Direction | None
 ) -> Leg | None:
-    probed = [
-        leg
-        for leg in (root, *dialled)
-        if leg is not None and leg.answered_by and leg.party is None and leg is not agent_root
-    ]
-    candidates = probed or [
-        leg for leg in dialled if leg.party is None and _may_be_customer(leg, direction)
-    ]
+    stated = [leg for leg in legs if leg.party is Party.CUSTOMER]
+    if stated:
+        in_direction = [leg for leg in stated if leg.direction in {None, direction}]
+        return _most_advanced(in_direction or stated, root)
+    if direction is not Direction.INBOUND:
+        return _outbound_customer_leg(legs, root, agent_root, direction)
+    if root is None or root.party is not None:
+        return None
+    return root
+
+
+def _outbound_customer_leg(
+    legs: Sequence[Leg], root: Leg | None, agent_root: Leg | None, direction: Direction | None
+) -> Leg | None:
+    unstated = [leg for leg in legs if leg.party is None and leg is not agent_root]
+    # Machine detection is asked for on the customer's leg.
+    detected = [leg for leg in unstated if leg.answered_by]
+    candidates = detected or _dialled_customer_legs(unstated, root, direction)
     if candidates:
-        return _pick(candidates, root)
-    is_clear = direction is not None or not dialled
-    return root if is_clear and root is not agent_root else None
+        return _most_advanced(candidates, root)
+    has_direction = direction is not None or all(leg is root for leg in legs)
+    if has_direction and root is not agent_root:
+        return root
+    return None
+
+
+def _dialled_customer_legs(
+    legs: Iterable[Leg], root: Leg | None, direction: Direction | None
+) -> list[Leg]:
+    dialled = [leg for leg in legs if leg is not root]
+    return [leg for leg in dialled if _may_be_customer(leg, direction)]
 
 
 def _may_be_customer(leg: Leg, direction: Direction | None) -> bool:
@@ -135,25 +160,21 @@ def _may_be_customer(leg: Leg, direction: Direction | None) -> bool:
     if leg.to_number is not None:
         return not is_agent_address(leg.to_number) and leg.direction is not Direction.INBOUND
     # A dialled leg of which only the end is known. If that says no more than that it was answered,
-    # it may be a conference that the customer's own leg was put into.
+    # it may be a conference that the customer's own leg was moved into.
     return direction is Direction.OUTBOUND and (not leg.is_answered or leg.duration_s is not None)
 
 
-def _pick(legs: Sequence[Leg], root: Leg | None) -> Leg:
-    # One that was answered, else one that still rings while the call goes on, else the latest.
-    is_over = root is not None and root.is_ended
+def _most_advanced(legs: Sequence[Leg], root: Leg | None) -> Leg:
+    """An answered leg, else one that still rings while the call goes on, else the latest."""
+    is_call_over = root is not None and root.is_ended
 
-    def weigh(leg: Leg) -> tuple[bool, bool, datetime, datetime, str]:
+    def progress(leg: Leg) -> tuple[bool, bool, datetime, datetime, str]:
         return (
             leg.is_answered,
-            not (leg.is_ended or is_over),
-            _time(leg.started_at),
-            _time(leg.ended_at),
+            not (leg.is_ended or is_call_over),
+            leg.started_at or MIN_UTC,
+            leg.ended_at or MIN_UTC,
             leg.leg_id,
         )
 
-    return max(legs, key=weigh)
-
-
-def _time(moment: datetime | None) -> datetime:
-    return MIN_UTC if moment is None else moment
+    return max(legs, key=progress)

@@ -1,0 +1,86 @@
+"""
+What single events of a call state beside how it went: recording, voicemail, agent, note.
+
+Of several values the latest counts.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from service.events import CallEvent, Recording, Voicemail
+from workers.calls.event_order import Rank, Timeline
+from workers.calls.legs import Leg
+from workers.calls.results import MACHINES
+
+T = TypeVar("T")
+Audio = TypeVar("Audio", Recording, Voicemail)
+
+
+def latest_value(
+    timelines: Collection[Timeline], read: Callable[[CallEvent], T | None]
+) -> T | None:
+    """
+    The latest value that is not None: within a leg by the leg's own order, between legs by time.
+    """
+    latest: T | None = None
+    latest_place: tuple[datetime, Rank] | None = None
+    for timeline in timelines:
+        for ordered in reversed(timeline):
+            value = read(ordered.event)
+            if value is None:
+                continue
+            place = (ordered.counts_at, ordered.rank)
+            if latest_place is None or place > latest_place:
+                latest = value
+                latest_place = place
+            break
+    return latest
+
+
+def _latest_with_url(
+    timelines: Collection[Timeline], read: Callable[[CallEvent], Audio | None]
+) -> Audio | None:
+    """The latest recording or voicemail that has a URL, else the latest of all."""
+
+    def read_if_with_url(event: CallEvent) -> Audio | None:
+        audio = read(event)
+        if audio is None or not audio.url:
+            return None
+        return audio
+
+    return latest_value(timelines, read_if_with_url) or latest_value(timelines, read)
+
+
+def latest_recording(timelines: Collection[Timeline]) -> Recording | None:
+    """The call's recording: the latest with a URL, else the latest."""
+    return _latest_with_url(timelines, lambda event: event.recording)
+
+
+def latest_voicemail(timelines: Collection[Timeline]) -> Voicemail | None:
+    """The voicemail that was left: the latest with a URL, else the latest, with its transcript."""
+    voicemail = _latest_with_url(timelines, lambda event: event.voicemail)
+    if voicemail is None or voicemail.transcript:
+        return voicemail
+    # A transcript often comes later than the recording, in a message of its own.
+    return replace(voicemail, transcript=latest_value(timelines, _transcript))
+
+
+def _transcript(event: CallEvent) -> str | None:
+    if event.voicemail is None:
+        return None
+    return event.voicemail.transcript
+
+
+def latest_agent(timelines: Mapping[str, Timeline], legs: Iterable[Leg]) -> str | None:
+    """
+    The agent of a call; `timelines` go by leg id.
+
+    Of several telephones that rang, the one that was picked up shows who took the call; a mailbox
+    took it for nobody.
+    """
+    taken = [leg.leg_id for leg in legs if leg.is_answered and leg.answered_by not in MACHINES]
+    taken_timelines = [timelines[leg_id] for leg_id in taken]
+    agent = latest_value(taken_timelines, lambda event: event.agent)
+    return agent or latest_value(timelines.values(), lambda event: event.agent)
