@@ -29,10 +29,11 @@ UNPROVED: Final = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """
-    How a vendor waits for an answer, and when it comes again.
+    How long a vendor waits for an answer, and when it retries.
 
-    `response_timeout_s` is when it gives up waiting. `retry_delays_s` are the seconds from each
-    failed try to the next, for an answer of 503; empty where a message that was not taken is lost.
+    `response_timeout_s` is the seconds until it stops waiting. `retry_delays_s` are the seconds
+    from each failed attempt to the next, for an answer of 503; empty where the vendor does not
+    retry, so that a message that was not stored is lost.
     """
 
     response_timeout_s: float
@@ -43,15 +44,15 @@ class Source(ABC):
     """
     One telephony system.
 
-    `slug` names it in addresses, settings, logs and files; `title` is its name. `settings` are
-    those it needs, first the one that turns it on. `content_types` are those in which it sends,
-    empty for any. `kept_headers` (lower case) are stored with a message because parsing needs them.
-    `proof` says in a few words what proves a message, `call_id_carrier` how the Buildr call id
-    travels, None where nothing is given back to us. `signs_url`: the proof covers the address.
-    `has_address_per_call`: a call can be given an address of its own. `requires_path_token`: the
-    proof is weak, so that the address holds a token too. `challenge` is what `WWW-Authenticate`
-    says beside a 401, where the vendor waits for that. `settle_s` is how many seconds apart its
-    last messages about a call come, where that is longer than what `SETTLE_S` gives all sources.
+    `slug` names it in URLs, settings, logs and files; `title` is its name. `settings` are those it
+    needs, first the one that turns it on. `content_types` are those in which it sends, empty for
+    any. `kept_headers` (lower case) are stored with a message because parsing needs them. `proof`
+    describes in a few words what proves a message, `call_id_carrier` where the Buildr call id
+    comes back, None where it does not. `signs_url`: the proof covers the URL.
+    `has_address_per_call`: a call can have a URL of its own. `requires_path_token`: the proof is
+    weak, so that the URL holds a token too. `challenge` is the value of `WWW-Authenticate` in a
+    401, where the vendor waits for that. `settle_s` is how many seconds apart the last messages
+    about a call may arrive, where that is longer than `SETTLE_S`, which holds for all sources.
     """
 
     slug: ClassVar[str]
@@ -87,77 +88,56 @@ class Source(ABC):
 
     def redact(self, request: WebhookRequest) -> WebhookRequest:
         """
-        The message as it may be kept: a secret that lies in its body is taken out. Called for
-        genuine messages only; never raises.
+        The message as it may be stored: without a secret in its body; the same object where there
+        is none. Called for genuine messages only; never raises.
         """
         return request
 
     @abstractmethod
     def keys(self, request: WebhookRequest) -> MessageKeys:
         """
-        Name the message and its call, cheaply, from what is left after `redact`.
+        The key of the message and the id of its call, cheaply, from what is left after `redact`.
 
-        Raises `IgnoredEvent` for a kind that is not wanted and `MalformedPayload` when no call can
-        be named.
+        Raises `IgnoredEvent` for a message that is not of use, and `MalformedPayload` when it
+        holds no id of a call.
         """
 
     @abstractmethod
     def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """
-        Turn a genuine message into events.
+        The events of a genuine message, in the order in which they happened.
 
-        A word that no table knows becomes an event of type `UNKNOWN`, so that it is reported and
+        A value that is in no table becomes an event of type `UNKNOWN`, so that it is reported and
         never guessed. Raises `IgnoredEvent` and `MalformedPayload`.
         """
 
     def read(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """
-        The events of a message, with the Buildr call id that our own signature in its address
-        proves.
+        The events of a message, with the Buildr call id that our own signature in its URL proves.
 
-        An event that names another id keeps it, and the address's is told beside it: two are a
-        conflict, which a person settles. Raises as `parse` does.
+        An event that holds another id keeps it, and one more event holds the URL's: two ids are a
+        conflict, which an operator resolves. Raises as `parse` does.
         """
         events = self.parse(request, message_id)
         if self.signs_url or not events:
             return events
-        named = request.buildr_call_id
-        if named is None:
-            is_unproved = queried_buildr_call_id(request) != (None, None)
-            return (
-                [*events, unknown_event(_empty_event(events[0]), UNPROVED)]
-                if is_unproved
-                else events
-            )
-        told = [
-            event if event.buildr_call_id is not None else replace(event, buildr_call_id=named)
-            for event in events
-        ]
-        is_agreed = all(event.buildr_call_id == named for event in told)
-        return (
-            told
-            if is_agreed
-            else [
-                *told,
-                replace(
-                    _empty_event(events[0]),
-                    buildr_call_id=named,
-                    vendor_status=f"{BUILDR_CALL_ID} in the address",
-                ),
-            ]
-        )
+        if request.buildr_call_id is None:
+            if queried_buildr_call_id(request) == (None, None):
+                return events
+            return [*events, unknown_event(_empty_event(events[0]), UNPROVED)]
+        return _with_buildr_call_id(events, request.buildr_call_id)
 
     def reply(self, request: WebhookRequest) -> Reply:
-        """What to answer once the message is safe; never raises."""
+        """The answer once the message is stored; never raises."""
         return Reply(200)
 
     @abstractmethod
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """
-        The same request, signed as the vendor would; for `trigger`, which plays calls against one's
-        own receiver.
+        The same request, signed as the vendor would; for `trigger`, which sends simulated calls to
+        one's own receiver.
 
-        Raises ValueError that says which setting is missing.
+        Raises ValueError that names the missing setting.
         """
 
     def no_secret(self) -> ValueError:
@@ -165,19 +145,33 @@ class Source(ABC):
         return ValueError(f"there is no secret to sign with: set {self.settings[0].name.upper()}")
 
 
+def unknown_event(event: CallEvent, value: str) -> CallEvent:
+    """The event for a value that is in no table: it is reported, and decides nothing."""
+    return replace(
+        event, event_type=EventType.UNKNOWN, vendor_status=value[:MAX_WORD_LENGTH] or "(empty)"
+    )
+
+
+def _with_buildr_call_id(events: list[CallEvent], buildr_call_id: str) -> list[CallEvent]:
+    linked_events = [
+        replace(event, buildr_call_id=event.buildr_call_id or buildr_call_id) for event in events
+    ]
+    if all(event.buildr_call_id == buildr_call_id for event in linked_events):
+        return linked_events
+    url_event = replace(
+        _empty_event(events[0]),
+        buildr_call_id=buildr_call_id,
+        vendor_status=f"{BUILDR_CALL_ID} in the address",
+    )
+    return [*linked_events, url_event]
+
+
 def _empty_event(event: CallEvent) -> CallEvent:
-    """An event of the same leg that says nothing yet."""
+    """An event of the same leg that reports nothing yet."""
     return CallEvent(
         source=event.source,
         message_id=event.message_id,
         source_call_id=event.source_call_id,
         leg_id=event.leg_id,
         event_type=EventType.UPDATED,
-    )
-
-
-def unknown_event(event: CallEvent, word: str) -> CallEvent:
-    """What a word that no table knows makes of a message: reported, and deciding nothing."""
-    return replace(
-        event, event_type=EventType.UNKNOWN, vendor_status=word[:MAX_WORD_LENGTH] or "(empty)"
     )

@@ -60,9 +60,11 @@ class WebhookRequest:
         return cast("T", self._parsed[key])
 
     def header(self, name: str) -> str | None:
-        """The value of a header that may come once; None if it is absent or came more than once."""
+        """The value of a header that may occur once; None if it is absent or repeated."""
         values = self.headers.get(name.lower(), ())
-        return values[0] if len(values) == 1 else None
+        if len(values) != 1:
+            return None
+        return values[0]
 
     @property
     def query(self) -> str:
@@ -78,8 +80,8 @@ class WebhookRequest:
 @dataclass(frozen=True, slots=True)
 class MessageKeys:
     """
-    What the receiver has to know of a message: `message_key` names it for ever, `source_call_id`
-    the call that it is about.
+    What the receiver needs of a message: `message_key` is the same in every retry of it, and
+    `source_call_id` is the source's id of its call.
     """
 
     message_key: str
@@ -88,7 +90,7 @@ class MessageKeys:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a source's server is answered: status, body, content type, further headers."""
+    """The answer to a source's server: status, body, content type, further headers."""
 
     status: int = 204
     body: bytes = b""

@@ -1,6 +1,5 @@
 """
-The secrets of one source, as its module gets them, and the settings by which a source is told what
-it needs.
+The secrets of one source, as its module gets them, and the settings from which they come.
 """
 
 import secrets
@@ -12,15 +11,15 @@ from enum import StrEnum
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """
-    The secrets of one source, newest first; `named` holds those that the sender picks by an id of
-    its own.
+    The secrets of one source, newest first; `by_key_id` holds those of which the sender names one
+    by its id.
     """
 
     values: tuple[str, ...] = field(default=(), repr=False)
-    named: Mapping[str, str] = field(default_factory=dict, repr=False)
+    by_key_id: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __bool__(self) -> bool:
-        return bool(self.values or self.named)
+        return bool(self.values or self.by_key_id)
 
 
 class SettingKind(StrEnum):
@@ -57,4 +56,7 @@ class SourceSetting:
 
 def how_to_enable() -> str:
     """What turns a source on, for a message: there are too many settings to name them all."""
-    return "the secret of your telephony system, like TWILIO_AUTH_TOKEN; docs/settings.md names them all"
+    return (
+        "the secret of your telephony system, like TWILIO_AUTH_TOKEN; "
+        "docs/settings.md names them all"
+    )

@@ -1,9 +1,9 @@
 """
-Reading the fields of a JSON message: each reader gives what it was asked for, or None, whatever
-type the vendor put there.
+Reading the fields of a payload: each reader returns the value, or None, whatever type the vendor
+put there.
 
-A field that is absent, null or of a type that was not to be expected is the same to all of them: a
-message is worth more than any one of its fields.
+An absent field, null and a value of an unexpected type are the same to all of them: a message is
+worth more than any one of its fields.
 """
 
 import json
@@ -23,24 +23,25 @@ MOST_SECONDS: Final = 10**MOST_SECONDS_DIGITS
 
 def text(fields: Fields, *names: str) -> str | None:
     """
-    The first of the fields that holds a text or a number, as text without blanks at its ends; None
+    The first of the fields that holds a text or a number, as text without surrounding blanks; None
     if none does.
     """
     for name in names:
         value = fields.get(name)
-        if (
-            isinstance(value, str | int | float)
-            and not isinstance(value, bool)
-            and (found := str(value).strip())
-        ):
-            return found
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            continue
+        stripped = str(value).strip()
+        if stripped:
+            return stripped
     return None
 
 
 def flag(fields: Fields, name: str) -> bool | None:
     """A field that is true or false; None if it is anything else."""
     value = fields.get(name)
-    return value if isinstance(value, bool) else None
+    if isinstance(value, bool):
+        return value
+    return None
 
 
 def child(fields: Fields, *path: str) -> Fields:
@@ -54,83 +55,74 @@ def child(fields: Fields, *path: str) -> Fields:
 
 
 def children(fields: Fields, name: str) -> tuple[Fields, ...]:
-    """
-    The objects in a list; one object counts as a list of it, and what is no object is left out.
-    """
-    value = fields.get(name)
-    found = value if isinstance(value, list) else [value]
-    return tuple(each for each in found if isinstance(each, dict))
+    """The objects in a list, other items left out; one object counts as a list of one."""
+    return tuple(item for item in _items(fields, name) if isinstance(item, dict))
 
 
 def texts(fields: Fields, name: str) -> tuple[str, ...]:
-    """The texts in a list, or the one text that stands in its place."""
-    value = fields.get(name)
-    found = value if isinstance(value, list) else [value]
-    return tuple(each.strip() for each in found if isinstance(each, str) and each.strip())
+    """The texts in a list, without empty ones; one text counts as a list of one."""
+    stripped = [item.strip() for item in _items(fields, name) if isinstance(item, str)]
+    return tuple(filter(None, stripped))
 
 
 def whole_seconds(fields: Fields, name: str, *, per_second: int = 1) -> int | None:
     """
-    A duration in whole seconds, rounded; `per_second` is 1000 for one that is given in
-    milliseconds. None if it is no duration.
+    A duration in whole seconds, rounded; `per_second` is 1000 for one in milliseconds. None if it
+    is not a duration.
     """
-    value = fields.get(name)
-    try:
-        number = (
-            float(value)
-            if isinstance(value, int | float | str) and not isinstance(value, bool)
-            else -1.0
-        )
-    except (ValueError, OverflowError):
+    number = _number(fields, name)
+    # NaN is not in the range either.
+    if number is None or not 0 <= number / per_second < MOST_SECONDS:
         return None
-    seconds = number / per_second
-    # Not a number, too, is not between these.
-    return round(seconds) if 0 <= seconds < MOST_SECONDS else None
+    return round(number / per_second)
 
 
 def iso_moment(value: str | None) -> datetime | None:
     """
-    A moment (UTC) from ISO 8601; one without an offset is taken to be in UTC. None if it is no
-    moment.
+    A time (UTC) from ISO 8601; one without an offset is taken as UTC. None if it is not a time.
     """
     try:
-        moment = datetime.fromisoformat(value or "")
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return in_utc(datetime.fromisoformat(value or ""))
     except (ValueError, OverflowError):
         return None
 
 
+def in_utc(moment: datetime) -> datetime:
+    """The time in UTC; one without an offset is UTC already. Raises OverflowError."""
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC)
+
+
 def epoch_moment(fields: Fields, name: str, *, per_second: int = 1) -> datetime | None:
     """
-    A moment (UTC) from seconds since 1970, or milliseconds with `per_second=1000`. None if it is
-    absent, 0 or no moment.
+    A time (UTC) from seconds since 1970, or milliseconds with `per_second=1000`. None if it is
+    absent, 0 or not a time.
     """
-    value = fields.get(name)
+    number = _number(fields, name)
+    if number is None or not number > 0:
+        return None
     try:
-        number = (
-            float(value)
-            if isinstance(value, int | float | str) and not isinstance(value, bool)
-            else 0.0
-        )
-        return datetime.fromtimestamp(number / per_second, UTC) if number > 0 else None
+        return datetime.fromtimestamp(number / per_second, UTC)
     except (ValueError, OverflowError, OSError):
         return None
 
 
 def walk(value: JsonValue) -> Iterator[tuple[str, JsonValue]]:
     """
-    Every field at any depth, with its name, in the order in which they are written; however deep
-    the message is nested.
+    Every field at any depth as (name, value), in the order in which they are written.
+
+    Uses no recursion, so that a deeply nested message cannot exhaust the stack.
     """
-    waiting: list[tuple[str | None, JsonValue]] = [(None, value)]
-    while waiting:
-        name, each = waiting.pop()
+    pending: list[tuple[str | None, JsonValue]] = [(None, value)]
+    while pending:
+        name, field = pending.pop()
         if name is not None:
-            yield name, each
-        if isinstance(each, dict):
-            waiting.extend(reversed(each.items()))
-        elif isinstance(each, list):
-            waiting.extend((None, item) for item in reversed(each))
+            yield name, field
+        if isinstance(field, dict):
+            pending.extend(reversed(field.items()))
+        elif isinstance(field, list):
+            pending.extend((None, item) for item in reversed(field))
 
 
 def without_secret(request: WebhookRequest, name: str) -> WebhookRequest:
@@ -150,9 +142,26 @@ def without_secret(request: WebhookRequest, name: str) -> WebhookRequest:
 
 
 def seconds(value: str | None) -> int | None:
-    """Whole seconds from a vendor's text; None if it is absent or no number of seconds."""
-    if value is None or not (
-        value.isascii() and value.isdigit() and len(value) <= MOST_SECONDS_DIGITS
-    ):
+    """Whole seconds from a vendor's text; None if it is absent or not a number of seconds."""
+    if value is None or len(value) > MOST_SECONDS_DIGITS:
+        return None
+    if not (value.isascii() and value.isdigit()):
         return None
     return int(value)
+
+
+def _items(fields: Fields, name: str) -> list[JsonValue]:
+    value = fields.get(name)
+    if isinstance(value, list):
+        return value
+    return [value]
+
+
+def _number(fields: Fields, name: str) -> float | None:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

@@ -25,8 +25,7 @@ PARTS: Final = 3
 
 def read_token(token: bytes, secrets: Secrets) -> bytes:
     """
-    What a token holds, once one of the secrets is proved to have signed it; raises
-    `InvalidSignature`.
+    The payload of a token that one of the secrets signed; raises `InvalidSignature`.
     """
     parts = token.split(b".")
     decoded = [raw for raw in map(_decoded, parts) if raw is not None]
@@ -37,7 +36,9 @@ def read_token(token: bytes, secrets: Secrets) -> bytes:
     header, payload, signature = decoded
     signed = b".".join(parts[:-1])
     matches = [
-        is_hmac(each.encode(), signed, signature, algorithm=HASH) for each in secrets.values if each
+        is_hmac(secret.encode(), signed, signature, algorithm=HASH)
+        for secret in secrets.values
+        if secret
     ]
     if not any(matches):
         raise InvalidSignature("no secret gives the signature of this JWT")
@@ -46,15 +47,17 @@ def read_token(token: bytes, secrets: Secrets) -> bytes:
 
 
 def write_token(payload: bytes, secret: str) -> bytes:
-    """A token that holds these bytes."""
+    """A signed token with this payload."""
     signed = b".".join(map(_encoded, (HEADER, payload)))
     return signed + b"." + _encoded(hmac.digest(secret.encode(), signed, HASH))
 
 
 def unproved_payload(token: bytes) -> bytes | None:
-    """What a token holds, whoever made it; None if it is no token."""
+    """The payload of a token, whoever signed it; None if it is not a token."""
     parts = token.split(b".")
-    return _decoded(parts[1]) if len(parts) == PARTS and not parts[0].startswith(b"{") else None
+    if len(parts) != PARTS or parts[0].startswith(b"{"):
+        return None
+    return _decoded(parts[1])
 
 
 def _check_header(header: bytes) -> None:
@@ -76,4 +79,6 @@ def _decoded(part: bytes) -> bytes | None:
         raw = base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
     except binascii.Error:
         return None
-    return raw if _encoded(raw) == part else None
+    if _encoded(raw) != part:
+        return None
+    return raw

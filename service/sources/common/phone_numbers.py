@@ -8,11 +8,7 @@ from typing import Final
 import phonenumbers
 
 PUNCTUATION: Final = str.maketrans("", "", " ().-")
-
-
 NORTH_AMERICAN: Final = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
-
-
 E164_DIGITS: Final = range(8, 16)
 
 
@@ -24,20 +20,20 @@ def to_e164(address: str | None) -> str | None:
     What has a scheme (`client:+1500...`, `sip:...`) is a name, whatever digits it is made of.
     """
     text = (address or "").strip()
-    # Most numbers are whole already, and reading one takes longer than all the rest of a message.
     if not text or ":" in text:
         return text or None
-    if NORTH_AMERICAN.fullmatch(bare := text.translate(PUNCTUATION)):
-        return bare
+    # Most numbers are North American and whole already; the library takes longer for a number than
+    # all the rest of a message does.
+    compact = text.translate(PUNCTUATION)
+    if NORTH_AMERICAN.fullmatch(compact):
+        return compact
     try:
         parsed = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException:
         return text
-    return (
-        phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-        if phonenumbers.is_possible_number(parsed)
-        else text
-    )
+    if not phonenumbers.is_possible_number(parsed):
+        return text
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
 def bare_to_e164(address: str | None) -> str | None:
@@ -46,7 +42,7 @@ def bare_to_e164(address: str | None) -> str | None:
     full telephone number.
     """
     text = (address or "").strip()
-    is_bare = (
-        text.isascii() and text.isdigit() and len(text) in E164_DIGITS and not text.startswith("0")
-    )
-    return to_e164(f"+{text}" if is_bare else text)
+    is_number = text.isascii() and text.isdigit() and not text.startswith("0")
+    if is_number and len(text) in E164_DIGITS:
+        return to_e164(f"+{text}")
+    return to_e164(text)

@@ -1,11 +1,12 @@
 """
-A request written down in a file: what `explain` and `trigger` read, and what the fixtures are.
+A request in a JSON file: `explain` and `trigger` read it, and the fixtures of the tests are such.
 
-The form is `{"method", "path", "query", "headers"}` and one of `body_form`, `body_json`, `body`;
+The file holds `method`, `path`, `query`, `headers` and one of `body_form`, `body_json`, `body`;
 other names are ignored.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import urlencode
@@ -14,14 +15,16 @@ from service.errors import MalformedPayload
 from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.request import FORM, JSON, WebhookRequest
 
+# Printable ASCII as in a URL: no host, no blanks, no fragment.
+PATH: Final = re.compile(r"/[!\"$-~]*", re.ASCII)
 BODIES: Final[Mapping[str, str | None]] = {"body_form": FORM, "body_json": JSON, "body": None}
 
 
 def read_request(text: str | bytes, *, base_url: str, default_path: str = "/") -> WebhookRequest:
     """
-    Read a request file; `base_url` is the public URL, without a slash at its end.
+    The request in a request file; `base_url` is the public URL, before `path`.
 
-    Raises `MalformedPayload` that says which part is wrong.
+    Raises `MalformedPayload` that names the faulty part.
     """
     try:
         raw = text.encode("utf-8") if isinstance(text, str) else text
@@ -33,34 +36,37 @@ def read_request(text: str | bytes, *, base_url: str, default_path: str = "/") -
 def build_request(
     parts: Mapping[str, JsonValue], *, base_url: str, default_path: str = "/"
 ) -> WebhookRequest:
-    """Make a request of what a request file holds; raises `MalformedPayload`."""
-    kinds = [name for name in BODIES if parts.get(name) is not None]
-    if len(kinds) > 1:
-        raise MalformedPayload(f"a request has one body, not {' and '.join(kinds)}")
-    kind = kinds[0] if kinds else "body"
+    """The request that the parts of a request file describe; raises `MalformedPayload`."""
+    body_name = _body_name(parts)
     headers = _headers(parts.get("headers"))
-    content_type = BODIES[kind]
+    content_type = BODIES[body_name]
     if content_type is not None:
         headers.setdefault("content-type", (content_type,))
     path = _text(parts, "path", default_path)
-    if (
-        not path.startswith("/")
-        or not path.isascii()
-        or not path.isprintable()
-        or " " in path
-        or "#" in path
-    ):
+    if not PATH.fullmatch(path):
         raise MalformedPayload(
             "path must start with / and be written as in a URL, without host, blanks and #"
         )
-    query = _pairs("query", parts.get("query"))
-    mark = "&" if "?" in path else "?"
     return WebhookRequest(
         method=_text(parts, "method", "POST").upper(),
-        url=base_url.rstrip("/") + path + (mark + urlencode(query) if query else ""),
+        url=_with_query(base_url.rstrip("/") + path, _pairs("query", parts.get("query"))),
         headers=headers,
-        body=_body(kind, parts.get(kind)),
+        body=_body(body_name, parts.get(body_name)),
     )
+
+
+def _body_name(parts: Mapping[str, JsonValue]) -> str:
+    names = [name for name in BODIES if parts.get(name) is not None]
+    if len(names) > 1:
+        raise MalformedPayload(f"a request has one body, not {' and '.join(names)}")
+    return next(iter(names), "body")
+
+
+def _with_query(url: str, query: list[tuple[str, str]]) -> str:
+    if not query:
+        return url
+    separator = "&" if "?" in url else "?"
+    return f"{url}{separator}{urlencode(query)}"
 
 
 def _text(parts: Mapping[str, JsonValue], name: str, default: str) -> str:
@@ -84,22 +90,23 @@ def _pairs(name: str, value: JsonValue) -> list[tuple[str, str]]:
         return []
     if not isinstance(value, dict):
         raise MalformedPayload(f'{name} must be an object, like {{"name": "value"}}')
-    return [(key, text) for key, each in value.items() for text in _values(f"{name}.{key}", each)]
+    return [(key, text) for key, item in value.items() for text in _texts(f"{name}.{key}", item)]
 
 
-def _values(name: str, value: JsonValue) -> Iterator[str]:
-    for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, bool) or not isinstance(each, str | int | float):
+def _texts(name: str, value: JsonValue) -> Iterator[str]:
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
             raise MalformedPayload(f"{name} must be a text, a number, or a list of them")
-        yield str(each)
+        yield str(item)
 
 
-def _body(kind: str, value: JsonValue) -> bytes:
+def _body(name: str, value: JsonValue) -> bytes:
     if value is None:
         return b""
-    if kind == "body_form":
-        return urlencode(_pairs(kind, value)).encode()
-    if kind == "body_json":
+    if name == "body_form":
+        return urlencode(_pairs(name, value)).encode()
+    if name == "body_json":
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     if not isinstance(value, str):
         raise MalformedPayload(

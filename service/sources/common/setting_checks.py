@@ -7,11 +7,9 @@ from urllib.parse import urlsplit
 
 def check_pair(text: str) -> str | None:
     """What is wrong with a setting that must be a pair of id and secret, or None."""
-    return (
-        None
-        if all(text.partition(":")[::2])
-        else "must be pairs of id and key, like webhooks_sharedkey_01:THEKEY"
-    )
+    if all(text.partition(":")[::2]):
+        return None
+    return "must be pairs of id and key, like webhooks_sharedkey_01:THEKEY"
 
 
 def check_url(text: str) -> str | None:
@@ -23,8 +21,6 @@ def check_url(text: str) -> str | None:
         is_full = False
     if not is_full:
         return "must be a full URL, like https://calls.example.com"
-    return (
-        "must be a URL without user, query and fragment"
-        if parts.query or parts.fragment or parts.username
-        else None
-    )
+    if parts.query or parts.fragment or parts.username:
+        return "must be a URL without user, query and fragment"
+    return None

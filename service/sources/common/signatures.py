@@ -21,12 +21,12 @@ def is_hmac(key: bytes, message: bytes, signature: bytes, *, algorithm: str) -> 
 
 def digest(*parts: str | bytes) -> str:
     """
-    A short name for the parts; each part's length counts, so that moving a byte from one to the
-    next changes it.
+    32 hexadecimal digits of a SHA-256 over the parts and their lengths, so that moving a byte from
+    one part to the next changes them.
     """
     total = hashlib.sha256()
     for part in parts:
-        data = part if isinstance(part, bytes) else part.encode()
+        data = part.encode() if isinstance(part, str) else part
         total.update(len(data).to_bytes(8, "big"))
         total.update(data)
     return total.hexdigest()[:32]
@@ -47,11 +47,13 @@ def read_base64(text: str) -> bytes | None:
     """
     Bytes from base64 in its one canonical spelling, else None.
 
-    A decoder that forgives lets several texts stand for the same bytes; then a changed signature
-    would still be taken for the right one.
+    A lenient decoder reads several texts as the same bytes, so that a changed signature could
+    still be accepted.
     """
     try:
         raw = base64.b64decode(text.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):
         return None
-    return raw if base64.b64encode(raw).decode() == text else None
+    if base64.b64encode(raw).decode() != text:
+        return None
+    return raw

@@ -1,9 +1,9 @@
 """
-What the answers of SIP mean for a call that was not set up.
+What SIP response codes mean for a call that was not set up.
 
 https://www.rfc-editor.org/rfc/rfc3261#section-21; 607 is of RFC 8197, 608 of RFC 8688. Several
-vendors pass a code on beside a word of their own; what it decides there is each source's own
-business.
+vendors send the code beside a cause of their own; which of the two counts is decided by each
+source.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import Final
 
 from service.events import HangupCause
 
-# These say more than any vendor's word.
+# These are more precise than any vendor's own cause.
 DECISIVE: Final[Mapping[str, HangupCause]] = {
     "486": HangupCause.BUSY,
     "600": HangupCause.BUSY,

@@ -1,11 +1,13 @@
 """
-How the Standard Webhooks specification signs: https://www.standardwebhooks.com.
+The signature of the Standard Webhooks specification: https://www.standardwebhooks.com.
 
-HMAC-SHA256 over id, time and body. Several sources sign so, each with a secret of its own.
+HMAC-SHA256 over id, time (seconds since 1970) and body. Several sources sign so, each with a secret
+of its own.
 """
 
 import base64
 import hmac
+import itertools
 import secrets as random
 from dataclasses import replace
 from datetime import datetime
@@ -32,27 +34,19 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the secrets signed the message within the last, or next, 300 seconds; raises
     `InvalidSignature`.
     """
-    name, timestamp, signatures = (
-        one_header(request, header) for header in (ID, TIMESTAMP, SIGNATURE)
-    )
-    if not _is_plain(name) or not _is_timestamp(timestamp):
+    message_id = one_header(request, ID)
+    timestamp = one_header(request, TIMESTAMP)
+    signature_list = one_header(request, SIGNATURE)
+    if not _is_plain(message_id) or not _is_timestamp(timestamp):
         raise InvalidSignature(
-            f"{ID} must be printable ASCII of at most {MAX_ID_LENGTH} characters, {TIMESTAMP} whole seconds since 1970"
+            f"{ID} must be printable ASCII of at most {MAX_ID_LENGTH} characters, "
+            f"{TIMESTAMP} whole seconds since 1970"
         )
-    keys = [key for key in map(read_secret, secrets.values) if key is not None]
+    keys = list(filter(None, map(read_secret, secrets.values)))
     if not keys:
         raise InvalidSignature("there is no secret that can be read: whsec_ and base64")
-    text = _signed_text(name, timestamp, request.body)
-    given = [
-        signature
-        for signature in map(_read_signature, signatures.split(" "))
-        if signature is not None
-    ]
-    # Once for each key: whoever sends many signatures must not make us work through the whole body
-    # for each.
-    expected = [hmac.digest(key, text, "sha256") for key in keys]
-    matches = [hmac.compare_digest(each, signature) for each in expected for signature in given]
-    if not any(matches):
+    text = _signed_text(message_id, timestamp, request.body)
+    if not _is_signed(text, keys, signature_list):
         raise InvalidSignature("no secret gives one of these signatures")
     if abs(now.timestamp() - int(timestamp)) > TOLERANCE_S:
         raise InvalidSignature(
@@ -62,20 +56,21 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
 
 def sign(request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
     """
-    The same request, signed with the first secret; a request without an id is named after its
-    content. Raises ValueError.
+    The same request, signed with the first secret; a request without an id gets one made of its
+    content. Raises ValueError without a secret.
     """
-    key = read_secret(secrets.values[0]) if secrets.values else None
-    if key is None:
+    keys = list(map(read_secret, secrets.values[:1]))
+    if not keys or keys[0] is None:
         raise ValueError("there is no secret to sign with: it must be whsec_ and base64")
-    name = request.header(ID) or f"msg_{digest(request.url, request.body)}"
+    message_id = request.header(ID) or f"msg_{digest(request.url, request.body)}"
     timestamp = str(int(now.timestamp()))
-    mac = hmac.digest(key, _signed_text(name, timestamp, request.body), "sha256")
-    signature = f"{SCHEME},{base64.b64encode(mac).decode()}"
-    return replace(
-        request,
-        headers={**request.headers, ID: (name,), TIMESTAMP: (timestamp,), SIGNATURE: (signature,)},
-    )
+    mac = hmac.digest(keys[0], _signed_text(message_id, timestamp, request.body), "sha256")
+    proof = {
+        ID: (message_id,),
+        TIMESTAMP: (timestamp,),
+        SIGNATURE: (f"{SCHEME},{base64.b64encode(mac).decode()}",),
+    }
+    return replace(request, headers={**request.headers, **proof})
 
 
 def read_secret(text: str) -> bytes | None:
@@ -90,13 +85,29 @@ def read_secret(text: str) -> bytes | None:
 def check_secret(text: str) -> str | None:
     """What is wrong with a secret that is to be set, or None."""
     if len(read_secret(text) or b"") < LEAST_KEY_BYTES:
-        return "must be whsec_ and the base64 of at least 16 random bytes, like: echo whsec_$(openssl rand -base64 32)"
+        return (
+            "must be whsec_ and the base64 of at least 16 random bytes, "
+            "like: echo whsec_$(openssl rand -base64 32)"
+        )
     return None
 
 
 def make_secret() -> str:
     """A new secret."""
     return PREFIX + base64.b64encode(random.token_bytes(24)).decode()
+
+
+def _is_signed(text: bytes, keys: list[bytes], signature_list: str) -> bool:
+    """Whether one of the keys gives one of the signatures, which are separated by spaces."""
+    signatures = [raw for raw in map(_read_signature, signature_list.split(" ")) if raw is not None]
+    # One HMAC for each key, not for each signature: a sender of many signatures must not make us
+    # hash the whole body for each.
+    expected = [hmac.digest(key, text, "sha256") for key in keys]
+    matches = [
+        hmac.compare_digest(mac, signature)
+        for mac, signature in itertools.product(expected, signatures)
+    ]
+    return any(matches)
 
 
 def _is_plain(text: str) -> bool:
@@ -107,10 +118,12 @@ def _is_timestamp(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= MAX_TIMESTAMP_DIGITS
 
 
-def _signed_text(name: str, timestamp: str, body: bytes) -> bytes:
-    return f"{name}.{timestamp}.".encode() + body
+def _signed_text(message_id: str, timestamp: str, body: bytes) -> bytes:
+    return f"{message_id}.{timestamp}.".encode() + body
 
 
 def _read_signature(text: str) -> bytes | None:
     scheme, _, encoded = text.partition(",")
-    return read_base64(encoded) if scheme == SCHEME else None
+    if scheme != SCHEME:
+        return None
+    return read_base64(encoded)

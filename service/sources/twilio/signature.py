@@ -78,8 +78,8 @@ def sign(request: WebhookRequest, secrets: Secrets) -> WebhookRequest:
     }
     if secrets.values:
         key, algorithm = secrets.values[0], LEGACY
-    elif secrets.named:
-        (key_id, key), algorithm = next(iter(secrets.named.items())), "HMAC_SHA256"
+    elif secrets.by_key_id:
+        (key_id, key), algorithm = next(iter(secrets.by_key_id.items())), "HMAC_SHA256"
         headers[SETTINGS] = (f"key={key_id},algorithm={algorithm}",)
     else:
         raise ValueError("there is no secret to sign with: set TWILIO_AUTH_TOKEN")
@@ -165,7 +165,7 @@ def _scheme(request: WebhookRequest, secrets: Secrets) -> _Scheme:
     named = dict(pairs)
     if len(named) != len(pairs) or "key" not in named:
         raise InvalidSignature(f"{SETTINGS} names no key, or something twice")
-    key = secrets.named.get(named["key"])
+    key = secrets.by_key_id.get(named["key"])
     algorithm = ALGORITHMS.get(named.get("algorithm", LEGACY))
     if key is None or algorithm is None:
         raise InvalidSignature(
