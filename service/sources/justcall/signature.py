@@ -42,30 +42,29 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the secrets signed URL, type and time, and the time is near; raises
     `InvalidSignature`.
     """
-    given, version, time = (one_header(request, name) for name in (SIGNATURE, VERSION, TIME))
+    signature = one_header(request, SIGNATURE)
+    version = one_header(request, VERSION)
+    time = one_header(request, TIME)
     if version != ONLY_VERSION:
         raise InvalidSignature(f"{VERSION} is not {ONLY_VERSION}")
-    if HEX.fullmatch(given) is None:
+    if HEX.fullmatch(signature) is None:
         raise InvalidSignature(f"{SIGNATURE} is not the hex of a SHA-256")
-    moment = read_time(time)
-    if moment is None or abs((now - moment).total_seconds()) > TOLERANCE_S:
+    signed_at = read_time(time)
+    if signed_at is None or abs((now - signed_at).total_seconds()) > TOLERANCE_S:
         raise InvalidSignature(f"{TIME} is more than {TOLERANCE_S} s away, or is no time")
-    try:
-        kind = _signed_type(request)
-        texts = [
-            (key.encode(), _signed_text(key, request.url, kind, time)) for key in secrets.values
-        ]
-    except (MalformedPayload, ValueError) as err:
-        raise InvalidSignature("what should be signed cannot be read") from err
-    matches = [is_hmac(key, text, bytes.fromhex(given), algorithm="sha256") for key, text in texts]
+    matches = [
+        is_hmac(key, text, bytes.fromhex(signature), algorithm="sha256")
+        for key, text in _signed_texts(request, secrets, time)
+    ]
     if not any(matches):
         raise InvalidSignature(
-            "no API secret gives this signature; compare PUBLIC_URL with the URL at JustCall, and the secret"
+            "no API secret gives this signature; "
+            "compare PUBLIC_URL with the URL at JustCall, and the secret"
         )
 
 
 def sign(request: WebhookRequest, key: str, now: datetime) -> WebhookRequest:
-    """Sign a request as JustCall does, which also writes its address into the body."""
+    """Sign a request as JustCall does, which also writes the URL into the body."""
     fields: Mapping[str, JsonValue] = request.body_as(read_json_object)
     time = f"{now.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     text = _signed_text(key, request.url, str(fields.get("type", "")), time)
@@ -91,22 +90,40 @@ def read_time(text: str | None) -> datetime | None:
     if text is None or NUMBER.fullmatch(text) is None:
         return iso_moment(text)
     number = int(text)
-    return datetime.fromtimestamp(number if number < MOST_SECONDS else number / 1000, UTC)
+    if number < MOST_SECONDS:
+        return datetime.fromtimestamp(number, UTC)
+    return datetime.fromtimestamp(number / 1000, UTC)
+
+
+def _signed_texts(
+    request: WebhookRequest, secrets: Secrets, time: str
+) -> list[tuple[bytes, bytes]]:
+    """Each secret as a key, and what JustCall would have signed with it."""
+    try:
+        event_name = _signed_type(request)
+        return [
+            (key.encode(), _signed_text(key, request.url, event_name, time))
+            for key in secrets.values
+        ]
+    except (MalformedPayload, ValueError) as err:
+        raise InvalidSignature("what should be signed cannot be read") from err
 
 
 def _signed_type(request: WebhookRequest) -> str:
-    # What is signed is the address that JustCall was told. It must be the one at which the message
-    # came in: that it also stands in the body proves nothing by itself.
+    # What is signed is the URL that is set at JustCall. It must be the one at which the message
+    # came in: that the body repeats it proves nothing by itself.
     fields = request.body_as(read_json_object)
-    url, kind = fields.get("webhook_url"), fields.get("type")
+    url = fields.get("webhook_url")
+    event_name = fields.get("type")
     if not isinstance(url, str) or not hmac.compare_digest(url.encode(), request.url.encode()):
         raise InvalidSignature(
-            "webhook_url is not the address at which the message came in; compare PUBLIC_URL with the URL at JustCall"
+            "webhook_url is not the address at which the message came in; "
+            "compare PUBLIC_URL with the URL at JustCall"
         )
-    if not isinstance(kind, str) or not kind:
+    if not isinstance(event_name, str) or not event_name:
         raise InvalidSignature("type is missing")
-    return kind
+    return event_name
 
 
-def _signed_text(key: str, url: str, kind: str, time: str) -> bytes:
-    return "|".join((key, quote(url, safe=UNQUOTED), kind, time)).encode()
+def _signed_text(key: str, url: str, event_name: str, time: str) -> bytes:
+    return "|".join((key, quote(url, safe=UNQUOTED), event_name, time)).encode()

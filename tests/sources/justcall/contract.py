@@ -1,6 +1,6 @@
 """
-The kit of `justcall`: signed by a reading of JustCall's rules that shares no code with ours, held
-to the vectors in `test_justcall.py`.
+How the tests sign as JustCall: by its rules, with no code shared with ours, held to the vectors in
+`test_justcall.py`.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from string import ascii_letters, digits
 from typing import Final
 
 from service.sources import WebhookRequest
-from service.sources.justcall import source as justcall
+from service.sources.justcall import vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 SIGNATURE: Final = "x-justcall-signature"
@@ -24,7 +24,12 @@ UNESCAPED: Final = frozenset((ascii_letters + digits + "-_.!~*'()").encode())
 
 def encode_uri_component(text: str) -> str:
     """What JavaScript's function of that name gives."""
-    return "".join(chr(byte) if byte in UNESCAPED else f"%{byte:02X}" for byte in text.encode())
+    return "".join(map(encode_byte, text.encode()))
+
+
+def encode_byte(byte: int) -> str:
+    """One byte of a URL's component, in percent encoding where it needs that."""
+    return chr(byte) if byte in UNESCAPED else f"%{byte:02X}"
 
 
 def signature(url: str, kind: str, time: str, secret: str) -> str:
@@ -94,11 +99,11 @@ CONTRACT: Final = SourceContract(
     forgeries=forgeries,
     words={
         "type": {
-            *justcall.KINDS,
-            *justcall.IGNORED,
-            *(word.capitalize() for word in justcall.OUTCOMES),
+            *vocabulary.EVENTS,
+            *vocabulary.IGNORED,
+            *map(str.capitalize, vocabulary.OUTCOMES),
         },
-        "direction": {word.capitalize() for word in justcall.DIRECTIONS},
+        "direction": set(map(str.capitalize, vocabulary.DIRECTIONS)),
     },
     unknown_values=frozenset(
         {

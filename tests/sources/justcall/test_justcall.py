@@ -54,9 +54,9 @@ def message(
     )
 
 
-def told(*messages: WebhookRequest) -> Call:
-    """The call that some messages tell."""
-    return fold(event for each in messages for event in JUSTCALL.parse(each, "m1"))
+def call_of(*messages: WebhookRequest) -> Call:
+    """The call that some messages report."""
+    return fold(event for request in messages for event in JUSTCALL.parse(request, "m1"))
 
 
 def verify(request: WebhookRequest, *secrets: str, now: datetime = NOW) -> None:
@@ -112,7 +112,7 @@ def test_address_in_the_body_proves_nothing_by_itself() -> None:
 
 
 def test_data_of_a_call_is_not_signed() -> None:
-    """What the page warns of: the rest of the body may change under the same signature."""
+    """As our page warns: the rest of the body may change under the same signature."""
     request = sign_justcall(message("call.completed", call_info=info("Busy")), SECRET, NOW)
     verify(replace(request, body=request.body.replace(b"Busy", b"Answered")))
 
@@ -157,8 +157,8 @@ def test_other_times_are_refused(time: str) -> None:
 )
 def test_every_address_is_encoded_as_javascript_does(query: str, kind: str) -> None:
     """
-    Ours and the kit's reading of `encodeURIComponent` agree on every character that may stand in a
-    URL, and on any type.
+    Ours and the contract's `encodeURIComponent` agree on every character that a URL may hold, and
+    on any type.
     """
     request = message(kind, url=f"{URL}?x={query}")
     verify(sign_justcall(request, SECRET, NOW))
@@ -188,7 +188,7 @@ def test_own_signature_writes_the_address_into_the_body() -> None:
 )
 def test_probe_of_a_new_address_is_answered(body: bytes) -> None:
     """
-    JustCall tries a new address with a request that tells of nothing; it is answered, unproved, and
+    JustCall tries a new URL with a request that is about no call; it is answered, unproved, and
     nothing of it is kept.
     """
     probe = WebhookRequest(
@@ -219,7 +219,7 @@ def test_probe_of_a_new_address_is_answered(body: bytes) -> None:
 def test_what_is_no_probe_must_be_proved(body: bytes) -> None:
     """
     A request that names an event or a call, or is no JSON object, gets no answer before it is
-    proved: a call must not end unheard.
+    proved: the end of a call must not be lost.
     """
     request = WebhookRequest(
         method="POST", url=URL, headers={"content-type": ("application/json",)}, body=body
@@ -272,17 +272,17 @@ def test_the_later_change_counts() -> None:
         at="2026-11-02 10:03:00",
         call_info=info("Answered", disposition="Interested", notes="a"),
     )
-    assert (Result.CONNECTED, "Zero") == ((call := told(end, before)).result, call.disposition)
+    assert (Result.CONNECTED, "Zero") == ((call := call_of(end, before)).result, call.disposition)
     assert ("Interested", "a") == (
-        (call := told(second, first, end, before)).disposition,
+        (call := call_of(second, first, end, before)).disposition,
         call.note,
     )
-    assert told(before).is_final is False
+    assert call_of(before).is_final is False
 
 
 def test_tags_add_up() -> None:
-    """A tag that was told stays."""
-    call = told(
+    """A tag that was reported once stays."""
+    call = call_of(
         message("call.updated", tags=["hot"]),
         message("call.updated", tags=[{"name": "later"}, {"id": 3}, 5, None]),
     )
@@ -290,7 +290,7 @@ def test_tags_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "word", "direction", "result"),
+    ("event_name", "outcome", "direction", "result"),
     [
         ("call.completed", "Failed", "Incoming", Result.MISSED_INBOUND),
         ("call.completed", "Busy", "Incoming", Result.MISSED_INBOUND),
@@ -305,12 +305,13 @@ def test_tags_add_up() -> None:
     ],
 )
 def test_outcome_follows_from_event_type_and_direction(
-    kind: str, word: str, direction: str, result: Result
+    event_name: str, outcome: str, direction: str, result: Result
 ) -> None:
     """The event's name, the type and the direction give the result together."""
-    call = told(message(kind, call_info=info(word, direction)))
+    call = call_of(message(event_name, call_info=info(outcome, direction)))
     assert result == call.result
-    assert (AnsweredBy.MACHINE if result is Result.LEFT_VOICEMAIL else None) == call.answered_by
+    is_machine = call.answered_by is AnsweredBy.MACHINE
+    assert (result is Result.LEFT_VOICEMAIL) == is_machine
 
 
 def test_call_is_not_read_without_its_direction() -> None:
@@ -318,42 +319,44 @@ def test_call_is_not_read_without_its_direction() -> None:
     A missed call may be the rep's or the customer's: without a direction it is reported, and
     neither ends nor names its numbers.
     """
-    call = told(
+    call = call_of(
         message("call.completed", contact_number="15005550001", call_info=info("Missed", ""))
     )
     assert (None, None, None) == (call.result, call.from_number, call.to_number)
     assert ("call.completed without a known call_info.direction",) == call.unknown_values
 
 
-@pytest.mark.parametrize("direction", ["", "Sideways"])
-def test_answered_call_is_connected_whoever_called(direction: str) -> None:
+@pytest.mark.parametrize(("direction", "unknown_values"), [("", ()), ("Sideways", ("Sideways",))])
+def test_answered_call_is_connected_whoever_called(
+    direction: str, unknown_values: tuple[str, ...]
+) -> None:
     """Whether a person was reached does not depend on the direction; the numbers stay open."""
-    call = told(
+    call = call_of(
         message(
             "call.completed", contact_number="15005550001", call_info=info("Answered", direction)
         )
     )
     assert (Result.CONNECTED, None, None) == (call.result, call.direction, call.from_number)
-    assert ((direction,) if direction else ()) == call.unknown_values
+    assert unknown_values == call.unknown_values
 
 
 @pytest.mark.parametrize(
-    ("kind", "word"),
+    ("event_name", "outcome"),
     [("call.completed", "Answered"), ("call.missed", "Missed"), ("call.voicemail", "Voicemail")],
 )
-def test_end_alone_tells_when_the_call_began(kind: str, word: str) -> None:
+def test_end_alone_tells_when_the_call_began(event_name: str, outcome: str) -> None:
     """
-    A call of which only the end was heard began when JustCall says, not when it ended or the talk
-    began.
+    A call of which only the end was received began at JustCall's `call_time`, not when it ended or
+    the talk began.
     """
     duration: JsonValue = {"total_duration": 300, "conversation_time": 20}
-    call = told(
+    call = call_of(
         message(
-            kind,
+            event_name,
             call_date="2026-11-02",
             call_time="10:00:00",
             call_duration=duration,
-            call_info=info(word, "Incoming", notes="x"),
+            call_info=info(outcome, "Incoming", notes="x"),
         )
     )
     assert ("2026-11-02T10:00:00+00:00", "2026-11-02T10:05:00+00:00") == (
@@ -365,7 +368,7 @@ def test_end_alone_tells_when_the_call_began(kind: str, word: str) -> None:
 
 def test_numbers_get_their_plus() -> None:
     """JustCall leaves it out; which number is whose follows from the direction."""
-    call = told(
+    call = call_of(
         message("call.incoming", contact_number="15005550001", justcall_number="+15005550006")
     )
     assert (Direction.INBOUND, "+15005550001", "+15005550006") == (
@@ -379,9 +382,9 @@ def test_metadata_names_the_buildr_call_and_the_address_does_not() -> None:
     """
     The address is one for all calls, so that an id in it, signed or not, is none of any call's.
     """
-    assert told(fixture("justcall", "metadata__object")).buildr_call_id == "110"
+    assert call_of(fixture("justcall", "metadata__object")).buildr_call_id == "110"
     assert (
-        told(
+        call_of(
             message("call.completed", url=f"{URL}?buildr_call_id=110", call_info=info("Busy"))
         ).buildr_call_ids
         == ()

@@ -1,0 +1,79 @@
+"""
+The values of JustCall's fields and what they mean.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from service.events import Direction, EventType, HangupCause
+
+# `type` of the request that tries a new URL.
+PROBE: Final = "url.validation"
+
+
+@dataclass(frozen=True, slots=True)
+class EventSpec:
+    """
+    What an event of JustCall's reports: `direction` where it comes for calls of one direction only,
+    `outcome` where its name says how the call ended.
+    """
+
+    event_type: EventType
+    direction: Direction | None = None
+    outcome: str | None = None
+
+
+MISSED: Final = "missed"
+VOICEMAIL: Final = "voicemail"
+# `type`: https://developer.justcall.io/docs/call-events; the names are those of the API:
+# https://developer.justcall.io/reference/webhook_list_v21
+EVENTS: Final[Mapping[str, EventSpec]] = {
+    "call.incoming": EventSpec(EventType.RINGING, Direction.INBOUND),
+    "call.enters_queue": EventSpec(EventType.RINGING, Direction.INBOUND),
+    "call.exits_queue": EventSpec(EventType.UPDATED, Direction.INBOUND),
+    "call.answered": EventSpec(EventType.ANSWERED, Direction.INBOUND),
+    "call.initiated": EventSpec(EventType.CREATED, Direction.OUTBOUND),
+    "call.completed": EventSpec(EventType.ENDED),
+    "call.missed": EventSpec(EventType.ENDED, Direction.INBOUND, MISSED),
+    "call.voicemail": EventSpec(EventType.ENDED, Direction.INBOUND, VOICEMAIL),
+    "call.updated": EventSpec(EventType.UPDATED),
+    "call.ai_voice_agent": EventSpec(EventType.UPDATED),
+    "jc.call_ai_generated": EventSpec(EventType.UPDATED),
+    "sd.call_completed": EventSpec(EventType.ENDED),
+    "sd.call_updated": EventSpec(EventType.UPDATED),
+    "sd.call_ai_generated": EventSpec(EventType.UPDATED),
+}
+IGNORED: Final = frozenset(
+    {
+        "sms.sent_received",
+        "sms.sent",
+        "sms.received",
+        "sms.status_updated",
+        "whatsapp.message_sent",
+        "whatsapp.message_received",
+        "whatsapp.message_status_updated",
+        "jc.contact_status_updated",
+        "appointment.scheduled",
+    }
+)
+# `call_info.type`, in any case: https://developer.justcall.io/reference/call_list_v21 names them
+# with the direction before them.
+OUTCOMES: Final[Mapping[str, HangupCause]] = {
+    "answered": HangupCause.COMPLETED,
+    "unanswered": HangupCause.NO_ANSWER,
+    MISSED: HangupCause.NO_ANSWER,
+    # A caller's message; of an outbound call, one that a rep dropped.
+    VOICEMAIL: HangupCause.NO_ANSWER,
+    "abandoned": HangupCause.CANCELLED,
+    "busy": HangupCause.BUSY,
+    "failed": HangupCause.FAILED,
+    "restricted": HangupCause.FAILED,
+    "blocked": HangupCause.REJECTED,
+    "cancelled": HangupCause.CANCELLED,
+}
+# `call_info.direction`, in any case.
+DIRECTIONS: Final[Mapping[str, Direction]] = {
+    "incoming": Direction.INBOUND,
+    "outgoing": Direction.OUTBOUND,
+}
