@@ -1,7 +1,7 @@
 """
-RingCentral's words for what parties of a session do, and ours for them.
+RingCentral's codes and reasons of a party of a session, and ours for them.
 
-Words: https://developers.ringcentral.com/guide/voice/telephony-session-notifications (its prose
+Values: https://developers.ringcentral.com/guide/voice/telephony-session-notifications (its prose
 spells some codes in another way, so that case plays no part),
 https://developers.ringcentral.com/guide/notifications/event-filters/account-telephony-sessions.
 """
@@ -35,8 +35,8 @@ CODES: Final[Mapping[str, EventType]] = {
     "Disconnected": EventType.ENDED,
     GONE: EventType.ENDED,
 }
-# Who has the call once a party is in that state. RingCentral tells its own mailboxes apart, so that
-# `Answered` is somebody's telephone.
+# Who has the call once a party is in that state. RingCentral has codes of their own for its
+# mailboxes, so that `Answered` is somebody's telephone.
 ANSWERERS: Final[Mapping[str, AnsweredBy]] = {
     "Answered": AnsweredBy.HUMAN,
     "Hold": AnsweredBy.HUMAN,
@@ -102,7 +102,8 @@ ORIGINS: Final = frozenset({"Call", "Zoom"}) | CLICK_TO_CALL
 IGNORED_ORIGINS: Final = frozenset(
     {"Conference", "GreetingsRecording", "VerificationCall", "TestCall"}
 )
-# How the `event` of a message ends that is about the parties of a session, and of others that may be sent to the same address:
+# How the `event` of a message ends: one about the parties of a session, and others that may be sent
+# to the same address.
 # https://developers.ringcentral.com/guide/notifications/event-filters
 SESSIONS: Final = "/telephony/sessions"
 REMINDER: Final = "/restapi/v1.0/subscription/"
@@ -117,11 +118,14 @@ IGNORED_EVENTS: Final[Mapping[str, str]] = {
 }
 
 
-def find(word: str, known: Mapping[str, T]) -> tuple[str, T] | None:
+def find(value: str | None, table: Mapping[str, T]) -> tuple[str, T] | None:
     """
-    The word as RingCentral's reference spells it with what it means, or None. Case plays no part.
+    The entry of a table for a value, spelled as RingCentral's reference spells it; None for None
+    and for a value that is not in the table. Case is ignored.
     """
-    if word in known:
-        return word, known[word]
-    lower = word.lower()
-    return next(((name, meaning) for name, meaning in known.items() if name.lower() == lower), None)
+    if value is None:
+        return None
+    if value in table:
+        return value, table[value]
+    lower = value.lower()
+    return next(((name, entry) for name, entry in table.items() if name.lower() == lower), None)

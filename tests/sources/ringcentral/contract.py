@@ -1,5 +1,5 @@
 """
-The kit of `ringcentral`, which signs nothing: its token comes back in a header as it is.
+The kit of `ringcentral`, which signs nothing: its token is in a header.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from service.sources import WebhookRequest
-from service.sources.ringcentral import vocabulary as ringcentral_words
+from service.sources.ringcentral import vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 
@@ -24,7 +24,7 @@ def forgeries(request: WebhookRequest) -> Iterable[WebhookRequest]:
     bare = replace(
         request,
         headers={
-            name: held for name, held in request.headers.items() if name != "verification-token"
+            name: values for name, values in request.headers.items() if name != "verification-token"
         },
     )
     yield with_headers(bare, {"validation-token": token})
@@ -50,10 +50,10 @@ CONTRACT: Final = SourceContract(
     signs_body=False,
     forgeries=forgeries,
     words={
-        "code": ringcentral_words.CODES,
-        "reason": ringcentral_words.REASONS,
-        "direction": ringcentral_words.DIRECTIONS,
-        "type": ringcentral_words.ORIGINS | ringcentral_words.IGNORED_ORIGINS,
+        "code": vocabulary.CODES,
+        "reason": vocabulary.REASONS,
+        "direction": vocabulary.DIRECTIONS,
+        "type": vocabulary.ORIGINS | vocabulary.IGNORED_ORIGINS,
     },
     unknown_values=frozenset(
         {
