@@ -26,7 +26,7 @@ class Link:
     contact_id: str | None = None
     project_id: str | None = None
 
-    def filed_under(self) -> dict[str, str]:
+    def association_ids(self) -> dict[str, str]:
         """The ids to send along, by the name of their field in Buildr."""
         return {
             name: value

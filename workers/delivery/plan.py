@@ -16,7 +16,7 @@ from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call, stall_deadline
 from workers.matching.expected_calls import ExpectedCallMatch
-from workers.matching.match import Match, filed_under, match
+from workers.matching.match import Match, link_for_patch, match
 from workers.outcomes.decide import (
     Decision,
     build_patch,
@@ -166,7 +166,7 @@ def _matched(known: PlanInputs, record: DeliveryRecord, found: Match, now: datet
         known.call,
         decision,
         outcome_id=outcome_id,
-        link=filed_under(found, known.link, known.expected),
+        link=link_for_patch(found, known.link, known.expected),
         recorded_at=known.config.recorded_at,
     )
     wanted = {} if patch is None else patch["call"]

@@ -58,7 +58,7 @@ def match(call: Call, link: Link | None, expected: ExpectedCallMatch | None = No
     return _expected(expected or ExpectedCallMatch(), command)
 
 
-def filed_under(
+def link_for_patch(
     found: Match, link: Link | None, expected: ExpectedCallMatch | None = None
 ) -> Link | None:
     """

@@ -1,14 +1,15 @@
 """
-From a call's result to what Buildr is told: the rule that decides and the body of the PATCH.
+From a call's result to the fields that Buildr is sent: the rule that decides, and the PATCH.
+
 `workers.outcomes.notes` writes the notes.
 """
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from service.events import Result
@@ -29,10 +30,10 @@ RecordedAt = Literal["start", "answer", "end", "never"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """
-    The outcome of a call, None if its result is to be left alone.
+    The outcome of a call, None if nothing is to be written for its result.
 
-    `rule` names what decided, for people; `is_explicit` says whether the operator wrote it, or it
-    is a default.
+    `rule` names what decided, for operators, as in `rules[0] "Machines"`, `outcomes.busy` or
+    `default.busy`. With `is_explicit` the operator wrote it; without, it is a default.
     """
 
     result: Result | None
@@ -43,17 +44,18 @@ class Decision:
 
 def decide(call: Call, config: OutcomeConfig) -> Decision:
     """
-    Decide about a call: the first rule that holds, else `[outcomes]`, else the default. A call that
-    is not final is left alone.
+    Decide about a call: the first rule that applies, else `[outcomes]`, else the default.
+
+    A call that is not final gets no outcome.
     """
     if call.result is None:
         return Decision(result=None, outcome=None, rule="no result yet", is_explicit=False)
-    for place, rule in enumerate(config.rules):
-        if _holds(rule.when, call, config.business_hours):
+    for index, rule in enumerate(config.rules):
+        if _applies(rule.when, call, config.business_hours):
             return Decision(
                 result=call.result,
                 outcome=rule.outcome,
-                rule=_rule_name(place, rule.name),
+                rule=_rule_name(index, rule.name),
                 is_explicit=True,
             )
     if call.result in config.outcomes:
@@ -72,44 +74,56 @@ def decide(call: Call, config: OutcomeConfig) -> Decision:
 
 
 def map_digest(config: OutcomeConfig) -> str:
-    """A name for all that decides about outcomes: two workers with the same one decide alike."""
+    """
+    A digest of all settings that decide about outcomes: workers with the same one decide alike.
+
+    The notes are left out. 16 hexadecimal digits.
+    """
     return hashlib.sha256(config.model_dump_json(exclude={"notes"}).encode()).hexdigest()[:16]
 
 
 def outcome_key(name: str) -> str:
-    """
-    What two names of the same outcome have in common: upper and lower case and outer spaces do not
-    count.
-    """
+    """The form in which names of outcomes are compared: case and extra spaces do not count."""
     return " ".join(name.split()).casefold()
 
 
 def resolve(ref: OutcomeRef, ids: OutcomeIds) -> str | None:
     """
-    Buildr's id of an outcome; `ids` goes by `outcome_key`. None if the account has no outcome of
-    that name.
+    Buildr's id of an outcome, or None if the account has no outcome of that name.
+
+    `ids` go by `outcome_key`.
     """
-    return ref.id if ref.name is None else ids.get(outcome_key(ref.name))
+    if ref.name is None:
+        return ref.id
+    return ids.get(outcome_key(ref.name))
 
 
 def unknown_names(
     config: OutcomeConfig, ids: OutcomeIds, *, display_names: Iterable[str] = ()
 ) -> tuple[str, ...]:
     """
-    A line for each outcome that the operator named and the account does not have: where it stands,
-    and which names there are.
+    A line for each outcome that the settings name and the account does not have.
 
-    `display_names` are the account's names as Buildr spells them.
+    It gives the place in the settings and the account's names; `display_names` are these as Buildr
+    spells them.
     """
-    known = ", ".join(sorted(display_names or ids)) or "none"
+    account_names = ", ".join(sorted(display_names or ids)) or "none"
     lines = []
-    for place, ref in _named(config):
+    for place, ref in _configured_outcomes(config):
         if ref is None or ref.name is None or resolve(ref, ids) is not None:
             continue
-        near = difflib.get_close_matches(outcome_key(ref.name), ids, n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else "."
-        lines.append(f'{place}: the account has no call outcome "{ref.name}"{hint} It has: {known}')
+        lines.append(
+            f'{place}: the account has no call outcome "{ref.name}"{_suggestion(ref.name, ids)}'
+            f" It has: {account_names}"
+        )
     return tuple(lines)
+
+
+def _suggestion(name: str, ids: OutcomeIds) -> str:
+    close_names = difflib.get_close_matches(outcome_key(name), ids, n=1)
+    if not close_names:
+        return "."
+    return f'; did you mean "{close_names[0]}"?'
 
 
 def build_patch(
@@ -121,78 +135,131 @@ def build_patch(
     recorded_at: RecordedAt,
 ) -> dict[str, dict[str, str]] | None:
     """
-    The body of the PATCH without notes, or None if there is nothing to say.
+    The body of the PATCH without notes, or None if there is nothing to write.
 
-    `recorded_at` chooses the moment: of an unanswered call `answer` means its start. The ids of a
-    link go along only if the link is about the same Buildr call as the messages.
+    `recorded_at` selects the time: `answer` means the start of a call that was not answered, and
+    so does `end` of one whose end is not known. The ids of a link are sent only if the link is
+    about the Buildr call that the messages name.
     """
     if not call.is_final or decision.outcome is None or outcome_id is None:
         return None
     fields = {"call_outcome_id": outcome_id}
     if link is not None and call.buildr_call_id in (None, link.buildr_call_id):
-        fields |= link.filed_under()
-    moment = _moment(call, recorded_at)
-    if moment is not None:
-        fields["recorded_at"] = (
-            moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
-        )
+        fields |= link.association_ids()
+    recorded_time = _recorded_time(call, recorded_at)
+    if recorded_time is not None:
+        fields["recorded_at"] = _utc_seconds(recorded_time)
     return {"call": fields}
 
 
-def _rule_name(place: int, name: str | None) -> str:
-    return f"rules[{place}]" if name is None else f'rules[{place}] "{name}"'
-
-
-def _named(config: OutcomeConfig) -> Iterator[tuple[str, OutcomeRef | None]]:
-    yield from ((f"outcomes.{result.value}", ref) for result, ref in config.outcomes.items())
-    yield from (
-        (_rule_name(place, rule.name), rule.outcome) for place, rule in enumerate(config.rules)
-    )
-
-
-def _moment(call: Call, mode: RecordedAt) -> datetime | None:
-    if mode == "never":
+def _recorded_time(call: Call, recorded_at: RecordedAt) -> datetime | None:
+    if recorded_at == "never":
         return None
-    if mode == "answer":
+    if recorded_at == "answer":
         return call.answered_at or call.started_at
-    return call.ended_at or call.started_at if mode == "end" else call.started_at
+    if recorded_at == "end":
+        return call.ended_at or call.started_at
+    return call.started_at
 
 
-def _holds(when: When, call: Call, hours: BusinessHours | None) -> bool:
-    checks = {
-        "result": lambda: call.result in when.result,
-        "source": lambda: _is_one_of((call.source,), when.source),
-        "direction": lambda: call.direction is when.direction,
-        "answered_by": lambda: call.answered_by is when.answered_by,
-        "duration_at_least_s": lambda: (
-            call.duration_s is not None and call.duration_s >= (when.duration_at_least_s or 0)
-        ),
-        "duration_below_s": lambda: (
-            call.duration_s is not None and call.duration_s < (when.duration_below_s or 0)
-        ),
-        "disposition": lambda: _is_one_of((call.disposition,), when.disposition),
-        "tag": lambda: _is_one_of(call.tags, when.tag),
-        "agent": lambda: _is_one_of((call.agent,), when.agent),
-        "business_hours": lambda: _is_open(call.started_at, hours) is when.business_hours,
-    }
-    return all(checks[name]() for name in when.model_fields_set)
+def _utc_seconds(moment: datetime) -> str:
+    """A time as ISO 8601 in UTC, cut to the second: `2026-11-02T16:00:00Z`."""
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
-def _is_one_of(found: Iterable[str | None], words: Iterable[str]) -> bool:
-    wanted = {outcome_key(word) for word in words}
-    return any(value is not None and outcome_key(value) in wanted for value in found)
+def _rule_name(index: int, name: str | None) -> str:
+    if name is None:
+        return f"rules[{index}]"
+    return f'rules[{index}] "{name}"'
+
+
+def _configured_outcomes(config: OutcomeConfig) -> Iterator[tuple[str, OutcomeRef | None]]:
+    """The outcomes of the settings, each with its place there."""
+    for result, ref in config.outcomes.items():
+        yield f"outcomes.{result.value}", ref
+    for index, rule in enumerate(config.rules):
+        yield _rule_name(index, rule.name), rule.outcome
+
+
+def _applies(when: When, call: Call, hours: BusinessHours | None) -> bool:
+    """Whether all conditions of a rule hold."""
+    conditions = when.model_fields_set
+    if "business_hours" in conditions and _is_open(call.started_at, hours) != when.business_hours:
+        return False
+    return all(CONDITIONS[name](when, call) for name in conditions - {"business_hours"})
+
+
+def _is_result(when: When, call: Call) -> bool:
+    return call.result in when.result
+
+
+def _is_source(when: When, call: Call) -> bool:
+    return _has_any((call.source,), when.source)
+
+
+def _is_direction(when: When, call: Call) -> bool:
+    return call.direction is when.direction
+
+
+def _is_answered_by(when: When, call: Call) -> bool:
+    return call.answered_by is when.answered_by
+
+
+def _is_at_least(when: When, call: Call) -> bool:
+    return call.duration_s is not None and call.duration_s >= (when.duration_at_least_s or 0)
+
+
+def _is_below(when: When, call: Call) -> bool:
+    return call.duration_s is not None and call.duration_s < (when.duration_below_s or 0)
+
+
+def _is_disposition(when: When, call: Call) -> bool:
+    return _has_any((call.disposition,), when.disposition)
+
+
+def _is_tagged(when: When, call: Call) -> bool:
+    return _has_any(call.tags, when.tag)
+
+
+def _is_agent(when: When, call: Call) -> bool:
+    return _has_any((call.agent,), when.agent)
+
+
+Condition: TypeAlias = Callable[[When, Call], bool]
+# By the name of the condition in the settings. `business_hours` also needs the hours themselves.
+CONDITIONS: Final[Mapping[str, Condition]] = {
+    "result": _is_result,
+    "source": _is_source,
+    "direction": _is_direction,
+    "answered_by": _is_answered_by,
+    "duration_at_least_s": _is_at_least,
+    "duration_below_s": _is_below,
+    "disposition": _is_disposition,
+    "tag": _is_tagged,
+    "agent": _is_agent,
+}
+
+
+def _has_any(values: Iterable[str | None], names: Iterable[str]) -> bool:
+    """Whether one of the values is one of the names, compared like names of outcomes."""
+    keys = {outcome_key(name) for name in names}
+    return any(value is not None and outcome_key(value) in keys for value in values)
 
 
 def _is_open(started_at: datetime | None, hours: BusinessHours | None) -> bool | None:
     """
-    Whether a call started within the opening hours; None if its start is not known. The moment of
-    closing is outside.
+    Whether a call started within the opening hours; None if its start is not known.
+
+    The moment of closing is outside.
     """
     if started_at is None or hours is None:
         return None
     try:
         local = started_at.astimezone(ZoneInfo(hours.timezone))
-    except OverflowError:
+    except OverflowError:  # a time zone's offset leads out of the years that Python can express
         return None
     span = hours.span(local.weekday())
-    return span is not None and span[0] <= local.time() < span[1]
+    if span is None:
+        return False
+    opens_at, closes_at = span
+    return opens_at <= local.time() < closes_at

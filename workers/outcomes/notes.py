@@ -1,9 +1,10 @@
 """
-The text for Buildr's notes, and how it comes to stand beside what people wrote there.
+The text for the notes of a call in Buildr, and how it is added to what operators wrote there.
 """
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -11,7 +12,7 @@ import structlog
 from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from service.events import Result
+from service.events import Recording, Result, Voicemail
 from service.settings.outcomes import DEFAULT_NOTE, Notes
 from workers.calls.fold import Call
 
@@ -22,12 +23,12 @@ log = structlog.get_logger(__name__)
 
 def render_note(call: Call, result: Result | None, notes: Notes, *, outcome_name: str) -> str:
     """
-    Write the block for the notes from the operator's template, without blank space at its end or
-    its lines' ends.
+    Write the block for the notes from the operator's template.
 
-    Names without a value write nothing. A template that breaks on this very call, as by reckoning
-    with a duration that is not known, gives way to the default one and is reported in the log: the
-    call's outcome is not held up by it.
+    Blank space is cut at the end of the block and of its lines. Names without a value write
+    nothing. A template that fails on this very call, as by dividing a duration that is not known,
+    is reported in the log, and the default template takes its place: the call's outcome is not
+    held up by it.
     """
     values = _values(call, result, outcome_name)
     try:
@@ -49,57 +50,72 @@ def merge_note(
     existing: str | None, block: str, previous_block: str | None, mode: NotesMode
 ) -> str | None:
     """
-    What the notes shall hold, or None to leave them alone; what a person wrote is always still in
-    it.
+    The whole text to write to the notes, or None to leave them alone.
 
-    `append` puts the block below the text, once, and replaces our own earlier block where that
-    still stands word for word; if a person has changed or removed it, nothing is done. `if_empty`
-    writes into empty notes, or over our own earlier block where nothing else stands. Blocks are
-    found by whole lines, and the ends of lines may have been rewritten by Buildr.
+    All that an operator wrote stays in it. `append` puts the block below the text, once, and
+    replaces our own earlier block where that is still there unchanged; if an operator has changed
+    or removed it, nothing is written. `if_empty` writes into empty notes, or over our own earlier
+    block if the notes hold nothing else. Blocks are found by whole lines, and the ends of lines may
+    have been rewritten by Buildr.
     """
     text = existing or ""
     if mode == "never" or not block.strip():
         return None
-    found = _find(text, previous_block)
-    if _is_there(text, block, previous_block if found else None):
+    previous_span = _find(text, previous_block)
+    if previous_span is None:
+        if _find(text, block) is not None:
+            return None
+        return _add(text, block, mode, is_first=not previous_block)
+    if _find(text, block) is not None and not _is_part(block, previous_block):
         return None
-    if found is not None:
-        start, end = found
-        is_all = not (text[:start].strip() or text[end:].strip())
-        return text[:start] + block + text[end:] if mode == "append" or is_all else None
-    if not text.strip():
-        return None if previous_block and mode == "append" else block
-    if mode == "if_empty" or previous_block:
+    return _replace(text, previous_span, block, mode)
+
+
+def _add(text: str, block: str, mode: NotesMode, *, is_first: bool) -> str | None:
+    """The notes with a block that they do not hold, and that has no earlier block to replace."""
+    is_empty = not text.strip()
+    if mode == "if_empty":
+        return block if is_empty else None
+    if not is_first:
+        # The earlier block was changed or removed by an operator.
         return None
+    if is_empty:
+        return block
     return text + _gap(text) + block
 
 
-def _is_there(text: str, block: str, standing_block: str | None) -> bool:
-    # A new block that is a part of the old one does not stand there by itself.
-    is_part = (
-        standing_block is not None
-        and standing_block != block
-        and _find(standing_block, block) is not None
-    )
-    return _find(text, block) is not None and not is_part
+def _replace(text: str, span: tuple[int, int], block: str, mode: NotesMode) -> str | None:
+    """The notes with the block in the place of an earlier one."""
+    start, end = span
+    before = text[:start]
+    after = text[end:]
+    is_all = not before.strip() and not after.strip()
+    if mode == "if_empty" and not is_all:
+        return None
+    return before + block + after
+
+
+def _is_part(block: str, previous_block: str | None) -> bool:
+    """Whether a block is some lines of a longer one: finding it does not show that it is there."""
+    return block != previous_block and _find(previous_block or "", block) is not None
 
 
 def _find(text: str, block: str | None) -> tuple[int, int] | None:
-    """Where a block stands in a text as whole lines, the last place if there are several."""
+    """Where a text holds a block as whole lines: start and end, of the last place if several."""
     if block is None or not block.strip():
         return None
     lines = r"[ \t]*(?:\r\n|\r|\n)".join(re.escape(line) for line in LINE_END.split(block))
-    places = [
-        found.span()
-        for found in re.finditer(rf"(?:(?<=[\r\n])|\A){lines}(?=[ \t]*(?:[\r\n]|\Z))", text)
-    ]
-    return places[-1] if places else None
+    pattern = rf"(?:(?<=[\r\n])|\A){lines}(?=[ \t]*(?:[\r\n]|\Z))"
+    spans = [match.span() for match in re.finditer(pattern, text)]
+    if not spans:
+        return None
+    return spans[-1]
 
 
 def _gap(text: str) -> str:
-    endings = len(text) - len(text.rstrip("\r\n"))
-    newlines = text[len(text) - endings :].replace("\r\n", "\n").count("\n")
-    return "\n" * max(0, 2 - newlines)
+    """The line ends that are missing for one blank line between a text and a block."""
+    line_ends = text[len(text.rstrip("\r\n")) :].replace("\r\n", "\n")
+    return "\n" * max(0, 2 - line_ends.count("\n"))
 
 
 @lru_cache(maxsize=8)
@@ -112,24 +128,43 @@ def _blank_for_none(value: object) -> object:
 
 
 def _values(call: Call, result: Result | None, outcome_name: str) -> Mapping[str, object]:
-    recording, voicemail = call.recording, call.voicemail
+    """The template's variables, as listed in docs/outcomes.md."""
     return {
-        "result": None if result is None else result.value,
+        "result": _plain(result),
         "outcome": outcome_name,
-        "direction": None if call.direction is None else call.direction.value,
+        "direction": _plain(call.direction),
         "from_number": call.from_number,
         "to_number": call.to_number,
         "duration_s": call.duration_s,
-        "answered_by": None if call.answered_by is None else call.answered_by.value,
+        "answered_by": _plain(call.answered_by),
         "started_at": call.started_at,
         "ended_at": call.ended_at,
         "agent": call.agent,
         "disposition": call.disposition,
         "tags": call.tags,
         "note": call.note,
-        "recording_url": None if recording is None else recording.url,
-        "voicemail_url": None if voicemail is None else voicemail.url,
-        "voicemail_transcript": None if voicemail is None else voicemail.transcript,
+        "recording_url": _url(call.recording),
+        "voicemail_url": _url(call.voicemail),
+        "voicemail_transcript": _transcript(call.voicemail),
         "source": call.source,
         "source_call_id": call.source_call_id,
     }
+
+
+def _plain(value: StrEnum | None) -> str | None:
+    # A template sees plain text, not an object of ours with attributes.
+    if value is None:
+        return None
+    return value.value
+
+
+def _url(audio: Recording | Voicemail | None) -> str | None:
+    if audio is None:
+        return None
+    return audio.url
+
+
+def _transcript(voicemail: Voicemail | None) -> str | None:
+    if voicemail is None:
+        return None
+    return voicemail.transcript

@@ -20,7 +20,7 @@ from service.store.messages import message_id
 from workers.calls.fold import Call, fold
 from workers.calls.fold import as_dict as call_as_dict
 from workers.matching.expected_calls import ExpectedCallMatch, MatchingRules, find_expected_call
-from workers.matching.match import Match, filed_under, match
+from workers.matching.match import Match, link_for_patch, match
 from workers.outcomes.decide import (
     build_patch,
     decide,
@@ -91,7 +91,7 @@ def explain_events(
     )
     patch = None
     if outcome_id is not None:
-        along = filed_under(found, link, expected)
+        along = link_for_patch(found, link, expected)
         patch = build_patch(
             call, decision, outcome_id=outcome_id, link=along, recorded_at=config.recorded_at
         )

@@ -11,7 +11,7 @@ from service.store.expected_calls import ExpectedCall
 from service.store.links import Link
 from workers.calls.fold import Call, fold
 from workers.matching.expected_calls import ExpectedCallMatch, RejectedCandidate
-from workers.matching.match import filed_under, match
+from workers.matching.match import link_for_patch, match
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 ENTRY = ExpectedCall(
@@ -103,9 +103,9 @@ def test_expected_call_counts_last() -> None:
         found.reason,
         found.considered,
     )
-    assert Link(buildr_call_id="120", project_id="3") == filed_under(found, None, CHOICE)
-    assert link == filed_under(match(call(None), link, CHOICE), link, CHOICE)
-    assert filed_under(match(call(None), None), None) is None
+    assert Link(buildr_call_id="120", project_id="3") == link_for_patch(found, None, CHOICE)
+    assert link == link_for_patch(match(call(None), link, CHOICE), link, CHOICE)
+    assert link_for_patch(match(call(None), None), None) is None
 
 
 def test_why_no_expected_call_was_chosen_is_told() -> None:
