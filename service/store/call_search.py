@@ -11,7 +11,8 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from service.store.calls import DeliveryRecord, StoredCall, read_call, read_record
+from service.store.calls import StoredCall, read_call, read_record
+from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.keys import Keys
 from service.store.links import Link

@@ -1,127 +1,47 @@
 """
-Calls: the events read so far, and how far each call has come on its way to Buildr.
+Calls in Redis: the events parsed so far, and the record of each call's delivery.
+
+A call is one hash: `v` its version, `rec` the compressed record, `e:<message id>` the compressed
+events of a message, `replay` a replay request that no job has read yet.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from service.errors import MalformedPayload
-from service.events import CallEvent, UtcDatetime, from_json
+from service.events import CallEvent, from_json
 from service.store.compression import compress, decompress
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import (
+    ReplayRequest,
+    replay_request_from_json,
+    replay_request_to_json,
+)
 from service.store.keys import Keys, split_ref
-from service.store.rate_limit.lanes import Lane
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
-HISTORY_LENGTH: Final = 60
-ANSWERS_KEPT: Final = 5
 SCAN_PAGE: Final = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryEntry:
-    """One line of a call's story."""
-
-    at: UtcDatetime
-    what: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What Buildr answered to a request that failed."""
-
-    at: UtcDatetime
-    cause: str
-    status_code: int | None = None
-    text: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayRequest:
-    """
-    A person's wish to have a call put through again, in the lane `replay` or `backfill`.
-
-    Buildr's call is read first and left alone if a person has changed its outcome there, unless
-    `is_forced`.
-    """
-
-    lane: Lane
-    at: UtcDatetime
-    is_forced: bool = False
-
-
-_REPLAY_REQUEST: Final = TypeAdapter(ReplayRequest)
-
-
-def replay_request_text(request: ReplayRequest) -> str:
-    """The stored form of a replay request: JSON."""
-    return _REPLAY_REQUEST.dump_json(request).decode()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRecord:
-    """
-    Where a call stands; everything but its events.
-
-    `written` is what Buildr is known to hold from us, field by field, in the call `written_to`.
-    `note_block` is the text that we put into its notes. `unsettled_since` is when the first change
-    that Buildr does not hold yet was read; `attempts` counts failures since the last success and
-    `retry_at` is when the next attempt may be made; `message_id` is the newest message's.
-    `replay_request` is the one that is being followed until the call is at rest again. `in_doubt`
-    are the outcomes, per call of Buildr's, that were sent and not confirmed.
-    """
-
-    ref: str
-    state: DeliveryState = DeliveryState.OPEN
-    reason: str = ""
-    first_received_at: UtcDatetime | None = None
-    last_received_at: UtcDatetime | None = None
-    message_id: str | None = None
-    unsettled_since: UtcDatetime | None = None
-    buildr_call_id: str | None = None
-    result: str | None = None
-    outcome: str | None = None
-    rule: str | None = None
-    written: dict[str, str] = field(default_factory=dict)
-    written_to: str | None = None
-    written_at: UtcDatetime | None = None
-    in_doubt: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    note_block: str | None = None
-    attempts: int = 0
-    unauthorized: int = 0
-    first_failed_at: UtcDatetime | None = None
-    retry_at: UtcDatetime | None = None
-    answers: tuple[Answer, ...] = ()
-    due_at: UtcDatetime | None = None
-    # "mark" is the name under which stored records hold it.
-    replay_request: Annotated[ReplayRequest | None, Field(alias="mark")] = None
-    history: tuple[HistoryEntry, ...] = ()
-
-    def with_history(self, at: datetime, what: str, detail: str = "") -> "DeliveryRecord":
-        """The record with one more line in its story, the oldest lines dropped."""
-        if self.history and (self.history[-1].what, self.history[-1].detail) == (what, detail):
-            return self
-        return replace(
-            self,
-            history=(*self.history, HistoryEntry(at=at, what=what, detail=detail))[
-                -HISTORY_LENGTH:
-            ],
-        )
-
+# What `commit.lua` returns if the call's version has changed.
+CONFLICT: Final = -1
+EVENTS_FIELD: Final = b"e:"
 
 _RECORD: Final = TypeAdapter(DeliveryRecord)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCall:
-    """A call as it lies in Redis: its version, its record, and its events by message id."""
+    """
+    A call as it is in Redis: its version, its record, and its events by message id.
+
+    `replay_request_text` is the stored form of a request that no job has read yet, or "".
+    """
 
     version: int
     record: DeliveryRecord
@@ -130,10 +50,10 @@ class StoredCall:
 
     @property
     def replay_request(self) -> ReplayRequest | None:
-        """The replay request that no job has seen yet."""
+        """The replay request that no job has read yet."""
         if not self.replay_request_text:
             return None
-        return _REPLAY_REQUEST.validate_json(self.replay_request_text)
+        return replay_request_from_json(self.replay_request_text)
 
     @property
     def all_events(self) -> frozenset[CallEvent]:
@@ -142,18 +62,35 @@ class StoredCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedCall:
+    """A call, empty if it is new, and the ids of its pending messages, oldest first."""
+
+    stored: StoredCall
+    pending: tuple[str, ...]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a job has ever written the call, or has a message to read."""
+        return bool(self.stored.version or self.pending)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallUpdate:
     """
     What a job writes about its call, all or nothing.
 
-    `events` are the texts of the events per message read now; `done` the messages to take from the
-    pending list; `failed` entries to file, by id; `drop_failed` entries that no longer hold;
-    `due_at` when the call wants attention next; `awaits_names` that it does once the account's
-    outcomes have been read. By `link_text` and `replay_request_text`, which are what the job saw, a link or
-    a replay that came meanwhile is noticed. By its `numbers`, with the revision that the job saw of
-    each, and its `started_at` an unmatched call is found when a call with such a number is
-    expected. By `claimed`, the expected call that it has, it is noticed that somebody has taken
-    that away.
+    - `version`: the version that the job has read; another one in Redis is a conflict.
+    - `events`: JSON of the events by message id, of the messages parsed in this run.
+    - `done`: ids of the messages to take from the pending list.
+    - `failed`: JSON of the failed entries to file, by id. `drop_failed`: ids of entries to remove.
+    - `due_at`: when the call is to be run next, UTC; None for never.
+    - `leaves_lane`: the call gives back its position in the lanes, and an unused permit.
+    - `awaits_names`: run the call again once the account's outcomes have been read.
+
+    The rest is what the job saw, so that the call is run again if it has changed meanwhile:
+    `link_text` and `replay_request_text`; `numbers`, the revision of the expected calls of each
+    phone number; `claimed`, the Buildr call of the expected call that it has claimed. By `numbers`
+    and `started_at` (UTC) an unmatched call is found when a call with such a number is expected.
     """
 
     record: DeliveryRecord
@@ -174,7 +111,7 @@ class CallUpdate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How long things are kept, in milliseconds."""
+    """How long messages, failed entries and calls are kept, in milliseconds."""
 
     messages_ms: int
     failed_ms: int
@@ -191,125 +128,131 @@ class Calls:
     retention: Retention
 
     async def get(self, ref: str) -> StoredCall | None:
-        """One call, or None if nothing is known of it."""
+        """One call, or None if it is not stored."""
         fields = await self.redis.hgetall(self.keys.call(ref))
-        return read_call(ref, fields) if fields else None
+        if not fields:
+            return None
+        return read_call(ref, fields)
 
-    async def load(self, ref: str) -> tuple[StoredCall, list[str]]:
-        """One call, empty if new, and the ids of its pending messages."""
+    async def load(self, ref: str) -> LoadedCall:
+        """One call and its pending messages, from one moment."""
         pipe = self.redis.pipeline(transaction=True)
         pipe.hgetall(self.keys.call(ref))
         pipe.lrange(self.keys.pending(ref), 0, -1)
         fields, pending = await pipe.execute()
-        return read_call(ref, fields), [each.decode() for each in pending]
+        return _loaded(ref, fields, pending)
 
-    async def begin(self, ref: str, *, worker_id: str) -> tuple[StoredCall, list[str]]:
+    async def begin(self, ref: str, *, worker_id: str) -> LoadedCall:
         """
-        The same for a job, which says with it at which worker it runs: should that die, others take
-        the call over.
+        The same for a job, and store which worker runs it.
+
+        If that worker dies, the sweep of another one runs the call again.
         """
         pipe = self.redis.pipeline(transaction=True)
         pipe.hset(self.keys.named("running"), ref, worker_id)
         pipe.hgetall(self.keys.call(ref))
         pipe.lrange(self.keys.pending(ref), 0, -1)
         _, fields, pending = await pipe.execute()
-        return read_call(ref, fields), [each.decode() for each in pending]
+        return _loaded(ref, fields, pending)
 
-    async def commit(self, change: CallUpdate) -> bool:
+    async def commit(self, update: CallUpdate) -> bool:
         """
-        Write a change down; False if somebody else has written since the call was read, and nothing
-        was changed.
+        Write an update.
+
+        Returns False, with nothing written, if the call's version is no longer `update.version`.
         """
-        record = change.record
-        due_ms = None if change.due_at is None else max(1, int(change.due_at.timestamp() * 1000))
-        body = {
-            "ref": record.ref,
-            "version": change.version,
-            "state": record.state.value,
-            "done": list(change.done),
-            "failed": dict(change.failed),
-            "drop_failed": list(change.drop_failed),
-            "leave_lane": change.leaves_lane,
-            "awaits_names": change.awaits_names,
-            "replay": change.replay_request_text,
+        ref = update.record.ref
+        record = replace(update.record, due_at=update.due_at)
+        compressed_record = compress(
+            _RECORD.dump_json(record, exclude_defaults=True, by_alias=True), context=ref.encode()
+        )
+        events: list[str | bytes] = []
+        for message_id, text in update.events.items():
+            context = _events_context(ref, message_id)
+            events += (message_id, compress(text.encode(), context=context))
+        body = json.dumps(self._commit_arguments(update))
+        return await self.scripts.run("commit", body, compressed_record, *events) != CONFLICT
+
+    def _commit_arguments(self, update: CallUpdate) -> dict[str, object]:
+        """The JSON argument of `commit.lua`; a key that does not apply is left out."""
+        arguments: dict[str, object] = {
+            "ref": update.record.ref,
+            "version": update.version,
+            "state": update.record.state.value,
+            "done": list(update.done),
+            "failed": dict(update.failed),
+            "drop_failed": list(update.drop_failed),
+            "leave_lane": update.leaves_lane,
+            "awaits_names": update.awaits_names,
+            "replay": update.replay_request_text,
             "keep_messages_ms": self.retention.messages_ms,
             "keep_failed_ms": self.retention.failed_ms,
             "keep_call_ms": self.retention.calls_ms,
         }
-        if change.link_text is not None:
-            body["link"] = change.link_text
-        if change.numbers and change.started_at is not None:
-            body["numbers"] = dict(change.numbers)
-            body["started_ms"] = max(1, int(change.started_at.timestamp() * 1000))
-        if change.claimed is not None:
-            body["claimed"] = change.claimed
-        if due_ms is not None:
-            body["due_ms"] = due_ms
-        packed = compress(
-            _RECORD.dump_json(
-                replace(record, due_at=change.due_at), exclude_defaults=True, by_alias=True
-            ),
-            context=record.ref.encode(),
-        )
-        events = [
-            part
-            for id_, text in change.events.items()
-            for part in (id_, compress(text.encode(), context=_beside_events(record.ref, id_)))
-        ]
-        return await self.scripts.run("commit", json.dumps(body), packed, *events) != -1
+        if update.link_text is not None:
+            arguments["link"] = update.link_text
+        if update.numbers and update.started_at is not None:
+            arguments["numbers"] = dict(update.numbers)
+            arguments["started_ms"] = _epoch_ms(update.started_at)
+        if update.claimed is not None:
+            arguments["claimed"] = update.claimed
+        if update.due_at is not None:
+            arguments["due_ms"] = _epoch_ms(update.due_at)
+        return arguments
 
     async def request_replay(self, ref: str, request: ReplayRequest) -> bool:
         """Have a call replayed by a job; False if no such call is stored."""
-        return await self.scripts.run("request_replay", ref, replay_request_text(request)) == 1
+        text = replay_request_to_json(request)
+        return await self.scripts.run("request_replay", ref, text) == 1
 
-    async def indexed(
-        self, name: str, *, limit: int = 1000
-    ) -> AsyncIterator[tuple[str, datetime | None, StoredCall]]:
-        """
-        The calls of an index (`unmatched` or `stalled`), oldest first, with the call as it stands.
-        """
+    async def indexed(self, name: str, *, limit: int = 1000) -> AsyncIterator[StoredCall]:
+        """The calls of an index (`unmatched` or `stalled`), the longest in it first."""
         refs = await self.redis.zrange(self.keys.named(name), 0, limit - 1)
         for ref in refs:
             stored = await self.get(ref.decode())
             if stored is not None:
-                yield ref.decode(), stored.record.first_received_at, stored
+                yield stored
 
     async def find(self, part: str, *, limit: int = 20) -> list[str]:
-        """Names of calls that contain a text; for people who know only half of an id."""
-        found: list[str] = []
+        """Names of calls that contain a text, sorted; for operators who have only part of an id."""
+        refs: list[str] = []
         prefix = self.keys.call("")
-        escaped = "".join(f"\\{char}" if char in "*?[]\\" else char for char in part)
-        async for key in self.redis.scan_iter(match=f"{prefix}*{escaped}*", count=SCAN_PAGE):
-            found.append(key.decode().removeprefix(prefix))
-            if len(found) >= limit:
+        pattern = f"{prefix}*{_escape_glob(part)}*"
+        async for key in self.redis.scan_iter(match=pattern, count=SCAN_PAGE):
+            refs.append(key.decode().removeprefix(prefix))
+            if len(refs) >= limit:
                 break
-        return sorted(found)
+        return sorted(refs)
 
 
-def read_record(ref: str, packed: bytes) -> DeliveryRecord:
+def read_record(ref: str, compressed: bytes) -> DeliveryRecord:
     """
     The record that the field `rec` of a call holds.
 
     Raises `MalformedPayload` if it is damaged or was written by a newer version.
     """
     try:
-        return _RECORD.validate_json(decompress(packed, context=ref.encode()))
+        return _RECORD.validate_json(decompress(compressed, context=ref.encode()))
     except ValidationError as err:
         raise MalformedPayload(f"the stored record of {ref} cannot be read") from err
 
 
 def read_call(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
     """
-    The call that a hash holds, empty if there is none. Raises `MalformedPayload` as `read_record`
-    does.
+    The call that a hash holds, an empty one if the hash is empty.
+
+    Raises `MalformedPayload` as `read_record` does, and ValueError if `ref` is no name of a call.
     """
     split_ref(ref)
-    ids = [name[2:].decode() for name in fields if name.startswith(b"e:")]
-    events = {
-        each: from_json(decompress(fields[f"e:{each}".encode()], context=_beside_events(ref, each)))
-        for each in ids
-    }
-    record = read_record(ref, fields[b"rec"]) if b"rec" in fields else DeliveryRecord(ref=ref)
+    record = DeliveryRecord(ref=ref)
+    if b"rec" in fields:
+        record = read_record(ref, fields[b"rec"])
+    events = {}
+    for name, compressed in fields.items():
+        if name.startswith(EVENTS_FIELD):
+            message_id = name.removeprefix(EVENTS_FIELD).decode()
+            context = _events_context(ref, message_id)
+            events[message_id] = from_json(decompress(compressed, context=context))
     return StoredCall(
         version=int(fields.get(b"v", b"0")),
         record=record,
@@ -318,6 +261,21 @@ def read_call(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
     )
 
 
-def _beside_events(ref: str, message_id: str) -> bytes:
-    """What the events of a message repeat of the names under which they are kept."""
+def _loaded(ref: str, fields: Mapping[bytes, bytes], pending: list[bytes]) -> LoadedCall:
+    message_ids = tuple(message_id.decode() for message_id in pending)
+    return LoadedCall(stored=read_call(ref, fields), pending=message_ids)
+
+
+def _epoch_ms(at: datetime) -> int:
+    """Milliseconds since 1970; at least 1, since the scripts read 0 as never."""
+    return max(1, int(at.timestamp() * 1000))
+
+
+def _escape_glob(text: str) -> str:
+    """The text as a literal part of a pattern of Redis' SCAN."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
+
+
+def _events_context(ref: str, message_id: str) -> bytes:
+    """What the events of a message repeat of the names under which they are stored."""
     return f"{ref} {message_id}".encode()

@@ -1,19 +1,31 @@
 """
-How far a call is on its way to Buildr: the states that jobs, commands and scripts share.
+The states of a call's delivery, and the values that its record holds besides.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field, TypeAdapter
+
+from service.events import UtcDatetime
+from service.store.rate_limit.lanes import Lane
 
 
 class DeliveryState(StrEnum):
     """
-    The state of one call's delivery.
+    How far a call is on its way to Buildr; the values are stored, and read by `commit.lua`.
 
-    `open` no final event yet; `settling` final, waiting a short time for later messages;
-    `unmatched` no Buildr call known; `waiting` for the rate limit; `retrying` after an error;
-    `delivered` Buildr holds it; `left_alone` its result is mapped to nothing; `failed` given up on;
-    `stalled` its final event never came; `hand_edited` the outcome was changed by hand in Buildr,
-    and is not overwritten.
+    - `open`: no final event yet.
+    - `settling`: final; waits a moment for further messages.
+    - `unmatched`: no Buildr call is known.
+    - `waiting`: in a lane, until the rate limit allows the request.
+    - `retrying`: waits after an error, or for the account's outcomes to be read.
+    - `delivered`: Buildr holds the outcome.
+    - `left_alone`: the result is mapped to no outcome.
+    - `failed`: given up on, kept for replay.
+    - `stalled`: the final event never came.
+    - `hand_edited`: somebody has changed the outcome in Buildr, which is left as it is.
     """
 
     OPEN = "open"
@@ -26,3 +38,54 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
     STALLED = "stalled"
     HAND_EDITED = "hand_edited"
+
+
+# In these states a call stays until a replay request, or until it is matched to another Buildr call.
+PARKED_STATES: Final = frozenset({DeliveryState.FAILED, DeliveryState.HAND_EDITED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One entry of a call's history; `at` is UTC."""
+
+    at: UtcDatetime
+    # "what" is the name under which stored records and `--json` hold it.
+    summary: Annotated[str, Field(alias="what")]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Buildr's response to a request that failed; `status_code` is None if none came."""
+
+    at: UtcDatetime
+    cause: str
+    status_code: int | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayRequest:
+    """
+    An operator's request to replay a call, in the lane `replay` or `backfill`.
+
+    Buildr's call is read first and left as it is if its outcome was changed there, unless
+    `is_forced`.
+    """
+
+    lane: Lane
+    at: UtcDatetime
+    is_forced: bool = False
+
+
+_REPLAY_REQUEST: Final = TypeAdapter(ReplayRequest)
+
+
+def replay_request_to_json(request: ReplayRequest) -> str:
+    """The stored form of a replay request."""
+    return _REPLAY_REQUEST.dump_json(request).decode()
+
+
+def replay_request_from_json(text: str) -> ReplayRequest:
+    """The inverse of `replay_request_to_json`. Raises pydantic's `ValidationError`."""
+    return _REPLAY_REQUEST.validate_json(text)

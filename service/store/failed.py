@@ -11,7 +11,7 @@ from typing import Final, Literal
 from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
-from service.store.calls import Answer, ReplayRequest, replay_request_text
+from service.store.delivery_state import Answer, ReplayRequest, replay_request_to_json
 from service.store.keys import Keys
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -122,7 +122,7 @@ class FailedStore:
         Returns how many raw messages are read anew, or None if somebody else has taken the entry.
         """
         count = await self.scripts.run(
-            "replay", entry.entry_id, ref, replay_request_text(replay_request), *message_ids
+            "replay", entry.entry_id, ref, replay_request_to_json(replay_request), *message_ids
         )
         return None if count == -1 or not isinstance(count, int) else count
 

@@ -107,7 +107,7 @@ async def test_same_message_is_new_to_each_account(
         ("message.duplicate", "acme"),
     ] == [(entry["event"], entry["account"]) for entry in entries]
     for store, account in zip(stores, ("default", "acme"), strict=True):
-        assert 1 == len((await store.calls.load(REF))[1])
+        assert 1 == len((await store.calls.load(REF)).pending)
         assert [f"{account}|{REF}".encode()] == await store.redis.zrange(
             f"bc:{account}:queue", 0, -1
         )
@@ -119,7 +119,7 @@ async def test_records_lie_under_the_accounts_own_name(
     """What comes in for one account leaves no key under the other's name."""
     assert (await send(client, "/webhooks/acme/twilio", token=OTHER_TOKEN)).is_success
     assert {"acme"} == await accounts_in(stores[0])
-    assert [] == (await stores[0].calls.load(REF))[1]
+    assert () == (await stores[0].calls.load(REF)).pending
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ from tests.sources.cases import (
 )
 from tests.sources.contract import with_headers
 from workers.calls.fold import Call, fold
-from workers.jobs import parse_messages as reading
+from workers.jobs.parse_messages import parse_messages
 
 MESSAGE_ID: Final = "m000000000000000000000000"
 LEAST_FIXTURES: Final = 10
@@ -631,7 +631,7 @@ async def test_no_log_line_holds_a_number_or_a_secret_and_nothing_kept_a_secret(
         async for key in store.redis.scan_iter(match=store.keys.message("*"), count=1000)
     ]
     kept = await store.messages.get_many([key.removeprefix(store.keys.message("")) for key in keys])
-    reading.read(list(kept.values()), clock=lambda: NOW)
+    parse_messages(list(kept.values()), clock=lambda: NOW)
     lines = [
         line for line in log.getvalue().splitlines() if '"service.' in line or '"workers.' in line
     ]

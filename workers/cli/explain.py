@@ -227,8 +227,13 @@ def stalled() -> None:
 def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
     async def work(_: Settings, store: Store) -> list[tuple[str, datetime | None, str, str]]:
         return [
-            (ref, received_at, stored.record.result or "", stored.record.reason)
-            async for ref, received_at, stored in store.calls.indexed(name, limit=limit)
+            (
+                stored.record.ref,
+                stored.record.first_received_at,
+                stored.record.result or "",
+                stored.record.reason,
+            )
+            async for stored in store.calls.indexed(name, limit=limit)
         ]
 
     found = run_with_store(work)

@@ -1,13 +1,105 @@
 """
-How long to wait after a failure.
+What a failed request to Buildr means for its call: wait, send it again later, or give up.
 """
 
 import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Final
 
-FIRST_S: Final = 1.0
-LONGEST_S: Final = 900.0
-MOST_DOUBLINGS: Final = 20
+import structlog
+
+from service.errors import BuildrError, BuildrRateLimited, BuildrUnauthorized, FailureCause
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import Answer
+from service.store.rate_limit.grants import RateLimitState
+
+FIRST_RETRY_S: Final = 1.0
+MAX_RETRY_S: Final = 900.0
+MAX_DOUBLINGS: Final = 20
+# A call is not given up on for its age alone before it was tried so often.
+MIN_ATTEMPTS: Final = 10
+ANSWER_LENGTH: Final = 2000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpPolicy:
+    """After how many failures in a row, or how long after the first one, a call is given up on."""
+
+    max_attempts: int
+    max_age: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """
+    What became of a write.
+
+    `due_at` is when the call is to be run next (UTC), None for never. `failed_cause` is set if the
+    call is given up on.
+    """
+
+    record: DeliveryRecord
+    due_at: datetime | None = None
+    failed_cause: FailureCause | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailurePolicy:
+    """Decides about failed requests; `rng` spreads the retries of calls that failed together."""
+
+    limits: GiveUpPolicy
+    rng: random.Random
+
+    def after(
+        self, err: BuildrError, record: DeliveryRecord, limit: RateLimitState, now: datetime
+    ) -> Sent:
+        """
+        What becomes of a call after an error.
+
+        `limit` is the state of the account's rate limit and breaker with this error counted.
+        """
+        record = record.with_answer(_answer(err, now))
+        if isinstance(err, BuildrRateLimited):
+            return Sent(record=record.to_rate_limited(now, wait_s=limit.blocked_s))
+        if not err.retryable:
+            return _give_up(record, err, f"Buildr refused it: {err}", now)
+        if limit.is_open:
+            return Sent(record=record.to_waiting_for_buildr(now, error=str(err)))
+        return self._retry(err, record, now)
+
+    def _retry(self, err: BuildrError, record: DeliveryRecord, now: datetime) -> Sent:
+        # A token that is refused for the first time may only have expired, so that the call is sent
+        # again at once with another one. A second refusal opens the breaker, and does not come here.
+        is_unauthorized = isinstance(err, BuildrUnauthorized)
+        wait_s = 0.0
+        if not is_unauthorized:
+            wait_s = retry_in_s(record.attempts + 1, rng=self.rng)
+        record = record.with_failure(now, is_unauthorized=is_unauthorized)
+        if record.attempts >= self.limits.max_attempts:
+            reason = f"given up after {record.attempts} attempts: {err}"
+            return _give_up(record, err, reason, now)
+        if self._is_too_old(record, now):
+            reason = f"given up after {self.limits.max_age}: {err}"
+            return _give_up(record, err, reason, now)
+        log.warning(
+            "job.retry_scheduled",
+            reason=err.cause,
+            status_code=err.status_code,
+            attempt=record.attempts,
+            retry_in_s=round(wait_s, 3),
+        )
+        retry_at = now + timedelta(seconds=wait_s)
+        retrying = record.to_retrying(now, error=str(err), retry_at=retry_at)
+        return Sent(record=retrying, due_at=retry_at)
+
+    def _is_too_old(self, record: DeliveryRecord, now: datetime) -> bool:
+        if record.attempts < MIN_ATTEMPTS or record.first_failed_at is None:
+            return False
+        return now - record.first_failed_at >= self.limits.max_age
 
 
 def retry_in_s(attempts: int, *, rng: random.Random) -> float:
@@ -15,8 +107,28 @@ def retry_in_s(attempts: int, *, rng: random.Random) -> float:
     Seconds to wait after the n-th failure in a row: 1, 2, 4 ... 900, each shortened at random by up
     to half.
     """
-    return _jittered(min(LONGEST_S, FIRST_S * 2 ** min(attempts - 1, MOST_DOUBLINGS)), rng)
+    doublings = min(attempts - 1, MAX_DOUBLINGS)
+    longest_s = min(MAX_RETRY_S, FIRST_RETRY_S * 2.0**doublings)
+    return longest_s * (0.5 + 0.5 * rng.random())
 
 
-def _jittered(seconds: float, rng: random.Random) -> float:
-    return seconds * (0.5 + 0.5 * rng.random())
+def is_first_refusal(err: BuildrError, record: DeliveryRecord) -> bool:
+    """
+    Whether a call's token was refused for the first time (401), which is no sign of an outage yet.
+
+    A 403 is about what the token may do, and a new token changes nothing about that.
+    """
+    is_expired_token = (
+        isinstance(err, BuildrUnauthorized) and err.status_code != HTTPStatus.FORBIDDEN
+    )
+    return is_expired_token and not record.unauthorized
+
+
+def _give_up(record: DeliveryRecord, err: BuildrError, reason: str, now: datetime) -> Sent:
+    log.error("job.failed", reason=err.cause, status_code=err.status_code, attempt=record.attempts)
+    return Sent(record=record.to_given_up(now, reason), failed_cause=err.cause)
+
+
+def _answer(err: BuildrError, at: datetime) -> Answer:
+    text = (err.answer or str(err))[:ANSWER_LENGTH]
+    return Answer(at=at, cause=err.cause, status_code=err.status_code, text=text)

@@ -1,6 +1,5 @@
 """
-What a request to Buildr tells about Buildr itself, for the breaker and the limiter, and the lines
-in the log about both.
+What a request to Buildr shows about Buildr itself: for the breaker, the rate limit and the log.
 """
 
 import structlog
@@ -14,17 +13,19 @@ log = structlog.get_logger(__name__)
 
 def health_signal_of(err: BuildrError) -> HealthSignal:
     """
-    What an error tells of Buildr.
+    What an error shows of Buildr.
 
-    A refusal of one request is a sign of life. A token that is refused keeps everybody out, as an
+    A refusal of one request shows that Buildr works. A refused token stops every request, as an
     outage does.
     """
     if isinstance(err, BuildrRateLimited):
         return HealthSignal.LIMITED
-    if not err.retryable and err.status_code is None:
+    if err.retryable:
+        return HealthSignal.DOWN
+    if err.status_code is None:
         # Refused on this side, before anything was sent.
         return HealthSignal.NOTHING
-    return HealthSignal.DOWN if err.retryable else HealthSignal.FINE
+    return HealthSignal.FINE
 
 
 async def release_permits(
@@ -32,37 +33,46 @@ async def release_permits(
     grant: Grant,
     *,
     sent: int,
-    heard: HealthSignal,
+    signal: HealthSignal,
     err: BuildrError | None = None,
 ) -> RateLimitState:
-    """Give permits back with what was heard, and log what that has changed."""
-    limited = err if isinstance(err, BuildrRateLimited) else None
-    standing = await permits.release(
-        grant,
-        sent=sent,
-        heard=heard,
-        wait_s=None if limited is None else limited.retry_after_s,
-        cause="" if err is None else err.cause,
-        bucket=None if limited is None else limited.bucket,
-    )
-    _report(standing, err)
-    return standing
+    """
+    Give permits back after `sent` requests, with what the last one has shown.
+
+    Returns the state of the account's rate limit and breaker, and logs what has changed about it.
+    """
+    if err is None:
+        state = await permits.release(grant, sent=sent, heard=signal)
+    elif isinstance(err, BuildrRateLimited):
+        state = await permits.release(
+            grant,
+            sent=sent,
+            heard=signal,
+            cause=err.cause,
+            wait_s=err.retry_after_s,
+            bucket=err.bucket,
+        )
+    else:
+        state = await permits.release(grant, sent=sent, heard=signal, cause=err.cause)
+    _log_changes(state, err)
+    return state
 
 
-def _report(standing: RateLimitState, err: BuildrError | None) -> None:
-    """
-    Log what has changed: a 429, an outage that begins or ends. Refused credentials are a person's
-    to mend, hence an error.
-    """
+def _log_changes(state: RateLimitState, err: BuildrError | None) -> None:
     if isinstance(err, BuildrRateLimited):
         log.info(
             "buildr.rate_limited",
-            retry_in_s=round(standing.blocked_s, 3),
+            retry_in_s=round(state.blocked_s, 3),
             bucket=err.bucket,
-            allowance=standing.allowance,
+            allowance=state.allowance,
         )
-    if standing.has_opened and err is not None:
-        level = log.error if isinstance(err, BuildrUnauthorized) else log.warning
-        level("buildr.outage_began", reason=err.cause, status_code=err.status_code, error=str(err))
-    if standing.outage_s is not None:
-        log.info("buildr.outage_ended", outage_s=round(standing.outage_s, 1))
+    if state.has_opened and err is not None:
+        log_outage = log.warning
+        if isinstance(err, BuildrUnauthorized):
+            # Only an operator can correct the credentials.
+            log_outage = log.error
+        log_outage(
+            "buildr.outage_began", reason=err.cause, status_code=err.status_code, error=str(err)
+        )
+    if state.outage_s is not None:
+        log.info("buildr.outage_ended", outage_s=round(state.outage_s, 1))

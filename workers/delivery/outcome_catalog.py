@@ -1,6 +1,6 @@
 """
-The account's call outcomes by name: read from Buildr now and then, shared by the fleet, used from
-memory.
+The account's call outcomes by name: read from Buildr once an hour, shared by all workers through
+Redis, and used from memory.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,32 +14,34 @@ from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.grants import Grant, GrantStatus, HealthSignal
 from service.store.rate_limit.lanes import Lane
 from workers.buildr import BuildrClient, CallOutcome
+from workers.delivery.desired import outcome_ids_of
 from workers.delivery.feedback import health_signal_of, release_permits
-from workers.outcomes.decide import outcome_key
 
-LOOK_AGAIN: Final = timedelta(seconds=5)
+# How often Redis is read at most.
+RELOAD_AFTER: Final = timedelta(seconds=5)
 STALE_AFTER: Final = timedelta(hours=1)
-LANE_NAME: Final = "#outcomes"
+# The name under which the catalog asks for permits, where a call has its own.
+PERMIT_NAME: Final = "#outcomes"
+# No account has so many; it ends a series of pages that names itself as the next.
 MAX_PAGES: Final = 50
 
 
 @dataclass(slots=True)
 class OutcomeCatalog:
-    """Names to ids. `current` looks into Redis at most every few seconds; `refresh` asks Buildr."""
+    """Names and ids of the outcomes; `current` reads Redis, `refresh` asks Buildr."""
 
     store: Store
     clock: Callable[[], datetime]
+    _outcomes: StoredOutcomes | None = field(default=None, init=False)
     _ids: Mapping[str, str] | None = field(default=None, init=False)
-    _looked_at: datetime | None = field(default=None, init=False)
-    _spelt: tuple[str, ...] = field(default=(), init=False)
-    _read_at: datetime | None = field(default=None, init=False)
+    _loaded_at: datetime | None = field(default=None, init=False)
 
     async def current(self) -> Mapping[str, str] | None:
-        """Ids by the names' keys, or None if they were never read from Buildr."""
+        """Ids by `outcome_key`, or None if the outcomes were never read from Buildr."""
         now = self.clock()
-        if self._looked_at is None or now - self._looked_at >= LOOK_AGAIN:
+        if self._loaded_at is None or now - self._loaded_at >= RELOAD_AFTER:
             stored = await self.store.outcomes.load()
-            self._looked_at = now
+            self._loaded_at = now
             if stored is not None:
                 self._keep(stored)
         return self._ids
@@ -47,25 +49,27 @@ class OutcomeCatalog:
     @property
     def display_names(self) -> tuple[str, ...]:
         """The names as Buildr spells them."""
-        return self._spelt
+        if self._outcomes is None:
+            return ()
+        return tuple(name for name, _ in self._outcomes.names)
 
     @property
     def is_stale(self) -> bool:
-        """Whether the names should be read from Buildr again."""
-        return self._read_at is None or self.clock() - self._read_at >= STALE_AFTER
+        """Whether the outcomes should be read from Buildr again."""
+        return self._outcomes is None or self.clock() - self._outcomes.read_at >= STALE_AFTER
 
     async def refresh(self, client: BuildrClient, *, hold_s: float) -> bool:
         """
-        Read the names from Buildr, page by page, each request within the budget.
+        Read the outcomes from Buildr, page by page, each request with a permit.
 
-        Returns False when there is no budget yet: the request waits before all calls, ask again in
-        a moment. Raises `BuildrError`.
+        Returns False if there is no permit yet: the request waits before all calls, so that the
+        next attempt may be soon. Raises `BuildrError`.
         """
         names: list[tuple[str, str]] = []
         url: str | None = None
         for _ in range(MAX_PAGES):
             grant = await self.store.permits.ask(
-                LANE_NAME, lane=Lane.OWN, since=self.clock(), cost=1, hold_s=hold_s
+                PERMIT_NAME, lane=Lane.OWN, since=self.clock(), cost=1, hold_s=hold_s
             )
             if grant.verdict is not GrantStatus.GRANTED:
                 return False
@@ -85,17 +89,16 @@ class OutcomeCatalog:
     async def _page(
         self, client: BuildrClient, grant: Grant, url: str | None
     ) -> tuple[tuple[CallOutcome, ...], str | None]:
+        """One page, and the URL of the next, None after the last."""
+        permits = self.store.permits
         try:
             page = await client.call_outcomes_page(url)
         except BuildrError as err:
-            await release_permits(
-                self.store.permits, grant, sent=1, heard=health_signal_of(err), err=err
-            )
+            await release_permits(permits, grant, sent=1, signal=health_signal_of(err), err=err)
             raise
-        await release_permits(self.store.permits, grant, sent=1, heard=HealthSignal.FINE)
+        await release_permits(permits, grant, sent=1, signal=HealthSignal.FINE)
         return page
 
     def _keep(self, stored: StoredOutcomes) -> None:
-        self._ids = {outcome_key(name): outcome_id for name, outcome_id in stored.names}
-        self._spelt = tuple(name for name, _ in stored.names)
-        self._read_at = stored.read_at
+        self._outcomes = stored
+        self._ids = outcome_ids_of(stored)

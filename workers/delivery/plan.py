@@ -1,44 +1,54 @@
 """
-What is to be done about a call now: a pure decision over what is known.
+What to do about a call now: a pure decision that compares its record with the desired state.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Self
 
 from service.errors import FailureCause
-from service.settings import SettleTimes
+from service.settings import Settings, SettleTimes
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import DeliveryRecord, ReplayRequest
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call, stall_deadline
-from workers.matching.expected_calls import ExpectedCallMatch
-from workers.matching.match import Match, link_for_patch, match
-from workers.outcomes.decide import (
-    Decision,
-    build_patch,
-    decide,
-    resolve,
+from workers.delivery.desired import (
+    DesiredState,
+    DesiredStatus,
+    ResolvedOutcome,
+    desired_state,
+    not_final_reason,
 )
-from workers.outcomes.notes import render_note
+from workers.matching.expected_calls import ExpectedCallMatch
+from workers.matching.match import Match
 
-LONGEST_SETTLE: Final = 5
+MAX_SETTLE_TIMES: Final = 5
 # How an empty outcome in Buildr is written here.
 EMPTY: Final = ""
 OUTCOME_FIELD: Final = "call_outcome_id"
+# A change of these alone is not worth a request.
 IMMATERIAL: Final = frozenset({"recorded_at"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """Settings of time, in seconds."""
+    """How long a call settles, rings and lasts at most, in seconds."""
 
     settle: SettleTimes
     ringing_timeout_s: float
     in_progress_timeout_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The times of an account's settings."""
+        return cls(
+            settle=settings.settle_s,
+            ringing_timeout_s=settings.ringing_timeout_s,
+            in_progress_timeout_s=settings.in_progress_timeout_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +56,10 @@ class BuildrWrite:
     """
     A write to Buildr: only the fields that differ from what it holds from us.
 
-    `note_block` is what shall stand in the notes, or None to leave them alone. With `accepts` the
-    call is read first and written only if its outcome's id in Buildr is one of these; anything else
-    there is a person's. It waits in `lane`, by the age that `since` (UTC) gives it.
+    `outcome` is the outcome's name, for logs and history. `note_block` is our new text in the
+    notes, or None to leave them as they are. With `allowed_outcome_ids` the call is read first, and
+    written only if its outcome in Buildr is one of these; any other was set by somebody there. The
+    write waits in `lane`, ordered by `since` (UTC).
     """
 
     buildr_call_id: str
@@ -57,24 +68,23 @@ class BuildrWrite:
     lane: Lane
     since: datetime
     note_block: str | None = None
-    accepts: frozenset[str] | None = None
+    allowed_outcome_ids: frozenset[str] | None = None
 
     @property
     def requests(self) -> int:
-        """
-        How many requests it takes: one more where the call is read first, for its outcome or its
-        notes or both.
-        """
-        return 1 if self.accepts is None and self.note_block is None else 2
+        """The number of requests: one more if the call is read, for its outcome or its notes."""
+        reads_first = self.allowed_outcome_ids is not None or self.note_block is not None
+        return 1 + reads_first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """
-    The call's new record, when it wants attention next, and the write that is to be made now, if
-    any.
+    The call's new record, and the write that is to be made now, if any.
 
-    With `awaits_names` it wants attention once the account's outcomes have been read.
+    `due_at` is when the call is to be run next (UTC), None for never. With `awaits_names` it is run
+    once the account's outcomes have been read. `match` is None of a call that is not final.
+    `failed_cause` is set if the call is given up on.
     """
 
     record: DeliveryRecord
@@ -90,10 +100,10 @@ class PlanInputs:
     """
     Everything that the decision rests on.
 
-    `outcome_ids` (name to id) is None while the account's names were never read. `expected` is the
-    expected call that it may be, `internal` why it is a call among ourselves, if it is. `replay_request` is a
-    person's wish that is new to this job. With `protects_hand_edits` a call is read before an
-    outcome that was written earlier is changed.
+    `outcome_ids` go by `outcome_key`, and are None while the account's outcomes were never read.
+    `expected` is the expected call that it may be; `internal` is why it is a call among ourselves,
+    if it is. `replay_request` is one that is new to this job. With `protects_hand_edits` a call is
+    read before an outcome that was written earlier is changed.
     """
 
     record: DeliveryRecord
@@ -108,239 +118,176 @@ class PlanInputs:
     protects_hand_edits: bool = False
 
 
-def make_plan(known: PlanInputs, now: datetime) -> Plan:
+def make_plan(inputs: PlanInputs, now: datetime) -> Plan:
     """Decide what to do about a call at a moment in time (UTC)."""
-    call = known.call
-    record = replace(known.record, result=None if call.result is None else call.result.value)
-    if known.replay_request is not None:
-        record = replace(
-            _afresh(record), state=DeliveryState.OPEN, replay_request=known.replay_request
-        )
-    if not call.is_final:
-        return _not_final(known, record, now)
-    found = match(call, known.link, known.expected)
-    if (
-        record.state in (DeliveryState.FAILED, DeliveryState.HAND_EDITED)
-        and found.buildr_call_id == record.buildr_call_id
-    ):
-        return Plan(record=record, match=found)
-    if found.buildr_call_id != record.buildr_call_id:
-        # What went wrong with another Buildr call does not count for this one.
-        record = _afresh(record)
-    record = replace(record, buildr_call_id=found.buildr_call_id)
-    if found.how == "none" and known.internal is not None:
-        return Plan(record=_to(record, DeliveryState.LEFT_ALONE, known.internal), match=found)
-    if found.buildr_call_id is None:
-        return Plan(record=_to(record, DeliveryState.UNMATCHED, found.reason), match=found)
-    return _matched(known, record, found, now)
-
-
-def _matched(known: PlanInputs, record: DeliveryRecord, found: Match, now: datetime) -> Plan:
-    decision = decide(known.call, known.config)
-    record = replace(
-        record,
-        rule=decision.rule,
-        outcome=None if decision.outcome is None else str(decision.outcome),
+    record = _current_record(inputs)
+    if not inputs.call.is_final:
+        return _plan_unfinished(inputs, record, now)
+    desired = desired_state(
+        inputs.call,
+        inputs.config,
+        outcome_ids=inputs.outcome_ids,
+        link=inputs.link,
+        expected=inputs.expected,
+        internal_reason=inputs.internal,
     )
-    if decision.outcome is None:
-        result = record.result or "this result"
-        return Plan(
-            record=_to(
-                record,
-                DeliveryState.LEFT_ALONE,
-                f"{result} is mapped to no outcome ({decision.rule})",
-            ),
-            match=found,
-        )
-    if decision.outcome.id is None and known.outcome_ids is None:
-        reason = "the account's call outcomes have not been read from Buildr yet; see: buildr-calls check. Outcomes given by id need none"
-        return Plan(
-            record=_to(record, DeliveryState.RETRYING, reason, keeps_mark=True),
-            awaits_names=True,
-            match=found,
-        )
-    outcome_id = resolve(decision.outcome, known.outcome_ids or {})
-    if outcome_id is None:
-        return _no_such_outcome(record, decision, known.outcome_ids or {}, found)
-    patch = build_patch(
-        known.call,
-        decision,
-        outcome_id=outcome_id,
-        link=link_for_patch(found, known.link, known.expected),
-        recorded_at=known.config.recorded_at,
+    if record.is_parked and desired.match.buildr_call_id == record.buildr_call_id:
+        return Plan(record=record, match=desired.match)
+    record = record.matched(desired.match.buildr_call_id)
+    if desired.status is DesiredStatus.INTERNAL:
+        return Plan(record=record.to_left_alone(desired.reason), match=desired.match)
+    if desired.status is DesiredStatus.UNMATCHED:
+        return Plan(record=record.to_unmatched(desired.reason), match=desired.match)
+    record = _decided(record, desired.outcome)
+    if desired.status is DesiredStatus.COMPLETE:
+        return _plan_delivery(inputs, record, desired, now)
+    return _plan_without_outcome_id(record, desired)
+
+
+def _current_record(inputs: PlanInputs) -> DeliveryRecord:
+    """The record with the call's result, started afresh by a new replay request."""
+    result = None
+    if inputs.call.result is not None:
+        result = inputs.call.result.value
+    record = replace(inputs.record, result=result)
+    if inputs.replay_request is not None:
+        return record.reopened(inputs.replay_request)
+    return record
+
+
+def _decided(record: DeliveryRecord, outcome: ResolvedOutcome | None) -> DeliveryRecord:
+    if outcome is None:
+        return record
+    return replace(record, rule=outcome.decision.rule, outcome=outcome.name)
+
+
+def _plan_unfinished(inputs: PlanInputs, record: DeliveryRecord, now: datetime) -> Plan:
+    """A call that has not ended is open until its deadline, and stalled from then on."""
+    deadline = stall_deadline(
+        inputs.call,
+        received_at=record.last_received_at or now,
+        ringing_timeout_s=inputs.timing.ringing_timeout_s,
+        in_progress_timeout_s=inputs.timing.in_progress_timeout_s,
     )
-    wanted = {} if patch is None else patch["call"]
-    block = None
-    if known.config.notes.mode != "never":
-        block = render_note(
-            known.call, decision.result, known.config.notes, outcome_name=str(decision.outcome)
-        )
-    return _write(known, record, found, DesiredState(wanted, block), now)
+    stage = inputs.call.stage.value
+    if deadline is None or deadline > now:
+        return Plan(record=record.to_open(not_final_reason(inputs.call)), due_at=deadline)
+    reason = f"no final event came ({stage}); the source may not send one"
+    return Plan(record=record.to_stalled(reason))
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredState:
-    """The fields that Buildr should hold, and the text of our own block in its notes."""
+def _plan_without_outcome_id(record: DeliveryRecord, desired: DesiredState) -> Plan:
+    """A matched call with no outcome, or with one whose id is unknown."""
+    reason = desired.reason
+    if desired.status is DesiredStatus.OUTCOMES_UNREAD:
+        waiting = record.to_waiting_for_outcomes(reason)
+        return Plan(record=waiting, awaits_names=True, match=desired.match)
+    is_explicit = desired.outcome is not None and desired.outcome.decision.is_explicit
+    if desired.status is DesiredStatus.UNKNOWN_OUTCOME and is_explicit:
+        failed = record.to_failed(reason)
+        return Plan(record=failed, match=desired.match, failed_cause=FailureCause.UNKNOWN_OUTCOME)
+    return Plan(record=record.to_left_alone(reason), match=desired.match)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Difference:
+    """The fields that Buildr does not hold yet, and the new note block, if it is new."""
 
     fields: Mapping[str, str]
     note_block: str | None
+    is_forced: bool
+
+    @property
+    def is_worth_a_request(self) -> bool:
+        has_material_field = bool(self.fields.keys() - IMMATERIAL)
+        return self.is_forced or has_material_field or self.note_block is not None
 
 
-def _afresh(record: DeliveryRecord) -> DeliveryRecord:
-    return replace(
-        record, attempts=0, unauthorized=0, first_failed_at=None, retry_at=None, answers=()
-    )
-
-
-def _not_final(known: PlanInputs, record: DeliveryRecord, now: datetime) -> Plan:
-    timing = known.timing
-    deadline = stall_deadline(
-        known.call,
-        received_at=record.last_received_at or now,
-        ringing_timeout_s=timing.ringing_timeout_s,
-        in_progress_timeout_s=timing.in_progress_timeout_s,
-    )
-    if deadline is None or deadline > now:
-        return Plan(
-            record=_to(
-                record, DeliveryState.OPEN, f"no final event yet ({known.call.stage.value})"
-            ),
-            due_at=deadline,
-        )
-    return Plan(
-        record=_to(
-            record,
-            DeliveryState.STALLED,
-            f"no final event came ({known.call.stage.value}); the source may not send one",
-        )
-    )
-
-
-def _no_such_outcome(
-    record: DeliveryRecord, decision: Decision, outcome_ids: Mapping[str, str], found: Match
+def _plan_delivery(
+    inputs: PlanInputs, record: DeliveryRecord, desired: DesiredState, now: datetime
 ) -> Plan:
-    names = ", ".join(sorted(outcome_ids)) or "none"
-    if decision.is_explicit:
-        reason = f"{decision.rule} names the outcome {decision.outcome}, which the account does not have; it has: {names}"
-        return Plan(
-            record=_to(record, DeliveryState.FAILED, reason),
-            match=found,
-            failed_cause=FailureCause.UNKNOWN_OUTCOME,
-        )
-    reason = f"the account has no outcome named {decision.outcome}; map {record.result} in [outcomes] to one that it has: {names}"
-    return Plan(record=_to(record, DeliveryState.LEFT_ALONE, reason), match=found)
-
-
-def _write(
-    known: PlanInputs, record: DeliveryRecord, found: Match, wanted: DesiredState, now: datetime
-) -> Plan:
-    if record.written_to != found.buildr_call_id:
-        record = replace(record, written={}, note_block=None)
-    replay_request = record.replay_request
-    is_forced = replay_request is not None and replay_request.is_forced
-    # What was sent and never confirmed may stand there or not: only writing it again tells.
-    is_unsure = is_forced or found.buildr_call_id in record.in_doubt
-    changed = {
-        name: value
-        for name, value in wanted.fields.items()
-        if is_unsure or record.written.get(name) != value
-    }
-    is_note_new = wanted.note_block is not None and wanted.note_block != record.note_block
-    if not (is_forced or changed.keys() - IMMATERIAL or is_note_new):
-        done = replace(
-            record,
-            unsettled_since=None,
-            retry_at=None,
-            attempts=0,
-            unauthorized=0,
-            first_failed_at=None,
-        )
-        return Plan(
-            record=_to(done, DeliveryState.DELIVERED, f"Buildr holds {record.outcome}"), match=found
-        )
+    """Compare what Buildr holds with what it should hold, and write what differs when it is time."""
+    record = record.with_written_fields_of(desired.match.buildr_call_id)
+    difference = _difference(record, desired)
+    if not difference.is_worth_a_request:
+        return Plan(record=record.to_delivered(), match=desired.match)
     record = replace(
         record, unsettled_since=record.unsettled_since or record.last_received_at or now
     )
     if record.retry_at is not None and record.retry_at > now:
-        return Plan(record=record, due_at=record.retry_at, match=found)
-    settled_at = _settled_at(record, known, now)
-    # A call that has its place in a lane keeps it: what came since rides along.
-    is_through = replay_request is not None or known.record.state is DeliveryState.WAITING
-    if settled_at > now and not is_through:
-        return Plan(
-            record=_to(record, DeliveryState.SETTLING, "waits a moment for what else comes"),
-            due_at=settled_at,
-            match=found,
-        )
-    sending = BuildrWrite(
-        buildr_call_id=found.buildr_call_id or "",
-        fields=changed or _reading(wanted.fields),
+        return Plan(record=record, due_at=record.retry_at, match=desired.match)
+    settled_at = _settled_at(inputs, record, now)
+    if settled_at > now and not _skips_settling(inputs, record):
+        return Plan(record=record.to_settling(), due_at=settled_at, match=desired.match)
+    write = BuildrWrite(
+        buildr_call_id=record.buildr_call_id or "",
+        fields=difference.fields or _least_write(desired.fields),
         outcome=record.outcome or "",
         lane=_lane(record),
         since=record.unsettled_since or now,
-        note_block=wanted.note_block if is_note_new else None,
-        accepts=_accepts(known, record, changed),
+        note_block=difference.note_block,
+        allowed_outcome_ids=_allowed_outcome_ids(inputs, record, difference),
     )
-    record = _to(
-        record,
-        DeliveryState.WAITING,
-        "waits for its turn within Buildr's rate limit",
-        keeps_mark=True,
-    )
-    return Plan(record=record, sending=sending, match=found)
+    waiting = record.to_waiting("waits for its turn within Buildr's rate limit")
+    return Plan(record=waiting, sending=write, match=desired.match)
+
+
+def _difference(record: DeliveryRecord, desired: DesiredState) -> _Difference:
+    is_forced = record.replay_request is not None and record.replay_request.is_forced
+    # An outcome that was sent and never confirmed may be in Buildr or not: only writing it again
+    # makes that certain.
+    writes_all = is_forced or record.buildr_call_id in record.in_doubt
+    fields = desired.fields
+    if not writes_all:
+        written = record.written
+        fields = {name: value for name, value in fields.items() if written.get(name) != value}
+    note_block = desired.note_block
+    if note_block == record.note_block:
+        note_block = None
+    return _Difference(fields=fields, note_block=note_block, is_forced=is_forced)
+
+
+def _skips_settling(inputs: PlanInputs, record: DeliveryRecord) -> bool:
+    """A call keeps its position in a lane: what was received since is part of the same write."""
+    return record.replay_request is not None or inputs.record.state is DeliveryState.WAITING
+
+
+def _settled_at(inputs: PlanInputs, record: DeliveryRecord, now: datetime) -> datetime:
+    """When a call has settled; messages that keep coming postpone this only for so long."""
+    settle = timedelta(seconds=inputs.timing.settle.of(inputs.call.source))
+    newest = (record.last_received_at or now) + settle
+    latest = (record.unsettled_since or now) + settle * MAX_SETTLE_TIMES
+    return min(newest, latest)
 
 
 def _lane(record: DeliveryRecord) -> Lane:
     if record.replay_request is not None:
         return record.replay_request.lane
-    return Lane.REFINEMENT if record.written else Lane.FINAL
+    if record.written:
+        return Lane.REFINEMENT
+    return Lane.FINAL
 
 
-def _accepts(
-    known: PlanInputs, record: DeliveryRecord, changed: Mapping[str, str]
+def _allowed_outcome_ids(
+    inputs: PlanInputs, record: DeliveryRecord, difference: _Difference
 ) -> frozenset[str] | None:
-    """
-    Ids of the outcomes that Buildr may hold for the write to go on; None to write without looking.
-    """
-    earlier, wanted = record.written.get(OUTCOME_FIELD), changed.get(OUTCOME_FIELD)
-    if record.replay_request is None:
-        is_needed = known.protects_hand_edits and earlier is not None and wanted is not None
-    else:
-        is_needed = not record.replay_request.is_forced
-    if not is_needed:
+    """The outcomes in Buildr that may be replaced; None to write without reading the call first."""
+    written_id = record.written.get(OUTCOME_FIELD)
+    new_id = difference.fields.get(OUTCOME_FIELD)
+    if difference.is_forced:
         return None
-    # What was never written from here may well be empty; what was, and is empty now, somebody has
-    # emptied.
+    changes_outcome = written_id is not None and new_id is not None
+    if record.replay_request is None and not (inputs.protects_hand_edits and changes_outcome):
+        return None
+    # An outcome that was never written from here may well be empty in Buildr. One that was written
+    # from here and is empty now was emptied there.
+    expected_id = written_id or EMPTY
     in_doubt = record.in_doubt.get(record.buildr_call_id or "", ())
-    return frozenset(
-        {earlier if earlier is not None else EMPTY, wanted or earlier or EMPTY, *in_doubt}
-    )
+    return frozenset({expected_id, new_id or expected_id, *in_doubt})
 
 
-def _reading(fields: Mapping[str, str]) -> dict[str, str]:
-    """
-    The least that can be sent to get an answer that shows the notes: one field again that is
-    written already.
-    """
-    name = "recorded_at" if "recorded_at" in fields else OUTCOME_FIELD
-    return {name: fields[name]}
-
-
-def _settled_at(record: DeliveryRecord, known: PlanInputs, now: datetime) -> datetime:
-    settle = timedelta(seconds=known.timing.settle.of(known.call.source))
-    newest = (record.last_received_at or now) + settle
-    latest = (record.unsettled_since or now) + settle * LONGEST_SETTLE
-    return min(newest, latest)
-
-
-def _to(
-    record: DeliveryRecord, state: DeliveryState, reason: str, *, keeps_mark: bool = False
-) -> DeliveryRecord:
-    """The record in a state; one in which the call comes to rest ends the wish of a person."""
-    is_at_rest = state is not DeliveryState.SETTLING and not keeps_mark
-    return replace(
-        record,
-        state=state,
-        reason=reason,
-        replay_request=None if is_at_rest else record.replay_request,
-    )
+def _least_write(fields: Mapping[str, str]) -> dict[str, str]:
+    """One field that is written already: the least request whose response shows the notes."""
+    if "recorded_at" in fields:
+        return {"recorded_at": fields["recorded_at"]}
+    return {OUTCOME_FIELD: fields[OUTCOME_FIELD]}

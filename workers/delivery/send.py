@@ -1,83 +1,51 @@
 """
-One write to Buildr: the PATCH of the outcome, the notes where they are wanted, and what an error
-means for the call.
+One write to Buildr: the PATCH of the outcome, and the notes where they are wanted.
+
+What an error means for the call is decided in `workers.delivery.failure_policy`.
 """
 
 import asyncio
-import random
 import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final, Literal
 
 import structlog
 
-from service.errors import (
-    BuildrError,
-    BuildrRateLimited,
-    BuildrRejected,
-    BuildrUnauthorized,
-    FailureCause,
-)
-from service.store.calls import ANSWERS_KEPT, Answer, DeliveryRecord
-from service.store.delivery_state import DeliveryState
+from service.errors import BuildrError, BuildrRejected
+from service.store.delivery_record import DeliveryRecord
 from service.store.rate_limit.grants import Grant, HealthSignal, RateLimitState
 from service.store.rate_limit.permits import Permits
 from workers.buildr import BuildrClient, UpdatedCall
-from workers.delivery.failure_policy import retry_in_s
+from workers.delivery.failure_policy import FailurePolicy, Sent, is_first_refusal
 from workers.delivery.feedback import health_signal_of, release_permits
 from workers.delivery.plan import EMPTY, OUTCOME_FIELD, BuildrWrite
 from workers.outcomes.notes import merge_note
 
-ANSWER_LENGTH: Final = 2000
-# Age alone gives no call up that has hardly been tried, as after a long outage.
-LEAST_ATTEMPTS: Final = 10
-# Answers that are about an update without fields, not about the call.
+NOTES_FIELD: Final = "notes"
+# Responses that are about an update without fields, not about the call.
 EMPTY_UPDATE_REFUSED: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUpPolicy:
-    """When to give a call up."""
-
-    max_attempts: int
-    max_age: timedelta
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """
-    What became of a write: the new record, when to look again, and the cause if the call is given
-    up on.
-    """
-
-    record: DeliveryRecord
-    due_at: datetime | None = None
-    failed_cause: FailureCause | None = None
-
-
 class _PermitExpired(Exception):
     """
-    Raised when a request could be under way after its permit has run out, as after a pause of the
+    Raised when a request could be under way after its permit has expired, as after a pause of the
     whole machine.
     """
 
 
 class _HandEdited(Exception):
-    """Raised when a person has given the call another outcome."""
+    """Raised when the call's outcome in Buildr was changed there, or may have been."""
 
 
 @dataclass(slots=True)
 class _Progress:
-    """
-    How far a write has come: the record as far as it is true, the permits, requests that were
-    begun.
-    """
+    """How far a write has come: what is true of the call so far, and the requests begun."""
 
     record: DeliveryRecord
     grant: Grant
@@ -87,137 +55,147 @@ class _Progress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
     """
-    Writes to Buildr within permits that were given before; `hold_s` is the longest that one request
-    may take.
+    Writes to Buildr, with permits that were granted before.
+
+    `request_timeout_s` is the client's; `hold_s` is the longest that one request may take with all
+    that is around it, in seconds.
     """
 
     client: BuildrClient
     permits: Permits
-    limits: GiveUpPolicy
+    failure_policy: FailurePolicy
     request_timeout_s: float
     hold_s: float
     notes_mode: Literal["never", "if_empty", "append"]
     clock: Callable[[], datetime]
-    rng: random.Random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
-    async def send(self, record: DeliveryRecord, sending: BuildrWrite, grant: Grant) -> Sent:
+    async def send(self, record: DeliveryRecord, write: BuildrWrite, grant: Grant) -> Sent:
         """
-        Make the write and say what it means; gives the permits back, the unused ones uncounted.
+        Make a write and return what became of it; the permits are released, unused ones uncounted.
 
-        A write that is cancelled keeps its permits until they run out: its request may still
-        arrive.
+        A write that is cancelled keeps its permits until they expire: its request may still arrive.
         """
         progress = _Progress(record, grant)
         try:
-            await self._write(progress, sending)
+            await self._write(progress, write)
         except _PermitExpired:
-            await self._release(progress)
-            log.warning("delivery.permit_ran_out", buildr_call_id=sending.buildr_call_id)
-            late = replace(
-                progress.record,
-                state=DeliveryState.WAITING,
-                reason="its permit had run out, and it asks for another",
-            )
-            return Sent(record=late, due_at=self.clock())
+            await self._release(progress, HealthSignal.NOTHING)
+            log.warning("delivery.permit_ran_out", buildr_call_id=write.buildr_call_id)
+            reason = "its permit had run out, and it asks for another"
+            return Sent(record=progress.record.to_waiting(reason), due_at=self.clock())
         except _HandEdited as err:
-            await self._release(progress, heard=HealthSignal.FINE)
-            return Sent(record=self._left_to_person(progress.record, str(err)))
+            await self._release(progress, HealthSignal.FINE)
+            return Sent(record=self._hand_edited(progress.record, str(err)))
         except BuildrError as err:
-            is_first = (
-                isinstance(err, BuildrUnauthorized)
-                and not record.unauthorized
-                and err.status_code != HTTPStatus.FORBIDDEN
-            )
-            standing = await self._release(
-                progress, heard=HealthSignal.UNSURE if is_first else health_signal_of(err), err=err
-            )
-            return self._failed(progress.record, err, standing)
-        await self._release(progress, heard=HealthSignal.FINE)
-        return Sent(record=self._delivered(progress.record, sending))
+            return await self._failed(progress, err)
+        await self._release(progress, HealthSignal.FINE)
+        field_names = ", ".join(sorted(write.fields))
+        detail = f"call {write.buildr_call_id}: {write.outcome} ({field_names})"
+        return Sent(record=progress.record.to_patched(self.clock(), detail))
+
+    async def _failed(self, progress: _Progress, err: BuildrError) -> Sent:
+        signal = health_signal_of(err)
+        if is_first_refusal(err, progress.record):
+            signal = HealthSignal.UNSURE
+        limit = await self._release(progress, signal, err)
+        return self.failure_policy.after(err, progress.record, limit, self.clock())
+
+    def _hand_edited(self, record: DeliveryRecord, reason: str) -> DeliveryRecord:
+        log.info("call.left_to_person", buildr_call_id=record.buildr_call_id, reason=reason)
+        return record.to_hand_edited(self.clock(), reason)
 
     async def _release(
-        self,
-        progress: _Progress,
-        *,
-        heard: HealthSignal = HealthSignal.NOTHING,
-        err: BuildrError | None = None,
+        self, progress: _Progress, signal: HealthSignal, err: BuildrError | None = None
     ) -> RateLimitState:
         return await release_permits(
-            self.permits, progress.grant, sent=progress.requests, heard=heard, err=err
+            self.permits, progress.grant, sent=progress.requests, signal=signal, err=err
         )
 
-    async def _write(self, progress: _Progress, sending: BuildrWrite) -> None:
-        fields = dict(sending.fields)
-        note: str | None = None
-        if sending.accepts is not None:
-            held = await self._read_call(progress, sending)
-            self._check_not_hand_edited(held, sending.accepts)
-            note = self._merged(progress.record, sending, held)
+    async def _write(self, progress: _Progress, write: BuildrWrite) -> None:
+        """
+        The requests of a write.
+
+        A call that is read first gets the outcome and the notes in one request. Any other gets the
+        outcome first, whose response shows the notes to add to.
+        """
+        fields = dict(write.fields)
+        if write.allowed_outcome_ids is None:
+            current = await self._patch(progress, write, fields)
+            note = self._merged_note(progress.record, write, current)
             if note is not None:
-                fields["notes"] = note
-        held = await self._request(progress, sending, fields)
-        written = {name: value for name, value in fields.items() if name != "notes"}
-        progress.record = replace(
-            progress.record,
-            written={**progress.record.written, **written},
-            written_to=sending.buildr_call_id,
-            written_at=self.clock(),
+                await self._request(progress, write, {NOTES_FIELD: note})
+        else:
+            current = await self._read_call(progress, write)
+            _check_not_hand_edited(current, write.allowed_outcome_ids)
+            note = self._merged_note(progress.record, write, current)
+            if note is not None:
+                fields[NOTES_FIELD] = note
+            await self._patch(progress, write, fields)
+        if write.note_block is not None:
+            progress.record = replace(progress.record, note_block=write.note_block)
+
+    async def _patch(
+        self, progress: _Progress, write: BuildrWrite, fields: dict[str, str]
+    ) -> UpdatedCall:
+        """Send fields, and record them as written once Buildr has confirmed them."""
+        updated = await self._request(progress, write, fields)
+        written = {name: value for name, value in fields.items() if name != NOTES_FIELD}
+        progress.record = progress.record.with_written(
+            write.buildr_call_id,
+            written,
+            at=self.clock(),
+            has_outcome=OUTCOME_FIELD in written,
         )
-        if OUTCOME_FIELD in fields:
-            in_doubt = {
-                each: ids
-                for each, ids in progress.record.in_doubt.items()
-                if each != sending.buildr_call_id
-            }
-            progress.record = replace(progress.record, in_doubt=in_doubt)
-        if sending.accepts is None:
-            note = self._merged(progress.record, sending, held)
-            if note is not None:
-                await self._request(progress, sending, {"notes": note})
-        if sending.note_block is not None:
-            progress.record = replace(progress.record, note_block=sending.note_block)
+        return updated
 
     async def _request(
-        self, progress: _Progress, sending: BuildrWrite, fields: dict[str, str]
+        self, progress: _Progress, write: BuildrWrite, fields: dict[str, str]
     ) -> UpdatedCall:
         """
-        One PATCH on the next permit; without fields it only reads. Raises `BuildrError` and
-        `_PermitExpired`.
+        One PATCH with the next permit; without fields it only reads.
+
+        Raises `BuildrError` and `_PermitExpired`.
         """
         await self._start(progress)
         started_at = self.clock()
         progress.requests += 1
-        answer = await self.client.update_call(sending.buildr_call_id, {"call": fields})
+        updated = await self.client.update_call(write.buildr_call_id, {"call": fields})
+        outcome = None
+        if OUTCOME_FIELD in fields:
+            outcome = write.outcome
         log.info(
             "buildr.patched" if fields else "buildr.read",
-            buildr_call_id=sending.buildr_call_id,
-            outcome=sending.outcome if "call_outcome_id" in fields else None,
+            buildr_call_id=write.buildr_call_id,
+            outcome=outcome,
             fields=sorted(fields) or None,
             status_code=200,
             duration_ms=int((self.clock() - started_at).total_seconds() * 1000),
         )
-        return answer
+        return updated
 
-    async def _read_call(self, progress: _Progress, sending: BuildrWrite) -> UpdatedCall:
+    async def _read_call(self, progress: _Progress, write: BuildrWrite) -> UpdatedCall:
         """
-        What Buildr holds, by a PATCH without fields. Raises `_HandEdited` if Buildr takes none,
-        since then nobody can tell.
+        The call in Buildr, by a PATCH without fields.
+
+        Raises `_HandEdited` if Buildr refuses an empty update: then the outcome cannot be checked.
         """
         try:
-            return await self._request(progress, sending, {})
+            return await self._request(progress, write, {})
         except BuildrRejected as err:
             if err.status_code not in EMPTY_UPDATE_REFUSED:
                 raise
-            cure = f"buildr-calls replay {shlex.quote(progress.record.ref)} --force, or PROTECT_HAND_EDITS=false"
+            command = f"buildr-calls replay {shlex.quote(progress.record.ref)} --force"
             raise _HandEdited(
-                f"Buildr shows no call by an empty update ({err.status_code}), so that nothing is changed; {cure}"
+                f"Buildr shows no call by an empty update ({err.status_code}), so that nothing is "
+                f"changed; {command}, or PROTECT_HAND_EDITS=false"
             ) from err
 
     async def _start(self, progress: _Progress) -> None:
         """
-        Wait for the moment from which the permits are good, never longer than they may be given
-        ahead. Raises `_PermitExpired`.
+        Wait until the permits are valid, never longer than they may be granted ahead.
+
+        Raises `_PermitExpired`.
         """
         if progress.requests:
             valid_until = await self.permits.renew(
@@ -229,134 +207,35 @@ class Sender:
         ):
             raise _PermitExpired
 
-    def _check_not_hand_edited(self, held: UpdatedCall, accepts: frozenset[str]) -> None:
-        found = EMPTY if held.call_outcome is None else held.call_outcome.id
-        if held.has_outcome and found not in accepts:
-            name = (
-                "no outcome"
-                if held.call_outcome is None
-                else f"the outcome {held.call_outcome.name}"
-            )
-            raise _HandEdited(
-                f"a person has given the call {name} in Buildr, and it is left to them"
-            )
-
-    def _merged(
-        self, record: DeliveryRecord, sending: BuildrWrite, held: UpdatedCall
+    def _merged_note(
+        self, record: DeliveryRecord, write: BuildrWrite, current: UpdatedCall
     ) -> str | None:
-        """The whole text of the notes to write, or None to leave them."""
-        if sending.note_block is None or self.notes_mode == "never":
+        """The whole text of the notes to write, or None to leave them as they are."""
+        if write.note_block is None or self.notes_mode == "never":
             return None
-        if not held.has_notes:
-            # Without the text that is there, writing could destroy what a person wrote.
+        if not current.has_notes:
+            # Without the present text, writing could destroy what somebody wrote in Buildr.
             log.warning(
                 "note.left_alone",
                 reason="Buildr's answer does not show the notes",
-                buildr_call_id=sending.buildr_call_id,
+                buildr_call_id=write.buildr_call_id,
             )
             return None
-        return merge_note(held.notes, sending.note_block, record.note_block, self.notes_mode)
+        return merge_note(current.notes, write.note_block, record.note_block, self.notes_mode)
 
-    def _left_to_person(self, record: DeliveryRecord, reason: str) -> DeliveryRecord:
-        log.info("call.left_to_person", buildr_call_id=record.buildr_call_id, reason=reason)
-        left = replace(
-            record,
-            state=DeliveryState.HAND_EDITED,
-            reason=reason,
-            replay_request=None,
-            retry_at=None,
-            unsettled_since=None,
-        )
-        return left.with_history(
-            self.clock(),
-            "left to a person",
-            f"{reason}; buildr-calls replay {record.ref} --force writes it all the same",
-        )
 
-    def _delivered(self, record: DeliveryRecord, sending: BuildrWrite) -> DeliveryRecord:
-        done = replace(
-            record,
-            state=DeliveryState.DELIVERED,
-            reason=f"Buildr holds {sending.outcome}",
-            attempts=0,
-            unauthorized=0,
-            first_failed_at=None,
-            retry_at=None,
-            unsettled_since=None,
-            replay_request=None,
-        )
-        fields = ", ".join(sorted(sending.fields))
-        return done.with_history(
-            self.clock(), "patched", f"call {sending.buildr_call_id}: {sending.outcome} ({fields})"
-        )
+def _check_not_hand_edited(current: UpdatedCall, allowed_outcome_ids: frozenset[str]) -> None:
+    """Raises `_HandEdited` if the outcome in Buildr is not one of those that may be replaced."""
+    if not current.has_outcome:
+        return
+    outcome_id = EMPTY
+    description = "no outcome"
+    if current.call_outcome is not None:
+        outcome_id = current.call_outcome.id
+        description = f"the outcome {current.call_outcome.name}"
+    if outcome_id not in allowed_outcome_ids:
+        raise _HandEdited(_hand_edit_reason(description))
 
-    def _failed(self, record: DeliveryRecord, err: BuildrError, standing: RateLimitState) -> Sent:
-        now = self.clock()
-        answer = Answer(
-            at=now,
-            cause=err.cause,
-            status_code=err.status_code,
-            text=(err.answer or str(err))[:ANSWER_LENGTH],
-        )
-        record = replace(record, answers=(*record.answers, answer)[-ANSWERS_KEPT:])
-        if isinstance(err, BuildrRateLimited):
-            record = replace(
-                record, state=DeliveryState.WAITING, reason="Buildr asked everybody to wait (429)"
-            )
-            return Sent(
-                record=record.with_history(now, "rate limited", f"wait {standing.blocked_s:.1f} s")
-            )
-        if not err.retryable:
-            return self._give_up(record, err, f"Buildr refused it: {err}")
-        if standing.is_open:
-            # Not this call's fault, so that it costs it nothing: it keeps its place in the lane.
-            record = replace(
-                record,
-                state=DeliveryState.WAITING,
-                reason=f"waits until Buildr is back: {err}",
-                retry_at=None,
-            )
-            return Sent(record=record.with_history(now, "waits for Buildr", str(err)))
-        return self._retry(record, err, now)
 
-    def _retry(self, record: DeliveryRecord, err: BuildrError, now: datetime) -> Sent:
-        # A token that is refused for the first time may only have run out; a second refusal is an
-        # outage, and does not come here.
-        is_refused = isinstance(err, BuildrUnauthorized)
-        wait_s = 0.0 if is_refused else retry_in_s(record.attempts + 1, rng=self.rng)
-        record = replace(
-            record,
-            first_failed_at=record.first_failed_at or now,
-            attempts=record.attempts + (not is_refused),
-            unauthorized=record.unauthorized + is_refused,
-        )
-        if record.attempts >= self.limits.max_attempts:
-            return self._give_up(record, err, f"given up after {record.attempts} attempts: {err}")
-        if (
-            record.attempts >= LEAST_ATTEMPTS
-            and now - (record.first_failed_at or now) >= self.limits.max_age
-        ):
-            return self._give_up(record, err, f"given up after {self.limits.max_age}: {err}")
-        due_at = now + timedelta(seconds=wait_s)
-        record = replace(record, state=DeliveryState.RETRYING, reason=str(err), retry_at=due_at)
-        log.warning(
-            "job.retry_scheduled",
-            reason=err.cause,
-            status_code=err.status_code,
-            attempt=record.attempts,
-            retry_in_s=round(wait_s, 3),
-        )
-        return Sent(
-            record=record.with_history(
-                now, "will retry", f"{err} (attempt {record.attempts}, again in {wait_s:.0f} s)"
-            ),
-            due_at=due_at,
-        )
-
-    def _give_up(self, record: DeliveryRecord, err: BuildrError, reason: str) -> Sent:
-        now = self.clock()
-        log.error(
-            "job.failed", reason=err.cause, status_code=err.status_code, attempt=record.attempts
-        )
-        failed = replace(record, state=DeliveryState.FAILED, reason=reason, replay_request=None)
-        return Sent(record=failed.with_history(now, "failed", reason), failed_cause=err.cause)
+def _hand_edit_reason(outcome: str) -> str:
+    return f"a person has given the call {outcome} in Buildr, and it is left to them"

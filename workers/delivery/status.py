@@ -1,5 +1,5 @@
 """
-When all that waits for Buildr will have gone: reckoned from the budgets, for people.
+When all that waits for Buildr will have been sent, computed from the budgets: for operators.
 """
 
 from collections import deque
@@ -12,46 +12,51 @@ from service.store.rate_limit.backlog import Backlog
 
 def clears_at(backlog: Backlog, budgets: Sequence[Budget]) -> datetime | None:
     """
-    When the last of the waiting requests will have gone (UTC), if nothing else comes; None while
-    Buildr is away, since nobody knows.
+    When the last of the waiting requests will have been sent (UTC), if no other comes.
 
-    The present time if nothing waits.
+    The present time if nothing waits. None while Buildr is down, since its return is unknown.
     """
     if backlog.outage is not None:
         return None
     if not backlog.requests:
         return backlog.now
-    shares = list(budgets)
-    if backlog.allowance is not None:
-        shortest = min(range(len(shares)), key=lambda place: shares[place].window_s)
-        shares[shortest] = Budget(
-            requests=min(shares[shortest].requests, backlog.allowance),
-            window_s=shares[shortest].window_s,
-        )
     now = backlog.now.timestamp()
-    start = max(
-        now, backlog.blocked_until.timestamp() if backlog.blocked_until is not None else now
+    start = now
+    if backlog.blocked_until is not None:
+        start = max(now, backlog.blocked_until.timestamp())
+    last = _last_request_at(
+        backlog.requests, backlog.counted, _allowed(budgets, backlog.allowance), start=start
     )
-    return backlog.now + timedelta(
-        seconds=_last_of(backlog.requests, backlog.counted, shares, start=start) - now
-    )
+    return backlog.now + timedelta(seconds=last - now)
 
 
-def _last_of(
+def _allowed(budgets: Sequence[Budget], allowance: int | None) -> list[Budget]:
+    """The budgets, the shortest reduced to what is ours of it after a 429."""
+    allowed = list(budgets)
+    if allowance is None:
+        return allowed
+    shortest = min(range(len(allowed)), key=lambda index: allowed[index].window_s)
+    budget = allowed[shortest]
+    allowed[shortest] = Budget(requests=min(budget.requests, allowance), window_s=budget.window_s)
+    return allowed
+
+
+def _last_request_at(
     requests: int, counted: Sequence[float], budgets: Sequence[Budget], *, start: float
 ) -> float:
     """
-    The moment at which the last of so many requests may go; `counted` are the moments of those
-    before, in order.
+    The earliest moment of the last of so many requests, in seconds since 1970 like `start`.
+
+    `counted` are the moments of the requests before, in order.
     """
-    reach = max(budget.requests for budget in budgets)
-    # The moments are in order, so that the n-th last one tells whether a budget of n has room. One
-    # under way counts from now on.
-    gone = deque((min(at, start) for at in counted), maxlen=reach)
+    longest = max(budget.requests for budget in budgets)
+    # The moments are in order, so that the n-th last one tells whether a budget of n has room. A
+    # request that is under way counts from now on.
+    moments = deque((min(at, start) for at in counted), maxlen=longest)
     at = start
     for _ in range(requests):
         for budget in budgets:
-            if len(gone) >= budget.requests:
-                at = max(at, gone[-budget.requests] + budget.window_s)
-        gone.append(at)
+            if len(moments) >= budget.requests:
+                at = max(at, moments[-budget.requests] + budget.window_s)
+        moments.append(at)
     return at

@@ -1,5 +1,5 @@
 """
-From pending messages to events: what a job reads before it decides anything.
+From pending messages to events: what a job parses before it decides anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,12 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ParsedMessages:
     """
-    Events per message read now, the entries to file as failed, and what was left out on purpose,
-    per source.
+    The events of the messages parsed in one run, by message id.
+
+    `failed` are the failed entries to file (JSON by entry id), `ignored` the sources of messages
+    that are known and not wanted.
     """
 
     events: Mapping[str, tuple[CallEvent, ...]] = field(default_factory=dict)
@@ -30,57 +32,78 @@ class Reading:
 
     @property
     def texts(self) -> dict[str, str]:
-        """The events as they are kept."""
+        """The stored form of the events, by message id."""
         return {message_id: to_json(events) for message_id, events in self.events.items()}
 
+    @property
+    def parsed_ids(self) -> tuple[str, ...]:
+        """The messages of which everything was understood."""
+        return tuple(message_id for message_id in self.events if message_id not in self.failed)
 
-def read(messages: Sequence[Message], *, clock: Callable[[], datetime]) -> Reading:
+
+class _Unparsable(Exception):
+    """Raised for a message without events; the text is for the operator."""
+
+    def __init__(self, cause: FailureCause, detail: str) -> None:
+        super().__init__(detail)
+        self.cause = cause
+
+
+def parse_messages(messages: Sequence[Message], *, clock: Callable[[], datetime]) -> ParsedMessages:
     """
-    Parse messages; whatever one of them holds, the others are read.
+    Parse messages; one that cannot be parsed is filed as failed, and the others are parsed.
 
-    A word that no table knows is kept in the call and filed as failed, so that a person hears of it
-    and a later version can read it.
+    A message with a status that no vocabulary knows is both: its events are kept in the call, and
+    it is filed, so that an operator learns of it and a later version can parse it.
     """
     events: dict[str, tuple[CallEvent, ...]] = {}
     failed: dict[str, str] = {}
     ignored: list[str] = []
     for message in messages:
+        message_id = message.message_id
         try:
-            found = tuple(SOURCES[message.source].read(message.request, message.message_id))
+            events[message_id] = _parse(message)
         except IgnoredEvent:
             ignored.append(message.source)
-            continue
-        except (MalformedPayload, KeyError) as err:
-            failed[message.message_id] = _entry(
-                message, FailureCause.MALFORMED_PAYLOAD, str(err), clock()
-            )
-            continue
-        except Exception as err:
-            log.exception(
-                "message.unreadable", message_id=message.message_id, source=message.source
-            )
-            failed[message.message_id] = _entry(
-                message,
-                FailureCause.INTERNAL_ERROR,
-                f"{type(err).__name__}: this is a bug",
-                clock(),
-            )
-            continue
-        events[message.message_id] = found
-        words = sorted(
-            {event.vendor_status or "" for event in found if event.event_type is EventType.UNKNOWN}
-        )
-        if words:
-            failed[message.message_id] = _entry(
-                message,
-                FailureCause.UNSUPPORTED_EVENT,
-                f"unknown word: {', '.join(words)}",
-                clock(),
-            )
-    return Reading(events=events, failed=failed, ignored=tuple(ignored))
+        except _Unparsable as err:
+            failed[message_id] = _failed_entry(message, err.cause, str(err), clock())
+        else:
+            statuses = _unknown_statuses(events[message_id])
+            if statuses:
+                detail = f"unknown word: {', '.join(statuses)}"
+                failed[message_id] = _failed_entry(
+                    message, FailureCause.UNSUPPORTED_EVENT, detail, clock()
+                )
+    return ParsedMessages(events=events, failed=failed, ignored=tuple(ignored))
 
 
-def _entry(message: Message, cause: FailureCause, detail: str, at: datetime) -> str:
+def _parse(message: Message) -> tuple[CallEvent, ...]:
+    """The events of a message. Raises `IgnoredEvent` and `_Unparsable`."""
+    source = SOURCES.get(message.source)
+    if source is None:
+        detail = f"this version has no source named {message.source}"
+        raise _Unparsable(FailureCause.MALFORMED_PAYLOAD, detail)
+    try:
+        return tuple(source.read(message.request, message.message_id))
+    except IgnoredEvent:
+        raise
+    except MalformedPayload as err:
+        raise _Unparsable(FailureCause.MALFORMED_PAYLOAD, str(err)) from err
+    except Exception as err:
+        # A parser's bug, a KeyError too: the message is kept, and the job of its call goes on.
+        log.exception("message.unreadable", message_id=message.message_id, source=message.source)
+        raise _Unparsable(
+            FailureCause.INTERNAL_ERROR, f"{type(err).__name__}: this is a bug"
+        ) from err
+
+
+def _unknown_statuses(events: tuple[CallEvent, ...]) -> list[str]:
+    """The vendor's own names of what no vocabulary knows, sorted."""
+    unknown = [event for event in events if event.event_type is EventType.UNKNOWN]
+    return sorted({event.vendor_status or "" for event in unknown})
+
+
+def _failed_entry(message: Message, cause: FailureCause, detail: str, at: datetime) -> str:
     log.warning(
         "message.kept",
         message_id=message.message_id,

@@ -12,9 +12,9 @@ from typing import Final
 import structlog
 
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import DeliveryRecord, ReplayRequest
 from service.store.connection import Store
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from workers.calls.fold import Call
 from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.delivery.plan import (

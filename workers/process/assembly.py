@@ -10,11 +10,12 @@ from service.settings import Settings
 from service.store.connection import Store
 from workers.buildr import BuildrClient
 from workers.clock import SharedClock
+from workers.delivery.failure_policy import FailurePolicy, GiveUpPolicy
 from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.delivery.plan import Timing
-from workers.delivery.send import GiveUpPolicy, Sender
-from workers.jobs.deliver import Runner
+from workers.delivery.send import Sender
 from workers.jobs.planner import Planner
+from workers.jobs.runner import Runner
 from workers.maintenance.pump import Pump
 from workers.matching.expected_calls import MatchingRules
 from workers.process.timing import hold_s
@@ -49,25 +50,23 @@ def build_worker(
     sender = Sender(
         client=client,
         permits=store.permits,
-        limits=GiveUpPolicy(
-            max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)
+        failure_policy=FailurePolicy(
+            limits=GiveUpPolicy(
+                max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)
+            ),
+            rng=random.SystemRandom(),
         ),
         request_timeout_s=settings.buildr_timeout_s,
         hold_s=hold_s(settings),
         notes_mode=config.notes.mode,
         clock=clock,
-        rng=random.SystemRandom(),
     )
     planner = Planner(
         store=store,
         names=names,
         config=config,
         rules=MatchingRules.of(settings),
-        timing=Timing(
-            settle=settings.settle_s,
-            ringing_timeout_s=settings.ringing_timeout_s,
-            in_progress_timeout_s=settings.in_progress_timeout_s,
-        ),
+        timing=Timing.of(settings),
         protects_hand_edits=settings.protect_hand_edits,
         clock=clock,
     )

@@ -117,9 +117,10 @@ async def explain_call(
     is claimed. The first part is None while no event of the call could be read. Returns None for a
     call that nothing is known of.
     """
-    stored, pending = await store.calls.load(ref)
-    if not stored.version and not pending:
+    loaded = await store.calls.load(ref)
+    if not loaded.is_known:
         return None
+    stored = loaded.stored
     link = await store.links.get(*split_ref(ref))
     names = await store.outcomes.load()
     ids = (
@@ -142,7 +143,7 @@ async def explain_call(
     unread = [await store.failed.get(message) for message in stored.events]
     delivery: dict[str, object] = {
         **_record(stored),
-        "pending_messages": pending,
+        "pending_messages": list(loaded.pending),
         "link": None if link is None else asdict(link),
         "failed": None if entry is None else failed_as_dict(entry),
         "failed_messages": [failed_as_dict(each) for each in unread if each is not None],
@@ -153,11 +154,10 @@ async def explain_call(
 async def find(store: Store, text: str) -> list[str]:
     """The calls that a person may mean: by full name, by id alone, or by a part of it."""
     source, _, source_call_id = text.partition(":")
-    if source and source_call_id and (await store.calls.load(text))[0].version:
+    if source and source_call_id and (await store.calls.load(text)).stored.version:
         return [text]
     for source in SOURCES:
-        stored, pending = await store.calls.load(ref_of(source, text))
-        if stored.version or pending:
+        if (await store.calls.load(ref_of(source, text))).is_known:
             return [ref_of(source, text)]
     return await store.calls.find(text)
 
@@ -184,7 +184,7 @@ def _record(stored: StoredCall) -> dict[str, object]:
             for each in record.answers
         ],
         "history": [
-            {"at": step.at.isoformat(), "what": step.what, "detail": step.detail}
+            {"at": step.at.isoformat(), "what": step.summary, "detail": step.detail}
             for step in record.history
         ],
     }

@@ -13,9 +13,8 @@ from enum import StrEnum
 from typing import Final
 
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import ReplayRequest
 from service.store.connection import Store
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call
 from workers.outcomes.decide import (

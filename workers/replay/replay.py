@@ -24,8 +24,8 @@ from service.errors import (
 )
 from service.settings import Budget
 from service.sources import SOURCES
-from service.store.calls import ReplayRequest
 from service.store.connection import Store
+from service.store.delivery_state import ReplayRequest
 from service.store.failed import Failed, FailedFilter
 from service.store.keys import ref_of
 from service.store.rate_limit.grants import Grant, HealthSignal
@@ -34,7 +34,7 @@ from service.store.rate_limit.lanes import Lane
 from workers.buildr import BuildrClient
 from workers.calls.fold import fold
 from workers.delivery.feedback import health_signal_of, release_permits
-from workers.jobs.parse_messages import read
+from workers.jobs.parse_messages import parse_messages
 from workers.matching.expected_calls import MatchingRules, find_expected_call, why_internal
 from workers.replay.verdicts import (
     WRITES,
@@ -177,9 +177,10 @@ async def _case_of(
     ref = entry.entry_id if entry.kind == "call" else await _call_of(store, entry)
     if ref is None:
         return ReplayCandidate(ref=None, entry=entry, message_ids=tuple(kept))
-    stored, pending = await store.calls.load(ref)
-    unread = await store.messages.get_many([each for each in pending if each not in kept])
-    reading = read([*kept.values(), *unread.values()], clock=clock)
+    loaded = await store.calls.load(ref)
+    stored = loaded.stored
+    unread = await store.messages.get_many([each for each in loaded.pending if each not in kept])
+    reading = parse_messages([*kept.values(), *unread.values()], clock=clock)
     return ReplayCandidate(
         ref=ref,
         stored=stored if stored.version else None,
@@ -265,16 +266,18 @@ async def read_held(
         try:
             held: BuildrState = await client.update_call(buildr_call_id, {"call": {}})
         except BuildrRateLimited as err:
-            await release_permits(store.permits, grant, sent=1, heard=HealthSignal.LIMITED, err=err)
+            await release_permits(
+                store.permits, grant, sent=1, signal=HealthSignal.LIMITED, err=err
+            )
             continue
         except BuildrError as err:
             await release_permits(
-                store.permits, grant, sent=1, heard=health_signal_of(err), err=err
+                store.permits, grant, sent=1, signal=health_signal_of(err), err=err
             )
             if not isinstance(err, BuildrRejected) or err.status_code in UNREADABLE:
                 raise
             return Refused(str(err))
-        await release_permits(store.permits, grant, sent=1, heard=HealthSignal.FINE)
+        await release_permits(store.permits, grant, sent=1, signal=HealthSignal.FINE)
         return held
 
 

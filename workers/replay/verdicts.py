@@ -14,13 +14,15 @@ from typing import Final, Self
 from service.events import CallEvent
 from service.settings import Settings
 from service.settings.outcomes import OutcomeConfig
-from service.store.calls import DeliveryRecord, ReplayRequest, StoredCall
+from service.store.calls import StoredCall
 from service.store.connection import Store
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.failed import Failed
 from service.store.links import Link
 from workers.buildr import UpdatedCall
 from workers.calls.fold import Call, fold
+from workers.delivery.desired import outcome_ids_of
 from workers.delivery.plan import (
     EMPTY,
     OUTCOME_FIELD,
@@ -30,9 +32,8 @@ from workers.delivery.plan import (
     Timing,
     make_plan,
 )
-from workers.jobs.parse_messages import Reading
+from workers.jobs.parse_messages import ParsedMessages
 from workers.matching.expected_calls import ExpectedCallMatch, MatchingRules, why_internal
-from workers.outcomes.decide import outcome_key
 
 
 class Verdict(StrEnum):
@@ -107,17 +108,16 @@ class ReplayContext:
     async def of(cls, settings: Settings, store: Store) -> Self:
         """What the settings and the account's outcomes, as last read from Buildr, say."""
         stored = await store.outcomes.load()
-        timing = Timing(
-            settle=settings.settle_s,
-            ringing_timeout_s=settings.ringing_timeout_s,
-            in_progress_timeout_s=settings.in_progress_timeout_s,
+        basis = cls(
+            config=settings.outcome_config,
+            timing=Timing.of(settings),
+            rules=MatchingRules.of(settings),
         )
-        basis = cls(config=settings.outcome_config, timing=timing, rules=MatchingRules.of(settings))
         if stored is None:
             return basis
         return replace(
             basis,
-            outcome_ids={outcome_key(name): outcome_id for name, outcome_id in stored.names},
+            outcome_ids=outcome_ids_of(stored),
             names={outcome_id: name for name, outcome_id in stored.names},
         )
 
@@ -143,7 +143,7 @@ class ReplayCandidate:
     entry: Failed | None = None
     message_ids: tuple[str, ...] = ()
     received_at: datetime | None = None
-    reading: Reading = field(default_factory=Reading)
+    reading: ParsedMessages = field(default_factory=ParsedMessages)
 
     @property
     def record(self) -> DeliveryRecord:
@@ -329,7 +329,11 @@ def _to_write(
         if held.call_outcome is None
         else (held.call_outcome.id, held.call_outcome.name)
     )
-    if held.has_outcome and sending.accepts is not None and held_id not in sending.accepts:
+    if (
+        held.has_outcome
+        and sending.allowed_outcome_ids is not None
+        and held_id not in sending.allowed_outcome_ids
+    ):
         detail = f"Buildr holds {held_name or 'no outcome'}; from us it had {judged.outcome_now or 'none'}"
         return replace(
             judged,

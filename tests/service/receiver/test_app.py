@@ -98,7 +98,7 @@ async def test_call_signed_by_twilios_sdk_is_kept(
         good = await client.post(path, data=form, headers={"X-Twilio-Signature": signature})
         bad = await client.post(path + "1", data=form, headers={"X-Twilio-Signature": signature})
     assert (2, 401) == (good.status_code // 100, bad.status_code)
-    _, pending = await store.calls.load("twilio:CA00000000000000000000000000000001")
+    pending = (await store.calls.load("twilio:CA00000000000000000000000000000001")).pending
     assert 1 == len(pending)
     kept = await store.messages.get(pending[0])
     assert kept is not None

@@ -15,8 +15,8 @@ from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
 from service.sources.base import RetryPolicy
 from service.sources.request import WebhookRequest
-from service.store.calls import ReplayRequest
 from service.store.connection import Store, open_store
+from service.store.delivery_state import ReplayRequest
 from service.store.messages import Message, message_id
 from service.store.rate_limit.lanes import Lane
 from tests.doubles.redis import RedisServer
@@ -56,8 +56,8 @@ async def test_accepted_message_is_kept_raw_pending_and_its_call_has_an_alarm(
     message = _message("one")
     assert await inbox.accept(message)
     assert await store.messages.get(message.message_id) == message
-    _, pending = await store.calls.load("twilio:CA1")
-    assert [message.message_id] == pending
+    pending = (await store.calls.load("twilio:CA1")).pending
+    assert (message.message_id,) == pending
     assert [b"default|twilio:CA1"] == await store.redis.zrange("bc:default:queue", 0, -1)
     assert await store.redis.get("arq:job:default|twilio:CA1") is not None
 
@@ -66,7 +66,7 @@ async def test_duplicate_is_known_and_adds_nothing(store: Store, inbox: Inbox) -
     """The same message accepted many times at once is new exactly once."""
     answers = await asyncio.gather(*(inbox.accept(_message("one")) for _ in range(20)))
     assert 1 == sum(answers)
-    _, pending = await store.calls.load("twilio:CA1")
+    pending = (await store.calls.load("twilio:CA1")).pending
     assert 1 == len(pending)
 
 

@@ -210,8 +210,8 @@ async def test_duplicate_is_answered_alike_and_adds_no_job(send: Send, store: St
         second = await send(b"one")
     assert (first.status_code, first.content) == (second.status_code, second.content)
     assert "message.duplicate" == _line(entries)["event"]
-    _, pending = await store.calls.load("standard:CA1")
-    assert [message_id("standard", "one")] == pending
+    pending = (await store.calls.load("standard:CA1")).pending
+    assert (message_id("standard", "one"),) == pending
 
 
 async def test_wrong_signature_is_refused_and_leaves_nothing(send: Send, store: Store) -> None:

@@ -166,7 +166,7 @@ class RestoredWorker:
 
     async def stored(self, ref: str) -> StoredCall:
         """A call as it is kept now."""
-        return (await self.store.calls.load(ref))[0]
+        return (await self.store.calls.load(ref)).stored
 
     async def state(self, ref: str) -> str:
         """A call's state now."""

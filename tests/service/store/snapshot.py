@@ -18,8 +18,10 @@ from redis.asyncio.client import Pipeline
 from service.events import CallEvent
 from service.events import as_dict as event_as_dict
 from service.store.call_search import CallFilter
-from service.store.calls import Answer, DeliveryRecord, ReplayRequest, StoredCall
+from service.store.calls import StoredCall
 from service.store.connection import Store
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import Answer, ReplayRequest
 from service.store.expected_calls import ExpectedCall
 from service.store.expected_calls import as_dict as expected_as_dict
 from service.store.failed import FailedFilter
@@ -161,8 +163,8 @@ async def read_account(store: Store) -> Plain:
         "failed": [failed_as_dict(entry) async for entry in store.failed.select(FailedFilter())],
         "links": [[*names, asdict(link)] async for *names, link in store.links.scan()],
         "expected_calls": [plain_expected(call) for call in await store.expected.newest()],
-        "unmatched": [ref async for ref, _, _ in store.calls.indexed("unmatched")],
-        "stalled": [ref async for ref, _, _ in store.calls.indexed("stalled")],
+        "unmatched": [stored.record.ref async for stored in store.calls.indexed("unmatched")],
+        "stalled": [stored.record.ref async for stored in store.calls.indexed("stalled")],
         "backlog": plain_backlog(backlog),
         "waiting_messages": list(await store.messages.waiting()),
         "alarms": await store.schedule.due_count(),
@@ -204,8 +206,8 @@ async def _refs_with_only_messages(store: Store, refs: Sequence[str]) -> list[st
 
 
 async def _read_call(store: Store, ref: str) -> Plain:
-    stored, pending = await store.calls.load(ref)
-    return {**plain_call(stored), "pending": pending}
+    loaded = await store.calls.load(ref)
+    return {**plain_call(loaded.stored), "pending": list(loaded.pending)}
 
 
 async def _read_messages(store: Store) -> dict[str, Plain]:
@@ -279,7 +281,7 @@ def plain_record(record: DeliveryRecord) -> Plain:
         "answers": [plain_answer(answer) for answer in record.answers],
         "due_at": iso(record.due_at),
         "replay_request": plain_replay_request(record.replay_request),
-        "history": [[iso(step.at), step.what, step.detail] for step in record.history],
+        "history": [[iso(step.at), step.summary, step.detail] for step in record.history],
     }
 
 

@@ -14,7 +14,7 @@ from service.errors import MalformedPayload
 from service.events import CallEvent, EventType, to_json
 from service.receiver.inbox import Inbox, InboxLimits
 from service.sources.request import WebhookRequest
-from service.store.calls import CallUpdate, DeliveryRecord
+from service.store.calls import CallUpdate
 from service.store.compression import (
     DICTIONARY,
     FORM,
@@ -23,6 +23,7 @@ from service.store.compression import (
     decompress,
 )
 from service.store.connection import Store
+from service.store.delivery_record import DeliveryRecord
 from service.store.messages import Message, pack_message
 
 AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)

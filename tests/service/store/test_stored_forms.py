@@ -19,10 +19,10 @@ from service.events import to_json
 from service.phone_numbers import Number
 from service.sources import SOURCES
 from service.store.call_search import CallFilter
-from service.store.calls import CallUpdate, ReplayRequest
+from service.store.calls import CallUpdate
 from service.store.compression import decompress
 from service.store.connection import Store, open_store
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.expected_calls import Expectation
 from service.store.failed import FailedFilter, to_text
 from service.store.links import Link
@@ -254,7 +254,7 @@ async def test_raw_messages_mean_the_same_events(worker: RestoredWorker) -> None
     count = 0
     sources = set()
     for ref in EXPECTED["read"]["default"]["calls"]:
-        stored, _ = await worker.store.calls.load(ref)
+        stored = (await worker.store.calls.load(ref)).stored
         messages = await worker.store.messages.get_many(list(stored.events))
         for message_id, message in messages.items():
             events = SOURCES[message.source].read(message.request, message_id)

@@ -22,9 +22,10 @@ from service.events import (
     to_json,
 )
 from service.settings import Settings
-from service.store.calls import CallUpdate, DeliveryRecord, ReplayRequest
+from service.store.calls import CallUpdate
 from service.store.connection import open_store
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
 from tests.e2e.harness import free_port
@@ -133,7 +134,7 @@ def replay_request_of(redis_url: str, make_settings: Callable[..., Settings]) ->
 
     async def read(ref: str) -> ReplayRequest | None:
         async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:
-            return (await store.calls.load(ref))[0].replay_request
+            return (await store.calls.load(ref)).stored.replay_request
 
     return lambda ref: asyncio.run(read(ref))
 

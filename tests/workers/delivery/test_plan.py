@@ -17,8 +17,8 @@ from service.events import (
 )
 from service.settings import SettleTimes
 from service.settings.outcomes import Notes, OutcomeConfig, OutcomeRef
-from service.store.calls import DeliveryRecord, ReplayRequest
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call, fold
@@ -317,7 +317,7 @@ def test_when_buildr_is_read_first(
         call(), before=before, replay_request=replay_request, protects_hand_edits=is_protected
     ).sending
     assert sending is not None
-    assert (accepts, 1 if accepts is None else 2) == (sending.accepts, sending.requests)
+    assert (accepts, 1 if accepts is None else 2) == (sending.allowed_outcome_ids, sending.requests)
 
 
 def test_forced_replay_writes_what_buildr_holds_already() -> None:

@@ -266,7 +266,7 @@ class WorkerFleet:
 
     async def stored(self, call: int) -> StoredCall:
         """A call as it stands."""
-        return (await self.store.calls.load(f"twilio:CA{call}"))[0]
+        return (await self.store.calls.load(f"twilio:CA{call}")).stored
 
     async def is_at_rest(self) -> bool:
         """Whether nothing waits and nothing is due, ever."""
@@ -318,7 +318,8 @@ async def fleet_of(number: int, options: Settings) -> AsyncIterator[WorkerFleet]
                 transport=httpx.MockTransport(buildr),
             )
             parts = build_worker(options, store, client, clock=clock, worker_id=f"w{each}")
-            sender = replace(parts.runner.sender, sleep=sleep, rng=random.Random(each))
+            policy = replace(parts.runner.sender.failure_policy, rng=random.Random(each))
+            sender = replace(parts.runner.sender, sleep=sleep, failure_policy=policy)
             fleet.workers.append(replace(parts, runner=replace(parts.runner, sender=sender)))
             await fleet.beat(each)
         try:

@@ -112,7 +112,7 @@ class WorkerHarness:
 
     async def stored(self, ref: str = "twilio:CA1") -> StoredCall:
         """The call as it stands."""
-        return (await self.store.calls.load(ref))[0]
+        return (await self.store.calls.load(ref)).stored
 
     def advance(self, seconds: float) -> None:
         """Let time pass, for the worker and for Redis."""
@@ -210,7 +210,7 @@ async def _play(steps: list[str], redis_url: str, make_settings: Callable[..., S
         assert {
             "110": {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}
         } == _without_time(world.buildr.held)
-        assert 0 == len((await store.calls.load("twilio:CA1"))[1])
+        assert 0 == len((await store.calls.load("twilio:CA1")).pending)
         assert 0 == await store.failed.count()
         assert [] == await store.pool.keys("bc:default:permit:*")
         await world.inbox.close()

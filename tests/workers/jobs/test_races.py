@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.settings import Settings
-from service.store.calls import Calls, ReplayRequest, StoredCall
+from service.store.calls import Calls, LoadedCall
 from service.store.connection import Store
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.failed import FailedFilter
 from service.store.links import Link, Links
 from service.store.outcomes import StoredOutcomes
@@ -94,8 +94,8 @@ async def test_replay_that_comes_while_the_job_runs(
     await world.drain()
     real = Calls.begin
 
-    async def begin(self: Calls, ref: str, *, worker_id: str) -> tuple[StoredCall, list[str]]:
-        found = await real(self, ref, worker_id=worker_id)
+    async def begin(self: Calls, ref: str, *, worker_id: str) -> LoadedCall:
+        loaded = await real(self, ref, worker_id=worker_id)
         monkeypatch.setattr(Calls, "begin", real)
         (entry,) = await select(world.store, FailedFilter())
         replay_request = ReplayRequest(lane=Lane.REPLAY, at=AT, is_forced=True)
@@ -105,7 +105,7 @@ async def test_replay_that_comes_while_the_job_runs(
             )
             == 0
         )
-        return found
+        return loaded
 
     await world.receive(form("completed", 4, CallDuration="9"))
     monkeypatch.setattr(Calls, "begin", begin)

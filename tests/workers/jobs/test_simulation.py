@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.settings import Settings
-from service.store.calls import ReplayRequest
+from service.store.delivery_state import ReplayRequest
 from service.store.rate_limit.lanes import Lane
 from tests.workers.jobs.simulation import WorkerFleet, fleet_of, is_done
 

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from service.settings import Settings
-from service.store.calls import ReplayRequest
 from service.store.connection import Store
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
 from tests.workers.jobs.test_deliver import (

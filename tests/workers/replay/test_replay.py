@@ -20,9 +20,8 @@ from service.settings.outcomes import (
     Rule,
     When,
 )
-from service.store.calls import ReplayRequest
 from service.store.connection import Store
-from service.store.delivery_state import DeliveryState
+from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.expected_calls import Expectation
 from service.store.failed import Failed, FailedFilter, to_text
 from service.store.links import Link

@@ -1,0 +1,190 @@
+"""
+What Buildr should hold about a call: the one chain from a folded call to the fields of a PATCH.
+
+Match the Buildr call, decide about the outcome, resolve its id, build the fields, render the note.
+Plans, replay verdicts, explanations and previews all go through here, so that they agree.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from service.settings.outcomes import OutcomeConfig
+from service.store.links import Link
+from service.store.outcomes import StoredOutcomes
+from workers.calls.fold import Call
+from workers.matching.expected_calls import ExpectedCallMatch
+from workers.matching.match import Match, link_for_patch, match
+from workers.outcomes.decide import Decision, build_patch, decide, outcome_key, resolve
+from workers.outcomes.notes import render_note
+
+
+class DesiredStatus(Enum):
+    """Whether there is something to write to Buildr, and if not, why."""
+
+    NOT_FINAL = auto()
+    INTERNAL = auto()
+    UNMATCHED = auto()
+    NO_OUTCOME = auto()
+    OUTCOMES_UNREAD = auto()
+    UNKNOWN_OUTCOME = auto()
+    COMPLETE = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedOutcome:
+    """A decision, and the id of its outcome in Buildr: None if there is no outcome, or no id."""
+
+    decision: Decision
+    outcome_id: str | None
+
+    @property
+    def name(self) -> str | None:
+        """The outcome as the operator wrote it, None if the result is left alone."""
+        if self.decision.outcome is None:
+            return None
+        return str(self.decision.outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredState:
+    """
+    What Buildr should hold about a call.
+
+    `reason` is a sentence for the operator where `status` is not COMPLETE. `outcome` is None of a
+    call that is not final. `fields` are those of the PATCH without the notes, and empty without an
+    outcome id; an unmatched call has them too, for explanations. `note_block` is our own text in
+    the notes, or None to leave the notes as they are.
+    """
+
+    status: DesiredStatus
+    match: Match
+    reason: str = ""
+    outcome: ResolvedOutcome | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    note_block: str | None = None
+
+
+def outcome_ids_of(stored: StoredOutcomes | None) -> Mapping[str, str] | None:
+    """The ids of the account's outcomes by `outcome_key`; None while they were never read."""
+    if stored is None:
+        return None
+    return {outcome_key(name): outcome_id for name, outcome_id in stored.names}
+
+
+def resolve_outcome(
+    call: Call, config: OutcomeConfig, outcome_ids: Mapping[str, str] | None
+) -> ResolvedOutcome:
+    """Decide about a call by a map of outcomes, and look up the outcome's id."""
+    decision = decide(call, config)
+    outcome_id = None
+    if decision.outcome is not None:
+        outcome_id = resolve(decision.outcome, outcome_ids or {})
+    return ResolvedOutcome(decision=decision, outcome_id=outcome_id)
+
+
+def desired_state(
+    call: Call,
+    config: OutcomeConfig,
+    *,
+    outcome_ids: Mapping[str, str] | None,
+    link: Link | None = None,
+    expected: ExpectedCallMatch | None = None,
+    internal_reason: str | None = None,
+    for_display: bool = False,
+) -> DesiredState:
+    """
+    What Buildr should hold about a call.
+
+    `outcome_ids` go by `outcome_key`, and are None while the account's outcomes were never read.
+    `internal_reason` is why the call is one among ourselves, None if it is not. With `for_display`
+    an outcome whose id is unknown has the id `<id of Connected>`, and no note is rendered; the
+    status is the same.
+    """
+    call_match = match(call, link, expected)
+    if not call.is_final:
+        return DesiredState(
+            status=DesiredStatus.NOT_FINAL, match=call_match, reason=not_final_reason(call)
+        )
+    outcome = resolve_outcome(call, config, outcome_ids)
+    status, reason = _status(call, call_match, outcome, outcome_ids, internal_reason)
+    outcome_id = outcome.outcome_id
+    if outcome_id is None and for_display and outcome.name is not None:
+        outcome_id = f"<id of {outcome.name}>"
+    patch = build_patch(
+        call,
+        outcome.decision,
+        outcome_id=outcome_id,
+        link=link_for_patch(call_match, link, expected),
+        recorded_at=config.recorded_at,
+    )
+    note_block = None
+    if status is DesiredStatus.COMPLETE and not for_display:
+        note_block = _note_block(call, outcome, config)
+    return DesiredState(
+        status=status,
+        match=call_match,
+        reason=reason,
+        outcome=outcome,
+        fields=(patch or {}).get("call", {}),
+        note_block=note_block,
+    )
+
+
+def _status(
+    call: Call,
+    call_match: Match,
+    outcome: ResolvedOutcome,
+    outcome_ids: Mapping[str, str] | None,
+    internal_reason: str | None,
+) -> tuple[DesiredStatus, str]:
+    """The first thing that is missing for a write, and the sentence about it."""
+    if call_match.how == "none" and internal_reason is not None:
+        return DesiredStatus.INTERNAL, internal_reason
+    if call_match.buildr_call_id is None:
+        return DesiredStatus.UNMATCHED, call_match.reason
+    if outcome.name is None:
+        return DesiredStatus.NO_OUTCOME, _no_outcome_reason(call, outcome.decision)
+    if outcome.outcome_id is not None:
+        return DesiredStatus.COMPLETE, ""
+    if outcome_ids is None:
+        return DesiredStatus.OUTCOMES_UNREAD, (
+            "the account's call outcomes have not been read from Buildr yet; "
+            "see: buildr-calls check. Outcomes given by id need none"
+        )
+    return DesiredStatus.UNKNOWN_OUTCOME, _unknown_outcome_reason(call, outcome, outcome_ids)
+
+
+def not_final_reason(call: Call) -> str:
+    """The sentence about a call whose final event is still to come."""
+    return f"no final event yet ({call.stage.value})"
+
+
+def _no_outcome_reason(call: Call, decision: Decision) -> str:
+    result = "this result"
+    if call.result is not None:
+        result = call.result.value
+    return f"{result} is mapped to no outcome ({decision.rule})"
+
+
+def _unknown_outcome_reason(
+    call: Call, outcome: ResolvedOutcome, outcome_ids: Mapping[str, str]
+) -> str:
+    names = ", ".join(sorted(outcome_ids)) or "none"
+    decision = outcome.decision
+    if decision.is_explicit:
+        return (
+            f"{decision.rule} names the outcome {outcome.name}, which the account does not have; "
+            f"it has: {names}"
+        )
+    return (
+        f"the account has no outcome named {outcome.name}; "
+        f"map {call.result} in [outcomes] to one that it has: {names}"
+    )
+
+
+def _note_block(call: Call, outcome: ResolvedOutcome, config: OutcomeConfig) -> str | None:
+    # Only rendered for a write: a template that breaks is reported in the log.
+    if config.notes.mode == "never" or outcome.name is None:
+        return None
+    return render_note(call, outcome.decision.result, config.notes, outcome_name=outcome.name)

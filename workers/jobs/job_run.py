@@ -1,0 +1,119 @@
+"""
+One run of a job: the call as it was loaded, the messages parsed, and the updates made from both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from service.errors import FailureCause
+from service.events import CallEvent
+from service.store.calls import CallUpdate, LoadedCall
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import DeliveryState
+from service.store.failed import Failed, to_text
+from service.store.messages import Message
+from workers.calls.fold import Call
+from workers.delivery.failure_policy import Sent
+from workers.jobs.parse_messages import ParsedMessages
+from workers.jobs.planner import PlanResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRun:
+    """
+    What one run of a job has to work with.
+
+    `record` is the stored one with the messages of this run received.
+    """
+
+    loaded: LoadedCall
+    parsed: ParsedMessages = field(default_factory=ParsedMessages)
+    record: DeliveryRecord
+
+    @property
+    def before(self) -> DeliveryRecord:
+        """The record as it was loaded."""
+        return self.loaded.stored.record
+
+    @property
+    def events(self) -> frozenset[CallEvent]:
+        """The events of all messages; one that was parsed again replaces its stored events."""
+        by_message = {**self.loaded.stored.events, **self.parsed.events}
+        return frozenset(event for events in by_message.values() for event in events)
+
+    def update(
+        self,
+        record: DeliveryRecord,
+        due_at: datetime | None = None,
+        *,
+        result: PlanResult | None = None,
+    ) -> CallUpdate:
+        """The update that writes a record with everything that this run has parsed."""
+        update = CallUpdate(
+            record=record,
+            version=self.loaded.stored.version,
+            events=self.parsed.texts,
+            done=self.loaded.pending,
+            failed=self.parsed.failed,
+            drop_failed=self._resolved_entries(record),
+            due_at=due_at,
+            replay_request_text=self.loaded.stored.replay_request_text,
+        )
+        if result is None:
+            return update
+        return replace(
+            update,
+            link_text=result.link_text,
+            numbers=result.numbers,
+            started_at=result.started_at,
+            claimed=result.claimed,
+        )
+
+    def update_after_sending(self, sent: Sent, result: PlanResult) -> CallUpdate:
+        """The update that writes what became of a write, after `update` was committed."""
+        return CallUpdate(
+            record=sent.record,
+            version=self.loaded.stored.version + 1,
+            due_at=sent.due_at,
+            link_text=result.link_text,
+            claimed=result.claimed,
+        )
+
+    def with_failed_call(
+        self, update: CallUpdate, call: Call, *, cause: FailureCause, at: datetime
+    ) -> CallUpdate:
+        """The update, with the call filed as failed."""
+        record = update.record
+        entry = Failed(
+            entry_id=record.ref,
+            kind="call",
+            source=call.source,
+            source_call_id=call.source_call_id,
+            cause=cause,
+            detail=record.reason,
+            failed_at=at,
+            message_ids=tuple(sorted({*self.loaded.stored.events, *self.parsed.events})),
+            buildr_call_id=record.buildr_call_id,
+            attempts=record.attempts,
+            answers=record.answers,
+        )
+        return replace(update, failed={**update.failed, record.ref: to_text(entry)})
+
+    def _resolved_entries(self, record: DeliveryRecord) -> tuple[str, ...]:
+        """The failed entries that no longer hold: of messages parsed now, and of a reopened call."""
+        was_failed = self.before.state is DeliveryState.FAILED
+        if was_failed and record.state is not DeliveryState.FAILED:
+            return (*self.parsed.parsed_ids, record.ref)
+        return self.parsed.parsed_ids
+
+
+def begin_run(loaded: LoadedCall, messages: Sequence[Message], parsed: ParsedMessages) -> JobRun:
+    """A run over a loaded call and its pending messages, whose parsed forms are `parsed`."""
+    record = loaded.stored.record
+    for message in sorted(messages, key=lambda message: message.received_at):
+        events = parsed.events.get(message.message_id, ())
+        statuses = [event.vendor_status or event.event_type.value for event in events]
+        summary = ", ".join(statuses) or "not readable"
+        record = record.received(message.received_at, message.message_id, summary)
+    return JobRun(loaded=loaded, parsed=parsed, record=record)

@@ -1,0 +1,220 @@
+"""
+The way of a call through one job: load, parse, fold, plan, send, commit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from service.store.calls import CallUpdate, LoadedCall
+from service.store.connection import Store
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import DeliveryState
+from service.store.rate_limit.grants import Grant, GrantStatus
+from workers.calls.fold import Call, fold
+from workers.delivery.plan import OUTCOME_FIELD, BuildrWrite, Plan
+from workers.delivery.send import Sender
+from workers.jobs.job_run import JobRun, begin_run
+from workers.jobs.parse_messages import parse_messages
+from workers.jobs.planner import ClaimConflict, Planner, PlanResult
+
+CONTENDED_RETRY: Final = timedelta(seconds=1)
+# States that are logged as `call.<state>` when a call comes to them.
+LOGGED_STATES: Final = frozenset(
+    {DeliveryState.UNMATCHED, DeliveryState.STALLED, DeliveryState.LEFT_ALONE}
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """
+    Everything that a job needs, made once per worker and account.
+
+    `hold_s` is the longest that one request to Buildr may take, in seconds; `on_budget` is called
+    when permits may be free or wanted.
+    """
+
+    store: Store
+    planner: Planner
+    sender: Sender
+    hold_s: float
+    worker_id: str
+    clock: Callable[[], datetime]
+    on_budget: Callable[[], None]
+
+    async def run(self, ref: str) -> None:
+        """
+        Run the job of one call.
+
+        Raises redis-py's errors; nothing is lost then, and the call is to be run again.
+        """
+        loaded = await self.store.calls.begin(ref, worker_id=self.worker_id)
+        if not loaded.is_known:
+            await self.store.schedule.clear(ref)
+            return
+        run = await self._parse(loaded)
+        structlog.contextvars.bind_contextvars(message_id=run.record.message_id)
+        if not run.events:
+            record = run.record.with_reason("no readable message yet")
+            await self.store.calls.commit(run.update(record))
+            return
+        call = fold(run.events)
+        _log_folded(run, call)
+        try:
+            result = await self.planner.plan(
+                run.record, call, replay_request=loaded.stored.replay_request
+            )
+        except ClaimConflict:
+            await self.store.schedule.postpone(ref, at=self.clock() + CONTENDED_RETRY)
+            return
+        record = self._record_with_news(run, result.plan)
+        if result.plan.sending is None:
+            await self._commit_without_sending(run, record, result, call)
+        else:
+            await self._send(run, record, result, result.plan.sending, call)
+
+    async def _parse(self, loaded: LoadedCall) -> JobRun:
+        stored_messages = await self.store.messages.get_many(list(loaded.pending))
+        messages = list(stored_messages.values())
+        parsed = parse_messages(messages, clock=self.clock)
+        for source in parsed.ignored:
+            await self.store.counters.add("ignored", source)
+        return begin_run(loaded, messages, parsed)
+
+    def _record_with_news(self, run: JobRun, plan: Plan) -> DeliveryRecord:
+        """Log what a plan has changed about a call, and add it to the history."""
+        match_reason = ""
+        if plan.match is not None:
+            match_reason = plan.match.reason
+            new_id = plan.match.buildr_call_id
+            if new_id is not None and new_id != run.record.buildr_call_id:
+                log.info("call.matched", buildr_call_id=new_id, reason=plan.match.how)
+        state = plan.record.state
+        if state in LOGGED_STATES and state is not run.record.state:
+            log_state = log.warning if state is DeliveryState.STALLED else log.info
+            log_state(f"call.{state.value}", reason=plan.record.reason)
+        return plan.record.with_news_since(run.record, self.clock(), match_reason=match_reason)
+
+    async def _commit_without_sending(
+        self, run: JobRun, record: DeliveryRecord, result: PlanResult, call: Call
+    ) -> None:
+        plan = result.plan
+        is_new_state = record.state is not run.before.state
+        if is_new_state and record.state is DeliveryState.LEFT_ALONE:
+            await self.store.counters.add(f"left_alone.{record.result}", call.source)
+        if is_new_state and record.state is DeliveryState.SETTLING and plan.due_at is not None:
+            wait_s = (plan.due_at - self.clock()).total_seconds()
+            log.info("delivery.waiting", reason="settle", retry_in_s=round(wait_s, 3))
+        update = replace(
+            run.update(record, plan.due_at, result=result),
+            leaves_lane=True,
+            awaits_names=plan.awaits_names,
+        )
+        if plan.failed_cause is not None:
+            log.error("job.failed", reason=plan.failed_cause, error=record.reason)
+            update = run.with_failed_call(update, call, cause=plan.failed_cause, at=self.clock())
+        await self._commit(update)
+        event = "job.skipped"
+        if record.state is DeliveryState.DELIVERED:
+            event = "job.done"
+        log.info(event, reason=record.reason)
+
+    async def _send(
+        self,
+        run: JobRun,
+        record: DeliveryRecord,
+        result: PlanResult,
+        write: BuildrWrite,
+        call: Call,
+    ) -> None:
+        """Send a write if the rate limit has a permit for it; else the call waits in its lane."""
+        grant = await self.store.permits.ask(
+            record.ref,
+            lane=write.lane,
+            since=write.since,
+            cost=write.requests,
+            hold_s=self.hold_s,
+        )
+        if grant.verdict is not GrantStatus.GRANTED:
+            await self._commit_waiting(run, record, result, write, grant)
+            return
+        outcome_id = write.fields.get(OUTCOME_FIELD)
+        if outcome_id is not None:
+            record = record.with_unconfirmed(write.buildr_call_id, outcome_id)
+        # Committed before the request: a worker that dies in the middle leaves an alarm behind, and
+        # the messages of this run are not parsed again.
+        due_at = self.clock() + timedelta(seconds=self.hold_s)
+        if not await self._commit(run.update(record, due_at, result=result)):
+            await self.store.permits.release(grant, sent=0)
+            return
+        try:
+            sent = await self.sender.send(record, write, grant)
+        finally:
+            self.on_budget()
+        update = run.update_after_sending(sent, result)
+        if sent.failed_cause is not None:
+            update = run.with_failed_call(update, call, cause=sent.failed_cause, at=self.clock())
+        await self._commit(update)
+        if sent.record.state is DeliveryState.DELIVERED:
+            log.info(
+                "job.done",
+                buildr_call_id=sent.record.buildr_call_id,
+                outcome=sent.record.outcome,
+                attempt=run.before.attempts + 1,
+            )
+
+    async def _commit_waiting(
+        self,
+        run: JobRun,
+        record: DeliveryRecord,
+        result: PlanResult,
+        write: BuildrWrite,
+        grant: Grant,
+    ) -> None:
+        """No permit yet: the pump wakes a call that is in a lane, any other is run again later."""
+        due_at = None
+        if grant.verdict is not GrantStatus.WAITS:
+            due_at = self.clock() + timedelta(seconds=grant.wait_s)
+        if run.before.state is not DeliveryState.WAITING:
+            log.info(
+                "delivery.waiting",
+                reason="outage" if grant.is_away else "budget",
+                lane=write.lane.value,
+                retry_in_s=round(grant.wait_s, 3),
+                buildr_call_id=write.buildr_call_id,
+            )
+            detail = f"in the lane {write.lane.value}"
+            record = record.with_history(self.clock(), "waits for its turn", detail)
+        if grant.is_away:
+            record = record.with_reason("waits until Buildr is back; see: buildr-calls status")
+        await self._commit(run.update(record, due_at, result=result))
+        self.on_budget()
+
+    async def _commit(self, update: CallUpdate) -> bool:
+        is_written = await self.store.calls.commit(update)
+        if not is_written:
+            log.info("job.skipped", reason="another run has written meanwhile")
+            await self.store.schedule.postpone(update.record.ref, at=self.clock())
+        return is_written
+
+
+def _log_folded(run: JobRun, call: Call) -> None:
+    """Log a call's result where this run has parsed a message of it."""
+    if not run.parsed.events:
+        return
+    result = None
+    if call.result is not None:
+        result = call.result.value
+    log.info(
+        "call.folded",
+        result=result,
+        is_final=call.is_final,
+        stage=call.stage.value,
+        event_count=len(run.events),
+        unknown_values=list(call.unknown_values) or None,
+    )
