@@ -39,7 +39,8 @@ OPENPHONE: Final = SOURCES["openphone"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
 CALL: Final = "AC00000000000000000000000000000001"
-CUSTOMER, LINE = "+15005550001", "+15005550006"
+CUSTOMER: Final = "+15005550001"
+LINE: Final = "+15005550006"
 WHSEC, OTHER_WHSEC = CONTRACT.secrets
 LEGACY: Final = "ZmFrZS1sZWdhY3ktcXVvLWtleS0wMDAw"
 OTHER_LEGACY: Final = "ZmFrZS1sZWdhY3ktcXVvLWtleS0xMTEx"
@@ -56,13 +57,8 @@ TIME_OF_VECTORS: Final = datetime.fromtimestamp(1772442930, UTC)
 
 
 def webhook_request(headers: dict[str, str], body: bytes = BODY_OF_VECTORS) -> WebhookRequest:
-    told = {"content-type": "application/json", **headers}
-    return WebhookRequest(
-        method="POST",
-        url=f"{BASE_URL}/webhooks/openphone",
-        headers={name: (each,) for name, each in told.items()},
-        body=body,
-    )
+    request = WebhookRequest(method="POST", url=f"{BASE_URL}/webhooks/openphone", body=body)
+    return with_headers(request, {"content-type": "application/json", **headers})
 
 
 def legacy_part(body: bytes, secret: str, now: datetime) -> str:
@@ -90,7 +86,7 @@ def is_genuine(request: WebhookRequest, *secrets: str, now: datetime = NOW) -> b
 
 def call_of(*messages: tuple[str, dict[str, JsonValue]]) -> Call:
     """The call that versioned messages make, which is the same in every order."""
-    told = []
+    events = []
     for number, (name, resource) in enumerate(messages):
         context: dict[str, JsonValue] = {
             "userId": "US1",
@@ -102,7 +98,7 @@ def call_of(*messages: tuple[str, dict[str, JsonValue]]) -> Call:
             "createdAt": f"2026-11-02T10:00:{number:02}Z",
             "data": {"resource": {"id": CALL, **resource}, "context": context},
         }
-        told.append(
+        events.append(
             OPENPHONE.parse(
                 build_request(
                     {"path": "/webhooks/openphone", "body_json": body}, base_url=BASE_URL
@@ -110,8 +106,8 @@ def call_of(*messages: tuple[str, dict[str, JsonValue]]) -> Call:
                 "m1",
             )
         )
-    calls = [fold(itertools.chain(*order)) for order in itertools.permutations(told)]
-    assert all(each == calls[0] for each in calls)
+    calls = [fold(itertools.chain(*order)) for order in itertools.permutations(events)]
+    assert all(call == calls[0] for call in calls)
     return calls[0]
 
 
@@ -180,13 +176,12 @@ def test_secret_never_proves_the_other_generation() -> None:
     """
     The same key written for one generation proves nothing of the other, whoever signs with it.
     """
-    versioned, legacy = (
-        fixture("openphone", "completed__answered"),
-        fixture("openphone", "completed__legacy-answered"),
-    )
+    versioned = fixture("openphone", "completed__answered")
+    legacy = fixture("openphone", "completed__legacy-answered")
     bare = WHSEC.removeprefix("whsec_")
     for request in (versioned, legacy):
-        by_versioned, by_legacy = CONTRACT.sign(request, WHSEC, NOW), legacy_signed(request, bare)
+        by_versioned = CONTRACT.sign(request, WHSEC, NOW)
+        by_legacy = legacy_signed(request, bare)
         assert is_genuine(by_versioned, WHSEC)
         assert not is_genuine(by_versioned, bare)
         assert is_genuine(by_legacy, bare)
@@ -296,22 +291,22 @@ def test_time_that_is_none_is_refused(timestamp: str) -> None:
 def test_fresh_signature_among_stale_ones_counts() -> None:
     """Of several right signatures one that is fresh is enough."""
     request = fixture("openphone", CONTRACT.smallest)
-    parts = [legacy_part(request.body, LEGACY, NOW - timedelta(seconds=each)) for each in (900, 10)]
+    parts = [
+        legacy_part(request.body, LEGACY, NOW - timedelta(seconds=age_s)) for age_s in (900, 10)
+    ]
     assert is_genuine(with_headers(request, {HEADER: ",".join(parts)}), LEGACY)
 
 
-def test_heap_of_versioned_signatures_costs_one_look_at_the_body(
+def test_heap_of_versioned_signatures_costs_one_hmac_for_each_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """
-    However many signatures a stranger sends, the body is worked through once for each of our
+    However many signatures a sender adds, the body is worked through once for each of our
     secrets.
     """
     request = CONTRACT.sign(fixture("openphone", CONTRACT.smallest), WHSEC, NOW)
-    right, wrong = (
-        request.headers["webhook-signature"][0],
-        f"v1,{base64.b64encode(bytes(32)).decode()}",
-    )
+    right = request.headers["webhook-signature"][0]
+    wrong = f"v1,{base64.b64encode(bytes(32)).decode()}"
     seen: list[bytes] = []
     whole = hmac.digest
 
@@ -376,10 +371,8 @@ def test_trigger_signs_by_the_generation_of_the_message() -> None:
     Of secrets of both generations each signs its own messages; with those of one only, they sign
     all.
     """
-    versioned, legacy = (
-        fixture("openphone", "completed__answered"),
-        fixture("openphone", "completed__legacy-answered"),
-    )
+    versioned = fixture("openphone", "completed__answered")
+    legacy = fixture("openphone", "completed__legacy-answered")
     for secrets in ((WHSEC, LEGACY), (LEGACY, WHSEC)):
         assert HEADER not in OPENPHONE.sign(versioned, Secrets(secrets), NOW).headers
         assert HEADER in OPENPHONE.sign(legacy, Secrets(secrets), NOW).headers
@@ -437,10 +430,10 @@ def test_event_counts_once_by_its_id() -> None:
     )
 
 
-def test_webhook_that_tells_more_is_not_lost() -> None:
+def test_webhook_with_more_fields_is_not_lost() -> None:
     """
-    Legacy webhooks made in the app tell of the voicemail, those made by the API do not: neither
-    must hide the other.
+    Legacy webhooks made in the app hold the voicemail, those made by the API do not: neither must
+    hide the other.
     """
     plain: dict[str, JsonValue] = {
         "id": CALL,
@@ -448,10 +441,13 @@ def test_webhook_that_tells_more_is_not_lost() -> None:
         "status": "completed",
         "answeredAt": None,
     }
-    told: dict[str, JsonValue] = {**plain, "voicemail": {"url": "https://r.example.test/1"}}
-    assert key_of(data={"object": plain}) != key_of(data={"object": told})
-    assert key_of(data={"object": told}) == key_of(
-        data={"object": {**told, "voicemail": {"url": "https://r.example.test/2"}}}
+    with_voicemail: dict[str, JsonValue] = {
+        **plain,
+        "voicemail": {"url": "https://r.example.test/1"},
+    }
+    assert key_of(data={"object": plain}) != key_of(data={"object": with_voicemail})
+    assert key_of(data={"object": with_voicemail}) == key_of(
+        data={"object": {**with_voicemail, "voicemail": {"url": "https://r.example.test/2"}}}
     )
 
 
@@ -553,7 +549,7 @@ ANSWERED_AT: Final[dict[str, JsonValue]] = {"answeredAt": "2026-11-02T10:01:00Z"
 
 def test_end_that_says_how_counts_before_missed() -> None:
     """
-    Quo tells an incoming call that nobody answered twice; the event that says more decides,
+    Quo reports an incoming call that nobody answered twice; the more precise event decides,
     whichever came first or is the later one.
     """
     missed: tuple[str, dict[str, JsonValue]] = ("call.missed", {})
@@ -683,8 +679,8 @@ def test_legacy_messages_tell_the_ai_agent_too(
 
 def test_legacy_completed_means_what_its_answer_says() -> None:
     """
-    A legacy call is `completed` in any case: null says that nobody answered; nothing said is
-    nothing known.
+    A legacy call is `completed` in any case: null means that nobody answered; without the field
+    it is not known.
     """
     assert (
         Result.CONNECTED
@@ -727,7 +723,7 @@ def test_talk_does_not_hold_the_ringing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("direction", "people", "told"),
+    ("direction", "people", "numbers"),
     [
         ("incoming", [CUSTOMER, LINE], (CUSTOMER, LINE)),
         ("outgoing", [LINE, CUSTOMER], (LINE, CUSTOMER)),
@@ -739,18 +735,18 @@ def test_talk_does_not_hold_the_ringing() -> None:
     ],
 )
 def test_legacy_participants(
-    direction: str | None, people: Iterable[str], told: tuple[str | None, str | None]
+    direction: str | None, people: Iterable[str], numbers: tuple[str | None, str | None]
 ) -> None:
     """
-    Two are the caller and the called; one is the other side; of more, or without a direction,
-    nobody can be told.
+    Two are the caller and the called; one is the other side; of more, or without a direction, no
+    number is known.
     """
     call = legacy_call(direction=direction, status="failed", participants=list(people))
-    assert told == (call.from_number, call.to_number)
+    assert numbers == (call.from_number, call.to_number)
 
 
 def test_numbers_of_the_message_count_before_its_participants() -> None:
-    """A legacy message made in the app says itself who called whom."""
+    """A legacy message made in the app holds who called whom."""
     call = legacy_call(
         direction="outgoing",
         status="failed",
@@ -826,13 +822,13 @@ def test_answered_call_stays_connected_with_a_voicemail() -> None:
 
 
 def test_both_generations_make_one_call() -> None:
-    """While one generation takes over from the other, both tell the same call, and agree."""
-    told = [
+    """While one generation replaces the other, both report the same call, and agree."""
+    events = [
         event
         for name in ("completed__answered", "completed__legacy-answered")
         for event in OPENPHONE.parse(signed("openphone", name), "m1")
     ]
-    call = fold(told)
+    call = fold(events)
     assert (CALL, Result.CONNECTED, Direction.INBOUND, 137, "US0002") == (
         call.source_call_id,
         call.result,
@@ -843,12 +839,12 @@ def test_both_generations_make_one_call() -> None:
 
 
 def test_unknown_status_decides_nothing_and_keeps_the_voicemail() -> None:
-    """A strange status ends nothing; what else the message says is kept."""
+    """A status that no table lists ends nothing; what else the message holds is kept."""
     events = OPENPHONE.parse(fixture("openphone", "completed__unknown-status"), "m1")
     assert [EventType.UNKNOWN, EventType.VOICEMAIL] == [event.event_type for event in events]
     assert fold(events).result is None
 
 
 def test_answer_is_200() -> None:
-    """Any 2xx tells Quo that the message arrived."""
+    """Any 2xx confirms to Quo that the message arrived."""
     assert OPENPHONE.reply(fixture("openphone", "ringing__incoming")).status == 200

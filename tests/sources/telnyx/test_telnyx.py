@@ -50,23 +50,30 @@ from workers.calls.fold import Call, fold
 TELNYX: Final = SOURCES["telnyx"]
 BASE_URL: Final = "https://hooks.example.test"
 SEED: Final = f"seed:{base64.b64encode(SEEDS[0]).decode()}"
-SESSION, LINE, OTHER = "ses-1", "leg-1", "leg-2"
-OURS, CUSTOMER, SOFTPHONE = "+15005550006", "+15005550001", "sip:alice@sip.telnyx.com"
+SESSION: Final = "ses-1"
+LINE: Final = "leg-1"
+OTHER: Final = "leg-2"
+OURS: Final = "+15005550006"
+CUSTOMER: Final = "+15005550001"
+SOFTPHONE: Final = "sip:alice@sip.telnyx.com"
 # Signed with PyNaCl and accepted by Telnyx's own library, version 4.189.0.
 TIMESTAMP: Final = "1793613649"
 NOW: Final = datetime.fromtimestamp(int(TIMESTAMP), UTC)
 FORM_OF_VECTOR: Final = (
-    b"AccountSid=f00&CallSid=v3%3AFAKE&CallStatus=busy&CallbackSource=call-progress-events&From=%2B15005550006&HangupCause=user_busy"
-    b"&To=%2B15005550001"
+    b"AccountSid=f00&CallSid=v3%3AFAKE&CallStatus=busy&CallbackSource=call-progress-events"
+    b"&From=%2B15005550006&HangupCause=user_busy&To=%2B15005550001"
 )
 SIGNATURE_OF_FORM: Final = (
     "z9N+5VVRnpOcIdh4GuGCU+jM0LubUZqht5xO0mJAgpjc+hyhoysjOtSAizUGBuSu6qVKM/Bs445LreIAEDS6Bw=="
 )
 JSON_OF_VECTOR: Final = (
-    b'{"data":{"event_type":"call.hangup","id":"00000000-0000-4000-8000-000000000001","occurred_at":"2026-11-02T10:00:49.000000Z",'
-    b'"payload":{"call_control_id":"v3:FAKE","call_leg_id":"leg-1","call_session_id":"ses-1","client_state":"eyJjYWxsX2lkIjoiNDIifQ==",'
-    b'"from":"+15005550006","hangup_cause":"user_busy","hangup_source":"callee","sip_hangup_cause":"486","to":"+15005550001"},'
-    b'"record_type":"event"},"meta":{"attempt":1,"delivered_to":"https://hooks.example.test/hooks/telnyx"}}'
+    b'{"data":{"event_type":"call.hangup","id":"00000000-0000-4000-8000-000000000001",'
+    b'"occurred_at":"2026-11-02T10:00:49.000000Z",'
+    b'"payload":{"call_control_id":"v3:FAKE","call_leg_id":"leg-1","call_session_id":"ses-1",'
+    b'"client_state":"eyJjYWxsX2lkIjoiNDIifQ==","from":"+15005550006",'
+    b'"hangup_cause":"user_busy","hangup_source":"callee","sip_hangup_cause":"486",'
+    b'"to":"+15005550001"},"record_type":"event"},'
+    b'"meta":{"attempt":1,"delivered_to":"https://hooks.example.test/hooks/telnyx"}}'
 )
 SIGNATURE_OF_JSON: Final = (
     "34lVmGycJLZd2TvjzbZiECdByWSrTAv9Z+WbwqtPur+V41GNbUO3ZJ3WwsReI2AHZ2x40CcE90bpDTqLVOo1BA=="
@@ -120,8 +127,10 @@ def webhook_request(
     state: JsonValue = None,
     **payload: JsonValue,
 ) -> WebhookRequest:
-    """An event of Call Control; `state` is what `client_state` says."""
-    encoded = None if state is None else base64.b64encode(json.dumps(state).encode()).decode()
+    """An event of Call Control; `state` is what `client_state` holds."""
+    encoded = None
+    if state is not None:
+        encoded = base64.b64encode(json.dumps(state).encode()).decode()
     fields: dict[str, JsonValue] = {
         "call_session_id": SESSION,
         "call_leg_id": leg,
@@ -147,7 +156,7 @@ def texml(**form: JsonValue) -> WebhookRequest:
 
 
 def events_of(*requests: WebhookRequest) -> list[CallEvent]:
-    return [event for each in requests for event in TELNYX.parse(each, "m1")]
+    return [event for request in requests for event in TELNYX.parse(request, "m1")]
 
 
 def call_of(*requests: WebhookRequest) -> Call:
@@ -177,8 +186,8 @@ def test_telnyxs_own_library_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     What is accepted here is accepted by the library that Telnyx gives to its customers, and what is
     refused is refused there.
     """
-    own = TELNYX.sign(vector(), Secrets((PUBLIC_KEYS[1], SEED)), NOW)
-    for request in (vector(), form_vector(), own, sign(form_vector(), PUBLIC_KEYS[0], NOW)):
+    by_seed = TELNYX.sign(vector(), Secrets((PUBLIC_KEYS[1], SEED)), NOW)
+    for request in (vector(), form_vector(), by_seed, sign(form_vector(), PUBLIC_KEYS[0], NOW)):
         for after_s in (-301, -300, 0, 300, 301):
             is_genuine = is_genuine_to_telnyx(request, monkeypatch, after_s=after_s)
             assert is_genuine == (abs(after_s) <= 300)
@@ -191,7 +200,7 @@ def test_telnyxs_own_library_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not is_genuine_to_telnyx(changed, monkeypatch)
         with pytest.raises(InvalidSignature):
             verify(changed)
-    assert own == vector()
+    assert by_seed == vector()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +210,7 @@ def test_telnyxs_own_library_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
         f" {TIMESTAMP}",
         f"0x{int(TIMESTAMP):x}",
         f"{TIMESTAMP}.0",
-        TIMESTAMP.translate({each: each + 0xFEE0 for each in range(48, 58)}),
+        TIMESTAMP.translate({digit: digit + 0xFEE0 for digit in range(48, 58)}),
         "",
         "9" * 13,
     ],
@@ -240,7 +249,7 @@ async def test_only_forms_and_json_are_read(receive: Receive) -> None:
 
 @pytest.mark.parametrize("text", [*PUBLIC_KEYS, SEED, CONTRACT.secrets[1]])
 def test_public_keys_and_seeds_can_be_set(text: str) -> None:
-    """Both are 32 bytes in base64, a seed says what it is; one can be made up."""
+    """Both are 32 bytes in base64, a seed has a prefix; one can be generated."""
     assert check_key(text) is None
     assert check_key(make_seed()) is None
 
@@ -258,12 +267,12 @@ def test_public_keys_and_seeds_can_be_set(text: str) -> None:
     ],
 )
 def test_anything_else_cannot_be_set(text: str) -> None:
-    """An API key, half a key or a signature is told before the service starts."""
+    """An API key, half a key or a signature is refused before the service starts."""
     assert "base64 of 32" in (check_key(text) or "")
 
 
 def test_public_key_signs_nothing() -> None:
-    """With Telnyx's own key alone no call can be played; the error says what to set for that."""
+    """With Telnyx's own key alone no call can be simulated; the error names what to set."""
     with pytest.raises(
         ValueError, match="set TELNYX_PUBLIC_KEY to seed: and the base64 of 32 random bytes"
     ):
@@ -291,13 +300,13 @@ def test_event_is_named_after_its_id() -> None:
 
 
 def literals(name: str, model: type[BaseModel]) -> Iterator[str]:
-    """The words that Telnyx's typed models give to a field, at any depth."""
+    """The values that Telnyx's typed models allow for a field, at any depth."""
     for field_name, field in model.model_fields.items():
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from literals(name, kind)
             elif field_name == name:
-                yield from (word for word in get_args(kind) if isinstance(word, str))
+                yield from (value for value in get_args(kind) if isinstance(value, str))
 
 
 def models(prefix: str) -> list[type[BaseModel]]:
@@ -311,41 +320,39 @@ def models(prefix: str) -> list[type[BaseModel]]:
 def test_every_event_of_telnyxs_own_models_is_known() -> None:
     """
     Each kind of event that Telnyx's library knows of a call is read or left alone, and none is
-    reported as strange.
+    reported as unknown.
     """
-    words = {
-        word
+    event_names = {
+        event_name
         for model in (*models("Call"), *models("Conference"), *models("Streaming"))
-        for word in literals("event_type", model)
+        for event_name in literals("event_type", model)
     }
-    assert set(EVENTS) <= words
-    for word in sorted(words):
+    assert set(EVENTS) <= event_names
+    for event_name in sorted(event_names):
+        if not event_name.startswith("call."):
+            continue
         try:
-            events = (
-                TELNYX.parse(webhook_request(word.removeprefix("call.")), "m1")
-                if word.startswith("call.")
-                else []
-            )
+            events = TELNYX.parse(webhook_request(event_name.removeprefix("call.")), "m1")
         except IgnoredEvent:
             continue
-        assert EventType.UNKNOWN not in {event.event_type for event in events}, word
+        assert EventType.UNKNOWN not in {event.event_type for event in events}, event_name
 
 
-def test_every_word_of_telnyxs_own_models_is_known() -> None:
+def test_every_value_of_telnyxs_own_models_is_known() -> None:
     """The same for the causes, the findings of detection and the directions."""
     assert set(CAUSES) == {
-        word for model in models("CallHangup") for word in literals("hangup_cause", model)
+        cause for model in models("CallHangup") for cause in literals("hangup_cause", model)
     }
     assert set(DETECTION_RESULTS) == {
-        word for model in models("CallMachine") for word in literals("result", model)
+        result for model in models("CallMachine") for result in literals("result", model)
     }
     assert set(DIRECTIONS) == {
-        word for model in models("CallInitiated") for word in literals("direction", model)
+        value for model in models("CallInitiated") for value in literals("direction", model)
     }
 
 
 @pytest.mark.parametrize(
-    ("word", "sip_code", "cause"),
+    ("hangup_cause", "sip_code", "cause"),
     [
         ("normal_clearing", "200", HangupCause.COMPLETED),
         ("normal_clearing", "unspecified", None),
@@ -363,11 +370,11 @@ def test_every_word_of_telnyxs_own_models_is_known() -> None:
         (None, None, None),
     ],
 )
-def test_sip_code_speaks_where_the_word_does_not(
-    word: str | None, sip_code: str | None, cause: HangupCause | None
+def test_sip_code_decides_where_the_cause_does_not(
+    hangup_cause: str | None, sip_code: str | None, cause: HangupCause | None
 ) -> None:
-    """`normal_clearing` is said of calls that were talked on and of calls that no carrier took."""
-    assert cause is read_cause(word, sip_code)
+    """`normal_clearing` ends calls that were talked on and calls that no carrier took."""
+    assert cause is read_cause(hangup_cause, sip_code)
 
 
 OUT: Final[dict[str, JsonValue]] = {"direction": "outgoing", "from": OURS, "to": CUSTOMER}
@@ -429,7 +436,7 @@ def test_agent_who_did_not_pick_up_decides_for_a_customer_who_was_never_called()
 
 def test_leg_marked_as_an_agents_is_never_the_customers() -> None:
     """
-    A customer who is handed to a colleague's telephone was reached, whatever becomes of the
+    A customer who is transferred to a colleague's telephone was reached, whatever becomes of the
     colleague's leg.
     """
     agent: JsonValue = {"party": "agent"}
@@ -447,7 +454,7 @@ def test_leg_marked_as_an_agents_is_never_the_customers() -> None:
 def test_unanswered_caller_who_is_joined_with_an_agent_was_taken() -> None:
     """
     A transfer of a call that the application did not answer: of the caller's leg only
-    `call.bridged` is told.
+    `call.bridged` is reported.
     """
     call = call_of(
         webhook_request("initiated", 0, **IN),
@@ -519,15 +526,12 @@ def test_screening_is_followed_by_a_person_or_a_machine() -> None:
     ]
     screened = webhook_request("machine.premium.call_screening.detected", 8, result="screening")
     assert call_of(*before, screened).answered_by is None
-    for word, found in (("human_residence", AnsweredBy.HUMAN), ("machine", AnsweredBy.MACHINE)):
-        assert (
-            found
-            is call_of(
-                *before,
-                screened,
-                webhook_request("machine.premium.detection.ended", 20, result=word),
-            ).answered_by
-        )
+    for result, answered_by in (
+        ("human_residence", AnsweredBy.HUMAN),
+        ("machine", AnsweredBy.MACHINE),
+    ):
+        detected = webhook_request("machine.premium.detection.ended", 20, result=result)
+        assert answered_by is call_of(*before, screened, detected).answered_by
 
 
 def test_beep_outweighs_a_detection_that_was_not_sure() -> None:
@@ -580,7 +584,7 @@ def test_user_of_a_telephone_at_telnyx_is_the_agent(address: str, agent: str | N
 
 
 def test_version_1_is_refused_by_name() -> None:
-    """The older form has no `data`; what to change is said where the message is listed."""
+    """The older form has no `data`; what to change is shown where the message is listed."""
     old = build_request(
         {
             "path": "/",
@@ -658,7 +662,7 @@ def test_texml_tells_how_a_call_ended(
 
 
 def test_texml_click_to_call() -> None:
-    """The rep is called first; `<Dial>` then calls the customer, whose leg names its parent."""
+    """The rep is called first; `<Dial>` then calls the customer, and that leg names its parent."""
     dialled: dict[str, JsonValue] = {"CallSid": "v3:FAKE-b", "ParentCallSid": "v3:FAKE-a"}
     call = call_of(
         texml(CallStatus="in-progress", To="+15005550008"),
