@@ -26,6 +26,26 @@ DIGITS: Final = 32
 TOKEN: Final = re.compile("(.*)(?:/|%2f)(?:t|%74)(?:/|%2f)", re.IGNORECASE | re.DOTALL)
 
 
+def webhook_path(source: str, *, account: str | None, token: str | None = None) -> str:
+    """
+    Where a source sends to: `/webhooks/SOURCE`, with the account's name before the source's if it
+    is not None, and a path token at its end if there is one.
+    """
+    path = f"/webhooks/{source}"
+    if account is not None:
+        path = f"/webhooks/{account}/{source}"
+    if token is None:
+        return path
+    return f"{path}{TOKEN_SEGMENT}{token}"
+
+
+def admin_prefix(account: str | None) -> str:
+    """What the paths of an account's links and expected calls begin with; None is the default."""
+    if account is None:
+        return ""
+    return f"/accounts/{account}"
+
+
 def path_token(secret: str, source: str) -> str:
     """The token in a source's address: 32 hex digits."""
     return _digits(secret, f"path:{source}")

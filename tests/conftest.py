@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from service.settings import Settings, load
+from service.settings import Installation, Settings, load_installation
 from service.store.connection import Store, open_store
 from tests.doubles.clock import Skew
 from tests.doubles.redis import RedisServer
@@ -64,13 +64,13 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture
-def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+def make_installation(tmp_path: Path) -> Callable[..., Installation]:
     """
-    Make settings from keywords named like environment variables; nothing of the machine's own
-    environment is read.
+    Make an installation from keywords named like environment variables; nothing of the machine's
+    own environment is read.
     """
 
-    def make(**values: str) -> Settings:
+    def make(**values: str) -> Installation:
         defaults = {
             "PUBLIC_URL": "https://hooks.example.test",
             "TWILIO_AUTH_TOKEN": TWILIO_TOKEN,
@@ -80,7 +80,17 @@ def make_settings(tmp_path: Path) -> Callable[..., Settings]:
             "SETTLE_S": "0",
             "DATA_DIR": str(tmp_path),
         }
-        return load(defaults | values, cwd=tmp_path)
+        return load_installation(defaults | values, cwd=tmp_path)
+
+    return make
+
+
+@pytest.fixture
+def make_settings(make_installation: Callable[..., Installation]) -> Callable[..., Settings]:
+    """Make the settings of the default account, in the same way."""
+
+    def make(**values: str) -> Settings:
+        return make_installation(**values).default
 
     return make
 

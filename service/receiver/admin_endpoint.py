@@ -1,6 +1,6 @@
 """
-What the endpoints behind `ADMIN_TOKEN` share: the token, a body within limits, and Redis asked for
-no longer than is allowed.
+What the endpoints behind `ADMIN_TOKEN` share: the token, a JSON body within limits, and a limit to
+the time that Redis may take.
 
 Without that setting none of them exists.
 """
@@ -34,76 +34,84 @@ MAX_BYTES: Final = 16 * 1024
 MAX_NAME: Final = 40
 SCHEME: Final = "bearer"
 NOT_STORED: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
-WRONG_ID: Final = 'must be a string of 1 to 20 digits, like "110"'
+ID_RULE: Final = 'must be a string of 1 to 20 digits, like "110"'
 CLOSING: Final[Mapping[str, str]] = {"Connection": "close"}
+HOW_TO_AUTHENTICATE: Final = (
+    "Send the header Authorization: Bearer, with the ADMIN_TOKEN of this service."
+)
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 
-class Body(BaseModel):
+class JsonBody(BaseModel):
     """
-    A JSON body: `noun` is what it holds, `example` the least that is one, `wanted` what a field
-    must be unless it is an id.
+    The JSON body of a request: `noun` is what it describes, `example` the smallest valid one.
+    `rules` say what a field must be, for those that are no id in Buildr.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     noun: ClassVar[str]
     example: ClassVar[str]
-    wanted: ClassVar[Mapping[str, str]] = {}
+    rules: ClassVar[Mapping[str, str]] = {}
 
 
-B = TypeVar("B", bound=Body)
+BodyT = TypeVar("BodyT", bound=JsonBody)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdminEndpoint:
+class AdminAccess:
     """
-    An endpoint of one account behind a token.
+    How the admin endpoints of one account are reached.
 
-    `tokens` are the secrets of `ADMIN_TOKEN`, `unavailable` is what it logs when Redis is away;
-    each of its lines names the `account`.
+    `tokens` are the values of `ADMIN_TOKEN`, each of them valid; empty turns the endpoints off.
     """
-
-    unavailable: ClassVar[str]
 
     account: str = DEFAULT_ACCOUNT
     tokens: tuple[str, ...] = field(repr=False)
     body_timeout_s: float
     redis_timeout_s: float
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminEndpoint:
+    """An endpoint of one account behind a token; `unavailable` is the event when Redis is away."""
+
+    unavailable: ClassVar[str]
+
+    access: AdminAccess
+
     def check_token(self, request: Request) -> None:
         """
         Raises 401 unless the one Authorization header holds one of the tokens; all are compared,
-        whichever fits.
+        whichever fits. Binds the account to the log.
         """
-        structlog.contextvars.bind_contextvars(account=self.account)
+        structlog.contextvars.bind_contextvars(account=self.access.account)
         values = request.headers.getlist("authorization")
-        scheme, _, given = (values[0] if len(values) == 1 else "").partition(" ")
+        credentials = ""
+        if len(values) == 1:
+            credentials = values[0]
+        scheme, _, token = credentials.partition(" ")
         # Digests have one length, so that not even the length of a token shows in the time taken.
-        found = hashlib.sha256(given.strip().encode("latin-1")).digest()
+        digest = hashlib.sha256(token.strip().encode("latin-1")).digest()
         matches = [
-            hmac.compare_digest(hashlib.sha256(token.encode()).digest(), found)
-            for token in self.tokens
+            hmac.compare_digest(hashlib.sha256(valid_token.encode()).digest(), digest)
+            for valid_token in self.access.tokens
         ]
         if scheme.lower() != SCHEME or not any(matches):
-            detail = "Send the header Authorization: Bearer, with the ADMIN_TOKEN of this service."
             raise HTTPException(
-                HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"}
+                HTTPStatus.UNAUTHORIZED, HOW_TO_AUTHENTICATE, headers={"WWW-Authenticate": "Bearer"}
             )
 
-    async def read(self, request: Request, model: type[B]) -> B:
-        """What a request brings. Raises HTTP errors that say what is wrong with it."""
-        headers, limits = (
-            read_headers(request.scope),
-            BodyLimits(max_bytes=MAX_BYTES, timeout_s=self.body_timeout_s),
-        )
+    async def read(self, request: Request, model: type[BodyT]) -> BodyT:
+        """The body of a request. Raises HTTP errors that say what is wrong with it."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send Content-Type: {JSON}.")
+        limits = BodyLimits(max_bytes=MAX_BYTES, timeout_s=self.access.body_timeout_s)
         try:
-            check_length(headers, limits)
+            check_length(read_headers(request.scope), limits)
             return model.model_validate_json(await read_body(request.receive, limits))
         except PayloadTooLarge as err:
             detail = f"{model.noun.capitalize()} has at most {MAX_BYTES} bytes."
@@ -117,37 +125,38 @@ class AdminEndpoint:
         except SenderGone as err:
             raise HTTPException(HTTPStatus.BAD_REQUEST, "The request ended too early.") from err
         except ValidationError as err:
-            raise _wrong_body(err, model) from None
+            # From None: pydantic's error holds what was sent.
+            raise _invalid_body(err, model) from None
 
-    async def ask(self, answer: Awaitable[T]) -> T:
-        """What Redis answers. Raises `QueueUnavailable` if it does not in time."""
+    async def from_redis(self, answer: Awaitable[T]) -> T:
+        """What Redis answers. Raises `QueueUnavailable` if it does not within the timeout."""
         try:
-            async with asyncio.timeout(self.redis_timeout_s):
+            async with asyncio.timeout(self.access.redis_timeout_s):
                 return await answer
         except (RedisError, OSError, TimeoutError) as err:
             log.warning(self.unavailable, reason=type(err).__name__)
             raise QueueUnavailable("Redis does not answer") from err
 
 
-def _wrong_body(err: ValidationError, model: type[Body]) -> HTTPException:
+def _invalid_body(err: ValidationError, model: type[JsonBody]) -> HTTPException:
     faults = err.errors(include_url=False, include_input=False, include_context=False)
     if faults[0]["type"] == "json_invalid":
         return HTTPException(
             HTTPStatus.BAD_REQUEST, f"The body is not JSON. Send an object like {model.example}."
         )
     lines = dict.fromkeys(
-        _line(str(fault["loc"][0]), fault["type"], model) for fault in faults if fault["loc"]
+        _fault_line(str(fault["loc"][0]), fault["type"], model) for fault in faults if fault["loc"]
     )
     detail = "; ".join(lines) or f"The body must be an object like {model.example}"
     return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, f"{detail}.")
 
 
-def _line(name: str, kind: str, model: type[Body]) -> str:
-    wanted = model.wanted.get(name, WRONG_ID)
-    if kind == "extra_forbidden":
-        return f"{name[:MAX_NAME]} is not a field of {model.noun}"
-    return (
-        f"{name[:MAX_NAME]} is missing; {wanted}"
-        if kind == "missing"
-        else f"{name[:MAX_NAME]} {wanted}"
-    )
+def _fault_line(name: str, error_type: str, model: type[JsonBody]) -> str:
+    """A fault in words; its field is named, its value is not repeated."""
+    rule = model.rules.get(name, ID_RULE)
+    shown_name = name[:MAX_NAME]
+    if error_type == "extra_forbidden":
+        return f"{shown_name} is not a field of {model.noun}"
+    if error_type == "missing":
+        return f"{shown_name} is missing; {rule}"
+    return f"{shown_name} {rule}"

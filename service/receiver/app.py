@@ -4,7 +4,7 @@ The receiver as an ASGI application: its parts put together, opened and closed.
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -12,20 +12,23 @@ from typing import Final
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from service.clock import utc_now
 from service.receiver import health
+from service.receiver.admin_endpoint import AdminAccess
 from service.receiver.expected_calls import ExpectedCallsEndpoint
 from service.receiver.inbox import Inbox, InboxLimits
 from service.receiver.links import LinksEndpoint
 from service.receiver.problems import ServerErrorMiddleware, handlers
 from service.receiver.requests import BodyLimits, PublicUrlResolver
 from service.receiver.webhooks import AccountReceiver, Webhooks
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.sources import SOURCES, Source
 from service.store.connection import Store, open_store
+from service.webhook_urls import admin_prefix
 
+# Objects of requests die young: the youngest generation is collected rarely, the others hardly.
 GC_THRESHOLDS: Final = (50_000, 50, 100)
 
 log = structlog.get_logger(__name__)
@@ -45,54 +48,47 @@ class _Account:
     @classmethod
     def open(cls, settings: Settings, *, store: Store | None, inbox: Inbox | None) -> "_Account":
         """Open what is not given; Redis is connected on first use."""
-        used = store or open_store(settings, role="receiver")
-        return cls(
-            settings=settings, store=used, inbox=inbox or Inbox(used, InboxLimits.of(settings))
-        )
+        store = store or open_store(settings, role="receiver")
+        inbox = inbox or Inbox(store, InboxLimits.of(settings))
+        return cls(settings=settings, store=store, inbox=inbox)
 
-    def on(self, sources: Mapping[str, Source]) -> list[str]:
-        """The sources that have a secret here."""
+    def enabled_sources(self, sources: Mapping[str, Source]) -> list[str]:
+        """The sources that have a secret here, by slug."""
         return sorted(slug for slug in sources if self.settings.secrets_of(slug))
 
-    def intake(self, sources: Mapping[str, Source]) -> AccountReceiver:
-        """Its way in: its own secrets, its own inbox."""
-        secrets = {slug: self.settings.secrets_of(slug) for slug in sources}
+    def receiver(self, sources: Mapping[str, Source]) -> AccountReceiver:
+        """What the webhook endpoint needs of this account."""
         return AccountReceiver(
             account=self.settings.account,
-            secrets=secrets,
+            secrets={slug: self.settings.secrets_of(slug) for slug in sources},
             url_secrets=self.settings.url_secrets,
             inbox=self.inbox,
         )
 
-    def links(self, sources: Mapping[str, Source]) -> list[Route]:
+    def admin_routes(self, sources: Mapping[str, Source]) -> list[Route]:
         """
-        The routes of its links and its expected calls, below a path of its own and under a token of
-        its own.
+        The routes of its links and its expected calls, under a path of its own and behind a token
+        of its own.
         """
-        settings, prefix = self.settings, self.settings.links_prefix
-        tokens = tuple(token.get_secret_value() for token in settings.admin_token)
-        body_s, redis_s = settings.body_timeout_s, settings.accept_timeout_s
-        admin = LinksEndpoint(
+        settings = self.settings
+        access = AdminAccess(
             account=settings.account,
-            links=self.store.links,
-            slugs=tuple(sources),
-            tokens=tokens,
-            body_timeout_s=body_s,
-            redis_timeout_s=redis_s,
+            tokens=tuple(token.get_secret_value() for token in settings.admin_token),
+            body_timeout_s=settings.body_timeout_s,
+            redis_timeout_s=settings.accept_timeout_s,
         )
-        calls = ExpectedCallsEndpoint(
-            account=settings.account,
+        links = LinksEndpoint(access=access, links=self.store.links, slugs=tuple(sources))
+        expected_calls = ExpectedCallsEndpoint(
+            access=access,
             expected=self.store.expected,
             default_region=settings.default_region,
-            tokens=tokens,
-            body_timeout_s=body_s,
-            redis_timeout_s=redis_s,
         )
-        return [*admin.routes(prefix), *calls.routes(prefix)]
+        prefix = admin_prefix(settings.path_account)
+        return [*links.routes(prefix), *expected_calls.routes(prefix)]
 
 
 def create_app(
-    settings: Settings,
+    installation: Installation,
     *,
     store: Store | None = None,
     inbox: Inbox | None = None,
@@ -100,24 +96,17 @@ def create_app(
     sources: Mapping[str, Source] = SOURCES,
 ) -> Starlette:
     """
-    Put the receiver together, for every account that the settings hold.
+    Put the receiver together, for every active account of an installation.
 
     `store` and `inbox` are those of the default account. Whatever is not given is made here and
     closed when the application ends; Redis is connected on first use, so that a Redis that is away
     keeps `/readyz` from answering 200, not the receiver from starting.
     """
-    accounts = [
-        _Account.open(each, store=store, inbox=inbox)
-        if each.is_default
-        else _Account.open(each, store=None, inbox=None)
-        for each in settings.every
-    ]
+    settings = installation.default
+    accounts = _open_accounts(installation, store=store, inbox=inbox)
     webhooks = Webhooks(
         sources=sources,
-        accounts={
-            None if each.settings.is_default else each.settings.account: each.intake(sources)
-            for each in accounts
-        },
+        accounts={account.settings.path_account: account.receiver(sources) for account in accounts},
         public_url=PublicUrlResolver.of(settings),
         limits=BodyLimits(max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s),
         now=now,
@@ -125,35 +114,19 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        on = {each.settings.account: each.on(sources) for each in accounts}
-        log.info(
-            "service.started",
-            sources=sorted({slug for slugs in on.values() for slug in slugs}),
-            **({"accounts": on} if settings.named else {}),
-            public_url=settings.public_url,
-            host=settings.host,
-            port=settings.port,
-        )
-        _calm_gc()
+        _log_start(installation, accounts, sources)
+        _reduce_gc_pauses()
         yield
-        for each in accounts:
-            if each.inbox is not inbox:
-                await each.inbox.close()
-            if each.store is not store:
-                await each.store.close()
+        for account in accounts:
+            if account.inbox is not inbox:
+                await account.inbox.close()
+            if account.store is not store:
+                await account.store.close()
         structlog.contextvars.clear_contextvars()
         log.info("service.stopped")
 
-    routes: list[Route | Mount] = [
-        Route("/webhooks/{source}", webhooks),
-        Route("/webhooks/{account}/{source}", webhooks),
-        Route("/webhooks/{source}/t/{token}", webhooks),
-        Route("/webhooks/{account}/{source}/t/{token}", webhooks),
-        *health.routes(accounts[0].store),
-        *(route for each in accounts for route in each.links(sources)),
-    ]
     app = Starlette(
-        routes=routes,
+        routes=_routes(webhooks, accounts, sources),
         middleware=[Middleware(ServerErrorMiddleware)],
         exception_handlers=handlers(),
         lifespan=lifespan,
@@ -163,10 +136,53 @@ def create_app(
     return app
 
 
-def _calm_gc() -> None:
+def _open_accounts(
+    installation: Installation, *, store: Store | None, inbox: Inbox | None
+) -> list[_Account]:
+    accounts = []
+    for settings in installation.accounts:
+        if settings is installation.default:
+            accounts.append(_Account.open(settings, store=store, inbox=inbox))
+        else:
+            accounts.append(_Account.open(settings, store=None, inbox=None))
+    return accounts
+
+
+def _routes(
+    webhooks: Webhooks, accounts: Sequence[_Account], sources: Mapping[str, Source]
+) -> list[Route]:
+    return [
+        Route("/webhooks/{source}", webhooks),
+        Route("/webhooks/{account}/{source}", webhooks),
+        Route("/webhooks/{source}/t/{token}", webhooks),
+        Route("/webhooks/{account}/{source}/t/{token}", webhooks),
+        *health.routes(accounts[0].store),
+        *(route for account in accounts for route in account.admin_routes(sources)),
+    ]
+
+
+def _log_start(
+    installation: Installation, accounts: Sequence[_Account], sources: Mapping[str, Source]
+) -> None:
+    enabled = {account.settings.account: account.enabled_sources(sources) for account in accounts}
+    details: dict[str, object] = {}
+    if installation.others:
+        details["accounts"] = enabled
+    settings = installation.default
+    log.info(
+        "service.started",
+        sources=sorted({slug for slugs in enabled.values() for slug in slugs}),
+        **details,
+        public_url=settings.public_url,
+        host=settings.host,
+        port=settings.port,
+    )
+
+
+def _reduce_gc_pauses() -> None:
     """
-    Keep the collector away from what lives as long as the process; its long pauses would be those
-    of every sender.
+    Keep the garbage collector away from what lives as long as the process; its long pauses would
+    delay every sender.
     """
     gc.collect()
     gc.freeze()

@@ -1,8 +1,8 @@
 """
-Expected calls over HTTP: whoever starts a call in Buildr says with which number it will be.
+Expected calls over HTTP: the system that starts a call in Buildr names the number it will be with.
 
-Every request carries one of the tokens of `ADMIN_TOKEN`; without that setting there is nothing
-here.
+Every request carries one of the tokens of `ADMIN_TOKEN`; without that setting there is no such
+endpoint.
 """
 
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ from service.buildr_ids import BuildrId, is_buildr_id
 from service.events import Direction
 from service.phone_numbers import MAX_LENGTH, Number, read_number
 from service.receiver.admin_endpoint import (
+    ID_RULE,
     NOT_STORED,
-    WRONG_ID,
     AdminEndpoint,
-    Body,
+    JsonBody,
 )
 from service.store.expected_calls import (
     MOST_NUMBERS,
@@ -39,38 +39,37 @@ PATH: Final = "/expected-calls"
 ONE: Final = PATH + "/{buildr_call_id}"
 MOST_LISTED: Final = 1000
 MAX_AGENT: Final = 200
-MOMENT: Final = 'must be a moment with its offset, like "2026-11-02T10:00:00Z"'
+MOMENT_RULE: Final = 'must be a moment with its offset, like "2026-11-02T10:00:00Z"'
 
 log = structlog.get_logger(__name__)
 
-Text = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
+NumberText = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
+# No control characters, and at least one that is not a blank.
+AgentName = Annotated[
+    str,
+    Field(pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$", max_length=MAX_AGENT),
+]
 
 
-class ExpectedBody(Body):
-    """The JSON of an expected call: ids as Buildr gives them, numbers in any writing."""
+class ExpectedCallBody(JsonBody):
+    """The JSON of an expected call: ids in Buildr, telephone numbers in any format."""
 
     noun = "an expected call"
     example = '{"buildr_call_id": "110", "numbers": ["+15005550006"]}'
-    wanted: ClassVar[Mapping[str, str]] = {
-        "numbers": f'must be a list of 1 to {MOST_NUMBERS} telephone numbers in strings, like ["+15005550006"]',
+    rules: ClassVar[Mapping[str, str]] = {
+        "numbers": (
+            f"must be a list of 1 to {MOST_NUMBERS} telephone numbers in strings, "
+            'like ["+15005550006"]'
+        ),
         "agent": f"must be a text of 1 to {MAX_AGENT} printable characters",
         "direction": 'must be "inbound" or "outbound"',
-        "not_before": MOMENT,
-        "not_after": MOMENT,
+        "not_before": MOMENT_RULE,
+        "not_after": MOMENT_RULE,
     }
 
     buildr_call_id: BuildrId
-    numbers: Annotated[list[Text], Field(min_length=1, max_length=MOST_NUMBERS)]
-    agent: (
-        Annotated[
-            str,
-            Field(
-                pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
-                max_length=MAX_AGENT,
-            ),
-        ]
-        | None
-    ) = None
+    numbers: Annotated[list[NumberText], Field(min_length=1, max_length=MOST_NUMBERS)]
+    agent: AgentName | None = None
     direction: Direction | None = None
     not_before: AwareDatetime | None = None
     not_after: AwareDatetime | None = None
@@ -90,7 +89,7 @@ class ExpectedCallsEndpoint(AdminEndpoint):
 
     def routes(self, prefix: str = "") -> list[Route]:
         """The routes below a prefix such as `/accounts/acme`; none without a token."""
-        if not self.tokens:
+        if not self.access.tokens:
             return []
         return [
             Route(prefix + PATH, self._serve_all, methods=["POST", "GET"]),
@@ -101,10 +100,9 @@ class ExpectedCallsEndpoint(AdminEndpoint):
         self.check_token(request)
         if request.method == "POST":
             return await self._post(request)
-        found = await self.ask(self.expected.newest(limit=MOST_LISTED))
-        return JSONResponse(
-            {"expected_calls": [as_dict(each) for each in found]}, headers=NOT_STORED
-        )
+        expected_calls = await self.from_redis(self.expected.newest(limit=MOST_LISTED))
+        content = {"expected_calls": [as_dict(expected) for expected in expected_calls]}
+        return JSONResponse(content, headers=NOT_STORED)
 
     async def _serve_one(self, request: Request) -> Response:
         self.check_token(request)
@@ -112,43 +110,58 @@ class ExpectedCallsEndpoint(AdminEndpoint):
         if not is_buildr_id(buildr_call_id):
             raise HTTPException(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
-                f"The id of the Buildr call in the URL {WRONG_ID}, without the quotes.",
+                f"The id of the Buildr call in the URL {ID_RULE}, without the quotes.",
             )
         if request.method == "DELETE":
-            if not await self.ask(self.expected.remove(buildr_call_id)):
-                raise _not_expected()
-            log.info("expected.removed", buildr_call_id=buildr_call_id)
-            return Response(status_code=HTTPStatus.NO_CONTENT)
-        found = await self.ask(self.expected.get(buildr_call_id))
-        if found is None:
+            return await self._delete(buildr_call_id)
+        expected = await self.from_redis(self.expected.get(buildr_call_id))
+        if expected is None:
             raise _not_expected()
-        return _show(found, status=HTTPStatus.OK)
+        return _respond(expected, status=HTTPStatus.OK)
+
+    async def _delete(self, buildr_call_id: str) -> Response:
+        if not await self.from_redis(self.expected.remove(buildr_call_id)):
+            raise _not_expected()
+        log.info("expected.removed", buildr_call_id=buildr_call_id)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _post(self, request: Request) -> Response:
-        body = await self.read(request, ExpectedBody)
-        agent = None if body.agent is None else body.agent.strip()
-        wish = Expectation(
-            **(body.model_dump() | {"numbers": self._numbers(body.numbers), "agent": agent})
-        )
+        body = await self.read(request, ExpectedCallBody)
+        fields = body.model_dump()
+        fields["numbers"] = self._read_numbers(body.numbers)
+        if body.agent is not None:
+            fields["agent"] = body.agent.strip()
+        expectation = Expectation(**fields)
         try:
-            done = await self.ask(self.expected.put(wish))
+            registration = await self.from_redis(self.expected.put(expectation))
         except WrongWindow as err:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, f"{err}.") from err
         log.info(
             "expected.registered",
-            buildr_call_id=wish.buildr_call_id,
-            is_new=done.is_new,
-            woken=done.woken,
+            buildr_call_id=expectation.buildr_call_id,
+            is_new=registration.is_new,
+            woken=registration.woken,
         )
-        return _show(done.expected, status=HTTPStatus.CREATED if done.is_new else HTTPStatus.OK)
+        status = HTTPStatus.CREATED if registration.is_new else HTTPStatus.OK
+        return _respond(registration.expected, status=status)
 
-    def _numbers(self, texts: list[str]) -> tuple[Number, ...]:
-        read = [read_number(text, region=self.default_region) for text in texts]
-        wrong = [str(place) for place, number in enumerate(read, start=1) if number is None]
-        if wrong:
-            detail = f"No telephone number stands in numbers at place {', '.join(wrong)}; write it with its country code, like +15005550006."
-            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-        return tuple(dict.fromkeys(number for number in read if number is not None))
+    def _read_numbers(self, texts: list[str]) -> tuple[Number, ...]:
+        """The numbers, each once. Raises 422 that names the places of those that are none."""
+        numbers: dict[Number, None] = {}
+        wrong_places = []
+        for place, text in enumerate(texts, start=1):
+            number = read_number(text, region=self.default_region)
+            if number is None:
+                wrong_places.append(str(place))
+            else:
+                numbers[number] = None
+        if wrong_places:
+            raise HTTPException(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"There is no telephone number in numbers at place {', '.join(wrong_places)}; "
+                "write it with its country code, like +15005550006.",
+            )
+        return tuple(numbers)
 
 
 def _not_expected() -> HTTPException:
@@ -159,5 +172,5 @@ def _not_expected() -> HTTPException:
     )
 
 
-def _show(found: ExpectedCall, *, status: int) -> Response:
-    return JSONResponse(as_dict(found), status_code=status, headers=NOT_STORED)
+def _respond(expected: ExpectedCall, *, status: int) -> Response:
+    return JSONResponse(as_dict(expected), status_code=status, headers=NOT_STORED)

@@ -1,8 +1,8 @@
 """
-Links over HTTP: which Buildr call a telephone call is, told by whoever started it.
+Links over HTTP: which Buildr call a telephone call is, set by the system that started it.
 
-Every request carries one of the tokens of `ADMIN_TOKEN`; without that setting there is nothing
-here.
+Every request carries one of the tokens of `ADMIN_TOKEN`; without that setting there is no
+such endpoint.
 """
 
 from collections.abc import Collection
@@ -21,7 +21,7 @@ from service.errors import MalformedPayload
 from service.receiver.admin_endpoint import (
     NOT_STORED,
     AdminEndpoint,
-    Body,
+    JsonBody,
 )
 from service.sources.common.ids import call_id
 from service.store.links import Link, Links
@@ -31,8 +31,8 @@ PATH: Final = "/links/{source}/{source_call_id:path}"
 log = structlog.get_logger(__name__)
 
 
-class LinkBody(Body):
-    """The JSON of a link: ids as Buildr gives them, digits in strings."""
+class LinkBody(JsonBody):
+    """The JSON of a link: ids in Buildr, digits in strings."""
 
     noun = "a link"
     example = '{"buildr_call_id": "110"}'
@@ -57,18 +57,14 @@ class LinksEndpoint(AdminEndpoint):
         The routes below a prefix such as `/accounts/acme`; none without a token, so that everything
         below `/links` is a 404.
         """
-        return (
-            [Route(prefix + PATH, self._serve, methods=["PUT", "GET", "DELETE"])]
-            if self.tokens
-            else []
-        )
+        if not self.access.tokens:
+            return []
+        return [Route(prefix + PATH, self._serve, methods=["PUT", "GET", "DELETE"])]
 
     async def _serve(self, request: Request) -> Response:
         self.check_token(request)
-        source, source_call_id = (
-            request.path_params["source"],
-            request.path_params["source_call_id"],
-        )
+        source = request.path_params["source"]
+        source_call_id = request.path_params["source_call_id"]
         if source not in self.slugs:
             raise HTTPException(
                 HTTPStatus.NOT_FOUND,
@@ -86,25 +82,24 @@ class LinksEndpoint(AdminEndpoint):
 
     async def _put(self, request: Request, source: str, source_call_id: str) -> Response:
         link = Link(**(await self.read(request, LinkBody)).model_dump())
-        is_new, is_known = await self.ask(self.links.put(source, source_call_id, link))
+        is_new, is_known = await self.from_redis(self.links.put(source, source_call_id, link))
         ids = {
             "source": source,
             "source_call_id": source_call_id,
             "buildr_call_id": link.buildr_call_id,
         }
         log.info("link.set", **ids, is_new=is_new, is_call_known=is_known)
-        return _show(
-            source, source_call_id, link, status=HTTPStatus.CREATED if is_new else HTTPStatus.OK
-        )
+        status = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+        return _respond(source, source_call_id, link, status=status)
 
     async def _get(self, source: str, source_call_id: str) -> Response:
-        link = await self.ask(self.links.get(source, source_call_id))
+        link = await self.from_redis(self.links.get(source, source_call_id))
         if link is None:
             raise _no_link()
-        return _show(source, source_call_id, link, status=HTTPStatus.OK)
+        return _respond(source, source_call_id, link, status=HTTPStatus.OK)
 
     async def _delete(self, source: str, source_call_id: str) -> Response:
-        if not await self.ask(self.links.remove(source, source_call_id)):
+        if not await self.from_redis(self.links.remove(source, source_call_id)):
             raise _no_link()
         log.info("link.removed", source=source, source_call_id=source_call_id)
         return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -116,7 +111,7 @@ def _no_link() -> HTTPException:
     )
 
 
-def _show(source: str, source_call_id: str, link: Link, *, status: int) -> Response:
+def _respond(source: str, source_call_id: str, link: Link, *, status: int) -> Response:
     ids = {name: value for name, value in asdict(link).items() if value is not None}
     return JSONResponse(
         {"source": source, "source_call_id": source_call_id, **ids},

@@ -14,7 +14,7 @@ import uvicorn
 from service.errors import SettingsError
 from service.logs.setup import configure_logging
 from service.receiver.app import create_app
-from service.settings import Settings
+from service.settings import Installation
 from service.settings.source_settings import start_faults
 from service.sources.settings import how_to_enable
 
@@ -28,29 +28,30 @@ FAILED: Final = 1
 log = structlog.get_logger(__name__)
 
 
-def serve(settings: Settings) -> None:
+def serve(installation: Installation) -> None:
     """
-    Serve until told to stop.
+    Serve until SIGTERM or SIGINT.
 
     Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the
     process with status 1 and one line on stderr if it cannot listen.
     """
+    settings = installation.default
     configure_logging(fmt=settings.log_format, level=settings.log_level)
-    check_serving(settings)
+    check_serving(installation)
     listener = _listen(settings.host, settings.port)
     if settings.public_url is None and not _is_loopback(settings.host):
         log.warning(
             "service.no_public_url",
             reason="behind a proxy signatures may not match: set PUBLIC_URL, or TRUSTED_PROXIES",
         )
-    if not (settings.named or settings.has_buildr_credentials):
+    if not (installation.others or settings.has_buildr_credentials):
         log.warning(
             "service.no_credentials",
             reason="webhooks are kept and wait: no worker starts before Buildr credentials are set",
         )
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings),
+            create_app(installation),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -69,13 +70,13 @@ def serve(settings: Settings) -> None:
         sys.exit(FAILED)
 
 
-def check_serving(settings: Settings) -> None:
+def check_serving(installation: Installation) -> None:
     """
     Raises `SettingsError` unless at least one source of one account is on and every account is fit
     to start.
     """
-    faults = start_faults(settings)
-    if not any(account.has_sources for account in settings.every):
+    faults = start_faults(installation)
+    if not installation.has_sources:
         faults = (f"no source has a secret: set {how_to_enable()}", *faults)
     if faults:
         raise SettingsError(faults)

@@ -6,15 +6,17 @@ A setting comes from the environment (`PORT`), from a file that the environment 
 `twilio_auth_token_file`), in this order. An empty variable counts as not set.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from service.errors import SettingsError
 from service.settings.accounts import TABLE, Account, read_accounts
+from service.settings.installation import Installation
 from service.settings.model import Settings
 from service.settings.reading import (
     CONFIG_NAME,
@@ -34,7 +36,7 @@ KNOWN: Final = (
     *(name for name, field in Settings.model_fields.items() if not field.exclude),
     *SETTINGS,
 )
-# pydantic's kinds of faults, in the words of somebody who has to mend them.
+# pydantic's types of faults, and what an operator has to write instead.
 CURES: Final = {
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
@@ -55,39 +57,44 @@ CURES: Final = {
 }
 
 
-def load(
+def load_installation(
     environ: Mapping[str, str], *, cwd: Path | None = None, is_local: bool = False
-) -> Settings:
+) -> Installation:
     """
-    Read all settings; those of the default account come back, and hold those of the others.
+    Read the settings of all accounts; files are found in `cwd`, the current folder without it.
 
-    `is_local` is for commands on the machine where `run` runs: what `run` made up (demo secrets,
+    `is_local` is for commands on the machine where `run` runs: what `run` generated (demo secrets,
     the sandbox's address) fills what is not set. Raises `SettingsError` with every fault found.
     """
     faults: list[str] = []
     folder = cwd or Path.cwd()
     where, table = read_toml(environ, folder, faults)
-    top = {key: value for key, value in table.items() if key != TABLE}
-    values, tables = from_table(top, KNOWN, faults, where=where), outcome_tables(top)
+    top_table = {key: value for key, value in table.items() if key != TABLE}
+    outcomes = outcome_tables(top_table)
+    values = from_table(top_table, KNOWN, faults, where=where)
     values.update(from_environment(environ, KNOWN))
     faults.extend(_unpaired(values))
     resolve(values, folder, faults)
     if is_local:
-        data_dir = folder / Path(
-            str(values.get("data_dir", Settings.model_fields["data_dir"].default))
-        )
+        data_dir = folder / str(values.get("data_dir", _default_of("data_dir")))
         values = read_quietly(data_dir / LOCAL_NAME) | values
-    default = str(values.get("account", Settings.model_fields["account"].default))
-    accounts = read_accounts(table, environ, KNOWN, faults, where=where, default=default)
-    settings, found = _validate({**values, "outcome_config": tables})
-    told = [fault.line for fault in found]
-    faults.extend(told)
-    named = [
-        _of_account(account, values, tables, folder, faults, told=told) for account in accounts
-    ]
-    if faults or settings is None:
+    default_name = str(values.get("account", _default_of("account")))
+    accounts = read_accounts(table, environ, KNOWN, faults, where=where, default=default_name)
+    default, top_faults = _validate({**values, "outcome_config": outcomes})
+    top_lines = [fault.line for fault in top_faults]
+    faults.extend(top_lines)
+    others: list[Settings] = []
+    for account in accounts:
+        account_faults = _unpaired(account.values)
+        resolve(account.values, folder, account_faults)
+        settings, found_faults = _validate(account.whole(values, outcomes))
+        account_faults += [fault.line for fault in found_faults if fault.is_of(account, top_lines)]
+        faults.extend(_with_account(account.name, account_faults))
+        if settings is not None:
+            others.append(settings)
+    if faults or default is None:
         raise SettingsError(tuple(faults))
-    return settings.model_copy(update={"named": tuple(each for each in named if each is not None)})
+    return Installation(default, tuple(others))
 
 
 def names() -> tuple[str, ...]:
@@ -95,38 +102,24 @@ def names() -> tuple[str, ...]:
     return ("CONFIG", *(name.upper() for name in KNOWN))
 
 
-def _of_account(
-    account: Account,
-    values: Mapping[str, object],
-    tables: Mapping[str, object],
-    folder: Path,
-    faults: list[str],
-    *,
-    told: Collection[str],
-) -> Settings | None:
-    """
-    The whole settings of an account; None with its faults, apart from those that lie at the top of
-    the file and are told already.
-    """
-    own = _unpaired(account.values)
-    resolve(account.values, folder, own)
-    settings, found = _validate(account.whole(values, tables))
-    own += [
-        fault.line
-        for fault in found
-        if fault.is_of(account) or (fault.is_of_many and fault.line not in told)
-    ]
-    named = f"account {account.name}: "
-    faults.extend(line if line.startswith(named) else named + line for line in own)
-    return settings
+def _default_of(name: str) -> object:
+    return Settings.model_fields[name].default
+
+
+def _with_account(name: str, lines: Iterable[str]) -> Iterator[str]:
+    prefix = f"account {name}: "
+    for line in lines:
+        yield prefix + line.removeprefix(prefix)
 
 
 def _unpaired(values: Mapping[str, object]) -> list[str]:
-    # Looked at here, since pydantic leaves rules over several fields out while any one field is
-    # wrong.
+    # Checked here, since pydantic skips rules over several fields while any one field is wrong.
     if ("buildr_client_id" in values) != ("buildr_client_secret" in values):
         return [
-            "BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET go together: set both, or BUILDR_ACCESS_TOKEN instead"
+            (
+                "BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET go together: set both, "
+                "or BUILDR_ACCESS_TOKEN instead"
+            )
         ]
     return []
 
@@ -134,51 +127,51 @@ def _unpaired(values: Mapping[str, object]) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class _Fault:
     """
-    One line, with the setting or the table of outcomes that it is about; neither where several are.
+    One line, with the setting or the table of outcomes that it is about; with neither if it is
+    about several.
     """
 
     line: str
     setting: str = ""
     table: str = ""
 
-    @property
-    def is_of_many(self) -> bool:
-        return not (self.setting or self.table)
-
-    def is_of(self, account: Account) -> bool:
-        """Whether an account's own words are at fault."""
-        return self.setting in account.values or self.table in account.tables
+    def is_of(self, account: Account, top_lines: Collection[str]) -> bool:
+        """
+        Whether an account is to be blamed, and not the top of the file, whose faults (`top_lines`)
+        every account inherits.
+        """
+        if self.setting or self.table:
+            return self.setting in account.values or self.table in account.tables
+        return self.line not in top_lines
 
 
 def _validate(values: Mapping[str, object]) -> tuple[Settings | None, list[_Fault]]:
     faults: list[tuple[str, str]] = []
     of_sources = read_sources(values, faults)
-    own = [_Fault(f"{name.upper()}: {text}", setting=name) for name, text in faults]
-    whole = {name: value for name, value in values.items() if name not in SETTINGS}
+    source_faults = [_Fault(f"{name.upper()}: {text}", setting=name) for name, text in faults]
+    fields = {name: value for name, value in values.items() if name not in SETTINGS}
     try:
-        return Settings.model_validate({**whole, "of_sources": of_sources}), own
+        return Settings.model_validate({**fields, "of_sources": of_sources}), source_faults
     except ValidationError as err:
-        return None, [*_describe(err), *own]
+        return None, [
+            *map(_describe, err.errors(include_url=False, include_input=False)),
+            *source_faults,
+        ]
 
 
-def _describe(err: ValidationError) -> list[_Fault]:
-    faults = []
-    for fault in err.errors(include_url=False, include_input=False):
-        where = [str(part) for part in fault["loc"] if part != "[key]"]
-        template = CURES.get(fault["type"])
-        message = (
-            template.format(**fault.get("ctx", {}))
-            if template
-            else fault["msg"].removeprefix("Value error, ")
-        )
-        if where and where[0] == "outcome_config":
-            line = f"{CONFIG_NAME}: {'.'.join(where[1:]) or 'outcomes'}: {message}"
-            faults.append(_Fault(line, table="".join(where[1:2])))
-        else:
-            faults.append(
-                _Fault(
-                    f"{where[0].upper()}: {message}" if where else message,
-                    setting="".join(where[:1]),
-                )
-            )
-    return faults
+def _describe(details: ErrorDetails) -> _Fault:
+    place = [str(part) for part in details["loc"] if part != "[key]"]
+    message = _message(details)
+    if not place:
+        return _Fault(message)
+    if place[0] == "outcome_config":
+        key = ".".join(place[1:]) or "outcomes"
+        return _Fault(f"{CONFIG_NAME}: {key}: {message}", table="".join(place[1:2]))
+    return _Fault(f"{place[0].upper()}: {message}", setting=place[0])
+
+
+def _message(details: ErrorDetails) -> str:
+    template = CURES.get(details["type"])
+    if template is None:
+        return details["msg"].removeprefix("Value error, ")
+    return template.format(**details.get("ctx", {}))

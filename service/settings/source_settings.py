@@ -9,6 +9,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from service.settings.installation import Installation
 from service.settings.model import Settings
 from service.settings.types import NO_TEXT
 from service.sources import SETTINGS, SOURCES
@@ -80,53 +81,55 @@ def _fault(setting: SourceSetting, parts: tuple[str, ...]) -> str | None:
     return next((fault for fault in map(setting.check, parts) if fault is not None), None)
 
 
-def start_faults(settings: Settings) -> tuple[str, ...]:
+def start_faults(installation: Installation) -> tuple[str, ...]:
     """
-    What must be mended before a process may start, one line each; nothing if all is well.
+    What must be corrected before a process may start, one line each; empty if all is well.
 
-    An installation of one account may receive before it has credentials: its worker says so by
+    An installation of one account may receive before it has credentials: its worker reports that by
     itself, and what came in waits for it.
     """
-    if not settings.named:
-        return source_faults(settings)
-    lacking = ((account.account, _lacks(account)) for account in settings.every)
-    return (
-        *source_faults(settings),
-        *(f"account {name}: {line}" for name, line in lacking if line),
-    )
+    faults = list(source_faults(installation))
+    if installation.others:
+        for account in installation.accounts:
+            missing = _missing_credentials(account)
+            if missing is not None:
+                faults.append(f"account {account.account}: {missing}")
+    return tuple(faults)
 
 
-def source_faults(settings: Settings) -> tuple[str, ...]:
+def source_faults(installation: Installation) -> tuple[str, ...]:
     """The sources that the settings name and that do not exist, one line each."""
-    own = (
-        (each.account, line)
-        for each in settings.named
-        if each.settle_s != settings.settle_s
-        for line in _unknown_sources(each)
-    )
-    return (*_unknown_sources(settings), *(f"account {name}: {line}" for name, line in own))
+    faults = _unknown_sources(installation.default)
+    for account in installation.others:
+        # An account inherits the setting, and with it a fault that is reported already.
+        if account.settle_s != installation.default.settle_s:
+            faults += [f"account {account.account}: {line}" for line in _unknown_sources(account)]
+    return tuple(faults)
 
 
 def _unknown_sources(settings: Settings) -> list[str]:
     faults = []
     for name in settings.settle_s.by_source:
         if name not in SOURCES:
-            near = difflib.get_close_matches(name, SOURCES, n=1)
-            advice = (
-                f"did you mean {near[0]}?"
-                if near
-                else f"the sources are {', '.join(sorted(SOURCES))}"
-            )
+            advice = f"the sources are {', '.join(sorted(SOURCES))}"
+            similar = difflib.get_close_matches(name, SOURCES, n=1)
+            if similar:
+                advice = f"did you mean {similar[0]}?"
             faults.append(f"SETTLE_S: there is no source {name}; {advice}")
     return faults
 
 
-def _lacks(account: Settings) -> str | None:
-    """What an account lacks to deliver what it takes, or None."""
+def _missing_credentials(account: Settings) -> str | None:
+    """What an account lacks to deliver what it receives, or None."""
     if account.has_buildr_credentials:
         return None
-    place = "at the top of the file" if account.is_default else f"in [accounts.{account.account}]"
+    place = f"in [accounts.{account.account}]"
+    if account.is_default:
+        place = "at the top of the file"
     cure = f"set buildr_client_id and buildr_client_secret, or buildr_access_token, {place}"
     if account.has_sources:
-        return f"it has source secrets but no Buildr credentials, so that webhooks would be taken that nobody can deliver; {cure}"
+        return (
+            "it has source secrets but no Buildr credentials, so that webhooks would be taken that "
+            f"nobody can deliver; {cure}"
+        )
     return f"it has neither source secrets nor Buildr credentials; {cure}, or take the table away"

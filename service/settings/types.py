@@ -4,6 +4,7 @@ The values of settings that are more than a text or a number, read as people wri
 
 import ipaddress
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -12,6 +13,11 @@ from service.sources import SOURCES
 from service.sources.common.setting_checks import check_url
 
 LEAST_DIGITS: Final = 7
+ADMIN_TOKEN_LENGTH: Final = 16
+URL_SECRET_LENGTH: Final = 32
+REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
+# Of one call: one that reads it, one that writes it.
+REQUESTS_PER_CALL: Final = 2
 # Such as a byte that is no UTF-8, or a mark that nobody sees and that was copied along.
 NO_TEXT: Final = "holds characters that cannot be printed; write it anew, in UTF-8"
 
@@ -122,9 +128,54 @@ def _check_network(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _check_secrets(value: tuple[SecretStr, ...], min_length: int) -> tuple[SecretStr, ...]:
+    texts = [secret.get_secret_value() for secret in value]
+    if any(len(text) < min_length for text in texts):
+        raise ValueError(
+            f"must be at least {min_length} characters; make one with: openssl rand -hex 32"
+        )
+    if not all(text.isprintable() for text in texts):
+        raise ValueError(NO_TEXT)
+    return value
+
+
+def _check_admin_tokens(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    return _check_secrets(value, ADMIN_TOKEN_LENGTH)
+
+
+def _check_url_secrets(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    return _check_secrets(value, URL_SECRET_LENGTH)
+
+
+def _check_redis_url(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in REDIS_SCHEMES:
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    return value
+
+
+def _check_budgets(value: tuple[Budget, ...]) -> tuple[Budget, ...]:
+    if any(budget.requests < REQUESTS_PER_CALL for budget in value):
+        raise ValueError(
+            "every budget must allow at least 2 requests, since a call may be read before it is "
+            "written; like 2/2s in place of 1/s"
+        )
+    return value
+
+
 Url = Annotated[str, AfterValidator(_check_url)]
-SecretList = Annotated[tuple[SecretStr, ...], BeforeValidator(_split)]
-Budgets = Annotated[tuple[Budget, ...], BeforeValidator(_read_budgets), Field(min_length=1)]
+AdminTokens = Annotated[
+    tuple[SecretStr, ...], BeforeValidator(_split), AfterValidator(_check_admin_tokens)
+]
+UrlSecrets = Annotated[
+    tuple[SecretStr, ...], BeforeValidator(_split), AfterValidator(_check_url_secrets)
+]
+RedisUrl = Annotated[SecretStr, AfterValidator(_check_redis_url)]
+Budgets = Annotated[
+    tuple[Budget, ...],
+    BeforeValidator(_read_budgets),
+    Field(min_length=1),
+    AfterValidator(_check_budgets),
+]
 Settle = Annotated[SettleTimes, BeforeValidator(_read_settle)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Region = Annotated[str, AfterValidator(_check_region)]

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from service.receiver.inbox import Inbox, InboxLimits
-from service.settings import load
+from service.settings import load_installation
 from service.sources.request import WebhookRequest
 from service.store.connection import open_store
 from service.store.messages import Message, message_id
@@ -56,7 +56,9 @@ async def _intake(redis_url: str) -> list[tuple[str, float, list[float]]]:
         method="POST", url="https://hooks.example.test/webhooks/twilio", body=body
     )
     results = []
-    async with open_store(load({"REDIS_URL": redis_url}), role="worker") as store:
+    async with open_store(
+        load_installation({"REDIS_URL": redis_url}).default, role="worker"
+    ) as store:
         inbox = Inbox(
             store,
             InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=10**6, accept_timeout_s=10),

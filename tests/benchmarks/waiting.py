@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 from redis import Redis
 
-from service.settings import load
+from service.settings import load_installation
 from service.store.connection import open_store
 from service.store.delivery_state import DeliveryState
 from service.store.keys import Keys
@@ -161,7 +161,7 @@ async def _waiting_share(system: System, matched: int) -> float:
     """The share of a sample of the matched calls that wait for budget."""
     places = random.Random(4).sample(range(matched), min(SAMPLE, matched))
     async with open_store(
-        load({"REDIS_URL": system.redis_url}, cwd=Path("/")), role="cli"
+        load_installation({"REDIS_URL": system.redis_url}, cwd=Path("/")).default, role="cli"
     ) as store:
         stored = [await store.calls.get(f"standard:bench-{place}") for place in places]
     return sum(

@@ -15,7 +15,7 @@ from typing import Final
 
 from service.errors import FailureCause
 from service.receiver.inbox import Inbox, InboxLimits
-from service.settings import load
+from service.settings import load_installation
 from service.sources.request import WebhookRequest
 from service.store.connection import open_store
 from service.store.messages import Message, message_id
@@ -236,7 +236,9 @@ async def put_in(redis_url: str, puts: Iterable[Put], *, unreadable: int = 0) ->
     limits = InboxLimits(
         dedupe_h=96, keep_messages_d=7, keep_failed_d=30, max_pending=10**8, accept_timeout_s=14
     )
-    async with open_store(load({"REDIS_URL": redis_url}, cwd=Path("/")), role="worker") as store:
+    async with open_store(
+        load_installation({"REDIS_URL": redis_url}, cwd=Path("/")).default, role="worker"
+    ) as store:
         inbox = Inbox(store, limits)
         try:
             for batch in _batches(puts):

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator
 
 from service.receiver.app import create_app
-from service.settings import Settings
+from service.settings import Installation
 from service.sources import WebhookRequest
 from service.store.connection import Store, open_store
 from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET, TWILIO_TOKEN
@@ -41,21 +41,23 @@ twilio_auth_token = "{OTHER_TOKEN}"
 admin_token = "{OTHER_ADMIN}"
 max_pending = 1
 """
-MakeSettings = Callable[..., Settings]
+MakeInstallation = Callable[..., Installation]
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def settings(redis_url: str, tmp_path: Path, make_settings: MakeSettings) -> Settings:
+def installation(
+    redis_url: str, tmp_path: Path, make_installation: MakeInstallation
+) -> Installation:
     """The default account, and one called acme in which one message may wait."""
     (tmp_path / "buildr-calls.toml").write_text(TOML, encoding="utf-8")
-    return make_settings(REDIS_URL=redis_url)
+    return make_installation(REDIS_URL=redis_url)
 
 
 @pytest.fixture
-async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def client(installation: Installation) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the receiver of both accounts."""
-    app = create_app(settings)
+    app = create_app(installation)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -65,11 +67,11 @@ async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def stores(settings: Settings) -> AsyncIterator[tuple[Store, Store]]:
+async def stores(installation: Installation) -> AsyncIterator[tuple[Store, Store]]:
     """The records of the default account, and of acme."""
     async with (
-        open_store(settings, role="cli") as default,
-        open_store(settings.of("acme"), role="cli") as acme,
+        open_store(installation.default, role="cli") as default,
+        open_store(installation.account("acme"), role="cli") as acme,
     ):
         yield default, acme
 
@@ -208,9 +210,9 @@ async def test_full_account_refuses_nobody_else(client: httpx.AsyncClient) -> No
     assert ([2, 5, 5], [2, 2, 2]) == (acme, default)
 
 
-async def test_start_names_the_sources_of_each_account(settings: Settings) -> None:
+async def test_start_names_the_sources_of_each_account(installation: Installation) -> None:
     """The first line says what can come in where; no secret is in it."""
-    app = create_app(settings)
+    app = create_app(installation)
     with capture_logs() as entries:
         async with app.router.lifespan_context(app):
             pass
@@ -220,7 +222,7 @@ async def test_start_names_the_sources_of_each_account(settings: Settings) -> No
 
 
 async def test_default_account_that_stands_back_takes_nothing(
-    redis_url: str, tmp_path: Path, make_settings: MakeSettings
+    redis_url: str, tmp_path: Path, make_installation: MakeInstallation
 ) -> None:
     """
     With named accounts only, the short path is as unknown as any other, and the receiver is ready
@@ -228,7 +230,7 @@ async def test_default_account_that_stands_back_takes_nothing(
     """
     (tmp_path / "buildr-calls.toml").write_text(TOML, encoding="utf-8")
     app = create_app(
-        make_settings(
+        make_installation(
             REDIS_URL=redis_url, TWILIO_AUTH_TOKEN="", STANDARD_SECRET="", BUILDR_ACCESS_TOKEN=""
         )
     )
@@ -328,7 +330,7 @@ def test_check_looks_at_every_account(run: Run, tmp_path: Path) -> None:
     assert 1 == len([finding for finding in alone if finding["what"] == "buildr"])
 
 
-def test_request_that_names_an_account_stays_as_it_is(settings: Settings) -> None:
+def test_request_that_names_an_account_stays_as_it_is(installation: Installation) -> None:
     """
     A request goes to the path of the account, unless its own path names one or is no webhook's.
     """
@@ -339,17 +341,17 @@ def test_request_that_names_an_account_stays_as_it_is(settings: Settings) -> Non
     }
     for path, expected in moved.items():
         request = WebhookRequest(method="POST", url=f"{BASE}/prefix{path}")
-        assert f"{BASE}/prefix{expected}" == to_receiver(request, settings.of("acme")).url
-        assert request == to_receiver(request, settings)
+        assert f"{BASE}/prefix{expected}" == to_receiver(request, installation.account("acme")).url
+        assert request == to_receiver(request, installation.default)
 
 
 @pytest.mark.parametrize(("token", "has_sandbox"), [("t", False), ("", True)])
 def test_run_starts_no_sandbox_beside_a_real_account(
-    tmp_path: Path, make_settings: MakeSettings, token: str, has_sandbox: bool
+    tmp_path: Path, make_installation: MakeInstallation, token: str, has_sandbox: bool
 ) -> None:
     """As soon as any account reaches the real Buildr, `run` makes nothing up."""
     (tmp_path / "buildr-calls.toml").write_text("[accounts.acme]\n", encoding="utf-8")
-    options = make_settings(BUILDR_ACCESS_TOKEN="", ACCOUNT__ACME__BUILDR_ACCESS_TOKEN=token)
+    options = make_installation(BUILDR_ACCESS_TOKEN="", ACCOUNT__ACME__BUILDR_ACCESS_TOKEN=token)
     run = LocalRun(
         options,
         RunOptions(sandbox_port=8001, demo_call=None),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, load, names
+from service.settings import Settings, load_installation, names
 from workers.cli.main import cli
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,10 @@ def test_example_shows_the_defaults() -> None:
         mark: {"set" if value else "" for other, _, value in found if other == mark}
         for mark in ("", "#")
     }
-    assert load({}, cwd=DEPLOY) == load({name: value for _, name, value in found}, cwd=DEPLOY)
+    assert (
+        load_installation({}, cwd=DEPLOY).default
+        == load_installation({name: value for _, name, value in found}, cwd=DEPLOY).default
+    )
 
 
 def _environment(text: str) -> set[str]:

@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.webhook_urls import (
+    admin_prefix,
     id_signature,
     is_path_token,
     path_token,
     strip_credentials,
     verified_buildr_call_id,
+    webhook_path,
 )
 
 SECRET = "fake-url-secret-000000000000000000"
@@ -157,3 +159,24 @@ def test_any_query_is_handled(call_id: str, signature: str) -> None:
     url = f"{URL}?buildr_call_id={quote(call_id, errors='replace')}&buildr_sig={quote(signature, errors='replace')}"
     assert verified_buildr_call_id((SECRET,), "vonage", url)[0] is None
     strip_credentials(url)
+
+
+@pytest.mark.parametrize(
+    ("account", "token", "path"),
+    [
+        (None, None, "/webhooks/twilio"),
+        ("acme", None, "/webhooks/acme/twilio"),
+        (None, "0a", "/webhooks/twilio/t/0a"),
+        ("acme", "0a", "/webhooks/acme/twilio/t/0a"),
+    ],
+)
+def test_path_names_account_source_and_token(
+    account: str | None, token: str | None, path: str
+) -> None:
+    """The default account is not in its paths; a token comes last."""
+    assert path == webhook_path("twilio", account=account, token=token)
+
+
+def test_admin_paths_begin_with_the_account() -> None:
+    """The default account's have no prefix."""
+    assert ("", "/accounts/acme") == (admin_prefix(None), admin_prefix("acme"))

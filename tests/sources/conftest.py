@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.receiver.app import create_app
-from service.settings import Settings
+from service.settings import Installation
 from service.sources import SOURCES, WebhookRequest
 from service.store.connection import Store
 from tests.sources.cases import BASE_URL, CONTRACTS, NOW, URL_SECRET, Receive, proof_setting
@@ -16,14 +16,16 @@ from tests.sources.cases import BASE_URL, CONTRACTS, NOW, URL_SECRET, Receive, p
 
 @pytest.fixture
 async def receive(
-    store: Store, redis_url: str, make_settings: Callable[..., Settings]
+    store: Store, redis_url: str, make_installation: Callable[..., Installation]
 ) -> AsyncIterator[Receive]:
     """
     Send a request to a receiver that has the first secret of every source; the answer's status.
     """
     secrets = {proof_setting(slug): CONTRACTS[slug].secrets[0] for slug in SOURCES}
     app = create_app(
-        make_settings(REDIS_URL=redis_url, PUBLIC_URL=BASE_URL, URL_SECRET=URL_SECRET, **secrets),
+        make_installation(
+            REDIS_URL=redis_url, PUBLIC_URL=BASE_URL, URL_SECRET=URL_SECRET, **secrets
+        ),
         store=store,
         now=lambda: NOW,
     )

@@ -18,17 +18,18 @@ from service.errors import (
     QueueUnavailable,
     SettingsError,
 )
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.settings.source_settings import source_faults
 from service.sources import SOURCES
 from service.sources.settings import how_to_enable
 from service.store.connection import Store, open_store
+from service.webhook_urls import webhook_path
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.output import (
     Failure,
     chosen_account,
     console,
-    load_settings,
+    load_accounts,
     print_json,
     print_table,
 )
@@ -74,9 +75,11 @@ def check(*, as_json: bool) -> None:
       buildr-calls check
       buildr-calls check --account acme
     """
-    settings = load_settings(is_local=True)
-    accounts = settings.every if chosen_account() is None else (settings,)
-    findings = asyncio.run(_check(settings, accounts))
+    installation = load_accounts(is_local=True)
+    accounts = installation.accounts
+    if chosen_account() is not None:
+        accounts = (installation.default,)
+    findings = asyncio.run(_check(installation, accounts))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -90,8 +93,12 @@ def check(*, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-async def _check(settings: Settings, accounts: tuple[Settings, ...]) -> list[Finding]:
-    findings = [_settings(settings), *_sources(settings, accounts), await _public_url(settings)]
+async def _check(installation: Installation, accounts: tuple[Settings, ...]) -> list[Finding]:
+    findings = [
+        _settings(installation),
+        *_sources(installation, accounts),
+        await _public_url(installation.default),
+    ]
     async with open_store(accounts[0], role="cli") as store:
         try:
             await store.ping()
@@ -115,24 +122,24 @@ def _of(account: Settings, finding: Finding, accounts: tuple[Settings, ...]) -> 
     return replace(finding, account=account.account) if len(accounts) > 1 else finding
 
 
-def _settings(settings: Settings) -> Finding:
-    faults = source_faults(settings)
+def _settings(installation: Installation) -> Finding:
+    faults = source_faults(installation)
     return Finding("settings", is_fine=not faults, detail="; ".join(faults) or "all read")
 
 
-def _sources(settings: Settings, accounts: tuple[Settings, ...]) -> list[Finding]:
+def _sources(installation: Installation, accounts: tuple[Settings, ...]) -> list[Finding]:
     findings = []
     for account in accounts:
         on = ", ".join(slug for slug in SOURCES if account.secrets_of(slug))
         # Where others receive, an account without a source is no fault.
-        is_fine = (
-            bool(on) or not settings.is_default or any(each.has_sources for each in settings.every)
-        )
+        is_fine = bool(on) or not installation.default.is_default or installation.has_sources
         detail = (
             f"on: {on}" if on else "none is on" if is_fine else f"none is on: set {how_to_enable()}"
         )
         if on and not account.is_default:
-            detail += f"; their webhooks go to {account.webhook_path('SOURCE')}"
+            detail += (
+                f"; their webhooks go to {webhook_path('SOURCE', account=account.path_account)}"
+            )
         findings.append(_of(account, Finding("sources", is_fine=is_fine, detail=detail), accounts))
     return findings
 

@@ -8,7 +8,7 @@ from service.errors import MalformedPayload
 from service.settings import Settings
 from service.sources import SOURCES
 from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
-from service.webhook_urls import path_token_for
+from service.webhook_urls import path_token_for, webhook_path
 from workers.cli.output import Failure, load_settings, print_json
 from workers.simulator.requests import signed_query
 
@@ -50,7 +50,8 @@ def _address(settings: Settings, slug: str, call: str | None) -> str:
     source, url_secrets = SOURCES[slug], settings.url_secrets
     if source.requires_path_token and not url_secrets:
         raise Failure(NO_URL_SECRET.format(what=f"the token in the address of {source.title}"))
-    address = settings.webhook_address(slug, token=path_token_for(source, url_secrets))
+    token = path_token_for(source, url_secrets)
+    address = settings.base_url + webhook_path(slug, account=settings.path_account, token=token)
     if call is None:
         return address
     try:

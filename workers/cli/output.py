@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.errors import QueueUnavailable, SettingsError
-from service.settings import Settings, load
+from service.settings import Installation, Settings, load_installation
 from workers.local.data_folder import LocalRunError
 from workers.local.terminal import printable
 
@@ -76,19 +76,29 @@ class Commands(click.Group):
 
 def load_settings(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Settings:
     """
-    The settings of this machine, those of the account that `--account` names; `overrides` are
-    variables that options have set.
+    The settings of the account that `--account` names, the default one without it; the rest as for
+    `load_accounts`.
+    """
+    return load_accounts(is_local=is_local, overrides=overrides).default
 
-    `is_local` fills what is not set from what `run` made up. Ends the command with one line per
+
+def load_accounts(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Installation:
+    """
+    The settings of this machine, of all accounts, or of the one that `--account` names;
+    `overrides` are variables that options have set.
+
+    `is_local` fills what is not set from what `run` generated. Ends the command with one line per
     fault.
     """
     try:
-        settings = load({**os.environ, **(overrides or {})}, is_local=is_local)
+        installation = load_installation({**os.environ, **(overrides or {})}, is_local=is_local)
     except SettingsError as err:
         raise SettingsFault(err.faults) from err
     account = chosen_account()
+    if account is None:
+        return installation
     try:
-        return settings if account is None else settings.of(account)
+        return installation.narrowed_to(account)
     except SettingsError as err:
         raise WrongAccount(f"--account: {err}") from err
 
@@ -115,9 +125,9 @@ def chosen_account() -> str | None:
     return None if ctx is None else ctx.meta.get(ACCOUNT)
 
 
-def account_names(settings: Settings) -> str:
+def account_names(installation: Installation) -> str:
     """The accounts that there are, for a message."""
-    return ", ".join(each.account for each in settings.every)
+    return ", ".join(installation.account_names)
 
 
 def command_line(settings: Settings, command: str) -> str:

@@ -14,8 +14,8 @@ from typing import Final, TypeVar, cast
 import click
 
 from service.buildr_ids import is_buildr_id
-from service.settings import Budget, Settings
-from workers.cli.output import Failure, load_settings
+from service.settings import Budget, Installation
+from workers.cli.output import Failure, load_accounts, load_settings
 
 DEMO_CALL: Final = "110"
 PORT: Final = click.IntRange(1, 65535)
@@ -89,18 +89,19 @@ def run(
         for name, value in (("PORT", port), ("DATA_DIR", data_dir))
         if value is not None
     }
-    settings = load_settings(is_local=False, overrides=overrides)
+    installation = load_accounts(is_local=False, overrides=overrides)
+    settings = installation.default
     wishes = RunOptions(
         sandbox_port=sandbox_port,
-        demo_call=_demo_call(settings, is_demo, demo_call),
+        demo_call=_demo_call(installation, is_demo, demo_call),
         is_once=is_once,
     )
     if is_once and wishes.demo_call is None:
         raise click.UsageError("--once stops after the demo, and there is none: add --demo")
-    if settings.reaches_buildr or settings.named:
-        _check_serving(settings)
+    if installation.has_buildr_credentials or installation.others:
+        _check_serving(installation)
         if (
-            settings.reaches_buildr
+            installation.has_buildr_credentials
             and wishes.demo_call is not None
             and not settings.secrets_of("twilio").values
         ):
@@ -114,7 +115,7 @@ def run(
         least=settings.log_level,
         is_raw=settings.log_format == "json",
     )
-    raise SystemExit(asyncio.run(LocalRun(settings, wishes, screen).run()))
+    raise SystemExit(asyncio.run(LocalRun(installation, wishes, screen).run()))
 
 
 @click.command()
@@ -130,7 +131,7 @@ def serve(*, is_watched: bool) -> None:
     from service.receiver.server import serve as serve_forever
 
     _end_with_stdin(is_wanted=is_watched)
-    serve_forever(load_settings(is_local=False))
+    serve_forever(load_accounts(is_local=False))
 
 
 @click.command()
@@ -148,7 +149,7 @@ def work(*, is_watched: bool) -> None:
 
     _end_with_stdin(is_wanted=is_watched)
     try:
-        run_worker(load_settings(is_local=False))
+        run_worker(load_accounts(is_local=False))
     except RedisRefusesWrites as err:
         raise Failure(str(err)) from err
 
@@ -224,7 +225,9 @@ def sandbox(
         ) from err
 
 
-def _demo_call(settings: Settings, is_demo: bool | None, demo_call: str | None) -> str | None:
+def _demo_call(
+    installation: Installation, is_demo: bool | None, demo_call: str | None
+) -> str | None:
     """
     The Buildr call of the demo, or None for no demo. In a real account it must be named: it is
     written to.
@@ -233,7 +236,7 @@ def _demo_call(settings: Settings, is_demo: bool | None, demo_call: str | None) 
         raise click.UsageError("--demo-call wants the id of a call in Buildr, digits only")
     if is_demo is False:
         return None
-    if not settings.reaches_buildr:
+    if not installation.has_buildr_credentials:
         return demo_call or DEMO_CALL
     if is_demo and demo_call is None:
         raise click.UsageError(
@@ -242,10 +245,10 @@ def _demo_call(settings: Settings, is_demo: bool | None, demo_call: str | None) 
     return demo_call if is_demo else None
 
 
-def _check_serving(settings: Settings) -> None:
+def _check_serving(installation: Installation) -> None:
     from service.receiver.server import check_serving
 
-    check_serving(settings)
+    check_serving(installation)
 
 
 def _end_with_stdin(*, is_wanted: bool) -> None:

@@ -19,7 +19,7 @@ from workers.cli.output import (
     WrongAccount,
     account_names,
     chosen_account,
-    load_settings,
+    load_accounts,
 )
 
 T = TypeVar("T")
@@ -31,11 +31,12 @@ def run_with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
     Run something over an account's records. Ends the command with one line if Redis does not
     answer, or if no account is meant.
     """
-    settings = load_settings(is_local=True)
-    if not settings.is_active and chosen_account() is None:
+    installation = load_accounts(is_local=True)
+    settings = installation.default
+    if not installation.is_default_active and chosen_account() is None:
         # Nothing is in the default account, and "nothing has failed" would be taken for an answer.
         raise WrongAccount(
-            f"the default account is not set up; choose one with --account: {account_names(settings)}"
+            f"the default account is not set up; choose one with --account: {account_names(installation)}"
         )
 
     async def run() -> T:

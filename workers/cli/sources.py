@@ -11,6 +11,7 @@ import click
 from service.settings import Settings
 from service.sources import SOURCES, Source
 from service.store.connection import Store
+from service.webhook_urls import webhook_path
 from workers.cli.output import print_json, print_table
 from workers.cli.session import run_with_store
 
@@ -79,7 +80,7 @@ async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
             "last_handshake_at": last.get(("handshake", slug)),
             "silent_since": last.get(("silent", slug)),
             "subscription": upkeep[slug].state if slug in upkeep else None,
-            "path": settings.webhook_path(slug),
+            "path": webhook_path(slug, account=settings.path_account),
             "settings": [setting.name.upper() for setting in source.settings],
             "note": _note(settings, source),
         }

@@ -14,7 +14,7 @@ from service.store.rate_limit.backlog import Backlog, LaneLoad
 from service.store.rate_limit.lanes import Lane
 from workers.cli.output import (
     chosen_account,
-    load_settings,
+    load_accounts,
     print_json,
     print_table,
 )
@@ -43,10 +43,11 @@ def status(*, is_all: bool, as_json: bool) -> None:
       buildr-calls status
       buildr-calls status --all-accounts --json
     """
-    settings = load_settings(is_local=True)
+    installation = load_accounts(is_local=True)
+    settings = installation.default
     # With only named accounts there is no default one to show.
-    is_wide = is_all or (not settings.is_active and chosen_account() is None)
-    chosen = settings.every if is_wide else (settings,)
+    is_wide = is_all or (not installation.is_default_active and chosen_account() is None)
+    chosen = installation.accounts if is_wide else (settings,)
     found = run_reporting_redis_errors(settings, lambda: _read_all(chosen))
     if as_json:
         print_json([_as_json(facts) for facts in found] if is_wide else _as_json(found[0]))
@@ -54,7 +55,7 @@ def status(*, is_all: bool, as_json: bool) -> None:
     _print(found)
     others = [
         each.account
-        for each in settings.every
+        for each in installation.accounts
         if each.account not in {facts["account"] for facts in found}
     ]
     if others:

@@ -12,7 +12,7 @@ import click
 import httpx
 
 from service.errors import MalformedPayload
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.request_file import read_request
 from service.sources.settings import Secrets
@@ -21,7 +21,7 @@ from workers.cli.output import (
     Failure,
     account_names,
     command_line,
-    load_settings,
+    load_accounts,
     print_json,
 )
 from workers.simulator.network import Arrival, simulate_deliveries
@@ -84,7 +84,8 @@ def trigger(
       buildr-calls trigger twilio --file request.json
       buildr-calls trigger twilio answered --account acme
     """
-    settings = load_settings(is_local=True)
+    installation = load_accounts(is_local=True)
+    settings = installation.default
     requests = _requests(source, scenario, assignments, file, settings)
     if requests is None:
         for name in names(source):
@@ -100,7 +101,7 @@ def trigger(
     )
     secrets = settings.secrets_of(source)
     if not secrets:
-        raise Failure(f"{source} has no secret to sign with: {_cure(source, settings)}")
+        raise Failure(f"{source} has no secret to sign with: {_cure(source, installation)}")
     target = (url or local_url(settings)).rstrip("/")
     answers = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
@@ -150,12 +151,13 @@ def _line(arrival: Arrival, answer: Mapping[str, object], *, has_faults: bool) -
     )
 
 
-def _cure(source: str, settings: Settings) -> str:
+def _cure(source: str, installation: Installation) -> str:
+    settings = installation.default
     name = SOURCES[source].settings[0].name
     if not settings.is_default:
         return f"set {name} in [accounts.{settings.account}]"
-    if not settings.is_active:
-        return f"choose an account with --account: {account_names(settings)}"
+    if not installation.is_default_active:
+        return f"choose an account with --account: {account_names(installation)}"
     return f"set {name.upper()}"
 
 

@@ -22,7 +22,7 @@ from typing import Final
 
 from rich.text import Text
 
-from service.settings import Settings, load
+from service.settings import Installation, load_installation
 from service.sources import SOURCES
 from service.store.keys import DEFAULT_ACCOUNT
 from workers.local.data_folder import (
@@ -64,12 +64,14 @@ class RunOptions:
 class LocalRun:
     """One run; `settings` are those of the machine, before anything is made up."""
 
-    def __init__(self, settings: Settings, wishes: RunOptions, screen: Screen) -> None:
+    def __init__(self, installation: Installation, wishes: RunOptions, screen: Screen) -> None:
+        settings = installation.default
+        self._installation: Final = installation
         self._settings: Final = settings
         self._wishes: Final = wishes
         self._screen: Final = screen
         # A sandbox beside accounts of the real Buildr would make one of them a play.
-        self._has_sandbox: Final = not settings.reaches_buildr
+        self._has_sandbox: Final = not installation.has_buildr_credentials
         self._folder: Final = settings.data_dir.resolve()
         # What a sandbox was told must never reach the real Buildr, so that each has a Redis of its
         # own.
@@ -132,7 +134,7 @@ class LocalRun:
         stack.enter_context(local_values(self._folder, left))
         await self._start_parts(environment)
         self._print_summary()
-        is_told = await self._run_demo(load(environment))
+        is_told = await self._run_demo(load_installation(environment))
         self._is_starting = False
         if self._wishes.is_once:
             return 0 if is_told else FAILED
@@ -238,17 +240,17 @@ class LocalRun:
         elif self._has_sandbox:
             rows["Redis"] = "REDIS_URL, apart from what waits there for Buildr"
         self._screen.say(Text("buildr-calls runs. Ctrl-C stops it.", "bold"))
-        if self._settings.named:
-            rows["accounts"] = ", ".join(account.account for account in self._settings.every)
+        if self._installation.others:
+            rows["accounts"] = ", ".join(self._installation.account_names)
         for name, value in rows.items():
             self._screen.say(Text.assemble((f"  {name:<9} ", "cyan"), value))
 
-    async def _run_demo(self, settings: Settings) -> bool:
-        if self._wishes.demo_call is None or not settings.is_active:
+    async def _run_demo(self, installation: Installation) -> bool:
+        if self._wishes.demo_call is None or not installation.is_default_active:
             return True
         held_call = partial(sandbox_outcome, self.sandbox_url) if self._has_sandbox else None
         self._demo = Demo(
-            settings=settings,
+            settings=installation.default,
             url=self.url,
             buildr_call_id=self._wishes.demo_call,
             screen=self._screen,
@@ -270,7 +272,9 @@ class LocalRun:
         self._screen.say(Text("Try next, in another terminal:", "bold"))
         # Where the default account stands back, a command has to name another.
         account = (
-            "" if self._settings.is_active else f" --account {self._settings.every[0].account}"
+            ""
+            if self._installation.is_default_active
+            else f" --account {self._installation.account_names[0]}"
         )
         for command in (
             f"explain {self._call}{account}",

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from service.errors import SettingsError
 from service.logs.setup import configure_logging
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.settings.source_settings import start_faults
 from service.store.connection import Store
 from workers.buildr.tokens import NO_CREDENTIALS
@@ -34,21 +34,21 @@ ACCOUNTS_READY_TIMEOUT_S: Final = 2.0
 log = structlog.get_logger(__name__)
 
 
-def run_worker(settings: Settings) -> None:
+def run_worker(installation: Installation) -> None:
     """
     Run a worker until SIGTERM or SIGINT.
 
     Raises `SettingsError` for what an operator must correct before it can work, and
     `RedisRefusesWrites` when Redis no longer accepts writes.
     """
+    settings = installation.default
     configure_logging(fmt=settings.log_format, level=settings.log_level)
-    accounts = settings.every
-    faults = list(start_faults(settings))
-    if not settings.named and not settings.has_buildr_credentials:
+    faults = list(start_faults(installation))
+    if not installation.others and not settings.has_buildr_credentials:
         faults.append(NO_CREDENTIALS)
     if faults:
         raise SettingsError(tuple(faults))
-    asyncio.run(_run_until_signal(accounts))
+    asyncio.run(_run_until_signal(installation.accounts))
 
 
 async def _run_until_signal(accounts: Sequence[Settings]) -> None:

@@ -12,9 +12,9 @@ from service.sources import SOURCES, WebhookRequest
 from service.sources.common.ids import BUILDR_CALL_ID
 from service.webhook_urls import (
     SIGNATURE,
-    TOKEN_SEGMENT,
     id_signature,
     path_token_for,
+    webhook_path,
 )
 
 WEBHOOKS: Final = "/webhooks/"
@@ -62,7 +62,7 @@ def to_receiver(request: WebhookRequest, settings: Settings) -> WebhookRequest:
     if not marker or source is None:
         return request
     token = path_token_for(source, settings.url_secrets)
-    path = settings.webhook_path(slug) + ("" if token is None else TOKEN_SEGMENT + token)
+    path = webhook_path(slug, account=settings.path_account, token=token)
     return replace(
         request,
         url=base

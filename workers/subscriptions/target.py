@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from service.settings import Settings
 from service.sources import SOURCES
-from service.webhook_urls import path_token, strip_credentials
+from service.webhook_urls import path_token, strip_credentials, webhook_path
 from workers.subscriptions.errors import NotReady
 
 HIDDEN: Final = "[hidden]"
@@ -130,8 +130,11 @@ def target_of(
     tokens = [path_token(secret, slug) for secret in settings.url_secrets]
     if source.requires_path_token and not tokens:
         raise NotReady("set URL_SECRET: the address must hold a token")
-    bare = settings.webhook_address(slug, token=None)
-    tokened = [settings.webhook_address(slug, token=token) for token in tokens]
+    account = settings.path_account
+    bare = settings.base_url + webhook_path(slug, account=account)
+    tokened = [
+        settings.base_url + webhook_path(slug, account=account, token=token) for token in tokens
+    ]
     every = (*tokened, bare) if source.requires_path_token else (bare, *tokened)
     return Target(
         slug=slug,

@@ -16,7 +16,7 @@ from twilio.request_validator import RequestValidator
 
 from service.clock import utc_now
 from service.receiver.app import GC_THRESHOLDS, create_app
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.store.connection import Store
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
 
@@ -37,7 +37,7 @@ async def test_start_names_the_sources_that_are_on_and_nothing_else(
     redis_url: str, make_settings: MakeSettings
 ) -> None:
     """The first line says what can come in; no secret is in it."""
-    app = create_app(make_settings(REDIS_URL=redis_url, STANDARD_SECRET=""))
+    app = create_app(Installation(make_settings(REDIS_URL=redis_url, STANDARD_SECRET="")))
     with capture_logs() as entries:
         async with app.router.lifespan_context(app):
             assert GC_THRESHOLDS == gc.get_threshold()
@@ -56,7 +56,7 @@ async def test_start_names_the_sources_that_are_on_and_nothing_else(
 
 async def test_given_store_is_left_open(store: Store, make_settings: MakeSettings) -> None:
     """Whoever opened a store closes it."""
-    app = create_app(make_settings(), store=store)
+    app = create_app(Installation(make_settings()), store=store)
     async with app.router.lifespan_context(app):
         pass
     await store.ping()
@@ -66,7 +66,7 @@ async def test_receiver_starts_while_redis_is_away(make_settings: MakeSettings) 
     """
     A receiver that is up tells its senders to come again; one that is down tells them nothing.
     """
-    app = create_app(make_settings(REDIS_URL="unix:///nowhere/redis.sock"))
+    app = create_app(Installation(make_settings(REDIS_URL="unix:///nowhere/redis.sock")))
     async with app.router.lifespan_context(app), _client(app) as client:
         assert [200, 503] == [
             (await client.get(path)).status_code for path in ("/healthz", "/readyz")
@@ -94,7 +94,7 @@ async def test_call_signed_by_twilios_sdk_is_kept(
     }
     path = "/webhooks/twilio?buildr_call_id=110"
     signature = RequestValidator(TWILIO_TOKEN).compute_signature(BASE + path, form)
-    async with _client(create_app(make_settings(), store=store)) as client:
+    async with _client(create_app(Installation(make_settings()), store=store)) as client:
         good = await client.post(path, data=form, headers={"X-Twilio-Signature": signature})
         bad = await client.post(path + "1", data=form, headers={"X-Twilio-Signature": signature})
     assert (2, 401) == (good.status_code // 100, bad.status_code)
@@ -117,7 +117,7 @@ async def test_call_signed_by_the_standard_webhooks_library_is_kept(
         "webhook-signature": Webhook(STANDARD_SECRET).sign("msg_1", moment, body),
         "content-type": "application/json",
     }
-    async with _client(create_app(make_settings(), store=store)) as client:
+    async with _client(create_app(Installation(make_settings()), store=store)) as client:
         good = await client.post("/webhooks/standard", content=body, headers=headers)
         bad = await client.post("/webhooks/standard", content=body + " ", headers=headers)
     assert (2, 401) == (good.status_code // 100, bad.status_code)
@@ -128,7 +128,7 @@ async def test_other_paths_are_a_problem(
     store: Store, make_settings: MakeSettings, path: str
 ) -> None:
     """A wrong address is answered in the form of every other error, never with a redirect."""
-    async with _client(create_app(make_settings(), store=store)) as client:
+    async with _client(create_app(Installation(make_settings()), store=store)) as client:
         response = await client.get(path)
     assert (404, "application/problem+json") == (
         response.status_code,

@@ -11,6 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
+from service.receiver.admin_endpoint import AdminAccess
 from service.receiver.expected_calls import ExpectedCallsEndpoint
 from service.receiver.problems import handlers
 from service.store.connection import Store
@@ -32,11 +33,9 @@ def _client(
     store: Store, *, tokens: tuple[str, ...] = (ADMIN_TOKEN,), prefix: str = ""
 ) -> httpx.AsyncClient:
     endpoint = ExpectedCallsEndpoint(
+        access=AdminAccess(tokens=tokens, body_timeout_s=1, redis_timeout_s=1),
         expected=_expected(store),
         default_region="US",
-        tokens=tokens,
-        body_timeout_s=1,
-        redis_timeout_s=1,
     )
     app = Starlette(routes=endpoint.routes(prefix), exception_handlers=handlers())
     return httpx.AsyncClient(

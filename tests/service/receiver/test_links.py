@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.receiver.app import create_app
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.store.connection import Store
 from service.store.links import Link
 from tests.conftest import ADMIN_TOKEN
@@ -25,7 +25,7 @@ MakeSettings = Callable[..., Settings]
 def _client(
     settings: Settings, store: Store | None = None, headers: dict[str, str] | None = None
 ) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(create_app(settings, store=store))
+    transport = httpx.ASGITransport(create_app(Installation(settings), store=store))
     return httpx.AsyncClient(
         transport=transport, base_url="http://inner.example.test", headers=headers
     )

@@ -18,10 +18,13 @@ import pytest
 
 from service.errors import SettingsError
 from service.receiver.server import check_serving
-from service.settings import Settings
+from service.settings import Installation
 from tests.conftest import STANDARD_SECRET
 
-SERVE = "import os; from service.receiver.server import serve; from service.settings import load; serve(load(os.environ))"
+SERVE = (
+    "import os; from service.receiver.server import serve; "
+    "from service.settings import load_installation; serve(load_installation(os.environ))"
+)
 
 
 def _environment(redis_url: str, port: int, folder: Path, **more: str) -> dict[str, str]:
@@ -178,25 +181,29 @@ def test_missing_credentials_are_a_warning_of_a_receiver(redis_url: str, tmp_pat
     ]
 
 
-def test_receiver_without_any_secret_does_not_start(make_settings: Callable[..., Settings]) -> None:
+def test_receiver_without_any_secret_does_not_start(
+    make_installation: Callable[..., Installation],
+) -> None:
     """A receiver that could accept nothing says which settings are missing."""
     with pytest.raises(SettingsError, match="like TWILIO_AUTH_TOKEN"):
-        check_serving(make_settings(TWILIO_AUTH_TOKEN="", STANDARD_SECRET=""))
-    check_serving(make_settings(TWILIO_AUTH_TOKEN=""))
+        check_serving(make_installation(TWILIO_AUTH_TOKEN="", STANDARD_SECRET=""))
+    check_serving(make_installation(TWILIO_AUTH_TOKEN=""))
 
 
 def test_receiver_starts_where_only_a_named_account_receives(
-    make_settings: Callable[..., Settings], tmp_path: Path
+    make_installation: Callable[..., Installation], tmp_path: Path
 ) -> None:
     """The source of any account is enough, also where the default account is not set up."""
     (tmp_path / "buildr-calls.toml").write_text(
         '[accounts.acme]\nbuildr_access_token = "a"\ntwilio_auth_token = "b"\n', encoding="utf-8"
     )
-    check_serving(make_settings(TWILIO_AUTH_TOKEN="", STANDARD_SECRET="", BUILDR_ACCESS_TOKEN=""))
+    check_serving(
+        make_installation(TWILIO_AUTH_TOKEN="", STANDARD_SECRET="", BUILDR_ACCESS_TOKEN="")
+    )
 
 
 def test_account_that_could_not_deliver_keeps_the_receiver_from_starting(
-    make_settings: Callable[..., Settings], tmp_path: Path
+    make_installation: Callable[..., Installation], tmp_path: Path
 ) -> None:
     """
     Every account whose webhooks nobody could deliver is named with the cure, and so is a table that
@@ -207,7 +214,7 @@ def test_account_that_could_not_deliver_keeps_the_receiver_from_starting(
         encoding="utf-8",
     )
     with pytest.raises(SettingsError) as caught:
-        check_serving(make_settings())
+        check_serving(make_installation())
     assert 2 == len(caught.value.faults)
     first, second = caught.value.faults
     assert first.startswith(
@@ -218,7 +225,7 @@ def test_account_that_could_not_deliver_keeps_the_receiver_from_starting(
 
 
 def test_settle_time_of_an_unknown_source_keeps_the_receiver_from_starting(
-    make_settings: Callable[..., Settings], tmp_path: Path
+    make_installation: Callable[..., Installation], tmp_path: Path
 ) -> None:
     """
     A settle time for a source that does not exist is told once, and under the account that gives
@@ -229,7 +236,7 @@ def test_settle_time_of_an_unknown_source_keeps_the_receiver_from_starting(
         encoding="utf-8",
     )
     with pytest.raises(SettingsError) as caught:
-        check_serving(make_settings(SETTLE_S="2, twilo=0"))
+        check_serving(make_installation(SETTLE_S="2, twilo=0"))
     assert "SETTLE_S: there is no source twilo; did you mean twilio?" == caught.value.faults[0]
     assert caught.value.faults[1].startswith(
         "account own: SETTLE_S: there is no source voice; the sources are "

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from service.errors import InvalidSignature
 from service.events import CallEvent
 from service.receiver.app import create_app
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.sources import (
     MessageKeys,
     Reply,
@@ -102,7 +102,9 @@ def post(store: Store, redis_url: str, make_settings: Callable[..., Settings]) -
         method: str = "POST",
     ) -> httpx.Response:
         source = Weak() if wants_token else Plain()
-        app = create_app(settings, store=store, now=lambda: NOW, sources={"standard": source})
+        app = create_app(
+            Installation(settings), store=store, now=lambda: NOW, sources={"standard": source}
+        )
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://inner.example.test"
         ) as client:

@@ -25,7 +25,7 @@ from service.errors import (
 )
 from service.events import CallEvent
 from service.receiver.app import create_app
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.sources import (
     MessageKeys,
     Reply,
@@ -106,7 +106,7 @@ def make_app(store: Store, redis_url: str, make_settings: MakeSettings) -> Calla
 
     def make(**values: str) -> Starlette:
         return create_app(
-            make_settings(**{"REDIS_URL": redis_url} | values),
+            Installation(make_settings(**{"REDIS_URL": redis_url} | values)),
             store=store,
             now=lambda: NOW,
             sources=SOURCES,
@@ -485,7 +485,7 @@ async def test_redis_away_is_never_a_2xx(
     new.
     """
     app = create_app(
-        make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="1"),
+        Installation(make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="1")),
         now=lambda: NOW,
         sources=SOURCES,
     )

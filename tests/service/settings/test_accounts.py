@@ -13,7 +13,7 @@ from service.events import Result
 from service.settings import (
     PER_ACCOUNT,
     Settings,
-    load,
+    load_installation,
     names,
 )
 from service.settings.accounts import INHERITED, NEVER_INHERITED
@@ -52,7 +52,7 @@ def write(folder: Path, text: str) -> Path:
 def faults_of(folder: Path, text: str, **environ: str) -> tuple[str, ...]:
     """The faults that a TOML file and an environment have."""
     with pytest.raises(SettingsError) as caught:
-        load(environ, cwd=write(folder, text))
+        load_installation(environ, cwd=write(folder, text))
     return caught.value.faults
 
 
@@ -63,10 +63,10 @@ def outcome(settings: Settings, result: Result) -> str:
 
 def test_one_account_is_the_default_one(tmp_path: Path) -> None:
     """Without tables there is one account, as ever, also while nothing is set up."""
-    settings = load({}, cwd=tmp_path)
-    assert (settings,) == settings.every
-    assert settings is settings.of("default")
-    assert ("/webhooks/twilio", "") == (settings.webhook_path("twilio"), settings.links_prefix)
+    installation = load_installation({}, cwd=tmp_path)
+    assert (installation.default,) == installation.accounts
+    assert installation.default is installation.account("default")
+    assert (True, None) == (installation.default.is_default, installation.default.path_account)
 
 
 def test_accounts_inherit_all_but_what_proves_and_opens(tmp_path: Path) -> None:
@@ -74,18 +74,15 @@ def test_accounts_inherit_all_but_what_proves_and_opens(tmp_path: Path) -> None:
     Credentials, source secrets and admin tokens are each account's own; everything else comes from
     the top unless it is given.
     """
-    settings = load({}, cwd=write(tmp_path, TOP + ACME))
-    default, acme = settings.every
+    installation = load_installation({}, cwd=write(tmp_path, TOP + ACME))
+    default, acme = installation.accounts
     assert ("default", "acme") == (default.account, acme.account)
     assert (3, 20) == (acme.settle_s.default_s, acme.buildr_budgets[0].requests)
     assert (None, None, ()) == (acme.buildr_client_id, acme.buildr_client_secret, acme.admin_token)
     assert not acme.secrets_of("twilio")
     assert acme.secrets_of("standard")
     assert not default.secrets_of("standard")
-    assert ("/webhooks/acme/standard", "/accounts/acme") == (
-        acme.webhook_path("standard"),
-        acme.links_prefix,
-    )
+    assert (False, "acme") == (acme.is_default, acme.path_account)
 
 
 def test_outcome_tables_are_inherited_whole(tmp_path: Path) -> None:
@@ -93,7 +90,7 @@ def test_outcome_tables_are_inherited_whole(tmp_path: Path) -> None:
     A table that an account gives takes the place of the one at the top; the others it has from
     there.
     """
-    default, acme = load({}, cwd=write(tmp_path, TOP + ACME)).every
+    default, acme = load_installation({}, cwd=write(tmp_path, TOP + ACME)).accounts
     assert ("Spoke", "Engaged") == (
         outcome(default, Result.CONNECTED),
         outcome(default, Result.BUSY),
@@ -115,7 +112,7 @@ def test_environment_fills_an_account_and_wins(tmp_path: Path) -> None:
         "ACCOUNT__A_B__SETTLE_S": " ",
     }
     (tmp_path / "jobs").write_text("4", encoding="utf-8")
-    account = load(environ, cwd=write(tmp_path, text)).of("a-b")
+    account = load_installation(environ, cwd=write(tmp_path, text)).account("a-b")
     assert account.buildr_access_token is not None
     assert "from-environment" == account.buildr_access_token.get_secret_value()
     assert (4, ("from-file",), 2) == (
@@ -141,35 +138,37 @@ def test_default_account_stands_back_where_only_others_are_set_up(
     The default account is there as soon as it has a secret or credentials, under the name that
     ACCOUNT gives it.
     """
-    settings = load(environ, cwd=write(tmp_path, ACME))
-    assert expected == [account.account for account in settings.every]
+    installation = load_installation(environ, cwd=write(tmp_path, ACME))
+    assert expected == [account.account for account in installation.accounts]
     assert [True] * (len(expected) - 1) + [False] == [
-        account.is_default for account in settings.every
+        account.is_default for account in installation.accounts
     ]
 
 
 def test_unknown_account_lists_those_there_are(tmp_path: Path) -> None:
     """Whoever asks for an account that is not there hears which are."""
-    settings = load({}, cwd=write(tmp_path, TOP + ACME))
-    assert "acme" == settings.of("acme").account
+    installation = load_installation({}, cwd=write(tmp_path, TOP + ACME))
+    assert "acme" == installation.account("acme").account
     with pytest.raises(SettingsError, match=r"^there is no account acm: there is default, acme$"):
-        settings.of("acm")
+        installation.account("acm")
 
 
 def test_a_named_account_knows_of_no_other(tmp_path: Path) -> None:
     """Whoever is handed the settings of a named account works for that one alone."""
-    acme = load({}, cwd=write(tmp_path, TOP + ACME)).of("acme")
-    assert (acme,) == acme.every
+    installation = load_installation({}, cwd=write(tmp_path, TOP + ACME))
+    narrowed = installation.narrowed_to("acme")
+    acme = installation.account("acme")
+    assert (acme,) == narrowed.accounts
     with pytest.raises(SettingsError):
-        acme.of("default")
+        narrowed.account("default")
 
 
 def test_secrets_of_accounts_do_not_show(tmp_path: Path) -> None:
     """Printing the settings shows no secret of any account."""
-    settings = load(
+    installation = load_installation(
         {"ACCOUNT__ACME__TWILIO_AUTH_TOKEN": "secret-twilio"}, cwd=write(tmp_path, TOP + ACME)
     )
-    printed = repr(settings) + str(settings.every) + repr(settings.of("acme"))
+    printed = repr(installation) + str(installation.accounts) + repr(installation.account("acme"))
     assert not [
         word
         for word in ("secret-of-acme", "secret-twilio", "secret-of-all", "whsec_")
@@ -249,7 +248,10 @@ def test_wrong_names_of_accounts_are_faults(tmp_path: Path, text: str, said: str
 def test_name_of_the_default_account_follows_its_setting(tmp_path: Path) -> None:
     """With another ACCOUNT the name `default` is free, and the other one taken."""
     text = '[accounts.default]\nbuildr_access_token = "t"\n'
-    assert "default" == load({"ACCOUNT": "main"}, cwd=write(tmp_path, text)).named[0].account
+    assert (
+        "default"
+        == load_installation({"ACCOUNT": "main"}, cwd=write(tmp_path, text)).others[0].account
+    )
     (fault,) = faults_of(tmp_path, "[accounts.main]", ACCOUNT="main")
     assert "accounts.main is the name of the default account" in fault
 

@@ -2,6 +2,7 @@
 Settings: where they come from, and that every fault is told at once, by name, without the value.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,16 @@ import pytest
 from service.errors import SettingsError
 from service.settings import (
     Settings,
-    load,
+    load_installation,
     names,
     socket_path,
 )
 from service.sources import SETTINGS
+
+
+def load(environ: Mapping[str, str], *, cwd: Path, is_local: bool = False) -> Settings:
+    """The settings of the default account."""
+    return load_installation(environ, cwd=cwd, is_local=is_local).default
 
 
 def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:

@@ -19,8 +19,7 @@ import httpx
 from arq.jobs import Job
 
 from service.receiver.inbox import Inbox, InboxLimits
-from service.settings import Settings
-from service.settings import load as load_settings
+from service.settings import Settings, load_installation
 from service.sources import SOURCES, WebhookRequest
 from service.store.call_search import CallFilter
 from service.store.calls import StoredCall
@@ -238,7 +237,7 @@ def environment_of(redis_url: str, folder: Path, **values: str) -> dict[str, str
 def settings_of(environment: Mapping[str, str], account: str) -> Settings:
     """The settings of one account."""
     folder = Path(environment["DATA_DIR"])
-    return load_settings({**environment, "ACCOUNT": account}, cwd=folder)
+    return load_installation({**environment, "ACCOUNT": account}, cwd=folder).default
 
 
 @asynccontextmanager

@@ -693,7 +693,9 @@ async def _run_scripts_of_messages(worker: RestoredWorker) -> None:
     assert await worker.receive("twilio", twilio_message(ended(81)))
     old = await store.messages.get("m000000000000000000000001")
     assert old is not None
-    assert not await worker.inbox.keep_failed(old, cause=FailureCause.MALFORMED_PAYLOAD, detail="again")
+    assert not await worker.inbox.keep_failed(
+        old, cause=FailureCause.MALFORMED_PAYLOAD, detail="again"
+    )
     new: Message = replace(old, message_id="m000000000000000000000003")
     assert await worker.inbox.keep_failed(new, cause=FailureCause.MALFORMED_PAYLOAD, detail="anew")
     entry = await store.failed.get("m000000000000000000000001")

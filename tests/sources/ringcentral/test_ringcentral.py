@@ -24,7 +24,7 @@ from service.events import (
     Result,
 )
 from service.receiver.app import create_app
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
@@ -258,7 +258,7 @@ async def test_receiver_lets_a_handshake_through(
         RINGCENTRAL_VERIFICATION_TOKEN=TOKEN,
         RINGCENTRAL_CLIENT_ID="fake",
     )
-    app = create_app(settings, store=store, now=lambda: NOW)
+    app = create_app(Installation(settings), store=store, now=lambda: NOW)
     url = f"{BASE_URL}/webhooks/ringcentral/t/{path_token(URL_SECRET, 'ringcentral')}"
     headers = {"Validation-Token": RANDOM}
     if content_type is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import load
+from service.settings import load_installation
 from service.store.connection import open_store
 from service.webhook_urls import path_token
 from tests.doubles.vendors.aircall import Aircall
@@ -211,7 +211,9 @@ def test_busy_source_is_said_to_be(
     _, names = ringcentral
 
     async def hold() -> None:
-        async with open_store(load({"REDIS_URL": redis_url}, cwd=tmp_path), role="cli") as store:
+        async with open_store(
+            load_installation({"REDIS_URL": redis_url}, cwd=tmp_path).default, role="cli"
+        ) as store:
             assert await store.upkeep.lock("ringcentral", ttl_s=60)
 
     asyncio.run(hold())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import load
+from service.settings import load_installation
 from workers.local.data_folder import (
     FolderLock,
     LocalRunError,
@@ -75,9 +75,8 @@ def test_values_are_found_by_commands_and_gone_at_the_end(tmp_path: Path) -> Non
     with local_values(tmp_path, values) as path:
         assert 0o600 == stat.S_IMODE(path.stat().st_mode)
         assert values == tomllib.loads(path.read_text(encoding="utf-8"))
-        settings = load(
-            {"DATA_DIR": str(tmp_path), "TWILIO_AUTH_TOKEN": "set"}, cwd=tmp_path, is_local=True
-        )
+        environ = {"DATA_DIR": str(tmp_path), "TWILIO_AUTH_TOKEN": "set"}
+        settings = load_installation(environ, cwd=tmp_path, is_local=True).default
         assert (9000, ("set",)) == (settings.port, settings.secrets_of("twilio").values)
     assert [] == list(tmp_path.iterdir())
 

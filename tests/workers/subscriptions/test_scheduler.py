@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from service.clock import utc_now
 from service.logs.setup import configure_logging
 from service.receiver.app import create_app
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.sources import SOURCES
 from service.sources.settings import SettingKind
 from service.store.connection import Store
@@ -84,7 +84,7 @@ def watch(
 
 @asynccontextmanager
 async def _receiver(settings: Settings, store: Store) -> AsyncIterator[Reach]:
-    app = create_app(settings, store=store)
+    app = create_app(Installation(settings), store=store)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client,

@@ -1,0 +1,71 @@
+"""
+One installation: the default account, and the accounts with a table of their own.
+"""
+
+from dataclasses import dataclass
+
+from service.errors import SettingsError
+from service.settings.model import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """
+    The settings of all accounts: `default` are those at the top of the file, `others` those of the
+    tables `[accounts.NAME]`, in their order.
+    """
+
+    default: Settings
+    others: tuple[Settings, ...] = ()
+
+    @property
+    def accounts(self) -> tuple[Settings, ...]:
+        """The active accounts, the default one first."""
+        if self.is_default_active:
+            return (self.default, *self.others)
+        return self.others
+
+    @property
+    def is_default_active(self) -> bool:
+        """
+        Whether there is anything to do for the default account: always if it is the only one, else
+        once it has the secret of a source or Buildr credentials.
+        """
+        has_settings = self.default.has_sources or self.default.has_buildr_credentials
+        return not self.others or has_settings
+
+    @property
+    def has_buildr_credentials(self) -> bool:
+        """Whether any account has a way to authenticate at Buildr."""
+        return any(account.has_buildr_credentials for account in self.accounts)
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether any source of any account has a secret."""
+        return any(account.has_sources for account in self.accounts)
+
+    @property
+    def account_names(self) -> tuple[str, ...]:
+        """The names of the active accounts, in the same order."""
+        return tuple(account.account for account in self.accounts)
+
+    def account(self, name: str) -> Settings:
+        """
+        The settings of one account, active or not. Raises `SettingsError` that lists the accounts
+        if none has this name.
+        """
+        for account in (self.default, *self.others):
+            if account.account == name:
+                return account
+        names = ", ".join(self.account_names)
+        raise SettingsError((f"there is no account {name}: there is {names}",))
+
+    def narrowed_to(self, name: str) -> "Installation":
+        """
+        An installation of one account alone, in the place of the default one. Raises as `account`
+        does.
+        """
+        account = self.account(name)
+        if account is self.default:
+            return self
+        return Installation(account)
