@@ -57,7 +57,7 @@ def test_secrets_are_lists(tmp_path: Path) -> None:
         {"TWILIO_AUTH_TOKEN": "new, old", "TWILIO_SHARED_KEYS": "id1:key1"}, cwd=tmp_path
     )
     assert ("new", "old") == settings.secrets_of("twilio").values
-    assert {"id1": "key1"} == settings.secrets_of("twilio").named
+    assert {"id1": "key1"} == settings.secrets_of("twilio").by_key_id
 
 
 def test_all_faults_are_told_at_once_without_values(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ TWILIO: Final = SOURCES["twilio"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 TOKEN: Final = "FAKE0000000000000000000000000000"
 KEY_ID: Final = "webhooks_sharedkey_01"
-SHARED: Final = Secrets(named={KEY_ID: TOKEN})
+SHARED: Final = Secrets(by_key_id={KEY_ID: TOKEN})
 FORM_OF_VECTOR_A: Final = {
     "AccountSid": "AC00000000000000000000000000000001",
     "ApiVersion": "2010-04-01",
