@@ -10,6 +10,7 @@ FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 
 
+S = TypeVar("S")
 T = TypeVar("T")
 Headers = Mapping[str, tuple[str, ...]]
 
@@ -45,6 +46,16 @@ class WebhookRequest:
         key = (parse, self.body)
         if key not in self._parsed:
             self._parsed[key] = parse(self.body)
+        return cast("T", self._parsed[key])
+
+    def body_via(self, parse: Callable[[bytes], S], derive: Callable[[S], T]) -> T:
+        """
+        What `derive` makes of the body as `parse` returns it, called once per body; otherwise as
+        `body_as`.
+        """
+        key = (derive, self.body)
+        if key not in self._parsed:
+            self._parsed[key] = derive(self.body_as(parse))
         return cast("T", self._parsed[key])
 
     def with_body(self, body: bytes, *, parse: Callable[[bytes], T], parsed: T) -> "WebhookRequest":

@@ -1,6 +1,6 @@
 """
-How SignalWire signs: https://signalwire.com/docs/compatibility-api/guides/webhook-security, and its
-package `signalwire-sdk`.
+SignalWire's signature: https://signalwire.com/docs/compatibility-api/guides/webhook-security, and
+its package `signalwire-sdk`.
 
 A form is signed as by Twilio, except that of a repeated name every value counts, in the order in
 which they came: base64 of HMAC-SHA1. JSON is signed byte for byte behind the URL: lower-case hex of
@@ -10,9 +10,11 @@ query, as by Twilio. No time is signed.
 
 import base64
 import hmac
+import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Final
 
 from service.errors import InvalidSignature, MalformedPayload
@@ -24,7 +26,7 @@ from service.sources.twilio.signature import check_body_hash, target, urls
 
 SIGNATURE: Final = "x-signalwire-signature"
 SIGNATURE_SHA256: Final = "x-signalwire-sha256-signature"
-# What older senders call the same; it counts only where SignalWire's own name is absent.
+# The name in older senders; it counts only where SignalWire's own name is absent.
 OLDER_SIGNATURE: Final = "x-twilio-signature"
 HEX: Final[Mapping[str, re.Pattern[str]]] = {
     "sha1": re.compile("[0-9a-f]{40}"),
@@ -36,7 +38,7 @@ HEX: Final[Mapping[str, re.Pattern[str]]] = {
 class _Claim:
     """A signature that came, and the texts of which one must have been signed."""
 
-    given: bytes
+    signature: bytes
     algorithm: str
     texts: tuple[bytes, ...]
 
@@ -46,109 +48,97 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
     Return if one of the signing keys made each signature that came; raises `InvalidSignature`.
     """
     try:
-        claims = _json_claims(request) if request.content_type == JSON else (_form_claim(request),)
+        claims = _claims(request)
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
     if not all(_is_proved(claim, secrets) for claim in claims):
         raise InvalidSignature(
-            "no signing key gives this signature; compare PUBLIC_URL with the URL at SignalWire, and the project's key"
+            "no signing key gives this signature; "
+            "compare PUBLIC_URL with the URL at SignalWire, and the project's key"
         )
 
 
 def sign(request: WebhookRequest, key: str) -> WebhookRequest:
-    """Sign a request as SignalWire does."""
+    """The same request, signed as SignalWire does."""
     headers = {
         name: values
         for name, values in request.headers.items()
         if name not in (SIGNATURE, SIGNATURE_SHA256, OLDER_SIGNATURE)
     }
+    text = request.url.encode() + _signed_body(request)
     if request.content_type == JSON:
-        text = _raw_text(request.url, request)
-        proofs = {
-            name: hmac.new(key.encode(), text, kind).hexdigest()
-            for name, kind in ((SIGNATURE, "sha1"), (SIGNATURE_SHA256, "sha256"))
-        }
+        headers[SIGNATURE] = (hmac.digest(key.encode(), text, "sha1").hex(),)
+        headers[SIGNATURE_SHA256] = (hmac.digest(key.encode(), text, "sha256").hex(),)
     else:
-        proofs = {
-            SIGNATURE: base64.b64encode(
-                hmac.digest(key.encode(), _form_text(request.url, request), "sha1")
-            ).decode()
-        }
-    return replace(
-        request, headers={**headers, **{name: (value,) for name, value in proofs.items()}}
-    )
+        mac = hmac.digest(key.encode(), text, "sha1")
+        headers[SIGNATURE] = (base64.b64encode(mac).decode(),)
+    return replace(request, headers=headers)
 
 
 def signed_text(request: WebhookRequest) -> bytes:
-    """What a signature covers of a request, without scheme and host. Raises `MalformedPayload`."""
-    write: Callable[[str, WebhookRequest], bytes] = (
-        _raw_text if request.content_type == JSON else _form_text
-    )
-    return write(target(request.url), request)
+    """The signed text without scheme and host. Raises `MalformedPayload`."""
+    return target(request.url).encode() + _signed_body(request)
 
 
-def _form_claim(request: WebhookRequest) -> _Claim:
-    told = "".join(_parameters(request))
-    return _Claim(
-        _base64(*_header(request)),
-        "sha1",
-        tuple(f"{url}{told}".encode() for url in urls(request.url)),
-    )
+def _signed_body(request: WebhookRequest) -> bytes:
+    """What is signed behind the URL."""
+    if request.content_type == JSON:
+        return request.body
+    return request.body_via(read_form, _form_text)
+
+
+def _form_text(pairs: list[tuple[str, str]]) -> bytes:
+    ordered_pairs = sorted(pairs, key=itemgetter(0))
+    return "".join(name + value for name, value in ordered_pairs).encode()
 
 
 def _is_proved(claim: _Claim, secrets: Secrets) -> bool:
     matches = [
-        is_hmac(key.encode(), text, claim.given, algorithm=claim.algorithm)
-        for key in secrets.values
-        for text in claim.texts
+        is_hmac(key.encode(), text, claim.signature, algorithm=claim.algorithm)
+        for key, text in itertools.product(secrets.values, claim.texts)
     ]
     return any(matches)
 
 
-def _json_claims(request: WebhookRequest) -> tuple[_Claim, ...]:
+def _claims(request: WebhookRequest) -> tuple[_Claim, ...]:
     """All signatures that came; each of them must be right."""
-    raw = _raw_text(request.url, request)
+    if request.content_type != JSON:
+        return (_form_claim(request),)
     if SIGNATURE_SHA256 not in request.headers:
-        return (_json_claim(request, raw, *_header(request)),)
-    name, value = SIGNATURE_SHA256, one_header(request, SIGNATURE_SHA256)
-    if HEX["sha256"].fullmatch(value) is None:
-        raise InvalidSignature(f"{name} is not hex")
-    stronger = _Claim(bytes.fromhex(value), "sha256", (raw,))
-    beside = [each for each in (SIGNATURE, OLDER_SIGNATURE) if each in request.headers]
-    return (
-        stronger,
-        *(_json_claim(request, raw, each, one_header(request, each)) for each in beside),
-    )
+        return (_json_claim(request, _header_name(request)),)
+    sha256_hex = one_header(request, SIGNATURE_SHA256)
+    if HEX["sha256"].fullmatch(sha256_hex) is None:
+        raise InvalidSignature(f"{SIGNATURE_SHA256} is not hex")
+    text = request.url.encode() + request.body
+    sha256_claim = _Claim(bytes.fromhex(sha256_hex), "sha256", (text,))
+    other_names = [name for name in (SIGNATURE, OLDER_SIGNATURE) if name in request.headers]
+    return (sha256_claim, *(_json_claim(request, name) for name in other_names))
 
 
-def _json_claim(request: WebhookRequest, raw: bytes, name: str, value: str) -> _Claim:
+def _form_claim(request: WebhookRequest) -> _Claim:
+    body = _signed_body(request)
+    name = _header_name(request)
+    texts = tuple(url.encode() + body for url in urls(request.url))
+    return _Claim(_base64(name, one_header(request, name)), "sha1", texts)
+
+
+def _json_claim(request: WebhookRequest, name: str) -> _Claim:
+    value = one_header(request, name)
     if HEX["sha1"].fullmatch(value) is not None:
-        return _Claim(bytes.fromhex(value), "sha1", (raw,))
+        return _Claim(bytes.fromhex(value), "sha1", (request.url.encode() + request.body,))
     # In base64 it covers the URL only, so that the body must be covered by the URL.
     check_body_hash(request)
     return _Claim(_base64(name, value), "sha1", tuple(url.encode() for url in urls(request.url)))
 
 
-def _header(request: WebhookRequest) -> tuple[str, str]:
-    name = SIGNATURE if SIGNATURE in request.headers else OLDER_SIGNATURE
-    return name, one_header(request, name)
+def _header_name(request: WebhookRequest) -> str:
+    if SIGNATURE in request.headers:
+        return SIGNATURE
+    return OLDER_SIGNATURE
 
 
 def _base64(name: str, value: str) -> bytes:
-    given = read_base64(value)
-    if given is None:
+    signature = read_base64(value)
+    if signature is None:
         raise InvalidSignature(f"{name} is not base64")
-    return given
-
-
-def _form_text(url: str, request: WebhookRequest) -> bytes:
-    return "".join((url, *_parameters(request))).encode()
-
-
-def _parameters(request: WebhookRequest) -> Iterator[str]:
-    for name, value in sorted(request.body_as(read_form), key=lambda pair: pair[0]):
-        yield name + value
-
-
-def _raw_text(url: str, request: WebhookRequest) -> bytes:
-    return url.encode() + request.body
+    return signature

@@ -1,10 +1,8 @@
 """
 SignalWire: the requests of its Compatibility API (cXML), which are Twilio's under another
-signature.
+signature; their payload, vocabulary and events are in `service.sources.twilio`.
 
-Fields: https://signalwire.com/docs/compatibility-api/rest/calls/webhooks/voice-status-callback.
-Signatures are in `service.sources.signalwire_signature`, words and fields in
-`service.sources.twilio`.
+https://signalwire.com/docs/compatibility-api/rest/calls/webhooks/voice-status-callback.
 """
 
 from datetime import datetime
@@ -24,11 +22,14 @@ class SignalWire(TwilioRequests):
     settings = (
         SourceSetting(
             name="signalwire_signing_key",
-            description="SignalWire signing keys, one for each project; the old and the new one while resetting.",
+            description=(
+                "SignalWire signing keys, one for each project; "
+                "the old and the new one while resetting."
+            ),
         ),
     )
-    # SignalWire waits 5 seconds, and tries a status callback twice more if no answer came by then.
-    # Nothing says that it comes again after an answer of 503, nor when:
+    # SignalWire waits 5 seconds, and retries a status callback twice if no answer came by then.
+    # Whether it retries after an answer of 503 is not documented:
     # https://signalwire.com/docs/compatibility-api/guides/common-webhook-errors
     retry_policy = RetryPolicy(response_timeout_s=5)
     proof = "HMAC-SHA1 over address and form, with the project's signing key"

@@ -1,5 +1,5 @@
 """
-How Twilio signs: https://www.twilio.com/docs/usage/webhooks/webhooks-security and
+Twilio's signature: https://www.twilio.com/docs/usage/webhooks/webhooks-security and
 /webhook-shared-keys.
 
 HMAC over the URL that Twilio requested, then every form parameter as name and value, names in order
@@ -10,14 +10,14 @@ its SHA-256 in the query. No time is signed: only the dedupe stops a replay.
 import base64
 import hashlib
 import hmac
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from service.errors import InvalidSignature, MalformedPayload
-from service.sources.common.forms import read_form
-from service.sources.common.json_body import read_json_object
+from service.sources.common.forms import query_pairs, read_form
 from service.sources.common.signatures import is_hmac, one_header, read_base64
 from service.sources.request import JSON, WebhookRequest
 from service.sources.settings import Secrets
@@ -25,8 +25,9 @@ from service.sources.settings import Secrets
 SIGNATURE: Final = "x-twilio-signature"
 SETTINGS: Final = "x-twilio-webhooks-signature-settings"
 BODY_HASH: Final = "bodySHA256"
-LEGACY: Final = "HMAC_SHA1"
-ALGORITHMS: Final[Mapping[str, str]] = {LEGACY: "sha1", "HMAC_SHA256": "sha256"}
+HMAC_SHA1: Final = "HMAC_SHA1"
+HMAC_SHA256: Final = "HMAC_SHA256"
+ALGORITHMS: Final[Mapping[str, str]] = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"https": 443, "http": 80}
 
 
@@ -41,76 +42,57 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
     Return if one of the secrets signed the request, a form or JSON sent with POST; raises
     `InvalidSignature`.
     """
-    given = read_base64(one_header(request, SIGNATURE))
-    if given is None:
+    signature = read_base64(one_header(request, SIGNATURE))
+    if signature is None:
         raise InvalidSignature(f"{SIGNATURE} is not base64")
     scheme = _scheme(request, secrets)
     try:
         if request.content_type == JSON:
             check_body_hash(request)
-        told = _form_text(request)
-        texts = [f"{url}{told}".encode() for url in urls(request.url)]
+        parameter_text = _parameter_text(request)
+        texts = [f"{url}{parameter_text}".encode() for url in urls(request.url)]
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
     matches = [
-        is_hmac(key.encode(), text, given, algorithm=scheme.algorithm)
-        for key in scheme.keys
-        for text in texts
+        is_hmac(key.encode(), text, signature, algorithm=scheme.algorithm)
+        for key, text in itertools.product(scheme.keys, texts)
     ]
     if not any(matches):
         raise InvalidSignature(
-            "no secret gives this signature; compare PUBLIC_URL with the URL at Twilio, and the auth token"
+            "no secret gives this signature; "
+            "compare PUBLIC_URL with the URL at Twilio, and the auth token"
         )
 
 
 def sign(request: WebhookRequest, secrets: Secrets) -> WebhookRequest:
-    """Sign a request as Twilio does; raises ValueError without a secret."""
-    if request.content_type == JSON and not body_hashes(request.query):
-        mark = "&" if request.query else "?"
-        request = replace(
-            request,
-            url=f"{request.url}{mark}{BODY_HASH}={hashlib.sha256(request.body).hexdigest()}",
-        )
+    """
+    The same request, signed with the first auth token, or with the first shared key if there is no
+    token. Raises ValueError without a secret.
+    """
+    if request.content_type == JSON and not body_hashes(request):
+        request = _with_body_hash(request)
     headers = {
         name: values
         for name, values in request.headers.items()
         if name not in (SIGNATURE, SETTINGS)
     }
     if secrets.values:
-        key, algorithm = secrets.values[0], LEGACY
+        key = secrets.values[0]
+        algorithm = HMAC_SHA1
     elif secrets.by_key_id:
-        (key_id, key), algorithm = next(iter(secrets.by_key_id.items())), "HMAC_SHA256"
+        key_id, key = next(iter(secrets.by_key_id.items()))
+        algorithm = HMAC_SHA256
         headers[SETTINGS] = (f"key={key_id},algorithm={algorithm}",)
     else:
         raise ValueError("there is no secret to sign with: set TWILIO_AUTH_TOKEN")
-    mac = hmac.new(
-        key.encode(), signed_text(request.url, request).encode(), ALGORITHMS[algorithm]
-    ).digest()
+    text = request.url + _parameter_text(request)
+    mac = hmac.digest(key.encode(), text.encode(), ALGORITHMS[algorithm])
     return replace(request, headers={**headers, SIGNATURE: (base64.b64encode(mac).decode(),)})
 
 
-def parameters(request: WebhookRequest) -> list[tuple[str, str]]:
-    """
-    The parameters of a request as name and value, those of a JSON body being its texts and numbers.
-
-    Raises `MalformedPayload`.
-    """
-    if request.content_type == JSON:
-        values = request.body_as(read_json_object).items()
-        return [
-            (name, str(value))
-            for name, value in values
-            if isinstance(value, str | int) and not isinstance(value, bool)
-        ]
-    return request.body_as(read_form)
-
-
-def signed_text(url: str, request: WebhookRequest) -> str:
-    """
-    What Twilio signs when it requests that URL with the body of `request`; raises
-    `MalformedPayload`.
-    """
-    return url + _form_text(request)
+def signed_text(request: WebhookRequest) -> bytes:
+    """The signed text without scheme and host; raises `MalformedPayload`."""
+    return (target(request.url) + _parameter_text(request)).encode()
 
 
 def target(url: str) -> str:
@@ -120,8 +102,8 @@ def target(url: str) -> str:
 
 def urls(url: str) -> Iterator[str]:
     """
-    The URL as it came, and with its port put in or taken out: senders are not consistent about it
-    in what they sign.
+    The URL as it came, and with its port added or removed: senders are not consistent about it in
+    what they sign.
     """
     parts = urlsplit(url)
     end = _host_end(url, parts)
@@ -132,26 +114,37 @@ def urls(url: str) -> Iterator[str]:
         yield f"{url[:end]}:{DEFAULT_PORTS[parts.scheme]}{url[end:]}"
 
 
-def body_hashes(query: str) -> list[str]:
-    """All that the query says the SHA-256 of the body is."""
-    return [value for name, value in parse_qsl(query, keep_blank_values=True) if name == BODY_HASH]
+def body_hashes(request: WebhookRequest) -> list[str]:
+    """All values of the query parameter for the SHA-256 of the body."""
+    return [value for name, value in query_pairs(request) if name == BODY_HASH]
 
 
 def check_body_hash(request: WebhookRequest) -> None:
     """
-    Raises `InvalidSignature` unless the query, which is signed, names the SHA-256 of the body once
-    and rightly.
+    Raises `InvalidSignature` unless the query, which is signed, holds the SHA-256 of the body
+    exactly once.
     """
-    hashes = body_hashes(request.query)
-    if len(hashes) != 1 or not hmac.compare_digest(
-        hashlib.sha256(request.body).hexdigest().encode(), hashes[0].encode()
-    ):
+    hashes = body_hashes(request)
+    body_hash = hashlib.sha256(request.body).hexdigest()
+    if len(hashes) != 1 or not hmac.compare_digest(body_hash.encode(), hashes[0].encode()):
         raise InvalidSignature(f"a JSON body needs its SHA-256 in the query, once, as {BODY_HASH}")
 
 
-def _form_text(request: WebhookRequest) -> str:
-    pairs = [] if request.content_type == JSON else sorted(set(request.body_as(read_form)))
-    return "".join(name + value for name, value in pairs)
+def _with_body_hash(request: WebhookRequest) -> WebhookRequest:
+    separator = "&" if request.query else "?"
+    body_hash = hashlib.sha256(request.body).hexdigest()
+    return replace(request, url=f"{request.url}{separator}{BODY_HASH}={body_hash}")
+
+
+def _parameter_text(request: WebhookRequest) -> str:
+    """What is signed behind the URL: nothing of a JSON body, which is covered by its hash."""
+    if request.content_type == JSON:
+        return ""
+    return request.body_via(read_form, _form_text)
+
+
+def _form_text(pairs: list[tuple[str, str]]) -> str:
+    return "".join(name + value for name, value in sorted(set(pairs)))
 
 
 def _host_end(url: str, parts: SplitResult) -> int:
@@ -160,15 +153,16 @@ def _host_end(url: str, parts: SplitResult) -> int:
 
 def _scheme(request: WebhookRequest, secrets: Secrets) -> _Scheme:
     if SETTINGS not in request.headers:
-        return _Scheme(ALGORITHMS[LEGACY], secrets.values)
+        return _Scheme(ALGORITHMS[HMAC_SHA1], secrets.values)
     pairs = [part.strip().partition("=")[::2] for part in one_header(request, SETTINGS).split(",")]
-    named = dict(pairs)
-    if len(named) != len(pairs) or "key" not in named:
+    signature_settings = dict(pairs)
+    if len(signature_settings) != len(pairs) or "key" not in signature_settings:
         raise InvalidSignature(f"{SETTINGS} names no key, or something twice")
-    key = secrets.by_key_id.get(named["key"])
-    algorithm = ALGORITHMS.get(named.get("algorithm", LEGACY))
+    key = secrets.by_key_id.get(signature_settings["key"])
+    algorithm = ALGORITHMS.get(signature_settings.get("algorithm", HMAC_SHA1))
     if key is None or algorithm is None:
         raise InvalidSignature(
-            "signed with a shared key or an algorithm that is not known here; see TWILIO_SHARED_KEYS"
+            "signed with a shared key or an algorithm that is not known here; "
+            "see TWILIO_SHARED_KEYS"
         )
     return _Scheme(algorithm, (key,))

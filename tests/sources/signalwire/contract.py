@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 
 from service.sources import WebhookRequest
 from service.sources.common import sip
-from service.sources.twilio import source as twilio
+from service.sources.twilio import vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 
@@ -72,9 +72,9 @@ CONTRACT: Final = SourceContract(
     smallest="status__only-required-fields",
     signs_url=True,
     words={
-        **twilio.KNOWN_WORDS,
-        "RecordingStatus": twilio.RECORDING_STATUSES | twilio.IGNORED_RECORDING_STATUSES,
-        "DialCallStatus": twilio.HANGUP_CAUSES,
+        **vocabulary.KNOWN_VALUES,
+        "RecordingStatus": vocabulary.RECORDING_STATUSES | vocabulary.IGNORED_RECORDING_STATUSES,
+        "DialCallStatus": vocabulary.HANGUP_CAUSES,
         "SipResultCode": {*sip.DECISIVE, *sip.NOT_REACHED},
     },
     unknown_values=frozenset({"teleported", "parrot", "sideways", "pending", "evaporated"}),

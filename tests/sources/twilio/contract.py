@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator
 
 from service.sources import WebhookRequest
 from service.sources.common import sip
-from service.sources.twilio import source as twilio
+from service.sources.twilio import vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 
@@ -57,9 +57,9 @@ CONTRACT: Final = SourceContract(
     smallest="status__only-required-fields",
     signs_url=True,
     words={
-        **twilio.KNOWN_WORDS,
-        "RecordingStatus": twilio.RECORDING_STATUSES | twilio.IGNORED_RECORDING_STATUSES,
-        "DialCallStatus": twilio.HANGUP_CAUSES,
+        **vocabulary.KNOWN_VALUES,
+        "RecordingStatus": vocabulary.RECORDING_STATUSES | vocabulary.IGNORED_RECORDING_STATUSES,
+        "DialCallStatus": vocabulary.HANGUP_CAUSES,
         "SipResponseCode": {*sip.DECISIVE, *sip.NOT_REACHED},
     },
     unknown_values=frozenset({"teleported", "parrot", "sideways", "pending"}),

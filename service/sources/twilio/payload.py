@@ -1,0 +1,110 @@
+"""
+The parameters of Twilio's requests, of which only those that are read are named, and the ids in
+them.
+"""
+
+from collections.abc import Mapping
+from typing import Final, TypedDict
+
+from service.errors import IgnoredEvent
+from service.sources.common.forms import query_value, read_form
+from service.sources.common.ids import call_id
+from service.sources.common.json_body import JsonValue, read_json_object
+from service.sources.request import JSON, WebhookRequest
+from service.sources.twilio.vocabulary import IGNORED_RECORDING_STATUSES
+
+# The query parameter that names the parent leg where Twilio does not.
+PARENT_CALL_SID: Final = "parent_call_sid"
+
+
+# https://www.twilio.com/docs/voice/api/call-resource#statuscallback, and for `Dial*`
+# https://www.twilio.com/docs/voice/twiml/dial#action, for `Recording*`
+# https://www.twilio.com/docs/voice/api/recording#recordingstatuscallback
+# All values are texts. `Timestamp` is in RFC 2822, UTC; `SequenceNumber` counts status callbacks
+# of a leg from 0; durations are in seconds, except `Duration`, which is not read. The addresses are
+# E.164, or begin with `client:` or `sip:`.
+class TwilioRequest(TypedDict, total=False):
+    """The parameters of a status, answering machine, recording or `<Dial action>` request."""
+
+    CallSid: str
+    ParentCallSid: str
+    CallStatus: str
+    CallDuration: str
+    CallbackSource: str
+    Direction: str
+    From: str
+    Caller: str
+    To: str
+    Called: str
+    Timestamp: str
+    SequenceNumber: str
+    SipResponseCode: str
+    SipResultCode: str
+    AnsweredBy: str
+    RecordingSid: str
+    RecordingStatus: str
+    RecordingSource: str
+    RecordingUrl: str
+    RecordingDuration: str
+    DialCallSid: str
+    DialCallStatus: str
+    DialCallDuration: str
+
+
+Parameters = Mapping[str, str]
+
+
+def read_parameters(request: WebhookRequest) -> Parameters:
+    """
+    The parameters of a `TwilioRequest` by name, without empty ones; of a JSON body its texts and
+    numbers. Raises `MalformedPayload`.
+    """
+    if request.content_type == JSON:
+        return request.body_via(read_json_object, _json_parameters)
+    return request.body_via(read_form, _parameters)
+
+
+def refuse_ignored(parameters: Parameters) -> None:
+    """Raises `IgnoredEvent` for a request that reports nothing of use."""
+    if parameters.get("RecordingStatus") in IGNORED_RECORDING_STATUSES:
+        raise IgnoredEvent("a recording that is not ready, was not made or failed")
+
+
+def leg_id(parameters: Parameters) -> str:
+    """The id of the leg for which the request is made; raises `MalformedPayload`."""
+    return call_id(parameters.get("CallSid"), name="CallSid")
+
+
+def parent_leg_id(request: WebhookRequest, parameters: Parameters) -> str | None:
+    """The leg that dialled this one, None for the first leg; raises `MalformedPayload`."""
+    # `amdStatusCallback` of a dialled <Number> is not documented to name the parent; the author of
+    # the TwiML can, in the URL.
+    parent_id = parameters.get("ParentCallSid") or query_value(request, PARENT_CALL_SID)
+    if parent_id is None:
+        return None
+    return call_id(parent_id, name="ParentCallSid")
+
+
+def source_call_id(request: WebhookRequest, parameters: Parameters) -> str:
+    """The id of the call: that of its first leg. Raises `MalformedPayload`."""
+    own_id = leg_id(parameters)
+    return parent_leg_id(request, parameters) or own_id
+
+
+def _json_parameters(fields: Mapping[str, JsonValue]) -> dict[str, str]:
+    pairs = [
+        (name, str(value))
+        for name, value in fields.items()
+        if isinstance(value, str | int) and not isinstance(value, bool)
+    ]
+    return _parameters(pairs)
+
+
+def _parameters(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    # Of a repeated name the signature fixes the values but not their order, so that the order must
+    # not decide anything.
+    parameters: dict[str, str] = {}
+    for name, value in sorted(set(pairs)):
+        if value:
+            parameters.setdefault(name, value)
+    return parameters
