@@ -109,7 +109,8 @@ class Bench:
         Plain arq with tries without end and with its default, beside our own run in the same
         window.
         """
-        cases, limit = make_cases(self.options.calls), self.options.limit
+        cases = make_cases(self.options.calls)
+        limit = self.options.limit
         ours = [
             run
             for run in self.drains

@@ -124,8 +124,9 @@ def drain(cases: Sequence[Case], *, workers: int, mode: Reading, limit: Limit) -
         quiet = _Quiet(limit.window_s + QUIET_S, len(cases))
         limit_s = 2 * earliest_end_s(len(cases), limit, "window") + PATIENCE_S
         is_over = watch(lambda: quiet.is_over(patches_sent(system)), limit_s=limit_s)
-        patches, counts = system.patches(), state(system)
-        moments = [datetime.fromisoformat(str(each["at"])).timestamp() for each in patches]
+        patches = system.patches()
+        counts = state(system)
+        moments = [datetime.fromisoformat(str(patch["at"])).timestamp() for patch in patches]
         return Drained(
             limit=limit,
             mode=mode,
@@ -152,5 +153,6 @@ class _Quiet:
 
     def is_over(self, patches: int) -> bool:
         if patches != self.seen:
-            self.seen, self.since = patches, time.monotonic()
+            self.seen = patches
+            self.since = time.monotonic()
         return self.seen >= self.least and time.monotonic() - self.since > self.quiet_s

@@ -67,8 +67,8 @@ def measure_latency(*, calls: int, workers: int) -> Latency:
             time.sleep(rng.uniform(0.06, 0.16))
         wait_for(lambda: patches_sent(system) >= calls, what="the last PATCHes")
         arrived = {
-            str(each["path"]).rpartition("/")[2]: datetime.fromisoformat(str(each["at"]))
-            for each in reversed(system.patches())
+            str(patch["path"]).rpartition("/")[2]: datetime.fromisoformat(str(patch["at"]))
+            for patch in reversed(system.patches())
         }
         return Latency(
             workers=workers,

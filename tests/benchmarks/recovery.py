@@ -81,7 +81,8 @@ def _interrupt(system: System, number: int, how: signal.Signals) -> tuple[float,
     (name,) = (
         each for each in before if f"interrupted-{number}" in system.log(each)[len(before[each]) :]
     )
-    at, started = time.time(), time.monotonic()
+    at = time.time()
+    started = time.monotonic()
     system.kill(name, how)
     took = time.monotonic() - started
     times = system.log(name).count('"worker.started"')
@@ -135,5 +136,5 @@ def _workers(system: System) -> list[str]:
 
 
 def _arrivals(system: System, call: str) -> list[float]:
-    found = [each for each in system.patches() if str(each["path"]).endswith(f"/{call}")]
-    return [datetime.fromisoformat(str(each["at"])).timestamp() for each in found]
+    found = [patch for patch in system.patches() if str(patch["path"]).endswith(f"/{call}")]
+    return [datetime.fromisoformat(str(item["at"])).timestamp() for item in found]

@@ -167,19 +167,19 @@ def peer_section(runs: Sequence[PeerRun], ours: Sequence[Drained]) -> str:
                 right,
             )
         )
-    for each in ours:
-        name = f"buildr-calls, {each.workers} workers"
+    for drained in ours:
+        name = f"buildr-calls, {drained.workers} workers"
         rows.append(
             (
                 name,
-                f"{each.took_s:.0f}",
-                each.patches,
-                each.refused,
-                each.most,
+                f"{drained.took_s:.0f}",
+                drained.patches,
+                drained.refused,
+                drained.most,
                 "-",
                 0,
                 0,
-                f"{each.right}/{each.calls}",
+                f"{run.right}/{run.calls}",
             )
         )
     about = (

@@ -79,7 +79,8 @@ def measure(slug: str) -> tuple[float, float, float]:
         if is_whole(slug, each)
     ]
     rounds = max(ROUNDS, 2000 // len(messages))
-    ours, others = [], []
+    ours = []
+    others = []
     for _ in range(rounds):
         for request in messages:
             # Unparsed: a request keeps what was parsed of it, and would be parsed in one round only.
@@ -91,7 +92,8 @@ def measure(slug: str) -> tuple[float, float, float]:
 def main() -> None:
     """Measure every source and print a table."""
     click.echo(machine())
-    rows, slow = [], []
+    rows = []
+    slow = []
     for slug in sorted(SOURCES):
         median_us, p99_us, least_us = measure(slug)
         rows.append(

@@ -180,10 +180,8 @@ def test_verdict_names_what_was_missed() -> None:
     A run that meets everything passes; one that misses anything fails and says what, with the exit
     code that goes with it.
     """
-    fast, slow = (
-        Latency(workers=1, took_ms=(20.0,) * 20),
-        Latency(workers=1, took_ms=(20.0,) * 18 + (300.0,) * 2),
-    )
+    fast = Latency(workers=1, took_ms=(20.0,) * 20)
+    slow = Latency(workers=1, took_ms=(20.0,) * 18 + (300.0,) * 2)
     text, is_passed = verdicts([_drained()], [fast], [RECOVERED])
     assert (True, 3, 0) == (is_passed, text.count("- PASS"), text.count("- FAIL"))
     bad = [_drained(took_s=10.3), _drained(patches=21), _drained(refused=1), _drained(right=19)]

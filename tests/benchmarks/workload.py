@@ -24,15 +24,13 @@ EVENTS_PER_CALL: Final = 5
 FIRST_BUILDR_CALL: Final = 5000
 AT_ONCE: Final = 500
 URL: Final = "https://hooks.example.test/webhooks/standard"
-CONNECTED, LEFT_VOICEMAIL, VOICEMAIL_RECEIVED, NO_ANSWER, BUSY, WRONG_NUMBER, MISSED = (
-    "786",
-    "787",
-    "788",
-    "789",
-    "790",
-    "791",
-    "792",
-)
+CONNECTED = "786"
+LEFT_VOICEMAIL = "787"
+VOICEMAIL_RECEIVED = "788"
+NO_ANSWER = "789"
+BUSY = "790"
+WRONG_NUMBER = "791"
+MISSED = "792"
 
 Event = Mapping[str, object]
 _AGENT: Final[Event] = {"type": "call.updated", "agent": "rep-7"}

@@ -53,7 +53,8 @@ class System:
     parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.port, self.sandbox_port = free_port(), free_port()
+        self.port = free_port()
+        self.sandbox_port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.http = httpx.Client(timeout=10)
@@ -192,7 +193,7 @@ class System:
     def patches(self) -> list[dict[str, object]]:
         """The PATCH requests that the sandbox has received, in order."""
         found = self.http.get(f"{self.sandbox_url}/_sandbox/requests").json()["requests"]
-        return [each for each in found if each["method"] == "PATCH"]
+        return [item for item in found if item["method"] == "PATCH"]
 
     def fault(self, **fault: object) -> None:
         """Let the sandbox misbehave."""

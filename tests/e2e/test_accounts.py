@@ -161,10 +161,8 @@ async def test_unknown_account_answers_as_an_unknown_source(
     Nobody can tell from outside which accounts there are; the default one has no path but the short
     one.
     """
-    unknown, found = (
-        await client.request(method, "/webhooks/nothing"),
-        await client.request(method, path),
-    )
+    unknown = await client.request(method, "/webhooks/nothing")
+    found = await client.request(method, path)
     assert (404, unknown.content, unknown.headers) == (
         found.status_code,
         found.content,
@@ -176,7 +174,8 @@ async def test_links_are_apart_and_so_are_their_tokens(
     client: httpx.AsyncClient, stores: tuple[Store, Store]
 ) -> None:
     """An account's links lie below its own path, open to its own token alone."""
-    path, body = f"/links/twilio/{CALL}", {"buildr_call_id": "110"}
+    path = f"/links/twilio/{CALL}"
+    body = {"buildr_call_id": "110"}
     tokens = {"/accounts/acme": OTHER_ADMIN, "": ADMIN_TOKEN}
     for prefix, token in tokens.items():
         (wrong,) = set(tokens.values()) - {token}

@@ -112,10 +112,8 @@ def test_pins_are_complete_and_name_no_index(name: str) -> None:
     """
     Every package that is asked for is pinned with hashes, and no line names where it came from.
     """
-    pins, asked = (
-        read(f"{name}.txt"),
-        re.findall(r"^([a-z][\w.-]*)", read(f"{name}.in"), re.MULTILINE),
-    )
+    pins = read(f"{name}.txt")
+    asked = re.findall(r"^([a-z][\w.-]*)", read(f"{name}.in"), re.MULTILINE)
     pinned = {package for package, _ in PACKAGE.findall(pins)}
     assert {package.lower() for package in asked} <= pinned
     assert not re.search(r"https?://|file:/|--(?!hash=sha256:[0-9a-f]{64})", pins)

@@ -164,15 +164,15 @@ def list_expected(limit: int, *, as_json: bool) -> None:
         return
     rows = [
         (
-            each.buildr_call_id,
-            ", ".join(mask_number(number.e164) for number in each.numbers),
-            each.agent or "",
-            "" if each.direction is None else each.direction.value,
-            f"{each.opens_at:%Y-%m-%d %H:%M:%S}",
-            f"{each.closes_at:%Y-%m-%d %H:%M:%S}",
-            each.claimed_by or "",
+            item.buildr_call_id,
+            ", ".join(mask_number(number.e164) for number in item.numbers),
+            item.agent or "",
+            "" if item.direction is None else item.direction.value,
+            f"{item.opens_at:%Y-%m-%d %H:%M:%S}",
+            f"{item.closes_at:%Y-%m-%d %H:%M:%S}",
+            item.claimed_by or "",
         )
-        for each in found
+        for item in found
     ]
     print_table(
         ("Buildr call", "numbers", "agent", "direction", "from (UTC)", "until (UTC)", "call"),

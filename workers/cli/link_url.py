@@ -47,7 +47,8 @@ def link_url(source: str, call: str | None, *, as_json: bool) -> None:
 
 
 def _address(settings: Settings, slug: str, call: str | None) -> str:
-    source, url_secrets = SOURCES[slug], settings.url_secrets
+    source = SOURCES[slug]
+    url_secrets = settings.url_secrets
     if source.requires_path_token and not url_secrets:
         raise Failure(NO_URL_SECRET.format(what=f"the token in the address of {source.title}"))
     token = path_token_for(source, url_secrets)

@@ -248,7 +248,8 @@ def read_csv(lines: Iterable[str]) -> list[tuple[str, str, Link]]:
     found: list[tuple[str, str, Link]] = []
     faults: list[str] = []
     for row in reader:
-        source, call = (row["source"] or "").strip(), (row["source_call_id"] or "").strip()
+        source = (row["source"] or "").strip()
+        call = (row["source_call_id"] or "").strip()
         ids = {name: (row.get(name) or "").strip() or None for name in ("buildr_call_id", *EXTRA)}
         bad = [
             f"{name} must be digits"

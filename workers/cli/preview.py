@@ -192,7 +192,8 @@ def _apply(changes: list[OutcomeChange], config: OutcomeConfig, *, is_forced: bo
 
 def _print(settings: Settings, compared: Preview, *, has_calls: bool, is_applied: bool) -> None:
     pairs = Counter(
-        (each.now or LEFT_ALONE, each.then or LEFT_ALONE, each.kind) for each in compared.changes
+        (change.now or LEFT_ALONE, change.then or LEFT_ALONE, change.kind)
+        for change in compared.changes
     )
     rows = [
         (now, then, str(count), kind.value) for (now, then, kind), count in sorted(pairs.items())
@@ -243,7 +244,7 @@ def _closing(settings: Settings, compared: Preview, *, is_applied: bool) -> Iter
 
 
 def _as_dict(settings: Settings, compared: Preview, *, is_applied: bool) -> dict[str, object]:
-    kinds = Counter(each.kind for each in compared.changes)
+    kinds = Counter(change.kind for change in compared.changes)
     return {
         "is_applied": is_applied,
         "looked_at": compared.looked_at,

@@ -82,13 +82,17 @@ class ReplayReport:
     def requests(self) -> int:
         """All requests: those to look, and those that the workers make."""
         # Several failed messages of one call are one write.
-        per_call = {each.case.ref: each.requests for each in self.judged if each.verdict in WRITES}
+        per_call = {
+            assessment.case.ref: assessment.requests
+            for assessment in self.judged
+            if assessment.verdict in WRITES
+        }
         return self.looks + sum(per_call.values())
 
     @property
     def counts(self) -> dict[str, int]:
         """How often each verdict was given."""
-        return dict(sorted(Counter(each.verdict.value for each in self.judged).items()))
+        return dict(sorted(Counter(assessment.verdict.value for assessment in self.judged).items()))
 
 
 def how_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -219,7 +223,10 @@ def print_done(
         )
     else:
         columns = [*(["id"] if has_ids else []), "call", "verdict", "Buildr call", "outcome", "why"]
-        rows = [[*([each.name] if has_ids else []), *_row(each)] for each in done.judged]
+        rows = [
+            [*([assessment.name] if has_ids else []), *_row(assessment)]
+            for assessment in done.judged
+        ]
         print_table(columns, rows, empty="Nothing was looked at.")
         counts = ", ".join(f"{verdict}: {count}" for verdict, count in done.counts.items())
         budget = in_minutes(done.requests, settings.buildr_budgets)
@@ -233,7 +240,8 @@ def print_done(
 
 
 def _row(each: ReplayAssessment) -> tuple[str, ...]:
-    now, then = each.outcome_now or "none", each.outcome_then or "none"
+    now = each.outcome_now or "none"
+    then = each.outcome_then or "none"
     outcome = f"{now} -> {then}" if each.verdict in WRITES else each.outcome_now or ""
     return (
         each.case.ref or "",

@@ -68,7 +68,8 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
 
 
 async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
-    last, upkeep = await store.source_activity.last(), await store.upkeep.all()
+    last = await store.source_activity.last()
+    upkeep = await store.upkeep.all()
     # Those that are on first, each group in the order of the alphabet.
     ordered = sorted(SOURCES.items(), key=lambda pair: (not settings.secrets_of(pair[0]), pair[0]))
     return [

@@ -54,9 +54,9 @@ def status(*, is_all: bool, as_json: bool) -> None:
         return
     _print(found)
     others = [
-        each.account
-        for each in installation.accounts
-        if each.account not in {facts["account"] for facts in found}
+        account.account
+        for account in installation.accounts
+        if account.account not in {facts["account"] for facts in found}
     ]
     if others:
         click.echo(
@@ -65,7 +65,7 @@ def status(*, is_all: bool, as_json: bool) -> None:
 
 
 async def _read_all(accounts: tuple[Settings, ...]) -> list[Facts]:
-    return list(await asyncio.gather(*(_read(each) for each in accounts)))
+    return list(await asyncio.gather(*(_read(account) for account in accounts)))
 
 
 async def _read(settings: Settings) -> Facts:
@@ -156,12 +156,10 @@ def _print(found: list[Facts]) -> None:
 
 def _rows(facts: Facts) -> list[tuple[str, str]]:
     """What a person is shown, line by line."""
-    lanes, used, outage, counters = (
-        facts["lanes"],
-        facts["requests_used"],
-        facts["outage"],
-        facts["counters"],
-    )
+    lanes = facts["lanes"]
+    used = facts["requests_used"]
+    outage = facts["outage"]
+    counters = facts["counters"]
     rows = [
         ("workers alive", str(facts["workers_alive"])),
         (

@@ -68,7 +68,7 @@ def list_subscriptions(source: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json([_as_json(report, is_dry_run=True) for report in reports])
     else:
-        rows = [_row(report.slug, each) for report in reports for each in report.found]
+        rows = [_row(report.slug, item) for report in reports for item in report.found]
         if rows or not any(report.fault for report in reports):
             print_table(COLUMNS, rows, empty="There are no webhook subscriptions.")
         _tell_faults(reports)
@@ -228,14 +228,14 @@ def _as_json(report: Report, *, is_dry_run: bool) -> dict[str, object]:
         "detail": report.state.detail,
         "subscriptions": [
             {
-                "id": each.subscription_id,
-                "state": each.state.value,
-                "expires_at": each.expires_at and each.expires_at.isoformat(),
-                "address": each.address,
-                "is_ours": each.is_ours,
-                "detail": each.detail,
+                "id": item.subscription_id,
+                "state": item.state.value,
+                "expires_at": item.expires_at and item.expires_at.isoformat(),
+                "address": item.address,
+                "is_ours": item.is_ours,
+                "detail": item.detail,
             }
-            for each in report.found
+            for item in report.found
         ],
         "steps": [_step_as_json(step, is_done=True) for step in report.done]
         + [

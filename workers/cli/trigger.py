@@ -105,14 +105,14 @@ def trigger(
     target = (url or local_url(settings)).rstrip("/")
     answers = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
-        for each in tries:
-            signed = _signed(source, each.request, secrets)
+        for attempt in tries:
+            signed = _signed(source, attempt.request, secrets)
             answers.append(
                 _send(client, target + local_path(settings, signed), signed)
-                | _told(each, has_faults=has_faults)
+                | _told(attempt, has_faults=has_faults)
             )
             if not as_json:
-                click.echo(_line(each, answers[-1], has_faults=has_faults))
+                click.echo(_line(attempt, answers[-1], has_faults=has_faults))
     ref = (
         f"{source}:{SOURCES[source].keys(SOURCES[source].redact(requests[0])).source_call_id}"
         if scenario

@@ -95,7 +95,8 @@ class EmbeddedRedis:
         Ask the server to end, insist after ten seconds, and give the folder back. Nothing if it
         does not run.
         """
-        process, self._process = self._process, None
+        process = self._process
+        self._process = None
         if process is not None:
             process.terminate()
             try:
@@ -147,7 +148,8 @@ class EmbeddedRedis:
                 )
 
     def _wait_until_it_answers(self) -> None:
-        process, deadline = self._process, time.monotonic() + START_TIMEOUT_S
+        process = self._process
+        deadline = time.monotonic() + START_TIMEOUT_S
         while process is not None:
             if process.poll() is not None:
                 raise LocalRunError(

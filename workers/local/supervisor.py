@@ -168,7 +168,8 @@ class Supervisor:
         process = child.process
         if process is None:
             return
-        ready, ended = asyncio.create_task(_ready(child)), asyncio.create_task(process.wait())
+        ready = asyncio.create_task(_ready(child))
+        ended = asyncio.create_task(process.wait())
         try:
             await asyncio.wait(
                 {ready, ended}, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED

@@ -176,12 +176,12 @@ def _record(stored: StoredCall) -> dict[str, object]:
         "due_at": None if record.due_at is None else record.due_at.isoformat(),
         "answers": [
             {
-                "at": each.at.isoformat(),
-                "cause": each.cause,
-                "status_code": each.status_code,
-                "text": each.text,
+                "at": answer.at.isoformat(),
+                "cause": answer.cause,
+                "status_code": answer.status_code,
+                "text": answer.text,
             }
-            for each in record.answers
+            for answer in record.answers
         ],
         "history": [
             {"at": step.at.isoformat(), "what": step.summary, "detail": step.detail}

@@ -87,12 +87,12 @@ class Preview:
     @property
     def rewritten(self) -> list[OutcomeChange]:
         """What `--apply` sends to Buildr."""
-        return [each for each in self.changes if each.kind is Kind.REWRITTEN]
+        return [change for change in self.changes if change.kind is Kind.REWRITTEN]
 
     @property
     def requests(self) -> int:
         """How many requests that takes."""
-        return sum(each.requests for each in self.changes)
+        return sum(change.requests for change in self.changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +163,8 @@ class Comparison:
         return assess(case, replace(self.present, config=self.config), replay_request, now=now)
 
     def _to_come(self, judged: ReplayAssessment, call: Call) -> OutcomeChange | None:
-        (now_id, now, _), (then_id, then, rule) = (
-            self._outcome(call, self.present.config),
-            self._outcome(call, self.config),
-        )
+        (now_id, now, _) = self._outcome(call, self.present.config)
+        (then_id, then, rule) = self._outcome(call, self.config)
         if now_id == then_id:
             return None
         change = _change(judged, call, kind=Kind.TO_COME, then=then)

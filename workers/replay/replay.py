@@ -99,7 +99,8 @@ class Replays:
 
         Returns the verdict, another one if somebody was faster.
         """
-        entry, ref = found.case.entry, found.case.ref
+        entry = found.case.entry
+        ref = found.case.ref
         if not found.is_settled or ref is None:
             return found
         if entry is not None:
@@ -159,7 +160,7 @@ async def select(
     first.
     """
     if entry_ids:
-        named = [await store.failed.get(each) for each in dict.fromkeys(entry_ids)]
+        named = [await store.failed.get(entry_id) for entry_id in dict.fromkeys(entry_ids)]
         return [entry for entry in named if entry is not None]
     found: list[Failed] = []
     async for entry in store.failed.select(wanted):

@@ -288,7 +288,8 @@ def _lost(case: ReplayCandidate, events: frozenset[CallEvent]) -> Verdict | None
 def _at_rest(judged: ReplayAssessment, plan: Plan) -> ReplayAssessment:
     if plan.record.state is not DeliveryState.DELIVERED:
         return judged
-    written_at, entry = plan.record.written_at, judged.case.entry
+    written_at = plan.record.written_at
+    entry = judged.case.entry
     is_newer = entry is not None and written_at is not None and written_at > entry.failed_at
     detail = (
         f"{plan.record.reason}, written {written_at:%Y-%m-%d %H:%M} UTC"

@@ -138,7 +138,7 @@ class Sandbox:
 
     def list_outcomes(self, request: Request, _: bytes) -> Response:
         """One page of the account's call outcomes."""
-        page, headers = page_of([outcome_as_json(each) for each in OUTCOMES], request.url)
+        page, headers = page_of([outcome_as_json(outcome) for outcome in OUTCOMES], request.url)
         return JSONResponse(
             {"items" if self._config.is_beta else "call_outcomes": page}, headers=headers
         )

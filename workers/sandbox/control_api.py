@@ -110,7 +110,9 @@ class Console:
         try:
             fault = Fault.model_validate(await _json(request))
         except ValidationError as err:
-            faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in err.errors()]
+            faults = [
+                f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in err.errors()
+            ]
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, *faults) from err
         self.faults.add(fault)
         return JSONResponse({"fault": fault.model_dump()}, status_code=HTTPStatus.CREATED)

@@ -163,7 +163,8 @@ def moment(now_ns: int) -> str:
 def _seed(number: int) -> HeldCall:
     # Call 110 is filed as in the published example: company 101, contact 418, project 129.
     place = (number - 110) % 4
-    company_id, project_id = list(COMPANIES)[place], list(PROJECTS)[place]
+    company_id = list(COMPANIES)[place]
+    project_id = list(PROJECTS)[place]
     contact_id = str(FIRST_CONTACT + place)
     return HeldCall(
         id=str(number),

@@ -72,7 +72,8 @@ class RequestLog:
     def clear(self) -> None:
         """Forget everything but the numbering."""
         self.entries = deque(maxlen=self.most)
-        self.methods, self.statuses = Counter(), Counter()
+        self.methods = Counter()
+        self.statuses = Counter()
         self.crowds = [PeakRate(budget) for budget in self.budgets]
         self.rate_limited = 0
 

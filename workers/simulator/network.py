@@ -42,7 +42,8 @@ def simulate_deliveries(
     fates = [rng.choice((_first_delivery, _arrives_again, _arrives_late)) for _ in requests]
     if len(requests) > 1:
         again, late = rng.sample(range(len(requests)), 2)
-        fates[again], fates[late] = _arrives_again, _arrives_late
+        fates[again] = _arrives_again
+        fates[late] = _arrives_late
     found: list[tuple[float, Arrival]] = []
     for place, (request, fate) in enumerate(zip(requests, fates, strict=True)):
         # The first moment of each try.

@@ -151,7 +151,8 @@ class _Filler:
         )
 
     def _blank(self, found: re.Match[str]) -> str:
-        name, offset_s = found[1], found[2]
+        name = found[1]
+        offset_s = found[2]
         if name in TIMES:
             return TIMES[name](
                 self.start_at.replace(microsecond=0) + timedelta(seconds=int(offset_s or 0))
@@ -188,7 +189,8 @@ def load(source: str, name: str) -> Scenario:
     if name not in known:
         raise ScenarioError(f"{source} has no scenario {name!r}{_known(name, known)}")
     held = read_json_object((_folder(source) / f"{name}{SUFFIX}").read_bytes())
-    values, templates = held["values"], held["requests"]
+    values = held["values"]
+    templates = held["requests"]
     if not isinstance(values, dict) or not isinstance(templates, list):
         raise ScenarioError(
             f"{source}/{name}{SUFFIX}: values must be an object and requests a list"

@@ -72,7 +72,8 @@ class Aircall:
             confidential=target.confidential,
             transport=transport,
         )
-        api_id, api_token = target.api["api_id"], target.api["api_token"]
+        api_id = target.api["api_id"]
+        api_token = target.api["api_token"]
         self._api.headers.update(
             next(
                 httpx.BasicAuth(api_id, api_token).auth_flow(httpx.Request("GET", "https://x"))
@@ -98,9 +99,11 @@ class Aircall:
         """The webhooks of the company."""
         records = await every_page(TITLE, self._page)
         return [
-            await self._read(each)
-            for each in records
-            if has_id(TITLE, each, "webhook_id", is_ours=self._target.is_ours(text(each, "url")))
+            await self._read(record)
+            for record in records
+            if has_id(
+                TITLE, record, "webhook_id", is_ours=self._target.is_ours(text(record, "url"))
+            )
         ]
 
     async def create(self, like: Subscription | None) -> str:
@@ -154,12 +157,11 @@ class Aircall:
         self._save(token)
 
     async def _read(self, fields: Fields) -> Subscription:
-        webhook_id, url, events = (
-            text(fields, "webhook_id"),
-            text(fields, "url"),
-            texts(fields, "events"),
-        )
-        is_ours, is_active = self._target.is_ours(url), fields.get("active") is not False
+        webhook_id = text(fields, "webhook_id")
+        url = text(fields, "url")
+        events = texts(fields, "events")
+        is_ours = self._target.is_ours(url)
+        is_active = fields.get("active") is not False
         troubles = [] if is_active else [Issue.DISABLED]
         if is_ours and not self._is_proved(
             text(fields, "token") or await self._token_of(webhook_id)
@@ -178,14 +180,14 @@ class Aircall:
             detail="its token is not in AIRCALL_TOKEN"
             if Issue.SIGNING_SECRET in troubles
             else None,
-            has_calls=not events or any(each.startswith("call.") for each in events),
+            has_calls=not events or any(event.startswith("call.") for event in events),
             events=events,
             troubles=tuple(troubles),
         )
 
     def _is_proved(self, token: str) -> bool:
         matches = [
-            hmac.compare_digest(each.encode(), token.encode("utf-8", "replace"))
-            for each in self._target.secrets
+            hmac.compare_digest(secret.encode(), token.encode("utf-8", "replace"))
+            for secret in self._target.secrets
         ]
         return any(matches)

@@ -138,7 +138,8 @@ class Api:
         raise self._refusal(answer)
 
     def _refusal(self, answer: HttpAnswer) -> UpkeepError:
-        status, code = answer.status_code, _code_of(answer)
+        status = answer.status_code
+        code = _code_of(answer)
         if any(each in code for each in self.confidential):
             code = ""
         said = f"{status} {code}" if code else str(status)
@@ -174,7 +175,7 @@ def objects(title: str, fields: Fields, name: str, *, is_optional: bool = False)
     values = fields.get(name)
     if values is None and is_optional:
         return []
-    if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise VendorUnavailable(f"{title} answered without a list of {name}")
     return values
 
@@ -217,7 +218,7 @@ def texts(fields: Fields, name: str) -> frozenset[str]:
     """The texts of a list; what is none is left out."""
     values = fields.get(name)
     return (
-        frozenset(each for each in values if isinstance(each, str))
+        frozenset(value for value in values if isinstance(value, str))
         if isinstance(values, list)
         else frozenset()
     )

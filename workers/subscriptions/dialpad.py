@@ -76,9 +76,11 @@ class Dialpad:
     async def found(self, now: datetime) -> list[Subscription]:
         """The call subscriptions of the company that go to a webhook."""
         return [
-            self._read(each)
-            for each in await self._pages(PATH)
-            if has_id(TITLE, each, "id", is_ours=self._is_ours(child(each, "webhook")))
+            self._read(subscription)
+            for subscription in await self._pages(PATH)
+            if has_id(
+                TITLE, subscription, "id", is_ours=self._is_ours(child(subscription, "webhook"))
+            )
         ]
 
     async def create(self, like: Subscription | None) -> str:
@@ -86,7 +88,7 @@ class Dialpad:
         Make both, the webhook only if none of ours is there: it may have been left over by one that
         was cut short.
         """
-        ours = [each for each in await self._pages(WEBHOOKS) if self._is_ours(each)]
+        ours = [webhook for webhook in await self._pages(WEBHOOKS) if self._is_ours(webhook)]
         if ours:
             endpoint_id = id_of(TITLE, ours[0], "id")
             await self._put_webhook(endpoint_id)
@@ -140,9 +142,12 @@ class Dialpad:
         return self._target.is_ours(text(webhook, "hook_url"))
 
     def _read(self, fields: Fields) -> Subscription:
-        webhook, events = child(fields, "webhook"), texts(fields, "call_states")
-        subscription_id, url = text(fields, "id"), text(webhook, "hook_url")
-        is_ours, is_on = self._target.is_ours(url), fields.get("enabled") is not False
+        webhook = child(fields, "webhook")
+        events = texts(fields, "call_states")
+        subscription_id = text(fields, "id")
+        url = text(webhook, "hook_url")
+        is_ours = self._target.is_ours(url)
+        is_on = fields.get("enabled") is not False
         troubles = [] if is_on else [Issue.DISABLED]
         if is_ours and not self._target.is_present(url):
             troubles.append(Issue.ADDRESS)

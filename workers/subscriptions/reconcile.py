@@ -101,7 +101,7 @@ def plan(
     """What is to be done about the subscriptions that were found."""
     steps: list[Step] = []
     kept: list[Subscription] = []
-    for each in sorted((each for each in found if each.is_ours), key=_rank):
+    for each in sorted((item for item in found if item.is_ours), key=_rank):
         if any(_covers(other, each) for other in kept):
             if each.is_fixed:
                 continue
@@ -227,7 +227,7 @@ class _Reconciliation:
                 )
                 if any(step.action is Action.CREATE for step in self.left):
                     self.unseen_since = clock()
-            ours = {each.subscription_id for each in self.found if each.is_ours}
+            ours = {item.subscription_id for item in self.found if item.is_ours}
             for gone in self.given.keys() - ours:
                 del self.given[gone]
         finally:
@@ -236,7 +236,7 @@ class _Reconciliation:
     async def _look(self, vendor: Vendor, now: datetime) -> None:
         self.found = await vendor.found(now)
         self.left = plan(self.found, vendor.ways, vendor.by_hand)
-        if any(each.is_ours and each.has_calls for each in self.found):
+        if any(item.is_ours and item.has_calls for item in self.found):
             self.unseen_since = None
 
     async def _take(self, step: Step, vendor: Vendor, target: Target) -> None:
@@ -268,7 +268,7 @@ class _Reconciliation:
     def report(self, kind: VendorSpec, now: datetime) -> Report:
         """What has become of it."""
         best = min(
-            (each for each in self.found if each.is_ours and each.has_calls),
+            (item for item in self.found if item.is_ours and item.has_calls),
             key=_rank,
             default=None,
         )
@@ -280,7 +280,8 @@ class _Reconciliation:
         )
         state = MISSING if best is None else best.state.value
         if self.fault is not None:
-            state, detail = FAILED, str(self.fault)
+            state = FAILED
+            detail = str(self.fault)
         return Report(
             slug=kind.slug,
             state=UpkeepState(

@@ -87,14 +87,14 @@ class RingCentral:
         """The webhook subscriptions of this app and user; the list has no pages."""
         await self._log_in()
         records = [
-            each
-            for each in objects(TITLE, await self._api.get(PATH), "records")
-            if _mode(each) == WEBHOOK
+            record
+            for record in objects(TITLE, await self._api.get(PATH), "records")
+            if _mode(record) == WEBHOOK
         ]
         return [
-            self._read(each, now)
-            for each in records
-            if has_id(TITLE, each, "id", is_ours=self._target.is_ours(_address(each)))
+            self._read(record, now)
+            for record in records
+            if has_id(TITLE, record, "id", is_ours=self._target.is_ours(_address(record)))
         ]
 
     async def create(self, like: Subscription | None) -> str:
@@ -148,8 +148,10 @@ class RingCentral:
         }
 
     def _read(self, fields: Fields, now: datetime) -> Subscription:
-        subscription_id, url = text(fields, "id"), _address(fields)
-        expires_at, is_ours = _moment(text(fields, "expirationTime")), self._target.is_ours(url)
+        subscription_id = text(fields, "id")
+        url = _address(fields)
+        expires_at = _moment(text(fields, "expirationTime"))
+        is_ours = self._target.is_ours(url)
         state, detail = self._state(fields, expires_at, now)
         troubles = {
             State.EXPIRED: [Issue.EXPIRED],
@@ -168,7 +170,7 @@ class RingCentral:
             is_ours=is_ours,
             expires_at=expires_at,
             detail=detail,
-            has_calls=any(CALLS.fullmatch(each) for each in events),
+            has_calls=any(CALLS.fullmatch(event) for event in events),
             events=events,
             troubles=tuple(troubles),
         )

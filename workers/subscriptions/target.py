@@ -117,7 +117,8 @@ def target_of(
     """What is wanted for a source. Raises `NotReady` that says which setting is missing."""
     if slug not in SOURCES:
         raise NotReady(f"there is no source {slug}")
-    source, api = SOURCES[slug], settings.api_of(slug)
+    source = SOURCES[slug]
+    api = settings.api_of(slug)
     missing = [f"{slug}_{name}".upper() for name in needs if not api.get(name)]
     if wants_secret and not settings.secrets_of(slug):
         missing.insert(0, source.settings[0].name.upper())

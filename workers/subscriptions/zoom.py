@@ -90,13 +90,13 @@ class Zoom:
         await self._log_in()
         records = await every_page(TITLE, self._page)
         return [
-            self._read(each)
-            for each in records
+            self._read(record)
+            for record in records
             if has_id(
                 TITLE,
-                each,
+                record,
                 "event_subscription_id",
-                is_ours=self._target.is_ours(text(each, "event_webhook_url")),
+                is_ours=self._target.is_ours(text(record, "event_webhook_url")),
             )
         ]
 
@@ -148,11 +148,10 @@ class Zoom:
         )
 
     def _read(self, fields: Fields) -> Subscription:
-        url, events = text(fields, "event_webhook_url"), texts(fields, "events")
-        is_ours, missing = (
-            self._target.is_ours(url),
-            frozenset() if any(pair <= events for pair in RECORDS) else RECORDS[0] - events,
-        )
+        url = text(fields, "event_webhook_url")
+        events = texts(fields, "events")
+        is_ours = self._target.is_ours(url)
+        missing = frozenset() if any(pair <= events for pair in RECORDS) else RECORDS[0] - events
         troubles = [Issue.ADDRESS] if is_ours and not self._target.is_present(url) else []
         if is_ours and missing:
             troubles.append(Issue.EVENTS)

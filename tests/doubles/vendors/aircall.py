@@ -78,7 +78,8 @@ class Aircall(StandIn):
 
     def _page(self, asked: Asked) -> Response:
         size = min(self.per_page, int(asked.query.get("per_page", "20")))
-        page, every = int(asked.query.get("page", "1")), list(self.kept.values())
+        page = int(asked.query.get("page", "1"))
+        every = list(self.kept.values())
         shown = every[(page - 1) * size : page * size]
         if not self.lists_tokens:
             shown = [

@@ -44,7 +44,7 @@ class Dialpad(StandIn):
                 else {}
             )
             return JSONResponse(
-                {"items": [self._shown(each, is_webhook=is_webhook) for each in ids], **more}
+                {"items": [self._shown(id_, is_webhook=is_webhook) for id_ in ids], **more}
             )
         if asked.path == base and asked.method == "POST":
             if not is_webhook and body.get("endpoint_id") not in self.webhooks:
@@ -74,7 +74,8 @@ class Dialpad(StandIn):
         """
         A webhook with a call subscription that are there already; gives the subscription's id.
         """
-        webhook, subscription = next(self.numbers), next(self.numbers)
+        webhook = next(self.numbers)
+        subscription = next(self.numbers)
         self.webhooks[webhook] = {"id": webhook, "hook_url": url, "secret": secret}
         self.kept[subscription] = {
             "id": subscription,

@@ -121,7 +121,9 @@ def listening(standin: StandIn) -> Iterator[str]:
     """
     A stand-in in a thread of its own, where the event loop is somebody else's, or there is none.
     """
-    ready, ended, urls = threading.Event(), threading.Event(), [""]
+    ready = threading.Event()
+    ended = threading.Event()
+    urls = [""]
 
     async def serve() -> None:
         async with running(standin) as urls[0]:

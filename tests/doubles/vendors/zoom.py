@@ -109,7 +109,8 @@ class Zoom(StandIn):
         )
 
     async def _make(self, body: dict[str, object]) -> Response:
-        events, url = body.get("events"), body.get("event_webhook_url")
+        events = body.get("events")
+        url = body.get("event_webhook_url")
         if (
             not isinstance(events, list)
             or not isinstance(url, str)
@@ -117,7 +118,7 @@ class Zoom(StandIn):
         ):
             return refuse(400, {"code": 1500, "message": "The events list is empty."})
         forbidden = [
-            each for each in events if self.allowed is not None and each not in self.allowed
+            event for event in events if self.allowed is not None and event not in self.allowed
         ]
         if forbidden:
             return refuse(

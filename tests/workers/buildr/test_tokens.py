@@ -195,7 +195,9 @@ def test_renewal_is_ahead_of_the_end_whatever_the_life(life_s: float) -> None:
 
 async def test_token_is_asked_for_once_and_then_used_from_memory() -> None:
     """As long as the token is good, nothing is asked for."""
-    clock, store, server = Clock(), MemoryTokens(), _granting()
+    clock = Clock()
+    store = MemoryTokens()
+    server = _granting()
     shared = _shared(server, store, clock)
     assert ["t1"] * 3 == [await shared.get() for _ in range(3)]
     clock.forward(3299)
@@ -208,7 +210,9 @@ async def test_many_at_once_ask_once() -> None:
     However many jobs and processes start without a token, one request is made, and all get its
     token.
     """
-    clock, store, server = Clock(), MemoryTokens(), _granting()
+    clock = Clock()
+    store = MemoryTokens()
+    server = _granting()
     fleet = [_shared(server, store, clock) for _ in range(5)]
     assert {"t1"} == set(await asyncio.gather(*(each.get() for each in fleet for _ in range(5))))
     assert 1 == len(server.requests)
@@ -219,7 +223,9 @@ async def test_token_is_renewed_early_by_one_while_the_others_go_on() -> None:
     Ahead of the end the first process renews; one that finds another at it goes on with the old
     token without waiting.
     """
-    clock, store, server = Clock(), MemoryTokens(token=token("old")), _granting()
+    clock = Clock()
+    store = MemoryTokens(token=token("old"))
+    server = _granting()
     clock.forward(3300)
     store.held_by_another = True
     assert ("old", []) == (await _shared(server, store, clock).get(), clock.slept_s)
@@ -234,7 +240,8 @@ async def test_failed_early_renewal_is_no_error_and_not_repeated_at_once() -> No
     While the old token is good, a renewal that fails is logged, and tried again half a minute
     later.
     """
-    clock, store = Clock(), MemoryTokens(token=token("old"))
+    clock = Clock()
+    store = MemoryTokens(token=token("old"))
     server = Server([httpx.Response(500), httpx.Response(200, json={"access_token": "new"})])
     shared = _shared(server, store, clock)
     clock.forward(3300)
@@ -254,7 +261,9 @@ async def test_hanging_early_renewal_leaves_time_for_the_request() -> None:
     While the old token is good, a token endpoint that hangs takes half of a request's time once,
     and is then left alone for a while.
     """
-    clock, store, asked = Clock(), MemoryTokens(token=token("old")), 0
+    clock = Clock()
+    store = MemoryTokens(token=token("old"))
+    asked = 0
 
     async def hang(_: httpx.Request) -> httpx.Response:
         nonlocal asked
@@ -282,11 +291,9 @@ async def test_without_a_valid_token_one_waits_for_the_other_process() -> None:
     Where another process renews and no token is valid, one looks again shortly after, and takes the
     new token when it is there.
     """
-    clock, store, server = (
-        Clock(),
-        MemoryTokens(token=token("dead", life_s=60), held_by_another=True),
-        _granting(),
-    )
+    clock = Clock()
+    store = MemoryTokens(token=token("dead", life_s=60), held_by_another=True)
+    server = _granting()
     clock.forward(60)
 
     async def sleep(seconds: float) -> None:
@@ -322,8 +329,11 @@ async def test_refused_token_is_replaced_once_for_the_fleet() -> None:
     A token that Buildr refused is dropped for all; a process that still holds it takes the new one
     instead of buying a third.
     """
-    clock, store, server = Clock(), MemoryTokens(), _granting()
-    one, two = _shared(server, store, clock), _shared(server, store, clock)
+    clock = Clock()
+    store = MemoryTokens()
+    server = _granting()
+    one = _shared(server, store, clock)
+    two = _shared(server, store, clock)
     assert ("t1", "t1") == (await one.get(), await two.get())
     await one.invalidate("t1")
     assert "t2" == await one.get()

@@ -99,7 +99,7 @@ def test_message_that_still_names_no_call_stays_failed(run: Run, seed: Seed) -> 
     seed(_word("CA1"))
     told = json.loads(run("failed", "replay", "--all", "--json", code=1).stdout)
     assert {"mbad": "still names no call"} == {
-        each["id"]: each["verdict"] for each in told["verdicts"] if each["call"] is None
+        event["id"]: event["verdict"] for event in told["verdicts"] if event["call"] is None
     }
     assert {"still names no call": 1, "still cannot be read": 1} == told["counts"]
     assert 2 == len(json.loads(run("failed", "list", "--json").stdout))

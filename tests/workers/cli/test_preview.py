@@ -102,7 +102,7 @@ def test_preview_is_about_the_calls_that_were_chosen(command: Command, keep: Kee
         )
     told = json.loads(command("--json").stdout)
     assert (["Busy", "Busy"], 4) == (
-        [each["outcome_then"] for each in told["changes"]],
+        [event["outcome_then"] for event in told["changes"]],
         told["requests"],
     )
     assert {"rewritten": 2, "kept": 0, "to_come": 0} == told["counts"]

@@ -41,7 +41,8 @@ ReplayRequestOf = Callable[[str], ReplayRequest | None]
 @pytest.fixture
 def sandbox() -> Iterator[str]:
     """A sandbox that listens; gives its URL."""
-    server, port = make_server(SandboxConfig(limit_mode="off")), free_port()
+    server = make_server(SandboxConfig(limit_mode="off"))
+    port = free_port()
     server.config.port = port
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -85,7 +86,8 @@ def keep(redis_url: str, make_settings: Callable[..., Settings]) -> Keep:
     """
 
     async def write(number: int, state: DeliveryState, written: dict[str, str]) -> str:
-        ref, call_id = f"twilio:CA{number}", str(100 + number)
+        ref = f"twilio:CA{number}"
+        call_id = str(100 + number)
         event = CallEvent(
             source="twilio",
             message_id="m1",
@@ -218,7 +220,7 @@ def test_calls_are_chosen_in_one_way(command: Command, keep: Keep) -> None:
         told = json.loads(command(*choice, "--offline", "--dry-run", "--json").stdout)
         assert ["twilio:CA2"] == [each["call"] for each in told["verdicts"]]
     told = json.loads(command("--all", "--limit", "1", "--offline", "--dry-run", "--json").stdout)
-    assert ["twilio:CA1"] == [each["call"] for each in told["verdicts"]]
+    assert ["twilio:CA1"] == [event["call"] for event in told["verdicts"]]
 
 
 def test_buildr_that_is_away_is_one_line(

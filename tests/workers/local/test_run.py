@@ -27,7 +27,8 @@ class Run:
 
     def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
         self.folder = folder
-        self.port, self.sandbox_port = free_port(), free_port()
+        self.port = free_port()
+        self.sandbox_port = free_port()
         self.log = folder / "out.log"
         options = ["--port", str(self.port), "--sandbox-port", str(self.sandbox_port)]
         with self.log.open("wb") as out:

@@ -80,7 +80,8 @@ def test_least_level_holds(least: str, count: int) -> None:
 
 def test_raw_lines_stay_json() -> None:
     """Where JSON is asked for, lines are printed as they came."""
-    out, text = io.StringIO(), _entry(event="job.done", note="[bold]x[/bold] " * 30)
+    out = io.StringIO()
+    text = _entry(event="job.done", note="[bold]x[/bold] " * 30)
     Screen(console=Console(file=out, width=40), is_raw=True).show(read_line("worker", text))
     assert text == out.getvalue().rstrip("\n")
 

@@ -108,7 +108,7 @@ async def compare(
 
 def pairs(preview: Preview) -> Mapping[tuple[str | None, str | None, Kind], int]:
     """How often each pair of outcomes comes."""
-    return Counter((each.now, each.then, each.kind) for each in preview.changes)
+    return Counter((change.now, change.then, change.kind) for change in preview.changes)
 
 
 async def test_preview_tells_what_changes_and_by_which_rule(desk: ReplayHarness) -> None:
@@ -125,7 +125,7 @@ async def test_preview_tells_what_changes_and_by_which_rule(desk: ReplayHarness)
         ("Connected", "No Answer", Kind.TO_COME): 1,
     } == pairs(preview)
     assert {'rules[0] "short"', "outcomes.busy", "outcomes.cancelled"} == {
-        each.rule for each in preview.changes
+        change.rule for change in preview.changes
     }
     assert (6, {"not final": 1}) == (preview.looked_at, preview.left_out)
 
@@ -229,7 +229,7 @@ async def test_limit_stops_at_the_oldest(desk: ReplayHarness) -> None:
     """A limit is of calls that change, those first whose last message is oldest."""
     await fill(desk)
     assert ["twilio:CA1", "twilio:CA3"] == [
-        each.ref for each in (await compare(desk, limit=2)).changes
+        change.ref for change in (await compare(desk, limit=2)).changes
     ]
 
 

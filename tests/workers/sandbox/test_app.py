@@ -48,7 +48,8 @@ async def test_update_answers_in_the_shape_of_the_contract() -> None:
         answer = await http.patch(CALL, json=REQUEST)
     assert 200 == answer.status_code
     assert _shape(RESPONSE) == _shape(answer.json())
-    call, sent = answer.json()["call"], REQUEST["call"]
+    call = answer.json()["call"]
+    sent = REQUEST["call"]
     assert (sent["notes"], sent["recorded_at"]) == (call["notes"], call["recorded_at"])
     names = ("call_outcome", "company", "contact", "project")
     assert [sent[f"{name}_id"] for name in names] == [call[name]["id"] for name in names]

@@ -65,7 +65,8 @@ async def test_faults_come_in_the_order_in_which_they_were_asked_for() -> None:
     async with inside(FREE, Clock()) as http:
         await _fault(http, kind="status", status=500)
         await _fault(http, kind="garbage", times=5)
-        first, second = await http.patch(CALL, json=UPDATE), await http.patch(CALL, json=UPDATE)
+        first = await http.patch(CALL, json=UPDATE)
+        second = await http.patch(CALL, json=UPDATE)
         (pending,) = (await http.get("/_sandbox/faults")).json()["faults"]
         assert 204 == (await http.delete("/_sandbox/faults")).status_code
         third = await http.patch(CALL, json=UPDATE)
@@ -106,7 +107,7 @@ async def test_html_comes_with_any_status() -> None:
         await _fault(http, kind="html", status=503)
         answers = [await http.patch(CALL, json=UPDATE) for _ in range(2)]
     assert [(200, "text/html; charset=utf-8"), (503, "text/html; charset=utf-8")] == [
-        (each.status_code, each.headers["content-type"]) for each in answers
+        (answer.status_code, answer.headers["content-type"]) for answer in answers
     ]
 
 

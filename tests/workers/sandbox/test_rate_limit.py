@@ -28,7 +28,8 @@ modes: st.SearchStrategy[Mode] = st.sampled_from(["window", "bucket", "both"])
 
 
 def _admitted(limiter: Limiter, gaps_ns: list[int]) -> list[int]:
-    now_ns, passed = 0, []
+    now_ns = 0
+    passed = []
     for gap_ns in gaps_ns:
         now_ns += gap_ns
         if limiter.admit(now_ns) is None:
@@ -63,7 +64,8 @@ def test_bucket_never_overflows(budgets: list[Budget], gaps_ns: list[int]) -> No
         window_ns = int(budget.window_s * NS_PER_S)
         for first, start in enumerate(passed):
             for last in range(first, len(passed)):
-                count, stretch_ns = last - first + 1, passed[last] - start
+                count = last - first + 1
+                stretch_ns = passed[last] - start
                 assert (count - budget.requests) * window_ns <= budget.requests * stretch_ns
 
 
@@ -74,7 +76,8 @@ def test_told_wait_is_the_exact_truth(
     """
     After the wait that a refusal tells a request passes, and a nanosecond earlier it does not.
     """
-    now_ns, limiter = 0, Limiter(budgets, mode)
+    now_ns = 0
+    limiter = Limiter(budgets, mode)
     for gap_ns in gaps_ns:
         now_ns += gap_ns
         refusal = limiter.admit(now_ns)
@@ -88,7 +91,9 @@ def test_told_wait_is_the_exact_truth(
 @given(st.lists(st.integers(0, 3 * NS_PER_S), max_size=60))
 def test_crowd_is_counted_exactly(gaps_ns: list[int]) -> None:
     """The largest number of requests in any window is what a count over all arrivals gives."""
-    crowd, now_ns, times = PeakRate(Budget(requests=10, window_s=10)), 0, []
+    crowd = PeakRate(Budget(requests=10, window_s=10))
+    now_ns = 0
+    times = []
     for gap_ns in gaps_ns:
         now_ns += gap_ns
         times.append(now_ns)

@@ -35,7 +35,7 @@ def test_every_message_arrives_by_the_schedule_of_its_vendor(
     moments = [0.0, *itertools.accumulate(retry_policy.retry_delays_s)]
     assert {each.url for each in sent} == {each.request.url for each in found}
     assert [moments[each.try_number - 1] for each in found] == [each.late_s for each in found]
-    tries = [(each.request.url, each.try_number) for each in found]
+    tries = [(item.request.url, item.try_number) for item in found]
     assert len(tries) == len(set(tries))
 
 
@@ -46,7 +46,7 @@ def test_there_is_always_something_wrong(count: int, seed: int) -> None:
     again at all.
     """
     found = simulate_deliveries(requests(count), ZOOM, Random(seed))
-    urls = [each.request.url for each in found]
+    urls = [item.request.url for item in found]
     assert len(urls) > len(set(urls))
     assert any(
         each.try_number > 1 and sum(other == each.request.url for other in urls) == 1
@@ -57,7 +57,9 @@ def test_there_is_always_something_wrong(count: int, seed: int) -> None:
 def test_vendor_that_never_comes_again_loses_nothing_here() -> None:
     """Its messages come once each, in some order or other."""
     orders = {
-        tuple(each.request.url for each in simulate_deliveries(requests(3), NEVER, Random(seed)))
+        tuple(
+            arrival.request.url for arrival in simulate_deliveries(requests(3), NEVER, Random(seed))
+        )
         for seed in range(20)
     }
     assert all(len(order) == 3 for order in orders)

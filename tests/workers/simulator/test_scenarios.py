@@ -39,10 +39,8 @@ def test_scenario_tells_the_call_of_its_name(source: str, name: str) -> None:
     The requests of a scenario are genuine once signed, and fold into the call that the scenario
     says it ends as.
     """
-    scenario, secrets = (
-        load(source, name),
-        Secrets(CONTRACTS[source].own_secrets or CONTRACTS[source].secrets),
-    )
+    scenario = load(source, name)
+    secrets = Secrets(CONTRACTS[source].own_secrets or CONTRACTS[source].secrets)
     told = []
     # Where the vendor has no field that we could fill, the id stands in the call's note; some give
     # nothing back at all.

@@ -39,7 +39,8 @@ async def test_both_parts_are_made(bench: Bench) -> None:
     calls need.
     """
     await bench.turn()
-    (webhook,), (kept,) = _standin(bench).webhooks.values(), _standin(bench).kept.values()
+    (webhook,) = _standin(bench).webhooks.values()
+    (kept,) = _standin(bench).kept.values()
     assert (bench.target.address, SECRET) == (webhook["hook_url"], webhook["secret"])
     assert (webhook["id"], True, sorted(STATES)) == (
         kept["endpoint_id"],
@@ -65,7 +66,7 @@ async def test_new_secret_is_given_once(bench: Bench, shows_secrets: bool) -> No
     bench.target = replace(bench.target, secrets=("another-secret-of-the-source", SECRET))
     assert [Action.UPDATE] == [step.action for step in (await bench.turn()).done]
     assert ["another-secret-of-the-source"] == [
-        each["secret"] for each in _standin(bench).webhooks.values()
+        webhook["secret"] for webhook in _standin(bench).webhooks.values()
     ]
     assert () == (await bench.turn()).done
 
@@ -76,7 +77,8 @@ async def test_one_that_is_off_lacks_states_and_has_an_old_address(bench: Bench)
         f"{bench.path}/t/{OLD}", SECRET, enabled=False, call_states=["hangup", "csat"]
     )
     assert [Action.ENABLE] == [step.action for step in (await bench.turn()).done]
-    kept, (webhook,) = _standin(bench).kept[number], _standin(bench).webhooks.values()
+    kept = _standin(bench).kept[number]
+    (webhook,) = _standin(bench).webhooks.values()
     assert (True, sorted({*STATES, "csat"}), bench.target.address) == (
         kept["enabled"],
         kept["call_states"],

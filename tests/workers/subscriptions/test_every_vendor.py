@@ -108,7 +108,7 @@ async def test_what_is_not_ours_is_never_touched(bench: Bench) -> None:
     report = await bench.turn()
     assert before.items() <= _records(bench).items()
     assert len(before) + 1 == len(_records(bench))
-    assert len(others) == sum(not each.is_ours for each in report.found)
+    assert len(others) == sum(not item.is_ours for item in report.found)
     assert "SECRETPATH" not in repr(report)
 
 
@@ -162,7 +162,8 @@ async def test_vendor_that_does_not_list_what_was_made_gets_no_more(bench: Bench
         made.found = nothing  # type: ignore[method-assign]
         return made
 
-    seeing, bench.kind = bench.kind, replace(bench.kind, make=blind)
+    seeing = bench.kind
+    bench.kind = replace(bench.kind, make=blind)
     assert [Action.CREATE] == [step.action for step in (await bench.turn(holds=True)).done]
     for _ in range(3):
         bench.clock.forward(timedelta(hours=1))

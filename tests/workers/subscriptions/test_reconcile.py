@@ -100,7 +100,7 @@ def test_turns_come_to_rest(found: list[Subscription], ways: set[Issue]) -> None
         kept = _do(kept, steps)
     left = plan(kept, can, "by hand")
     assert {Action.BY_HAND} >= {step.action for step in left}
-    assert [each for each in found if not each.is_ours] == [
+    assert [item for item in found if not item.is_ours] == [
         each for each in kept if not each.is_ours
     ]
     if Issue.MISSING in can:

@@ -218,7 +218,7 @@ async def test_other_transports_and_strange_words(bench: Bench) -> None:
     assert ((), before) == (report.done, _standin(bench).kept)
     _standin(bench).kept["odd"]["status"] = "Pondering\n"
     report = await bench.turn()
-    assert ["odd"] == [each.subscription_id for each in report.found]
+    assert ["odd"] == [item.subscription_id for item in report.found]
     assert ("unknown", "RingCentral calls it Pondering", ()) == (
         report.state.state,
         report.state.detail,

@@ -37,7 +37,8 @@ from workers.subscriptions.reconcile import lease
 
 MakeSettings = Callable[..., Settings]
 VERIFICATION = "rc-verification-token-of-the-tests"
-FIRST, SECOND = "url-secret-of-the-tests-" + "1" * 20, "url-secret-of-the-tests-" + "2" * 20
+FIRST = "url-secret-of-the-tests-" + "1" * 20
+SECOND = "url-secret-of-the-tests-" + "2" * 20
 SET_UP = {
     "URL_SECRET": FIRST,
     "RINGCENTRAL_VERIFICATION_TOKEN": VERIFICATION,
@@ -160,7 +161,7 @@ async def test_it_looks_every_ten_minutes_and_logs_what_it_did(
     with capture_logs() as entries:
         await watch.turn()
     assert [("subscription.created", "info", "ringcentral")] == [
-        (each["event"], each["log_level"], each["source"]) for each in entries
+        (entry["event"], entry["log_level"], entry["source"]) for entry in entries
     ]
     asked = len(standin[0].asked)
     clock.forward(timedelta(seconds=EVERY_S - 10))
@@ -233,7 +234,7 @@ async def test_half_a_set_up_is_a_fault(  # noqa: PLR0917 (pytest's own way)
     settings = make_settings(**{**SET_UP, name: value}, RINGCENTRAL_API_URL=standin[1])
     with capture_logs() as entries:
         await replace(watch, settings=settings).turn()
-    assert ["subscription.failed"] == [each["event"] for each in entries]
+    assert ["subscription.failed"] == [entry["event"] for entry in entries]
     assert said in entries[0]["reason"]
     assert ("failed", []) == (
         (await watch.store.upkeep.all())["ringcentral"].state,
@@ -258,7 +259,7 @@ async def test_failures_are_logged_and_wait_for_the_next_turn(
         with capture_logs() as entries:
             await watch.turn()
             await watch.turn()
-        assert [(event, "warning")] == [(each["event"], each["log_level"]) for each in entries]
+        assert [(event, "warning")] == [(entry["event"], entry["log_level"]) for entry in entries]
     clock.forward(timedelta(seconds=EVERY_S))
     with capture_logs() as entries:
         await watch.turn()
@@ -276,7 +277,7 @@ async def test_bug_stops_neither_the_others_nor_the_worker(
     bad = replace(next(kind for kind in VENDORS if kind.slug == "ringcentral"), make=broken)  # type: ignore[arg-type]
     with capture_logs() as entries:
         await replace(watch, kinds=(bad, *VENDORS)).turn()
-    assert ["subscription.failed", "subscription.created"] == [each["event"] for each in entries]
+    assert ["subscription.failed", "subscription.created"] == [entry["event"] for entry in entries]
 
 
 async def test_one_that_another_worker_looks_after_is_passed_by(
@@ -307,7 +308,7 @@ async def test_worker_never_makes_an_aircall_webhook(
             for _ in range(3):
                 await watch.turn()
                 clock.forward(timedelta(seconds=EVERY_S))
-    assert ["subscription.needs_a_person"] == [each["event"] for each in entries]
+    assert ["subscription.needs_a_person"] == [entry["event"] for entry in entries]
     assert ([], 3) == (standin.changes, len(standin.asked))
 
 
