@@ -25,7 +25,7 @@ from workers.cli.output import (
     print_table,
 )
 from workers.cli.session import run_with_store
-from workers.matching.expected_calls import MatchingRules
+from workers.matching.customer_numbers import MatchingRules
 from workers.replay.explain import (
     CallExplanation,
     explain_call,

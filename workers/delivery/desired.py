@@ -13,8 +13,8 @@ from service.settings.outcomes import OutcomeConfig
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
 from workers.calls.fold import Call
-from workers.matching.expected_calls import ExpectedCallMatch
 from workers.matching.match import Match, link_for_patch, match
+from workers.matching.selection import ExpectedCallMatch
 from workers.outcomes.decide import Decision, build_patch, decide, outcome_key, resolve
 from workers.outcomes.notes import render_note
 

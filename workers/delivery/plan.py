@@ -22,8 +22,8 @@ from workers.delivery.desired import (
     desired_state,
     not_final_reason,
 )
-from workers.matching.expected_calls import ExpectedCallMatch
 from workers.matching.match import Match
+from workers.matching.selection import ExpectedCallMatch
 
 MAX_SETTLE_TIMES: Final = 5
 # How an empty outcome in Buildr is written here.

@@ -23,14 +23,10 @@ from workers.delivery.plan import (
     Timing,
     make_plan,
 )
-from workers.matching.expected_calls import (
-    ExpectedCallMatch,
-    MatchingRules,
-    find_expected_call,
-    start_of,
-    why_internal,
-)
+from workers.matching.customer_numbers import MatchingRules, start_of, why_internal
+from workers.matching.expected_calls import find_expected_call
 from workers.matching.match import match
+from workers.matching.selection import ExpectedCallMatch
 
 # A call at rest in one of these has its expected call for good.
 DECIDED: Final = frozenset(

@@ -8,7 +8,8 @@ from typing import Literal
 
 from service.store.links import Link
 from workers.calls.fold import Call
-from workers.matching.expected_calls import ExpectedCallMatch, RejectedCandidate
+from workers.matching.candidates import RejectedCandidate
+from workers.matching.selection import ExpectedCallMatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ def match(call: Call, link: Link | None, expected: ExpectedCallMatch | None = No
     Find the Buildr call of a telephone call.
 
     The id that the call's own messages name beats a link, and a link beats an expected call. If the
-    messages name several, nothing is chosen, unless a link settles it by naming one of them.
+    messages name several, nothing is chosen, unless a link names one of them.
     """
     if call.buildr_call_id is not None:
         return Match(
@@ -39,49 +40,66 @@ def match(call: Call, link: Link | None, expected: ExpectedCallMatch | None = No
             reason=f"The message itself names Buildr call {call.buildr_call_id}.",
             how="message",
         )
-    is_settled = link is not None and (
-        not call.buildr_call_ids or link.buildr_call_id in call.buildr_call_ids
-    )
-    if link is not None and is_settled:
+    if link is not None and _may_decide(link, call):
         return Match(
             buildr_call_id=link.buildr_call_id,
             reason=f"A link names Buildr call {link.buildr_call_id}.",
             how="link",
         )
-    command = (
-        f"buildr-calls links set {shlex.quote(call.source)} {shlex.quote(call.source_call_id)}"
-    )
     if call.buildr_call_ids:
-        ids = " and ".join(call.buildr_call_ids)
-        reason = f"The messages of this call name different Buildr calls, {ids}. Choose one of them: {command} {call.buildr_call_ids[0]}"
-        return Match(buildr_call_id=None, reason=reason, how="conflict")
-    return _expected(expected or ExpectedCallMatch(), command)
+        return _conflict(call)
+    if expected is None:
+        expected = ExpectedCallMatch()
+    if expected.chosen is not None:
+        return Match(
+            buildr_call_id=expected.chosen.buildr_call_id,
+            reason=expected.reason,
+            how="expected",
+            considered=expected.considered,
+        )
+    return _unmatched(call, expected)
 
 
 def link_for_patch(
-    found: Match, link: Link | None, expected: ExpectedCallMatch | None = None
+    matched: Match, link: Link | None, expected: ExpectedCallMatch | None = None
 ) -> Link | None:
     """
-    What is sent along with the outcome: what the expected call says if it was chosen, else what a
-    link says.
+    The link whose ids of company, contact and project are sent with the outcome.
+
+    The expected call's if that was chosen, else the one that was set for the call.
     """
-    if found.how == "expected" and expected is not None and expected.chosen is not None:
+    if matched.how == "expected" and expected is not None and expected.chosen is not None:
         return expected.chosen.as_link()
     return link
 
 
-def _expected(choice: ExpectedCallMatch, command: str) -> Match:
-    if choice.chosen is not None:
-        return Match(
-            buildr_call_id=choice.chosen.buildr_call_id,
-            reason=choice.reason,
-            how="expected",
-            considered=choice.considered,
-        )
-    begin = "No message and no link names the Buildr call."
-    reason = " ".join(
-        each
-        for each in (begin, choice.reason, f"Look its id up in Buildr and set a link: {command} ID")
-        if each
+def _may_decide(link: Link, call: Call) -> bool:
+    return not call.buildr_call_ids or link.buildr_call_id in call.buildr_call_ids
+
+
+def _conflict(call: Call) -> Match:
+    ids = " and ".join(call.buildr_call_ids)
+    command = f"{_link_command(call)} {call.buildr_call_ids[0]}"
+    return Match(
+        buildr_call_id=None,
+        reason=f"The messages of this call name different Buildr calls, {ids}."
+        f" Choose one of them: {command}",
+        how="conflict",
     )
-    return Match(buildr_call_id=None, reason=reason, how="none", considered=choice.considered)
+
+
+def _unmatched(call: Call, expected: ExpectedCallMatch) -> Match:
+    reasons = ["No message and no link names the Buildr call."]
+    if expected.reason:
+        reasons.append(expected.reason)
+    reasons.append(f"Look its id up in Buildr and set a link: {_link_command(call)} ID")
+    return Match(
+        buildr_call_id=None,
+        reason=" ".join(reasons),
+        how="none",
+        considered=expected.considered,
+    )
+
+
+def _link_command(call: Call) -> str:
+    return f"buildr-calls links set {shlex.quote(call.source)} {shlex.quote(call.source_call_id)}"

@@ -17,7 +17,7 @@ from workers.delivery.send import Sender
 from workers.jobs.planner import Planner
 from workers.jobs.runner import Runner
 from workers.maintenance.pump import Pump
-from workers.matching.expected_calls import MatchingRules
+from workers.matching.customer_numbers import MatchingRules
 from workers.process.timing import hold_s
 
 

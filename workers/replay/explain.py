@@ -19,8 +19,10 @@ from service.store.links import Link
 from service.store.messages import message_id
 from workers.calls.fold import Call, fold
 from workers.calls.fold import as_dict as call_as_dict
-from workers.matching.expected_calls import ExpectedCallMatch, MatchingRules, find_expected_call
+from workers.matching.customer_numbers import MatchingRules
+from workers.matching.expected_calls import find_expected_call
 from workers.matching.match import Match, link_for_patch, match
+from workers.matching.selection import ExpectedCallMatch
 from workers.outcomes.decide import (
     build_patch,
     decide,

@@ -35,7 +35,8 @@ from workers.buildr import BuildrClient
 from workers.calls.fold import fold
 from workers.delivery.feedback import health_signal_of, release_permits
 from workers.jobs.parse_messages import parse_messages
-from workers.matching.expected_calls import MatchingRules, find_expected_call, why_internal
+from workers.matching.customer_numbers import MatchingRules, why_internal
+from workers.matching.expected_calls import find_expected_call
 from workers.replay.verdicts import (
     WRITES,
     BuildrState,

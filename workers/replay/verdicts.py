@@ -33,7 +33,8 @@ from workers.delivery.plan import (
     make_plan,
 )
 from workers.jobs.parse_messages import ParsedMessages
-from workers.matching.expected_calls import ExpectedCallMatch, MatchingRules, why_internal
+from workers.matching.customer_numbers import MatchingRules, why_internal
+from workers.matching.selection import ExpectedCallMatch
 
 
 class Verdict(StrEnum):

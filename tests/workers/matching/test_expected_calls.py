@@ -19,15 +19,15 @@ from service.events import (
 from service.phone_numbers import Number
 from service.store.expected_calls import CandidateSnapshot, ExpectedCall
 from workers.calls.fold import Call, fold
-from workers.matching.expected_calls import (
-    ExpectedCallMatch,
+from workers.matching.customer_numbers import (
     MatchingRules,
     Policy,
-    choose,
     customer_numbers,
     start_of,
     why_internal,
 )
+from workers.matching.expected_calls import choose
+from workers.matching.selection import ExpectedCallMatch
 
 START = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

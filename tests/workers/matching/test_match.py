@@ -10,8 +10,9 @@ from service.events import CallEvent, EventType
 from service.store.expected_calls import ExpectedCall
 from service.store.links import Link
 from workers.calls.fold import Call, fold
-from workers.matching.expected_calls import ExpectedCallMatch, RejectedCandidate
+from workers.matching.candidates import RejectedCandidate
 from workers.matching.match import link_for_patch, match
+from workers.matching.selection import ExpectedCallMatch
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 ENTRY = ExpectedCall(
