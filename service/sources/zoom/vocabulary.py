@@ -1,5 +1,7 @@
 """
-Zoom Phone's words, and what they are here: https://developers.zoom.us/docs/api/phone/events/.
+Zoom Phone's events, kinds of endpoints and results, and ours for them.
+
+Values: https://developers.zoom.us/docs/api/phone/events/.
 """
 
 from collections.abc import Mapping
@@ -12,8 +14,8 @@ from service.events import EventType, HangupCause
 
 class Side(StrEnum):
     """
-    Whose message it is: Zoom tells each of its users of their own end, so that this side is always
-    one of our people.
+    The side of a call that a message is about: Zoom reports to each of its users their own end, so
+    that this side is always ours.
     """
 
     CALLER = "caller"
@@ -22,8 +24,8 @@ class Side(StrEnum):
 
 class EndpointKind(Enum):
     """
-    What is at one end of a call: one of our people, several who share a line, the exchange that
-    picks up by itself, or somebody outside.
+    What is at one end of a call: the telephone of one of our users, of several who share a line,
+    the exchange that picks up by itself, or somebody outside.
     """
 
     PERSON = auto()
@@ -34,14 +36,14 @@ class EndpointKind(Enum):
 
 class NonHangupOutcome(Enum):
     """
-    Ends that are no cause: a voicemail box, a colleague who took the call, a step on its way, and
-    what says nothing of the end.
+    Outcomes that are no hangup cause: a voicemail box, a colleague who took the call, a step on its
+    way, and one that does not say how it ended.
     """
 
     VOICEMAIL = auto()
     ELSEWHERE = auto()
     STEP = auto()
-    UNSAID = auto()
+    UNSTATED = auto()
 
 
 Outcome = HangupCause | NonHangupOutcome
@@ -50,7 +52,7 @@ Outcome = HangupCause | NonHangupOutcome
 @dataclass(frozen=True, slots=True)
 class LiveEventSpec:
     """
-    A message that comes while a call goes on; `cause` where its name says that one telephone of
+    A message that is sent while a call goes on; `cause` where its name says that one telephone of
     perhaps many was not picked up.
     """
 
@@ -62,8 +64,8 @@ class LiveEventSpec:
 @dataclass(frozen=True, slots=True)
 class RecordSpec:
     """
-    A message with records that are written after a call, in the list of that name; `has_steps` of
-    those that tell steps apart.
+    A message with records that are written after a call, in the list called `name`; `has_steps` if
+    each step of a call has a record of its own.
     """
 
     side: Side
@@ -93,8 +95,8 @@ RECORDS: Final[Mapping[str, RecordSpec]] = {
 }
 VOICEMAILS: Final = frozenset({"phone.voicemail_received", "phone.voicemail_transcript_completed"})
 RECORDING: Final = "phone.recording_completed"
-# What happens on the way, what is repeated for people who may listen too, what only an API call
-# could fetch, and what was thrown away.
+# Steps of a call that do not say how it ends, copies for users who may listen too, what only an API
+# call could fetch, and deletions.
 IGNORED: Final = frozenset(
     {
         "phone.caller_hold",
@@ -134,8 +136,8 @@ IGNORED: Final = frozenset(
         "phone.call_log_permanently_deleted",
     }
 )
-# About no call at all.
-OTHER_MATTERS: Final = (
+# Not about a call.
+OTHER_PREFIXES: Final = (
     "phone.sms_",
     "phone.fax_",
     "phone.device_",
@@ -174,7 +176,7 @@ RECORDED_EXTENSIONS: Final[Mapping[str, EndpointKind]] = {
     "auto_receptionist": EndpointKind.ROUTER,
     "external_contact": EndpointKind.OUTSIDE,
 }
-# What a record is of. These begin a call, so that the number in them is the one that was dialled.
+# `event` of a record. These begin a call, so that the number in them is the one that was dialled.
 BEGINNINGS: Final = frozenset(
     {
         "incoming",
@@ -185,7 +187,7 @@ BEGINNINGS: Final = frozenset(
         "outgoing_to_zoom_contact_center",
     }
 )
-# These bring somebody else of ours into it.
+# These bring another of our users into the call.
 STEPS: Final = frozenset(
     {
         "ring_to_member",
@@ -198,14 +200,14 @@ STEPS: Final = frozenset(
         "shared",
     },
 )
-# Those of them with which one of ours may pass a call on to somebody outside.
+# Those of `STEPS` with which one of our users may pass a call on to somebody outside.
 PASSES_ON: Final = frozenset({"forward", "overflow", "direct_transfer", "warm_transfer"})
-# These say nothing of how the call ended: a supervisor who listens has `succeeded` whatever became
-# of it.
-ASIDES: Final = frozenset(
+# These do not say how the call ended: the result of a supervisor who listens is `succeeded`,
+# whatever became of the call.
+SIDE_STEPS: Final = frozenset(
     {"barge", "monitor", "whisper", "listen", "conference_barge", "park", "timeout", "merge"}
 )
-# Of the second and third version.
+# `result` of the second and third version.
 RESULTS: Final[Mapping[str, Outcome]] = {
     "answered": HangupCause.COMPLETED,
     "accepted": HangupCause.COMPLETED,
@@ -228,9 +230,9 @@ RESULTS: Final[Mapping[str, Outcome]] = {
     "overflowed": NonHangupOutcome.STEP,
     "invalid_key": NonHangupOutcome.STEP,
 }
-# A colleague took the call, whatever the result of this record is.
+# `result_reason`: a colleague took the call, whatever the result of this record is.
 REASONS: Final = frozenset({"answered_by_other", "pickup_by_other", "call_out_by_other"})
-# Of the first version, and of live messages (`handup_result`, as Zoom spells it):
+# `result` of the first version, and `handup_result` (as Zoom spells it) of live messages:
 # https://developers.zoom.us/docs/api/phone/#tag/call-logs.
 RESULT_PHRASES: Final[Mapping[str, Outcome]] = {
     "Call connected": HangupCause.COMPLETED,
@@ -251,15 +253,24 @@ RESULT_PHRASES: Final[Mapping[str, Outcome]] = {
     "Restricted Number": HangupCause.FAILED,
     "International Disabled": HangupCause.FAILED,
     "Answered by Other Member": NonHangupOutcome.ELSEWHERE,
-    "Park": NonHangupOutcome.UNSAID,
-    "Parked": NonHangupOutcome.UNSAID,
-    "Recorded": NonHangupOutcome.UNSAID,
-    "Auto Recorded": NonHangupOutcome.UNSAID,
-    "Recording Failure": NonHangupOutcome.UNSAID,
+    "Park": NonHangupOutcome.UNSTATED,
+    "Parked": NonHangupOutcome.UNSTATED,
+    "Recorded": NonHangupOutcome.UNSTATED,
+    "Auto Recorded": NonHangupOutcome.UNSTATED,
+    "Recording Failure": NonHangupOutcome.UNSTATED,
 }
 _PHRASES: Final = {phrase.casefold(): outcome for phrase, outcome in RESULT_PHRASES.items()}
 
 
-def read_phrase(text: str | None) -> Outcome | None:
-    """What a phrase means, in whatever case Zoom writes it; None if no table knows it."""
-    return None if text is None else _PHRASES.get(text.casefold())
+def read_phrase(phrase: str | None) -> Outcome | None:
+    """The outcome of a phrase of `RESULT_PHRASES`; case is ignored. None for any other."""
+    if phrase is None:
+        return None
+    return _PHRASES.get(phrase.casefold())
+
+
+def read_result(result: str | None) -> Outcome | None:
+    """The outcome of a record's `result`, of whichever version; None if no table knows it."""
+    if result is None:
+        return None
+    return RESULTS.get(result) or read_phrase(result)

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from service.sources import WebhookRequest
-from service.sources.zoom import vocabulary as zoom_words
+from service.sources.zoom import vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 
@@ -40,21 +40,21 @@ CONTRACT: Final = SourceContract(
     tolerance_s=300,
     words={
         "event": {
-            *zoom_words.LIVE,
-            *zoom_words.RECORDS,
-            *zoom_words.VOICEMAILS,
-            zoom_words.RECORDING,
-            *zoom_words.IGNORED,
-            *zoom_words.BEGINNINGS,
-            *zoom_words.STEPS,
-            *zoom_words.ASIDES,
+            *vocabulary.LIVE,
+            *vocabulary.RECORDS,
+            *vocabulary.VOICEMAILS,
+            vocabulary.RECORDING,
+            *vocabulary.IGNORED,
+            *vocabulary.BEGINNINGS,
+            *vocabulary.STEPS,
+            *vocabulary.SIDE_STEPS,
         },
-        "result": zoom_words.RESULTS,
-        "result_reason": zoom_words.REASONS,
-        "direction": zoom_words.DIRECTIONS,
-        "connect_type": zoom_words.CONNECT_TYPES,
-        "extension_type": zoom_words.LIVE_EXTENSIONS,
-        "callee_ext_type": zoom_words.RECORDED_EXTENSIONS,
+        "result": vocabulary.RESULTS,
+        "result_reason": vocabulary.REASONS,
+        "direction": vocabulary.DIRECTIONS,
+        "connect_type": vocabulary.CONNECT_TYPES,
+        "extension_type": vocabulary.LIVE_EXTENSIONS,
+        "callee_ext_type": vocabulary.RECORDED_EXTENSIONS,
     },
     unknown_values=frozenset(
         {

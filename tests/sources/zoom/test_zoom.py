@@ -43,8 +43,8 @@ SECRET, OTHER_SECRET = CONTRACT.secrets
 SIGNED_AT: Final = "1772442930"
 NOW: Final = datetime.fromtimestamp(int(SIGNED_AT), UTC)
 BODY_OF_VECTOR: Final = (
-    b'{"event":"phone.callee_missed","event_ts":1772442929500,"payload":{"account_id":"ACCT0","object":'
-    b'{"call_id":"7001","handup_result":"No Answer"}}}'
+    b'{"event":"phone.callee_missed","event_ts":1772442929500,"payload":{"account_id":"ACCT0",'
+    b'"object":{"call_id":"7001","handup_result":"No Answer"}}}'
 )
 SIGNATURE_OF_VECTOR: Final = "v0=86d5243fb94dba44c07afdc5020e436b4a9326ddf1ac9cc61b0c7a6b80ba10f7"
 PLAIN_OF_VECTOR: Final = "abc123XYZ"
@@ -57,9 +57,14 @@ QUEUE: Final[Fields] = {
 }
 
 
-def post(body: bytes | JsonValue) -> WebhookRequest:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return WebhookRequest(method="POST", url=f"{BASE_URL}/webhooks/zoom", headers=HEADERS, body=raw)
+def post(body: bytes) -> WebhookRequest:
+    return WebhookRequest(
+        method="POST", url=f"{BASE_URL}/webhooks/zoom", headers=HEADERS, body=body
+    )
+
+
+def post_json(body: JsonValue) -> WebhookRequest:
+    return post(json.dumps(body).encode())
 
 
 def vector(**headers: str) -> WebhookRequest:
@@ -77,24 +82,24 @@ def question(
         "event_ts": 1772442929500,
         "event": "endpoint.url_validation",
     }
-    return sign(post(body), secret, at)
+    return sign(post_json(body), secret, at)
 
 
-def message(event: str, told: Fields) -> WebhookRequest:
+def message(event: str, data: Fields) -> WebhookRequest:
     return build_request(
         {
             "body_json": {
                 "event": f"phone.{event}",
                 "event_ts": 1793613900000,
-                "payload": {"account_id": "A", "object": told},
+                "payload": {"account_id": "A", "object": data},
             }
         },
         base_url=BASE_URL,
     )
 
 
-def parse(event: str, **told: JsonValue) -> list[CallEvent]:
-    return ZOOM.parse(message(event, {"call_id": CALL, **told}), "m1")
+def parse(event: str, **fields: JsonValue) -> list[CallEvent]:
+    return ZOOM.parse(message(event, {"call_id": CALL, **fields}), "m1")
 
 
 def member(number: int) -> Fields:
@@ -106,7 +111,7 @@ def member(number: int) -> Fields:
     }
 
 
-def live(event: str, number: int = 1, /, at_s: int = 30, **told: JsonValue) -> list[CallEvent]:
+def live(event: str, number: int = 1, /, at_s: int = 30, **fields: JsonValue) -> list[CallEvent]:
     """A live message about the telephone of one of ours that a customer calls."""
     caller: Fields = {"phone_number": CUSTOMER, "extension_type": "pstn"}
     return parse(
@@ -116,40 +121,32 @@ def live(event: str, number: int = 1, /, at_s: int = 30, **told: JsonValue) -> l
         ringing_start_time=moment(0),
         call_end_time=moment(at_s),
         forwarded_by=QUEUE,
-        **told,
+        **fields,
     )
 
 
-def record(number: int = 1, /, side: str = "callee", **told: JsonValue) -> list[CallEvent]:
+def record(number: int = 1, /, side: str = "callee", **fields: JsonValue) -> list[CallEvent]:
     """A record of the third version."""
-    own: Fields = {
-        "ext_id": f"ext{number}",
-        "ext_type": "user",
-        "ext_number": str(800 + number),
-        "email": f"{number}@example.com",
-    }
-    ends: dict[str, Fields] = {
-        side: own,
-        "caller" if side == "callee" else "callee": {
-            "did_number": CUSTOMER,
-            "number_type": "external_pstn",
-        },
-    }
+    other_side = {"caller": "callee", "callee": "caller"}[side]
     element: Fields = {
-        f"{end}_{name}": value for end, fields in ends.items() for name, value in fields.items()
-    }
-    element |= {
         "call_id": CALL,
         "connect_type": "external",
+        f"{side}_ext_id": f"ext{number}",
+        f"{side}_ext_type": "user",
+        f"{side}_ext_number": str(800 + number),
+        f"{side}_email": f"{number}@example.com",
+        f"{other_side}_did_number": CUSTOMER,
+        f"{other_side}_number_type": "external_pstn",
         "start_time": moment(0),
         "end_time": moment(30),
-        **told,
+        **fields,
     }
     return parse(f"{side}_call_element_completed", call_elements=[element])
 
 
 def moment(seconds: int) -> str:
-    return f"{datetime(2026, 11, 2, 10, 0, tzinfo=UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+    at = datetime(2026, 11, 2, 10, 0, tzinfo=UTC) + timedelta(seconds=seconds)
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def in_any_order(*messages: list[CallEvent]) -> Call:
@@ -309,7 +306,7 @@ def test_message_that_only_names_the_validation_is_none(body: bytes) -> None:
     assert ZOOM.handshake(vector(), Secrets((SECRET,)), NOW) is None
 
 
-def test_message_that_is_told_twice_counts_once() -> None:
+def test_message_that_is_sent_twice_counts_once() -> None:
     """
     The same from two subscriptions of an app, its fields in another order, is one message; at
     another time it is another.
@@ -324,8 +321,8 @@ def test_message_that_is_told_twice_counts_once() -> None:
         "event_ts": 1,
         "event": "phone.caller_ended",
     }
-    assert ZOOM.keys(post(one)) == ZOOM.keys(post(same))
-    assert ZOOM.keys(post(one)) != ZOOM.keys(post({**one, "event_ts": 2}))
+    assert ZOOM.keys(post_json(one)) == ZOOM.keys(post_json(same))
+    assert ZOOM.keys(post_json(one)) != ZOOM.keys(post_json({**one, "event_ts": 2}))
 
 
 def test_call_id_stays_the_text_of_its_digits() -> None:
@@ -333,9 +330,12 @@ def test_call_id_stays_the_text_of_its_digits() -> None:
     19 digits are more than a number of many programs holds; as a number or a text they are the same
     id.
     """
-    told = '{"event":"phone.caller_ended","event_ts":1,"payload":{"object":{"call_id":%s,"big":123456789012345678901234567890}}}'
+    template = (
+        '{"event":"phone.caller_ended","event_ts":1,'
+        '"payload":{"object":{"call_id":%s,"big":123456789012345678901234567890}}}'
+    )
     for text in (f'"{CALL}"', CALL):
-        request = post((told % text).encode())
+        request = post((template % text).encode())
         assert ZOOM.keys(request).source_call_id == CALL
         assert {CALL} == {event.source_call_id for event in ZOOM.parse(request, "m1")}
 
@@ -353,7 +353,7 @@ def test_what_is_not_wanted_is_ignored_without_a_call(event: str) -> None:
     """It need not name a call."""
     for read in (ZOOM.keys, lambda request: ZOOM.parse(request, "m1")):
         with pytest.raises(IgnoredEvent):
-            read(post({"event": event, "payload": {}}))
+            read(post_json({"event": event, "payload": {}}))
 
 
 def test_every_phrase_has_a_fixture() -> None:
@@ -401,7 +401,7 @@ def test_queue_in_which_nobody_answers_is_missed() -> None:
 
 
 def test_queue_in_which_one_answers_is_answered() -> None:
-    """Whatever became of the others' telephones, and whenever that is told."""
+    """Whatever became of the others' telephones, and whenever that is reported."""
     call = in_any_order(
         live("callee_missed", 1, handup_result="No Answer"),
         record(1, event="ring_to_member", result="no_answer", end_time=moment(900)),
@@ -440,9 +440,9 @@ def test_longest_talk_of_several_counts() -> None:
     """A call that was put through has a record of each part."""
     parts = [
         record(
-            each, result="answered", answer_time=moment(at), end_time=moment(at + s), talk_time=s
+            number, result="answered", answer_time=moment(at), end_time=moment(at + s), talk_time=s
         )
-        for each, at, s in ((1, 5, 20), (2, 30, 120), (3, 160, 60))
+        for number, at, s in ((1, 5, 20), (2, 30, 120), (3, 160, 60))
     ]
     call = in_any_order(
         *parts, record(4, event="direct_transfer", result="no_answer", end_time=moment(900))
@@ -450,7 +450,7 @@ def test_longest_talk_of_several_counts() -> None:
     assert (Result.CONNECTED, 120, "2@example.com") == (call.result, call.duration_s, call.agent)
 
 
-def test_record_counts_before_what_was_told_live() -> None:
+def test_record_counts_before_what_was_reported_live() -> None:
     """
     Live times hold waiting and hold, so that the record's seconds of talk are the better ones even
     if they are fewer.
@@ -463,7 +463,7 @@ def test_record_counts_before_what_was_told_live() -> None:
 
 
 def test_late_miss_never_lowers_a_call_that_was_answered() -> None:
-    """Talk that was told live stays, whatever record says that a telephone was not answered."""
+    """Talk that was reported live stays, whatever record says that a telephone was not answered."""
     call = in_any_order(
         live("callee_ended", 1, at_s=100, answer_start_time=moment(10)),
         record(2, result="no_answer", end_time=moment(900)),
@@ -494,17 +494,17 @@ def test_voicemail_is_received_only_where_a_message_was_left() -> None:
     """That the box picked up is not enough; the message itself is, without any record."""
     assert Result.MISSED_INBOUND is fold(record(result="voicemail", talk_time=3)).result
     assert Result.VOICEMAIL_RECEIVED is fold(record(result="voicemail", voicemail_id="v1")).result
-    told: Fields = {
+    fields: Fields = {
         "caller_number": "15005550001",
         "caller_number_type": 2,
         "date_time": moment(40),
         "id": "v1",
     }
-    left = parse("voicemail_received", download_url="https://example.com/v1", duration=12, **told)
-    said = parse(
-        "voicemail_transcript_completed", transcription={"content": "Hello.", "status": 1}, **told
+    left = parse("voicemail_received", download_url="https://example.com/v1", duration=12, **fields)
+    transcript = parse(
+        "voicemail_transcript_completed", transcription={"content": "Hello.", "status": 1}, **fields
     )
-    call = in_any_order(left, said, record(result="voicemail", talk_time=3))
+    call = in_any_order(left, transcript, record(result="voicemail", talk_time=3))
     assert (Result.VOICEMAIL_RECEIVED, CUSTOMER) == (call.result, call.from_number)
     assert call.voicemail is not None
     assert ("https://example.com/v1", 12, "Hello.") == (
@@ -525,7 +525,7 @@ def test_voicemail_box_of_the_customer_is_a_message_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "result"),
+    ("fields", "result"),
     [
         ({"answer_start_time": moment(5)}, Result.CONNECTED),
         ({"answer_start_time": moment(5), "handup_result": "Call Cancel"}, Result.CONNECTED),
@@ -539,17 +539,19 @@ def test_voicemail_box_of_the_customer_is_a_message_left() -> None:
         ({}, None),
     ],
 )
-def test_live_end_of_an_outbound_call_gives_its_result(told: Fields, result: Result | None) -> None:
+def test_live_end_of_an_outbound_call_gives_its_result(
+    fields: Fields, result: Result | None
+) -> None:
     """Without a word and without an answer only the record can say how it ended."""
     callee: Fields = {"phone_number": CUSTOMER, "extension_type": "pstn"}
     call = fold(
-        parse("caller_ended", caller=member(1), callee=callee, call_end_time=moment(30), **told)
+        parse("caller_ended", caller=member(1), callee=callee, call_end_time=moment(30), **fields)
     )
     assert (result, Direction.OUTBOUND, CUSTOMER) == (call.result, call.direction, call.to_number)
 
 
-@pytest.mark.parametrize("word", ["Call Cancel", "Call Cancelled", "Call Canceled"])
-def test_live_hang_up_is_read_by_whether_there_was_an_answer(word: str) -> None:
+@pytest.mark.parametrize("phrase", ["Call Cancel", "Call Cancelled", "Call Canceled"])
+def test_live_hang_up_is_read_by_whether_there_was_an_answer(phrase: str) -> None:
     """
     The end need not repeat the time of the answer; without any answer it is the rep who gave up,
     and a record says more than either.
@@ -559,7 +561,7 @@ def test_live_hang_up_is_read_by_whether_there_was_an_answer(word: str) -> None:
         "callee": {"phone_number": CUSTOMER, "extension_type": "pstn"},
         "ringing_start_time": moment(0),
     }
-    gone = parse("caller_ended", **ends, call_end_time=moment(30), handup_result=word)
+    gone = parse("caller_ended", **ends, call_end_time=moment(30), handup_result=phrase)
     answered = parse("caller_connected", **ends, connected_start_time=moment(5))
     assert (Result.CANCELLED, 0) == (fold(gone).result, fold(gone).duration_s)
     call = in_any_order(gone, answered)
@@ -569,7 +571,7 @@ def test_live_hang_up_is_read_by_whether_there_was_an_answer(word: str) -> None:
     )
     taken = (
         live("callee_answered", 1, answer_start_time=moment(5)),
-        live("callee_ended", 1, handup_result=word),
+        live("callee_ended", 1, handup_result=phrase),
     )
     assert Result.CONNECTED is in_any_order(*taken, record(2, result="hang_up")).result
 
@@ -670,7 +672,7 @@ def test_supervisor_who_listens_decides_nothing(step: str) -> None:
 
 
 def test_internal_call_is_one_call_without_a_direction() -> None:
-    """Both ends tell of it; nobody of them is a customer, and it is read as the caller sees it."""
+    """Both ends report it; nobody of them is a customer, and it is read as the caller sees it."""
     ends: Fields = {"caller": member(1), "callee": member(2), "call_end_time": moment(30)}
     mine = record(
         1,
@@ -736,11 +738,11 @@ def test_outbound_call_that_was_put_through_stays_outbound() -> None:
         answer_time=moment(70),
         talk_time=125,
     )
-    for known in (
+    for messages in (
         [mine, taken],
         [mine, taken, live("callee_answered", 2, answer_start_time=moment(70))],
     ):
-        call = in_any_order(*known)
+        call = in_any_order(*messages)
         assert (Result.CONNECTED, Direction.OUTBOUND, CUSTOMER, 60) == (
             call.result,
             call.direction,
@@ -792,7 +794,7 @@ def test_call_that_is_passed_on_to_a_number_outside_keeps_its_customer(step: str
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "expected"),
     [
         ("15005550001", CUSTOMER),
         ("5005550001", "5005550001"),
@@ -801,14 +803,14 @@ def test_call_that_is_passed_on_to_a_number_outside_keeps_its_customer(step: str
     ],
 )
 def test_plus_that_zoom_leaves_out_is_put_back_only_where_the_country_is_named(
-    number: str, told: str
+    number: str, expected: str
 ) -> None:
     """
     A number of ten digits may lack its country code, so that a plus would make another country's of
     it.
     """
     assert (
-        told
+        expected
         == fold(record(1, caller_did_number=number, result="answered", talk_time=5)).from_number
     )
 
@@ -832,25 +834,21 @@ def test_number_that_was_dialled_is_not_that_of_a_member() -> None:
 @pytest.mark.parametrize("event", sorted(RECORDS))
 def test_all_three_versions_say_the_same(event: str) -> None:
     """Whoever has subscribed to several has each call once."""
-    kind = RECORDS[event]
-    version: Fields = {
-        "call_id": CALL,
-        "result": "Call connected" if not kind.has_steps else "answered",
-        "duration": 21,
-        "talk_time": 21,
-    }
+    spec = RECORDS[event]
+    result = {True: "answered", False: "Call connected"}[spec.has_steps]
+    version: Fields = {"call_id": CALL, "result": result, "duration": 21, "talk_time": 21}
     (ended,) = [
-        each
-        for each in parse(event.removeprefix("phone."), **{kind.name: version})
-        if each.event_type is EventType.ENDED
+        parsed
+        for parsed in parse(event.removeprefix("phone."), **{spec.name: version})
+        if parsed.event_type is EventType.ENDED
     ]
     assert (Result.CONNECTED, 21) == (fold([ended]).result, fold([ended]).duration_s)
 
 
 def test_records_of_several_calls_in_one_message_are_reported() -> None:
     """
-    A message counts for one call; that there was another is told, and nothing of it is put to the
-    wrong one.
+    A message counts for one call; that there was another is reported, and none of its events is put
+    to the wrong one.
     """
     events = parse(
         "caller_call_element_completed",
@@ -864,13 +862,13 @@ def test_records_of_several_calls_in_one_message_are_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "data",
     [{}, {"call_id": ""}, {"call_id": "x" * 201}, {"call_id": "a\nb"}, {"call_id": {"a": 1}}],
 )
-def test_message_that_names_no_call_is_kept_for_a_person(told: Fields) -> None:
+def test_message_that_names_no_call_is_malformed(data: Fields) -> None:
     """Nothing could be done with it."""
     with pytest.raises(MalformedPayload, match="call_id"):
-        ZOOM.keys(message("caller_ended", told))
+        ZOOM.keys(message("caller_ended", data))
 
 
 def test_settings_are_in_their_order() -> None:
@@ -883,7 +881,7 @@ def test_settings_are_in_their_order() -> None:
         "zoom_api_url",
         "zoom_token_url",
     ]
-    assert names == [each.name for each in ZOOM.settings]
+    assert names == [setting.name for setting in ZOOM.settings]
     url = ZOOM.settings[4]
     assert url.default is not None
     assert url.check(url.default) is None
