@@ -1,7 +1,8 @@
 """
 Why a leg at Plivo ended: https://www.plivo.com/docs/voice/troubleshooting/hangup-causes.
 
-The code says more than the status beside it, which is `completed` as soon as Plivo took the call.
+The code is more precise than the status beside it, which is `completed` as soon as Plivo took the
+call.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ STATUS_CAUSES: Final[Mapping[str, HangupCause]] = {
 # talk, if there was any.
 MEDIA_TIMEOUT: Final = "6020"
 ENDS_TALK: Final = frozenset({"4000", "4010", "4020", "4030", "6000", MEDIA_TIMEOUT})
-# A machine picked up and was hung up on: nobody was reached and nothing was said.
+# A machine picked up and Plivo hung up: nobody was reached.
 MACHINE_HUNG_UP: Final = "9100"
 HANGUP_CODES: Final[Mapping[str, HangupCause]] = {
     "0": HangupCause.FAILED,
@@ -72,30 +73,36 @@ def is_known_code(code: str) -> bool:
 
 
 def read_cause(
-    code: str | None, by_status: HangupCause | None, *, is_answered: bool
+    code: str | None, status_cause: HangupCause | None, *, is_answered: bool
 ) -> HangupCause | None:
     """
-    Why a leg ended: by its code, else as the status says. A leg that was not answered is never
+    Why a leg ended: by its code, else as the status reports. A leg that was not answered is never
     `completed`.
     """
     if code in ENDS_TALK:
-        if is_answered:
-            return HangupCause.COMPLETED
-        cause: HangupCause | None = (
-            HangupCause.FAILED if code == MEDIA_TIMEOUT else by_status or HangupCause.NO_ANSWER
-        )
-    else:
-        told = HANGUP_CODES.get(code or "") or (
-            HangupCause.FAILED if _is_failed_group(code or "") else None
-        )
-        cause = told or by_status
-    return HangupCause.NO_ANSWER if cause is HangupCause.COMPLETED and not is_answered else cause
+        return _cause_of_talk(code, status_cause, is_answered=is_answered)
+    cause = HANGUP_CODES.get(code or "")
+    if cause is None and _is_failed_group(code or ""):
+        cause = HangupCause.FAILED
+    return _unless_unanswered(cause or status_cause, is_answered=is_answered)
+
+
+def _cause_of_talk(
+    code: str | None, status_cause: HangupCause | None, *, is_answered: bool
+) -> HangupCause | None:
+    if is_answered:
+        return HangupCause.COMPLETED
+    if code == MEDIA_TIMEOUT:
+        return HangupCause.FAILED
+    return _unless_unanswered(status_cause or HangupCause.NO_ANSWER, is_answered=False)
+
+
+def _unless_unanswered(cause: HangupCause | None, *, is_answered: bool) -> HangupCause | None:
+    if cause is HangupCause.COMPLETED and not is_answered:
+        return HangupCause.NO_ANSWER
+    return cause
 
 
 def _is_failed_group(code: str) -> bool:
-    return (
-        len(code) == CODE_LENGTH
-        and code.isascii()
-        and code.isdigit()
-        and code.startswith(FAILED_GROUPS)
-    )
+    is_code = len(code) == CODE_LENGTH and code.isascii() and code.isdigit()
+    return is_code and code.startswith(FAILED_GROUPS)

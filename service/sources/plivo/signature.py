@@ -1,5 +1,5 @@
 """
-How Plivo signs, version 3: https://www.plivo.com/docs/voice/concepts/signature-validation.
+Plivo's signature, version 3: https://www.plivo.com/docs/voice/concepts/signature-validation.
 
 HMAC-SHA256 over the URL without its query, the decoded query and the decoded form, each sorted by
 name, and a nonce. No time is signed: only the dedupe stops a replay. Version 2 covers neither query
@@ -8,6 +8,7 @@ nor form and is not accepted.
 
 import base64
 import hmac
+import itertools
 import re
 from dataclasses import replace
 from typing import Final
@@ -37,32 +38,24 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
     nonce = one_header(request, NONCE)
     if not NONCE_FORM.fullmatch(nonce):
         raise InvalidSignature(f"{NONCE} is no word of letters and digits")
-    headers = [name for name in (SIGNATURE, MAIN_SIGNATURE) if name in request.headers] or [
-        SIGNATURE
-    ]
-    given = [
-        raw
-        for name in headers
-        for raw in map(read_base64, one_header(request, name).split(","))
-        if raw is not None
-    ]
+    signatures = _signatures(request)
     try:
         text = f"{signed_text(request)}.{nonce}".encode()
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
     matches = [
         is_hmac(key.encode(), text, signature, algorithm="sha256")
-        for key in secrets.values
-        for signature in given
+        for key, signature in itertools.product(secrets.values, signatures)
     ]
     if not any(matches):
         raise InvalidSignature(
-            "no secret gives this signature; compare PUBLIC_URL with the URL at Plivo, and the auth token"
+            "no secret gives this signature; "
+            "compare PUBLIC_URL with the URL at Plivo, and the auth token"
         )
 
 
 def sign(request: WebhookRequest, token: str) -> WebhookRequest:
-    """Sign a request as Plivo does, with a nonce that follows from its content."""
+    """The same request, signed as Plivo does, with a nonce that follows from its content."""
     nonce = digest(request.url, request.body)
     mac = hmac.digest(token.encode(), f"{signed_text(request)}.{nonce}".encode(), "sha256")
     headers = {
@@ -75,25 +68,40 @@ def sign(request: WebhookRequest, token: str) -> WebhookRequest:
     )
 
 
-def signed_text(request: WebhookRequest, *, with_host: bool = True) -> str:
+def signed_text(request: WebhookRequest) -> str:
     """
     What Plivo signs of a POST, without the nonce; raises `MalformedPayload` or ValueError if it
     cannot be read.
     """
     parts = urlsplit(request.url)
-    address = f"{parts.scheme}://{parts.netloc}{parts.path}" if with_host else parts.path
-    form = request.body_as(read_form)
-    query = "&".join(f"{name}={value}" for name, value in sorted(read_query(parts.query)))
-    mark = "?" if query or form else ""
-    return (
-        address
-        + mark
-        + query
-        + ("." if query and form else "")
-        + "".join(name + value for name, value in sorted(form))
-    )
+    return f"{parts.scheme}://{parts.netloc}{signed_text_without_host(request)}"
 
 
-def read_query(query: str) -> list[tuple[str, str]]:
-    """The parameters of a query, decoded; raises ValueError if they are not UTF-8."""
-    return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=1000)
+def signed_text_without_host(request: WebhookRequest) -> str:
+    """The same without scheme and host; raises as `signed_text` does."""
+    path = urlsplit(request.url).path
+    query_text = request.query_as(_query_text)
+    form_text = request.body_via(read_form, _form_text)
+    texts = [text for text in (query_text, form_text) if text is not None]
+    if not texts:
+        return path
+    return f"{path}?{'.'.join(texts)}"
+
+
+def _signatures(request: WebhookRequest) -> list[bytes]:
+    names = [name for name in (SIGNATURE, MAIN_SIGNATURE) if name in request.headers]
+    values = ",".join(one_header(request, name) for name in names or [SIGNATURE])
+    return [raw for raw in map(read_base64, values.split(",")) if raw is not None]
+
+
+def _query_text(query: str) -> str | None:
+    """The sorted parameters of a query, None without any; raises ValueError if not UTF-8."""
+    pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=1000)
+    return "&".join(f"{name}={value}" for name, value in sorted(pairs)) or None
+
+
+def _form_text(pairs: list[tuple[str, str]]) -> str | None:
+    """The sorted fields of a form, None without any."""
+    if not pairs:
+        return None
+    return "".join(name + value for name, value in sorted(pairs))

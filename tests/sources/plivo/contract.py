@@ -12,8 +12,7 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from service.sources import WebhookRequest
-from service.sources.plivo import hangup_causes as plivo_causes
-from service.sources.plivo import source as plivo
+from service.sources.plivo import hangup_causes, vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 # Of the groups of codes that all mean the same: one each, and the two that are most often met.
@@ -24,9 +23,11 @@ def signature(url: str, form: Mapping[str, list[str]], nonce: str, token: str) -
     """What Plivo puts into `X-Plivo-Signature-V3` of a POST to that URL."""
     address, _, query = url.partition("?")
     pairs = parse_qs(query, keep_blank_values=True)
-    asked = "&".join(f"{name}={value}" for name in sorted(pairs) for value in sorted(pairs[name]))
-    told = "".join(f"{name}{value}" for name in sorted(form) for value in sorted(form[name]))
-    parts = [part for part in (asked, told) if part]
+    query_text = "&".join(
+        f"{name}={value}" for name in sorted(pairs) for value in sorted(pairs[name])
+    )
+    form_text = "".join(f"{name}{value}" for name in sorted(form) for value in sorted(form[name]))
+    parts = [part for part in (query_text, form_text) if part]
     text = address + ("?" if parts else "") + ".".join(parts)
     mac = hmac.new(token.encode("utf-8"), msg=f"{text}.{nonce}".encode(), digestmod=hashlib.sha256)
     return base64.standard_b64encode(mac.digest()).decode("ascii")
@@ -49,9 +50,13 @@ CONTRACT: Final = SourceContract(
     smallest="hangup__only-required-fields",
     signs_url=True,
     words={
-        **plivo.KNOWN_WORDS,
-        "DialAction": {*plivo.DIAL_ACTIONS, *plivo.IGNORED_DIAL_ACTIONS},
-        "HangupCauseCode": {*plivo_causes.ENDS_TALK, *plivo_causes.HANGUP_CODES, *FAILED},
+        **vocabulary.KNOWN_VALUES,
+        "DialAction": {*vocabulary.DIAL_ACTIONS, *vocabulary.IGNORED_DIAL_ACTIONS},
+        "HangupCauseCode": {
+            *hangup_causes.ENDS_TALK,
+            *hangup_causes.HANGUP_CODES,
+            *FAILED,
+        },
     },
     unknown_values=frozenset(
         {"teleported", "sideways", "beamed", "evaporated", "parrot", "HangupCauseCode 3999"}
