@@ -66,6 +66,13 @@ def _common(fields: Fields, message_id: str) -> tuple[CallEvent, str | None]:
     """What every event of the webhook shares, and what is wrong with the echoed id or None."""
     first_leg_id = source_call_id(fields)
     event_leg_id = leg_id(fields)
+    parent_leg_id = None
+    direction = DIRECTIONS.get(text(fields, "direction") or "")
+    if event_leg_id != first_leg_id:
+        parent_leg_id = first_leg_id
+        # A transferred leg always goes outwards, to an agent as to a customer: its direction is
+        # not the call's.
+        direction = None
     buildr_call_id, id_fault = echoed_id(text(fields, "tag"))
     event = CallEvent(
         source="bandwidth",
@@ -73,17 +80,14 @@ def _common(fields: Fields, message_id: str) -> tuple[CallEvent, str | None]:
         source_call_id=first_leg_id,
         leg_id=event_leg_id,
         event_type=EventType.UPDATED,
+        parent_leg_id=parent_leg_id,
         occurred_at=iso_moment(text(fields, "eventTime")),
+        direction=direction,
         from_number=to_e164(text(fields, "from")),
         to_number=to_e164(text(fields, "to")),
         buildr_call_id=buildr_call_id,
     )
-    if event_leg_id != first_leg_id:
-        # A transferred leg always goes outwards, to an agent as to a customer: its direction is
-        # not the call's.
-        return replace(event, parent_leg_id=first_leg_id), id_fault
-    direction = DIRECTIONS.get(text(fields, "direction") or "")
-    return replace(event, direction=direction), id_fault
+    return event, id_fault
 
 
 def _moment(fields: Fields, name: str) -> datetime | None:
