@@ -16,6 +16,7 @@ from typing import Final, Literal, TextIO, TypeGuard
 import structlog
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
+from service.logs.events import LogEvent
 from service.logs.masking import (
     MAX_TEXT,
     in_one_line,
@@ -150,7 +151,7 @@ class _Formatter(logging.Formatter):
             entry = {
                 "timestamp": at,
                 "level": record.levelname.lower(),
-                "event": "log.unreadable",
+                "event": LogEvent.LOG_UNREADABLE,
                 "logger": record.name,
             }
             entry["error"] = type(err).__name__

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from service.errors import PayloadTooLarge, QueueUnavailable, ReadTimeout
+from service.logs.events import LogEvent
 from service.receiver.requests import (
     BodyLimits,
     SenderGone,
@@ -79,7 +80,7 @@ class AdminAccess:
 class AdminEndpoint:
     """An endpoint of one account behind a token; `unavailable` is the event when Redis is away."""
 
-    unavailable: ClassVar[str]
+    unavailable: ClassVar[LogEvent]
 
     access: AdminAccess
 

@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from service.clock import utc_now
+from service.logs.events import LogEvent
 from service.receiver import health
 from service.receiver.admin_endpoint import AdminAccess
 from service.receiver.expected_calls import ExpectedCallsEndpoint
@@ -123,7 +124,7 @@ def create_app(
             if account.store is not store:
                 await account.store.close()
         structlog.contextvars.clear_contextvars()
-        log.info("service.stopped")
+        log.info(LogEvent.SERVICE_STOPPED)
 
     app = Starlette(
         routes=_routes(webhooks, accounts, sources),
@@ -170,7 +171,7 @@ def _log_start(
         details["accounts"] = enabled
     settings = installation.default
     log.info(
-        "service.started",
+        LogEvent.SERVICE_STARTED,
         sources=sorted({slug for slugs in enabled.values() for slug in slugs}),
         **details,
         public_url=settings.public_url,

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from service.buildr_ids import BuildrId, is_buildr_id
 from service.events import Direction
+from service.logs.events import LogEvent
 from service.phone_numbers import MAX_LENGTH, Number, read_number
 from service.receiver.admin_endpoint import (
     ID_RULE,
@@ -82,7 +83,7 @@ class ExpectedCallBody(JsonBody):
 class ExpectedCallsEndpoint(AdminEndpoint):
     """The endpoint of expected calls; numbers without a country code are of `default_region`."""
 
-    unavailable: ClassVar[str] = "expected.unavailable"
+    unavailable: ClassVar[LogEvent] = LogEvent.EXPECTED_UNAVAILABLE
 
     expected: ExpectedCalls
     default_region: str
@@ -122,7 +123,7 @@ class ExpectedCallsEndpoint(AdminEndpoint):
     async def _delete(self, buildr_call_id: str) -> Response:
         if not await self.from_redis(self.expected.remove(buildr_call_id)):
             raise _not_expected()
-        log.info("expected.removed", buildr_call_id=buildr_call_id)
+        log.info(LogEvent.EXPECTED_REMOVED, buildr_call_id=buildr_call_id)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _post(self, request: Request) -> Response:
@@ -137,7 +138,7 @@ class ExpectedCallsEndpoint(AdminEndpoint):
         except WrongWindow as err:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, f"{err}.") from err
         log.info(
-            "expected.registered",
+            LogEvent.EXPECTED_REGISTERED,
             buildr_call_id=expectation.buildr_call_id,
             is_new=registration.is_new,
             woken=registration.woken,

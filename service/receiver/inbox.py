@@ -17,6 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from service.errors import FailureCause, QueueUnavailable
+from service.logs.events import LogEvent
 from service.settings import Settings
 from service.sources.base import RetryPolicy
 from service.store.connection import Store
@@ -165,7 +166,9 @@ class Inbox:
                 await self._store.counters.add("ignored", source)
                 await self._store.source_activity.note("message", source)
         except (RedisError, OSError, TimeoutError) as err:
-            log.warning("counter.lost", reason=type(err).__name__, name="ignored", source=source)
+            log.warning(
+                LogEvent.COUNTER_LOST, reason=type(err).__name__, name="ignored", source=source
+            )
 
     async def note_handshake(self, source: str) -> None:
         """Remember that a source's challenge was answered; it is answered with Redis away too."""
@@ -173,7 +176,7 @@ class Inbox:
             async with asyncio.timeout(NOTE_TIMEOUT_S):
                 await self._store.source_activity.note("handshake", source)
         except (RedisError, OSError, TimeoutError) as err:
-            log.warning("handshake.not_noted", reason=type(err).__name__, source=source)
+            log.warning(LogEvent.HANDSHAKE_NOT_NOTED, reason=type(err).__name__, source=source)
 
     async def close(self) -> None:
         """

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from service.buildr_ids import BuildrId
 from service.errors import MalformedPayload
+from service.logs.events import LogEvent
 from service.receiver.admin_endpoint import (
     NOT_STORED,
     AdminEndpoint,
@@ -47,7 +48,7 @@ class LinkBody(JsonBody):
 class LinksEndpoint(AdminEndpoint):
     """The endpoint of links; `slugs` are the names of all sources, on or off."""
 
-    unavailable: ClassVar[str] = "link.unavailable"
+    unavailable: ClassVar[LogEvent] = LogEvent.LINK_UNAVAILABLE
 
     links: Links
     slugs: Collection[str]
@@ -88,7 +89,7 @@ class LinksEndpoint(AdminEndpoint):
             "source_call_id": source_call_id,
             "buildr_call_id": link.buildr_call_id,
         }
-        log.info("link.set", **ids, is_new=is_new, is_call_known=is_known)
+        log.info(LogEvent.LINK_SET, **ids, is_new=is_new, is_call_known=is_known)
         status = HTTPStatus.CREATED if is_new else HTTPStatus.OK
         return _respond(source, source_call_id, link, status=status)
 
@@ -101,7 +102,7 @@ class LinksEndpoint(AdminEndpoint):
     async def _delete(self, source: str, source_call_id: str) -> Response:
         if not await self.from_redis(self.links.remove(source, source_call_id)):
             raise _no_link()
-        log.info("link.removed", source=source, source_call_id=source_call_id)
+        log.info(LogEvent.LINK_REMOVED, source=source, source_call_id=source_call_id)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

@@ -29,6 +29,7 @@ from service.errors import (
     UnsupportedContentType,
     WrongMethod,
 )
+from service.logs.events import LogEvent
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:buildr-calls:problem:"
@@ -154,7 +155,7 @@ class ServerErrorMiddleware:
             if scope["type"] != "http":
                 raise
             log.exception(
-                "request.broken",
+                LogEvent.REQUEST_BROKEN,
                 method=scope["method"],
                 status_code=int(HTTPStatus.INTERNAL_SERVER_ERROR),
             )

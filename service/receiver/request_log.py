@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from service.logs.events import LogEvent
+
 log = structlog.get_logger("service.receiver.webhooks")
 
 
@@ -17,13 +19,13 @@ class RequestLog:
     One that ends without `end` was rejected.
     """
 
-    event: str = "message.rejected"
+    event: LogEvent = LogEvent.MESSAGE_REJECTED
     level: str = "warning"
     reason: str | None = None
     body_bytes: int | None = None
     is_reading: bool = False
 
-    def end(self, event: str, *, level: str = "info", reason: str | None = None) -> None:
+    def end(self, event: LogEvent, *, level: str = "info", reason: str | None = None) -> None:
         """Set how the request ended."""
         self.event = event
         self.level = level

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 
 from service.errors import SettingsError
+from service.logs.events import LogEvent
 from service.logs.setup import configure_logging
 from service.receiver.app import create_app
 from service.settings import Installation
@@ -41,12 +42,12 @@ def serve(installation: Installation) -> None:
     listener = _listen(settings.host, settings.port)
     if settings.public_url is None and not _is_loopback(settings.host):
         log.warning(
-            "service.no_public_url",
+            LogEvent.SERVICE_NO_PUBLIC_URL,
             reason="behind a proxy signatures may not match: set PUBLIC_URL, or TRUSTED_PROXIES",
         )
     if not (installation.others or settings.has_buildr_credentials):
         log.warning(
-            "service.no_credentials",
+            LogEvent.SERVICE_NO_CREDENTIALS,
             reason="webhooks are kept and wait: no worker starts before Buildr credentials are set",
         )
     server = uvicorn.Server(

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from service.logs.events import LogEvent
 from service.receiver.requests import Headers
 from service.sources.base import Source
 from service.sources.request import WebhookRequest
@@ -36,7 +37,7 @@ def storable_request(
     if not source.signs_url:
         buildr_call_id, fault = verified_buildr_call_id(url_secrets, source.slug, request.url)
         if fault is not None:
-            log.warning("message.id_not_proved", reason=fault)
+            log.warning(LogEvent.MESSAGE_ID_NOT_PROVED, reason=fault)
     return replace(
         source.redact(request),
         url=strip_credentials(request.url),

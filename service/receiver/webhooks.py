@@ -27,6 +27,7 @@ from service.errors import (
     QueueUnavailable,
     UnknownSource,
 )
+from service.logs.events import LogEvent
 from service.receiver.inbox import Inbox
 from service.receiver.problems import CLOSING, problem_of, unavailable
 from service.receiver.request_checks import METHOD, check_content, check_method, check_path_token
@@ -122,17 +123,19 @@ class Webhooks:
         try:
             return await self._handle(scope, receive, request_log)
         except SenderGone as err:
-            request_log.end("message.rejected", reason=str(err))
+            request_log.end(LogEvent.MESSAGE_REJECTED, reason=str(err))
             return None
         except MessageError as err:
-            request_log.end("message.rejected", level="warning", reason=str(err) or err.title)
+            request_log.end(
+                LogEvent.MESSAGE_REJECTED, level="warning", reason=str(err) or err.title
+            )
             headers = self._challenge(err, scope["path_params"]["source"])
             if request_log.is_reading:
                 # The rest of a body that is too large would only be read to be thrown away.
                 headers |= CLOSING
             return problem_of(err, headers=headers)
         except QueueUnavailable as err:
-            request_log.end("message.rejected", level="error", reason=str(err))
+            request_log.end(LogEvent.MESSAGE_REJECTED, level="error", reason=str(err))
             return unavailable(err)
 
     async def _handle(self, scope: Scope, receive: Receive, request_log: RequestLog) -> Response:
@@ -151,7 +154,7 @@ class Webhooks:
         handshake_reply = self._authenticate(route, request)
         if handshake_reply is not None:
             await route.account.inbox.note_handshake(route.source.slug)
-            request_log.end("message.ignored", reason="handshake")
+            request_log.end(LogEvent.MESSAGE_IGNORED, reason="handshake")
             return _respond(handshake_reply)
         await self._store(route, request, request_log)
         return _respond(route.source.reply(request))
@@ -206,7 +209,7 @@ class Webhooks:
         except IgnoredEvent as err:
             _message_without_keys(source, request, received_at)
             await inbox.note_ignored(source.slug)
-            request_log.end("message.ignored", reason=str(err))
+            request_log.end(LogEvent.MESSAGE_IGNORED, reason=str(err))
         except MalformedPayload as err:
             message = _message_without_keys(source, request, received_at)
             cause = FailureCause.MALFORMED_PAYLOAD
@@ -215,7 +218,7 @@ class Webhooks:
             # A genuine message that shows a bug of ours is worth as much as any other, and many
             # vendors never send one twice.
             message = _message_without_keys(source, request, received_at)
-            log.exception("message.unreadable")
+            log.exception(LogEvent.MESSAGE_UNREADABLE)
             detail = f"{type(err).__name__}: this is a bug"
             cause = FailureCause.INTERNAL_ERROR
             await _keep_failed(route, message, request_log, cause=cause, detail=detail)
@@ -231,7 +234,7 @@ class Webhooks:
                 message_id=message.message_id, source_call_id=message.source_call_id
             )
             is_new = await inbox.accept(message, source.retry_policy)
-            request_log.end("message.accepted" if is_new else "message.duplicate")
+            request_log.end(LogEvent.MESSAGE_ACCEPTED if is_new else LogEvent.MESSAGE_DUPLICATE)
 
 
 def _message_without_keys(
@@ -260,9 +263,9 @@ async def _keep_failed(
         message, route.source.retry_policy, cause=cause, detail=detail
     )
     if is_new:
-        request_log.end("message.kept", level="warning", reason=f"{cause}: {detail}")
+        request_log.end(LogEvent.MESSAGE_KEPT, level="warning", reason=f"{cause}: {detail}")
     else:
-        request_log.end("message.duplicate", reason=cause)
+        request_log.end(LogEvent.MESSAGE_DUPLICATE, reason=cause)
 
 
 def _respond(reply: Reply) -> Response:

@@ -17,6 +17,7 @@ import httpx
 import structlog
 
 from service.errors import BuildrError, BuildrUnauthorized, BuildrUnavailable
+from service.logs.events import LogEvent
 from service.store.tokens import StoredToken
 from workers.buildr.errors import rate_limited
 from workers.http_client import PASSING, HttpAnswer, fetch, is_header_safe, open_http
@@ -82,7 +83,7 @@ async def request_token(
     if not answer.is_success:
         raise _refusal(answer, credentials, now=clock())
     access_token, life_s = _read(answer.parsed())
-    log.info("buildr.token_refreshed", expires_in_s=life_s)
+    log.info(LogEvent.BUILDR_TOKEN_REFRESHED, expires_in_s=life_s)
     return StoredToken(
         access_token=access_token,
         obtained_at=requested_at,

@@ -15,6 +15,7 @@ import structlog
 
 from service.clock import utc_now
 from service.errors import BuildrError, BuildrUnavailable, SettingsError
+from service.logs.events import LogEvent
 from service.settings import Settings
 from service.store.tokens import StoredToken
 from workers.buildr.credentials import Credentials, request_token
@@ -133,14 +134,14 @@ class SharedToken:
                 return await self._renew() or token
         except BuildrError as err:
             log.warning(
-                "buildr.token_not_refreshed",
+                LogEvent.BUILDR_TOKEN_NOT_REFRESHED,
                 reason=err.cause,
                 status_code=err.status_code,
                 error=str(err),
             )
         except TimeoutError:
             log.warning(
-                "buildr.token_not_refreshed",
+                LogEvent.BUILDR_TOKEN_NOT_REFRESHED,
                 reason=BuildrUnavailable.cause,
                 error="no answer in time",
             )

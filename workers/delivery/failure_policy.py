@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 
 from service.errors import BuildrError, BuildrRateLimited, BuildrUnauthorized, FailureCause
+from service.logs.events import LogEvent
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import Answer
 from service.store.rate_limit.grants import RateLimitState
@@ -86,7 +87,7 @@ class FailurePolicy:
             reason = f"given up after {self.limits.max_age}: {err}"
             return _give_up(record, err, reason, now)
         log.warning(
-            "job.retry_scheduled",
+            LogEvent.JOB_RETRY_SCHEDULED,
             reason=err.cause,
             status_code=err.status_code,
             attempt=record.attempts,
@@ -125,7 +126,9 @@ def is_first_refusal(err: BuildrError, record: DeliveryRecord) -> bool:
 
 
 def _give_up(record: DeliveryRecord, err: BuildrError, reason: str, now: datetime) -> Sent:
-    log.error("job.failed", reason=err.cause, status_code=err.status_code, attempt=record.attempts)
+    log.error(
+        LogEvent.JOB_FAILED, reason=err.cause, status_code=err.status_code, attempt=record.attempts
+    )
     return Sent(record=record.to_given_up(now, reason), failed_cause=err.cause)
 
 

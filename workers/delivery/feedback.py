@@ -5,6 +5,7 @@ What a request to Buildr shows about Buildr itself: for the breaker, the rate li
 import structlog
 
 from service.errors import BuildrError, BuildrRateLimited, BuildrUnauthorized
+from service.logs.events import LogEvent
 from service.store.rate_limit.grants import Grant, HealthSignal, RateLimitState
 from service.store.rate_limit.permits import Permits
 
@@ -61,7 +62,7 @@ async def release_permits(
 def _log_changes(state: RateLimitState, err: BuildrError | None) -> None:
     if isinstance(err, BuildrRateLimited):
         log.info(
-            "buildr.rate_limited",
+            LogEvent.BUILDR_RATE_LIMITED,
             retry_in_s=round(state.blocked_s, 3),
             bucket=err.bucket,
             allowance=state.allowance,
@@ -72,7 +73,10 @@ def _log_changes(state: RateLimitState, err: BuildrError | None) -> None:
             # Only an operator can correct the credentials.
             log_outage = log.error
         log_outage(
-            "buildr.outage_began", reason=err.cause, status_code=err.status_code, error=str(err)
+            LogEvent.BUILDR_OUTAGE_BEGAN,
+            reason=err.cause,
+            status_code=err.status_code,
+            error=str(err),
         )
     if state.outage_s is not None:
-        log.info("buildr.outage_ended", outage_s=round(state.outage_s, 1))
+        log.info(LogEvent.BUILDR_OUTAGE_ENDED, outage_s=round(state.outage_s, 1))

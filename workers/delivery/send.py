@@ -15,6 +15,7 @@ from typing import Final, Literal
 import structlog
 
 from service.errors import BuildrError, BuildrRejected
+from service.logs.events import LogEvent
 from service.store.delivery_record import DeliveryRecord
 from service.store.rate_limit.grants import Grant, HealthSignal, RateLimitState
 from service.store.rate_limit.permits import Permits
@@ -81,7 +82,7 @@ class Sender:
             await self._write(progress, write)
         except _PermitExpired:
             await self._release(progress, HealthSignal.NOTHING)
-            log.warning("delivery.permit_ran_out", buildr_call_id=write.buildr_call_id)
+            log.warning(LogEvent.DELIVERY_PERMIT_RAN_OUT, buildr_call_id=write.buildr_call_id)
             reason = "its permit had run out, and it asks for another"
             return Sent(record=progress.record.to_waiting(reason), due_at=self.clock())
         except _HandEdited as err:
@@ -102,7 +103,7 @@ class Sender:
         return self.failure_policy.after(err, progress.record, limit, self.clock())
 
     def _hand_edited(self, record: DeliveryRecord, reason: str) -> DeliveryRecord:
-        log.info("call.left_to_person", buildr_call_id=record.buildr_call_id, reason=reason)
+        log.info(LogEvent.CALL_LEFT_TO_PERSON, buildr_call_id=record.buildr_call_id, reason=reason)
         return record.to_hand_edited(self.clock(), reason)
 
     async def _release(
@@ -165,7 +166,7 @@ class Sender:
         if OUTCOME_FIELD in fields:
             outcome = write.outcome
         log.info(
-            "buildr.patched" if fields else "buildr.read",
+            LogEvent.BUILDR_PATCHED if fields else LogEvent.BUILDR_READ,
             buildr_call_id=write.buildr_call_id,
             outcome=outcome,
             fields=sorted(fields) or None,
@@ -216,7 +217,7 @@ class Sender:
         if not current.has_notes:
             # Without the present text, writing could destroy what somebody wrote in Buildr.
             log.warning(
-                "note.left_alone",
+                LogEvent.NOTE_LEFT_ALONE,
                 reason="Buildr's answer does not show the notes",
                 buildr_call_id=write.buildr_call_id,
             )

@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 from redis.exceptions import RedisError
 
+from service.logs.events import LogEvent
 from workers.jobs.runner import Runner
 
 BROKEN_RETRY: Final = timedelta(seconds=60)
@@ -36,7 +37,7 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
             await runner.run(ref)
         except (RedisError, OSError, TimeoutError) as err:
             log.warning(
-                "job.retry_scheduled",
+                LogEvent.JOB_RETRY_SCHEDULED,
                 reason="redis_away",
                 error=type(err).__name__,
                 retry_in_s=REDIS_RETRY.total_seconds(),
@@ -45,7 +46,7 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
             with suppress(RedisError, OSError, TimeoutError):
                 await runner.store.schedule.postpone(ref, at=runner.clock() + REDIS_RETRY)
         except Exception:
-            log.exception("job.broken", retry_in_s=BROKEN_RETRY.total_seconds())
+            log.exception(LogEvent.JOB_BROKEN, retry_in_s=BROKEN_RETRY.total_seconds())
             await runner.store.schedule.postpone(ref, at=runner.clock() + BROKEN_RETRY)
         finally:
             structlog.contextvars.unbind_contextvars("message_id")
@@ -62,4 +63,4 @@ async def rearm(ctx: dict[str, Any]) -> None:
     try:
         await runner.store.schedule.rearm(ref, worker_id=runner.worker_id)
     except (RedisError, OSError, TimeoutError) as err:
-        log.warning("job.alarm_lost", reason=type(err).__name__, job_id=ctx["job_id"])
+        log.warning(LogEvent.JOB_ALARM_LOST, reason=type(err).__name__, job_id=ctx["job_id"])

@@ -10,6 +10,7 @@ import structlog
 
 from service.errors import FailureCause, IgnoredEvent, MalformedPayload
 from service.events import CallEvent, EventType, to_json
+from service.logs.events import LogEvent
 from service.sources import SOURCES
 from service.store.failed import Failed, to_text
 from service.store.messages import Message
@@ -91,7 +92,9 @@ def _parse(message: Message) -> tuple[CallEvent, ...]:
         raise _Unparsable(FailureCause.MALFORMED_PAYLOAD, str(err)) from err
     except Exception as err:
         # A parser's bug, a KeyError too: the message is kept, and the job of its call goes on.
-        log.exception("message.unreadable", message_id=message.message_id, source=message.source)
+        log.exception(
+            LogEvent.MESSAGE_UNREADABLE, message_id=message.message_id, source=message.source
+        )
         raise _Unparsable(
             FailureCause.INTERNAL_ERROR, f"{type(err).__name__}: this is a bug"
         ) from err
@@ -105,7 +108,7 @@ def _unknown_statuses(events: tuple[CallEvent, ...]) -> list[str]:
 
 def _failed_entry(message: Message, cause: FailureCause, detail: str, at: datetime) -> str:
     log.warning(
-        "message.kept",
+        LogEvent.MESSAGE_KEPT,
         message_id=message.message_id,
         source=message.source,
         reason=cause,

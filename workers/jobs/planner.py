@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from service.logs.events import LogEvent
 from service.settings.outcomes import OutcomeConfig
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
@@ -90,7 +91,9 @@ class Planner:
             planned, choice = await self._plan(before, call, replay_request)
             if await self._claim(before, planned.plan, choice):
                 return replace(planned, claimed=_claimed(planned.plan))
-            log.info("call.expectation_lost", reason="another call was faster; looked at again")
+            log.info(
+                LogEvent.CALL_EXPECTATION_LOST, reason="another call was faster; looked at again"
+            )
         raise ClaimConflict
 
     async def _plan(

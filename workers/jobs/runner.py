@@ -2,13 +2,14 @@
 The way of a call through one job: load, parse, fold, plan, send, commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
+from service.logs.events import LogEvent
 from service.store.calls import CallUpdate, LoadedCall
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
@@ -22,10 +23,12 @@ from workers.jobs.parse_messages import parse_messages
 from workers.jobs.planner import ClaimConflict, Planner, PlanResult
 
 CONTENDED_RETRY: Final = timedelta(seconds=1)
-# States that are logged as `call.<state>` when a call comes to them.
-LOGGED_STATES: Final = frozenset(
-    {DeliveryState.UNMATCHED, DeliveryState.STALLED, DeliveryState.LEFT_ALONE}
-)
+# Logged when a call comes to the state.
+LOGGED_STATES: Final[Mapping[DeliveryState, LogEvent]] = {
+    DeliveryState.UNMATCHED: LogEvent.CALL_UNMATCHED,
+    DeliveryState.STALLED: LogEvent.CALL_STALLED,
+    DeliveryState.LEFT_ALONE: LogEvent.CALL_LEFT_ALONE,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -93,11 +96,11 @@ class Runner:
             match_reason = plan.match.reason
             new_id = plan.match.buildr_call_id
             if new_id is not None and new_id != run.record.buildr_call_id:
-                log.info("call.matched", buildr_call_id=new_id, reason=plan.match.how)
+                log.info(LogEvent.CALL_MATCHED, buildr_call_id=new_id, reason=plan.match.how)
         state = plan.record.state
         if state in LOGGED_STATES and state is not run.record.state:
             log_state = log.warning if state is DeliveryState.STALLED else log.info
-            log_state(f"call.{state.value}", reason=plan.record.reason)
+            log_state(LOGGED_STATES[state], reason=plan.record.reason)
         return plan.record.with_news_since(run.record, self.clock(), match_reason=match_reason)
 
     async def _commit_without_sending(
@@ -109,19 +112,19 @@ class Runner:
             await self.store.counters.add(f"left_alone.{record.result}", call.source)
         if is_new_state and record.state is DeliveryState.SETTLING and plan.due_at is not None:
             wait_s = (plan.due_at - self.clock()).total_seconds()
-            log.info("delivery.waiting", reason="settle", retry_in_s=round(wait_s, 3))
+            log.info(LogEvent.DELIVERY_WAITING, reason="settle", retry_in_s=round(wait_s, 3))
         update = replace(
             run.update(record, plan.due_at, result=result),
             leaves_lane=True,
             awaits_names=plan.awaits_names,
         )
         if plan.failed_cause is not None:
-            log.error("job.failed", reason=plan.failed_cause, error=record.reason)
+            log.error(LogEvent.JOB_FAILED, reason=plan.failed_cause, error=record.reason)
             update = run.with_failed_call(update, call, cause=plan.failed_cause, at=self.clock())
         await self._commit(update)
-        event = "job.skipped"
+        event = LogEvent.JOB_SKIPPED
         if record.state is DeliveryState.DELIVERED:
-            event = "job.done"
+            event = LogEvent.JOB_DONE
         log.info(event, reason=record.reason)
 
     async def _send(
@@ -162,7 +165,7 @@ class Runner:
         await self._commit(update)
         if sent.record.state is DeliveryState.DELIVERED:
             log.info(
-                "job.done",
+                LogEvent.JOB_DONE,
                 buildr_call_id=sent.record.buildr_call_id,
                 outcome=sent.record.outcome,
                 attempt=run.before.attempts + 1,
@@ -182,7 +185,7 @@ class Runner:
             due_at = self.clock() + timedelta(seconds=grant.wait_s)
         if run.before.state is not DeliveryState.WAITING:
             log.info(
-                "delivery.waiting",
+                LogEvent.DELIVERY_WAITING,
                 reason="outage" if grant.is_away else "budget",
                 lane=write.lane.value,
                 retry_in_s=round(grant.wait_s, 3),
@@ -198,7 +201,7 @@ class Runner:
     async def _commit(self, update: CallUpdate) -> bool:
         is_written = await self.store.calls.commit(update)
         if not is_written:
-            log.info("job.skipped", reason="another run has written meanwhile")
+            log.info(LogEvent.JOB_SKIPPED, reason="another run has written meanwhile")
             await self.store.schedule.postpone(update.record.ref, at=self.clock())
         return is_written
 
@@ -211,7 +214,7 @@ def _log_folded(run: JobRun, call: Call) -> None:
     if call.result is not None:
         result = call.result.value
     log.info(
-        "call.folded",
+        LogEvent.CALL_FOLDED,
         result=result,
         is_final=call.is_final,
         stage=call.stage.value,

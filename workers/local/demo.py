@@ -17,6 +17,7 @@ from typing import Final
 import httpx
 from rich.text import Text
 
+from service.logs.events import LogEvent
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.forms import read_form
@@ -35,16 +36,22 @@ VERDICT_TIMEOUT_S: Final = 10.0
 END_TIMEOUT_S: Final = 45.0
 NAME_WIDTH: Final = 10
 FIRST: Final = frozenset(
-    {"message.accepted", "message.duplicate", "message.ignored", "message.rejected", "message.kept"}
+    {
+        LogEvent.MESSAGE_ACCEPTED,
+        LogEvent.MESSAGE_DUPLICATE,
+        LogEvent.MESSAGE_IGNORED,
+        LogEvent.MESSAGE_REJECTED,
+        LogEvent.MESSAGE_KEPT,
+    }
 )
-LAST: Final = frozenset({"job.done", "job.failed"})
+LAST: Final = frozenset({LogEvent.JOB_DONE, LogEvent.JOB_FAILED})
 
 VERDICTS: Final[Mapping[str, str]] = {
-    "message.accepted": "genuine, kept, queued",
-    "message.duplicate": "known already, nothing to do",
-    "message.ignored": "genuine, not wanted",
-    "message.rejected": "refused",
-    "message.kept": "genuine, not readable: filed as failed",
+    LogEvent.MESSAGE_ACCEPTED: "genuine, kept, queued",
+    LogEvent.MESSAGE_DUPLICATE: "known already, nothing to do",
+    LogEvent.MESSAGE_IGNORED: "genuine, not wanted",
+    LogEvent.MESSAGE_REJECTED: "refused",
+    LogEvent.MESSAGE_KEPT: "genuine, not readable: filed as failed",
 }
 
 Fields = Mapping[str, object]
@@ -90,21 +97,21 @@ def _patched(fields: Fields) -> tuple[str, str]:
 
 
 STEPS: Final[Mapping[str, Callable[[Fields], tuple[str, str]]]] = {
-    "call.folded": _folded,
-    "call.matched": _matched,
-    "call.unmatched": lambda fields: ("unmatched", str(fields.get("reason"))),
-    "call.left_alone": lambda fields: ("left alone", str(fields.get("reason"))),
-    "delivery.waiting": _waiting,
-    "buildr.rate_limited": lambda fields: (
+    LogEvent.CALL_FOLDED: _folded,
+    LogEvent.CALL_MATCHED: _matched,
+    LogEvent.CALL_UNMATCHED: lambda fields: ("unmatched", str(fields.get("reason"))),
+    LogEvent.CALL_LEFT_ALONE: lambda fields: ("left alone", str(fields.get("reason"))),
+    LogEvent.DELIVERY_WAITING: _waiting,
+    LogEvent.BUILDR_RATE_LIMITED: lambda fields: (
         "429",
         f"Buildr asks to wait {fields.get('retry_in_s')} s",
     ),
-    "buildr.patched": _patched,
-    "job.retry_scheduled": lambda fields: (
+    LogEvent.BUILDR_PATCHED: _patched,
+    LogEvent.JOB_RETRY_SCHEDULED: lambda fields: (
         "retries",
         f"{fields.get('reason')}, again in {fields.get('retry_in_s')} s",
     ),
-    "job.failed": lambda fields: ("failed", str(fields.get("reason"))),
+    LogEvent.JOB_FAILED: lambda fields: ("failed", str(fields.get("reason"))),
 }
 
 
@@ -207,9 +214,11 @@ class Demo:
                     line = self._later.pop(0) if self._later else await self._lines.get()
                     if (step := STEPS.get(line.event or "")) is not None:
                         self._tell(*step(line.fields), str(line.fields.get("message_id") or ""))
-                    if line.event == "buildr.patched":
+                    if line.event == LogEvent.BUILDR_PATCHED:
                         outcome = str(line.fields.get("outcome"))
-                    if line.event in LAST and (outcome is not None or line.event == "job.failed"):
+                    if line.event in LAST and (
+                        outcome is not None or line.event == LogEvent.JOB_FAILED
+                    ):
                         return outcome
         except TimeoutError:
             self.screen.say(

@@ -22,6 +22,7 @@ from typing import Final
 
 from rich.text import Text
 
+from service.logs.events import LogEvent
 from service.settings import Installation, load_installation
 from service.sources import SOURCES
 from service.store.keys import DEFAULT_ACCOUNT
@@ -224,7 +225,9 @@ class LocalRun:
             )
         await self._supervisor.start(*first)
         # After the sandbox, because a worker asks Buildr for the names of the outcomes first.
-        await self._supervisor.start(part("worker", "work", ready_text='"worker.started"'))
+        await self._supervisor.start(
+            part("worker", "work", ready_text=f'"{LogEvent.WORKER_STARTED}"')
+        )
 
     def _print_summary(self) -> None:
         rows = {

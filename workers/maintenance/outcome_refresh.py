@@ -10,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from service.errors import BuildrError, BuildrRateLimited
+from service.logs.events import LogEvent
 from workers.buildr import BuildrClient
 from workers.delivery.outcome_catalog import OutcomeCatalog
 
@@ -40,7 +41,7 @@ class OutcomeRefresher:
             try:
                 wait_s = await self._refresh_once()
             except (RedisError, OSError, TimeoutError) as err:
-                log.warning("worker.turn_failed", reason=type(err).__name__)
+                log.warning(LogEvent.WORKER_TURN_FAILED, reason=type(err).__name__)
                 wait_s = self._next_retry_s()
             await asyncio.sleep(wait_s)
 
@@ -70,7 +71,7 @@ class OutcomeRefresher:
         try:
             if not await self.names.refresh(self.client, hold_s=self.hold_s):
                 return False
-            log.info("buildr.outcomes_read")
+            log.info(LogEvent.BUILDR_OUTCOMES_READ)
         except BuildrError as err:
             self._report(err)
         return True
@@ -82,7 +83,7 @@ class OutcomeRefresher:
             self._retry_s = REFUSED_RETRY_S
         if not isinstance(err, BuildrRateLimited):
             log.warning(
-                "buildr.outcomes_not_read",
+                LogEvent.BUILDR_OUTCOMES_NOT_READ,
                 reason=err.cause,
                 status_code=err.status_code,
                 error=str(err),

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 from redis.exceptions import RedisError
 
+from service.logs.events import LogEvent
+
 log = structlog.get_logger(__name__)
 
 
@@ -21,5 +23,5 @@ async def run_every(interval_s: float, run: Callable[[], Awaitable[None]]) -> No
         try:
             await run()
         except (RedisError, OSError, TimeoutError) as err:
-            log.warning("worker.turn_failed", reason=type(err).__name__)
+            log.warning(LogEvent.WORKER_TURN_FAILED, reason=type(err).__name__)
         await asyncio.sleep(interval_s)

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
+from service.logs.events import LogEvent
 from service.store.connection import Store
 
 IDLE_S: Final = 1.0
@@ -40,7 +41,7 @@ class Pump:
                     worker_id=self.worker_id, has_reason=has_reason
                 )
             except (RedisError, OSError, TimeoutError) as err:
-                log.warning("delivery.pump_failed", reason=type(err).__name__)
+                log.warning(LogEvent.DELIVERY_PUMP_FAILED, reason=type(err).__name__)
                 await asyncio.sleep(IDLE_S)
                 continue
             await self._wait(pumped.next_in_s)

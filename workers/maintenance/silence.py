@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from service.logs.events import LogEvent
 from service.store.connection import Store
 
 HOUR_S: Final = 3600
@@ -97,13 +98,13 @@ class SilenceMonitor:
         if silence is not None:
             if await activity.mark_silent(source, silence.since):
                 log.warning(
-                    "source.silent",
+                    LogEvent.SOURCE_SILENT,
                     source=source,
                     since=silence.since.isoformat(),
                     reason=silence.reason,
                 )
         elif was_silent and await activity.mark_heard(source):
-            log.info("source.heard_again", source=source)
+            log.info(LogEvent.SOURCE_HEARD_AGAIN, source=source)
         # Hours are kept relative to the last message: during a silence the hours that prove it
         # must not expire.
         await activity.forget_hours(source, before=last_at)

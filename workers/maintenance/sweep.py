@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from service.logs.events import LogEvent
 from service.store.connection import Store
 from workers.clock import SharedClock
 
@@ -24,9 +25,9 @@ async def sweep(store: Store, *, in_progress_s: float) -> None:
     """
     swept = await store.schedule.sweep(in_progress_s=in_progress_s)
     if swept.healed:
-        log.warning("delivery.alarms_healed", count=swept.healed)
+        log.warning(LogEvent.DELIVERY_ALARMS_HEALED, count=swept.healed)
     if swept.taken_over:
-        log.warning("delivery.calls_taken_over", count=swept.taken_over)
+        log.warning(LogEvent.DELIVERY_CALLS_TAKEN_OVER, count=swept.taken_over)
 
 
 async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
@@ -36,7 +37,7 @@ async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
         for ref in refs:
             source, _, source_call_id = ref.partition(":")
             log.warning(
-                "call.forgotten",
+                LogEvent.CALL_FORGOTTEN,
                 source=source,
                 source_call_id=source_call_id,
                 reason="unmatched for longer than KEEP_CALLS_D",

@@ -13,6 +13,7 @@ from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from service.events import Recording, Result, Voicemail
+from service.logs.events import LogEvent
 from service.settings.outcomes import DEFAULT_NOTE, Notes
 from workers.calls.fold import Call
 
@@ -41,7 +42,7 @@ def render_note(call: Call, result: Result | None, notes: Notes, *, outcome_name
         AttributeError,
         LookupError,
     ) as err:
-        log.warning("note.template_failed", reason=type(err).__name__)
+        log.warning(LogEvent.NOTE_TEMPLATE_FAILED, reason=type(err).__name__)
         text = _compile(DEFAULT_NOTE).render(values)
     return "\n".join(line.rstrip() for line in LINE_END.split(text)).strip()
 

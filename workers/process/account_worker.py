@@ -16,6 +16,7 @@ from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
 from service.errors import SettingsError
+from service.logs.events import LogEvent
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import encode_job, open_store
@@ -89,7 +90,7 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
         components = build_worker(settings, store, client, worker_id=worker_id)
         offset = await components.clock.sync(store.time)
         if components.clock.is_off:
-            log.warning("worker.clock_off", offset_ms=int(offset.total_seconds() * 1000))
+            log.warning(LogEvent.WORKER_CLOCK_OFF, offset_ms=int(offset.total_seconds() * 1000))
         heartbeat = Heartbeat(
             store, worker_id, components.clock, map_digest(settings.outcome_config)
         )
@@ -128,7 +129,7 @@ class AccountWorker:
         if self.faults:
             if is_alone:
                 raise SettingsError(self.faults)
-            log.error("worker.account_left_out", faults=list(self.faults))
+            log.error(LogEvent.WORKER_ACCOUNT_LEFT_OUT, faults=list(self.faults))
             self.is_ready.set()
             await asyncio.Event().wait()
         if is_alone:
@@ -144,7 +145,7 @@ class AccountWorker:
             except (RedisError, OSError, RedisRefusesWrites):
                 raise
             except Exception:
-                log.exception("worker.account_failed", retry_in_s=FAILED_ACCOUNT_RETRY_S)
+                log.exception(LogEvent.WORKER_ACCOUNT_FAILED, retry_in_s=FAILED_ACCOUNT_RETRY_S)
                 await asyncio.sleep(FAILED_ACCOUNT_RETRY_S)
             else:
                 return

@@ -17,6 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from service.errors import SettingsError
+from service.logs.events import LogEvent
 from service.logs.setup import configure_logging
 from service.settings import Installation, Settings
 from service.settings.source_settings import start_faults
@@ -81,7 +82,7 @@ async def _run(accounts: Sequence[Settings], stop: asyncio.Event, started: async
             await _wait_until_ready(account_workers, tasks)
             started.set()
             working = [worker.account for worker in account_workers if not worker.faults]
-            log.info("worker.started", worker_id=worker_id, accounts=working)
+            log.info(LogEvent.WORKER_STARTED, worker_id=worker_id, accounts=working)
             await _raise_first_error(tasks)
             if not stop.is_set():
                 raise RedisRefusesWrites(
@@ -94,7 +95,7 @@ async def _run(accounts: Sequence[Settings], stop: asyncio.Event, started: async
             await asyncio.gather(
                 *(_deregister(worker.components.store, worker_id) for worker in account_workers)
             )
-            log.info("worker.stopped", worker_id=worker_id)
+            log.info(LogEvent.WORKER_STOPPED, worker_id=worker_id)
 
 
 def _start(

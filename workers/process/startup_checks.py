@@ -11,6 +11,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from service.errors import BuildrError, QueueUnavailable, SettingsError
+from service.logs.events import LogEvent
 from service.store.connection import Store
 from workers.outcomes.decide import unknown_names
 from workers.process.assembly import WorkerComponents
@@ -36,7 +37,7 @@ async def check_redis(store: Store) -> None:
     if fatal:
         raise SettingsError(tuple(f"REDIS_URL: {fault}" for fault in fatal))
     for fault in faults:
-        log.warning("worker.redis_not_durable", reason=fault)
+        log.warning(LogEvent.WORKER_REDIS_NOT_DURABLE, reason=fault)
 
 
 async def _read_config_faults(store: Store) -> Sequence[str]:
@@ -50,7 +51,7 @@ async def _read_config_faults(store: Store) -> Sequence[str]:
                 raise SettingsError(
                     (f"REDIS_URL: Redis does not answer ({type(err).__name__}); is it running?",)
                 ) from err
-            log.warning("worker.waits_for_redis", reason=type(err).__name__)
+            log.warning(LogEvent.WORKER_WAITS_FOR_REDIS, reason=type(err).__name__)
             await asyncio.sleep(REDIS_RETRY_S)
 
 
@@ -83,6 +84,6 @@ async def _refresh_outcomes(components: WorkerComponents) -> None:
                 await components.store.permits.pump()
                 await asyncio.sleep(PERMIT_POLL_S)
     except BuildrError as err:
-        log.warning("buildr.outcomes_not_read", reason=err.cause, error=str(err))
+        log.warning(LogEvent.BUILDR_OUTCOMES_NOT_READ, reason=err.cause, error=str(err))
     except TimeoutError as err:
-        log.warning("buildr.outcomes_not_read", reason="no_budget", error=str(err))
+        log.warning(LogEvent.BUILDR_OUTCOMES_NOT_READ, reason="no_budget", error=str(err))

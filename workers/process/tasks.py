@@ -8,6 +8,8 @@ from typing import Any, Final
 import structlog
 from arq.worker import Worker
 
+from service.logs.events import LogEvent
+
 POLL_DELAY_S: Final = 0.05
 CANCEL_AGAIN_S: Final = 0.2
 
@@ -23,7 +25,7 @@ async def finish_jobs(worker: Worker, *, within_s: float) -> None:
             while await _has_jobs(worker) or await _has_jobs(worker):
                 pass
     except TimeoutError:
-        log.warning("worker.stopped_with_jobs", count=len(worker.tasks))
+        log.warning(LogEvent.WORKER_STOPPED_WITH_JOBS, count=len(worker.tasks))
 
 
 async def cancel_and_wait(tasks: set[asyncio.Task[Any]]) -> None:

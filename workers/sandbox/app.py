@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.buildr_ids import is_buildr_id
+from service.logs.events import LogEvent
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.control_api import Console
 from workers.sandbox.faults import Faults, misbehave
@@ -215,7 +216,7 @@ class Sandbox:
     def _end(self, entry: Entry, response: Response) -> Response:
         self.requests.end(entry, response.status_code)
         log.debug(
-            "sandbox.answered",
+            LogEvent.SANDBOX_ANSWERED,
             method=entry.method,
             path=entry.path,
             status_code=response.status_code,

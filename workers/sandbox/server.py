@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 import uvicorn
 
+from service.logs.events import LogEvent
 from workers.sandbox.app import create_sandbox
 from workers.sandbox.config import SandboxConfig
 
@@ -22,7 +23,7 @@ def run_sandbox(config: SandboxConfig, *, host: str, port: int) -> None:
     """Serve until told to stop. Raises OSError if the address is taken or not of this machine."""
     with _listen(host, port) as listener:
         log.info(
-            "sandbox.started",
+            LogEvent.SANDBOX_STARTED,
             host=host,
             port=listener.getsockname()[1],
             limit_mode=config.limit_mode,

@@ -15,6 +15,7 @@ import httpx
 import structlog
 from redis.exceptions import RedisError
 
+from service.logs.events import LogEvent
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.subscriptions import UpkeepState
@@ -64,7 +65,7 @@ class SubscriptionReconciler:
             except Exception:
                 # A bug that one vendor's answer brings to light is no reason to leave the others
                 # alone, still less the calls.
-                log.exception("subscription.failed", source=kind.slug)
+                log.exception(LogEvent.SUBSCRIPTION_FAILED, source=kind.slug)
 
     async def _look_after(self, kind: VendorSpec) -> None:
         async with lease(self.store, kind.slug) as is_ours:
@@ -95,12 +96,12 @@ class SubscriptionReconciler:
 
 def _log(report: Report, last: UpkeepState | None) -> None:
     for step in report.done:
-        fact = f"subscription.{DONE[step.action]}"
-        log.info(fact, source=report.slug, reason=step.why, **_named(step))
+        event = LogEvent(f"subscription.{DONE[step.action]}")
+        log.info(event, source=report.slug, reason=step.why, **_named(step))
     if report.fault is not None:
         is_passing = isinstance(report.fault, VendorUnavailable | VendorBusy)
         log.warning(
-            "subscription.unreachable" if is_passing else "subscription.failed",
+            LogEvent.SUBSCRIPTION_UNREACHABLE if is_passing else LogEvent.SUBSCRIPTION_FAILED,
             source=report.slug,
             reason=str(report.fault),
         )
@@ -109,7 +110,7 @@ def _log(report: Report, last: UpkeepState | None) -> None:
         for step in report.left:
             if step.action is Action.BY_HAND:
                 log.warning(
-                    "subscription.needs_a_person",
+                    LogEvent.SUBSCRIPTION_NEEDS_A_PERSON,
                     source=report.slug,
                     reason=step.why,
                     **_named(step),
