@@ -105,7 +105,7 @@ class DeliveryRecord:
         return self._at_rest(DeliveryState.UNMATCHED, reason)
 
     def to_left_alone(self, reason: str) -> Self:
-        """Buildr is to be told nothing about this call."""
+        """Nothing is to be written to Buildr about this call."""
         return self._at_rest(DeliveryState.LEFT_ALONE, reason)
 
     def to_settling(self) -> Self:
@@ -173,8 +173,7 @@ class DeliveryRecord:
 
     def reopened(self, request: ReplayRequest) -> Self:
         """An operator has asked for a replay: the call starts afresh, with no failures."""
-        reopened = replace(self, state=DeliveryState.OPEN, replay_request=request)
-        return reopened._without_failures()
+        return replace(self._without_failures(), state=DeliveryState.OPEN, replay_request=request)
 
     def matched(self, buildr_call_id: str | None) -> Self:
         """
@@ -239,7 +238,7 @@ class DeliveryRecord:
         return replace(self, history=(*self.history, entry)[-HISTORY_LENGTH:])
 
     def with_news_since(self, before: Self, at: datetime, *, match_reason: str) -> Self:
-        """The history with what a plan has changed: result, Buildr call and state, in this order."""
+        """The history with what a plan has changed: result, Buildr call, state, in this order."""
         record = self
         if record.result is not None and record.result != before.result:
             record = record.with_history(at, "result", record.result)

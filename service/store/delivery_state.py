@@ -40,7 +40,7 @@ class DeliveryState(StrEnum):
     HAND_EDITED = "hand_edited"
 
 
-# In these states a call stays until a replay request, or until it is matched to another Buildr call.
+# A call stays in these states until it is replayed, or matched to another Buildr call.
 PARKED_STATES: Final = frozenset({DeliveryState.FAILED, DeliveryState.HAND_EDITED})
 
 

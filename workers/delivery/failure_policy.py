@@ -73,8 +73,8 @@ class FailurePolicy:
         return self._retry(err, record, now)
 
     def _retry(self, err: BuildrError, record: DeliveryRecord, now: datetime) -> Sent:
-        # A token that is refused for the first time may only have expired, so that the call is sent
-        # again at once with another one. A second refusal opens the breaker, and does not come here.
+        # A token that is refused for the first time may only have expired: the call is sent again
+        # at once with another one. A second refusal opens the breaker, and does not come here.
         is_unauthorized = isinstance(err, BuildrUnauthorized)
         wait_s = 0.0
         if not is_unauthorized:

@@ -206,7 +206,7 @@ class _Difference:
 def _plan_delivery(
     inputs: PlanInputs, record: DeliveryRecord, desired: DesiredState, now: datetime
 ) -> Plan:
-    """Compare what Buildr holds with what it should hold, and write what differs when it is time."""
+    """Compare what Buildr holds with what it should hold; write what differs when it is time."""
     record = record.with_written_fields_of(desired.match.buildr_call_id)
     difference = _difference(record, desired)
     if not difference.is_worth_a_request:

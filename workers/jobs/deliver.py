@@ -1,8 +1,8 @@
 """
 The one job as arq knows it: `deliver` runs a call, `rearm` sets its alarm again afterwards.
 
-The job's argument is the call's name. Everything else is in Redis, so that running a job twice, late
-or on another machine has the same end.
+The job's argument is the call's name. Everything else is in Redis, so that running a job twice,
+late or on another machine has the same end.
 """
 
 from contextlib import suppress

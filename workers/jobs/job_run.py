@@ -101,7 +101,7 @@ class JobRun:
         return replace(update, failed={**update.failed, record.ref: to_text(entry)})
 
     def _resolved_entries(self, record: DeliveryRecord) -> tuple[str, ...]:
-        """The failed entries that no longer hold: of messages parsed now, and of a reopened call."""
+        """The failed entries to remove: of messages parsed now, and of a reopened call."""
         was_failed = self.before.state is DeliveryState.FAILED
         if was_failed and record.state is not DeliveryState.FAILED:
             return (*self.parsed.parsed_ids, record.ref)

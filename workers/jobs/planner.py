@@ -1,5 +1,5 @@
 """
-Everything that is known of a call, brought together for one decision, and what the decision claims.
+Gathers everything that is known of a call for one decision, and claims its expected call.
 
 The decision itself is pure: `workers.delivery.plan`.
 """
@@ -29,8 +29,8 @@ from workers.matching.expected_calls import find_expected_call
 from workers.matching.match import match
 from workers.matching.selection import ExpectedCallMatch
 
-# A call at rest in one of these has its expected call for good.
-DECIDED: Final = frozenset(
+# A call in one of these states keeps its expected call.
+CLAIMING_STATES: Final = frozenset(
     {
         DeliveryState.LEFT_ALONE,
         DeliveryState.FAILED,
@@ -38,26 +38,26 @@ DECIDED: Final = frozenset(
         DeliveryState.HAND_EDITED,
     }
 )
-MOST_ROUNDS: Final = 5
+MAX_CLAIM_ATTEMPTS: Final = 5
 
 log = structlog.get_logger(__name__)
 
 
 class ClaimConflict(Exception):
     """
-    Raised when other calls have claimed each expected call that this one could be; a later look
-    sees more.
+    Raised when other calls have claimed each expected call that this one could be; a later run
+    reads new candidates.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanResult:
     """
-    A plan, and what it was made from: by the link's text and the revisions of the numbers a later
-    change is noticed.
+    A plan, and what it rests on, so that the commit notices a later change.
 
-    `started_at` (UTC) is the call's start, as far as it is known. `claimed` is the expected call
-    that it has claimed.
+    `link_text` is the link as stored, or ""; `numbers` are the revisions of the expected calls by
+    phone number (E.164). `started_at` (UTC) is the call's start, as far as it is known. `claimed`
+    is the Buildr call of the expected call that it has claimed.
     """
 
     plan: Plan
@@ -80,36 +80,36 @@ class Planner:
     clock: Callable[[], datetime]
 
     async def plan(
-        self, before: DeliveryRecord, call: Call, *, replay_request: ReplayRequest | None
+        self, record: DeliveryRecord, call: Call, *, replay_request: ReplayRequest | None
     ) -> PlanResult:
         """
         Plan for a call, and claim the expected call that it turns out to be.
 
         Raises `ClaimConflict`, and redis-py's errors.
         """
-        for _ in range(MOST_ROUNDS):
-            planned, choice = await self._plan(before, call, replay_request)
-            if await self._claim(before, planned.plan, choice):
-                return replace(planned, claimed=_claimed(planned.plan))
-            log.info(
-                LogEvent.CALL_EXPECTATION_LOST, reason="another call was faster; looked at again"
-            )
+        for _ in range(MAX_CLAIM_ATTEMPTS):
+            result, choice = await self._plan(record, call, replay_request)
+            if await self._settle_claims(record, result.plan, choice):
+                return replace(result, claimed=_claimed(result.plan))
+            reason = "another call was faster; looked at again"
+            log.info(LogEvent.CALL_EXPECTATION_LOST, reason=reason)
         raise ClaimConflict
 
     async def _plan(
-        self, before: DeliveryRecord, call: Call, replay_request: ReplayRequest | None
+        self, record: DeliveryRecord, call: Call, replay_request: ReplayRequest | None
     ) -> tuple[PlanResult, ExpectedCallMatch | None]:
-        link, link_text = await self.store.links.load(before.ref)
+        """A plan that has claimed nothing yet, and the expected call that it may rest on."""
+        link, link_text = await self.store.links.load(record.ref)
         internal = why_internal(call, self.rules)
         choice: ExpectedCallMatch | None = None
         numbers: Mapping[str, str] = {}
         if call.is_final and internal is None and match(call, link).how == "none":
-            look, choice = await find_expected_call(
-                self.store.expected, call, self.rules, first_received_at=before.first_received_at
+            snapshot, choice = await find_expected_call(
+                self.store.expected, call, self.rules, first_received_at=record.first_received_at
             )
-            numbers = look.seen
-        known = PlanInputs(
-            record=before,
+            numbers = snapshot.seen
+        inputs = PlanInputs(
+            record=record,
             call=call,
             link=link,
             expected=choice,
@@ -120,44 +120,45 @@ class Planner:
             replay_request=replay_request,
             protects_hand_edits=self.protects_hand_edits,
         )
-        plan = make_plan(known, self.clock())
-        return PlanResult(
-            plan=plan,
+        result = PlanResult(
+            plan=make_plan(inputs, self.clock()),
             link_text=link_text,
             numbers=numbers,
-            started_at=start_of(call, before.first_received_at),
-        ), choice
+            started_at=start_of(call, record.first_received_at),
+        )
+        return result, choice
 
-    async def _claim(
-        self, before: DeliveryRecord, plan: Plan, choice: ExpectedCallMatch | None
+    async def _settle_claims(
+        self, record: DeliveryRecord, plan: Plan, choice: ExpectedCallMatch | None
     ) -> bool:
         """
-        Settle whose the expected call is, before anything is written; False if another call was
-        faster.
+        Claim or release expected calls, before anything is written.
+
+        Returns False if another call has claimed the chosen one meanwhile.
         """
-        found, expected = plan.match, self.store.expected
-        if found is None:
+        call_match = plan.match
+        expected_calls = self.store.expected
+        if call_match is None:
             return True
-        if found.how in ("message", "link") and found.buildr_call_id is not None:
-            if found.buildr_call_id != before.buildr_call_id:
-                await expected.take(before.ref, found.buildr_call_id)
-        elif found.how == "expected" and choice is not None and choice.chosen is not None:
-            if _claimed(plan) is not None and (
-                choice.chosen.claimed_by != before.ref or choice.chosen.is_certain
-            ):
-                return await expected.claim(before.ref, choice.chosen, number=choice.number)
-        else:
-            # Even of a call that has none by its record: a job may have died between its claim and
+        if call_match.how in ("message", "link") and call_match.buildr_call_id is not None:
+            if call_match.buildr_call_id != record.buildr_call_id:
+                await expected_calls.take(record.ref, call_match.buildr_call_id)
+            return True
+        if call_match.how != "expected" or choice is None or choice.chosen is None:
+            # Also of a call that has none by its record: a job may have died between its claim and
             # its commit.
-            await expected.release(before.ref)
-        return True
+            await expected_calls.release(record.ref)
+            return True
+        has_claim = choice.chosen.claimed_by == record.ref and not choice.chosen.is_certain
+        if _claimed(plan) is None or has_claim:
+            return True
+        return await expected_calls.claim(record.ref, choice.chosen, number=choice.number)
 
 
 def _claimed(plan: Plan) -> str | None:
-    """The expected call that a plan has to have claimed, or None."""
-    is_decided = plan.sending is not None or plan.record.state in DECIDED
-    return (
-        plan.match.buildr_call_id
-        if is_decided and plan.match is not None and plan.match.how == "expected"
-        else None
-    )
+    """The Buildr call of the expected call that a plan has to have claimed, or None."""
+    if plan.match is None or plan.match.how != "expected":
+        return None
+    if plan.sending is None and plan.record.state not in CLAIMING_STATES:
+        return None
+    return plan.match.buildr_call_id

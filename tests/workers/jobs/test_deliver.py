@@ -1,160 +1,29 @@
 """
-The job, over a real Redis and a Buildr that answers as told: whatever happens in between, the last
-state gets there.
+The job, over a real Redis and a simulated Buildr: whatever happens in between, the last state
+gets there.
 """
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from urllib.parse import urlencode
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from service.receiver.inbox import Inbox, InboxLimits
 from service.settings import Settings
-from service.sources import SOURCES, WebhookRequest
-from service.store.calls import Calls, CallUpdate, StoredCall
+from service.store.calls import Calls, CallUpdate
 from service.store.connection import Store, open_store
 from service.store.delivery_state import DeliveryState
 from service.store.failed import FailedFilter
 from service.store.links import Link
-from service.store.messages import Message, message_id
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
 from tests.doubles.clock import Skew
-from workers.buildr import BuildrClient, ReadyToken
-from workers.clock import SharedClock
-from workers.jobs.deliver import deliver
-from workers.process.assembly import WorkerComponents, build_worker
-
-LIMITS = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=1000, accept_timeout_s=5)
-NAMES = (("Connected", "786"), ("Left Voicemail", "787"), ("No Answer", "789"), ("Busy", "790"))
-Answer = Callable[[httpx.Request], httpx.Response]
-
-
-class Buildr:
-    """Buildr as far as the job sees it: what it holds, and faults to come."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, dict[str, str]] = {}
-        self.faults: list[str] = []
-        self.broken: set[str] = set()
-        self.requests: list[tuple[str, dict[str, str]]] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        """Answer one request."""
-        call_id = request.url.path.rpartition("/")[2]
-        fields: dict[str, str] = json.loads(request.content)["call"]
-        fault = "500" if call_id in self.broken else self.faults.pop(0) if self.faults else ""
-        if fault in ("lost answer", ""):
-            self.held.setdefault(call_id, {}).update(fields)
-        self.requests.append((call_id, fields))
-        if fault in ("lost answer", "timeout"):
-            raise httpx.ReadTimeout("no answer", request=request)
-        if fault:
-            headers = {"X-Rate-Limited-For": "0"} if fault == "429" else {}
-            return httpx.Response(int(fault), headers=headers, json={"error": "told to"})
-        held = self.held[call_id]
-        outcome = (
-            {"id": held["call_outcome_id"], "name": "?"} if "call_outcome_id" in held else None
-        )
-        return httpx.Response(
-            200, json={"call": {"id": call_id, "notes": held.get("notes"), "call_outcome": outcome}}
-        )
-
-
-class WorkerHarness:
-    """A worker's parts over a store, with time in the test's hands."""
-
-    def __init__(self, store: Store, options: Settings) -> None:
-        self.store = store
-        self.buildr = Buildr()
-        self.clock = SharedClock()
-        client = BuildrClient(
-            options,
-            tokens=ReadyToken("token-of-the-tests"),
-            transport=httpx.MockTransport(self.buildr),
-        )
-        self.parts: WorkerComponents = build_worker(options, store, client, clock=self.clock)
-        self.inbox = Inbox(store, LIMITS)
-        self.numbers = count()
-
-    async def receive(self, form: dict[str, str], *, query: str = "buildr_call_id=110") -> None:
-        """Accept one Twilio webhook."""
-        request = WebhookRequest(
-            method="POST",
-            url=f"https://hooks.example.test/webhooks/twilio?{query}",
-            headers={"content-type": ("application/x-www-form-urlencoded",)},
-            body=urlencode(form).encode(),
-        )
-        keys = SOURCES["twilio"].keys(request)
-        name = message_id("twilio", keys.message_key)
-        await self.inbox.accept(
-            Message(
-                message_id=name,
-                source="twilio",
-                source_call_id=keys.source_call_id,
-                received_at=datetime.now(UTC),
-                request=request,
-            )
-        )
-
-    async def run(self, ref: str = "twilio:CA1") -> None:
-        """Run the call's job as arq would."""
-        await deliver({"runner": self.parts.runner, "job_id": f"default|{ref}"}, "default", ref)
-
-    async def stored(self, ref: str = "twilio:CA1") -> StoredCall:
-        """The call as it stands."""
-        return (await self.store.calls.load(ref)).stored
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass, for the worker and for Redis."""
-        self.clock.offset += timedelta(seconds=seconds)
-        if isinstance(self.store.scripts.skew_ms, Skew):
-            self.store.scripts.skew_ms.ms += int(seconds * 1000)
-
-    async def drain(self, ref: str = "twilio:CA1") -> None:
-        """Let time pass until the call wants nothing any more."""
-        for _ in range(1000):
-            await self.store.permits.pump()
-            due = await self.store.pool.zscore("bc:default:due", ref)
-            if due is not None:
-                self.advance(max(0.0, due / 1000 - self.clock().timestamp()) + 0.001)
-                await self.run(ref)
-            elif (await self.stored(ref)).record.state is DeliveryState.WAITING:
-                self.advance(10)
-            else:
-                return
-        raise AssertionError("the call never came to rest")
-
-
-def form(status: str, sequence: int, **more: str) -> dict[str, str]:
-    """One status callback."""
-    return {
-        "CallSid": "CA1",
-        "CallStatus": status,
-        "Direction": "outbound-api",
-        "SequenceNumber": str(sequence),
-        "Timestamp": f"Mon, 02 Nov 2026 10:00:0{sequence} +0000",
-        "From": "+15005550006",
-        "To": "+15005550001",
-        **more,
-    }
-
-
-CALL = [
-    form("initiated", 0),
-    form("ringing", 1),
-    form("in-progress", 2),
-    form("completed", 3, CallDuration="9"),
-]
+from tests.workers.jobs.harness import CALL, NAMES, WorkerHarness, form
 
 
 @pytest.fixture
@@ -183,10 +52,12 @@ def test_last_state_reaches_buildr_whatever_happens(
     Messages in any order, runs, crashes, errors of Buildr: in the end Buildr holds the outcome, and
     all is at rest.
     """
-    asyncio.run(_play(steps, redis_url, make_settings))
+    asyncio.run(_deliver_through(steps, redis_url, make_settings))
 
 
-async def _play(steps: list[str], redis_url: str, make_settings: Callable[..., Settings]) -> None:
+async def _deliver_through(
+    steps: list[str], redis_url: str, make_settings: Callable[..., Settings]
+) -> None:
     options = make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="1000/1s", SETTLE_S="0")
     async with open_store(options, role="cli", skew_ms=Skew()) as store:
         await store.pool.flushall()
@@ -216,12 +87,12 @@ async def _play(steps: list[str], redis_url: str, make_settings: Callable[..., S
         await world.inbox.close()
 
 
-def _without_time(held: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+def _without_time(calls: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
     # The first write may have gone out before the call's start was known; a time alone is not
     # written again.
     return {
         call_id: {**fields, "recorded_at": "2026-11-02T10:00:00Z"}
-        for call_id, fields in held.items()
+        for call_id, fields in calls.items()
     }
 
 
@@ -247,8 +118,8 @@ async def _crash(world: WorkerHarness) -> None:
 
 async def test_recording_after_the_patch_costs_nothing(world: WorkerHarness) -> None:
     """An event that changes nothing material is read and sends no second PATCH."""
-    for each in CALL:
-        await world.receive(each)
+    for callback in CALL:
+        await world.receive(callback)
     await world.drain()
     await world.receive(
         {
@@ -267,8 +138,8 @@ async def test_better_result_is_written_again(world: WorkerHarness) -> None:
     A machine that is detected after the first PATCH changes the outcome by a second one with only
     that field.
     """
-    for each in CALL:
-        await world.receive(each)
+    for callback in CALL:
+        await world.receive(callback)
     await world.drain()
     await world.receive({"CallSid": "CA1", "AnsweredBy": "machine_end_beep"})
     await world.drain()
@@ -278,8 +149,8 @@ async def test_better_result_is_written_again(world: WorkerHarness) -> None:
 async def test_refused_call_is_filed_with_the_answer(world: WorkerHarness) -> None:
     """A 422 stops at once and keeps cause, status and answer; its later events wait with it."""
     world.buildr.faults = ["422"]
-    for each in CALL:
-        await world.receive(each)
+    for callback in CALL:
+        await world.receive(callback)
     await world.drain()
     entry = await world.store.failed.get("twilio:CA1")
     assert entry is not None
@@ -288,7 +159,7 @@ async def test_refused_call_is_filed_with_the_answer(world: WorkerHarness) -> No
         entry.cause,
         entry.answers[-1].status_code,
     )
-    assert "told to" in (entry.answers[-1].text or "")
+    assert "fault of the test" in (entry.answers[-1].text or "")
     await world.receive({"CallSid": "CA1", "AnsweredBy": "human"})
     await world.drain()
     assert 1 == len(world.buildr.requests)
@@ -351,19 +222,19 @@ async def test_outage_costs_a_call_no_attempts(
 
 async def test_unknown_word_is_kept_and_the_call_goes_on(world: WorkerHarness) -> None:
     """
-    A status that no table knows is filed for a person, the result comes from the words that are
-    known.
+    A status that no vocabulary knows is filed for an operator; the result comes from the statuses
+    that are known.
     """
-    for each in (*CALL, form("teleported", 4)):
-        await world.receive(each)
+    for callback in (*CALL, form("teleported", 4)):
+        await world.receive(callback)
     await world.drain()
     assert DeliveryState.DELIVERED is (await world.stored()).record.state
-    (entry,) = [each async for each in world.store.failed.select(FailedFilter())]
+    (entry,) = [entry async for entry in world.store.failed.select(FailedFilter())]
     assert ("message", "unsupported_event") == (entry.kind, entry.cause)
 
 
 async def test_call_that_never_ends_is_stalled(world: WorkerHarness) -> None:
-    """A call of which only the ringing was heard is reported after its time, and sends nothing."""
+    """A call that only rang is reported as stalled after its time, and sends nothing."""
     await world.receive(form("ringing", 1))
     await world.drain()
     assert DeliveryState.STALLED is (await world.stored()).record.state

@@ -5,6 +5,7 @@ way, a worker that dies in between.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,13 +16,7 @@ from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
-from tests.workers.jobs.test_deliver import NAMES, WorkerHarness
-from tests.workers.jobs.test_expected_calls import (
-    SECOND,
-    receive,
-    state,
-    wish,
-)
+from tests.workers.jobs.harness import NAMES, SECOND, WorkerHarness, expectation, receive, state
 from workers.buildr import BuildrClient, UpdatedCall
 
 
@@ -41,13 +36,13 @@ async def test_entry_of_a_call_that_is_known_for_certain_goes_to_nobody_else(
     late, or anew.
     """
     if is_removed_first:
-        await world.store.expected.put(wish())
+        await world.store.expected.put(expectation())
     await receive(world, query="buildr_call_id=110")
     await world.drain()
     if is_removed_first:
         await world.store.expected.remove("110")
         await world.drain()
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     await receive(world, "CA2")
     await world.drain(SECOND)
     assert [(DeliveryState.DELIVERED, "110"), (DeliveryState.UNMATCHED, None)] == [
@@ -63,7 +58,7 @@ async def test_claim_of_a_worker_that_died_is_freed(
     A call that has claimed an entry when its worker dies, and turns out to be in conflict, leaves
     the entry to another call.
     """
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     await receive(world)
 
     async def dying(_self: Calls, _change: CallUpdate) -> bool:
@@ -95,7 +90,7 @@ async def test_entry_that_is_removed_while_the_patch_is_under_way(
         await world.store.expected.remove("110")
         return answer
 
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     await receive(world)
     monkeypatch.setattr(BuildrClient, "update_call", update)
     await world.drain()
@@ -108,7 +103,8 @@ async def test_link_that_is_taken_away_leaves_no_guess_behind(world: WorkerHarne
     link is gone.
     """
     later = datetime.now(UTC) + timedelta(hours=1)
-    await world.store.expected.put(wish(not_before=later, not_after=later + timedelta(hours=1)))  # type: ignore[arg-type]
+    window = replace(expectation(), not_before=later, not_after=later + timedelta(hours=1))
+    await world.store.expected.put(window)
     await receive(world)
     await world.store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
     await world.drain()
@@ -124,9 +120,9 @@ async def test_what_it_is_filed_under_may_be_told_later(world: WorkerHarness) ->
     Registering the same Buildr call again with its company sends that along, though the call was
     written before.
     """
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     await receive(world)
     await world.drain()
-    await world.store.expected.put(wish(company_id="5"))
+    await world.store.expected.put(expectation(company_id="5"))
     await world.drain()
     assert "5" == world.buildr.held["110"]["company_id"]

@@ -9,19 +9,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.phone_numbers import Number
 from service.settings import Settings
 from service.store.calls import Calls, CallUpdate
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
-from service.store.expected_calls import CandidateSnapshot, Expectation, ExpectedCalls
+from service.store.expected_calls import CandidateSnapshot, ExpectedCall, ExpectedCalls
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
-from tests.workers.jobs.test_deliver import NAMES, WorkerHarness, form
+from tests.workers.jobs.harness import (
+    CUSTOMER,
+    NAMES,
+    REF,
+    SECOND,
+    WorkerHarness,
+    expectation,
+    receive,
+    state,
+)
 from workers.buildr import BuildrClient, UpdatedCall
-
-CUSTOMER = "+15005550001"
-REF, SECOND = "twilio:CA1", "twilio:CA2"
 
 
 @pytest.fixture
@@ -31,45 +36,18 @@ async def world(store: Store, make_settings: Callable[..., Settings]) -> WorkerH
     return WorkerHarness(store, make_settings(BUILDR_BUDGETS="1000/1s", OWN_NUMBERS="+15005550006"))
 
 
-def wish(buildr_call_id: str = "110", number: str = CUSTOMER, **more: str) -> Expectation:
-    """A Buildr call that is expected with the customer."""
-    return Expectation(buildr_call_id=buildr_call_id, numbers=(Number(number),), **more)  # type: ignore[arg-type]
-
-
-async def receive(
-    world: WorkerHarness,
-    sid: str = "CA1",
-    *,
-    status: str = "busy",
-    sequence: int = 4,
-    query: str = "",
-    **more: str,
-) -> None:
-    """A final callback that names no Buildr call, of a call that begins now."""
-    stamp = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S +0000")
-    await world.receive(
-        {**form(status, sequence), "CallSid": sid, "Timestamp": stamp, **more}, query=query
-    )
-
-
-async def state(world: WorkerHarness, ref: str = REF) -> tuple[DeliveryState, str | None]:
-    """Where a call stands, and which Buildr call it is."""
-    record = (await world.stored(ref)).record
-    return record.state, record.buildr_call_id
-
-
 async def test_call_that_is_expected_is_written(world: WorkerHarness) -> None:
     """
     A call without an id is written to the Buildr call that was registered, filed under what was
     stated, and keeps it.
     """
-    await world.store.expected.put(wish(project_id="372"))
+    await world.store.expected.put(expectation(project_id="372"))
     await receive(world)
     await world.drain()
     assert {"110": "372"} == {
         name: fields["project_id"] for name, fields in world.buildr.held.items()
     }
-    await world.store.expected.put(wish("111"))
+    await world.store.expected.put(expectation("111"))
     await receive(world, sequence=5, status="completed", CallDuration="9")
     await world.drain()
     assert ["110"] == list(world.buildr.held)
@@ -81,10 +59,10 @@ async def test_rep_registers_after_hanging_up(world: WorkerHarness) -> None:
     await world.run()
     await world.drain()
     assert (DeliveryState.UNMATCHED, None) == await state(world)
-    assert 1 == (await world.store.expected.put(wish())).woken
+    assert 1 == (await world.store.expected.put(expectation())).woken
     await world.drain()
     assert (DeliveryState.DELIVERED, "110") == await state(world)
-    assert 0 == (await world.store.expected.put(wish())).woken
+    assert 0 == (await world.store.expected.put(expectation())).woken
 
 
 async def test_registration_between_look_and_commit(
@@ -100,7 +78,7 @@ async def test_registration_between_look_and_commit(
     ) -> CandidateSnapshot:
         found = await real(self, ref, numbers, at=at)
         monkeypatch.setattr(ExpectedCalls, "look", real)
-        await self.put(wish())
+        await self.put(expectation())
         return found
 
     monkeypatch.setattr(ExpectedCalls, "look", look)
@@ -115,7 +93,7 @@ async def test_two_calls_and_one_expectation(world: WorkerHarness) -> None:
     """
     Of two calls with the number at the same time one is written, and the other waits for a person.
     """
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     await receive(world)
     await receive(world, "CA2")
     await asyncio.gather(world.run(), world.run(SECOND))
@@ -132,13 +110,13 @@ async def test_lost_claim_is_planned_again(
     """A call whose expected call is taken between choice and claim gets the other one that fits."""
     real = ExpectedCalls.claim
 
-    async def claim(self: ExpectedCalls, ref: str, expected: object, *, number: str) -> bool:
+    async def claim(self: ExpectedCalls, ref: str, expected: ExpectedCall, *, number: str) -> bool:
         monkeypatch.setattr(ExpectedCalls, "claim", real)
         await self.take(SECOND, "110")
-        await self.put(wish("111"))
-        return await real(self, ref, expected, number=number)  # type: ignore[arg-type]
+        await self.put(expectation("111"))
+        return await real(self, ref, expected, number=number)
 
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     monkeypatch.setattr(ExpectedCalls, "claim", claim)
     await receive(world)
     await world.run()
@@ -159,7 +137,7 @@ async def test_crash_between_claim_and_commit(
         monkeypatch.setattr(Calls, "commit", real)
         raise ConnectionResetError("the worker dies")
 
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     monkeypatch.setattr(Calls, "commit", commit)
     await receive(world)
     await world.run()
@@ -176,7 +154,7 @@ async def test_crash_between_claim_and_commit(
 
 async def test_link_gives_the_expected_call_back(world: WorkerHarness) -> None:
     """A call that a link names gives its expected call to the one that waits for it."""
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     await receive(world)
     await world.run()
     await world.drain()
@@ -198,11 +176,11 @@ async def test_id_of_its_own_takes_the_expected_call(world: WorkerHarness) -> No
     A call that names its Buildr call by itself takes its entry, so that the next call with the
     number is not ambiguous.
     """
-    await world.store.expected.put(wish("110"))
+    await world.store.expected.put(expectation("110"))
     await receive(world, query="buildr_call_id=110")
     await world.run()
     await world.drain()
-    await world.store.expected.put(wish("111"))
+    await world.store.expected.put(expectation("111"))
     await receive(world, "CA2")
     await world.run(SECOND)
     await world.drain(SECOND)
@@ -214,8 +192,8 @@ async def test_ambiguity_ends_when_one_is_removed(world: WorkerHarness) -> None:
     Two that fit leave the call unmatched, with both named; it goes on when one of them is taken
     away.
     """
-    await world.store.expected.put(wish("110"))
-    await world.store.expected.put(wish("111"))
+    await world.store.expected.put(expectation("110"))
+    await world.store.expected.put(expectation("111"))
     await receive(world)
     await world.run()
     await world.drain()
@@ -229,21 +207,21 @@ async def test_removed_entry_leaves_its_call_unmatched(world: WorkerHarness) -> 
     """
     A call whose expected call is taken away is unmatched again, and the right one still finds it.
     """
-    await world.store.expected.put(wish("110"))
+    await world.store.expected.put(expectation("110"))
     await receive(world)
     await world.run()
     await world.drain()
     await world.store.expected.remove("110")
     await world.drain()
     assert (DeliveryState.UNMATCHED, None) == await state(world)
-    await world.store.expected.put(wish("111"))
+    await world.store.expected.put(expectation("111"))
     await world.drain()
     assert (DeliveryState.DELIVERED, "111") == await state(world)
 
 
 async def test_internal_call_is_left_alone(world: WorkerHarness) -> None:
     """A call between two own telephones is not looked for in Buildr."""
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     await receive(world, To="client:ben", From="client:ana")
     await world.run()
     await world.drain()
@@ -288,7 +266,7 @@ async def test_look_while_the_patch_is_under_way(
         await world.drain(SECOND)
         return await real(self, call_id, body)
 
-    await world.store.expected.put(wish())
+    await world.store.expected.put(expectation())
     await receive(world)
     monkeypatch.setattr(BuildrClient, "update_call", update)
     await world.run()

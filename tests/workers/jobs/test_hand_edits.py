@@ -13,7 +13,7 @@ from service.store.connection import Store
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
-from tests.workers.jobs.test_deliver import CALL, NAMES, WorkerHarness
+from tests.workers.jobs.harness import CALL, NAMES, WorkerHarness
 
 MakeWorld = Callable[..., WorkerHarness]
 MACHINE = {"CallSid": "CA1", "AnsweredBy": "machine_end_beep"}

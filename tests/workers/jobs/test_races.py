@@ -19,7 +19,7 @@ from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.grants import Grant, GrantStatus
 from service.store.rate_limit.lanes import Lane
 from service.store.rate_limit.permits import Permits
-from tests.workers.jobs.test_deliver import (
+from tests.workers.jobs.harness import (
     CALL,
     NAMES,
     WorkerHarness,

@@ -12,7 +12,7 @@ from service.store.connection import Store
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
-from tests.workers.jobs.test_deliver import (
+from tests.workers.jobs.harness import (
     CALL,
     NAMES,
     WorkerHarness,

@@ -16,7 +16,7 @@ from service.store.call_search import CallFilter
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.outcomes import StoredOutcomes
-from tests.workers.jobs.test_deliver import NAMES
+from tests.workers.jobs.harness import NAMES
 from tests.workers.replay.test_replay import ReplayHarness
 from workers.outcomes.decide import map_digest
 from workers.replay.outcome_preview import (

@@ -27,7 +27,7 @@ from service.store.failed import Failed, FailedFilter, to_text
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
-from tests.workers.jobs.test_deliver import (
+from tests.workers.jobs.harness import (
     CALL,
     NAMES,
     Buildr,
