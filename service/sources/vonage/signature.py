@@ -1,6 +1,6 @@
 """
-Vonage's signature: a JSON Web Token (HS256) in `Authorization`, which holds the time and the hash
-of the body.
+Vonage's signature: a JSON Web Token (HS256) in `Authorization` with the time and the hash of the
+body.
 
 Claims: https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks.
 What is hashed: https://api.support.vonage.com/hc/en-us/articles/19033783342876.
@@ -23,7 +23,7 @@ from service.sources.settings import Secrets
 AUTHORIZATION: Final = "authorization"
 SCHEME: Final = "Bearer"
 ISSUER: Final = "Vonage"
-# Vonage sets no limit; its tokens never run out.
+# Seconds. Vonage sets no limit; its tokens never expire.
 TOLERANCE_S: Final = 300
 
 
@@ -58,37 +58,45 @@ def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     )
 
 
-def compact(body: bytes) -> bytes:
+def compact_body(request: WebhookRequest) -> bytes:
     """
-    A JSON object as it is without blanks, names in the order in which they came. Raises
+    The JSON object in the body without blanks, names in the order in which they came. Raises
     `MalformedPayload`.
     """
-    return json.dumps(read_json_object(body), ensure_ascii=False, separators=(",", ":")).encode()
+    return request.body_via(read_json_object, _compact)
+
+
+def _compact(fields: dict[str, JsonValue]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _check_claims(claims: dict[str, JsonValue], request: WebhookRequest, now: datetime) -> None:
-    iat, told = claims.get("iat"), claims.get("payload_hash")
     if claims.get("iss") != ISSUER:
         raise InvalidSignature(f"the token is not issued by {ISSUER}")
-    if (
-        isinstance(iat, bool)
-        or not isinstance(iat, int | float)
-        or abs(now.timestamp() - iat) > TOLERANCE_S
-    ):
+    if not _is_recent(claims.get("iat"), now):
         raise InvalidSignature(
             f"the token names no time, or one more than {TOLERANCE_S} seconds away"
         )
-    if not isinstance(told, str) or not told.isascii() or not _is_hashed(request.body, told):
+    payload_hash = claims.get("payload_hash")
+    if not isinstance(payload_hash, str) or not payload_hash.isascii():
+        raise InvalidSignature("the token holds no hash of a body")
+    if not _is_hash_of(request, payload_hash):
         raise InvalidSignature("the token is for another body")
 
 
-def _is_hashed(body: bytes, told: str) -> bool:
-    if hmac.compare_digest(_hash(body), told):
+def _is_recent(issued_at: JsonValue, now: datetime) -> bool:
+    if isinstance(issued_at, bool) or not isinstance(issued_at, int | float):
+        return False
+    return abs(now.timestamp() - issued_at) <= TOLERANCE_S
+
+
+def _is_hash_of(request: WebhookRequest, payload_hash: str) -> bool:
+    if hmac.compare_digest(_hash(request.body), payload_hash):
         return True
     # Vonage describes the hash as that of the compact JSON. A body that differs from it in blanks
-    # and spelling says the same; one in which a name comes twice is not read at all.
+    # and spelling means the same; one in which a name occurs twice is not read at all.
     try:
-        return hmac.compare_digest(_hash(compact(body)), told)
+        return hmac.compare_digest(_hash(compact_body(request)), payload_hash)
     except MalformedPayload:
         return False
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from service.sources import WebhookRequest
-from service.sources.callrail import source as callrail
+from service.sources.callrail import vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 
@@ -30,13 +30,13 @@ CONTRACT: Final = SourceContract(
     smallest="post-call__only-required-fields",
     signs_url=False,
     words={
-        "kind": callrail.KINDS,
-        "type": callrail.TYPES,
-        "direction": callrail.DIRECTIONS,
-        "call_type": {"abandoned", callrail.MISSED, "outbound"},
+        "kind": vocabulary.KINDS,
+        "type": vocabulary.TYPES,
+        "direction": vocabulary.DIRECTIONS,
+        "call_type": {"abandoned", vocabulary.MISSED, "outbound"},
         "formatted_duration": {"(abandoned)"},
-        "answered": callrail.BOOLEANS,
-        "voicemail": callrail.BOOLEANS,
+        "answered": vocabulary.FLAGS,
+        "voicemail": vocabulary.FLAGS,
     },
     unknown_values=frozenset({"teleported", "sideways", "outboundteleported", "perhaps"}),
 )

@@ -14,7 +14,7 @@ from typing import Final
 import jwt
 
 from service.sources import WebhookRequest
-from service.sources.vonage import source as vonage
+from service.sources.vonage import vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 SECRETS: Final = (
@@ -113,9 +113,9 @@ CONTRACT: Final = SourceContract(
     tolerance_s=300,
     forgeries=forgeries,
     words={
-        **vonage.KNOWN_WORDS,
-        "status": {*vonage.STATUSES, *vonage.IGNORED_STATUSES},
-        "detail": vonage.DETAILS,
+        **vocabulary.KNOWN_VALUES,
+        "status": {*vocabulary.STATUSES, *vocabulary.IGNORED_STATUSES},
+        "detail": vocabulary.DETAILS,
     },
     unknown_values=frozenset({"teleported", "sideways", "evaporated", "beep_boop", "parrot"}),
 )

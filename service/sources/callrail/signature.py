@@ -1,0 +1,42 @@
+"""
+CallRail's signature:
+https://support.callrail.com/hc/en-us/articles/5711246459149-Webhooks.
+
+HMAC-SHA1 over the raw body, in base64. Nothing in the URL is signed, and no time.
+"""
+
+import base64
+import hmac
+from dataclasses import replace
+from typing import Final
+
+from service.errors import InvalidSignature
+from service.sources.common.signatures import is_hmac, one_header, read_base64
+from service.sources.request import WebhookRequest
+from service.sources.settings import Secrets
+
+SIGNATURE: Final = "signature"
+ALGORITHM: Final = "sha1"
+
+
+def verify(request: WebhookRequest, secrets: Secrets) -> None:
+    """Return if the key of one of the companies signed the body; raises `InvalidSignature`."""
+    signature = read_base64(one_header(request, SIGNATURE))
+    if signature is None:
+        raise InvalidSignature(f"{SIGNATURE} is not base64")
+    matches = [
+        is_hmac(key.encode(), request.body, signature, algorithm=ALGORITHM)
+        for key in secrets.values
+    ]
+    if not any(matches):
+        raise InvalidSignature(
+            "no signing key gives this signature; each company at CallRail has a key of its own"
+        )
+
+
+def sign(request: WebhookRequest, key: str) -> WebhookRequest:
+    """The same request, signed as CallRail does."""
+    mac = hmac.digest(key.encode(), request.body, ALGORITHM)
+    return replace(
+        request, headers={**request.headers, SIGNATURE: (base64.b64encode(mac).decode(),)}
+    )
