@@ -122,7 +122,10 @@ def _source_call_id(data: Fields) -> str:
 
 def _client_state(payload: Fields) -> Fields:
     """What `client_state` holds if it is a JSON object of ours; empty for anybody else's."""
-    raw = read_base64((text(payload, "client_state") or "")[:MAX_ECHO])
+    encoded = text(payload, "client_state")
+    if encoded is None:
+        return EMPTY
+    raw = read_base64(encoded[:MAX_ECHO])
     try:
         return read_json_object(raw or b"{}")
     except MalformedPayload:
