@@ -5,6 +5,7 @@ What is to be done about a call: a pure decision.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -43,12 +44,15 @@ def call(
     cause: HangupCause | None = HangupCause.COMPLETED, *, buildr_call_id: str | None = "110"
 ) -> Call:
     """An outbound call that has ended so, or that rings."""
+    event_type = EventType.ENDED
+    if cause is None:
+        event_type = EventType.RINGING
     event = CallEvent(
         source="twilio",
         message_id="m1",
         source_call_id="CA1",
         leg_id="CA1",
-        event_type=EventType.RINGING if cause is None else EventType.ENDED,
+        event_type=event_type,
         hangup_cause=cause,
         occurred_at=datetime(2026, 11, 2, 10, 0, tzinfo=UTC),
         direction=Direction.OUTBOUND,
@@ -59,9 +63,8 @@ def call(
     return fold([event])
 
 
-def record(**values: object) -> DeliveryRecord:
-    """A record whose last message came at NOW."""
-    return replace(DeliveryRecord(ref="twilio:CA1", last_received_at=NOW), **values)  # type: ignore[arg-type]
+# A record whose last message came at NOW.
+record = partial(DeliveryRecord, ref="twilio:CA1", last_received_at=NOW)
 
 
 def plan_for(
@@ -76,7 +79,7 @@ def plan_for(
     protects_hand_edits: bool = False,
 ) -> Plan:
     """The plan for a call some seconds after its last message."""
-    known = PlanInputs(
+    inputs = PlanInputs(
         record=before or record(),
         call=folded,
         link=link,
@@ -86,7 +89,7 @@ def plan_for(
         replay_request=replay_request,
         protects_hand_edits=protects_hand_edits,
     )
-    return make_plan(known, NOW + timedelta(seconds=after_s))
+    return make_plan(inputs, NOW + timedelta(seconds=after_s))
 
 
 def test_call_that_has_not_ended_waits_until_it_would_stall() -> None:
@@ -205,21 +208,20 @@ def test_failed_call_stays_parked() -> None:
     )
 
 
-@pytest.mark.parametrize("is_replayed", [True, False])
-def test_failed_call_goes_on_when_replayed_or_linked_elsewhere(is_replayed: bool) -> None:
+@pytest.mark.parametrize(
+    ("buildr_call_id", "replay_request"), [("110", REPLAY_REQUEST), ("99", None)]
+)
+def test_failed_call_goes_on_when_replayed_or_linked_elsewhere(
+    buildr_call_id: str, replay_request: ReplayRequest | None
+) -> None:
     """
     A replay, or a link to another Buildr call, takes the call up again with a fresh count of
     attempts.
     """
-    before = record(
-        state=DeliveryState.FAILED, buildr_call_id="110" if is_replayed else "99", attempts=7
-    )
-    assert (
-        plan_for(
-            call(), before=before, replay_request=REPLAY_REQUEST if is_replayed else None
-        ).sending
-        is not None
-    )
+    before = record(state=DeliveryState.FAILED, buildr_call_id=buildr_call_id, attempts=7)
+    plan = plan_for(call(), before=before, replay_request=replay_request)
+    assert plan.sending is not None
+    assert 0 == plan.record.attempts
 
 
 def test_result_mapped_to_nothing_is_left_alone() -> None:
@@ -278,8 +280,8 @@ def test_new_note_alone_costs_a_harmless_patch_to_read_the_notes() -> None:
 
 def test_what_is_known_better_waits_behind_what_is_new() -> None:
     """
-    A call that was never written goes in the lane of final results, one that was in that of
-    refinements, a marked one in its mark's.
+    A call that was never written goes in the lane of final results, one that was written in that of
+    refinements, and a replayed one in the lane of its request.
     """
     written = record(written={"call_outcome_id": "789"}, written_to="110", buildr_call_id="110")
     lanes = [
@@ -292,53 +294,56 @@ def test_what_is_known_better_waits_behind_what_is_new() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "replay_request", "is_protected", "accepts"),
+    ("written_id", "replay_request", "is_protected", "allowed"),
     [
-        ({}, None, True, None),
-        ({"call_outcome_id": "789"}, None, False, None),
-        ({"call_outcome_id": "789"}, None, True, {"789", "786"}),
-        ({}, REPLAY_REQUEST, False, {"", "786"}),
-        ({"call_outcome_id": "789"}, REPLAY_REQUEST, False, {"789", "786"}),
-        ({"call_outcome_id": "789"}, replace(REPLAY_REQUEST, is_forced=True), True, None),
+        (None, None, True, None),
+        ("789", None, False, None),
+        ("789", None, True, {"789", "786"}),
+        (None, REPLAY_REQUEST, False, {"", "786"}),
+        ("789", REPLAY_REQUEST, False, {"789", "786"}),
+        ("789", replace(REPLAY_REQUEST, is_forced=True), True, None),
     ],
 )
 def test_when_buildr_is_read_first(
-    written: dict[str, str],
+    written_id: str | None,
     replay_request: ReplayRequest | None,
     is_protected: bool,
-    accepts: set[str] | None,
+    allowed: set[str] | None,
 ) -> None:
     """
     With PROTECT_HAND_EDITS before an outcome is changed, and always before a replay that is not
     forced; it then costs two requests.
     """
-    before = record(written=written, written_to="110" if written else None, buildr_call_id="110")
+    before = record(buildr_call_id="110")
+    if written_id is not None:
+        before = replace(before, written={"call_outcome_id": written_id}, written_to="110")
     sending = plan_for(
         call(), before=before, replay_request=replay_request, protects_hand_edits=is_protected
     ).sending
     assert sending is not None
-    assert (accepts, 1 if accepts is None else 2) == (sending.allowed_outcome_ids, sending.requests)
+    assert allowed == sending.allowed_outcome_ids
+    assert 1 + (allowed is not None) == sending.requests
 
 
 def test_forced_replay_writes_what_buildr_holds_already() -> None:
     """
-    A call whose outcome was written is written again in full when a person insists, and not when
-    they only ask.
+    A call whose outcome was written is written again in full when an operator forces it, and not
+    when they only ask.
     """
-    wanted = {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}
+    fields = {"call_outcome_id": "786", "recorded_at": "2026-11-02T10:00:00Z"}
     before = record(
-        written=wanted, written_to="110", buildr_call_id="110", state=DeliveryState.DELIVERED
+        written=fields, written_to="110", buildr_call_id="110", state=DeliveryState.DELIVERED
     )
     assert plan_for(call(), before=before, replay_request=REPLAY_REQUEST).sending is None
     forced = plan_for(
         call(), before=before, replay_request=replace(REPLAY_REQUEST, is_forced=True)
     ).sending
     assert forced is not None
-    assert wanted == forced.fields
+    assert fields == forced.fields
 
 
-def test_call_that_is_left_to_a_person_stays_so() -> None:
-    """Later events change nothing about it; a person's wish does."""
+def test_hand_edited_call_stays_so() -> None:
+    """Later events change nothing about it; a replay request does."""
     before = record(
         state=DeliveryState.HAND_EDITED,
         buildr_call_id="110",
@@ -356,7 +361,7 @@ def test_settle_time_of_a_source() -> None:
         ringing_timeout_s=300,
         in_progress_timeout_s=3600,
     )
-    known = PlanInputs(
+    inputs = PlanInputs(
         record=record(),
         call=call(),
         link=None,
@@ -364,5 +369,5 @@ def test_settle_time_of_a_source() -> None:
         outcome_ids=NAMES,
         timing=timing,
     )
-    assert make_plan(known, NOW).sending is not None
-    assert make_plan(replace(known, timing=TIMING), NOW).sending is None
+    assert make_plan(inputs, NOW).sending is not None
+    assert make_plan(replace(inputs, timing=TIMING), NOW).sending is None

@@ -27,8 +27,7 @@ def backlog(
 ) -> Backlog:
     """So many requests in the lane of final results; `counted` are seconds before now."""
     lanes = tuple(
-        LaneLoad(lane=lane, calls=requests if lane is Lane.FINAL else 0, oldest_at=None)
-        for lane in LANES
+        LaneLoad(lane=lane, calls=requests * (lane is Lane.FINAL), oldest_at=None) for lane in LANES
     )
     times = tuple(NOW.timestamp() - ago for ago in sorted(counted, reverse=True))
     return Backlog(
@@ -42,10 +41,10 @@ def backlog(
     )
 
 
-def in_s(found: datetime | None) -> float:
+def in_s(at: datetime | None) -> float:
     """Seconds from now."""
-    assert found is not None
-    return (found - NOW).total_seconds()
+    assert at is not None
+    return (at - NOW).total_seconds()
 
 
 def test_nothing_waits() -> None:
@@ -100,7 +99,8 @@ def test_it_is_what_the_budgets_themselves_allow(
         for ago in sorted(counted, reverse=True)
         if limiter.admit((start - ago) * NS_PER_S) is None
     ]
-    at, left = start, requests
+    at = start
+    left = requests
     while left:
         if limiter.admit(at * NS_PER_S) is None:
             left -= 1

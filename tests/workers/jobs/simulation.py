@@ -1,9 +1,9 @@
 """
 A fleet of workers over a real Redis, a Buildr that holds to its limit in both readings, and time
-that passes only when told to.
+that a test advances.
 
-What runs is the service's own: jobs, scripts, pump, sweep. Only arq's polling is played, by running
-what is due.
+What runs is the service's own: jobs, scripts, pump, sweep. Only arq's polling is simulated, by
+running what is due.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ class Buildr:
     fault: str = ""
     faults: list[str] = field(default_factory=list)
     is_held_back: bool = False
-    held: dict[str, dict[str, str]] = field(default_factory=dict)
+    calls: dict[str, dict[str, str]] = field(default_factory=dict)
     written: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     arrivals: list[tuple[datetime, str, str]] = field(default_factory=list)
     over_limit: int = 0
@@ -90,39 +90,46 @@ class Buildr:
                 429, headers={"X-Rate-Limited-For": "10"}, json={"error": "rate_limit_exceeded"}
             )
         self.in_flight[call_id] += 1
-        orphans = sum(1 for each, until in self.orphans if each == call_id and now < until)
+        orphans = sum(id_ == call_id and now < until for id_, until in self.orphans)
         self.most_in_flight = max(self.most_in_flight, self.in_flight[call_id] + orphans)
-        fault = self.faults.pop(0) if self.faults else self.fault
+        fault = self.fault
+        if self.faults:
+            fault = self.faults.pop(0)
         self.arrivals.append((now, call_id, fault))
         if fault in ("", "lost answer"):
             self._apply(call_id, json.loads(request.content)["call"])
-        if self.is_held_back:
-            gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.waiting.append(gate)
-            try:
-                await gate
-            except asyncio.CancelledError:
-                # Its worker has died; Buildr may still be at it.
-                self.orphans.append((call_id, now + timedelta(seconds=REQUEST_S)))
-                self.in_flight[call_id] -= 1
-                raise
-            except httpx.ReadTimeout:
-                self.in_flight[call_id] -= 1
-                raise
-        self.in_flight[call_id] -= 1
+        try:
+            if self.is_held_back:
+                await self._wait_for_answer()
+        except asyncio.CancelledError:
+            # Its worker has died; Buildr may still be at it.
+            self.orphans.append((call_id, now + timedelta(seconds=REQUEST_S)))
+            raise
+        finally:
+            self.in_flight[call_id] -= 1
         if fault == "lost answer":
             raise httpx.ReadTimeout("no answer", request=request)
+        if fault == "429":
+            return httpx.Response(429, headers={"X-Rate-Limited-For": "3"})
         if fault:
-            headers = {"X-Rate-Limited-For": "3"} if fault == "429" else {}
-            return httpx.Response(int(fault), headers=headers, json={"error": "told to"})
-        outcome_id = self.held[call_id].get("call_outcome_id")
-        outcome = None if outcome_id is None else {"id": outcome_id, "name": outcome_id}
-        return httpx.Response(
-            200, json={"call": {"id": call_id, "notes": None, "call_outcome": outcome}}
-        )
+            return httpx.Response(int(fault), json={"error": "fault of the test"})
+        return self._call(call_id)
+
+    async def _wait_for_answer(self) -> None:
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(gate)
+        await gate
+
+    def _call(self, call_id: str) -> httpx.Response:
+        outcome = None
+        outcome_id = self.calls[call_id].get("call_outcome_id")
+        if outcome_id is not None:
+            outcome = {"id": outcome_id, "name": outcome_id}
+        body = {"id": call_id, "notes": None, "call_outcome": outcome}
+        return httpx.Response(200, json={"call": body})
 
     def _apply(self, call_id: str, fields: dict[str, str]) -> None:
-        self.held.setdefault(call_id, {}).update(fields)
+        self.calls.setdefault(call_id, {}).update(fields)
         outcome_id = fields.get("call_outcome_id")
         if outcome_id is not None and self.written[call_id][-1:] != [outcome_id]:
             self.written[call_id].append(outcome_id)
@@ -221,10 +228,10 @@ class WorkerFleet:
 
     async def due(self) -> list[str]:
         """The calls that want attention now, those that wait longest first."""
-        found = await self.store.redis.zrangebyscore(
+        refs = await self.store.redis.zrangebyscore(
             self.store.keys.named("due"), "-inf", self.now.timestamp() * 1000, start=0, num=100_000
         )
-        return [ref.decode() for ref in found]
+        return [ref.decode() for ref in refs]
 
     def start(self, number: int, ref: str) -> "asyncio.Task[None]":
         """Start a call's job at a worker, as arq would."""
@@ -265,7 +272,7 @@ class WorkerFleet:
         return len(refs)
 
     async def stored(self, call: int) -> StoredCall:
-        """A call as it stands."""
+        """A call as it is stored."""
         return (await self.store.calls.load(f"twilio:CA{call}")).stored
 
     async def is_at_rest(self) -> bool:
@@ -285,7 +292,10 @@ class WorkerFleet:
     async def come_to_rest(self, *, step_s: float = 1.0, most: int = 2000) -> None:
         """Let time pass until all is done."""
         for _ in range(most):
-            ran = await self.turn(pause_s=0.0 if await self.due() else step_s)
+            pause_s = step_s
+            if await self.due():
+                pause_s = 0.0
+            ran = await self.turn(pause_s=pause_s)
             if not ran and await self.is_at_rest():
                 return
         raise AssertionError("the fleet never came to rest")
@@ -311,17 +321,17 @@ async def fleet_of(number: int, options: Settings) -> AsyncIterator[WorkerFleet]
         async def sleep(seconds: float) -> None:
             fleet.skew.ms += max(0, int(seconds * 1000) + 1)
 
-        for each in range(number):
+        for index in range(number):
             client = BuildrClient(
                 options,
                 tokens=ReadyToken("token-of-the-tests"),
                 transport=httpx.MockTransport(buildr),
             )
-            parts = build_worker(options, store, client, clock=clock, worker_id=f"w{each}")
-            policy = replace(parts.runner.sender.failure_policy, rng=random.Random(each))
+            parts = build_worker(options, store, client, clock=clock, worker_id=f"w{index}")
+            policy = replace(parts.runner.sender.failure_policy, rng=random.Random(index))
             sender = replace(parts.runner.sender, sleep=sleep, failure_policy=policy)
             fleet.workers.append(replace(parts, runner=replace(parts.runner, sender=sender)))
-            await fleet.beat(each)
+            await fleet.beat(index)
         try:
             yield fleet
         finally:

@@ -172,8 +172,8 @@ async def test_link_to_another_call_takes_a_failed_call_up_again(world: WorkerHa
     """
     world.buildr.faults = ["404"]
     await world.store.links.put("twilio", "CA1", Link(buildr_call_id="99"))
-    for each in CALL:
-        await world.receive(each, query="")
+    for callback in CALL:
+        await world.receive(callback, query="")
     await world.drain()
     assert 1 == await world.store.failed.count()
     await world.store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
@@ -270,14 +270,14 @@ async def test_permit_that_a_call_no_longer_needs_is_given_back(world: WorkerHar
     world.parts = replace(
         world.parts, runner=replace(world.parts.runner, store=store, sender=sender)
     )
-    held = await store.permits.ask(
+    other = await store.permits.ask(
         "twilio:other", lane=Lane.FINAL, since=datetime.now(UTC), cost=1, hold_s=30
     )
     await store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
     await world.receive(CALL[3], query="")
     await world.run()
     assert DeliveryState.WAITING is (await world.stored()).record.state
-    await store.permits.release(held, sent=0)
+    await store.permits.release(other, sent=0)
     assert 1 == (await store.permits.pump()).released
     await store.links.remove("twilio", "CA1")
     await world.run()
@@ -287,7 +287,7 @@ async def test_permit_that_a_call_no_longer_needs_is_given_back(world: WorkerHar
 
 
 async def test_unmatched_call_whose_time_is_over_is_forgotten_by_name(world: WorkerHarness) -> None:
-    """Old unmatched calls are dropped, and their names are told so that it can be logged."""
+    """Old unmatched calls are dropped, and their names are returned for the log."""
     await world.receive(CALL[3], query="")
     await world.run()
     assert [] == await world.store.schedule.forget_old(before_ms=1)

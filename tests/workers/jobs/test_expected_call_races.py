@@ -1,6 +1,6 @@
 """
-Expected calls when things happen at the wrong moment: told late, taken away while a PATCH is under
-way, a worker that dies in between.
+Expected calls at the wrong moment: registered late, taken away while a PATCH is under way, a worker
+that dies in between.
 """
 
 import asyncio
@@ -115,7 +115,7 @@ async def test_link_that_is_taken_away_leaves_no_guess_behind(world: WorkerHarne
     assert DeliveryState.UNMATCHED is (await state(world))[0]
 
 
-async def test_what_it_is_filed_under_may_be_told_later(world: WorkerHarness) -> None:
+async def test_what_it_is_filed_under_may_come_later(world: WorkerHarness) -> None:
     """
     Registering the same Buildr call again with its company sends that along, though the call was
     written before.

@@ -65,7 +65,7 @@ async def test_rep_registers_after_hanging_up(world: WorkerHarness) -> None:
     assert 0 == (await world.store.expected.put(expectation())).woken
 
 
-async def test_registration_between_look_and_commit(
+async def test_registration_between_read_and_commit(
     world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
@@ -73,15 +73,15 @@ async def test_registration_between_look_and_commit(
     """
     real = ExpectedCalls.look
 
-    async def look(
+    async def read_candidates(
         self: ExpectedCalls, ref: str, numbers: list[str], *, at: datetime | None = None
     ) -> CandidateSnapshot:
-        found = await real(self, ref, numbers, at=at)
+        snapshot = await real(self, ref, numbers, at=at)
         monkeypatch.setattr(ExpectedCalls, "look", real)
         await self.put(expectation())
-        return found
+        return snapshot
 
-    monkeypatch.setattr(ExpectedCalls, "look", look)
+    monkeypatch.setattr(ExpectedCalls, "look", read_candidates)
     await receive(world)
     await world.run()
     assert DeliveryState.UNMATCHED is (await state(world))[0]
@@ -91,7 +91,8 @@ async def test_registration_between_look_and_commit(
 
 async def test_two_calls_and_one_expectation(world: WorkerHarness) -> None:
     """
-    Of two calls with the number at the same time one is written, and the other waits for a person.
+    Of two calls with the number at the same time one is written, and the other waits for an
+    operator.
     """
     await world.store.expected.put(expectation())
     await receive(world)

@@ -1,5 +1,5 @@
 """
-What a person has changed in Buildr is left to them, where it is asked for and on every replay.
+What somebody has changed in Buildr is left as it is, where it is asked for and on every replay.
 """
 
 from collections.abc import Callable
@@ -39,13 +39,13 @@ async def make_world(
 
 async def deliver(world: WorkerHarness) -> None:
     """Have the call written as Connected."""
-    for each in CALL:
-        await world.receive(each)
+    for callback in CALL:
+        await world.receive(callback)
     await world.drain()
 
 
 async def replay(world: WorkerHarness, *, is_forced: bool = False) -> None:
-    """Put the call through again by hand."""
+    """Have the call replayed."""
     assert await world.store.calls.request_replay(
         "twilio:CA1", ReplayRequest(lane=Lane.REPLAY, at=world.clock(), is_forced=is_forced)
     )
@@ -59,7 +59,7 @@ async def state(world: WorkerHarness) -> DeliveryState:
 
 async def test_persons_outcome_is_left_alone(make_world: MakeWorld) -> None:
     """
-    With PROTECT_HAND_EDITS a better result does not overwrite the outcome that a person has chosen;
+    With PROTECT_HAND_EDITS a better result does not overwrite the outcome that was chosen by hand;
     nothing does later.
     """
     world = make_world(PROTECT_HAND_EDITS="true")
@@ -89,7 +89,7 @@ async def test_untouched_outcome_is_changed(make_world: MakeWorld) -> None:
 
 
 async def test_without_the_setting_nothing_is_read(make_world: MakeWorld) -> None:
-    """By default a better result costs one request, whatever a person has done."""
+    """By default a better result costs one request, whatever was changed in Buildr."""
     world = make_world()
     await deliver(world)
     world.buildr.held["110"]["call_outcome_id"] = "790"
@@ -98,7 +98,7 @@ async def test_without_the_setting_nothing_is_read(make_world: MakeWorld) -> Non
     assert [("110", {"call_outcome_id": "787"})] == world.buildr.requests[1:]
 
 
-async def test_outcome_that_a_person_has_emptied_is_theirs(make_world: MakeWorld) -> None:
+async def test_outcome_that_was_emptied_by_hand_stays_so(make_world: MakeWorld) -> None:
     """Taking an outcome away is a change as any other."""
     world = make_world(PROTECT_HAND_EDITS="true")
     await deliver(world)
@@ -108,11 +108,11 @@ async def test_outcome_that_a_person_has_emptied_is_theirs(make_world: MakeWorld
     assert DeliveryState.HAND_EDITED is await state(world)
 
 
-async def test_replay_of_a_failed_call_finds_what_a_person_did_instead(
+async def test_replay_of_a_failed_call_finds_what_was_done_by_hand(
     make_world: MakeWorld,
 ) -> None:
     """
-    A call that failed, and that a person has given an outcome by hand, is not overwritten by its
+    A call that failed, and that was given an outcome by hand, is not overwritten by its
     replay; a forced one does it.
     """
     world = make_world()
@@ -142,7 +142,7 @@ async def test_replay_of_a_written_call_writes_nothing(make_world: MakeWorld) ->
 
 async def test_reading_and_notes_share_their_request(make_world: MakeWorld) -> None:
     """
-    A replay with notes reads once and writes once: outcome and notes together, with what a person
+    A replay with notes reads once and writes once: outcome and notes together, with what somebody
     wrote kept.
     """
     world = make_world(notes=True)

@@ -49,10 +49,10 @@ async def test_link_that_is_set_while_the_job_decides(
     real = Links.load
 
     async def load(self: Links, ref: str) -> tuple[Link | None, str]:
-        found = await real(self, ref)
+        link = await real(self, ref)
         monkeypatch.setattr(Links, "load", real)
         await self.put("twilio", "CA1", Link(buildr_call_id="110"))
-        return found
+        return link
 
     monkeypatch.setattr(Links, "load", load)
     await world.receive(CALL[3], query="")
@@ -86,7 +86,7 @@ async def test_replay_that_comes_while_the_job_runs(
     world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A call that is replayed from its events while its job looks at it is put through again after
+    A call that is replayed from its events while its job looks at it is run again after
     that job.
     """
     world.buildr.faults = ["422"]
@@ -150,14 +150,14 @@ async def test_late_release_leaves_the_next_run_its_permit(world: WorkerHarness)
 
 
 async def test_call_whose_permit_ran_out_gets_its_place_back(world: WorkerHarness) -> None:
-    """A call that was let go and came too late stands before those who joined the lane after it."""
+    """A call that was let go and came too late is before those who joined the lane after it."""
     permits = replace(world.store.permits, budgets=((1, 10_000),))
-    held = await permits.ask("twilio:other", lane=Lane.FINAL, since=AT, cost=1, hold_s=30)
+    other = await permits.ask("twilio:other", lane=Lane.FINAL, since=AT, cost=1, hold_s=30)
     for age, name in enumerate(("a", "b")):
         await permits.ask(
             f"twilio:{name}", lane=Lane.FINAL, since=AT + timedelta(seconds=age), cost=1, hold_s=10
         )
-    await permits.release(held, sent=0)
+    await permits.release(other, sent=0)
     assert 1 == (await permits.pump()).released
     assert [b"default|twilio:a"] == await world.store.redis.zrange("bc:default:queue", 0, 0)
     await world.store.pool.delete("bc:default:permit:twilio:a")

@@ -16,15 +16,16 @@ from service.store.delivery_state import ReplayRequest
 from service.store.rate_limit.lanes import Lane
 from tests.workers.jobs.simulation import WorkerFleet, fleet_of, is_done
 
-CALLS, WORKERS = 3, 2
+CALLS = 3
+WORKERS = 2
 # What a call's webhooks say, in order; the last but one decides.
-WORDS: tuple[tuple[str, dict[str, str]], ...] = (
+CALLBACKS: tuple[tuple[str, dict[str, str]], ...] = (
     ("ringing", {}),
     ("in-progress", {}),
     ("completed", {"CallDuration": "9"}),
 )
 
-EVENTS = st.tuples(st.just("event"), st.integers(0, CALLS - 1), st.integers(0, len(WORDS) - 1))
+EVENTS = st.tuples(st.just("event"), st.integers(0, CALLS - 1), st.integers(0, len(CALLBACKS) - 1))
 STEPS = st.lists(
     st.one_of(
         EVENTS,
@@ -63,24 +64,24 @@ def test_last_state_gets_there_whatever_is_interleaved(
     it allows.
     """
     asyncio.run(
-        _play(steps, make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="4/10s", SETTLE_S="1"))
+        _run(steps, make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="4/10s", SETTLE_S="1"))
     )
 
 
-async def _play(steps: list[tuple[str, int | str, int]], options: Settings) -> None:
+async def _run(steps: list[tuple[str, int | str, int]], options: Settings) -> None:
     async with fleet_of(WORKERS, options) as fleet:
         fleet.buildr.is_held_back = True
-        for what, first, second in steps:
-            await _step(fleet, what, first, second)
+        for action, first, second in steps:
+            await _step(fleet, action, first, second)
         fleet.buildr.faults.clear()
         fleet.buildr.answer_all()
         for call in range(CALLS):
-            for sequence, (word, more) in enumerate(WORDS):
-                await fleet.receive(call, word, sequence, **more)
+            for sequence, (status, more) in enumerate(CALLBACKS):
+                await fleet.receive(call, status, sequence, **more)
         await fleet.come_to_rest()
         assert [True] * CALLS == [is_done(await fleet.stored(call)) for call in range(CALLS)]
         assert {str(1000 + call): "786" for call in range(CALLS)} == {
-            call_id: fields["call_outcome_id"] for call_id, fields in fleet.buildr.held.items()
+            call_id: fields["call_outcome_id"] for call_id, fields in fleet.buildr.calls.items()
         }
         assert 0 == fleet.buildr.over_limit
         assert fleet.buildr.most_in_flight <= 1
@@ -89,11 +90,11 @@ async def _play(steps: list[tuple[str, int | str, int]], options: Settings) -> N
         assert {} == await fleet.store.redis.hgetall("bc:default:running")
 
 
-async def _step(fleet: WorkerFleet, what: str, first: int | str, second: int) -> None:
-    match what:
+async def _step(fleet: WorkerFleet, action: str, first: int | str, second: int) -> None:
+    match action:
         case "event":
-            word, more = WORDS[second]
-            await fleet.receive(int(first), word, second, **more)
+            status, more = CALLBACKS[second]
+            await fleet.receive(int(first), status, second, **more)
         case "job":
             due = await fleet.due()
             if due:
@@ -137,7 +138,8 @@ async def test_three_days_without_buildr(
         await fleet.receive(0, "no-answer", 3)
         await fleet.come_to_rest()
         fleet.buildr.fault = fault
-        began, call = fleet.now, 0
+        began = fleet.now
+        call = 0
         while (fleet.now - began).total_seconds() < 72 * 3600:
             call += 1
             await fleet.receive(call, "completed", 3, CallDuration="9")
@@ -156,15 +158,15 @@ async def test_three_days_without_buildr(
         assert (written[0][0] - back).total_seconds() < 60
         assert tries < 2 * 72 * 60
         assert 0 == await fleet.store.failed.count()
-        assert {str(1000 + each): "786" for each in range(call + 1)} == {
-            call_id: fields["call_outcome_id"] for call_id, fields in fleet.buildr.held.items()
+        assert {str(1000 + number): "786" for number in range(call + 1)} == {
+            call_id: fields["call_outcome_id"] for call_id, fields in fleet.buildr.calls.items()
         }
         assert call + 1 == len(written)
         assert 0 == fleet.buildr.over_limit
         # Of the first calls that are let go, after those that look whether Buildr is back, three of
         # four are the newest ones.
         first = [int(call_id) - 1000 for _, call_id in written[3:23]]
-        assert sum(1 for each in first if each > call - 25) >= 12
+        assert sum(number > call - 25 for number in first) >= 12
 
 
 @pytest.mark.slow

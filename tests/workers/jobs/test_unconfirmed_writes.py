@@ -31,7 +31,7 @@ async def store_with_names(store: Store) -> Store:
 
 
 async def outcome(world: WorkerHarness) -> tuple[DeliveryState, str]:
-    """Where the call stands, and what Buildr holds."""
+    """The state of the call, and the outcome that Buildr holds."""
     return (await world.stored()).record.state, world.buildr.held["110"]["call_outcome_id"]
 
 
@@ -75,13 +75,13 @@ async def test_replay_of_a_call_whose_first_write_was_lost(
     store_with_names: Store, make_settings: Callable[..., Settings]
 ) -> None:
     """
-    A call whose first write arrived unconfirmed, and that failed then, is not left to a person who
-    never was there.
+    A call whose first write arrived unconfirmed, and that failed then, is not taken for one
+    that was edited by hand.
     """
     world = WorkerHarness(store_with_names, make_settings(BUILDR_BUDGETS="1000/1s"))
     world.buildr.faults = ["lost answer", "422"]
-    for each in CALL:
-        await world.receive(each)
+    for callback in CALL:
+        await world.receive(callback)
     await world.run()
     await world.receive(MACHINE)
     await world.drain()
