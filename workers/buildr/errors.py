@@ -22,6 +22,11 @@ from service.errors import (
 )
 from workers.http_client import PASSING, HttpAnswer
 
+# Statuses that are about an update without fields, not about the call: Buildr's reference does not
+# say whether it accepts one.
+EMPTY_UPDATE_REFUSED: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
 HINTS: Final[Mapping[int, str]] = {
     HTTPStatus.NOT_FOUND: (
         "there is nothing at this address: no such call, or BUILDR_API_URL is wrong"

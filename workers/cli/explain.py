@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from service.errors import IgnoredEvent, MalformedPayload
-from service.events import CallEvent
+from service.events import CallEvent, Direction
 from service.logs.phone_masking import mask_number
 from service.settings import Settings
 from service.sources import SOURCES
@@ -28,6 +28,8 @@ from workers.cli.session import run_with_store
 from workers.matching.customer_numbers import MatchingRules
 from workers.replay.explain import (
     CallExplanation,
+    DeliveryExplanation,
+    StoredCallExplanation,
     explain_call,
     explain_events,
     find,
@@ -82,123 +84,126 @@ def _explain_files(paths: tuple[Path, ...], source: str, *, as_json: bool) -> No
         except MalformedPayload as err:
             raise Failure(f"{path}: {err}") from err
     try:
-        story = explain_events(events, settings.outcome_config)
+        explanation = explain_events(events, settings.outcome_config)
     except ValueError as err:
         raise Failure(str(err)) from err
     if as_json:
-        print_json(story.as_dict())
+        print_json(explanation.as_dict())
     else:
-        _print_story(story)
+        _print_explanation(explanation)
 
 
 def _explain_call(text: str, *, as_json: bool) -> None:
     async def work(
         settings: Settings, store: Store
-    ) -> tuple[list[str], tuple[CallExplanation | None, dict[str, object]] | None]:
+    ) -> tuple[list[str], StoredCallExplanation | None]:
         refs = await find(store, text)
         if len(refs) != 1:
             return refs, None
         rules = MatchingRules.of(settings)
-        return refs, await explain_call(
-            store, refs[0], settings.outcome_config, expected=store.expected, rules=rules
-        )
+        return refs, await explain_call(store, refs[0], settings.outcome_config, rules=rules)
 
-    refs, told = run_with_store(work)
+    refs, explanation = run_with_store(work)
     if len(refs) > 1:
         raise Failure("several calls fit; which one?\n  " + "\n  ".join(refs))
-    if told is None:
+    if explanation is None:
         raise Failure(
-            f"nothing is known of a call {text}: either no webhook of it came (is the callback URL set at the source?), "
+            f"nothing is known of a call {text}: either no webhook of it came "
+            "(is the callback URL set at the source?), "
             "or its signature was refused (look for message.rejected in the receiver's log)"
         )
-    story, delivery = told
     if as_json:
-        print_json(
-            {"ref": refs[0], **(story.as_dict() if story is not None else {}), "delivery": delivery}
-        )
+        call: dict[str, object] = {}
+        if explanation.call is not None:
+            call = explanation.call.as_dict()
+        print_json({"ref": refs[0], **call, "delivery": explanation.delivery.as_dict()})
         return
-    if story is not None:
-        _print_story(story)
-    _print_delivery(delivery)
+    if explanation.call is not None:
+        _print_explanation(explanation.call)
+    _print_delivery(explanation.delivery)
 
 
-def _print_story(story: CallExplanation) -> None:
-    rows = [
-        (
-            "" if event.occurred_at is None else f"{event.occurred_at:%Y-%m-%d %H:%M:%S}",
-            "" if event.sequence is None else str(event.sequence),
-            event.event_type.value,
-            event.vendor_status or "",
-            event.leg_id if event.parent_leg_id is None else f"{event.leg_id} (leg)",
-        )
-        for event in story.events
-    ]
-    print_table(
-        ("time (UTC)", "no.", "event", "the source's word", "leg"), rows, empty="No events."
-    )
-    call = story.call
-    out = console()
-    out.print()
-    for name, value in _facts(call).items():
-        out.print(f"[bold]{name:<12}[/bold] {value}", highlight=False)
-    out.print(
-        f"[bold]{'Buildr call':<12}[/bold] {story.match.buildr_call_id or 'none'}: {story.match.reason}",
-        highlight=False,
-    )
-    if story.match.considered:
+def _print_explanation(explanation: CallExplanation) -> None:
+    rows = [_event_row(event) for event in explanation.events]
+    print_table(("time (UTC)", "no.", "event", "vendor's status", "leg"), rows, empty="No events.")
+    console().print()
+    for name, value in _facts(explanation.call).items():
+        _print_fact(name, value)
+    buildr_call = explanation.match.buildr_call_id or "none"
+    _print_fact("Buildr call", f"{buildr_call}: {explanation.match.reason}")
+    if explanation.match.considered:
+        candidates = explanation.match.considered
         print_table(
             ("not Buildr call", "because it"),
-            [(each.buildr_call_id, each.why) for each in story.match.considered],
+            [(candidate.buildr_call_id, candidate.why) for candidate in candidates],
             empty="",
         )
-    if story.rule is not None:
-        out.print(
-            f"[bold]{'outcome':<12}[/bold] {story.outcome or 'left alone'} ({story.rule})",
-            highlight=False,
-        )
-    if story.patch is not None:
-        out.print(f"[bold]{'PATCH':<12}[/bold] {dict(story.patch)}", highlight=False)
+    if explanation.rule is not None:
+        _print_fact("outcome", f"{explanation.outcome or 'left alone'} ({explanation.rule})")
+    if explanation.patch is not None:
+        _print_fact("PATCH", str(dict(explanation.patch)))
+
+
+def _print_fact(name: str, value: str) -> None:
+    console().print(f"[bold]{name:<12}[/bold] {value}", highlight=False)
+
+
+def _event_row(event: CallEvent) -> tuple[str, str, str, str, str]:
+    leg = event.leg_id
+    if event.parent_leg_id is not None:
+        leg = f"{leg} (leg)"
+    sequence = ""
+    if event.sequence is not None:
+        sequence = str(event.sequence)
+    return (
+        _utc(event.occurred_at),
+        sequence,
+        event.event_type.value,
+        event.vendor_status or "",
+        leg,
+    )
+
+
+def _utc(at: datetime | None) -> str:
+    if at is None:
+        return ""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def _facts(call: Call) -> Mapping[str, str]:
-    customer = call.to_number if call.direction == "outbound" else call.from_number
+    customer = call.from_number
+    if call.direction is Direction.OUTBOUND:
+        customer = call.to_number
+    talk = ""
+    if call.duration_s is not None:
+        talk = f"{call.duration_s} s"
     facts = {
         "call": f"{call.source}:{call.source_call_id}",
         "direction": call.direction or "unknown",
-        "customer": mask_number(customer) if customer else "unknown",
+        "customer": mask_number(customer or "") or "unknown",
         "result": call.result or f"not known yet ({call.stage.value})",
         "answered by": call.answered_by or "",
-        "talked": "" if call.duration_s is None else f"{call.duration_s} s",
+        "talked": talk,
         "agent": call.agent or "",
         "disposition": call.disposition or "",
         "tags": ", ".join(call.tags),
-        "recording": (call.recording.url or "yes") if call.recording else "",
-        "voicemail": (call.voicemail.url or "yes") if call.voicemail else "",
+        "recording": call.recording and (call.recording.url or "yes"),
+        "voicemail": call.voicemail and (call.voicemail.url or "yes"),
         "unknown": ", ".join(call.unknown_values),
     }
     return {name: str(value) for name, value in facts.items() if value}
 
 
-def _print_delivery(delivery: dict[str, object]) -> None:
-    out = console()
-    out.print(
-        f"[bold]{'state':<12}[/bold] {delivery['state']}: {delivery['reason']}", highlight=False
-    )
+def _print_delivery(delivery: DeliveryExplanation) -> None:
+    facts = delivery.as_dict()
+    _print_fact("state", f"{facts['state']}: {facts['reason']}")
     for name in ("written", "written_to", "written_at", "attempts", "due_at"):
-        if delivery[name]:
-            out.print(
-                f"[bold]{name.replace('_', ' '):<12}[/bold] {delivery[name]}", highlight=False
-            )
-    out.print()
-    history = delivery["history"]
-    rows = (
-        [
-            (str(step["at"])[:19].replace("T", " "), str(step["what"]), str(step["detail"]))
-            for step in history
-        ]
-        if isinstance(history, list)
-        else []
-    )
+        if facts[name]:
+            _print_fact(name.replace("_", " "), str(facts[name]))
+    console().print()
+    rows = [
+        (_utc(entry.at), entry.summary, entry.detail) for entry in delivery.stored.record.history
+    ]
     print_table(("time (UTC)", "step", "detail"), rows, empty="No steps.")
 
 
@@ -236,24 +241,21 @@ def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
             async for stored in store.calls.indexed(name, limit=limit)
         ]
 
-    found = run_with_store(work)
+    calls = run_with_store(work)
     if as_json:
         print_json(
             [
                 {
                     "call": ref,
-                    "first_received_at": None if at is None else at.isoformat(),
+                    "first_received_at": at and at.isoformat(),
                     "result": result or None,
                     "reason": reason,
                 }
-                for ref, at, result, reason in found
+                for ref, at, result, reason in calls
             ]
         )
         return
-    rows = [
-        (ref, "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}", result, reason)
-        for ref, at, result, reason in found
-    ]
+    rows = [(ref, _utc(at), result, reason) for ref, at, result, reason in calls]
     print_table(("call", "first webhook (UTC)", "result", "reason"), rows, empty=empty)
 
 

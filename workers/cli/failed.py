@@ -3,10 +3,10 @@
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial, wraps
+from functools import wraps
 
 import click
 
@@ -24,12 +24,13 @@ from workers.cli.output import (
 from workers.cli.replay import (
     ReplayOptions,
     ReplayReport,
-    how_options,
-    print_done,
+    print_report,
+    replay_options,
     run_replay,
 )
 from workers.cli.session import Age, run_with_store
-from workers.replay.replay import failed_cases, select
+from workers.replay.assessment import ReplayContext
+from workers.replay.candidates import ReplayCandidate, failed_candidates, select_failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class Choice:
 
     async def entries(self, store: Store) -> list[Failed]:
         """The entries that are meant. Raises click's error for an id that there is none of."""
-        found = await select(store, self.filter, entry_ids=self.entry_ids, limit=self.limit)
+        found = await select_failed(store, self.filter, entry_ids=self.entry_ids, limit=self.limit)
         missing = set(self.entry_ids) - {entry.entry_id for entry in found}
         if missing:
             raise Failure(
@@ -138,7 +139,9 @@ def list_failed(*, choice: Choice, as_json: bool) -> None:
     Example:
       buildr-calls failed list --source twilio --cause buildr_rejected
     """
-    entries = run_with_store(lambda _, store: select(store, choice.filter, limit=choice.limit))
+    entries = run_with_store(
+        lambda _, store: select_failed(store, choice.filter, limit=choice.limit)
+    )
     if as_json:
         print_json([as_dict(entry) for entry in entries])
         return
@@ -202,7 +205,7 @@ def show(entry_id: str, *, as_json: bool) -> None:
 
 @failed.command("replay")
 @_acting
-@how_options
+@replay_options
 def replay_failed(
     *,
     choice: Choice,
@@ -225,17 +228,21 @@ def replay_failed(
       buildr-calls failed replay --all
     """
     choice.demand(is_all=is_all)
-    how = ReplayOptions(is_dry_run=is_dry_run, is_forced=is_forced, is_offline=is_offline)
+    options = ReplayOptions(is_dry_run=is_dry_run, is_forced=is_forced, is_offline=is_offline)
 
     async def work(settings: Settings, store: Store) -> tuple[Settings, ReplayReport]:
         entries = await choice.entries(store)
-        cases = partial(failed_cases, store, entries, clock=utc_now)
-        return settings, await run_replay(settings, store, cases, total=len(entries), how=how)
 
-    settings, done = run_with_store(work)
-    if not (done.judged or done.stopped):
+        def candidates(context: ReplayContext) -> AsyncIterator[ReplayCandidate]:
+            return failed_candidates(store, entries, context.rules, clock=utc_now)
+
+        report = await run_replay(settings, store, candidates, total=len(entries), options=options)
+        return settings, report
+
+    settings, report = run_with_store(work)
+    if not (report.assessments or report.stopped):
         raise Failure("no failed call or message fits; see: buildr-calls failed list")
-    print_done(settings, done, how=how, as_json=as_json, has_ids=True)
+    print_report(settings, report, options=options, as_json=as_json, has_ids=True)
 
 
 @failed.command()

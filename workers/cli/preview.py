@@ -29,16 +29,17 @@ from workers.cli.output import (
 from workers.cli.replay import suppress_logs
 from workers.cli.session import Age, run_with_store
 from workers.outcomes.decide import unknown_names
+from workers.replay.assessment import ReplayContext
+from workers.replay.candidates import ReplayCandidate, call_candidates
+from workers.replay.cost import budget_minutes, budget_text
 from workers.replay.outcome_preview import (
+    ChangeKind,
     Comparison,
-    Kind,
     OutcomeChange,
     Preview,
     apply,
     workers_fault,
 )
-from workers.replay.replay import in_minutes, known_cases, minutes
-from workers.replay.verdicts import ReplayCandidate, ReplayContext
 
 LEFT_ALONE = "left alone"
 NOBODY = "nobody named"
@@ -155,7 +156,8 @@ async def _compare(
     refs = await store.search.select(wanted)
     bar = error_console()
     with suppress_logs(), Progress(console=bar, disable=not bar.is_terminal) as progress:
-        cases = _counted(known_cases(store, refs, present), progress, total=len(refs))
+        candidates = call_candidates(store, refs, present.rules)
+        cases = _counted(candidates, progress, total=len(refs))
         return await Comparison(present=present, config=config, is_forced=is_forced).run(
             cases, now=utc_now(), agent=agent, limit=limit
         )
@@ -238,7 +240,7 @@ def _closing(settings: Settings, compared: Preview, *, is_applied: bool) -> Iter
     yield f"{compared.looked_at} calls looked at, {len(compared.changes)} change{f'; left out: {out}' if out else ''}"
     count = len(compared.rewritten)
     if count:
-        yield f"--apply rewrites {count}: {in_minutes(compared.requests, settings.buildr_budgets)}"
+        yield f"--apply rewrites {count}: {budget_text(compared.requests, settings.buildr_budgets)}"
     if not is_applied:
         yield "Nothing was written. A map that is put in place holds for calls from now on; --apply is for those that were written before."
 
@@ -249,8 +251,8 @@ def _as_dict(settings: Settings, compared: Preview, *, is_applied: bool) -> dict
         "is_applied": is_applied,
         "looked_at": compared.looked_at,
         "changes": [each.as_dict() for each in compared.changes],
-        "counts": {kind.name.lower(): kinds[kind] for kind in Kind},
+        "counts": {kind.name.lower(): kinds[kind] for kind in ChangeKind},
         "left_out": compared.left_out,
         "requests": compared.requests,
-        "minutes": round(minutes(compared.requests, settings.buildr_budgets), 2),
+        "minutes": round(budget_minutes(compared.requests, settings.buildr_budgets), 2),
     }

@@ -1,6 +1,5 @@
 """
-`buildr-calls replay`: known calls put through again, and what this has in common with `failed
-replay`.
+`buildr-calls replay`: replays known calls; also what it has in common with `failed replay`.
 """
 
 import logging
@@ -9,8 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
-from typing import Final
 
 import click
 import structlog
@@ -34,31 +31,22 @@ from workers.cli.output import (
     print_table,
 )
 from workers.cli.session import Age, run_with_store
+from workers.process.timing import hold_s
+from workers.replay.assessment import BuildrState, ReplayAssessment, ReplayContext
+from workers.replay.buildr_state import read_buildr_state
+from workers.replay.candidates import ReplayCandidate, call_candidates
+from workers.replay.cost import budget_minutes, budget_text
 from workers.replay.explain import find
-from workers.replay.replay import (
-    Replays,
-    in_minutes,
-    known_cases,
-    minutes,
-    read_held,
-    replay,
-)
-from workers.replay.verdicts import (
-    WRITES,
-    BuildrState,
-    ReplayAssessment,
-    ReplayCandidate,
-    ReplayContext,
-)
-
-HOLD_MARGIN_S: Final = 2.0
+from workers.replay.replay import Replayer, replay
+from workers.replay.verdicts import WRITES, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayOptions:
     """
-    How calls are put through again: `is_offline` without a look at Buildr first, `is_forced` over
-    what a person has changed.
+    How calls are replayed.
+
+    With `is_offline` Buildr is not read first; with `is_forced` hand edits are overwritten.
     """
 
     is_dry_run: bool
@@ -70,52 +58,54 @@ class ReplayOptions:
 @dataclass(slots=True)
 class ReplayReport:
     """
-    What became of it; `looks` counts the requests that were made to look, `stopped` is why it ended
-    early.
+    What a replay did; `reads` counts the requests that read Buildr first.
+
+    `stopped` is why it ended early, empty if it did not.
     """
 
-    judged: list[ReplayAssessment] = field(default_factory=list)
-    looks: int = 0
+    assessments: list[ReplayAssessment] = field(default_factory=list)
+    reads: int = 0
     stopped: str = ""
 
     @property
     def requests(self) -> int:
-        """All requests: those to look, and those that the workers make."""
+        """All requests: those that read, and those that the workers make."""
         # Several failed messages of one call are one write.
-        per_call = {
-            assessment.case.ref: assessment.requests
-            for assessment in self.judged
+        by_call = {
+            assessment.candidate.ref: assessment.requests
+            for assessment in self.assessments
             if assessment.verdict in WRITES
         }
-        return self.looks + sum(per_call.values())
+        return self.reads + sum(by_call.values())
 
     @property
-    def counts(self) -> dict[str, int]:
-        """How often each verdict was given."""
-        return dict(sorted(Counter(assessment.verdict.value for assessment in self.judged).items()))
+    def counts(self) -> dict[Verdict, int]:
+        """How often each verdict was given, in the order of their codes."""
+        counts = Counter(assessment.verdict for assessment in self.assessments)
+        return dict(sorted(counts.items()))
 
 
-def how_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say how calls are put through again."""
+def replay_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say how calls are replayed."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option(
             "--offline",
             "is_offline",
             is_flag=True,
-            help="Do not look at Buildr first; the worker does before it writes.",
+            help="Do not read Buildr first; the worker does before it writes.",
         ),
         click.option(
             "--force",
             "is_forced",
             is_flag=True,
-            help="Write all the same what is written already or was changed by a person.",
+            help="Also write what is written already or was edited by hand in Buildr.",
         ),
         click.option(
             "--dry-run",
             "is_dry_run",
             is_flag=True,
-            help="Only say what would happen, and what it would cost.",
+            help="Only show what would happen, and what it would cost.",
         ),
     ):
         command = option(command)
@@ -125,75 +115,76 @@ def how_options(command: Callable[..., None]) -> Callable[..., None]:
 async def run_replay(
     settings: Settings,
     store: Store,
-    cases: Callable[[ReplayContext], AsyncIterator[ReplayCandidate]],
+    candidates: Callable[[ReplayContext], AsyncIterator[ReplayCandidate]],
     *,
     total: int,
-    how: ReplayOptions,
+    options: ReplayOptions,
 ) -> ReplayReport:
     """
-    Put cases through again, or say what would come of it, with a bar on a terminal; ends early if
-    Buildr cannot be asked.
+    Replay candidates, or assess them in a dry run, with a progress bar on a terminal.
+
+    Ends early if Buildr cannot be read: `stopped` of the report says why.
     """
-    done = ReplayReport()
+    report = ReplayReport()
     bar = error_console()
-    basis = await ReplayContext.of(settings, store)
+    context = await ReplayContext.of(settings, store)
     async with AsyncExitStack() as stack:
-        replays = Replays(
+        read_buildr = None
+        if not options.is_offline and not options.is_forced:
+            read_buildr = _buildr_reader(settings, store, stack, report)
+        replayer = Replayer(
             store=store,
-            basis=basis,
+            context=context,
             clock=utc_now,
-            lane=how.lane,
-            is_forced=how.is_forced,
-            look=None
-            if how.is_offline or how.is_forced
-            else _looking(settings, store, stack, done),
+            lane=options.lane,
+            is_forced=options.is_forced,
+            read_buildr=read_buildr,
         )
+        label = "Replaying"
+        if options.is_dry_run:
+            label = "Checking"
         with suppress_logs(), Progress(console=bar, disable=not bar.is_terminal) as progress:
-            task = progress.add_task("Looking" if how.is_dry_run else "Replaying", total=total)
+            task = progress.add_task(label, total=total)
             try:
-                async for each in replay(replays, cases(basis), is_dry_run=how.is_dry_run):
-                    done.judged.append(each)
+                async for assessment in replay(
+                    replayer, candidates(context), is_dry_run=options.is_dry_run
+                ):
+                    report.assessments.append(assessment)
                     progress.advance(task)
             except BuildrError as err:
-                is_refused = isinstance(err, BuildrRejected)
-                advice = (
-                    "with --force nobody looks"
-                    if is_refused
-                    else "with --offline the worker alone looks, before it writes"
-                )
-                done.stopped = f"Buildr cannot be asked what it holds: {err}; {advice}"
-    return done
+                report.stopped = _stop_reason(err)
+    return report
 
 
-def _looking(
-    settings: Settings, store: Store, stack: AsyncExitStack, done: ReplayReport
+def _stop_reason(err: BuildrError) -> str:
+    advice = "with --offline only the worker reads it, before it writes"
+    if isinstance(err, BuildrRejected):
+        advice = "with --force it is not read"
+    return f"Buildr cannot be asked what it holds: {err}; {advice}"
+
+
+def _buildr_reader(
+    settings: Settings, store: Store, stack: AsyncExitStack, report: ReplayReport
 ) -> Callable[[str], Awaitable[BuildrState]]:
-    """Look at calls in Buildr; connects with the first one, since there may be none to look at."""
+    """Read calls in Buildr; connects at the first one, since there may be none to read."""
     clients: list[BuildrClient] = []
 
-    async def look(buildr_call_id: str) -> BuildrState:
+    async def read_buildr(buildr_call_id: str) -> BuildrState:
         if not clients:
-            clients.append(
-                await stack.enter_async_context(
-                    BuildrClient(settings, tokens=token_provider(settings, store.tokens))
-                )
-            )
-        held = await read_held(
-            store,
-            clients[0],
-            buildr_call_id,
-            hold_s=settings.buildr_timeout_s + HOLD_MARGIN_S,
-            clock=utc_now,
+            tokens = token_provider(settings, store.tokens)
+            clients.append(await stack.enter_async_context(BuildrClient(settings, tokens=tokens)))
+        state = await read_buildr_state(
+            store, clients[0], buildr_call_id, hold_s=hold_s(settings), clock=utc_now
         )
-        done.looks += 1
-        return held
+        report.reads += 1
+        return state
 
-    return look
+    return read_buildr
 
 
 @contextmanager
 def suppress_logs() -> Iterator[None]:
-    """Let nothing be logged meanwhile: what there is to say is the command's own output."""
+    """Log nothing meanwhile: the command's own output says what happens."""
     before = structlog.get_config()
     structlog.configure(
         **{**before, "wrapper_class": structlog.make_filtering_bound_logger(logging.CRITICAL)}
@@ -204,51 +195,67 @@ def suppress_logs() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def print_done(
-    settings: Settings, done: ReplayReport, *, how: ReplayOptions, as_json: bool, has_ids: bool
+def print_report(
+    settings: Settings,
+    report: ReplayReport,
+    *,
+    options: ReplayOptions,
+    as_json: bool,
+    has_ids: bool,
 ) -> None:
     """
-    Print every verdict, the counts, and the budget. Ends the command with exit code 1 if anything
-    is left to a person.
+    Print every verdict, the counts, and the budget; with `has_ids` the failed entries' ids too.
+
+    Ends the command with exit code 1 if an operator has something left to do.
     """
     if as_json:
+        minutes = budget_minutes(report.requests, settings.buildr_budgets)
         print_json(
             {
-                "is_dry_run": how.is_dry_run,
-                "verdicts": [each.as_dict() for each in done.judged],
-                "counts": done.counts,
-                "requests": done.requests,
-                "minutes": round(minutes(done.requests, settings.buildr_budgets), 2),
+                "is_dry_run": options.is_dry_run,
+                "verdicts": [assessment.as_dict() for assessment in report.assessments],
+                "counts": {verdict.value: count for verdict, count in report.counts.items()},
+                "requests": report.requests,
+                "minutes": round(minutes, 2),
             }
         )
     else:
-        columns = [*(["id"] if has_ids else []), "call", "verdict", "Buildr call", "outcome", "why"]
-        rows = [
-            [*([assessment.name] if has_ids else []), *_row(assessment)]
-            for assessment in done.judged
-        ]
-        print_table(columns, rows, empty="Nothing was looked at.")
-        counts = ", ".join(f"{verdict}: {count}" for verdict, count in done.counts.items())
-        budget = in_minutes(done.requests, settings.buildr_budgets)
-        console().print(
-            f"{counts or 'nothing'}; {budget}{' (dry run)' if how.is_dry_run else ''}", markup=False
-        )
-    if done.stopped:
-        raise Failure(done.stopped)
-    if not all(each.is_settled for each in done.judged):
+        _print_table(settings, report, options=options, has_ids=has_ids)
+    if report.stopped:
+        raise Failure(report.stopped)
+    if not all(assessment.is_settled for assessment in report.assessments):
         raise SystemExit(1)
 
 
-def _row(each: ReplayAssessment) -> tuple[str, ...]:
-    now = each.outcome_now or "none"
-    then = each.outcome_then or "none"
-    outcome = f"{now} -> {then}" if each.verdict in WRITES else each.outcome_now or ""
+def _print_table(
+    settings: Settings, report: ReplayReport, *, options: ReplayOptions, has_ids: bool
+) -> None:
+    columns = ["call", "verdict", "Buildr call", "outcome", "why"]
+    rows = [_row(assessment) for assessment in report.assessments]
+    if has_ids:
+        columns.insert(0, "id")
+        rows = [
+            (assessment.name, *row)
+            for assessment, row in zip(report.assessments, rows, strict=True)
+        ]
+    print_table(columns, rows, empty="Nothing was looked at.")
+    counts = ", ".join(f"{verdict.label}: {count}" for verdict, count in report.counts.items())
+    summary = f"{counts or 'nothing'}; {budget_text(report.requests, settings.buildr_budgets)}"
+    if options.is_dry_run:
+        summary += " (dry run)"
+    console().print(summary, markup=False)
+
+
+def _row(assessment: ReplayAssessment) -> tuple[str, ...]:
+    outcome = assessment.outcome_now or ""
+    if assessment.verdict in WRITES:
+        outcome = f"{outcome or 'none'} -> {assessment.outcome_then or 'none'}"
     return (
-        each.case.ref or "",
-        each.verdict.value,
-        each.buildr_call_id or "",
+        assessment.candidate.ref or "",
+        assessment.verdict.label,
+        assessment.buildr_call_id or "",
         outcome,
-        each.detail,
+        assessment.detail,
     )
 
 
@@ -256,12 +263,12 @@ def _row(each: ReplayAssessment) -> tuple[str, ...]:
 @click.argument("calls", nargs=-1, metavar="[CALL]...")
 @click.option("--source", type=click.Choice(sorted(SOURCES)), help="Calls of this source.")
 @click.option(
-    "--result", type=click.Choice([each.value for each in Result]), help="Calls that ended so."
+    "--result", type=click.Choice([result.value for result in Result]), help="Calls that ended so."
 )
 @click.option(
     "--state",
-    type=click.Choice([each.value for each in DeliveryState]),
-    help="Calls that stand so.",
+    type=click.Choice([state.value for state in DeliveryState]),
+    help="Calls in this state.",
 )
 @click.option(
     "--since", type=Age(), help="Calls whose last webhook came since then, like 24h or 2026-11-02."
@@ -269,7 +276,7 @@ def _row(each: ReplayAssessment) -> tuple[str, ...]:
 @click.option("--until", type=Age(), help="Calls whose last webhook came before then.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take at most so many, the oldest first.")
 @click.option("--all", "is_all", is_flag=True, help="Every call that is known.")
-@how_options
+@replay_options
 def replay_calls(
     *,
     calls: tuple[str, ...],
@@ -286,60 +293,65 @@ def replay_calls(
     as_json: bool,
 ) -> None:
     """
-    Put known calls through again, with today's links, rules and outcomes.
+    Replay known calls, with today's links, rules and outcomes.
 
-    What Buildr holds from us already is not written again, and what a person has changed there is
-    left alone, unless --force is given.
+    What Buildr holds from us already is not written again, and an outcome that was edited by hand
+    in Buildr is left alone, unless --force is given.
 
     \b
     Examples:
       buildr-calls replay twilio:CA00000000000000000000000000000001
       buildr-calls replay --state hand_edited --since 7d --dry-run
     """
-    wanted = CallFilter(
+    call_filter = CallFilter(
         source=source,
         result=result,
-        state=None if state is None else DeliveryState(state),
+        state=DeliveryState(state) if state else None,
         since=since,
         until=until,
     )
-    _demand(calls, wanted, is_all=is_all)
-    how = ReplayOptions(is_dry_run=is_dry_run, is_forced=is_forced, is_offline=is_offline)
+    _check_choice(calls, call_filter, is_all=is_all)
+    options = ReplayOptions(is_dry_run=is_dry_run, is_forced=is_forced, is_offline=is_offline)
 
     async def work(settings: Settings, store: Store) -> tuple[Settings, ReplayReport]:
-        refs = (
-            await _named(store, calls) if calls else await store.search.select(wanted, limit=limit)
-        )
+        if calls:
+            refs = await _find_calls(store, calls)
+        else:
+            refs = await store.search.select(call_filter, limit=limit)
+
+        def candidates(context: ReplayContext) -> AsyncIterator[ReplayCandidate]:
+            return call_candidates(store, refs, context.rules)
+
         return settings, await run_replay(
-            settings, store, partial(known_cases, store, refs), total=len(refs), how=how
+            settings, store, candidates, total=len(refs), options=options
         )
 
-    settings, done = run_with_store(work)
-    if not (done.judged or done.stopped):
+    settings, report = run_with_store(work)
+    if not (report.assessments or report.stopped):
         raise Failure("no known call fits; see: buildr-calls explain CALL")
-    print_done(settings, done, how=how, as_json=as_json, has_ids=False)
+    print_report(settings, report, options=options, as_json=as_json, has_ids=False)
 
 
-def _demand(calls: Sequence[str], wanted: CallFilter, *, is_all: bool) -> None:
+def _check_choice(calls: Sequence[str], call_filter: CallFilter, *, is_all: bool) -> None:
     """Raises click's usage error unless calls were chosen in one way."""
-    ways = bool(calls) + (wanted != CallFilter()) + is_all
-    if not ways:
+    choices = bool(calls) + (call_filter != CallFilter()) + is_all
+    if not choices:
         raise click.UsageError("say which: calls, a filter such as --state or --since, or --all")
-    if ways > 1:
+    if choices > 1:
         raise click.UsageError("calls, filters and --all exclude each other")
 
 
-async def _named(store: Store, calls: Sequence[str]) -> list[str]:
+async def _find_calls(store: Store, calls: Sequence[str]) -> list[str]:
     """
     The full names of calls. Ends the command with one line if one of them is not known, or is
     several.
     """
     refs = []
     for call in calls:
-        found = await find(store, call)
-        if not found:
+        matches = await find(store, call)
+        if not matches:
             raise Failure(f"nothing is known of a call {call}")
-        if len(found) > 1:
-            raise Failure(f"several calls fit {call}; which one?\n  " + "\n  ".join(found))
-        refs += found
+        if len(matches) > 1:
+            raise Failure(f"several calls fit {call}; which one?\n  " + "\n  ".join(matches))
+        refs += matches
     return list(dict.fromkeys(refs))

@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from http import HTTPStatus
 from typing import Final, Literal
 
 import structlog
@@ -20,16 +19,13 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.rate_limit.grants import Grant, HealthSignal, RateLimitState
 from service.store.rate_limit.permits import Permits
 from workers.buildr import BuildrClient, UpdatedCall
+from workers.buildr.errors import EMPTY_UPDATE_REFUSED
 from workers.delivery.failure_policy import FailurePolicy, Sent, is_first_refusal
 from workers.delivery.feedback import health_signal_of, release_permits
 from workers.delivery.plan import EMPTY, OUTCOME_FIELD, BuildrWrite
 from workers.outcomes.notes import merge_note
 
 NOTES_FIELD: Final = "notes"
-# Responses that are about an update without fields, not about the call.
-EMPTY_UPDATE_REFUSED: Final = frozenset(
-    {HTTPStatus.BAD_REQUEST, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.UNPROCESSABLE_ENTITY}
-)
 log = structlog.get_logger(__name__)
 
 

@@ -1,10 +1,10 @@
 """
-The story of a call, told from its events: what they are, what they make, which rule decided, what
-Buildr is sent.
+A call explained: its events, what they make, which rule decided, and what Buildr is sent.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from service.events import CallEvent
 from service.events import as_dict as event_as_dict
@@ -12,28 +12,28 @@ from service.settings.outcomes import OutcomeConfig
 from service.sources import SOURCES, WebhookRequest
 from service.store.calls import StoredCall
 from service.store.connection import Store
-from service.store.expected_calls import ExpectedCalls
+from service.store.failed import Failed
 from service.store.failed import as_dict as failed_as_dict
 from service.store.keys import ref_of, split_ref
 from service.store.links import Link
 from service.store.messages import message_id
 from workers.calls.fold import Call, fold
 from workers.calls.fold import as_dict as call_as_dict
+from workers.delivery.desired import desired_state, outcome_ids_of
 from workers.matching.customer_numbers import MatchingRules
 from workers.matching.expected_calls import find_expected_call
-from workers.matching.match import Match, link_for_patch, match
+from workers.matching.match import Match
 from workers.matching.selection import ExpectedCallMatch
-from workers.outcomes.decide import (
-    build_patch,
-    decide,
-    outcome_key,
-    resolve,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallExplanation:
-    """One call explained; `patch` is the body of the PATCH, or None where nothing would be sent."""
+    """
+    One call explained.
+
+    `rule` and `outcome` are None of a call that is not final, `outcome` also where the result is
+    left alone. `patch` is the body of the PATCH, or None where nothing would be sent.
+    """
 
     events: tuple[CallEvent, ...]
     call: Call
@@ -43,7 +43,11 @@ class CallExplanation:
     patch: Mapping[str, Mapping[str, str]] | None
 
     def as_dict(self) -> dict[str, object]:
-        """The story as plain JSON values."""
+        """
+        The explanation as plain JSON values.
+
+        Keys: events (a list), call, match, rule, outcome, patch.
+        """
         return {
             "events": [event_as_dict(event) for event in self.events],
             "call": call_as_dict(self.call),
@@ -54,9 +58,66 @@ class CallExplanation:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryExplanation:
+    """How far a call is on its way to Buildr, and what failed."""
+
+    stored: StoredCall
+    pending_messages: tuple[str, ...]
+    link: Link | None
+    failed: Failed | None
+    failed_messages: tuple[Failed, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """
+        The delivery as plain JSON values; times are ISO 8601 in UTC.
+
+        Keys: state, reason, buildr_call_id, outcome, written (fields), written_to, written_at,
+        attempts, due_at, answers (a list), history (a list), pending_messages (ids), link, failed,
+        failed_messages (a list).
+        """
+        record = self.stored.record
+        return {
+            "state": record.state.value,
+            "reason": record.reason,
+            "buildr_call_id": record.buildr_call_id,
+            "outcome": record.outcome,
+            "written": record.written,
+            "written_to": record.written_to,
+            "written_at": _iso(record.written_at),
+            "attempts": record.attempts,
+            "due_at": _iso(record.due_at),
+            "answers": [
+                {
+                    "at": _iso(answer.at),
+                    "cause": answer.cause,
+                    "status_code": answer.status_code,
+                    "text": answer.text,
+                }
+                for answer in record.answers
+            ],
+            "history": [
+                {"at": _iso(entry.at), "what": entry.summary, "detail": entry.detail}
+                for entry in record.history
+            ],
+            "pending_messages": list(self.pending_messages),
+            "link": self.link and asdict(self.link),
+            "failed": self.failed and failed_as_dict(self.failed),
+            "failed_messages": [failed_as_dict(entry) for entry in self.failed_messages],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCallExplanation:
+    """A stored call explained; `call` is None while no event of it could be read."""
+
+    call: CallExplanation | None
+    delivery: DeliveryExplanation
+
+
 def parse(source: str, request: WebhookRequest) -> list[CallEvent]:
     """
-    Read a request as the worker would, without asking for a signature.
+    Parse a request as the worker would, without verifying its signature.
 
     Raises `MalformedPayload` and `IgnoredEvent`.
     """
@@ -73,127 +134,100 @@ def explain_events(
     outcome_ids: Mapping[str, str] | None = None,
 ) -> CallExplanation:
     """
-    Fold events and decide, without touching anything.
+    Fold events and decide, without changing anything.
 
     An outcome whose id is not known shows as `<id of Connected>`. Raises ValueError if there are no
     events or they are of several calls.
     """
-    events = tuple(sorted(events, key=_by_time))
-    call = fold(events)
-    found = match(call, link, expected)
-    if not call.is_final:
-        return CallExplanation(
-            events=events, call=call, match=found, rule=None, outcome=None, patch=None
-        )
-    decision = decide(call, config)
-    outcome_id = (
-        None
-        if decision.outcome is None
-        else resolve(decision.outcome, outcome_ids or {}) or f"<id of {decision.outcome}>"
+    ordered = tuple(sorted(events, key=_by_time))
+    call = fold(ordered)
+    desired = desired_state(
+        call, config, outcome_ids=outcome_ids, link=link, expected=expected, for_display=True
     )
+    rule = None
+    outcome = None
+    if desired.outcome is not None:
+        rule = desired.outcome.decision.rule
+        outcome = desired.outcome.name
     patch = None
-    if outcome_id is not None:
-        along = link_for_patch(found, link, expected)
-        patch = build_patch(
-            call, decision, outcome_id=outcome_id, link=along, recorded_at=config.recorded_at
-        )
-    outcome = None if decision.outcome is None else str(decision.outcome)
+    if desired.fields:
+        patch = {"call": desired.fields}
     return CallExplanation(
-        events=events, call=call, match=found, rule=decision.rule, outcome=outcome, patch=patch
+        events=ordered, call=call, match=desired.match, rule=rule, outcome=outcome, patch=patch
     )
 
 
 async def explain_call(
-    store: Store,
-    ref: str,
-    config: OutcomeConfig,
-    *,
-    expected: ExpectedCalls | None = None,
-    rules: MatchingRules | None = None,
-) -> tuple[CallExplanation | None, dict[str, object]] | None:
+    store: Store, ref: str, config: OutcomeConfig, *, rules: MatchingRules | None = None
+) -> StoredCallExplanation | None:
     """
-    The whole story of a call that the service knows: with where it stands, what was written, and
-    what failed.
+    Explain a call that the service knows; None if nothing is known of it.
 
-    With `expected` it is told which expected calls it may be, by the same rules as the job's; none
-    is claimed. The first part is None while no event of the call could be read. Returns None for a
-    call that nothing is known of.
+    With `rules` it says which expected call it may be, as the job would; none is claimed.
     """
     loaded = await store.calls.load(ref)
     if not loaded.is_known:
         return None
     stored = loaded.stored
+    events = stored.all_events
     link = await store.links.get(*split_ref(ref))
-    names = await store.outcomes.load()
-    ids = (
-        {outcome_key(name): outcome_id for name, outcome_id in names.names}
-        if names is not None
-        else None
-    )
-    choice = None
-    if expected is not None and stored.all_events:
-        first = stored.record.first_received_at
-        _, choice = await find_expected_call(
-            expected, fold(stored.all_events), rules or MatchingRules(), first_received_at=first
+    explanation = None
+    if events:
+        explanation = explain_events(
+            events,
+            config,
+            link=link,
+            expected=await _expected(store, stored, rules),
+            outcome_ids=outcome_ids_of(await store.outcomes.load()),
         )
-    story = (
-        explain_events(stored.all_events, config, link=link, expected=choice, outcome_ids=ids)
-        if stored.all_events
-        else None
+    failed_messages = [await store.failed.get(message) for message in stored.events]
+    delivery = DeliveryExplanation(
+        stored=stored,
+        pending_messages=tuple(loaded.pending),
+        link=link,
+        failed=await store.failed.get(ref),
+        failed_messages=tuple(entry for entry in failed_messages if entry is not None),
     )
-    entry = await store.failed.get(ref)
-    unread = [await store.failed.get(message) for message in stored.events]
-    delivery: dict[str, object] = {
-        **_record(stored),
-        "pending_messages": list(loaded.pending),
-        "link": None if link is None else asdict(link),
-        "failed": None if entry is None else failed_as_dict(entry),
-        "failed_messages": [failed_as_dict(each) for each in unread if each is not None],
-    }
-    return story, delivery
+    return StoredCallExplanation(call=explanation, delivery=delivery)
 
 
 async def find(store: Store, text: str) -> list[str]:
-    """The calls that a person may mean: by full name, by id alone, or by a part of it."""
+    """The calls that an operator may mean: by full name, by id alone, or by a part of it."""
     source, _, source_call_id = text.partition(":")
-    if source and source_call_id and (await store.calls.load(text)).stored.version:
+    if source and source_call_id and (await store.calls.load(text)).is_known:
         return [text]
-    for source in SOURCES:
-        if (await store.calls.load(ref_of(source, text))).is_known:
-            return [ref_of(source, text)]
+    for slug in SOURCES:
+        if (await store.calls.load(ref_of(slug, text))).is_known:
+            return [ref_of(slug, text)]
     return await store.calls.find(text)
 
 
-def _record(stored: StoredCall) -> dict[str, object]:
-    record = stored.record
-    return {
-        "state": record.state.value,
-        "reason": record.reason,
-        "buildr_call_id": record.buildr_call_id,
-        "outcome": record.outcome,
-        "written": record.written,
-        "written_to": record.written_to,
-        "written_at": None if record.written_at is None else record.written_at.isoformat(),
-        "attempts": record.attempts,
-        "due_at": None if record.due_at is None else record.due_at.isoformat(),
-        "answers": [
-            {
-                "at": answer.at.isoformat(),
-                "cause": answer.cause,
-                "status_code": answer.status_code,
-                "text": answer.text,
-            }
-            for answer in record.answers
-        ],
-        "history": [
-            {"at": step.at.isoformat(), "what": step.summary, "detail": step.detail}
-            for step in record.history
-        ],
-    }
+async def _expected(
+    store: Store, stored: StoredCall, rules: MatchingRules | None
+) -> ExpectedCallMatch | None:
+    if rules is None:
+        return None
+    _, expected = await find_expected_call(
+        store.expected,
+        fold(stored.all_events),
+        rules,
+        first_received_at=stored.record.first_received_at,
+    )
+    return expected
+
+
+def _iso(at: datetime | None) -> str | None:
+    if at is None:
+        return None
+    return at.isoformat()
 
 
 def _by_time(event: CallEvent) -> tuple[float, int]:
-    return (
-        0 if event.occurred_at is None else event.occurred_at.timestamp(),
-        -1 if event.sequence is None else event.sequence,
-    )
+    """Events without a time come first, those without a sequence number before numbered ones."""
+    seconds = 0.0
+    if event.occurred_at is not None:
+        seconds = event.occurred_at.timestamp()
+    sequence = -1
+    if event.sequence is not None:
+        sequence = event.sequence
+    return seconds, sequence

@@ -1,9 +1,8 @@
 """
-A changed map of outcomes, run over the calls that are known: what would change, and rewriting just
-that.
+A changed outcome map, applied to the known calls: what would change, and a rewrite of just that.
 
-Nothing is asked of Buildr here. "Now" is what Buildr has from us; a call that was not written yet
-is decided by whichever map is in place when its turn comes, and "now" is what the present one says.
+Nothing is read from Buildr here. "Now" is what Buildr holds from us; of a call that was not written
+yet, it is what the present map decides.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -16,25 +15,16 @@ from service.settings.outcomes import OutcomeConfig
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.rate_limit.lanes import Lane
-from workers.calls.fold import Call
-from workers.outcomes.decide import (
-    decide,
-    map_digest,
-    outcome_key,
-    resolve,
-)
-from workers.replay.verdicts import (
-    ReplayAssessment,
-    ReplayCandidate,
-    ReplayContext,
-    Verdict,
-    assess,
-)
+from workers.delivery.desired import resolve_outcome
+from workers.outcomes.decide import map_digest, outcome_key
+from workers.replay.assessment import ReplayAssessment, ReplayContext, assess
+from workers.replay.candidates import ReplayCandidate
+from workers.replay.verdicts import Verdict
 
-NOT_WRITTEN_YET: Final = frozenset({Verdict.UNMATCHED, Verdict.ON_ITS_WAY})
+NOT_WRITTEN_YET: Final = frozenset({Verdict.UNMATCHED, Verdict.ALREADY_QUEUED})
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """What `--apply` does about a call that changes."""
 
     REWRITTEN = "rewritten"
@@ -45,12 +35,13 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeChange:
     """
-    One call that the other map decides otherwise; an outcome that is None is left alone. `rule`
-    decides then.
+    One call that the other map decides differently, from outcome `now` to outcome `then`.
+
+    None is no outcome: the call is left alone. `rule` is the rule of the other map.
     """
 
     ref: str
-    kind: Kind
+    kind: ChangeKind
     agent: str | None
     result: str | None
     buildr_call_id: str | None
@@ -76,8 +67,7 @@ class OutcomeChange:
 @dataclass(slots=True)
 class Preview:
     """
-    All that changes, oldest call first; `left_out` counts calls that no map is asked about, by the
-    reason.
+    All that changes, oldest call first; `left_out` counts calls that are not compared, by reason.
     """
 
     looked_at: int = 0
@@ -86,20 +76,21 @@ class Preview:
 
     @property
     def rewritten(self) -> list[OutcomeChange]:
-        """What `--apply` sends to Buildr."""
-        return [change for change in self.changes if change.kind is Kind.REWRITTEN]
+        """The changes that `--apply` sends to Buildr."""
+        return [change for change in self.changes if change.kind is ChangeKind.REWRITTEN]
 
     @property
     def requests(self) -> int:
-        """How many requests that takes."""
+        """How many requests `--apply` takes."""
         return sum(change.requests for change in self.changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """
-    The map in place and the one to try, over the same account; `is_forced` takes in calls that were
-    left to a person.
+    The present outcome map and the one to try, over the same account.
+
+    With `is_forced` hand-edited calls are compared too.
     """
 
     present: ReplayContext
@@ -108,109 +99,135 @@ class Comparison:
 
     async def run(
         self,
-        cases: AsyncIterator[ReplayCandidate],
+        candidates: AsyncIterator[ReplayCandidate],
         *,
         now: datetime,
         agent: str | None = None,
         limit: int | None = None,
     ) -> Preview:
-        """Compare call by call, until `limit` calls that change are found."""
+        """Compare call by call, of one agent if named, until `limit` calls that change are found."""
         preview = Preview()
-        async for case in cases:
-            found = self.compare(case, now=now)
-            if isinstance(found, str):
-                preview.left_out[found] = preview.left_out.get(found, 0) + 1
+        async for candidate in candidates:
+            left_out = self._left_out(candidate)
+            assessment = self._assess(candidate, now=now, is_forced=False)
+            if left_out is None and not _is_decided(assessment):
+                left_out = Verdict.NOT_FINAL.label
+            if left_out is not None:
+                preview.left_out[left_out] = preview.left_out.get(left_out, 0) + 1
                 continue
-            judged, change = found
-            if agent is not None and (
-                judged.call is None or outcome_key(judged.call.agent or "") != outcome_key(agent)
-            ):
+            if agent is not None and not _is_of_agent(assessment, agent):
                 continue
             preview.looked_at += 1
+            change = self._change(assessment, now=now)
             if change is not None:
                 preview.changes.append(change)
-                if limit is not None and len(preview.changes) >= limit:
-                    break
+            if limit is not None and len(preview.changes) >= limit:
+                break
         return preview
 
-    def compare(
-        self, case: ReplayCandidate, *, now: datetime
-    ) -> tuple[ReplayAssessment, OutcomeChange | None] | str:
-        """What changes about one call, if anything; a text is why no map is asked about it."""
-        state = case.record.state
+    def _left_out(self, candidate: ReplayCandidate) -> str | None:
+        """Why no map decides about a call whatever its result, or None."""
+        state = candidate.record.state
         if state is DeliveryState.FAILED:
             return "failed, see: buildr-calls failed replay"
         if state is DeliveryState.HAND_EDITED and not self.is_forced:
-            return "changed by a person"
-        judged = self._judge(case, now=now, is_forced=False)
-        if judged.call is None or judged.verdict in (Verdict.NOT_FINAL, Verdict.GONE):
-            return Verdict.NOT_FINAL.value
-        if judged.verdict in NOT_WRITTEN_YET or state is DeliveryState.RETRYING:
-            return judged, self._to_come(judged, judged.call)
-        if judged.verdict is Verdict.UNREAD and judged.changes_outcome:
-            requests = (
-                self._judge(case, now=now, is_forced=True).requests
-                if self.is_forced
-                else judged.requests
-            )
-            change = _change(judged, judged.call, kind=Kind.REWRITTEN, then=judged.outcome_then)
-            return judged, replace(change, requests=requests)
-        is_kept = judged.verdict is Verdict.LEFT_ALONE and judged.outcome_now is not None
-        return judged, _change(judged, judged.call, kind=Kind.KEPT, then=None) if is_kept else None
+            return "hand-edited in Buildr"
+        return None
 
-    def _judge(self, case: ReplayCandidate, *, now: datetime, is_forced: bool) -> ReplayAssessment:
+    def _assess(
+        self, candidate: ReplayCandidate, *, now: datetime, is_forced: bool
+    ) -> ReplayAssessment:
         replay_request = ReplayRequest(lane=Lane.BACKFILL, at=now, is_forced=is_forced)
-        return assess(case, replace(self.present, config=self.config), replay_request, now=now)
+        context = replace(self.present, config=self.config)
+        return assess(candidate, context, replay_request, now=now)
 
-    def _to_come(self, judged: ReplayAssessment, call: Call) -> OutcomeChange | None:
-        (now_id, now, _) = self._outcome(call, self.present.config)
-        (then_id, then, rule) = self._outcome(call, self.config)
-        if now_id == then_id:
+    def _change(self, assessment: ReplayAssessment, *, now: datetime) -> OutcomeChange | None:
+        """What changes about one call, if anything."""
+        candidate = assessment.candidate
+        verdict = assessment.verdict
+        if verdict in NOT_WRITTEN_YET or candidate.record.state is DeliveryState.RETRYING:
+            return self._change_to_come(assessment)
+        if verdict is Verdict.UNCHECKED and assessment.changes_outcome:
+            requests = assessment.requests
+            if self.is_forced:
+                requests = self._assess(candidate, now=now, is_forced=True).requests
+            change = _change_of(assessment, ChangeKind.REWRITTEN, then=assessment.outcome_then)
+            return replace(change, requests=requests)
+        if verdict is Verdict.LEFT_ALONE and assessment.outcome_now is not None:
+            return _change_of(assessment, ChangeKind.KEPT, then=None)
+        return None
+
+    def _change_to_come(self, assessment: ReplayAssessment) -> OutcomeChange | None:
+        call = assessment.call
+        if call is None:
             return None
-        change = _change(judged, call, kind=Kind.TO_COME, then=then)
-        return replace(change, now=now, rule=rule)
-
-    def _outcome(self, call: Call, config: OutcomeConfig) -> tuple[str | None, str | None, str]:
-        decision = decide(call, config)
-        outcome_id = (
-            None
-            if decision.outcome is None
-            else resolve(decision.outcome, self.present.outcome_ids or {})
-        )
-        return outcome_id, self.present.name_of(outcome_id), decision.rule
+        outcome_ids = self.present.outcome_ids
+        present = resolve_outcome(call, self.present.config, outcome_ids)
+        other = resolve_outcome(call, self.config, outcome_ids)
+        if present.outcome_id == other.outcome_id:
+            return None
+        then = self.present.name_of(other.outcome_id)
+        change = _change_of(assessment, ChangeKind.TO_COME, then=then)
+        now = self.present.name_of(present.outcome_id)
+        return replace(change, now=now, rule=other.decision.rule)
 
 
-def _change(judged: ReplayAssessment, call: Call, *, kind: Kind, then: str | None) -> OutcomeChange:
+def _is_decided(assessment: ReplayAssessment) -> bool:
+    return assessment.call is not None and assessment.verdict not in (
+        Verdict.NOT_FINAL,
+        Verdict.GONE,
+    )
+
+
+def _is_of_agent(assessment: ReplayAssessment, agent: str) -> bool:
+    if assessment.call is None:
+        return False
+    return outcome_key(assessment.call.agent or "") == outcome_key(agent)
+
+
+def _change_of(
+    assessment: ReplayAssessment, kind: ChangeKind, *, then: str | None
+) -> OutcomeChange:
+    agent = None
+    result = None
+    if assessment.call is not None:
+        agent = assessment.call.agent
+    if assessment.call is not None and assessment.call.result is not None:
+        result = assessment.call.result.value
     return OutcomeChange(
-        ref=judged.case.ref or "",
+        ref=assessment.candidate.ref or "",
         kind=kind,
-        agent=call.agent,
-        result=None if call.result is None else call.result.value,
-        buildr_call_id=judged.buildr_call_id,
-        now=judged.outcome_now,
+        agent=agent,
+        result=result,
+        buildr_call_id=assessment.buildr_call_id,
+        now=assessment.outcome_now,
         then=then,
-        rule=judged.rule or "",
+        rule=assessment.rule or "",
     )
 
 
 async def workers_fault(store: Store, config: OutcomeConfig) -> str | None:
     """
-    Why calls cannot be rewritten by a map now: no worker is there, or one decides by another; None
-    if all is well.
+    Why no worker can rewrite calls by a map now: none runs, or some decide by another map.
+
+    None if all running workers decide by this map.
     """
-    maps = await store.workers.map_digests()
-    others = [worker for worker, digest in maps.items() if digest != map_digest(config)]
-    if not maps:
+    digests = await store.workers.map_digests()
+    if not digests:
         return "no worker is running"
-    return f"{len(others)} of {len(maps)} running workers decide by another map" if others else None
+    others = [worker for worker, digest in digests.items() if digest != map_digest(config)]
+    if not others:
+        return None
+    return f"{len(others)} of {len(digests)} running workers decide by another map"
 
 
 async def apply(
     store: Store, changes: Iterable[OutcomeChange], *, at: datetime, is_forced: bool
 ) -> AsyncIterator[bool]:
     """
-    Have calls rewritten by the workers, after everything more urgent; False for one that has gone
-    meanwhile. Twice is harmless.
+    Request the rewrite of calls, which workers do after all that is more urgent.
+
+    Yields False for a call that is no longer stored. Twice is harmless.
     """
     replay_request = ReplayRequest(lane=Lane.BACKFILL, at=at, is_forced=is_forced)
     for change in changes:

@@ -62,7 +62,7 @@ def test_replay_shows_each_verdict_and_what_it_costs(run: Run, seed: Seed) -> No
     text = run("failed", "replay", "--all", "--dry-run", "--offline").stdout
     assert "none -> Busy" in text
     assert (
-        "will write, unless a person has changed it: 1; about 1 min of budget (2 requests) (dry run)"
+        "will write, unless hand-edited in Buildr: 1; about 1 min of budget (2 requests) (dry run)"
         in text
     )
     told = json.loads(run("failed", "replay", "--all", "--dry-run", "--offline", "--json").stdout)
@@ -98,10 +98,10 @@ def test_message_that_still_names_no_call_stays_failed(run: Run, seed: Seed) -> 
     seed({"nonsense": "1"}, is_unreadable=True)
     seed(_word("CA1"))
     told = json.loads(run("failed", "replay", "--all", "--json", code=1).stdout)
-    assert {"mbad": "still names no call"} == {
+    assert {"mbad": "no_call_id"} == {
         event["id"]: event["verdict"] for event in told["verdicts"] if event["call"] is None
     }
-    assert {"still names no call": 1, "still cannot be read": 1} == told["counts"]
+    assert {"no_call_id": 1, "still cannot be read": 1} == told["counts"]
     assert 2 == len(json.loads(run("failed", "list", "--json").stdout))
 
 

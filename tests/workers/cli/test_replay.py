@@ -162,7 +162,7 @@ def test_dry_run_looks_at_buildr_and_marks_nothing(
     )
     assert "Connected -> Busy" in result.stdout
     assert "Buildr holds Wrong Number; from us it had Connected" in result.stdout
-    counts = "already written: 1, changed by a person: 1, will write: 1"
+    counts = "already written: 1, hand-edited in Buildr: 1, will write: 1"
     assert f"{counts}; about 1 min of budget (4 requests) (dry run)" in result.stdout
     assert "" == result.stderr
     assert [None, None, None] == [replay_request_of(ref) for ref in refs]
@@ -182,7 +182,7 @@ def test_replay_marks_what_is_to_be_written_alone(
     foretold = json.loads(command("--all", "--dry-run", "--json", code=1, **buildr).stdout)
     done = json.loads(command("--all", "--json", code=1, **buildr).stdout)
     assert foretold["verdicts"] == done["verdicts"]
-    assert ["will write", "changed by a person"] == [each["verdict"] for each in done["verdicts"]]
+    assert ["will_write", "hand_edited"] == [each["verdict"] for each in done["verdicts"]]
     requests = [replay_request_of(ref) for ref in refs]
     assert [Lane.REPLAY, None] == [
         None if replay_request is None else replay_request.lane for replay_request in requests

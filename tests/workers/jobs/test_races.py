@@ -26,7 +26,7 @@ from tests.workers.jobs.harness import (
     form,
 )
 from workers.buildr import BuildrClient, UpdatedCall
-from workers.replay.replay import select
+from workers.replay.candidates import select_failed
 
 REF = "twilio:CA1"
 AT = datetime(2026, 11, 2, tzinfo=UTC)
@@ -97,7 +97,7 @@ async def test_replay_that_comes_while_the_job_runs(
     async def begin(self: Calls, ref: str, *, worker_id: str) -> LoadedCall:
         loaded = await real(self, ref, worker_id=worker_id)
         monkeypatch.setattr(Calls, "begin", real)
-        (entry,) = await select(world.store, FailedFilter())
+        (entry,) = await select_failed(world.store, FailedFilter())
         replay_request = ReplayRequest(lane=Lane.REPLAY, at=AT, is_forced=True)
         assert (
             await world.store.failed.replay(
@@ -192,7 +192,7 @@ async def test_discarded_call_is_not_kept_for_ever(world: WorkerHarness) -> None
     await world.drain()
     key = world.store.keys.call(REF)
     assert -1 == await world.store.pool.pttl(key)
-    (entry,) = await select(world.store, FailedFilter())
+    (entry,) = await select_failed(world.store, FailedFilter())
     assert await world.store.failed.discard(entry)
     assert await world.store.pool.pttl(key) > 0
 

@@ -19,15 +19,15 @@ from service.store.outcomes import StoredOutcomes
 from tests.workers.jobs.harness import NAMES
 from tests.workers.replay.test_replay import ReplayHarness
 from workers.outcomes.decide import map_digest
+from workers.replay.assessment import ReplayContext
+from workers.replay.candidates import call_candidates
 from workers.replay.outcome_preview import (
+    ChangeKind,
     Comparison,
-    Kind,
     Preview,
     apply,
     workers_fault,
 )
-from workers.replay.replay import known_cases
-from workers.replay.verdicts import ReplayContext
 
 # Short conversations become "No Answer", busy ones are mapped to nothing, and calls that were hung
 # up at once get an outcome.
@@ -100,13 +100,13 @@ async def compare(
     """The preview over all calls."""
     scan = desk.store.search
     present = await ReplayContext.of(desk.options, desk.store)
-    cases = known_cases(desk.store, await scan.select(CallFilter()), present)
+    cases = call_candidates(desk.store, await scan.select(CallFilter()), present.rules)
     return await Comparison(present=present, config=config, is_forced=is_forced).run(
         cases, now=utc_now(), limit=limit
     )
 
 
-def pairs(preview: Preview) -> Mapping[tuple[str | None, str | None, Kind], int]:
+def pairs(preview: Preview) -> Mapping[tuple[str | None, str | None, ChangeKind], int]:
     """How often each pair of outcomes comes."""
     return Counter((change.now, change.then, change.kind) for change in preview.changes)
 
@@ -119,10 +119,10 @@ async def test_preview_tells_what_changes_and_by_which_rule(desk: ReplayHarness)
     await fill(desk)
     preview = await compare(desk)
     assert {
-        ("Connected", "No Answer", Kind.REWRITTEN): 2,
-        ("Busy", None, Kind.KEPT): 1,
-        (None, "Busy", Kind.REWRITTEN): 1,
-        ("Connected", "No Answer", Kind.TO_COME): 1,
+        ("Connected", "No Answer", ChangeKind.REWRITTEN): 2,
+        ("Busy", None, ChangeKind.KEPT): 1,
+        (None, "Busy", ChangeKind.REWRITTEN): 1,
+        ("Connected", "No Answer", ChangeKind.TO_COME): 1,
     } == pairs(preview)
     assert {'rules[0] "short"', "outcomes.busy", "outcomes.cancelled"} == {
         change.rule for change in preview.changes
@@ -169,7 +169,7 @@ async def test_counts_are_what_apply_then_does(desk: ReplayHarness) -> None:
     }
     assert foretold == changed
     assert preview.requests == len(desk.mirror.requests)
-    assert {("Busy", None, Kind.KEPT): 1} == pairs(await compare(desk))
+    assert {("Busy", None, ChangeKind.KEPT): 1} == pairs(await compare(desk))
 
 
 async def test_apply_twice_writes_once(desk: ReplayHarness) -> None:
@@ -204,7 +204,7 @@ async def test_persons_change_survives_apply_unless_forced(desk: ReplayHarness) 
     await desk.drain("twilio:CA1")
     assert "787" == desk.mirror.held["101"]["call_outcome_id"]
     assert DeliveryState.HAND_EDITED is (await desk.stored("twilio:CA1")).record.state
-    assert {"changed by a person": 1} == (await compare(desk)).left_out
+    assert {"hand-edited in Buildr": 1} == (await compare(desk)).left_out
     forced = await compare(desk, is_forced=True)
     assert [1] == [each.requests for each in forced.rewritten]
     assert [True] == [

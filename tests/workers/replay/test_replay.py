@@ -36,23 +36,12 @@ from tests.workers.jobs.harness import (
 )
 from workers.buildr import BuildrClient, ReadyToken
 from workers.process.assembly import build_worker
-from workers.replay.replay import (
-    Replays,
-    failed_cases,
-    in_minutes,
-    known_cases,
-    minutes,
-    read_held,
-    replay,
-    select,
-)
-from workers.replay.verdicts import (
-    WRITES,
-    BuildrState,
-    ReplayAssessment,
-    ReplayContext,
-    Verdict,
-)
+from workers.replay.assessment import BuildrState, ReplayAssessment, ReplayContext
+from workers.replay.buildr_state import read_buildr_state
+from workers.replay.candidates import call_candidates, failed_candidates, select_failed
+from workers.replay.cost import budget_minutes, budget_text
+from workers.replay.replay import Replayer, replay
+from workers.replay.verdicts import WRITES, Verdict
 
 REF = "twilio:CA1"
 OTHER = OutcomeConfig.model_validate(
@@ -118,23 +107,23 @@ class ReplayHarness(WorkerHarness):
         self.options = self.options.model_copy(update={"outcome_config": config})
         self.parts = build_worker(self.options, self.store, self.client, clock=self.clock)
 
-    async def replays(
+    async def replayer(
         self, *, is_forced: bool = False, is_offline: bool = False, lane: Lane = Lane.REPLAY
-    ) -> Replays:
+    ) -> Replayer:
         """What the command line makes."""
 
         async def look(buildr_call_id: str) -> BuildrState:
-            return await read_held(
+            return await read_buildr_state(
                 self.store, self.client, buildr_call_id, hold_s=10, clock=self.clock
             )
 
-        return Replays(
+        return Replayer(
             store=self.store,
-            basis=await ReplayContext.of(self.options, self.store),
+            context=await ReplayContext.of(self.options, self.store),
             clock=self.clock,
             lane=lane,
             is_forced=is_forced,
-            look=None if is_offline or is_forced else look,
+            read_buildr=None if is_offline or is_forced else look,
         )
 
     async def replay_failed(
@@ -145,20 +134,22 @@ class ReplayHarness(WorkerHarness):
         entries: list[Failed] | None = None,
     ) -> list[ReplayAssessment]:
         """`failed replay --all`."""
-        entries = await select(self.store, FailedFilter()) if entries is None else entries
-        replays = await self.replays(is_forced=is_forced)
-        cases = failed_cases(self.store, entries, replays.basis, clock=self.clock)
-        return [each async for each in replay(replays, cases, is_dry_run=is_dry_run)]
+        entries = await select_failed(self.store, FailedFilter()) if entries is None else entries
+        replayer = await self.replayer(is_forced=is_forced)
+        cases = failed_candidates(self.store, entries, replayer.context.rules, clock=self.clock)
+        return [each async for each in replay(replayer, cases, is_dry_run=is_dry_run)]
 
     async def replay_call(
         self, *, is_dry_run: bool = False, is_forced: bool = False, is_offline: bool = False
     ) -> ReplayAssessment:
         """`replay twilio:CA1`."""
-        replays = await self.replays(is_forced=is_forced, is_offline=is_offline)
+        replayer = await self.replayer(is_forced=is_forced, is_offline=is_offline)
         (found,) = [
             each
             async for each in replay(
-                replays, known_cases(self.store, [REF], replays.basis), is_dry_run=is_dry_run
+                replayer,
+                call_candidates(self.store, [REF], replayer.context.rules),
+                is_dry_run=is_dry_run,
             )
         ]
         return found
@@ -253,12 +244,12 @@ async def _refused(desk: ReplayHarness) -> None:
 
 
 SITUATIONS = [
-    (_delivered, Verdict.ALREADY, 0, ("Connected", "Connected")),
+    (_delivered, Verdict.ALREADY_WRITTEN, 0, ("Connected", "Connected")),
     (_other_map, Verdict.WRITE, 1, ("Connected", "Left Voicemail")),
-    (_changed_by_hand, Verdict.EDITED, 0, ("Busy", "Busy")),
-    (_emptied_by_hand, Verdict.EDITED, 0, (None, None)),
+    (_changed_by_hand, Verdict.HAND_EDITED, 0, ("Busy", "Busy")),
+    (_emptied_by_hand, Verdict.HAND_EDITED, 0, (None, None)),
     (_wanted_by_hand, Verdict.WRITE, 1, ("Left Voicemail", "Left Voicemail")),
-    (_gone_in_buildr, Verdict.REFUSED, 0, ("Connected", "Left Voicemail")),
+    (_gone_in_buildr, Verdict.NOT_FOUND, 0, ("Connected", "Left Voicemail")),
     (_nobody_linked, Verdict.UNMATCHED, 0, (None, None)),
     (_expected_by_number, Verdict.WRITE, 1, ("Connected", "Left Voicemail")),
     (_mapped_to_nothing, Verdict.LEFT_ALONE, 0, ("Connected", "Connected")),
@@ -297,7 +288,7 @@ async def test_what_is_foretold_is_what_is_done(
     assert writes == len(desk.mirror.writes)
     assert (done.requests if verdict in WRITES else 0) == len(desk.mirror.requests)
     again = await desk.replay_call()
-    assert again.verdict is (Verdict.ALREADY if verdict is Verdict.WRITE else verdict)
+    assert again.verdict is (Verdict.ALREADY_WRITTEN if verdict is Verdict.WRITE else verdict)
 
 
 async def test_persons_change_is_left_alone_and_overridden_by_force(desk: ReplayHarness) -> None:
@@ -306,7 +297,7 @@ async def test_persons_change_is_left_alone_and_overridden_by_force(desk: Replay
     once.
     """
     await _changed_by_hand(desk)
-    assert Verdict.EDITED is (await desk.replay_call()).verdict
+    assert Verdict.HAND_EDITED is (await desk.replay_call()).verdict
     await desk.drain()
     assert "790" == desk.mirror.held["110"]["call_outcome_id"]
     desk.mirror.requests.clear()
@@ -324,7 +315,7 @@ async def test_force_writes_what_is_written_already(desk: ReplayHarness) -> None
     """
     await desk.deliver()
     desk.mirror.held["110"]["call_outcome_id"] = "790"
-    assert Verdict.ALREADY is (await desk.replay_call()).verdict
+    assert Verdict.ALREADY_WRITTEN is (await desk.replay_call()).verdict
     assert Verdict.FORCED is (await desk.replay_call(is_forced=True)).verdict
     await desk.drain()
     assert "786" == desk.mirror.held["110"]["call_outcome_id"]
@@ -348,7 +339,7 @@ async def test_offline_replay_leaves_the_look_to_the_worker(desk: ReplayHarness)
     alone.
     """
     await _changed_by_hand(desk)
-    assert Verdict.UNREAD is (await desk.replay_call(is_offline=True)).verdict
+    assert Verdict.UNCHECKED is (await desk.replay_call(is_offline=True)).verdict
     assert [] == desk.mirror.requests
     await desk.drain()
     assert [] == desk.mirror.writes
@@ -376,7 +367,7 @@ async def test_failed_call_that_was_delivered_meanwhile_is_left(desk: ReplayHarn
     desk.mirror.faults = ["404"]
     await desk.store.links.put("twilio", "CA1", Link(buildr_call_id="99"))
     await desk.deliver(query="")
-    entries = await select(desk.store, FailedFilter())
+    entries = await select_failed(desk.store, FailedFilter())
     await desk.store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
     await desk.drain()
     desk.mirror.requests.clear()
@@ -391,7 +382,7 @@ async def test_failed_call_that_a_person_has_changed_stays_on_the_list(desk: Rep
     """What a person has written over stays failed for a person to decide, until it is forced."""
     await _refused(desk)
     desk.mirror.held["110"] = {"call_outcome_id": "790"}
-    assert [Verdict.EDITED] == [each.verdict for each in await desk.replay_failed()]
+    assert [Verdict.HAND_EDITED] == [each.verdict for each in await desk.replay_failed()]
     assert 1 == await desk.store.failed.count()
     assert [Verdict.FORCED] == [each.verdict for each in await desk.replay_failed(is_forced=True)]
     await desk.drain()
@@ -461,7 +452,7 @@ async def test_second_replay_in_a_row_is_harmless(desk: ReplayHarness) -> None:
     """A call that waits to be written again is said to be on its way, and is written once."""
     await _other_map(desk)
     assert Verdict.WRITE is (await desk.replay_call()).verdict
-    assert Verdict.ON_ITS_WAY is (await desk.replay_call()).verdict
+    assert Verdict.ALREADY_QUEUED is (await desk.replay_call()).verdict
     await desk.drain()
     assert 1 == len(desk.mirror.writes)
 
@@ -517,9 +508,9 @@ async def test_forced_mark_is_written_down(desk: ReplayHarness) -> None:
 def test_minutes_go_by_the_budget_that_lasts_longest() -> None:
     """Of several budgets the slowest counts: 2,000 an hour is less than 20 in 10 seconds."""
     budgets = (Budget(requests=20, window_s=10), Budget(requests=2000, window_s=3600))
-    assert 30 == minutes(1000, budgets)
-    assert "about 30 min of budget (1000 requests)" == in_minutes(1000, budgets)
-    assert "no budget" == in_minutes(0, budgets)
+    assert 30 == budget_minutes(1000, budgets)
+    assert "about 30 min of budget (1000 requests)" == budget_text(1000, budgets)
+    assert "no budget" == budget_text(0, budgets)
 
 
 async def test_replay_of_a_message_whose_call_nobody_knew_looks_first(desk: ReplayHarness) -> None:
@@ -545,11 +536,14 @@ async def test_replay_of_a_message_whose_call_nobody_knew_looks_first(desk: Repl
     await desk.store.pool.set(f"bc:default:f:{message_id}", to_text(entry))
     await desk.store.pool.zadd("bc:default:failed", {message_id: 1})
     desk.mirror.held["110"] = {"call_outcome_id": "787"}
-    replays = await desk.replays(is_offline=True)
-    cases = failed_cases(
-        desk.store, await select(desk.store, FailedFilter()), replays.basis, clock=desk.clock
+    replayer = await desk.replayer(is_offline=True)
+    cases = failed_candidates(
+        desk.store,
+        await select_failed(desk.store, FailedFilter()),
+        replayer.context.rules,
+        clock=desk.clock,
     )
-    assert [Verdict.UNREAD] == [each.verdict async for each in replay(replays, cases)]
+    assert [Verdict.UNCHECKED] == [each.verdict async for each in replay(replayer, cases)]
     await desk.drain()
     assert (DeliveryState.HAND_EDITED, "787") == (
         (await desk.stored()).record.state,

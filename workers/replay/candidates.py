@@ -1,0 +1,168 @@
+"""
+What is stored of the calls and failed messages that a replay may be about.
+
+A failed message is parsed again from its raw form, so that corrected tables take effect.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from service.errors import IgnoredEvent, MalformedPayload
+from service.events import CallEvent
+from service.sources import SOURCES
+from service.store.calls import StoredCall
+from service.store.connection import Store
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import DeliveryState
+from service.store.failed import Failed, FailedFilter
+from service.store.keys import ref_of
+from service.store.links import Link
+from workers.calls.fold import fold
+from workers.jobs.parse_messages import ParsedMessages, parse_messages
+from workers.matching.customer_numbers import MatchingRules, why_internal
+from workers.matching.expected_calls import find_expected_call
+from workers.matching.selection import ExpectedCallMatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayCandidate:
+    """
+    All that is stored of what is to be replayed: a call, or a failed `entry` with its messages.
+
+    `ref` is the call's name, None if no message names one. `parsed` is what the raw messages of an
+    entry mean to the present code. `expected` is the expected call that it may be, where neither a
+    message nor a link names one.
+    """
+
+    ref: str | None
+    stored: StoredCall | None = None
+    link: Link | None = None
+    expected: ExpectedCallMatch | None = None
+    entry: Failed | None = None
+    message_ids: tuple[str, ...] = ()
+    received_at: datetime | None = None
+    parsed: ParsedMessages = field(default_factory=ParsedMessages)
+
+    @property
+    def record(self) -> DeliveryRecord:
+        """The record of the call, a new one for a call that is not known."""
+        record = DeliveryRecord(ref=self.ref or "")
+        if self.stored is not None:
+            record = self.stored.record
+        times = [at for at in (record.first_received_at, self.received_at) if at is not None]
+        return replace(record, first_received_at=min(times, default=None))
+
+    @property
+    def events(self) -> frozenset[CallEvent]:
+        """The events of all messages; those parsed again replace what was stored of them."""
+        stored_events: Mapping[str, tuple[CallEvent, ...]] = {}
+        if self.stored is not None:
+            stored_events = self.stored.events
+        by_message = {**stored_events, **self.parsed.events}
+        return frozenset(event for events in by_message.values() for event in events)
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the call waits to be written, or an earlier replay of it has not ended."""
+        if self.record.replay_request is not None:
+            return True
+        if self.stored is not None and self.stored.replay_request is not None:
+            return True
+        return self.record.state in (DeliveryState.WAITING, DeliveryState.SETTLING)
+
+
+async def failed_candidates(
+    store: Store, entries: Iterable[Failed], rules: MatchingRules, *, clock: Callable[[], datetime]
+) -> AsyncIterator[ReplayCandidate]:
+    """The candidates of failed entries, each loaded when its turn comes."""
+    for entry in entries:
+        candidate = await _load_entry(store, entry, clock=clock)
+        yield await _with_expected_call(store, candidate, rules)
+
+
+async def call_candidates(
+    store: Store, refs: Sequence[str], rules: MatchingRules
+) -> AsyncIterator[ReplayCandidate]:
+    """The candidates of known calls, which are decided from their stored events."""
+    async for stored, link in store.search.read(refs):
+        candidate = ReplayCandidate(ref=stored.record.ref, stored=stored, link=link)
+        yield await _with_expected_call(store, candidate, rules)
+
+
+async def select_failed(
+    store: Store,
+    entry_filter: FailedFilter,
+    *,
+    entry_ids: tuple[str, ...] = (),
+    limit: int | None = None,
+) -> list[Failed]:
+    """The failed entries with these ids, else those that pass the filter, oldest first."""
+    if entry_ids:
+        by_id = [await store.failed.get(entry_id) for entry_id in dict.fromkeys(entry_ids)]
+        return [entry for entry in by_id if entry is not None]
+    entries: list[Failed] = []
+    async for entry in store.failed.select(entry_filter):
+        entries.append(entry)
+        if limit is not None and len(entries) >= limit:
+            break
+    return entries
+
+
+async def _load_entry(
+    store: Store, entry: Failed, *, clock: Callable[[], datetime]
+) -> ReplayCandidate:
+    messages = await store.messages.get_many(list(entry.message_ids))
+    ref = await _ref_of_entry(store, entry)
+    if ref is None:
+        return ReplayCandidate(ref=None, entry=entry, message_ids=tuple(messages))
+    loaded = await store.calls.load(ref)
+    pending = [message_id for message_id in loaded.pending if message_id not in messages]
+    unparsed = [*messages.values(), *(await store.messages.get_many(pending)).values()]
+    stored = None
+    if loaded.stored.version:
+        stored = loaded.stored
+    return ReplayCandidate(
+        ref=ref,
+        stored=stored,
+        link=(await store.links.load(ref))[0],
+        entry=entry,
+        message_ids=tuple(messages),
+        received_at=min((message.received_at for message in unparsed), default=None),
+        parsed=parse_messages(unparsed, clock=clock),
+    )
+
+
+async def _ref_of_entry(store: Store, entry: Failed) -> str | None:
+    """
+    The call of a failed entry; None if none is named.
+
+    Of a message the source is asked again: an older version may not have found the call's id.
+    """
+    if entry.kind == "call":
+        return entry.entry_id
+    message = await store.messages.get(entry.entry_id)
+    source = SOURCES.get(entry.source)
+    if message is None or source is None:
+        return None
+    try:
+        return ref_of(entry.source, source.keys(message.request).source_call_id)
+    except (MalformedPayload, IgnoredEvent):
+        return None
+
+
+async def _with_expected_call(
+    store: Store, candidate: ReplayCandidate, rules: MatchingRules
+) -> ReplayCandidate:
+    """The candidate with the expected call that it may be, by the rules of the job; claims none."""
+    events = candidate.events
+    is_matched = candidate.link is not None or any(event.buildr_call_id for event in events)
+    if not events or is_matched:
+        return candidate
+    call = fold(events)
+    if not call.is_final or why_internal(call, rules) is not None:
+        return candidate
+    _, expected = await find_expected_call(
+        store.expected, call, rules, first_received_at=candidate.record.first_received_at
+    )
+    return replace(candidate, expected=expected)
