@@ -137,13 +137,13 @@ class Bench:
         """A great many calls without budget."""
         self._say(f"waiting: {self.options.waiting_calls} calls")
         limit_s = 60 + self.options.waiting_calls / 100
-        found = measure_waiting(
+        result = measure_waiting(
             calls=self.options.waiting_calls,
             workers=PEER_WORKERS,
             idle_s=self.options.idle_s,
             limit_s=limit_s,
         )
-        return report.waiting_section(found)
+        return report.waiting_section(result)
 
     def _say(self, text: str) -> None:
         click.echo(f"... {text}", err=True)

@@ -114,8 +114,8 @@ def read_names(system: System) -> None:
 
 def state(system: System) -> dict[str, Any]:
     """The sandbox's counts."""
-    found: dict[str, Any] = system.http.get(f"{system.sandbox_url}/_sandbox/state").json()
-    return found
+    result: dict[str, Any] = system.http.get(f"{system.sandbox_url}/_sandbox/state").json()
+    return result
 
 
 def forget_requests(system: System) -> None:

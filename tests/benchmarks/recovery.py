@@ -38,15 +38,15 @@ class Recovery:
 
     def faults(self) -> list[str]:
         """Which requirements were missed; empty if none was."""
-        wanted = (
+        expected = (
             ("a killed worker's call went on after", self.killed_s, MOST_RECOVERY_S),
             ("a restart delayed a call by", self.restarted_s, MOST_DELAY_S),
             ("a worker took to stop", self.stopped_s, MOST_STOP_S),
         )
         return [
-            f"{what} {max(found):.1f} s, more than {most:g} s"
-            for what, found, most in wanted
-            if max(found) > most
+            f"{kind} {max(result):.1f} s, more than {most:g} s"
+            for kind, result, most in expected
+            if max(result) > most
         ]
 
 
@@ -79,7 +79,7 @@ def _interrupt(system: System, number: int, how: signal.Signals) -> tuple[float,
     send_final(system, f"interrupted-{number}", call)
     wait_for(lambda: bool(_arrivals(system, call)), what="the slow PATCH")
     (name,) = (
-        each for each in before if f"interrupted-{number}" in system.log(each)[len(before[each]) :]
+        item for item in before if f"interrupted-{number}" in system.log(item)[len(before[item]) :]
     )
     at = time.time()
     started = time.monotonic()
@@ -136,5 +136,5 @@ def _workers(system: System) -> list[str]:
 
 
 def _arrivals(system: System, call: str) -> list[float]:
-    found = [patch for patch in system.patches() if str(patch["path"]).endswith(f"/{call}")]
-    return [datetime.fromisoformat(str(item["at"])).timestamp() for item in found]
+    result = [patch for patch in system.patches() if str(patch["path"]).endswith(f"/{call}")]
+    return [datetime.fromisoformat(str(item["at"])).timestamp() for item in result]

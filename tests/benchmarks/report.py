@@ -124,8 +124,8 @@ receiver until the PATCH arrives at the sandbox.
 def recovery_section(run: Recovery) -> str:
     """The run of `recovery`."""
     rows = [
-        (what, len(found), f"{sorted(found)[len(found) // 2]:.2f}", f"{max(found):.2f}")
-        for what, found in (
+        (kind, len(result), f"{sorted(result)[len(result) // 2]:.2f}", f"{max(result):.2f}")
+        for kind, result in (
             ("`kill -9` in the middle of a PATCH, until the call's next PATCH", run.killed_s),
             ("SIGTERM in the middle of a slow PATCH, until the worker has ended", run.stopped_s),
             (

@@ -74,9 +74,9 @@ def measure(slug: str) -> tuple[float, float, float]:
     median of the least; microseconds.
     """
     messages = [
-        each
-        for each in (signed(slug, name) for name in fixture_names(slug))
-        if is_whole(slug, each)
+        item
+        for item in (signed(slug, name) for name in fixture_names(slug))
+        if is_whole(slug, item)
     ]
     rounds = max(ROUNDS, 2000 // len(messages))
     ours = []

@@ -50,15 +50,15 @@ def test_theoretical_time_is_what_the_sandbox_allows(
     A client that sends each request at the first moment at which the sandbox lets it through needs
     exactly the theoretical time.
     """
-    held = (
+    stored = (
         SlidingWindow(requests, window_s * NS_PER_S)
         if reading == "window"
         else LeakyBucket(requests, window_s * NS_PER_S)
     )
     now_ns = 0
     for _ in range(count):
-        now_ns += held.wait_ns(now_ns)
-        held.take(now_ns)
+        now_ns += stored.wait_ns(now_ns)
+        stored.take(now_ns)
     assert pytest.approx(now_ns / NS_PER_S, abs=1e-3) == earliest_end_s(
         count, Limit(requests=requests, window_s=window_s), reading
     )
@@ -121,11 +121,11 @@ def test_peer_is_right_where_events_keep_their_order() -> None:
     right, and each event writes.
     """
     for case in make_cases(50):
-        held: dict[str, str] = {}
+        stored: dict[str, str] = {}
         for event in case.events:
             assert patch_of(event)
-            held |= patch_of(event)
-        assert case.outcome_id == held["call_outcome_id"]
+            stored |= patch_of(event)
+        assert case.outcome_id == stored["call_outcome_id"]
 
 
 def test_backlog_is_the_same_in_every_run() -> None:

@@ -165,7 +165,7 @@ async def _waiting_share(system: System, matched: int) -> float:
     ) as store:
         stored = [await store.calls.get(f"standard:bench-{place}") for place in places]
     return sum(
-        each is not None and each.record.state is DeliveryState.WAITING for each in stored
+        item is not None and item.record.state is DeliveryState.WAITING for item in stored
     ) / len(places)
 
 
@@ -181,8 +181,8 @@ def _cpu(redis: Redis, seconds: float) -> float:
     """Seconds of its main process's time that Redis takes per second."""
 
     def spent() -> tuple[float, float]:
-        found = _info(redis, "cpu")
-        return time.monotonic(), float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
+        result = _info(redis, "cpu")
+        return time.monotonic(), float(result["used_cpu_user"]) + float(result["used_cpu_sys"])
 
     began_at, before = spent()
     time.sleep(seconds)
@@ -212,15 +212,15 @@ def _kinds(redis: Redis) -> tuple[KindOfKey, ...]:
             sample.append(key)
         elif (place := rng.randrange(counts[kind])) < SAMPLE:
             sample[place] = key
-    found = []
+    result = []
     for kind, sample in samples.items():
         sizes = [int(cast("int", redis.memory_usage(key, samples=0)) or 0) for key in sample]
-        found.append(
+        result.append(
             KindOfKey(
                 name=kind, count=counts[kind], total_bytes=statistics.mean(sizes) * counts[kind]
             )
         )
-    return tuple(sorted(found, key=lambda kind: -kind.total_bytes))
+    return tuple(sorted(result, key=lambda kind: -kind.total_bytes))
 
 
 def _time_commands(system: System) -> dict[str, float]:

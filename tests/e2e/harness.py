@@ -62,13 +62,13 @@ class System:
     @property
     def environment(self) -> dict[str, str]:
         """The settings of every part."""
-        kept = {
+        stored = {
             name: os.environ[name]
             for name in ("PATH", "HOME", "LANG", "TMPDIR")
             if name in os.environ
         }
         return {
-            **kept,
+            **stored,
             "PUBLIC_URL": "https://hooks.example.test",
             "PORT": str(self.port),
             "REDIS_URL": self.redis_url,
@@ -185,15 +185,15 @@ class System:
 
     def buildr_call(self, call_id: str) -> dict[str, object]:
         """A call as the sandbox holds it."""
-        found: dict[str, object] = self.http.get(
+        result: dict[str, object] = self.http.get(
             f"{self.sandbox_url}/_sandbox/calls/{call_id}"
         ).json()["call"]
-        return found
+        return result
 
     def patches(self) -> list[dict[str, object]]:
         """The PATCH requests that the sandbox has received, in order."""
-        found = self.http.get(f"{self.sandbox_url}/_sandbox/requests").json()["requests"]
-        return [item for item in found if item["method"] == "PATCH"]
+        result = self.http.get(f"{self.sandbox_url}/_sandbox/requests").json()["requests"]
+        return [item for item in result if item["method"] == "PATCH"]
 
     def fault(self, **fault: object) -> None:
         """Let the sandbox misbehave."""

@@ -162,11 +162,11 @@ async def test_unknown_account_answers_as_an_unknown_source(
     one.
     """
     unknown = await client.request(method, "/webhooks/nothing")
-    found = await client.request(method, path)
+    result = await client.request(method, path)
     assert (404, unknown.content, unknown.headers) == (
-        found.status_code,
-        found.content,
-        found.headers,
+        result.status_code,
+        result.content,
+        result.headers,
     )
 
 
@@ -248,7 +248,7 @@ def run(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command in a folder whose TOML file knows acme."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "buildr-calls.toml").write_text(TOML, encoding="utf-8")
-    own = {
+    ours = {
         "REDIS_URL": redis_url,
         "TWILIO_AUTH_TOKEN": TWILIO_TOKEN,
         "BUILDR_ACCESS_TOKEN": "t",
@@ -256,7 +256,7 @@ def run(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     }
 
     def invoke(*arguments: str, code: int = 0, **more: str) -> Result:
-        result = CliRunner().invoke(cli, list(arguments), env=own | more)
+        result = CliRunner().invoke(cli, list(arguments), env=ours | more)
         assert code == result.exit_code, result.output + str(result.exception)
         return result
 

@@ -68,11 +68,11 @@ def twilio_forms(number: int, *, status: str = "completed", **last: str) -> list
     forms = [
         {
             **common,
-            "CallStatus": word,
+            "CallStatus": value,
             "SequenceNumber": str(place),
             "Timestamp": f"Mon, 02 Nov 2026 10:00:0{place} +0000",
         }
-        for place, word in enumerate(words)
+        for place, value in enumerate(words)
     ]
     forms[-1] |= {
         "CallDuration": "49" if status == "completed" else "0",

@@ -381,8 +381,10 @@ def _has_permit(system: System) -> bool:
 def _delivered(system: System, number: int) -> bool:
     with Redis.from_url(system.redis_url) as client:
         ref = f"twilio:{call_sid(number)}"
-        kept = client.hget(f"bc:default:call:{ref}", "rec")
-        return isinstance(kept, bytes) and read_record(ref, kept).state is DeliveryState.DELIVERED
+        stored = client.hget(f"bc:default:call:{ref}", "rec")
+        return (
+            isinstance(stored, bytes) and read_record(ref, stored).state is DeliveryState.DELIVERED
+        )
 
 
 def _is_connected(system: System, call_id: str) -> bool:

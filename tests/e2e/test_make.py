@@ -36,14 +36,14 @@ def test_example_shows_the_defaults() -> None:
     A setting that is commented out shows its default, and one that is not has no value; so the
     example changes nothing.
     """
-    found = SETTING.findall(read("deploy", "env.example"))
+    result = SETTING.findall(read("deploy", "env.example"))
     assert {"": {""}, "#": {"set"}} == {
-        mark: {"set" if value else "" for other, _, value in found if other == mark}
+        mark: {"set" if value else "" for other, _, value in result if other == mark}
         for mark in ("", "#")
     }
     assert (
         load_installation({}, cwd=DEPLOY).default
-        == load_installation({name: value for _, name, value in found}, cwd=DEPLOY).default
+        == load_installation({name: value for _, name, value in result}, cwd=DEPLOY).default
     )
 
 
@@ -113,9 +113,9 @@ def test_pins_are_complete_and_name_no_index(name: str) -> None:
     Every package that is asked for is pinned with hashes, and no line names where it came from.
     """
     pins = read(f"{name}.txt")
-    asked = re.findall(r"^([a-z][\w.-]*)", read(f"{name}.in"), re.MULTILINE)
+    requests = re.findall(r"^([a-z][\w.-]*)", read(f"{name}.in"), re.MULTILINE)
     pinned = {package for package, _ in PACKAGE.findall(pins)}
-    assert {package.lower() for package in asked} <= pinned
+    assert {package.lower() for package in requests} <= pinned
     assert not re.search(r"https?://|file:/|--(?!hash=sha256:[0-9a-f]{64})", pins)
     for block in re.split(r"\n(?=[a-z0-9])", pins):
         assert not PACKAGE.match(block) or "--hash=sha256:" in block, block
@@ -133,13 +133,13 @@ def test_pins_of_both_files_agree() -> None:
 
 def test_package_asks_for_what_is_pinned() -> None:
     """Every dependency of the package is among those that are pinned."""
-    wanted = re.findall(
+    expected = re.findall(
         r'^    "([a-z][a-z0-9-]*)',
         read("pyproject.toml").split("dependencies = [")[1].split("]")[0],
         re.MULTILINE,
     )
-    assert wanted
-    assert set(wanted) <= {package for package, _ in PACKAGE.findall(read("requirements.txt"))}
+    assert expected
+    assert set(expected) <= {package for package, _ in PACKAGE.findall(read("requirements.txt"))}
 
 
 def make(

@@ -22,7 +22,7 @@ HOUR_S: Final = 3600
 def settings_table() -> str:
     """The rows of all sources' settings for docs/settings.md."""
     rows = [
-        f"| `{each.name.upper()}` | {each.description} | {_default(each)} |" for each in _settings()
+        f"| `{item.name.upper()}` | {item.description} | {_default(item)} |" for item in _settings()
     ]
     return "\n".join(["| setting | is | default |", "|---|---|---|", *rows])
 
@@ -32,12 +32,12 @@ def example_lines() -> str:
     lines = []
     for source in _sources():
         lines.append(f"\n# {source.title}: docs/telephony/{source.slug}.md")
-        for each in source.settings:
-            lines.append(f"# {each.description}")
+        for item in source.settings:
+            lines.append(f"# {item.description}")
             lines.append(
-                f"{each.name.upper()}="
-                if each.default is None
-                else f"#{each.name.upper()}={each.default}"
+                f"{item.name.upper()}="
+                if item.default is None
+                else f"#{item.name.upper()}={item.default}"
             )
     return "\n".join(lines).lstrip("\n")
 
@@ -86,10 +86,10 @@ def filled(path: str, text: str) -> str:
             rf"(^[^\n]*{name}, made by: make docs[^\n]*\n).*?(^[^\n]*end of {name}[^\n]*$)",
             re.MULTILINE | re.DOTALL,
         )
-        found = place.search(text)
-        if found is None:
+        result = place.search(text)
+        if result is None:
             raise ValueError(f"{path} has no place for: {name}")
-        text = f"{text[: found.start()]}{found[1]}\n{make()}\n\n{found[2]}{text[found.end() :]}"
+        text = f"{text[: result.start()]}{result[1]}\n{make()}\n\n{result[2]}{text[result.end() :]}"
     return text
 
 

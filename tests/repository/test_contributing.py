@@ -26,10 +26,10 @@ NOW: Final = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 
 
 def block(language: str, place: int = 0) -> str:
-    found: list[str] = re.findall(
+    result: list[str] = re.findall(
         rf"^```{language}\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL
     )
-    return found[place]
+    return result[place]
 
 
 @pytest.fixture
@@ -79,14 +79,14 @@ def test_worked_example_reports_what_it_does_not_know(
     """A strange word decides nothing, one that is known and not wanted is ignored."""
     source, kit = example
     body = json.loads(block("json"))["body_json"]
-    for word in kit.unknown_values:
+    for value in kit.unknown_values:
         (event,) = source.parse(
             build_request(
-                {"body_json": body | {"event": word}}, base_url="https://hooks.example.test"
+                {"body_json": body | {"event": value}}, base_url="https://hooks.example.test"
             ),
             "m1",
         )
-        assert (EventType.UNKNOWN, word) == (event.event_type, event.vendor_status)
+        assert (EventType.UNKNOWN, value) == (event.event_type, event.vendor_status)
     with pytest.raises(IgnoredEvent):
         source.keys(
             build_request(

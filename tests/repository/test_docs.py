@@ -18,14 +18,14 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 def _commands(group: click.Group, prefix: str = "") -> list[str]:
-    found = []
+    result = []
     for name, command in group.commands.items():
-        found += (
+        result += (
             _commands(command, f"{prefix}{name} ")
             if isinstance(command, click.Group)
             else [f"{prefix}{name}"]
         )
-    return found
+    return result
 
 
 def _row(name: str) -> str:
@@ -60,11 +60,11 @@ def test_every_command_is_described() -> None:
 @pytest.mark.parametrize("command", _commands(cli))
 def test_help_shows_an_example(command: str) -> None:
     """Nobody has to guess how a command is written."""
-    found: click.Command = cli
+    result: click.Command = cli
     for part in command.split():
-        assert isinstance(found, click.Group)
-        found = found.commands[part]
-    assert "buildr-calls " in (found.help or "")
+        assert isinstance(result, click.Group)
+        result = result.commands[part]
+    assert "buildr-calls " in (result.help or "")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -183,14 +183,14 @@ def test_table_of_fields_is_the_models() -> None:
             rows.append(
                 f"| `{prefix}{field.alias or name}` | {'yes' if field.is_required() else 'no'} | {field.description} |"
             )
-    found = re.findall(r"^\| `[a-z_.]+` \| (?:yes|no) \| .* \|$", PAGE, flags=re.MULTILINE)
-    assert sorted(rows) == sorted(found)
+    result = re.findall(r"^\| `[a-z_.]+` \| (?:yes|no) \| .* \|$", PAGE, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(result)
 
 
 def test_every_word_is_explained() -> None:
     """Types, causes and results are all on the page, and the results on Twilio's page too."""
-    for word in (*EVENT_TYPES, *HangupCause, *Result):
-        assert f"`{word}`" in PAGE, word
+    for value in (*EVENT_TYPES, *HangupCause, *Result):
+        assert f"`{value}`" in PAGE, value
     twilio = (DOCS / "twilio.md").read_text(encoding="utf-8")
     for result in Result:
         assert f"`{result}`" in twilio, result

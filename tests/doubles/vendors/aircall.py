@@ -83,7 +83,7 @@ class Aircall(StandIn):
         shown = every[(page - 1) * size : page * size]
         if not self.lists_tokens:
             shown = [
-                {name: value for name, value in each.items() if name != "token"} for each in shown
+                {name: value for name, value in item.items() if name != "token"} for item in shown
             ]
         following = (
             f"https://api.aircall.io{LIST}?page={page + 1}" if page * size < len(every) else None

@@ -92,10 +92,10 @@ class Dialpad(StandIn):
             endpoint = fields.pop("endpoint_id")
             assert isinstance(endpoint, int)
             return {**fields, "webhook": self._shown(endpoint, is_webhook=True)}
-        kept = self.webhooks[number]
-        secret = kept.get("secret") if self.shows_secrets else "********"
+        stored = self.webhooks[number]
+        secret = stored.get("secret") if self.shows_secrets else "********"
         return {
             "id": number,
-            "hook_url": kept["hook_url"],
+            "hook_url": stored["hook_url"],
             "signature": {"algo": "HS256", "secret": secret, "type": "jwt"},
         }

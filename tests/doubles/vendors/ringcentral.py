@@ -46,7 +46,7 @@ class RingCentral(StandIn):
             return refuse(401, {"errorCode": "OAU-213", "message": "Token not found"})
         subscription_id = asked.path.removeprefix(LIST).strip("/")
         if asked.method == "GET":
-            return JSONResponse({"uri": LIST, "records": [self._shown(each) for each in self.kept]})
+            return JSONResponse({"uri": LIST, "records": [self._shown(item) for item in self.kept]})
         if asked.method == "POST":
             return await self._write(secrets.token_hex(8), asked, status=200)
         return await self._one(subscription_id, asked)
@@ -114,7 +114,7 @@ class RingCentral(StandIn):
             subscription_id,
             mode["address"],
             eventFilters=[
-                each.replace("account/~/", "account/400130182008/") for each in body["eventFilters"]
+                item.replace("account/~/", "account/400130182008/") for item in body["eventFilters"]
             ],
             expirationTime=(
                 self.clock() + timedelta(seconds=min(self.longest_s, body["expiresIn"]))

@@ -65,15 +65,15 @@ class StandIn:
         """Answer one request."""
         request = Request(scope, receive)
         body = await request.body()
-        asked = Asked(request.method, request.url.path, dict(request.query_params), body)
-        self.asked.append(asked)
+        requests = Asked(request.method, request.url.path, dict(request.query_params), body)
+        self.asked.append(requests)
         fault = next(
-            (each for each in self.faults if each.times > 0 and each.match in asked.line), None
+            (item for item in self.faults if item.times > 0 and item.match in requests.line), None
         )
         response = None
         if fault is None or fault.is_done:
             await asyncio.sleep(self.delay_s)
-            response = await self.answer(asked, request.headers)
+            response = await self.answer(requests, request.headers)
         if fault is not None:
             fault.times -= 1
             await asyncio.sleep(fault.delay_s)
@@ -91,7 +91,7 @@ class StandIn:
     def changes(self) -> list[str]:
         """The requests that changed something, tokens left out."""
         return [
-            each.line for each in self.asked if each.method != "GET" and "token" not in each.path
+            item.line for item in self.asked if item.method != "GET" and "token" not in item.path
         ]
 
 

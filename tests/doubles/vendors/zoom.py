@@ -158,8 +158,8 @@ class Zoom(StandIn):
             "x-zm-signature": f"v0={signed}",
         }
         answer = await self.reach(url, headers, body)
-        wanted = hmac.new(self.secret_token.encode(), plain.encode(), sha256).hexdigest()
+        expected = hmac.new(self.secret_token.encode(), plain.encode(), sha256).hexdigest()
         return answer.status_code == 200 and answer.json() == {
             "plainToken": plain,
-            "encryptedToken": wanted,
+            "encryptedToken": expected,
         }

@@ -72,11 +72,11 @@ async def test_published_answer_is_read_with_every_field(
 def _compare(expected: dict[str, object], actual: BaseModel) -> None:
     assert set(expected) == set(type(actual).model_fields)
     for name, value in expected.items():
-        held = getattr(actual, name)
+        stored = getattr(actual, name)
         if isinstance(value, dict):
-            assert isinstance(held, BaseModel)
-            _compare(value, held)
+            assert isinstance(stored, BaseModel)
+            _compare(value, stored)
         elif name.endswith("_at"):
-            assert datetime.fromisoformat(str(value)) == held
+            assert datetime.fromisoformat(str(value)) == stored
         else:
-            assert value == held
+            assert value == stored

@@ -66,7 +66,7 @@ async def test_call_is_updated(make_settings: MakeSettings) -> None:
         (call.call_outcome.id, call.call_outcome.name) if call.call_outcome else None
     )
     assert [("POST", "/oauth/token"), ("PATCH", "/api/2023-01/calls/110")] == [
-        (each["method"], each["path"]) for each in listed
+        (item["method"], item["path"]) for item in listed
     ]
     assert BODY == listed[1]["body"]
 
@@ -147,7 +147,7 @@ async def test_revoked_token_is_replaced_by_the_next_request(make_settings: Make
             await sandbox.client.update_call("110", BODY)
         assert "110" == (await sandbox.client.update_call("110", BODY)).id
         listed = (await sandbox.http.get("/_sandbox/requests")).json()["requests"]
-    assert [200, 200, 401, 200, 200] == [each["status"] for each in listed]
+    assert [200, 200, 401, 200, 200] == [item["status"] for item in listed]
 
 
 async def test_wrong_credentials_say_which_settings_to_look_at(make_settings: MakeSettings) -> None:

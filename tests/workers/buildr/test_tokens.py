@@ -214,7 +214,7 @@ async def test_many_at_once_ask_once() -> None:
     store = MemoryTokens()
     server = _granting()
     fleet = [_shared(server, store, clock) for _ in range(5)]
-    assert {"t1"} == set(await asyncio.gather(*(each.get() for each in fleet for _ in range(5))))
+    assert {"t1"} == set(await asyncio.gather(*(item.get() for item in fleet for _ in range(5))))
     assert 1 == len(server.requests)
 
 

@@ -44,14 +44,14 @@ def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 def test_it_keeps_what_production_asks_for(server: EmbeddedRedis) -> None:
     """Every write is on disk before its answer, nothing is evicted, and no port is open."""
     with client(server) as redis:
-        wanted = {
+        expected = {
             "appendonly": "yes",
             "appendfsync": "always",
             "maxmemory-policy": "noeviction",
             "save": "",
             "port": "0",
         }
-        assert wanted == redis.config_get(*wanted)
+        assert expected == redis.config_get(*expected)
 
 
 def test_kill_9_loses_nothing(tmp_path: Path) -> None:

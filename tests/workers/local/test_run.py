@@ -49,14 +49,14 @@ class Run:
 
     def children(self) -> dict[int, str]:
         """The processes that it has started, with their command lines."""
-        found = {}
+        result = {}
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if f"PPid:\t{self.process.pid}\n" in (path / "status").read_text(encoding="utf-8"):
-                    found[int(path.name)] = (
+                    result[int(path.name)] = (
                         (path / "cmdline").read_text(encoding="utf-8").replace("\0", " ")
                     )
-        return found
+        return result
 
     def wait_until_up(self) -> None:
         """Wait until it says what to try next."""
@@ -98,11 +98,11 @@ def test_demo_ends_in_the_outcome(tmp_path: Path, runs: list[Run]) -> None:
     run = Run(tmp_path, "--once")
     runs.append(run)
     assert 0 == run.process.wait(timeout=60), run.said
-    said = run.said
-    assert (4, 1) == (said.count("genuine, kept, queued"), said.count("known already"))
-    assert "4 events make: connected (final)" in said
-    assert 1 == said.count("PATCH     call 110")
-    assert "Buildr now says: Connected  (call 110)" in said
+    text = run.said
+    assert (4, 1) == (text.count("genuine, kept, queued"), text.count("known already"))
+    assert "4 events make: connected (final)" in text
+    assert 1 == text.count("PATCH     call 110")
+    assert "Buildr now says: Connected  (call 110)" in text
     assert not (tmp_path / ".data" / "local.toml").exists()
 
 
@@ -167,9 +167,9 @@ def test_killed_run_takes_its_processes_along_and_the_next_one_starts(
     children = run.children()
     run.process.kill()
     run.process.wait()
-    own = [pid for pid, command in children.items() if "workers.cli.main" in command]
-    assert 3 == len(own)
-    wait_for(lambda: not any(map(is_alive, own)), what="the processes to end")
+    ours = [pid for pid, command in children.items() if "workers.cli.main" in command]
+    assert 3 == len(ours)
+    wait_for(lambda: not any(map(is_alive, ours)), what="the processes to end")
     again = Run(tmp_path, "--once")
     runs.append(again)
     assert 0 == again.process.wait(timeout=60), again.said

@@ -183,7 +183,7 @@ def test_command_ends_with_its_supervisor(
     """
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = str(probe.getsockname()[1])
-    command = [port if word == "0" else word for word in command]
+    command = [port if value == "0" else value for value in command]
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         "REDIS_URL": redis_url,

@@ -134,10 +134,10 @@ async def test_preview_writes_nothing(desk: ReplayHarness) -> None:
     """Looking at a changed map leaves records, alarms and Buildr as they are."""
     refs = await fill(desk)
     before = [await desk.stored(ref) for ref in refs]
-    asked = len(desk.mirror.requests)
+    requests = len(desk.mirror.requests)
     await compare(desk)
     assert before == [await desk.stored(ref) for ref in refs]
-    assert asked == len(desk.mirror.requests)
+    assert requests == len(desk.mirror.requests)
 
 
 async def test_counts_are_what_apply_then_does(desk: ReplayHarness) -> None:
@@ -154,14 +154,14 @@ async def test_counts_are_what_apply_then_does(desk: ReplayHarness) -> None:
     desk.decide_by(NEW)
     assert all(
         [
-            each
-            async for each in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)
+            item
+            async for item in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)
         ]
     )
     for ref in refs[:4] + refs[6:]:
         await desk.drain(ref)
     ids = dict(NAMES)
-    foretold = {each.buildr_call_id: ids[each.then or ""] for each in preview.rewritten}
+    foretold = {item.buildr_call_id: ids[item.then or ""] for item in preview.rewritten}
     changed = {
         call_id: fields["call_outcome_id"]
         for call_id, fields in desk.mirror.held.items()
@@ -180,8 +180,8 @@ async def test_apply_twice_writes_once(desk: ReplayHarness) -> None:
     desk.decide_by(NEW)
     for _ in range(2):
         assert [True] == [
-            each
-            async for each in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)
+            item
+            async for item in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)
         ]
     assert [] == (await compare(desk)).rewritten
     await desk.drain("twilio:CA1")
@@ -198,17 +198,17 @@ async def test_persons_change_survives_apply_unless_forced(desk: ReplayHarness) 
     desk.decide_by(NEW)
     preview = await compare(desk)
     assert [True] == [
-        each
-        async for each in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)
+        item
+        async for item in apply(desk.store, preview.rewritten, at=desk.clock(), is_forced=False)
     ]
     await desk.drain("twilio:CA1")
     assert "787" == desk.mirror.held["101"]["call_outcome_id"]
     assert DeliveryState.HAND_EDITED is (await desk.stored("twilio:CA1")).record.state
     assert {"hand-edited in Buildr": 1} == (await compare(desk)).left_out
     forced = await compare(desk, is_forced=True)
-    assert [1] == [each.requests for each in forced.rewritten]
+    assert [1] == [item.requests for item in forced.rewritten]
     assert [True] == [
-        each async for each in apply(desk.store, forced.rewritten, at=desk.clock(), is_forced=True)
+        item async for item in apply(desk.store, forced.rewritten, at=desk.clock(), is_forced=True)
     ]
     await desk.drain("twilio:CA1")
     assert "789" == desk.mirror.held["101"]["call_outcome_id"]

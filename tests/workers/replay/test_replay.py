@@ -64,9 +64,9 @@ class Mirror(Buildr):
             return httpx.Response(404, json={"error": "not found"})
         answer = super().__call__(request)
         if answer.is_success:
-            held = self.held[call_id].get("call_outcome_id")
+            stored = self.held[call_id].get("call_outcome_id")
             names = {number: name for name, number in NAMES}
-            outcome = None if held is None else {"id": held, "name": names[held]}
+            outcome = None if stored is None else {"id": stored, "name": names[stored]}
             return httpx.Response(
                 200,
                 json={
@@ -137,27 +137,27 @@ class ReplayHarness(WorkerHarness):
         entries = await select_failed(self.store, FailedFilter()) if entries is None else entries
         replayer = await self.replayer(is_forced=is_forced)
         cases = failed_candidates(self.store, entries, replayer.context.rules, clock=self.clock)
-        return [each async for each in replay(replayer, cases, is_dry_run=is_dry_run)]
+        return [item async for item in replay(replayer, cases, is_dry_run=is_dry_run)]
 
     async def replay_call(
         self, *, is_dry_run: bool = False, is_forced: bool = False, is_offline: bool = False
     ) -> ReplayAssessment:
         """`replay twilio:CA1`."""
         replayer = await self.replayer(is_forced=is_forced, is_offline=is_offline)
-        (found,) = [
-            each
-            async for each in replay(
+        (result,) = [
+            item
+            async for item in replay(
                 replayer,
                 call_candidates(self.store, [REF], replayer.context.rules),
                 is_dry_run=is_dry_run,
             )
         ]
-        return found
+        return result
 
     async def deliver(self, *, query: str = "buildr_call_id=110") -> None:
         """A whole call, until it is at rest."""
-        for each in CALL:
-            await self.receive(each, query=query)
+        for item in CALL:
+            await self.receive(item, query=query)
         await self.drain()
         self.mirror.requests.clear()
 
@@ -372,8 +372,8 @@ async def test_failed_call_that_was_delivered_meanwhile_is_left(desk: ReplayHarn
     await desk.drain()
     desk.mirror.requests.clear()
     for is_dry_run in (True, False):
-        (found,) = await desk.replay_failed(entries=entries, is_dry_run=is_dry_run)
-        assert Verdict.TAKEN is found.verdict
+        (result,) = await desk.replay_failed(entries=entries, is_dry_run=is_dry_run)
+        assert Verdict.TAKEN is result.verdict
     await desk.drain()
     assert [] == desk.mirror.requests
 
@@ -382,9 +382,9 @@ async def test_failed_call_that_a_person_has_changed_stays_on_the_list(desk: Rep
     """What a person has written over stays failed for a person to decide, until it is forced."""
     await _refused(desk)
     desk.mirror.held["110"] = {"call_outcome_id": "790"}
-    assert [Verdict.HAND_EDITED] == [each.verdict for each in await desk.replay_failed()]
+    assert [Verdict.HAND_EDITED] == [item.verdict for item in await desk.replay_failed()]
     assert 1 == await desk.store.failed.count()
-    assert [Verdict.FORCED] == [each.verdict for each in await desk.replay_failed(is_forced=True)]
+    assert [Verdict.FORCED] == [item.verdict for item in await desk.replay_failed(is_forced=True)]
     await desk.drain()
     assert ("786", 0) == (
         desk.mirror.held["110"]["call_outcome_id"],
@@ -402,8 +402,8 @@ async def test_failed_message_whose_call_was_written_since_says_so(desk: ReplayH
     message = next(iter((await desk.stored()).events))
     await _file(desk, message, "malformed_payload")
     desk.advance(60)
-    for each in CALL[2:]:
-        await desk.receive(each)
+    for item in CALL[2:]:
+        await desk.receive(item)
     await desk.drain()
     # It was taken off the list by a run that read it well; put it there again, as it was before.
     await _file(desk, message, "malformed_payload")
@@ -433,19 +433,19 @@ async def _file(desk: ReplayHarness, message_id: str, cause: str) -> None:
 
 async def test_word_that_is_still_unknown_stays(desk: ReplayHarness) -> None:
     """A message that today's tables cannot read either is not put through in vain."""
-    for each in (*CALL, form("teleported", 4)):
-        await desk.receive(each)
+    for item in (*CALL, form("teleported", 4)):
+        await desk.receive(item)
     await desk.drain()
-    (found,) = await desk.replay_failed()
-    assert (Verdict.UNREADABLE, False) == (found.verdict, found.is_settled)
+    (result,) = await desk.replay_failed()
+    assert (Verdict.UNREADABLE, False) == (result.verdict, result.is_settled)
     assert 1 == await desk.store.failed.count()
 
 
 async def test_message_whose_raw_form_is_gone_is_said_to_be(desk: ReplayHarness) -> None:
     """Nothing can be read anew of a message whose time is over."""
     await _file(desk, "m404", "unsupported_event")
-    (found,) = await desk.replay_failed()
-    assert Verdict.GONE is found.verdict
+    (result,) = await desk.replay_failed()
+    assert Verdict.GONE is result.verdict
 
 
 async def test_second_replay_in_a_row_is_harmless(desk: ReplayHarness) -> None:
@@ -466,10 +466,10 @@ async def test_notes_are_counted_and_written_with_the_rest(desk: ReplayHarness) 
     desk.decide_by(
         OTHER.model_copy(update={"notes": Notes(mode="append", template="{{ outcome }}")})
     )
-    found = await desk.replay_call()
+    result = await desk.replay_call()
     desk.mirror.requests.clear()
     await desk.drain()
-    assert found.requests == len(desk.mirror.requests)
+    assert result.requests == len(desk.mirror.requests)
     assert "Left Voicemail" in desk.mirror.held["110"]["notes"]
 
 
@@ -520,7 +520,7 @@ async def test_replay_of_a_message_whose_call_nobody_knew_looks_first(desk: Repl
     """
     await desk.receive(form("busy", 4))
     (message_id,) = [
-        each.decode() for each in await desk.store.redis.zrange("bc:default:inbox", 0, -1)
+        item.decode() for item in await desk.store.redis.zrange("bc:default:inbox", 0, -1)
     ]
     await desk.store.pool.delete(f"bc:default:pending:{REF}", "bc:default:inbox", "bc:default:due")
     entry = Failed(
@@ -543,7 +543,7 @@ async def test_replay_of_a_message_whose_call_nobody_knew_looks_first(desk: Repl
         replayer.context.rules,
         clock=desk.clock,
     )
-    assert [Verdict.UNCHECKED] == [each.verdict async for each in replay(replayer, cases)]
+    assert [Verdict.UNCHECKED] == [item.verdict async for item in replay(replayer, cases)]
     await desk.drain()
     assert (DeliveryState.HAND_EDITED, "787") == (
         (await desk.stored()).record.state,

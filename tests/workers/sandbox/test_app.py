@@ -263,15 +263,15 @@ def test_pages_lead_through_the_whole_list(per_page: int, page: int) -> None:
     import asyncio  # noqa: PLC0415 (hypothesis drives coroutines only by hand)
 
     async def walk() -> None:
-        found: list[str] = []
+        result: list[str] = []
         async with inside(FREE, Clock()) as http:
             url = f"http://sandbox.test{LIST}?per_page={per_page}"
             while url:
                 answer = await http.get(url)
-                found += [each["id"] for each in answer.json()["call_outcomes"]]
+                result += [item["id"] for item in answer.json()["call_outcomes"]]
                 url = answer.links.get("next", {}).get("url", "")
             far = await http.get(f"{LIST}?per_page={per_page}&page={page + 7}")
-        assert list(OUTCOMES) == found
+        assert list(OUTCOMES) == result
         assert [] == far.json()["call_outcomes"]
 
     asyncio.run(walk())
@@ -304,12 +304,12 @@ async def test_over_the_limit_is_429_as_documented() -> None:
         clock.forward(6.5)
         assert [200] == await _statuses(http, 1)
         state = (await http.get("/_sandbox/state")).json()
-        held = (await http.get("/_sandbox/calls/110")).json()["call"]
+        stored = (await http.get("/_sandbox/calls/110")).json()["call"]
     assert (1, [{"requests": 10, "window_s": 10.0, "most": 11}]) == (
         state["rate_limited"],
         state["most_in_a_window"],
     )
-    assert held["notes"] is None
+    assert stored["notes"] is None
 
 
 async def test_token_requests_cost_no_budget() -> None:
@@ -352,8 +352,8 @@ async def test_many_calls_made_on_the_way_push_out_the_oldest(
     ) as http:
         for number in range(900, 905):
             await http.patch(f"/api/2023-01/calls/{number}", json={"call": {"notes": "x"}})
-        found = {
+        result = {
             number: (await http.get(f"/_sandbox/calls/{number}")).status_code
             for number in (101, 120, 902, 903, 904)
         }
-    assert {101: 200, 120: 200, 902: 404, 903: 200, 904: 200} == found
+    assert {101: 200, 120: 200, 902: 404, 903: 200, 904: 200} == result

@@ -59,7 +59,7 @@ async def test_requests_are_forgotten_on_demand() -> None:
         )
         assert 429 == (await http.patch(CALL, json={"call": {}})).status_code
         assert [11] == [
-            each["id"] for each in (await http.get("/_sandbox/requests")).json()["requests"]
+            item["id"] for item in (await http.get("/_sandbox/requests")).json()["requests"]
         ]
 
 

@@ -48,13 +48,13 @@ async def test_status_comes_as_often_as_asked_and_only_where_it_matches() -> Non
         await _fault(http, kind="status", status=502, times=2, match="calls/110")
         other = await http.patch("/api/2023-01/calls/111", json=UPDATE)
         statuses = [(await http.patch(CALL, json=UPDATE)).status_code for _ in range(2)]
-        held = (await http.get("/_sandbox/calls/110")).json()["call"]
+        stored = (await http.get("/_sandbox/calls/110")).json()["call"]
         last = await http.patch(CALL, json=UPDATE)
         listed = (await http.get("/_sandbox/requests")).json()["requests"]
     assert (200, [502, 502], None, 200) == (
         other.status_code,
         statuses,
-        held["notes"],
+        stored["notes"],
         last.status_code,
     )
     assert [None, "status", "status", None] == [entry["fault"] for entry in listed]
@@ -81,8 +81,8 @@ async def test_applied_fault_loses_only_the_answer() -> None:
     async with inside(FREE, Clock()) as http:
         await _fault(http, kind="status", status=504, is_applied=True)
         answer = await http.patch(CALL, json=UPDATE)
-        held = (await http.get("/_sandbox/calls/110")).json()["call"]
-    assert (504, "written") == (answer.status_code, held["notes"])
+        stored = (await http.get("/_sandbox/calls/110")).json()["call"]
+    assert (504, "written") == (answer.status_code, stored["notes"])
 
 
 async def test_rate_limit_on_demand_tells_the_wait() -> None:

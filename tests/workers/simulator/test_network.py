@@ -31,11 +31,11 @@ def test_every_message_arrives_by_the_schedule_of_its_vendor(
     Each message comes at least once; each try comes when the vendor makes it, and none comes twice.
     """
     sent = requests(count)
-    found = simulate_deliveries(sent, retry_policy, Random(seed))
+    result = simulate_deliveries(sent, retry_policy, Random(seed))
     moments = [0.0, *itertools.accumulate(retry_policy.retry_delays_s)]
-    assert {each.url for each in sent} == {each.request.url for each in found}
-    assert [moments[each.try_number - 1] for each in found] == [each.late_s for each in found]
-    tries = [(item.request.url, item.try_number) for item in found]
+    assert {entry.url for entry in sent} == {entry.request.url for entry in result}
+    assert [moments[entry.try_number - 1] for entry in result] == [entry.late_s for entry in result]
+    tries = [(item.request.url, item.try_number) for item in result]
     assert len(tries) == len(set(tries))
 
 
@@ -45,12 +45,12 @@ def test_there_is_always_something_wrong(count: int, seed: int) -> None:
     Of two messages or more at least one comes twice and one comes late, where the vendor comes
     again at all.
     """
-    found = simulate_deliveries(requests(count), ZOOM, Random(seed))
-    urls = [item.request.url for item in found]
+    result = simulate_deliveries(requests(count), ZOOM, Random(seed))
+    urls = [item.request.url for item in result]
     assert len(urls) > len(set(urls))
     assert any(
-        each.try_number > 1 and sum(other == each.request.url for other in urls) == 1
-        for each in found
+        entry.try_number > 1 and sum(other == entry.request.url for other in urls) == 1
+        for entry in result
     )
 
 

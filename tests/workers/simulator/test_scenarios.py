@@ -41,14 +41,14 @@ def test_scenario_tells_the_call_of_its_name(source: str, name: str) -> None:
     """
     scenario = load(source, name)
     secrets = Secrets(CONTRACTS[source].own_secrets or CONTRACTS[source].secrets)
-    told = []
+    output = []
     # Where the vendor has no field that we could fill, the id stands in the call's note; some give
     # nothing back at all.
-    named = {"buildr_call_id": "110", "note": "buildr_call_id=110"}
-    given = next(({name: text} for name, text in named.items() if name in scenario.values), {})
-    assert bool(given) == (SOURCES[source].call_id_carrier is not None)
+    by_name = {"buildr_call_id": "110", "note": "buildr_call_id=110"}
+    value = next(({name: text} for name, text in by_name.items() if name in scenario.values), {})
+    assert bool(value) == (SOURCES[source].call_id_carrier is not None)
     for request in scenario.build_requests(
-        given, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1)
+        value, base_url=BASE_URL, start_at=START_AT, rng=random.Random(1)
     ):
         signed = SOURCES[source].sign(request, secrets, START_AT)
         SOURCES[source].verify(signed, secrets, START_AT)
@@ -57,13 +57,13 @@ def test_scenario_tells_the_call_of_its_name(source: str, name: str) -> None:
         proved = replace(
             SOURCES[source].redact(signed), buildr_call_id=queried_buildr_call_id(signed)[0]
         )
-        told += SOURCES[source].read(proved, SOURCES[source].keys(proved).message_key)
-    call = fold(told)
+        output += SOURCES[source].read(proved, SOURCES[source].keys(proved).message_key)
+    call = fold(output)
     assert call.is_final
     assert scenario.ends == Ends(
         result=call.result, direction=call.direction, duration_s=call.duration_s
     )
-    assert call.buildr_call_id == ("110" if given else None)
+    assert call.buildr_call_id == ("110" if value else None)
     assert call.unknown_values == ()
 
 

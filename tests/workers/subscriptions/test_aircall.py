@@ -52,9 +52,9 @@ async def test_token_is_saved_and_only_saved(bench: Bench) -> None:
     once more.
     """
     report = await bench.turn()
-    (kept,) = _standin(bench).kept.values()
-    assert [kept["token"]] == bench.saved
-    assert str(kept["token"]) not in repr(report)
+    (stored,) = _standin(bench).kept.values()
+    assert [stored["token"]] == bench.saved
+    assert str(stored["token"]) not in repr(report)
     report = await bench.turn(saves=False)
     assert (1, [Action.BY_HAND]) == (
         len(_standin(bench).kept),
@@ -62,7 +62,7 @@ async def test_token_is_saved_and_only_saved(bench: Bench) -> None:
     )
     assert "its token is not in AIRCALL_TOKEN" in report.left[0].why
     assert [Action.SAVE] == [step.action for step in (await bench.turn()).done]
-    assert [kept["token"], kept["token"]] == bench.saved
+    assert [stored["token"], stored["token"]] == bench.saved
 
 
 @pytest.mark.parametrize("lists_tokens", [True, False])
@@ -72,8 +72,8 @@ async def test_switched_off_one_is_switched_on(bench: Bench, lists_tokens: bool)
     _standin(bench).add("mine", bench.target.address, active=False, token=SECRET)
     report = await bench.turn(saves=False)
     assert [Action.ENABLE] == [step.action for step in report.done]
-    kept = _standin(bench).kept["mine"]
-    assert (True, sorted(EVENTS), SECRET) == (kept["active"], kept["events"], kept["token"])
+    stored = _standin(bench).kept["mine"]
+    assert (True, sorted(EVENTS), SECRET) == (stored["active"], stored["events"], stored["token"])
     assert () == (await bench.turn(saves=False)).done
 
 

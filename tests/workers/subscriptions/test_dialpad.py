@@ -40,12 +40,12 @@ async def test_both_parts_are_made(bench: Bench) -> None:
     """
     await bench.turn()
     (webhook,) = _standin(bench).webhooks.values()
-    (kept,) = _standin(bench).kept.values()
+    (stored,) = _standin(bench).kept.values()
     assert (bench.target.address, SECRET) == (webhook["hook_url"], webhook["secret"])
     assert (webhook["id"], True, sorted(STATES)) == (
-        kept["endpoint_id"],
-        kept["enabled"],
-        kept["call_states"],
+        stored["endpoint_id"],
+        stored["enabled"],
+        stored["call_states"],
     )
 
 
@@ -77,11 +77,11 @@ async def test_one_that_is_off_lacks_states_and_has_an_old_address(bench: Bench)
         f"{bench.path}/t/{OLD}", SECRET, enabled=False, call_states=["hangup", "csat"]
     )
     assert [Action.ENABLE] == [step.action for step in (await bench.turn()).done]
-    kept = _standin(bench).kept[number]
+    stored = _standin(bench).kept[number]
     (webhook,) = _standin(bench).webhooks.values()
     assert (True, sorted({*STATES, "csat"}), bench.target.address) == (
-        kept["enabled"],
-        kept["call_states"],
+        stored["enabled"],
+        stored["call_states"],
         webhook["hook_url"],
     )
     assert ((), ()) == ((await bench.turn()).done, (await bench.turn()).left)
@@ -92,4 +92,4 @@ async def test_subscriptions_of_two_offices_are_no_twins(bench: Bench) -> None:
     for office in (1, 2, 2):
         _standin(bench).add(bench.target.address, SECRET, target_type="office", target_id=office)
     assert [Action.REMOVE] == [step.action for step in (await bench.turn()).done]
-    assert [1, 2] == sorted(int(str(each["target_id"])) for each in _standin(bench).kept.values())
+    assert [1, 2] == sorted(int(str(item["target_id"])) for item in _standin(bench).kept.values())

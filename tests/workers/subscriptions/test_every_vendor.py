@@ -314,17 +314,17 @@ async def test_no_secret_is_told(
     Credentials, tokens and secrets are in no report, no error and no record, whatever a vendor
     repeats.
     """
-    told: list[str] = []
+    output: list[str] = []
     echo = json.dumps(
         {"message": f"{NEW} {SECRET}", "errorCode": NEW, "error": SECRET, **bench.target.api}
     ).encode()
     for status in (200, 400, 401, 403, 404, 429, 500):
         bench.standin.faults = [Fault(status=status, body=echo)]
         report = await bench.turn()
-        told += [repr(report), str(report.fault), repr(report.fault)]
+        output += [repr(report), str(report.fault), repr(report.fault)]
     _add(bench, "old", f"{bench.path}/t/{OLD}?key={SECRET}")
     report = await bench.turn()
-    told += [repr(report), repr(bench.target), repr(await bench.store.upkeep.all())]
+    output += [repr(report), repr(bench.target), repr(await bench.store.upkeep.all())]
     confidential = {
         NEW,
         OLD,
@@ -333,5 +333,5 @@ async def test_no_secret_is_told(
         *(value for name, value in bench.target.api.items() if "url" not in name),
     }
     names = {"aircall-api-id", "rc-client", "zoom-client", "zoom-account"}
-    everything = "\n".join(told) + capsys.readouterr().out
-    assert [] == [each for each in confidential - names if each in everything]
+    everything = "\n".join(output) + capsys.readouterr().out
+    assert [] == [item for item in confidential - names if item in everything]

@@ -87,9 +87,9 @@ def test_turns_come_to_rest(found: list[Subscription], ways: set[Issue]) -> None
     touched; calls always come.
     """
     can = {trouble: FULL[trouble] for trouble in ways}
-    kept = list(found)
+    stored = list(found)
     for _ in range(3):
-        steps = plan(kept, can, "by hand")
+        steps = plan(stored, can, "by hand")
         touched = [
             step.subscription
             for step in steps
@@ -97,14 +97,14 @@ def test_turns_come_to_rest(found: list[Subscription], ways: set[Issue]) -> None
         ]
         assert all(each.is_ours and not each.is_fixed for each in touched)
         assert len(touched) == len({each.subscription_id for each in touched})
-        kept = _do(kept, steps)
-    left = plan(kept, can, "by hand")
+        stored = _do(stored, steps)
+    left = plan(stored, can, "by hand")
     assert {Action.BY_HAND} >= {step.action for step in left}
     assert [item for item in found if not item.is_ours] == [
-        each for each in kept if not each.is_ours
+        each for each in stored if not each.is_ours
     ]
     if Issue.MISSING in can:
-        assert any(each.is_ours and each.has_calls for each in kept)
+        assert any(each.is_ours and each.has_calls for each in stored)
 
 
 @given(found=st.lists(SUBSCRIPTIONS, max_size=6, unique_by=lambda each: each.subscription_id))

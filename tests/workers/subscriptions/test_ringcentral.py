@@ -54,8 +54,8 @@ async def test_it_is_made_for_long_with_our_token_after_a_handshake(bench: Bench
     _standin(bench).reach = receiver
     report = await bench.turn()
     assert [(bench.target.address, SECRET)] == reached
-    ((subscription_id, kept),) = _standin(bench).kept.items()
-    assert [CALLS] == kept["eventFilters"]
+    ((subscription_id, stored),) = _standin(bench).kept.items()
+    assert [CALLS] == stored["eventFilters"]
     assert {subscription_id: SECRET} == _standin(bench).verification
     assert bench.clock() + LIFE == report.state.expires_at
 
@@ -118,8 +118,8 @@ async def test_blacklisted_one_is_made_anew_with_its_own_filters(bench: Bench, s
         "(answered 404 at https://hooks.example.test/webhooks/ringcentral/t/[hidden])"
         in report.done[0].why
     )
-    ((subscription_id, kept),) = _standin(bench).kept.items()
-    assert (False, filters) == (subscription_id == "dead", kept["eventFilters"])
+    ((subscription_id, stored),) = _standin(bench).kept.items()
+    assert (False, filters) == (subscription_id == "dead", stored["eventFilters"])
     assert () == (await bench.turn()).done
 
 

@@ -107,8 +107,8 @@ async def test_real_receiver_shakes_hands(
     async with _receiver(watch.settings, store) as reach:
         standin[0].reach = reach
         await watch.turn()
-    (kept,) = standin[0].kept.values()
-    mode = kept["deliveryMode"]
+    (stored,) = standin[0].kept.values()
+    mode = stored["deliveryMode"]
     assert isinstance(mode, dict)
     assert (
         f"https://hooks.example.test/webhooks/ringcentral/t/{path_token(FIRST, 'ringcentral')}"
@@ -147,7 +147,7 @@ async def test_real_receiver_is_validated_by_zoom(
                 settings=settings, store=store, clock=utc_now, kinds=VENDORS
             ).turn()
     assert ["https://hooks.example.test/webhooks/zoom"] == [
-        each["event_webhook_url"] for each in standin.kept.values()
+        item["event_webhook_url"] for item in standin.kept.values()
     ]
     assert "unknown" == (await store.upkeep.all())["zoom"].state
 
@@ -163,19 +163,19 @@ async def test_it_looks_every_ten_minutes_and_logs_what_it_did(
     assert [("subscription.created", "info", "ringcentral")] == [
         (entry["event"], entry["log_level"], entry["source"]) for entry in entries
     ]
-    asked = len(standin[0].asked)
+    requests = len(standin[0].asked)
     clock.forward(timedelta(seconds=EVERY_S - 10))
     await watch.turn()
     await replace(watch).turn()
-    assert asked == len(standin[0].asked)
+    assert requests == len(standin[0].asked)
     clock.forward(timedelta(seconds=10))
     with capture_logs() as entries:
         await watch.turn()
-    assert (True, []) == (len(standin[0].asked) > asked, entries)
+    assert (True, []) == (len(standin[0].asked) > requests, entries)
     clock.forward(timedelta(days=363))
     with capture_logs() as entries:
         await watch.turn()
-    assert ["subscription.renewed"] == [each["event"] for each in entries]
+    assert ["subscription.renewed"] == [item["event"] for item in entries]
 
 
 async def test_changed_settings_count_at_once(
@@ -188,8 +188,8 @@ async def test_changed_settings_count_at_once(
     await watch.turn()
     changed = {**SET_UP, "URL_SECRET": f"{SECOND}, {FIRST}"}
     await replace(watch, settings=make_settings(**changed, RINGCENTRAL_API_URL=standin[1])).turn()
-    (kept,) = standin[0].kept.values()
-    assert path_token(SECOND, "ringcentral") in str(kept["deliveryMode"])
+    (stored,) = standin[0].kept.values()
+    assert path_token(SECOND, "ringcentral") in str(stored["deliveryMode"])
 
 
 async def test_source_that_is_off_or_not_set_up_is_left_alone(
@@ -323,15 +323,15 @@ async def test_no_secret_is_in_a_line_of_the_log(
         clock.forward(timedelta(seconds=EVERY_S))
         standin[0].faults = [Fault(status=status, body=" ".join(CONFIDENTIAL).encode())]
         await watch.turn()
-    for kept in standin[0].kept.values():
-        kept["status"] = "Blacklisted"
+    for stored in standin[0].kept.values():
+        stored["status"] = "Blacklisted"
     clock.forward(timedelta(seconds=EVERY_S))
     await watch.turn()
     configure_logging(fmt="json", level="info")
     lines = stream.getvalue()
     assert "subscription.recreated" in lines
     assert "https://hooks.example.test/webhooks/ringcentral" in lines
-    assert [] == [each for each in CONFIDENTIAL if each in lines + repr(await store.upkeep.all())]
+    assert [] == [item for item in CONFIDENTIAL if item in lines + repr(await store.upkeep.all())]
 
 
 async def test_states_are_kept_and_unreadable_ones_count_as_none(store: Store) -> None:
@@ -349,9 +349,9 @@ def test_every_vendor_is_a_source_with_the_settings_that_it_needs(
     for kind in VENDORS:
         with pytest.raises(NotReady) as caught:
             kind.target(make_settings(), {})
-        named = str(caught.value).removeprefix("set ").split(" and ")
+        by_name = str(caught.value).removeprefix("set ").split(" and ")
         secret = [] if kind.vendor_issues_secret else [SOURCES[kind.slug].settings[0].name.upper()]
-        assert [*secret, *(f"{kind.slug}_{name}".upper() for name in kind.needs)] == named
+        assert [*secret, *(f"{kind.slug}_{name}".upper() for name in kind.needs)] == by_name
         declared = {
             setting.name
             for setting in SOURCES[kind.slug].settings

@@ -49,8 +49,8 @@ async def test_address_is_validated_before_it_is_made(bench: Bench) -> None:
     _standin(bench).reach = receiver
     assert [Action.CREATE] == [step.action for step in (await bench.turn()).done]
     assert [bench.target.address] == reached
-    (kept,) = _standin(bench).kept.values()
-    assert (sorted(EVENTS), "account") == (kept["events"], kept["subscription_scope"])
+    (stored,) = _standin(bench).kept.values()
+    assert (sorted(EVENTS), "account") == (stored["events"], stored["subscription_scope"])
 
 
 async def test_failed_validation_and_missing_scopes_say_what_to_do(bench: Bench) -> None:
@@ -103,10 +103,10 @@ async def test_events_that_lack_are_mended_without_a_gap(bench: Bench) -> None:
     assert (await bench.turn()).fault is not None
     assert 2 == len(_standin(bench).kept)
     assert [Action.REMOVE] == [step.action for step in (await bench.turn()).done]
-    ((subscription_id, kept),) = _standin(bench).kept.items()
+    ((subscription_id, stored),) = _standin(bench).kept.items()
     assert (False, sorted(EVENTS | {"phone.emergency_alert"})) == (
         subscription_id == "lacking",
-        kept["events"],
+        stored["events"],
     )
     assert () == (await bench.turn()).done
 
@@ -126,7 +126,7 @@ async def test_older_address_is_replaced(bench: Bench) -> None:
         step.action for step in (await bench.turn()).done
     ]
     assert [bench.target.address] == [
-        each["event_webhook_url"] for each in _standin(bench).kept.values()
+        item["event_webhook_url"] for item in _standin(bench).kept.values()
     ]
 
 
