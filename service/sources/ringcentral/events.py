@@ -71,18 +71,22 @@ def _common(fields: Fields, message_id: str) -> CallEvent:
     """What every event of a message holds."""
     body = child(fields, "body")
     source_call_id = session_id(body)
-    event = CallEvent(
+    return CallEvent(
         source="ringcentral",
         message_id=message_id,
         source_call_id=source_call_id,
         leg_id=source_call_id,
         event_type=EventType.UPDATED,
         occurred_at=iso_moment(text(body, "eventTime") or text(fields, "timestamp")),
+        sequence=_sequence(body),
     )
+
+
+def _sequence(body: Fields) -> int | None:
     sequence = body.get("sequence")
     if isinstance(sequence, int) and not isinstance(sequence, bool):
-        return replace(event, sequence=sequence)
-    return event
+        return sequence
+    return None
 
 
 def _without_ids(path: str) -> str:
@@ -91,72 +95,65 @@ def _without_ids(path: str) -> str:
 
 def _party_events(common: CallEvent, party: Fields, member: Member | None) -> list[CallEvent]:
     """The event of one party, and one of type `UNKNOWN` for what of it no table knows."""
+    from_number = to_e164(text(child(party, "from"), "phoneNumber"))
+    to_number = to_e164(text(child(party, "to"), "phoneNumber"))
+    event = replace(
+        common,
+        leg_id=_leg_id(common, party, member),
+        from_number=from_number,
+        to_number=to_number,
+        recording=_recording(party),
+    )
     if member is None:
-        event = _party_event(common, party, leg_id=_party_leg_id(common, party))
         return [unknown_event(event, text(party, "direction") or "")]
-    event = _member_event(common, member)
-    status = child(party, "status")
+    event = replace(
+        event,
+        direction=member.direction,
+        party=LEG_PARTIES[member.role],
+        agent=member.agent,
+    )
+    return _status_events(event, member, child(party, "status"))
+
+
+def _status_events(event: CallEvent, member: Member, status: Fields) -> list[CallEvent]:
+    """The event of a party's code and of the reason for it, and what of both no table knows."""
     code = text(status, "code") or ""
     state = find(code, CODES)
     if state is None:
         return [unknown_event(event, code)]
     code_name, event_type = state
+    reason = text(status, "reason")
+    known_reason = find(reason, REASONS)
     event = replace(
         event,
         event_type=event_type,
         answered_by=_answered_by(code_name, member),
-        vendor_status=code_name,
+        vendor_status=(known_reason or state)[0],
     )
-    return _status_events(event, member, text(status, "reason"))
-
-
-def _status_events(event: CallEvent, member: Member, reason: str | None) -> list[CallEvent]:
-    """The event of a party's status, whose code is the `vendor_status`, with the reason for it."""
-    is_gone = event.vendor_status == GONE
-    known_reason = find(reason, REASONS)
-    if known_reason is not None:
-        event = replace(event, vendor_status=known_reason[0])
     unknown_events = []
     if reason is not None and known_reason is None:
         unknown_events = [unknown_event(event, reason)]
-    if event.event_type is not EventType.ENDED:
+    if event_type is not EventType.ENDED:
         return [event, *unknown_events]
     # A party that left for an unknown reason may or may not have ended the call.
-    if unknown_events and not is_gone:
+    if unknown_events and code_name != GONE:
         return unknown_events
     cause: HangupCause | None = HangupCause.HUNG_UP
-    if is_gone:
+    if code_name == GONE:
         cause = None
     elif known_reason is not None:
         cause = known_reason[1]
     return [_end_event(event, member, cause), *unknown_events]
 
 
-def _member_event(common: CallEvent, member: Member) -> CallEvent:
-    """The event of a party whose role is known, without its status."""
-    leg_id = common.source_call_id
-    if member.role is Role.AGENT:
-        leg_id = _party_leg_id(common, member.fields)
-    return replace(
-        _party_event(common, member.fields, leg_id=leg_id),
-        direction=member.direction,
-        party=LEG_PARTIES[member.role],
-        agent=member.agent,
-    )
+def _leg_id(common: CallEvent, party: Fields, member: Member | None) -> str:
+    """
+    The id of the leg that a party is about: the call's, or an agent's own.
 
-
-def _party_event(common: CallEvent, party: Fields, *, leg_id: str) -> CallEvent:
-    return replace(
-        common,
-        leg_id=leg_id,
-        from_number=to_e164(text(child(party, "from"), "phoneNumber")),
-        to_number=to_e164(text(child(party, "to"), "phoneNumber")),
-        recording=_recording(party),
-    )
-
-
-def _party_leg_id(common: CallEvent, party: Fields) -> str:
-    """The id of a party's own leg; raises `MalformedPayload` for one that is not printable."""
+    Raises `MalformedPayload` for one that is not printable.
+    """
+    if member is not None and member.role is not Role.AGENT:
+        return common.source_call_id
     extension_id = text(party, "extensionId") or "outside"
     party_id = text(party, "id") or f"{common.source_call_id}:{extension_id}"
     return call_id(party_id, name="parties.id")

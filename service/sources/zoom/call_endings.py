@@ -134,11 +134,25 @@ def end_events(
             vendor_status=vendor_status,
         )
     if agent_leg is not None:
-        end = _end_event(agent_leg, ending, times)
-        yield replace(end, hangup_cause=ending.agent_cause, vendor_status=vendor_status)
+        yield replace(
+            agent_leg,
+            event_type=EventType.ENDED,
+            occurred_at=times.ended_at,
+            vendor_status=vendor_status,
+            hangup_cause=ending.agent_cause,
+            sequence=ending.sequence,
+            duration_s=ending.duration_s,
+        )
     if may_end_call:
-        end = _end_event(call_leg, ending, times)
-        yield replace(end, hangup_cause=ending.cause, answered_by=ending.answered_by)
+        yield replace(
+            call_leg,
+            event_type=EventType.ENDED,
+            occurred_at=times.ended_at,
+            hangup_cause=ending.cause,
+            answered_by=ending.answered_by,
+            sequence=ending.sequence,
+            duration_s=ending.duration_s,
+        )
 
 
 def _is_talk(outcome: Outcome | None, side: Side, *, has_talk: bool) -> bool:
@@ -172,13 +186,3 @@ def _unanswered_cause(outcome: Outcome | None, *, is_record: bool) -> HangupCaus
     if outcome is HangupCause.CANCELLED and not is_record:
         return HangupCause.HUNG_UP
     return outcome
-
-
-def _end_event(leg: CallEvent, ending: Ending, times: Times) -> CallEvent:
-    return replace(
-        leg,
-        event_type=EventType.ENDED,
-        occurred_at=times.ended_at,
-        sequence=ending.sequence,
-        duration_s=ending.duration_s,
-    )

@@ -50,6 +50,11 @@ DIRECTIONS_BY_SCOPE: Final[Mapping[CallScope, Direction]] = {
     CallScope.OUTBOUND: Direction.OUTBOUND,
     CallScope.INBOUND: Direction.INBOUND,
 }
+# None of the parties of an internal call is a customer.
+PARTIES_BY_SCOPE: Final[Mapping[CallScope, Party]] = {
+    CallScope.OUTBOUND: Party.CUSTOMER,
+    CallScope.INBOUND: Party.CUSTOMER,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,24 +113,25 @@ class Endpoints:
         """
         if self.is_passed_on:
             return self._passed_on_leg(common)
-        leg = replace(
+        from_number, to_number = self._call_numbers()
+        return replace(
             common,
             leg_id=common.source_call_id + self.scope.value,
             direction=DIRECTIONS_BY_SCOPE.get(self.scope),
-            party=Party.CUSTOMER,
+            party=PARTIES_BY_SCOPE.get(self.scope),
+            from_number=from_number,
+            to_number=to_number,
         )
-        if self.scope is CallScope.INTERNAL:
-            leg = replace(leg, party=None)
-        if self.scope is CallScope.INBOUND and self.caller.kind in {
-            EndpointKind.GROUP,
-            EndpointKind.ROUTER,
-        }:
+
+    def _call_numbers(self) -> tuple[str | None, str | None]:
+        """The numbers that called and that was dialled, as far as the message names them."""
+        is_passed_to_us = self.caller.kind in {EndpointKind.GROUP, EndpointKind.ROUTER}
+        if self.scope is CallScope.INBOUND and is_passed_to_us:
             # Both numbers are of our own exchange; the caller behind it is not named.
-            return leg
-        leg = replace(leg, from_number=self.caller.number)
+            return None, None
         if self.is_routed:
-            return leg
-        return replace(leg, to_number=self.callee.number)
+            return self.caller.number, None
+        return self.caller.number, self.callee.number
 
     def _passed_on_leg(self, common: CallEvent) -> CallEvent:
         # Whoever a call is passed on to takes the place of an agent, with a leg of their own.

@@ -120,16 +120,18 @@ def _with_details(call_leg: CallEvent, spec: RecordSpec, record: Fields) -> Call
     status_fields: tuple[str, ...] = RESULT_FIELDS
     if spec.side is Side.CALLEE:
         status_fields = ("result_reason", *RESULT_FIELDS)
-    vendor_status = text(record, *status_fields)
-    if vendor_status is not None:
-        call_leg = replace(call_leg, vendor_status=vendor_status[:MAX_WORD_LENGTH])
+    vendor_status = text(record, *status_fields) or call_leg.vendor_status or ""
     client_code = text(record, "client_code")
+    tags: tuple[str, ...] = ()
     if client_code is not None:
-        call_leg = replace(call_leg, tags=(client_code,))
+        tags = (client_code,)
     recording_id = text(record, "recording_id")
+    recording = None
     if recording_id is not None:
-        call_leg = replace(call_leg, recording=Recording(recording_id))
-    return call_leg
+        recording = Recording(recording_id)
+    return replace(
+        call_leg, vendor_status=vendor_status[:MAX_WORD_LENGTH], tags=tags, recording=recording
+    )
 
 
 def _voicemail_events(
