@@ -28,7 +28,7 @@ from tests.benchmarks.workload import Case, put_in, shuffled
 QUIET_S: Final = 3.0
 # Calls per second that any fleet reads, however small the machine.
 SLOWEST_READING: Final = 20
-PATIENCE_S: Final = 60.0
+WAIT_TIMEOUT_S: Final = 60.0
 MOST_PERCENT: Final = 102.0
 MOST_PATCHES_PER_CALL: Final = 1.02
 
@@ -118,11 +118,11 @@ def drain(cases: Sequence[Case], *, workers: int, mode: Reading, limit: Limit) -
             start_workers(system, workers)
             watch(
                 lambda: waiting_calls(system) >= len(cases),
-                limit_s=PATIENCE_S + len(cases) / SLOWEST_READING,
+                limit_s=WAIT_TIMEOUT_S + len(cases) / SLOWEST_READING,
             )
             free()
         quiet = _Quiet(limit.window_s + QUIET_S, len(cases))
-        limit_s = 2 * earliest_end_s(len(cases), limit, "window") + PATIENCE_S
+        limit_s = 2 * earliest_end_s(len(cases), limit, "window") + WAIT_TIMEOUT_S
         is_over = watch(lambda: quiet.is_over(patches_sent(system)), limit_s=limit_s)
         patches = system.patches()
         counts = state(system)

@@ -148,7 +148,8 @@ def main() -> None:
         took = _end_to_end(server.url, folder)
         p50, p99 = _percentiles(took)
         console.print(
-            f"final event in to PATCH at the sandbox, {CALLS} calls: p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms"
+            f"final event in to PATCH at the sandbox, {CALLS} calls: p50 {1000 * p50:.0f} ms, p99 "
+            f"{1000 * p99:.0f} ms"
         )
         console.print_json(json.dumps({name: round(rate) for name, rate, _ in results}))
     finally:

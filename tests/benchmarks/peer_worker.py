@@ -41,7 +41,7 @@ async def close_http(ctx: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Work until told to stop; everything but the number of tries is arq's default."""
+    """Work until reported to stop; everything but the number of tries is arq's default."""
     Worker(
         functions=[patch_event],
         redis_settings=RedisSettings.from_dsn(os.environ["PEER_REDIS"]),

@@ -43,8 +43,10 @@ def machine() -> str:
     words = redis.replace("v=", "").split()
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {os.cpu_count()} cores ({_processor()}), {platform.system()} {platform.machine()}; "
-        f"Python {platform.python_version()}; {' '.join(words[:1] + words[2:3])}, appendfsync always; load before: {load}"
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {os.cpu_count()} cores ({_processor()}), "
+        f"{platform.system()} {platform.machine()}; "
+        f"Python {platform.python_version()}; {' '.join(words[:1] + words[2:3])}, appendfsync "
+        f"always; load before: {load}"
     )
 
 

@@ -83,7 +83,8 @@ def measure(slug: str) -> tuple[float, float, float]:
     others = []
     for _ in range(rounds):
         for request in messages:
-            # Unparsed: a request keeps what was parsed of it, and would be parsed in one round only.
+            # Unparsed: a request keeps what was parsed of it, and would be parsed in one round
+            # only.
             ours.append(took_us(partial(whole, slug, unparsed(request))))
             others.append(took_us(partial(least, SOURCES[slug].redact(request))))
     return statistics.median(ours), statistics.quantiles(ours, n=100)[-1], statistics.median(others)

@@ -21,7 +21,7 @@ from tests.benchmarks.theory import (
 )
 from tests.benchmarks.waiting import kind_of
 from tests.benchmarks.workload import (
-    STORIES,
+    CALL_KINDS,
     Case,
     Put,
     make_cases,
@@ -78,8 +78,8 @@ def test_percentiles_are_values_that_occurred() -> None:
         percentile([], 50)
 
 
-@pytest.mark.parametrize("story", range(len(STORIES)))
-def test_calls_end_as_the_benchmark_says(story: int) -> None:
+@pytest.mark.parametrize("call_kind", range(len(CALL_KINDS)))
+def test_calls_end_as_the_benchmark_says(call_kind: int) -> None:
     """
     The service's own reading of a call's five events gives the outcome by which the benchmark
     judges.
@@ -88,7 +88,7 @@ def test_calls_end_as_the_benchmark_says(story: int) -> None:
         case
         for seed in range(100)
         for case in make_cases(1, seed=seed)
-        if case.outcome_id == STORIES[story][2]
+        if case.outcome_id == CALL_KINDS[call_kind][2]
     )
     assert 5 == len(case.events)
     assert case.outcome_id == _outcome_of(case)

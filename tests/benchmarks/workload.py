@@ -45,7 +45,7 @@ def _ended(cause: str, **more: object) -> Event:
 
 
 # Each way to end: the direction, what happens in this order, and what Buildr shall hold in the end.
-STORIES: Final[Sequence[tuple[str, Sequence[Event], str]]] = (
+CALL_KINDS: Final[Sequence[tuple[str, Sequence[Event], str]]] = (
     (
         "outbound",
         (
@@ -116,11 +116,11 @@ def make_cases(count: int, *, seed: int = 1) -> list[Case]:
     """So many calls, each ending in a way that chance chooses."""
     rng = random.Random(seed)
     began_at = datetime.now(UTC) - timedelta(minutes=10)
-    return [_case(place, rng.choice(STORIES), began_at) for place in range(count)]
+    return [_case(place, rng.choice(CALL_KINDS), began_at) for place in range(count)]
 
 
-def _case(place: int, story: tuple[str, Sequence[Event], str], began_at: datetime) -> Case:
-    direction, events, outcome_id = story
+def _case(place: int, call_kind: tuple[str, Sequence[Event], str], began_at: datetime) -> Case:
+    direction, events, outcome_id = call_kind
     buildr_call_id = str(FIRST_BUILDR_CALL + place)
     common = {
         "version": "1",

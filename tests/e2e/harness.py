@@ -20,7 +20,7 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 from twilio.request_validator import RequestValidator
 
-PATIENCE_S = 40
+WAIT_TIMEOUT_S = 40
 
 
 def free_port() -> int:
@@ -31,7 +31,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for(holds: Callable[[], bool], *, what: str, timeout_s: float = PATIENCE_S) -> None:
+def wait_for(holds: Callable[[], bool], *, what: str, timeout_s: float = WAIT_TIMEOUT_S) -> None:
     """Wait until something holds, or fail saying what was waited for."""
     deadline = time.monotonic() + timeout_s
     while not holds():
@@ -126,7 +126,7 @@ class System:
         )
 
     def wait_for_worker(self, name: str, *, times: int = 1) -> None:
-        """Wait until a worker has said so often that it has started."""
+        """Wait until a worker has reported so often that it has started."""
         wait_for(lambda: self.log(name).count('"worker.started"') >= times, what=f"{name} to start")
 
     def log(self, name: str) -> str:
@@ -139,7 +139,7 @@ class System:
         process = self.parts.pop(name)
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, how)
-        return process.wait(timeout=PATIENCE_S)
+        return process.wait(timeout=WAIT_TIMEOUT_S)
 
     def stop(self) -> None:
         """End every part."""

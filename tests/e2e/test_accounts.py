@@ -97,7 +97,7 @@ async def accounts_in(store: Store) -> set[str]:
 async def test_same_message_is_new_to_each_account(
     client: httpx.AsyncClient, stores: tuple[Store, Store]
 ) -> None:
-    """A call that two accounts are told of is kept in both, and each knows its own repeats."""
+    """A call that two accounts are reported of is kept in both, and each knows its own repeats."""
     sent = [("/webhooks/twilio", TWILIO_TOKEN), ("/webhooks/acme/twilio", OTHER_TOKEN)]
     with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as entries:
         answers = [await send(client, path, token=token) for path, token in (*sent, *sent)]
@@ -220,7 +220,7 @@ async def test_start_names_the_sources_of_each_account(installation: Installatio
     assert "OTHER" not in str(entries)
 
 
-async def test_default_account_that_stands_back_takes_nothing(
+async def test_default_account_that_is_inactive_takes_nothing(
     redis_url: str, tmp_path: Path, make_installation: MakeInstallation
 ) -> None:
     """
@@ -290,7 +290,7 @@ def test_unknown_account_is_one_line(run: Run, command: tuple[str, ...]) -> None
     ) == (result.stderr, result.stdout)
 
 
-def test_default_account_that_stands_back_is_not_asked_by_mistake(run: Run) -> None:
+def test_default_account_that_is_inactive_is_not_asked_by_mistake(run: Run) -> None:
     """
     Where only named accounts are set up, a command without --account says so; it does not answer
     that nothing is there.
@@ -383,7 +383,7 @@ def system(redis_url: str, tmp_path: Path) -> Iterator[System]:
 
 
 @pytest.mark.slow
-def test_trigger_plays_a_call_for_an_account(system: System) -> None:
+def test_trigger_simulates_a_call_for_an_account(system: System) -> None:
     """
     `trigger --account` signs with the account's secret and posts to its path; the call waits there
     alone.
@@ -401,8 +401,8 @@ def test_trigger_plays_a_call_for_an_account(system: System) -> None:
         assert code == done.returncode, done.stderr
         return done.stdout + done.stderr
 
-    played = json.loads(command("trigger", "twilio", "answered", "--account", "acme", "--json"))
-    assert {2} == {answer["status_code"] // 100 for answer in played["answers"]}
+    simulated = json.loads(command("trigger", "twilio", "answered", "--account", "acme", "--json"))
+    assert {2} == {answer["status_code"] // 100 for answer in simulated["answers"]}
     assert f"see: buildr-calls explain {REF} --account acme" in command(
         "trigger", "twilio", "answered", "--set", f"call_id={CALL}", "--account", "acme"
     )

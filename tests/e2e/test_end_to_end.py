@@ -208,8 +208,8 @@ def test_unmatched_call_goes_on_when_its_link_arrives(make_system: MakeSystem) -
 
 def test_refused_call_is_kept_and_replayed(make_system: MakeSystem) -> None:
     """
-    A 404 files the call with Buildr's answer; after a person has created the call, replay delivers
-    it, also the second time around.
+    A 404 files the call with Buildr's answer; after an operator has created the call, replay
+    delivers it, also the second time around.
     """
     system = make_system(sandbox_args=())
     system.start_all()
@@ -240,7 +240,7 @@ def test_one_message_id_leads_from_receipt_to_patch_and_nothing_personal_is_logg
     make_system: MakeSystem,
 ) -> None:
     """
-    The id that the receiver logs for the last webhook stands on the worker's line of the PATCH; no
+    The id that the receiver logs for the last webhook is on the worker's line of the PATCH; no
     log holds a number or a secret.
     """
     system = make_system()
@@ -277,8 +277,8 @@ def test_notes_are_appended_once_and_hand_written_text_stays(
     make_system: MakeSystem, tmp_path: Path
 ) -> None:
     """
-    In mode append the block is added below what a person wrote, once, and a late recording replaces
-    only the block.
+    In mode append the block is added below what an operator wrote, once, and a late recording
+    replaces only the block.
     """
     config = tmp_path / "notes.toml"
     config.write_text(
@@ -309,8 +309,8 @@ def test_notes_are_appended_once_and_hand_written_text_stays(
 
 def test_commands_work_against_the_running_service(make_system: MakeSystem) -> None:
     """
-    `trigger` plays a signed call that ends in a PATCH, `outcomes list` reads the account, `check`
-    finds all but the public URL right.
+    `trigger` simulates a signed call that ends in a PATCH, `outcomes list` reads the account,
+    `check` finds all but the public URL right.
     """
     system = make_system(extra={"SETTLE_S": "0.2"})
     system.start_all()

@@ -129,7 +129,7 @@ def test_another_worker_takes_over_long_before_arq_would(
     system: System, how: signal.Signals
 ) -> None:
     """
-    The call of a worker that is killed, or stands still, goes on at another one once its request
+    The call of a worker that is killed, or is still, goes on at another one once its request
     cannot arrive any more.
 
     arq alone would wait 25 seconds here. A worker that goes on after having stood still writes
@@ -309,8 +309,8 @@ def test_sigterm_under_load_leaves_nothing_in_progress(
     system: System, own_redis: RedisServer
 ) -> None:
     """
-    A worker that is told to stop finishes what it has begun: no job stays marked as running, and it
-    exits with 0.
+    A worker that is reported to stop finishes what it has begun: no job stays marked as running,
+    and it exits with 0.
     """
     system.start_all()
     system.fault(kind="slow", times=50, seconds=0.3, match="calls/")

@@ -38,8 +38,8 @@ def test_example_shows_the_defaults() -> None:
     """
     result = SETTING.findall(read("deploy", "env.example"))
     assert {"": {""}, "#": {"set"}} == {
-        mark: {"set" if value else "" for other, _, value in result if other == mark}
-        for mark in ("", "#")
+        marker: {"set" if value else "" for other, _, value in result if other == marker}
+        for marker in ("", "#")
     }
     assert (
         load_installation({}, cwd=DEPLOY).default
@@ -168,7 +168,7 @@ def test_make_alone_helps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "reported"),
     [
         ("exit 1", "Python 3.11 or newer is needed"),
         (
@@ -177,7 +177,7 @@ def test_make_alone_helps() -> None:
         ),
     ],
 )
-def test_missing_python_is_one_line(tmp_path: Path, script: str, said: str) -> None:
+def test_missing_python_is_one_line(tmp_path: Path, script: str, reported: str) -> None:
     """Without a Python that will do, make says what to install, and leaves nothing behind."""
     for name in ("Makefile", "requirements.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
@@ -190,7 +190,7 @@ def test_missing_python_is_one_line(tmp_path: Path, script: str, said: str) -> N
         (tools / name).symlink_to(shutil.which(name) or name)
     done = make("run", cwd=tmp_path, path=str(tools))
     assert 0 != done.returncode
-    assert said in done.stderr.splitlines()[0]
+    assert reported in done.stderr.splitlines()[0]
     assert not (tmp_path / ".venv").exists()
 
 

@@ -51,7 +51,7 @@ def test_workers_make_one_subscription_and_renew_it_after_a_restart(
         standin.reach = reach
         try:
             system.start_all(workers=3)
-            wait_for(lambda: len(standin.kept) == 1, what="the subscription")
+            wait_for(lambda: len(standin.stored) == 1, what="the subscription")
             wait_for(
                 lambda: (
                     sum(

@@ -1,5 +1,5 @@
 """
-The worked example of CONTRIBUTING.md is a whole source: it is run here as it stands there.
+The worked example of CONTRIBUTING.md is a whole source: it is run here as it is there.
 """
 
 import json

@@ -181,7 +181,8 @@ def test_table_of_fields_is_the_models() -> None:
     ):
         for name, field in model.model_fields.items():
             rows.append(
-                f"| `{prefix}{field.alias or name}` | {'yes' if field.is_required() else 'no'} | {field.description} |"
+                f"| `{prefix}{field.alias or name}` | {'yes' if field.is_required() else 'no'} | "
+                f"{field.description} |"
             )
     result = re.findall(r"^\| `[a-z_.]+` \| (?:yes|no) \| .* \|$", PAGE, flags=re.MULTILINE)
     assert sorted(rows) == sorted(result)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from starlette.responses import JSONResponse, Response
 
 from tests.doubles.vendors.serving import (
-    Asked,
+    ReceivedRequest,
     StandIn,
     is_basic,
     refuse,
@@ -28,19 +28,19 @@ class Aircall(StandIn):
     credentials: tuple[str, str] = ("aircall-api-id", "aircall-api-token")
     per_page: int = 2
     lists_tokens: bool = True
-    kept: dict[str, dict[str, object]] = field(default_factory=dict)
+    stored: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    async def answer(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+    async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
         """List, show, make, write, delete."""
         if not is_basic(headers, *self.credentials):
             return refuse(
                 401, {"error": "Unauthorized", "troubleshoot": "Check your api_id and api_token"}
             )
-        webhook_id = asked.path.removeprefix(LIST).strip("/")
-        if asked.line == f"GET {LIST}":
-            return self._page(asked)
-        if asked.line == f"POST {LIST}":
-            body = json.loads(asked.body)
+        webhook_id = received.path.removeprefix(LIST).strip("/")
+        if received.line == f"GET {LIST}":
+            return self._page(received)
+        if received.line == f"POST {LIST}":
+            body = json.loads(received.body)
             if not str(body.get("url", "")).startswith("https://"):
                 return refuse(
                     400,
@@ -50,17 +50,17 @@ class Aircall(StandIn):
                 {"webhook": self.add(secrets.token_hex(8), body["url"], events=body.get("events"))},
                 status_code=201,
             )
-        return self._one(webhook_id, asked)
+        return self._one(webhook_id, received)
 
-    def _one(self, webhook_id: str, asked: Asked) -> Response:
-        if webhook_id not in self.kept:
+    def _one(self, webhook_id: str, received: ReceivedRequest) -> Response:
+        if webhook_id not in self.stored:
             return refuse(404, {"error": "Not Found"})
-        if asked.method == "GET":
-            return JSONResponse({"webhook": self.kept[webhook_id]})
-        if asked.method == "PUT":
-            self.kept[webhook_id].update(json.loads(asked.body))
-            return JSONResponse({"webhook": self.kept[webhook_id]})
-        del self.kept[webhook_id]
+        if received.method == "GET":
+            return JSONResponse({"webhook": self.stored[webhook_id]})
+        if received.method == "PUT":
+            self.stored[webhook_id].update(json.loads(received.body))
+            return JSONResponse({"webhook": self.stored[webhook_id]})
+        del self.stored[webhook_id]
         return Response(status_code=204)
 
     def add(self, webhook_id: str, url: str, **more: object) -> dict[str, object]:
@@ -73,13 +73,13 @@ class Aircall(StandIn):
             "events": ["call.ended"],
             **more,
         }
-        self.kept[webhook_id] = made
+        self.stored[webhook_id] = made
         return made
 
-    def _page(self, asked: Asked) -> Response:
-        size = min(self.per_page, int(asked.query.get("per_page", "20")))
-        page = int(asked.query.get("page", "1"))
-        every = list(self.kept.values())
+    def _page(self, received: ReceivedRequest) -> Response:
+        size = min(self.per_page, int(received.query.get("per_page", "20")))
+        page = int(received.query.get("page", "1"))
+        every = list(self.stored.values())
         shown = every[(page - 1) * size : page * size]
         if not self.lists_tokens:
             shown = [

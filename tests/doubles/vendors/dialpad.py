@@ -11,7 +11,7 @@ from itertools import count
 
 from starlette.responses import JSONResponse, Response
 
-from tests.doubles.vendors.serving import Asked, StandIn, refuse
+from tests.doubles.vendors.serving import ReceivedRequest, StandIn, refuse
 
 WEBHOOKS = "/api/v2/webhooks"
 CALLS = "/api/v2/subscriptions/call"
@@ -25,18 +25,18 @@ class Dialpad(StandIn):
     shows_secrets: bool = True
     per_page: int = 2
     webhooks: dict[int, dict[str, object]] = field(default_factory=dict)
-    kept: dict[int, dict[str, object]] = field(default_factory=dict)
+    stored: dict[int, dict[str, object]] = field(default_factory=dict)
     numbers: "count[int]" = field(default_factory=lambda: count(5_000_000_000_000_001))
 
-    async def answer(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+    async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
         """List, make, write, delete."""
         if headers.get("authorization") != f"Bearer {self.api_key}":
             return refuse(401, {"error": {"code": 401, "message": "Invalid api key"}})
-        is_webhook = asked.path.startswith(WEBHOOKS)
-        base, records = (WEBHOOKS, self.webhooks) if is_webhook else (CALLS, self.kept)
-        body = json.loads(asked.body) if asked.body else {}
-        if asked.path == base and asked.method == "GET":
-            start = int(asked.query.get("cursor", "0"))
+        is_webhook = received.path.startswith(WEBHOOKS)
+        base, records = (WEBHOOKS, self.webhooks) if is_webhook else (CALLS, self.stored)
+        body = json.loads(received.body) if received.body else {}
+        if received.path == base and received.method == "GET":
+            start = int(received.query.get("cursor", "0"))
             ids = list(records)[start : start + self.per_page]
             more = (
                 {"cursor": str(start + self.per_page)}
@@ -46,26 +46,26 @@ class Dialpad(StandIn):
             return JSONResponse(
                 {"items": [self._shown(id_, is_webhook=is_webhook) for id_ in ids], **more}
             )
-        if asked.path == base and asked.method == "POST":
+        if received.path == base and received.method == "POST":
             if not is_webhook and body.get("endpoint_id") not in self.webhooks:
                 return refuse(400, {"error": {"code": 400, "message": "endpoint_id is wrong"}})
             number = next(self.numbers)
             records[number] = {"id": number, **body}
             return JSONResponse(self._shown(number, is_webhook=is_webhook))
-        return self._one(asked, records, body, is_webhook=is_webhook)
+        return self._one(received, records, body, is_webhook=is_webhook)
 
     def _one(
         self,
-        asked: Asked,
+        received: ReceivedRequest,
         records: dict[int, dict[str, object]],
         body: dict[str, object],
         *,
         is_webhook: bool,
     ) -> Response:
-        number = int(asked.path.rpartition("/")[2])
+        number = int(received.path.rpartition("/")[2])
         if number not in records:
             return refuse(404, {"error": {"code": 404, "message": "not found"}})
-        if asked.method == "PATCH":
+        if received.method == "PATCH":
             records[number].update(body)
             return JSONResponse(self._shown(number, is_webhook=is_webhook))
         return JSONResponse(records.pop(number))
@@ -77,7 +77,7 @@ class Dialpad(StandIn):
         webhook = next(self.numbers)
         subscription = next(self.numbers)
         self.webhooks[webhook] = {"id": webhook, "hook_url": url, "secret": secret}
-        self.kept[subscription] = {
+        self.stored[subscription] = {
             "id": subscription,
             "endpoint_id": webhook,
             "enabled": True,
@@ -88,7 +88,7 @@ class Dialpad(StandIn):
 
     def _shown(self, number: int, *, is_webhook: bool) -> dict[str, object]:
         if not is_webhook:
-            fields = dict(self.kept[number])
+            fields = dict(self.stored[number])
             endpoint = fields.pop("endpoint_id")
             assert isinstance(endpoint, int)
             return {**fields, "webhook": self._shown(endpoint, is_webhook=True)}

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 from starlette.responses import JSONResponse, Response
 
 from tests.doubles.vendors.serving import (
-    Asked,
+    ReceivedRequest,
     StandIn,
     is_basic,
     refuse,
@@ -34,25 +34,27 @@ class RingCentral(StandIn):
     jwt: str = "rc-jwt-of-the-tests"
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     longest_s: int = LONGEST_S
-    kept: dict[str, dict[str, object]] = field(default_factory=dict)
+    stored: dict[str, dict[str, object]] = field(default_factory=dict)
     verification: dict[str, str] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
 
-    async def answer(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+    async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
         """Log in, list, make, write, delete."""
-        if asked.line == "POST /restapi/oauth/token":
-            return self._log_in(asked, headers)
+        if received.line == "POST /restapi/oauth/token":
+            return self._log_in(received, headers)
         if headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             return refuse(401, {"errorCode": "OAU-213", "message": "Token not found"})
-        subscription_id = asked.path.removeprefix(LIST).strip("/")
-        if asked.method == "GET":
-            return JSONResponse({"uri": LIST, "records": [self._shown(item) for item in self.kept]})
-        if asked.method == "POST":
-            return await self._write(secrets.token_hex(8), asked, status=200)
-        return await self._one(subscription_id, asked)
+        subscription_id = received.path.removeprefix(LIST).strip("/")
+        if received.method == "GET":
+            return JSONResponse(
+                {"uri": LIST, "records": [self._shown(item) for item in self.stored]}
+            )
+        if received.method == "POST":
+            return await self._write(secrets.token_hex(8), received, status=200)
+        return await self._one(subscription_id, received)
 
-    async def _one(self, subscription_id: str, asked: Asked) -> Response:
-        if subscription_id not in self.kept:
+    async def _one(self, subscription_id: str, received: ReceivedRequest) -> Response:
+        if subscription_id not in self.stored:
             return refuse(
                 404,
                 {
@@ -60,14 +62,14 @@ class RingCentral(StandIn):
                     "message": "Resource for parameter [subscriptionId] is not found",
                 },
             )
-        if asked.method == "PUT":
-            return await self._write(subscription_id, asked, status=200)
-        del self.kept[subscription_id]
+        if received.method == "PUT":
+            return await self._write(subscription_id, received, status=200)
+        del self.stored[subscription_id]
         return Response(status_code=204)
 
     def add(self, subscription_id: str, address: str, **more: object) -> None:
         """A subscription that is there already."""
-        self.kept[subscription_id] = {
+        self.stored[subscription_id] = {
             "id": subscription_id,
             "eventFilters": ["/restapi/v1.0/account/400130182008/telephony/sessions"],
             "expirationTime": (self.clock() + timedelta(days=300))
@@ -78,8 +80,8 @@ class RingCentral(StandIn):
             **more,
         }
 
-    def _log_in(self, asked: Asked, headers: Mapping[str, str]) -> Response:
-        form = parse_qs(asked.body.decode())
+    def _log_in(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
+        form = parse_qs(received.body.decode())
         if not is_basic(headers, *self.client):
             return refuse(401, {"error": "invalid_client", "errorCode": "OAU-153"})
         if form != {
@@ -97,8 +99,10 @@ class RingCentral(StandIn):
         self.tokens.add(token := secrets.token_hex(16))
         return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": 3600})
 
-    async def _write(self, subscription_id: str, asked: Asked, *, status: int) -> Response:
-        body = json.loads(asked.body)
+    async def _write(
+        self, subscription_id: str, received: ReceivedRequest, *, status: int
+    ) -> Response:
+        body = json.loads(received.body)
         mode = body["deliveryMode"]
         if not 1 <= body["expiresIn"] <= LONGEST_S or not body["eventFilters"]:
             return refuse(400, {"errorCode": "CMN-101", "message": "Parameter value is invalid"})
@@ -144,4 +148,4 @@ class RingCentral(StandIn):
         ) and size <= 1024
 
     def _shown(self, subscription_id: str) -> dict[str, object]:
-        return {"uri": f"{LIST}/{subscription_id}", **self.kept[subscription_id]}
+        return {"uri": f"{LIST}/{subscription_id}", **self.stored[subscription_id]}

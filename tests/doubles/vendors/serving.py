@@ -1,6 +1,6 @@
 """
-A vendor's API on a free port of this machine: what was asked of it, faults to come, and the way to
-the receiver.
+A vendor's API on a free port of this machine: what was received of it, faults to come, and the way
+to the receiver.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ Reach = Callable[[str, Mapping[str, str], bytes], Awaitable[httpx.Response]]
 @dataclass
 class Fault:
     """
-    How requests are answered in place of what was asked; `match` is a part of method and path.
+    How requests are answered in place of what was received; `match` is a part of method and path.
 
-    Where it `is_done`, what was asked is done all the same: the answer is lost on its way.
+    Where it `is_done`, what was received is done all the same: the answer is lost on its way.
     """
 
     match: str = ""
@@ -38,7 +38,7 @@ class Fault:
 
 
 @dataclass
-class Asked:
+class ReceivedRequest:
     """One request."""
 
     method: str
@@ -58,15 +58,17 @@ class StandIn:
 
     reach: Reach | None = None
     faults: list[Fault] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     delay_s: float = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
         body = await request.body()
-        requests = Asked(request.method, request.url.path, dict(request.query_params), body)
-        self.asked.append(requests)
+        requests = ReceivedRequest(
+            request.method, request.url.path, dict(request.query_params), body
+        )
+        self.received.append(requests)
         fault = next(
             (item for item in self.faults if item.times > 0 and item.match in requests.line), None
         )
@@ -83,7 +85,7 @@ class StandIn:
         assert response is not None
         await response(scope, receive, send)
 
-    async def answer(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+    async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
         """What the vendor answers."""
         raise NotImplementedError
 
@@ -91,7 +93,7 @@ class StandIn:
     def changes(self) -> list[str]:
         """The requests that changed something, tokens left out."""
         return [
-            item.line for item in self.asked if item.method != "GET" and "token" not in item.path
+            item.line for item in self.received if item.method != "GET" and "token" not in item.path
         ]
 
 

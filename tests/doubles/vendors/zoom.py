@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 from starlette.responses import JSONResponse, Response
 
 from tests.doubles.vendors.serving import (
-    Asked,
+    ReceivedRequest,
     StandIn,
     is_basic,
     refuse,
@@ -39,34 +39,34 @@ class Zoom(StandIn):
     allowed: set[str] | None = None
     per_page: int = 2
     now: int = 1_800_000_000
-    kept: dict[str, dict[str, object]] = field(default_factory=dict)
+    stored: dict[str, dict[str, object]] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
 
-    async def answer(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+    async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
         """Log in, list, make, delete."""
-        if asked.line == "POST /oauth/token":
-            return self._log_in(asked, headers)
+        if received.line == "POST /oauth/token":
+            return self._log_in(received, headers)
         if headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             return refuse(401, {"code": 124, "message": "Invalid access token."})
-        if asked.line == f"GET {LIST}":
-            return self._page(asked)
-        if asked.line == f"POST {LIST}":
-            return await self._make(json.loads(asked.body))
-        subscription_id = asked.path.removeprefix(f"{LIST}/")
+        if received.line == f"GET {LIST}":
+            return self._page(received)
+        if received.line == f"POST {LIST}":
+            return await self._make(json.loads(received.body))
+        subscription_id = received.path.removeprefix(f"{LIST}/")
         if (
-            asked.method != "DELETE"
-            or self.kept.get(subscription_id, {}).get("created_source") != "openapi"
+            received.method != "DELETE"
+            or self.stored.get(subscription_id, {}).get("created_source") != "openapi"
         ):
             return refuse(
                 404,
                 {"code": 1601, "message": f"App event subscription is invalid: {subscription_id}"},
             )
-        del self.kept[subscription_id]
+        del self.stored[subscription_id]
         return Response(status_code=204)
 
     def add(self, subscription_id: str, address: str, **more: object) -> None:
         """A subscription that is there already."""
-        self.kept[subscription_id] = {
+        self.stored[subscription_id] = {
             "event_subscription_id": subscription_id,
             "event_webhook_url": address,
             "subscription_scope": "account",
@@ -74,12 +74,12 @@ class Zoom(StandIn):
             **more,
         }
 
-    def _log_in(self, asked: Asked, headers: Mapping[str, str]) -> Response:
+    def _log_in(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
         if not is_basic(headers, *self.client):
             return refuse(
                 401, {"reason": "Invalid client_id or client_secret", "error": "invalid_client"}
             )
-        if parse_qs(asked.body.decode()) != {
+        if parse_qs(received.body.decode()) != {
             "grant_type": ["account_credentials"],
             "account_id": [self.account],
         }:
@@ -87,8 +87,8 @@ class Zoom(StandIn):
         self.tokens.add(token := secrets.token_hex(16))
         return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": 3600})
 
-    def _page(self, asked: Asked) -> Response:
-        if asked.query.get("account_id") != self.account or not asked.query.get("user_id"):
+    def _page(self, received: ReceivedRequest) -> Response:
+        if received.query.get("account_id") != self.account or not received.query.get("user_id"):
             return refuse(
                 404,
                 {
@@ -96,8 +96,8 @@ class Zoom(StandIn):
                     "message": "User does not exist or does not belong to this account.",
                 },
             )
-        start = int(asked.query.get("next_page_token", "0"))
-        every = list(self.kept.values())
+        start = int(received.query.get("next_page_token", "0"))
+        every = list(self.stored.values())
         following = start + self.per_page
         token = str(following) if following < len(every) else ""
         return JSONResponse(

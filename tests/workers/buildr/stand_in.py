@@ -18,7 +18,7 @@ Answer = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
 @dataclass
 class Clock:
-    """A clock that stands until it is moved; to sleep moves it."""
+    """A clock that is fixed until it is moved; to sleep moves it."""
 
     now: datetime = START
     slept_s: list[float] = field(default_factory=list)

@@ -249,7 +249,7 @@ async def test_text_is_sent_as_utf_8(make_settings: MakeSettings) -> None:
     assert '{"call":{"notes":"Grüße 👷 ?"}}'.encode() == server.requests[0].content
 
 
-async def test_agent_is_named_and_nothing_else_is_told(make_settings: MakeSettings) -> None:
+async def test_agent_is_named_and_nothing_else_is_reported(make_settings: MakeSettings) -> None:
     """Requests carry the program's name and version, and ask for JSON that is not compressed."""
     server = Server([httpx.Response(200, json=CALL)])
     async with BuildrClient(

@@ -42,8 +42,8 @@ def test_wait_is_read_from_buildrs_header_or_the_standard_one(
     headers: dict[str, str], expected: float | None
 ) -> None:
     """
-    Buildr's own header counts before `Retry-After`, which is seconds or a date by the server's
-    clock; nonsense counts as absent.
+    Buildr's headers_only header counts before `Retry-After`, which is seconds or a date by the
+    server's clock; nonsense counts as absent.
     """
     assert expected == retry_after_s(httpx.Headers(headers), now=NOW)
 
@@ -52,11 +52,11 @@ def test_wait_is_read_from_buildrs_header_or_the_standard_one(
     st.text(st.characters(min_codepoint=32, max_codepoint=255)),
     st.text(st.characters(min_codepoint=32, max_codepoint=255)),
 )
-def test_any_header_is_a_number_of_seconds_or_nothing(own: str, standard: str) -> None:
+def test_any_header_is_a_number_of_seconds_or_nothing(headers_only: str, standard: str) -> None:
     """Whatever the headers hold, the wait is a finite number from 0 on, or None."""
     headers = httpx.Headers(
         [
-            (b"x-rate-limited-for", own.encode("latin-1")),
+            (b"x-rate-limited-for", headers_only.encode("latin-1")),
             (b"retry-after", standard.encode("latin-1")),
         ]
     )

@@ -129,8 +129,8 @@ async def test_every_fault_passes(make_settings: MakeSettings, fault: dict[str, 
         assert "110" == (await sandbox.client.update_call("110", BODY)).id
 
 
-async def test_told_wait_comes_through(make_settings: MakeSettings) -> None:
-    """The seconds of a 429 arrive as they were told."""
+async def test_reported_wait_comes_through(make_settings: MakeSettings) -> None:
+    """The seconds of a 429 arrive as they were reported."""
     async with _against(make_settings, FREE) as sandbox:
         await sandbox.fault(kind="rate_limit", seconds=7)
         with pytest.raises(BuildrRateLimited) as caught:
@@ -151,7 +151,7 @@ async def test_revoked_token_is_replaced_by_the_next_request(make_settings: Make
 
 
 async def test_wrong_credentials_say_which_settings_to_look_at(make_settings: MakeSettings) -> None:
-    """Credentials that Buildr does not know are told by the names of their settings."""
+    """Credentials that Buildr does not know are reported by the names of their settings."""
     async with _against(make_settings, SandboxConfig(client_secret="another")) as sandbox:
         with pytest.raises(BuildrUnauthorized, match="BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"):
             await sandbox.client.update_call("110", BODY)

@@ -1,5 +1,5 @@
 """
-Access tokens: asked for once for the fleet, renewed early, never logged.
+Access tokens: requests_sent for once for the fleet, renewed early, never logged.
 """
 
 import asyncio
@@ -118,7 +118,7 @@ async def test_life_is_read_or_taken_as_an_hour(expires_in: object, life_s: floa
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "said"),
+    ("answer", "kind", "reported"),
     [
         (
             httpx.Response(401, json={"error": "invalid_client"}),
@@ -167,7 +167,7 @@ async def test_life_is_read_or_taken_as_an_hour(expires_in: object, life_s: floa
     ],
 )
 async def test_refusal_says_what_to_do_and_hides_the_secret(
-    answer: Answer, kind: type[BuildrError], said: str
+    answer: Answer, kind: type[BuildrError], reported: str
 ) -> None:
     """
     Each refusal becomes the error that says what to do; the secret is neither in its words nor in
@@ -176,7 +176,7 @@ async def test_refusal_says_what_to_do_and_hides_the_secret(
     with pytest.raises(BuildrError) as caught:
         await request_token(CREDENTIALS, clock=Clock(), transport=Server([answer]).transport)
     assert kind is type(caught.value)
-    assert said in str(caught.value)
+    assert reported in str(caught.value)
     assert "s3cret" not in f"{caught.value} {caught.value.answer}"
 
 
@@ -194,7 +194,7 @@ def test_renewal_is_ahead_of_the_end_whatever_the_life(life_s: float) -> None:
 
 
 async def test_token_is_asked_for_once_and_then_used_from_memory() -> None:
-    """As long as the token is good, nothing is asked for."""
+    """As long as the token is good, nothing is requests_sent for."""
     clock = Clock()
     store = MemoryTokens()
     server = _granting()
@@ -263,11 +263,11 @@ async def test_hanging_early_renewal_leaves_time_for_the_request() -> None:
     """
     clock = Clock()
     store = MemoryTokens(token=token("old"))
-    asked = 0
+    requests_sent = 0
 
     async def hang(_: httpx.Request) -> httpx.Response:
-        nonlocal asked
-        asked += 1
+        nonlocal requests_sent
+        requests_sent += 1
         await asyncio.Event().wait()
         raise AssertionError("nothing wakes it")
 
@@ -280,7 +280,7 @@ async def test_hanging_early_renewal_leaves_time_for_the_request() -> None:
         async with asyncio.timeout(5):
             assert ["old", "old"] == [await shared.get() for _ in range(2)]
     assert (1, ["buildr.token_not_refreshed"], False) == (
-        asked,
+        requests_sent,
         [entry["event"] for entry in logs],
         store.is_locked,
     )
@@ -288,7 +288,7 @@ async def test_hanging_early_renewal_leaves_time_for_the_request() -> None:
 
 async def test_without_a_valid_token_one_waits_for_the_other_process() -> None:
     """
-    Where another process renews and no token is valid, one looks again shortly after, and takes the
+    Where another process renews and no token is valid, one reads again shortly after, and takes the
     new token when it is there.
     """
     clock = Clock()
@@ -402,7 +402,7 @@ async def test_settings_choose_the_way(make_settings: MakeSettings) -> None:
 @pytest.mark.parametrize("wrong", ["Bearer abc", "abc\ndef", "äbc"])
 async def test_ready_token_must_fit_into_a_header(make_settings: MakeSettings, wrong: str) -> None:
     """
-    A token that was pasted with something around it is a fault of the settings, told at start
+    A token that was pasted with something around it is a fault of the settings, reported at start
     without showing it.
     """
     with pytest.raises(SettingsError, match="BUILDR_ACCESS_TOKEN") as caught:

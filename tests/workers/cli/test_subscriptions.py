@@ -67,7 +67,7 @@ def test_ensure_makes_one_and_list_shows_it(
         "ringcentral: would be created: there is no subscription for calls at our address\n"
         == said.stdout
     )
-    assert 1 == len(standin.kept)
+    assert 1 == len(standin.stored)
     assert (
         "ringcentral: created: there is no subscription"
         in run("subscriptions", "ensure", "ringcentral", **names).stdout
@@ -100,7 +100,7 @@ def test_json_tells_state_subscriptions_and_steps(
         [(each["is_ours"], each["state"]) for each in listed["subscriptions"]],
     )
     assert done["expires_at"] == listed["expires_at"]
-    assert [*standin.kept] == [each["id"] for each in listed["subscriptions"]]
+    assert [*standin.stored] == [each["id"] for each in listed["subscriptions"]]
 
 
 def _steps(report: dict[str, list[dict[str, object]]]) -> list[tuple[object, object]]:
@@ -160,17 +160,17 @@ def test_token_goes_to_a_file_of_its_owner_and_nowhere_else(
     standin, names = aircall
     left = run("subscriptions", "ensure", "aircall", code=1, **names)
     assert "to be done by hand" in left.stdout
-    assert {} == standin.kept
+    assert {} == standin.stored
     (tmp_path / "taken").write_text("mine", encoding="utf-8")
     assert (
         "is there already"
         in run("subscriptions", "ensure", "aircall", "--token-to", "taken", code=1, **names).stderr
     )
-    assert ("mine", {}) == ((tmp_path / "taken").read_text(encoding="utf-8"), standin.kept)
+    assert ("mine", {}) == ((tmp_path / "taken").read_text(encoding="utf-8"), standin.stored)
     run("subscriptions", "ensure", "aircall", "--token-to", "dry", "--dry-run", **names)
     assert not (tmp_path / "dry").exists()
     result = run("subscriptions", "ensure", "aircall", "--token-to", "token", **names)
-    (kept,) = standin.kept.values()
+    (kept,) = standin.stored.values()
     path = tmp_path / "token"
     assert (f"{kept['token']}\n", 0o600) == (
         path.read_text(encoding="utf-8"),

@@ -33,7 +33,8 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     """A process that is killed holds nothing any more."""
     code = (
         "import sys; from pathlib import Path; from workers.local.data_folder import FolderLock\n"
-        f"lock = FolderLock(Path({str(tmp_path / 'lock')!r}), what='x'); lock.acquire(); print('held', flush=True); sys.stdin.read()"
+        f"lock = FolderLock(Path({str(tmp_path / 'lock')!r}), what='x'); lock.acquire(); "
+        "print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE

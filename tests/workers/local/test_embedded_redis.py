@@ -122,7 +122,7 @@ def test_server_of_a_killed_program_is_ended(tmp_path: Path) -> None:
 
 def test_nobody_else_can_reach_it(server: EmbeddedRedis, tmp_path: Path) -> None:
     """
-    Folder, socket and data are this user's alone, and no secret or path stands in a readable place.
+    Folder, socket and data are this user's alone, and no secret or path is in a readable place.
     """
     folder = tmp_path / "data"
     for path in (folder, folder / "redis", socket_path(folder)):

@@ -1,5 +1,5 @@
 """
-`run` as its users run it: a process that starts all others, plays a call, and leaves nothing
+`run` as its users run it: a process that starts all others, simulates a call, and leaves nothing
 behind.
 """
 
@@ -43,7 +43,7 @@ class Run:
             )
 
     @property
-    def said(self) -> str:
+    def reported(self) -> str:
         """All that it has printed."""
         return self.log.read_text(encoding="utf-8")
 
@@ -61,10 +61,10 @@ class Run:
     def wait_until_up(self) -> None:
         """Wait until it says what to try next."""
         wait_for(
-            lambda: "Try next" in self.said or self.process.poll() is not None,
+            lambda: "Try next" in self.reported or self.process.poll() is not None,
             what="the run to be up",
         )
-        assert self.process.poll() is None, self.said
+        assert self.process.poll() is None, self.reported
 
     def end(self) -> None:
         """End whatever is left."""
@@ -97,8 +97,8 @@ def test_demo_ends_in_the_outcome(tmp_path: Path, runs: list[Run]) -> None:
     """
     run = Run(tmp_path, "--once")
     runs.append(run)
-    assert 0 == run.process.wait(timeout=60), run.said
-    text = run.said
+    assert 0 == run.process.wait(timeout=60), run.reported
+    text = run.reported
     assert (4, 1) == (text.count("genuine, kept, queued"), text.count("known already"))
     assert "4 events make: connected (final)" in text
     assert 1 == text.count("PATCH     call 110")
@@ -118,11 +118,11 @@ def test_ctrl_c_leaves_no_process(tmp_path: Path, runs: list[Run]) -> None:
     local = tomllib.loads((tmp_path / ".data" / "local.toml").read_text(encoding="utf-8"))
     assert 4 == len(children)
     assert not [value for name in SECRETS for value in children.values() if local[name] in value]
-    assert not [name for name in SECRETS if local[name] in run.said]
+    assert not [name for name in SECRETS if local[name] in run.reported]
     run.process.send_signal(signal.SIGINT)
-    assert 0 == run.process.wait(timeout=30), run.said
+    assert 0 == run.process.wait(timeout=30), run.reported
     assert not [pid for pid in children if is_alive(pid)]
-    assert "Traceback" not in run.said
+    assert "Traceback" not in run.reported
 
 
 def test_taken_port_is_one_line(tmp_path: Path, runs: list[Run]) -> None:
@@ -136,8 +136,8 @@ def test_taken_port_is_one_line(tmp_path: Path, runs: list[Run]) -> None:
         runs.append(run)
         assert 1 == run.process.wait(timeout=30)
     assert (
-        f"buildr-calls: cannot listen on port {port} of 127.0.0.1 (Address already in use): choose another with --port\n"
-        == run.said
+        f"buildr-calls: cannot listen on port {port} of 127.0.0.1 (Address already in use): choose "
+        "another with --port\n" == run.reported
     )
 
 
@@ -150,7 +150,7 @@ def test_second_run_in_the_same_folder_is_refused(tmp_path: Path, runs: list[Run
     second = Run(tmp_path / "second", "--data-dir", str(tmp_path / ".data"))
     runs.append(second)
     assert 1 == second.process.wait(timeout=30)
-    assert f"already running (pid {first.process.pid})" in second.said
+    assert f"already running (pid {first.process.pid})" in second.reported
     assert first.process.poll() is None
 
 
@@ -172,7 +172,7 @@ def test_killed_run_takes_its_processes_along_and_the_next_one_starts(
     wait_for(lambda: not any(map(is_alive, ours)), what="the processes to end")
     again = Run(tmp_path, "--once")
     runs.append(again)
-    assert 0 == again.process.wait(timeout=60), again.said
+    assert 0 == again.process.wait(timeout=60), again.reported
     assert not [pid for pid in children if is_alive(pid)]
 
 
@@ -186,10 +186,10 @@ def test_crashed_parts_come_back(tmp_path: Path, runs: list[Run]) -> None:
     for pid, command in run.children().items():
         if "valkey" in command or " serve" in command:
             os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: "Redis ended; it is started again" in run.said, what="Redis to be missed")
+    wait_for(lambda: "Redis ended; it is started again" in run.reported, what="Redis to be missed")
     wait_for(lambda: len(run.children()) == 4, what="all parts to be back")
     run.process.send_signal(signal.SIGTERM)
-    assert 0 == run.process.wait(timeout=40), run.said
+    assert 0 == run.process.wait(timeout=40), run.reported
 
 
 def test_sandbox_and_buildr_share_no_records(tmp_path: Path, runs: list[Run]) -> None:
@@ -199,7 +199,7 @@ def test_sandbox_and_buildr_share_no_records(tmp_path: Path, runs: list[Run]) ->
     """
     run = Run(tmp_path, "--once")
     runs.append(run)
-    assert 0 == run.process.wait(timeout=60), run.said
+    assert 0 == run.process.wait(timeout=60), run.reported
     real = Run(
         tmp_path,
         BUILDR_ACCESS_TOKEN="token",
@@ -209,7 +209,7 @@ def test_sandbox_and_buildr_share_no_records(tmp_path: Path, runs: list[Run]) ->
     runs.append(real)
     real.wait_until_up()
     assert 3 == len(real.children())
-    assert "webhook" not in real.said
+    assert "webhook" not in real.reported
     assert (tmp_path / ".data" / "redis").is_dir()
     assert (tmp_path / ".data" / "sandbox" / "redis").is_dir()
     assert not set(SECRETS) & set(

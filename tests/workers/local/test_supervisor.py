@@ -22,18 +22,18 @@ FOREVER = "import time, os\n" + READY + "while True: time.sleep(3600)\n"
 DEAF = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + FOREVER
 
 
-class Heard:
+class OutputLines:
     """What a supervisor reported: lines of parts, and sentences of its own."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
-        self.said: list[str] = []
+        self.reported: list[str] = []
 
     def supervisor(self) -> Supervisor:
         """A supervisor that reports here and starts parts again at once."""
         return Supervisor(
             on_line=lambda name, text: self.lines.append((name, text)),
-            say=self.said.append,
+            say=self.reported.append,
             backoff_s=(0.01,),
         )
 
@@ -69,25 +69,26 @@ def is_gone(pid: int) -> bool:
 
 async def test_parts_start_and_stop() -> None:
     """Start returns when the parts are ready; after stop no process is left."""
-    heard = Heard()
-    supervisor = heard.supervisor()
+    output = OutputLines()
+    supervisor = output.supervisor()
     await supervisor.start(part("one", FOREVER), part("two", FOREVER))
     pids = supervisor.pids
-    assert {("one", "ready"), ("two", "ready")} == set(heard.lines)
+    assert {("one", "ready"), ("two", "ready")} == set(output.lines)
     await supervisor.stop()
     assert {"one", "two"} == set(pids)
     assert all(is_gone(pid) for pid in pids.values())
-    assert heard.said == []
+    assert output.reported == []
 
 
 async def test_last_part_stops_first(tmp_path: Path) -> None:
     """A part that was started later is stopped before those that it may need."""
     order = tmp_path / "order"
     code = (
-        f"import signal, sys\ndef end(*_):\n    open({str(order)!r}, 'a').write('%s ')\n    sys.exit(0)\n"
+        f"import signal, sys\ndef end(*_):\n    open({str(order)!r}, 'a').write('%s ')\n    "
+        "sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, end)\n"
     )
-    supervisor = Heard().supervisor()
+    supervisor = OutputLines().supervisor()
     for name in ("first", "second", "third"):
         await supervisor.start(part(name, code % name + FOREVER))
     await supervisor.stop()
@@ -96,13 +97,13 @@ async def test_last_part_stops_first(tmp_path: Path) -> None:
 
 async def test_killed_part_comes_back() -> None:
     """A part that is killed is started again, and a line says so."""
-    heard = Heard()
-    supervisor = heard.supervisor()
+    output = OutputLines()
+    supervisor = output.supervisor()
     await supervisor.start(part("worker", FOREVER))
     first = supervisor.pids["worker"]
     os.kill(first, signal.SIGKILL)
     await until(lambda: supervisor.pids.get("worker", first) != first)
-    assert ["worker was ended by SIGKILL; it is started again in 0.01 s"] == heard.said
+    assert ["worker was ended by SIGKILL; it is started again in 0.01 s"] == output.reported
     await supervisor.stop()
 
 
@@ -111,7 +112,7 @@ async def test_part_that_ends_at_start_is_explained() -> None:
     A part that cannot start stops the start with its own last line; nothing is left running after
     stop.
     """
-    supervisor = Heard().supervisor()
+    supervisor = OutputLines().supervisor()
     await supervisor.start(part("sandbox", FOREVER))
     with pytest.raises(LocalRunError, match="receiver ended with status 3: port is taken"):
         await supervisor.start(part("receiver", "import sys; print('port is taken'); sys.exit(3)"))
@@ -131,22 +132,23 @@ async def test_part_is_ready_when_its_url_answers() -> None:
         "    asked = 0\n"
         "    def do_GET(self):\n"
         "        Handler.asked += 1\n"
-        "        self.send_response(200 if Handler.asked > 2 else 503); self.end_headers(); print('asked', flush=True)\n"
+        "        self.send_response(200 if Handler.asked > 2 else 503); self.end_headers(); "
+        "print('asked', flush=True)\n"
         "    def log_message(self, *_): pass\n"
         f"http.server.HTTPServer(('127.0.0.1', {port}), Handler).serve_forever()\n"
     )
-    heard = Heard()
-    supervisor = heard.supervisor()
+    output = OutputLines()
+    supervisor = output.supervisor()
     await supervisor.start(
         part("web", code, ready_text=None, ready_url=f"http://127.0.0.1:{port}/readyz")
     )
-    await until(lambda: len(heard.lines) == 3)
+    await until(lambda: len(output.lines) == 3)
     await supervisor.stop()
 
 
 async def test_kill_ends_parts_that_do_not_listen() -> None:
     """Kill ends a part that ignores SIGTERM, and stop then returns."""
-    supervisor = Heard().supervisor()
+    supervisor = OutputLines().supervisor()
     await supervisor.start(part("deaf", DEAF))
     pids = supervisor.pids
     stopping = asyncio.create_task(supervisor.stop())
@@ -158,16 +160,16 @@ async def test_kill_ends_parts_that_do_not_listen() -> None:
 
 async def test_long_line_does_no_harm() -> None:
     """A line of several megabytes is dropped and the part's next line still arrives."""
-    heard = Heard()
-    supervisor = heard.supervisor()
+    output = OutputLines()
+    supervisor = output.supervisor()
     await supervisor.start(part("worker", "print('x' * 3_000_000)\n" + FOREVER))
-    assert ("worker", "ready") in heard.lines
+    assert ("worker", "ready") in output.lines
     await supervisor.stop()
 
 
 async def test_ctrl_c_of_the_terminal_does_not_reach_the_parts() -> None:
     """Every part has a session of its own."""
-    supervisor = Heard().supervisor()
+    supervisor = OutputLines().supervisor()
     await supervisor.start(part("worker", FOREVER))
     pid = supervisor.pids["worker"]
     assert (pid, pid) == (os.getsid(pid), os.getpgid(pid))

@@ -20,7 +20,7 @@ def _entry(**fields: object) -> str:
     return json.dumps({"timestamp": "2026-11-02T10:00:05.123456Z", "level": "info", **fields})
 
 
-def test_entry_is_one_line_for_a_person() -> None:
+def test_entry_is_one_line_for_an_operator() -> None:
     """Time, part, what happened, and the rest by name; empty fields are left out."""
     line = read_line(
         "receiver",

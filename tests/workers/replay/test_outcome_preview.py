@@ -113,8 +113,8 @@ def pairs(preview: Preview) -> Mapping[tuple[str | None, str | None, ChangeKind]
 
 async def test_preview_tells_what_changes_and_by_which_rule(desk: ReplayHarness) -> None:
     """
-    Written calls, those that were or are now left alone, and those still to come are told apart;
-    the rest is counted.
+    Written calls, those that were or are now left alone, and those still to come are reported
+    apart; the rest is counted.
     """
     await fill(desk)
     preview = await compare(desk)
@@ -190,8 +190,8 @@ async def test_apply_twice_writes_once(desk: ReplayHarness) -> None:
 
 async def test_persons_change_survives_apply_unless_forced(desk: ReplayHarness) -> None:
     """
-    A call that a person has changed is left to them; once that is known the preview counts it out,
-    and force takes it in.
+    A call that an operator has changed is left to them; once that is known the preview counts it
+    out, and force takes it in.
     """
     await end(desk, 1, "completed", CallDuration="9")
     desk.mirror.held["101"]["call_outcome_id"] = "787"

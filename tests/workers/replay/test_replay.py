@@ -1,5 +1,5 @@
 """
-Putting calls through again when time has passed: what is foretold is what is done, and nothing
+Replaying calls when time has passed: what is foretold is what is done, and nothing
 newer is overwritten.
 """
 
@@ -87,7 +87,7 @@ class Mirror(Buildr):
 
 class ReplayHarness(WorkerHarness):
     """
-    A world with a Buildr that can be looked at, and a desk from which calls are put through again.
+    A world with a Buildr that can be looked at, and a desk from which calls are replayed.
     """
 
     def __init__(self, store: Store, options: Settings) -> None:
@@ -112,7 +112,7 @@ class ReplayHarness(WorkerHarness):
     ) -> Replayer:
         """What the command line makes."""
 
-        async def look(buildr_call_id: str) -> BuildrState:
+        async def read_buildr_call(buildr_call_id: str) -> BuildrState:
             return await read_buildr_state(
                 self.store, self.client, buildr_call_id, hold_s=10, clock=self.clock
             )
@@ -123,7 +123,7 @@ class ReplayHarness(WorkerHarness):
             clock=self.clock,
             lane=lane,
             is_forced=is_forced,
-            read_buildr=None if is_offline or is_forced else look,
+            read_buildr=None if is_offline or is_forced else read_buildr_call,
         )
 
     async def replay_failed(
@@ -310,7 +310,7 @@ async def test_persons_change_is_left_alone_and_overridden_by_force(desk: Replay
 
 async def test_force_writes_what_is_written_already(desk: ReplayHarness) -> None:
     """
-    An outcome that a person has changed back is put there again by force, although we know no
+    An outcome that an operator has changed back is put there again by force, although we know no
     difference.
     """
     await desk.deliver()
@@ -335,8 +335,8 @@ async def test_change_between_look_and_write_is_respected(desk: ReplayHarness) -
 
 async def test_offline_replay_leaves_the_look_to_the_worker(desk: ReplayHarness) -> None:
     """
-    Without a look the verdict says what it rests on, and the worker still leaves a person's change
-    alone.
+    Without a read the verdict says what it rests on, and the worker still leaves an operator's
+    change alone.
     """
     await _changed_by_hand(desk)
     assert Verdict.UNCHECKED is (await desk.replay_call(is_offline=True)).verdict
@@ -378,8 +378,12 @@ async def test_failed_call_that_was_delivered_meanwhile_is_left(desk: ReplayHarn
     assert [] == desk.mirror.requests
 
 
-async def test_failed_call_that_a_person_has_changed_stays_on_the_list(desk: ReplayHarness) -> None:
-    """What a person has written over stays failed for a person to decide, until it is forced."""
+async def test_failed_call_that_an_operator_has_changed_stays_on_the_list(
+    desk: ReplayHarness,
+) -> None:
+    """
+    What an operator has written over stays failed for an operator to decide, until it is forced.
+    """
     await _refused(desk)
     desk.mirror.held["110"] = {"call_outcome_id": "790"}
     assert [Verdict.HAND_EDITED] == [item.verdict for item in await desk.replay_failed()]
@@ -432,7 +436,7 @@ async def _file(desk: ReplayHarness, message_id: str, cause: str) -> None:
 
 
 async def test_word_that_is_still_unknown_stays(desk: ReplayHarness) -> None:
-    """A message that today's tables cannot read either is not put through in vain."""
+    """A message that today's tables cannot read either is not replayed in vain."""
     for item in (*CALL, form("teleported", 4)):
         await desk.receive(item)
     await desk.drain()
@@ -441,7 +445,7 @@ async def test_word_that_is_still_unknown_stays(desk: ReplayHarness) -> None:
     assert 1 == await desk.store.failed.count()
 
 
-async def test_message_whose_raw_form_is_gone_is_said_to_be(desk: ReplayHarness) -> None:
+async def test_message_whose_raw_form_is_gone_is_reported_to_be(desk: ReplayHarness) -> None:
     """Nothing can be read anew of a message whose time is over."""
     await _file(desk, "m404", "unsupported_event")
     (result,) = await desk.replay_failed()
@@ -449,7 +453,7 @@ async def test_message_whose_raw_form_is_gone_is_said_to_be(desk: ReplayHarness)
 
 
 async def test_second_replay_in_a_row_is_harmless(desk: ReplayHarness) -> None:
-    """A call that waits to be written again is said to be on its way, and is written once."""
+    """A call that waits to be written again is reported to be on its way, and is written once."""
     await _other_map(desk)
     assert Verdict.WRITE is (await desk.replay_call()).verdict
     assert Verdict.ALREADY_QUEUED is (await desk.replay_call()).verdict
@@ -459,8 +463,8 @@ async def test_second_replay_in_a_row_is_harmless(desk: ReplayHarness) -> None:
 
 async def test_notes_are_counted_and_written_with_the_rest(desk: ReplayHarness) -> None:
     """
-    Where notes are written too, the look serves both, so that the foretold number of requests is
-    the true one.
+    Where notes are written too, the read_buildr_call serves both, so that the foretold number of
+    requests is the true one.
     """
     await desk.deliver()
     desk.decide_by(
@@ -474,7 +478,7 @@ async def test_notes_are_counted_and_written_with_the_rest(desk: ReplayHarness) 
 
 
 async def test_look_that_buildr_limits_is_made_again(desk: ReplayHarness) -> None:
-    """A 429 to a look costs a wait, not the verdict."""
+    """A 429 to a read costs a wait, not the verdict."""
     await _other_map(desk)
     desk.mirror.faults = ["429"]
     assert Verdict.WRITE is (await desk.replay_call(is_dry_run=True)).verdict
@@ -497,7 +501,7 @@ async def test_buildr_that_cannot_be_asked_is_an_error(
 
 
 async def test_forced_mark_is_written_down(desk: ReplayHarness) -> None:
-    """The wish that the worker finds is the one that was expressed: lane and force."""
+    """The option that the worker finds is the one that was expressed: lane and force."""
     await _other_map(desk)
     await desk.replay_call(is_forced=True)
     replay_request = (await desk.stored()).replay_request
@@ -515,8 +519,8 @@ def test_minutes_go_by_the_budget_that_lasts_longest() -> None:
 
 async def test_replay_of_a_message_whose_call_nobody_knew_looks_first(desk: ReplayHarness) -> None:
     """
-    A message that was kept as failed at the door makes a call by its replay, and what a person has
-    done meanwhile is left to them.
+    A message that was kept as failed at the door makes a call by its replay, and what an operator
+    has done meanwhile is left to them.
     """
     await desk.receive(form("busy", 4))
     (message_id,) = [

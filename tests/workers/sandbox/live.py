@@ -19,7 +19,7 @@ START_NS = 1_800_000_000 * 10**9
 
 @dataclass
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that is fixed until it is moved."""
 
     now_ns: int = START_NS
 

@@ -1,5 +1,5 @@
 """
-Buildr's own routes as the sandbox plays them, held to the published reference.
+Buildr's own routes as the sandbox simulates them, held to the published reference.
 """
 
 import json
@@ -291,7 +291,7 @@ async def _statuses(http: httpx.AsyncClient, count: int) -> list[int]:
 async def test_over_the_limit_is_429_as_documented() -> None:
     """
     The eleventh request in ten seconds is a 429 with the documented body and header, and whoever
-    waits as told is let in.
+    waits as reported is let in.
     """
     clock = Clock()
     async with inside(SandboxConfig(), clock) as http:

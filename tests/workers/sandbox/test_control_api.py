@@ -117,10 +117,10 @@ async def test_person_edits_and_makes_calls() -> None:
         ("POST", "/_sandbox/faults", b"", 400),
     ],
 )
-async def test_wrong_wishes_are_refused_with_the_reason(
+async def test_wrong_options_are_refused_with_the_reason(
     method: str, path: str, content: bytes, status: int
 ) -> None:
-    """A wish that makes no sense is answered 4xx and says why."""
+    """A option that makes no sense is answered 4xx and says why."""
     async with inside(FREE, Clock()) as http:
         answer = await http.request(method, path, content=content)
     assert status == answer.status_code

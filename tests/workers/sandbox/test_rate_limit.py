@@ -70,7 +70,7 @@ def test_bucket_never_overflows(budgets: list[Budget], gaps_ns: list[int]) -> No
 
 
 @given(budgets, gaps, modes)
-def test_told_wait_is_the_exact_truth(
+def test_reported_wait_is_the_exact_truth(
     budgets: list[Budget], gaps_ns: list[int], mode: Mode
 ) -> None:
     """

@@ -54,7 +54,7 @@ def test_there_is_always_something_wrong(count: int, seed: int) -> None:
     )
 
 
-def test_vendor_that_never_comes_again_loses_nothing_here() -> None:
+def test_vendor_that_never_retries_loses_nothing_here() -> None:
     """Its messages come once each, in some order or other."""
     orders = {
         tuple(

@@ -42,7 +42,7 @@ def test_scenario_tells_the_call_of_its_name(source: str, name: str) -> None:
     scenario = load(source, name)
     secrets = Secrets(CONTRACTS[source].own_secrets or CONTRACTS[source].secrets)
     output = []
-    # Where the vendor has no field that we could fill, the id stands in the call's note; some give
+    # Where the vendor has no field that we could fill, the id is in the call's note; some give
     # nothing back at all.
     by_name = {"buildr_call_id": "110", "note": "buildr_call_id=110"}
     value = next(({name: text} for name, text in by_name.items() if name in scenario.values), {})
@@ -82,13 +82,13 @@ def test_scenario_is_the_same_for_the_same_dice(source: str, name: str) -> None:
 def test_no_blank_is_left(source: str, name: str) -> None:
     """Every blank is filled, and every value is used."""
     scenario = load(source, name)
-    marks = {key: f"mark-{key.replace('_', '-')}" for key in scenario.values}
-    requests = scenario.requests(marks, START_AT, random.Random(1))
+    separators = {key: f"marker-{key.replace('_', '-')}" for key in scenario.values}
+    requests = scenario.requests(separators, START_AT, random.Random(1))
     assert "$" not in repr(requests)
     # Some values are in base64, so that only what they change shows that they are used.
     others = {
-        key: scenario.requests({**marks, key: "another"}, START_AT, random.Random(1))
-        for key in marks
+        key: scenario.requests({**separators, key: "another"}, START_AT, random.Random(1))
+        for key in separators
     }
     assert [key for key, other in others.items() if other == requests] == []
 
@@ -155,25 +155,28 @@ def test_value_is_taken_literally() -> None:
 
 
 def test_unknown_value_names_the_known_ones() -> None:
-    """A typing error in `--set` is told with what was probably meant."""
+    """A typing error in `--set` is reported with what was probably meant."""
     with pytest.raises(
         ScenarioError,
-        match=r"no value 'buildr_id'; did you mean buildr_call_id\? There are: call_id, from, to, buildr_call_id",
+        match=(
+            r"no value 'buildr_id'; did you mean buildr_call_id\? There are: call_id, from, to, "
+            r"buildr_call_id"
+        ),
     ):
         load("twilio", "busy").requests({"buildr_id": "110"}, START_AT, random.Random(1))
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("no_answer", "did you mean no-answer"),
         ("../twilio/busy", "There are: answered,"),
         ("", "There are:"),
     ],
 )
-def test_unknown_scenario_names_the_known_ones(name: str, told: str) -> None:
-    """A scenario that does not exist is told with those that do; a path is no name."""
-    with pytest.raises(ScenarioError, match=told):
+def test_unknown_scenario_names_the_known_ones(name: str, reported: str) -> None:
+    """A scenario that does not exist is reported with those that do; a path is no name."""
+    with pytest.raises(ScenarioError, match=reported):
         load("twilio", name)
 
 
@@ -185,7 +188,7 @@ def test_source_without_scenarios_has_none() -> None:
 
 
 @pytest.mark.parametrize("blank", ["$nobody", "$to+5"])
-def test_blank_without_a_value_is_told(blank: str) -> None:
+def test_blank_without_a_value_is_reported(blank: str) -> None:
     """A scenario file with a blank that nothing fills is refused."""
     scenario = Scenario(
         source="x",

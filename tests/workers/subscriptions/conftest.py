@@ -36,7 +36,7 @@ KINDS = {kind.slug: kind for kind in VENDORS}
 
 @dataclass
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that is fixed until it is moved."""
 
     now: datetime = START
 

@@ -52,12 +52,12 @@ async def test_token_is_saved_and_only_saved(bench: Bench) -> None:
     once more.
     """
     report = await bench.turn()
-    (stored,) = _standin(bench).kept.values()
+    (stored,) = _standin(bench).stored.values()
     assert [stored["token"]] == bench.saved
     assert str(stored["token"]) not in repr(report)
     report = await bench.turn(saves=False)
     assert (1, [Action.BY_HAND]) == (
-        len(_standin(bench).kept),
+        len(_standin(bench).stored),
         [step.action for step in report.left],
     )
     assert "its token is not in AIRCALL_TOKEN" in report.left[0].why
@@ -72,7 +72,7 @@ async def test_switched_off_one_is_switched_on(bench: Bench, lists_tokens: bool)
     _standin(bench).add("mine", bench.target.address, active=False, token=SECRET)
     report = await bench.turn(saves=False)
     assert [Action.ENABLE] == [step.action for step in report.done]
-    stored = _standin(bench).kept["mine"]
+    stored = _standin(bench).stored["mine"]
     assert (True, sorted(EVENTS), SECRET) == (stored["active"], stored["events"], stored["token"])
     assert () == (await bench.turn(saves=False)).done
 
@@ -88,8 +88,8 @@ async def test_address_is_mended_and_every_event_stays_every_event(bench: Bench)
     _standin(bench).add("mine", f"{bench.path}/t/{OLD}", token=SECRET, events=[])
     assert [Action.UPDATE] == [step.action for step in (await bench.turn()).done]
     assert (bench.target.address, []) == (
-        _standin(bench).kept["mine"]["url"],
-        _standin(bench).kept["mine"]["events"],
+        _standin(bench).stored["mine"]["url"],
+        _standin(bench).stored["mine"]["events"],
     )
 
 

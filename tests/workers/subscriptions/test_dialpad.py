@@ -40,7 +40,7 @@ async def test_both_parts_are_made(bench: Bench) -> None:
     """
     await bench.turn()
     (webhook,) = _standin(bench).webhooks.values()
-    (stored,) = _standin(bench).kept.values()
+    (stored,) = _standin(bench).stored.values()
     assert (bench.target.address, SECRET) == (webhook["hook_url"], webhook["secret"])
     assert (webhook["id"], True, sorted(STATES)) == (
         stored["endpoint_id"],
@@ -53,9 +53,9 @@ async def test_webhook_without_a_subscription_is_used(bench: Bench) -> None:
     """Cut short between the two, the second turn makes only what is missing."""
     _standin(bench).faults = [Fault(match="POST /api/v2/subscriptions")]
     assert (await bench.turn()).fault is not None
-    assert (1, 0) == (len(_standin(bench).webhooks), len(_standin(bench).kept))
+    assert (1, 0) == (len(_standin(bench).webhooks), len(_standin(bench).stored))
     assert [Action.CREATE] == [step.action for step in (await bench.turn()).done]
-    assert (1, 1) == (len(_standin(bench).webhooks), len(_standin(bench).kept))
+    assert (1, 1) == (len(_standin(bench).webhooks), len(_standin(bench).stored))
 
 
 @pytest.mark.parametrize("shows_secrets", [True, False])
@@ -77,7 +77,7 @@ async def test_one_that_is_off_lacks_states_and_has_an_old_address(bench: Bench)
         f"{bench.path}/t/{OLD}", SECRET, enabled=False, call_states=["hangup", "csat"]
     )
     assert [Action.ENABLE] == [step.action for step in (await bench.turn()).done]
-    stored = _standin(bench).kept[number]
+    stored = _standin(bench).stored[number]
     (webhook,) = _standin(bench).webhooks.values()
     assert (True, sorted({*STATES, "csat"}), bench.target.address) == (
         stored["enabled"],
@@ -92,4 +92,4 @@ async def test_subscriptions_of_two_offices_are_no_twins(bench: Bench) -> None:
     for office in (1, 2, 2):
         _standin(bench).add(bench.target.address, SECRET, target_type="office", target_id=office)
     assert [Action.REMOVE] == [step.action for step in (await bench.turn()).done]
-    assert [1, 2] == sorted(int(str(item["target_id"])) for item in _standin(bench).kept.values())
+    assert [1, 2] == sorted(int(str(item["target_id"])) for item in _standin(bench).stored.values())

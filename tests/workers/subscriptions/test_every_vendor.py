@@ -1,6 +1,6 @@
 """
 What holds for each vendor: nothing is done twice, nothing foreign is touched, no fault makes it
-worse, no secret is told.
+worse, no secret is reported.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ FOREIGN = "https://other.example.test/hooks/SECRETPATH"
 def _records(bench: Bench) -> dict[str, dict[str, object]]:
     standin = bench.standin
     assert isinstance(standin, RingCentral | Zoom | Aircall | Dialpad)
-    return {str(key): value for key, value in standin.kept.items()}
+    return {str(key): value for key, value in standin.stored.items()}
 
 
 def _add(bench: Bench, name: str, url: str) -> None:
@@ -59,7 +59,7 @@ def _add(bench: Bench, name: str, url: str) -> None:
 
 
 def _own_token(bench: Bench) -> None:
-    """What a person does with the token that Aircall chose."""
+    """What an operator does with the token that Aircall chose."""
     if bench.saved:
         bench.target = replace(bench.target, secrets=(*bench.saved,))
 
@@ -70,7 +70,7 @@ async def test_one_is_made_and_a_second_turn_does_nothing(bench: Bench) -> None:
     assert (None, [Action.CREATE]) == (report.fault, [step.action for step in report.done])
     _own_token(bench)
     made = deepcopy(_records(bench))
-    bench.standin.asked.clear()
+    bench.standin.received.clear()
     for _ in range(2):
         report = await bench.turn()
         assert (None, (), ()) == (report.fault, report.done, report.left)
@@ -148,7 +148,7 @@ async def test_vendor_that_fails_is_left_alone(
 
 
 async def test_vendor_that_does_not_list_what_was_made_gets_no_more(bench: Bench) -> None:
-    """The worker makes one, and waits for a person; once it is listed all is well."""
+    """The worker makes one, and waits for an operator; once it is listed all is well."""
 
     async def nothing(now: datetime) -> list[Subscription]:
         return []
@@ -307,7 +307,7 @@ async def test_two_workers_at_once_make_one(bench: Bench) -> None:
         assert is_free
 
 
-async def test_no_secret_is_told(
+async def test_no_secret_is_reported(
     bench: Bench, make_settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """

@@ -1,5 +1,6 @@
 """
-The decision by itself: whatever is found, doing what it says leaves nothing more to be done.
+The decision by itself: whatever is subscriptions, doing what it says leaves nothing more to be
+done.
 """
 
 from dataclasses import replace
@@ -45,9 +46,9 @@ SUBSCRIPTIONS = st.builds(
 )
 
 
-def _do(found: list[Subscription], steps: tuple[Step, ...]) -> list[Subscription]:
+def _do(subscriptions: list[Subscription], steps: tuple[Step, ...]) -> list[Subscription]:
     """What a vendor makes of the steps."""
-    made = list(found)
+    made = list(subscriptions)
     for number, step in enumerate(steps):
         new = Subscription(
             subscription_id=f"new-{number}",
@@ -78,16 +79,16 @@ def _do(found: list[Subscription], steps: tuple[Step, ...]) -> list[Subscription
 
 
 @given(
-    found=st.lists(SUBSCRIPTIONS, max_size=6, unique_by=lambda each: each.subscription_id),
+    subscriptions=st.lists(SUBSCRIPTIONS, max_size=6, unique_by=lambda item: item.subscription_id),
     ways=st.sets(st.sampled_from(Issue)),
 )
-def test_turns_come_to_rest(found: list[Subscription], ways: set[Issue]) -> None:
+def test_turns_come_to_rest(subscriptions: list[Subscription], ways: set[Issue]) -> None:
     """
-    After a few turns only a person's part is left; what is not ours, or cannot be changed, is never
-    touched; calls always come.
+    After a few turns only an operator's part is left; what is not ours, or cannot be changed, is
+    never touched; calls always come.
     """
     can = {trouble: FULL[trouble] for trouble in ways}
-    stored = list(found)
+    stored = list(subscriptions)
     for _ in range(3):
         steps = plan(stored, can, "by hand")
         touched = [
@@ -95,19 +96,21 @@ def test_turns_come_to_rest(found: list[Subscription], ways: set[Issue]) -> None
             for step in steps
             if step.subscription is not None and step.action is not Action.BY_HAND
         ]
-        assert all(each.is_ours and not each.is_fixed for each in touched)
-        assert len(touched) == len({each.subscription_id for each in touched})
+        assert all(item.is_ours and not item.is_fixed for item in touched)
+        assert len(touched) == len({item.subscription_id for item in touched})
         stored = _do(stored, steps)
     left = plan(stored, can, "by hand")
     assert {Action.BY_HAND} >= {step.action for step in left}
-    assert [item for item in found if not item.is_ours] == [
-        each for each in stored if not each.is_ours
+    assert [item for item in subscriptions if not item.is_ours] == [
+        item for item in stored if not item.is_ours
     ]
     if Issue.MISSING in can:
-        assert any(each.is_ours and each.has_calls for each in stored)
+        assert any(item.is_ours and item.has_calls for item in stored)
 
 
-@given(found=st.lists(SUBSCRIPTIONS, max_size=6, unique_by=lambda each: each.subscription_id))
-def test_order_of_the_list_does_not_matter(found: list[Subscription]) -> None:
+@given(
+    subscriptions=st.lists(SUBSCRIPTIONS, max_size=6, unique_by=lambda item: item.subscription_id)
+)
+def test_order_of_the_list_does_not_matter(subscriptions: list[Subscription]) -> None:
     """Vendors list in any order."""
-    assert plan(found, FULL, "by hand") == plan(found[::-1], FULL, "by hand")
+    assert plan(subscriptions, FULL, "by hand") == plan(subscriptions[::-1], FULL, "by hand")

@@ -54,7 +54,7 @@ async def test_it_is_made_for_long_with_our_token_after_a_handshake(bench: Bench
     _standin(bench).reach = receiver
     report = await bench.turn()
     assert [(bench.target.address, SECRET)] == reached
-    ((subscription_id, stored),) = _standin(bench).kept.items()
+    ((subscription_id, stored),) = _standin(bench).stored.items()
     assert [CALLS] == stored["eventFilters"]
     assert {subscription_id: SECRET} == _standin(bench).verification
     assert bench.clock() + LIFE == report.state.expires_at
@@ -97,7 +97,7 @@ async def test_expired_one_is_made_anew(bench: Bench) -> None:
     await bench.turn()
     bench.clock.forward(LIFE)
     assert [Action.RECREATE] == [step.action for step in (await bench.turn()).done]
-    assert (1, ()) == (len(_standin(bench).kept), (await bench.turn()).done)
+    assert (1, ()) == (len(_standin(bench).stored), (await bench.turn()).done)
 
 
 @pytest.mark.parametrize("status", ["Blacklisted", "Suspended"])
@@ -118,7 +118,7 @@ async def test_blacklisted_one_is_made_anew_with_its_own_filters(bench: Bench, s
         "(answered 404 at https://hooks.example.test/webhooks/ringcentral/t/[hidden])"
         in report.done[0].why
     )
-    ((subscription_id, stored),) = _standin(bench).kept.items()
+    ((subscription_id, stored),) = _standin(bench).stored.items()
     assert (False, filters) == (subscription_id == "dead", stored["eventFilters"])
     assert () == (await bench.turn()).done
 
@@ -128,7 +128,7 @@ async def test_deleted_but_not_made_heals(bench: Bench) -> None:
     _standin(bench).add("dead", bench.target.address, status="Blacklisted")
     _standin(bench).faults = [Fault(match="POST /restapi/v1.0/subscription")]
     assert (await bench.turn()).fault is not None
-    assert {} == _standin(bench).kept
+    assert {} == _standin(bench).stored
     assert [Action.CREATE] == [step.action for step in (await bench.turn()).done]
 
 
@@ -160,7 +160,7 @@ async def test_older_address_becomes_the_present_one(bench: Bench, url: str) -> 
         "transportType": "WebHook",
         "encryption": False,
         "address": bench.target.address,
-    } == _standin(bench).kept["mine"]["deliveryMode"]
+    } == _standin(bench).stored["mine"]["deliveryMode"]
     assert () == (await bench.turn()).done
 
 
@@ -175,9 +175,9 @@ async def test_voicemail_subscription_lives_beside_the_one_of_calls(bench: Bench
     )
     report = await bench.turn()
     assert [Action.CREATE, Action.RENEW] == [step.action for step in report.done]
-    assert [VOICEMAIL] == _standin(bench).kept["voicemail"]["eventFilters"]
+    assert [VOICEMAIL] == _standin(bench).stored["voicemail"]["eventFilters"]
     assert () == (await bench.turn()).done
-    assert 2 == len(_standin(bench).kept)
+    assert 2 == len(_standin(bench).stored)
 
 
 async def test_one_of_an_extension_counts(bench: Bench) -> None:
@@ -186,8 +186,8 @@ async def test_one_of_an_extension_counts(bench: Bench) -> None:
     _standin(bench).add("mine", bench.target.address, eventFilters=filters)
     assert [Action.UPDATE] == [step.action for step in (await bench.turn()).done]
     assert (["mine"], filters) == (
-        list(_standin(bench).kept),
-        _standin(bench).kept["mine"]["eventFilters"],
+        list(_standin(bench).stored),
+        _standin(bench).stored["mine"]["eventFilters"],
     )
 
 
@@ -197,13 +197,13 @@ async def test_twin_is_removed(bench: Bench) -> None:
     _standin(bench).add("first", bench.target.address)
     _standin(bench).add("second", bench.target.address, expirationTime=later)
     assert {Action.UPDATE, Action.REMOVE} == {step.action for step in (await bench.turn()).done}
-    assert ["second"] == list(_standin(bench).kept)
+    assert ["second"] == list(_standin(bench).stored)
 
 
 async def test_other_transports_and_strange_words(bench: Bench) -> None:
     """
-    Sockets are not ours; a status that nobody knows is told and left alone; what has no id is not
-    there.
+    Sockets are not ours; a status that nobody knows is reported and left alone; what has no id is
+    not there.
     """
     _standin(bench).add(
         "socket",
@@ -211,12 +211,12 @@ async def test_other_transports_and_strange_words(bench: Bench) -> None:
         deliveryMode={"transportType": "WebSocket", "address": bench.target.address},
     )
     _standin(bench).add("odd", bench.target.address, status="Pondering\n", expirationTime="someday")
-    _standin(bench).kept["none"] = {"id": {"a": 1}, "deliveryMode": {"transportType": "WebHook"}}
+    _standin(bench).stored["none"] = {"id": {"a": 1}, "deliveryMode": {"transportType": "WebHook"}}
     await bench.turn()
-    before = deepcopy(_standin(bench).kept)
+    before = deepcopy(_standin(bench).stored)
     report = await bench.turn()
-    assert ((), before) == (report.done, _standin(bench).kept)
-    _standin(bench).kept["odd"]["status"] = "Pondering\n"
+    assert ((), before) == (report.done, _standin(bench).stored)
+    _standin(bench).stored["odd"]["status"] = "Pondering\n"
     report = await bench.turn()
     assert ["odd"] == [item.subscription_id for item in report.found]
     assert ("unknown", "RingCentral calls it Pondering", ()) == (
@@ -231,6 +231,6 @@ async def test_wrong_jwt_is_one_line(bench: Bench) -> None:
     bench.target = replace(bench.target, api={**bench.target.api, "jwt": "wrong"})
     fault = str((await bench.turn()).fault)
     assert (
-        "RingCentral gives no access token (OAU-251): check RINGCENTRAL_CLIENT_ID, RINGCENTRAL_CLIENT_SECRET and RINGCENTRAL_JWT"
-        == fault
+        "RingCentral gives no access token (OAU-251): check RINGCENTRAL_CLIENT_ID, "
+        "RINGCENTRAL_CLIENT_SECRET and RINGCENTRAL_JWT" == fault
     )

@@ -102,12 +102,12 @@ async def test_real_receiver_shakes_hands(
 ) -> None:
     """
     The whole way: the worker asks RingCentral, RingCentral asks the receiver at the address it was
-    told, and the subscription stands.
+    reported, and the subscription is.
     """
     async with _receiver(watch.settings, store) as reach:
         standin[0].reach = reach
         await watch.turn()
-    (stored,) = standin[0].kept.values()
+    (stored,) = standin[0].stored.values()
     mode = stored["deliveryMode"]
     assert isinstance(mode, dict)
     assert (
@@ -147,7 +147,7 @@ async def test_real_receiver_is_validated_by_zoom(
                 settings=settings, store=store, clock=utc_now, kinds=VENDORS
             ).turn()
     assert ["https://hooks.example.test/webhooks/zoom"] == [
-        item["event_webhook_url"] for item in standin.kept.values()
+        item["event_webhook_url"] for item in standin.stored.values()
     ]
     assert "unknown" == (await store.upkeep.all())["zoom"].state
 
@@ -163,15 +163,15 @@ async def test_it_looks_every_ten_minutes_and_logs_what_it_did(
     assert [("subscription.created", "info", "ringcentral")] == [
         (entry["event"], entry["log_level"], entry["source"]) for entry in entries
     ]
-    requests = len(standin[0].asked)
+    requests = len(standin[0].received)
     clock.forward(timedelta(seconds=EVERY_S - 10))
     await watch.turn()
     await replace(watch).turn()
-    assert requests == len(standin[0].asked)
+    assert requests == len(standin[0].received)
     clock.forward(timedelta(seconds=10))
     with capture_logs() as entries:
         await watch.turn()
-    assert (True, []) == (len(standin[0].asked) > requests, entries)
+    assert (True, []) == (len(standin[0].received) > requests, entries)
     clock.forward(timedelta(days=363))
     with capture_logs() as entries:
         await watch.turn()
@@ -188,7 +188,7 @@ async def test_changed_settings_count_at_once(
     await watch.turn()
     changed = {**SET_UP, "URL_SECRET": f"{SECOND}, {FIRST}"}
     await replace(watch, settings=make_settings(**changed, RINGCENTRAL_API_URL=standin[1])).turn()
-    (stored,) = standin[0].kept.values()
+    (stored,) = standin[0].stored.values()
     assert path_token(SECOND, "ringcentral") in str(stored["deliveryMode"])
 
 
@@ -211,11 +211,11 @@ async def test_source_that_is_off_or_not_set_up_is_left_alone(
             await replace(
                 watch, settings=make_settings(**values, RINGCENTRAL_API_URL=standin[1])
             ).turn()
-    assert ([], [], {}) == (entries, standin[0].asked, await store.upkeep.all())
+    assert ([], [], {}) == (entries, standin[0].received, await store.upkeep.all())
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "reported"),
     [
         ("RINGCENTRAL_JWT", "", "set RINGCENTRAL_JWT"),
         ("PUBLIC_URL", "", "set PUBLIC_URL to the https address"),
@@ -228,17 +228,17 @@ async def test_half_a_set_up_is_a_fault(  # noqa: PLR0917 (pytest's own way)
     make_settings: MakeSettings,
     name: str,
     value: str,
-    said: str,
+    reported: str,
 ) -> None:
     """What is missing is named, in the log and in the state."""
     settings = make_settings(**{**SET_UP, name: value}, RINGCENTRAL_API_URL=standin[1])
     with capture_logs() as entries:
         await replace(watch, settings=settings).turn()
     assert ["subscription.failed"] == [entry["event"] for entry in entries]
-    assert said in entries[0]["reason"]
+    assert reported in entries[0]["reason"]
     assert ("failed", []) == (
         (await watch.store.upkeep.all())["ringcentral"].state,
-        standin[0].asked,
+        standin[0].received,
     )
 
 
@@ -288,7 +288,7 @@ async def test_one_that_another_worker_looks_after_is_passed_by(
     async with lease(other, "ringcentral") as is_ours:
         assert is_ours
         await watch.turn()
-    assert [] == standin[0].asked
+    assert [] == standin[0].received
 
 
 async def test_worker_never_makes_an_aircall_webhook(
@@ -309,7 +309,7 @@ async def test_worker_never_makes_an_aircall_webhook(
                 await watch.turn()
                 clock.forward(timedelta(seconds=EVERY_S))
     assert ["subscription.needs_a_person"] == [entry["event"] for entry in entries]
-    assert ([], 3) == (standin.changes, len(standin.asked))
+    assert ([], 3) == (standin.changes, len(standin.received))
 
 
 async def test_no_secret_is_in_a_line_of_the_log(
@@ -323,7 +323,7 @@ async def test_no_secret_is_in_a_line_of_the_log(
         clock.forward(timedelta(seconds=EVERY_S))
         standin[0].faults = [Fault(status=status, body=" ".join(CONFIDENTIAL).encode())]
         await watch.turn()
-    for stored in standin[0].kept.values():
+    for stored in standin[0].stored.values():
         stored["status"] = "Blacklisted"
     clock.forward(timedelta(seconds=EVERY_S))
     await watch.turn()

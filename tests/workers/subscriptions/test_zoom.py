@@ -49,7 +49,7 @@ async def test_address_is_validated_before_it_is_made(bench: Bench) -> None:
     _standin(bench).reach = receiver
     assert [Action.CREATE] == [step.action for step in (await bench.turn()).done]
     assert [bench.target.address] == reached
-    (stored,) = _standin(bench).kept.values()
+    (stored,) = _standin(bench).stored.values()
     assert (sorted(EVENTS), "account") == (stored["events"], stored["subscription_scope"])
 
 
@@ -78,8 +78,8 @@ async def test_list_that_is_refused_makes_nothing(bench: Bench) -> None:
 
 async def test_subscription_of_the_app_itself_is_a_persons(bench: Bench) -> None:
     """
-    What was clicked together cannot be changed by the API: what it lacks is told, and no second one
-    is made.
+    What was clicked together cannot be changed by the API: what it lacks is reported, and no second
+    one is made.
     """
     _standin(bench).add(
         "clicked", bench.target.address, created_source="default", events=sorted(HALF)
@@ -89,7 +89,7 @@ async def test_subscription_of_the_app_itself_is_a_persons(bench: Bench) -> None
     assert "Event Subscriptions" in (report.state.detail or "")
     assert [] == bench.standin.changes
     for pair in RECORDS:
-        _standin(bench).kept["clicked"]["events"] = sorted(pair)
+        _standin(bench).stored["clicked"]["events"] = sorted(pair)
         assert () == (await bench.turn()).left
 
 
@@ -101,9 +101,9 @@ async def test_events_that_lack_are_mended_without_a_gap(bench: Bench) -> None:
     _standin(bench).add("lacking", bench.target.address, events=[*HALF, "phone.emergency_alert"])
     _standin(bench).faults = [Fault(match="DELETE")]
     assert (await bench.turn()).fault is not None
-    assert 2 == len(_standin(bench).kept)
+    assert 2 == len(_standin(bench).stored)
     assert [Action.REMOVE] == [step.action for step in (await bench.turn()).done]
-    ((subscription_id, stored),) = _standin(bench).kept.items()
+    ((subscription_id, stored),) = _standin(bench).stored.items()
     assert (False, sorted(EVENTS | {"phone.emergency_alert"})) == (
         subscription_id == "lacking",
         stored["events"],
@@ -116,7 +116,7 @@ async def test_refused_events_leave_the_old_one(bench: Bench) -> None:
     _standin(bench).allowed = set(HALF)
     _standin(bench).add("lacking", bench.target.address, events=sorted(HALF))
     assert (await bench.turn()).fault is not None
-    assert ["lacking"] == list(_standin(bench).kept)
+    assert ["lacking"] == list(_standin(bench).stored)
 
 
 async def test_older_address_is_replaced(bench: Bench) -> None:
@@ -126,7 +126,7 @@ async def test_older_address_is_replaced(bench: Bench) -> None:
         step.action for step in (await bench.turn()).done
     ]
     assert [bench.target.address] == [
-        item["event_webhook_url"] for item in _standin(bench).kept.values()
+        item["event_webhook_url"] for item in _standin(bench).stored.values()
     ]
 
 
