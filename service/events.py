@@ -1,9 +1,8 @@
 """
-The words of the project: the one event that every source's messages are turned into.
+Calls in the terms of this project: the one event that every source's messages are turned into.
 
-A `CallEvent` is what one telephony system said about one leg of one call, in our vocabulary. It
-says nothing about Buildr's outcomes and nothing about how several events make a call; that is
-`service.calls`.
+A `CallEvent` is what one telephony system reported about one leg of one call, in our vocabulary. It
+holds nothing of Buildr's outcomes; how several events make a call is in `workers.calls`.
 """
 
 import json
@@ -56,7 +55,7 @@ class HangupCause(StrEnum):
     Why a leg ended; `completed` means that it had been answered.
 
     `hung_up` is for a source that does not say which of the two it was: `completed` where an answer
-    was told, else `cancelled`. It counts only where no other end of the leg says more.
+    was reported, else `cancelled`. It counts only where no other end of the leg says more.
     """
 
     COMPLETED = "completed"
@@ -70,7 +69,7 @@ class HangupCause(StrEnum):
 
 
 class Party(StrEnum):
-    """Whose leg it is: the person at the other company, or one of our own."""
+    """The role of a leg's party: the customer at the other company, or an agent of our own."""
 
     CUSTOMER = "customer"
     AGENT = "agent"
@@ -120,14 +119,18 @@ class Voicemail:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEvent:
     """
-    One thing that a source told us about one leg of a call.
+    One thing that a source reported about one leg of a call.
 
-    `source_call_id` is the call that the event belongs to (the parent leg's id where legs are told
-    apart), `leg_id` the leg it is about. `from_number` and `to_number` are E.164 where the source
+    `source_call_id` is the call that the event belongs to (the parent leg's id where legs have
+    ids of their own), `leg_id` the leg it is about. `from_number` and `to_number` are E.164 where the source
     named a telephone number, else the address as it came (`client:alice`, `sip:...`). `duration_s`
-    is the leg's talk time in seconds. `vendor_status` is the vendor's own name for what happened,
-    kept for the reader. `result` is set only by a source that states the outcome of the whole call
-    outright. A field that the message does not carry is None, never a guess.
+    is the leg's talk time in seconds. `occurred_at` is the vendor's time of the event (UTC), not
+    when its message came. `sequence` orders the events of one leg where their times cannot; it is
+    the vendor's number, or one that the source makes from the order in which its events follow each
+    other. `tags` are those that agents gave the call, in the vendor's order. `vendor_status` is the
+    vendor's own name for what happened, for an operator. `result` is set only by a source that
+    states the outcome of the whole call. A field that the message does not carry is None, never a
+    guess.
     """
 
     source: str
@@ -186,12 +189,16 @@ def from_json(text: str | bytes) -> tuple[CallEvent, ...]:
         raise MalformedPayload("stored events cannot be read") from err
     if envelope.v > VERSION:
         raise MalformedPayload(
-            f"stored events have version {envelope.v}, this program knows up to {VERSION}: upgrade the workers first"
+            f"stored events have version {envelope.v}, this program knows up to {VERSION}: "
+            "upgrade the workers first"
         )
     return envelope.events
 
 
 def as_dict(event: CallEvent) -> dict[str, object]:
-    """An event as plain JSON values, every field present; for the CLI and for people."""
+    """
+    An event as plain JSON values for the CLI: every field present, times in ISO 8601,
+    `vendor_status` under its stored name `word`.
+    """
     plain: dict[str, object] = json.loads(_EVENT.dump_json(event, by_alias=True))
     return plain

@@ -11,7 +11,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
 MAX_LENGTH: Final = 60
-EXTENSION_MARK: Final = ";ext="
+EXTENSION_PREFIX: Final = ";ext="
 LONGEST_EXTENSION: Final = 6
 ANY: Final = "*"
 SOFTPHONE: Final = "client:"
@@ -30,9 +30,9 @@ class Number:
     @property
     def text(self) -> str:
         """The number as it is shown; `read_number` reads it back."""
-        return (
-            self.e164 if self.extension is None else f"{self.e164}{EXTENSION_MARK}{self.extension}"
-        )
+        if self.extension is None:
+            return self.e164
+        return f"{self.e164}{EXTENSION_PREFIX}{self.extension}"
 
 
 def read_number(text: str, *, region: str) -> Number | None:
@@ -62,7 +62,7 @@ class OwnNumbers:
     The telephone numbers of one's own company: each exact, or a prefix with a star (`+1500555*`);
     falsy if none are set.
 
-    Other addresses may stand there too, such as `sip:*@pbx.example.com` or the extension `101`.
+    Other addresses may be listed too, such as `sip:*@pbx.example.com` or the extension `101`.
     """
 
     patterns: tuple[str, ...]
@@ -74,7 +74,9 @@ class OwnNumbers:
     def has(self, address: str) -> bool:
         """Whether an address is listed."""
         number = read_number(address, region=self.region)
-        texts = {address.strip().lower(), *([number.e164] if number is not None else [])}
+        texts = {address.strip().lower()}
+        if number is not None:
+            texts.add(number.e164)
         return any(self._fits(pattern, texts) for pattern in self.patterns)
 
     def is_ours(self, address: str) -> bool:

@@ -21,6 +21,13 @@ from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
 SIGNATURE: Final = "buildr_sig"
 TOKEN_SEGMENT: Final = "/t/"
 DIGITS: Final = 32
+NOT_ONE_ID: Final = (
+    f"{BUILDR_CALL_ID} in the address counts only once, with one {SIGNATURE} beside it: "
+    "see buildr-calls link-url"
+)
+WRONG_SIGNATURE: Final = (
+    f"{SIGNATURE} in the address does not fit its {BUILDR_CALL_ID}: see buildr-calls link-url"
+)
 # The last token of a path. A letter of it may be written with a percent sign, which the router
 # reads as the letter.
 TOKEN: Final = re.compile("(.*)(?:/|%2f)(?:t|%74)(?:/|%2f)", re.IGNORECASE | re.DOTALL)
@@ -53,10 +60,12 @@ def path_token(secret: str, source: str) -> str:
 
 def path_token_for(source: Source, secrets: Sequence[str]) -> str | None:
     """
-    The token in a source's address, made from the newest secret; None where it wants none, or where
+    The token in a source's address, made from the newest secret; None where it needs none, or where
     there is no secret.
     """
-    return path_token(secrets[0], source.slug) if source.requires_path_token and secrets else None
+    if not source.requires_path_token or not secrets:
+        return None
+    return path_token(secrets[0], source.slug)
 
 
 def id_signature(secret: str, source: str, call_id: str) -> str:
@@ -64,12 +73,12 @@ def id_signature(secret: str, source: str, call_id: str) -> str:
     return _digits(secret, f"{BUILDR_CALL_ID}:{source}:{call_id}")
 
 
-def is_path_token(secrets: Sequence[str], source: str, given: str) -> bool:
+def is_path_token(secrets: Sequence[str], source: str, token: str) -> bool:
     """
     Whether a token is the one of this source, by any of the secrets; takes the same time whatever
     differs.
     """
-    return _is_any([path_token(secret, source) for secret in secrets], given)
+    return _is_any([path_token(secret, source) for secret in secrets], token)
 
 
 def verified_buildr_call_id(
@@ -77,56 +86,60 @@ def verified_buildr_call_id(
 ) -> tuple[str | None, str | None]:
     """
     The Buildr call id in an address that one of the secrets signed, and what is wrong with it, if
-    anything is.
+    anything is; at least one of both is None.
 
     An id without its signature, or with a wrong one, is no id. A fault never costs the message.
     """
-    pairs = parse_qsl(url.partition("#")[0].partition("?")[2], keep_blank_values=True)
-    ids = {value for name, value in pairs if name == BUILDR_CALL_ID and value}
-    signatures = {value for name, value in pairs if name == SIGNATURE and value}
-    if not ids:
+    call_ids, signatures = _ids_and_signatures(url)
+    if not call_ids:
         return None, None
-    if len(ids) > 1 or len(signatures) != 1:
-        return (
-            None,
-            f"{BUILDR_CALL_ID} in the address counts only once, with one {SIGNATURE} beside it: see buildr-calls link-url",
-        )
-    (named,), (given,) = ids, signatures
+    if len(call_ids) > 1 or len(signatures) != 1:
+        return None, NOT_ONE_ID
     try:
-        checked = buildr_call_id(named)
+        call_id = buildr_call_id(call_ids.pop())
     except MalformedPayload as err:
         return None, str(err)
-    if checked is None or not _is_any(
-        [id_signature(secret, source, checked) for secret in secrets], given
-    ):
-        return (
-            None,
-            f"{SIGNATURE} in the address does not fit its {BUILDR_CALL_ID}: see buildr-calls link-url",
-        )
-    return checked, None
+    if call_id is None or not _is_id_signature(secrets, source, call_id, signatures.pop()):
+        return None, WRONG_SIGNATURE
+    return call_id, None
 
 
 def strip_credentials(url: str) -> str:
     """
-    An address without its path token and without the signature of its id, as it may be kept and
+    An address without its path token and without the signature of its id, as it may be stored and
     shown.
     """
-    head, question, query = url.partition("?")
-    found = TOKEN.match(head)
-    kept = "&".join(
-        part for part in query.split("&") if unquote_plus(part.partition("=")[0]) != SIGNATURE
-    )
-    return (found[1] if found is not None and "/webhooks/" in unquote(found[1]) else head) + (
-        question + kept if kept else ""
-    )
+    path, separator, query = url.partition("?")
+    match = TOKEN.match(path)
+    if match is not None and "/webhooks/" in unquote(match[1]):
+        path = match[1]
+    parts = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]) != SIGNATURE]
+    query = "&".join(parts)
+    if not query:
+        return path
+    return path + separator + query
+
+
+def _ids_and_signatures(url: str) -> tuple[set[str], set[str]]:
+    """The different Buildr call ids and signatures in a query, empty ones left out."""
+    pairs = parse_qsl(url.partition("#")[0].partition("?")[2], keep_blank_values=True)
+    call_ids = {value for name, value in pairs if name == BUILDR_CALL_ID}
+    signatures = {value for name, value in pairs if name == SIGNATURE}
+    return call_ids - {""}, signatures - {""}
+
+
+def _is_id_signature(secrets: Sequence[str], source: str, call_id: str, signature: str) -> bool:
+    return _is_any([id_signature(secret, source, call_id) for secret in secrets], signature)
 
 
 def _digits(secret: str, text: str) -> str:
     return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()[:DIGITS]
 
 
-def _is_any(wanted: Sequence[str], given: str) -> bool:
+def _is_any(valid_texts: Sequence[str], text: str) -> bool:
+    """Whether a text is one of those that are valid, in the same time whichever it is."""
     matches = [
-        hmac.compare_digest(each.encode(), given.encode("utf-8", "replace")) for each in wanted
+        hmac.compare_digest(valid.encode(), text.encode("utf-8", "replace"))
+        for valid in valid_texts
     ]
     return any(matches)

@@ -1,6 +1,6 @@
 """
-The way in: a message is kept and its call's job enqueued in one atomic step, or the sender is told
-to come again.
+The inbox: a message is stored and its call's job enqueued in one atomic step, or the sender gets
+503 and sends it again.
 
 Messages that arrive together share one round trip (group commit). Nothing here trusts arq's own
 `enqueue_job`, which answers the same for "already queued" and for "the connection was lost".
@@ -28,8 +28,8 @@ from service.store.redis_client import Value
 
 BATCH: Final = 128
 MAX_WAITING: Final = 2000
-# Whose only chance this is waits for Redis as long as its sender does, as long as there are not too
-# many of them.
+# A message that its sender never sends again waits for Redis as long as the sender does, unless too
+# many of them wait.
 MAX_RETRYING_REQUESTS: Final = 500
 RETRY_INTERVAL_S: Final = 0.25
 ANSWER_MARGIN_S: Final = 0.5
@@ -47,8 +47,11 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxLimits:
     """
-    How long repeats are recognised and messages kept, how many of them may wait, how long Redis has
-    for an answer.
+    The limits of one account's inbox; names end in their unit: hours, days or seconds.
+
+    A repeated message is recognised for `dedupe_h`. At most `max_pending` messages wait for a
+    worker. Redis has `accept_timeout_s` for one answer. `keep_messages_d` is for messages that were
+    handled, `keep_failed_d` for those that could not be read.
     """
 
     dedupe_h: float
@@ -60,13 +63,18 @@ class InboxLimits:
     @property
     def dedupe_ms(self) -> int:
         """
-        For how long the id of a message is kept beside it; 0 if the message itself will be there
-        for as long, and says the same.
+        For how long the id of a message is kept beside it; 0 if the message itself is kept for as
+        long, which is enough to recognise it.
         """
-        is_kept_longer = (
-            min(self.keep_messages_d, self.keep_failed_d) * DAY_MS >= self.dedupe_h * HOUR_MS
-        )
-        return 0 if is_kept_longer else int(self.dedupe_h * HOUR_MS)
+        dedupe_ms = int(self.dedupe_h * HOUR_MS)
+        if min(self.keep_messages_d, self.keep_failed_d) * DAY_MS >= self.dedupe_h * HOUR_MS:
+            return 0
+        return dedupe_ms
+
+    @property
+    def keep_failed_ms(self) -> int:
+        """For how long a message that cannot be read is kept."""
+        return int(self.keep_failed_d * DAY_MS)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -106,7 +114,7 @@ class Inbox:
 
         Returns False for a message that was kept before. Raises `QueueUnavailable` unless Redis has
         confirmed while the sender still waits; the message may then have been kept all the same,
-        and sending it again does no harm. Where the sender never comes again, Redis is asked until
+        and sending it again does no harm. Where the sender never retries, Redis is asked until
         shortly before the sender gives up.
         """
         if message.source_call_id is None:
@@ -145,12 +153,11 @@ class Inbox:
             failed_at=message.received_at,
             message_ids=(message.message_id,),
         )
-        dedupe_ms, keep_ms = self._limits.dedupe_ms, int(self._limits.keep_failed_d * DAY_MS)
         args = (
             message.message_id,
             message.source,
-            dedupe_ms,
-            keep_ms,
+            self._limits.dedupe_ms,
+            self._limits.keep_failed_ms,
             to_text(entry),
             pack_message(message),
         )
@@ -158,8 +165,8 @@ class Inbox:
 
     async def note_ignored(self, source: str) -> None:
         """
-        Count a message that is not wanted; a Redis that is away is not worth an error here, nor one
-        that hangs a sender's patience.
+        Count a message that is not wanted. A Redis that is away is not worth an error here, and one
+        that hangs is not worth the sender's timeout.
         """
         try:
             async with asyncio.timeout(NOTE_TIMEOUT_S):
@@ -180,8 +187,7 @@ class Inbox:
 
     async def close(self) -> None:
         """
-        Stop writing; whoever still waits is told to come again, and nobody is kept waiting any
-        more.
+        Stop writing; requests that still wait are refused, and so is every later one.
         """
         self._is_closed = True
         if self._writer is not None:
@@ -194,14 +200,14 @@ class Inbox:
     async def _write_with_retry(
         self, script: str, args: tuple[Value, ...], retry_policy: RetryPolicy
     ) -> bool:
-        """Write, again and again where the sender never comes again; True if the message is new."""
-        # Only those that never come again are counted: a crowd of others must not take their
+        """Write, and try again where the sender itself never would; True if the message is new."""
+        # Only requests of senders that never retry are counted: many others must not take their
         # places.
         is_last_chance = (
             not retry_policy.retry_delays_s and self._retrying_requests < MAX_RETRYING_REQUESTS
         )
         self._retrying_requests += is_last_chance
-        told = "Redis did not confirm"
+        reason = "Redis did not confirm"
         try:
             async with asyncio.timeout(
                 max(LEAST_ANSWER_S, retry_policy.response_timeout_s - ANSWER_MARGIN_S)
@@ -210,12 +216,12 @@ class Inbox:
                     try:
                         return await self._write(script, args)
                     except QueueUnavailable as err:
-                        told = str(err)
+                        reason = str(err)
                         if not is_last_chance or self._is_closed:
                             raise
                         await asyncio.sleep(RETRY_INTERVAL_S)
         except TimeoutError as err:
-            raise QueueUnavailable(f"{told} while the sender waited") from err
+            raise QueueUnavailable(f"{reason} while the sender waited") from err
         finally:
             self._retrying_requests -= is_last_chance
 
@@ -264,12 +270,13 @@ class Inbox:
         if isinstance(answer, int):
             waiting.future.set_result(answer)
         else:
-            word = (
-                str(answer).partition(" ")[0]
-                if isinstance(answer, RedisError)
-                else type(answer).__name__
+            error_code = type(answer).__name__
+            if isinstance(answer, RedisError):
+                # Like OOM or READONLY; the rest of the text names keys.
+                error_code = str(answer).partition(" ")[0]
+            waiting.future.set_exception(
+                QueueUnavailable(f"Redis refused the message ({error_code})")
             )
-            waiting.future.set_exception(QueueUnavailable(f"Redis refused the message ({word})"))
 
     def _refuse(self, batch: list[_Waiting], reason: str) -> None:
         for waiting in batch:

@@ -8,6 +8,7 @@ the log only.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
@@ -35,44 +36,67 @@ MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:buildr-calls:problem:"
 BLANK: Final = "about:blank"
 
-# Error -> the name of its type, and what its sender is to do.
-PROBLEMS: Final[Mapping[type[MessageError], tuple[str, str]]] = {
-    UnknownSource: (
-        "unknown-source",
-        "Check the URL. A source is on as soon as its secret is set; its operator's page names the setting.",
-    ),
-    WrongMethod: ("wrong-method", "Set the webhook's method to POST at the sender."),
-    ReadTimeout: ("read-timeout", "Send the whole request at once, then send it again."),
-    PayloadTooLarge: (
-        "payload-too-large",
-        "Send a smaller body, or raise MAX_BODY_BYTES of this service.",
-    ),
-    UnsupportedContentType: (
-        "unsupported-content-type",
-        "Send the content type that the source's page names, without Content-Encoding.",
-    ),
-    InvalidSignature: (
-        "invalid-signature",
-        "Sign with the secret that this service is set to, over the public URL; its log says more.",
-    ),
-    IgnoredEvent: ("ignored-event", "Nothing: messages of this kind are not used."),
-    MalformedPayload: (
-        "malformed-payload",
-        "Nothing: the message is kept for the operator to look at.",
-    ),
-}
-PHRASES: Final[Mapping[int, str]] = {
-    HTTPStatus.NOT_FOUND: "Nothing is here. Webhooks go to /webhooks/SOURCE.",
-    HTTPStatus.METHOD_NOT_ALLOWED: "Use one of the methods that the Allow header names.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Send the request again. The log of this service says what went wrong.",
-}
 # The rest of such a request is not worth waiting for.
 CLOSING: Final[Mapping[str, str]] = {"Connection": "close"}
-# RFC 9110 wants a 401 to name a scheme.
-HEADERS: Final[Mapping[type[MessageError], Mapping[str, str]]] = {
-    ReadTimeout: CLOSING,
-    WrongMethod: {"Allow": "POST"},
-    InvalidSignature: {"WWW-Authenticate": 'Signature realm="webhooks"'},
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """
+    What a sender is answered beside status and title: `slug` ends the URN of the problem's type,
+    `advice` is what the sender is to do.
+    """
+
+    slug: str
+    advice: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+KEPT: Final = "Nothing: the message is kept for the operator to look at."
+PROBLEMS: Final[Mapping[type[MessageError], Problem]] = {
+    UnknownSource: Problem(
+        slug="unknown-source",
+        advice="Check the URL. A source is on as soon as its secret is set; "
+        "its operator's page names the setting.",
+    ),
+    WrongMethod: Problem(
+        slug="wrong-method",
+        advice="Set the webhook's method to POST at the sender.",
+        headers={"Allow": "POST"},
+    ),
+    ReadTimeout: Problem(
+        slug="read-timeout",
+        advice="Send the whole request at once, then send it again.",
+        headers=CLOSING,
+    ),
+    PayloadTooLarge: Problem(
+        slug="payload-too-large",
+        advice="Send a smaller body, or raise MAX_BODY_BYTES of this service.",
+    ),
+    UnsupportedContentType: Problem(
+        slug="unsupported-content-type",
+        advice="Send the content type that the source's page names, without Content-Encoding.",
+    ),
+    InvalidSignature: Problem(
+        slug="invalid-signature",
+        advice="Sign with the secret that this service is set to, over the public URL; "
+        "its log says more.",
+        # RFC 9110 wants a 401 to name a scheme.
+        headers={"WWW-Authenticate": 'Signature realm="webhooks"'},
+    ),
+    IgnoredEvent: Problem(
+        slug="ignored-event", advice="Nothing: messages of this kind are not used."
+    ),
+    MalformedPayload: Problem(slug="malformed-payload", advice=KEPT),
+}
+UNLISTED: Final = Problem(slug="message-error", advice="Look into the log of this service.")
+# By status: what replaces Starlette's own phrase.
+ADVICE: Final[Mapping[int, str]] = {
+    HTTPStatus.NOT_FOUND: "Nothing is here. Webhooks go to /webhooks/SOURCE.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Use one of the methods that the Allow header names.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: (
+        "Send the request again. The log of this service says what went wrong."
+    ),
 }
 
 log = structlog.get_logger(__name__)
@@ -103,20 +127,20 @@ def problem(
 
 def problem_of(err: MessageError, *, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a message that was refused, by the class of the error alone."""
-    name, detail = PROBLEMS.get(type(err), ("message-error", "Look into the log of this service."))
+    row = PROBLEMS.get(type(err), UNLISTED)
     return problem(
         err.http_status,
         title=err.title,
-        detail=detail,
-        type_=TYPES + name,
-        headers={**HEADERS.get(type(err), {}), **(headers or {})},
+        detail=row.advice,
+        type_=TYPES + row.slug,
+        headers={**row.headers, **(headers or {})},
     )
 
 
 def unavailable(
     err: QueueUnavailable, *, title: str | None = None, detail: str | None = None
 ) -> Response:
-    """The answer while Redis cannot take a message: come again."""
+    """The answer while Redis cannot take a message: 503, with the seconds to wait."""
     return problem(
         err.http_status,
         title=title or err.title,
@@ -133,8 +157,8 @@ def handlers() -> dict[type[Exception], ExceptionHandler]:
 
 class ServerErrorMiddleware:
     """
-    Middleware outside of all: an error that nobody expected is logged once, with its traceback, and
-    answered 500.
+    The outermost middleware: an error that nothing else handles is logged once, with its traceback,
+    and answered 500.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -161,15 +185,16 @@ class ServerErrorMiddleware:
             )
             if not has_started:
                 status = HTTPStatus.INTERNAL_SERVER_ERROR
-                await problem(status, detail=PHRASES[status])(scope, receive, send)
+                await problem(status, detail=ADVICE[status])(scope, receive, send)
 
 
 async def _on_http(_: Request, err: Exception) -> Response:
     if not isinstance(err, HTTPException):
         raise err
-    # Starlette's own errors bring the phrase of their status as detail.
-    is_own = err.detail != HTTPStatus(err.status_code).phrase
-    detail = err.detail if is_own else PHRASES.get(err.status_code, err.detail)
+    detail = err.detail
+    if detail == HTTPStatus(err.status_code).phrase:
+        # An error of Starlette's own: it has the phrase of its status as detail.
+        detail = ADVICE.get(err.status_code, detail)
     return problem(err.status_code, detail=detail, headers=err.headers)
 
 

@@ -40,8 +40,8 @@ class BodyLimits:
 @dataclass(frozen=True, slots=True)
 class PublicUrlResolver:
     """
-    How this service is reached from outside: a base URL that is set, else what listed proxies say,
-    else the request itself.
+    How this service is reached from outside: a base URL that is set, else what trusted proxies
+    report, else the request itself.
     """
 
     base_url: str | None
@@ -52,22 +52,32 @@ class PublicUrlResolver:
         """What the settings say."""
         return cls(
             settings.public_url,
-            tuple(ipaddress.ip_network(each, strict=False) for each in settings.trusted_proxies),
+            tuple(ipaddress.ip_network(proxy, strict=False) for proxy in settings.trusted_proxies),
         )
 
     def url(self, scope: Mapping[str, object], headers: Mapping[str, tuple[str, ...]]) -> str:
-        """The URL that the sender used, its path and query exactly as they were sent."""
-        path, query = scope.get("raw_path") or b"", scope.get("query_string") or b""
+        """
+        The URL that the sender used, its path and query exactly as they were sent.
+
+        Raises TypeError for a scope whose raw_path or query_string are no bytes, which no ASGI
+        server makes.
+        """
+        path = scope.get("raw_path") or b""
+        query = scope.get("query_string") or b""
         if not isinstance(path, bytes) or not isinstance(query, bytes):
             raise TypeError("an ASGI server gives raw_path and query_string as bytes")
-        target = path.decode("latin-1") + ("?" + query.decode("latin-1") if query else "")
+        target = path.decode("latin-1")
+        if query:
+            target += "?" + query.decode("latin-1")
         return (self.base_url or self._origin(scope, headers)) + target
 
     def _origin(self, scope: Mapping[str, object], headers: Mapping[str, tuple[str, ...]]) -> str:
-        scheme, host = str(scope.get("scheme", "http")), _last(headers.get("host", ()))
+        scheme = str(scope.get("scheme", "http"))
+        host = _last(headers.get("host", ()))
         if self._is_trusted(scope.get("client")):
-            forwarded = _last(headers.get("x-forwarded-proto", ())).lower()
-            scheme = forwarded if forwarded in SCHEMES else scheme
+            forwarded_scheme = _last(headers.get("x-forwarded-proto", ())).lower()
+            if forwarded_scheme in SCHEMES:
+                scheme = forwarded_scheme
             host = _last(headers.get("x-forwarded-host", ())) or host
         return f"{scheme}://{host}"
 
@@ -78,21 +88,22 @@ class PublicUrlResolver:
             address = ipaddress.ip_address(str(client[0]))
         except ValueError:
             return False
-        # A dual-stack socket shows an IPv4 peer as ::ffff:10.0.0.1.
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return any((mapped or address) in network for network in self.trusted)
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            # A dual-stack socket shows an IPv4 peer as ::ffff:10.0.0.1.
+            address = address.ipv4_mapped
+        return any(address in network for network in self.trusted)
 
 
 def read_headers(scope: Mapping[str, object]) -> Headers:
     """The headers by lower-case name, every value of a repeated one in order."""
     pairs = scope.get("headers", ())
-    found: Headers = {}
+    headers: Headers = {}
     if not isinstance(pairs, Iterable):
-        return found
+        return headers
     for name, value in pairs:
         key = name.decode("latin-1").lower()
-        found[key] = (*found.get(key, ()), value.decode("latin-1"))
-    return found
+        headers[key] = (*headers.get(key, ()), value.decode("latin-1"))
+    return headers
 
 
 def check_length(headers: Mapping[str, tuple[str, ...]], limits: BodyLimits) -> None:
@@ -130,4 +141,6 @@ async def read_body(receive: Receive, limits: BodyLimits) -> bytes:
 
 def _last(values: tuple[str, ...]) -> str:
     """The value that the nearest proxy wrote: the last one of a list."""
-    return values[-1].rpartition(",")[2].strip() if values else ""
+    if not values:
+        return ""
+    return values[-1].rpartition(",")[2].strip()

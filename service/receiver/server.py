@@ -84,7 +84,9 @@ def check_serving(installation: Installation) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    family = socket.AF_INET
+    if ":" in host:
+        family = socket.AF_INET6
     try:
         return socket.create_server(
             (host, port),
@@ -96,7 +98,8 @@ def _listen(host: str, port: int) -> socket.socket:
         # Python adds the address to the system's words.
         reason = (err.strerror or str(err)).partition(" (")[0]
         sys.stderr.write(
-            f"buildr-calls: cannot listen on {host} port {port}: {reason}. Choose another with HOST and PORT.\n"
+            f"buildr-calls: cannot listen on {host} port {port}: {reason}. "
+            "Choose another with HOST and PORT.\n"
         )
         sys.exit(FAILED)
 

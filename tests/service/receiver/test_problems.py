@@ -51,7 +51,7 @@ def test_every_message_error_has_a_row() -> None:
 
 def test_names_of_types_are_unique() -> None:
     """A type stands for one kind of error."""
-    assert len(PROBLEMS) == len({name for name, _ in PROBLEMS.values()})
+    assert len(PROBLEMS) == len({row.slug for row in PROBLEMS.values()})
 
 
 @pytest.mark.parametrize("kind", list(PROBLEMS))
@@ -124,7 +124,7 @@ def client() -> httpx.AsyncClient:
     ("path", "status", "detail", "header"),
     [
         ("/http", 409, "Do something else.", ("x-a", "1")),
-        ("/message", 413, PROBLEMS[PayloadTooLarge][1], None),
+        ("/message", 413, PROBLEMS[PayloadTooLarge].advice, None),
         ("/queue", 503, "Send the request again in 7 seconds.", ("retry-after", "7")),
         (
             "/unexpected",
