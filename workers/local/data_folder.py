@@ -51,7 +51,8 @@ class FolderLock:
             pid = os.read(file, PID_LENGTH).decode(errors="replace").strip() or "unknown"
             os.close(file)
             raise LocalRunError(
-                f"{self._what} is already running (pid {pid}); stop it, or choose another folder with DATA_DIR"
+                f"{self._what} is already running (pid {pid}); stop it, or choose another folder "
+                "with DATA_DIR"
             ) from err
         os.ftruncate(file, 0)
         os.write(file, f"{os.getpid()}\n".encode())
@@ -81,7 +82,7 @@ def make_private(folder: Path) -> Path:
     folder = folder.resolve()
     try:
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-        found = folder.stat()
+        result = folder.stat()
     except FileExistsError as err:
         raise LocalRunError(
             f"{folder} is a file, not a folder: choose another with DATA_DIR"
@@ -90,9 +91,10 @@ def make_private(folder: Path) -> Path:
         raise LocalRunError(
             f"{folder} cannot be made ({err.strerror}): choose another folder with DATA_DIR"
         ) from err
-    if found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if result.st_uid != os.getuid() or result.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise LocalRunError(
-            f"{folder} is another user's, or others may write into it: choose another folder with DATA_DIR"
+            f"{folder} is another user's, or others may write into it: choose another folder with "
+            "DATA_DIR"
         )
     return folder
 

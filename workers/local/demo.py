@@ -61,7 +61,10 @@ def _folded(fields: Fields) -> tuple[str, str]:
     state = "final" if fields.get("is_final") else "not final yet"
     return (
         "folded",
-        f"{_count(fields.get('event_count'))} make: {fields.get('result') or fields.get('stage') or 'open'} ({state})",
+        (
+            f"{_count(fields.get('event_count'))} make: "
+            f"{fields.get('result') or fields.get('stage') or 'open'} ({state})"
+        ),
     )
 
 
@@ -83,7 +86,10 @@ def _waiting(fields: Fields) -> tuple[str, str]:
     }
     return (
         "waits",
-        f"{fields.get('retry_in_s')} s {reasons.get(str(fields.get('reason')), fields.get('reason'))}",
+        (
+            f"{fields.get('retry_in_s')} s "
+            f"{reasons.get(str(fields.get('reason')), fields.get('reason'))}"
+        ),
     )
 
 
@@ -91,7 +97,8 @@ def _patched(fields: Fields) -> tuple[str, str]:
     sent = fields.get("fields")
     names = ", ".join(map(str, sent)) if isinstance(sent, list) else ""
     return "PATCH", (
-        f"call {fields.get('buildr_call_id')} \N{LEFTWARDS ARROW} {fields.get('outcome') or 'notes'} ({names}); "
+        f"call {fields.get('buildr_call_id')} \N{LEFTWARDS ARROW} "
+        f"{fields.get('outcome') or 'notes'} ({names}); "
         f"Buildr answered {fields.get('status_code')} in {fields.get('duration_ms', '?')} ms"
     )
 
@@ -179,14 +186,14 @@ class Demo:
                 f"the receiver did not answer the demo's webhook ({type(err).__name__})"
             ) from err
         line = await self._verdict()
-        word = dict(request.body_as(read_form)).get("CallStatus", "")
+        value = dict(request.body_as(read_form)).get("CallStatus", "")
         verdict = (
             "no line in its log"
             if line is None
             else VERDICTS.get(line.event or "", line.event or "")
         )
         message_id = "" if line is None else str(line.fields.get("message_id") or "")
-        self._tell("webhook", f"{word:<12} {answer.status_code}  {verdict}", message_id)
+        self._tell("webhook", f"{value:<12} {answer.status_code}  {verdict}", message_id)
 
     async def _verdict(self) -> LogLine | None:
         """
@@ -230,12 +237,12 @@ class Demo:
         """Say what Buildr holds now."""
         if self.held_call is None or outcome is None:
             return outcome is not None
-        held = await self.held_call(self.buildr_call_id)
-        is_there = held == outcome
+        stored = await self.held_call(self.buildr_call_id)
+        is_there = stored == outcome
         self.screen.say(
             Text.assemble(
                 ("Buildr now says: ", "bold"),
-                (f"{held or 'nothing'}", "bold green" if is_there else "bold red"),
+                (f"{stored or 'nothing'}", "bold green" if is_there else "bold red"),
                 f"  (call {self.buildr_call_id})",
             )
         )

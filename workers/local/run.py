@@ -161,11 +161,11 @@ class LocalRun:
             # Its first setting is the one that turns it on.
             if not self._settings.secrets_of(slug):
                 values[source.settings[0].name.upper()] = source.settings[0].generate()
-        for name, given in (
+        for name, value in (
             ("ADMIN_TOKEN", self._settings.admin_token),
             ("URL_SECRET", self._settings.url_secret),
         ):
-            if not given:
+            if not value:
                 values[name] = secrets.token_hex(16)
         return values
 
@@ -185,7 +185,8 @@ class LocalRun:
             ports.append((SANDBOX_HOST, self._wishes.sandbox_port, "--sandbox-port"))
         if len({port for _, port, _ in ports}) < len(ports):
             raise LocalRunError(
-                f"receiver and sandbox cannot both have port {self._settings.port}: choose another with --sandbox-port"
+                f"receiver and sandbox cannot both have port {self._settings.port}: choose another "
+                "with --sandbox-port"
             )
         for host, port, option in ports:
             check_port(host, port, option=option)

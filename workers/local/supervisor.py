@@ -180,7 +180,8 @@ class Supervisor:
                 raise LocalRunError(f"{child.part.name} {_how_it_ended(process)}: {_said(child)}")
             if not ready.done():
                 raise LocalRunError(
-                    f"{child.part.name} was not ready within {READY_TIMEOUT_S:.0f} s: {_said(child)}"
+                    f"{child.part.name} was not ready within {READY_TIMEOUT_S:.0f} s: "
+                    f"{_said(child)}"
                 )
         finally:
             await _cancel(ready)
@@ -195,7 +196,8 @@ class Supervisor:
             wait_s = self._backoff_s[min(failures, len(self._backoff_s) - 1)]
             failures += 1
             self._say(
-                f"{child.part.name} {_how_it_ended(child.process)}; it is started again in {wait_s:g} s"
+                f"{child.part.name} {_how_it_ended(child.process)}; it is started again in "
+                f"{wait_s:g} s"
             )
             await asyncio.sleep(wait_s)
             try:

@@ -94,11 +94,11 @@ class Console:
                 'the id must be digits and the body an object like {"notes": "..."}',
             )
         fields = check_fields(parsed, outcome_ids=OUTCOMES, may_be_null=True)
-        found = self.calls.get(call_id)
-        call = found or self.calls.create(call_id, self.clock())
+        result = self.calls.get(call_id)
+        call = result or self.calls.create(call_id, self.clock())
         self.calls.update(call, fields, self.clock())
         return JSONResponse(
-            {"call": call.as_json()}, status_code=HTTPStatus.OK if found else HTTPStatus.CREATED
+            {"call": call.as_json()}, status_code=HTTPStatus.OK if result else HTTPStatus.CREATED
         )
 
     async def list_faults(self, _: Request) -> Response:

@@ -44,20 +44,20 @@ def simulate_deliveries(
         again, late = rng.sample(range(len(requests)), 2)
         fates[again] = _arrives_again
         fates[late] = _arrives_late
-    found: list[tuple[float, Arrival]] = []
+    result: list[tuple[float, Arrival]] = []
     for place, (request, fate) in enumerate(zip(requests, fates, strict=True)):
         # The first moment of each try.
         moments = (0.0, *itertools.accumulate(retry_policy.retry_delays_s))
         for number in fate(len(moments), rng):
             late_s = moments[number - 1]
             jitter_s = rng.uniform(0, JITTER_S)
-            found.append(
+            result.append(
                 (
                     place * APART_S + late_s + jitter_s,
                     Arrival(request=request, try_number=number, late_s=late_s),
                 )
             )
-    return [arrival for _, arrival in sorted(found, key=lambda pair: pair[0])]
+    return [arrival for _, arrival in sorted(result, key=lambda pair: pair[0])]
 
 
 def _first_delivery(tries: int, rng: Random) -> tuple[int, ...]:

@@ -94,7 +94,8 @@ class Scenario:
         for key in values:
             if key not in self.values:
                 raise ScenarioError(
-                    f"{self.source} {self.name} has no value {key!r}{_known(key, list(self.values))}"
+                    f"{self.source} {self.name} has no value "
+                    f"{key!r}{_known(key, list(self.values))}"
                 )
         fill = _Filler(start_at=start_at, values=self._chosen(values, rng))
         return [fill.each(template) for template in self.templates]
@@ -133,7 +134,7 @@ class _Filler:
         if isinstance(value, dict):
             return self.each(value)
         if isinstance(value, list):
-            return [self.fill(each) for each in value]
+            return [self.fill(item) for item in value]
         return value
 
     def _number(self, text: str) -> JsonValue:
@@ -164,8 +165,8 @@ class _Filler:
         return self.values[name]
 
     def _echo(self, *, in_base64: bool) -> str:
-        held = self.values.get(BUILDR_CALL_ID, "")
-        text = json.dumps({BUILDR_CALL_ID: held}) if held else ""
+        stored = self.values.get(BUILDR_CALL_ID, "")
+        text = json.dumps({BUILDR_CALL_ID: stored}) if stored else ""
         return base64.b64encode(text.encode()).decode() if in_base64 else text
 
 
@@ -185,12 +186,12 @@ def names(source: str) -> tuple[str, ...]:
 
 def load(source: str, name: str) -> Scenario:
     """Read one scenario; raises `ScenarioError` that names the existing ones."""
-    known = names(source)
-    if name not in known:
-        raise ScenarioError(f"{source} has no scenario {name!r}{_known(name, known)}")
-    held = read_json_object((_folder(source) / f"{name}{SUFFIX}").read_bytes())
-    values = held["values"]
-    templates = held["requests"]
+    existing = names(source)
+    if name not in existing:
+        raise ScenarioError(f"{source} has no scenario {name!r}{_known(name, existing)}")
+    stored = read_json_object((_folder(source) / f"{name}{SUFFIX}").read_bytes())
+    values = stored["values"]
+    templates = stored["requests"]
     if not isinstance(values, dict) or not isinstance(templates, list):
         raise ScenarioError(
             f"{source}/{name}{SUFFIX}: values must be an object and requests a list"
@@ -198,9 +199,9 @@ def load(source: str, name: str) -> Scenario:
     return Scenario(
         source=source,
         name=name,
-        title=str(held["title"]),
-        about=str(held["about"]),
-        ends=ENDS.validate_python(held["ends"]),
+        title=str(stored["title"]),
+        about=str(stored["about"]),
+        ends=ENDS.validate_python(stored["ends"]),
         values={key: str(value) for key, value in values.items()},
         templates=tuple(template for template in templates if isinstance(template, dict)),
     )
@@ -211,10 +212,10 @@ def _folder(source: str) -> Traversable:
 
 
 def _random(text: str, rng: Random) -> str:
-    found = text.replace("$hex", f"{rng.getrandbits(128):032x}").replace(
+    result = text.replace("$hex", f"{rng.getrandbits(128):032x}").replace(
         "$uuid", str(UUID(int=rng.getrandbits(128), version=4))
     )
-    return found.replace("$digits", str(rng.randrange(10**15, 10**16)))
+    return result.replace("$digits", str(rng.randrange(10**15, 10**16)))
 
 
 def _known(wrong: str, known: Sequence[str]) -> str:

@@ -52,7 +52,8 @@ class Aircall:
     """
 
     by_hand: Final = (
-        "run `buildr-calls subscriptions ensure aircall --token-to FILE`, put what is in the file into AIRCALL_TOKEN "
+        "run `buildr-calls subscriptions ensure aircall --token-to FILE`, put what is in the file "
+        "into AIRCALL_TOKEN "
         "(or name the file in AIRCALL_TOKEN_FILE), and restart"
     )
 

@@ -140,17 +140,17 @@ class Api:
     def _refusal(self, answer: HttpAnswer) -> UpkeepError:
         status = answer.status_code
         code = _code_of(answer)
-        if any(each in code for each in self.confidential):
+        if any(item in code for item in self.confidential):
             code = ""
-        said = f"{status} {code}" if code else str(status)
+        output = f"{status} {code}" if code else str(status)
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return VendorBusy(f"{self.title} asks to wait (429)")
         if status == HTTPStatus.UNAUTHORIZED:
-            return VendorRefuses(f"{self.title} refuses the credentials ({said}): {self.cure}")
+            return VendorRefuses(f"{self.title} refuses the credentials ({output}): {self.cure}")
         if status == HTTPStatus.FORBIDDEN:
             hint = self.hints.get(code, "give them the right to manage webhooks")
             return VendorRefuses(
-                f"the credentials may not do this at {self.title} ({said}): {hint}"
+                f"the credentials may not do this at {self.title} ({output}): {hint}"
             )
         if (
             HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -158,7 +158,7 @@ class Api:
         ):
             hint = self.hints.get(code, "")
             return VendorRejected(
-                f"{self.title} answered {said}" + (f": {hint}" if hint else ""),
+                f"{self.title} answered {output}" + (f": {hint}" if hint else ""),
                 status_code=status,
                 code=code,
             )
@@ -190,13 +190,13 @@ async def every_page(
     Raises `VendorUnavailable` if there is no end to them: whatever is missing would be made once
     more.
     """
-    found: list[Fields] = []
+    result: list[Fields] = []
     following = ""
     for _ in range(MOST_PAGES):
         page, following = await read(following)
-        found += page
+        result += page
         if not following:
-            return found
+            return result
     raise VendorUnavailable(f"{title}'s list does not end after {MOST_PAGES} pages")
 
 
@@ -229,10 +229,10 @@ def id_of(title: str, fields: Fields, name: str) -> str:
     The id of what was made, safe to stand in a path. Raises `VendorUnavailable` if the answer has
     none.
     """
-    found = text(fields, name)
-    if not _ID.fullmatch(found):
+    result = text(fields, name)
+    if not _ID.fullmatch(result):
         raise VendorUnavailable(f"{title} answered without a usable {name}")
-    return found
+    return result
 
 
 def has_id(title: str, fields: Fields, name: str, *, is_ours: bool) -> bool:

@@ -40,7 +40,10 @@ MISSING: Final = "missing"
 UNSEEN: Final = "what was changed does not show at the vendor yet"
 # A vendor that never lists what was made would otherwise be given one more in every turn.
 HOLD: Final = timedelta(days=7)
-HELD: Final = "one was made on {day}, but the vendor does not list it: look there; `buildr-calls subscriptions ensure {slug}` makes another"
+HELD: Final = (
+    "one was made on {day}, but the vendor does not list it: look there; `buildr-calls "
+    "subscriptions ensure {slug}` makes another"
+)
 
 Save = Callable[[str], None]
 
@@ -100,19 +103,19 @@ def plan(
 ) -> tuple[Step, ...]:
     """What is to be done about the subscriptions that were found."""
     steps: list[Step] = []
-    kept: list[Subscription] = []
-    for each in sorted((item for item in found if item.is_ours), key=_rank):
-        if any(_covers(other, each) for other in kept):
-            if each.is_fixed:
+    stored: list[Subscription] = []
+    for entry in sorted((item for item in found if item.is_ours), key=_rank):
+        if any(_covers(other, entry) for other in stored):
+            if entry.is_fixed:
                 continue
             if Issue.DUPLICATE in ways:
                 steps.append(
-                    Step(action=ways[Issue.DUPLICATE], why=WHY[Issue.DUPLICATE], subscription=each)
+                    Step(action=ways[Issue.DUPLICATE], why=WHY[Issue.DUPLICATE], subscription=entry)
                 )
                 continue
-        kept.append(each)
-        steps += _cure(each, ways, by_hand)
-    if not any(each.has_calls for each in kept):
+        stored.append(entry)
+        steps += _cure(entry, ways, by_hand)
+    if not any(entry.has_calls for entry in stored):
         steps.insert(0, _step(Issue.MISSING, ways.get(Issue.MISSING), by_hand, None))
     return tuple(steps)
 
@@ -219,7 +222,7 @@ class _Reconciliation:
             for step in self.left:
                 if step.action is not Action.BY_HAND:
                     await self._take(step, vendor, target)
-                    self.left = tuple(each for each in self.left if each is not step)
+                    self.left = tuple(entry for entry in self.left if entry is not step)
             if self.done:
                 await self._look(vendor, clock())
                 self.is_settled = all(
@@ -241,24 +244,24 @@ class _Reconciliation:
 
     async def _take(self, step: Step, vendor: Vendor, target: Target) -> None:
         """Take one step. Raises `UpkeepError`."""
-        known = step.subscription
+        existing = step.subscription
         if step.action is Action.CREATE:
             self._remember(await vendor.create(None), target)
-        elif known is None:
+        elif existing is None:
             raise NotReady("there is nothing to be changed")
         elif step.action is Action.RECREATE:
-            await vendor.remove(known)
-            self._remember(await vendor.create(known), target)
+            await vendor.remove(existing)
+            self._remember(await vendor.create(existing), target)
         elif step.action is Action.REPLACE:
-            self._remember(await vendor.create(known), target)
-            await vendor.remove(known)
+            self._remember(await vendor.create(existing), target)
+            await vendor.remove(existing)
         elif step.action is Action.REMOVE:
-            await vendor.remove(known)
+            await vendor.remove(existing)
         elif step.action is Action.SAVE:
-            await vendor.save_token(known)
+            await vendor.save_token(existing)
         else:
-            await vendor.put(known)
-            self._remember(known.subscription_id, target)
+            await vendor.put(existing)
+            self._remember(existing.subscription_id, target)
         self.done.append(step)
 
     def _remember(self, subscription_id: str, target: Target) -> None:

@@ -48,7 +48,10 @@ LIFE: Final = timedelta(days=365)
 # is renewed is not due at once.
 RENEW_WITHIN: Final = timedelta(days=7) / 3
 DEAD: Final = frozenset({"Blacklisted", "Suspended"})
-_HANDSHAKE: Final = "the receiver at PUBLIC_URL did not shake hands: is it reachable, and its whole answer below 1024 bytes?"
+_HANDSHAKE: Final = (
+    "the receiver at PUBLIC_URL did not shake hands: is it reachable, and its whole answer below "
+    "1024 bytes?"
+)
 HINTS: Final[Mapping[str, str]] = {
     **{f"SUB-{number}": _HANDSHAKE for number in range(521, 530)},
     "CMN-408": "give the app the permissions Webhook Subscriptions and Call Control",

@@ -118,9 +118,9 @@ def _log(report: Report, last: UpkeepState | None) -> None:
 
 
 def _named(step: Step) -> dict[str, str]:
-    known = step.subscription
+    existing = step.subscription
     return (
         {}
-        if known is None
-        else {"subscription_id": known.subscription_id, "address": known.address}
+        if existing is None
+        else {"subscription_id": existing.subscription_id, "address": existing.address}
     )

@@ -57,7 +57,7 @@ class Target:
 
     def is_ours(self, url: str) -> bool:
         """Whether an address leads here; its query does not count."""
-        return _bare(url) in {_bare(each) for each in (self.address, *self.older)}
+        return _bare(url) in {_bare(item) for item in (self.address, *self.older)}
 
     def is_present(self, url: str) -> bool:
         """Whether an address is the present one; its query does not count."""
@@ -94,7 +94,7 @@ class Target:
             return None
         for secret in sorted(self.confidential, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
-        line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+        line = " ".join("".join(item if item.isprintable() else " " for item in text).split())
         return line[:MOST_DETAIL]
 
     @property
@@ -103,7 +103,7 @@ class Target:
         tokens = {
             path.rpartition("/t/")[2] for path in (self.address, *self.older) if "/t/" in path
         }
-        return frozenset(each for each in (*tokens, *self.secrets, *self.api.values()) if each)
+        return frozenset(item for item in (*tokens, *self.secrets, *self.api.values()) if item)
 
 
 def target_of(

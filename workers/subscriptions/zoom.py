@@ -51,9 +51,15 @@ RECORDS: Final = tuple(
 )
 EVENTS: Final = frozenset({*LIVE, *RECORDS[0], *VOICEMAILS, RECORDING})
 HINTS: Final[Mapping[str, str]] = {
-    "1001": "Zoom does not take this app for a user of the account; make the subscription in the app, see docs/telephony/zoom.md",
+    "1001": (
+        "Zoom does not take this app for a user of the account; make the subscription in the app, "
+        "see docs/telephony/zoom.md"
+    ),
     "1602": "add the scopes of the phone events to the app, see docs/telephony/zoom.md",
-    "1701": "the receiver at PUBLIC_URL did not answer Zoom's validation: is it reachable, and is ZOOM_SECRET_TOKEN the app's?",
+    "1701": (
+        "the receiver at PUBLIC_URL did not answer Zoom's validation: is it reachable, and is "
+        "ZOOM_SECRET_TOKEN the app's?"
+    ),
 }
 UNSEEN: Final = "Zoom does not tell whether it is switched on"
 
