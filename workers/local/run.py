@@ -41,8 +41,8 @@ from workers.sandbox.config import CLIENT_ID, CLIENT_SECRET
 SANDBOX_ACCOUNT: Final = "sandbox"
 SANDBOX_HOST: Final = "127.0.0.1"
 SANDBOX_FOLDER: Final = "sandbox"
-ANY_HOST: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not bound)
-LOOK_AT_REDIS_EVERY_S: Final = 1.0
+ANY_HOST: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+CHECK_REDIS_EVERY_S: Final = 1.0
 REDIS_AGAIN_S: Final = 2.0
 FAILED: Final = 1
 STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -65,16 +65,16 @@ class RunOptions:
 class LocalRun:
     """One run; `settings` are those of the machine, before anything is made up."""
 
-    def __init__(self, installation: Installation, wishes: RunOptions, screen: Screen) -> None:
+    def __init__(self, installation: Installation, options: RunOptions, screen: Screen) -> None:
         settings = installation.default
         self._installation: Final = installation
         self._settings: Final = settings
-        self._wishes: Final = wishes
+        self._options: Final = options
         self._screen: Final = screen
-        # A sandbox beside accounts of the real Buildr would make one of them a play.
+        # A sandbox beside accounts of the real Buildr would make one of them a simulation.
         self._has_sandbox: Final = not installation.has_buildr_credentials
         self._folder: Final = settings.data_dir.resolve()
-        # What a sandbox was told must never reach the real Buildr, so that each has a Redis of its
+        # What was delivered to a sandbox must never reach the real Buildr: each has a Redis of its
         # own.
         self._redis: Final = EmbeddedRedis(
             self._folder / SANDBOX_FOLDER if self._has_sandbox else self._folder
@@ -84,7 +84,7 @@ class LocalRun:
         self._call = "twilio:CA…"
         self._is_starting = True
         self.url: Final = f"http://{_local_host(settings.host)}:{settings.port}"
-        self.sandbox_url: Final = f"http://{SANDBOX_HOST}:{wishes.sandbox_port}"
+        self.sandbox_url: Final = f"http://{SANDBOX_HOST}:{options.sandbox_port}"
 
     async def run(self) -> int:
         """
@@ -122,7 +122,7 @@ class LocalRun:
 
     async def _work(self, stack: AsyncExitStack) -> int:
         make_private(self._folder)
-        stack.enter_context(FolderLock(self._folder / "run.lock", what=f"`run` in {self._folder}"))
+        stack.enter_context(FolderLock(self._folder / "run.lock", name=f"`run` in {self._folder}"))
         self._check_ports()
         if self._settings.redis_url is None:
             await self._start_redis(stack)
@@ -135,10 +135,10 @@ class LocalRun:
         stack.enter_context(local_values(self._folder, left))
         await self._start_parts(environment)
         self._print_summary()
-        is_told = await self._run_demo(load_installation(environment))
+        is_delivered = await self._run_demo(load_installation(environment))
         self._is_starting = False
-        if self._wishes.is_once:
-            return 0 if is_told else FAILED
+        if self._options.is_once:
+            return 0 if is_delivered else FAILED
         self._say_what_next()
         await asyncio.Event().wait()
         return 0
@@ -173,7 +173,7 @@ class LocalRun:
         return {
             "PORT": str(self._settings.port),
             "DATA_DIR": str(self._folder),
-            # The story is told from the log; what is shown of it is chosen here.
+            # The steps are read from the log; what is shown of them is chosen here.
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "debug" if self._settings.log_level == "debug" else "info",
             "PYTHONUNBUFFERED": "1",
@@ -182,7 +182,7 @@ class LocalRun:
     def _check_ports(self) -> None:
         ports = [(self._settings.host, self._settings.port, "--port")]
         if self._has_sandbox:
-            ports.append((SANDBOX_HOST, self._wishes.sandbox_port, "--sandbox-port"))
+            ports.append((SANDBOX_HOST, self._options.sandbox_port, "--sandbox-port"))
         if len({port for _, port, _ in ports}) < len(ports):
             raise LocalRunError(
                 f"receiver and sandbox cannot both have port {self._settings.port}: choose another "
@@ -199,7 +199,7 @@ class LocalRun:
 
     async def _keep_redis(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_AT_REDIS_EVERY_S)
+            await asyncio.sleep(CHECK_REDIS_EVERY_S)
             if self._redis.pid is None:
                 self._warn("Redis ended; it is started again")
                 self._redis.stop()
@@ -213,7 +213,7 @@ class LocalRun:
         part = partial(_part, environment=environment)
         first = [part("receiver", "serve", ready_url=f"{self.url}/readyz")]
         if self._has_sandbox:
-            port = str(self._wishes.sandbox_port)
+            port = str(self._options.sandbox_port)
             first.insert(
                 0,
                 part(
@@ -250,18 +250,18 @@ class LocalRun:
             self._screen.say(Text.assemble((f"  {name:<9} ", "cyan"), value))
 
     async def _run_demo(self, installation: Installation) -> bool:
-        if self._wishes.demo_call is None or not installation.is_default_active:
+        if self._options.demo_call is None or not installation.is_default_active:
             return True
         held_call = partial(sandbox_outcome, self.sandbox_url) if self._has_sandbox else None
         self._demo = Demo(
             settings=installation.default,
             url=self.url,
-            buildr_call_id=self._wishes.demo_call,
+            buildr_call_id=self._options.demo_call,
             screen=self._screen,
             held_call=held_call,
         )
         try:
-            return await self._demo.play()
+            return await self._demo.run()
         finally:
             self._call = f"twilio:{self._demo.source_call_id}"
             self._demo = None
@@ -274,7 +274,7 @@ class LocalRun:
         )
         self._screen.say()
         self._screen.say(Text("Try next, in another terminal:", "bold"))
-        # Where the default account stands back, a command has to name another.
+        # Where the default account is inactive, a command has to name another.
         account = (
             ""
             if self._installation.is_default_active
@@ -297,7 +297,7 @@ class LocalRun:
         line = read_line(part, text)
         if self._demo is not None and self._demo.takes(line):
             return
-        # Starting and stopping is the usual case, and said in a line of our own.
+        # Starting and stopping is the usual case, and printed in a line of our own.
         if not (self._is_starting and line.level in ("debug", "info")):
             self._screen.show(line)
 

@@ -3,7 +3,7 @@ Keeps the processes of `run` alive: starts them, waits until they are ready, sta
 and stops all of them.
 
 Every process runs in a session of its own, so that a Ctrl-C in the terminal reaches only the
-program that supervises. It holds the other end of each one's stdin: a process that was told to
+program that supervises. It holds the other end of each one's stdin: a process that was asked to
 watch it ends when the supervising program is gone, kill -9 included.
 """
 
@@ -55,7 +55,7 @@ class _Child:
     process: asyncio.subprocess.Process | None = None
     reader: "asyncio.Task[None] | None" = None
     keeper: "asyncio.Task[None] | None" = None
-    has_said_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    is_ready: asyncio.Event = field(default_factory=asyncio.Event)
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
 
 
@@ -133,7 +133,7 @@ class Supervisor:
                 _signal(child.process, signal.SIGKILL)
 
     async def _launch(self, child: _Child) -> None:
-        child.has_said_ready.clear()
+        child.is_ready.clear()
         child.last_lines.clear()
         child.process = await asyncio.create_subprocess_exec(
             *child.part.argv,
@@ -162,7 +162,7 @@ class Supervisor:
             child.last_lines.append(line)
             self._on_line(child.part.name, line)
             if child.part.ready_text is not None and child.part.ready_text in line:
-                child.has_said_ready.set()
+                child.is_ready.set()
 
     async def _wait_until_ready(self, child: _Child) -> None:
         process = child.process
@@ -177,11 +177,13 @@ class Supervisor:
             if ended.done():
                 if child.reader is not None:
                     await child.reader
-                raise LocalRunError(f"{child.part.name} {_how_it_ended(process)}: {_said(child)}")
+                raise LocalRunError(
+                    f"{child.part.name} {_how_it_ended(process)}: {_last_lines(child)}"
+                )
             if not ready.done():
                 raise LocalRunError(
                     f"{child.part.name} was not ready within {READY_TIMEOUT_S:.0f} s: "
-                    f"{_said(child)}"
+                    f"{_last_lines(child)}"
                 )
         finally:
             await _cancel(ready)
@@ -222,7 +224,7 @@ async def _ready(child: _Child) -> None:
                 return
             await asyncio.sleep(ASK_EVERY_S)
     elif child.part.ready_text is not None:
-        await child.has_said_ready.wait()
+        await child.is_ready.wait()
 
 
 async def _cancel(task: "asyncio.Task[None] | asyncio.Task[int] | None") -> None:
@@ -249,5 +251,5 @@ def _how_it_ended(process: asyncio.subprocess.Process) -> str:
     )
 
 
-def _said(child: _Child) -> str:
+def _last_lines(child: _Child) -> str:
     return " / ".join(child.last_lines) or "it said nothing"

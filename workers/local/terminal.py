@@ -100,7 +100,7 @@ class Screen:
 
 
 def render(line: LogLine) -> Text:
-    """One line for a person: time (UTC), part, what happened, and the rest as `name=value`."""
+    """One line for people: time (UTC), part, what happened, and the rest as `name=value`."""
     name = (f"{line.part:<{NAME_WIDTH}} | ", PART_STYLES.get(line.part, ""))
     if line.event is None:
         return Text.assemble(name, printable(line.text))
@@ -123,10 +123,15 @@ def render(line: LogLine) -> Text:
 
 def printable(text: str) -> str:
     """A text without anything that could steer a terminal."""
-    return "".join(
-        char if char.isprintable() else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
-        for char in text
-    )
+    return "".join(map(_printable_char, text))
+
+
+def _printable_char(char: str) -> str:
+    if char.isprintable():
+        return char
+    if char.isspace():
+        return " "
+    return "\N{REPLACEMENT CHARACTER}"
 
 
 def _value(value: object) -> str:

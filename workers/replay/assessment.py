@@ -42,7 +42,7 @@ _VERDICTS_WITHOUT_WRITE: Final[Mapping[DeliveryState, Verdict]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildrRefusal:
-    """Buildr does not show the call; `reason` is its answer, `is_missing` that it has no such call."""
+    """Buildr does not show the call; `reason` is its answer, `is_missing` a 404."""
 
     reason: str
     is_missing: bool

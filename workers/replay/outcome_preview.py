@@ -105,7 +105,7 @@ class Comparison:
         agent: str | None = None,
         limit: int | None = None,
     ) -> Preview:
-        """Compare call by call, of one agent if named, until `limit` calls that change are found."""
+        """Compare call by call, only those of `agent` if set, until `limit` changes are found."""
         preview = Preview()
         async for candidate in candidates:
             left_out = self._left_out(candidate)

@@ -9,8 +9,8 @@ from service.settings import Budget
 from workers.sandbox.rate_limit import Mode
 
 CLIENT_ID: Final = "sandbox-client"
-CLIENT_SECRET: Final = "sandbox-secret"  # noqa: S105 (no secret: it opens the sandbox only)
-READY_TOKEN: Final = "sandbox-token"  # noqa: S105 (no secret: it opens the sandbox only)
+CLIENT_SECRET: Final = "sandbox-secret"
+READY_TOKEN: Final = "sandbox-token"
 DEFAULT_BUDGETS: Final = (Budget(requests=10, window_s=10),)
 
 

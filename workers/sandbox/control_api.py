@@ -1,6 +1,6 @@
 """
-What is not Buildr's: looking into the sandbox, changing calls as a person would, and asking for
-faults. For this machine only.
+What is not Buildr's: reading the sandbox's state, editing calls by hand, and requesting faults.
+For this machine only.
 """
 
 import ipaddress
@@ -60,7 +60,7 @@ class Console:
             {
                 **self.requests.as_json(),
                 "limit_mode": self.config.limit_mode,
-                "calls": len(self.calls.held),
+                "calls": len(self.calls.by_id),
                 "faults": len(self.faults.pending),
             }
         )
@@ -73,7 +73,7 @@ class Console:
         return JSONResponse({"requests": latest(self.requests.entries, after=int(after[:20]))})
 
     async def clear_requests(self, _: Request) -> Response:
-        """Forget the requests and counts; the rate limit goes on as it stands."""
+        """Forget the requests and counts; the rate limit goes on unchanged."""
         self.requests.clear()
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
@@ -85,7 +85,9 @@ class Console:
         return JSONResponse({"call": call.as_json()})
 
     async def put_call(self, request: Request) -> Response:
-        """Change fields as a person would, null included; makes the call if there is none."""
+        """
+        Change fields as an edit by hand would, null included; makes the call if there is none.
+        """
         call_id = request.path_params["call_id"]
         parsed = await _json(request)
         if not is_buildr_id(call_id) or not isinstance(parsed, dict):

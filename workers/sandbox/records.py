@@ -1,6 +1,6 @@
 """
-The account that the sandbox plays: its calls, what they are filed under, its call outcomes and its
-tokens.
+The account that the sandbox simulates: its calls, what they are filed under, its call outcomes and
+its tokens.
 """
 
 import hmac
@@ -95,19 +95,19 @@ class Calls:
     many.
     """
 
-    held: dict[str, HeldCall] = field(default_factory=seed_calls)
+    by_id: dict[str, HeldCall] = field(default_factory=seed_calls)
 
     def get(self, call_id: str) -> HeldCall | None:
         """A call, or None."""
-        return self.held.get(call_id)
+        return self.by_id.get(call_id)
 
     def create(self, call_id: str, now_ns: int) -> HeldCall:
         """A new call with nothing in it."""
-        if len(self.held) >= MOST_CALLS:
-            del self.held[
-                next(call for call in self.held if not FIRST_CALL <= int(call) <= LAST_CALL)
+        if len(self.by_id) >= MOST_CALLS:
+            del self.by_id[
+                next(call for call in self.by_id if not FIRST_CALL <= int(call) <= LAST_CALL)
             ]
-        made = self.held[call_id] = HeldCall(
+        made = self.by_id[call_id] = HeldCall(
             id=call_id, created_at=moment(now_ns), updated_at=moment(now_ns)
         )
         return made

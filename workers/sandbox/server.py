@@ -20,7 +20,9 @@ log = structlog.get_logger(__name__)
 
 
 def run_sandbox(config: SandboxConfig, *, host: str, port: int) -> None:
-    """Serve until told to stop. Raises OSError if the address is taken or not of this machine."""
+    """
+    Serve until SIGTERM or SIGINT. Raises OSError if the address is taken or not of this machine.
+    """
     with _listen(host, port) as listener:
         log.info(
             LogEvent.SANDBOX_STARTED,

@@ -19,7 +19,7 @@ JITTER_S: Final = 10.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """
-    One try at a message that reaches the receiver: the how many-th it is, and how many seconds
+    One try at a message that reaches the receiver: its attempt number, and how many seconds
     after the message was first sent.
     """
 
@@ -35,9 +35,9 @@ def simulate_deliveries(
     All tries that reach the receiver, in the order in which they do.
 
     Every message arrives at least once. One in three is answered, but the answer gets lost, so that
-    it comes again; one in three fails up to as many times as the vendor tries again. At least one
-    of each kind there is, where the vendor comes again at all and there are two messages. A message
-    of a vendor that never comes again is only overtaken.
+    it is sent again; one in three fails up to as many times as the vendor tries again. At least one
+    of each kind there is, where the vendor retries at all and there are two messages. A message
+    of a vendor that never retries is only overtaken.
     """
     fates = [rng.choice((_first_delivery, _arrives_again, _arrives_late)) for _ in requests]
     if len(requests) > 1:

@@ -19,7 +19,7 @@ from service.webhook_urls import (
 
 WEBHOOKS: Final = "/webhooks/"
 
-ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (compared with, not bound to)
+ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 def local_url(settings: Settings) -> str:

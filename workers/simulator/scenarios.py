@@ -1,5 +1,6 @@
 """
-Realistic calls to play: request files with blanks, one file per scenario in `scenarios/<source>/`.
+Realistic calls to simulate: request files with blanks, one file per scenario in
+`scenarios/<source>/`.
 
 A blank is `$name`, filled from the scenario's own `values` or from `--set`, or one of these:
 `$rfc+12`, `$iso+12` and `$sql+12` (12 seconds after the call's start, as RFC 2822, as RFC 3339 and
@@ -68,9 +69,9 @@ ENDS: Final = TypeAdapter(Ends)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """
-    One call to play.
+    One call to simulate.
 
-    `ends` is what it is folded into, `values` are its blanks with what they hold unless told
+    `ends` is what it is folded into, `values` are its blanks with their values unless set
     otherwise, `templates` its request files.
     """
 
@@ -95,7 +96,7 @@ class Scenario:
             if key not in self.values:
                 raise ScenarioError(
                     f"{self.source} {self.name} has no value "
-                    f"{key!r}{_known(key, list(self.values))}"
+                    f"{key!r}{_suggestion(key, list(self.values))}"
                 )
         fill = _Filler(start_at=start_at, values=self._chosen(values, rng))
         return [fill.each(template) for template in self.templates]
@@ -128,9 +129,9 @@ class _Filler:
 
     def fill(self, value: JsonValue) -> JsonValue:
         if isinstance(value, str):
-            return (
-                self._number(value) if value.startswith(NUMBER) else BLANK.sub(self._blank, value)
-            )
+            if value.startswith(NUMBER):
+                return self._number(value)
+            return BLANK.sub(self._blank, value)
         if isinstance(value, dict):
             return self.each(value)
         if isinstance(value, list):
@@ -142,7 +143,9 @@ class _Filler:
         if BLANK.fullmatch(blank) is None:
             return text
         filled = BLANK.sub(self._blank, blank)
-        return int(filled) if filled.isascii() and filled.isdigit() else filled
+        if filled.isascii() and filled.isdigit():
+            return int(filled)
+        return filled
 
     def _is_left_out(self, value: JsonValue) -> bool:
         return (
@@ -151,9 +154,9 @@ class _Filler:
             and self.fill(value) == ""
         )
 
-    def _blank(self, found: re.Match[str]) -> str:
-        name = found[1]
-        offset_s = found[2]
+    def _blank(self, match: re.Match[str]) -> str:
+        name = match[1]
+        offset_s = match[2]
         if name in TIMES:
             return TIMES[name](
                 self.start_at.replace(microsecond=0) + timedelta(seconds=int(offset_s or 0))
@@ -161,7 +164,7 @@ class _Filler:
         if name in (ECHO, ECHO_BASE64):
             return self._echo(in_base64=name == ECHO_BASE64)
         if name not in self.values or offset_s is not None:
-            raise ScenarioError(f"the scenario's blank {found[0]} is not among its values")
+            raise ScenarioError(f"the scenario's blank {match[0]} is not among its values")
         return self.values[name]
 
     def _echo(self, *, in_base64: bool) -> str:
@@ -188,7 +191,7 @@ def load(source: str, name: str) -> Scenario:
     """Read one scenario; raises `ScenarioError` that names the existing ones."""
     existing = names(source)
     if name not in existing:
-        raise ScenarioError(f"{source} has no scenario {name!r}{_known(name, existing)}")
+        raise ScenarioError(f"{source} has no scenario {name!r}{_suggestion(name, existing)}")
     stored = read_json_object((_folder(source) / f"{name}{SUFFIX}").read_bytes())
     values = stored["values"]
     templates = stored["requests"]
@@ -218,8 +221,11 @@ def _random(text: str, rng: Random) -> str:
     return result.replace("$digits", str(rng.randrange(10**15, 10**16)))
 
 
-def _known(wrong: str, known: Sequence[str]) -> str:
-    if not known:
+def _suggestion(wrong: str, names: Sequence[str]) -> str:
+    if not names:
         return "; there is none"
-    near = difflib.get_close_matches(wrong, known, n=1)
-    return (f"; did you mean {near[0]}? " if near else ". ") + f"There are: {', '.join(known)}"
+    close = difflib.get_close_matches(wrong, names, n=1)
+    listed = f"There are: {', '.join(names)}"
+    if close:
+        return f"; did you mean {close[0]}? {listed}"
+    return f". {listed}"

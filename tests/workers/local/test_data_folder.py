@@ -23,9 +23,9 @@ from workers.local.data_folder import (
 def test_lock_is_held_once_and_names_its_holder(tmp_path: Path) -> None:
     """A second holder is refused with the first one's process id, until the first gives back."""
     refusal = pytest.raises(LocalRunError, match=rf"`run` is already running \(pid {os.getpid()}\)")
-    with FolderLock(tmp_path / "lock", what="`run`"), refusal:
-        FolderLock(tmp_path / "lock", what="`run`").acquire()
-    with FolderLock(tmp_path / "lock", what="`run`"):
+    with FolderLock(tmp_path / "lock", name="`run`"), refusal:
+        FolderLock(tmp_path / "lock", name="`run`").acquire()
+    with FolderLock(tmp_path / "lock", name="`run`"):
         pass
 
 
@@ -33,7 +33,7 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     """A process that is killed holds nothing any more."""
     code = (
         "import sys; from pathlib import Path; from workers.local.data_folder import FolderLock\n"
-        f"lock = FolderLock(Path({str(tmp_path / 'lock')!r}), what='x'); lock.acquire(); "
+        f"lock = FolderLock(Path({str(tmp_path / 'lock')!r}), name='x'); lock.acquire(); "
         "print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -42,10 +42,10 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert b"held\n" == process.stdout.readline()
         with pytest.raises(LocalRunError, match=f"pid {process.pid}"):
-            FolderLock(tmp_path / "lock", what="x").acquire()
+            FolderLock(tmp_path / "lock", name="x").acquire()
         process.kill()
         process.wait()
-    with FolderLock(tmp_path / "lock", what="x"):
+    with FolderLock(tmp_path / "lock", name="x"):
         pass
 
 
