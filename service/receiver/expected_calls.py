@@ -27,14 +27,8 @@ from service.receiver.admin_endpoint import (
     AdminEndpoint,
     JsonBody,
 )
-from service.store.expected_calls import (
-    MOST_NUMBERS,
-    Expectation,
-    ExpectedCall,
-    ExpectedCalls,
-    WrongWindow,
-    as_dict,
-)
+from service.store.expectations import Expectation, ExpectedCall, as_dict
+from service.store.expected_calls import MAX_NUMBERS, ExpectedCalls, WrongWindow
 
 PATH: Final = "/expected-calls"
 ONE: Final = PATH + "/{buildr_call_id}"
@@ -59,7 +53,7 @@ class ExpectedCallBody(JsonBody):
     example = '{"buildr_call_id": "110", "numbers": ["+15005550006"]}'
     rules: ClassVar[Mapping[str, str]] = {
         "numbers": (
-            f"must be a list of 1 to {MOST_NUMBERS} telephone numbers in strings, "
+            f"must be a list of 1 to {MAX_NUMBERS} telephone numbers in strings, "
             'like ["+15005550006"]'
         ),
         "agent": f"must be a text of 1 to {MAX_AGENT} printable characters",
@@ -69,7 +63,7 @@ class ExpectedCallBody(JsonBody):
     }
 
     buildr_call_id: BuildrId
-    numbers: Annotated[list[NumberText], Field(min_length=1, max_length=MOST_NUMBERS)]
+    numbers: Annotated[list[NumberText], Field(min_length=1, max_length=MAX_NUMBERS)]
     agent: AgentName | None = None
     direction: Direction | None = None
     not_before: AwareDatetime | None = None

@@ -20,11 +20,13 @@ from service.errors import FailureCause, QueueUnavailable
 from service.logs.events import LogEvent
 from service.settings import Settings
 from service.sources.base import RetryPolicy
+from service.store import script_calls
 from service.store.connection import Store
 from service.store.failed import Failed, to_text
 from service.store.keys import ref_of
 from service.store.messages import Message, pack_message
-from service.store.redis_client import Value
+from service.store.script_calls import AcceptResult
+from service.store.script_runner import ScriptCall
 
 BATCH: Final = 128
 MAX_WAITING: Final = 2000
@@ -36,7 +38,6 @@ ANSWER_MARGIN_S: Final = 0.5
 LEAST_ANSWER_S: Final = 0.5
 NOTE_TIMEOUT_S: Final = 0.5
 DEFAULT_RETRY_POLICY: Final = RetryPolicy(response_timeout_s=15, retry_delays_s=(60,))
-FULL: Final = -1
 STOPPING: Final = "the service is stopping"
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 86_400_000
@@ -90,9 +91,8 @@ class InboxLimits:
 
 @dataclass(slots=True)
 class _Waiting:
-    script: str
-    args: tuple[Value, ...]
-    future: "asyncio.Future[int]"
+    call: ScriptCall[AcceptResult]
+    future: "asyncio.Future[AcceptResult]"
 
 
 class Inbox:
@@ -121,14 +121,14 @@ class Inbox:
             raise ValueError("a message without a call cannot be enqueued")
         ref = ref_of(message.source, message.source_call_id)
         limits = self._limits
-        args = (
-            message.message_id,
-            ref,
-            limits.dedupe_ms,
-            limits.max_pending,
-            pack_message(message),
+        call = script_calls.accept(
+            message_id=message.message_id,
+            ref=ref,
+            dedupe_ms=limits.dedupe_ms,
+            max_pending=limits.max_pending,
+            packed_message=pack_message(message),
         )
-        return await self._write_with_retry("accept", args, retry_policy)
+        return await self._write_with_retry(call, retry_policy)
 
     async def keep_failed(
         self,
@@ -153,15 +153,15 @@ class Inbox:
             failed_at=message.received_at,
             message_ids=(message.message_id,),
         )
-        args = (
-            message.message_id,
-            message.source,
-            self._limits.dedupe_ms,
-            self._limits.keep_failed_ms,
-            to_text(entry),
-            pack_message(message),
+        call = script_calls.keep_failed(
+            message_id=message.message_id,
+            source=message.source,
+            dedupe_ms=self._limits.dedupe_ms,
+            keep_ms=self._limits.keep_failed_ms,
+            entry=to_text(entry),
+            packed_message=pack_message(message),
         )
-        return await self._write_with_retry("keep_failed", args, retry_policy)
+        return await self._write_with_retry(call, retry_policy)
 
     async def note_ignored(self, source: str) -> None:
         """
@@ -198,7 +198,7 @@ class Inbox:
         self._waiting.clear()
 
     async def _write_with_retry(
-        self, script: str, args: tuple[Value, ...], retry_policy: RetryPolicy
+        self, call: ScriptCall[AcceptResult], retry_policy: RetryPolicy
     ) -> bool:
         """Write, and try again where the sender itself never would; True if the message is new."""
         # Only requests of senders that never retry are counted: many others must not take their
@@ -214,7 +214,7 @@ class Inbox:
             ):
                 while True:
                     try:
-                        return await self._write(script, args)
+                        return await self._write(call)
                     except QueueUnavailable as err:
                         reason = str(err)
                         if not is_last_chance or self._is_closed:
@@ -225,12 +225,12 @@ class Inbox:
         finally:
             self._retrying_requests -= is_last_chance
 
-    async def _write(self, script: str, args: tuple[Value, ...]) -> bool:
+    async def _write(self, call: ScriptCall[AcceptResult]) -> bool:
         if self._is_closed:
             raise QueueUnavailable(STOPPING)
         if len(self._waiting) >= MAX_WAITING:
             raise QueueUnavailable("too many requests wait for Redis")
-        waiting = _Waiting(script, args, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(call, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._writer is None or self._writer.done():
             # A context of its own: the writer outlives the request that happened to start it.
@@ -242,9 +242,9 @@ class Inbox:
                 answer = await waiting.future
         except TimeoutError as err:
             raise QueueUnavailable("Redis did not confirm in time") from err
-        if answer == FULL:
+        if answer is AcceptResult.FULL:
             raise QueueUnavailable("too many messages wait to be read", retry_after_s=30)
-        return answer == 1
+        return answer is AcceptResult.KEPT
 
     async def _drain(self) -> None:
         while self._waiting:
@@ -253,7 +253,7 @@ class Inbox:
             try:
                 async with asyncio.timeout(self._limits.accept_timeout_s):
                     answers = await self._store.scripts.run_batch(
-                        [(waiting.script, waiting.args) for waiting in batch]
+                        [waiting.call for waiting in batch]
                     )
             except (RedisError, OSError, TimeoutError) as err:
                 self._refuse(batch, f"Redis is away ({type(err).__name__})")
@@ -267,7 +267,7 @@ class Inbox:
     def _resolve(self, waiting: _Waiting, answer: object) -> None:
         if waiting.future.done():
             return
-        if isinstance(answer, int):
+        if isinstance(answer, AcceptResult):
             waiting.future.set_result(answer)
         else:
             error_code = type(answer).__name__

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.errors import MalformedPayload
 from service.events import CallEvent, from_json
+from service.store import script_calls
 from service.store.compression import compress, decompress
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import (
@@ -166,12 +167,16 @@ class Calls:
         compressed_record = compress(
             _RECORD.dump_json(record, exclude_defaults=True, by_alias=True), context=ref.encode()
         )
-        events: list[str | bytes] = []
-        for message_id, text in update.events.items():
-            context = _events_context(ref, message_id)
-            events += (message_id, compress(text.encode(), context=context))
-        body = json.dumps(self._commit_arguments(update))
-        return await self.scripts.run("commit", body, compressed_record, *events) != CONFLICT
+        compressed_events = [
+            (message_id, compress(text.encode(), context=_events_context(ref, message_id)))
+            for message_id, text in update.events.items()
+        ]
+        call = script_calls.commit(
+            update=json.dumps(self._commit_arguments(update)),
+            compressed_record=compressed_record,
+            compressed_events=compressed_events,
+        )
+        return await self.scripts.run(call) != CONFLICT
 
     def _commit_arguments(self, update: CallUpdate) -> dict[str, object]:
         """The JSON argument of `commit.lua`; a key that does not apply is left out."""
@@ -203,7 +208,7 @@ class Calls:
     async def request_replay(self, ref: str, request: ReplayRequest) -> bool:
         """Have a call replayed by a job; False if no such call is stored."""
         text = replay_request_to_json(request)
-        return await self.scripts.run("request_replay", ref, text) == 1
+        return await self.scripts.run(script_calls.request_replay(ref=ref, replay_request=text))
 
     async def indexed(self, name: str, *, limit: int = 1000) -> AsyncIterator[StoredCall]:
         """The calls of an index (`unmatched` or `stalled`), the longest in it first."""

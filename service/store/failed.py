@@ -11,12 +11,14 @@ from typing import Final, Literal
 from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
+from service.store import script_calls
 from service.store.delivery_state import Answer, ReplayRequest, replay_request_to_json
 from service.store.keys import Keys
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
 PAGE: Final = 200
+ALREADY_TAKEN: Final = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +123,18 @@ class FailedStore:
 
         Returns how many raw messages are read anew, or None if somebody else has taken the entry.
         """
-        count = await self.scripts.run(
-            "replay", entry.entry_id, ref, replay_request_to_json(replay_request), *message_ids
+        call = script_calls.replay(
+            entry_id=entry.entry_id,
+            ref=ref,
+            replay_request=replay_request_to_json(replay_request),
+            message_ids=message_ids,
         )
-        return None if count == -1 or not isinstance(count, int) else count
+        count = await self.scripts.run(call)
+        if count == ALREADY_TAKEN:
+            return None
+        return count
 
     async def discard(self, entry: Failed) -> bool:
         """Take an entry out for good; False if it was gone already."""
-        return bool(await self.scripts.run("discard", entry.entry_id, self.keep_calls_ms))
+        call = script_calls.discard(entry_id=entry.entry_id, keep_call_ms=self.keep_calls_ms)
+        return await self.scripts.run(call)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter
 
+from service.store import script_calls
 from service.store.keys import Keys, ref_of, split_ref
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -54,10 +55,9 @@ class Links:
         Returns whether the link is new and whether its call is already known.
         """
         ref = ref_of(source, source_call_id)
-        answer = await self.scripts.run(
-            "link", ref, _LINK.dump_json(link, exclude_none=True), self.keep_ms
-        )
-        is_new, is_known = answer if isinstance(answer, list) else (0, 0)
+        text = _LINK.dump_json(link, exclude_none=True)
+        call = script_calls.link(ref=ref, link_text=text, keep_ms=self.keep_ms)
+        is_new, is_known = await self.scripts.run(call)
         return bool(is_new), bool(is_known)
 
     async def get(self, source: str, source_call_id: str) -> Link | None:

@@ -5,6 +5,7 @@ When calls want attention: alarms for arq, and the sweep that gives lost ones ba
 from dataclasses import dataclass
 from datetime import datetime
 
+from service.store import script_calls
 from service.store.keys import Keys
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -31,14 +32,14 @@ class Schedule:
 
     async def wake(self, ref: str) -> None:
         """Let a call be looked at now."""
-        await self.scripts.run("wake", ref)
+        await self.scripts.run(script_calls.wake(ref=ref))
 
     async def rearm(self, ref: str, *, worker_id: str) -> None:
         """
         Set the alarm of a call again after its job has ended at a worker, if it still wants
         attention.
         """
-        await self.scripts.run("rearm", ref, worker_id)
+        await self.scripts.run(script_calls.rearm(ref=ref, worker_id=worker_id))
 
     async def postpone(self, ref: str, *, at: datetime) -> None:
         """Look at a call again at a time; for a job that could not write anything down itself."""
@@ -49,7 +50,7 @@ class Schedule:
         Take away the alarm of a call that nothing is known of; a message that came just now keeps
         it.
         """
-        await self.scripts.run("clear", ref)
+        await self.scripts.run(script_calls.clear(ref=ref))
 
     async def sweep(self, *, in_progress_s: float) -> Swept:
         """
@@ -58,15 +59,14 @@ class Schedule:
 
         `in_progress_s` is for how long arq marks a job as being run.
         """
-        answer = await self.scripts.run("sweep", SWEEP_LIMIT, int(in_progress_s * 1000))
-        if not isinstance(answer, list):
-            raise TypeError("unexpected answer of the script sweep")
-        healed, taken_over = (int(part) for part in answer)
+        in_progress_ms = int(in_progress_s * 1000)
+        call = script_calls.sweep(limit=SWEEP_LIMIT, in_progress_ms=in_progress_ms)
+        healed, taken_over = await self.scripts.run(call)
         return Swept(healed, taken_over)
 
     async def wake_named(self) -> None:
         """Wake the calls that wait for the account's outcomes, which have just been read."""
-        while await self.scripts.run("named", WAKE_LIMIT) == WAKE_LIMIT:
+        while await self.scripts.run(script_calls.named(limit=WAKE_LIMIT)) == WAKE_LIMIT:
             continue
 
     async def forget_old(self, *, before_ms: int) -> list[str]:
@@ -81,11 +81,11 @@ class Schedule:
         found = await self.redis.zrangebyscore(
             self.keys.named("unmatched"), "-inf", before_ms, start=0, num=SWEEP_LIMIT
         )
-        return [
-            ref.decode()
-            for ref in found
-            if await self.scripts.run("forget", ref.decode(), before_ms) == 1
-        ]
+        forgotten = []
+        for ref in (name.decode() for name in found):
+            if await self.scripts.run(script_calls.forget(ref=ref, before_ms=before_ms)):
+                forgotten.append(ref)
+        return forgotten
 
     async def unmatched_count(self) -> int:
         """How many calls have no Buildr call."""

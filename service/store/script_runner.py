@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from redis.exceptions import NoScriptError
 
 from service.store.keys import Keys
 from service.store.redis_client import Client, Value
 from service.store.script_constants import constants_of
+
+Result = TypeVar("Result")
 
 # What a script needs beside `common`, before its own text.
 _PARTS: Final = {
@@ -54,6 +56,43 @@ def no_skew() -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class ScriptCall(Generic[Result]):
+    """
+    One call of a script: its name, its own arguments in order, and how its reply is read.
+
+    Made by the functions of `script_calls`, never by hand.
+    """
+
+    script: str
+    arguments: tuple[Value, ...]
+    read: Callable[[object], Result]
+
+
+def as_integer(reply: object) -> int:
+    """The reply of a script that returns one integer."""
+    if not isinstance(reply, int):
+        raise TypeError(f"a script returned {type(reply).__name__} where an integer was expected")
+    return reply
+
+
+def as_flag(reply: object) -> bool:
+    """The reply of a script that returns 1 or 0."""
+    return as_integer(reply) == 1
+
+
+def as_list(reply: object) -> list[bytes | int]:
+    """The reply of a script that returns a list of strings and integers."""
+    if not isinstance(reply, list):
+        raise TypeError(f"a script returned {type(reply).__name__} where a list was expected")
+    return reply
+
+
+def as_integers(reply: object) -> list[int]:
+    """The reply of a script that returns a list of integers."""
+    return [int(part) for part in as_list(reply)]
+
+
+@dataclass(frozen=True, slots=True)
 class Scripts:
     """
     The scripts, bound to one account's keys.
@@ -66,34 +105,44 @@ class Scripts:
     skew_ms: Callable[[], int] = no_skew
 
     @property
-    def _fixed(self) -> tuple[str, str, str, int]:
+    def _shared_arguments(self) -> tuple[str, str, str, int]:
         return self.keys.prefix, self.keys.queue, self.keys.account, self.skew_ms()
 
-    async def run(self, name: str, *args: Value) -> object:
-        """Run one script. Raises redis-py's own errors."""
+    async def run(self, call: ScriptCall[Result]) -> Result:
+        """Run one script. Raises redis-py's errors, TypeError for a reply of another shape."""
         try:
-            return await self.redis.evalsha(digest_of(name), 0, *self._fixed, *args)
+            reply = await self._evaluate(call)
         except NoScriptError:
-            await self.redis.script_load(source_of(name))
-            return await self.redis.evalsha(digest_of(name), 0, *self._fixed, *args)
+            await self.redis.script_load(source_of(call.script))
+            reply = await self._evaluate(call)
+        return call.read(reply)
 
-    async def run_batch(self, calls: Sequence[tuple[str, Sequence[Value]]]) -> list[object]:
+    async def run_batch(self, calls: Sequence[ScriptCall[Result]]) -> list[Result | Exception]:
         """
         Run several scripts in one round trip, in order, each atomic by itself.
 
         The answer to each is its result or its error. Scripts that Redis does not know are loaded
         and the whole batch is sent once more, so all of them have to be idempotent.
         """
-        results = await self._send(calls)
-        if any(isinstance(result, NoScriptError) for result in results):
-            for name in {name for name, _ in calls}:
-                await self.redis.script_load(source_of(name))
-            results = await self._send(calls)
+        replies = await self._evaluate_all(calls)
+        if any(isinstance(reply, NoScriptError) for reply in replies):
+            for script in {call.script for call in calls}:
+                await self.redis.script_load(source_of(script))
+            replies = await self._evaluate_all(calls)
+        results: list[Result | Exception] = []
+        for call, reply in zip(calls, replies, strict=True):
+            results.append(reply if isinstance(reply, Exception) else call.read(reply))
         return results
 
-    async def _send(self, calls: Sequence[tuple[str, Sequence[Value]]]) -> list[object]:
+    async def _evaluate(self, call: ScriptCall[Result]) -> object:
+        return await self.redis.evalsha(
+            digest_of(call.script), 0, *self._shared_arguments, *call.arguments
+        )
+
+    async def _evaluate_all(self, calls: Sequence[ScriptCall[Result]]) -> list[object]:
         pipe = self.redis.pipeline(transaction=False)
-        for name, args in calls:
-            pipe.execute_command("EVALSHA", digest_of(name), 0, *self._fixed, *args)
-        results: list[object] = await pipe.execute(raise_on_error=False)
-        return results
+        for call in calls:
+            digest = digest_of(call.script)
+            pipe.execute_command("EVALSHA", digest, 0, *self._shared_arguments, *call.arguments)
+        replies: list[object] = await pipe.execute(raise_on_error=False)
+        return replies

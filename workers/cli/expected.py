@@ -12,14 +12,8 @@ from service.logs.phone_masking import mask_number
 from service.phone_numbers import MAX_LENGTH, Number, read_number
 from service.settings import Settings
 from service.store.connection import Store
-from service.store.expected_calls import (
-    MOST_NUMBERS,
-    Expectation,
-    ExpectedCall,
-    Registered,
-    WrongWindow,
-    as_dict,
-)
+from service.store.expectations import Expectation, ExpectedCall, as_dict
+from service.store.expected_calls import MAX_NUMBERS, Registered, WrongWindow
 from workers.cli.links import Digits
 from workers.cli.output import Failure, print_json, print_table
 from workers.cli.session import run_with_store
@@ -100,8 +94,8 @@ def expect(
     Example:
       buildr-calls expect 110 --number "+1 500 555 0006" --agent ana@example.com --direction outbound
     """
-    if len(numbers) > MOST_NUMBERS:
-        raise click.UsageError(f"at most {MOST_NUMBERS} numbers can be given")
+    if len(numbers) > MAX_NUMBERS:
+        raise click.UsageError(f"at most {MAX_NUMBERS} numbers can be given")
 
     async def work(settings: Settings, store: Store) -> Registered:
         wish = Expectation(

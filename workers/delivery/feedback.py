@@ -43,18 +43,18 @@ async def release_permits(
     Returns the state of the account's rate limit and breaker, and logs what has changed about it.
     """
     if err is None:
-        state = await permits.release(grant, sent=sent, heard=signal)
+        state = await permits.release(grant, sent=sent, signal=signal)
     elif isinstance(err, BuildrRateLimited):
         state = await permits.release(
             grant,
             sent=sent,
-            heard=signal,
+            signal=signal,
             cause=err.cause,
             wait_s=err.retry_after_s,
             bucket=err.bucket,
         )
     else:
-        state = await permits.release(grant, sent=sent, heard=signal, cause=err.cause)
+        state = await permits.release(grant, sent=sent, signal=signal, cause=err.cause)
     _log_changes(state, err)
     return state
 

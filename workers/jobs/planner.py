@@ -107,7 +107,7 @@ class Planner:
             snapshot, choice = await find_expected_call(
                 self.store.expected, call, self.rules, first_received_at=record.first_received_at
             )
-            numbers = snapshot.seen
+            numbers = snapshot.revisions
         inputs = PlanInputs(
             record=record,
             call=call,

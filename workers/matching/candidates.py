@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from service.phone_numbers import Number
-from service.store.expected_calls import ExpectedCall
+from service.store.expectations import ExpectedCall
 from service.store.keys import ref_of
 from workers.calls.fold import Call
 

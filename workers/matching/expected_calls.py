@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from service.phone_numbers import Number
-from service.store.expected_calls import CandidateSnapshot, ExpectedCall, ExpectedCalls
+from service.store.expectations import CandidateSnapshot, ExpectedCall
+from service.store.expected_calls import ExpectedCalls
 from service.store.keys import ref_of
 from workers.calls.fold import Call
 from workers.matching.candidates import (
@@ -35,7 +36,7 @@ async def find_expected_call(
     numbers = sorted({number.e164 for number in customer_numbers(call, rules)})
     started_at = start_of(call, first_received_at)
     ref = ref_of(call.source, call.source_call_id)
-    snapshot = await expected.look(ref, numbers, at=started_at)
+    snapshot = await expected.read_candidates(ref, numbers, at=started_at)
     return snapshot, choose(call, snapshot, rules, started_at=started_at)
 
 

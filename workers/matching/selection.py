@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from service.store.expected_calls import MOST_CANDIDATES, ExpectedCall
+from service.store.expectations import ExpectedCall
+from service.store.expected_calls import MAX_CANDIDATES
 from workers.matching.candidates import (
     Candidate,
     RejectedCandidate,
@@ -60,7 +61,7 @@ def select_none_of_too_many(
     why = "fits, but there are more than can be compared"
     unread = [Rejection(candidate.expected, why) for candidate in candidates]
     return ExpectedCallMatch(
-        reason=f"More than {MOST_CANDIDATES} calls are expected with this number at this time:"
+        reason=f"More than {MAX_CANDIDATES} calls are expected with this number at this time:"
         " too many to choose.",
         considered=reported([*rejections, *unread]),
     )

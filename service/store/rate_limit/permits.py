@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Final
 
 from service.store.keys import Keys
+from service.store.rate_limit import script_calls
 from service.store.rate_limit.grants import (
     Grant,
     GrantStatus,
@@ -30,6 +31,10 @@ from service.store.script_runner import Scripts
 LEASE_MS: Final = 5000
 PUMP_LIMIT: Final = 50
 LONGEST_BLOCK_S: Final = 86_400
+SHORTEST_WAIT_S: Final = 0.05
+# The first value that the script grant returns.
+WAITS: Final = 0
+GRANTED: Final = 1
 # What Buildr's beta version calls the budgets that last longer than a burst.
 LONGER_BUCKETS: Final = frozenset({"hour", "hourly", "day", "daily"})
 
@@ -66,32 +71,27 @@ class Permits:
         """
         # Taken before the question: the answer may be long on its way.
         valid_until = self.timer() + hold_s
-        since_ms = int(since.timestamp() * 1000)
-        answer = await self.scripts.run(
-            "grant",
-            self._budgets,
-            ref,
-            cost,
-            int(hold_s * 1000),
-            lane.value,
-            since_ms,
-            self.newest_first_above,
+        call = script_calls.grant(
+            budgets=self._budgets,
+            ref=ref,
+            cost=cost,
+            hold_ms=int(hold_s * 1000),
+            lane=lane,
+            since_ms=int(since.timestamp() * 1000),
+            newest_above=self.newest_first_above,
         )
-        if not isinstance(answer, list):
-            raise TypeError("unexpected answer of the script grant")
-        verdict = int(answer[0])
-        if verdict == 1:
-            starts_at = self.timer() + int(answer[2]) / 1000
+        code, detail, *rest = await self.scripts.run(call)
+        if code == GRANTED:
             return Grant(
                 ref,
                 GrantStatus.GRANTED,
-                tuple(_text(answer[1]).split(",")),
-                starts_at=starts_at,
+                _permit_ids(detail),
+                starts_at=self.timer() + int(rest[0]) / 1000,
                 valid_until=valid_until,
             )
-        wait_s = max(0.05, float(_text(answer[1])) / 1000)
-        if verdict == 0:
-            return Grant(ref, GrantStatus.WAITS, (), wait_s, is_away=int(answer[2]) == 1)
+        wait_s = max(SHORTEST_WAIT_S, int(detail) / 1000)
+        if code == WAITS:
+            return Grant(ref, GrantStatus.WAITS, (), wait_s, is_away=rest[0] == 1)
         return Grant(ref, GrantStatus.BUSY, (), wait_s)
 
     async def start(
@@ -116,55 +116,51 @@ class Permits:
         `valid_until`, 0 if it is too late.
         """
         valid_until = self.timer() + hold_s
-        is_ours = await self.scripts.run(
-            "renew", self._budgets, grant.ref, ",".join(grant.permits), answered, int(hold_s * 1000)
+        call = script_calls.renew(
+            budgets=self._budgets,
+            ref=grant.ref,
+            permits=grant.permits,
+            answered=answered,
+            hold_ms=int(hold_s * 1000),
         )
-        return valid_until if is_ours == 1 else 0
+        if not await self.scripts.run(call):
+            return 0
+        return valid_until
 
     async def release(
         self,
         grant: Grant,
         *,
         sent: int,
-        heard: HealthSignal = HealthSignal.NOTHING,
+        signal: HealthSignal = HealthSignal.NOTHING,
         wait_s: float | None = None,
         cause: str = "",
         bucket: str | None = None,
     ) -> RateLimitState:
         """
-        Give permits back, and say what was heard.
+        Give permits back, and report what the requests showed of Buildr.
 
-        The first `sent` of them count from now on for a window, the others not at all. After a 429
-        nobody sends for `wait_s` seconds as Buildr has said, or for a growing while if it did not
-        say; `cause` is why Buildr counts as down. A `bucket` that names a longer budget leaves our
-        share of the shortest as it is.
+        The first `sent` of them count for a window from now on, the others not at all. After a 429
+        nobody sends for `wait_s` seconds as Buildr has asked, or for a growing time of our own if it
+        named none; `cause` is why Buildr counts as down. A `bucket` that names a longer budget
+        leaves the allowance of the shortest as it is.
         """
-        used, unused = grant.permits[:sent], grant.permits[sent:]
-        detail = (
-            cause
-            if heard is HealthSignal.DOWN
-            else ""
-            if wait_s is None
-            else str(int(min(wait_s, LONGEST_BLOCK_S) * 1000) + 1)
+        call = script_calls.release(
+            budgets=self._budgets,
+            ref=grant.ref,
+            used=grant.permits[:sent],
+            unused=grant.permits[sent:],
+            permits=grant.permits,
+            signal=signal,
+            detail=_signal_detail(signal, wait_s, cause),
+            is_longer_bucket=bucket in LONGER_BUCKETS,
         )
-        names = [",".join(each) for each in (used, unused, grant.permits)]
-        answer = await self.scripts.run(
-            "release",
-            self._budgets,
-            grant.ref,
-            *names,
-            heard.value,
-            detail,
-            int(bucket in LONGER_BUCKETS),
-        )
-        if not isinstance(answer, list):
-            raise TypeError("unexpected answer of the script release")
-        blocked_ms, is_open, outage_ms, has_opened, allowance = (int(part) for part in answer)
+        blocked_ms, is_open, outage_ms, has_opened, allowance = await self.scripts.run(call)
         return RateLimitState(
             blocked_s=blocked_ms / 1000,
             is_open=bool(is_open),
             has_opened=bool(has_opened),
-            outage_s=outage_ms / 1000 if outage_ms else None,
+            outage_s=_seconds_or_none(outage_ms),
             allowance=allowance,
         )
 
@@ -176,19 +172,18 @@ class Permits:
         Without a reason to believe that there is room, only the one worker does anything that keeps
         the time for all.
         """
-        answer = await self.scripts.run(
-            "pump",
-            self._budgets,
-            LEASE_MS,
-            PUMP_LIMIT,
-            self.newest_first_above,
-            worker_id,
-            int(has_reason),
+        call = script_calls.pump(
+            budgets=self._budgets,
+            lease_ms=LEASE_MS,
+            limit=PUMP_LIMIT,
+            newest_above=self.newest_first_above,
+            worker_id=worker_id,
+            has_reason=has_reason,
         )
-        if not isinstance(answer, list):
-            raise TypeError("unexpected answer of the script pump")
-        gone, waiting, next_ms = (int(part) for part in answer)
-        return PumpResult(gone, waiting, next_ms / 1000 if waiting else None)
+        released, waiting, next_ms = await self.scripts.run(call)
+        if waiting == 0:
+            return PumpResult(released, waiting, None)
+        return PumpResult(released, waiting, next_ms / 1000)
 
     async def leave(self, ref: str) -> None:
         """Take a name out of its lane."""
@@ -198,5 +193,23 @@ class Permits:
         await pipe.execute()
 
 
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _permit_ids(joined: bytes | int) -> tuple[str, ...]:
+    if not isinstance(joined, bytes):
+        raise TypeError("the script grant returned no permits")
+    return tuple(joined.decode().split(","))
+
+
+def _signal_detail(signal: HealthSignal, wait_s: float | None, cause: str) -> str:
+    """What the script needs beside the signal: the cause of an outage, or ms to wait."""
+    if signal is HealthSignal.DOWN:
+        return cause
+    if wait_s is None:
+        return ""
+    # One more for the fraction that is cut off: Buildr would refuse a request that is early.
+    return str(int(min(wait_s, LONGEST_BLOCK_S) * 1000) + 1)
+
+
+def _seconds_or_none(ms: int) -> float | None:
+    if ms == 0:
+        return None
+    return ms / 1000

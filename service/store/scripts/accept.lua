@@ -1,19 +1,26 @@
--- Keep one message and set its call's alarm, in one step. 1 = kept, 0 = seen before, -1 = too many messages wait.
--- ARGV[5..]: id, ref, ms for which the id is kept beside the message (0 = the message is there for as long), most to wait, the packed message.
-local id, ref, dedupe_ms, max_pending = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
-if redis.call('EXISTS', P .. 'm:' .. id, P .. 'seen:' .. id) > 0 then
+-- Keep one message and set its call's alarm.
+-- Returns 1 = kept, 0 = repeated, -1 = too many messages wait.
+local message_id = ARGV[5]
+local ref = ARGV[6]
+local dedupe_ms = ARGV[7] -- how long the id is kept beside the message; '0' = not at all
+local max_pending = tonumber(ARGV[8]) -- unread messages of all calls
+local packed_message = ARGV[9]
+
+-- One step: a message that is stored without its alarm would wait for the sweep, and a repeat of
+-- one that is stored in part would be taken for a new message.
+if redis.call('EXISTS', P .. 'm:' .. message_id, P .. 'seen:' .. message_id) > 0 then
   return 0
 end
 if redis.call('ZCARD', P .. 'inbox') >= max_pending then
   return -1
 end
 local now = now_ms()
-redis.call('SET', P .. 'm:' .. id, ref .. '\n' .. ARGV[9])
+redis.call('SET', P .. 'm:' .. message_id, ref .. '\n' .. packed_message)
 if dedupe_ms ~= '0' then
-  redis.call('SET', P .. 'seen:' .. id, '', 'PX', dedupe_ms)
+  redis.call('SET', P .. 'seen:' .. message_id, '', 'PX', dedupe_ms)
 end
-redis.call('RPUSH', P .. 'pending:' .. ref, id)
-redis.call('ZADD', P .. 'inbox', now, id)
+redis.call('RPUSH', P .. 'pending:' .. ref, message_id)
+redis.call('ZADD', P .. 'inbox', now, message_id)
 local source = string.match(ref, '^[^:]+')
 redis.call('HSET', P .. 'heard', 'message:' .. source, now)
 redis.call('HINCRBY', P .. 'hours:' .. source, math.floor(now / HOUR_MS), 1)

@@ -1,16 +1,21 @@
--- Say which expected call a telephone call is; its claim on any other ends. ARGV[5..]: ref, Buildr call id ('' = none),
--- revision of the entry as it was seen ('' = known for certain, so that nobody else may have it), number by which it was found.
--- for how long to remember what is known for certain (ms; with such a claim only).
--- Returns 1 = it is this call's, 0 = it is gone, changed, or another call's.
-local ref, id, rev, number = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+-- Let an expected call be this telephone call, and end the claim of this call on any other.
+-- Returns 1 = the entry is this call's; 0 = it is gone, was changed, or is another call's.
+local ref = ARGV[5]
+local buildr_call_id = ARGV[6] -- '' = claims only end
+local revision = ARGV[7] -- of the entry as it was read; '' = the claim is certain
+local number = ARGV[8] -- E.164, by which the entry was found
+local keep_ms = tonumber(ARGV[9]) -- how long a certain claim is kept
 local now = now_ms()
 
--- What is taken or free again makes a difference to the other calls that wait for such a number.
-local function notice(entry)
-  local count = redis.call('INCR', P .. 'expected_rev')
-  for _, each in ipairs(cjson.decode(entry.numbers)) do
-    redis.call('SET', P .. 'expected_rev:' .. each, count, 'PX', REVISION_TTL_MS)
-    for _, other in ipairs(redis.call('ZRANGEBYSCORE', P .. 'unmatched:' .. each, entry.opens, entry.closes, 'LIMIT', 0, CALLS_PER_NUMBER)) do
+-- An entry that is claimed or free again matters to the other calls that wait for its numbers. One
+-- whose job runs now detects the new revision at its commit; those at rest are woken.
+local function notify_others(entry)
+  local new_revision = redis.call('INCR', P .. 'expected_rev')
+  for _, entry_number in ipairs(cjson.decode(entry.numbers)) do
+    redis.call('SET', P .. 'expected_rev:' .. entry_number, new_revision, 'PX', REVISION_TTL_MS)
+    local others = redis.call('ZRANGEBYSCORE', P .. 'unmatched:' .. entry_number,
+      entry.opens, entry.closes, 'LIMIT', 0, CALLS_PER_NUMBER)
+    for _, other in ipairs(others) do
       if other ~= ref then
         wake(other, now)
       end
@@ -18,35 +23,44 @@ local function notice(entry)
   end
 end
 
-local function read(name)
-  local found = redis.call('HMGET', P .. 'expected:' .. name, 'numbers', 'opens', 'closes', 'rev', 'ref', 'by')
-  return found[1] and {numbers = found[1], opens = found[2], closes = found[3], rev = found[4], ref = found[5], by = found[6]}
+local function read_entry(id)
+  local fields = redis.call('HMGET', P .. 'expected:' .. id,
+    'numbers', 'opens', 'closes', 'rev', 'ref', 'by')
+  return fields[1] and {
+    numbers = fields[1], opens = fields[2], closes = fields[3],
+    revision = fields[4], ref = fields[5], by = fields[6],
+  }
 end
 
-local entry = id ~= '' and read(id)
-if rev ~= '' and not (entry and entry.rev == rev and (not entry.ref or entry.ref == ref)) then
-  return 0
+local entry = buildr_call_id ~= '' and read_entry(buildr_call_id)
+local is_certain = revision == ''
+if not is_certain then
+  -- Another job may have claimed or changed the entry since it was read.
+  local is_free = entry and entry.revision == revision and (not entry.ref or entry.ref == ref)
+  if not is_free then
+    return 0
+  end
 end
-local held = redis.call('GET', P .. 'expected_by:' .. ref)
-if held and held ~= id then
+local claimed_before = redis.call('GET', P .. 'expected_by:' .. ref)
+if claimed_before and claimed_before ~= buildr_call_id then
   redis.call('DEL', P .. 'expected_by:' .. ref)
-  if redis.call('GET', P .. 'taken:' .. held) == ref then
-    redis.call('DEL', P .. 'taken:' .. held)
+  if redis.call('GET', P .. 'taken:' .. claimed_before) == ref then
+    redis.call('DEL', P .. 'taken:' .. claimed_before)
   end
-  local before = read(held)
-  if before and before.ref == ref then
-    redis.call('HDEL', P .. 'expected:' .. held, 'ref', 'by')
-    notice(before)
+  local entry_before = read_entry(claimed_before)
+  if entry_before and entry_before.ref == ref then
+    redis.call('HDEL', P .. 'expected:' .. claimed_before, 'ref', 'by')
+    notify_others(entry_before)
   end
 end
-if id ~= '' and rev == '' then
-  -- Its entry may be registered only after the call: nobody else may have it then either.
-  local owner = redis.call('GET', P .. 'taken:' .. id)
+if buildr_call_id ~= '' and is_certain then
+  -- Its entry may be registered only after the call: nobody else may claim it then either.
+  local owner = redis.call('GET', P .. 'taken:' .. buildr_call_id)
   if owner and owner ~= ref then
     redis.call('DEL', P .. 'expected_by:' .. owner)
   end
-  redis.call('SET', P .. 'taken:' .. id, ref, 'PX', ARGV[9])
-  redis.call('SET', P .. 'expected_by:' .. ref, id, 'PX', ARGV[9])
+  redis.call('SET', P .. 'taken:' .. buildr_call_id, ref, 'PX', keep_ms)
+  redis.call('SET', P .. 'expected_by:' .. ref, buildr_call_id, 'PX', keep_ms)
 end
 if not entry then
   return 0
@@ -58,9 +72,12 @@ if entry.ref ~= ref then
       wake(entry.ref, now)
     end
   end
-  notice(entry)
+  notify_others(entry)
 end
-redis.call('HSET', P .. 'expected:' .. id, 'ref', ref, 'by', number)
-local left = redis.call('PTTL', P .. 'expected:' .. id)
-redis.call('SET', P .. 'expected_by:' .. ref, id, 'PX', math.max(1, left, rev == '' and tonumber(ARGV[9]) or 0))
+redis.call('HSET', P .. 'expected:' .. buildr_call_id, 'ref', ref, 'by', number)
+local remaining_ms = redis.call('PTTL', P .. 'expected:' .. buildr_call_id)
+if is_certain then
+  remaining_ms = math.max(remaining_ms, keep_ms)
+end
+redis.call('SET', P .. 'expected_by:' .. ref, buildr_call_id, 'PX', math.max(1, remaining_ms))
 return 1

@@ -7,13 +7,14 @@
 --   beside the JSON, which cannot carry bytes.
 -- Returns when the call is to be run next, in ms (0 = never), or -1 if the call's version has changed meanwhile.
 local update = cjson.decode(ARGV[5])
+local compressed_record = ARGV[6]
 local ref = update.ref
 local key = P .. 'call:' .. ref
 if (redis.call('HGET', key, 'v') or '0') ~= tostring(update.version) then
   return -1
 end
 local now = now_ms()
-redis.call('HSET', key, 'v', tostring(update.version + 1), 'rec', ARGV[6])
+redis.call('HSET', key, 'v', tostring(update.version + 1), 'rec', compressed_record)
 for i = 7, #ARGV, 2 do
   redis.call('HSET', key, 'e:' .. ARGV[i], ARGV[i + 1])
 end

@@ -1,19 +1,25 @@
--- What all scripts share. ARGV[1..4]: key prefix, name of arq's queue, account, milliseconds to add to the clock (0 but in simulations).
-local P, QUEUE, ACCOUNT, SKEW_MS = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+-- What all scripts share. Names in capitals that are defined nowhere here come from Python
+-- (`service/store/script_constants.py`); times are ms since the epoch, by the clock of Redis.
+local P = ARGV[1] -- prefix of all keys of the account
+local QUEUE = ARGV[2] -- name of arq's queue
+local ACCOUNT = ARGV[3]
+local SKEW_MS = tonumber(ARGV[4]) -- added to the clock; 0 but in simulations
 
 local function now_ms()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000) + SKEW_MS
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + SKEW_MS
 end
 
 local function job_id(ref)
   return ACCOUNT .. '|' .. ref
 end
 
--- arq's own job, in the form that its workers read. NX keeps a running or waiting one; an alarm is only ever moved forward.
+-- Writes arq's own job, in the form that its workers read. NX keeps a job that runs or waits, since
+-- arq would start a second one beside it; an alarm is only ever moved to an earlier time.
 local function arm(ref, at)
   local id = job_id(ref)
-  local body = cjson.encode({t = cjson.null, f = 'deliver', a = {ACCOUNT, ref}, k = {}, et = now_ms()})
+  local job = {t = cjson.null, f = 'deliver', a = {ACCOUNT, ref}, k = {}, et = now_ms()}
+  local body = cjson.encode(job)
   redis.call('SET', 'arq:job:' .. id, body, 'PX', JOB_TTL_MS, 'NX')
   local queued = redis.call('ZSCORE', QUEUE, id)
   if not queued or at < tonumber(queued) then
@@ -21,7 +27,8 @@ local function arm(ref, at)
   end
 end
 
--- `due` is the truth about when a call wants attention; the arq job is only its alarm.
+-- `due` decides when a call needs attention. The arq job is only its alarm, and may be lost at any
+-- time: `sweep` restores it from `due`.
 local function wake(ref, at)
   local due = redis.call('ZSCORE', P .. 'due', ref)
   if not due or at < tonumber(due) then

@@ -1,10 +1,18 @@
--- Drop an unmatched call whose time is over. 1 = dropped, 0 = it has come to life again meanwhile.
-local ref, before = ARGV[5], tonumber(ARGV[6])
+-- Drop an unmatched call that was never matched in time.
+-- Returns 1 = dropped, 0 = it needs attention again, or has been unmatched for less.
+local ref = ARGV[5]
+local before_ms = tonumber(ARGV[6]) -- unmatched since before this time
+
 local since = redis.call('ZSCORE', P .. 'unmatched', ref)
-if not since or tonumber(since) > before or redis.call('ZSCORE', P .. 'due', ref) or redis.call('LLEN', P .. 'pending:' .. ref) > 0 then
+if not since or tonumber(since) > before_ms then
   return 0
 end
-for number in string.gmatch(redis.call('HGET', P .. 'call:' .. ref, 'numbers') or '', '[^,]+') do
+-- A message, a link or a replay may have come since the caller read the list.
+if redis.call('ZSCORE', P .. 'due', ref) or redis.call('LLEN', P .. 'pending:' .. ref) > 0 then
+  return 0
+end
+local numbers = redis.call('HGET', P .. 'call:' .. ref, 'numbers') or ''
+for number in string.gmatch(numbers, '[^,]+') do
   redis.call('ZREM', P .. 'unmatched:' .. number, ref)
 end
 redis.call('DEL', P .. 'call:' .. ref)

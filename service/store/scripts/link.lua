@@ -1,12 +1,16 @@
--- Keep a link; a call that is already known is woken at once.
+-- Keep a link, and wake its call if it is known.
 -- Returns {1 if the link is new, 1 if the call is known}.
-local ref, text, keep_ms = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local ref = ARGV[5]
+local link_text = ARGV[6] -- JSON
+local keep_ms = tonumber(ARGV[7])
+
+local now = now_ms()
 local is_new = redis.call('EXISTS', P .. 'link:' .. ref) == 0
-redis.call('SET', P .. 'link:' .. ref, text, 'PX', keep_ms)
-redis.call('ZADD', P .. 'links', now_ms() + keep_ms, ref)
-redis.call('ZREMRANGEBYSCORE', P .. 'links', '-inf', now_ms())
-local known = redis.call('EXISTS', P .. 'call:' .. ref) == 1
-if known then
-  wake(ref, now_ms())
+redis.call('SET', P .. 'link:' .. ref, link_text, 'PX', keep_ms)
+redis.call('ZADD', P .. 'links', now + keep_ms, ref)
+redis.call('ZREMRANGEBYSCORE', P .. 'links', '-inf', now)
+local is_known = redis.call('EXISTS', P .. 'call:' .. ref) == 1
+if is_known then
+  wake(ref, now)
 end
-return {is_new and 1 or 0, known and 1 or 0}
+return {is_new and 1 or 0, is_known and 1 or 0}

@@ -1,5 +1,8 @@
--- The account's outcomes have been read: wake calls that wait for them. ARGV[5]: most to wake. Returns how many were woken.
-local refs = redis.call('SPOP', P .. 'awaits_names', tonumber(ARGV[5]))
+-- Wake calls that wait for the account's outcomes, which have been read. Returns how many.
+local limit = tonumber(ARGV[5])
+
+-- Taken off the set and woken in one step: a worker that dies in between would lose them.
+local refs = redis.call('SPOP', P .. 'awaits_names', limit)
 for _, ref in ipairs(refs) do
   wake(ref, now_ms())
 end

@@ -1,6 +1,9 @@
--- After a job has ended: set the alarm again if the call still wants attention. ARGV[5..]: ref, worker id. 1 = set.
+-- After a job has ended: set the alarm again if the call still needs attention. Returns 1 = set.
 local ref = ARGV[5]
-if redis.call('HGET', P .. 'running', ref) == ARGV[6] then
+local worker_id = ARGV[6]
+
+-- Another worker may have taken the call over, and runs it now.
+if redis.call('HGET', P .. 'running', ref) == worker_id then
   redis.call('HDEL', P .. 'running', ref)
 end
 local due = redis.call('ZSCORE', P .. 'due', ref)

@@ -1,9 +1,13 @@
--- Have a call replayed, as an operator has asked. ARGV[5..]: ref, text of the replay request. 1 = requested, 0 = no such call is stored.
+-- Have a call replayed, as an operator has asked. Returns 1 = requested, 0 = no such call is
+-- stored.
 local ref = ARGV[5]
+local replay_request = ARGV[6] -- JSON
+
 if redis.call('HEXISTS', P .. 'call:' .. ref, 'rec') == 0 then
   return 0
 end
-redis.call('HSET', P .. 'call:' .. ref, 'replay', ARGV[6])
+redis.call('HSET', P .. 'call:' .. ref, 'replay', replay_request)
+-- It must not expire before a job has followed the request.
 redis.call('PERSIST', P .. 'call:' .. ref)
 wake(ref, now_ms())
 return 1

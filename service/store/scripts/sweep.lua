@@ -1,46 +1,66 @@
--- Give every overdue call its alarm back that has lost it, and take over what dead workers left behind.
--- ARGV[5..]: most to look at, ms for which arq marks a job as in progress. Returns {alarms given back, calls taken over}.
-local now, limit, in_progress_ms = now_ms(), tonumber(ARGV[5]), tonumber(ARGV[6])
-local healed, taken = 0, 0
+-- Restore the alarms that overdue calls have lost, and take over what dead workers left behind.
+-- Returns {alarms restored, calls taken over}.
+local limit = tonumber(ARGV[5]) -- calls, and unread messages, to check
+local in_progress_ms = tonumber(ARGV[6]) -- how long arq marks a job as running
+local now = now_ms()
+local restored = 0
+local taken_over = 0
+
 local running = redis.call('HGETALL', P .. 'running')
 for i = 1, #running, 2 do
   local ref = running[i]
-  if redis.call('EXISTS', P .. 'worker:' .. running[i + 1]) == 0 then
+  local worker_id = running[i + 1]
+  if redis.call('EXISTS', P .. 'worker:' .. worker_id) == 0 then
     redis.call('HDEL', P .. 'running', ref)
     redis.call('DEL', 'arq:in-progress:' .. job_id(ref))
     wake(ref, now)
-    taken = taken + 1
+    taken_over = taken_over + 1
   end
 end
-for _, id in ipairs(redis.call('HKEYS', P .. 'maps')) do
-  if redis.call('EXISTS', P .. 'worker:' .. id) == 0 then
-    redis.call('HDEL', P .. 'maps', id)
+for _, worker_id in ipairs(redis.call('HKEYS', P .. 'maps')) do
+  if redis.call('EXISTS', P .. 'worker:' .. worker_id) == 0 then
+    redis.call('HDEL', P .. 'maps', worker_id)
   end
 end
-local function heal(ref)
+
+-- arq blocks a job while its in-progress key lasts, also after the worker has died. A job that has
+-- not registered in `running` within JOB_START_MS never will.
+local function restore(ref)
   local id = job_id(ref)
-  local left = redis.call('PTTL', 'arq:in-progress:' .. id)
-  if left > 0 then
-    if redis.call('HEXISTS', P .. 'running', ref) == 0 and in_progress_ms - left > JOB_START_MS then
+  local in_progress_left_ms = redis.call('PTTL', 'arq:in-progress:' .. id)
+  if in_progress_left_ms > 0 then
+    local is_registered = redis.call('HEXISTS', P .. 'running', ref) == 1
+    if not is_registered and in_progress_ms - in_progress_left_ms > JOB_START_MS then
       redis.call('DEL', 'arq:in-progress:' .. id)
       arm(ref, now)
-      taken = taken + 1
+      taken_over = taken_over + 1
     end
-  elseif not (redis.call('ZSCORE', QUEUE, id) and redis.call('EXISTS', 'arq:job:' .. id) == 1) then
-    arm(ref, now)
-    healed = healed + 1
+    return
   end
+  -- Both are needed: arq drops a queued id that has no body.
+  if redis.call('ZSCORE', QUEUE, id) and redis.call('EXISTS', 'arq:job:' .. id) == 1 then
+    return
+  end
+  arm(ref, now)
+  restored = restored + 1
 end
-for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now - LOST_ALARM_MS, 'LIMIT', 0, limit)) do
-  heal(ref)
+
+local overdue = redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now - LOST_ALARM_MS,
+  'LIMIT', 0, limit)
+for _, ref in ipairs(overdue) do
+  restore(ref)
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'inbox', '-inf', now - UNREAD_MESSAGE_MS, 'LIMIT', 0, limit)) do
-  local ref = string.match(redis.call('GETRANGE', P .. 'm:' .. id, 0, 1023), '^[^\n]+')
+local unread = redis.call('ZRANGEBYSCORE', P .. 'inbox', '-inf', now - UNREAD_MESSAGE_MS,
+  'LIMIT', 0, limit)
+for _, message_id in ipairs(unread) do
+  -- The message's first line is the name of its call.
+  local head = redis.call('GETRANGE', P .. 'm:' .. message_id, 0, 1023)
+  local ref = string.match(head, '^[^\n]+')
   if not ref then
-    redis.call('ZREM', P .. 'inbox', id)
+    redis.call('ZREM', P .. 'inbox', message_id)
   elseif not redis.call('ZSCORE', P .. 'due', ref) then
     redis.call('ZADD', P .. 'due', now, ref)
-    heal(ref)
+    restore(ref)
   end
 end
-return {healed, taken}
+return {restored, taken_over}

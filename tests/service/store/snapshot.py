@@ -22,8 +22,8 @@ from service.store.calls import StoredCall
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import Answer, ReplayRequest
-from service.store.expected_calls import ExpectedCall
-from service.store.expected_calls import as_dict as expected_as_dict
+from service.store.expectations import ExpectedCall
+from service.store.expectations import as_dict as expected_as_dict
 from service.store.failed import FailedFilter
 from service.store.failed import as_dict as failed_as_dict
 from service.store.messages import Message

@@ -10,15 +10,8 @@ import pytest
 from service.events import Direction
 from service.phone_numbers import Number
 from service.store.connection import Store
-from service.store.expected_calls import (
-    MOST_CANDIDATES,
-    MOST_PER_NUMBER,
-    Expectation,
-    ExpectedCall,
-    ExpectedCalls,
-    WrongWindow,
-    to_ms,
-)
+from service.store.expectations import Expectation, ExpectedCall, to_ms
+from service.store.expected_calls import MAX_CANDIDATES, MAX_PER_NUMBER, ExpectedCalls, WrongWindow
 from service.store.links import Link
 from service.store.script_runner import Scripts
 
@@ -66,7 +59,7 @@ async def ids(
     """The Buildr calls that are candidates."""
     return {
         each.buildr_call_id
-        for each in (await expected.look(ref, numbers or (CUSTOMER,), at=at)).candidates
+        for each in (await expected.read_candidates(ref, numbers or (CUSTOMER,), at=at)).candidates
     }
 
 
@@ -117,10 +110,10 @@ async def test_what_is_registered_is_found_by_each_number(expected: ExpectedCall
     )
     assert kept.registered_at == kept.expected_at
     for number in (CUSTOMER, OTHER):
-        assert (kept,) == (await expected.look(REF, [number])).candidates
-    assert (kept,) == (await expected.look(REF, [CUSTOMER, OTHER])).candidates
-    assert () == (await expected.look(REF, ["+15005550003"])).candidates
-    assert () == (await expected.look(REF, [])).candidates
+        assert (kept,) == (await expected.read_candidates(REF, [number])).candidates
+    assert (kept,) == (await expected.read_candidates(REF, [CUSTOMER, OTHER])).candidates
+    assert () == (await expected.read_candidates(REF, ["+15005550003"])).candidates
+    assert () == (await expected.read_candidates(REF, [])).candidates
 
 
 async def test_same_buildr_call_again_replaces_its_entry(expected: ExpectedCalls) -> None:
@@ -210,7 +203,9 @@ async def test_calls_and_entries_pair_off(expected: ExpectedCalls) -> None:
     holders = [each.claimed_by for each in await expected.newest() if each.claimed_by is not None]
     assert len(holders) == len(set(holders))
     for ref in holders:
-        assert [ref] == [each.claimed_by for each in (await expected.look(ref, [])).candidates]
+        assert [ref] == [
+            each.claimed_by for each in (await expected.read_candidates(ref, [])).candidates
+        ]
 
 
 async def test_call_has_one_entry_at_a_time(expected: ExpectedCalls) -> None:
@@ -258,7 +253,7 @@ async def test_claim_lives_as_long_as_the_number_is_expected(
     (again,) = await register(expected, expectation("110", OTHER))
     assert again.claimed_by is None
     assert {REF} == await woken(store)
-    assert () == (await expected.look(REF, [])).candidates
+    assert () == (await expected.read_candidates(REF, [])).candidates
 
 
 async def test_removal_ends_the_claim(store: Store, expected: ExpectedCalls) -> None:
@@ -282,10 +277,12 @@ async def test_what_a_call_names_by_itself_is_taken(store: Store, expected: Expe
     assert await expected.claim("twilio:CA2", first, number=CUSTOMER)
     assert await expected.take(REF, "110")
     assert {"twilio:CA2"} == await woken(store)
-    assert [REF] == [each.claimed_by for each in (await expected.look(REF, [])).candidates]
+    assert [REF] == [
+        each.claimed_by for each in (await expected.read_candidates(REF, [])).candidates
+    ]
     assert await expected.claim("twilio:CA2", second, number=CUSTOMER)
     assert not await expected.take(REF, "999")
-    assert () == (await expected.look(REF, [])).candidates
+    assert () == (await expected.read_candidates(REF, [])).candidates
 
 
 async def test_registration_wakes_the_calls_that_wait_for_the_number(
@@ -333,8 +330,8 @@ async def test_revisions_tell_of_every_change(expected: ExpectedCalls) -> None:
     """
 
     async def seen() -> tuple[str, str]:
-        look = await expected.look(REF, [CUSTOMER, OTHER])
-        return look.seen[CUSTOMER], look.seen[OTHER]
+        look = await expected.read_candidates(REF, [CUSTOMER, OTHER])
+        return look.revisions[CUSTOMER], look.revisions[OTHER]
 
     assert ("", "") == await seen()
     (entry,) = await register(expected, expectation())
@@ -354,9 +351,9 @@ async def test_revisions_tell_of_every_change(expected: ExpectedCalls) -> None:
 
 async def test_many_candidates_are_cut_and_said_to_be(expected: ExpectedCalls) -> None:
     """No more candidates are read than can be compared, and the look says that there are more."""
-    await register(expected, *(expectation(str(place)) for place in range(MOST_CANDIDATES + 1)))
-    look = await expected.look(REF, [CUSTOMER])
-    assert (MOST_CANDIDATES, True) == (len(look.candidates), look.is_cut)
+    await register(expected, *(expectation(str(place)) for place in range(MAX_CANDIDATES + 1)))
+    look = await expected.read_candidates(REF, [CUSTOMER])
+    assert (MAX_CANDIDATES, True) == (len(look.candidates), look.is_cut)
 
 
 async def test_index_of_a_number_is_bounded(store: Store) -> None:
@@ -365,10 +362,10 @@ async def test_index_of_a_number_is_bounded(store: Store) -> None:
     few = ExpectedCalls(store.redis, store.keys, store.scripts, DAY_MS, HOUR_MS)
     name = store.keys.named(f"expected_for:{CUSTOMER}")
     await store.redis.zadd(
-        name, {f"x{place}": to_ms(now) + place for place in range(MOST_PER_NUMBER)}
+        name, {f"x{place}": to_ms(now) + place for place in range(MAX_PER_NUMBER)}
     )
     await few.put(expectation())
-    assert MOST_PER_NUMBER == await store.redis.zcard(name)
+    assert MAX_PER_NUMBER == await store.redis.zcard(name)
     assert b"110" == (await store.redis.zrange(name, -1, -1))[0]
 
 
@@ -435,5 +432,5 @@ async def test_entries_long_over_are_told_of_but_few(expected: ExpectedCalls) ->
 async def test_extension_is_kept_apart(expected: ExpectedCalls) -> None:
     """An entry is found by the number in front of the extension, and keeps the extension."""
     await expected.put(Expectation(buildr_call_id="110", numbers=(Number(CUSTOMER, "12"),)))
-    (found,) = (await expected.look(REF, [CUSTOMER])).candidates
+    (found,) = (await expected.read_candidates(REF, [CUSTOMER])).candidates
     assert [f"{CUSTOMER};ext=12"] == [number.text for number in found.numbers]

@@ -23,7 +23,7 @@ from service.store.calls import CallUpdate
 from service.store.compression import decompress
 from service.store.connection import Store, open_store
 from service.store.delivery_state import DeliveryState, ReplayRequest
-from service.store.expected_calls import Expectation
+from service.store.expectations import Expectation
 from service.store.failed import FailedFilter, to_text
 from service.store.links import Link
 from service.store.messages import Message, pack_message
@@ -737,7 +737,9 @@ async def _run_scripts_of_calls(worker: RestoredWorker) -> None:
 async def _run_scripts_of_expected_calls(store: Store) -> None:
     """expect, expected, claim."""
     candidates = (
-        await store.expected.look(call(90), ["+15005550104"], at=PRESENT - timedelta(hours=1))
+        await store.expected.read_candidates(
+            call(90), ["+15005550104"], at=PRESENT - timedelta(hours=1)
+        )
     ).candidates
     assert {"1041", "1042"} == {expected.buildr_call_id for expected in candidates}
     chosen = candidates[0]
@@ -762,7 +764,7 @@ async def _run_scripts_of_permits(worker: RestoredWorker) -> None:
     grant = await permits.ask(call(6), lane=Lane.FINAL, since=since, cost=2, hold_s=HOLD_S)
     assert GrantStatus.GRANTED is grant.verdict
     assert 0 < await permits.renew(grant, answered=1, hold_s=HOLD_S)
-    standing = await permits.release(grant, sent=2, heard=HealthSignal.FINE)
+    standing = await permits.release(grant, sent=2, signal=HealthSignal.FINE)
     assert (0, False) == (standing.blocked_s, standing.is_open)
 
 

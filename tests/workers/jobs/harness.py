@@ -17,7 +17,7 @@ from service.sources import SOURCES, WebhookRequest
 from service.store.calls import StoredCall
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
-from service.store.expected_calls import Expectation
+from service.store.expectations import Expectation
 from service.store.messages import Message, message_id
 from tests.doubles.clock import Skew
 from workers.buildr import BuildrClient, ReadyToken

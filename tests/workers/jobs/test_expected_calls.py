@@ -13,7 +13,8 @@ from service.settings import Settings
 from service.store.calls import Calls, CallUpdate
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
-from service.store.expected_calls import CandidateSnapshot, ExpectedCall, ExpectedCalls
+from service.store.expectations import CandidateSnapshot, ExpectedCall
+from service.store.expected_calls import ExpectedCalls
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
 from tests.workers.jobs.harness import (
@@ -71,17 +72,17 @@ async def test_registration_between_read_and_commit(
     """
     What is registered just after the job has found nothing is noticed when it writes that down.
     """
-    real = ExpectedCalls.look
+    real = ExpectedCalls.read_candidates
 
     async def read_candidates(
         self: ExpectedCalls, ref: str, numbers: list[str], *, at: datetime | None = None
     ) -> CandidateSnapshot:
         snapshot = await real(self, ref, numbers, at=at)
-        monkeypatch.setattr(ExpectedCalls, "look", real)
+        monkeypatch.setattr(ExpectedCalls, "read_candidates", real)
         await self.put(expectation())
         return snapshot
 
-    monkeypatch.setattr(ExpectedCalls, "look", read_candidates)
+    monkeypatch.setattr(ExpectedCalls, "read_candidates", read_candidates)
     await receive(world)
     await world.run()
     assert DeliveryState.UNMATCHED is (await state(world))[0]

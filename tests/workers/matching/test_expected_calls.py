@@ -17,7 +17,7 @@ from service.events import (
     HangupCause,
 )
 from service.phone_numbers import Number
-from service.store.expected_calls import CandidateSnapshot, ExpectedCall
+from service.store.expectations import CandidateSnapshot, ExpectedCall
 from workers.calls.fold import Call, fold
 from workers.matching.customer_numbers import (
     MatchingRules,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from service.events import CallEvent, EventType
-from service.store.expected_calls import ExpectedCall
+from service.store.expectations import ExpectedCall
 from service.store.links import Link
 from workers.calls.fold import Call, fold
 from workers.matching.candidates import RejectedCandidate

@@ -22,7 +22,7 @@ from service.settings.outcomes import (
 )
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState, ReplayRequest
-from service.store.expected_calls import Expectation
+from service.store.expectations import Expectation
 from service.store.failed import Failed, FailedFilter, to_text
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes

@@ -1,4 +1,5 @@
--- Shared by what puts calls into lanes and takes them out. `LANES` starts with the most urgent one.
+-- Shared by the scripts that put calls into lanes and take them out; `LANES` starts with the most
+-- urgent one. A lane is a sorted set of calls by their age (ms since the epoch).
 
 local function leave_lanes(ref)
   local was_there = 0
@@ -34,9 +35,11 @@ local function waiting()
   return total
 end
 
--- Whose turn it is. Lanes go by urgency, but every fifth turn goes to one further down, each of them in its turn, so that none starves.
--- Within a lane the oldest goes first; above `newest_above` the newest, and every fourth time the oldest all the same.
-local function head(newest_above)
+-- The call whose turn it is, and its lane. Lanes go by urgency, but each turn number LANE_TURNS
+-- goes to one of the others in rotation, so that none starves. Within a lane the oldest call goes
+-- first; with more than `newest_above` calls the newest, and each turn number OLDEST_TURNS the
+-- oldest.
+local function next_call(newest_above)
   local turn = tonumber(redis.call('GET', P .. 'turn') or '0')
   local filled = {}
   for _, lane in ipairs(LANES) do
@@ -52,19 +55,21 @@ local function head(newest_above)
     lane = filled[2 + math.floor(turn / LANE_TURNS) % (#filled - 1)]
   end
   local key = P .. 'lane:' .. lane
-  local is_newest = lane ~= LANE.OWN and turn % OLDEST_TURNS ~= OLDEST_TURNS - 1 and redis.call('ZCARD', key) > newest_above
-  local found = redis.call(is_newest and 'ZREVRANGE' or 'ZRANGE', key, 0, 0)
-  return found[1], lane
+  local is_newest = lane ~= LANE.OWN and turn % OLDEST_TURNS ~= OLDEST_TURNS - 1
+    and redis.call('ZCARD', key) > newest_above
+  local refs = redis.call(is_newest and 'ZREVRANGE' or 'ZRANGE', key, 0, 0)
+  return refs[1], lane
 end
 
--- Somebody who waits, by chance: a call that by itself makes Buildr fail must not be the one by which an open breaker judges.
-local function somebody(last)
+-- A call of the fullest lane by chance, but not the `last` one: a call that by itself makes Buildr
+-- fail must not be the one by which an open breaker judges.
+local function random_call(last)
   local most, ref, lane = 0, nil, nil
-  for _, each in ipairs(LANES) do
-    local count = redis.call('ZCARD', P .. 'lane:' .. each)
-    for _, one in ipairs(redis.call('ZRANDMEMBER', P .. 'lane:' .. each, 2)) do
-      if one ~= last and count > most then
-        most, ref, lane = count, one, each
+  for _, name in ipairs(LANES) do
+    local count = redis.call('ZCARD', P .. 'lane:' .. name)
+    for _, candidate in ipairs(redis.call('ZRANDMEMBER', P .. 'lane:' .. name, 2)) do
+      if candidate ~= last and count > most then
+        most, ref, lane = count, candidate, name
       end
     end
   end

@@ -1,14 +1,14 @@
--- Shared by grant, pump, release and renew: when a request may go, and whose turn it is. ARGV[5]: budgets as [[requests, window_ms], ...].
--- `limit` holds one member per request: its score is the latest time (ms) at which that request may have reached Buildr, so that no window
--- over true arrival times can hold more than the budget.
-local BUDGETS = cjson.decode(ARGV[5])
+-- Shared by grant, pump, release and renew: when a request may go.
+-- `limit` holds one member per request: its score is the latest time (ms) at which that request may
+-- have reached Buildr, so that no window over true arrival times can hold more than the budget.
+local BUDGETS = cjson.decode(ARGV[5]) -- [[requests, window in ms], ...]
 
--- A millisecond for rounding, and what two clocks may drift apart within a window.
-local function with_margin(window)
-  return window + ROUNDING_MS + math.floor(window / DRIFT_DIVISOR)
+-- Two clocks may run apart within a window, and either may be rounded.
+local function with_margin(window_ms)
+  return window_ms + ROUNDING_MS + math.floor(window_ms / DRIFT_DIVISOR)
 end
 
-local function burst()
+local function shortest_budget()
   local shortest = BUDGETS[1]
   for _, budget in ipairs(BUDGETS) do
     if budget[2] < shortest[2] then
@@ -18,13 +18,19 @@ local function burst()
   return shortest
 end
 
--- How much of the shortest budget is ours: all of it, or less since Buildr has said 429 although we kept to it: somebody else uses the account.
+-- How many requests of the shortest budget are ours: all of them, or fewer since Buildr has
+-- answered 429 although we kept to it. Then somebody else uses the account.
 local function allowance(now)
-  local full = burst()[1]
-  local a = redis.call('HMGET', P .. 'allowance', 'size', 'grow_at', 'wait', 'good')
-  local size, grow_at, wait = tonumber(a[1]), tonumber(a[2]), a[4] and GROW_MS or tonumber(a[3])
+  local full = shortest_budget()[1]
+  local fields = redis.call('HMGET', P .. 'allowance', 'size', 'grow_at', 'wait', 'good')
+  local size = tonumber(fields[1])
   if not size then
     return full
+  end
+  local grow_at = tonumber(fields[2])
+  local wait_ms = tonumber(fields[3])
+  if fields[4] then
+    wait_ms = GROW_MS
   end
   while now >= grow_at do
     if size >= full then
@@ -32,83 +38,98 @@ local function allowance(now)
       return full
     end
     -- The last step has gone well, or this is the first one.
-    redis.call('HSET', P .. 'allowance', 'good', size, 'size', size + 1, 'grown_at', now, 'wait', wait, 'grow_at', grow_at + GROW_MS)
-    size, grow_at, wait = size + 1, grow_at + GROW_MS, GROW_MS
+    redis.call('HSET', P .. 'allowance', 'good', size, 'size', size + 1, 'grown_at', now,
+      'wait', wait_ms, 'grow_at', grow_at + GROW_MS)
+    size = size + 1
+    grow_at = grow_at + GROW_MS
+    wait_ms = GROW_MS
   end
   return math.min(size, full)
 end
 
--- Buildr has said 429 although we kept to our budgets: take less, and find back to more step by step.
-local function yield(now)
-  local a = redis.call('HMGET', P .. 'allowance', 'size', 'good', 'grown_at', 'cut_at', 'wait')
-  local full = burst()[1]
-  local size, good, grown_at, cut_at = tonumber(a[1]) or full, tonumber(a[2]), tonumber(a[3]) or 0, tonumber(a[4])
-  if cut_at and now - cut_at < burst()[2] then
-    -- Sent before the last cut took effect.
-    return size
+-- Buildr has answered 429 although we kept to our budgets: take less, and grow again step by step.
+local function reduce_allowance(now)
+  local fields = redis.call('HMGET', P .. 'allowance', 'size', 'good', 'grown_at', 'cut_at', 'wait')
+  local full, window_ms = unpack(shortest_budget())
+  local size = tonumber(fields[1]) or full
+  local good = tonumber(fields[2])
+  local grown_at = tonumber(fields[3]) or 0
+  local cut_at = tonumber(fields[4])
+  -- Such a request was sent before the last cut took effect.
+  if cut_at and now - cut_at < window_ms then
+    return
   end
-  local wait = GROW_MS
+  local wait_ms = GROW_MS
   if good and good < size and now - grown_at < 2 * GROW_MS then
-    size, wait = good, math.min(LONGEST_GROW_MS, 2 * (tonumber(a[5]) or GROW_MS))
+    size = good
+    wait_ms = math.min(LONGEST_GROW_MS, 2 * (tonumber(fields[5]) or GROW_MS))
   else
     size = math.max(1, math.floor(size / 2))
   end
   redis.call('DEL', P .. 'allowance')
-  redis.call('HSET', P .. 'allowance', 'size', size, 'cut_at', now, 'wait', wait, 'grow_at', now + wait)
-  return size
+  redis.call('HSET', P .. 'allowance', 'size', size, 'cut_at', now, 'wait', wait_ms,
+    'grow_at', now + wait_ms)
 end
 
--- 0 while requests may go, else when the next one may: an open breaker lets one through at a time.
+-- 0 while requests may go, else when the next one may: an open breaker lets one pass at a time.
 local function breaker_at(now, ref)
-  local b = redis.call('HMGET', P .. 'breaker', 'opened_at', 'probe_at', 'probe', 'probe_until')
-  if not b[1] or b[3] == ref then
+  local fields = redis.call('HMGET', P .. 'breaker',
+    'opened_at', 'probe_at', 'probe', 'probe_until')
+  local opened_at, probe_at, probe, probe_until = unpack(fields)
+  if not opened_at or probe == ref then
     return 0
   end
-  return math.max(tonumber(b[2]), b[3] and tonumber(b[4]) or 0, now)
+  return math.max(tonumber(probe_at), probe and tonumber(probe_until) or 0, now)
 end
 
 local function is_open()
   return redis.call('HEXISTS', P .. 'breaker', 'opened_at') == 1
 end
 
--- 0 if `cost` requests may go now, else the time at which they may, as far as can be said now.
+-- 0 if `cost` requests may go now, else when they may, as far as can be known now.
 local function free_at(now, cost)
   local at = tonumber(redis.call('GET', P .. 'blocked') or '0')
-  local longest, short, ours = 0, burst(), allowance(now)
+  local shortest = shortest_budget()
+  local ours = allowance(now)
+  local longest_window = 0
   -- No request is ever under way for so long: the clock of Redis has been set back.
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'limit', '(' .. (now + LONGEST_HOLD_MS), '+inf')) do
-    redis.call('ZADD', P .. 'limit', 'XX', now, id)
+  local latest = '(' .. (now + LONGEST_HOLD_MS)
+  local too_late = redis.call('ZRANGEBYSCORE', P .. 'limit', latest, '+inf')
+  for _, permit in ipairs(too_late) do
+    redis.call('ZADD', P .. 'limit', 'XX', now, permit)
   end
   for _, budget in ipairs(BUDGETS) do
-    local requests, window = budget[1], with_margin(budget[2])
-    if budget == short then
-      -- A call that needs several requests gets them, however little is ours.
+    local requests = budget[1]
+    local window = with_margin(budget[2])
+    if budget == shortest then
+      -- A call that needs several requests gets them, however few are ours.
       requests = math.max(ours, math.min(cost, requests))
     end
-    longest = math.max(longest, window)
+    longest_window = math.max(longest_window, window)
     local used = redis.call('ZCOUNT', P .. 'limit', '(' .. (now - window), '+inf')
-    local over = used + cost - requests
-    if over > 0 then
-      local old = redis.call('ZCOUNT', P .. 'limit', '-inf', now - window)
-      local entry = redis.call('ZRANGE', P .. 'limit', old + over - 1, old + over - 1, 'WITHSCORES')
+    local missing = used + cost - requests
+    if missing > 0 then
+      local expired = redis.call('ZCOUNT', P .. 'limit', '-inf', now - window)
+      local rank = expired + missing - 1
+      local entry = redis.call('ZRANGE', P .. 'limit', rank, rank, 'WITHSCORES')
       at = math.max(at, (tonumber(entry[2]) or now) + window)
     end
   end
-  redis.call('ZREMRANGEBYSCORE', P .. 'limit', '-inf', now - longest - 1000)
+  redis.call('ZREMRANGEBYSCORE', P .. 'limit', '-inf', now - longest_window - 1000)
   return at > now and at or 0
 end
 
 local function new_permits(cost, until_ms)
-  local ids = {}
+  local permits = {}
   for _ = 1, cost do
-    local id = tostring(redis.call('INCR', P .. 'permit_count'))
-    redis.call('ZADD', P .. 'limit', until_ms, id)
-    ids[#ids + 1] = id
+    local permit = tostring(redis.call('INCR', P .. 'permit_count'))
+    redis.call('ZADD', P .. 'limit', until_ms, permit)
+    permits[#permits + 1] = permit
   end
-  return table.concat(ids, ',')
+  return table.concat(permits, ',')
 end
 
--- In an open breaker this one goes to see whether Buildr is back.
+-- While the breaker is open, this request tests whether Buildr is back.
 local function note_probe(ref, until_ms)
   if is_open() then
     redis.call('HSET', P .. 'breaker', 'probe', ref, 'probe_until', until_ms, 'last', ref)

@@ -1,19 +1,24 @@
--- Let waiting calls go as far as the budget reaches. ARGV[6..]: lease_ms, most to let go, newest_above, who asks, 1 if there is a reason.
--- One of the workers keeps the time for all, so that they do not all wake at once; the others ask when something has happened at theirs.
--- A name that starts with # is a request that has no job.
--- Returns {let go, calls still waiting, when to ask again in ms (0 = nobody waits)}.
-local lease_ms, most, newest_above = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local me, has_reason = ARGV[9], ARGV[10] == '1'
-local keeper = redis.call('GET', P .. 'keeper') or me
-if keeper == me and me ~= '' then
-  redis.call('SET', P .. 'keeper', me, 'PX', KEEPER_MS)
+-- Release waiting calls as far as the budget reaches.
+-- Returns {calls released, calls still waiting, ms until the next question is of use (0 = none)}.
+-- One worker keeps the time for all, so that they do not all ask at once; the others ask when
+-- something has happened at theirs.
+local lease_ms = tonumber(ARGV[6]) -- how long a permit is valid that no job takes
+local limit = tonumber(ARGV[7]) -- calls to release
+local newest_above = tonumber(ARGV[8]) -- calls in a lane above which the newest go first
+local worker_id = ARGV[9] -- '' = a command, which never keeps the time
+local has_reason = ARGV[10] == '1' -- whether there may be room now
+
+local keeper = redis.call('GET', P .. 'keeper') or worker_id
+if keeper == worker_id and worker_id ~= '' then
+  redis.call('SET', P .. 'keeper', worker_id, 'PX', KEEPER_MS)
 elseif not has_reason then
   return {0, waiting(), OTHERS_MS}
 end
 local now = now_ms()
-local gone, ask_at = 0, 0
-while gone < most do
-  local ref, lane = head(newest_above)
+local released = 0
+local ask_at = 0
+while released < limit do
+  local ref, lane = next_call(newest_above)
   if not ref then
     break
   end
@@ -22,11 +27,13 @@ while gone < most do
     if ask_at > now then
       break
     end
-    local b = redis.call('HMGET', P .. 'breaker', 'tries', 'last')
-    if ref == b[2] or tonumber(b[1] or '0') % 2 == 1 then
-      -- The one that has just failed goes again only if nobody else waits.
-      local other, its_lane = somebody(b[2])
-      ref, lane = other or ref, its_lane or lane
+    local breaker = redis.call('HMGET', P .. 'breaker', 'tries', 'last')
+    local last_probe = breaker[2]
+    if ref == last_probe or tonumber(breaker[1] or '0') % 2 == 1 then
+      -- The call that has just failed goes again only if no other waits.
+      local other, lane_of_other = random_call(last_probe)
+      ref = other or ref
+      lane = lane_of_other or lane
     end
   end
   local cost = tonumber(redis.call('HGET', P .. 'lane_cost', ref) or '1')
@@ -38,29 +45,30 @@ while gone < most do
   local key = P .. 'permit:' .. ref
   if redis.call('EXISTS', key) == 0 then
     local start = math.max(ask_at, now)
-    redis.call('SET', key, 'g:' .. start .. ':' .. new_permits(cost, start + lease_ms), 'PX', start - now + lease_ms)
+    local grant = 'g:' .. start .. ':' .. new_permits(cost, start + lease_ms)
+    redis.call('SET', key, grant, 'PX', start - now + lease_ms)
     note_probe(ref, start + lease_ms)
   end
+  -- A name that starts with # is a request that has no job.
   if string.sub(ref, 1, 1) ~= '#' then
-    -- Before everything that is not read yet, since its permit runs out.
     wake(ref, now)
+    -- Before all jobs that are due, since its permit expires.
     arm(ref, 1)
   end
   if lane ~= LANE.OWN then
     redis.call('INCR', P .. 'turn')
   end
-  gone = gone + 1
+  released = released + 1
 end
-local left = waiting()
-if left == 0 then
-  -- It grows with time, also while nobody asks.
+local still_waiting = waiting()
+if still_waiting == 0 then
+  -- The allowance grows with time, also while no call asks.
   allowance(now)
+  return {released, 0, 0}
 end
-if left == 0 then
-  return {gone, 0, 0}
-elseif keeper ~= me then
-  return {gone, left, OTHERS_MS}
+if keeper ~= worker_id then
+  return {released, still_waiting, OTHERS_MS}
 end
--- Requests that end elsewhere bring the time forward.
-local wait = math.max(math.max(ask_at, now) - AHEAD_MS - now, 1)
-return {gone, left, math.min(wait, wait > NEAR_MS and LATER_MS or SOON_MS)}
+local wait_ms = math.max(math.max(ask_at, now) - AHEAD_MS - now, 1)
+-- Not longer, since requests that end at other workers bring the time forward.
+return {released, still_waiting, math.min(wait_ms, wait_ms > NEAR_MS and LATER_MS or SOON_MS)}

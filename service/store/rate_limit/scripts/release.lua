@@ -1,61 +1,79 @@
--- Give permits back, and say what was heard from Buildr.
--- ARGV[6..]: ref, ids of requests that were sent, ids of those that were not, all of them as they were granted,
---            what was heard ('fine', 'limited', 'down', 'unsure', ''), its detail (ms to wait or '' for limited, the cause for down),
---            1 if a 429 was about another budget than the shortest.
--- Returns {ms for which everything is blocked, 1 while the breaker is open, ms of the outage that this ends, 1 if this has opened it,
---          requests of the shortest budget that are ours}.
-local ref, heard, detail = ARGV[6], ARGV[10], ARGV[11]
+-- Give permits back, and record what the requests showed of Buildr.
+-- Returns {ms for which everything is blocked, 1 while the breaker is open, ms of the outage that
+-- this ends, 1 if this has opened the breaker, requests of the shortest budget that are ours}.
+local ref = ARGV[6]
+local used = ARGV[7] -- permits of requests that were sent
+local unused = ARGV[8]
+local permits = ARGV[9] -- all of them as they were granted
+local signal = ARGV[10] -- HealthSignal
+local detail = ARGV[11] -- ms to wait or '' for `limited`, the cause for `down`
+local is_longer_bucket = ARGV[12] == '1' -- a 429 about a longer budget than the shortest
 local now = now_ms()
-for id in string.gmatch(ARGV[7], '[^,]+') do
-  redis.call('ZADD', P .. 'limit', 'XX', now, id)
+
+for permit in string.gmatch(used, '[^,]+') do
+  redis.call('ZADD', P .. 'limit', 'XX', now, permit)
 end
-for id in string.gmatch(ARGV[8], '[^,]+') do
-  redis.call('ZREM', P .. 'limit', id)
+for permit in string.gmatch(unused, '[^,]+') do
+  redis.call('ZREM', P .. 'limit', permit)
 end
--- A run that comes late finds the mark of the next one, and leaves it.
-if redis.call('GET', P .. 'permit:' .. ref) == 'u:' .. ARGV[9] then
+-- A job that ends late finds the permits of the next one there, and leaves them.
+if redis.call('GET', P .. 'permit:' .. ref) == 'u:' .. permits then
   redis.call('DEL', P .. 'permit:' .. ref)
 end
-local opened_at = tonumber(redis.call('HGET', P .. 'breaker', 'opened_at') or '0')
-local is_probe = redis.call('HGET', P .. 'breaker', 'probe') == ref
-local ended_ms, has_opened = 0, 0
-if heard == SIGNAL.LIMITED then
-  local blocked_till = tonumber(redis.call('GET', P .. 'blocked') or '0')
+
+local function block()
+  local blocked_until = tonumber(redis.call('GET', P .. 'blocked') or '0')
   local strikes = tonumber(redis.call('GET', P .. 'strikes') or '0')
-  if strikes == 0 or now > blocked_till then
-    -- Several that were under way at once count as one.
+  -- Several that were under way at once count as one.
+  if strikes == 0 or now > blocked_until then
     strikes = redis.call('INCR', P .. 'strikes')
     redis.call('PEXPIRE', P .. 'strikes', STRIKES_TTL_MS)
   end
-  -- The server's word counts. Without one, or when it does not hold, a growing while of our own.
-  local told = tonumber(detail)
-  local own = (not told or strikes > 1) and math.min(LONGEST_OWN_BLOCK_MS, FIRST_BLOCK_MS * 2 ^ math.min(strikes, BLOCK_DOUBLINGS)) or 0
-  local till = math.max(now + math.max(told or 0, own, SHORTEST_BLOCK_MS), blocked_till)
-  redis.call('SET', P .. 'blocked', till, 'PX', math.max(till - now, 1) + 1000)
-  if ARGV[12] ~= '1' then
-    yield(now)
+  -- Buildr's time counts. Without one, or when it does not hold, a growing time of our own.
+  local buildr_ms = tonumber(detail)
+  local own_ms = 0
+  if not buildr_ms or strikes > 1 then
+    own_ms = FIRST_BLOCK_MS * 2 ^ math.min(strikes, BLOCK_DOUBLINGS)
+    own_ms = math.min(LONGEST_OWN_BLOCK_MS, own_ms)
   end
-elseif heard == SIGNAL.FINE then
+  local block_ms = math.max(buildr_ms or 0, own_ms, SHORTEST_BLOCK_MS)
+  blocked_until = math.max(now + block_ms, blocked_until)
+  redis.call('SET', P .. 'blocked', blocked_until, 'PX', math.max(blocked_until - now, 1) + 1000)
+  if not is_longer_bucket then
+    reduce_allowance(now)
+  end
+end
+
+local opened_at = tonumber(redis.call('HGET', P .. 'breaker', 'opened_at') or '0')
+local is_probe = redis.call('HGET', P .. 'breaker', 'probe') == ref
+local outage_ms = 0
+local has_opened = 0
+if signal == SIGNAL.LIMITED then
+  block()
+elseif signal == SIGNAL.FINE then
   redis.call('DEL', P .. 'strikes')
 end
-if heard == SIGNAL.FINE or heard == SIGNAL.LIMITED then
+if signal == SIGNAL.FINE or signal == SIGNAL.LIMITED then
   if opened_at > 0 then
-    ended_ms = math.max(1, now - opened_at)
+    outage_ms = math.max(1, now - opened_at)
   end
   redis.call('DEL', P .. 'breaker')
-elseif heard == SIGNAL.DOWN and opened_at == 0 then
-  -- A token that is refused a second time keeps everybody out, so that there is nothing to wait for.
-  if redis.call('HINCRBY', P .. 'breaker', 'fails', 1) >= FAILURES_TO_OPEN or detail == UNAUTHORIZED then
+elseif signal == SIGNAL.DOWN and opened_at == 0 then
+  local failures = redis.call('HINCRBY', P .. 'breaker', 'fails', 1)
+  -- A token that is refused a second time refuses every call: there is nothing to wait for.
+  if failures >= FAILURES_TO_OPEN or detail == UNAUTHORIZED then
     has_opened = 1
-    redis.call('HSET', P .. 'breaker', 'opened_at', now, 'probe_at', now + FIRST_PROBE_MS, 'tries', 0, 'cause', detail)
+    redis.call('HSET', P .. 'breaker', 'opened_at', now, 'probe_at', now + FIRST_PROBE_MS,
+      'tries', 0, 'cause', detail)
   end
 elseif is_probe then
-  if heard == SIGNAL.DOWN or heard == SIGNAL.UNSURE then
+  if signal == SIGNAL.DOWN or signal == SIGNAL.UNSURE then
     local tries = redis.call('HINCRBY', P .. 'breaker', 'tries', 1)
-    local pause = math.min(LONGEST_PROBE_MS, FIRST_PROBE_MS * 2 ^ math.min(tries, PROBE_DOUBLINGS))
-    redis.call('HSET', P .. 'breaker', 'probe_at', now + pause, 'cause', detail)
+    local pause_ms = FIRST_PROBE_MS * 2 ^ math.min(tries, PROBE_DOUBLINGS)
+    pause_ms = math.min(LONGEST_PROBE_MS, pause_ms)
+    redis.call('HSET', P .. 'breaker', 'probe_at', now + pause_ms, 'cause', detail)
   end
   redis.call('HDEL', P .. 'breaker', 'probe', 'probe_until')
 end
-local blocked = math.max(0, tonumber(redis.call('GET', P .. 'blocked') or '0') - now)
-return {blocked, is_open() and 1 or 0, ended_ms, has_opened, allowance(now)}
+local blocked_ms = math.max(0, tonumber(redis.call('GET', P .. 'blocked') or '0') - now)
+return {blocked_ms, is_open() and 1 or 0, outage_ms, has_opened, allowance(now)}

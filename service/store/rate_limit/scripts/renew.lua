@@ -1,18 +1,24 @@
--- Between two requests of one call: the first is answered, the others get their whole time. 1 = go on, 0 = the permits have run out.
--- ARGV[6..]: ref, all ids as they were granted, how many are answered, hold_ms.
-local key, done, hold_ms = P .. 'permit:' .. ARGV[6], tonumber(ARGV[8]), tonumber(ARGV[9])
-if redis.call('GET', key) ~= 'u:' .. ARGV[7] then
+-- Between two requests of one call: those that are answered count from now, the others are valid
+-- anew. Returns 1, or 0 if the permits have expired.
+local ref = ARGV[6]
+local permits = ARGV[7] -- all of them as they were granted
+local answered = tonumber(ARGV[8]) -- how many requests are answered
+local hold_ms = tonumber(ARGV[9]) -- the longest that one request may take
+local key = P .. 'permit:' .. ref
+
+if redis.call('GET', key) ~= 'u:' .. permits then
   return 0
 end
-local now, place = now_ms(), 0
-for id in string.gmatch(ARGV[7], '[^,]+') do
+local now = now_ms()
+local place = 0
+for permit in string.gmatch(permits, '[^,]+') do
   place = place + 1
-  if place == done then
-    redis.call('ZADD', P .. 'limit', 'XX', now, id)
-  elseif place > done then
-    redis.call('ZADD', P .. 'limit', 'XX', now + hold_ms, id)
+  if place == answered then
+    redis.call('ZADD', P .. 'limit', 'XX', now, permit)
+  elseif place > answered then
+    redis.call('ZADD', P .. 'limit', 'XX', now + hold_ms, permit)
   end
 end
 redis.call('PEXPIRE', key, hold_ms)
-note_probe(ARGV[6], now + hold_ms)
+note_probe(ref, now + hold_ms)
 return 1

@@ -126,7 +126,7 @@ async def limited(
 ) -> RateLimitState:
     """Have a request answered with 429."""
     grant = Grant(ref, GrantStatus.GRANTED, ("0",))
-    return await store.permits.release(grant, sent=1, heard=HealthSignal.LIMITED, wait_s=wait_s)
+    return await store.permits.release(grant, sent=1, signal=HealthSignal.LIMITED, wait_s=wait_s)
 
 
 async def test_429_stops_everybody(tight: Store) -> None:
@@ -205,7 +205,7 @@ class Clocked:
         """How many requests go through in the next window, all of them answered well."""
         grants = await self.drained()
         for grant in grants:
-            await self.store.permits.release(grant, sent=1, heard=HealthSignal.FINE)
+            await self.store.permits.release(grant, sent=1, signal=HealthSignal.FINE)
         return len(grants)
 
 
@@ -325,7 +325,7 @@ async def down(store: Store, ref: str, *, hold: Grant | None = None) -> RateLimi
     grant = hold or await ask(store, ref)
     assert GrantStatus.GRANTED is grant.verdict
     return await store.permits.release(
-        grant, sent=1, heard=HealthSignal.DOWN, cause="buildr_unavailable"
+        grant, sent=1, signal=HealthSignal.DOWN, cause="buildr_unavailable"
     )
 
 
@@ -350,7 +350,9 @@ async def test_breaker_opens_and_lets_one_at_a_time_look(clocked: Clocked) -> No
     clocked.pass_s(2)
     assert 1 == (await store.permits.pump()).released
     (probe,) = {"twilio:a", "twilio:b"} - await waiting(store)
-    standing = await store.permits.release(await ask(store, probe), sent=1, heard=HealthSignal.FINE)
+    standing = await store.permits.release(
+        await ask(store, probe), sent=1, signal=HealthSignal.FINE
+    )
     assert not standing.is_open
     assert 5.9 < (standing.outage_s or 0) < 7
     assert 1 == (await store.permits.pump()).released
@@ -391,7 +393,7 @@ async def test_failures_between_successes_open_nothing(clocked: Clocked) -> None
     for number in range(6):
         assert not (await down(clocked.store, "twilio:poison")).is_open
         await clocked.store.permits.release(
-            await ask(clocked.store, f"twilio:{number}"), sent=1, heard=HealthSignal.FINE
+            await ask(clocked.store, f"twilio:{number}"), sent=1, signal=HealthSignal.FINE
         )
         clocked.pass_s(10)
 
@@ -408,9 +410,9 @@ async def test_budget_is_shared_with_somebody_unknown(clocked: Clocked) -> None:
         grants = await clocked.drained()
         fine, refused = grants[:5], grants[5:]
         for grant in fine:
-            await store.permits.release(grant, sent=1, heard=HealthSignal.FINE)
+            await store.permits.release(grant, sent=1, signal=HealthSignal.FINE)
         for grant in refused:
-            await store.permits.release(grant, sent=1, heard=HealthSignal.LIMITED, wait_s=1)
+            await store.permits.release(grant, sent=1, signal=HealthSignal.LIMITED, wait_s=1)
             cuts.append(now)
         used.append(len(fine))
         clocked.pass_s(10.02)
@@ -460,7 +462,7 @@ async def test_refused_token_at_the_look_counts_as_a_look(clocked: Clocked) -> N
     assert 1 == (await clocked.store.permits.pump()).released
     (probe,) = {"twilio:a", "twilio:b"} - await waiting(clocked.store)
     await clocked.store.permits.release(
-        await ask(clocked.store, probe), sent=1, heard=HealthSignal.UNSURE
+        await ask(clocked.store, probe), sent=1, signal=HealthSignal.UNSURE
     )
     assert 0 == (await clocked.store.permits.pump()).released
 
@@ -472,11 +474,11 @@ async def test_spent_hour_leaves_the_share_of_the_burst(clocked: Clocked) -> Non
     """
     grant = Grant("twilio:limited", GrantStatus.GRANTED, ("0",))
     standing = await clocked.store.permits.release(
-        grant, sent=1, heard=HealthSignal.LIMITED, wait_s=60, bucket="hour"
+        grant, sent=1, signal=HealthSignal.LIMITED, wait_s=60, bucket="hour"
     )
     assert (10, True) == (standing.allowance, standing.blocked_s > 59)
     standing = await clocked.store.permits.release(
-        grant, sent=1, heard=HealthSignal.LIMITED, wait_s=60, bucket="burst"
+        grant, sent=1, signal=HealthSignal.LIMITED, wait_s=60, bucket="burst"
     )
     assert 5 == standing.allowance
 
@@ -485,7 +487,7 @@ async def test_token_that_stays_refused_stops_everybody_at_once(clocked: Clocked
     """One refusal of a fresh token is enough: whatever is sent with it is refused as well."""
     grant = await ask(clocked.store, "twilio:1")
     standing = await clocked.store.permits.release(
-        grant, sent=1, heard=HealthSignal.DOWN, cause="buildr_unauthorized"
+        grant, sent=1, signal=HealthSignal.DOWN, cause="buildr_unauthorized"
     )
     assert standing.has_opened
 

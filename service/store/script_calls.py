@@ -1,0 +1,175 @@
+"""
+How each script in `scripts/` is called: one function per script, which names its arguments in the
+order in which the script reads them.
+
+`ref` is a call's name such as `twilio:CA...`; `_ms` are milliseconds, `at_ms` since the epoch.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import cast
+
+from service.store.redis_client import Value
+from service.store.script_runner import ScriptCall, as_flag, as_integer, as_integers
+
+
+class AcceptResult(IntEnum):
+    """What became of a message: kept, known already, or refused since too many wait."""
+
+    FULL = -1
+    REPEATED = 0
+    KEPT = 1
+
+
+def accept(
+    *, message_id: str, ref: str, dedupe_ms: int, max_pending: int, packed_message: bytes
+) -> ScriptCall[AcceptResult]:
+    """
+    Keep a message and set its call's alarm.
+
+    Its id is kept `dedupe_ms` beside the message, or not at all if that is 0; with `max_pending`
+    unread messages it is refused.
+    """
+    arguments = (message_id, ref, dedupe_ms, max_pending, packed_message)
+    return ScriptCall("accept", arguments, _as_accept_result)
+
+
+def keep_failed(
+    *,
+    message_id: str,
+    source: str,
+    dedupe_ms: int,
+    keep_ms: int,
+    entry: str,
+    packed_message: bytes,
+) -> ScriptCall[AcceptResult]:
+    """Keep a message that cannot be read for `keep_ms`, with its failed entry (JSON)."""
+    arguments = (message_id, source, dedupe_ms, keep_ms, entry, packed_message)
+    return ScriptCall("keep_failed", arguments, _as_accept_result)
+
+
+def commit(
+    *, update: str, compressed_record: bytes, compressed_events: Iterable[tuple[str, bytes]]
+) -> ScriptCall[int]:
+    """
+    Write what a job has decided; `compressed_events` by message id.
+
+    `update` is JSON, see `commit.lua`. Returns when the call needs attention next (ms since the
+    epoch, 0 for never), or -1 if the call has been written since it was read.
+    """
+    pairs = (part for pair in compressed_events for part in pair)
+    return ScriptCall("commit", (update, compressed_record, *pairs), as_integer)
+
+
+def request_replay(*, ref: str, replay_request: str) -> ScriptCall[bool]:
+    """Replay a call as the request (JSON) says; false if nothing is known of the call."""
+    return ScriptCall("request_replay", (ref, replay_request), as_flag)
+
+
+def replay(
+    *, entry_id: str, ref: str, replay_request: str, message_ids: Iterable[str]
+) -> ScriptCall[int]:
+    """
+    Replay a failed entry: returns how many messages are read anew, or -1 if it was taken already.
+    """
+    return ScriptCall("replay", (entry_id, ref, replay_request, *message_ids), as_integer)
+
+
+def discard(*, entry_id: str, keep_call_ms: int) -> ScriptCall[bool]:
+    """Remove a failed entry; its call expires after `keep_call_ms`. False if there was none."""
+    return ScriptCall("discard", (entry_id, keep_call_ms), as_flag)
+
+
+def wake(*, ref: str) -> ScriptCall[int]:
+    """Set the alarm of a call to now."""
+    return ScriptCall("wake", (ref,), as_integer)
+
+
+def rearm(*, ref: str, worker_id: str) -> ScriptCall[bool]:
+    """Set the alarm again after a worker's job; false if the call needs no attention."""
+    return ScriptCall("rearm", (ref, worker_id), as_flag)
+
+
+def clear(*, ref: str) -> ScriptCall[int]:
+    """Remove the alarm of a call without unread messages."""
+    return ScriptCall("clear", (ref,), as_integer)
+
+
+def sweep(*, limit: int, in_progress_ms: int) -> ScriptCall[list[int]]:
+    """
+    Restore lost alarms, at most `limit`; arq marks a job as running for `in_progress_ms`.
+
+    Returns how many alarms were restored, and how many calls of dead workers taken over.
+    """
+    return ScriptCall("sweep", (limit, in_progress_ms), as_integers)
+
+
+def named(*, limit: int) -> ScriptCall[int]:
+    """Wake at most `limit` calls that wait for the account's outcomes; returns how many."""
+    return ScriptCall("named", (limit,), as_integer)
+
+
+def forget(*, ref: str, before_ms: int) -> ScriptCall[bool]:
+    """Drop an unmatched call that has been so since before a time (ms since the epoch)."""
+    return ScriptCall("forget", (ref, before_ms), as_flag)
+
+
+def link(*, ref: str, link_text: bytes, keep_ms: int) -> ScriptCall[list[int]]:
+    """Keep a link (JSON). Returns 1 if it is new, and 1 if its call is known."""
+    return ScriptCall("link", (ref, link_text, keep_ms), as_integers)
+
+
+def expect(*, buildr_call_id: str, expectation: str) -> ScriptCall[object]:
+    """
+    Register an expected call (JSON, see `expect.lua`), or remove it if the text is empty.
+
+    Returns a list of 1 for a new one, the calls woken, and the fields of its hash; a negative
+    number for a window that cannot be; on removal 1, or 0 if there was none.
+    """
+    return ScriptCall("expect", (buildr_call_id, expectation), _unchanged)
+
+
+def expected(
+    *, ref: str, started_ms: int | None, limit: int, numbers: Iterable[str]
+) -> ScriptCall[tuple[int, list[bytes], list[list[bytes]]]]:
+    """
+    Read what is expected with some numbers (E.164), for a call that started at a time, or now.
+
+    Returns 1 if there are more than `limit` per number, the revisions of the numbers in their
+    order, and the entries as flat lists of field and value.
+    """
+    started_text: Value = ""
+    if started_ms is not None:
+        started_text = started_ms
+    return ScriptCall("expected", (ref, started_text, limit, *numbers), _as_expected)
+
+
+def claim(
+    *, ref: str, buildr_call_id: str, revision: int | None, number: str, keep_ms: int
+) -> ScriptCall[bool]:
+    """
+    Let an expected call be this call, and end the claim of this call on any other.
+
+    `revision` is that of the entry as it was read. None is a claim that is certain, which is kept
+    `keep_ms`; without a `buildr_call_id` claims only end. Returns whether the entry is the call's.
+    """
+    revision_text: Value = ""
+    if revision is not None:
+        revision_text = revision
+    arguments = (ref, buildr_call_id, revision_text, number, keep_ms)
+    return ScriptCall("claim", arguments, as_flag)
+
+
+def _as_accept_result(reply: object) -> AcceptResult:
+    return AcceptResult(as_integer(reply))
+
+
+def _as_expected(reply: object) -> tuple[int, list[bytes], list[list[bytes]]]:
+    if not isinstance(reply, list):
+        raise TypeError("unexpected reply of the script expected")
+    is_cut, revisions, entries = reply
+    return int(is_cut), cast("list[bytes]", revisions), cast("list[list[bytes]]", entries)
+
+
+def _unchanged(reply: object) -> object:
+    return reply
