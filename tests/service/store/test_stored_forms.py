@@ -572,7 +572,7 @@ async def test_old_note_is_replaced(worker: RestoredWorker) -> None:
     """A better result replaces the note that the version before wrote; others' text stays."""
     await worker.receive("twilio", twilio_message(detected(15)))
     assert "delivered" == await worker.go_on(call(15))
-    expected = "ReceivedRequest for a quote.\n\nleft_voicemail (outbound), 0 min 42 s"
+    expected = "Asked for a quote.\n\nleft_voicemail (outbound), 0 min 42 s"
     assert expected == worker.buildr.calls["115"]["notes"]
 
 
