@@ -2,8 +2,6 @@
 `buildr-calls links`: which Buildr call a telephone call is.
 """
 
-import csv
-from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TextIO
 
@@ -15,6 +13,7 @@ from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.links import Link
+from workers.cli.link_csv import COLUMNS, LinkCsvError, read_links
 from workers.cli.output import (
     Failure,
     error_console,
@@ -22,9 +21,6 @@ from workers.cli.output import (
     print_table,
 )
 from workers.cli.session import run_with_store
-
-COLUMNS = ("source", "source_call_id", "buildr_call_id")
-EXTRA = ("company_id", "contact_id", "project_id")
 
 
 class Digits(click.ParamType[str]):
@@ -91,17 +87,16 @@ def set_link(
     async def work(_: Settings, store: Store) -> tuple[bool, bool, tuple[str, ...]]:
         is_new, is_known = await store.links.put(source, source_call_id, link)
         stored = await store.calls.get(f"{source}:{source_call_id}")
-        named = (
-            {event.buildr_call_id for event in stored.all_events if event.buildr_call_id}
-            if stored is not None
-            else set()
-        )
-        return is_new, is_known, tuple(sorted(named - {buildr_call_id}))
+        other_ids: set[str] = set()
+        if stored is not None:
+            other_ids = {event.buildr_call_id or "" for event in stored.all_events}
+        return is_new, is_known, tuple(sorted(other_ids - {buildr_call_id, ""}))
 
     is_new, is_known, others = run_with_store(work)
     if others:
         click.echo(
-            f"warning: the call's own messages name Buildr call {', '.join(others)}, which counts before a link",
+            f"warning: the call's own messages name Buildr call {', '.join(others)}, "
+            "which counts before a link",
             err=True,
         )
     if as_json:
@@ -115,10 +110,9 @@ def set_link(
             }
         )
         return
-    then = "the call goes on now" if is_known else "no message of this call has come yet"
-    click.echo(
-        f"{'set' if is_new else 'replaced'}: {source}:{source_call_id} is Buildr call {buildr_call_id}; {then}"
-    )
+    step = "set" if is_new else "replaced"
+    effect = "the call goes on now" if is_known else "no message of this call has come yet"
+    click.echo(f"{step}: {source}:{source_call_id} is Buildr call {buildr_call_id}; {effect}")
 
 
 @links.command("get")
@@ -166,24 +160,27 @@ def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
     """
 
     async def work(_: Settings, store: Store) -> list[tuple[str, str, Link]]:
-        found = []
-        async for each in store.links.scan(source):
-            found.append(each)
-            if len(found) >= limit:
+        entries = []
+        async for entry in store.links.scan(source):
+            entries.append(entry)
+            if len(entries) >= limit:
                 break
-        return found
+        return entries
 
-    found = run_with_store(work)
+    entries = run_with_store(work)
     if as_json:
         print_json(
-            [{"source": slug, "source_call_id": call, **asdict(link)} for slug, call, link in found]
+            [
+                {"source": slug, "source_call_id": call, **asdict(link)}
+                for slug, call, link in entries
+            ]
         )
         return
     rows = [
         (slug, call, *(value or "" for value in asdict(link).values()))
-        for slug, call, link in found
+        for slug, call, link in entries
     ]
-    print_table((*COLUMNS, *EXTRA), rows, empty="There are no links.")
+    print_table(COLUMNS, rows, empty="There are no links.")
 
 
 @links.command("import")
@@ -200,7 +197,10 @@ def import_links(file: TextIO, *, is_dry_run: bool) -> None:
     Example:
       buildr-calls links import links.csv
     """
-    rows = read_csv(file)
+    try:
+        rows = read_links(file)
+    except LinkCsvError as err:
+        raise Failure(str(err)) from err
 
     async def work(_: Settings, store: Store) -> None:
         for source, source_call_id, link in track(
@@ -208,9 +208,11 @@ def import_links(file: TextIO, *, is_dry_run: bool) -> None:
         ):
             await store.links.put(source, source_call_id, link)
 
-    if not is_dry_run:
-        run_with_store(work)
-    click.echo(f"{'would set' if is_dry_run else 'set'}: {len(rows)}")
+    if is_dry_run:
+        click.echo(f"would set: {len(rows)}")
+        return
+    run_with_store(work)
+    click.echo(f"set: {len(rows)}")
 
 
 @links.command("rm")
@@ -231,39 +233,3 @@ def remove_link(source: str, source_call_id: str) -> None:
     if not run_with_store(work):
         raise Failure(f"{source}:{source_call_id} has no link")
     click.echo(f"removed: {source}:{source_call_id}")
-
-
-def read_csv(lines: Iterable[str]) -> list[tuple[str, str, Link]]:
-    """Read links from CSV. Raises click's error with every line that is wrong."""
-    reader = csv.DictReader(lines)
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    unknown = [name for name in reader.fieldnames or () if name not in (*COLUMNS, *EXTRA)]
-    if missing or unknown:
-        wrong = [f"column {name} is missing" for name in missing] + [
-            f"column {name} is not known" for name in unknown
-        ]
-        raise Failure(
-            f"{'; '.join(wrong)}; the first line must name the columns: {','.join((*COLUMNS, *EXTRA))}"
-        )
-    found: list[tuple[str, str, Link]] = []
-    faults: list[str] = []
-    for row in reader:
-        source = (row["source"] or "").strip()
-        call = (row["source_call_id"] or "").strip()
-        ids = {name: (row.get(name) or "").strip() or None for name in ("buildr_call_id", *EXTRA)}
-        bad = [
-            f"{name} must be digits"
-            for name, value in ids.items()
-            if value is not None and not is_buildr_id(value)
-        ]
-        bad += [] if source in SOURCES else [f"no source is called {source!r}"]
-        bad += [] if call else ["source_call_id is empty"]
-        bad += [] if ids["buildr_call_id"] else ["buildr_call_id is empty"]
-        if bad:
-            faults.append(f"line {reader.line_num}: {', '.join(bad)}")
-        else:
-            buildr_call_id = ids.pop("buildr_call_id") or ""
-            found.append((source, call, Link(buildr_call_id=buildr_call_id, **ids)))
-    if faults:
-        raise Failure("nothing was set:\n  " + "\n  ".join(faults[:20]))
-    return found

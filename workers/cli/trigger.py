@@ -1,9 +1,9 @@
 """
-`buildr-calls trigger`: a realistic call, signed and sent to one's own receiver.
+`buildr-calls trigger`: signs a realistic call and sends it to the local receiver.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -58,7 +58,7 @@ TIMEOUT_S = 15.0
     "--faults",
     "has_faults",
     is_flag=True,
-    help="Late, twice and out of order, as the system would when it comes again.",
+    help="Late, twice and out of order, as the system would when it retries.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def trigger(
@@ -86,38 +86,41 @@ def trigger(
     """
     installation = load_accounts(is_local=True)
     settings = installation.default
-    requests = _requests(source, scenario, assignments, file, settings)
-    if requests is None:
-        for name in names(source):
-            listed = load(source, name)
-            click.echo(f"{name:<32} {listed.ends.result or '':<20} {listed.title}")
+    if file is not None:
+        if scenario is not None or assignments:
+            raise click.UsageError("--file goes without a scenario and without --set")
+        requests = [_file_request(file, settings)]
+    elif scenario is not None:
+        requests = _scenario_requests(source, scenario, assignments, settings)
+    else:
+        _list_scenarios(source)
         return
-    requests = [to_receiver(request, settings) for request in requests]
-    plain = [Arrival(request=request, try_number=1, late_s=0) for request in requests]
-    tries = (
-        simulate_deliveries(requests, SOURCES[source].retry_policy, random.SystemRandom())
-        if has_faults
-        else plain
-    )
     secrets = settings.secrets_of(source)
     if not secrets:
-        raise Failure(f"{source} has no secret to sign with: {_cure(source, installation)}")
+        raise Failure(f"{source} has no secret to sign with: {_advice(source, installation)}")
+    requests = [to_receiver(request, settings) for request in requests]
+    arrivals = _arrivals(source, requests, has_faults=has_faults)
     target = (url or local_url(settings)).rstrip("/")
     answers = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
-        for attempt in tries:
-            signed = _signed(source, attempt.request, secrets)
-            answers.append(
-                _send(client, target + local_path(settings, signed), signed)
-                | _told(attempt, has_faults=has_faults)
-            )
+        for arrival in arrivals:
+            signed = _sign(source, arrival.request, secrets)
+            answer = _send(client, target + local_path(settings, signed), signed)
             if not as_json:
-                click.echo(_line(attempt, answers[-1], has_faults=has_faults))
-    ref = (
-        f"{source}:{SOURCES[source].keys(SOURCES[source].redact(requests[0])).source_call_id}"
-        if scenario
-        else None
-    )
+                click.echo(_line(arrival, answer, has_faults=has_faults))
+            if has_faults:
+                answer |= {"try": arrival.try_number, "late_s": arrival.late_s}
+            answers.append(answer)
+    ref = None
+    if scenario:
+        ref = _call_ref(source, requests[0])
+    _end(settings, ref, answers, as_json=as_json)
+
+
+def _end(
+    settings: Settings, ref: str | None, answers: Sequence[Mapping[str, object]], *, as_json: bool
+) -> None:
+    """Print JSON, or the command to use next. Exit code 1 if a request was not accepted."""
     if as_json:
         print_json({"call": ref, "answers": answers})
     elif ref is not None:
@@ -126,32 +129,45 @@ def trigger(
         raise SystemExit(1)
 
 
-def _signed(source: str, request: WebhookRequest, secrets: Secrets) -> WebhookRequest:
+def _list_scenarios(source: str) -> None:
+    for name in names(source):
+        scenario = load(source, name)
+        click.echo(f"{name:<32} {scenario.ends.result or '':<20} {scenario.title}")
+
+
+def _arrivals(
+    source: str, requests: Sequence[WebhookRequest], *, has_faults: bool
+) -> Iterable[Arrival]:
+    """The requests as they reach the receiver: each once and in order, unless `has_faults`."""
+    if has_faults:
+        return simulate_deliveries(requests, SOURCES[source].retry_policy, random.SystemRandom())
+    return [Arrival(request=request, try_number=1, late_s=0) for request in requests]
+
+
+def _call_ref(source: str, request: WebhookRequest) -> str:
+    keys = SOURCES[source].keys(SOURCES[source].redact(request))
+    return f"{source}:{keys.source_call_id}"
+
+
+def _sign(source: str, request: WebhookRequest, secrets: Secrets) -> WebhookRequest:
     try:
         return SOURCES[source].sign(request, secrets, datetime.now(UTC))
     except (ValueError, MalformedPayload) as err:
         raise Failure(f"{source}: {err}") from err
 
 
-def _told(arrival: Arrival, *, has_faults: bool) -> dict[str, object]:
-    return {"try": arrival.try_number, "late_s": arrival.late_s} if has_faults else {}
-
-
 def _line(arrival: Arrival, answer: Mapping[str, object], *, has_faults: bool) -> str:
-    late = (
-        f"try {arrival.try_number}, {timedelta(seconds=arrival.late_s)} late"
-        if arrival.try_number > 1
-        else "try 1"
-    )
     path = urlsplit(strip_credentials(arrival.request.url)).path
-    return (
-        f"{answer['status_code']}  {arrival.request.method} {path}  "
-        + (f"{late:<28}  " if has_faults else "")
-        + str(answer["about"])
-    )
+    start = f"{answer['status_code']}  {arrival.request.method} {path}  "
+    if not has_faults:
+        return f"{start}{answer['about']}"
+    attempt = f"try {arrival.try_number}"
+    if arrival.try_number > 1:
+        attempt += f", {timedelta(seconds=arrival.late_s)} late"
+    return f"{start}{attempt:<28}  {answer['about']}"
 
 
-def _cure(source: str, installation: Installation) -> str:
+def _advice(source: str, installation: Installation) -> str:
     settings = installation.default
     name = SOURCES[source].settings[0].name
     if not settings.is_default:
@@ -161,22 +177,21 @@ def _cure(source: str, installation: Installation) -> str:
     return f"set {name.upper()}"
 
 
-def _requests(
-    source: str,
-    scenario: str | None,
-    assignments: tuple[str, ...],
-    file: Path | None,
-    settings: Settings,
-) -> list[WebhookRequest] | None:
-    if file is not None:
-        if scenario is not None or assignments:
-            raise click.UsageError("--file goes without a scenario and without --set")
-        try:
-            return [read_request(file.read_text(encoding="utf-8"), base_url=signed_url(settings))]
-        except MalformedPayload as err:
-            raise Failure(f"{file}: {err}") from err
-    if scenario is None:
-        return None
+def _file_request(file: Path, settings: Settings) -> WebhookRequest:
+    """The request of a file. Ends the command with one line if it is not one."""
+    try:
+        return read_request(file.read_text(encoding="utf-8"), base_url=signed_url(settings))
+    except MalformedPayload as err:
+        raise Failure(f"{file}: {err}") from err
+
+
+def _scenario_requests(
+    source: str, scenario: str, assignments: tuple[str, ...], settings: Settings
+) -> list[WebhookRequest]:
+    """
+    The unsigned requests of a scenario. Raises click's usage error if there is none of that name,
+    or a value does not fit.
+    """
     try:
         return load(source, scenario).build_requests(
             _values(assignments),
@@ -202,14 +217,17 @@ def _send(client: httpx.Client, url: str, signed: WebhookRequest) -> dict[str, o
     try:
         answer = client.request(signed.method, url, content=signed.body, headers=headers_of(signed))
     except httpx.TransportError as err:
+        address = strip_credentials(url).partition("?")[0]
         raise Failure(
-            f"no answer from {strip_credentials(url).partition('?')[0]} ({type(err).__name__}): is the receiver running?"
+            f"no answer from {address} ({type(err).__name__}): is the receiver running?"
         ) from err
-    about = (
-        "accepted"
-        if answer.is_success
-        else str(answer.json().get("detail", ""))
-        if "json" in answer.headers.get("content-type", "")
-        else ""
-    )
-    return {"status_code": answer.status_code, "about": about}
+    return {"status_code": answer.status_code, "about": _answer_text(answer)}
+
+
+def _answer_text(answer: httpx.Response) -> str:
+    """`accepted`, or the receiver's reason; empty if the answer is not JSON."""
+    if answer.is_success:
+        return "accepted"
+    if "json" in answer.headers.get("content-type", ""):
+        return str(answer.json().get("detail", ""))
+    return ""
