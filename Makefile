@@ -1,46 +1,90 @@
-# Everything happens in .venv, which is made on first use from the pins with their hashes; nothing is installed again until they change.
+# Everything runs in .venv. It is made on first use from the pins and their hashes, and installed
+# again only when they change.
 VENV = .venv
 BIN = $(VENV)/bin
-# Choose another with: make run PYTHON=/path/to/python3
+# The Python of a new .venv: make run PYTHON=/path/to/python3
 PYTHON =
-# Options of `buildr-calls run` and of the benchmark of delivery, like: make run ARGS="--port 9000"
+# Options of `make run`, `make bench-delivery`, and of pytest: make test ARGS="-k twilio"
 ARGS =
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
-COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
-	--no-emit-trusted-host --no-emit-options --no-header --no-annotate
+COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	--no-header --no-annotate
 CODE = service workers tests
+LINT = $(BIN)/ruff check $(CODE) && $(BIN)/ruff format --check $(CODE) && \
+	$(BIN)/codespell $(CODE) docs deploy *.md *.in Makefile pyproject.toml
+PYTEST = -m pytest --quiet --dist worksteal
+# The versions of Python that pyproject.toml names.
+PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
+# Tests import faster from compiled files, and leave them where `make clean` finds them.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test bench bench-sources bench-delivery lint types check docs lock clean
+.PHONY: help run test test-fast test-all bench bench-sources bench-delivery lint types check docs \
+	lock clean
 
 help:
-	@echo 'make run     the whole service on this machine, with a sandbox in place of Buildr; ARGS="--port 9000" for options'
-	@echo 'make test    lint, types and all tests'
-	@echo 'make bench   how fast it is here, side by side with plain arq'
-	@echo 'make bench-sources  what proving and reading a message costs, for each telephony system'
-	@echo 'make bench-delivery  how well calls get to Buildr, beside the theoretical time and plain arq (about 45 minutes);'
-	@echo '             ARGS="--only latency" for a part, ARGS=--help for all options'
-	@echo 'make lint    ruff: rules and format'
-	@echo 'make types   mypy'
-	@echo 'make check   the same as make test'
-	@echo 'make docs    write the parts of the docs that follow from the registry of telephony systems'
-	@echo 'make lock    pin the newest versions in requirements.txt and requirements-dev.txt'
-	@echo 'make clean   remove .venv and caches; .data with the calls of make run stays'
+	@echo 'make run             the whole service on this machine, with a sandbox in place of Buildr;'
+	@echo '                     ARGS="--port 9000" for options'
+	@echo 'make test            lint, types, all tests and their coverage'
+	@echo 'make test-fast       only what is not slow, and a sample of the variants: a minute at most'
+	@echo 'make test-all        make test, then make test-fast on each other Python that is supported'
+	@echo '                     and on this machine'
+	@echo 'make check           the same as make test'
+	@echo 'make lint            ruff (rules and format) and codespell'
+	@echo 'make types           mypy'
+	@echo 'make bench           how fast it is here, side by side with plain arq'
+	@echo 'make bench-sources   what verifying and parsing a message costs, for each source'
+	@echo 'make bench-delivery  how fast calls get to Buildr, beside the theoretical time and plain'
+	@echo '                     arq (about 45 minutes); ARGS="--only latency" for a part, ARGS=--help'
+	@echo 'make docs            write the parts of the docs that follow from the registry of sources'
+	@echo 'make lock            pin the newest versions in requirements.txt and requirements-dev.txt'
+	@echo 'make clean           remove all environments and caches; .data with the calls of make run'
+	@echo '                     stays'
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m workers.cli.main run $(ARGS)
 
-# The three at once, because each needs one core at most; what lint and types have to say comes after the tests.
+# Lint and types need one core each and run beside the tests; their output comes after that of the
+# tests. A run of some of the tests (ARGS) need not reach the floor of coverage.
 test: $(VENV)/.dev
 	@log=$$(mktemp -d) || exit 1; \
-	trap 'kill $$lint $$types 2>/dev/null; rm -rf "$$log"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
-	{ $(BIN)/ruff check $(CODE) && $(BIN)/ruff format --check $(CODE); } >"$$log/lint" 2>&1 & lint=$$!; \
+	trap 'kill $$lint $$types 2>/dev/null; rm -rf "$$log"' EXIT; \
+	trap 'exit 130' INT; trap 'exit 143' TERM; \
+	{ $(LINT); } >"$$log/lint" 2>&1 & lint=$$!; \
 	$(BIN)/mypy >"$$log/types" 2>&1 & types=$$!; \
 	status=0; \
-	$(BIN)/python -m pytest -q -n 4 --dist worksteal $(ARGS) || status=1; \
+	$(BIN)/coverage erase; \
+	$(BIN)/coverage run $(PYTEST) -n 4 $(ARGS) || status=1; \
 	wait $$lint || status=1; \
 	wait $$types || status=1; \
-	echo "-- lint"; cat "$$log/lint"; \
-	echo "-- types"; cat "$$log/types"; \
+	echo '-- coverage'; $(BIN)/coverage combine --quiet || status=1; \
+	$(BIN)/coverage report $(if $(ARGS),--fail-under=0) || status=1; \
+	echo '-- lint'; cat "$$log/lint"; \
+	echo '-- types'; cat "$$log/types"; \
+	exit $$status
+
+test-fast: $(VENV)/.dev
+	@$(BIN)/python $(PYTEST) -n auto --fast $(ARGS)
+
+# Each other Python has an environment of its own. pyenv answers to python3.12 on PATH only for the
+# versions that it was told to use, so it is asked for the others.
+test-all: test
+	@own=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') || exit 1; \
+	status=0; \
+	for version in $(PYTHONS); do \
+		[ "$$version" != "$$own" ] || continue; \
+		found=; \
+		prefix="$$(pyenv prefix "$$version" 2>/dev/null)"; \
+		for python in "python$$version" "$$prefix/bin/python$$version"; do \
+			"$$python" -c 'import ensurepip, venv' >/dev/null 2>&1 && found="$$python" && break; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "-- Python $$version is not on this machine: skipped"; \
+			continue; \
+		fi; \
+		echo "-- Python $$version"; \
+		$(MAKE) --no-print-directory test-fast VENV=".venv-$$version" PYTHON="$$found" || status=1; \
+	done; \
 	exit $$status
 
 bench: $(VENV)/.dev
@@ -53,8 +97,7 @@ bench-delivery: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.delivery $(ARGS)
 
 lint: $(VENV)/.dev
-	@$(BIN)/ruff check $(CODE)
-	@$(BIN)/ruff format --check $(CODE)
+	@$(LINT)
 
 types: $(VENV)/.dev
 	@$(BIN)/mypy
@@ -69,8 +112,9 @@ lock: $(VENV)/.dev
 	$(COMPILE) --upgrade --output-file requirements-dev.txt requirements-dev.in
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
-	find service workers tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf build *.egg-info
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.run: $(VENV)/.made requirements.txt pyproject.toml
 	@echo 'Installing what requirements.txt pins into $(VENV) ...'
@@ -83,9 +127,11 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@
 
-# An environment that is there already is kept. A version manager may answer for a Python that it does not have, so that each is asked to run.
+# An environment that exists is kept. A version manager may answer for a Python that it does not
+# have, so each is asked to run.
 $(VENV)/.made:
-	@if $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then touch $@; exit 0; fi; \
+	@if $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+	then touch $@; exit 0; fi; \
 	for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3); do \
 		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
 		found="$$python"; \
@@ -95,8 +141,10 @@ $(VENV)/.made:
 		exit 0; \
 	done; \
 	if [ -n "$$found" ]; then \
-		echo "$$found cannot make virtual environments: install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; \
+		echo "$$found cannot make virtual environments: install its venv module" \
+			"(Debian, Ubuntu: apt install python3-venv)" >&2; \
 	else \
-		echo 'Python 3.11 or newer is needed, and none was found: install it, or name it with PYTHON=/path/to/python3' >&2; \
+		echo 'Python 3.11 or newer is needed, and none was found: install it,' \
+			'or name it with PYTHON=/path/to/python3' >&2; \
 	fi; \
 	exit 1

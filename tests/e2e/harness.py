@@ -23,6 +23,16 @@ from twilio.request_validator import RequestValidator
 WAIT_TIMEOUT_S = 40
 
 
+def inherited(*names: str) -> dict[str, str]:
+    """
+    Some variables of this process for one that it starts, and the one by which its coverage is
+    measured.
+    """
+    return {
+        name: os.environ[name] for name in (*names, "COVERAGE_PROCESS_CONFIG") if name in os.environ
+    }
+
+
 def free_port() -> int:
     """A port that nothing listens on."""
     with socket.socket() as probe:
@@ -62,13 +72,8 @@ class System:
     @property
     def environment(self) -> dict[str, str]:
         """The settings of every part."""
-        stored = {
-            name: os.environ[name]
-            for name in ("PATH", "HOME", "LANG", "TMPDIR")
-            if name in os.environ
-        }
         return {
-            **stored,
+            **inherited("PATH", "HOME", "LANG", "TMPDIR"),
             "PUBLIC_URL": "https://hooks.example.test",
             "PORT": str(self.port),
             "REDIS_URL": self.redis_url,

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -209,3 +211,37 @@ def test_pipeline_runs_make_test() -> None:
 def test_settings_have_no_required_one() -> None:
     """The example may be loaded as it is: no setting lacks a default."""
     assert not [name for name, field in Settings.model_fields.items() if field.is_required()]
+
+
+def test_version_is_written_once() -> None:
+    """The newest heading of the changelog is the version that pyproject.toml holds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changelog, re.MULTILINE)
+    assert project["version"] == versions[0]
+    assert project["version"] == version("buildr-calls")
+
+
+def test_every_named_python_is_one_that_the_tests_can_run_on() -> None:
+    """`make test-all` takes its versions of Python from the classifiers; the lowest is required."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    versions = [
+        classifier.rpartition(" ")[2]
+        for classifier in project["classifiers"]
+        if re.search(r":: Python :: 3\.\d+$", classifier)
+    ]
+    assert f">={versions[0]}" == project["requires-python"]
+    listed = subprocess.run(
+        [
+            "make",
+            "--no-print-directory",
+            "--eval",
+            "print-pythons:;@echo $(PYTHONS)",
+            "print-pythons",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert versions == listed

@@ -449,6 +449,7 @@ def test_every_prefix_of_a_body_is_handled(slug: str, name: str) -> None:
         attempt(slug, replace(request, body=request.body[:end]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", SLUGS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), noise=st.binary(max_size=12))
@@ -469,6 +470,7 @@ def test_every_mutation_of_a_message_is_handled(
     attempt(slug, with_headers(request, dict.fromkeys(request.headers, text)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", SLUGS)
 def test_thousands_of_changed_bodies_are_handled(slug: str) -> None:
     """
@@ -496,6 +498,7 @@ JSON_VALUES: Final = st.recursive(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", [slug for slug in SLUGS if JSON in SOURCES[slug].content_types])
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), value=JSON_VALUES)
@@ -513,6 +516,7 @@ def test_wrong_types_are_handled(slug: str, data: st.DataObject, value: object) 
     attempt(slug, replace(request, body=json.dumps(body).encode()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", [slug for slug in SLUGS if FORM in SOURCES[slug].content_types])
 @settings(max_examples=300, deadline=None)
 @given(
@@ -609,6 +613,7 @@ def log() -> Iterator[io.StringIO]:
     structlog.contextvars.clear_contextvars()
 
 
+@pytest.mark.slow
 async def test_no_log_line_holds_a_number_or_a_secret_and_nothing_kept_a_secret(
     store: Store, log: io.StringIO, receive: Receive
 ) -> None:

@@ -144,6 +144,7 @@ def forged(slug: str) -> Iterator[WebhookRequest]:
         yield forge(slug, rng.choice(names), rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slug", list(SOURCES))
 def test_no_forged_request_is_accepted(slug: str) -> None:
     """Each source refuses its share of a hundred thousand."""

@@ -3,7 +3,6 @@ The receiver as a process.
 """
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from service.errors import SettingsError
 from service.receiver.server import check_serving
 from service.settings import Installation
 from tests.conftest import STANDARD_SECRET
+from tests.e2e.harness import inherited
 
 SERVE = (
     "import os; from service.receiver.server import serve; "
@@ -28,7 +28,6 @@ SERVE = (
 
 
 def _environment(redis_url: str, port: int, folder: Path, **more: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     own = {
         "PORT": str(port),
         "REDIS_URL": redis_url,
@@ -36,7 +35,7 @@ def _environment(redis_url: str, port: int, folder: Path, **more: str) -> dict[s
         "BUILDR_ACCESS_TOKEN": "token-of-the-tests",
         "DATA_DIR": str(folder),
     }
-    return {**kept, **own, **more}
+    return {**inherited("PATH", "HOME", "PYTHONPATH"), **own, **more}
 
 
 @contextmanager
@@ -76,6 +75,7 @@ def _read_until(process: "subprocess.Popen[str]", word: str) -> list[str]:
     raise AssertionError(f"{word} is not in {lines} {process.stderr and process.stderr.read()}")
 
 
+@pytest.mark.slow
 def test_serves_until_told_to_stop_and_logs_json_only(redis_url: str, tmp_path: Path) -> None:
     """
     A receiver answers, writes nothing but JSON lines, tells nobody what it runs on, and ends
@@ -99,6 +99,7 @@ def test_serves_until_told_to_stop_and_logs_json_only(redis_url: str, tmp_path: 
     assert process.returncode in {0, -signal.SIGTERM}
 
 
+@pytest.mark.slow
 def test_too_large_and_broken_requests_over_a_real_socket(redis_url: str, tmp_path: Path) -> None:
     """
     Size limits hold for announced and for chunked bodies, and a sender that leaves in the middle
@@ -141,6 +142,7 @@ def test_too_large_and_broken_requests_over_a_real_socket(redis_url: str, tmp_pa
     assert 0 == process.returncode
 
 
+@pytest.mark.slow
 def test_taken_port_is_one_clear_line(redis_url: str, tmp_path: Path) -> None:
     """
     A port that is taken is named, with the way to choose another, and nothing else is printed.
@@ -156,6 +158,7 @@ def test_taken_port_is_one_clear_line(redis_url: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_missing_public_url_is_a_warning_where_it_matters(redis_url: str, tmp_path: Path) -> None:
     """
     Open to the network without a public URL, signatures may fail behind a proxy; the log says so.
@@ -167,6 +170,7 @@ def test_missing_public_url_is_a_warning_where_it_matters(redis_url: str, tmp_pa
     ]
 
 
+@pytest.mark.slow
 def test_missing_credentials_are_a_warning_of_a_receiver(redis_url: str, tmp_path: Path) -> None:
     """
     A receiver alone may take messages before there are credentials: nothing is lost, and its log

@@ -281,6 +281,7 @@ def any_event(draw: st.DrawFn) -> CallEvent:
 EVENTS = st.lists(any_event(), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @given(EVENTS, st.randoms(use_true_random=False))
 @settings(max_examples=300, deadline=None)
 def test_order_and_repetition_make_no_difference(
@@ -293,6 +294,7 @@ def test_order_and_repetition_make_no_difference(
     assert as_dict(fold(events)) == as_dict(fold(shuffled))
 
 
+@pytest.mark.slow
 @given(st.lists(EVENTS, min_size=1, max_size=4))
 @settings(max_examples=100, deadline=None)
 def test_batches_make_no_difference(batches: list[list[CallEvent]]) -> None:
@@ -309,6 +311,7 @@ def test_batches_make_no_difference(batches: list[list[CallEvent]]) -> None:
     assert fold(left) == fold(right) == fold(itertools.chain.from_iterable(batches))
 
 
+@pytest.mark.slow
 @given(EVENTS, st.integers(-12, 12))
 @settings(max_examples=100, deadline=None)
 def test_ids_of_messages_and_zones_of_times_make_no_difference(
@@ -330,6 +333,7 @@ def test_ids_of_messages_and_zones_of_times_make_no_difference(
     assert as_dict(fold(events)) == as_dict(fold(retold))
 
 
+@pytest.mark.slow
 @given(EVENTS)
 @settings(max_examples=300, deadline=None)
 def test_summary_never_contradicts_itself(events: list[CallEvent]) -> None:
@@ -352,6 +356,7 @@ def test_summary_never_contradicts_itself(events: list[CallEvent]) -> None:
         assert call.duration_s is None
 
 
+@pytest.mark.slow
 @given(EVENTS)
 @settings(max_examples=200, deadline=None)
 def test_unknown_words_decide_nothing(events: list[CallEvent]) -> None:

@@ -3,7 +3,6 @@ The command line as a whole: exit codes, faults in plain lines, output for peopl
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from tests.e2e.harness import inherited
 
 from workers.cli.main import COMMANDS, cli
 from workers.cli.output import print_json, print_table
@@ -148,13 +148,14 @@ def test_json_can_be_read_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"name": "Müller", "none": None} == json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_process_ends_with_the_same_codes(tmp_path: Path) -> None:
     """As a process: 2 for wrong usage, 1 for a fault, and never a traceback."""
     for arguments, status in ((["nonsense"], WRONG_USAGE), (["status"], FAILED)):
         done = subprocess.run(
             [sys.executable, "-m", "workers.cli.main", *arguments],
             cwd=tmp_path,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            env={**inherited("PATH"), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,

@@ -41,6 +41,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -201,6 +202,7 @@ async def test_attempts_run_out(store: Store, make_settings: Callable[..., Setti
     assert ("buildr_unavailable", 3) == (entry.cause, entry.attempts)
 
 
+@pytest.mark.slow
 async def test_outage_costs_a_call_no_attempts(
     store: Store, make_settings: Callable[..., Settings]
 ) -> None:

@@ -46,6 +46,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=80,
     deadline=None,

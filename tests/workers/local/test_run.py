@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import free_port, wait_for
+from tests.e2e.harness import free_port, inherited, wait_for
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -35,7 +35,7 @@ class Run:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "workers.cli.main", "run", *options, *arguments],
                 cwd=folder,
-                env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+                env={**inherited("PATH"), "PYTHONPATH": str(ROOT), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

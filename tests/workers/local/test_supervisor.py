@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import wait_for
+from tests.e2e.harness import inherited, wait_for
 from workers.local.data_folder import LocalRunError
 from workers.local.supervisor import ProcessSpec, Supervisor
 
@@ -176,6 +176,7 @@ async def test_ctrl_c_of_the_terminal_does_not_reach_the_parts() -> None:
     await supervisor.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["serve"], ["work"], ["sandbox", "--port", "0"]])
 def test_command_ends_with_its_supervisor(
     command: list[str], redis_url: str, tmp_path: Path
@@ -187,7 +188,7 @@ def test_command_ends_with_its_supervisor(
         port = str(probe.getsockname()[1])
     command = [port if value == "0" else value for value in command]
     environment = {
-        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        **inherited("PATH", "HOME"),
         "REDIS_URL": redis_url,
         "TWILIO_AUTH_TOKEN": "token",
         "PORT": port,
