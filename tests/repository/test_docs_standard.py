@@ -24,12 +24,12 @@ from service.sources import SOURCES, WebhookRequest
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
 from service.sources.standard.payload import (
-    EVENT_TYPES,
     StandardMessage,
     StandardRecording,
     StandardVoicemail,
     json_schema,
 )
+from service.sources.standard.vocabulary import EVENT_TYPES
 from workers.calls.fold import fold
 
 DOCS: Final = Path(__file__).parents[2] / "docs" / "telephony"

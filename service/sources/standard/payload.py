@@ -16,33 +16,10 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from service.buildr_ids import BuildrId
-from service.events import (
-    AnsweredBy,
-    Direction,
-    EventType,
-    HangupCause,
-    Party,
-    Result,
-)
+from service.events import AnsweredBy, Direction, HangupCause, Party, Result
+from service.sources.standard.vocabulary import EVENT_TYPES, NEEDED
 
 VERSION: Final = "1"
-EVENT_TYPES: Final[Mapping[str, EventType]] = {
-    "call.created": EventType.CREATED,
-    "call.ringing": EventType.RINGING,
-    "call.answered": EventType.ANSWERED,
-    "call.ended": EventType.ENDED,
-    "call.answered_by": EventType.ANSWERED_BY,
-    "call.recording": EventType.RECORDING,
-    "call.voicemail": EventType.VOICEMAIL,
-    "call.updated": EventType.UPDATED,
-}
-# What a type is pointless without: any one of the fields.
-NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
-    "call.ended": ("hangup_cause", "result"),
-    "call.answered_by": ("answered_by",),
-    "call.recording": ("recording",),
-    "call.voicemail": ("voicemail",),
-}
 RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -52,8 +29,8 @@ def _check_time(value: object) -> object:
     return value
 
 
-def _vocabulary(words: Mapping[str, object] | type[StrEnum]) -> dict[str, object]:
-    return {"enum": [str(word) for word in words]}
+def _vocabulary(values: Mapping[str, object] | type[StrEnum]) -> dict[str, object]:
+    return {"enum": [str(value) for value in values]}
 
 
 Id = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -110,7 +87,10 @@ class StandardMessage(_Part):
     )
     party: Party | None = Field(
         None,
-        description="Whose leg it is: the `customer`'s, as is taken where no `leg_id` is given, or that of one of our agents (`agent`).",
+        description=(
+            "Whose leg it is: the `customer`'s, as is taken where no `leg_id` is given, "
+            "or that of one of our agents (`agent`)."
+        ),
     )
     from_: Address | None = Field(
         None, alias="from", description="Who calls: E.164 like `+15005550006`, or another address."
@@ -159,7 +139,7 @@ def json_schema() -> dict[str, object]:
     schema: dict[str, object] = StandardMessage.model_json_schema(by_alias=True)
     conditions = [
         {
-            "if": {"properties": {"type": {"const": word}}, "required": ["type"]},
+            "if": {"properties": {"type": {"const": event_type}}, "required": ["type"]},
             "then": {
                 "anyOf": [
                     {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
@@ -167,7 +147,7 @@ def json_schema() -> dict[str, object]:
                 ]
             },
         }
-        for word, needed in NEEDED.items()
+        for event_type, needed in NEEDED.items()
     ]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

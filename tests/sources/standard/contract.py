@@ -15,7 +15,7 @@ from service.events import (
     Result,
 )
 from service.sources import WebhookRequest
-from service.sources.standard import payload as standard_message
+from service.sources.standard import vocabulary
 from tests.sources.contract import SourceContract, with_headers
 
 
@@ -44,7 +44,7 @@ CONTRACT: Final = SourceContract(
     signs_url=False,
     tolerance_s=300,
     words={
-        "type": set(standard_message.EVENT_TYPES),
+        "type": set(vocabulary.EVENT_TYPES),
         "answered_by": set(AnsweredBy),
         "hangup_cause": set(HangupCause),
         "result": set(Result),
