@@ -50,6 +50,49 @@ def wait_for(holds: Callable[[], bool], *, what: str, timeout_s: float = WAIT_TI
         time.sleep(0.02)
 
 
+def call_sid(number: int) -> str:
+    """A Twilio call id."""
+    return f"CA{number:032x}"
+
+
+def twilio_forms(number: int, *, status: str = "completed", **last: str) -> list[dict[str, str]]:
+    """
+    The status callbacks of an outbound call, in order: four if it completed, else three.
+
+    `last` overrides fields of the last one.
+    """
+    common = {
+        "AccountSid": "AC00000000000000000000000000000001",
+        "ApiVersion": "2010-04-01",
+        "CallSid": call_sid(number),
+        "CallbackSource": "call-progress-events",
+        "Direction": "outbound-api",
+        "From": "+15005550006",
+        "To": "+15005550001",
+        "ToCity": "",
+    }
+    statuses = ["initiated", "ringing", status]
+    duration_s = 0
+    if status == "completed":
+        statuses.insert(2, "in-progress")
+        duration_s = 49
+    forms = [
+        {
+            **common,
+            "CallStatus": value,
+            "SequenceNumber": str(place),
+            "Timestamp": f"Mon, 02 Nov 2026 10:00:0{place} +0000",
+        }
+        for place, value in enumerate(statuses)
+    ]
+    forms[-1] |= {
+        "CallDuration": str(duration_s),
+        "Timestamp": "Mon, 02 Nov 2026 10:00:52 +0000",
+        **last,
+    }
+    return forms
+
+
 @dataclass
 class System:
     """Receiver, workers and sandbox over one Redis. Each part writes its log to a file."""

@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
 from tests.doubles.redis import RedisServer
-from tests.e2e.harness import System, wait_for
+from tests.e2e.harness import System, call_sid, twilio_forms, wait_for
 
 pytestmark = pytest.mark.slow
 MakeSystem = Callable[..., System]
@@ -45,41 +45,6 @@ def make_system(own_redis: RedisServer, tmp_path: Path) -> Iterator[MakeSystem]:
     yield make
     for system in made:
         system.stop()
-
-
-def call_sid(number: int) -> str:
-    """A Twilio call id."""
-    return f"CA{number:032x}"
-
-
-def twilio_forms(number: int, *, status: str = "completed", **last: str) -> list[dict[str, str]]:
-    """The four callbacks of an outbound call."""
-    common = {
-        "AccountSid": "AC00000000000000000000000000000001",
-        "ApiVersion": "2010-04-01",
-        "CallSid": call_sid(number),
-        "CallbackSource": "call-progress-events",
-        "Direction": "outbound-api",
-        "From": "+15005550006",
-        "To": "+15005550001",
-        "ToCity": "",
-    }
-    words = ["initiated", "ringing", *(["in-progress"] if status == "completed" else []), status]
-    forms = [
-        {
-            **common,
-            "CallStatus": value,
-            "SequenceNumber": str(place),
-            "Timestamp": f"Mon, 02 Nov 2026 10:00:0{place} +0000",
-        }
-        for place, value in enumerate(words)
-    ]
-    forms[-1] |= {
-        "CallDuration": "49" if status == "completed" else "0",
-        "Timestamp": "Mon, 02 Nov 2026 10:00:52 +0000",
-        **last,
-    }
-    return forms
 
 
 def test_every_order_with_duplicates_ends_in_one_right_patch(make_system: MakeSystem) -> None:

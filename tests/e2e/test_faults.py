@@ -18,8 +18,7 @@ from service.store.calls import read_record
 from service.store.delivery_state import DeliveryState
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
 from tests.doubles.redis import RedisServer
-from tests.e2e.harness import System, free_port, wait_for
-from tests.e2e.test_end_to_end import call_sid, twilio_forms
+from tests.e2e.harness import System, call_sid, free_port, twilio_forms, wait_for
 
 pytestmark = pytest.mark.slow
 DAY_S = 86_400

@@ -17,7 +17,7 @@ from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.outcomes import StoredOutcomes
 from tests.workers.jobs.harness import NAMES
-from tests.workers.replay.test_replay import ReplayHarness
+from tests.workers.replay.harness import ReplayHarness
 from workers.outcomes.decide import map_digest
 from workers.replay.assessment import ReplayContext
 from workers.replay.candidates import call_candidates
