@@ -121,13 +121,12 @@ class CallEvent:
     """
     One thing that a source reported about one leg of a call.
 
-    `source_call_id` is the call that the event belongs to (the parent leg's id where legs have
-    ids of their own), `leg_id` the leg it is about. `from_number` and `to_number` are E.164 where the source
-    named a telephone number, else the address as it came (`client:alice`, `sip:...`). `duration_s`
-    is the leg's talk time in seconds. `occurred_at` is the vendor's time of the event (UTC), not
-    when its message came. `sequence` orders the events of one leg where their times cannot; it is
-    the vendor's number, or one that the source makes from the order in which its events follow each
-    other. `tags` are those that agents gave the call, in the vendor's order. `vendor_status` is the
+    `source_call_id` is the call that the event belongs to (the parent leg's id where legs have ids
+    of their own), `leg_id` the leg it is about. `from_number` and `to_number` are E.164 where the
+    source named a telephone number, else the address as it came (`client:alice`, `sip:...`).
+    `duration_s` is the leg's talk time in seconds. `occurred_at` is the vendor's time of the event
+    (UTC), not when its message came. `sequence` orders the events of one leg where their times
+    cannot; it is the vendor's number, or one that the source makes from the order of its events. `tags` are those that agents gave the call, in the vendor's order. `vendor_status` is the
     vendor's own name for what happened, for an operator. `result` is set only by a source that
     states the outcome of the whole call. A field that the message does not carry is None, never a
     guess.

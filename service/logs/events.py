@@ -66,7 +66,7 @@ class LogEvent(StrEnum):
     SERVICE_NO_PUBLIC_URL = "service.no_public_url"
     SERVICE_STARTED = "service.started"
     SERVICE_STOPPED = "service.stopped"
-    SOURCE_HEARD_AGAIN = "source.heard_again"
+    SOURCE_RECEIVING_AGAIN = "source.heard_again"
     SOURCE_SILENT = "source.silent"
     SUBSCRIPTION_CREATED = "subscription.created"
     SUBSCRIPTION_ENABLED = "subscription.enabled"

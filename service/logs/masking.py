@@ -1,5 +1,5 @@
 """
-Masking: a value as it may stand in a log, an answer or a terminal.
+Masking: a value as it may be shown in a log, an answer or a terminal.
 
 Keys that hold secrets or content are hidden whole; text is searched for telephone numbers,
 credentials and query strings. Ids of ours stay, so that a message can be followed from receipt to
@@ -27,21 +27,27 @@ MAX_DEPTH: Final = 6
 # a call is not among them.
 KEPT_KEYS: Final = frozenset(
     {
-        *(
-            "timestamp",
-            "level",
-            "logger",
-            "message_id",
-            "event_id",
-            "buildr_call_id",
-            "company_id",
-            "contact_id",
-            "project_id",
-        ),
-        *("call_outcome_id", "worker_id", "pid", "port", "status_code", "attempt", "body_bytes"),
+        "attempt",
+        "body_bytes",
+        "buildr_call_id",
+        "call_outcome_id",
+        "company_id",
+        "contact_id",
+        "event_id",
+        "level",
+        "logger",
+        "message_id",
+        "pid",
+        "port",
+        "project_id",
+        "status_code",
+        "timestamp",
+        "worker_id",
     }
 )
+# Endings of names that hold a time, a size or a count: long figures that are no telephone numbers.
 _MEASURES: Final = ("_at", "_bytes", "_count", "_ms", "_s")
+# Hidden wherever they are in a key: `twilio_auth_token`, `x-hook-signature-v2`.
 _SECRET_WORDS: Final = (
     "apikey",
     "api_key",
@@ -54,33 +60,40 @@ _SECRET_WORDS: Final = (
     "signature",
     "token",
 )
+# Hidden as the whole key or its last part only: `raw_body` is content, `body_bytes` is not.
 _CONTENT_WORDS: Final = frozenset(
     {
-        *(
-            "auth",
-            "body",
-            "content",
-            "form",
-            "headers",
-            "note",
-            "notes",
-            "params",
-            "payload",
-            "pwd",
-            "query",
-            "raw",
-        ),
-        *("transcript", "transcription"),
+        "auth",
+        "body",
+        "content",
+        "form",
+        "headers",
+        "note",
+        "notes",
+        "params",
+        "payload",
+        "pwd",
+        "query",
+        "raw",
+        "transcript",
+        "transcription",
     }
 )
 _NUMBER_KEYS: Final = frozenset(
     {"from", "to", "from_number", "to_number", "number", "phone", "caller", "called", "msisdn"}
 )
-_CONFIDENTIAL_NAME: Final = r"(?:authorization|api[_-]?key|credentials?|passw(?:or)?d|pwd|secrets?|signature|token)[\w-]{0,40}"
+# The limit on what follows a name keeps the search linear: senders choose the text, and could
+# repeat a name for all of its length.
+_CONFIDENTIAL_NAME: Final = (
+    r"(?:authorization|api[_-]?key|credentials?|passw(?:or)?d|pwd|secrets?|signature|token)"
+    r"[\w-]{0,40}"
+)
 _CONTENT_NAME: Final = r"\b(?:body|content|notes?|payload|raw|transcript(?:ion)?)"
+# Between a name and its value, in JSON, a Python repr or a query; three backslashes are before a
+# quote that was escaped twice.
 _IS: Final = r"\\{0,3}['\"]?\s?[=:]\s?"
 # A quoted value; inside of quoted text it ends at a quote with as many backslashes. One that was
-# cut off goes to the end.
+# cut off has no closing quote, and is hidden to the end of the text.
 _QUOTED: Final = r"""(?:
     (?P<e>\\+)' (?:(?!(?<!\\)(?P=e)').)* (?:(?P=e)'|\Z)
   | (?P<f>\\+)" (?:(?!(?<!\\)(?P=f)").)* (?:(?P=f)"|\Z)
@@ -88,16 +101,19 @@ _QUOTED: Final = r"""(?:
   | b?" (?:[^"\\]|\\.)* (?:"|\\?\Z)
 )"""
 _FLAGS: Final = re.IGNORECASE | re.VERBOSE | re.DOTALL
+# The order matters: quoted values are hidden whole before the last two patterns, which end at a
+# quote or a blank, could hide only their beginning.
 _SUBSTITUTIONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     # Credentials in a URL, then its whole query: some senders put tokens there, and Twilio numbers.
     (re.compile(r"(://)[^\s/'\"<>]{0,1000}@"), rf"\1{HIDDEN}@"),
     (re.compile(r"(://[^\s?#'\"<>]{0,1000})\?[^\s#'\"<>]*"), rf"\1?{HIDDEN}"),
     (re.compile(r"\b(bearer|basic)\s+[\w+/=.~:-]+", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(r"\bwhsec_[\w+/=-]+"), HIDDEN),
-    # pydantic quotes what it was given.
+    # pydantic's errors quote their input, which may itself hold commas and quotes.
     (re.compile(r"input_value=.*(?=, input_type=)|input_value=.*"), f"input_value={HIDDEN}"),
     (re.compile(rf"({_CONTENT_NAME}{_IS}){_QUOTED}", _FLAGS), rf"\1{HIDDEN}"),
     (re.compile(rf"({_CONFIDENTIAL_NAME}{_IS}){_QUOTED}", _FLAGS), rf"\1{HIDDEN}"),
+    # A header written as a line: its value ends with the line, and may hold blanks.
     (
         re.compile(
             rf"(\b(?:authorization|cookie|[\w-]{{0,30}}-{_CONFIDENTIAL_NAME}):\s?)[^\r\n'\"]+",
@@ -110,8 +126,10 @@ _SUBSTITUTIONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         rf"\1{HIDDEN}",
     ),
 )
-# One word, such as most values are: no number can stand in it, and no name before a value.
+# A single word, such as most values are, skips all searches: it begins with a letter and has no
+# blank, colon or equals sign, so that it holds neither a telephone number nor a name with a value.
 _WORD: Final = re.compile(r"(?!whsec_)[A-Za-z][\w.-]{0,80}", re.ASCII)
+# Tab and line feed are harmless. ESC (x1b) and the C1 controls can rewrite what a terminal shows.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -123,19 +141,19 @@ def mask(value: object, *, key: str = "", depth: int = 0) -> object:
     `repr` is ever trusted.
     """
     name = key.lower().replace("-", "_")
-    if name in KEPT_KEYS and isinstance(value, str | int):
-        return mask_controls(value) if isinstance(value, str) else value
-    if (
-        value is None
-        or isinstance(value, bool | float)
-        or (isinstance(value, int) and name.endswith(_MEASURES))
-    ):
-        return value if value is None or math.isfinite(value) else str(value)
+    if isinstance(value, float):
+        return _finite(value)
+    if isinstance(value, bool | None) or (isinstance(value, int) and _is_figure(name)):
+        return value
+    if isinstance(value, str) and name in KEPT_KEYS:
+        return mask_controls(value)
     if _is_hidden(name):
         return HIDDEN
     if isinstance(value, Mapping | list | tuple | set | frozenset):
-        return _mask_many(value, name, depth) if depth < MAX_DEPTH else "..."
-    return _mask_one(value.value if isinstance(value, Enum) else value, name)
+        return _mask_many(value, name, depth)
+    if isinstance(value, Enum):
+        value = value.value
+    return _mask_one(value, name)
 
 
 def mask_text(text: str) -> str:
@@ -154,47 +172,60 @@ def mask_text(text: str) -> str:
 
 def mask_controls(text: str) -> str:
     """Text that a terminal shows and does not obey."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _finite(value: float) -> float | str:
+    # JSON has no NaN and no infinity.
+    if math.isfinite(value):
+        return value
+    return str(value)
+
+
+def _is_figure(name: str) -> bool:
+    return name in KEPT_KEYS or name.endswith(_MEASURES)
 
 
 def _is_hidden(name: str) -> bool:
-    return not _CONTENT_WORDS.isdisjoint((name, name.rpartition("_")[2])) or any(
-        word in name for word in _SECRET_WORDS
-    )
+    last_part = name.rpartition("_")[2]
+    if name in _CONTENT_WORDS or last_part in _CONTENT_WORDS:
+        return True
+    return any(secret in name for secret in _SECRET_WORDS)
 
 
 def _mask_many(
     value: Mapping[object, object] | Collection[object], name: str, depth: int
 ) -> object:
+    # A limit on depth ends a structure that holds itself, too.
+    if depth >= MAX_DEPTH:
+        return "..."
     if isinstance(value, Mapping):
         pairs = list(value.items())[:MAX_ITEMS]
         return {
-            mask_text(key_name(key)): mask(each, key=key_name(key), depth=depth + 1)
-            for key, each in pairs
+            mask_text(key_name(key)): mask(item, key=key_name(key), depth=depth + 1)
+            for key, item in pairs
         }
     # A pair of a list of pairs, such as a list of headers, is hidden by its name as well.
     match value:
-        case (str() | bytes() as key, each) if isinstance(value, tuple):
-            return [mask_text(key_name(key)), mask(each, key=key_name(key), depth=depth + 1)]
-    return [mask(each, key=name, depth=depth + 1) for each in list(value)[:MAX_ITEMS]]
+        case (str() | bytes() as key, item) if isinstance(value, tuple):
+            return [mask_text(key_name(key)), mask(item, key=key_name(key), depth=depth + 1)]
+    return [mask(item, key=name, depth=depth + 1) for item in list(value)[:MAX_ITEMS]]
 
 
 def key_name(key: object) -> str:
     """The key of a mapping as text."""
     if isinstance(key, bytes):
         return key.decode("latin-1")
-    return (
-        key
-        if isinstance(key, str)
-        else str(key)
-        if isinstance(key, int | float | bool | None)
-        else type(key).__name__
-    )
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int | float | bool | None):
+        return str(key)
+    return type(key).__name__
 
 
 def _mask_one(value: object, name: str) -> str | int:
     if isinstance(value, str | int) and name in _NUMBER_KEYS:
-        # A number that stands alone is told from other figures by its name only.
+        # Bare digits count as a telephone number only with such a name before them.
         return mask_text(f"{name}={value}").partition("=")[2]
     if isinstance(value, int):
         return value
@@ -208,7 +239,7 @@ def _mask_one(value: object, name: str) -> str | int:
 
 
 def in_one_line(err: BaseException) -> str:
-    """An exception in one line: its type and what it says, not masked."""
+    """An exception in one line: its type and its message, not masked."""
     return "".join(
         traceback.TracebackException(type(err), err, None).format_exception_only()
     ).strip()

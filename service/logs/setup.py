@@ -76,22 +76,25 @@ def _shared() -> "list[structlog.typing.Processor]":
 
 def _render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """
-    Put an exception into words: `error` in one line, `exception` as traceback without local
-    variables.
+    Render an exception: `error` in one line, `exception` as traceback without local variables.
     """
-    found = event.pop("exc_info", None)
-    info: ExcInfo | None = None
-    if isinstance(found, BaseException):
-        info = (type(found), found, found.__traceback__)
-    elif _is_exc_info(found):
-        info = found
-    elif found:
-        current = sys.exc_info()
-        info = current if _is_exc_info(current) else None
+    info = _exc_info(event.pop("exc_info", None))
     if info is not None:
         event.setdefault("error", in_one_line(info[1]))
         event["exception"] = "".join(traceback.format_exception(*info)).rstrip()
     return event
+
+
+def _exc_info(value: object) -> ExcInfo | None:
+    """The triple of an exception, given the exception, its triple, or True for the current one."""
+    if isinstance(value, BaseException):
+        return type(value), value, value.__traceback__
+    if _is_exc_info(value):
+        return value
+    current = sys.exc_info()
+    if value and _is_exc_info(current):
+        return current
+    return None
 
 
 def _is_exc_info(value: object) -> TypeGuard[ExcInfo]:
@@ -112,13 +115,17 @@ def _mask_entry(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         key_name(key): mask(value, key=key_name(key)) for key, value in {**first, **event}.items()
     }
     if isinstance(exception, str):
-        # The end of a traceback says most; a line that is cut could hide what makes its rest
-        # confidential.
-        is_long = len(exception) > MAX_TEXT
-        masked["exception"] = mask_text(
-            exception[-MAX_TEXT:].partition("\n")[2] if is_long else exception
-        )
+        masked["exception"] = mask_text(_end_of(exception))
     return masked
+
+
+def _end_of(exception: str) -> str:
+    """The end of a traceback, in whole lines; it is the part that helps most."""
+    if len(exception) <= MAX_TEXT:
+        return exception
+    # The first line is cut; a name that marks its rest as confidential may be in the part that is
+    # gone, and masking could not know.
+    return exception[-MAX_TEXT:].partition("\n")[2]
 
 
 class _Formatter(logging.Formatter):
@@ -129,13 +136,11 @@ class _Formatter(logging.Formatter):
 
     def __init__(self, *, is_pretty: bool, has_colors: bool) -> None:
         super().__init__()
-        renderer: structlog.typing.Processor = (
-            structlog.dev.ConsoleRenderer(
+        renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
+        if is_pretty:
+            renderer = structlog.dev.ConsoleRenderer(
                 colors=has_colors, exception_formatter=structlog.dev.plain_traceback
             )
-            if is_pretty
-            else structlog.processors.JSONRenderer(ensure_ascii=False)
-        )
         remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
         self._inner: Final = structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_shared(),
@@ -147,6 +152,8 @@ class _Formatter(logging.Formatter):
         try:
             return self._inner.format(record)
         except Exception as err:
+            # Values of any type are logged, and their methods may raise anything. The message of
+            # `err` is left out, since it may quote what could not be masked.
             at = datetime.fromtimestamp(record.created, UTC).isoformat()
             entry = {
                 "timestamp": at,

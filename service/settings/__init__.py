@@ -1,6 +1,6 @@
 """
-Every setting of the service: read once, typed, all faults reported together; one `Settings` for each
-account, and one `Installation` that holds them.
+Every setting of the service: read once, typed, all faults reported together; one `Settings` for
+each account, and one `Installation` that holds them.
 """
 
 from service.settings.accounts import PER_ACCOUNT

@@ -69,7 +69,7 @@ PER_ACCOUNT: Final = NEVER_INHERITED | INHERITED
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What one account says for itself: settings, and tables of outcomes."""
+    """What one account sets for itself: settings, and tables of outcomes."""
 
     name: str
     values: dict[str, object] = field(repr=False)
@@ -95,36 +95,36 @@ class Account:
 def read_accounts(
     table: Mapping[str, object],
     environ: Mapping[str, str],
-    known: Iterable[str],
+    names: Iterable[str],
     faults: list[str],
     *,
     where: str,
     default: str,
 ) -> list[Account]:
     """
-    The accounts of the file, in its order; `known` are all settings, `default` is the name of the
-    account that needs no table.
+    The accounts of the file, in its order; `names` are those of all settings, `default` is the name
+    of the account that needs no table.
     """
-    above = frozenset(known) - PER_ACCOUNT
-    found = table.get(TABLE, {})
-    if not isinstance(found, dict):
+    above = frozenset(names) - PER_ACCOUNT
+    account_tables = table.get(TABLE, {})
+    if not isinstance(account_tables, dict):
         faults.append(f"{where}: {TABLE} must be tables, like [{TABLE}.acme]")
-        found = {}
+        account_tables = {}
     accounts: dict[str, Account] = {}
-    for name, own in found.items():
-        if fault := _name_fault(name, own, default=default, others=accounts):
+    for name, account_table in account_tables.items():
+        fault = _name_fault(name, account_table, default=default, others=accounts)
+        if fault is not None:
             faults.append(f"{where}: {TABLE}.{name} {fault}")
             continue
-        values = from_table(own, PER_ACCOUNT, faults, where=f"account {name}", above=above)
-        values.update(
-            from_environment(
-                environ, sorted(PER_ACCOUNT), prefix=f"{PREFIX}{_upper(name)}{SEPARATOR}"
-            )
+        values = from_table(
+            account_table, PER_ACCOUNT, faults, where=f"account {name}", above=above
         )
-        accounts[name] = Account(name, values, outcome_tables(own))
-    faults.extend(
-        _stray_variables(environ, {_upper(name): name for name in found}, above, default=default)
-    )
+        prefix = f"{PREFIX}{_upper(name)}{SEPARATOR}"
+        values.update(from_environment(environ, sorted(PER_ACCOUNT), prefix=prefix))
+        accounts[name] = Account(name, values, outcome_tables(account_table))
+    # Those with a fault count as well: their variables are not to be reported as unknown.
+    names_by_upper = {_upper(name): name for name in account_tables}
+    faults.extend(_stray_variables(environ, names_by_upper, above, default=default))
     return list(accounts.values())
 
 
@@ -132,15 +132,21 @@ def _upper(name: str) -> str:
     return name.upper().replace("-", "_")
 
 
-def _name_fault(name: str, own: object, *, default: str, others: Iterable[str]) -> str | None:
-    if not isinstance(own, dict):
+def _name_fault(name: str, table: object, *, default: str, others: Iterable[str]) -> str | None:
+    if not isinstance(table, dict):
         return f"must be a table, like [{TABLE}.acme]"
     if not re.fullmatch(ACCOUNT_NAME, name):
         return "is no name of an account; use lower-case letters, digits, _ and -, at most 40"
     if name == default:
-        return "is the name of the default account (ACCOUNT), whose settings stand at the top of the file; choose another"
+        return (
+            "is the name of the default account (ACCOUNT), whose settings stand at the top of the "
+            "file; choose another"
+        )
     if twin := next((other for other in others if _upper(other) == _upper(name)), None):
-        return f"and {TABLE}.{twin} would both be {PREFIX}{_upper(name)}{SEPARATOR}... in the environment; rename one"
+        return (
+            f"and {TABLE}.{twin} would both be {PREFIX}{_upper(name)}{SEPARATOR}... in the "
+            "environment; rename one"
+        )
     return None
 
 
@@ -158,11 +164,13 @@ def _stray_variables(
             faults.append(f"{variable}: {_unknown(account, setting, names, default=default)}")
         elif base in above:
             faults.append(
-                f"account {names[account]}: {variable}: {base.upper()} belongs above all accounts; set {base.upper()} itself"
+                f"account {names[account]}: {variable}: {base.upper()} belongs above all accounts; "
+                f"set {base.upper()} itself"
             )
         elif base in OUTCOME_TABLES:
             faults.append(
-                f"account {names[account]}: {variable}: outcomes stand in the file, in [{TABLE}.{names[account]}.{base}]"
+                f"account {names[account]}: {variable}: outcomes stand in the file, in "
+                f"[{TABLE}.{names[account]}.{base}]"
             )
         elif base not in PER_ACCOUNT:
             near = hint(base.upper(), [name.upper() for name in PER_ACCOUNT])
@@ -174,7 +182,10 @@ def _stray_variables(
 
 def _unknown(account: str, setting: str, names: Mapping[str, str], *, default: str) -> str:
     if not (account and setting):
-        return f"write {PREFIX}NAME{SEPARATOR}SETTING, like {PREFIX}ACME{SEPARATOR}BUILDR_CLIENT_SECRET"
+        return (
+            f"write {PREFIX}NAME{SEPARATOR}SETTING, like "
+            f"{PREFIX}ACME{SEPARATOR}BUILDR_CLIENT_SECRET"
+        )
     if account == _upper(default):
         return f"{default} is the default account; set {setting} itself"
     near = (

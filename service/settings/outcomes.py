@@ -44,7 +44,9 @@ class OutcomeRef(_Strict):
         return self
 
     def __str__(self) -> str:
-        return self.name if self.name is not None else f"id {self.id}"
+        if self.name is None:
+            return f"id {self.id}"
+        return self.name
 
 
 def _read_ref(value: object) -> object:
@@ -64,7 +66,9 @@ MaybeOutcome = Annotated[OutcomeRef | None, BeforeValidator(_read_ref)]
 
 
 def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return (value,)
+    return value
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -137,8 +141,11 @@ class BusinessHours(_Strict):
 
     def span(self, weekday: int) -> tuple[time, time] | None:
         """Opening and closing time of a weekday (Monday is 0), or None when closed."""
+        # By name, since TOML has a key for each day; the type is that of those fields.
         text: str | None = getattr(self, WEEKDAYS[weekday])
-        return None if text is None else read_span(text)
+        if text is None:
+            return None
+        return read_span(text)
 
 
 def read_span(text: str) -> tuple[time, time]:

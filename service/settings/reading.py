@@ -1,6 +1,6 @@
 """
-Settings as they are written down: environment, mounted files, one table of TOML. Nothing is judged
-here but the name of a setting.
+Settings as they are written down: environment, mounted files, one table of TOML. Only the names of
+settings are checked here, not their values.
 """
 
 import difflib
@@ -34,20 +34,17 @@ class FromFile:
         The path for a message; what is more likely the secret itself, put where its file should be
         named, is not repeated.
         """
-        is_path = len(self.path) < SECRET_LENGTH or self.path.startswith(PATHS)
-        return (
-            self.path
-            if is_path
-            else "the file that it names (a path belongs here, not the secret itself)"
-        )
+        if len(self.path) < SECRET_LENGTH or self.path.startswith(PATHS):
+            return self.path
+        return "the file that it names (a path belongs here, not the secret itself)"
 
 
 def from_environment(
-    environ: Mapping[str, str], known: Iterable[str], *, prefix: str = ""
+    environ: Mapping[str, str], names: Iterable[str], *, prefix: str = ""
 ) -> dict[str, object]:
-    """What the variables say of the settings that are known; an empty one counts as not set."""
+    """The settings of these names that variables set; an empty variable counts as not set."""
     values: dict[str, object] = {}
-    for field in known:
+    for field in names:
         name = prefix + field.upper()
         file_name = name + FILE_SUFFIX.upper()
         if text := environ.get(name, "").strip():
@@ -64,16 +61,14 @@ def read_toml(
     The name of the TOML file and what it holds; nothing if it cannot be read, which is a fault
     where it has to be there.
     """
-    named = environ.get("CONFIG", "").strip()
-    path = folder / (named or CONFIG_NAME)
-    if not named and not path.exists():
+    config = environ.get("CONFIG", "").strip()
+    path = folder / (config or CONFIG_NAME)
+    if not config and not path.exists():
         return path.name, {}
     try:
         return path.name, tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as err:
-        faults.append(
-            f"CONFIG: cannot read {path}: {getattr(err, 'strerror', None) or 'not a text file'}"
-        )
+        faults.append(f"CONFIG: cannot read {path}: {_reason(err)}")
     except tomllib.TOMLDecodeError as err:
         faults.append(f"CONFIG: {path} is not TOML: {err}")
     return path.name, {}
@@ -94,17 +89,17 @@ def outcome_tables(table: Mapping[str, object]) -> dict[str, object]:
 
 def from_table(
     table: Mapping[str, object],
-    known: Collection[str],
+    names: Collection[str],
     faults: list[str],
     *,
     where: str,
     above: Collection[str] = (),
 ) -> dict[str, object]:
     """
-    The settings of a table, `NAME_file` included.
+    The settings of a table, `NAME_file` included; `names` are those that it may hold.
 
-    `above` are those that are known and belong to the top of the file. Every other key is a fault,
-    with the nearest name that there is.
+    `above` are the names of settings that belong to the top of the file. Every other key is a
+    fault, with the nearest name that there is.
     """
     values: dict[str, object] = {}
     for key, value in table.items():
@@ -112,25 +107,25 @@ def from_table(
         base = field.removesuffix(FILE_SUFFIX)
         if key in OUTCOME_TABLES:
             continue
-        if base in values and (field in known or base in known):
+        if base in values and (field in names or base in names):
             faults.append(
                 f"{where}: {base} is given twice; keep one of {base} and {base}{FILE_SUFFIX}"
             )
         elif field == "account" and isinstance(value, dict):
             name = next(iter(value), "acme")
             faults.append(f"{where}: [{key}.{name}] is no table; did you mean [accounts.{name}]?")
-        elif field in known:
+        elif field in names:
             values[field] = value
-        elif base in known and isinstance(value, str):
+        elif base in names and isinstance(value, str):
             values[base] = FromFile(f"{where}: {key}", value)
-        elif base in known:
+        elif base in names:
             faults.append(f"{where}: {key} must be the path of a file")
         elif base in above:
             faults.append(
                 f"{where}: {base} belongs above all accounts; write it at the top of the file"
             )
         else:
-            faults.append(f"{where}: {key} is no setting{hint(base, [*known, *OUTCOME_TABLES])}")
+            faults.append(f"{where}: {key} is no setting{hint(base, [*names, *OUTCOME_TABLES])}")
     return values
 
 
@@ -140,23 +135,36 @@ def resolve(values: dict[str, object], folder: Path, faults: list[str]) -> None:
     leaves nothing.
     """
     for field, value in list(values.items()):
-        if isinstance(value, FromFile):
-            try:
-                # Some editors begin a file with a mark of its encoding, which is no part of a
-                # secret.
-                values[field] = (folder / value.path).read_text(encoding="utf-8-sig").strip()
-            except (OSError, ValueError) as err:
-                del values[field]
-                faults.append(
-                    f"{value.name}: cannot read {value.shown}: {getattr(err, 'strerror', None) or 'not a text file'}"
-                )
-            else:
-                if not values[field]:
-                    del values[field]
-                    faults.append(f"{value.name}: {value.shown} is empty")
+        if not isinstance(value, FromFile):
+            continue
+        text = _read_value(value, folder, faults)
+        if text is None:
+            del values[field]
+        else:
+            values[field] = text
 
 
-def hint(word: str, known: Collection[str]) -> str:
-    """`; did you mean ...?` with the nearest word that is known, or nothing."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+def _read_value(value: FromFile, folder: Path, faults: list[str]) -> str | None:
+    try:
+        # Some editors begin a file with a byte order mark, which is no part of a secret.
+        text = (folder / value.path).read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError) as err:
+        faults.append(f"{value.name}: cannot read {value.shown}: {_reason(err)}")
+        return None
+    if not text:
+        faults.append(f"{value.name}: {value.shown} is empty")
+        return None
+    return text
+
+
+def _reason(err: Exception) -> str:
+    # A decoding error has no `strerror`, and its own message quotes the bytes of the file.
+    return getattr(err, "strerror", None) or "not a text file"
+
+
+def hint(name: str, names: Collection[str]) -> str:
+    """`; did you mean ...?` with the nearest of the names, or nothing."""
+    near = difflib.get_close_matches(name, names, n=1)
+    if not near:
+        return ""
+    return f"; did you mean {near[0]}?"

@@ -4,7 +4,7 @@ source.
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic import SecretStr
@@ -15,7 +15,10 @@ from service.settings.types import NO_TEXT
 from service.sources import SETTINGS, SOURCES
 from service.sources.settings import SettingKind, SourceSetting
 
-ADDRESS: Final = "needs URL_SECRET too, since {title} proves little and its address must be hard to guess: openssl rand -hex 32"
+ADDRESS: Final = (
+    "needs URL_SECRET too, since {title} proves little and its address must be hard to guess: "
+    "openssl rand -hex 32"
+)
 
 
 def read_sources(
@@ -25,28 +28,33 @@ def read_sources(
     The sources' settings among all values, by name; a fault is the name of a setting and what is
     wrong, never with its value.
     """
-    found: dict[str, tuple[SecretStr, ...]] = {}
+    source_values: dict[str, tuple[SecretStr, ...]] = {}
     for name, setting in SETTINGS.items():
         if name not in values:
             continue
         parts = _parts(setting, values[name])
-        fault = "must be a text, or a list of texts" if parts is None else _fault(setting, parts)
+        fault = _fault(setting, parts)
         if fault is not None:
             faults.append((name, fault))
         elif parts and parts != (setting.default,):
-            found[name] = tuple(map(SecretStr, parts))
+            source_values[name] = tuple(map(SecretStr, parts))
     if not _split(values.get("url_secret")):
-        faults.extend(
-            (source.settings[0].name, ADDRESS.format(title=source.title))
-            for source in SOURCES.values()
-            if source.requires_path_token
-            and any(
-                setting.name in found
-                for setting in source.settings
-                if setting.kind is not SettingKind.API_CREDENTIAL
-            )
-        )
-    return found
+        faults.extend(_missing_url_secret(source_values))
+    return source_values
+
+
+def _missing_url_secret(source_values: Collection[str]) -> Iterator[tuple[str, str]]:
+    """A fault for each source that is on and whose path token could not be made."""
+    for source in SOURCES.values():
+        if not source.requires_path_token:
+            continue
+        secrets = [
+            setting.name
+            for setting in source.settings
+            if setting.kind is not SettingKind.API_CREDENTIAL
+        ]
+        if any(name in source_values for name in secrets):
+            yield source.settings[0].name, ADDRESS.format(title=source.title)
 
 
 def _parts(setting: SourceSetting, value: object) -> tuple[str, ...] | None:
@@ -54,17 +62,16 @@ def _parts(setting: SourceSetting, value: object) -> tuple[str, ...] | None:
     The texts of a setting; a blank one counts as none, since anybody can sign with a secret that is
     empty.
     """
-    return (
-        _blanks_out((value,))
-        if isinstance(value, str) and setting.kind is SettingKind.API_CREDENTIAL
-        else _split(value)
-    )
+    if isinstance(value, str) and setting.kind is SettingKind.API_CREDENTIAL:
+        # One text: a credential may hold commas and blanks.
+        return _blanks_out((value,))
+    return _split(value)
 
 
 def _split(value: object) -> tuple[str, ...] | None:
     if isinstance(value, str):
         return tuple(value.replace(",", " ").split())
-    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return _blanks_out(value)
     return None
 
@@ -73,7 +80,9 @@ def _blanks_out(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(text.strip() for text in texts if text.strip())
 
 
-def _fault(setting: SourceSetting, parts: tuple[str, ...]) -> str | None:
+def _fault(setting: SourceSetting, parts: tuple[str, ...] | None) -> str | None:
+    if parts is None:
+        return "must be a text, or a list of texts"
     if setting.kind is SettingKind.API_CREDENTIAL and len(parts) > 1:
         return "must be one text"
     if any(not part.isprintable() for part in parts):

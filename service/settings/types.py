@@ -18,7 +18,7 @@ URL_SECRET_LENGTH: Final = 32
 REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 # Of one call: one that reads it, one that writes it.
 REQUESTS_PER_CALL: Final = 2
-# Such as a byte that is no UTF-8, or a mark that nobody sees and that was copied along.
+# Such as a byte that is no UTF-8, or an invisible character that was copied along.
 NO_TEXT: Final = "holds characters that cannot be printed; write it anew, in UTF-8"
 
 
@@ -44,9 +44,9 @@ class SettleTimes(BaseModel):
         """
         if source in self.by_source:
             return self.by_source[source]
-        return (
-            max(self.default_s, SOURCES[source].settle_s) if source in SOURCES else self.default_s
-        )
+        if source not in SOURCES:
+            return self.default_s
+        return max(self.default_s, SOURCES[source].settle_s)
 
 
 def _read_settle(value: object) -> object:
@@ -56,26 +56,25 @@ def _read_settle(value: object) -> object:
     if not isinstance(value, str):
         return value
     by_source: dict[str, object] = {}
-    found: dict[str, object] = {"by_source": by_source}
+    fields: dict[str, object] = {"by_source": by_source}
     for part in value.replace(",", " ").split():
         name, equals, seconds = part.rpartition("=")
         if equals:
             by_source[name] = seconds
-        elif "default_s" in found:
+        elif "default_s" in fields:
             raise ValueError(
-                f"{value!r} names two times for all sources; write one, then source=seconds, like 2, twilio=0"
+                f"{value!r} names two times for all sources; write one, then source=seconds, like "
+                "2, twilio=0"
             )
         else:
-            found["default_s"] = seconds
-    return found
+            fields["default_s"] = seconds
+    return fields
 
 
 def _split(value: object) -> object:
-    return (
-        tuple(part for part in value.replace(",", " ").split() if part)
-        if isinstance(value, str)
-        else value
-    )
+    if isinstance(value, str):
+        return tuple(value.replace(",", " ").split())
+    return value
 
 
 def _read_budgets(value: object) -> object:
@@ -88,9 +87,9 @@ def _read_budgets(value: object) -> object:
         count, slash, span = part.partition("/")
         number = span.rstrip("abcdefghijklmnopqrstuvwxyz")
         unit = span[len(number) :] or "s"
-        is_span = (
-            bool(span) and unit in units and (not number or number.replace(".", "", 1).isdigit())
-        )
+        is_number = not number or number.replace(".", "", 1).isdigit()
+        is_span = bool(span) and unit in units and is_number
+        # isdigit() alone would let digits of other scripts pass, which int() then reads.
         if not (slash and part.isascii() and count.isdigit() and is_span):
             raise ValueError(f"{part!r} is no budget; write requests/window, like 10/10s or 2000/h")
         budgets.append({"requests": int(count), "window_s": float(number or 1) * units[unit]})
@@ -117,7 +116,8 @@ def _check_own(value: tuple[str, ...]) -> tuple[str, ...]:
             and sum(char.isdigit() for char in part) < LEAST_DIGITS
         ):
             raise ValueError(
-                f"{part} is no whole number; write numbers without blanks, like +15005550006, or a beginning with a star"
+                f"{part} is no whole number; write numbers without blanks, like +15005550006, or a "
+                "beginning with a star"
             )
     return value
 

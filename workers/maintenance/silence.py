@@ -104,7 +104,7 @@ class SilenceMonitor:
                     reason=silence.reason,
                 )
         elif was_silent and await activity.mark_heard(source):
-            log.info(LogEvent.SOURCE_HEARD_AGAIN, source=source)
+            log.info(LogEvent.SOURCE_RECEIVING_AGAIN, source=source)
         # Hours are kept relative to the last message: during a silence the hours that prove it
         # must not expire.
         await activity.forget_hours(source, before=last_at)
