@@ -1,5 +1,5 @@
 """
-The fold: results, whose leg decides, and that neither order nor repetition matters.
+The fold: results, which leg decides, and that neither order nor repetition matters.
 """
 
 import itertools
@@ -33,20 +33,25 @@ from workers.calls.fold import (
 )
 
 T0 = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
-PARENT, CHILD, OTHER = "CA1", "CA2", "CA3"
-OURS, CUSTOMER, REP = "+15005550006", "+15005550001", "+15005550002"
-CREATED, RINGING, ANSWERED, ENDED = (
-    EventType.CREATED,
-    EventType.RINGING,
-    EventType.ANSWERED,
-    EventType.ENDED,
-)
-OUT, IN = Direction.OUTBOUND, Direction.INBOUND
+PARENT = "CA1"
+CHILD = "CA2"
+OTHER = "CA3"
+OURS = "+15005550006"
+CUSTOMER = "+15005550001"
+REP = "+15005550002"
+CREATED = EventType.CREATED
+RINGING = EventType.RINGING
+ANSWERED = EventType.ANSWERED
+ENDED = EventType.ENDED
+OUT = Direction.OUTBOUND
+IN = Direction.INBOUND
 
 
 def event(kind: EventType, at_s: float | None = None, **more: object) -> CallEvent:
     """An event of the parent leg; `at_s` seconds after the start."""
-    occurred_at = None if at_s is None else T0 + timedelta(seconds=at_s)
+    occurred_at = None
+    if at_s is not None:
+        occurred_at = T0 + timedelta(seconds=at_s)
     first = CallEvent(
         source="twilio",
         message_id="m1",
@@ -118,13 +123,14 @@ def outbound_answered() -> list[CallEvent]:
 
 def outbound_machine() -> list[CallEvent]:
     """The same with a machine that was detected while the call ran."""
-    found = event(EventType.ANSWERED_BY, answered_by=AnsweredBy.MACHINE)
-    return [*outbound_answered()[:4], found]
+    detected = event(EventType.ANSWERED_BY, answered_by=AnsweredBy.MACHINE)
+    return [*outbound_answered()[:4], detected]
 
 
 def inbound_answered() -> list[CallEvent]:
     """A caller whom the exchange picks up at once and an agent's softphone then takes."""
-    line, agent = inbound(), dialled("client:alice", agent="alice")
+    line = inbound()
+    agent = dialled("client:alice", agent="alice")
     return [
         line(ANSWERED, 0),
         agent(CREATED, 1),
@@ -137,7 +143,8 @@ def inbound_answered() -> list[CallEvent]:
 
 def inbound_untaken(cause: HangupCause) -> list[CallEvent]:
     """A caller for whom an agent's telephone rang in vain."""
-    line, agent = inbound(), dialled("client:alice")
+    line = inbound()
+    agent = dialled("client:alice")
     return [
         line(ANSWERED, 0),
         agent(RINGING, 2),
@@ -156,7 +163,8 @@ def click_to_call(
     cause: HangupCause = HangupCause.COMPLETED, duration_s: int = 42
 ) -> list[CallEvent]:
     """The rep's telephone is rung first, the customer is dialled from it."""
-    rep, customer = Line(direction=OUT, from_number=OURS, to_number=REP), dialled(CUSTOMER)
+    rep = Line(direction=OUT, from_number=OURS, to_number=REP)
+    customer = dialled(CUSTOMER)
     return [
         rep(RINGING, 0),
         rep(ANSWERED, 5),
@@ -318,19 +326,21 @@ def test_ids_of_messages_and_zones_of_times_make_no_difference(
     events: list[CallEvent], hours: int
 ) -> None:
     """
-    The same events under other message ids and with their times told in another zone fold into the
+    The same events under other message ids and with their times in another zone fold into the
     same call.
     """
     zone = timezone(timedelta(hours=hours))
-    retold = [
-        replace(
-            each,
-            message_id=f"n{place}",
-            occurred_at=None if each.occurred_at is None else each.occurred_at.astimezone(zone),
-        )
-        for place, each in enumerate(events)
+    sent_again = [
+        _in_zone(replace(event_, message_id=f"n{number}"), zone)
+        for number, event_ in enumerate(events)
     ]
-    assert as_dict(fold(events)) == as_dict(fold(retold))
+    assert as_dict(fold(events)) == as_dict(fold(sent_again))
+
+
+def _in_zone(event_: CallEvent, zone: timezone) -> CallEvent:
+    if event_.occurred_at is None:
+        return event_
+    return replace(event_, occurred_at=event_.occurred_at.astimezone(zone))
 
 
 @pytest.mark.slow
@@ -361,10 +371,10 @@ def test_summary_never_contradicts_itself(events: list[CallEvent]) -> None:
 @settings(max_examples=200, deadline=None)
 def test_unknown_words_decide_nothing(events: list[CallEvent]) -> None:
     """Events that no table knows, whatever else they carry, give no result and are all reported."""
-    unknown = [replace(each, event_type=EventType.UNKNOWN) for each in events]
+    unknown = [replace(event_, event_type=EventType.UNKNOWN) for event_ in events]
     call = fold(unknown)
     assert (None, False, Stage.UNKNOWN) == (call.result, call.is_final, call.stage)
-    assert {each.vendor_status or "unknown" for each in unknown} == set(call.unknown_values)
+    assert {event_.vendor_status or "unknown" for event_ in unknown} == set(call.unknown_values)
 
 
 def test_no_events_and_two_calls_are_refused() -> None:
@@ -392,10 +402,8 @@ def test_sequence_outranks_time() -> None:
 
 def test_time_decides_where_there_is_no_sequence() -> None:
     """Without numbers the later end decides."""
-    first, second = (
-        event(ENDED, 40, hangup_cause=HangupCause.NO_ANSWER),
-        event(ENDED, 50, hangup_cause=HangupCause.BUSY),
-    )
+    first = event(ENDED, 40, hangup_cause=HangupCause.NO_ANSWER)
+    second = event(ENDED, 50, hangup_cause=HangupCause.BUSY)
     assert Result.BUSY is fold([second, first]).result
 
 
@@ -426,7 +434,7 @@ def test_completed_without_talk_time_is_still_connected() -> None:
     assert (Result.CONNECTED, 0) == results(outbound().end(20, HangupCause.COMPLETED, 0))
 
 
-def test_talk_time_is_reckoned_if_it_is_not_told() -> None:
+def test_talk_time_is_calculated_if_it_is_not_stated() -> None:
     """Without a duration the time from answer to end is the talk time."""
     line = outbound()
     assert (Result.CONNECTED, 30) == results(
@@ -437,7 +445,7 @@ def test_talk_time_is_reckoned_if_it_is_not_told() -> None:
 def test_call_that_failed_in_the_middle_keeps_its_talk_time() -> None:
     """
     A failure after the answer ends a talk; one before it means that there was none, whatever is
-    told.
+    reported.
     """
     line = outbound()
     end = line.end(40, HangupCause.FAILED, 30)
@@ -446,7 +454,7 @@ def test_call_that_failed_in_the_middle_keeps_its_talk_time() -> None:
 
 
 def test_end_unanswered_beats_an_answer() -> None:
-    """A leg that ended unanswered was not answered, though an earlier message said so."""
+    """A leg that ended unanswered was not answered, though an earlier message has one."""
     line = outbound()
     call = fold([line(ANSWERED, 10), line.end(40, HangupCause.NO_ANSWER, 30)])
     assert (Result.NO_ANSWER, 0, None) == (call.result, call.duration_s, call.answered_at)
@@ -463,7 +471,8 @@ def test_talk_of_an_agent_counts_where_the_line_reached_nobody() -> None:
     A line that is stated to be the customer's and unanswered says nothing of how long an agent's
     leg shows that they talked.
     """
-    line, agent = inbound(party=Party.CUSTOMER), dialled(REP, party=Party.AGENT)
+    line = inbound(party=Party.CUSTOMER)
+    agent = dialled(REP, party=Party.AGENT)
     unreached = line.end(60, HangupCause.CANCELLED)
     assert (Result.ABANDONED, 0) == results(unreached)
     assert (Result.CONNECTED, 42) == results(
@@ -471,7 +480,7 @@ def test_talk_of_an_agent_counts_where_the_line_reached_nobody() -> None:
     )
 
 
-def test_start_that_is_known_is_not_reckoned() -> None:
+def test_start_that_is_known_is_not_calculated() -> None:
     """A talk time that counts the ringing too does not move the start before the first ring."""
     line = outbound()
     assert (
@@ -563,7 +572,8 @@ def test_call_set_up_to_a_softphone_waits_for_the_customer() -> None:
 
 def test_customer_called_first_and_bridged_to_an_agent() -> None:
     """The leg to a softphone is the agent's; the customer's is the first one."""
-    line, agent = outbound(), dialled("client:alice", agent="alice")
+    line = outbound()
+    agent = dialled("client:alice", agent="alice")
     events = [
         line(ANSWERED, 5),
         agent.end(30, HangupCause.NO_ANSWER),
@@ -605,10 +615,8 @@ def test_dialled_leg_of_which_only_the_end_is_known() -> None:
 
 def test_leg_on_which_a_machine_was_looked_for_is_the_customers() -> None:
     """A dialled leg with a verdict on who answered is the customer's, whatever its address."""
-    rep, customer = (
-        Line(direction=OUT, from_number=OURS, to_number=REP),
-        dialled("sip:+15005550001@trunk.example.test"),
-    )
+    rep = Line(direction=OUT, from_number=OURS, to_number=REP)
+    customer = dialled("sip:+15005550001@trunk.example.test")
     events = [rep.end(61, HangupCause.COMPLETED, 56), customer.end(60, HangupCause.COMPLETED, 12)]
     assert (Result.CONNECTED, 56) == results(*events)
     verdict = event(
@@ -622,10 +630,8 @@ def test_of_several_dialled_legs_the_answered_one_decides() -> None:
     A customer's second number that is picked up counts, also if the first one is reported later.
     """
     rep = Line(direction=IN, from_number="client:alice", to_number=CUSTOMER)(ANSWERED, 0)
-    first, second = (
-        dialled(CUSTOMER).end(99, HangupCause.NO_ANSWER),
-        dialled(REP, OTHER).end(60, HangupCause.COMPLETED, 30),
-    )
+    first = dialled(CUSTOMER).end(99, HangupCause.NO_ANSWER)
+    second = dialled(REP, OTHER).end(60, HangupCause.COMPLETED, 30)
     assert (Result.CONNECTED, 30) == results(rep, first, second)
 
 
@@ -634,7 +640,8 @@ def test_of_several_unanswered_dialled_legs_an_open_one_is_waited_for() -> None:
     While one of two numbers still rings, the busy one decides nothing; then the latest decides.
     """
     rep = Line(direction=IN, from_number="client:alice", to_number=CUSTOMER)(ANSWERED, 0)
-    first, second = dialled(CUSTOMER, OTHER), dialled(REP)
+    first = dialled(CUSTOMER, OTHER)
+    second = dialled(REP)
     events = [rep, first(RINGING, 1), first.end(5, HangupCause.BUSY), second(RINGING, 1)]
     assert (None, None) == results(*events)
     assert (Result.NO_ANSWER, 0) == results(
@@ -673,9 +680,10 @@ def test_dialled_leg_that_tells_no_direction_waits_for_the_first_leg() -> None:
 
 def test_first_leg_without_direction_beside_an_agents_leg() -> None:
     """
-    While the first leg has told no direction, an agent's dialled leg leaves open who called whom.
+    While the first leg has no direction, an agent's dialled leg leaves open who called whom.
     """
-    line, agent = Line(from_number=CUSTOMER, to_number=OURS), dialled("client:alice")
+    line = Line(from_number=CUSTOMER, to_number=OURS)
+    agent = dialled("client:alice")
     assert (None, None) == results(
         line.end(21, HangupCause.COMPLETED, 21), agent.end(20, HangupCause.NO_ANSWER)
     )
@@ -683,9 +691,10 @@ def test_first_leg_without_direction_beside_an_agents_leg() -> None:
 
 def test_first_leg_that_speaks_up_corrects_the_silent_reading() -> None:
     """
-    A call forwarded to an agent's mobile telephone is inbound as soon as its first leg is heard of.
+    A call forwarded to an agent's mobile telephone is inbound as soon as its first leg is known.
     """
-    agent, line = dialled(REP).end(60, HangupCause.NO_ANSWER), inbound()
+    agent = dialled(REP).end(60, HangupCause.NO_ANSWER)
+    line = inbound()
     assert (None, None) == results(agent, line(ANSWERED, 0))
     assert (Result.MISSED_INBOUND, 0) == results(agent, line.end(61, HangupCause.COMPLETED, 61))
 
@@ -702,7 +711,8 @@ def test_answering_agent_takes_the_credit() -> None:
     Of two telephones that rang, the one that was picked up names the agent, though the other one
     reported later.
     """
-    line, bob = inbound(), dialled("client:bob", OTHER, agent="bob")
+    line = inbound()
+    bob = dialled("client:bob", OTHER, agent="bob")
     call = fold(
         [*inbound_answered(), bob(RINGING, 2), bob.end(70, HangupCause.CANCELLED), line(RINGING, 0)]
     )
@@ -720,7 +730,8 @@ def test_answer_of_an_inbound_call_is_the_agents() -> None:
 
 def test_agents_mailbox_is_nobody() -> None:
     """A forwarded call that an agent's mailbox picked up is missed."""
-    line, agent = inbound(), dialled(REP)
+    line = inbound()
+    agent = dialled(REP)
     mailbox = event(
         EventType.ANSWERED_BY, leg_id=CHILD, parent_leg_id=PARENT, answered_by=AnsweredBy.MACHINE
     )
@@ -753,9 +764,10 @@ def test_caller_who_was_joined_with_an_unknown_leg_was_taken() -> None:
 
 def test_known_agents_speak_for_themselves() -> None:
     """
-    A caller who was joined with the mailbox of an agent whose leg is known has missed the agent.
+    A caller who was joined with the mailbox of an agent with a leg of its own has missed the agent.
     """
-    line, agent = inbound(), dialled(REP)
+    line = inbound()
+    agent = dialled(REP)
     mailbox = event(
         EventType.ANSWERED_BY, leg_id=CHILD, parent_leg_id=PARENT, answered_by=AnsweredBy.MACHINE
     )
@@ -816,7 +828,7 @@ def test_end_without_a_cause_of_an_inbound_call_that_was_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ends", "is_answered", "told"),
+    ("ends", "is_answered", "expected"),
     [
         ([HangupCause.HUNG_UP], True, (Result.CONNECTED, 49)),
         ([HangupCause.HUNG_UP], False, (Result.CANCELLED, 0)),
@@ -827,19 +839,20 @@ def test_end_without_a_cause_of_an_inbound_call_that_was_answered() -> None:
     ],
 )
 def test_hang_up_is_read_by_whether_there_was_an_answer(
-    ends: list[HangupCause | None], is_answered: bool, told: tuple[Result, int]
+    ends: list[HangupCause | None], is_answered: bool, expected: tuple[Result, int]
 ) -> None:
     """
     Where a source says no more than that somebody hung up, an answer makes it a talk; whatever else
     says more counts before it.
     """
     line = outbound()
+    answers = [line(ANSWERED, 11)] if is_answered else []
     events = [
         line(RINGING, 2),
-        *([line(ANSWERED, 11)] if is_answered else []),
+        *answers,
         *(line(ENDED, 60, hangup_cause=cause) for cause in ends),
     ]
-    assert told == results(*events)
+    assert expected == results(*events)
     assert 1 == len({fold(order) for order in itertools.permutations(events)})
     assert HangupCause.HUNG_UP not in {leg.hangup_cause for leg in fold(events).legs}
 
@@ -897,7 +910,8 @@ def test_telephone_that_only_rang_is_no_miss() -> None:
 
 def test_unknown_end_of_an_agents_leg_is_not_guessed() -> None:
     """While an agent's leg ended with a word that nobody knows, the call has no result."""
-    line, agent = inbound(), dialled("client:alice")
+    line = inbound()
+    agent = dialled("client:alice")
     events = [
         agent(RINGING, 2),
         agent(EventType.UNKNOWN, 9, vendor_status="evaporated"),
@@ -937,7 +951,7 @@ def test_unknown_word_beside_a_known_end_hides_nothing() -> None:
 def test_inbound_call_of_one_leg_with_a_stated_party(
     party: Party, cause: HangupCause, expected: Result
 ) -> None:
-    """A source that tells whose the one leg is means a person when it says answered."""
+    """A source that tells whose the one leg is means a human when it reports an answer."""
     duration_s = 30 if expected is Result.CONNECTED else 0
     assert (expected, duration_s) == results(inbound(party=party).end(30, cause, 30))
 
@@ -951,10 +965,8 @@ def test_mailbox_of_ours_on_a_stated_leg_is_nobody() -> None:
 
 def test_inbound_call_of_agents_legs_alone_ends_with_the_last() -> None:
     """Where only our own legs report, the call is over when all of them are."""
-    first, second = (
-        inbound(party=Party.AGENT),
-        Line(OTHER, parent_leg_id=None, direction=IN, party=Party.AGENT),
-    )
+    first = inbound(party=Party.AGENT)
+    second = Line(OTHER, parent_leg_id=None, direction=IN, party=Party.AGENT)
     events = [first.end(20, HangupCause.NO_ANSWER), second(RINGING, 5)]
     assert (None, None) == results(*events)
     assert (Result.CONNECTED, 8) == results(*events, second.end(30, HangupCause.COMPLETED, 8))
@@ -968,7 +980,7 @@ def test_human_who_answered_an_inbound_call_is_a_person() -> None:
 
 
 def test_stated_parties_on_legs_without_a_first_one() -> None:
-    """Legs that hang on no other are told apart by their stated parties."""
+    """Legs that hang on no other are distinguished by their stated parties."""
     caller = Line(
         "leg-1",
         parent_leg_id=None,
@@ -994,7 +1006,7 @@ def test_stated_parties_on_legs_without_a_first_one() -> None:
 
 
 def test_softphone_that_is_stated_to_be_the_customers() -> None:
-    """A caller on a SIP trunk whose leg is stated to be the customer's stays an inbound call."""
+    """A call from a SIP trunk on a leg that is stated to be the customer's stays inbound."""
     line = Line(
         direction=IN,
         from_number="sip:ann@customer.example.test",
@@ -1015,8 +1027,8 @@ def test_machine_on_a_later_message_turns_connected_into_voicemail() -> None:
 
 def test_everything_else_is_gathered() -> None:
     """
-    Tags are united, of the rest the latest word counts, and a recording that can be heard beats one
-    that cannot.
+    Tags are united, of the rest the latest word counts, and a recording with a URL beats one
+    without.
     """
     line = outbound()
     call = fold(
@@ -1060,7 +1072,9 @@ def stall(events: Sequence[CallEvent]) -> float | None:
     at = stall_deadline(
         fold(events), received_at=T0, ringing_timeout_s=300, in_progress_timeout_s=14_700
     )
-    return None if at is None else (at - T0).total_seconds()
+    if at is None:
+        return None
+    return (at - T0).total_seconds()
 
 
 def test_calls_stall_by_how_far_they_have_come() -> None:

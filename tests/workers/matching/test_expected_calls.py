@@ -5,6 +5,7 @@ Which expected call a telephone call is: what fits, what is best, and that nothi
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import assume, given
@@ -31,7 +32,9 @@ from workers.matching.selection import ExpectedCallMatch
 
 START = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-OURS, CUSTOMER, OTHER = "+15005550006", "+15005550001", "+15005550002"
+OURS = "+15005550006"
+CUSTOMER = "+15005550001"
+OTHER = "+15005550002"
 REF = "standard:c1"
 RULES = MatchingRules(own_numbers=(OURS,))
 POLICIES: tuple[Policy, ...] = ("nearest", "oldest", "leave_unmatched")
@@ -102,13 +105,15 @@ def chosen(
     *candidates: ExpectedCall, of: Call | None = None, policy: Policy = "leave_unmatched"
 ) -> str | None:
     """The Buildr call that is chosen."""
-    found = choice(*candidates, of=of, policy=policy).chosen
-    return None if found is None else found.buildr_call_id
+    expected = choice(*candidates, of=of, policy=policy).chosen
+    if expected is None:
+        return None
+    return expected.buildr_call_id
 
 
-def why(found: ExpectedCallMatch) -> dict[str, str]:
+def why(matched: ExpectedCallMatch) -> dict[str, str]:
     """Why each of the others was not chosen."""
-    return {each.buildr_call_id: each.why for each in found.considered}
+    return {rejected.buildr_call_id: rejected.why for rejected in matched.considered}
 
 
 @pytest.mark.parametrize(
@@ -133,13 +138,13 @@ def why(found: ExpectedCallMatch) -> dict[str, str]:
 )
 def test_what_fits(candidate: ExpectedCall, of: Call) -> None:
     """An entry fits if the number is the customer's and nothing that both know contradicts."""
-    found = choice(candidate, of=of)
-    assert (candidate, CUSTOMER, ()) == (found.chosen, found.number, found.considered)
-    assert "Buildr call 110" in found.reason
+    matched = choice(candidate, of=of)
+    assert (candidate, CUSTOMER, ()) == (matched.chosen, matched.number, matched.considered)
+    assert "Buildr call 110" in matched.reason
 
 
 @pytest.mark.parametrize(
-    ("candidate", "of", "told"),
+    ("candidate", "of", "fault"),
     [
         (entry(number="+15005550003"), call(), "another number"),
         (entry(number=OURS), call(), "another number"),
@@ -159,15 +164,15 @@ def test_what_fits(candidate: ExpectedCall, of: Call) -> None:
         (entry(after=20, agent="ben"), call(agent="ana"), "; it is expected from"),
     ],
 )
-def test_what_does_not_fit_says_why(candidate: ExpectedCall, of: Call, told: str) -> None:
+def test_what_does_not_fit_says_why(candidate: ExpectedCall, of: Call, fault: str) -> None:
     """
-    An entry that anything speaks against is not chosen under any policy, and the reason is told.
+    An entry that anything speaks against is not chosen under any policy; the reason is reported.
     """
     for policy in POLICIES:
-        found = choice(candidate, of=of, policy=policy)
-        assert found.chosen is None
-        assert told in why(found)["110"]
-        assert "No call that fits" in found.reason
+        matched = choice(candidate, of=of, policy=policy)
+        assert matched.chosen is None
+        assert fault in why(matched)["110"]
+        assert "No call that fits" in matched.reason
 
 
 def test_nothing_expected_says_nothing() -> None:
@@ -178,55 +183,55 @@ def test_nothing_expected_says_nothing() -> None:
 def test_right_agent_beats_no_agent() -> None:
     """The entry that names the call's agent is chosen, however near or old the others are."""
     for policy in POLICIES:
-        found = choice(
+        matched = choice(
             entry("110"),
             entry("111", after=-30, agent="ana"),
             entry("112", agent="ben"),
             of=call(agent="ana"),
             policy=policy,
         )
-        assert "111" == (found.chosen and found.chosen.buildr_call_id)
-        assert "names no agent, and Buildr call 111" in why(found)["110"]
-        assert "expected from ben" in why(found)["112"]
+        assert "111" == (matched.chosen and matched.chosen.buildr_call_id)
+        assert "names no agent, and Buildr call 111" in why(matched)["110"]
+        assert "expected from ben" in why(matched)["112"]
 
 
-def test_several_that_fit_are_left_to_a_person() -> None:
+def test_several_that_fit_are_left_to_an_operator() -> None:
     """Unless a policy is set, several that fit match nothing, and all are named."""
-    found = choice(entry("110"), entry("111", after=-30))
+    matched = choice(entry("110"), entry("111", after=-30))
     assert (None, "2 expected calls fit equally well: Buildr calls 111 and 110.") == (
-        found.chosen,
-        found.reason,
+        matched.chosen,
+        matched.reason,
     )
     assert {
         "110": "fits as well as Buildr call 111",
         "111": "fits as well as Buildr call 110",
-    } == why(found)
+    } == why(matched)
 
 
 def test_nearest() -> None:
     """The one whose registration, or stated beginning, is nearest to the start of the call."""
-    found = choice(entry("110", after=-9), entry("111", after=3), policy="nearest")
-    assert found.chosen is not None
-    assert "111" == found.chosen.buildr_call_id
+    matched = choice(entry("110", after=-9), entry("111", after=3), policy="nearest")
+    assert matched.chosen is not None
+    assert "111" == matched.chosen.buildr_call_id
     assert (
         "is expected 9 minutes from the start of the call, and Buildr call 111 3 minutes"
-        == why(found)["110"]
+        == why(matched)["110"]
     )
     stated = entry("112", after=-200, not_before=START + MINUTE, opens_at=START - MINUTE)
     assert "112" == chosen(entry("110", after=-9), entry("111", after=3), stated, policy="nearest")
 
 
-def test_exactly_as_near_is_left_to_a_person() -> None:
+def test_exactly_as_near_is_left_to_an_operator() -> None:
     """
     Two that are exactly as near, one before and one after, are not chosen between; a third one
     farther away loses to both.
     """
-    found = choice(
+    matched = choice(
         entry("110", after=-5), entry("111", after=5), entry("112", after=9), policy="nearest"
     )
-    assert found.chosen is None
-    assert {"110", "111", "112"} == set(why(found))
-    assert "fits as well as Buildr call 111" == why(found)["110"]
+    assert matched.chosen is None
+    assert {"110", "111", "112"} == set(why(matched))
+    assert "fits as well as Buildr call 111" == why(matched)["110"]
 
 
 def test_oldest() -> None:
@@ -244,11 +249,11 @@ def test_call_keeps_what_it_has_claimed() -> None:
     A later and better entry does not move a call that has its Buildr call already; another number
     does.
     """
-    held = entry("110", after=-100, claimed_by=REF)
+    claimed = entry("110", after=-100, claimed_by=REF)
     for policy in POLICIES:
-        found = choice(held, entry("111", agent="ana"), of=call(agent="ana"), policy=policy)
-        assert (held, CUSTOMER) == (found.chosen, found.number)
-        assert "111" in why(found)
+        matched = choice(claimed, entry("111", agent="ana"), of=call(agent="ana"), policy=policy)
+        assert (claimed, CUSTOMER) == (matched.chosen, matched.number)
+        assert "111" in why(matched)
     late = entry("110", after=60, claimed_by=REF)
     assert late == choice(late).chosen
     assert "112" == chosen(entry("110", number="+15005550003", claimed_by=REF), entry("112"))
@@ -256,17 +261,17 @@ def test_call_keeps_what_it_has_claimed() -> None:
 
 def test_too_many_to_compare_match_nothing() -> None:
     """Where not all candidates were read, none is chosen."""
-    found = choice(entry("110"), policy="nearest", is_cut=True)
-    assert found.chosen is None
-    assert "too many" in found.reason
-    assert {"110"} == set(why(found))
+    matched = choice(entry("110"), policy="nearest", is_cut=True)
+    assert matched.chosen is None
+    assert "too many" in matched.reason
+    assert {"110"} == set(why(matched))
 
 
 def test_without_a_start_nothing_fits() -> None:
     """Of a call whose beginning is not known no window can be compared."""
-    found = choose(call(), CandidateSnapshot(candidates=(entry(),)), RULES, started_at=None)
-    assert found.chosen is None
-    assert "not known when" in why(found)["110"]
+    matched = choose(call(), CandidateSnapshot(candidates=(entry(),)), RULES, started_at=None)
+    assert matched.chosen is None
+    assert "not known when" in why(matched)["110"]
     assert START == start_of(call(), None)
     assert START == start_of(replace(call(), started_at=None), START)
 
@@ -295,8 +300,8 @@ def test_customers_number(of: Call, expected: list[str]) -> None:
 def test_number_without_country_code_is_of_the_region() -> None:
     """What a national number means is a setting."""
     assert ["+442079460018"] == [
-        each.e164
-        for each in customer_numbers(call(to="020 7946 0018"), MatchingRules(default_region="GB"))
+        number.e164
+        for number in customer_numbers(call(to="020 7946 0018"), MatchingRules(default_region="GB"))
     ]
 
 
@@ -343,7 +348,7 @@ ENTRIES = st.lists(
         claimed_by=st.sampled_from([None, None, None, "twilio:CA7"]),
     ),
     max_size=6,
-    unique_by=lambda each: each.buildr_call_id,
+    unique_by=lambda expected: expected.buildr_call_id,
 )
 CALLS = st.builds(
     call,
@@ -355,10 +360,10 @@ CALLS = st.builds(
 
 @given(ENTRIES, CALLS, st.sampled_from(POLICIES), st.randoms(use_true_random=False))
 def test_order_of_candidates_makes_no_difference(
-    candidates: list[ExpectedCall], of: Call, policy: Policy, random: object
+    candidates: list[ExpectedCall], of: Call, policy: Policy, random: Random
 ) -> None:
     """However the candidates are read, the same one is chosen for the same reasons."""
-    mixed = sorted(candidates, key=lambda _: random.random())  # type: ignore[attr-defined]
+    mixed = sorted(candidates, key=lambda _: random.random())
     assert choice(*candidates, of=of, policy=policy) == choice(*mixed, of=of, policy=policy)
 
 
@@ -369,17 +374,15 @@ def test_what_does_not_fit_changes_nothing(
     """
     Candidates that would not be chosen if they were alone change neither the choice nor its reason.
     """
-    taken = {each.buildr_call_id for each in candidates}
+    taken = {expected.buildr_call_id for expected in candidates}
     misfits = [
-        each
-        for each in others
-        if each.buildr_call_id not in taken and choice(each, of=of).chosen is None
+        other
+        for other in others
+        if other.buildr_call_id not in taken and choice(other, of=of).chosen is None
     ]
     assume(candidates)
-    before, after = (
-        choice(*candidates, of=of, policy=policy),
-        choice(*candidates, *misfits, of=of, policy=policy),
-    )
+    before = choice(*candidates, of=of, policy=policy)
+    after = choice(*candidates, *misfits, of=of, policy=policy)
     assert (before.chosen, before.reason) == (after.chosen, after.reason)
     assert set(why(before).items()) <= set(why(after).items())
 
@@ -389,17 +392,20 @@ def test_every_candidate_is_accounted_for(
     candidates: list[ExpectedCall], of: Call, policy: Policy
 ) -> None:
     """Each candidate is either the one chosen or has its reason for not being it."""
-    found = choice(*candidates, of=of, policy=policy)
-    rest = [each.buildr_call_id for each in candidates if each != found.chosen]
-    assert sorted(rest) == sorted(each.buildr_call_id for each in found.considered)
-    assert all(each.why for each in found.considered)
+    matched = choice(*candidates, of=of, policy=policy)
+    rest = [entry_.buildr_call_id for entry_ in candidates if entry_ != matched.chosen]
+    assert sorted(rest) == sorted(rejected.buildr_call_id for rejected in matched.considered)
+    assert all(rejected.why for rejected in matched.considered)
 
 
 @given(ENTRIES, CALLS)
 def test_ambiguity_is_never_guessed(candidates: list[ExpectedCall], of: Call) -> None:
     """Without a policy a call is matched only if one entry fits alone, or alone names its agent."""
-    fits = [each for each in candidates if choice(each, of=of).chosen is not None]
-    named = [each for each in fits if each.agent is not None and of.agent is not None]
-    found = choice(*candidates, of=of).chosen
-    best: Sequence[ExpectedCall] = named or fits
-    assert (best[0] if len(best) == 1 else None) == found
+    fits = [expected for expected in candidates if choice(expected, of=of).chosen is not None]
+    with_agent = [expected for expected in fits if expected.agent and of.agent]
+    best: Sequence[ExpectedCall] = with_agent or fits
+    chosen_call = choice(*candidates, of=of).chosen
+    if len(best) == 1:
+        assert best[0] == chosen_call
+    else:
+        assert chosen_call is None

@@ -35,35 +35,35 @@ def call(*ids: str | None, source_call_id: str = "CA1") -> Call:
     return fold(
         CallEvent(
             source="twilio",
-            message_id=f"m{place}",
+            message_id=f"m{number}",
             source_call_id=source_call_id,
             leg_id=source_call_id,
             event_type=EventType.RINGING,
-            sequence=place,
-            buildr_call_id=each,
+            sequence=number,
+            buildr_call_id=buildr_call_id,
         )
-        for place, each in enumerate(ids)
+        for number, buildr_call_id in enumerate(ids)
     )
 
 
 def test_message_beats_link() -> None:
     """The id in the message counts, whatever a link says."""
-    found = match(call("110", None, "110"), Link(buildr_call_id="999"))
-    assert ("110", "message") == (found.buildr_call_id, found.how)
-    assert "110" in found.reason
+    matched = match(call("110", None, "110"), Link(buildr_call_id="999"))
+    assert ("110", "message") == (matched.buildr_call_id, matched.how)
+    assert "110" in matched.reason
 
 
 def test_link_names_the_call() -> None:
     """Without an id in the messages the link counts."""
-    found = match(call(None), Link(buildr_call_id="110"))
-    assert ("110", "link") == (found.buildr_call_id, found.how)
+    matched = match(call(None), Link(buildr_call_id="110"))
+    assert ("110", "link") == (matched.buildr_call_id, matched.how)
 
 
 def test_no_link_says_what_to_do() -> None:
     """An unmatched call comes with the command that matches it."""
-    found = match(call(None), None)
-    assert (None, "none") == (found.buildr_call_id, found.how)
-    assert found.reason.endswith("buildr-calls links set twilio CA1 ID")
+    matched = match(call(None), None)
+    assert (None, "none") == (matched.buildr_call_id, matched.how)
+    assert matched.reason.endswith("buildr-calls links set twilio CA1 ID")
 
 
 def test_command_can_be_pasted_whatever_the_id_holds() -> None:
@@ -76,16 +76,16 @@ def test_command_can_be_pasted_whatever_the_id_holds() -> None:
 @pytest.mark.parametrize("link", [None, Link(buildr_call_id="999")])
 def test_contradicting_messages_match_nothing(link: Link | None) -> None:
     """Two ids in one call are never chosen between, and a link to a third one does not help."""
-    found = match(call("110", "111"), link)
-    assert (None, "conflict") == (found.buildr_call_id, found.how)
-    assert "110 and 111" in found.reason
-    assert found.reason.endswith("buildr-calls links set twilio CA1 110")
+    matched = match(call("110", "111"), link)
+    assert (None, "conflict") == (matched.buildr_call_id, matched.how)
+    assert "110 and 111" in matched.reason
+    assert matched.reason.endswith("buildr-calls links set twilio CA1 110")
 
 
 def test_link_settles_a_contradiction() -> None:
-    """A person who follows the advice and links one of the two ids is heard."""
-    found = match(call("110", "111"), Link(buildr_call_id="111"))
-    assert ("111", "link") == (found.buildr_call_id, found.how)
+    """An operator who follows the advice and links one of the two ids decides."""
+    matched = match(call("110", "111"), Link(buildr_call_id="111"))
+    assert ("111", "link") == (matched.buildr_call_id, matched.how)
 
 
 def test_expected_call_counts_last() -> None:
@@ -97,21 +97,21 @@ def test_expected_call_counts_last() -> None:
     assert "message" == match(call("109"), link, CHOICE).how
     assert "link" == match(call(None), link, CHOICE).how
     assert "conflict" == match(call("110", "111"), None, CHOICE).how
-    found = match(call(None), None, CHOICE)
+    matched = match(call(None), None, CHOICE)
     assert ("120", "expected", CHOICE.reason, (LOSER,)) == (
-        found.buildr_call_id,
-        found.how,
-        found.reason,
-        found.considered,
+        matched.buildr_call_id,
+        matched.how,
+        matched.reason,
+        matched.considered,
     )
-    assert Link(buildr_call_id="120", project_id="3") == link_for_patch(found, None, CHOICE)
+    assert Link(buildr_call_id="120", project_id="3") == link_for_patch(matched, None, CHOICE)
     assert link == link_for_patch(match(call(None), link, CHOICE), link, CHOICE)
     assert link_for_patch(match(call(None), None), None) is None
 
 
-def test_why_no_expected_call_was_chosen_is_told() -> None:
+def test_why_no_expected_call_was_chosen_is_reported() -> None:
     """An unmatched call says what stood against the expected ones, and what to do."""
-    found = match(
+    matched = match(
         call(None),
         None,
         ExpectedCallMatch(
@@ -119,6 +119,6 @@ def test_why_no_expected_call_was_chosen_is_told() -> None:
             considered=(LOSER,),
         ),
     )
-    assert (None, "none", (LOSER,)) == (found.buildr_call_id, found.how, found.considered)
-    assert "Buildr calls 110 and 111." in found.reason
-    assert found.reason.endswith("buildr-calls links set twilio CA1 ID")
+    assert (None, "none", (LOSER,)) == (matched.buildr_call_id, matched.how, matched.considered)
+    assert "Buildr calls 110 and 111." in matched.reason
+    assert matched.reason.endswith("buildr-calls links set twilio CA1 ID")

@@ -17,10 +17,11 @@ from service.events import (
     HangupCause,
     Result,
 )
-from service.settings.outcomes import OutcomeConfig, OutcomeRef
+from service.settings.outcomes import OutcomeConfig, OutcomeRef, When
 from service.store.links import Link
 from workers.calls.fold import Call, fold
 from workers.outcomes.decide import (
+    CONDITIONS,
     Decision,
     build_patch,
     decide,
@@ -68,7 +69,9 @@ def rules(*whens: dict[str, object], **tables: object) -> OutcomeConfig:
 def decided(call_: Call, config_: OutcomeConfig) -> str:
     """The outcome's name, or `nothing`."""
     outcome = decide(call_, config_).outcome
-    return "nothing" if outcome is None else str(outcome)
+    if outcome is None:
+        return "nothing"
+    return str(outcome)
 
 
 def test_default_outcome_is_not_the_operators() -> None:
@@ -105,7 +108,7 @@ def test_result_mapped_to_nothing_is_left_alone() -> None:
 
 
 def test_first_rule_that_holds_decides() -> None:
-    """Rules are asked in order, before the table, and named as a person would look for them."""
+    """Rules are asked in order, before the table, and named as an operator would look for them."""
     written = config(
         rules=[
             {"when": {"duration_at_least_s": 600}, "outcome": "Long"},
@@ -165,6 +168,11 @@ def test_conditions(when: dict[str, object], fields: dict[str, object], *, holds
     assert holds == ("Outcome 0" == decided(call(**fields), rules(when)))
 
 
+def test_every_condition_is_applied() -> None:
+    """Each condition that a rule may have has its function; business hours need the hours too."""
+    assert set(When.model_fields) == {*CONDITIONS, "business_hours"}
+
+
 HOURS = {"timezone": "America/Chicago", "mon": "08:00-17:30", "fri": "08:00-16:00"}
 
 
@@ -187,7 +195,9 @@ def test_business_hours(started_at: str | None, is_open: bool | None) -> None:
     Hours are judged in their own time zone, summer time included; a start that is not known is
     neither within nor outside.
     """
-    moment = None if started_at is None else datetime.fromisoformat(started_at)
+    moment = None
+    if started_at is not None:
+        moment = datetime.fromisoformat(started_at)
     written = rules({"business_hours": True}, {"business_hours": False}, business_hours=HOURS)
     expected = {True: "Outcome 0", False: "Outcome 1", None: "Connected"}[is_open]
     assert expected == decided(call(started_at=moment), written)
@@ -217,7 +227,7 @@ def test_names_resolve_without_case_and_outer_spaces() -> None:
     assert outcome_key("Straße  X") == outcome_key(" STRASSE x ")
 
 
-def test_unknown_names_say_where_they_stand() -> None:
+def test_unknown_names_come_with_their_place() -> None:
     """
     Each name that the operator wrote and the account lacks is named with its place and the names
     there are; defaults are not.
@@ -228,7 +238,8 @@ def test_unknown_names_say_where_they_stand() -> None:
     )
     first, second = unknown_names(written, IDS)
     assert re.fullmatch(
-        r'outcomes\.connected: .*"Conected"; did you mean "connected"\? It has: busy, connected, no answer',
+        r'outcomes\.connected: .*"Conected"; did you mean "connected"\?'
+        r" It has: busy, connected, no answer",
         first,
     )
     assert re.fullmatch(r'rules\[0\] "Long": .*"Zzz"\. It has: .*', second)

@@ -1,5 +1,5 @@
 """
-The text for Buildr's notes, and that what people wrote there stays.
+The text for Buildr's notes, and that what operators wrote there stays.
 """
 
 from dataclasses import replace
@@ -53,12 +53,14 @@ CALL = fold(
 
 def rendered(template: str | None = None, call: Call = CALL) -> str:
     """The block for a call."""
-    notes = Notes() if template is None else Notes(template=template)
+    notes = Notes()
+    if template is not None:
+        notes = Notes(template=template)
     return render_note(call, call.result, notes, outcome_name="Connected")
 
 
 def test_default_note() -> None:
-    """The default block says how the call went, for how long, and where it can be heard."""
+    """The default block says how the call went, for how long, and where its recordings are."""
     assert rendered().split("\n") == [
         "connected (outbound), 1 min 5 s",
         "Recording: https://rec.example.test/1",
@@ -100,7 +102,8 @@ def test_missing_values_write_nothing() -> None:
     bare = replace(CALL, agent=None, recording=None, voicemail=None, answered_by=None)
     assert (
         rendered(
-            "[{{ agent }}{{ recording_url }}{{ voicemail_transcript }}{{ answered_by }}{{ nonsense }}]",
+            "[{{ agent }}{{ recording_url }}{{ voicemail_transcript }}"
+            "{{ answered_by }}{{ nonsense }}]",
             bare,
         )
         == "[]"
@@ -166,15 +169,15 @@ def test_template_cannot_reach_out() -> None:
 )
 def test_append(existing: str | None, previous: str | None, expected: str | None) -> None:
     """
-    The block is added once, replaces only our own untouched one, and never follows where a person
-    has edited.
+    The block is added once, replaces only our own untouched one, and never follows where an
+    operator has edited.
     """
     assert expected == merge_note(existing, "new", previous, "append")
 
 
 def test_block_that_grew_is_not_written_twice() -> None:
     """
-    If the longer block already stands there, because its write was never confirmed, nothing is
+    If the longer block is already there, because its write was never confirmed, nothing is
     added.
     """
     assert merge_note("P\n\nbusy\nRecording: x", "busy\nRecording: x", "busy", "append") is None
@@ -231,11 +234,12 @@ BY_HAND = st.text(alphabet="pq \n\r\t", max_size=20)
 @st.composite
 def notes_with_a_block(draw: st.DrawFn) -> tuple[str, str]:
     """
-    Notes in which a block may stand as we left it, and the block; a person may have written the
+    Notes in which a block may stand as we left it, and the block; an operator may have written the
     very same words.
     """
     block = draw(BLOCK)
-    before, after = draw(TEXT), draw(TEXT)
+    before = draw(TEXT)
+    after = draw(TEXT)
     return draw(
         st.sampled_from(
             [before + after, f"{before}\n\n{block}", f"{before}\n{block}\n{after}", block]
@@ -244,7 +248,7 @@ def notes_with_a_block(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(notes_with_a_block(), BLOCK, MODES, st.booleans())
-def test_nothing_that_a_person_wrote_is_lost(
+def test_nothing_that_an_operator_wrote_is_lost(
     notes: tuple[str, str], block: str, mode: Literal["if_empty", "append"], is_remembered: bool
 ) -> None:
     """
@@ -252,7 +256,8 @@ def test_nothing_that_a_person_wrote_is_lost(
     else, has become the new one.
     """
     existing, previous = notes
-    merged = merge_note(existing, block, previous if is_remembered else None, mode)
+    remembered = previous if is_remembered else None
+    merged = merge_note(existing, block, remembered, mode)
     if merged is None or not existing.strip():
         return
     if merged.startswith(existing) and block == merged[len(existing) :].strip():
@@ -270,9 +275,11 @@ def test_nothing_that_a_person_wrote_is_lost(
 def test_writing_twice_adds_once(
     existing: str, block: str, mode: Literal["if_empty", "append"]
 ) -> None:
-    """What stands there already is not written again, whether or not we remember that it was us."""
+    """What is there already is not written again, whether or not we remember that it was us."""
     merged = merge_note(existing, block, None, mode)
-    now = existing if merged is None else merged
+    now = existing
+    if merged is not None:
+        now = merged
     assert merge_note(now, block, None, mode) is None
     assert merge_note(now, block, block, mode) is None
 
@@ -287,7 +294,9 @@ def test_later_block_takes_the_place_of_the_earlier_one(
     assert once is not None
     assert once.startswith(existing)
     twice = merge_note(once, second, first, "append")
-    assert once.removesuffix(first) + second == (once if twice is None else twice)
+    if twice is None:
+        twice = once
+    assert once.removesuffix(first) + second == twice
 
 
 def _lines(text: str) -> list[str]:
