@@ -94,10 +94,13 @@ def drain_section(runs: Sequence[Drained]) -> str:
     )
     return f"""## Drain
 
-{EVENTS_PER_CALL} events per call, all in a random order. All lie in Redis, and the workers stand by and have read them, when Buildr becomes
+{EVENTS_PER_CALL} events per call, all in a random order. All lie in Redis, and the workers stand
+by and have read them, when Buildr becomes
 free; the outcome names are read.
-The time is from the first PATCH to the last, by the sandbox's clock. *Earliest* is what the strict window allows, which
-buildr-calls keeps to in either reading; *of held* measures against what the sandbox would have let through. *Most in a window* counts
+The time is from the first PATCH to the last, by the sandbox's clock. *Earliest* is what the
+strict window allows, which
+buildr-calls keeps to in either reading; *of held* measures against what the sandbox would have
+let through. *Most in a window* counts
 arrivals, refused ones included.
 
 {table(columns, rows)}
@@ -116,7 +119,8 @@ def latency_section(runs: Sequence[Latency]) -> str:
     ]
     return f"""## From the final event to its PATCH
 
-One call after the other over HTTP on loopback, with pauses of 60 to 160 ms at random, `SETTLE_S=0`, budget free: from the request to the
+One call after the other over HTTP on loopback, with pauses of 60 to 160 ms at random,
+`SETTLE_S=0`, budget free: from the request to the
 receiver until the PATCH arrives at the sandbox.
 
 {table(("", "calls", "p50", "p95", "p99", "longest"), rows)}
@@ -138,14 +142,14 @@ def recovery_section(run: Recovery) -> str:
     ]
     return f"""## When workers end
 
-Three workers, budget free. A call whose worker has died goes on once its request cannot arrive at Buildr any more: 10 s after it was begun.
+Three workers, budget free. A call whose worker has died goes on once its request cannot arrive at
+Buildr any more: 10 s after it was begun.
 
 {table(("seconds", "times", "median", "longest"), rows)}
 """
 
 
-def peer_section(runs: Sequence[PeerRun], ours: Sequence[Drained]) -> str:
-    """Plain arq beside our own runs on the same backlog."""
+def _peer_rows(runs: Sequence[PeerRun], ours: Sequence[Drained]) -> list[Sequence[object]]:
     rows: list[Sequence[object]] = []
     for run in runs:
         tries = (
@@ -181,9 +185,15 @@ def peer_section(runs: Sequence[PeerRun], ours: Sequence[Drained]) -> str:
                 "-",
                 0,
                 0,
-                f"{run.right}/{run.calls}",
+                f"{drained.right}/{drained.calls}",
             )
         )
+    return rows
+
+
+def peer_section(runs: Sequence[PeerRun], ours: Sequence[Drained]) -> str:
+    """Plain arq beside our own runs on the same backlog."""
+    rows = _peer_rows(runs, ours)
     about = (
         f"{runs[0].events} events of {runs[0].calls} calls, {runs[0].workers} workers"
         if runs
@@ -202,14 +212,37 @@ def peer_section(runs: Sequence[PeerRun], ours: Sequence[Drained]) -> str:
     )
     return f"""## Beside a plain arq project
 
-The same backlog ({about}), the sandbox holding the strict window: one arq job per event that writes what the event says,
-`Retry(defer=X-Rate-Limited-For)` on 429, everything else as arq has it (`max_jobs=10`, `poll_delay=0.5`, `job_timeout=300`). Changed to
-let it finish at all: `max_tries`. It is written in its favour: events in their order would end every call rightly; in a random order the
-last writer wins. Buildr-calls puts a call's events together, so that it has a fifth of the requests to make. Its time is that of the drain
+The same backlog ({about}), the sandbox holding the strict window: one arq job per event that
+writes what the event says,
+`Retry(defer=X-Rate-Limited-For)` on 429, everything else as arq has it (`max_jobs=10`,
+`poll_delay=0.5`, `job_timeout=300`). Changed to
+let it finish at all: `max_tries`. It is written in its favour: events in their order would end
+every call rightly; in a random order the
+last writer wins. Buildr-calls puts a call's events together, so that it has a fifth of the
+requests to make. Its time is that of the drain
 above; plain arq's begins with the start of its workers.
 
 {table(columns, rows)}
 """
+
+
+def _waiting_facts(run: Waiting) -> list[tuple[str, object]]:
+    return [
+        ("put in (two messages each)", f"{run.put_in_s:.0f} s"),
+        (
+            f"read by {run.workers} workers, until all wait",
+            f"{run.read_s:.0f} s" if run.is_over else f"not done after {run.read_s:.0f} s",
+        ),
+        ("of a sample of the matched calls, waiting", f"{100 * run.waiting_share:.1f} %"),
+        ("PATCHes sent (of a budget of 10, one of which read the outcome names)", run.patches),
+        (
+            "Redis, `used_memory`",
+            f"{run.used_bytes / MB:.0f} MB ({run.empty_bytes / MB:.1f} MB while empty)",
+        ),
+        ("per call", f"{run.bytes_per_call / KB:.2f} kB"),
+        ("Redis, CPU seconds per second, workers up and nothing there", f"{run.cpu_empty:.4f}"),
+        (f"the same over {run.idle_s:g} s with all calls waiting", f"{run.cpu_waiting:.4f}"),
+    ]
 
 
 def waiting_section(run: Waiting) -> str:
@@ -242,30 +275,18 @@ def waiting_section(run: Waiting) -> str:
         )
         for name, seconds in run.commands_s.items()
     ]
-    facts = [
-        ("put in (two messages each)", f"{run.put_in_s:.0f} s"),
-        (
-            f"read by {run.workers} workers, until all wait",
-            f"{run.read_s:.0f} s" if run.is_over else f"not done after {run.read_s:.0f} s",
-        ),
-        ("of a sample of the matched calls, waiting", f"{100 * run.waiting_share:.1f} %"),
-        ("PATCHes sent (of a budget of 10, one of which read the outcome names)", run.patches),
-        (
-            "Redis, `used_memory`",
-            f"{run.used_bytes / MB:.0f} MB ({run.empty_bytes / MB:.1f} MB while empty)",
-        ),
-        ("per call", f"{run.bytes_per_call / KB:.2f} kB"),
-        ("Redis, CPU seconds per second, workers up and nothing there", f"{run.cpu_empty:.4f}"),
-        (f"the same over {run.idle_s:g} s with all calls waiting", f"{run.cpu_waiting:.4f}"),
-    ]
+    facts = _waiting_facts(run)
     return f"""## {run.calls:,} waiting calls
 
-Two messages each ({run.body_bytes} bytes of body), put in by the real way in and read by real workers, with a budget of 10 requests a day.
-{run.listed:,} of them name no Buildr call, and {run.listed:,} messages more cannot be read, so that the lists have something to list.
+Two messages each ({run.body_bytes} bytes of body), put in by the real way in and read by real
+workers, with a budget of 10 requests a day.
+{run.listed:,} of them name no Buildr call, and {run.listed:,} messages more cannot be read, so
+that the lists have something to list.
 
 {table(("", "measured"), facts)}
 
-Memory by kind of key, from up to 200 keys of each (`MEMORY USAGE`); the rest of `used_memory` is Redis's own:
+Memory by kind of key, from up to 200 keys of each (`MEMORY USAGE`); the rest of `used_memory` is
+Redis's own:
 
 {table(("key", "keys", "MB", "bytes per call"), kinds)}
 
@@ -291,8 +312,10 @@ def verdicts(
     ]
     text = """## Required
 
-Drain: at most 102 % of the earliest time, no 429, at most 1.02 PATCHes per call, every outcome right. Latency: p95 at most 100 ms.
-Recovery: a killed worker's call goes on within 15 s, a restart delays no call by more than 5 s, a worker stops within 10 s.
+Drain: at most 102 % of the earliest time, no 429, at most 1.02 PATCHes per call, every outcome
+right. Latency: p95 at most 100 ms.
+Recovery: a killed worker's call goes on within 15 s, a restart delays no call by more than 5 s, a
+worker stops within 10 s.
 """
     return "\n".join([text, *(lines or ["Nothing was judged."])]), not any(
         faults for _, faults in judged

@@ -180,9 +180,8 @@ def patch_of(event: Event) -> dict[str, str]:
                 )
             }
         case _:
-            return {
-                "notes": f"{event['type']} {event.get('agent') or event.get('note') or event.get('duration_s') or ''}".strip()
-            }
+            detail = event.get("agent") or event.get("note") or event.get("duration_s") or ""
+            return {"notes": f"{event['type']} {detail}".strip()}
 
 
 def message_of(put: Put) -> Message:

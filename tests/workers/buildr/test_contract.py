@@ -43,7 +43,8 @@ async def test_request_is_the_published_one_byte_for_byte(
         request.headers["content-type"],
     )
     expected = (
-        b'{"call":{"call_outcome_id":"786","company_id":"753","contact_id":"144","notes":"Spoke to the decision maker",'
+        b'{"call":{"call_outcome_id":"786","company_id":"753","contact_id":"144","notes":'
+        b'"Spoke to the decision maker",'
         b'"project_id":"372","recorded_at":"2023-07-28T12:00:00Z"}}'
     )
     assert expected == request.content
