@@ -126,7 +126,8 @@ class CallEvent:
     source named a telephone number, else the address as it came (`client:alice`, `sip:...`).
     `duration_s` is the leg's talk time in seconds. `occurred_at` is the vendor's time of the event
     (UTC), not when its message came. `sequence` orders the events of one leg where their times
-    cannot; it is the vendor's number, or one that the source makes from the order of its events. `tags` are those that agents gave the call, in the vendor's order. `vendor_status` is the
+    cannot; it is the vendor's number, or one that the source makes from the order of its events.
+    `tags` are those that agents gave the call, in the vendor's order. `vendor_status` is the
     vendor's own name for what happened, for an operator. `result` is set only by a source that
     states the outcome of the whole call. A field that the message does not carry is None, never a
     guess.

@@ -62,8 +62,8 @@ def test_region_completes_a_national_number() -> None:
 @given(st.text(max_size=MAX_LENGTH))
 def test_any_text_is_read_or_not(text: str) -> None:
     """No text breaks the reading, and what is read reads as the same again."""
-    found = read_number(text, region="US")
-    assert found is None or found == read_number(found.text, region="US")
+    number = read_number(text, region="US")
+    assert number is None or number == read_number(number.text, region="US")
 
 
 @pytest.mark.parametrize(

@@ -103,14 +103,14 @@ def test_signed_id_counts() -> None:
     ],
 )
 def test_unsigned_id_does_not_count_and_says_why(query: str) -> None:
-    """Anything but one id with its own signature is no id; what is wrong is told without the id."""
+    """Anything but one id with its own signature is no id; the fault does not repeat it."""
     filled = query.format(
         right=id_signature(SECRET, "vonage", "110"),
         of_another_source=id_signature(SECRET, "aircall", "110"),
         of_another_secret=id_signature(OTHER, "vonage", "110"),
     )
-    named, fault = verified_buildr_call_id((SECRET,), "vonage", f"{URL}?{filled}")
-    assert named is None
+    call_id, fault = verified_buildr_call_id((SECRET,), "vonage", f"{URL}?{filled}")
+    assert call_id is None
     assert fault is not None
     assert "110" not in fault
 
@@ -125,7 +125,7 @@ def test_address_without_an_id_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "kept"),
+    ("url", "stored_url"),
     [
         (URL, URL),
         (f"{URL}/t/0123", URL),
@@ -148,15 +148,18 @@ def test_address_without_an_id_is_no_fault() -> None:
         ),
     ],
 )
-def test_kept_address_holds_no_proof(url: str, kept: str) -> None:
+def test_kept_address_holds_no_proof(url: str, stored_url: str) -> None:
     """Token and signature are left out, everything else stays byte for byte."""
-    assert kept == strip_credentials(url)
+    assert stored_url == strip_credentials(url)
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_any_query_is_handled(call_id: str, signature: str) -> None:
-    """Whatever stands in an address gives no error and, unsigned, no id."""
-    url = f"{URL}?buildr_call_id={quote(call_id, errors='replace')}&buildr_sig={quote(signature, errors='replace')}"
+    """Whatever is in an address gives no error and, unsigned, no id."""
+    url = (
+        f"{URL}?buildr_call_id={quote(call_id, errors='replace')}"
+        f"&buildr_sig={quote(signature, errors='replace')}"
+    )
     assert verified_buildr_call_id((SECRET,), "vonage", url)[0] is None
     strip_credentials(url)
 

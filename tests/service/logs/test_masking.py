@@ -117,7 +117,7 @@ def test_own_validation_errors_do_not_quote_their_input() -> None:
     ],
 )
 def test_keys_of_secrets_and_content_hide_their_value_whole(key: str) -> None:
-    """A key that names a secret or what people said hides any value, nested ones too."""
+    """A key that names a secret or the content of a call hides any value, nested ones too."""
     assert HIDDEN == mask(SECRET, key=key)
     assert {"a": [{key: HIDDEN}]} == mask({"a": [{key: {"deep": SECRET}}]})
 
@@ -232,5 +232,5 @@ def test_masking_never_fails_and_always_gives_json(value: object) -> None:
 
 @given(st.text(), st.text())
 def test_number_never_survives_between_other_text(before: str, after: str) -> None:
-    """Wherever an international number stands in a text, it cannot be read."""
+    """Wherever an international number is in a text, it cannot be read."""
     assert "5005550006" not in mask_text(f"{before}+15005550006 {after}")

@@ -49,7 +49,7 @@ def test_prefix_and_two_digits_are_left(number: str, expected: str) -> None:
     ],
 )
 def test_numbers_are_found_in_text(text: str, expected: str) -> None:
-    """Written in any of the usual ways, a number is found where it stands."""
+    """Written in any of the usual ways, a number is found where it is."""
     assert expected == mask_numbers(text)
 
 

@@ -109,7 +109,7 @@ def test_other_libraries_go_through_the_same_pipeline(name: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["debug", "info"])
-def test_talkative_libraries_are_heard_from_warning_on(level: str) -> None:
+def test_talkative_libraries_are_logged_from_warning_on(level: str) -> None:
     """Lines of arq print arguments and lines of httpx print URLs; the access log doubles ours."""
     stream = _configured(level=level)
     for name in ("arq.worker", "arq.jobs", "httpx", "httpcore.http11", "asyncio", "uvicorn.access"):
@@ -156,13 +156,13 @@ def test_nothing_private_is_in_the_log_whatever_is_logged(fmt: Format) -> None:
     assert len(text) > 2000
     for private in PRIVATE:
         assert private not in text
-    for kept in (
+    for harmless in (
         "m0123456789abcdef01234567",
         "CA00000000000000000000000000000001",
         "+1••••••••06",
         "110",
     ):
-        assert kept in text
+        assert harmless in text
 
 
 def _log_everything() -> None:
@@ -174,9 +174,9 @@ def _log_everything() -> None:
         buildr_call_id="110",
     ):
         for number in NUMBERS:
-            said = f"said {number}"
+            text = f"said {number}"
             log.info(
-                said,
+                text,
                 number=number,
                 reason=f"from {number}",
                 nested={"deep": [{"to": number}, (number,)]},
@@ -275,9 +275,9 @@ def test_text_that_the_stream_cannot_encode_is_escaped() -> None:
     configure_logging(
         fmt="json", level="info", stream=io.TextIOWrapper(raw, encoding="ascii", write_through=True)
     )
-    structlog.get_logger("service.x").info("said é", number="+15005550006", odd="\udc80")
+    structlog.get_logger("service.x").info("reported é", number="+15005550006", odd="\udc80")
     assert b"\\u2022" in raw.getvalue()
-    assert b"said" in raw.getvalue()
+    assert b"reported" in raw.getvalue()
 
 
 def test_auto_is_json_off_a_terminal_and_pretty_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +298,8 @@ def _written(fmt: Format, stream: io.StringIO) -> str:
 
 def test_configuring_again_replaces_the_stream() -> None:
     """Set up twice, a line is written once."""
-    first, second = _configured(), _configured()
+    first = _configured()
+    second = _configured()
     logging.getLogger("uvicorn").info("once")
     assert ("", 1) == (first.getvalue(), second.getvalue().count("once"))
 

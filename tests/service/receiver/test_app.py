@@ -64,7 +64,8 @@ async def test_given_store_is_left_open(store: Store, make_settings: MakeSetting
 
 async def test_receiver_starts_while_redis_is_away(make_settings: MakeSettings) -> None:
     """
-    A receiver that is up tells its senders to come again; one that is down tells them nothing.
+    A receiver that is up tells its senders to retry; one that is down tells them
+    nothing.
     """
     app = create_app(Installation(make_settings(REDIS_URL="unix:///nowhere/redis.sock")))
     async with app.router.lifespan_context(app), _client(app) as client:
@@ -100,9 +101,9 @@ async def test_call_signed_by_twilios_sdk_is_kept(
     assert (2, 401) == (good.status_code // 100, bad.status_code)
     pending = (await store.calls.load("twilio:CA00000000000000000000000000000001")).pending
     assert 1 == len(pending)
-    kept = await store.messages.get(pending[0])
-    assert kept is not None
-    assert signature not in str(kept.request)
+    stored = await store.messages.get(pending[0])
+    assert stored is not None
+    assert signature not in str(stored.request)
 
 
 async def test_call_signed_by_the_standard_webhooks_library_is_kept(

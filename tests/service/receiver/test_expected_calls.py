@@ -85,7 +85,7 @@ async def test_expected_call_is_registered_replaced_read_and_removed(
     shown = replaced.json()
     assert 200 == replaced.status_code
     window = {"not_before": soon.isoformat(), "not_after": (soon + timedelta(hours=1)).isoformat()}
-    kept = (
+    stored = (
         full
         | window
         | {
@@ -94,12 +94,12 @@ async def test_expected_call_is_registered_replaced_read_and_removed(
             "call": None,
         }
     )
-    assert kept == {name: value for name, value in shown.items() if name != "registered_at"}
-    found = await client.get(f"{PATH}/110")
+    assert stored == {name: value for name, value in shown.items() if name != "registered_at"}
+    shown_again = await client.get(f"{PATH}/110")
     assert (200, shown, "no-store") == (
-        found.status_code,
-        found.json(),
-        found.headers["cache-control"],
+        shown_again.status_code,
+        shown_again.json(),
+        shown_again.headers["cache-control"],
     )
     assert {"expected_calls": [shown]} == (await client.get(PATH)).json()
     removed = await client.delete(f"{PATH}/110")
@@ -119,7 +119,7 @@ async def test_call_that_turned_out_to_be_it_is_shown(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "detail"),
     [
         ({"buildr_call_id": 110}, "buildr_call_id must be a string of 1 to 20 digits"),
         ({"buildr_call_id": "11O"}, "buildr_call_id must be"),
@@ -146,25 +146,28 @@ async def test_call_that_turned_out_to_be_it_is_shown(
         ({"number": "+15005550001"}, "number is not a field of an expected call"),
     ],
 )
-async def test_wrong_body_is_told_what_is_wrong(
-    client: httpx.AsyncClient, change: dict[str, object], told: str
+async def test_answer_to_a_wrong_body_holds_what_is_wrong(
+    client: httpx.AsyncClient, change: dict[str, object], detail: str
 ) -> None:
     """
     A body that is no expected call says how to write one, keeps nothing, and repeats no number.
     """
     response = await client.post(PATH, json=LEAST | change)
-    assert told in _assert_problem(response, 422)
+    assert detail in _assert_problem(response, 422)
     assert "5550001" not in response.json()["detail"].replace('["+15005550006"]', "")
     assert {"expected_calls": []} == (await client.get(PATH)).json()
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "told"),
+    ("content", "status", "detail"),
     [
         (
             b"{}",
             422,
-            'buildr_call_id is missing; must be a string of 1 to 20 digits, like "110"; numbers is missing',
+            (
+                'buildr_call_id is missing; must be a string of 1 to 20 digits, like "110"; '
+                "numbers is missing"
+            ),
         ),
         (b"[]", 422, "must be an object like"),
         (b'{"buildr_call_id": ', 400, "not JSON"),
@@ -176,13 +179,13 @@ async def test_wrong_body_is_told_what_is_wrong(
     ],
 )
 async def test_body_that_is_none_is_refused(
-    client: httpx.AsyncClient, content: bytes, status: int, told: str
+    client: httpx.AsyncClient, content: bytes, status: int, detail: str
 ) -> None:
     """What is no JSON object of bounded size is refused before anything is done."""
     response = await client.post(
         PATH, content=content, headers={"content-type": "application/json"}
     )
-    assert told in _assert_problem(response, status)
+    assert detail in _assert_problem(response, status)
 
 
 async def test_wrong_content_type_is_refused(client: httpx.AsyncClient) -> None:
@@ -229,7 +232,7 @@ async def test_ids_that_buildr_does_not_have_are_refused(
     assert "digits" in _assert_problem(await client.get(f"{PATH}/{name}"), 422)
 
 
-async def test_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient) -> None:
+async def test_answer_to_a_wrong_method_holds_the_right_ones(client: httpx.AsyncClient) -> None:
     """Expected calls are registered with POST."""
     response = await client.put(PATH, json=LEAST)
     _assert_problem(response, 405)

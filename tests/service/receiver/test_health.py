@@ -58,7 +58,7 @@ async def test_ready_only_while_redis_answers(
     assert 200 == (await client.request(method, "/readyz")).status_code
 
 
-async def test_reason_is_told_and_the_address_is_not(
+async def test_answer_holds_the_reason_and_not_the_address(
     client: httpx.AsyncClient, own_redis: RedisServer
 ) -> None:
     """A health check says what is missing, not where it is."""

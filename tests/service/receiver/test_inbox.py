@@ -110,25 +110,27 @@ async def test_repeat_is_known_by_the_message_or_where_that_goes_too_soon_by_its
     its id, which outlives it.
     """
     inbox = Inbox(store, replace(LIMITS, keep_messages_d=keep_messages_d))
-    names = [_message("one"), _message("odd", call=None)]
-    assert await inbox.accept(names[0])
+    messages = [_message("one"), _message("odd", call=None)]
+    assert await inbox.accept(messages[0])
     assert await inbox.keep_failed(
-        names[1], cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
+        messages[1], cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
     )
     keys = [key async for key in store.redis.scan_iter(match="bc:default:seen:*", count=100)]
     assert sorted(
-        f"bc:default:seen:{each.message_id}".encode() for each in names if is_remembered_beside
+        f"bc:default:seen:{message.message_id}".encode()
+        for message in messages
+        if is_remembered_beside
     ) == sorted(keys)
     for _ in range(1 + is_remembered_beside):
-        assert not await inbox.accept(names[0])
+        assert not await inbox.accept(messages[0])
         assert not await inbox.keep_failed(
-            names[1], cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
+            messages[1], cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"
         )
-        await store.redis.delete(*(store.keys.message(each.message_id) for each in names))
+        await store.redis.delete(*(store.keys.message(message.message_id) for message in messages))
     await inbox.close()
 
 
-async def test_message_that_cannot_be_read_is_put_through_by_a_replay(
+async def test_message_that_cannot_be_read_is_handled_by_a_replay(
     store: Store, inbox: Inbox
 ) -> None:
     """
@@ -171,7 +173,7 @@ async def test_redis_that_comes_back_is_found_while_the_sender_waits(
     own_redis: RedisServer, make_settings: Callable[..., Settings]
 ) -> None:
     """
-    Whoever never comes again is kept waiting until Redis is back; whoever does is sent away at
+    A sender that never retries is kept waiting until Redis is back; one that does is refused at
     once.
     """
     async with open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store:
@@ -195,7 +197,7 @@ async def test_crowd_of_others_takes_nobodys_place(
     own_redis: RedisServer, make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Only those that never come again count towards how many may wait, and the end of the service
+    Only senders that never retry count towards how many may wait, and the end of the service
     ends their waiting.
     """
     monkeypatch.setattr(queue, "MAX_RETRYING_REQUESTS", 1)
@@ -214,8 +216,8 @@ async def test_crowd_of_others_takes_nobodys_place(
             asyncio.create_task(inbox.accept(_message(name), RetryPolicy(response_timeout_s=30)))
             for name in ("one", "two")
         )
-        found = await asyncio.gather(*crowd, one_too_many, return_exceptions=True)
-        assert {QueueUnavailable} == {type(each) for each in found}
+        errors = await asyncio.gather(*crowd, one_too_many, return_exceptions=True)
+        assert {QueueUnavailable} == {type(error) for error in errors}
         await inbox.close()
         for waiting in (
             only_once,
@@ -225,7 +227,7 @@ async def test_crowd_of_others_takes_nobodys_place(
                 await waiting
 
 
-async def test_unreadable_message_is_heard_too(store: Store, inbox: Inbox) -> None:
+async def test_unreadable_message_is_source_activity_too(store: Store, inbox: Inbox) -> None:
     """A source of which nothing can be read is not silent."""
     assert await inbox.keep_failed(
         _message("odd", call=None), cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"

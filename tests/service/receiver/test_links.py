@@ -60,11 +60,11 @@ async def test_link_is_set_replaced_read_and_removed(
     replaced = await client.put(PATH, json=FULL)
     assert (200, shown | FULL) == (replaced.status_code, replaced.json())
     assert Link(**FULL) == await store.links.get("twilio", "CA1")
-    found = await client.get(PATH)
+    response = await client.get(PATH)
     assert (200, shown | FULL, "no-store") == (
-        found.status_code,
-        found.json(),
-        found.headers["cache-control"],
+        response.status_code,
+        response.json(),
+        response.headers["cache-control"],
     )
     removed = await client.delete(PATH)
     assert (204, b"") == (removed.status_code, removed.content)
@@ -176,7 +176,7 @@ async def test_source_that_does_not_exist_is_named_wrong(client: httpx.AsyncClie
     assert "standard, telnyx, twilio" in detail
 
 
-async def test_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient) -> None:
+async def test_answer_to_a_wrong_method_holds_the_right_ones(client: httpx.AsyncClient) -> None:
     """Links are set with PUT."""
     response = await client.post(PATH, json={"buildr_call_id": "110"})
     _assert_problem(response, 405)
@@ -184,7 +184,7 @@ async def test_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient) ->
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "told"),
+    ("content", "status", "detail"),
     [
         (
             b'{"buildr_call_id": 110}',
@@ -215,12 +215,12 @@ async def test_wrong_method_is_told_the_right_ones(client: httpx.AsyncClient) ->
         (b'{"buildr_call_id": "110"}' + b" " * 17_000, 413, "16384 bytes"),
     ],
 )
-async def test_wrong_body_is_told_what_is_wrong(
-    client: httpx.AsyncClient, store: Store, content: bytes, status: int, told: str
+async def test_answer_to_a_wrong_body_holds_what_is_wrong(
+    client: httpx.AsyncClient, store: Store, content: bytes, status: int, detail: str
 ) -> None:
     """A body that is no link changes nothing and says how to write one."""
     response = await client.put(PATH, content=content, headers={"content-type": "application/json"})
-    assert told in _assert_problem(response, status)
+    assert detail in _assert_problem(response, status)
     assert await store.links.get("twilio", "CA1") is None
 
 

@@ -32,9 +32,9 @@ from service.receiver.problems import (
 
 
 def _subclasses(of: type[MessageError]) -> Iterator[type[MessageError]]:
-    for each in of.__subclasses__():
-        yield each
-        yield from _subclasses(each)
+    for subclass in of.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
 
 
 def _content(response: Response) -> dict[str, object]:
@@ -45,7 +45,9 @@ def _content(response: Response) -> dict[str, object]:
 def test_every_message_error_has_a_row() -> None:
     """An error without a row would leave its sender without advice."""
     assert {
-        each for each in _subclasses(MessageError) if each.__module__ == "service.errors"
+        subclass
+        for subclass in _subclasses(MessageError)
+        if subclass.__module__ == "service.errors"
     } == set(PROBLEMS)
 
 

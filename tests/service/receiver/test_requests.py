@@ -34,8 +34,8 @@ def _scope(**changes: object) -> dict[str, object]:
     return scope | changes
 
 
-def _url(publicity: PublicUrlResolver, scope: dict[str, object]) -> str:
-    return publicity.url(scope, read_headers(scope))
+def _url(public_urls: PublicUrlResolver, scope: dict[str, object]) -> str:
+    return public_urls.url(scope, read_headers(scope))
 
 
 def _receive(
@@ -69,11 +69,13 @@ def test_set_base_wins_over_every_header() -> None:
         (b"x-forwarded-host", b"evil.example.test"),
         (b"x-forwarded-proto", b"http"),
     ]
-    publicity = PublicUrlResolver(
+    public_urls = PublicUrlResolver(
         "https://hooks.example.test",
         PublicUrlResolver.of(Settings(trusted_proxies=("10.0.0.0/8",))).trusted,
     )
-    assert "https://hooks.example.test/webhooks/twilio" == _url(publicity, _scope(headers=headers))
+    assert "https://hooks.example.test/webhooks/twilio" == _url(
+        public_urls, _scope(headers=headers)
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,8 +105,8 @@ def test_forwarded_headers_count_from_listed_proxies_only(client: object, expect
 def test_odd_forwarded_scheme_is_not_believed() -> None:
     """Only http and https can be the scheme of a webhook."""
     headers = [(b"host", b"h.example.test"), (b"x-forwarded-proto", b"gopher")]
-    publicity = PublicUrlResolver.of(Settings(trusted_proxies=("10.0.0.9",)))
-    assert "http://h.example.test/webhooks/twilio" == _url(publicity, _scope(headers=headers))
+    public_urls = PublicUrlResolver.of(Settings(trusted_proxies=("10.0.0.9",)))
+    assert "http://h.example.test/webhooks/twilio" == _url(public_urls, _scope(headers=headers))
 
 
 def test_headers_are_lower_case_with_all_values_in_order() -> None:
@@ -172,7 +174,7 @@ async def test_body_that_does_not_come_is_given_up() -> None:
         )
 
 
-async def test_sender_that_leaves_is_told_from_one_that_is_slow() -> None:
+async def test_sender_that_leaves_differs_from_one_that_is_slow() -> None:
     """A closed connection is no timeout."""
     with pytest.raises(SenderGone):
         await read_body(_receive(_part(b"abc", more=True), {"type": "http.disconnect"}), LIMITS)

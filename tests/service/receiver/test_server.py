@@ -28,14 +28,14 @@ SERVE = (
 
 
 def _environment(redis_url: str, port: int, folder: Path, **more: str) -> dict[str, str]:
-    own = {
+    settings = {
         "PORT": str(port),
         "REDIS_URL": redis_url,
         "STANDARD_SECRET": STANDARD_SECRET,
         "BUILDR_ACCESS_TOKEN": "token-of-the-tests",
         "DATA_DIR": str(folder),
     }
-    return {**inherited("PATH", "HOME", "PYTHONPATH"), **own, **more}
+    return {**inherited("PATH", "HOME", "PYTHONPATH"), **settings, **more}
 
 
 @contextmanager
@@ -65,18 +65,18 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _read_until(process: "subprocess.Popen[str]", word: str) -> list[str]:
+def _read_until(process: "subprocess.Popen[str]", text: str) -> list[str]:
     assert process.stdout is not None
     lines: list[str] = []
     for line in process.stdout:
         lines.append(line)
-        if word in line:
+        if text in line:
             return lines
-    raise AssertionError(f"{word} is not in {lines} {process.stderr and process.stderr.read()}")
+    raise AssertionError(f"{text} is not in {lines} {process.stderr and process.stderr.read()}")
 
 
 @pytest.mark.slow
-def test_serves_until_told_to_stop_and_logs_json_only(redis_url: str, tmp_path: Path) -> None:
+def test_serves_until_signalled_and_logs_json_only(redis_url: str, tmp_path: Path) -> None:
     """
     A receiver answers, writes nothing but JSON lines, tells nobody what it runs on, and ends
     cleanly.
@@ -110,22 +110,25 @@ def test_too_large_and_broken_requests_over_a_real_socket(redis_url: str, tmp_pa
         _environment(redis_url, port, tmp_path, MAX_BODY_BYTES="100000", BODY_TIMEOUT_S="1")
     ) as process:
         lines = _read_until(process, "service.started")
-        url, headers = (
-            f"http://127.0.0.1:{port}/webhooks/standard",
-            {"content-type": "application/json"},
-        )
+        url = f"http://127.0.0.1:{port}/webhooks/standard"
+        headers = {"content-type": "application/json"}
         announced = httpx.post(url, content=b"x" * 3_000_000, headers=headers)
         with socket.create_connection(("127.0.0.1", port)) as gone:
             gone.sendall(
-                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\nabc"
+                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                b"application/json\r\nContent-Length: 10\r\n\r\nabc"
             )
         with socket.create_connection(("127.0.0.1", port)) as slow:
             slow.sendall(
-                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\nabc"
+                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                b"application/json\r\nContent-Length: 10\r\n\r\nabc"
             )
             late = slow.makefile("rb").read()
         with socket.create_connection(("127.0.0.1", port)) as chunked:
-            head = b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+            head = (
+                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: "
+                b"application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
             chunked.sendall(head + b"186a1\r\n" + b"x" * 100_001)
             large = chunked.makefile("rb").read()
         process.send_signal(signal.SIGINT)
@@ -153,8 +156,8 @@ def test_taken_port_is_one_clear_line(redis_url: str, tmp_path: Path) -> None:
             output, errors = process.communicate(timeout=20)
     assert (1, "") == (process.returncode, output)
     assert (
-        f"buildr-calls: cannot listen on 127.0.0.1 port {port}: Address already in use. Choose another with HOST and PORT.\n"
-        == errors
+        f"buildr-calls: cannot listen on 127.0.0.1 port {port}: Address already in use. Choose "
+        "another with HOST and PORT.\n" == errors
     )
 
 
@@ -214,7 +217,8 @@ def test_account_that_could_not_deliver_keeps_the_receiver_from_starting(
     is empty.
     """
     (tmp_path / "buildr-calls.toml").write_text(
-        '[accounts.acme]\ntwilio_auth_token = "a"\n[accounts.beta]\n[accounts.well]\nbuildr_access_token = "b"\n',
+        '[accounts.acme]\ntwilio_auth_token = "a"\n[accounts.beta]\n'
+        '[accounts.well]\nbuildr_access_token = "b"\n',
         encoding="utf-8",
     )
     with pytest.raises(SettingsError) as caught:
@@ -222,7 +226,8 @@ def test_account_that_could_not_deliver_keeps_the_receiver_from_starting(
     assert 2 == len(caught.value.faults)
     first, second = caught.value.faults
     assert first.startswith(
-        "account acme: it has source secrets but no Buildr credentials, so that webhooks would be taken that nobody"
+        "account acme: it has source secrets but no Buildr credentials, so that webhooks would be "
+        "taken that nobody"
     )
     assert first.endswith("in [accounts.acme]")
     assert second.startswith("account beta: it has neither")
@@ -232,11 +237,12 @@ def test_settle_time_of_an_unknown_source_keeps_the_receiver_from_starting(
     make_installation: Callable[..., Installation], tmp_path: Path
 ) -> None:
     """
-    A settle time for a source that does not exist is told once, and under the account that gives
-    another one.
+    A settle time for a source that does not exist is reported once, and under the account that
+    sets another one.
     """
     (tmp_path / "buildr-calls.toml").write_text(
-        '[accounts.heir]\nbuildr_access_token = "a"\n[accounts.own]\nbuildr_access_token = "b"\nsettle_s = "1, voice=2"\n',
+        '[accounts.heir]\nbuildr_access_token = "a"\n'
+        '[accounts.own]\nbuildr_access_token = "b"\nsettle_s = "1, voice=2"\n',
         encoding="utf-8",
     )
     with pytest.raises(SettingsError) as caught:

@@ -1,5 +1,5 @@
 """
-The endpoint and what stands in an address: path tokens, ids that our own signature proves, and
+The endpoint and what is in an address: path tokens, ids that our own signature proves, and
 secrets that are never kept.
 """
 
@@ -30,7 +30,8 @@ from service.webhook_urls import id_signature, path_token
 from tests.conftest import STANDARD_SECRET
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
-OLD, NEW = "fake-url-secret-of-last-year-0000000", "fake-url-secret-of-this-year-0000000"
+OLD = "fake-url-secret-of-last-year-0000000"
+NEW = "fake-url-secret-of-this-year-0000000"
 JSON = {"content-type": "application/json"}
 Post = Callable[..., Awaitable[httpx.Response]]
 
@@ -51,8 +52,10 @@ class Weak(Source):
 
     def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """Give the challenge back."""
-        word = request.header("x-challenge")
-        return None if word is None else Reply(200, headers={"x-challenge": word})
+        challenge = request.header("x-challenge")
+        if challenge is None:
+            return None
+        return Reply(200, headers={"x-challenge": challenge})
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Look for the secret."""
@@ -125,11 +128,11 @@ async def test_address_with_its_token_is_let_in(post: Post, store: Store, secret
     body.
     """
     assert 200 == (await post(f"/webhooks/standard/t/{path_token(secret, 'standard')}")).status_code
-    kept = await store.messages.get(message_id("standard", "one"))
-    assert kept is not None
+    stored = await store.messages.get(message_id("standard", "one"))
+    assert stored is not None
     assert (b"one", "https://hooks.example.test/webhooks/standard") == (
-        kept.request.body,
-        kept.request.url,
+        stored.request.body,
+        stored.request.url,
     )
 
 
@@ -156,7 +159,7 @@ async def test_address_without_its_token_is_not_there(post: Post, store: Store, 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "OPTIONS"])
 async def test_other_methods_do_not_tell_that_there_is_a_source(post: Post, method: str) -> None:
-    """Without the token nothing is there for any method; with it the method is told."""
+    """Without the token the path is unknown for any method; with it the right method is named."""
     assert 404 == (await post("/webhooks/standard", method=method)).status_code
     assert (
         405
@@ -174,9 +177,9 @@ async def test_token_is_not_kept_in_another_spelling(post: Post, store: Store, p
     """
     token = path_token(NEW, "standard")
     assert 200 == (await post(path.format(token))).status_code
-    kept = await store.messages.get(message_id("standard", "one"))
-    assert kept is not None
-    assert "https://hooks.example.test/webhooks/standard" == kept.request.url
+    stored = await store.messages.get(message_id("standard", "one"))
+    assert stored is not None
+    assert "https://hooks.example.test/webhooks/standard" == stored.request.url
 
 
 async def test_wrong_token_is_refused_where_none_is_wanted(post: Post) -> None:
@@ -207,20 +210,21 @@ async def test_no_log_line_holds_a_token(post: Post) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signature", "named"), [(id_signature(OLD, "standard", "110"), "110"), ("0" * 32, None)]
+    ("signature", "buildr_call_id"),
+    [(id_signature(OLD, "standard", "110"), "110"), ("0" * 32, None)],
 )
 async def test_id_in_the_address_is_kept_only_if_proved(
-    post: Post, store: Store, signature: str, named: str | None
+    post: Post, store: Store, signature: str, buildr_call_id: str | None
 ) -> None:
     """
     The message counts either way; the id does only with our signature, which itself is not kept.
     """
     url = f"/webhooks/standard?buildr_call_id=110&buildr_sig={signature}"
     assert 200 == (await post(url, wants_token=False)).status_code
-    kept = await store.messages.get(message_id("standard", "one"))
-    assert kept is not None
-    assert named == kept.request.buildr_call_id
-    assert "https://hooks.example.test/webhooks/standard?buildr_call_id=110" == kept.request.url
+    stored = await store.messages.get(message_id("standard", "one"))
+    assert stored is not None
+    assert buildr_call_id == stored.request.buildr_call_id
+    assert "https://hooks.example.test/webhooks/standard?buildr_call_id=110" == stored.request.url
 
 
 async def test_handshake_is_answered_and_remembered(post: Post, store: Store) -> None:
@@ -239,7 +243,7 @@ async def test_source_asks_for_credentials_in_its_own_words(post: Post) -> None:
 
 
 async def test_messages_are_counted_by_hour(post: Post, store: Store) -> None:
-    """What was accepted is heard once, however often it comes."""
+    """What was accepted counts once as source activity, however often it comes."""
     for _ in range(2):
         await post("/webhooks/standard", wants_token=False)
     await post("/webhooks/standard", f"token={STANDARD_SECRET};two", wants_token=False)

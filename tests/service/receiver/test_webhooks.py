@@ -175,15 +175,15 @@ async def test_genuine_message_is_kept_then_answered_with_the_sources_reply(
         response.content,
         response.headers["content-type"],
     )
-    kept = await store.messages.get(message_id("standard", "one"))
-    assert kept is not None
+    stored = await store.messages.get(message_id("standard", "one"))
+    assert stored is not None
     expected = WebhookRequest(
         method="POST",
         url=f"{URL}?a=%7e&b",
         headers={"content-type": ("application/json",), "x-fake-id": ("7",)},
         body=b"one",
     )
-    assert (expected, "CA1", NOW) == (kept.request, kept.source_call_id, kept.received_at)
+    assert (expected, "CA1", NOW) == (stored.request, stored.source_call_id, stored.received_at)
 
 
 async def test_accepted_message_is_one_line(send: Send) -> None:
@@ -280,7 +280,7 @@ async def test_log_tells_a_source_that_is_off_from_one_that_is_not(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
-async def test_wrong_method_is_told_the_right_one(send: Send, method: str) -> None:
+async def test_answer_to_a_wrong_method_holds_the_right_one(send: Send, method: str) -> None:
     """Webhooks come by POST."""
     response = await send(b"", method=method)
     _assert_problem(response, 405)
@@ -348,7 +348,8 @@ async def _talk(
     app: Starlette, *messages: MutableMapping[str, Any]
 ) -> tuple[list[MutableMapping[str, Any]], int]:
     """Speak ASGI to the receiver; returns its answer and how many messages it did not ask for."""
-    waiting, answer = list(messages), list[MutableMapping[str, Any]]()
+    waiting = list(messages)
+    answer = list[MutableMapping[str, Any]]()
 
     async def receive() -> MutableMapping[str, Any]:
         if not waiting:
@@ -385,7 +386,7 @@ async def test_body_without_length_is_refused_while_it_is_read(
 
 
 async def test_body_that_stops_coming_is_given_up(make_app: Callable[..., Starlette]) -> None:
-    """A slow sender is told so."""
+    """A sender that is too slow is answered 408."""
     answer, _ = await _talk(make_app(BODY_TIMEOUT_S="0.02"), _part(b"on", more=True))
     assert 408 == answer[0]["status"]
     assert (b"connection", b"close") in answer[0]["headers"]
@@ -451,12 +452,12 @@ async def test_genuine_message_that_cannot_be_read_is_kept_as_failed(
     failed = await store.failed.get(str(facts[0]["message_id"]))
     assert failed is not None
     assert (cause, detail, None) == (failed.cause, failed.detail, failed.source_call_id)
-    kept = await store.messages.get(failed.entry_id)
-    assert kept is not None
-    assert body == kept.request.body
+    stored = await store.messages.get(failed.entry_id)
+    assert stored is not None
+    assert body == stored.request.body
 
 
-async def test_unreadable_messages_are_told_apart_by_body_and_url(send: Send) -> None:
+async def test_unreadable_messages_differ_by_body_and_url(send: Send) -> None:
     """Two unreadable messages are one only if they are the same."""
     with _logs() as entries:
         for path in ("/webhooks/standard", "/webhooks/standard?a=1", "/webhooks/standard"):
@@ -467,7 +468,7 @@ async def test_unreadable_messages_are_told_apart_by_body_and_url(send: Send) ->
 
 
 async def test_bug_in_a_source_is_logged_with_its_traceback(send: Send) -> None:
-    """A person must hear of a bug, even though no message was lost by it."""
+    """An operator must learn of a bug, even though no message was lost by it."""
     with _logs() as entries:
         await send(b"bug")
     assert [("message.unreadable", "error"), ("message.kept", "warning")] == [
@@ -481,8 +482,8 @@ async def test_redis_away_is_never_a_2xx(
     own_redis: RedisServer, make_settings: MakeSettings, body: bytes
 ) -> None:
     """
-    A message that Redis has not confirmed is refused, with the time to come again; afterwards it is
-    new.
+    A message that Redis has not confirmed is refused, with the time after which to send it again;
+    afterwards it is new.
     """
     app = create_app(
         Installation(make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="1")),
@@ -524,9 +525,9 @@ async def test_url_is_rebuilt_where_no_public_url_is_set(
     """Without PUBLIC_URL, the request's own scheme and host are what the sender signed."""
     async with _client(make_app(PUBLIC_URL="")) as client:
         await client.post("/webhooks/standard?x=%2F", content=b"one", headers=SIGNED)
-    kept = await store.messages.get(message_id("standard", "one"))
-    assert kept is not None
-    assert "http://inner.example.test/webhooks/standard?x=%2F" == kept.request.url
+    stored = await store.messages.get(message_id("standard", "one"))
+    assert stored is not None
+    assert "http://inner.example.test/webhooks/standard?x=%2F" == stored.request.url
 
 
 async def test_requests_at_the_same_time_do_not_mix_their_ids(

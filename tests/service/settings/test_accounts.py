@@ -105,7 +105,10 @@ def test_environment_fills_an_account_and_wins(tmp_path: Path) -> None:
     is an underscore there.
     """
     (tmp_path / "secret").write_text("from-file\n", encoding="utf-8")
-    text = '[accounts.a-b]\nbuildr_access_token = "from-toml"\nworker_jobs = 3\ntwilio_auth_token_file = "secret"\n'
+    text = (
+        '[accounts.a-b]\nbuildr_access_token = "from-toml"\nworker_jobs = 3\n'
+        'twilio_auth_token_file = "secret"\n'
+    )
     environ = {
         "ACCOUNT__A_B__BUILDR_ACCESS_TOKEN": "from-environment",
         "ACCOUNT__A_B__WORKER_JOBS_FILE": str(tmp_path / "jobs"),
@@ -131,7 +134,7 @@ def test_environment_fills_an_account_and_wins(tmp_path: Path) -> None:
         ({"ACCOUNT": "main", "BUILDR_ACCESS_TOKEN": "t"}, ["main", "acme"]),
     ],
 )
-def test_default_account_stands_back_where_only_others_are_set_up(
+def test_default_account_is_inactive_where_only_others_are_set_up(
     tmp_path: Path, environ: dict[str, str], expected: list[str]
 ) -> None:
     """
@@ -170,17 +173,18 @@ def test_secrets_of_accounts_do_not_show(tmp_path: Path) -> None:
     )
     printed = repr(installation) + str(installation.accounts) + repr(installation.account("acme"))
     assert not [
-        word
-        for word in ("secret-of-acme", "secret-twilio", "secret-of-all", "whsec_")
-        if word in printed
+        secret
+        for secret in ("secret-of-acme", "secret-twilio", "secret-of-all", "whsec_")
+        if secret in printed
     ]
 
 
-def test_all_faults_of_all_accounts_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_of_all_accounts_are_reported_at_once(tmp_path: Path) -> None:
     """Every account's faults are named with it, a fault at the top once, and no value is shown."""
     text = (
         'port = "hundred"\nsettle_s = "soon"\n'
-        '[accounts.acme]\nbuildr_client_id = "hunter2"\nadmin_token = "hunter3"\nredis_url = "redis://x"\nsetle_s = 1\nfoo = 1\n'
+        '[accounts.acme]\nbuildr_client_id = "hunter2"\nadmin_token = "hunter3"\n'
+        'redis_url = "redis://x"\nsetle_s = 1\nfoo = 1\n'
         '[accounts.acme.outcomes]\nanswered = "x"\n'
         '[accounts.beta]\nmax_pending = 0\nbuildr_access_token_file = "missing"\n'
         "[accounts.fine]\n"
@@ -197,12 +201,21 @@ def test_all_faults_of_all_accounts_are_told_at_once(tmp_path: Path) -> None:
         "account acme: redis_url belongs above all accounts; write it at the top of the file",
         "account acme: setle_s is no setting; did you mean settle_s?",
         "account acme: foo is no setting",
-        "account acme: BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET go together: set both, or BUILDR_ACCESS_TOKEN instead",
-        "account acme: ADMIN_TOKEN: must be at least 16 characters; make one with: openssl rand -hex 32",
+        (
+            "account acme: BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET go together: set both, or "
+            "BUILDR_ACCESS_TOKEN instead"
+        ),
+        (
+            "account acme: ADMIN_TOKEN: must be at least 16 characters; make one with: openssl "
+            "rand -hex 32"
+        ),
         "account beta: MAX_PENDING: must be at least 1",
         "account beta: buildr_access_token_file: cannot read missing: No such file or directory",
         "account beta: ACCOUNT__BETA__PORT: PORT belongs above all accounts; set PORT itself",
-        "account beta: ACCOUNT__BETA__WORKER_JOB: WORKER_JOB is no setting of an account; did you mean WORKER_JOBS?",
+        (
+            "account beta: ACCOUNT__BETA__WORKER_JOB: WORKER_JOB is no setting of an account; did "
+            "you mean WORKER_JOBS?"
+        ),
         "ACCOUNT__BETTA__WORKER_JOBS: there is no account BETTA; did you mean BETA?",
     }
     assert expected <= set(faults)
@@ -212,7 +225,7 @@ def test_all_faults_of_all_accounts_are_told_at_once(tmp_path: Path) -> None:
     assert "hunter" not in str(faults)
 
 
-def test_fault_is_told_where_it_is_made(tmp_path: Path) -> None:
+def test_fault_is_reported_where_it_is_made(tmp_path: Path) -> None:
     """
     A budget that does not reach for a call is the fault of the account that sets it, or of the top
     once.
@@ -224,7 +237,7 @@ def test_fault_is_told_where_it_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("[accounts.Acme]", "accounts.Acme is no name of an account; use lower-case letters"),
         ('[accounts."a b"]', "accounts.a b is no name of an account"),
@@ -238,11 +251,11 @@ def test_fault_is_told_where_it_is_made(tmp_path: Path) -> None:
         ("[account.acme]", "[account.acme] is no table; did you mean [accounts.acme]?"),
     ],
 )
-def test_wrong_names_of_accounts_are_faults(tmp_path: Path, text: str, said: str) -> None:
-    """What cannot be an account says why; nothing else is said of it."""
+def test_wrong_names_of_accounts_are_faults(tmp_path: Path, text: str, reason: str) -> None:
+    """What cannot be an account says why; there is no other fault."""
     faults = faults_of(tmp_path, text)
     assert 1 == len(faults)
-    assert said in faults[0]
+    assert reason in faults[0]
 
 
 def test_name_of_the_default_account_follows_its_setting(tmp_path: Path) -> None:
@@ -257,7 +270,7 @@ def test_name_of_the_default_account_follows_its_setting(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "reason"),
     [
         (
             "ACCOUNT__ACME__TWILIO_AUTH_TOKEN",
@@ -274,12 +287,12 @@ def test_name_of_the_default_account_follows_its_setting(tmp_path: Path) -> None
         ("ACCOUNT__WELL__OUTCOMES", "outcomes stand in the file, in [accounts.well.outcomes]"),
     ],
 )
-def test_variables_that_nothing_reads_are_faults(tmp_path: Path, name: str, said: str) -> None:
+def test_variables_that_nothing_reads_are_faults(tmp_path: Path, name: str, reason: str) -> None:
     """
     A variable that looks like an account's is never passed over in silence; its value is not shown.
     """
     (fault,) = faults_of(tmp_path, "[accounts.well]", **{name: "hunter2"})
-    assert said in fault
+    assert reason in fault
     assert "hunter2" not in fault
 
 
@@ -288,8 +301,8 @@ def test_settings_of_accounts_are_settings() -> None:
     What may stand in an account's table exists, holds every source's secrets, and leaves out what
     one process has once.
     """
-    known = {name.lower() for name in names()}
-    assert known > PER_ACCOUNT > SETTINGS.keys()
+    all_names = {name.lower() for name in names()}
+    assert all_names > PER_ACCOUNT > SETTINGS.keys()
     assert not PER_ACCOUNT & {
         "host",
         "port",

@@ -1,5 +1,6 @@
 """
-Settings: where they come from, and that every fault is told at once, by name, without the value.
+Settings: where they come from, and that every fault is reported at once, by name,
+without the value.
 """
 
 from collections.abc import Mapping
@@ -60,7 +61,7 @@ def test_secrets_are_lists(tmp_path: Path) -> None:
     assert {"id1": "key1"} == settings.secrets_of("twilio").by_key_id
 
 
-def test_all_faults_are_told_at_once_without_values(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once_without_values(tmp_path: Path) -> None:
     """Every wrong setting has its line, naming the variable; no line shows a secret."""
     (tmp_path / "buildr-calls.toml").write_text(
         'prot = 1\n[outcomes]\nanswered = "x"\n', encoding="utf-8"
@@ -126,7 +127,7 @@ def test_budgets_are_requests_per_window(
 
 
 def test_budgets_must_reach_for_two_requests(tmp_path: Path) -> None:
-    """A budget of one request cannot read a call and write it, and that is said at start."""
+    """A budget of one request cannot read a call and write it, and that is reported at start."""
     with pytest.raises(SettingsError, match="BUILDR_BUDGETS"):
         load({"BUILDR_BUDGETS": "1/s"}, cwd=tmp_path)
 
@@ -152,13 +153,16 @@ def test_blank_secret_turns_nothing_on(tmp_path: Path, line: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["TWILIO_AUTH_TOKEN", "URL_SECRET", "ADMIN_TOKEN"])
-@pytest.mark.parametrize("mark", ["\udcff", "\u200b", "\x07"])
-def test_secret_that_cannot_be_printed_is_a_fault(tmp_path: Path, name: str, mark: str) -> None:
+@pytest.mark.parametrize("character", ["\udcff", "\u200b", "\x07"])
+def test_secret_that_cannot_be_printed_is_a_fault(
+    tmp_path: Path, name: str, character: str
+) -> None:
     """
-    Bytes that are no UTF-8 and marks that were copied along are told at start, not by each message.
+    Bytes that are no UTF-8 and invisible characters that were copied along are reported at start,
+    not by each message.
     """
     with pytest.raises(SettingsError) as caught:
-        load({name: f"hunter2{'x' * 40}{mark}"}, cwd=tmp_path)
+        load({name: f"hunter2{'x' * 40}{character}"}, cwd=tmp_path)
     assert (
         f"{name}: holds characters that cannot be printed; write it anew, in UTF-8",
     ) == caught.value.faults
@@ -174,7 +178,7 @@ def test_token_in_the_address_needs_a_secret_that_is_there(tmp_path: Path) -> No
 
 
 def test_secret_in_the_place_of_its_file_is_not_repeated(tmp_path: Path) -> None:
-    """Whoever writes the secret where its file should be named is told so, without it."""
+    """A secret in the place of its file's name is a fault, which does not repeat it."""
     with pytest.raises(SettingsError) as caught:
         load({"TWILIO_AUTH_TOKEN_FILE": "hunter2hunter2hunter2"}, cwd=tmp_path)
     assert "hunter2" not in str(caught.value)
@@ -185,7 +189,9 @@ def test_secret_in_the_place_of_its_file_is_not_repeated(tmp_path: Path) -> None
         load({"TWILIO_AUTH_TOKEN_FILE": "/run/secrets/twilio-token"}, cwd=tmp_path)
 
 
-def test_mark_at_the_beginning_of_a_file_is_no_part_of_the_secret(tmp_path: Path) -> None:
+def test_byte_order_mark_at_the_beginning_of_a_file_is_no_part_of_the_secret(
+    tmp_path: Path,
+) -> None:
     """An editor's byte order mark costs nothing."""
     (tmp_path / "token").write_text("from-file\r\n", encoding="utf-8-sig")
     assert ("from-file",) == load({"TWILIO_AUTH_TOKEN_FILE": "token"}, cwd=tmp_path).secrets_of(
@@ -199,7 +205,10 @@ def test_toml_may_name_files(tmp_path: Path) -> None:
     absolute; a variable still wins.
     """
     (tmp_path / "token").write_text("from-file\n", encoding="utf-8")
-    lines = f'twilio_auth_token_file = "{tmp_path / "token"}"\nadmin_token_file = "missing"\nport_file = "token"\n'
+    lines = (
+        f'twilio_auth_token_file = "{tmp_path / "token"}"\n'
+        'admin_token_file = "missing"\nport_file = "token"\n'
+    )
     (tmp_path / "buildr-calls.toml").write_text(lines, encoding="utf-8")
     settings = load({"ADMIN_TOKEN": "given-by-the-environment", "PORT": "9000"}, cwd=tmp_path)
     assert (("from-file",), 9000) == (settings.secrets_of("twilio").values, settings.port)
@@ -242,7 +251,7 @@ def test_source_that_needs_longer_settles_longer(tmp_path: Path) -> None:
     A source's own time counts where it is longer than that of all, unless the setting names the
     source.
     """
-    for text, told in (
+    for text, seconds in (
         ("2", (2, 20)),
         ("30", (30, 30)),
         ("0", (0, 20)),
@@ -250,7 +259,7 @@ def test_source_that_needs_longer_settles_longer(tmp_path: Path) -> None:
         ("2, twilio=5", (5, 20)),
     ):
         settle = load({"SETTLE_S": text}, cwd=tmp_path).settle_s
-        assert told == (settle.of("twilio"), settle.of("zoom"))
+        assert seconds == (settle.of("twilio"), settle.of("zoom"))
 
 
 def test_socket_of_a_deep_folder_moves_to_the_temporary_one() -> None:
