@@ -1,10 +1,9 @@
 """
-`buildr-calls check` and `outcomes list`: is everything as it has to be?
+`buildr-calls check`: tests all that a running installation needs; and `outcomes list`.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -38,7 +37,7 @@ from workers.clock import SharedClock
 from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.outcomes.decide import unknown_names
 
-BUDGET_PATIENCE_S = 30.0
+BUDGET_WAIT_S = 30.0
 URL_TIMEOUT_S = 5.0
 TITLE_WIDTH = 14
 
@@ -46,19 +45,31 @@ TITLE_WIDTH = 14
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One thing that was looked at; `detail` says what to do where `is_fine` is false. `account` is
-    the one it is of, among several.
+    The result of one check; `detail` is what to do where `is_fine` is false.
+
+    `account` is set where several accounts are checked.
     """
 
-    what: str
+    name: str
     is_fine: bool
     detail: str
     account: str | None = None
 
     @property
     def title(self) -> str:
-        """What was looked at, and whose it is."""
-        return self.what if self.account is None else f"{self.account}: {self.what}"
+        """The name of the check, with the account where there are several."""
+        if self.account is None:
+            return self.name
+        return f"{self.account}: {self.name}"
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON, with the keys what, is_fine, detail, account."""
+        return {
+            "what": self.name,
+            "is_fine": self.is_fine,
+            "detail": self.detail,
+            "account": self.account,
+        }
 
 
 @click.command()
@@ -81,13 +92,13 @@ def check(*, as_json: bool) -> None:
         accounts = (installation.default,)
     findings = asyncio.run(_check(installation, accounts))
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        print_json([finding.as_dict() for finding in findings])
     else:
         width = max(TITLE_WIDTH, *(len(finding.title) for finding in findings))
         for finding in findings:
-            mark = "[green]ok  [/green]" if finding.is_fine else "[red]FAIL[/red]"
+            verdict = "[green]ok  [/green]" if finding.is_fine else "[red]FAIL[/red]"
             console().print(
-                f"{mark} {finding.title:<{width}} {escape(finding.detail)}", highlight=False
+                f"{verdict} {finding.title:<{width}} {escape(finding.detail)}", highlight=False
             )
     if not all(finding.is_fine for finding in findings):
         raise SystemExit(1)
@@ -113,13 +124,17 @@ async def _check(installation: Installation, accounts: tuple[Settings, ...]) -> 
     for account in accounts:
         async with open_store(account, role="cli") as store:
             findings += [
-                _of(account, finding, accounts) for finding in await _buildr(account, store)
+                _with_account(account, finding, accounts)
+                for finding in await _buildr(account, store)
             ]
     return findings
 
 
-def _of(account: Settings, finding: Finding, accounts: tuple[Settings, ...]) -> Finding:
-    return replace(finding, account=account.account) if len(accounts) > 1 else finding
+def _with_account(account: Settings, finding: Finding, accounts: tuple[Settings, ...]) -> Finding:
+    """The finding with its account's name, if several accounts are checked."""
+    if len(accounts) == 1:
+        return finding
+    return replace(finding, account=account.account)
 
 
 def _settings(installation: Installation) -> Finding:
@@ -130,46 +145,41 @@ def _settings(installation: Installation) -> Finding:
 def _sources(installation: Installation, accounts: tuple[Settings, ...]) -> list[Finding]:
     findings = []
     for account in accounts:
-        on = ", ".join(slug for slug in SOURCES if account.secrets_of(slug))
-        # Where others receive, an account without a source is no fault.
-        is_fine = bool(on) or not installation.default.is_default or installation.has_sources
-        detail = (
-            f"on: {on}" if on else "none is on" if is_fine else f"none is on: set {how_to_enable()}"
+        slugs = ", ".join(slug for slug in SOURCES if account.secrets_of(slug))
+        # Where other accounts receive, an account without a source is no fault.
+        is_fine = bool(slugs) or not installation.default.is_default or installation.has_sources
+        detail = f"on: {slugs}"
+        if not slugs:
+            detail = "none is on"
+        elif not account.is_default:
+            path = webhook_path("SOURCE", account=account.path_account)
+            detail += f"; their webhooks go to {path}"
+        if not is_fine:
+            detail += f": set {how_to_enable()}"
+        findings.append(
+            _with_account(account, Finding("sources", is_fine=is_fine, detail=detail), accounts)
         )
-        if on and not account.is_default:
-            detail += (
-                f"; their webhooks go to {webhook_path('SOURCE', account=account.path_account)}"
-            )
-        findings.append(_of(account, Finding("sources", is_fine=is_fine, detail=detail), accounts))
     return findings
 
 
 async def _public_url(settings: Settings) -> Finding:
     url = settings.public_url
     if url is None:
-        return Finding(
-            "public url",
-            is_fine=True,
-            detail="PUBLIC_URL is not set: the address of each request counts; set it behind a proxy",
-        )
+        detail = "the address of each request counts; set it behind a proxy"
+        return Finding("public url", is_fine=True, detail=f"PUBLIC_URL is not set: {detail}")
     try:
         async with httpx.AsyncClient(timeout=URL_TIMEOUT_S) as client:
             answer = await client.get(f"{url}/healthz")
     except httpx.HTTPError as err:
-        return Finding(
-            "public url",
-            is_fine=False,
-            detail=f"{url}/healthz does not answer ({type(err).__name__})",
-        )
+        detail = f"{url}/healthz does not answer ({type(err).__name__})"
+        return Finding("public url", is_fine=False, detail=detail)
     if answer.status_code != httpx.codes.OK or "alive" not in answer.text:
-        return Finding(
-            "public url",
-            is_fine=False,
-            detail=f"{url}/healthz answers {answer.status_code}, and not as this service would",
-        )
-    scheme = urlsplit(url).scheme
-    hint = "" if scheme == "https" else "; telephony systems want https"
-    return Finding("public url", is_fine=True, detail=f"{url} reaches a receiver{hint}")
+        detail = f"{url}/healthz answers {answer.status_code}, and not as this service would"
+        return Finding("public url", is_fine=False, detail=detail)
+    detail = f"{url} reaches a receiver"
+    if urlsplit(url).scheme != "https":
+        detail += "; telephony systems want https"
+    return Finding("public url", is_fine=True, detail=detail)
 
 
 async def _redis(store: Store) -> Finding:
@@ -185,53 +195,61 @@ async def _clock(store: Store) -> Finding:
     clock = SharedClock()
     offset_ms = int((await clock.sync(store.time)).total_seconds() * 1000)
     detail = f"differs from Redis by {offset_ms} ms"
-    return Finding(
-        "clock",
-        is_fine=not clock.is_off,
-        detail=detail + ("" if not clock.is_off else ": set the clocks by NTP"),
-    )
+    if clock.is_off:
+        detail += ": set the clocks by NTP"
+    return Finding("clock", is_fine=not clock.is_off, detail=detail)
 
 
 async def _buildr(settings: Settings, store: Store) -> list[Finding]:
     if not settings.has_buildr_credentials:
-        lost = (
-            ", so that webhooks would be taken that nobody can deliver"
-            if settings.has_sources
-            else ""
-        )
-        detail = f"no credentials{lost}: set BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
-        if not settings.is_default:
-            detail += f", in lower case in [accounts.{settings.account}]"
-        return [Finding("buildr", is_fine=False, detail=detail)]
+        return [Finding("buildr", is_fine=False, detail=_no_credentials(settings))]
     try:
         names = await read_names(settings, store)
     except SettingsError as err:
         return [Finding("buildr", is_fine=False, detail="; ".join(err.faults))]
     except BuildrError as err:
         return [Finding("buildr", is_fine=False, detail=f"{settings.buildr_api_url}: {err}")]
-    stored = await store.outcomes.load()
-    unknown = unknown_names(
-        settings.outcome_config,
-        names,
-        display_names=[] if stored is None else [name for name, _ in stored.names],
-    )
+    display_names = [name for name, _ in await _display_names(store)]
+    unknown = unknown_names(settings.outcome_config, names, display_names=display_names)
+    detail = "; ".join(unknown)
+    if not unknown:
+        detail = f"{len(names)} in the account, and all that are named exist"
     return [
-        Finding("buildr", is_fine=True, detail=f"{settings.buildr_api_url} lets us in"),
         Finding(
-            "outcomes",
-            is_fine=not unknown,
-            detail="; ".join(unknown)
-            or f"{len(names)} in the account, and all that are named exist",
+            "buildr", is_fine=True, detail=f"{settings.buildr_api_url} accepts the credentials"
         ),
+        Finding("outcomes", is_fine=not unknown, detail=detail),
     ]
 
 
+def _no_credentials(settings: Settings) -> str:
+    detail = "no credentials"
+    if settings.has_sources:
+        detail += ", so that webhooks would be taken that nobody can deliver"
+    detail += ": set BUILDR_ACCESS_TOKEN, or BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET"
+    if not settings.is_default:
+        detail += f", in lower case in [accounts.{settings.account}]"
+    return detail
+
+
+async def _display_names(store: Store) -> tuple[tuple[str, str], ...]:
+    """Name and id of each outcome as Buildr writes them, as last read; empty if never."""
+    stored = await store.outcomes.load()
+    if stored is None:
+        return ()
+    return stored.names
+
+
 async def read_names(settings: Settings, store: Store) -> dict[str, str]:
-    """The account's outcomes read from Buildr now, within the budget. Raises `BuildrError`."""
+    """
+    The account's outcomes, ids by their lower-case names, read from Buildr now within the budget.
+
+    Raises `BuildrError`, also if the budget allows no request within 30 s.
+    """
     names = OutcomeCatalog(store, lambda: datetime.now(UTC))
     async with BuildrClient(settings, tokens=token_provider(settings, store.tokens)) as client:
         try:
-            async with asyncio.timeout(BUDGET_PATIENCE_S):
+            async with asyncio.timeout(BUDGET_WAIT_S):
                 while not await names.refresh(client, hold_s=settings.buildr_timeout_s + 2):
                     await store.permits.pump()
                     await asyncio.sleep(0.1)
@@ -266,10 +284,12 @@ def list_outcomes(*, as_json: bool) -> None:
 
     async def work(settings: Settings, store: Store) -> tuple[tuple[str, str], ...]:
         await read_names(settings, store)
-        stored = await store.outcomes.load()
-        return () if stored is None else stored.names
+        return await _display_names(store)
 
-    names = _or_one_line(lambda: run_with_store(work))
+    try:
+        names = run_with_store(work)
+    except BuildrError as err:
+        raise Failure(f"Buildr: {err}") from err
     if as_json:
         print_json([{"id": outcome_id, "name": name} for name, outcome_id in names])
     else:
@@ -278,10 +298,3 @@ def list_outcomes(*, as_json: bool) -> None:
             [(outcome_id, name) for name, outcome_id in names],
             empty="The account has no call outcomes.",
         )
-
-
-def _or_one_line(work: Callable[[], tuple[tuple[str, str], ...]]) -> tuple[tuple[str, str], ...]:
-    try:
-        return work()
-    except BuildrError as err:
-        raise Failure(f"Buildr: {err}") from err

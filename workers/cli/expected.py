@@ -28,15 +28,16 @@ class Moment(click.ParamType[datetime]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         """Read it. Raises click's usage error."""
+        if isinstance(value, datetime):
+            return value
         try:
-            moment = (
-                value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
-            )
+            moment = datetime.fromisoformat(str(value).strip())
         except ValueError:
             self.fail(f"{str(value)!r} is no moment like 2026-11-02T10:00Z", param, ctx)
         if moment.tzinfo is None:
             self.fail(
-                f"{str(value)!r} has no offset; write it like 2026-11-02T10:00Z or 2026-11-02T10:00-05:00",
+                f"{str(value)!r} has no offset; "
+                "write it like 2026-11-02T10:00Z or 2026-11-02T10:00-05:00",
                 param,
                 ctx,
             )
@@ -56,7 +57,9 @@ class Moment(click.ParamType[datetime]):
     "--agent", help="Whose call it is, as the telephony system names them, like ana@example.com."
 )
 @click.option(
-    "--direction", type=click.Choice([each.value for each in Direction]), help="Who calls whom."
+    "--direction",
+    type=click.Choice([direction.value for direction in Direction]),
+    help="Who calls whom.",
 )
 @click.option(
     "--from",
@@ -92,17 +95,17 @@ def expect(
 
     \b
     Example:
-      buildr-calls expect 110 --number "+1 500 555 0006" --agent ana@example.com --direction outbound
+      buildr-calls expect 110 --number "+1 500 555 0006" --direction outbound
     """
     if len(numbers) > MAX_NUMBERS:
         raise click.UsageError(f"at most {MAX_NUMBERS} numbers can be given")
 
     async def work(settings: Settings, store: Store) -> Registered:
-        wish = Expectation(
+        expectation = Expectation(
             buildr_call_id=buildr_call_id,
             numbers=_read_numbers(numbers, settings.default_region),
             agent=(agent or "").strip() or None,
-            direction=None if direction is None else Direction(direction),
+            direction=Direction(direction) if direction is not None else None,
             not_before=not_before,
             not_after=not_after,
             company_id=company_id,
@@ -110,7 +113,7 @@ def expect(
             project_id=project_id,
         )
         try:
-            return await store.expected.put(wish)
+            return await store.expected.put(expectation)
         except WrongWindow as err:
             raise Failure(f"{err}; not_before is --from and not_after is --until") from err
 
@@ -118,10 +121,11 @@ def expect(
     if as_json:
         print_json({**as_dict(done.expected), "is_new": done.is_new, "woken": done.woken})
         return
-    then = f"; calls that waited for it and go on now: {done.woken}" if done.woken else ""
-    click.echo(
-        f"{'registered' if done.is_new else 'replaced'}: Buildr call {buildr_call_id} is expected {_window(done.expected)}{then}"
-    )
+    step = "registered" if done.is_new else "replaced"
+    text = f"{step}: Buildr call {buildr_call_id} is expected {_window(done.expected)}"
+    if done.woken:
+        text += f"; calls that waited for it and go on now: {done.woken}"
+    click.echo(text)
 
 
 @click.group()
@@ -152,21 +156,21 @@ def list_expected(limit: int, *, as_json: bool) -> None:
     Example:
       buildr-calls expected list --json
     """
-    found = run_with_store(lambda _, store: store.expected.newest(limit=limit))
+    expected_calls = run_with_store(lambda _, store: store.expected.newest(limit=limit))
     if as_json:
-        print_json([as_dict(each) for each in found])
+        print_json([as_dict(expected_call) for expected_call in expected_calls])
         return
     rows = [
         (
             item.buildr_call_id,
             ", ".join(mask_number(number.e164) for number in item.numbers),
             item.agent or "",
-            "" if item.direction is None else item.direction.value,
+            item.direction or "",
             f"{item.opens_at:%Y-%m-%d %H:%M:%S}",
             f"{item.closes_at:%Y-%m-%d %H:%M:%S}",
             item.claimed_by or "",
         )
-        for item in found
+        for item in expected_calls
     ]
     print_table(
         ("Buildr call", "numbers", "agent", "direction", "from (UTC)", "until (UTC)", "call"),
@@ -193,16 +197,17 @@ def remove_expected(buildr_call_id: str) -> None:
 
 
 def _read_numbers(texts: tuple[str, ...], region: str) -> tuple[Number, ...]:
-    found: dict[Number, None] = {}
+    unique_numbers: dict[Number, None] = {}
     for text in texts:
         number = read_number(text, region=region)
         if number is None:
             raise click.UsageError(
-                f"{text[:MAX_LENGTH]!r} is no telephone number; write it with its country code, like +15005550006"
+                f"{text[:MAX_LENGTH]!r} is no telephone number; "
+                "write it with its country code, like +15005550006"
             )
-        found[number] = None
-    return tuple(found)
+        unique_numbers[number] = None
+    return tuple(unique_numbers)
 
 
-def _window(each: ExpectedCall) -> str:
-    return f"from {each.opens_at:%Y-%m-%d %H:%M:%S} to {each.closes_at:%Y-%m-%d %H:%M:%S} UTC"
+def _window(call: ExpectedCall) -> str:
+    return f"from {call.opens_at:%Y-%m-%d %H:%M:%S} to {call.closes_at:%Y-%m-%d %H:%M:%S} UTC"

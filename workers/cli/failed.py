@@ -1,5 +1,5 @@
 """
-`buildr-calls failed`: what was given up on, and putting it through again.
+`buildr-calls failed`: what was given up on, and replaying it.
 """
 
 import asyncio
@@ -56,13 +56,16 @@ class Choice:
 
     async def entries(self, store: Store) -> list[Failed]:
         """The entries that are meant. Raises click's error for an id that there is none of."""
-        found = await select_failed(store, self.filter, entry_ids=self.entry_ids, limit=self.limit)
-        missing = set(self.entry_ids) - {entry.entry_id for entry in found}
+        entries = await select_failed(
+            store, self.filter, entry_ids=self.entry_ids, limit=self.limit
+        )
+        missing = set(self.entry_ids) - {entry.entry_id for entry in entries}
         if missing:
             raise Failure(
-                f"nothing failed under the id {', '.join(sorted(missing))}; see: buildr-calls failed list"
+                f"nothing failed under the id {', '.join(sorted(missing))}; "
+                "see: buildr-calls failed list"
             )
-        return found
+        return entries
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
@@ -80,8 +83,8 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
         entry_ids: tuple[str, ...] = (),
         **others: bool,
     ) -> None:
-        wanted = FailedFilter(source=source, cause=cause, call=call, since=since, until=until)
-        command(choice=Choice(entry_ids=entry_ids, filter=wanted, limit=limit), **others)
+        entry_filter = FailedFilter(source=source, cause=cause, call=call, since=since, until=until)
+        command(choice=Choice(entry_ids=entry_ids, filter=entry_filter, limit=limit), **others)
 
     decorated: Callable[..., None] = chosen
     for option in (
@@ -120,7 +123,7 @@ def _acting(command: Callable[..., None]) -> Callable[..., None]:
 @click.group()
 def failed() -> None:
     """
-    See what was given up on, and put it through again.
+    See what was given up on, and replay it.
 
     \b
     Example:
@@ -216,10 +219,10 @@ def replay_failed(
     as_json: bool,
 ) -> None:
     """
-    Put failed calls and messages through again, read anew from their raw messages.
+    Replay failed calls and messages, read anew from their raw messages.
 
-    What Buildr holds from us already is not written again, and what a person has changed there is
-    left alone, unless --force is given.
+    What Buildr holds from us already is not written again, and an outcome that was edited by
+    hand there is left alone, unless --force is given.
 
     \b
     Examples:
@@ -271,4 +274,5 @@ def discard(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) ->
     if as_json:
         print_json([entry.entry_id for entry in entries])
     else:
-        click.echo(f"{'would discard' if is_dry_run else 'discarded'}: {len(entries)}")
+        step = "would discard" if is_dry_run else "discarded"
+        click.echo(f"{step}: {len(entries)}")

@@ -12,10 +12,6 @@ from service.webhook_urls import path_token_for, webhook_path
 from workers.cli.output import Failure, load_settings, print_json
 from workers.simulator.requests import signed_query
 
-NO_URL_SECRET = (
-    "set URL_SECRET (in an account: url_secret), from which {what} is made: openssl rand -hex 32"  # noqa: S105 (a message)
-)
-
 
 @click.command("link-url")
 @click.argument("source", type=click.Choice(sorted(SOURCES)))
@@ -41,7 +37,8 @@ def link_url(source: str, call: str | None, *, as_json: bool) -> None:
     click.echo(address)
     if settings.public_url is None:
         click.echo(
-            "PUBLIC_URL is not set: the address above is that of this machine, which no telephony system reaches.",
+            "PUBLIC_URL is not set: the address above is that of this machine, "
+            "which no telephony system reaches.",
             err=True,
         )
 
@@ -50,7 +47,7 @@ def _address(settings: Settings, slug: str, call: str | None) -> str:
     source = SOURCES[slug]
     url_secrets = settings.url_secrets
     if source.requires_path_token and not url_secrets:
-        raise Failure(NO_URL_SECRET.format(what=f"the token in the address of {source.title}"))
+        raise _missing_url_secret(f"the token in the address of {source.title}")
     token = path_token_for(source, url_secrets)
     address = settings.base_url + webhook_path(slug, account=settings.path_account, token=token)
     if call is None:
@@ -65,12 +62,18 @@ def _address(settings: Settings, slug: str, call: str | None) -> str:
     if not source.has_address_per_call:
         # All its calls would be taken for this one.
         raise Failure(
-            f"{source.title} sends all calls to one address, which can name no Buildr call; see docs/telephony/{slug}.md"
+            f"{source.title} sends all calls to one address, which can name no Buildr call; "
+            f"see docs/telephony/{slug}.md"
         )
     if source.signs_url:
         return f"{address}?{query}"
     if not url_secrets:
-        raise Failure(
-            NO_URL_SECRET.format(what=f"the signature of an id in an address of {source.title}")
-        )
+        raise _missing_url_secret(f"the signature of an id in an address of {source.title}")
     return f"{address}?{signed_query(slug, query, url_secrets)}"
+
+
+def _missing_url_secret(purpose: str) -> Failure:
+    return Failure(
+        f"set URL_SECRET (in an account: url_secret), from which {purpose} is made: "
+        "openssl rand -hex 32"
+    )

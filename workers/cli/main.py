@@ -79,10 +79,10 @@ def cli() -> None:
 
 
 def _add_account_option(command: click.Command) -> None:
-    """Let a command, or all commands of a group, be told an account."""
+    """Add `--account` to a command, or to all commands of a group."""
     if isinstance(command, click.Group):
-        for each in command.commands.values():
-            _add_account_option(each)
+        for subcommand in command.commands.values():
+            _add_account_option(subcommand)
     elif not any(parameter.name == "account" for parameter in command.params):
         command.params.append(account_option())
 

@@ -104,7 +104,7 @@ def load_accounts(*, is_local: bool, overrides: Mapping[str, str] | None = None)
 
 
 def account_option() -> click.Option:
-    """The option by which a command is told whose records it is for."""
+    """The option `--account`, which sets whose records a command is for."""
 
     def choose(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
         if value is not None:
@@ -120,9 +120,11 @@ def account_option() -> click.Option:
 
 
 def chosen_account() -> str | None:
-    """The account that this command was told by `--account`, or None."""
+    """The account that the option `--account` names, or None."""
     ctx = click.get_current_context(silent=True)
-    return None if ctx is None else ctx.meta.get(ACCOUNT)
+    if ctx is None:
+        return None
+    return ctx.meta.get(ACCOUNT)
 
 
 def account_names(installation: Installation) -> str:
@@ -135,9 +137,9 @@ def command_line(settings: Settings, command: str) -> str:
     A command to be typed next, for the account that this one is for: `buildr-calls explain ...
     --account acme`.
     """
-    return f"{PROGRAM} {command}" + (
-        "" if settings.is_default else f" --account {settings.account}"
-    )
+    if settings.is_default:
+        return f"{PROGRAM} {command}"
+    return f"{PROGRAM} {command} --account {settings.account}"
 
 
 def console() -> Console:

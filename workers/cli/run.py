@@ -47,12 +47,12 @@ def _watched(function: CommandFunction) -> CommandFunction:
     "--demo/--no-demo",
     "is_demo",
     default=None,
-    help="Play a call or not; default: only with the sandbox.",
+    help="Simulate a call or not; default: only with the sandbox.",
 )
 @click.option(
     "--demo-call",
     metavar="ID",
-    help=f"The Buildr call that the demo tells of.  [default: {DEMO_CALL} of the sandbox]",
+    help=f"The Buildr call that the demo writes to.  [default: {DEMO_CALL} of the sandbox]",
 )
 @click.option(
     "--once",
@@ -70,7 +70,7 @@ def run(
     is_once: bool,
 ) -> None:
     """
-    Run all of it on this machine and play a call: Redis, sandbox, receiver, worker.
+    Run all of it on this machine and simulate a call: Redis, sandbox, receiver, worker.
 
     Redis is private unless REDIS_URL is set; the sandbox stands in for Buildr unless Buildr
     credentials are set. Ctrl-C stops everything.
@@ -91,21 +91,21 @@ def run(
     }
     installation = load_accounts(is_local=False, overrides=overrides)
     settings = installation.default
-    wishes = RunOptions(
+    options = RunOptions(
         sandbox_port=sandbox_port,
         demo_call=_demo_call(installation, is_demo, demo_call),
         is_once=is_once,
     )
-    if is_once and wishes.demo_call is None:
+    if is_once and options.demo_call is None:
         raise click.UsageError("--once stops after the demo, and there is none: add --demo")
     if installation.has_buildr_credentials or installation.others:
         _check_serving(installation)
         if (
             installation.has_buildr_credentials
-            and wishes.demo_call is not None
+            and options.demo_call is not None
             and not settings.secrets_of("twilio").values
         ):
-            raise click.UsageError("the demo plays a call of Twilio's: set TWILIO_AUTH_TOKEN")
+            raise click.UsageError("the demo simulates a call of Twilio's: set TWILIO_AUTH_TOKEN")
     if settings.redis_url is not None:
         from workers.cli.session import check_redis
 
@@ -115,7 +115,7 @@ def run(
         least=settings.log_level,
         is_raw=settings.log_format == "json",
     )
-    raise SystemExit(asyncio.run(LocalRun(installation, wishes, screen).run()))
+    raise SystemExit(asyncio.run(LocalRun(installation, options, screen).run()))
 
 
 @click.command()
@@ -221,7 +221,8 @@ def sandbox(
         run_sandbox(config, host=host, port=port)
     except OSError as err:
         raise Failure(
-            f"cannot listen on port {port} of {host} ({err.strerror or err}): choose another with --port"
+            f"cannot listen on port {port} of {host} ({err.strerror or err}): "
+            "choose another with --port"
         ) from err
 
 
@@ -238,11 +239,14 @@ def _demo_call(
         return None
     if not installation.has_buildr_credentials:
         return demo_call or DEMO_CALL
-    if is_demo and demo_call is None:
+    if not is_demo:
+        return None
+    if demo_call is None:
         raise click.UsageError(
-            "Buildr credentials are set, so that the demo would change a real call: name it with --demo-call ID"
+            "Buildr credentials are set, so that the demo would change a real call: "
+            "name it with --demo-call ID"
         )
-    return demo_call if is_demo else None
+    return demo_call
 
 
 def _check_serving(installation: Installation) -> None:

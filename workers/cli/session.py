@@ -35,9 +35,8 @@ def run_with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
     settings = installation.default
     if not installation.is_default_active and chosen_account() is None:
         # Nothing is in the default account, and "nothing has failed" would be taken for an answer.
-        raise WrongAccount(
-            f"the default account is not set up; choose one with --account: {account_names(installation)}"
-        )
+        names = account_names(installation)
+        raise WrongAccount(f"the default account is not set up; choose one with --account: {names}")
 
     async def run() -> T:
         async with open_store(settings, role="cli") as store:
@@ -64,15 +63,18 @@ def run_reporting_redis_errors(
     try:
         return asyncio.run(run())
     except (QueueUnavailable, RedisError, OSError) as err:
-        where = urlsplit(settings.redis_dsn)
-        place = (
-            unquote(where.path)
-            if where.scheme == "unix"
-            else f"{where.hostname}:{where.port or 6379}"
-        )
         raise Failure(
-            f"Redis does not answer at {place}: start the service, or set REDIS_URL"
+            f"Redis does not answer at {_address(settings.redis_dsn)}: "
+            "start the service, or set REDIS_URL"
         ) from err
+
+
+def _address(redis_dsn: str) -> str:
+    """Host and port, or the socket's path: a DSN may hold a password."""
+    dsn = urlsplit(redis_dsn)
+    if dsn.scheme == "unix":
+        return unquote(dsn.path)
+    return f"{dsn.hostname}:{dsn.port or 6379}"
 
 
 class Age(click.ParamType[datetime]):
@@ -94,7 +96,9 @@ class Age(click.ParamType[datetime]):
             if text[:-1].isdecimal() and text[-1:] in UNITS:
                 return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
             moment = datetime.fromisoformat(text)
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            if moment.tzinfo is None:
+                return moment.replace(tzinfo=UTC)
+            return moment.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(
                 f"{text!r} is neither a span like 24h or 7d nor a moment like 2026-11-02T10:00Z",

@@ -1,6 +1,6 @@
 """
-`buildr-calls sources`: which telephony systems there are, which are on, and when each was last
-heard of.
+`buildr-calls sources`: which telephony systems there are, which are on, and when each
+last sent something.
 """
 
 from datetime import UTC, datetime
@@ -37,8 +37,7 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
       buildr-calls sources
       buildr-calls sources --on --json
     """
-    found = run_with_store(_read)
-    shown = [facts for facts in found if facts["state"] != "off" or not is_on_only]
+    shown = [facts for facts in run_with_store(_read) if facts["state"] != "off" or not is_on_only]
     if as_json:
         print_json(shown)
         return
@@ -71,6 +70,7 @@ async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
     last = await store.source_activity.last()
     upkeep = await store.upkeep.all()
     # Those that are on first, each group in the order of the alphabet.
+    subscription_states = {slug: state.state for slug, state in upkeep.items()}
     ordered = sorted(SOURCES.items(), key=lambda pair: (not settings.secrets_of(pair[0]), pair[0]))
     return [
         {
@@ -80,7 +80,7 @@ async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
             "last_message_at": last.get(("message", slug)),
             "last_handshake_at": last.get(("handshake", slug)),
             "silent_since": last.get(("silent", slug)),
-            "subscription": upkeep[slug].state if slug in upkeep else None,
+            "subscription": subscription_states.get(slug),
             "path": webhook_path(slug, account=settings.path_account),
             "settings": [setting.name.upper() for setting in source.settings],
             "note": _note(settings, source),
@@ -92,27 +92,27 @@ async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
 def _state(settings: Settings, slug: str, *, silent_since: datetime | None) -> str:
     if not settings.secrets_of(slug):
         return "off"
-    return "ready" if silent_since is None else "silent"
+    if silent_since is None:
+        return "ready"
+    return "silent"
 
 
 def _note(settings: Settings, source: Source) -> str:
     if settings.secrets_of(source.slug):
-        return (
-            ""
-            if not source.requires_path_token
-            else f"address: buildr-calls link-url {source.slug}"
-        )
+        if source.requires_path_token:
+            return f"address: buildr-calls link-url {source.slug}"
+        return ""
     name = source.settings[0].name
-    return (
-        f"set {name.upper() if settings.is_default else f'{name} in [accounts.{settings.account}]'}"
-    )
+    if settings.is_default:
+        return f"set {name.upper()}"
+    return f"set {name} in [accounts.{settings.account}]"
 
 
 def _ago(moment: object, now: datetime) -> str:
     if not isinstance(moment, datetime):
         return "-"
     age_s = max(0, int((now - moment).total_seconds()))
-    for unit_s, word in ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min")):
+    for unit_s, unit in ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min")):
         if age_s >= 2 * unit_s:
-            return f"{age_s // unit_s} {word} ago"
+            return f"{age_s // unit_s} {unit} ago"
     return f"{age_s} s ago"

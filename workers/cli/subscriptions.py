@@ -1,5 +1,5 @@
 """
-`buildr-calls subscriptions`: what vendors were told to send where, and putting it right.
+`buildr-calls subscriptions`: the webhook subscriptions at vendors, listed and repaired.
 """
 
 import os
@@ -71,7 +71,7 @@ def list_subscriptions(source: str | None, *, as_json: bool) -> None:
         rows = [_row(report.slug, item) for report in reports for item in report.found]
         if rows or not any(report.fault for report in reports):
             print_table(COLUMNS, rows, empty="There are no webhook subscriptions.")
-        _tell_faults(reports)
+        _print_faults(reports)
     _end(reports, by_hand=False)
 
 
@@ -100,10 +100,16 @@ def ensure(source: str | None, *, is_dry_run: bool, token_to: Path | None, as_js
     """
     if token_to is not None and source not in CHOOSERS:
         raise click.UsageError(
-            f"--token-to is for {' and '.join(CHOOSERS)}, the only vendor that chooses its tokens itself"
+            f"--token-to is for {' and '.join(CHOOSERS)}, "
+            "the only vendor that chooses its tokens itself"
         )
-    with _token_file(None if is_dry_run else token_to) as file:
-        save = None if token_to is None else file.write
+    file_path = token_to
+    if is_dry_run:
+        file_path = None
+    with _token_file(file_path) as file:
+        save = None
+        if token_to is not None:
+            save = file.write
         reports = run_with_store(
             lambda settings, store: _all(settings, store, source, is_dry_run=is_dry_run, save=save)
         )
@@ -111,11 +117,12 @@ def ensure(source: str | None, *, is_dry_run: bool, token_to: Path | None, as_js
         print_json([_as_json(report, is_dry_run=is_dry_run) for report in reports])
     else:
         for report in reports:
-            _tell_steps(report, is_dry_run=is_dry_run)
-        _tell_faults(reports)
+            _print_steps(report, is_dry_run=is_dry_run)
+        _print_faults(reports)
     if file.is_written:
         click.echo(
-            f"the webhook's token is in {token_to}: put it into AIRCALL_TOKEN, or name the file in AIRCALL_TOKEN_FILE",
+            f"the webhook's token is in {token_to}: "
+            "put it into AIRCALL_TOKEN, or name the file in AIRCALL_TOKEN_FILE",
             err=True,
         )
     _end(reports, by_hand=True)
@@ -133,15 +140,13 @@ async def _all(
     A report for the source that was named, or for each that is set up. Ends the command if there is
     none.
     """
-    kinds = (
-        [SLUGS[source]]
-        if source is not None
-        else [kind for kind in VENDORS if is_set_up(settings, kind.slug, needs=kind.needs)]
-    )
+    kinds = [kind for kind in VENDORS if is_set_up(settings, kind.slug, needs=kind.needs)]
     if source is None:
-        _tell_rest(settings, kinds)
-    elif not is_set_up(settings, source, needs=SLUGS[source].needs):
+        _print_not_set_up(settings, kinds)
+    elif SLUGS[source] not in kinds:
         raise Failure(_not_set_up(SLUGS[source]))
+    else:
+        kinds = [SLUGS[source]]
     return [await _one(kind, settings, store, is_dry_run=is_dry_run, save=save) for kind in kinds]
 
 
@@ -162,11 +167,14 @@ def _now() -> datetime:
 
 def _not_set_up(kind: VendorSpec) -> str:
     names = " and ".join(f"{kind.slug}_{name}".upper() for name in kind.needs)
-    return f"{kind.slug}: set {names} to have it looked after; without, set it up as docs/telephony/{kind.slug}.md shows"
+    return (
+        f"{kind.slug}: set {names} to have it looked after; "
+        f"without, set it up as docs/telephony/{kind.slug}.md shows"
+    )
 
 
-def _tell_rest(settings: Settings, kinds: Sequence[VendorSpec]) -> None:
-    """Say what could be looked after too."""
+def _print_not_set_up(settings: Settings, kinds: Sequence[VendorSpec]) -> None:
+    """Print which other sources could be looked after, and what to set for it."""
     on = [kind for kind in VENDORS if kind not in kinds and settings.secrets_of(kind.slug)]
     for kind in on:
         click.echo(_not_set_up(kind), err=True)
@@ -177,36 +185,43 @@ def _tell_rest(settings: Settings, kinds: Sequence[VendorSpec]) -> None:
         )
 
 
-def _row(slug: str, each: Subscription) -> tuple[str, ...]:
-    expires = "" if each.expires_at is None else each.expires_at.strftime("%Y-%m-%d %H:%M")
+def _row(slug: str, subscription: Subscription) -> tuple[str, ...]:
+    expires = ""
+    if subscription.expires_at is not None:
+        expires = f"{subscription.expires_at:%Y-%m-%d %H:%M}"
+    detail = subscription.detail or ""
+    if not subscription.is_ours:
+        detail = FOREIGN
     return (
         slug,
-        each.subscription_id,
-        each.state.value,
+        subscription.subscription_id,
+        subscription.state.value,
         expires,
-        each.address,
-        each.detail or "" if each.is_ours else FOREIGN,
+        subscription.address,
+        detail,
     )
 
 
-def _tell_steps(report: Report, *, is_dry_run: bool) -> None:
+def _print_steps(report: Report, *, is_dry_run: bool) -> None:
     for step in report.done:
-        click.echo(f"{report.slug}: {_words(step)}: {step.why}")
+        click.echo(f"{report.slug}: {_step_text(step)}: {step.why}")
     for step in report.left:
         if step.action is Action.BY_HAND:
             click.echo(f"{report.slug}: to be done by hand: {step.why}")
         elif is_dry_run:
-            click.echo(f"{report.slug}: would be {_words(step)}: {step.why}")
+            click.echo(f"{report.slug}: would be {_step_text(step)}: {step.why}")
     if not report.done and not report.left and report.fault is None:
         click.echo(f"{report.slug}: {report.state.state}, nothing to do")
 
 
-def _words(step: Step) -> str:
+def _step_text(step: Step) -> str:
     done = DONE[step.action].replace("_", " ")
-    return done if step.subscription is None else f"{done} {step.subscription.subscription_id}"
+    if step.subscription is None:
+        return done
+    return f"{done} {step.subscription.subscription_id}"
 
 
-def _tell_faults(reports: Sequence[Report]) -> None:
+def _print_faults(reports: Sequence[Report]) -> None:
     for report in reports:
         if report.fault is not None:
             click.echo(f"buildr-calls: {report.slug}: {report.fault}", err=True)
@@ -247,10 +262,9 @@ def _as_json(report: Report, *, is_dry_run: bool) -> dict[str, object]:
 
 
 def _step_as_json(step: Step, *, is_done: bool) -> dict[str, object]:
-    known = step.subscription
     return {
         "action": step.action.value,
-        "id": known and known.subscription_id,
+        "id": step.subscription and step.subscription.subscription_id,
         "why": step.why,
         "is_done": is_done,
     }
@@ -275,7 +289,8 @@ class _Save:
             os.fsync(self._descriptor)
         except OSError as err:
             raise Failure(
-                f"--token-to: the file cannot be written ({err.strerror}); the webhook is there, run the command again"
+                f"--token-to: the file cannot be written ({err.strerror}); "
+                "the webhook is there, run the command again"
             ) from err
         self.is_written = True
 
