@@ -101,7 +101,7 @@ def test_message_that_still_names_no_call_stays_failed(run: Run, seed: Seed) -> 
     assert {"mbad": "no_call_id"} == {
         event["id"]: event["verdict"] for event in told["verdicts"] if event["call"] is None
     }
-    assert {"no_call_id": 1, "still cannot be read": 1} == told["counts"]
+    assert {"no_call_id": 1, "unreadable": 1} == told["counts"]
     assert 2 == len(json.loads(run("failed", "list", "--json").stdout))
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from tests.e2e.harness import inherited
 
+from tests.e2e.harness import inherited
 from workers.cli.main import COMMANDS, cli
 from workers.cli.output import print_json, print_table
 from workers.cli.run import DEMO_CALL

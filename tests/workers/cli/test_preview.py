@@ -17,15 +17,7 @@ from service.settings.outcomes import OutcomeConfig
 from service.store.connection import open_store
 from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane
-
-# The fixtures are used by name.
-from tests.workers.cli.test_replay import (
-    Keep,
-    ReplayRequestOf,
-    environment,
-    keep,
-    replay_request_of,
-)
+from tests.workers.cli.conftest import Keep, ReplayRequestOf
 from workers.cli.output import Commands
 from workers.cli.preview import preview_outcomes
 from workers.outcomes.decide import map_digest

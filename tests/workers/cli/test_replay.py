@@ -2,40 +2,23 @@
 replay: known calls put through again, with a look at a Buildr behind a real socket.
 """
 
-import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from service.clock import utc_now
-from service.events import (
-    CallEvent,
-    Direction,
-    EventType,
-    HangupCause,
-    to_json,
-)
-from service.settings import Settings
-from service.store.calls import CallUpdate
-from service.store.connection import open_store
-from service.store.delivery_record import DeliveryRecord
-from service.store.delivery_state import DeliveryState, ReplayRequest
-from service.store.outcomes import StoredOutcomes
+from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane
 from tests.e2e.harness import free_port
+from tests.workers.cli.conftest import Keep, ReplayRequestOf
 from workers.cli.output import Commands
 from workers.cli.replay import replay_calls
 from workers.sandbox import SandboxConfig, make_server
 
 Command = Callable[..., Result]
-Keep = Callable[..., str]
-ReplayRequestOf = Callable[[str], ReplayRequest | None]
 
 
 @pytest.fixture
@@ -54,18 +37,6 @@ def sandbox() -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What a command reads, in an empty folder; Buildr is away."""
-    monkeypatch.chdir(tmp_path)
-    return {
-        "REDIS_URL": redis_url,
-        "BUILDR_API_URL": "http://127.0.0.1:9",
-        "BUILDR_ACCESS_TOKEN": "sandbox-token",
-        "BUILDR_BUDGETS": "1000/1s",
-    }
-
-
-@pytest.fixture
 def command(environment: dict[str, str]) -> Command:
     """The command as a person would type it."""
     group = Commands("buildr-calls", commands=[replay_calls])
@@ -76,69 +47,6 @@ def command(environment: dict[str, str]) -> Command:
         return result
 
     return invoke
-
-
-@pytest.fixture
-def keep(redis_url: str, make_settings: Callable[..., Settings]) -> Keep:
-    """
-    Keep a call that was busy, of which Buildr has another outcome from us: as if the rules had been
-    changed since.
-    """
-
-    async def write(number: int, state: DeliveryState, written: dict[str, str]) -> str:
-        ref = f"twilio:CA{number}"
-        call_id = str(100 + number)
-        event = CallEvent(
-            source="twilio",
-            message_id="m1",
-            source_call_id=f"CA{number}",
-            leg_id=f"CA{number}",
-            event_type=EventType.ENDED,
-            hangup_cause=HangupCause.BUSY,
-            direction=Direction.OUTBOUND,
-            buildr_call_id=call_id,
-            agent=f"agent {number}",
-        )
-        record = DeliveryRecord(
-            ref=ref,
-            state=state,
-            result="busy",
-            last_received_at=utc_now(),
-            buildr_call_id=call_id,
-            written=written,
-            written_to=call_id if written else None,
-            written_at=datetime(2026, 11, 2, tzinfo=UTC) if written else None,
-        )
-        async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:
-            names = (("Connected", "786"), ("Busy", "790"), ("No Answer", "789"))
-            await store.outcomes.save(StoredOutcomes(names=names, read_at=utc_now()))
-            assert await store.calls.commit(
-                CallUpdate(record=record, version=0, events={"m1": to_json((event,))})
-            )
-        return ref
-
-    def kept(
-        number: int,
-        *,
-        state: DeliveryState = DeliveryState.DELIVERED,
-        outcome_id: str | None = "786",
-    ) -> str:
-        return asyncio.run(
-            write(number, state, {} if outcome_id is None else {"call_outcome_id": outcome_id})
-        )
-
-    return kept
-
-
-@pytest.fixture
-def replay_request_of(redis_url: str, make_settings: Callable[..., Settings]) -> ReplayRequestOf:
-    """The wish that lies at a call for the workers."""
-
-    async def read(ref: str) -> ReplayRequest | None:
-        async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:
-            return (await store.calls.load(ref)).stored.replay_request
-
-    return lambda ref: asyncio.run(read(ref))
 
 
 def _hold(sandbox: str, call_id: str, outcome_id: str) -> None:
