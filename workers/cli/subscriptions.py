@@ -68,7 +68,7 @@ def list_subscriptions(source: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json([_as_json(report, is_dry_run=True) for report in reports])
     else:
-        rows = [_row(report.slug, item) for report in reports for item in report.found]
+        rows = [_row(report.slug, item) for report in reports for item in report.subscriptions]
         if rows or not any(report.fault for report in reports):
             print_table(COLUMNS, rows, empty="There are no webhook subscriptions.")
         _print_faults(reports)
@@ -250,7 +250,7 @@ def _as_json(report: Report, *, is_dry_run: bool) -> dict[str, object]:
                 "is_ours": item.is_ours,
                 "detail": item.detail,
             }
-            for item in report.found
+            for item in report.subscriptions
         ],
         "steps": [_step_as_json(step, is_done=True) for step in report.done]
         + [

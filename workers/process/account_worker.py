@@ -178,7 +178,9 @@ def _background_tasks(
     keep = timedelta(days=settings.keep_calls_d)
     monitor = SilenceMonitor(store=store, sources=_enabled_sources(settings), clock=clock)
     refresher = OutcomeRefresher(components.names, components.client, hold_s(settings))
-    reconciler = SubscriptionReconciler(settings=settings, store=store, clock=clock, kinds=VENDORS)
+    reconciler = SubscriptionReconciler(
+        settings=settings, store=store, clock=clock, vendors=VENDORS
+    )
     return [
         components.pump.run(),
         refresher.run(),
@@ -186,7 +188,7 @@ def _background_tasks(
         run_every(FORGET_EVERY_S, lambda: forget(store, clock, keep=keep)),
         run_every(HEARTBEAT_EVERY_S, heartbeat.beat),
         run_every(CHECK_EVERY_S, monitor.check),
-        run_every(EVERY_S, reconciler.turn),
+        run_every(EVERY_S, reconciler.reconcile_due),
     ]
 
 

@@ -1,6 +1,6 @@
 """
-The upkeep of webhook subscriptions at vendors: made, renewed before they end, made anew when they
-were switched off.
+Webhook subscriptions at vendors: created, renewed before they expire, re-created when the vendor
+switched them off.
 
 `VENDORS` are those whose API allows it. Every other source's addresses are set by hand, see
 docs/telephony.
@@ -22,14 +22,11 @@ from workers.subscriptions.errors import (
     VendorRejected,
     VendorUnavailable,
 )
-from workers.subscriptions.reconcile import (
-    Report,
-    Save,
-    VendorSpec,
-    lease,
-    plan,
-)
+from workers.subscriptions.plan import plan_steps
+from workers.subscriptions.reconcile import lease
+from workers.subscriptions.report import Report
 from workers.subscriptions.scheduler import EVERY_S, SubscriptionReconciler
+from workers.subscriptions.spec import Save, VendorSpec
 from workers.subscriptions.target import is_set_up
 from workers.subscriptions.types import (
     DONE,
@@ -43,7 +40,7 @@ VENDORS: Final[tuple[VendorSpec, ...]] = (
     VendorSpec(
         slug="aircall",
         needs=aircall.NEEDS,
-        make=lambda target, save, transport: aircall.Aircall(
+        connect=lambda target, save, transport: aircall.Aircall(
             target, save=save, transport=transport
         ),
         vendor_issues_secret=True,
@@ -51,17 +48,19 @@ VENDORS: Final[tuple[VendorSpec, ...]] = (
     VendorSpec(
         slug="dialpad",
         needs=dialpad.NEEDS,
-        make=lambda target, save, transport: dialpad.Dialpad(target, transport=transport),
+        connect=lambda target, save, transport: dialpad.Dialpad(target, transport=transport),
     ),
     VendorSpec(
         slug="ringcentral",
         needs=ringcentral.NEEDS,
-        make=lambda target, save, transport: ringcentral.RingCentral(target, transport=transport),
+        connect=lambda target, save, transport: ringcentral.RingCentral(
+            target, transport=transport
+        ),
     ),
     VendorSpec(
         slug="zoom",
         needs=zoom.NEEDS,
-        make=lambda target, save, transport: zoom.Zoom(target, transport=transport),
+        connect=lambda target, save, transport: zoom.Zoom(target, transport=transport),
     ),
 )
 
@@ -85,5 +84,5 @@ __all__ = [
     "VendorUnavailable",
     "is_set_up",
     "lease",
-    "plan",
+    "plan_steps",
 ]

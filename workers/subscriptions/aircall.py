@@ -3,8 +3,8 @@ Aircall: webhooks that never expire, and that are switched off after some 50 fai
 
 API: https://developer.aircall.io/api-references/#webhooks. Each webhook has a token of its own,
 which Aircall chooses and shows through the API only. That token proves its messages, so that one
-whose token is not set here is never switched on, and the worker makes none: only a person can carry
-a new token into the settings. That `PUT` takes `active` and `url` beside `events` is what
+whose token is not set here is never switched on, and the worker makes none: only an operator can
+carry a new token into the settings. That `PUT` takes `active` and `url` beside `events` is what
 integrations do; it was not tried against Aircall.
 """
 
@@ -83,20 +83,19 @@ class Aircall:
         self._api.headers.pop("host", None)
 
     @property
-    def ways(self) -> Mapping[Issue, Action]:
-        """What can be done; new tokens need a place to go."""
-        ways = {
+    def supported_fixes(self) -> Mapping[Issue, Action]:
+        """What can be fixed; making a webhook needs a place for its new token."""
+        fixes = {
             Issue.DISABLED: Action.ENABLE,
             Issue.ADDRESS: Action.UPDATE,
             Issue.EVENTS: Action.UPDATE,
         }
-        return (
-            ways
-            if self._save is None
-            else {**ways, Issue.MISSING: Action.CREATE, Issue.SIGNING_SECRET: Action.SAVE}
-        )
+        if self._save is not None:
+            fixes[Issue.MISSING] = Action.CREATE
+            fixes[Issue.SIGNING_SECRET] = Action.SAVE
+        return fixes
 
-    async def found(self, now: datetime) -> list[Subscription]:
+    async def list_subscriptions(self, now: datetime) -> list[Subscription]:
         """The webhooks of the company."""
         records = await every_page(TITLE, self._page)
         return [
@@ -119,10 +118,12 @@ class Aircall:
         self._write(text(made, "token") or await self._token_of(webhook_id))
         return webhook_id
 
-    async def put(self, subscription: Subscription) -> None:
+    async def update(self, subscription: Subscription) -> None:
         """Switch it on, at the present address, with all events that are needed."""
+        events: list[str] = []
         # No events at all means every one.
-        events = sorted(subscription.events | EVENTS) if subscription.events else []
+        if subscription.events:
+            events = sorted(subscription.events | EVENTS)
         body: dict[str, object] = {"url": self._target.address, "events": events, "active": True}
         await self._api.send("PUT", f"{PATH}/{subscription.subscription_id}", body)
 
@@ -142,7 +143,9 @@ class Aircall:
         number = number or "1"
         page = await self._api.get(PATH, page=number, per_page=PER_PAGE)
         # The address of the next page is not followed: the credentials go to this one only.
-        following = str(int(number) + 1) if text(child(page, "meta"), "next_page_link") else ""
+        following = ""
+        if text(child(page, "meta"), "next_page_link"):
+            following = str(int(number) + 1)
         return objects(TITLE, page, "webhooks"), following
 
     async def _token_of(self, webhook_id: str) -> str:
@@ -158,33 +161,44 @@ class Aircall:
         self._save(token)
 
     async def _read(self, fields: Fields) -> Subscription:
-        webhook_id = text(fields, "webhook_id")
         url = text(fields, "url")
         events = texts(fields, "events")
         is_ours = self._target.is_ours(url)
-        is_active = fields.get("active") is not False
-        troubles = [] if is_active else [Issue.DISABLED]
-        if is_ours and not self._is_proved(
-            text(fields, "token") or await self._token_of(webhook_id)
-        ):
-            # To switch it on would only have it switched off again.
-            troubles = [Issue.SIGNING_SECRET]
-        elif is_ours and not self._target.is_present(url):
-            troubles.append(Issue.ADDRESS)
-        if is_ours and events and not events >= NEEDED and Issue.SIGNING_SECRET not in troubles:
-            troubles.append(Issue.EVENTS)
+        state = State.ACTIVE
+        if fields.get("active") is False:
+            state = State.DISABLED
+        issues = await self._issues(fields, state)
+        detail = None
+        if Issue.SIGNING_SECRET in issues:
+            detail = "its token is not in AIRCALL_TOKEN"
         return Subscription(
-            subscription_id=webhook_id,
+            subscription_id=text(fields, "webhook_id"),
             address=self._target.shown(url),
-            state=State.ACTIVE if is_active else State.DISABLED,
+            state=state,
             is_ours=is_ours,
-            detail="its token is not in AIRCALL_TOKEN"
-            if Issue.SIGNING_SECRET in troubles
-            else None,
+            detail=detail,
             has_calls=not events or any(event.startswith("call.") for event in events),
             events=events,
-            troubles=tuple(troubles),
+            issues=tuple(issues),
         )
+
+    async def _issues(self, fields: Fields, state: State) -> list[Issue]:
+        issues: list[Issue] = []
+        if state is State.DISABLED:
+            issues.append(Issue.DISABLED)
+        url = text(fields, "url")
+        if not self._target.is_ours(url):
+            return issues
+        token = text(fields, "token") or await self._token_of(text(fields, "webhook_id"))
+        if not self._is_proved(token):
+            # Enabled with a token that the receiver refuses, it would only be disabled again.
+            return [Issue.SIGNING_SECRET]
+        if not self._target.is_present(url):
+            issues.append(Issue.ADDRESS)
+        events = texts(fields, "events")
+        if events and not events >= NEEDED:
+            issues.append(Issue.EVENTS)
+        return issues
 
     def _is_proved(self, token: str) -> bool:
         matches = [

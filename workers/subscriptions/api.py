@@ -67,7 +67,9 @@ class Api:
         one.
         """
         answer = await self._send(method, self.url + path, json=body)
-        return _as_object(self.title, answer) if answer.body.strip() else {}
+        if not answer.body.strip():
+            return {}
+        return _as_object(self.title, answer)
 
     async def delete(self, path: str) -> None:
         """Delete what is at a path; it is no error if there is nothing."""
@@ -118,7 +120,9 @@ class Api:
         _check_transport(self.title, url)
         if self._http is None:
             self._http = open_http(self.url, timeout_s=self.timeout_s, transport=self.transport)
-        headers = {} if auth is not None else self.headers
+        headers = self.headers
+        if auth is not None:
+            headers = {}
         try:
             async with asyncio.timeout(self.timeout_s):
                 request = self._http.build_request(
@@ -142,26 +146,26 @@ class Api:
         code = _code_of(answer)
         if any(item in code for item in self.confidential):
             code = ""
-        output = f"{status} {code}" if code else str(status)
+        shown_status = f"{status} {code}".rstrip()
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return VendorBusy(f"{self.title} asks to wait (429)")
         if status == HTTPStatus.UNAUTHORIZED:
-            return VendorRefuses(f"{self.title} refuses the credentials ({output}): {self.cure}")
+            return VendorRefuses(
+                f"{self.title} refuses the credentials ({shown_status}): {self.cure}"
+            )
         if status == HTTPStatus.FORBIDDEN:
             hint = self.hints.get(code, "give them the right to manage webhooks")
             return VendorRefuses(
-                f"the credentials may not do this at {self.title} ({output}): {hint}"
+                f"the credentials may not do this at {self.title} ({shown_status}): {hint}"
             )
         if (
             HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
             and status not in PASSING
         ):
-            hint = self.hints.get(code, "")
-            return VendorRejected(
-                f"{self.title} answered {output}" + (f": {hint}" if hint else ""),
-                status_code=status,
-                code=code,
-            )
+            reason = f"{self.title} answered {shown_status}"
+            if code in self.hints:
+                reason += f": {self.hints[code]}"
+            return VendorRejected(reason, status_code=status, code=code)
         return VendorUnavailable(f"{self.title} answered {status}")
 
 
@@ -190,20 +194,22 @@ async def every_page(
     Raises `VendorUnavailable` if there is no end to them: whatever is missing would be made once
     more.
     """
-    result: list[Fields] = []
+    values: list[Fields] = []
     following = ""
     for _ in range(MOST_PAGES):
         page, following = await read(following)
-        result += page
+        values += page
         if not following:
-            return result
+            return values
     raise VendorUnavailable(f"{title}'s list does not end after {MOST_PAGES} pages")
 
 
 def child(fields: Fields, name: str) -> Fields:
     """An object inside another, or an empty one."""
     value = fields.get(name)
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        return {}
+    return value
 
 
 def text(fields: Fields, name: str) -> str:
@@ -211,17 +217,18 @@ def text(fields: Fields, name: str) -> str:
     value = fields.get(name)
     if isinstance(value, str):
         return value
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+    # JSON's true and false are ints to Python.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return ""
 
 
 def texts(fields: Fields, name: str) -> frozenset[str]:
     """The texts of a list; what is none is left out."""
     values = fields.get(name)
-    return (
-        frozenset(value for value in values if isinstance(value, str))
-        if isinstance(values, list)
-        else frozenset()
-    )
+    if not isinstance(values, list):
+        return frozenset()
+    return frozenset(value for value in values if isinstance(value, str))
 
 
 def id_of(title: str, fields: Fields, name: str) -> str:
@@ -229,10 +236,10 @@ def id_of(title: str, fields: Fields, name: str) -> str:
     The id of what was made, safe to stand in a path. Raises `VendorUnavailable` if the answer has
     none.
     """
-    result = text(fields, name)
-    if not _ID.fullmatch(result):
+    identifier = text(fields, name)
+    if not _ID.fullmatch(identifier):
         raise VendorUnavailable(f"{title} answered without a usable {name}")
-    return result
+    return identifier
 
 
 def has_id(title: str, fields: Fields, name: str, *, is_ours: bool) -> bool:
@@ -240,11 +247,9 @@ def has_id(title: str, fields: Fields, name: str, *, is_ours: bool) -> bool:
     Whether an object has an id that can stand in a path. Raises `VendorUnavailable` if one of ours
     has none.
     """
-    return (
-        bool(id_of(title, fields, name))
-        if is_ours
-        else _ID.fullmatch(text(fields, name)) is not None
-    )
+    if is_ours:
+        return bool(id_of(title, fields, name))
+    return _ID.fullmatch(text(fields, name)) is not None
 
 
 def _as_object(title: str, answer: HttpAnswer) -> Fields:

@@ -50,7 +50,7 @@ NEEDED: Final = frozenset({"hangup", "missed", "blocked", "voicemail_uploaded"})
 class Dialpad:
     """Dialpad's API, with a key."""
 
-    ways: Final[Mapping[Issue, Action]] = {
+    supported_fixes: Final[Mapping[Issue, Action]] = {
         Issue.MISSING: Action.CREATE,
         Issue.DUPLICATE: Action.REMOVE,
         Issue.DISABLED: Action.ENABLE,
@@ -73,7 +73,7 @@ class Dialpad:
         )
         self._api.headers["Authorization"] = f"Bearer {target.api['api_key']}"
 
-    async def found(self, now: datetime) -> list[Subscription]:
+    async def list_subscriptions(self, now: datetime) -> list[Subscription]:
         """The call subscriptions of the company that go to a webhook."""
         return [
             self._read(subscription)
@@ -103,13 +103,13 @@ class Dialpad:
         }
         return id_of(TITLE, await self._api.send("POST", PATH, body), "id")
 
-    async def put(self, subscription: Subscription) -> None:
+    async def update(self, subscription: Subscription) -> None:
         """Write address and secret anew, switch it on, add the states that are needed."""
         if subscription.endpoint_id is not None:
             await self._put_webhook(subscription.endpoint_id)
-        if {Issue.DISABLED, Issue.EVENTS} & set(subscription.troubles):
+        if {Issue.DISABLED, Issue.EVENTS} & set(subscription.issues):
             body: dict[str, object] = {"enabled": True}
-            if Issue.EVENTS in subscription.troubles:
+            if Issue.EVENTS in subscription.issues:
                 body["call_states"] = sorted(subscription.events | STATES)
             await self._api.send("PATCH", f"{PATH}/{subscription.subscription_id}", body)
 
@@ -132,7 +132,10 @@ class Dialpad:
 
     async def _pages(self, path: str) -> list[Fields]:
         async def read(cursor: str) -> tuple[list[Fields], str]:
-            page = await self._api.get(path, **({"cursor": cursor} if cursor else {}))
+            params: dict[str, str] = {}
+            if cursor:
+                params["cursor"] = cursor
+            page = await self._api.get(path, **params)
             # An empty list is left out.
             return objects(TITLE, page, "items", is_optional=True), text(page, "cursor")
 
@@ -143,36 +146,53 @@ class Dialpad:
 
     def _read(self, fields: Fields) -> Subscription:
         webhook = child(fields, "webhook")
-        events = texts(fields, "call_states")
-        subscription_id = text(fields, "id")
-        url = text(webhook, "hook_url")
-        is_ours = self._target.is_ours(url)
-        is_on = fields.get("enabled") is not False
-        troubles = [] if is_on else [Issue.DISABLED]
-        if is_ours and not self._target.is_present(url):
-            troubles.append(Issue.ADDRESS)
-        if is_ours and not self._has_secret(
-            subscription_id, text(child(webhook, "signature"), "secret")
-        ):
-            troubles.append(Issue.SIGNING_SECRET)
-        if is_ours and events and EVERY not in events and not events >= NEEDED:
-            troubles.append(Issue.EVENTS)
+        is_ours = self._is_ours(webhook)
+        state = State.ACTIVE
+        if fields.get("enabled") is False:
+            state = State.DISABLED
+        issues: list[Issue] = []
+        if state is State.DISABLED:
+            issues.append(Issue.DISABLED)
+        endpoint_id = None
+        if is_ours:
+            issues += self._target_issues(fields)
+            endpoint_id = id_of(TITLE, webhook, "id")
         return Subscription(
-            subscription_id=subscription_id,
-            address=self._target.shown(url),
-            state=State.ACTIVE if is_on else State.DISABLED,
+            subscription_id=text(fields, "id"),
+            address=self._target.shown(text(webhook, "hook_url")),
+            state=state,
             is_ours=is_ours,
-            events=events,
-            scope=f"{text(fields, 'target_type')}:{text(fields, 'target_id')}:{fields.get('group_calls_only') is True}",
-            troubles=tuple(troubles),
-            endpoint_id=id_of(TITLE, webhook, "id") if is_ours else None,
+            events=texts(fields, "call_states"),
+            scope=_scope(fields),
+            issues=tuple(issues),
+            endpoint_id=endpoint_id,
         )
+
+    def _target_issues(self, fields: Fields) -> list[Issue]:
+        """How one of ours differs from the target."""
+        issues: list[Issue] = []
+        webhook = child(fields, "webhook")
+        if not self._target.is_present(text(webhook, "hook_url")):
+            issues.append(Issue.ADDRESS)
+        shown_secret = text(child(webhook, "signature"), "secret")
+        if not self._has_secret(text(fields, "id"), shown_secret):
+            issues.append(Issue.SIGNING_SECRET)
+        events = texts(fields, "call_states")
+        if events and EVERY not in events and not events >= NEEDED:
+            issues.append(Issue.EVENTS)
+        return issues
 
     def _has_secret(self, subscription_id: str, shown: str) -> bool:
         is_shown = bool(shown) and hmac.compare_digest(
             shown.encode("utf-8", "replace"), self._target.secret.encode()
         )
-        return is_shown or self._target.was_given(subscription_id)
+        return is_shown or self._target.has_current_secret(subscription_id)
+
+
+def _scope(fields: Fields) -> str:
+    """Whose calls it brings: the target's type and id, and whether only a group's calls."""
+    is_group_only = fields.get("group_calls_only") is True
+    return f"{text(fields, 'target_type')}:{text(fields, 'target_id')}:{is_group_only}"
 
 
 def _number(identifier: str) -> int:

@@ -1,11 +1,11 @@
 """
-What goes wrong while subscriptions are looked after, each with one line for the operator.
+What goes wrong while subscriptions are reconciled, each with one line for the operator.
 
 UpkeepError
 ├── NotReady             settings that are missing or cannot be right
-├── VendorUnavailable    no answer, 5xx, or one that is not the vendor's: the next turn tries again
-├── VendorBusy           429: the next turn tries again
-├── VendorRefuses        the credentials, or what they may do: a person must look
+├── VendorUnavailable    no answer, 5xx, or one that is not the vendor's: the next run tries again
+├── VendorBusy           429: the next run tries again
+├── VendorRefuses        the credentials, or what they may do: an operator must act
 └── VendorRejected       this very request; `code` is the vendor's own
 
 No message holds anything that a vendor wrote but its code, since a text may repeat what was sent.

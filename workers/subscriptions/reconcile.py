@@ -1,184 +1,85 @@
 """
-Looks after the subscriptions of one source: what is there, what should be, the steps between, and
-doing them.
+Reconciles the subscriptions of one source: list them, plan the steps, take them, list again.
 
-The decision is a pure function, so that a dry run and the real run cannot differ. Nothing that is
-not ours is ever touched.
+Nothing that is not ours is ever touched.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 import httpx
 from redis.exceptions import RedisError
 
 from service.settings import Settings
 from service.store.connection import Store
-from service.store.subscriptions import UpkeepState
 from workers.subscriptions.errors import NotReady, UpkeepError, VendorUnavailable
-from workers.subscriptions.target import Target, target_of
-from workers.subscriptions.types import (
-    LIVING,
-    WHY,
-    Action,
-    Issue,
-    State,
-    Step,
-    Subscription,
-    Vendor,
-)
+from workers.subscriptions.plan import plan_steps
+from workers.subscriptions.report import Progress, Report, make_report
+from workers.subscriptions.spec import Save, VendorSpec
+from workers.subscriptions.target import Target
+from workers.subscriptions.types import Action, Step, Subscription, Vendor
 
-# A turn ends by itself well before anybody else may take one.
+# A reconciliation ends by itself well before the lease runs out and another process may start one.
 TURN_S: Final = 60.0
 LEASE_S: Final = 90.0
-FAILED: Final = "failed"
-MISSING: Final = "missing"
-UNSEEN: Final = "what was changed does not show at the vendor yet"
-# A vendor that never lists what was made would otherwise be given one more in every turn.
+# A vendor that never lists what was made would otherwise be given one more every ten minutes.
 HOLD: Final = timedelta(days=7)
 HELD: Final = (
     "one was made on {day}, but the vendor does not list it: look there; `buildr-calls "
     "subscriptions ensure {slug}` makes another"
 )
 
-Save = Callable[[str], None]
-
-
-class Make(Protocol):
-    """Makes a vendor for one turn."""
-
-    def __call__(
-        self, target: Target, save: Save | None, transport: httpx.AsyncBaseTransport | None
-    ) -> Vendor:
-        """The vendor's API with the target's credentials."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VendorSpec:
-    """
-    A vendor whose subscriptions can be looked after.
-
-    `needs` are the settings of its API without which it cannot be asked. Where it
-    `vendor_issues_secret`, the vendor chooses the secret, and there may be none yet.
-    """
-
-    slug: str
-    needs: tuple[str, ...]
-    make: Make
-    vendor_issues_secret: bool = False
-
-    def target(self, settings: Settings, given: Mapping[str, str]) -> Target:
-        """What is wanted. Raises `NotReady`."""
-        return target_of(
-            settings,
-            self.slug,
-            needs=self.needs,
-            wants_secret=not self.vendor_issues_secret,
-            given=given,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """
-    What a turn has found and done: `done` are the steps that were taken, `left` those that were
-    not, be it that a person has to take them, that only a dry run was wanted, or that the `fault`
-    came before.
-    """
-
-    slug: str
-    state: UpkeepState
-    found: tuple[Subscription, ...] = ()
-    done: tuple[Step, ...] = ()
-    left: tuple[Step, ...] = ()
-    fault: UpkeepError | None = None
-
-
-def plan(
-    found: Sequence[Subscription], ways: Mapping[Issue, Action], by_hand: str
-) -> tuple[Step, ...]:
-    """What is to be done about the subscriptions that were found."""
-    steps: list[Step] = []
-    stored: list[Subscription] = []
-    for entry in sorted((item for item in found if item.is_ours), key=_rank):
-        if any(_covers(other, entry) for other in stored):
-            if entry.is_fixed:
-                continue
-            if Issue.DUPLICATE in ways:
-                steps.append(
-                    Step(action=ways[Issue.DUPLICATE], why=WHY[Issue.DUPLICATE], subscription=entry)
-                )
-                continue
-        stored.append(entry)
-        steps += _cure(entry, ways, by_hand)
-    if not any(entry.has_calls for entry in stored):
-        steps.insert(0, _step(Issue.MISSING, ways.get(Issue.MISSING), by_hand, None))
-    return tuple(steps)
-
 
 async def reconcile(
-    kind: VendorSpec,
+    vendor_spec: VendorSpec,
     settings: Settings,
     store: Store,
     *,
     clock: Callable[[], datetime],
     is_dry_run: bool = False,
-    holds: bool = False,
+    waits_for_listing: bool = False,
     save: Save | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> Report:
     """
-    Look after a source once, and keep how it stands; a dry run only looks, and keeps nothing. Where
-    it `holds`, none is made for a while after one that the vendor does not list.
+    Reconcile a source once, and store its state; a dry run changes nothing and stores nothing.
+    Where it `waits_for_listing`, none is made for `HOLD` after one that the vendor does not list.
 
-    Whoever calls it holds the right to (see `lease`), unless it is a dry run. Raises redis-py's
-    errors only.
+    The caller holds the lease (see `lease`), unless it is a dry run. What goes wrong at the vendor
+    is the report's `fault`. Raises redis-py's errors only.
     """
-    last = (await store.upkeep.all()).get(kind.slug)
-    turn = _Reconciliation(
-        given=dict(last.given) if last is not None else {},
-        unseen_since=last.unseen_since if last is not None else None,
-    )
+    slug = vendor_spec.slug
+    last = (await store.upkeep.all()).get(slug)
+    progress = Progress(secret_fingerprints={}, unseen_since=None)
+    if last is not None:
+        progress.secret_fingerprints.update(last.given)
+        progress.unseen_since = last.unseen_since
     try:
-        target = kind.target(settings, turn.given)
-        turn.settings = target.settings
+        target = vendor_spec.target(settings, progress.secret_fingerprints)
+        progress.settings = target.settings
         async with asyncio.timeout(TURN_S):
-            await turn.run(
-                kind.make(target, save, transport),
-                target,
-                clock,
-                is_dry_run=is_dry_run,
-                holds=holds,
-            )
+            vendor = vendor_spec.connect(target, save, transport)
+            reconciliation = _Reconciliation(vendor, target, clock, progress)
+            await reconciliation.run(is_dry_run=is_dry_run, waits_for_listing=waits_for_listing)
     except UpkeepError as err:
-        turn.fault = err
+        progress.fault = err
     except TimeoutError:
-        turn.fault = VendorUnavailable(f"{kind.slug} was not through within {TURN_S:g} s")
-    report = turn.report(kind, clock())
+        progress.fault = VendorUnavailable(f"{slug} was not through within {TURN_S:g} s")
+    report = make_report(slug, progress, clock())
     if not is_dry_run:
-        await store.upkeep.save(kind.slug, report.state)
+        await store.upkeep.save(slug, report.state)
     return report
-
-
-def settings_of(kind: VendorSpec, settings: Settings) -> str:
-    """
-    A name for the settings by which a source would be looked after; empty while some are missing.
-    """
-    try:
-        return kind.target(settings, {}).settings
-    except NotReady:
-        return ""
 
 
 @asynccontextmanager
 async def lease(store: Store, slug: str) -> AsyncIterator[bool]:
     """
-    The right to look after a source, given back in the end; False if another process has it. Raises
-    redis-py's errors.
+    The lease on a source's subscriptions, released at the end; False if another process has it.
+    Raises redis-py's errors.
     """
     is_ours = await store.upkeep.lock(slug, ttl_s=LEASE_S)
     try:
@@ -190,163 +91,104 @@ async def lease(store: Store, slug: str) -> AsyncIterator[bool]:
                 await store.upkeep.unlock(slug)
 
 
+@dataclass(frozen=True, slots=True)
 class _Reconciliation:
-    """One turn while it goes on; what it has done is known whenever it breaks off."""
+    """The steps of one reconciliation; everything that it learns and does goes to `progress`."""
 
-    def __init__(self, *, given: dict[str, str], unseen_since: datetime | None) -> None:
-        self.given = given
-        self.unseen_since = unseen_since
-        self.settings = ""
-        self.found: list[Subscription] = []
-        self.done: list[Step] = []
-        self.left: tuple[Step, ...] = ()
-        self.is_settled = True
-        self.fault: UpkeepError | None = None
+    vendor: Vendor
+    target: Target
+    clock: Callable[[], datetime]
+    progress: Progress
 
-    async def run(
-        self,
-        vendor: Vendor,
-        target: Target,
-        clock: Callable[[], datetime],
-        *,
-        is_dry_run: bool,
-        holds: bool,
-    ) -> None:
-        """Look, decide, do, and look once more if anything was done."""
+    async def run(self, *, is_dry_run: bool, waits_for_listing: bool) -> None:
+        """List, plan, and unless it is a dry run: take the steps. Raises `UpkeepError`."""
         try:
-            await self._look(vendor, clock())
-            if holds and self.unseen_since is not None and clock() - self.unseen_since < HOLD:
-                self.left = tuple(_held(step, self.unseen_since, target.slug) for step in self.left)
+            await self._list_and_plan()
+            if waits_for_listing:
+                self._hold_creation()
             if is_dry_run:
                 return
-            for step in self.left:
-                if step.action is not Action.BY_HAND:
-                    await self._take(step, vendor, target)
-                    self.left = tuple(entry for entry in self.left if entry is not step)
-            if self.done:
-                await self._look(vendor, clock())
-                self.is_settled = all(
-                    step.action in {Action.BY_HAND, Action.SAVE} for step in self.left
-                )
-                if any(step.action is Action.CREATE for step in self.left):
-                    self.unseen_since = clock()
-            ours = {item.subscription_id for item in self.found if item.is_ours}
-            for gone in self.given.keys() - ours:
-                del self.given[gone]
+            await self._take_steps()
+            if self.progress.done:
+                await self._check_result()
+            self._forget_removed()
         finally:
-            await vendor.close()
+            await self.vendor.close()
 
-    async def _look(self, vendor: Vendor, now: datetime) -> None:
-        self.found = await vendor.found(now)
-        self.left = plan(self.found, vendor.ways, vendor.by_hand)
-        if any(item.is_ours and item.has_calls for item in self.found):
-            self.unseen_since = None
+    async def _list_and_plan(self) -> None:
+        progress = self.progress
+        progress.subscriptions = await self.vendor.list_subscriptions(self.clock())
+        progress.left = plan_steps(
+            progress.subscriptions, self.vendor.supported_fixes, self.vendor.by_hand
+        )
+        if any(item.is_ours and item.has_calls for item in progress.subscriptions):
+            progress.unseen_since = None
 
-    async def _take(self, step: Step, vendor: Vendor, target: Target) -> None:
+    def _hold_creation(self) -> None:
+        """Leave the making of one more to an operator while the last one is not listed."""
+        since = self.progress.unseen_since
+        if since is None or self.clock() - since >= HOLD:
+            return
+        why = HELD.format(day=since.date(), slug=self.target.slug)
+        steps = list(self.progress.left)
+        for position, step in enumerate(steps):
+            if step.action is Action.CREATE:
+                steps[position] = Step(action=Action.BY_HAND, why=why)
+        self.progress.left = tuple(steps)
+
+    async def _take_steps(self) -> None:
+        for step in self.progress.left:
+            if step.action is Action.BY_HAND:
+                continue
+            await self._take(step)
+            self.progress.done.append(step)
+            self.progress.left = tuple(item for item in self.progress.left if item is not step)
+
+    async def _check_result(self) -> None:
+        """List once more: what was changed should need no further step."""
+        await self._list_and_plan()
+        actions = {step.action for step in self.progress.left}
+        self.progress.is_settled = actions <= {Action.BY_HAND, Action.SAVE}
+        if Action.CREATE in actions:
+            self.progress.unseen_since = self.clock()
+
+    def _forget_removed(self) -> None:
+        """Drop the fingerprints of subscriptions that the vendor has no more."""
+        ours = {item.subscription_id for item in self.progress.subscriptions if item.is_ours}
+        fingerprints = self.progress.secret_fingerprints
+        for subscription_id in fingerprints.keys() - ours:
+            del fingerprints[subscription_id]
+
+    async def _take(self, step: Step) -> None:
         """Take one step. Raises `UpkeepError`."""
-        existing = step.subscription
         if step.action is Action.CREATE:
-            self._remember(await vendor.create(None), target)
-        elif existing is None:
+            await self._create(None)
+        elif step.subscription is None:
             raise NotReady("there is nothing to be changed")
-        elif step.action is Action.RECREATE:
-            await vendor.remove(existing)
-            self._remember(await vendor.create(existing), target)
-        elif step.action is Action.REPLACE:
-            self._remember(await vendor.create(existing), target)
-            await vendor.remove(existing)
-        elif step.action is Action.REMOVE:
-            await vendor.remove(existing)
-        elif step.action is Action.SAVE:
-            await vendor.save_token(existing)
         else:
-            await vendor.put(existing)
-            self._remember(existing.subscription_id, target)
-        self.done.append(step)
+            await self._change(step.action, step.subscription)
 
-    def _remember(self, subscription_id: str, target: Target) -> None:
-        if target.secrets:
-            self.given[subscription_id] = target.fingerprint(subscription_id)
+    async def _change(self, action: Action, subscription: Subscription) -> None:
+        vendor = self.vendor
+        match action:
+            case Action.RECREATE:
+                await vendor.remove(subscription)
+                await self._create(subscription)
+            case Action.REPLACE:
+                await self._create(subscription)
+                await vendor.remove(subscription)
+            case Action.REMOVE:
+                await vendor.remove(subscription)
+            case Action.SAVE:
+                await vendor.save_token(subscription)
+            case _:
+                await vendor.update(subscription)
+                self._remember_secret(subscription.subscription_id)
 
-    def report(self, kind: VendorSpec, now: datetime) -> Report:
-        """What has become of it."""
-        best = min(
-            (item for item in self.found if item.is_ours and item.has_calls),
-            key=_rank,
-            default=None,
-        )
-        hand = next((step.why for step in self.left if step.action is Action.BY_HAND), None)
-        detail = (
-            hand
-            or (best.detail if best is not None else None)
-            or (None if self.is_settled else UNSEEN)
-        )
-        state = MISSING if best is None else best.state.value
-        if self.fault is not None:
-            state = FAILED
-            detail = str(self.fault)
-        return Report(
-            slug=kind.slug,
-            state=UpkeepState(
-                checked_at=now,
-                state=state,
-                expires_at=None if best is None or self.fault is not None else best.expires_at,
-                detail=detail,
-                settings=self.settings,
-                given=self.given,
-                unseen_since=self.unseen_since,
-            ),
-            found=tuple(self.found),
-            done=tuple(self.done),
-            left=self.left,
-            fault=self.fault,
-        )
+    async def _create(self, like: Subscription | None) -> None:
+        self._remember_secret(await self.vendor.create(like))
 
-
-def _held(step: Step, since: datetime, slug: str) -> Step:
-    """The same step, left to a person if it would make one more."""
-    return (
-        Step(action=Action.BY_HAND, why=HELD.format(day=since.date(), slug=slug))
-        if step.action is Action.CREATE
-        else step
-    )
-
-
-def _rank(each: Subscription) -> tuple[bool, bool, int, float, str]:
-    """What is worth more comes first: alive, sound, bringing more, lasting longer."""
-    lasts_until = each.expires_at.timestamp() if each.expires_at is not None else 0.0
-    return (
-        each.state not in LIVING,
-        bool(each.troubles),
-        -len(each.events),
-        -lasts_until,
-        each.subscription_id,
-    )
-
-
-def _covers(other: Subscription, each: Subscription) -> bool:
-    """Whether one brings all that another does, to the same people."""
-    is_more = each.events <= other.events and each.has_calls <= other.has_calls
-    return other.state in LIVING and bool(each.events) and is_more and each.scope == other.scope
-
-
-def _cure(each: Subscription, ways: Mapping[Issue, Action], by_hand: str) -> list[Step]:
-    if not each.troubles:
-        return []
-    gravest = min(each.troubles, key=list(Issue).index)
-    return [_step(gravest, None if each.is_fixed else ways.get(gravest), by_hand, each)]
-
-
-def _step(
-    trouble: Issue, action: Action | None, by_hand: str, subscription: Subscription | None
-) -> Step:
-    why = WHY[trouble]
-    if (
-        subscription is not None
-        and subscription.detail is not None
-        and subscription.state is not State.UNKNOWN
-    ):
-        why += f" ({subscription.detail})"
-    if action is None:
-        return Step(action=Action.BY_HAND, why=f"{why}: {by_hand}", subscription=subscription)
-    return Step(action=action, why=why, subscription=subscription)
+    def _remember_secret(self, subscription_id: str) -> None:
+        if self.target.secrets:
+            fingerprint = self.target.fingerprint(subscription_id)
+            self.progress.secret_fingerprints[subscription_id] = fingerprint

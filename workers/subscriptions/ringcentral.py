@@ -3,8 +3,8 @@ RingCentral: subscriptions that expire, and that are blacklisted after sustained
 
 API: https://developers.ringcentral.com/api-reference/Subscriptions/createSubscription, guide:
 https://developers.ringcentral.com/guide/notifications/webhooks/creating-webhooks. Creating and
-changing one makes RingCentral shake hands with the receiver at once. What it was told as
-verification token it never shows again, so that a digest of ours is kept.
+changing one makes RingCentral shake hands with the receiver at once. The verification
+token that it was given it never shows again, so that a digest of ours is kept.
 """
 
 import re
@@ -61,7 +61,7 @@ HINTS: Final[Mapping[str, str]] = {
 class RingCentral:
     """RingCentral's API, logged in with a JWT."""
 
-    ways: Final[Mapping[Issue, Action]] = {
+    supported_fixes: Final[Mapping[Issue, Action]] = {
         Issue.MISSING: Action.CREATE,
         Issue.DUPLICATE: Action.REMOVE,
         Issue.EXPIRED: Action.RECREATE,
@@ -86,7 +86,7 @@ class RingCentral:
             transport=transport,
         )
 
-    async def found(self, now: datetime) -> list[Subscription]:
+    async def list_subscriptions(self, now: datetime) -> list[Subscription]:
         """The webhook subscriptions of this app and user; the list has no pages."""
         await self._log_in()
         records = [
@@ -102,11 +102,13 @@ class RingCentral:
 
     async def create(self, like: Subscription | None) -> str:
         """Make one for every call of the account, or with the filters of another."""
-        events = sorted(like.events) if like is not None and like.events else [EVERY_CALL]
+        events = [EVERY_CALL]
+        if like is not None and like.events:
+            events = sorted(like.events)
         await self._log_in()
         return id_of(TITLE, await self._api.send("POST", PATH, self._body(events)), "id")
 
-    async def put(self, subscription: Subscription) -> None:
+    async def update(self, subscription: Subscription) -> None:
         """Write the whole of it anew, its own filters kept."""
         await self._log_in()
         await self._api.send(
@@ -156,15 +158,15 @@ class RingCentral:
         expires_at = _moment(text(fields, "expirationTime"))
         is_ours = self._target.is_ours(url)
         state, detail = self._state(fields, expires_at, now)
-        troubles = {
+        issues = {
             State.EXPIRED: [Issue.EXPIRED],
             State.DISABLED: [Issue.DISABLED],
             State.EXPIRING: [Issue.EXPIRING],
         }.get(state, [])
         if is_ours and not self._target.is_present(url):
-            troubles.append(Issue.ADDRESS)
-        if is_ours and not self._target.was_given(subscription_id):
-            troubles.append(Issue.SIGNING_SECRET)
+            issues.append(Issue.ADDRESS)
+        if is_ours and not self._target.has_current_secret(subscription_id):
+            issues.append(Issue.SIGNING_SECRET)
         events = texts(fields, "eventFilters")
         return Subscription(
             subscription_id=subscription_id,
@@ -175,7 +177,7 @@ class RingCentral:
             detail=detail,
             has_calls=any(CALLS.fullmatch(event) for event in events),
             events=events,
-            troubles=tuple(troubles),
+            issues=tuple(issues),
         )
 
     def _state(
@@ -190,11 +192,9 @@ class RingCentral:
             ) or status.lower()
         if status != "Active":
             return State.UNKNOWN, self._target.safe(f"RingCentral calls it {status}")
-        return (
-            State.EXPIRING
-            if expires_at is not None and expires_at - now < RENEW_WITHIN
-            else State.ACTIVE
-        ), None
+        if expires_at is not None and expires_at - now < RENEW_WITHIN:
+            return State.EXPIRING, None
+        return State.ACTIVE, None
 
 
 def _mode(fields: Fields) -> str:
@@ -210,4 +210,6 @@ def _moment(value: str) -> datetime | None:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC)

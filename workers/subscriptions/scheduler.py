@@ -1,9 +1,9 @@
 """
-The worker's part: every source whose API is set up is looked after every ten minutes, by one worker
+The worker's part: every source whose API is set up is reconciled every ten minutes, by one worker
 at a time.
 
-Whatever goes wrong is logged, kept as the source's state, and tried again in the next turn; it
-never disturbs the worker.
+Whatever goes wrong is logged, stored as the source's state, and tried again the next time; it never
+stops the worker.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,107 +20,102 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.subscriptions import UpkeepState
 from workers.subscriptions.errors import VendorBusy, VendorUnavailable
-from workers.subscriptions.reconcile import (
-    Report,
-    VendorSpec,
-    lease,
-    reconcile,
-    settings_of,
-)
+from workers.subscriptions.reconcile import lease, reconcile
+from workers.subscriptions.report import Report
+from workers.subscriptions.spec import VendorSpec
 from workers.subscriptions.target import is_set_up
 from workers.subscriptions.types import DONE, Action, Step
 
 EVERY_S: Final = 600.0
-# Turns are counted from the end of the last one; the first in the fleet to come must find that it
-# is due.
-DUPLICATE: Final = timedelta(seconds=5)
+# `checked_at` is the end of the last reconciliation, later than the timer that started it: without
+# this margin the same worker's next timer would come a little too early, and wait ten minutes more.
+MARGIN: Final = timedelta(seconds=5)
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionReconciler:
-    """Looks after the sources of one account."""
+    """Reconciles the subscriptions of one account's sources."""
 
     settings: Settings
     store: Store
     clock: Callable[[], datetime]
-    kinds: Sequence[VendorSpec]
+    vendors: Sequence[VendorSpec]
     transport: httpx.AsyncBaseTransport | None = None
 
-    async def turn(self) -> None:
+    async def reconcile_due(self) -> None:
         """
-        Look after each source that is on, is set up for it, and is due. Raises redis-py's errors.
+        Reconcile each source that is on, has its API set up, and is due. Raises redis-py's errors.
         """
-        for kind in self.kinds:
-            if not (
-                is_set_up(self.settings, kind.slug, needs=kind.needs)
-                and self.settings.secrets_of(kind.slug)
-            ):
+        for vendor_spec in self.vendors:
+            if not self._is_on(vendor_spec):
                 continue
             try:
-                await self._look_after(kind)
+                await self._reconcile_if_due(vendor_spec)
             except (RedisError, OSError):
                 raise
             except Exception:
-                # A bug that one vendor's answer brings to light is no reason to leave the others
-                # alone, still less the calls.
-                log.exception(LogEvent.SUBSCRIPTION_FAILED, source=kind.slug)
+                # A bug that one vendor's answer brings to light must stop neither the other
+                # vendors nor the worker.
+                log.exception(LogEvent.SUBSCRIPTION_FAILED, source=vendor_spec.slug)
 
-    async def _look_after(self, kind: VendorSpec) -> None:
-        async with lease(self.store, kind.slug) as is_ours:
-            last = (await self.store.upkeep.all()).get(kind.slug)
-            if is_ours and self._is_due(kind, last):
-                _log(
-                    await reconcile(
-                        kind,
-                        self.settings,
-                        self.store,
-                        clock=self.clock,
-                        holds=True,
-                        transport=self.transport,
-                    ),
-                    last,
-                )
+    def _is_on(self, vendor_spec: VendorSpec) -> bool:
+        slug = vendor_spec.slug
+        has_api = is_set_up(self.settings, slug, needs=vendor_spec.needs)
+        return has_api and bool(self.settings.secrets_of(slug))
 
-    def _is_due(self, kind: VendorSpec, last: UpkeepState | None) -> bool:
-        """Whether nobody in the fleet has looked lately, or only with other settings."""
-        if last is None or last.settings != settings_of(kind, self.settings):
+    async def _reconcile_if_due(self, vendor_spec: VendorSpec) -> None:
+        async with lease(self.store, vendor_spec.slug) as is_ours:
+            # Read under the lease: another worker may just have finished.
+            last = (await self.store.upkeep.all()).get(vendor_spec.slug)
+            if not is_ours or not self._is_due(vendor_spec, last):
+                return
+            report = await reconcile(
+                vendor_spec,
+                self.settings,
+                self.store,
+                clock=self.clock,
+                waits_for_listing=True,
+                transport=self.transport,
+            )
+            _log(report, last)
+
+    def _is_due(self, vendor_spec: VendorSpec, last: UpkeepState | None) -> bool:
+        """Whether no worker has reconciled it lately, or only with other settings."""
+        if last is None or last.settings != vendor_spec.settings_fingerprint(self.settings):
             return True
-        return (
-            not timedelta()
-            <= self.clock() - last.checked_at
-            < timedelta(seconds=EVERY_S) - DUPLICATE
-        )
+        age = self.clock() - last.checked_at
+        # A time in the future is from a clock that was wrong.
+        is_recent = timedelta() <= age < timedelta(seconds=EVERY_S) - MARGIN
+        return not is_recent
 
 
 def _log(report: Report, last: UpkeepState | None) -> None:
     for step in report.done:
         event = LogEvent(f"subscription.{DONE[step.action]}")
-        log.info(event, source=report.slug, reason=step.why, **_named(step))
+        log.info(event, source=report.slug, reason=step.why, **_subscription_keys(step))
     if report.fault is not None:
-        is_passing = isinstance(report.fault, VendorUnavailable | VendorBusy)
-        log.warning(
-            LogEvent.SUBSCRIPTION_UNREACHABLE if is_passing else LogEvent.SUBSCRIPTION_FAILED,
-            source=report.slug,
-            reason=str(report.fault),
-        )
+        event = LogEvent.SUBSCRIPTION_FAILED
+        if isinstance(report.fault, VendorUnavailable | VendorBusy):
+            event = LogEvent.SUBSCRIPTION_UNREACHABLE
+        log.warning(event, source=report.slug, reason=str(report.fault))
     elif last is None or last.detail != report.state.detail:
-        # What a person has to do is said once, and again when something else is to be done.
-        for step in report.left:
-            if step.action is Action.BY_HAND:
-                log.warning(
-                    LogEvent.SUBSCRIPTION_NEEDS_A_PERSON,
-                    source=report.slug,
-                    reason=step.why,
-                    **_named(step),
-                )
+        # An operator's steps are logged once, and again when they change.
+        _log_manual_steps(report)
 
 
-def _named(step: Step) -> dict[str, str]:
-    existing = step.subscription
-    return (
-        {}
-        if existing is None
-        else {"subscription_id": existing.subscription_id, "address": existing.address}
-    )
+def _log_manual_steps(report: Report) -> None:
+    for step in report.left:
+        if step.action is Action.BY_HAND:
+            event = LogEvent.SUBSCRIPTION_NEEDS_A_PERSON
+            log.warning(event, source=report.slug, reason=step.why, **_subscription_keys(step))
+
+
+def _subscription_keys(step: Step) -> dict[str, str]:
+    if step.subscription is None:
+        return {}
+    return {
+        "subscription_id": step.subscription.subscription_id,
+        "address": step.subscription.address,
+    }

@@ -23,11 +23,11 @@ DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """
-    What is wanted for one source of one account.
+    What the subscriptions of one source of one account should be.
 
     `address` is the present one, `older` those that lead here too: with the token of another
-    `URL_SECRET`, or without one. `given` holds the secrets that subscriptions were given, as
-    digests by id.
+    `URL_SECRET`, or without one. `secret_fingerprints` are digests of the secret that each
+    subscription was last given, by subscription id.
     """
 
     slug: str
@@ -35,7 +35,7 @@ class Target:
     older: tuple[str, ...] = field(default=(), repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     api: Mapping[str, str] = field(default_factory=dict, repr=False)
-    given: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secret_fingerprints: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def secret(self) -> str:
@@ -76,14 +76,14 @@ class Target:
             return "(no address)"
 
     def fingerprint(self, subscription_id: str) -> str:
-        """What is kept to know later that a subscription was given the newest secret."""
+        """A digest of the newest secret, for this subscription only: 16 hex digits, stored."""
         return hmac.new(
             self.secret.encode(), f"given:{self.slug}:{subscription_id}".encode(), "sha256"
         ).hexdigest()[:16]
 
-    def was_given(self, subscription_id: str) -> bool:
+    def has_current_secret(self, subscription_id: str) -> bool:
         """Whether a subscription was given the newest secret by us."""
-        return self.given.get(subscription_id) == self.fingerprint(subscription_id)
+        return self.secret_fingerprints.get(subscription_id) == self.fingerprint(subscription_id)
 
     def safe(self, text: object) -> str | None:
         """
@@ -94,8 +94,10 @@ class Target:
             return None
         for secret in sorted(self.confidential, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
-        line = " ".join("".join(item if item.isprintable() else " " for item in text).split())
-        return line[:MOST_DETAIL]
+        unprintable = {character for character in text if not character.isprintable()}
+        for character in unprintable:
+            text = text.replace(character, " ")
+        return " ".join(text.split())[:MOST_DETAIL]
 
     @property
     def confidential(self) -> frozenset[str]:
@@ -111,23 +113,15 @@ def target_of(
     slug: str,
     *,
     needs: Sequence[str],
-    wants_secret: bool,
-    given: Mapping[str, str],
+    needs_secret: bool,
+    secret_fingerprints: Mapping[str, str],
 ) -> Target:
-    """What is wanted for a source. Raises `NotReady` that says which setting is missing."""
-    if slug not in SOURCES:
-        raise NotReady(f"there is no source {slug}")
+    """
+    What the subscriptions of a source should be. Raises `NotReady` that names the setting that is
+    missing.
+    """
+    _check_settings(settings, slug, needs=needs, needs_secret=needs_secret)
     source = SOURCES[slug]
-    api = settings.api_of(slug)
-    missing = [f"{slug}_{name}".upper() for name in needs if not api.get(name)]
-    if wants_secret and not settings.secrets_of(slug):
-        missing.insert(0, source.settings[0].name.upper())
-    if missing:
-        raise NotReady(f"set {' and '.join(missing)}")
-    if settings.public_url is None or urlsplit(settings.public_url).scheme != "https":
-        raise NotReady(
-            "set PUBLIC_URL to the https address of the receiver: the vendor is told to send there"
-        )
     tokens = [path_token(secret, slug) for secret in settings.url_secrets]
     if source.requires_path_token and not tokens:
         raise NotReady("set URL_SECRET: the address must hold a token")
@@ -136,20 +130,40 @@ def target_of(
     tokened = [
         settings.base_url + webhook_path(slug, account=account, token=token) for token in tokens
     ]
-    every = (*tokened, bare) if source.requires_path_token else (bare, *tokened)
+    addresses = [bare, *tokened]
+    if source.requires_path_token:
+        addresses = [*tokened, bare]
     return Target(
         slug=slug,
-        address=every[0],
-        older=every[1:],
+        address=addresses[0],
+        older=tuple(addresses[1:]),
         secrets=settings.secrets_of(slug).values,
-        api=api,
-        given=given,
+        api=settings.api_of(slug),
+        secret_fingerprints=secret_fingerprints,
     )
+
+
+def _check_settings(
+    settings: Settings, slug: str, *, needs: Sequence[str], needs_secret: bool
+) -> None:
+    """Raises `NotReady` unless the credentials, the secret and an https address are set."""
+    if slug not in SOURCES:
+        raise NotReady(f"there is no source {slug}")
+    api = settings.api_of(slug)
+    missing = [f"{slug}_{name}".upper() for name in needs if not api.get(name)]
+    if needs_secret and not settings.secrets_of(slug):
+        missing.insert(0, SOURCES[slug].settings[0].name.upper())
+    if missing:
+        raise NotReady(f"set {' and '.join(missing)}")
+    if settings.public_url is None or urlsplit(settings.public_url).scheme != "https":
+        raise NotReady(
+            "set PUBLIC_URL to the https address of the receiver: the vendor is told to send there"
+        )
 
 
 def is_set_up(settings: Settings, slug: str, *, needs: Sequence[str]) -> bool:
     """
-    Whether anybody means a source's subscriptions to be looked after: any setting of its API
+    Whether a source's subscriptions are to be reconciled: any setting of its API
     without a default is set.
     """
     return slug in SOURCES and any(settings.api_of(slug).get(name) for name in needs)
@@ -163,5 +177,6 @@ def _bare(url: str) -> str:
     except ValueError:
         return url
     host = (parts.hostname or "").lower()
-    shown = "" if port == DEFAULT_PORTS.get(parts.scheme.lower()) else f":{port}"
-    return f"{parts.scheme.lower()}://{host}{shown}{parts.path}"
+    if port != DEFAULT_PORTS.get(parts.scheme.lower()):
+        host += f":{port}"
+    return f"{parts.scheme.lower()}://{host}{parts.path}"

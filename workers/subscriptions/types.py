@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 
 class State(StrEnum):
-    """How a subscription stands; `unknown` where the vendor does not tell."""
+    """The state of a subscription; `unknown` where the vendor does not report it."""
 
     ACTIVE = "active"
     EXPIRING = "expiring"
@@ -38,7 +38,7 @@ class Action(StrEnum):
 
     `renew`, `enable` and `update` all bring a subscription to what it should be. `recreate` deletes
     it and makes it anew, `replace` makes the new one first. `save` writes down a secret that the
-    vendor chose. `by_hand` is a person's.
+    vendor chose. `by_hand` is an operator's.
     """
 
     CREATE = "create"
@@ -79,11 +79,11 @@ LIVING: Final = frozenset({State.ACTIVE, State.EXPIRING, State.UNKNOWN})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
     """
-    One subscription at a vendor.
+    One subscription at a vendor; `expires_at` is UTC, None where it never expires.
 
     `address` is without its token and query; of a foreign one only its host is shown. `is_ours`: it
     leads to an address of ours. `has_calls`: it brings the calls, and not only something beside
-    them. `events` and `scope` tell what it brings, and of whom. `troubles` holds what is wrong with
+    them. `events` and `scope` tell what it brings, and of whom. `issues` holds what is wrong with
     it; one that `is_fixed` cannot be changed through the API. `endpoint_id` is a second id, where
     the vendor keeps the address apart.
     """
@@ -97,7 +97,7 @@ class Subscription:
     has_calls: bool = True
     events: frozenset[str] = frozenset()
     scope: str = ""
-    troubles: tuple[Issue, ...] = ()
+    issues: tuple[Issue, ...] = ()
     is_fixed: bool = False
     endpoint_id: str | None = None
 
@@ -113,21 +113,21 @@ class Step:
 
 class Vendor(Protocol):
     """
-    One vendor's API, for one turn.
+    One vendor's API, for one reconciliation.
 
-    `ways` tells what it can do about a trouble; what is not there is a person's, and `by_hand` says
-    how. Every method raises `UpkeepError`.
+    An issue that is not in `supported_fixes` is left to an operator, and `by_hand` says how to fix
+    it. Every method raises `UpkeepError`.
     """
 
     @property
-    def ways(self) -> Mapping[Issue, Action]:
-        """What can be done about which trouble."""
+    def supported_fixes(self) -> Mapping[Issue, Action]:
+        """Which action fixes which issue; nothing else can be done through the API."""
 
     @property
     def by_hand(self) -> str:
-        """What a person has to do at the vendor, in one sentence."""
+        """What an operator has to do at the vendor, in one sentence."""
 
-    async def found(self, now: datetime) -> list[Subscription]:
+    async def list_subscriptions(self, now: datetime) -> list[Subscription]:
         """All webhook subscriptions that the credentials may see."""
 
     async def create(self, like: Subscription | None) -> str:
@@ -136,8 +136,8 @@ class Vendor(Protocol):
         gives its id.
         """
 
-    async def put(self, subscription: Subscription) -> None:
-        """Bring a subscription to what it should be: address, secret, events, life, switched on."""
+    async def update(self, subscription: Subscription) -> None:
+        """Bring a subscription to its target: address, secret, events, expiry, switched on."""
 
     async def remove(self, subscription: Subscription) -> None:
         """Delete a subscription; one that is gone already is no error."""

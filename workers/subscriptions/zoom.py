@@ -67,7 +67,7 @@ UNSEEN: Final = "Zoom does not tell whether it is switched on"
 class Zoom:
     """Zoom's API, logged in as a server-to-server app."""
 
-    ways: Final[Mapping[Issue, Action]] = {
+    supported_fixes: Final[Mapping[Issue, Action]] = {
         Issue.MISSING: Action.CREATE,
         Issue.DUPLICATE: Action.REMOVE,
         Issue.ADDRESS: Action.REPLACE,
@@ -91,7 +91,7 @@ class Zoom:
             transport=transport,
         )
 
-    async def found(self, now: datetime) -> list[Subscription]:
+    async def list_subscriptions(self, now: datetime) -> list[Subscription]:
         """The event subscriptions of the app, those from its pages included."""
         await self._log_in()
         records = await every_page(TITLE, self._page)
@@ -108,7 +108,9 @@ class Zoom:
 
     async def create(self, like: Subscription | None) -> str:
         """Make one for all users of the account; the events of the one that it replaces go on."""
-        events = EVENTS | (like.events if like is not None else frozenset())
+        events = EVENTS
+        if like is not None:
+            events |= like.events
         body: dict[str, object] = {
             "event_subscription_name": NAME,
             "event_webhook_url": self._target.address,
@@ -119,7 +121,7 @@ class Zoom:
         await self._log_in()
         return id_of(TITLE, await self._api.send("POST", PATH, body), "event_subscription_id")
 
-    async def put(self, subscription: Subscription) -> None:
+    async def update(self, subscription: Subscription) -> None:
         """Nothing: a subscription is replaced, not changed."""
 
     async def remove(self, subscription: Subscription) -> None:
@@ -148,29 +150,34 @@ class Zoom:
             "user_id": "me",
             "page_size": PER_PAGE,
         }
-        page = await self._api.get(PATH, **params, **({"next_page_token": token} if token else {}))
-        return objects(TITLE, page, "event_subscriptions", is_optional="page_size" in page), text(
-            page, "next_page_token"
-        )
+        if token:
+            params["next_page_token"] = token
+        page = await self._api.get(PATH, **params)
+        # An empty list is left out; `page_size` shows that the answer is a list all the same.
+        records = objects(TITLE, page, "event_subscriptions", is_optional="page_size" in page)
+        return records, text(page, "next_page_token")
 
     def _read(self, fields: Fields) -> Subscription:
         url = text(fields, "event_webhook_url")
         events = texts(fields, "events")
         is_ours = self._target.is_ours(url)
-        missing = frozenset() if any(pair <= events for pair in RECORDS) else RECORDS[0] - events
-        troubles = [Issue.ADDRESS] if is_ours and not self._target.is_present(url) else []
-        if is_ours and missing:
-            troubles.append(Issue.EVENTS)
-        lacks = f"; it lacks {', '.join(sorted(missing))}" if is_ours and missing else ""
+        issues: list[Issue] = []
+        detail = UNSEEN
+        if is_ours and not self._target.is_present(url):
+            issues.append(Issue.ADDRESS)
+        if is_ours and not any(pair <= events for pair in RECORDS):
+            missing = RECORDS[0] - events
+            issues.append(Issue.EVENTS)
+            detail += f"; it lacks {', '.join(sorted(missing))}"
         return Subscription(
             subscription_id=text(fields, "event_subscription_id"),
             address=self._target.shown(url),
             state=State.UNKNOWN,
             is_ours=is_ours,
-            detail=UNSEEN + lacks,
+            detail=detail,
             has_calls=any(pair & events for pair in RECORDS),
             events=events,
             scope=text(fields, "subscription_scope"),
-            troubles=tuple(troubles),
+            issues=tuple(issues),
             is_fixed=text(fields, "created_source") != BY_API,
         )

@@ -55,9 +55,9 @@ class FixedKind(VendorSpec):
 
     fixed: Callable[[], Target]
 
-    def target(self, settings: Settings, given: Mapping[str, str]) -> Target:
-        """The target with what was given."""
-        return replace(self.fixed(), given=given)
+    def target(self, settings: Settings, secret_fingerprints: Mapping[str, str]) -> Target:
+        """The target, with the stored fingerprints."""
+        return replace(self.fixed(), secret_fingerprints=secret_fingerprints)
 
 
 @dataclass
@@ -79,23 +79,25 @@ class Bench:
         return FixedKind(
             slug=kind.slug,
             needs=kind.needs,
-            make=kind.make,
+            connect=kind.connect,
             vendor_issues_secret=kind.vendor_issues_secret,
             fixed=lambda: self.target,
         )
 
     async def turn(
-        self, *, is_dry_run: bool = False, saves: bool = True, holds: bool = False
+        self, *, is_dry_run: bool = False, saves: bool = True, waits_for_listing: bool = False
     ) -> Report:
         """Look after it once; what Aircall chooses is saved, unless nobody can."""
-        save: Save | None = self.saved.append if saves else None
+        save: Save | None = None
+        if saves:
+            save = self.saved.append
         return await reconcile(
             self.fixed,
             self.settings,
             self.store,
             clock=self.clock,
             is_dry_run=is_dry_run,
-            holds=holds,
+            waits_for_listing=waits_for_listing,
             save=save,
         )
 
@@ -137,13 +139,13 @@ async def opened(slug: str, store: Store, settings: Settings) -> AsyncIterator[B
         if slug == "zoom":
             api |= {"token_url": f"{url}/oauth/token"}
         base = f"{HOST}/webhooks/{slug}"
-        has_token = slug in {"ringcentral", "aircall"}
+        addresses = (base, f"{base}/t/{NEW}", f"{base}/t/{OLD}")
+        if slug in {"ringcentral", "aircall"}:
+            addresses = (f"{base}/t/{NEW}", f"{base}/t/{OLD}", base)
         target = Target(
             slug=slug,
-            address=f"{base}/t/{NEW}" if has_token else base,
-            older=(f"{base}/t/{OLD}", base)
-            if has_token
-            else (f"{base}/t/{NEW}", f"{base}/t/{OLD}"),
+            address=addresses[0],
+            older=addresses[1:],
             secrets=(SECRET,),
             api=api,
         )

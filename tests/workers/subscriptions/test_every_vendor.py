@@ -76,7 +76,7 @@ async def test_one_is_made_and_a_second_turn_does_nothing(bench: Bench) -> None:
         assert (None, (), ()) == (report.fault, report.done, report.left)
     assert ([], made) == (bench.standin.changes, _records(bench))
     assert report.state.state in {"active", "unknown"}
-    (ours,) = report.found
+    (ours,) = report.subscriptions
     assert (True, True, bench.path) == (ours.is_ours, ours.has_calls, ours.address)
 
 
@@ -108,7 +108,7 @@ async def test_what_is_not_ours_is_never_touched(bench: Bench) -> None:
     report = await bench.turn()
     assert before.items() <= _records(bench).items()
     assert len(before) + 1 == len(_records(bench))
-    assert len(others) == sum(not item.is_ours for item in report.found)
+    assert len(others) == sum(not item.is_ours for item in report.subscriptions)
     assert "SECRETPATH" not in repr(report)
 
 
@@ -153,21 +153,23 @@ async def test_vendor_that_does_not_list_what_was_made_gets_no_more(bench: Bench
     async def nothing(now: datetime) -> list[Subscription]:
         return []
 
-    make = bench.kind.make
+    connect = bench.kind.connect
 
     def blind(
         target: Target, save: Save | None, transport: httpx.AsyncBaseTransport | None
     ) -> Vendor:
-        made = make(target, save, transport)
-        made.found = nothing  # type: ignore[method-assign]
+        made = connect(target, save, transport)
+        made.list_subscriptions = nothing  # type: ignore[method-assign]
         return made
 
     seeing = bench.kind
-    bench.kind = replace(bench.kind, make=blind)
-    assert [Action.CREATE] == [step.action for step in (await bench.turn(holds=True)).done]
+    bench.kind = replace(bench.kind, connect=blind)
+    assert [Action.CREATE] == [
+        step.action for step in (await bench.turn(waits_for_listing=True)).done
+    ]
     for _ in range(3):
         bench.clock.forward(timedelta(hours=1))
-        report = await bench.turn(holds=True)
+        report = await bench.turn(waits_for_listing=True)
         assert ((), [Action.BY_HAND], 1) == (
             report.done,
             [step.action for step in report.left],
@@ -179,7 +181,7 @@ async def test_vendor_that_does_not_list_what_was_made_gets_no_more(bench: Bench
     bench.kind = seeing
     _own_token(bench)
     assert ((), None) == (
-        (await bench.turn(holds=True)).left,
+        (await bench.turn(waits_for_listing=True)).left,
         (await bench.store.upkeep.all())[bench.kind.slug].unseen_since,
     )
 
@@ -207,11 +209,9 @@ async def test_list_that_cannot_be_read_is_no_empty_one(bench: Bench, shape: str
         "event_subscription_id": None,
     }
     listed = {"endless": [], "none": 7, "strings": ["x"], "nameless": [nameless]}[shape]
-    more = (
-        {"cursor": "x", "next_page_token": "x", "meta": {"next_page_link": "x"}}
-        if shape == "endless"
-        else {}
-    )
+    more: dict[str, object] = {}
+    if shape == "endless":
+        more = {"cursor": "x", "next_page_token": "x", "meta": {"next_page_link": "x"}}
     bench.standin.faults = [
         Fault(match="GET", status=200, body=json.dumps({name: listed, **more}).encode(), times=1000)
     ]
@@ -259,15 +259,15 @@ async def test_one_that_was_made_but_not_recorded_is_found_again(bench: Bench) -
     """
     The answer to the making is lost: the next turn finds what was made, and makes no second one.
     """
-    is_dialpad = isinstance(bench.standin, Dialpad)
     match = {
         "ringcentral": "POST /restapi/v1.0/subscription",
         "zoom": "POST /v2/",
         "aircall": "POST /v1/",
+        "dialpad": "POST /api/v2/webhooks",
     }
     bench.standin.faults = [
         Fault(
-            match="POST /api/v2/webhooks" if is_dialpad else match[bench.kind.slug],
+            match=match[bench.kind.slug],
             status=502,
             is_done=True,
         )

@@ -13,12 +13,12 @@ from workers.subscriptions import (
     State,
     Step,
     Subscription,
-    plan,
+    plan_steps,
 )
 from workers.subscriptions.types import Issue
 
 ALL = frozenset({"calls", "more"})
-MENDED = {"state": State.ACTIVE, "troubles": ()}
+MENDED = {"state": State.ACTIVE, "issues": ()}
 FULL = {
     Issue.MISSING: Action.CREATE,
     Issue.DUPLICATE: Action.REMOVE,
@@ -29,7 +29,7 @@ FULL = {
     Issue.SIGNING_SECRET: Action.UPDATE,
     Issue.EVENTS: Action.REPLACE,
 }
-TROUBLES = st.lists(
+ISSUES = st.lists(
     st.sampled_from(sorted(set(Issue) - {Issue.MISSING, Issue.DUPLICATE})), unique=True
 ).map(tuple)
 SUBSCRIPTIONS = st.builds(
@@ -41,7 +41,7 @@ SUBSCRIPTIONS = st.builds(
     has_calls=st.booleans(),
     events=st.sets(st.sampled_from(sorted(ALL))).map(frozenset),
     scope=st.sampled_from(["", "1"]),
-    troubles=TROUBLES,
+    issues=ISSUES,
     is_fixed=st.booleans(),
 )
 
@@ -73,38 +73,45 @@ def _do(subscriptions: list[Subscription], steps: tuple[Step, ...]) -> list[Subs
             made.remove(step.subscription)
         elif step.action is not Action.BY_HAND and step.subscription is not None:
             made[made.index(step.subscription)] = replace(
-                step.subscription, state=State.ACTIVE, troubles=()
+                step.subscription, state=State.ACTIVE, issues=()
             )
     return made
 
 
+def _assert_allowed(steps: tuple[Step, ...]) -> None:
+    """Only what is ours and can be changed is changed, and each at most once."""
+    touched = [
+        step.subscription
+        for step in steps
+        if step.subscription is not None and step.action is not Action.BY_HAND
+    ]
+    assert all(item.is_ours and not item.is_fixed for item in touched)
+    assert len(touched) == len({item.subscription_id for item in touched})
+
+
+def _foreign(subscriptions: list[Subscription]) -> list[Subscription]:
+    return [item for item in subscriptions if not item.is_ours]
+
+
 @given(
     subscriptions=st.lists(SUBSCRIPTIONS, max_size=6, unique_by=lambda item: item.subscription_id),
-    ways=st.sets(st.sampled_from(Issue)),
+    fixable=st.sets(st.sampled_from(Issue)),
 )
-def test_turns_come_to_rest(subscriptions: list[Subscription], ways: set[Issue]) -> None:
+def test_turns_come_to_rest(subscriptions: list[Subscription], fixable: set[Issue]) -> None:
     """
     After a few turns only an operator's part is left; what is not ours, or cannot be changed, is
     never touched; calls always come.
     """
-    can = {trouble: FULL[trouble] for trouble in ways}
+    supported_fixes = {issue: FULL[issue] for issue in fixable}
     stored = list(subscriptions)
     for _ in range(3):
-        steps = plan(stored, can, "by hand")
-        touched = [
-            step.subscription
-            for step in steps
-            if step.subscription is not None and step.action is not Action.BY_HAND
-        ]
-        assert all(item.is_ours and not item.is_fixed for item in touched)
-        assert len(touched) == len({item.subscription_id for item in touched})
+        steps = plan_steps(stored, supported_fixes, "by hand")
+        _assert_allowed(steps)
         stored = _do(stored, steps)
-    left = plan(stored, can, "by hand")
+    left = plan_steps(stored, supported_fixes, "by hand")
     assert {Action.BY_HAND} >= {step.action for step in left}
-    assert [item for item in subscriptions if not item.is_ours] == [
-        item for item in stored if not item.is_ours
-    ]
-    if Issue.MISSING in can:
+    assert _foreign(subscriptions) == _foreign(stored)
+    if Issue.MISSING in fixable:
         assert any(item.is_ours and item.has_calls for item in stored)
 
 
@@ -113,4 +120,6 @@ def test_turns_come_to_rest(subscriptions: list[Subscription], ways: set[Issue])
 )
 def test_order_of_the_list_does_not_matter(subscriptions: list[Subscription]) -> None:
     """Vendors list in any order."""
-    assert plan(subscriptions, FULL, "by hand") == plan(subscriptions[::-1], FULL, "by hand")
+    assert plan_steps(subscriptions, FULL, "by hand") == plan_steps(
+        subscriptions[::-1], FULL, "by hand"
+    )

@@ -218,7 +218,7 @@ async def test_other_transports_and_strange_words(bench: Bench) -> None:
     assert ((), before) == (report.done, _standin(bench).stored)
     _standin(bench).stored["odd"]["status"] = "Pondering\n"
     report = await bench.turn()
-    assert ["odd"] == [item.subscription_id for item in report.found]
+    assert ["odd"] == [item.subscription_id for item in report.subscriptions]
     assert ("unknown", "RingCentral calls it Pondering", ()) == (
         report.state.state,
         report.state.detail,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -71,7 +72,7 @@ async def standin(clock: Clock) -> AsyncIterator[tuple[RingCentral, str]]:
 
 
 @pytest.fixture
-def watch(
+def reconciler(
     standin: tuple[RingCentral, str], store: Store, clock: Clock, make_settings: MakeSettings
 ) -> SubscriptionReconciler:
     """A worker that looks after RingCentral."""
@@ -79,7 +80,7 @@ def watch(
         settings=make_settings(**SET_UP, RINGCENTRAL_API_URL=standin[1]),
         store=store,
         clock=clock,
-        kinds=VENDORS,
+        vendors=VENDORS,
     )
 
 
@@ -98,15 +99,15 @@ async def _receiver(settings: Settings, store: Store) -> AsyncIterator[Reach]:
 
 
 async def test_real_receiver_shakes_hands(
-    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], store: Store
+    reconciler: SubscriptionReconciler, standin: tuple[RingCentral, str], store: Store
 ) -> None:
     """
     The whole way: the worker asks RingCentral, RingCentral asks the receiver at the address it was
     reported, and the subscription is.
     """
-    async with _receiver(watch.settings, store) as reach:
+    async with _receiver(reconciler.settings, store) as reach:
         standin[0].reach = reach
-        await watch.turn()
+        await reconciler.reconcile_due()
     (stored,) = standin[0].stored.values()
     mode = stored["deliveryMode"]
     assert isinstance(mode, dict)
@@ -144,8 +145,8 @@ async def test_real_receiver_is_validated_by_zoom(
         async with _receiver(settings, store) as reach:
             standin.reach = reach
             await SubscriptionReconciler(
-                settings=settings, store=store, clock=utc_now, kinds=VENDORS
-            ).turn()
+                settings=settings, store=store, clock=utc_now, vendors=VENDORS
+            ).reconcile_due()
     assert ["https://hooks.example.test/webhooks/zoom"] == [
         item["event_webhook_url"] for item in standin.stored.values()
     ]
@@ -153,47 +154,51 @@ async def test_real_receiver_is_validated_by_zoom(
 
 
 async def test_it_looks_every_ten_minutes_and_logs_what_it_did(
-    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock
+    reconciler: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock
 ) -> None:
     """
     Made at once; then quiet, and nothing is asked before it is due, however many workers there are.
     """
     with capture_logs() as entries:
-        await watch.turn()
+        await reconciler.reconcile_due()
     assert [("subscription.created", "info", "ringcentral")] == [
         (entry["event"], entry["log_level"], entry["source"]) for entry in entries
     ]
     requests = len(standin[0].received)
     clock.forward(timedelta(seconds=EVERY_S - 10))
-    await watch.turn()
-    await replace(watch).turn()
+    await reconciler.reconcile_due()
+    await replace(reconciler).reconcile_due()
     assert requests == len(standin[0].received)
     clock.forward(timedelta(seconds=10))
     with capture_logs() as entries:
-        await watch.turn()
+        await reconciler.reconcile_due()
     assert (True, []) == (len(standin[0].received) > requests, entries)
     clock.forward(timedelta(days=363))
     with capture_logs() as entries:
-        await watch.turn()
+        await reconciler.reconcile_due()
     assert ["subscription.renewed"] == [item["event"] for item in entries]
 
 
 async def test_changed_settings_count_at_once(
-    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], make_settings: MakeSettings
+    reconciler: SubscriptionReconciler,
+    standin: tuple[RingCentral, str],
+    make_settings: MakeSettings,
 ) -> None:
     """
     Rotation of URL_SECRET: the next worker that starts tells RingCentral, without waiting for ten
     minutes to go by.
     """
-    await watch.turn()
+    await reconciler.reconcile_due()
     changed = {**SET_UP, "URL_SECRET": f"{SECOND}, {FIRST}"}
-    await replace(watch, settings=make_settings(**changed, RINGCENTRAL_API_URL=standin[1])).turn()
+    await replace(
+        reconciler, settings=make_settings(**changed, RINGCENTRAL_API_URL=standin[1])
+    ).reconcile_due()
     (stored,) = standin[0].stored.values()
     assert path_token(SECOND, "ringcentral") in str(stored["deliveryMode"])
 
 
 async def test_source_that_is_off_or_not_set_up_is_left_alone(
-    watch: SubscriptionReconciler,
+    reconciler: SubscriptionReconciler,
     standin: tuple[RingCentral, str],
     store: Store,
     make_settings: MakeSettings,
@@ -209,8 +214,8 @@ async def test_source_that_is_off_or_not_set_up_is_left_alone(
     with capture_logs() as entries:
         for values in (only_api, only_secret, {}):
             await replace(
-                watch, settings=make_settings(**values, RINGCENTRAL_API_URL=standin[1])
-            ).turn()
+                reconciler, settings=make_settings(**values, RINGCENTRAL_API_URL=standin[1])
+            ).reconcile_due()
     assert ([], [], {}) == (entries, standin[0].received, await store.upkeep.all())
 
 
@@ -223,7 +228,7 @@ async def test_source_that_is_off_or_not_set_up_is_left_alone(
     ],
 )
 async def test_half_a_set_up_is_a_fault(  # noqa: PLR0917 (pytest's own way)
-    watch: SubscriptionReconciler,
+    reconciler: SubscriptionReconciler,
     standin: tuple[RingCentral, str],
     make_settings: MakeSettings,
     name: str,
@@ -233,23 +238,23 @@ async def test_half_a_set_up_is_a_fault(  # noqa: PLR0917 (pytest's own way)
     """What is missing is named, in the log and in the state."""
     settings = make_settings(**{**SET_UP, name: value}, RINGCENTRAL_API_URL=standin[1])
     with capture_logs() as entries:
-        await replace(watch, settings=settings).turn()
+        await replace(reconciler, settings=settings).reconcile_due()
     assert ["subscription.failed"] == [entry["event"] for entry in entries]
     assert reported in entries[0]["reason"]
     assert ("failed", []) == (
-        (await watch.store.upkeep.all())["ringcentral"].state,
+        (await reconciler.store.upkeep.all())["ringcentral"].state,
         standin[0].received,
     )
 
 
 async def test_failures_are_logged_and_wait_for_the_next_turn(
-    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock
+    reconciler: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock
 ) -> None:
     """
     Away or refusing: one warning, no second try before its time, and what was given is not
     forgotten.
     """
-    await watch.turn()
+    await reconciler.reconcile_due()
     for fault, event in (
         (Fault(status=503), "subscription.unreachable"),
         (Fault(status=401), "subscription.failed"),
@@ -257,37 +262,38 @@ async def test_failures_are_logged_and_wait_for_the_next_turn(
         clock.forward(timedelta(seconds=EVERY_S))
         standin[0].faults = [fault]
         with capture_logs() as entries:
-            await watch.turn()
-            await watch.turn()
+            await reconciler.reconcile_due()
+            await reconciler.reconcile_due()
         assert [(event, "warning")] == [(entry["event"], entry["log_level"]) for entry in entries]
     clock.forward(timedelta(seconds=EVERY_S))
     with capture_logs() as entries:
-        await watch.turn()
+        await reconciler.reconcile_due()
     assert [] == entries
 
 
 async def test_bug_stops_neither_the_others_nor_the_worker(
-    watch: SubscriptionReconciler, standin: tuple[RingCentral, str]
+    reconciler: SubscriptionReconciler, standin: tuple[RingCentral, str]
 ) -> None:
     """An error that nobody thought of is logged, and the next vendor has its turn."""
 
-    def broken(target: object, save: object, transport: object) -> object:
+    def broken(target: object, save: object, transport: object) -> NoReturn:
         raise LookupError("what nobody thought of")
 
-    bad = replace(next(kind for kind in VENDORS if kind.slug == "ringcentral"), make=broken)  # type: ignore[arg-type]
+    ringcentral = next(kind for kind in VENDORS if kind.slug == "ringcentral")
+    bad = replace(ringcentral, connect=broken)
     with capture_logs() as entries:
-        await replace(watch, kinds=(bad, *VENDORS)).turn()
+        await replace(reconciler, vendors=(bad, *VENDORS)).reconcile_due()
     assert ["subscription.failed", "subscription.created"] == [entry["event"] for entry in entries]
 
 
 async def test_one_that_another_worker_looks_after_is_passed_by(
-    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], store: Store
+    reconciler: SubscriptionReconciler, standin: tuple[RingCentral, str], store: Store
 ) -> None:
     """Whoever holds the right is not waited for."""
     other = replace(store, upkeep=replace(store.upkeep, owner="another-worker"))
     async with lease(other, "ringcentral") as is_ours:
         assert is_ours
-        await watch.turn()
+        await reconciler.reconcile_due()
     assert [] == standin[0].received
 
 
@@ -303,30 +309,32 @@ async def test_worker_never_makes_an_aircall_webhook(
             "AIRCALL_API_TOKEN": "aircall-api-token",
         }
         settings = make_settings(**names, URL_SECRET=FIRST, AIRCALL_API_URL=f"{url}/v1")
-        watch = SubscriptionReconciler(settings=settings, store=store, clock=clock, kinds=VENDORS)
+        reconciler = SubscriptionReconciler(
+            settings=settings, store=store, clock=clock, vendors=VENDORS
+        )
         with capture_logs() as entries:
             for _ in range(3):
-                await watch.turn()
+                await reconciler.reconcile_due()
                 clock.forward(timedelta(seconds=EVERY_S))
     assert ["subscription.needs_a_person"] == [entry["event"] for entry in entries]
     assert ([], 3) == (standin.changes, len(standin.received))
 
 
 async def test_no_secret_is_in_a_line_of_the_log(
-    watch: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock, store: Store
+    reconciler: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock, store: Store
 ) -> None:
     """Whatever happens, the log holds no credential, no token and no secret."""
     stream = io.StringIO()
     configure_logging(fmt="json", level="debug", stream=stream)
-    await watch.turn()
+    await reconciler.reconcile_due()
     for status in (400, 401, 403, 404, 500):
         clock.forward(timedelta(seconds=EVERY_S))
         standin[0].faults = [Fault(status=status, body=" ".join(CONFIDENTIAL).encode())]
-        await watch.turn()
+        await reconciler.reconcile_due()
     for stored in standin[0].stored.values():
         stored["status"] = "Blacklisted"
     clock.forward(timedelta(seconds=EVERY_S))
-    await watch.turn()
+    await reconciler.reconcile_due()
     configure_logging(fmt="json", level="info")
     lines = stream.getvalue()
     assert "subscription.recreated" in lines
@@ -350,7 +358,9 @@ def test_every_vendor_is_a_source_with_the_settings_that_it_needs(
         with pytest.raises(NotReady) as caught:
             kind.target(make_settings(), {})
         by_name = str(caught.value).removeprefix("set ").split(" and ")
-        secret = [] if kind.vendor_issues_secret else [SOURCES[kind.slug].settings[0].name.upper()]
+        secret = [SOURCES[kind.slug].settings[0].name.upper()]
+        if kind.vendor_issues_secret:
+            secret = []
         assert [*secret, *(f"{kind.slug}_{name}".upper() for name in kind.needs)] == by_name
         declared = {
             setting.name
