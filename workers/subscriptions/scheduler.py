@@ -27,8 +27,8 @@ from workers.subscriptions.target import is_set_up
 from workers.subscriptions.types import DONE, Action, Step
 
 EVERY_S: Final = 600.0
-# `checked_at` is the end of the last reconciliation, later than the timer that started it: without
-# this margin the same worker's next timer would come a little too early, and wait ten minutes more.
+# The interval counts from the end of the last reconciliation, by any worker. The margin makes sure
+# that the first worker to run after it finds the source due, and does not wait for its next run.
 MARGIN: Final = timedelta(seconds=5)
 
 log = structlog.get_logger(__name__)

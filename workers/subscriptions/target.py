@@ -157,7 +157,7 @@ def _check_settings(
         raise NotReady(f"set {' and '.join(missing)}")
     if settings.public_url is None or urlsplit(settings.public_url).scheme != "https":
         raise NotReady(
-            "set PUBLIC_URL to the https address of the receiver: the vendor is told to send there"
+            "set PUBLIC_URL to the https address of the receiver: the vendor sends there"
         )
 
 
