@@ -6,22 +6,20 @@ From a call's result to the fields that Buildr is sent: the rule that decides, a
 
 import difflib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias
-from zoneinfo import ZoneInfo
+from typing import Literal
 
 from service.events import Result
 from service.settings.outcomes import (
     DEFAULT_OUTCOMES,
-    BusinessHours,
     OutcomeConfig,
     OutcomeRef,
-    When,
 )
 from service.store.links import Link
 from workers.calls.fold import Call
+from workers.outcomes.conditions import applies, comparison_key
 
 OutcomeIds = Mapping[str, str]
 RecordedAt = Literal["start", "answer", "end", "never"]
@@ -51,7 +49,7 @@ def decide(call: Call, config: OutcomeConfig) -> Decision:
     if call.result is None:
         return Decision(result=None, outcome=None, rule="no result yet", is_explicit=False)
     for index, rule in enumerate(config.rules):
-        if _applies(rule.when, call, config.business_hours):
+        if applies(rule.when, call, config.business_hours):
             return Decision(
                 result=call.result,
                 outcome=rule.outcome,
@@ -84,7 +82,7 @@ def map_digest(config: OutcomeConfig) -> str:
 
 def outcome_key(name: str) -> str:
     """The form in which names of outcomes are compared: case and extra spaces do not count."""
-    return " ".join(name.split()).casefold()
+    return comparison_key(name)
 
 
 def resolve(ref: OutcomeRef, ids: OutcomeIds) -> str | None:
@@ -179,87 +177,3 @@ def _configured_outcomes(config: OutcomeConfig) -> Iterator[tuple[str, OutcomeRe
         yield f"outcomes.{result.value}", ref
     for index, rule in enumerate(config.rules):
         yield _rule_name(index, rule.name), rule.outcome
-
-
-def _applies(when: When, call: Call, hours: BusinessHours | None) -> bool:
-    """Whether all conditions of a rule hold."""
-    conditions = when.model_fields_set
-    if "business_hours" in conditions and _is_open(call.started_at, hours) != when.business_hours:
-        return False
-    return all(CONDITIONS[name](when, call) for name in conditions - {"business_hours"})
-
-
-def _is_result(when: When, call: Call) -> bool:
-    return call.result in when.result
-
-
-def _is_source(when: When, call: Call) -> bool:
-    return _has_any((call.source,), when.source)
-
-
-def _is_direction(when: When, call: Call) -> bool:
-    return call.direction is when.direction
-
-
-def _is_answered_by(when: When, call: Call) -> bool:
-    return call.answered_by is when.answered_by
-
-
-def _is_at_least(when: When, call: Call) -> bool:
-    return call.duration_s is not None and call.duration_s >= (when.duration_at_least_s or 0)
-
-
-def _is_below(when: When, call: Call) -> bool:
-    return call.duration_s is not None and call.duration_s < (when.duration_below_s or 0)
-
-
-def _is_disposition(when: When, call: Call) -> bool:
-    return _has_any((call.disposition,), when.disposition)
-
-
-def _is_tagged(when: When, call: Call) -> bool:
-    return _has_any(call.tags, when.tag)
-
-
-def _is_agent(when: When, call: Call) -> bool:
-    return _has_any((call.agent,), when.agent)
-
-
-Condition: TypeAlias = Callable[[When, Call], bool]
-# By the name of the condition in the settings. `business_hours` also needs the hours themselves.
-CONDITIONS: Final[Mapping[str, Condition]] = {
-    "result": _is_result,
-    "source": _is_source,
-    "direction": _is_direction,
-    "answered_by": _is_answered_by,
-    "duration_at_least_s": _is_at_least,
-    "duration_below_s": _is_below,
-    "disposition": _is_disposition,
-    "tag": _is_tagged,
-    "agent": _is_agent,
-}
-
-
-def _has_any(values: Iterable[str | None], names: Iterable[str]) -> bool:
-    """Whether one of the values is one of the names, compared like names of outcomes."""
-    keys = {outcome_key(name) for name in names}
-    return any(value is not None and outcome_key(value) in keys for value in values)
-
-
-def _is_open(started_at: datetime | None, hours: BusinessHours | None) -> bool | None:
-    """
-    Whether a call started within the opening hours; None if its start is not known.
-
-    The moment of closing is outside.
-    """
-    if started_at is None or hours is None:
-        return None
-    try:
-        local = started_at.astimezone(ZoneInfo(hours.timezone))
-    except OverflowError:  # a time zone's offset leads out of the years that Python can express
-        return None
-    span = hours.span(local.weekday())
-    if span is None:
-        return False
-    opens_at, closes_at = span
-    return opens_at <= local.time() < closes_at

@@ -20,8 +20,8 @@ from service.events import (
 from service.settings.outcomes import OutcomeConfig, OutcomeRef, When
 from service.store.links import Link
 from workers.calls.fold import Call, fold
+from workers.outcomes.conditions import CONDITIONS
 from workers.outcomes.decide import (
-    CONDITIONS,
     Decision,
     build_patch,
     decide,
