@@ -49,7 +49,7 @@ def overview_table() -> str:
         "proved by",
         "address holds a token",
         "waits",
-        "a message that got no 2xx comes again",
+        "a message that got no 2xx is sent again",
         "your Buildr call id travels in",
     )
     rows = [
