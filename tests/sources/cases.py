@@ -1,6 +1,6 @@
 """
-What the conformance tests work on: the kit, the fixtures and the whole calls of every source in the
-registry.
+What the conformance tests work on: the contract, the fixtures and the whole calls of every source
+in the registry.
 """
 
 import importlib
@@ -33,9 +33,9 @@ Receive = Callable[[WebhookRequest], Awaitable[int]]
 
 
 def read_contract(slug: str) -> SourceContract:
-    """The kit of a source."""
-    kit: SourceContract = importlib.import_module(f"tests.sources.{slug}.contract").CONTRACT
-    return kit
+    """The contract of a source."""
+    contract: SourceContract = importlib.import_module(f"tests.sources.{slug}.contract").CONTRACT
+    return contract
 
 
 CONTRACTS: Final[Mapping[str, SourceContract]] = {slug: read_contract(slug) for slug in SOURCES}
@@ -101,7 +101,7 @@ def setting_names(slug: str) -> list[str]:
 
 
 def proof_setting(slug: str) -> str:
-    """The setting that holds the secrets of a source's kit, as an environment variable."""
+    """The setting that holds the secrets of a source's contract, as an environment variable."""
     return next(
         setting.name.upper()
         for setting in SOURCES[slug].settings
@@ -125,20 +125,20 @@ def values_of(slug: str, name: str) -> set[str]:
     """All values of a field of one name, at any depth of a source's fixtures, as text."""
     return {
         text
-        for each in fixture_names(slug)
-        for text in _find(json.loads(fixture_text(slug, each)), name)
+        for fixture_name in fixture_names(slug)
+        for text in _find(json.loads(fixture_text(slug, fixture_name)), name)
     }
 
 
 def paths_of(slug: str) -> list[tuple[str, ...]]:
     """The places of all fields in the bodies of a source's fixtures."""
-    found: set[tuple[str, ...]] = set()
+    paths: set[tuple[str, ...]] = set()
     for name in fixture_names(slug):
         parts = json.loads(fixture_text(slug, name))
         for body in BODIES:
             if isinstance(parts.get(body), dict):
-                found.update(_paths(parts[body]))
-    return sorted(found)
+                paths.update(_paths(parts[body]))
+    return sorted(paths)
 
 
 @cache
@@ -155,19 +155,22 @@ def _signed(slug: str, name: str) -> WebhookRequest:
 
 def _find(value: JsonValue, name: str) -> Iterator[str]:
     if isinstance(value, dict):
-        for key, each in value.items():
+        for key, item in value.items():
             if key == name:
-                yield from _texts(each)
-            yield from _find(each, name)
+                yield from _texts(item)
+            yield from _find(item, name)
     elif isinstance(value, list):
-        for each in value:
-            yield from _find(each, name)
+        for item in value:
+            yield from _find(item, name)
 
 
 def _texts(value: JsonValue) -> Iterator[str]:
-    for each in value if isinstance(value, list) else [value]:
-        if not isinstance(each, dict | list):
-            yield str(each).lower() if isinstance(each, bool) else str(each)
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if isinstance(item, bool):
+            yield str(item).lower()
+        elif not isinstance(item, dict | list):
+            yield str(item)
 
 
 def _paths(body: Mapping[str, JsonValue], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

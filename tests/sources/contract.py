@@ -1,6 +1,6 @@
 """
-What the conformance tests have to know of a source: its kit, which lies in
-`tests/sources/kits/<slug>.py` under the name `CONTRACT`.
+What the conformance tests have to know of a source: its contract, `CONTRACT` in
+`tests/sources/<slug>/contract.py`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,14 +18,14 @@ class SourceContract:
     `sign` signs as the vendor does, by the vendor's own library or another that is not ours; a time
     plays a part in it where the vendor signs one, and otherwise makes what is different on each
     try, such as a nonce. `secrets` are two that may be set here. `proofs` are the headers that
-    `sign` sets and that must come; `signs_url` and `signs_body` say what they cover, `tolerance_s`
+    `sign` sets and that must come; `signs_url` and `signs_body` tell what they cover, `tolerance_s`
     how far a signed time may be away, None if none is signed. `forgeries` makes requests of a
     signed one that must all be refused, where a proof lies in the body or covers only a part of a
     request. `own_secrets` are those with which the source itself can sign, if others are needed for
     that. `smallest` names a fixture of few fields that ends a call. `words` are the words that the
     source knows, by the field of the request that holds them; each must be in a fixture.
     `unknown_values` are those in fixtures that no table knows, to be reported. `retry_headers` may
-    differ when a message comes again.
+    differ when a message is retried.
     """
 
     sign: Callable[[WebhookRequest, str, datetime], WebhookRequest]
@@ -47,3 +47,9 @@ def with_headers(request: WebhookRequest, headers: Mapping[str, str]) -> Webhook
     return replace(
         request, headers={**request.headers, **{name: (value,) for name, value in headers.items()}}
     )
+
+
+def with_query(request: WebhookRequest, parameters: str) -> WebhookRequest:
+    """The same request with more query parameters, written as in a URL, at the end of its URL."""
+    separator = "&" if request.query else "?"
+    return replace(request, url=f"{request.url}{separator}{parameters}")

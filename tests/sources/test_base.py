@@ -64,7 +64,7 @@ def test_short_way_to_e164_leads_to_the_same(number: str) -> None:
 
 @pytest.mark.parametrize("query", ["id=110", "a=1&id=110", "%69d=110", "id=110&id=110&id="])
 def test_query_value_is_found_however_it_is_written(query: str) -> None:
-    """An encoded name is the same name, and what is said twice alike is said once."""
+    """An encoded name is the same name, and a value that occurs twice counts once."""
     assert "110" == query_value(
         WebhookRequest(method="POST", url=f"https://hooks.example.test/x?{query}#id=7"), "id"
     )
@@ -80,8 +80,8 @@ def test_readers_take_anything(value: JsonValue) -> None:
     assert isinstance(flag(fields, "x"), bool | None)
     assert isinstance(whole_seconds(fields, "x", per_second=1000), int | None)
     assert isinstance(epoch_moment(fields, "x"), datetime | None)
-    assert all(isinstance(each, str) for each in texts(fields, "x"))
-    assert all(isinstance(each, dict) for each in children(fields, "x"))
+    assert all(isinstance(item, str) for item in texts(fields, "x"))
+    assert all(isinstance(item, dict) for item in children(fields, "x"))
     assert child(fields, "x", "y", "z") is not None
     list(walk(fields))
 
@@ -153,11 +153,11 @@ def test_what_somebody_else_put_there_is_no_fault(value: str | None) -> None:
     assert (None, None) == echoed_id(value)
 
 
-@pytest.mark.parametrize("held", ["abc", "1" * 21, True, ["110"], {"id": "110"}, 1.5])
-def test_wrong_id_says_what_is_wrong(held: object) -> None:
-    """Somebody meant to name a call, and did not: that is told."""
-    named, fault = echoed_id(json.dumps({"buildr_call_id": held}))
-    assert named is None
+@pytest.mark.parametrize("id_value", ["abc", "1" * 21, True, ["110"], {"id": "110"}, 1.5])
+def test_wrong_id_says_what_is_wrong(id_value: object) -> None:
+    """Somebody meant to name a call, and did not: that is reported."""
+    buildr_call_id, fault = echoed_id(json.dumps({"buildr_call_id": id_value}))
+    assert buildr_call_id is None
     assert "buildr_call_id" in (fault or "")
 
 
@@ -197,7 +197,7 @@ def test_parse_error_is_raised_each_time() -> None:
 @pytest.mark.parametrize(
     "number", ["1" * 19, "-" + "9" * 25, "1e999", "1E400", "[1, " + "7" * 19 + "]"]
 )
-def test_number_that_is_too_large_is_refused_wherever_it_stands(number: str) -> None:
+def test_number_that_is_too_large_is_refused_at_any_depth(number: str) -> None:
     """
     A number with more digits than can be kept exactly, or without an end, makes the whole message
     unreadable.

@@ -1,8 +1,8 @@
 """
 What every source must do, over every one of its fixtures and of its whole calls.
 
-Nothing here knows a vendor: what differs is in the kits (`tests/sources/kits`), and a source in the
-registry without one fails.
+Nothing here knows a vendor: what differs is in the contracts (`tests/sources/<slug>/contract.py`),
+and a source in the registry without one fails.
 """
 
 import io
@@ -10,7 +10,7 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
@@ -36,6 +36,7 @@ from service.sources import SOURCES, WebhookRequest
 from service.sources.request import FORM, JSON
 from service.sources.settings import Secrets
 from service.store.connection import Store
+from service.store.messages import Message
 from service.webhook_urls import path_token
 from tests.sources.cases import (
     CONTRACTS,
@@ -57,7 +58,7 @@ from tests.sources.cases import (
     signed,
     values_of,
 )
-from tests.sources.contract import with_headers
+from tests.sources.contract import with_headers, with_query
 from workers.calls.fold import Call, fold
 from workers.jobs.parse_messages import parse_messages
 
@@ -97,6 +98,7 @@ HEADINGS: Final = (
 )
 # A fault of ours, not a word of the vendor's, that is reported in the same way.
 ID_FAULT: Final = "buildr_call_id"
+OUR_LOGGER: Final = re.compile(r'"(service|workers)\.')
 NUMBER: Final = re.compile(r"(?:\+|%2B)(\d{8,15})")
 SLUGS: Final = list(SOURCES)
 ALL: Final = [
@@ -145,19 +147,18 @@ def test_signed_fixture_gives_exactly_the_expected_events(slug: str, name: str) 
     request = signed(slug, name)
     verify(slug, request)
     try:
-        found: object = [as_dict(event) for event in SOURCES[slug].parse(request, MESSAGE_ID)]
+        actual: object = [as_dict(event) for event in SOURCES[slug].parse(request, MESSAGE_ID)]
     except MessageError as err:
-        found = {"raises": type(err).__name__}
-    assert expected(slug, name) == found
+        actual = {"raises": type(err).__name__}
+    assert expected(slug, name) == actual
 
 
 @pytest.mark.parametrize(("slug", "name"), ALL)
 def test_own_signature_is_accepted_by_own_check(slug: str, name: str) -> None:
     """What `trigger` signs is genuine."""
-    own = CONTRACTS[slug].own_secrets or CONTRACTS[slug].secrets
-    SOURCES[slug].verify(
-        SOURCES[slug].sign(fixture(slug, name), Secrets(own), NOW), Secrets(own), NOW
-    )
+    secrets = Secrets(CONTRACTS[slug].own_secrets or CONTRACTS[slug].secrets)
+    request = SOURCES[slug].sign(fixture(slug, name), secrets, NOW)
+    SOURCES[slug].verify(request, secrets, NOW)
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -190,8 +191,7 @@ def test_changed_url_is_refused_where_it_is_signed(slug: str, name: str) -> None
             + request.url[place + 1 :]
         )
         assert not is_genuine(slug, replace(request, url=changed)), changed
-    mark = "&" if request.query else "?"
-    assert not is_genuine(slug, replace(request, url=f"{request.url}{mark}buildr_call_id=1"))
+    assert not is_genuine(slug, with_query(request, "buildr_call_id=1"))
     assert not is_genuine(slug, replace(request, url=request.url.replace("https://", "http://")))
     if request.query:
         assert not is_genuine(slug, replace(request, url=request.url.partition("?")[0]))
@@ -204,8 +204,7 @@ def test_unsigned_url_never_names_the_buildr_call(slug: str, name: str) -> None:
     counts for nothing.
     """
     request = signed(slug, name)
-    mark = "&" if request.query else "?"
-    changed = replace(request, url=f"{request.url}{mark}buildr_call_id=987654")
+    changed = with_query(request, "buildr_call_id=987654")
     assert is_genuine(slug, changed)
     assert "987654" not in {event.buildr_call_id for event in read(slug, changed)}
 
@@ -227,24 +226,24 @@ def test_own_signature_in_the_url_names_the_buildr_call(slug: str, name: str) ->
 @pytest.mark.parametrize("slug", SLUGS)
 def test_nothing_is_accepted_that_only_looks_genuine(slug: str) -> None:
     """
-    Every request that the kit makes of a genuine one is refused; a source without proofs in headers
-    has some.
+    Every request that the contract makes of a genuine one is refused; a source without proofs
+    in headers has some.
     """
     request = signed(slug, CONTRACTS[slug].smallest)
     forged = list(CONTRACTS[slug].forgeries(request))
     assert forged or CONTRACTS[slug].proofs
-    assert [] == [each for each in forged if is_genuine(slug, each)]
+    assert [] == [request for request in forged if is_genuine(slug, request)]
 
 
 @pytest.mark.parametrize(("slug", "name"), ALL)
 def test_what_is_kept_holds_no_secret_and_means_the_same(slug: str, name: str) -> None:
     """What is kept of a message cannot prove another one, and nothing else of it is lost."""
-    source, request = SOURCES[slug], signed(slug, name)
-    kept = source.redact(request)
-    assert not [secret for secret in CONTRACTS[slug].secrets if secret.encode() in kept.body]
-    assert source.redact(kept) == kept
+    source = SOURCES[slug]
+    redacted = source.redact(signed(slug, name))
+    assert not [secret for secret in CONTRACTS[slug].secrets if secret.encode() in redacted.body]
+    assert source.redact(redacted) is redacted
     assert CONTRACTS[slug].signs_url == source.signs_url
-    assert read(slug, fixture(slug, name)) == read(slug, kept)
+    assert read(slug, fixture(slug, name)) == read(slug, redacted)
 
 
 @pytest.mark.parametrize(("slug", "header"), PROOFS)
@@ -270,13 +269,8 @@ def test_proof_must_be_there_once_and_unchanged(slug: str, header: str) -> None:
         assert not is_genuine(
             slug, replace(request, headers={**request.headers, header: values})
         ), values
-    assert not is_genuine(
-        slug,
-        replace(
-            request,
-            headers={name: held for name, held in request.headers.items() if name != header},
-        ),
-    )
+    other_headers = {name: values for name, values in request.headers.items() if name != header}
+    assert not is_genuine(slug, replace(request, headers=other_headers))
     for place, character in enumerate(value):
         changed = value[:place] + chr(ord(character) ^ 1) + value[place + 1 :]
         assert not is_genuine(slug, with_headers(request, {header: changed})), changed
@@ -304,7 +298,8 @@ def test_every_secret_of_a_list_counts(slug: str) -> None:
 @pytest.mark.parametrize("slug", TIMED)
 def test_stale_and_future_messages_are_refused(slug: str) -> None:
     """Where a time is signed, it may be off by the tolerance either way, and by no second more."""
-    tolerance_s, request = CONTRACTS[slug].tolerance_s or 0, signed(slug, CONTRACTS[slug].smallest)
+    tolerance_s = CONTRACTS[slug].tolerance_s or 0
+    request = signed(slug, CONTRACTS[slug].smallest)
     for after_s in (-tolerance_s, 1 - tolerance_s, 0, tolerance_s - 1, tolerance_s):
         verify(slug, request, after_s=after_s)
     for after_s in (-tolerance_s - 1, tolerance_s + 1, 86_400, -86_400):
@@ -339,11 +334,12 @@ def test_same_message_twice_has_the_same_key(slug: str, name: str) -> None:
     A retry, signed anew with the other secret and with other headers, is named as the first time,
     and after the call of its events.
     """
-    source, kit = SOURCES[slug], CONTRACTS[slug]
+    source = SOURCES[slug]
+    contract = CONTRACTS[slug]
     request = signed(slug, name)
-    later = kit.sign(fixture(slug, name), kit.secrets[1], NOW + timedelta(seconds=60))
+    later = contract.sign(fixture(slug, name), contract.secrets[1], NOW + timedelta(seconds=60))
     again = with_headers(
-        later, dict.fromkeys((*kit.retry_headers, "user-agent", "x-request-id"), "another")
+        later, dict.fromkeys((*contract.retry_headers, "user-agent", "x-request-id"), "another")
     )
     try:
         keys = source.keys(source.redact(request))
@@ -365,14 +361,14 @@ def test_same_message_twice_has_the_same_key(slug: str, name: str) -> None:
 @pytest.mark.parametrize("slug", SLUGS)
 def test_different_messages_have_different_keys(slug: str) -> None:
     """No two fixtures share a key."""
-    found: dict[str, str] = {}
+    names_by_key: dict[str, str] = {}
     for name in fixture_names(slug):
         try:
             key = SOURCES[slug].keys(signed(slug, name)).message_key
         except MessageError:
             continue
-        assert key not in found, (name, found[key])
-        found[key] = name
+        assert key not in names_by_key, (name, names_by_key[key])
+        names_by_key[key] = name
 
 
 @pytest.mark.parametrize(("slug", "name"), ALL)
@@ -392,11 +388,11 @@ def test_every_order_of_a_call_gives_the_same_state(slug: str, scenario: str) ->
     (name,) = {
         SOURCES[slug].keys(request).source_call_id for request in call_messages(slug, scenario)
     }
-    told = fold(itertools.chain(*messages))
-    assert told.is_final
-    assert name == told.source_call_id
+    call = fold(itertools.chain(*messages))
+    assert call.is_final
+    assert name == call.source_call_id
     for order in orders(messages):
-        assert told == fold_one_by_one(order)
+        assert call == fold_one_by_one(order)
 
 
 def orders(messages: list[list[CallEvent]]) -> Iterator[list[list[CallEvent]]]:
@@ -414,10 +410,10 @@ def fold_one_by_one(messages: list[list[CallEvent]]) -> Call:
     A call as it is folded while its messages come in: with each message everything known so far is
     read back and folded again.
     """
-    held: tuple[CallEvent, ...] = ()
+    stored_events: tuple[CallEvent, ...] = ()
     for events in messages:
-        held = from_json(to_json((*held, *events)))
-    return fold(held)
+        stored_events = from_json(to_json((*stored_events, *events)))
+    return fold(stored_events)
 
 
 def attempt(slug: str, request: WebhookRequest) -> None:
@@ -477,12 +473,14 @@ def test_thousands_of_changed_bodies_are_handled(slug: str) -> None:
     Bytes turned over, left out, put in and moved, anywhere in any body: a message error is the
     worst that comes of it.
     """
-    rng, names = Random(f"mutations {slug}"), fixture_names(slug)
+    rng = Random(f"mutations {slug}")
+    names = fixture_names(slug)
     for number in range(MUTATIONS):
         request = fixture(slug, names[number % len(names)])
         body = bytearray(request.body)
         for _ in range(rng.randint(1, 4)):
-            place, length = rng.randint(0, len(body)), rng.randint(0, 12)
+            place = rng.randint(0, len(body))
+            length = rng.randint(0, 12)
             body[place : place + rng.choice((0, 1, length))] = rng.choice(
                 (b"", rng.randbytes(length), body[-length:], rng.choice(NASTY))
             )
@@ -508,9 +506,12 @@ def test_wrong_types_are_handled(slug: str, data: st.DataObject, value: object) 
     body: dict[str, object] = parts.get("body_json") or parts["body_form"]
     *above, name = data.draw(st.sampled_from(paths_of(slug)))
     place = body
-    for each in above:
-        held = place.get(each)
-        place[each] = place = held if isinstance(held, dict) else {}
+    for parent_name in above:
+        parent = place.get(parent_name)
+        if not isinstance(parent, dict):
+            parent = {}
+        place[parent_name] = parent
+        place = parent
     place[name] = value
     request = with_headers(fixture(slug, CONTRACTS[slug].smallest), {"content-type": JSON})
     attempt(slug, replace(request, body=json.dumps(body).encode()))
@@ -537,8 +538,8 @@ def test_wrong_texts_are_handled(slug: str, data: st.DataObject, value: str) -> 
 def test_every_word_of_every_table_has_a_fixture(slug: str) -> None:
     """Each word that a source knows is in one of its fixtures."""
     assert CONTRACTS[slug].words
-    for field, known in CONTRACTS[slug].words.items():
-        assert set(map(str, known)) - values_of(slug, field) == set(), field
+    for field, values in CONTRACTS[slug].words.items():
+        assert set(map(str, values)) - values_of(slug, field) == set(), field
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -547,8 +548,8 @@ def test_unknown_words_are_kept_and_end_nothing(slug: str) -> None:
     events = [event for name in fixture_names(slug) for event in read(slug, fixture(slug, name))]
     unknown = [event for event in events if event.event_type is EventType.UNKNOWN]
     assert {(None, None)} == {(event.hangup_cause, event.result) for event in unknown}
-    found = {event.vendor_status or "" for event in unknown}
-    assert CONTRACTS[slug].unknown_values == {word for word in found if ID_FAULT not in word}
+    values = {event.vendor_status or "" for event in unknown}
+    assert CONTRACTS[slug].unknown_values == {value for value in values if ID_FAULT not in value}
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -573,26 +574,27 @@ def test_source_is_documented_and_has_fixtures(slug: str) -> None:
 
 def personal(slug: str, name: str) -> set[str]:
     """The telephone numbers, notes and secrets of a fixture, none of which may ever be logged."""
-    found = set(NUMBER.findall(fixture_text(slug, name)))
+    numbers = set(NUMBER.findall(fixture_text(slug, name)))
+    texts: set[str] = set()
     for event in read(slug, fixture(slug, name)):
-        numbers = (event.from_number, event.to_number)
-        found |= {
-            number.removeprefix("+")
-            for number in numbers
-            if number is not None and number.startswith("+")
-        }
-        found |= {
-            text
-            for text in (event.note, event.voicemail and event.voicemail.transcript)
-            if text and len(text) >= LEAST_TEXT
-        }
-    proofs = {
-        value
-        for header in CONTRACTS[slug].proofs
-        for value in signed(slug, name).headers[header]
-        if len(value) >= LEAST_PROOF
-    }
-    return found | proofs | set(CONTRACTS[slug].secrets)
+        addresses = (event.from_number or "", event.to_number or "")
+        numbers |= {address[1:] for address in addresses if address.startswith("+")}
+        texts.add(event.note or "")
+        if event.voicemail is not None:
+            texts.add(event.voicemail.transcript or "")
+    return {*numbers, *_at_least(LEAST_TEXT, texts), *_proofs(slug, name)}.union(
+        CONTRACTS[slug].secrets
+    )
+
+
+def _proofs(slug: str, name: str) -> set[str]:
+    headers = signed(slug, name).headers
+    values = itertools.chain.from_iterable(headers[header] for header in CONTRACTS[slug].proofs)
+    return _at_least(LEAST_PROOF, values)
+
+
+def _at_least(length: int, texts: Iterable[str]) -> set[str]:
+    return {text for text in texts if len(text) >= length}
 
 
 @pytest.fixture
@@ -631,24 +633,28 @@ async def test_no_log_line_holds_a_number_or_a_secret_and_nothing_kept_a_secret(
         forged = addressed(slug, CONTRACTS[slug].sign(fixture(slug, name), other_secret, NOW))
         assert HTTPStatus.UNAUTHORIZED == await receive(forged), name
         unsafe |= personal(slug, name)
-    keys = [
-        key.decode()
-        async for key in store.redis.scan_iter(match=store.keys.message("*"), count=1000)
-    ]
-    kept = await store.messages.get_many([key.removeprefix(store.keys.message("")) for key in keys])
-    parse_messages(list(kept.values()), clock=lambda: NOW)
-    lines = [
-        line for line in log.getvalue().splitlines() if '"service.' in line or '"workers.' in line
-    ]
+    messages = await stored_messages(store)
+    parse_messages(messages, clock=lambda: NOW)
+    lines = [line for line in log.getvalue().splitlines() if OUR_LOGGER.search(line)]
     assert len(lines) >= 2 * len(ALL)
     assert any('"workers.' in line for line in lines)
     assert [] == [(text, line) for text in unsafe for line in lines if text in line]
-    secret = {
-        each for slug in SLUGS for each in (*CONTRACTS[slug].secrets, path_token(URL_SECRET, slug))
-    }
     assert [] == [
-        (text, each.source)
-        for each in kept.values()
-        for text in secret
-        if text in str(each.request)
+        (message.source, secret)
+        for message, secret in itertools.product(messages, all_secrets())
+        if secret in str(message.request)
     ]
+
+
+async def stored_messages(store: Store) -> list[Message]:
+    """All messages in Redis."""
+    prefix = store.keys.message("")
+    keys = [key.decode() async for key in store.redis.scan_iter(match=f"{prefix}*", count=1000)]
+    messages = await store.messages.get_many([key.removeprefix(prefix) for key in keys])
+    return list(messages.values())
+
+
+def all_secrets() -> set[str]:
+    """The secrets of all sources and their path tokens."""
+    tokens = {path_token(URL_SECRET, slug) for slug in SLUGS}
+    return tokens.union(*(CONTRACTS[slug].secrets for slug in SLUGS))

@@ -3,6 +3,7 @@ A hundred thousand forged requests over all sources, of which none is taken for 
 """
 
 import itertools
+import re
 import string
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,7 +26,7 @@ from tests.sources.cases import (
     fixture_names,
     signed,
 )
-from tests.sources.contract import with_headers
+from tests.sources.contract import with_headers, with_query
 
 FORGERIES: Final = 100_000
 EACH: Final = -(-FORGERIES // len(SOURCES))
@@ -43,13 +44,13 @@ def signed_by_another(slug: str, name: str, rng: Random) -> WebhookRequest:
 
 
 def guessed(slug: str, name: str, rng: Random) -> WebhookRequest:
-    """A proof of the right length and look, made of nothing."""
+    """A proof of the right length and form, made of nothing."""
     request = signed(slug, name)
     header = rng.choice(CONTRACTS[slug].proofs)
     text = request.headers[header][0]
     return with_headers(
         request,
-        {header: "".join(rng.choice(ALPHABET) if each.isalnum() else each for each in text)},
+        {header: re.sub("[A-Za-z0-9]", lambda _: rng.choice(ALPHABET), text)},
     )
 
 
@@ -57,9 +58,9 @@ def stolen(slug: str, name: str, rng: Random) -> WebhookRequest:
     """The proof of another genuine message."""
     other = rng.choice(
         [
-            each
-            for each in fixture_names(slug)
-            if content(fixture(slug, each)) != content(fixture(slug, name))
+            other_name
+            for other_name in fixture_names(slug)
+            if content(fixture(slug, other_name)) != content(fixture(slug, name))
         ]
     )
     return with_headers(
@@ -95,10 +96,7 @@ def content(request: WebhookRequest) -> object:
 def changed_url(slug: str, name: str, rng: Random) -> WebhookRequest:
     """A genuine message sent to another address."""
     request = signed(slug, name)
-    return replace(
-        request,
-        url=f"{request.url}{'&' if request.query else '?'}{rng.choice(ALPHABET)}={rng.random()}",
-    )
+    return with_query(request, f"{rng.choice(ALPHABET)}={rng.random()}")
 
 
 def changed_header(slug: str, name: str, rng: Random) -> WebhookRequest:
@@ -107,40 +105,42 @@ def changed_header(slug: str, name: str, rng: Random) -> WebhookRequest:
     header = rng.choice(CONTRACTS[slug].proofs)
     text = request.headers[header][0]
     place = rng.randrange(len(text))
-    other = rng.choice([each for each in ALPHABET if each != text[place]])
+    other = rng.choice([character for character in ALPHABET if character != text[place]])
     return with_headers(request, {header: text[:place] + other + text[place + 1 :]})
 
 
-def of_the_kit(slug: str, name: str, rng: Random) -> WebhookRequest:
+def of_the_contract(slug: str, name: str, rng: Random) -> WebhookRequest:
     """
-    What the kit makes of a genuine message, where the proof lies in the body or covers a part.
+    What the contract makes of a genuine message, where the proof lies in the body or covers a part.
     """
     del name
-    return rng.choice(_kits_own(slug))
+    return rng.choice(_contract_forgeries(slug))
 
 
 @cache
-def _kits_own(slug: str) -> tuple[WebhookRequest, ...]:
+def _contract_forgeries(slug: str) -> tuple[WebhookRequest, ...]:
     return tuple(CONTRACTS[slug].forgeries(signed(slug, CONTRACTS[slug].smallest)))
 
 
-def ways(slug: str) -> list[Forge]:
-    """The ways in which a source's messages can be forged."""
-    kit = CONTRACTS[slug]
-    found: list[Forge] = [signed_by_another]
-    found += [guessed, changed_header] if kit.proofs else []
-    found += [changed_body] if kit.signs_body else []
-    found += [stolen] if kit.signs_body and kit.proofs else []
-    found += [changed_url] if kit.signs_url else []
-    found += [of_the_kit] if _kits_own(slug) else []
-    return found
+def forges(slug: str) -> list[Forge]:
+    """The functions that forge a source's messages, each in its own way."""
+    contract = CONTRACTS[slug]
+    applicable: list[tuple[object, tuple[Forge, ...]]] = [
+        (True, (signed_by_another,)),
+        (contract.proofs, (guessed, changed_header)),
+        (contract.signs_body, (changed_body,)),
+        (contract.signs_body and contract.proofs, (stolen,)),
+        (contract.signs_url, (changed_url,)),
+        (_contract_forgeries(slug), (of_the_contract,)),
+    ]
+    return [forge for is_applicable, group in applicable if is_applicable for forge in group]
 
 
 def forged(slug: str) -> Iterator[WebhookRequest]:
     """Forged requests without end, the same ones each time."""
     rng = Random(f"forged {slug}")
     names = [name for name in fixture_names(slug) if fixture(slug, name).body]
-    for forge in itertools.cycle(ways(slug)):
+    for forge in itertools.cycle(forges(slug)):
         yield forge(slug, rng.choice(names), rng)
 
 

@@ -1,5 +1,5 @@
 """
-The kit of `aircall`: nothing is signed, so that the proof is to put the token into the body.
+The contract of `aircall`: nothing is signed, so that the proof is to put the token into the body.
 """
 
 import json

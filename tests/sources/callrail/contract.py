@@ -1,6 +1,6 @@
 """
-The kit of `callrail`: signed by the formula that CallRail's page gives. Vectors made with another
-program are in `test_callrail.py`.
+The contract of `callrail`: signed by the formula that CallRail's page gives. Vectors made with
+another program are in `test_callrail.py`.
 """
 
 import base64

@@ -97,7 +97,7 @@ def test_message_counts_once_under_whatever_address_it_comes() -> None:
 
 
 def test_answer_is_quick_and_empty() -> None:
-    """CallRail is told 200 and nothing else."""
+    """CallRail gets 200 and nothing else."""
     assert (200, b"") == (CALLRAIL.reply(vector()).status, CALLRAIL.reply(vector()).body)
 
 
@@ -141,7 +141,7 @@ def test_flags_say_how_a_call_ended(
 
 def test_later_note_counts_and_a_voicemail_keeps_its_transcript() -> None:
     """
-    What was changed after the call replaces what was said when it ended, whichever comes first.
+    What was changed after the call replaces what was reported when it ended, whichever comes first.
     """
     first = parse(
         answered=False,
@@ -166,7 +166,7 @@ def test_later_note_counts_and_a_voicemail_keeps_its_transcript() -> None:
 
 
 @pytest.mark.parametrize(
-    ("note", "named"),
+    ("note", "buildr_call_id"),
     [
         ("buildr_call_id=110", "110"),
         ("Wants a price, buildr_call_id: 110.", "110"),
@@ -179,13 +179,13 @@ def test_later_note_counts_and_a_voicemail_keeps_its_transcript() -> None:
         (None, None),
     ],
 )
-def test_note_may_name_the_buildr_call(note: str | None, named: str | None) -> None:
+def test_note_may_name_the_buildr_call(note: str | None, buildr_call_id: str | None) -> None:
     """
     The note is signed with the body, and can be written through CallRail's API; nothing but the
     exact form counts.
     """
     (event,) = parse(note=note)
-    assert named == event.buildr_call_id
+    assert buildr_call_id == event.buildr_call_id
 
 
 def test_what_a_visitor_may_write_names_no_call() -> None:
@@ -210,9 +210,12 @@ def test_customer_is_the_other_company_whoever_called() -> None:
         "customer_phone_number": "+15005550001",
         "tracking_phone_number": "+15005550006",
     }
-    ours, theirs = "+15005550006", "+15005550001"
-    assert [(theirs, ours)] == [(event.from_number, event.to_number) for event in parse(**numbers)]
-    assert [(ours, theirs)] == [
+    ours = "+15005550006"
+    customer = "+15005550001"
+    assert [(customer, ours)] == [
+        (event.from_number, event.to_number) for event in parse(**numbers)
+    ]
+    assert [(ours, customer)] == [
         (event.from_number, event.to_number) for event in parse(direction="outbound", **numbers)
     ]
 

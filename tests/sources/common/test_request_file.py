@@ -1,5 +1,5 @@
 """
-Request files: what is read, and what a person is told who wrote one wrongly.
+Request files: what is read, and how the error of a wrong one names the fault.
 """
 
 import json
@@ -49,7 +49,7 @@ def test_json_keeps_its_text() -> None:
 
 
 def test_raw_body_is_taken_as_it_is() -> None:
-    """`body` is sent as it stands, and its type is for the file to say."""
+    """`body` is sent unchanged, and its type is set in the file."""
     request = read_request(
         '{"body": "a=1&b", "headers": {"Content-Type": "text/plain; charset=utf-8"}}',
         base_url=BASE_URL,
@@ -69,7 +69,7 @@ def test_what_is_left_out_has_a_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "fault"),
     [
         ("", "not JSON"),
         ("[]", "one JSON object"),
@@ -91,7 +91,7 @@ def test_what_is_left_out_has_a_default() -> None:
         ('{"body": "\udcff"}', "UTF-8"),
     ],
 )
-def test_fault_is_told(text: str, told: str) -> None:
+def test_fault_is_named(text: str, fault: str) -> None:
     """A file of the wrong shape is refused with the part that is wrong."""
-    with pytest.raises(MalformedPayload, match=told):
+    with pytest.raises(MalformedPayload, match=fault):
         read_request(text, base_url=BASE_URL)

@@ -1,5 +1,5 @@
 """
-The kit of `dialpad`: signed by PyJWT, which makes the forgeries too.
+The contract of `dialpad`: signed by PyJWT, which makes the forgeries too.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """
-The kit of `plivo`: signed by a reading of Plivo's rules that shares no code with ours, held to the
-vectors in `test_plivo.py`.
+The contract of `plivo`: signed by a reading of Plivo's rules that shares no code with ours, held to
+the vectors in `test_plivo.py`.
 """
 
 import base64

@@ -186,8 +186,8 @@ def test_one_signature_makes_one_message() -> None:
     verify(replace(moved, headers=genuine.headers))
     keys = PLIVO.keys(genuine)
     assert keys == PLIVO.keys(sign(genuine, TOKEN, NOW.replace(minute=6)))
-    named = replace(regrouped, url=f"{regrouped.url}&CallUUID=b")
-    assert keys.message_key != PLIVO.keys(named).message_key
+    with_call_id = replace(regrouped, url=f"{regrouped.url}&CallUUID=b")
+    assert keys.message_key != PLIVO.keys(with_call_id).message_key
 
 
 def test_key_does_not_depend_on_the_public_address() -> None:
@@ -293,7 +293,7 @@ def test_machine_that_is_reported_after_the_hangup_counts() -> None:
 
 
 def test_machine_that_was_hung_up_on_is_no_answer_and_stays_a_machine() -> None:
-    """Nothing was said onto it; a rule can still tell it by `answered_by`."""
+    """It recorded nothing; a rule can still recognise it by `answered_by`."""
     (event,) = PLIVO.parse(
         webhook_request({"HangupCauseCode": "9100", "Duration": "4", "Direction": "outbound"}), "m1"
     )

@@ -1,5 +1,5 @@
 """
-The kit of `ringcentral`, which signs nothing: its token is in a header.
+The contract of `ringcentral`, which signs nothing: its token is in a header.
 """
 
 from collections.abc import Iterable

@@ -1,5 +1,6 @@
 """
-The kit of `signalwire`: signed by a reading of SignalWire's rules that shares no code with ours.
+The contract of `signalwire`: signed by a reading of SignalWire's rules that shares no code with
+ours.
 
 `test_signalwire.py` holds it to SignalWire's own package, which can check signatures and not make
 them.
@@ -30,14 +31,12 @@ def form_pairs(body: str) -> Iterator[tuple[str, str]]:
 def form_signature(url: str, body: str, key: str) -> str:
     """What SignalWire puts into `X-SignalWire-Signature` of a form."""
     pairs = list(form_pairs(body))
-    told = "".join(
-        name + value
-        for known in sorted({name for name, _ in pairs})
-        for name, value in pairs
-        if name == known
+    names = sorted({name for name, _ in pairs})
+    form_text = "".join(
+        name + value for sorted_name in names for name, value in pairs if name == sorted_name
     )
     return standard_b64encode(
-        hmac.new(key.encode("utf-8"), (url + told).encode("utf-8"), hashlib.sha1).digest()
+        hmac.new(key.encode("utf-8"), (url + form_text).encode("utf-8"), hashlib.sha1).digest()
     ).decode("ascii")
 
 

@@ -37,13 +37,18 @@ VECTOR: Final = WebhookRequest(
     method="POST",
     url="https://hooks.example.test/hooks/signalwire/status?buildr_call_id=42",
     headers={"content-type": FORM, SIGNATURE: ("AuBjNOYP6SqmgryUeSYAd8rq8xM=",)},
-    body=b"CallSid=00000000-0000-4000-8000-000000000001&CallStatus=busy&From=%2B15005550006&To=%2B15005550001&CallerName=",
+    body=(
+        b"CallSid=00000000-0000-4000-8000-000000000001&CallStatus=busy"
+        b"&From=%2B15005550006&To=%2B15005550001&CallerName="
+    ),
 )
 AS_JSON: Final = WebhookRequest(
     method="POST",
     url="https://hooks.example.test/webhooks/signalwire?buildr_call_id=42",
     headers={"content-type": JSON},
-    body='{"CallSid":"00000000-0000-4000-8000-000000000001","CallStatus":"busy","CallerName":"é"}'.encode(),
+    body=(
+        '{"CallSid":"00000000-0000-4000-8000-000000000001","CallStatus":"busy","CallerName":"é"}'
+    ).encode(),
 )
 
 
@@ -172,8 +177,8 @@ def test_stronger_signature_decides() -> None:
 
 def test_stronger_signature_does_not_cover_a_form() -> None:
     """
-    SignalWire defines it for JSON only, so that it neither proves a form nor stands in the way of
-    its signature.
+    SignalWire defines it for JSON only, so that it neither proves a form nor invalidates its
+    signature.
     """
     proof = hmac.new(KEY.encode(), VECTOR.url.encode() + VECTOR.body, "sha256").hexdigest()
     verify(with_headers(VECTOR, {SIGNATURE_SHA256: proof}))
@@ -283,11 +288,11 @@ def test_whatever_signalwires_package_takes_is_genuine(
         {"path": "/webhooks/signalwire", "query": {**query}, "body_form": body},
         base_url="https://hooks.example.test",
     )
-    told = sign_signalwire(request, KEY, NOW)
-    assert is_genuine_to_signalwire(told)
-    verify(told)
-    assert told == SIGNALWIRE.sign(request, Secrets((KEY,)), NOW)
+    genuine = sign_signalwire(request, KEY, NOW)
+    assert is_genuine_to_signalwire(genuine)
+    verify(genuine)
+    assert genuine == SIGNALWIRE.sign(request, Secrets((KEY,)), NOW)
     with pytest.raises(InvalidSignature):
-        verify(replace(told, body=told.body + b"&more=1"))
+        verify(replace(genuine, body=genuine.body + b"&more=1"))
     with pytest.raises(InvalidSignature):
-        verify(told, f"{KEY}0")
+        verify(genuine, f"{KEY}0")

@@ -1,5 +1,5 @@
 """
-The kit of `standard`: signed by the library of the Standard Webhooks specification.
+The contract of `standard`: signed by the library of the Standard Webhooks specification.
 """
 
 from datetime import datetime

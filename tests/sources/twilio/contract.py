@@ -1,10 +1,10 @@
 """
-The kit of `twilio`: signed by Twilio's own library.
+The contract of `twilio`: signed by Twilio's own library.
 """
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qs
@@ -14,7 +14,7 @@ from twilio.request_validator import RequestValidator
 from service.sources import WebhookRequest
 from service.sources.common import sip
 from service.sources.twilio import vocabulary
-from tests.sources.contract import SourceContract, with_headers
+from tests.sources.contract import SourceContract, with_headers, with_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,8 @@ def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     del now
     validator = RequestValidator(secret)
     if request.content_type == "application/json":
-        mark = "&" if request.query else "?"
-        request = replace(
-            request, url=f"{request.url}{mark}bodySHA256={hashlib.sha256(request.body).hexdigest()}"
-        )
+        body_hash = hashlib.sha256(request.body).hexdigest()
+        request = with_query(request, f"bodySHA256={body_hash}")
         signature = validator.compute_signature(request.url, {})
     else:
         form = parse_qs(request.body.decode(), keep_blank_values=True)

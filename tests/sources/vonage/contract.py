@@ -1,6 +1,6 @@
 """
-The kit of `vonage`: signed with PyJWT, which shares no code with ours. `test_vonage.py` holds it to
-Vonage's own check.
+The contract of `vonage`: signed with PyJWT, which shares no code with ours. `test_vonage.py` holds
+it to Vonage's own check.
 """
 
 import base64
@@ -84,12 +84,12 @@ def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
         yield with_headers(request, {"authorization": changed})
     yield with_token(request, claims, SECRETS[0], "HS384")
     yield with_token(request, claims, SECRETS[0], headers={"crit": ["exp"], "exp": 1})
-    told = str(claims["payload_hash"])
+    payload_hash = str(claims["payload_hash"])
     for wrong in (
         {"iss": "vonage"},
         {"iss": ["Vonage"]},
-        {"payload_hash": told.upper()},
-        {"payload_hash": [told]},
+        {"payload_hash": payload_hash.upper()},
+        {"payload_hash": [payload_hash]},
         {"payload_hash": "é"},
     ):
         yield with_token(request, {**claims, **wrong}, SECRETS[0])
@@ -97,7 +97,7 @@ def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
         yield with_token(request, {**claims, "iat": iat}, SECRETS[0])
     for name in ("iat", "iss", "payload_hash"):
         yield with_token(
-            request, {key: held for key, held in claims.items() if key != name}, SECRETS[0]
+            request, {key: claim for key, claim in claims.items() if key != name}, SECRETS[0]
         )
     twice = json.dumps(json.loads(request.body), separators=(",", ":"))
     yield replace(request, body=f'{twice[:-1]},"status":"completed"}}'.encode())

@@ -36,14 +36,16 @@ SECRET, OTHER_SECRET = CONTRACT.secrets
 SECRET_OF_VECTOR: Final = "fake-signature-secret-do-not-use-0000000"
 SIGNED_AT: Final = datetime.fromtimestamp(1_700_000_000, UTC)
 BODY_OF_VECTOR: Final = (
-    b'{"conversation_uuid":"CON-00000000-0000-4000-8000-000000000001","direction":"outbound","from":"15005550006","status":"busy",'
-    b'"timestamp":"2026-11-02T10:00:00.000Z","to":"15005550001","uuid":"00000000-0000-4000-8000-000000000002"}'
+    b'{"conversation_uuid":"CON-00000000-0000-4000-8000-000000000001","direction":"outboun'
+    b'd","from":"15005550006","status":"busy","timestamp":"2026-11-02T10:00:00.000Z","to":'
+    b'"15005550001","uuid":"00000000-0000-4000-8000-000000000002"}'
 )
 TOKEN_OF_VECTOR: Final = (
-    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpYXQiOjE3MDAwMDAwMDAsImp0aSI6IjAwMDAwMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDBhYSIsImlz"
-    "cyI6IlZvbmFnZSIsInBheWxvYWRfaGFzaCI6IjIxYjI2N2JhNGM3ZWU3YjdhMDJlMzU0YzdlMjRiOGY0MWJmYWQxOWUwYzBhMTJjYzE0ZDExNzEzNTk4N2U4OTMi"
-    "LCJhcGlfa2V5IjoiZmFrZWtleTAiLCJhcHBsaWNhdGlvbl9pZCI6IjAwMDAwMDAwLTAwMDAtNDAwMC04MDAwLTAwMDAwMDAwMDBiYiJ9.Xoe11Q63eDGimn09x139"
-    "tJaRkuPEh9MX3CrqgECKcmM"
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpYXQiOjE3MDAwMDAwMDAsImp0aSI6IjAwMDAwMDAwLTA"
+    "wMDAtNDAwMC04MDAwLTAwMDAwMDAwMDBhYSIsImlzcyI6IlZvbmFnZSIsInBheWxvYWRfaGFzaCI6IjIxYjI"
+    "2N2JhNGM3ZWU3YjdhMDJlMzU0YzdlMjRiOGY0MWJmYWQxOWUwYzBhMTJjYzE0ZDExNzEzNTk4N2U4OTMiLCJ"
+    "hcGlfa2V5IjoiZmFrZWtleTAiLCJhcHBsaWNhdGlvbl9pZCI6IjAwMDAwMDAwLTAwMDAtNDAwMC04MDAwLTA"
+    "wMDAwMDAwMDBiYiJ9.Xoe11Q63eDGimn09x139tJaRkuPEh9MX3CrqgECKcmM"
 )
 CALL: Final = "CON-1"
 ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -65,7 +67,7 @@ def verify(request: WebhookRequest, *secrets: str, now: datetime = NOW) -> None:
     VONAGE.verify(request, Secrets(secrets or (SECRET,)), now)
 
 
-def told(*messages: Mapping[str, JsonValue]) -> Call:
+def call_of(*messages: Mapping[str, JsonValue]) -> Call:
     """The call of some messages, the same in whatever order they come."""
     events = [VONAGE.parse(webhook_request(fields), "m1") for fields in messages]
     calls = [fold(itertools.chain(*order)) for order in itertools.permutations(events)]
@@ -201,25 +203,28 @@ def test_completed_never_takes_the_place_of_a_failure(
     """It comes with every call that was not rejected, before the failure or after it."""
     failed = {**OUT, "status": status, "timestamp": f"2026-11-02T10:00:{second:02}Z"}
     assert (result, 0) == (
-        told(STARTED, failed, OVER).result,
-        told(STARTED, failed, OVER).duration_s,
+        call_of(STARTED, failed, OVER).result,
+        call_of(STARTED, failed, OVER).duration_s,
     )
 
 
 def test_talk_is_never_taken_back() -> None:
     """A failure that is reported late of a leg that had talk changes nothing."""
     late = {**OUT, "status": "failed", "timestamp": "2026-11-02T10:09:00Z"}
-    assert Result.CONNECTED == told(ANSWERED, TALKED, late).result
+    assert Result.CONNECTED == call_of(ANSWERED, TALKED, late).result
 
 
 def test_completed_alone_without_talk_decides_nothing() -> None:
     """
-    The message that said why was lost: the call stalls, and is told of, instead of being called
-    what it may not have been.
+    The message with the cause was lost: the call stalls, and is reported, instead of getting a
+    result that it may not have had.
     """
-    assert told(STARTED, OVER).result is None
-    assert (Result.CONNECTED, 0) == (told(ANSWERED, OVER).result, told(ANSWERED, OVER).duration_s)
-    assert told({**OUT, "status": "completed"}).result is None
+    assert call_of(STARTED, OVER).result is None
+    assert (Result.CONNECTED, 0) == (
+        call_of(ANSWERED, OVER).result,
+        call_of(ANSWERED, OVER).duration_s,
+    )
+    assert call_of({**OUT, "status": "completed"}).result is None
 
 
 def test_machine_is_found_by_call_uuid() -> None:
@@ -230,7 +235,7 @@ def test_machine_is_found_by_call_uuid() -> None:
         "status": "machine",
         "timestamp": "2026-11-02T10:01:00Z",
     }
-    call = told(ANSWERED, TALKED, machine)
+    call = call_of(ANSWERED, TALKED, machine)
     assert (Result.LEFT_VOICEMAIL, AnsweredBy.MACHINE, 1) == (
         call.result,
         call.answered_by,
@@ -249,13 +254,13 @@ def test_recording_is_of_no_leg() -> None:
         "start_time": "2026-11-02T10:00:09Z",
         "end_time": "2026-11-02T10:00:46Z",
     }
-    call = told(STARTED, ANSWERED, TALKED, recorded)
+    call = call_of(STARTED, ANSWERED, TALKED, recorded)
     assert (Result.CONNECTED, 37, "+15005550001") == (call.result, call.duration_s, call.to_number)
     assert ("r1", 37) == (
         call.recording and call.recording.recording_id,
         call.recording and call.recording.duration_s,
     )
-    missed = told(
+    missed = call_of(
         {**IN, "status": "answered"}, {**IN, "status": "completed", "duration": "20"}, recorded
     )
     assert (Result.ABANDONED, Direction.INBOUND, 0) == (
@@ -317,7 +322,7 @@ def test_fault_in_the_address_of_a_recording_keeps_no_call_open(query: str) -> N
 
 def test_hidden_caller_is_no_user_of_an_app() -> None:
     """A caller without a number stays the customer."""
-    call = told({**IN, "from": "unknown", "status": "completed", "duration": "20"})
+    call = call_of({**IN, "from": "unknown", "status": "completed", "duration": "20"})
     assert (Direction.INBOUND, Result.ABANDONED) == (call.direction, call.result)
 
 

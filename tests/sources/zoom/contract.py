@@ -1,6 +1,6 @@
 """
-The kit of `zoom`: signed by Zoom's formula with another library's HMAC. Vectors of Zoom's own SDK
-are in `test_zoom.py`.
+The contract of `zoom`: signed by Zoom's formula with another library's HMAC. Vectors of Zoom's own
+SDK are in `test_zoom.py`.
 """
 
 from datetime import datetime
