@@ -132,7 +132,8 @@ def decompress(packed: bytes, *, context: bytes = b"") -> bytes:
         return packed
     if packed[0] != FORM:
         raise MalformedPayload(
-            f"stored data has form {packed[0]}, this program knows form {FORM}: upgrade the workers first"
+            f"stored data has form {packed[0]}, this program knows form {FORM}: upgrade the "
+            "workers first"
         )
     inflater = zlib.decompressobj(-WINDOW_BITS, zdict=DICTIONARY + context)
     try:

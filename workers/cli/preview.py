@@ -149,7 +149,8 @@ async def _compare(
     present = await ReplayContext.of(settings, store)
     if present.outcome_ids is None:
         raise Failure(
-            f"the account's outcomes were never read from Buildr; run: {command_line(settings, 'outcomes list')}"
+            "the account's outcomes were never read from Buildr; run: "
+            f"{command_line(settings, 'outcomes list')}"
         )
     if faults := unknown_names(config, present.outcome_ids, display_names=present.names.values()):
         raise SettingsFault(faults)
@@ -237,12 +238,18 @@ def _row(each: OutcomeChange) -> tuple[str, ...]:
 
 def _closing(settings: Settings, compared: Preview, *, is_applied: bool) -> Iterable[str]:
     out = ", ".join(f"{reason}: {count}" for reason, count in sorted(compared.left_out.items()))
-    yield f"{compared.looked_at} calls looked at, {len(compared.changes)} change{f'; left out: {out}' if out else ''}"
+    yield (
+        f"{compared.looked_at} calls looked at, {len(compared.changes)} "
+        f"change{f'; left out: {out}' if out else ''}"
+    )
     count = len(compared.rewritten)
     if count:
         yield f"--apply rewrites {count}: {budget_text(compared.requests, settings.buildr_budgets)}"
     if not is_applied:
-        yield "Nothing was written. A map that is put in place holds for calls from now on; --apply is for those that were written before."
+        yield (
+            "Nothing was written. A map that is put in place holds for calls from now on; --apply "
+            "is for those that were written before."
+        )
 
 
 def _as_dict(settings: Settings, compared: Preview, *, is_applied: bool) -> dict[str, object]:

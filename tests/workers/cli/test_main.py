@@ -81,7 +81,8 @@ def test_receiver_without_a_source_says_which_secret_to_set(runner: CliRunner) -
     result = runner.invoke(cli, ["serve"])
     assert FAILED == result.exit_code
     assert result.stderr.startswith(
-        "buildr-calls: no source has a secret: set the secret of your telephony system, like TWILIO_AUTH_TOKEN"
+        "buildr-calls: no source has a secret: set the secret of your telephony system, like "
+        "TWILIO_AUTH_TOKEN"
     )
 
 

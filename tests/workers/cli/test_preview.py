@@ -136,8 +136,8 @@ def test_apply_is_refused_unless_the_workers_have_the_map(
     worker_has("Busy")
     stderr = command("--config", "new.toml", "--apply", "--yes", code=1).stderr
     assert (
-        "1 of 1 running workers decide by another map: put new.toml in place of buildr-calls.toml, restart the workers"
-        in stderr
+        "1 of 1 running workers decide by another map: put new.toml in place of buildr-calls.toml, "
+        "restart the workers" in stderr
     )
     assert replay_request_of(ref) is None
 
