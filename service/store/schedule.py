@@ -81,11 +81,11 @@ class Schedule:
         found = await self.redis.zrangebyscore(
             self.keys.named("unmatched"), "-inf", before_ms, start=0, num=SWEEP_LIMIT
         )
-        forgotten = []
-        for ref in (name.decode() for name in found):
-            if await self.scripts.run(script_calls.forget(ref=ref, before_ms=before_ms)):
-                forgotten.append(ref)
-        return forgotten
+        return [
+            ref
+            for ref in (name.decode() for name in found)
+            if await self.scripts.run(script_calls.forget(ref=ref, before_ms=before_ms))
+        ]
 
     async def unmatched_count(self) -> int:
         """How many calls have no Buildr call."""
