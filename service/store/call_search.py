@@ -59,18 +59,23 @@ class CallSearch:
     redis: Client
     keys: Keys
 
-    async def select(self, wanted: CallFilter, *, limit: int | None = None) -> list[str]:
+    async def select(self, call_filter: CallFilter, *, limit: int | None = None) -> list[str]:
         """The names of the calls that are meant, those first whose last message is oldest."""
-        found: dict[str, datetime] = {}
-        async for refs in self._pages(wanted.source):
+        last_received: dict[str, datetime] = {}
+        async for refs in self._pages(call_filter.source):
             pipe = self.redis.pipeline(transaction=False)
             for ref in refs:
                 pipe.hget(self.keys.call(ref), "rec")
-            kept: list[bytes | None] = await pipe.execute()
-            for ref, packed in zip(refs, kept, strict=True):
-                if packed is not None and wanted.holds(record := read_record(ref, packed)):
-                    found[ref] = record.last_received_at or NEVER
-        return list(islice(sorted(found, key=lambda ref: (found[ref], ref)), limit))
+            records: list[bytes | None] = await pipe.execute()
+            for ref, packed in zip(refs, records, strict=True):
+                # The call expired between the scan and the read.
+                if packed is None:
+                    continue
+                record = read_record(ref, packed)
+                if call_filter.holds(record):
+                    last_received[ref] = record.last_received_at or NEVER
+        refs_by_age = sorted(last_received, key=lambda ref: (last_received[ref], ref))
+        return list(islice(refs_by_age, limit))
 
     async def read(self, refs: Sequence[str]) -> AsyncIterator[tuple[StoredCall, Link | None]]:
         """The calls of these names that are still kept, with their links, in the same order."""
@@ -83,20 +88,24 @@ class CallSearch:
             answers = await pipe.execute()
             for ref, fields, link in zip(page, answers[::2], answers[1::2], strict=True):
                 if fields:
-                    yield (
-                        read_call(ref, fields),
-                        None if link is None else _LINK.validate_json(link),
-                    )
+                    yield read_call(ref, fields), _read_link(link)
 
     async def _pages(self, source: str | None) -> AsyncIterator[list[str]]:
         prefix = self.keys.call("")
+        pattern = f"{prefix}*"
+        if source is not None:
+            pattern = f"{prefix}{source}:*"
         page: list[str] = []
-        async for key in self.redis.scan_iter(
-            match=f"{prefix}{'' if source is None else f'{source}:'}*", count=SCAN_COUNT
-        ):
+        async for key in self.redis.scan_iter(match=pattern, count=SCAN_COUNT):
             page.append(key.decode().removeprefix(prefix))
             if len(page) >= PAGE:
                 yield page
                 page = []
         if page:
             yield page
+
+
+def _read_link(text: bytes | None) -> Link | None:
+    if text is None:
+        return None
+    return _LINK.validate_json(text)

@@ -42,7 +42,7 @@ Role = Literal["receiver", "worker", "cli"]
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 PING_TIMEOUT_S: Final = 1.0
-WANTED_CONFIG: Final = {
+SAFE_CONFIG: Final = {
     "appendonly": "yes",
     "appendfsync": "always",
     "maxmemory-policy": "noeviction",
@@ -56,17 +56,22 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
     The receiver fails fast, since its senders wait; a worker outlives a Redis that is away for some
     seconds.
     """
-    is_patient = role == "worker"
+    max_connections = 8
+    timeout_s = 2
+    retry = Retry(NoBackoff(), 1)
+    if role == "worker":
+        max_connections = 32
+        timeout_s = 5
+        # 40 waits of at most a second each: it outlasts a restart of Redis.
+        retry = Retry(ExponentialBackoff(cap=1, base=0.05), 40)
     pool = BlockingConnectionPool.from_url(
         settings.redis_dsn,
-        max_connections=32 if is_patient else 8,
-        timeout=5 if is_patient else 2,
-        socket_timeout=5 if is_patient else 2,
+        max_connections=max_connections,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
         socket_connect_timeout=1,
         health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 40)
-        if is_patient
-        else Retry(NoBackoff(), 1),
+        retry=retry,
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
     return ArqRedis(
@@ -134,19 +139,17 @@ class Store:
         A server that forbids CONFIG is taken at its word. Raises redis-py's errors if it does not
         answer at all.
         """
-        faults = []
         try:
-            found = await self.redis.config_get(*WANTED_CONFIG)
+            config = await self.redis.config_get(*SAFE_CONFIG)
         except RedisError as err:
             if isinstance(err, RedisConnectionError | RedisTimeoutError):
                 raise
             return ()
-        for name, wanted in WANTED_CONFIG.items():
-            if name in found and found[name] != wanted:
-                faults.append(
-                    f"Redis has {name} {found[name]}: set it to {wanted}, or calls can be lost"
-                )
-        return tuple(faults)
+        return tuple(
+            f"Redis has {name} {config[name]}: set it to {value}, or calls can be lost"
+            for name, value in SAFE_CONFIG.items()
+            if config.get(name, value) != value
+        )
 
     async def close(self) -> None:
         """Close every connection."""

@@ -21,5 +21,5 @@ class Counters:
 
     async def all(self) -> dict[str, int]:
         """Every counter, by `name:source`."""
-        found = await self.redis.hgetall(self.keys.named("counts"))
-        return {name.decode(): int(value) for name, value in sorted(found.items())}
+        counts = await self.redis.hgetall(self.keys.named("counts"))
+        return {name.decode(): int(value) for name, value in sorted(counts.items())}

@@ -125,7 +125,8 @@ def read_flat_entry(flat: Sequence[bytes]) -> ExpectedCall:
 def as_dict(expected: ExpectedCall) -> dict[str, object]:
     """
     An entry as the API and `--json` show it, every field present: ids, texts and numbers as stated,
-    times as ISO 8601 (the window under `not_before` and `not_after`), the claiming call under `call`.
+    times as ISO 8601 (the window under `not_before` and `not_after`), the claiming call under
+    `call`.
     """
     direction = expected.direction and expected.direction.value
     return {

@@ -1,6 +1,6 @@
 """
-Failed messages and calls: what was given up on, with cause and answers, until a person replays or
-discards it.
+Failed messages and calls: what was given up on, with cause and answers, until an operator replays
+or discards it.
 """
 
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ ALREADY_TAKEN: Final = -1
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """
-    One failed thing: a call (its id is the call's name) or a message.
+    A failed call (its id is the call's name) or a failed message.
 
     `cause` is a `FailureCause`, or one that another version of this program wrote.
     """
@@ -97,20 +97,25 @@ class FailedStore:
     async def get(self, entry_id: str) -> Failed | None:
         """One entry, or None."""
         text = await self.redis.get(self.keys.failed_entry(entry_id))
-        return None if text is None else _FAILED.validate_json(text)
+        if text is None:
+            return None
+        return _FAILED.validate_json(text)
 
     async def count(self) -> int:
         """How many entries there are."""
         return int(await self.redis.zcard(self.keys.named("failed")))
 
-    async def select(self, wanted: FailedFilter) -> AsyncIterator[Failed]:
+    async def select(self, failed_filter: FailedFilter) -> AsyncIterator[Failed]:
         """The entries that are meant, oldest first."""
         start = 0
         while ids := await self.redis.zrange(self.keys.named("failed"), start, start + PAGE - 1):
-            for text in await self.redis.mget(
-                [self.keys.failed_entry(each.decode()) for each in ids]
-            ):
-                if text is not None and wanted.holds(entry := _FAILED.validate_json(text)):
+            keys = [self.keys.failed_entry(entry_id.decode()) for entry_id in ids]
+            for text in await self.redis.mget(keys):
+                # Replayed or discarded between the two reads.
+                if text is None:
+                    continue
+                entry = _FAILED.validate_json(text)
+                if failed_filter.holds(entry):
                     yield entry
             start += PAGE
 
@@ -118,8 +123,8 @@ class FailedStore:
         self, entry: Failed, *, ref: str, message_ids: list[str], replay_request: ReplayRequest
     ) -> int | None:
         """
-        Take an entry out and put its messages through again, atomically; its call, if it is known,
-        gets the replay request.
+        Take an entry out and queue its messages again, atomically; its call, if it is known, gets
+        the replay request.
 
         Returns how many raw messages are read anew, or None if somebody else has taken the entry.
         """

@@ -1,5 +1,5 @@
 """
-Links: which Buildr call a telephone call is, told to us from outside.
+Links: which Buildr call a telephone call is, set by an operator or another program.
 """
 
 from collections.abc import AsyncIterator
@@ -52,7 +52,8 @@ class Links:
         """
         Set or replace a link and wake its call.
 
-        Returns whether the link is new and whether its call is already known.
+        Returns `(is_new, is_known)`: whether the call had no link before, and whether the call is
+        already stored.
         """
         ref = ref_of(source, source_call_id)
         text = _LINK.dump_json(link, exclude_none=True)
@@ -66,11 +67,15 @@ class Links:
 
     async def load(self, ref: str) -> tuple[Link | None, str]:
         """
-        The link of a call, and its text as it is kept, by which a later change is noticed; None and
-        an empty text if there is none.
+        `(link, text)`: the link of a call and its stored JSON, or `(None, "")` if there is none.
+
+        The commit of a job compares the text, so that a link that was changed while the job ran is
+        not missed.
         """
         text = await self.redis.get(self.keys.link(ref))
-        return (None, "") if text is None else (_LINK.validate_json(text), text.decode())
+        if text is None:
+            return None, ""
+        return _LINK.validate_json(text), text.decode()
 
     async def remove(self, source: str, source_call_id: str) -> bool:
         """
@@ -84,12 +89,12 @@ class Links:
         return bool(removed)
 
     async def scan(self, source: str | None = None) -> AsyncIterator[tuple[str, str, Link]]:
-        """All links, those that expire first coming first."""
+        """`(source, source_call_id, link)` of all links, those that expire first coming first."""
         start = 0
         while refs := await self.redis.zrange(self.keys.named("links"), start, start + PAGE - 1):
             texts = await self.redis.mget([self.keys.link(ref.decode()) for ref in refs])
             for ref, text in zip(refs, texts, strict=True):
-                found_source, source_call_id = split_ref(ref.decode())
-                if text is not None and source in (None, found_source):
-                    yield found_source, source_call_id, _LINK.validate_json(text)
+                link_source, source_call_id = split_ref(ref.decode())
+                if text is not None and source in (None, link_source):
+                    yield link_source, source_call_id, _LINK.validate_json(text)
             start += PAGE

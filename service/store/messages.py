@@ -64,13 +64,13 @@ def pack_message(message: Message) -> bytes:
     return compress(_HEAD.dump_json(head, exclude_defaults=True) + b"\n" + request.body)
 
 
-def _read(message_id_: str, kept: bytes) -> Message:
+def _read(message_id_: str, stored: bytes) -> Message:
     """
     The message that a key holds: the line with its call's name is for the scripts only.
 
     Raises `MalformedPayload` if it is damaged or was written by a newer version.
     """
-    line, _, body = decompress(kept.partition(b"\n")[2]).partition(b"\n")
+    line, _, body = decompress(stored.partition(b"\n")[2]).partition(b"\n")
     try:
         head = _HEAD.validate_json(line)
     except ValidationError as err:
@@ -99,27 +99,32 @@ class Messages:
 
     async def get(self, message_id_: str) -> Message | None:
         """One message, or None if its time is over."""
-        kept = await self.redis.get(self.keys.message(message_id_))
-        return None if kept is None else _read(message_id_, kept)
+        stored = await self.redis.get(self.keys.message(message_id_))
+        if stored is None:
+            return None
+        return _read(message_id_, stored)
 
     async def get_many(self, message_ids: list[str]) -> dict[str, Message]:
-        """Those of the messages that are still kept, in one round trip."""
+        """Those of the messages that are still stored, by id, in one round trip."""
         if not message_ids:
             return {}
-        found = await self.redis.mget([self.keys.message(each) for each in message_ids])
+        values = await self.redis.mget([self.keys.message(id_) for id_ in message_ids])
         return {
-            each: _read(each, kept)
-            for each, kept in zip(message_ids, found, strict=True)
-            if kept is not None
+            id_: _read(id_, stored)
+            for id_, stored in zip(message_ids, values, strict=True)
+            if stored is not None
         }
 
     async def waiting(self) -> tuple[int, float | None]:
         """
-        How many messages no worker has read yet, and since when the oldest waits (seconds since the
-        epoch).
+        `(count, oldest_s)`: how many messages no worker has read yet, and since when the oldest
+        waits (seconds since the epoch, None if none waits).
         """
         pipe = self.redis.pipeline(transaction=False)
         pipe.zcard(self.keys.named("inbox"))
         pipe.zrange(self.keys.named("inbox"), 0, 0, withscores=True)
         count, oldest = await pipe.execute()
-        return int(count), oldest[0][1] / 1000 if oldest else None
+        if not oldest:
+            return int(count), None
+        _, received_ms = oldest[0]
+        return int(count), received_ms / 1000

@@ -14,7 +14,9 @@ from service.store.redis_client import Client
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredOutcomes:
-    """Names and ids of the account's call outcomes, and when they were read."""
+    """
+    The account's call outcomes as pairs `(name, id)`, and when they were read.
+    """
 
     names: tuple[tuple[str, str], ...]
     read_at: UtcDatetime
@@ -33,7 +35,9 @@ class Outcomes:
     async def load(self) -> StoredOutcomes | None:
         """The list, or None if it was never read."""
         text = await self.redis.get(self.keys.named("outcomes"))
-        return None if text is None else _OUTCOMES.validate_json(text)
+        if text is None:
+            return None
+        return _OUTCOMES.validate_json(text)
 
     async def save(self, outcomes: StoredOutcomes) -> None:
         """Keep a list that was just read."""

@@ -18,74 +18,74 @@ class Client(Protocol):
     """An asyncio client whose answers are bytes. Every method raises redis-py's errors."""
 
     async def get(self, name: str) -> bytes | None:
-        """GET."""
+        """GET: the value, or None if there is no such key."""
 
     async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        """MGET."""
+        """MGET: the values in the order of the keys, None where there is none."""
 
     async def set(
         self, name: str, value: Value, *, px: int | None = None, nx: bool = False
     ) -> bool | None:
-        """SET."""
+        """SET: True, or None if `nx` and the key exists. `px` is the time to live in ms."""
 
     async def delete(self, *names: str) -> int:
-        """DEL."""
+        """DEL: how many of the keys existed."""
 
     async def hgetall(self, name: str) -> dict[bytes, bytes]:
-        """HGETALL."""
+        """HGETALL: the fields and values, empty if there is no such key."""
 
     async def hset(self, name: str, key: str, value: Value) -> int:
-        """HSET."""
+        """HSET: 1 if the field is new, 0 if it was replaced."""
 
     async def hdel(self, name: str, *keys: str) -> int:
-        """HDEL."""
+        """HDEL: how many of the fields existed."""
 
     async def hincrby(self, name: str, key: str, amount: int = 1) -> int:
-        """HINCRBY."""
+        """HINCRBY: the field's new value."""
 
     async def zadd(self, name: str, mapping: Mapping[str, float]) -> int:
-        """ZADD."""
+        """ZADD: how many members are new; the scores of others are replaced."""
 
     async def zcard(self, name: str) -> int:
-        """ZCARD."""
+        """ZCARD: how many members there are, 0 if there is no such key."""
 
     async def zrange(self, name: str, start: int, end: int) -> list[bytes]:
-        """ZRANGE."""
+        """ZRANGE: the members from rank `start` to `end` inclusive, lowest score first."""
 
     async def zrem(self, name: str, *values: str) -> int:
-        """ZREM."""
+        """ZREM: how many of the members existed."""
 
     async def zrangebyscore(
         self, name: str, min: Value, max: Value, *, start: int, num: int
     ) -> list[bytes]:
-        """ZRANGEBYSCORE."""
+        """ZRANGEBYSCORE: at most `num` members from `min` to `max` inclusive, lowest first."""
 
     async def zremrangebyscore(self, name: str, min: Value, max: Value) -> int:
-        """ZREMRANGEBYSCORE."""
+        """ZREMRANGEBYSCORE: how many members were removed."""
 
     def scan_iter(self, *, match: str, count: int) -> AsyncIterator[bytes]:
-        """SCAN."""
+        """SCAN: every matching key; one that comes or goes meanwhile may be missed."""
 
     async def time(self) -> tuple[int, int]:
-        """TIME: seconds and microseconds."""
+        """TIME: seconds since the epoch, and microseconds."""
 
     async def ping(self) -> bool:
-        """PING."""
+        """PING: True."""
 
     async def config_get(self, *patterns: str) -> dict[str, str]:
-        """CONFIG GET."""
+        """CONFIG GET: the settings by name, without those that the server does not have."""
 
     async def info(self, section: str) -> dict[str, Any]:
-        """INFO."""
+        """INFO: the values of one section by name."""
 
     async def eval(self, script: str, numkeys: int, *keys_and_args: Value) -> object:
-        """EVAL."""
+        """EVAL: whatever the script returns."""
 
     async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Value) -> object:
-        """EVALSHA."""
+        """EVALSHA: whatever the script returns. Raises `NoScriptError` if it is not loaded."""
 
     async def script_load(self, script: str) -> str:
-        """SCRIPT LOAD."""
+        """SCRIPT LOAD: the script's SHA1 digest, for `evalsha`."""
 
     def pipeline(self, *, transaction: bool) -> "Pipeline":
         """Commands gathered for one round trip."""

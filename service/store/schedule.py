@@ -31,7 +31,7 @@ class Schedule:
     scripts: Scripts
 
     async def wake(self, ref: str) -> None:
-        """Let a call be looked at now."""
+        """Make a call due now."""
         await self.scripts.run(script_calls.wake(ref=ref))
 
     async def rearm(self, ref: str, *, worker_id: str) -> None:
@@ -42,7 +42,7 @@ class Schedule:
         await self.scripts.run(script_calls.rearm(ref=ref, worker_id=worker_id))
 
     async def postpone(self, ref: str, *, at: datetime) -> None:
-        """Look at a call again at a time; for a job that could not write anything down itself."""
+        """Make a call due at a time; for a job that could not commit anything itself."""
         await self.redis.zadd(self.keys.named("due"), {ref: at.timestamp() * 1000})
 
     async def clear(self, ref: str) -> None:
@@ -78,12 +78,13 @@ class Schedule:
         Returns the names of the calls, so that the caller can say so.
         """
         await self.redis.zremrangebyscore(self.keys.named("stalled"), "-inf", before_ms)
-        found = await self.redis.zrangebyscore(
+        refs = await self.redis.zrangebyscore(
             self.keys.named("unmatched"), "-inf", before_ms, start=0, num=SWEEP_LIMIT
         )
+        # The script checks the age again: the call may have been matched since the list was read.
         return [
             ref
-            for ref in (name.decode() for name in found)
+            for ref in (name.decode() for name in refs)
             if await self.scripts.run(script_calls.forget(ref=ref, before_ms=before_ms))
         ]
 

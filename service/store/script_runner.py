@@ -131,7 +131,11 @@ class Scripts:
             replies = await self._evaluate_all(calls)
         results: list[Result | Exception] = []
         for call, reply in zip(calls, replies, strict=True):
-            results.append(reply if isinstance(reply, Exception) else call.read(reply))
+            # Returned, not raised: the other scripts of the batch have run all the same.
+            if isinstance(reply, Exception):
+                results.append(reply)
+            else:
+                results.append(call.read(reply))
         return results
 
     async def _evaluate(self, call: ScriptCall[Result]) -> object:

@@ -1,5 +1,5 @@
 """
-When each source was last heard of, and how much came from it in each hour of the last weeks.
+When each source last sent something, and how many messages came in each hour of the last weeks.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from service.store.redis_client import Client
 
 Kind = Literal["message", "handshake"]
 HOUR_S: Final = 3600
+# The name under which stored data has it; see `SourceActivity`.
+LAST_AT_KEY: Final = "heard"
 # The hours of four weeks, and those of the week that is compared with them.
 KEEP_HOURS: Final = 5 * 7 * 24
 
@@ -20,48 +22,50 @@ class SourceActivity:
     """
     Reads what `accept` and `keep_failed` write with each message; the rest is written here. Moments
     are UTC, by the clock of Redis.
+
+    Two kinds of hash. `LAST_AT_KEY`, one per account: `message:SLUG`, `handshake:SLUG` and
+    `silent:SLUG`, each with ms since the epoch. `hours:SLUG`: the number of messages by the number
+    of the hour since 1970 (UTC).
     """
 
     redis: Client
     keys: Keys
 
     async def note(self, kind: Kind, source: str) -> None:
-        """Remember that something came now. Raises redis-py's errors."""
+        """Record that a message or handshake came now. Raises redis-py's errors."""
         seconds, micros = await self.redis.time()
         await self.redis.hset(
-            self.keys.named("heard"),
+            self.keys.named(LAST_AT_KEY),
             f"{kind}:{source}",
             str(int(seconds) * 1000 + int(micros) // 1000),
         )
 
     async def last(self) -> dict[tuple[str, str], datetime]:
         """
-        When each kind of thing last came from each source, by kind and slug; `silent` is since when
-        a source is silent.
+        When each kind last came from each source, by `(kind, slug)`, such as
+        `("message", "twilio")`; the kind `silent` is since when a source is silent.
         """
-        found = await self.redis.hgetall(self.keys.named("heard"))
-        pairs = ((name.decode().partition(":")[::2], int(value)) for name, value in found.items())
+        fields = await self.redis.hgetall(self.keys.named(LAST_AT_KEY))
+        pairs = ((name.decode().partition(":")[::2], int(value)) for name, value in fields.items())
         return {pair: datetime.fromtimestamp(value / 1000, UTC) for pair, value in pairs}
 
-    async def mark_silent(self, source: str, since: datetime) -> bool:
-        """Write down that a source is silent; True for whoever is the first to do so."""
-        return (
-            await self.redis.hset(
-                self.keys.named("heard"), f"silent:{source}", str(int(since.timestamp() * 1000))
-            )
-            == 1
-        )
+    async def set_silent(self, source: str, since: datetime) -> bool:
+        """Record that a source is silent; True for the process that is the first to do so."""
+        since_ms = str(int(since.timestamp() * 1000))
+        # HSET counts new fields: of several workers that note it at once one gets 1, and logs it.
+        added = await self.redis.hset(self.keys.named(LAST_AT_KEY), f"silent:{source}", since_ms)
+        return added == 1
 
-    async def mark_heard(self, source: str) -> bool:
-        """Write down that a source is no longer silent; True for whoever is the first to do so."""
-        return await self.redis.hdel(self.keys.named("heard"), f"silent:{source}") == 1
+    async def clear_silent(self, source: str) -> bool:
+        """Record that a source sends again; True for the process that is the first to do so."""
+        return await self.redis.hdel(self.keys.named(LAST_AT_KEY), f"silent:{source}") == 1
 
     async def hours(self, source: str) -> dict[int, int]:
         """
-        How many messages came in which hour, counted from 1970; an hour without any is not there.
+        The number of messages by hour, as hours since 1970 (UTC); an hour without any is left out.
         """
-        found = await self.redis.hgetall(self.keys.named(f"hours:{source}"))
-        return {int(hour): int(count) for hour, count in found.items()}
+        counts = await self.redis.hgetall(self.keys.named(f"hours:{source}"))
+        return {int(hour): int(count) for hour, count in counts.items()}
 
     async def forget_hours(self, source: str, *, before: datetime) -> None:
         """Drop the hours that are too old to be compared with those after a moment."""

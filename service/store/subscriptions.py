@@ -22,9 +22,9 @@ class UpkeepState:
     How a source's subscription stood at `checked_at`.
 
     `state` is active, expiring, expired, disabled, unknown (the vendor does not tell), missing, or
-    failed where the vendor could not be asked; `detail` says in one line what is wrong or what a
-    person has to do. `settings` names the settings by which it was looked after, `given` the secret
-    that a subscription was given, by its id: digests, for vendors that never show it.
+    failed where the vendor could not be asked; `detail` says in one line what is wrong or what an
+    operator has to do. `settings` names the settings by which it was looked after, `given` the
+    secret that a subscription was given, by its id: digests, for vendors that never show it.
     `unseen_since` is when one was made that the vendor does not list.
     """
 
@@ -54,8 +54,8 @@ class Upkeep:
         """
         The last states, by the sources' slugs; what cannot be read counts as never looked after.
         """
-        found = await self.redis.hgetall(self.keys.named("upkeep"))
-        states = ((slug.decode(), _read(text)) for slug, text in found.items())
+        texts = await self.redis.hgetall(self.keys.named("upkeep"))
+        states = ((slug.decode(), _read(text)) for slug, text in texts.items())
         return {slug: state for slug, state in states if state is not None}
 
     async def save(self, source: str, state: UpkeepState) -> None:

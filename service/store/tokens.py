@@ -38,7 +38,9 @@ class Tokens:
     async def load(self) -> StoredToken | None:
         """The token, or None."""
         text = await self.redis.get(self.keys.named("token"))
-        return None if text is None else _TOKEN.validate_json(text)
+        if text is None:
+            return None
+        return _TOKEN.validate_json(text)
 
     async def save(self, token: StoredToken) -> None:
         """Keep a new token."""

@@ -59,7 +59,7 @@ def fleet(
             LOG_LEVEL="warning",
         )
         wait_for(
-            lambda: answers(system, f"{system.sandbox_url}/_sandbox/state"), what="the sandbox"
+            lambda: answers(system, f"{system.sandbox_url}/_sandbox/state"), goal="the sandbox"
         )
         yield system
     finally:

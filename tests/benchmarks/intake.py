@@ -113,7 +113,7 @@ def _end_to_end(redis_url: str, folder: Path) -> list[float]:
             }
             started_at = time.time()
             system.twilio(form, query=f"buildr_call_id={number + 1}")
-            wait_for(partial(_has_more_than, system, number), what="the PATCH")
+            wait_for(partial(_has_more_than, system, number), goal="the PATCH")
             took.append(
                 datetime.fromisoformat(str(system.patches()[-1]["at"])).timestamp() - started_at
             )

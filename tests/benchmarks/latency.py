@@ -53,19 +53,19 @@ def measure_latency(*, calls: int, workers: int) -> Latency:
     rng = random.Random(3)
     with fleet(FREE, mode="off", SETTLE_S="0") as system:
         system.start("receiver", "serve")
-        wait_for(lambda: answers(system, f"{system.url}/healthz"), what="the receiver")
+        wait_for(lambda: answers(system, f"{system.url}/healthz"), goal="the receiver")
         start_workers(system, workers)
         for number in range(WARM_UP):
             _send(system, number)
             time.sleep(0.1)
-        wait_for(lambda: patches_sent(system) >= WARM_UP, what="the first PATCHes")
+        wait_for(lambda: patches_sent(system) >= WARM_UP, goal="the first PATCHes")
         forget_requests(system)
         sent_at: dict[str, float] = {}
         for number in range(WARM_UP, WARM_UP + calls):
             sent_at[_buildr_call(number)] = time.time()
             _send(system, number)
             time.sleep(rng.uniform(0.06, 0.16))
-        wait_for(lambda: patches_sent(system) >= calls, what="the last PATCHes")
+        wait_for(lambda: patches_sent(system) >= calls, goal="the last PATCHes")
         arrived = {
             str(patch["path"]).rpartition("/")[2]: datetime.fromisoformat(str(patch["at"]))
             for patch in reversed(system.patches())

@@ -57,7 +57,7 @@ def measure_recovery(*, kills: int) -> Recovery:
     """
     with fleet(FREE, mode="off", SETTLE_S="0") as system:
         system.start("receiver", "serve")
-        wait_for(lambda: answers(system, f"{system.url}/healthz"), what="the receiver")
+        wait_for(lambda: answers(system, f"{system.url}/healthz"), goal="the receiver")
         start_workers(system, WORKERS)
         killed = tuple(_interrupt(system, number, signal.SIGKILL)[0] for number in range(kills))
         stopped = tuple(
@@ -77,7 +77,7 @@ def _interrupt(system: System, number: int, how: signal.Signals) -> tuple[float,
     system.fault(kind="slow", seconds=SLOW_S, times=1, match=f"calls/{call}")
     before = {name: system.log(name) for name in _workers(system)}
     send_final(system, f"interrupted-{number}", call)
-    wait_for(lambda: bool(_arrivals(system, call)), what="the slow PATCH")
+    wait_for(lambda: bool(_arrivals(system, call)), goal="the slow PATCH")
     (name,) = (
         item for item in before if f"interrupted-{number}" in system.log(item)[len(before[item]) :]
     )
@@ -89,7 +89,7 @@ def _interrupt(system: System, number: int, how: signal.Signals) -> tuple[float,
     system.start_worker(name)
     if how is signal.SIGKILL:
         wait_for(
-            lambda: len(_arrivals(system, call)) > 1, what="the PATCH after the kill", timeout_s=60
+            lambda: len(_arrivals(system, call)) > 1, goal="the PATCH after the kill", timeout_s=60
         )
     system.wait_for_worker(name, times=times + 1)
     later = _arrivals(system, call)[1:]
@@ -118,7 +118,7 @@ def _restart_all(system: System, first: int) -> tuple[float, ...]:
         system.start_worker(name)
         stream(partial(_has_started, system, name, times + 1))
     wait_for(
-        lambda: all(_arrivals(system, call) for call in sent), what="the PATCHes of the stream"
+        lambda: all(_arrivals(system, call) for call in sent), goal="the PATCHes of the stream"
     )
     return tuple(_arrivals(system, call)[0] - at for call, at in sent.items())
 

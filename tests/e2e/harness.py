@@ -41,12 +41,12 @@ def free_port() -> int:
         return port
 
 
-def wait_for(holds: Callable[[], bool], *, what: str, timeout_s: float = WAIT_TIMEOUT_S) -> None:
+def wait_for(holds: Callable[[], bool], *, goal: str, timeout_s: float = WAIT_TIMEOUT_S) -> None:
     """Wait until something holds, or fail saying what was waited for."""
     deadline = time.monotonic() + timeout_s
     while not holds():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout_s} s in vain for {what}")
+            raise AssertionError(f"waited {timeout_s} s in vain for {goal}")
         time.sleep(0.02)
 
 
@@ -91,6 +91,30 @@ def twilio_forms(number: int, *, status: str = "completed", **last: str) -> list
         **last,
     }
     return forms
+
+
+def standard_bodies(number: int) -> list[dict[str, object]]:
+    """The messages of an outbound call of the standard source that nobody answered, in order."""
+    steps: list[tuple[str, dict[str, object]]] = [
+        ("call.ringing", {}),
+        ("call.updated", {"agent": "ana"}),
+        ("call.ended", {"hangup_cause": "no_answer"}),
+    ]
+    return [
+        {
+            "version": "1",
+            "type": event_type,
+            "call_id": f"pbx-{number}",
+            "occurred_at": f"2026-11-02T10:00:0{place}Z",
+            "sequence": place,
+            "direction": "outbound",
+            "from": "+15005550006",
+            "to": "+15005550001",
+            "buildr_call_id": str(2000 + number),
+            **fields,
+        }
+        for place, (event_type, fields) in enumerate(steps)
+    ]
 
 
 @dataclass
@@ -154,11 +178,11 @@ class System:
     def start_all(self, *, workers: int = 1) -> None:
         """Start sandbox, receiver and workers, and wait until each is ready."""
         self.start("sandbox", "sandbox", "--port", str(self.sandbox_port), *self.sandbox_args)
-        wait_for(lambda: self._answers(f"{self.sandbox_url}/_sandbox/state"), what="the sandbox")
+        wait_for(lambda: self._answers(f"{self.sandbox_url}/_sandbox/state"), goal="the sandbox")
         self.start("receiver", "serve")
         for number in range(workers):
             self.start_worker(f"worker{number}")
-        wait_for(lambda: self._answers(f"{self.url}/readyz"), what="the receiver")
+        wait_for(lambda: self._answers(f"{self.url}/readyz"), goal="the receiver")
         for number in range(workers):
             self.wait_for_worker(f"worker{number}")
 
@@ -175,12 +199,14 @@ class System:
 
     def wait_for_worker(self, name: str, *, times: int = 1) -> None:
         """Wait until a worker has reported so often that it has started."""
-        wait_for(lambda: self.log(name).count('"worker.started"') >= times, what=f"{name} to start")
+        wait_for(lambda: self.log(name).count('"worker.started"') >= times, goal=f"{name} to start")
 
     def log(self, name: str) -> str:
         """Everything that a part has logged."""
         path = self.folder / f"{name}.log"
-        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        if not path.exists():
+            return ""
+        return path.read_text(encoding="utf-8", errors="replace")
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> int:
         """End one part and wait for it; returns its exit status."""
@@ -199,7 +225,11 @@ class System:
         self, form: Mapping[str, str], *, query: str = "", account: str = ""
     ) -> httpx.Response:
         """Send a webhook signed by Twilio's own SDK, to the default account or a named one."""
-        path = f"/webhooks/{account}{'/' if account else ''}twilio" + (f"?{query}" if query else "")
+        path = "/webhooks/twilio"
+        if account:
+            path = f"/webhooks/{account}/twilio"
+        if query:
+            path += f"?{query}"
         signature = RequestValidator(self.twilio_token).compute_signature(
             f"https://hooks.example.test{path}", dict(form)
         )

@@ -377,7 +377,7 @@ def system(redis_url: str, tmp_path: Path) -> Iterator[System]:
         extra=extra,
     )
     started.start("receiver", "serve")
-    wait_for(lambda: '"service.started"' in started.log("receiver"), what="the receiver")
+    wait_for(lambda: '"service.started"' in started.log("receiver"), goal="the receiver")
     yield started
     started.stop()
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
 from tests.doubles.redis import RedisServer
-from tests.e2e.harness import System, call_sid, twilio_forms, wait_for
+from tests.e2e.harness import System, call_sid, standard_bodies, twilio_forms, wait_for
 
 pytestmark = pytest.mark.slow
 MakeSystem = Callable[..., System]
@@ -67,25 +67,19 @@ def test_every_order_with_duplicates_ends_in_one_right_patch(make_system: MakeSy
             )
         expected[str(1000 + number)] = "786"
     for number, order in enumerate(itertools.permutations(range(3))):
-        bodies = [
-            {"version": "1", "type": kind, "call_id": f"pbx-{number}", "occurred_at": f"2026-11-02T10:00:0{place}Z", "sequence": place,
-             "direction": "outbound", "from": "+15005550006", "to": "+15005550001", "buildr_call_id": str(2000 + number), **more}
-            for place, (kind, more) in enumerate(
-                [("call.ringing", {}), ("call.updated", {"agent": "ana"}), ("call.ended", {"hangup_cause": "no_answer"})]
-            )
-        ]  # fmt: skip
+        bodies = standard_bodies(number)
         for place in (*order, *order):
             assert (
                 system.standard(bodies[place], message_id=f"msg_{number}_{place}").status_code
                 == 202
             )
         expected[str(2000 + number)] = "789"
-    wait_for(lambda: len(system.patches()) >= len(expected), what="all PATCHes")
+    wait_for(lambda: len(system.patches()) >= len(expected), goal="all PATCHes")
     # The settle time after the last message is over for all of them, so that a second PATCH would
     # have come by now.
     wait_for(
         lambda: json.loads(_cli(system, "status", "--json"))["calls_with_an_alarm"] == 0,
-        what="nothing left to do",
+        goal="nothing left to do",
     )
     patches = system.patches()
     assert expected == {
@@ -125,12 +119,12 @@ def test_killed_workers_lose_nothing_and_never_exceed_the_budget(make_system: Ma
         assert system.twilio(form, query=query).status_code == 204
     wait_for(
         lambda: len({patch["path"] for patch in system.patches()}) == 250,
-        what="250 calls",
+        goal="250 calls",
         timeout_s=90,
     )
     wait_for(
         lambda: json.loads(_cli(system, "status", "--json"))["calls_with_an_alarm"] == 0,
-        what="nothing left to do",
+        goal="nothing left to do",
         timeout_s=60,
     )
     final = {call_id: system.buildr_call(call_id)["call_outcome"] for call_id in expected}
@@ -151,7 +145,7 @@ def test_unmatched_call_goes_on_when_its_link_arrives(make_system: MakeSystem) -
         assert system.twilio(form).status_code == 204
     wait_for(
         lambda: len(json.loads(_cli(system, "unmatched", "list", "--json"))) == 1,
-        what="an unmatched call",
+        goal="an unmatched call",
     )
     answer = system.http.put(
         f"{system.url}/links/twilio/{call_sid(7)}",
@@ -159,7 +153,7 @@ def test_unmatched_call_goes_on_when_its_link_arrives(make_system: MakeSystem) -
         headers={"Authorization": "Bearer admin-token-of-the-tests"},
     )
     assert answer.status_code in {200, 201}
-    wait_for(lambda: len(system.patches()) == 1, what="the PATCH")
+    wait_for(lambda: len(system.patches()) == 1, goal="the PATCH")
     (patch,) = system.patches()
     assert {
         "call": {
@@ -183,7 +177,7 @@ def test_refused_call_is_kept_and_replayed(make_system: MakeSystem) -> None:
     for _ in range(2):
         wait_for(
             lambda: len(json.loads(_cli(system, "failed", "list", "--json"))) == 1,
-            what="the failed call",
+            goal="the failed call",
         )
         (entry,) = json.loads(_cli(system, "failed", "list", "--json"))
         assert ("buildr_rejected", 404) == (entry["cause"], entry["answers"][-1]["status_code"])
@@ -191,13 +185,13 @@ def test_refused_call_is_kept_and_replayed(make_system: MakeSystem) -> None:
         _cli(system, "failed", "replay", entry["entry_id"], "--force")
     wait_for(
         lambda: len(json.loads(_cli(system, "failed", "list", "--json"))) == 1,
-        what="the call to fail again",
+        goal="the call to fail again",
     )
     system.http.put(
         f"{system.sandbox_url}/_sandbox/calls/4711", json={"notes": "made by hand"}
     ).raise_for_status()
     _cli(system, "failed", "replay", "--all")
-    wait_for(lambda: bool(system.buildr_call("4711")["call_outcome"]), what="the replayed PATCH")
+    wait_for(lambda: bool(system.buildr_call("4711")["call_outcome"]), goal="the replayed PATCH")
     assert [] == json.loads(_cli(system, "failed", "list", "--json"))
 
 
@@ -212,7 +206,7 @@ def test_one_message_id_leads_from_receipt_to_patch_and_nothing_personal_is_logg
     system.start_all()
     for form in twilio_forms(9):
         system.twilio(form, query="buildr_call_id=110")
-    wait_for(lambda: '"buildr.patched"' in system.log("worker0"), what="the PATCH")
+    wait_for(lambda: '"buildr.patched"' in system.log("worker0"), goal="the PATCH")
     accepted = [
         json.loads(line)
         for line in system.log("receiver").splitlines()
@@ -247,7 +241,8 @@ def test_notes_are_appended_once_and_hand_written_text_stays(
     """
     config = tmp_path / "notes.toml"
     config.write_text(
-        '[notes]\nmode = "append"\ntemplate = "{{ result }}{% if recording_url %} {{ recording_url }}{% endif %}"\n',
+        '[notes]\nmode = "append"\n'
+        'template = "{{ result }}{% if recording_url %} {{ recording_url }}{% endif %}"\n',
         encoding="utf-8",
     )
     system = make_system(extra={"CONFIG": str(config), "SETTLE_S": "0"}, sandbox_args=())
@@ -257,14 +252,19 @@ def test_notes_are_appended_once_and_hand_written_text_stays(
     ).raise_for_status()
     for form in twilio_forms(10):
         system.twilio(form, query="buildr_call_id=110")
-    wait_for(lambda: "connected" in str(system.buildr_call("110")["notes"]), what="the note")
+    wait_for(lambda: "connected" in str(system.buildr_call("110")["notes"]), goal="the note")
     recording = {
-        "AccountSid": "AC00000000000000000000000000000001", "CallSid": call_sid(10), "RecordingSid": "RE00000000000000000000000000000001",
-        "RecordingUrl": "https://api.example.test/rec", "RecordingStatus": "completed", "RecordingSource": "DialVerb",
-    }  # fmt: skip
+        "AccountSid": "AC00000000000000000000000000000001",
+        "CallSid": call_sid(10),
+        "RecordingSid": "RE00000000000000000000000000000001",
+        "RecordingUrl": "https://api.example.test/rec",
+        "RecordingStatus": "completed",
+        "RecordingSource": "DialVerb",
+    }
     system.twilio(recording, query="buildr_call_id=110")
     wait_for(
-        lambda: "rec" in str(system.buildr_call("110")["notes"]), what="the recording in the note"
+        lambda: "rec" in str(system.buildr_call("110")["notes"]),
+        goal="the recording in the note",
     )
     assert (
         "Typed by a person\n\nconnected https://api.example.test/rec"
@@ -282,7 +282,7 @@ def test_commands_work_against_the_running_service(make_system: MakeSystem) -> N
     assert "202" in _cli(
         system, "trigger", "standard", "no-answer", "--set", "buildr_call_id=110", "--faults"
     )
-    wait_for(lambda: len(system.patches()) == 1, what="the PATCH of the triggered call")
+    wait_for(lambda: len(system.patches()) == 1, goal="the PATCH of the triggered call")
     assert "789" == _body(system.patches()[0])["call"]["call_outcome_id"]
     assert {"id": "786", "name": "Connected"} in json.loads(
         _cli(system, "outcomes", "list", "--json")

@@ -62,9 +62,9 @@ def test_redis_killed_while_webhooks_come_in_keeps_every_message_that_was_answer
     own_redis.start(appendfsync="always")
     wait_for(
         lambda: system.http.get(f"{system.url}/readyz").status_code == 200,
-        what="the receiver to be ready again",
+        goal="the receiver to be ready again",
     )
-    wait_for(partial(_are_patched, system, accepted), what="every accepted call", timeout_s=60)
+    wait_for(partial(_are_patched, system, accepted), goal="every accepted call", timeout_s=60)
 
 
 def _are_patched(system: System, calls: set[str]) -> bool:
@@ -104,7 +104,7 @@ def test_full_redis_is_503_and_the_worker_ends(system: System, own_redis: RedisS
     answer = system.twilio(twilio_forms(1)[-1], query="buildr_call_id=1")
     assert 503 == answer.status_code
     worker = system.parts["worker0"]
-    wait_for(lambda: worker.poll() is not None, what="the worker to end")
+    wait_for(lambda: worker.poll() is not None, goal="the worker to end")
     assert 0 != worker.returncode
 
 
@@ -116,10 +116,10 @@ def test_worker_killed_in_the_middle_of_a_patch(system: System) -> None:
     system.start_all()
     system.fault(kind="slow", times=1, seconds=3, match="calls/110")
     system.twilio(twilio_forms(1)[-1], query="buildr_call_id=110")
-    wait_for(lambda: _has_permit(system), what="the worker to hold a permit")
+    wait_for(lambda: _has_permit(system), goal="the worker to hold a permit")
     system.kill("worker0")
     system.start_worker("worker1")
-    wait_for(lambda: _delivered(system, 1), what="the call to be delivered", timeout_s=60)
+    wait_for(lambda: _delivered(system, 1), goal="the call to be delivered", timeout_s=60)
     assert "786" == _outcome(system, "110")
 
 
@@ -137,13 +137,13 @@ def test_another_worker_takes_over_long_before_arq_would(
     system.start_all(workers=2)
     system.fault(kind="slow", times=1, seconds=60, match="calls/110")
     system.twilio(twilio_forms(1)[-1], query="buildr_call_id=110")
-    wait_for(lambda: bool(system.patches()), what="the PATCH")
-    wait_for(lambda: _has_permit(system), what="the permit")
+    wait_for(lambda: bool(system.patches()), goal="the PATCH")
+    wait_for(lambda: _has_permit(system), goal="the permit")
     (name,) = (name for name in ("worker0", "worker1") if call_sid(1) in system.log(name))
     system.parts[name].send_signal(how)
     wait_for(
         lambda: _delivered(system, 1),
-        what="the call to be delivered by the other worker",
+        goal="the call to be delivered by the other worker",
         timeout_s=20,
     )
     system.parts[name].send_signal(signal.SIGCONT)
@@ -184,7 +184,7 @@ def test_account_whose_buildr_hangs_holds_up_no_other(
             "hanging", "sandbox", "--port", str(port), "--auto-create", "--limit-mode", "off"
         )
         hanging = f"http://127.0.0.1:{port}/_sandbox"
-        wait_for(lambda: _is_up(made, f"{hanging}/state"), what="the sandbox that hangs")
+        wait_for(lambda: _is_up(made, f"{hanging}/state"), goal="the sandbox that hangs")
         made.http.post(
             f"{hanging}/faults", json={"kind": "timeout", "times": 1000, "seconds": 600}
         ).raise_for_status()
@@ -199,15 +199,15 @@ def test_account_whose_buildr_hangs_holds_up_no_other(
             )
         wait_for(
             lambda: _count(made, f"{hanging}/state", "by_method", "PATCH") >= 3,
-            what="requests that hang",
+            goal="requests that hang",
         )
         for number in range(20):
             made.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={300 + number}")
-        wait_for(lambda: len(made.patches()) == 20, what="the other account's calls", timeout_s=6)
+        wait_for(lambda: len(made.patches()) == 20, goal="the other account's calls", timeout_s=6)
         made.http.delete(f"{hanging}/faults").raise_for_status()
         wait_for(
             lambda: _count(made, f"{hanging}/state", "by_status", "200") >= 30,
-            what="the calls that hung",
+            goal="the calls that hung",
             timeout_s=60,
         )
         assert 20 == len(made.patches())
@@ -232,11 +232,11 @@ def test_event_that_arrives_while_the_job_runs_is_delivered(system: System) -> N
     system.fault(kind="slow", times=1, seconds=1.5, match="calls/110")
     *_, last = twilio_forms(2)
     system.twilio(last, query="buildr_call_id=110")
-    wait_for(lambda: _has_permit(system), what="the first PATCH to be under way")
+    wait_for(lambda: _has_permit(system), goal="the first PATCH to be under way")
     amd = {**last, "AnsweredBy": "machine_end_beep", "CallbackSource": "amd"}
     del amd["SequenceNumber"]
     system.twilio(amd, query="buildr_call_id=110")
-    wait_for(lambda: _outcome(system, "110") == "787", what="the better result")
+    wait_for(lambda: _outcome(system, "110") == "787", goal="the better result")
 
 
 def test_job_older_than_a_day_still_runs(system: System, own_redis: RedisServer) -> None:
@@ -249,7 +249,7 @@ def test_job_older_than_a_day_still_runs(system: System, own_redis: RedisServer)
         assert ttl_ms > 1000 * DAY_S * 365
         client.delete(f"arq:job:default|twilio:{call_sid(3)}")
     system.start_worker("worker0")
-    wait_for(lambda: _outcome(system, "110") == "786", what="the PATCH")
+    wait_for(lambda: _outcome(system, "110") == "786", goal="the PATCH")
 
 
 def test_storm_of_429_costs_no_attempt(system: System) -> None:
@@ -261,7 +261,7 @@ def test_storm_of_429_costs_no_attempt(system: System) -> None:
         system.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={300 + number}")
     for number in range(3):
         wait_for(
-            partial(_is_connected, system, str(300 + number)), what="the PATCH after the storm"
+            partial(_is_connected, system, str(300 + number)), goal="the PATCH after the storm"
         )
     assert '"job.failed"' not in system.log("worker0")
 
@@ -272,7 +272,7 @@ def test_buildr_down_then_up(system: System) -> None:
     system.fault(kind="status", times=2, status=503, match="calls/110")
     system.fault(kind="reset", times=1, match="calls/110")
     system.twilio(twilio_forms(4)[-1], query="buildr_call_id=110")
-    wait_for(lambda: _outcome(system, "110") == "786", what="the PATCH", timeout_s=60)
+    wait_for(lambda: _outcome(system, "110") == "786", goal="the PATCH", timeout_s=60)
 
 
 def test_buildr_away_when_the_worker_starts(system: System) -> None:
@@ -283,17 +283,17 @@ def test_buildr_away_when_the_worker_starts(system: System) -> None:
     system.start("receiver", "serve")
     system.start_worker("worker0")
     system.wait_for_worker("worker0")
-    wait_for(lambda: '"service.started"' in system.log("receiver"), what="the receiver")
+    wait_for(lambda: '"service.started"' in system.log("receiver"), goal="the receiver")
     wait_for(
         lambda: '"buildr.outcomes_not_read"' in system.log("worker0"),
-        what="the worker to miss Buildr",
+        goal="the worker to miss Buildr",
     )
     wait_for(
         partial(system.takes, twilio_forms(6)[-1], "buildr_call_id=110"),
-        what="the webhook to be taken",
+        goal="the webhook to be taken",
     )
     system.start("sandbox", "sandbox", "--port", str(system.sandbox_port), *system.sandbox_args)
-    wait_for(lambda: '"buildr.patched"' in system.log("worker0"), what="the PATCH")
+    wait_for(lambda: '"buildr.patched"' in system.log("worker0"), goal="the PATCH")
 
 
 def test_revoked_token_is_replaced(system: System) -> None:
@@ -301,7 +301,7 @@ def test_revoked_token_is_replaced(system: System) -> None:
     system.start_all()
     system.fault(kind="revoke_token", times=1)
     system.twilio(twilio_forms(5)[-1], query="buildr_call_id=110")
-    wait_for(lambda: _outcome(system, "110") == "786", what="the PATCH with a new token")
+    wait_for(lambda: _outcome(system, "110") == "786", goal="the PATCH with a new token")
 
 
 def test_sigterm_under_load_leaves_nothing_in_progress(
@@ -320,7 +320,7 @@ def test_sigterm_under_load_leaves_nothing_in_progress(
         assert [] == client.keys("arq:in-progress:*")
         assert [] == client.keys("bc:default:permit:*")
     system.start_worker("worker1")
-    wait_for(lambda: len({patch["path"] for patch in system.patches()}) == 60, what="the rest")
+    wait_for(lambda: len({patch["path"] for patch in system.patches()}) == 60, goal="the rest")
 
 
 def test_two_workers_share_one_budget(own_redis: RedisServer, tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_two_workers_share_one_budget(own_redis: RedisServer, tmp_path: Path) ->
             made.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={600 + number}")
         wait_for(
             lambda: len({patch["path"] for patch in made.patches()}) == 80,
-            what="80 calls",
+            goal="80 calls",
             timeout_s=60,
         )
         assert 80 == len(made.patches())
@@ -365,7 +365,7 @@ def test_workers_whose_clocks_differ_still_write_each_call_once(system: System) 
             system.twilio(form, query=f"buildr_call_id={700 + number}")
     wait_for(
         lambda: len({patch["path"] for patch in system.patches()}) == 30,
-        what="30 calls",
+        goal="30 calls",
         timeout_s=60,
     )
     assert 30 == len(system.patches())
@@ -395,4 +395,6 @@ def _outcome(system: System, call_id: str) -> str | None:
     if answer.status_code != 200:
         return None
     outcome = answer.json()["call"]["call_outcome"]
-    return None if outcome is None else str(outcome["id"])
+    if outcome is None:
+        return None
+    return str(outcome["id"])

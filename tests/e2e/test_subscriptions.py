@@ -51,7 +51,7 @@ def test_workers_make_one_subscription_and_renew_it_after_a_restart(
         standin.reach = reach
         try:
             system.start_all(workers=3)
-            wait_for(lambda: len(standin.stored) == 1, what="the subscription")
+            wait_for(lambda: len(standin.stored) == 1, goal="the subscription")
             wait_for(
                 lambda: (
                     sum(
@@ -60,7 +60,7 @@ def test_workers_make_one_subscription_and_renew_it_after_a_restart(
                     )
                     == 1
                 ),
-                what="the log",
+                goal="the log",
             )
             for number in range(3):
                 system.kill(f"worker{number}")
@@ -69,9 +69,9 @@ def test_workers_make_one_subscription_and_renew_it_after_a_restart(
             system.kill("receiver")
             both = f"rc-verification-token-of-tomorrow,{SECRETS['RINGCENTRAL_VERIFICATION_TOKEN']}"
             system.start("receiver", "serve", RINGCENTRAL_VERIFICATION_TOKEN=both)
-            wait_for(lambda: system._answers(f"{system.url}/readyz"), what="the receiver")
+            wait_for(lambda: system._answers(f"{system.url}/readyz"), goal="the receiver")
             system.start("worker3", "work", RINGCENTRAL_VERIFICATION_TOKEN=both)
-            wait_for(lambda: "subscription.updated" in system.log("worker3"), what="the new token")
+            wait_for(lambda: "subscription.updated" in system.log("worker3"), goal="the new token")
         finally:
             system.stop()
         assert ["rc-verification-token-of-tomorrow"] == list(standin.verification.values())

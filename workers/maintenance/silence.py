@@ -96,14 +96,14 @@ class SilenceMonitor:
         activity = self.store.source_activity
         silence = detect_silence(await activity.hours(source), last_at, self.clock())
         if silence is not None:
-            if await activity.mark_silent(source, silence.since):
+            if await activity.set_silent(source, silence.since):
                 log.warning(
                     LogEvent.SOURCE_SILENT,
                     source=source,
                     since=silence.since.isoformat(),
                     reason=silence.reason,
                 )
-        elif was_silent and await activity.mark_heard(source):
+        elif was_silent and await activity.clear_silent(source):
             log.info(LogEvent.SOURCE_RECEIVING_AGAIN, source=source)
         # Hours are kept relative to the last message: during a silence the hours that prove it
         # must not expire.

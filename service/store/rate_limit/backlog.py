@@ -1,5 +1,5 @@
 """
-What waits for Buildr, and what stands in its way: read for people, never for a decision.
+What waits for Buildr, and what blocks it: for status output, never for a decision.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class LaneLoad:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
     """
-    An open breaker: since when (UTC), why, and when the next request looks whether Buildr is back.
+    An open breaker: since when (UTC), why, and when the next request probes whether Buildr is back.
     """
 
     since: datetime
@@ -70,23 +70,41 @@ async def read_backlog(redis: Client, keys: Keys) -> Backlog:
     *lanes, costs, limit, blocked, allowance, breaker = rest
     now = datetime.fromtimestamp(seconds + micros / 1_000_000, UTC)
     loads = tuple(
-        LaneLoad(
-            lane=lane,
-            calls=int(lanes[2 * place]),
-            oldest_at=_moment(lanes[2 * place + 1][0][1]) if lanes[2 * place + 1] else None,
-        )
-        for place, lane in enumerate(LANES)
+        _lane_load(lane, calls=calls, oldest=oldest)
+        for lane, calls, oldest in zip(LANES, lanes[::2], lanes[1::2], strict=True)
     )
-    blocked_until = _moment(float(blocked)) if blocked is not None else None
     return Backlog(
         now=now,
         lanes=loads,
         requests=sum(load.calls for load in loads) + sum(int(cost) - 1 for cost in costs),
         counted=tuple(score / 1000 for _, score in limit),
-        blocked_until=blocked_until if blocked_until is not None and blocked_until > now else None,
-        allowance=int(float(allowance[b"size"])) if b"size" in allowance else None,
+        blocked_until=_blocked_until(blocked, now),
+        allowance=_allowance(allowance),
         outage=_outage(breaker),
     )
+
+
+def _lane_load(lane: Lane, *, calls: int, oldest: list[tuple[bytes, float]]) -> LaneLoad:
+    oldest_at = None
+    if oldest:
+        oldest_at = _moment(oldest[0][1])
+    return LaneLoad(lane=lane, calls=calls, oldest_at=oldest_at)
+
+
+def _blocked_until(blocked: bytes | None, now: datetime) -> datetime | None:
+    """The end of the block; None if it is over, since its key lives a moment longer."""
+    if blocked is None:
+        return None
+    until = _moment(float(blocked))
+    if until <= now:
+        return None
+    return until
+
+
+def _allowance(fields: dict[bytes, bytes]) -> int | None:
+    if b"size" not in fields:
+        return None
+    return int(float(fields[b"size"]))
 
 
 def _outage(breaker: dict[bytes, bytes]) -> Outage | None:

@@ -16,11 +16,11 @@ class GrantStatus(StrEnum):
 
 class HealthSignal(StrEnum):
     """
-    What a request told of Buildr: `fine` it works, whatever it thinks of the request; `limited`
+    What a request showed of Buildr: `fine` it works, whatever it thinks of the request; `limited`
     429; `down` no answer, 5xx, no way in.
 
     `unsure` a token that has just been refused, which may only have run out. `nothing` where it
-    tells nothing, or was not sent.
+    shows nothing, or was not sent.
     """
 
     FINE = "fine"
@@ -61,7 +61,7 @@ class PumpResult:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimitState:
     """
-    How the account stands with Buildr after a request.
+    The account's rate limit and breaker after a request.
 
     `blocked_s` seconds are all requests forbidden; `is_open` tells that the breaker is open,
     `has_opened` that this request has opened it, `outage_s` how long the outage was that it ended,

@@ -11,7 +11,7 @@ class Lane(StrEnum):
 
     `own` a request of the service's own, such as reading the outcomes; `final` a call that has
     ended and was never written; `refinement` a call that is written and has become better known;
-    `replay` put through again by a person; `backfill` an old call decided anew.
+    `replay` repeated by an operator; `backfill` an old call decided anew.
     """
 
     OWN = "own"

@@ -141,8 +141,8 @@ class Permits:
         Give permits back, and report what the requests showed of Buildr.
 
         The first `sent` of them count for a window from now on, the others not at all. After a 429
-        nobody sends for `wait_s` seconds as Buildr has asked, or for a growing time of our own if it
-        named none; `cause` is why Buildr counts as down. A `bucket` that names a longer budget
+        nobody sends for `wait_s` seconds as Buildr has asked, or for a growing time of our own if
+        it named none; `cause` is why Buildr counts as down. A `bucket` that names a longer budget
         leaves the allowance of the shortest as it is.
         """
         call = script_calls.release(

@@ -13,7 +13,7 @@ class RateLimitPolicy:
     Permits: one may be granted `ahead_ms` before its time, so that its job is ready by then. A
     window is longer than Buildr's by `rounding_ms` and by `1 / drift_divisor` of itself, for two
     clocks that run apart. No permit lies more than `longest_hold_ms` in the future, unless the
-    clock of Redis was set back.
+    clock of Redis was set back. What is over is removed `expiry_grace_ms` later.
 
     Allowance: a 429 within the budgets halves what is used of the shortest; it grows by one request
     each `grow_ms`, or each `longest_grow_ms` at the latest where growing failed before.
@@ -37,6 +37,7 @@ class RateLimitPolicy:
     rounding_ms: int = 5
     drift_divisor: int = 2000
     longest_hold_ms: int = 60_000
+    expiry_grace_ms: int = 1000
     grow_ms: int = 60_000
     longest_grow_ms: int = 600_000
     shortest_block_ms: int = 100

@@ -2,8 +2,8 @@
 How each script in `scripts/` is called: one function per script, which names its arguments in the
 order in which the script reads them.
 
-`budgets` is JSON: `[[requests, window in ms], ...]`. Permits are ids, joined by commas. A `ref` that
-starts with `#` is a request of the service's own, which has no job.
+`budgets` is JSON: `[[requests, window in ms], ...]`. Permits are ids, joined by commas. A `ref`
+that starts with `#` is a request of the service's own, which has no job.
 """
 
 from collections.abc import Iterable

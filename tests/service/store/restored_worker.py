@@ -69,7 +69,9 @@ class Buildr:
             raise httpx.ReadTimeout("no answer", request=request)
         if fault:
             status, _, wait_s = fault.partition(" ")
-            headers = {"X-Rate-Limited-For": wait_s} if wait_s else {}
+            headers = {}
+            if wait_s:
+                headers["X-Rate-Limited-For"] = wait_s
             return httpx.Response(int(status), headers=headers, json={"error": "as configured"})
         return httpx.Response(200, json={"call": self._shown(call_id)})
 
@@ -148,7 +150,8 @@ class RestoredWorker:
 
     async def queued(self) -> list[tuple[str, tuple[object, ...], datetime]]:
         """The jobs of arq's queue as arq reads them: function, arguments, and when each is due."""
-        queue, pool = self.store.keys.queue, self.store.pool
+        queue = self.store.keys.queue
+        pool = self.store.pool
         jobs = []
         for job_id, score in await pool.zrange(queue, 0, -1, withscores=True):
             job = Job(job_id.decode(), pool, _queue_name=queue, _deserializer=json.loads)

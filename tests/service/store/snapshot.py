@@ -180,12 +180,8 @@ async def _read_account_records(store: Store) -> Plain:
     activity = await store.source_activity.last()
     upkeep = await store.upkeep.all()
     return {
-        "outcomes": None
-        if outcomes is None
-        else [[list(pair) for pair in outcomes.names], iso(outcomes.read_at)],
-        "token": None
-        if token is None
-        else [token.access_token, iso(token.expires_at), iso(token.obtained_at)],
+        "outcomes": outcomes and [[list(pair) for pair in outcomes.names], iso(outcomes.read_at)],
+        "token": token and [token.access_token, iso(token.expires_at), iso(token.obtained_at)],
         "activity": {":".join(name): iso(at) for name, at in sorted(activity.items())},
         "hours": {
             source: {
@@ -329,9 +325,7 @@ def plain_backlog(backlog: Backlog) -> Plain:
         "requests": backlog.requests,
         "counted": list(backlog.counted),
         "allowance": backlog.allowance,
-        "outage": None
-        if outage is None
-        else [iso(outage.since), outage.cause, iso(outage.next_try_at)],
+        "outage": outage and [iso(outage.since), outage.cause, iso(outage.next_try_at)],
     }
 
 

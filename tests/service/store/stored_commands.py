@@ -87,7 +87,7 @@ def _lasting_status(printed: Facts) -> Facts:
     return lasting
 
 
-def _lasting_story(printed: Facts) -> Facts:
+def _lasting_explanation(printed: Facts) -> Facts:
     if "match" not in printed:
         return printed
     match = printed["match"]
@@ -123,7 +123,7 @@ def _lasting_preview(printed: Facts) -> Facts:
 
 LASTING: Final[Mapping[str, Callable[[Any], Any]]] = {
     "status": _lasting_status,
-    "explain": _lasting_story,
+    "explain": _lasting_explanation,
     "sources": _lasting_sources,
     "replay": _lasting_verdicts,
     "outcomes": _lasting_preview,

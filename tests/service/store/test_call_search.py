@@ -47,7 +47,7 @@ async def test_calls_are_chosen_by_every_condition(store: Store, search: CallSea
     await keep(store, 2, result="busy")
     await keep(store, 1, state=DeliveryState.DELIVERED)
     await keep(store, 3, ref="standard:c3")
-    for wanted, numbers in (
+    for call_filter, numbers in (
         (CallFilter(), ["twilio:CA1", "twilio:CA2", "standard:c3"]),
         (CallFilter(source="standard"), ["standard:c3"]),
         (CallFilter(result="busy"), ["twilio:CA2"]),
@@ -55,7 +55,7 @@ async def test_calls_are_chosen_by_every_condition(store: Store, search: CallSea
         (CallFilter(since=AT + timedelta(minutes=2)), ["twilio:CA2", "standard:c3"]),
         (CallFilter(until=AT + timedelta(minutes=2)), ["twilio:CA1"]),
     ):
-        assert numbers == await search.select(wanted)
+        assert numbers == await search.select(call_filter)
     assert ["twilio:CA1", "twilio:CA2"] == await search.select(CallFilter(), limit=2)
 
 
@@ -69,10 +69,10 @@ async def test_calls_are_read_with_their_links_in_order_and_over_pages(
     refs = [await keep(store, number) for number in range(PAGE + 3)]
     await store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
     assert refs == await search.select(CallFilter())
-    found = [each async for each in search.read([refs[1], "twilio:gone", *refs[::-1]])]
-    assert [refs[1], *refs[::-1]] == [stored.record.ref for stored, _ in found]
-    assert (await store.calls.get(refs[1]), Link(buildr_call_id="110")) == found[0]
-    assert [link for _, link in found if link is not None] == [Link(buildr_call_id="110")] * 2
+    calls = [stored async for stored in search.read([refs[1], "twilio:gone", *refs[::-1]])]
+    assert [refs[1], *refs[::-1]] == [stored.record.ref for stored, _ in calls]
+    assert (await store.calls.get(refs[1]), Link(buildr_call_id="110")) == calls[0]
+    assert [link for _, link in calls if link is not None] == [Link(buildr_call_id="110")] * 2
 
 
 async def test_installations_that_share_redis_are_apart(store: Store, search: CallSearch) -> None:

@@ -57,15 +57,13 @@ async def ids(
     expected: ExpectedCalls, *numbers: str, ref: str = REF, at: datetime | None = None
 ) -> set[str]:
     """The Buildr calls that are candidates."""
-    return {
-        each.buildr_call_id
-        for each in (await expected.read_candidates(ref, numbers or (CUSTOMER,), at=at)).candidates
-    }
+    read = await expected.read_candidates(ref, numbers or (CUSTOMER,), at=at)
+    return {entry.buildr_call_id for entry in read.candidates}
 
 
-async def register(expected: ExpectedCalls, *wishes: Expectation) -> list[ExpectedCall]:
+async def register(expected: ExpectedCalls, *expectations: Expectation) -> list[ExpectedCall]:
     """Register several."""
-    return [(await expected.put(each)).expected for each in wishes]
+    return [(await expected.put(item)).expected for item in expectations]
 
 
 async def wait_unmatched(store: Store, ref: str, *numbers: str, at: datetime | None = None) -> None:
@@ -78,9 +76,9 @@ async def wait_unmatched(store: Store, ref: str, *numbers: str, at: datetime | N
 
 async def woken(store: Store) -> set[str]:
     """The calls that have an alarm; their alarms are taken away."""
-    found = {each.decode() for each in await store.redis.zrange(store.keys.named("due"), 0, -1)}
+    refs = {ref.decode() for ref in await store.redis.zrange(store.keys.named("due"), 0, -1)}
     await store.redis.delete(store.keys.named("due"))
-    return found
+    return refs
 
 
 async def test_what_is_registered_is_found_by_each_number(expected: ExpectedCalls) -> None:
@@ -99,19 +97,20 @@ async def test_what_is_registered_is_found_by_each_number(expected: ExpectedCall
     )
     done = await expected.put(full)
     assert (True, 0) == (done.is_new, done.woken)
-    kept = await expected.get("110")
-    assert done.expected == kept is not None
+    entry = await expected.get("110")
+    assert done.expected == entry is not None
     assert (
-        Link(buildr_call_id="110", company_id="1", contact_id="2", project_id="3") == kept.as_link()
+        Link(buildr_call_id="110", company_id="1", contact_id="2", project_id="3")
+        == entry.as_link()
     )
     assert (timedelta(minutes=15), timedelta(hours=4)) == (
-        kept.registered_at - kept.opens_at,
-        kept.closes_at - kept.registered_at,
+        entry.registered_at - entry.opens_at,
+        entry.closes_at - entry.registered_at,
     )
-    assert kept.registered_at == kept.expected_at
+    assert entry.registered_at == entry.expected_at
     for number in (CUSTOMER, OTHER):
-        assert (kept,) == (await expected.read_candidates(REF, [number])).candidates
-    assert (kept,) == (await expected.read_candidates(REF, [CUSTOMER, OTHER])).candidates
+        assert (entry,) == (await expected.read_candidates(REF, [number])).candidates
+    assert (entry,) == (await expected.read_candidates(REF, [CUSTOMER, OTHER])).candidates
     assert () == (await expected.read_candidates(REF, ["+15005550003"])).candidates
     assert () == (await expected.read_candidates(REF, [])).candidates
 
@@ -133,7 +132,7 @@ async def test_list_begins_with_the_window_that_ends_last(expected: ExpectedCall
         expected,
         *(expectation(str(hour), not_after=now + timedelta(hours=hour)) for hour in (2, 3, 1)),
     )
-    assert ["3", "2"] == [each.buildr_call_id for each in await expected.newest(limit=2)]
+    assert ["3", "2"] == [entry.buildr_call_id for entry in await expected.newest(limit=2)]
 
 
 async def test_window_may_be_stated(expected: ExpectedCalls) -> None:
@@ -142,14 +141,14 @@ async def test_window_may_be_stated(expected: ExpectedCalls) -> None:
     call is expected.
     """
     tomorrow = datetime.now(UTC).replace(microsecond=123_456) + timedelta(days=1)
-    (kept,) = await register(expected, expectation(not_before=tomorrow))
-    assert tomorrow == kept.expected_at
-    assert timedelta(0) <= tomorrow - kept.opens_at < timedelta(milliseconds=1)
-    assert timedelta(hours=4) == kept.closes_at - kept.opens_at
+    (entry,) = await register(expected, expectation(not_before=tomorrow))
+    assert tomorrow == entry.expected_at
+    assert timedelta(0) <= tomorrow - entry.opens_at < timedelta(milliseconds=1)
+    assert timedelta(hours=4) == entry.closes_at - entry.opens_at
 
 
 @pytest.mark.parametrize(
-    ("opens_h", "closes_h", "told"),
+    ("opens_h", "closes_h", "fault"),
     [
         (1, 1, "later than"),
         (None, -1, "later than"),
@@ -159,13 +158,15 @@ async def test_window_may_be_stated(expected: ExpectedCalls) -> None:
     ],
 )
 async def test_window_that_cannot_be_is_refused(
-    expected: ExpectedCalls, opens_h: int | None, closes_h: int, told: str
+    expected: ExpectedCalls, opens_h: int | None, closes_h: int, fault: str
 ) -> None:
     """A wrong window says what to change and leaves an earlier entry as it was."""
     now = datetime.now(UTC)
     (before,) = await register(expected, expectation())
-    opens = None if opens_h is None else now + timedelta(hours=opens_h)
-    with pytest.raises(WrongWindow, match=told):
+    opens = None
+    if opens_h is not None:
+        opens = now + timedelta(hours=opens_h)
+    with pytest.raises(WrongWindow, match=fault):
         await expected.put(
             expectation("110", OTHER, not_before=opens, not_after=now + timedelta(hours=closes_h))
         )
@@ -200,11 +201,13 @@ async def test_calls_and_entries_pair_off(expected: ExpectedCalls) -> None:
     await asyncio.gather(
         *(expected.claim(ref, entry, number=CUSTOMER) for entry in entries for ref in refs)
     )
-    holders = [each.claimed_by for each in await expected.newest() if each.claimed_by is not None]
+    holders = [
+        entry.claimed_by for entry in await expected.newest() if entry.claimed_by is not None
+    ]
     assert len(holders) == len(set(holders))
     for ref in holders:
         assert [ref] == [
-            each.claimed_by for each in (await expected.read_candidates(ref, [])).candidates
+            entry.claimed_by for entry in (await expected.read_candidates(ref, [])).candidates
         ]
 
 
@@ -278,7 +281,7 @@ async def test_what_a_call_names_by_itself_is_taken(store: Store, expected: Expe
     assert await expected.take(REF, "110")
     assert {"twilio:CA2"} == await woken(store)
     assert [REF] == [
-        each.claimed_by for each in (await expected.read_candidates(REF, [])).candidates
+        entry.claimed_by for entry in (await expected.read_candidates(REF, [])).candidates
     ]
     assert await expected.claim("twilio:CA2", second, number=CUSTOMER)
     assert not await expected.take(REF, "999")
@@ -325,13 +328,13 @@ async def test_what_becomes_of_one_entry_wakes_the_others(
 
 async def test_revisions_tell_of_every_change(expected: ExpectedCalls) -> None:
     """
-    Between a job's look and its commit each change shows in the revision of the number that it
+    Between a job's read and its commit each change shows in the revision of the number that it
     concerns, and only there.
     """
 
     async def seen() -> tuple[str, str]:
-        look = await expected.read_candidates(REF, [CUSTOMER, OTHER])
-        return look.revisions[CUSTOMER], look.revisions[OTHER]
+        read = await expected.read_candidates(REF, [CUSTOMER, OTHER])
+        return read.revisions[CUSTOMER], read.revisions[OTHER]
 
     assert ("", "") == await seen()
     (entry,) = await register(expected, expectation())
@@ -349,11 +352,11 @@ async def test_revisions_tell_of_every_change(expected: ExpectedCalls) -> None:
         revisions.append(now)
 
 
-async def test_many_candidates_are_cut_and_said_to_be(expected: ExpectedCalls) -> None:
-    """No more candidates are read than can be compared, and the look says that there are more."""
+async def test_many_candidates_are_cut_and_reported_as_cut(expected: ExpectedCalls) -> None:
+    """No more candidates are read than can be compared, and `is_cut` tells that there are more."""
     await register(expected, *(expectation(str(place)) for place in range(MAX_CANDIDATES + 1)))
-    look = await expected.read_candidates(REF, [CUSTOMER])
-    assert (MAX_CANDIDATES, True) == (len(look.candidates), look.is_cut)
+    read = await expected.read_candidates(REF, [CUSTOMER])
+    assert (MAX_CANDIDATES, True) == (len(read.candidates), read.is_cut)
 
 
 async def test_index_of_a_number_is_bounded(store: Store) -> None:
@@ -412,10 +415,10 @@ async def test_what_is_over_leaves_the_indexes(store: Store, expected: ExpectedC
         assert [b"111"] == await store.redis.zrange(store.keys.named(name), 0, -1)
 
 
-async def test_entries_long_over_are_told_of_but_few(expected: ExpectedCalls) -> None:
+async def test_only_few_entries_long_over_are_read(expected: ExpectedCalls) -> None:
     """
-    A look brings the entries that are open, and a handful of those that are over, so that one can
-    say why not.
+    Reading brings the entries that are open, and a handful of those that are over, so that
+    `explain` can name why none matches.
     """
     now = datetime.now(UTC)
     over = [
@@ -432,5 +435,5 @@ async def test_entries_long_over_are_told_of_but_few(expected: ExpectedCalls) ->
 async def test_extension_is_kept_apart(expected: ExpectedCalls) -> None:
     """An entry is found by the number in front of the extension, and keeps the extension."""
     await expected.put(Expectation(buildr_call_id="110", numbers=(Number(CUSTOMER, "12"),)))
-    (found,) = (await expected.read_candidates(REF, [CUSTOMER])).candidates
-    assert [f"{CUSTOMER};ext=12"] == [number.text for number in found.numbers]
+    (entry,) = (await expected.read_candidates(REF, [CUSTOMER])).candidates
+    assert [f"{CUSTOMER};ext=12"] == [number.text for number in entry.numbers]

@@ -158,7 +158,7 @@ async def outage(environment: dict[str, str]) -> AsyncIterator[RestoredWorker]:
 
 @pytest.fixture
 async def limited(environment: dict[str, str]) -> AsyncIterator[RestoredWorker]:
-    """A worker of the account to which Buildr has said 429."""
+    """A worker of the account to which Buildr has answered 429."""
     async with restored_worker(environment, "limited", SNAPSHOT) as restored:
         yield restored
 
@@ -667,8 +667,8 @@ async def test_counters_and_activity_go_on(worker: RestoredWorker) -> None:
     )
     await worker.inbox.note_ignored("aircall")
     assert 2 == (await store.counters.all())["ignored:aircall"]
-    assert await store.source_activity.mark_heard("zoom")
-    assert not await store.source_activity.mark_heard("zoom")
+    assert await store.source_activity.clear_silent("zoom")
+    assert not await store.source_activity.clear_silent("zoom")
 
 
 # Scripts.
@@ -764,8 +764,8 @@ async def _run_scripts_of_permits(worker: RestoredWorker) -> None:
     grant = await permits.ask(call(6), lane=Lane.FINAL, since=since, cost=2, hold_s=HOLD_S)
     assert GrantStatus.GRANTED is grant.verdict
     assert 0 < await permits.renew(grant, answered=1, hold_s=HOLD_S)
-    standing = await permits.release(grant, sent=2, signal=HealthSignal.FINE)
-    assert (0, False) == (standing.blocked_s, standing.is_open)
+    state = await permits.release(grant, sent=2, signal=HealthSignal.FINE)
+    assert (0, False) == (state.blocked_s, state.is_open)
 
 
 def outcomes_of(worker: RestoredWorker, buildr_call_id: str) -> list[str]:

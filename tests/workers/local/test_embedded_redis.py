@@ -64,7 +64,7 @@ def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     pid = server.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: server.pid is None, what="the server's end")
+    wait_for(lambda: server.pid is None, goal="the server's end")
     server.stop()
     with EmbeddedRedis(tmp_path) as again, client(again) as redis:
         assert [str(number).encode() for number in range(100)] == redis.mget(
@@ -116,7 +116,7 @@ def test_server_of_a_killed_program_is_ended(tmp_path: Path) -> None:
     left_over._lock.release()
     with EmbeddedRedis(tmp_path) as server, client(server) as redis:
         assert redis.get("key") == b"kept"
-        wait_for(lambda: not is_alive(pid), what="the left-over server's end")
+        wait_for(lambda: not is_alive(pid), goal="the left-over server's end")
     left_over.stop()
 
 

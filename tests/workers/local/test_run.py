@@ -62,7 +62,7 @@ class Run:
         """Wait until it says what to try next."""
         wait_for(
             lambda: "Try next" in self.reported or self.process.poll() is not None,
-            what="the run to be up",
+            goal="the run to be up",
         )
         assert self.process.poll() is None, self.reported
 
@@ -169,7 +169,7 @@ def test_killed_run_takes_its_processes_along_and_the_next_one_starts(
     run.process.wait()
     ours = [pid for pid, command in children.items() if "workers.cli.main" in command]
     assert 3 == len(ours)
-    wait_for(lambda: not any(map(is_alive, ours)), what="the processes to end")
+    wait_for(lambda: not any(map(is_alive, ours)), goal="the processes to end")
     again = Run(tmp_path, "--once")
     runs.append(again)
     assert 0 == again.process.wait(timeout=60), again.reported
@@ -186,8 +186,8 @@ def test_crashed_parts_come_back(tmp_path: Path, runs: list[Run]) -> None:
     for pid, command in run.children().items():
         if "valkey" in command or " serve" in command:
             os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: "Redis ended; it is started again" in run.reported, what="Redis to be missed")
-    wait_for(lambda: len(run.children()) == 4, what="all parts to be back")
+    wait_for(lambda: "Redis ended; it is started again" in run.reported, goal="Redis to be missed")
+    wait_for(lambda: len(run.children()) == 4, goal="all parts to be back")
     run.process.send_signal(signal.SIGTERM)
     assert 0 == run.process.wait(timeout=40), run.reported
 

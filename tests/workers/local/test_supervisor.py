@@ -206,7 +206,7 @@ def test_command_ends_with_its_supervisor(
             stderr=out,
         )
     try:
-        wait_for(lambda: b".started" in log.read_bytes(), what=f"{command[0]} to start")
+        wait_for(lambda: b".started" in log.read_bytes(), goal=f"{command[0]} to start")
         assert process.poll() is None
         process.communicate(timeout=30)
     finally:

@@ -115,7 +115,8 @@ local function free_at(now, cost)
       at = math.max(at, (tonumber(entry[2]) or now) + window)
     end
   end
-  redis.call('ZREMRANGEBYSCORE', P .. 'limit', '-inf', now - longest_window - 1000)
+  -- Not at once: a clock that is set back a little must not free what still counts.
+  redis.call('ZREMRANGEBYSCORE', P .. 'limit', '-inf', now - longest_window - EXPIRY_GRACE_MS)
   return at > now and at or 0
 end
 

@@ -38,7 +38,8 @@ local function block()
   end
   local block_ms = math.max(buildr_ms or 0, own_ms, SHORTEST_BLOCK_MS)
   blocked_until = math.max(now + block_ms, blocked_until)
-  redis.call('SET', P .. 'blocked', blocked_until, 'PX', math.max(blocked_until - now, 1) + 1000)
+  local ttl_ms = math.max(blocked_until - now, 1) + EXPIRY_GRACE_MS
+  redis.call('SET', P .. 'blocked', blocked_until, 'PX', ttl_ms)
   if not is_longer_bucket then
     reduce_allowance(now)
   end

@@ -116,7 +116,7 @@ async def test_permit_that_was_not_used_costs_nothing(tight: Store) -> None:
 
 
 async def test_one_call_has_one_write_in_flight(tight: Store) -> None:
-    """A second run of the same call is told that permits are out for it."""
+    """A second run of the same call is refused while the first holds permits."""
     first = await ask(tight, "twilio:1")
     second = await ask(tight, "twilio:1")
     assert (GrantStatus.GRANTED, GrantStatus.BUSY) == (first.verdict, second.verdict)
@@ -131,7 +131,7 @@ async def limited(
 
 
 async def test_429_stops_everybody(tight: Store) -> None:
-    """After a 429 nobody gets a permit, and the wait is what Buildr said."""
+    """After a 429 nobody gets a permit, and the wait is what Buildr asked for."""
     assert 29 < (await limited(tight, 30)).blocked_s <= 30.1
     grant = await ask(tight, "twilio:1")
     assert GrantStatus.WAITS is grant.verdict
@@ -141,9 +141,9 @@ async def test_429_stops_everybody(tight: Store) -> None:
 
 async def test_429_revokes_permits_that_are_not_used_yet(tight: Store) -> None:
     """A call that was let go just before a 429 waits with the others."""
-    held = [await ask(tight, f"twilio:held{number}") for number in range(5)]
+    grants = [await ask(tight, f"twilio:held{number}") for number in range(5)]
     await fill(tight, Lane.FINAL, ["a"])
-    await tight.permits.release(held[0], sent=0)
+    await tight.permits.release(grants[0], sent=0)
     assert 1 == (await tight.permits.pump()).released
     await limited(tight, 30)
     assert GrantStatus.WAITS is (await ask(tight, "twilio:a")).verdict
@@ -163,9 +163,9 @@ async def test_the_oldest_goes_first_and_no_newcomer_overtakes(tight: Store) -> 
     """
     Calls leave their lane in the order of their age, and a newcomer waits even if there is budget.
     """
-    held = [await ask(tight, f"twilio:held{number}") for number in range(5)]
+    grants = [await ask(tight, f"twilio:held{number}") for number in range(5)]
     await fill(tight, Lane.FINAL, ["a", "b", "c"])
-    for grant in held[:2]:
+    for grant in grants[:2]:
         await tight.permits.release(grant, sent=0)
     assert 2 == (await tight.permits.pump()).released
     assert GrantStatus.GRANTED is (await ask(tight, "twilio:a")).verdict
@@ -228,9 +228,9 @@ async def jammed(clocked: Clocked) -> AsyncIterator[Store]:
     """A store with room for one request, and nobody may ask for it past the lanes."""
     for number in range(9):
         await ask(clocked.store, f"twilio:held{number}", hold_s=600)
-    held = await ask(clocked.store, "twilio:held", hold_s=600)
+    last = await ask(clocked.store, "twilio:held", hold_s=600)
     yield clocked.store
-    await clocked.store.permits.release(held, sent=0)
+    await clocked.store.permits.release(last, sent=0)
 
 
 async def with_room(store: Store) -> None:
@@ -290,11 +290,11 @@ async def test_call_of_two_requests_gets_both_or_waits(clocked: Clocked) -> None
     With room for one request a call of two waits at the head; nothing smaller behind it overtakes.
     """
     store = clocked.store
-    held = [await ask(store, f"twilio:held{number}") for number in range(9)]
+    grants = [await ask(store, f"twilio:held{number}") for number in range(9)]
     assert GrantStatus.WAITS is (await ask(store, "twilio:two", cost=2, age=1)).verdict
     assert GrantStatus.WAITS is (await ask(store, "twilio:one", age=2)).verdict
     assert 0 == (await store.permits.pump()).released
-    await store.permits.release(held[0], sent=0)
+    await store.permits.release(grants[0], sent=0)
     assert 1 == (await store.permits.pump()).released
     grant = await ask(store, "twilio:two", cost=2)
     assert (GrantStatus.GRANTED, 2) == (grant.verdict, len(grant.permits))
@@ -315,8 +315,8 @@ async def test_permits_between_two_requests_get_their_whole_time_again(clocked: 
 
 async def test_permit_may_be_given_a_moment_ahead(clocked: Clocked) -> None:
     """
-    A call whose turn comes within a tenth of a second is let go at once, and told from when its
-    permit is good.
+    A call whose turn comes within a tenth of a second is let go at once, with the time from
+    which its permit is good.
     """
     clocked.stop()
     assert 10 == await clocked.sent_in_window()
@@ -337,9 +337,9 @@ async def down(store: Store, ref: str, *, hold: Grant | None = None) -> RateLimi
     )
 
 
-async def test_breaker_opens_and_lets_one_at_a_time_look(clocked: Clocked) -> None:
+async def test_breaker_opens_and_lets_one_probe_at_a_time(clocked: Clocked) -> None:
     """
-    After three failures in a row everybody waits; one looks after 2 s, then after 4 s ..., and its
+    After three failures in a row everybody waits; one probes after 2 s, then after 4 s ..., and its
     success lets all go.
     """
     store = clocked.store
@@ -350,19 +350,17 @@ async def test_breaker_opens_and_lets_one_at_a_time_look(clocked: Clocked) -> No
     clocked.pass_s(2)
     assert 1 == (await store.permits.pump()).released
     assert 0 == (await store.permits.pump()).released
-    standing = await down(store, "twilio:a")
-    assert (True, False) == (standing.is_open, standing.has_opened)
+    state = await down(store, "twilio:a")
+    assert (True, False) == (state.is_open, state.has_opened)
     assert GrantStatus.WAITS is (await ask(store, "twilio:a", age=0)).verdict
     clocked.pass_s(2)
     assert 0 == (await store.permits.pump()).released
     clocked.pass_s(2)
     assert 1 == (await store.permits.pump()).released
     (probe,) = {"twilio:a", "twilio:b"} - await waiting(store)
-    standing = await store.permits.release(
-        await ask(store, probe), sent=1, signal=HealthSignal.FINE
-    )
-    assert not standing.is_open
-    assert 5.9 < (standing.outage_s or 0) < 7
+    state = await store.permits.release(await ask(store, probe), sent=1, signal=HealthSignal.FINE)
+    assert not state.is_open
+    assert 5.9 < (state.outage_s or 0) < 7
     assert 1 == (await store.permits.pump()).released
 
 
@@ -411,12 +409,14 @@ async def test_budget_is_shared_with_somebody_unknown(clocked: Clocked) -> None:
     With another client taking half: at most one 429 a minute after 30 s, about half is used, and
     all of it once the other is gone.
     """
-    store, now = clocked.store, 0.0
+    store = clocked.store
+    now = 0.0
     cuts: list[float] = []
     used: list[int] = []
     for _ in range(120):
         grants = await clocked.drained()
-        fine, refused = grants[:5], grants[5:]
+        fine = grants[:5]
+        refused = grants[5:]
         for grant in fine:
             await store.permits.release(grant, sent=1, signal=HealthSignal.FINE)
         for grant in refused:
@@ -459,9 +459,9 @@ async def test_clock_of_redis_that_is_set_back_stops_nobody_for_long(clocked: Cl
     assert grant.wait_s < 11
 
 
-async def test_refused_token_at_the_look_counts_as_a_look(clocked: Clocked) -> None:
+async def test_refused_token_at_the_probe_counts_as_a_failed_probe(clocked: Clocked) -> None:
     """
-    A call whose first look meets a refused token lets the next look wait as any failed look does.
+    A call whose probe meets a refused token lets the next probe wait as any failed one does.
     """
     for number in range(3):
         await down(clocked.store, f"twilio:{number}")
@@ -481,28 +481,28 @@ async def test_spent_hour_leaves_the_share_of_the_burst(clocked: Clocked) -> Non
     slower afterwards.
     """
     grant = Grant("twilio:limited", GrantStatus.GRANTED, ("0",))
-    standing = await clocked.store.permits.release(
+    state = await clocked.store.permits.release(
         grant, sent=1, signal=HealthSignal.LIMITED, wait_s=60, bucket="hour"
     )
-    assert (10, True) == (standing.allowance, standing.blocked_s > 59)
-    standing = await clocked.store.permits.release(
+    assert (10, True) == (state.allowance, state.blocked_s > 59)
+    state = await clocked.store.permits.release(
         grant, sent=1, signal=HealthSignal.LIMITED, wait_s=60, bucket="burst"
     )
-    assert 5 == standing.allowance
+    assert 5 == state.allowance
 
 
 async def test_token_that_stays_refused_stops_everybody_at_once(clocked: Clocked) -> None:
     """One refusal of a fresh token is enough: whatever is sent with it is refused as well."""
     grant = await ask(clocked.store, "twilio:1")
-    standing = await clocked.store.permits.release(
+    state = await clocked.store.permits.release(
         grant, sent=1, signal=HealthSignal.DOWN, cause="buildr_unauthorized"
     )
-    assert standing.has_opened
+    assert state.has_opened
 
 
 async def test_one_worker_keeps_the_time_for_all(jammed: Store) -> None:
     """
-    One worker asks often and the others seldom; one with a reason is heard at once, and a keeper
+    One worker asks often and the others seldom; one with a reason is served at once, and a keeper
     that falls silent is replaced.
     """
     await fill(jammed, Lane.FINAL, ["a", "b"])
