@@ -85,27 +85,38 @@ def _ended(event: CallEvent, fields: Fields) -> CallEvent:
     if result is None:
         return event
     duration_s = seconds(text(fields, "duration"))
-    ended = replace(
+    hangup_cause = HangupCause.NO_ANSWER
+    talk_s: int | None = 0
+    if result is Result.CONNECTED:
+        hangup_cause = HangupCause.COMPLETED
+        talk_s = duration_s
+    return replace(
         event,
         event_type=EventType.ENDED,
         occurred_at=end_time(event.occurred_at, duration_s),
         result=result,
-        hangup_cause=HangupCause.NO_ANSWER,
-        duration_s=0,
+        hangup_cause=hangup_cause,
+        duration_s=talk_s,
+        recording=_recording(result, fields),
+        voicemail=_voicemail(result, fields),
     )
-    if result is Result.CONNECTED:
-        ended = replace(ended, hangup_cause=HangupCause.COMPLETED, duration_s=duration_s)
-    return _with_recording(ended, fields)
 
 
-def _with_recording(event: CallEvent, fields: Fields) -> CallEvent:
+def _recording(result: Result, fields: Fields) -> Recording | None:
     url = text(fields, "recording", "recording_redirect")
-    length_s = seconds(text(fields, "recording_duration"))
-    if event.result is Result.VOICEMAIL_RECEIVED:
-        return replace(event, voicemail=Voicemail(url, length_s, text(fields, "transcription")))
-    if url is None:
-        return event
-    return replace(event, recording=Recording(None, url, length_s))
+    if url is None or result is Result.VOICEMAIL_RECEIVED:
+        return None
+    return Recording(None, url, seconds(text(fields, "recording_duration")))
+
+
+def _voicemail(result: Result, fields: Fields) -> Voicemail | None:
+    if result is not Result.VOICEMAIL_RECEIVED:
+        return None
+    return Voicemail(
+        text(fields, "recording", "recording_redirect"),
+        seconds(text(fields, "recording_duration")),
+        text(fields, "transcription"),
+    )
 
 
 def _result(direction: Direction | None, fields: Fields) -> Result | None:

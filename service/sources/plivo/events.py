@@ -51,7 +51,7 @@ def read_events(
     Raises `MalformedPayload` for a request that is not about a call, or has no id.
     """
     buildr_call_id, id_fault = queried_buildr_call_id(request)
-    common = replace(_common(request, parameters, message_id), buildr_call_id=buildr_call_id)
+    common = _common(request, parameters, message_id, buildr_call_id=buildr_call_id)
     kind = _kind(parameters)
     if kind is None:
         raise MalformedPayload(
@@ -89,7 +89,13 @@ def _faults(kind: str, parameters: Parameters) -> list[str]:
     return values + codes
 
 
-def _common(request: WebhookRequest, parameters: Parameters, message_id: str) -> CallEvent:
+def _common(
+    request: WebhookRequest,
+    parameters: Parameters,
+    message_id: str,
+    *,
+    buildr_call_id: str | None,
+) -> CallEvent:
     ids = leg_ids(request, parameters)
     from_address = parameters.get("From")
     to_address = parameters.get("To")
@@ -104,6 +110,7 @@ def _common(request: WebhookRequest, parameters: Parameters, message_id: str) ->
         from_number=bare_to_e164(from_address),
         to_number=bare_to_e164(to_address),
         agent=_agent(from_address) or _agent(to_address),
+        buildr_call_id=buildr_call_id,
     )
 
 

@@ -4,6 +4,8 @@ What a message of the source `standard` reports, as an event.
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TypeVar
 
 from service.errors import MalformedPayload
 from service.events import (
@@ -25,6 +27,8 @@ from service.sources.standard.payload import (
 )
 from service.sources.standard.vocabulary import EVENT_TYPES, KNOWN_VALUES
 
+E = TypeVar("E", bound=StrEnum)
+
 
 def read_event(message: StandardMessage, message_id: str) -> CallEvent:
     """
@@ -35,14 +39,20 @@ def read_event(message: StandardMessage, message_id: str) -> CallEvent:
     unknown_value = _unknown_value(message)
     if unknown_value is not None:
         return replace(event, vendor_status=unknown_value)
-    event = replace(event, event_type=EVENT_TYPES[message.type], vendor_status=message.type)
-    if message.answered_by is not None:
-        event = replace(event, answered_by=AnsweredBy(message.answered_by))
-    if message.hangup_cause is not None:
-        event = replace(event, hangup_cause=HangupCause(message.hangup_cause))
-    if message.result is not None:
-        event = replace(event, result=Result(message.result))
-    return event
+    return replace(
+        event,
+        event_type=EVENT_TYPES[message.type],
+        vendor_status=message.type,
+        answered_by=_member(AnsweredBy, message.answered_by),
+        hangup_cause=_member(HangupCause, message.hangup_cause),
+        result=_member(Result, message.result),
+    )
+
+
+def _member(vocabulary: type[E], value: str | None) -> E | None:
+    if value is None:
+        return None
+    return vocabulary(value)
 
 
 def _common(message: StandardMessage, message_id: str) -> CallEvent:

@@ -43,9 +43,7 @@ def read_events(
     Raises `MalformedPayload` for a request that is not about a call, or has no id.
     """
     buildr_call_id, id_fault = queried_buildr_call_id(request)
-    common = replace(
-        _common(source, request, parameters, message_id), buildr_call_id=buildr_call_id
-    )
+    common = _common(source, request, parameters, message_id, buildr_call_id=buildr_call_id)
     kind = next((name for name in READERS if name in parameters), None)
     events = []
     if kind is not None:
@@ -69,30 +67,38 @@ def read_events(
 
 
 def _common(
-    source: str, request: WebhookRequest, parameters: Parameters, message_id: str
+    source: str,
+    request: WebhookRequest,
+    parameters: Parameters,
+    message_id: str,
+    *,
+    buildr_call_id: str | None,
 ) -> CallEvent:
     own_id = leg_id(parameters)
     parent_id = parent_leg_id(request, parameters)
     from_address = parameters.get("From") or parameters.get("Caller")
     to_address = parameters.get("To") or parameters.get("Called")
-    event = CallEvent(
+    if parent_id == own_id:
+        parent_id = None
+    party = None
+    if parameters.get("Direction") == TRUNK_INBOUND:
+        party = Party.CUSTOMER
+    return CallEvent(
         source=source,
         message_id=message_id,
         source_call_id=parent_id or own_id,
         leg_id=own_id,
         event_type=EventType.UPDATED,
+        parent_leg_id=parent_id,
+        party=party,
         occurred_at=_moment(parameters.get("Timestamp")),
         sequence=seconds(parameters.get("SequenceNumber")),
         direction=DIRECTIONS.get(parameters.get("Direction", "")),
         from_number=to_e164(from_address),
         to_number=to_e164(to_address),
         agent=_agent(from_address) or _agent(to_address),
+        buildr_call_id=buildr_call_id,
     )
-    if parent_id != own_id:
-        event = replace(event, parent_leg_id=parent_id)
-    if parameters.get("Direction") == TRUNK_INBOUND:
-        event = replace(event, party=Party.CUSTOMER)
-    return event
 
 
 def _event_of(kind: str, common: CallEvent, parameters: Parameters) -> CallEvent:

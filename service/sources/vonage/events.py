@@ -55,41 +55,43 @@ def read_events(
 
 
 def _leg(fields: Fields, message_id: str) -> CallEvent:
-    event = CallEvent(
-        source="vonage",
-        message_id=message_id,
-        source_call_id=source_call_id(fields),
-        leg_id=leg_id(fields),
-        event_type=EventType.UPDATED,
-    )
-    return _with_ends(event, fields)
+    return _common(fields, message_id, leg_id=leg_id(fields))
 
 
 def _recording_leg(fields: Fields, message_id: str) -> CallEvent:
     # A recording names no leg. It gets one of its own, the leg of the recorder: never the first
     # leg, nor the customer's.
-    conversation_id = source_call_id(fields)
-    event = CallEvent(
-        source="vonage",
-        message_id=message_id,
-        source_call_id=conversation_id,
-        leg_id=f"{conversation_id}:{RECORD}",
-        event_type=EventType.UPDATED,
-        parent_leg_id=conversation_id,
+    first_leg_id = source_call_id(fields)
+    return _common(
+        fields,
+        message_id,
+        leg_id=f"{first_leg_id}:{RECORD}",
+        parent_leg_id=first_leg_id,
         party=Party.AGENT,
     )
-    return _with_ends(event, fields)
 
 
-def _with_ends(event: CallEvent, fields: Fields) -> CallEvent:
-    """The event with its time, its direction and both ends of the leg."""
+def _common(
+    fields: Fields,
+    message_id: str,
+    *,
+    leg_id: str,
+    parent_leg_id: str | None = None,
+    party: Party | None = None,
+) -> CallEvent:
     direction = DIRECTIONS.get(text(fields, "direction") or "")
     calling_user = text(fields, "from_user")
     called_user = None
     if direction is not Direction.INBOUND:
         called_user = _client_user(text(fields, "to"))
-    return replace(
-        event,
+    return CallEvent(
+        source="vonage",
+        message_id=message_id,
+        source_call_id=source_call_id(fields),
+        leg_id=leg_id,
+        event_type=EventType.UPDATED,
+        parent_leg_id=parent_leg_id,
+        party=party,
         occurred_at=iso_moment(text(fields, "timestamp")),
         direction=direction,
         from_number=_address(text(fields, "from"), calling_user),
@@ -140,16 +142,17 @@ def _status_events(leg: CallEvent, fields: Fields, status: str) -> list[CallEven
 
 def _completed(event: CallEvent, fields: Fields) -> CallEvent:
     duration_s = whole_seconds(fields, "duration")
-    ended = replace(
-        event,
-        occurred_at=iso_moment(text(fields, "end_time")) or event.occurred_at,
-        duration_s=duration_s,
-    )
     # Without talk it reports only that the leg is over: the failure beside it holds the cause, and
     # `answered` whether somebody picked up. The caller's own leg is always completed.
+    hangup_cause = None
     if duration_s or event.direction is Direction.INBOUND:
-        return replace(ended, hangup_cause=HangupCause.COMPLETED)
-    return ended
+        hangup_cause = HangupCause.COMPLETED
+    return replace(
+        event,
+        occurred_at=iso_moment(text(fields, "end_time")) or event.occurred_at,
+        hangup_cause=hangup_cause,
+        duration_s=duration_s,
+    )
 
 
 def _recording_events(
