@@ -1,16 +1,15 @@
 """
 `buildr-calls explain`, `unmatched list`, `stalled list`: what became of a call, and which calls
-wait for a person.
+wait for an operator.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 
 import click
 
 from service.errors import IgnoredEvent, MalformedPayload
-from service.events import CallEvent, Direction
+from service.events import CallEvent, Direction, Recording, Voicemail
 from service.logs.phone_masking import mask_number
 from service.settings import Settings
 from service.sources import SOURCES
@@ -23,6 +22,7 @@ from workers.cli.output import (
     load_settings,
     print_json,
     print_table,
+    utc_text,
 )
 from workers.cli.session import run_with_store
 from workers.matching.customer_numbers import MatchingRules
@@ -156,7 +156,7 @@ def _event_row(event: CallEvent) -> tuple[str, str, str, str, str]:
     if event.sequence is not None:
         sequence = str(event.sequence)
     return (
-        _utc(event.occurred_at),
+        utc_text(event.occurred_at),
         sequence,
         event.event_type.value,
         event.vendor_status or "",
@@ -164,34 +164,41 @@ def _event_row(event: CallEvent) -> tuple[str, str, str, str, str]:
     )
 
 
-def _utc(at: datetime | None) -> str:
-    if at is None:
-        return ""
-    return f"{at:%Y-%m-%d %H:%M:%S}"
-
-
 def _facts(call: Call) -> Mapping[str, str]:
-    customer = call.from_number
-    if call.direction is Direction.OUTBOUND:
-        customer = call.to_number
-    talk = ""
-    if call.duration_s is not None:
-        talk = f"{call.duration_s} s"
     facts = {
         "call": f"{call.source}:{call.source_call_id}",
         "direction": call.direction or "unknown",
-        "customer": mask_number(customer or "") or "unknown",
+        "customer": mask_number(_customer_number(call) or "") or "unknown",
         "result": call.result or f"not known yet ({call.stage.value})",
-        "answered by": call.answered_by or "",
-        "talked": talk,
-        "agent": call.agent or "",
-        "disposition": call.disposition or "",
+        "answered by": call.answered_by,
+        "talked": _talk(call),
+        "agent": call.agent,
+        "disposition": call.disposition,
         "tags": ", ".join(call.tags),
-        "recording": call.recording and (call.recording.url or "yes"),
-        "voicemail": call.voicemail and (call.voicemail.url or "yes"),
+        "recording": _url(call.recording),
+        "voicemail": _url(call.voicemail),
         "unknown": ", ".join(call.unknown_values),
     }
     return {name: str(value) for name, value in facts.items() if value}
+
+
+def _customer_number(call: Call) -> str | None:
+    if call.direction is Direction.OUTBOUND:
+        return call.to_number
+    return call.from_number
+
+
+def _talk(call: Call) -> str:
+    if call.duration_s is None:
+        return ""
+    return f"{call.duration_s} s"
+
+
+def _url(recorded: Recording | Voicemail | None) -> str:
+    """Where a recording is; `yes` if its URL is not known, empty if there is none."""
+    if recorded is None:
+        return ""
+    return recorded.url or "yes"
 
 
 def _print_delivery(delivery: DeliveryExplanation) -> None:
@@ -202,100 +209,7 @@ def _print_delivery(delivery: DeliveryExplanation) -> None:
             _print_fact(name.replace("_", " "), str(facts[name]))
     console().print()
     rows = [
-        (_utc(entry.at), entry.summary, entry.detail) for entry in delivery.stored.record.history
+        (utc_text(entry.at), entry.summary, entry.detail)
+        for entry in delivery.stored.record.history
     ]
     print_table(("time (UTC)", "step", "detail"), rows, empty="No steps.")
-
-
-@click.group()
-def unmatched() -> None:
-    """
-    See calls that no Buildr call is known for.
-
-    \b
-    Example:
-      buildr-calls unmatched list
-    """
-
-
-@click.group()
-def stalled() -> None:
-    """
-    See calls whose final event never came.
-
-    \b
-    Example:
-      buildr-calls stalled list
-    """
-
-
-def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
-    async def work(_: Settings, store: Store) -> list[tuple[str, datetime | None, str, str]]:
-        return [
-            (
-                stored.record.ref,
-                stored.record.first_received_at,
-                stored.record.result or "",
-                stored.record.reason,
-            )
-            async for stored in store.calls.indexed(name, limit=limit)
-        ]
-
-    calls = run_with_store(work)
-    if as_json:
-        print_json(
-            [
-                {
-                    "call": ref,
-                    "first_received_at": at and at.isoformat(),
-                    "result": result or None,
-                    "reason": reason,
-                }
-                for ref, at, result, reason in calls
-            ]
-        )
-        return
-    rows = [(ref, _utc(at), result, reason) for ref, at, result, reason in calls]
-    print_table(("call", "first webhook (UTC)", "result", "reason"), rows, empty=empty)
-
-
-@unmatched.command("list")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="Show at most so many, the oldest first.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_unmatched(limit: int, *, as_json: bool) -> None:
-    """
-    List calls that have ended and wait for a link.
-
-    \b
-    Example:
-      buildr-calls unmatched list --json
-    """
-    _list_index(
-        "unmatched", limit=limit, as_json=as_json, empty="Every call that has ended is matched."
-    )
-
-
-@stalled.command("list")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="Show at most so many, the oldest first.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_stalled(limit: int, *, as_json: bool) -> None:
-    """
-    List calls whose final event never came.
-
-    \b
-    Example:
-      buildr-calls stalled list --json
-    """
-    _list_index("stalled", limit=limit, as_json=as_json, empty="No call has stalled.")

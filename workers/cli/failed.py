@@ -21,7 +21,7 @@ from workers.cli.output import (
     print_json,
     print_table,
 )
-from workers.cli.replay import (
+from workers.cli.replay_report import (
     ReplayOptions,
     ReplayReport,
     print_report,

@@ -9,9 +9,10 @@ from typing import Final
 import click
 
 from service.logs.setup import configure_logging
+from workers.cli.call_lists import stalled, unmatched
 from workers.cli.check import check, outcomes
 from workers.cli.expected import expect, expected
-from workers.cli.explain import explain, stalled, unmatched
+from workers.cli.explain import explain
 from workers.cli.failed import failed
 from workers.cli.link_url import link_url
 from workers.cli.links import links

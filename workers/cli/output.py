@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import IO, Any, Final
 
 import click
@@ -194,3 +195,10 @@ def _console(stream: IO[str]) -> Console:
     if not made.is_terminal:
         made.soft_wrap = True
     return made
+
+
+def utc_text(at: datetime | None) -> str:
+    """A moment for tables, in UTC to the second; empty for none."""
+    if at is None:
+        return ""
+    return f"{at:%Y-%m-%d %H:%M:%S}"

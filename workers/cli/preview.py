@@ -3,9 +3,10 @@
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.progress import Progress
@@ -26,7 +27,7 @@ from workers.cli.output import (
     print_json,
     print_table,
 )
-from workers.cli.replay import suppress_logs
+from workers.cli.replay_report import suppress_logs
 from workers.cli.session import Age, run_with_store
 from workers.outcomes.decide import unknown_names
 from workers.replay.assessment import ReplayContext
@@ -43,6 +44,15 @@ from workers.replay.outcome_preview import (
 
 LEFT_ALONE = "left alone"
 NOBODY = "nobody named"
+CALL_COLUMNS: Final = (
+    "call",
+    "Buildr call",
+    "agent",
+    "result",
+    "outcome now",
+    "then",
+    "rule that decides then",
+)
 
 
 @click.command("preview")
@@ -74,7 +84,7 @@ NOBODY = "nobody named"
     "--force",
     "is_forced",
     is_flag=True,
-    help="With --apply: also where a person has changed the outcome in Buildr.",
+    help="With --apply: also where an operator has changed the outcome in Buildr.",
 )
 @click.option("--yes", "is_agreed", is_flag=True, help="With --apply: do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -194,41 +204,37 @@ def _apply(changes: list[OutcomeChange], config: OutcomeConfig, *, is_forced: bo
 
 
 def _print(settings: Settings, compared: Preview, *, has_calls: bool, is_applied: bool) -> None:
-    pairs = Counter(
-        (change.now or LEFT_ALONE, change.then or LEFT_ALONE, change.kind)
-        for change in compared.changes
-    )
-    rows = [
-        (now, then, str(count), kind.value) for (now, then, kind), count in sorted(pairs.items())
-    ]
-    print_table(
-        ("outcome now", "then", "calls", "what --apply does"), rows, empty="No call changes."
-    )
+    _print_outcomes(compared.changes)
     if compared.changes:
         click.echo()
-        agents = Counter(
-            (each.agent or NOBODY, each.now or LEFT_ALONE, each.then or LEFT_ALONE)
-            for each in compared.changes
-        )
-        print_table(
-            ("agent", "outcome now", "then", "calls"),
-            [(*names, str(count)) for names, count in sorted(agents.items())],
-            empty="",
-        )
+        _print_agents(compared.changes)
     if has_calls and compared.changes:
         click.echo()
-        columns = (
-            "call",
-            "Buildr call",
-            "agent",
-            "result",
-            "outcome now",
-            "then",
-            "rule that decides then",
-        )
-        print_table(columns, [_row(each) for each in compared.changes], empty="")
+        print_table(CALL_COLUMNS, [_row(change) for change in compared.changes], empty="")
     for line in _closing(settings, compared, is_applied=is_applied):
         console().print(line, markup=False)
+
+
+def _outcome_pair(change: OutcomeChange) -> tuple[str, str]:
+    return change.now or LEFT_ALONE, change.then or LEFT_ALONE
+
+
+def _print_outcomes(changes: Sequence[OutcomeChange]) -> None:
+    pairs = Counter((*_outcome_pair(change), change.kind) for change in changes)
+    print_table(
+        ("outcome now", "then", "calls", "what --apply does"),
+        [(now, then, str(count), kind.value) for (now, then, kind), count in sorted(pairs.items())],
+        empty="No call changes.",
+    )
+
+
+def _print_agents(changes: Sequence[OutcomeChange]) -> None:
+    agents = Counter((change.agent or NOBODY, *_outcome_pair(change)) for change in changes)
+    print_table(
+        ("agent", "outcome now", "then", "calls"),
+        [(*names, str(count)) for names, count in sorted(agents.items())],
+        empty="",
+    )
 
 
 def _row(each: OutcomeChange) -> tuple[str, ...]:

@@ -2,9 +2,7 @@
 `buildr-calls subscriptions`: the webhook subscriptions at vendors, listed and repaired.
 """
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,6 +13,7 @@ from service.settings import Settings
 from service.store.connection import Store
 from workers.cli.output import Failure, print_json, print_table
 from workers.cli.session import run_with_store
+from workers.cli.token_file import token_file
 from workers.subscriptions import (
     DONE,
     VENDORS,
@@ -106,7 +105,7 @@ def ensure(source: str | None, *, is_dry_run: bool, token_to: Path | None, as_js
     file_path = token_to
     if is_dry_run:
         file_path = None
-    with _token_file(file_path) as file:
+    with token_file(file_path) as file:
         save = None
         if token_to is not None:
             save = file.write
@@ -268,48 +267,3 @@ def _step_as_json(step: Step, *, is_done: bool) -> dict[str, object]:
         "why": step.why,
         "is_done": is_done,
     }
-
-
-class _Save:
-    """
-    A file for one secret, made for its owner alone before anything is asked of a vendor; a file
-    that is there is never written over.
-    """
-
-    def __init__(self, descriptor: int | None) -> None:
-        self._descriptor = descriptor
-        self.is_written = False
-
-    def write(self, secret: str) -> None:
-        """Write the secret, once and for good."""
-        if self._descriptor is None:
-            return
-        try:
-            os.write(self._descriptor, f"{secret}\n".encode())
-            os.fsync(self._descriptor)
-        except OSError as err:
-            raise Failure(
-                f"--token-to: the file cannot be written ({err.strerror}); "
-                "the webhook is there, run the command again"
-            ) from err
-        self.is_written = True
-
-
-@contextmanager
-def _token_file(path: Path | None) -> Iterator[_Save]:
-    if path is None:
-        yield _Save(None)
-        return
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as err:
-        raise Failure(f"--token-to: {path} is there already; name a new file") from err
-    except OSError as err:
-        raise Failure(f"--token-to: {path} cannot be written ({err.strerror})") from err
-    file = _Save(descriptor)
-    try:
-        yield file
-    finally:
-        os.close(descriptor)
-        if not file.is_written:
-            path.unlink(missing_ok=True)

@@ -6,13 +6,9 @@ that nobody has set are made up for the run and reach the processes through thei
 """
 
 import asyncio
-import contextlib
 import os
 import secrets
-import shutil
 import signal
-import socket
-import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -34,14 +30,13 @@ from workers.local.data_folder import (
 )
 from workers.local.demo import Demo, sandbox_outcome
 from workers.local.embedded_redis import EmbeddedRedis
-from workers.local.supervisor import ProcessSpec, Supervisor
+from workers.local.programs import SANDBOX_HOST, check_port, local_host, process_spec, program
+from workers.local.supervisor import Supervisor
 from workers.local.terminal import Screen, read_line
 from workers.sandbox.config import CLIENT_ID, CLIENT_SECRET
 
 SANDBOX_ACCOUNT: Final = "sandbox"
-SANDBOX_HOST: Final = "127.0.0.1"
 SANDBOX_FOLDER: Final = "sandbox"
-ANY_HOST: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 CHECK_REDIS_EVERY_S: Final = 1.0
 REDIS_AGAIN_S: Final = 2.0
 FAILED: Final = 1
@@ -83,7 +78,7 @@ class LocalRun:
         self._demo: Demo | None = None
         self._call = "twilio:CA…"
         self._is_starting = True
-        self.url: Final = f"http://{_local_host(settings.host)}:{settings.port}"
+        self.url: Final = f"http://{local_host(settings.host)}:{settings.port}"
         self.sandbox_url: Final = f"http://{SANDBOX_HOST}:{options.sandbox_port}"
 
     async def run(self) -> int:
@@ -210,7 +205,7 @@ class LocalRun:
                     await asyncio.sleep(REDIS_AGAIN_S)
 
     async def _start_parts(self, environment: Mapping[str, str]) -> None:
-        part = partial(_part, environment=environment)
+        part = partial(process_spec, environment=environment)
         first = [part("receiver", "serve", ready_url=f"{self.url}/readyz")]
         if self._has_sandbox:
             port = str(self._options.sandbox_port)
@@ -267,11 +262,9 @@ class LocalRun:
             self._demo = None
 
     def _say_what_next(self) -> None:
-        program = (
-            _program()
-            if self._settings.data_dir == Path(".data")
-            else f"DATA_DIR={self._settings.data_dir} {_program()}"
-        )
+        command = program()
+        if self._settings.data_dir != Path(".data"):
+            command = f"DATA_DIR={self._settings.data_dir} {command}"
         self._screen.say()
         self._screen.say(Text("Try next, in another terminal:", "bold"))
         # Where the default account is inactive, a command has to name another.
@@ -290,7 +283,7 @@ class LocalRun:
             f"status{account}",
             "check",
         ):
-            self._screen.say(f"  {program} {command}")
+            self._screen.say(f"  {command} {command}")
         self._screen.say()
 
     def _on_line(self, part: str, text: str) -> None:
@@ -303,51 +296,3 @@ class LocalRun:
 
     def _warn(self, text: str) -> None:
         self._screen.say(Text(text, "yellow"))
-
-
-def check_port(host: str, port: int, *, option: str) -> None:
-    """
-    Raises `LocalRunError` that names the port and the option for another if nothing can listen
-    there.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except OSError as err:
-        reason = err.strerror or str(err)
-        raise LocalRunError(
-            f"cannot listen on port {port} of {host} ({reason}): choose another with {option}"
-        ) from err
-
-
-def _part(
-    name: str,
-    *arguments: str,
-    environment: Mapping[str, str],
-    ready_url: str | None = None,
-    ready_text: str | None = None,
-) -> ProcessSpec:
-    argv = (sys.executable, "-m", "workers.cli.main", *arguments, "--until-stdin-closes")
-    return ProcessSpec(
-        name=name, argv=argv, environment=environment, ready_url=ready_url, ready_text=ready_text
-    )
-
-
-def _local_host(host: str) -> str:
-    host = ANY_HOST.get(host, host)
-    return f"[{host}]" if ":" in host else host
-
-
-def _program() -> str:
-    """How this program is called from here."""
-    path = Path(sys.executable).with_name("buildr-calls")
-    if shutil.which("buildr-calls") == str(path) or not path.exists():
-        return "buildr-calls"
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)

@@ -42,7 +42,7 @@ Seed = Callable[..., None]
 
 @pytest.fixture
 def run(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command as a person would, in an empty folder, against the test's Redis."""
+    """Run a command as an operator would, in an empty folder, against the test's Redis."""
     monkeypatch.chdir(tmp_path)
     environment = {
         "REDIS_URL": redis_url,
@@ -66,7 +66,7 @@ def seed(redis_url: str, make_settings: Callable[..., Settings]) -> Seed:
         REDIS_URL=redis_url, BUILDR_API_URL="http://127.0.0.1:9", BUILDR_BUDGETS="1000/1s"
     )
 
-    async def play(form: dict[str, str], query: str, is_unreadable: bool) -> None:
+    async def store_message(form: dict[str, str], query: str, is_unreadable: bool) -> None:
         async with open_store(options, role="cli") as store:
             await store.outcomes.save(
                 StoredOutcomes(
@@ -105,16 +105,16 @@ def seed(redis_url: str, make_settings: Callable[..., Settings]) -> Seed:
                         request=request,
                     )
                 )
-                await _look(store, options, f"twilio:{keys.source_call_id}")
+                await _run_job(store, options, f"twilio:{keys.source_call_id}")
             await inbox.close()
 
     def seed_one(form: dict[str, str], *, query: str = "", is_unreadable: bool = False) -> None:
-        asyncio.run(play(form, query, is_unreadable))
+        asyncio.run(store_message(form, query, is_unreadable))
 
     return seed_one
 
 
-async def _look(store: Store, options: Settings, ref: str) -> None:
+async def _run_job(store: Store, options: Settings, ref: str) -> None:
     async with BuildrClient(options, tokens=ReadyToken("token-of-the-tests")) as client:
         await deliver(
             {"runner": build_worker(options, store, client).runner, "job_id": ref}, "default", ref
@@ -206,7 +206,7 @@ def keep(redis_url: str, make_settings: Callable[..., Settings]) -> Keep:
 
 @pytest.fixture
 def replay_request_of(redis_url: str, make_settings: Callable[..., Settings]) -> ReplayRequestOf:
-    """The wish that lies at a call for the workers."""
+    """The replay request that is stored for a call."""
 
     async def read(ref: str) -> ReplayRequest | None:
         async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:

@@ -73,7 +73,7 @@ def test_window_and_ids_are_options(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("110",), "--number"),
         (("abc", "--number", NUMBER), "no id of Buildr's"),
@@ -83,9 +83,9 @@ def test_window_and_ids_are_options(run: Run) -> None:
         (("110", *(["--number", NUMBER] * 21)), "at most 20"),
     ],
 )
-def test_wrong_usage_is_told(run: Run, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_is_reported(run: Run, arguments: tuple[str, ...], message: str) -> None:
     """What cannot be is wrong usage, and registers nothing."""
-    assert told in run("expect", *arguments, code=2).stderr
+    assert message in run("expect", *arguments, code=2).stderr
     assert [] == json.loads(run("expected", "list", "--json").stdout)
 
 
@@ -113,8 +113,8 @@ def test_explain_tells_what_is_expected(run: Run, seed: Seed) -> None:
         *arguments,
         KEEP_LINKS_D="36500",
     )
-    found = json.loads(run("explain", "twilio:CA1", "--json").stdout)["match"]
-    assert ("110", "expected") == (found["buildr_call_id"], found["how"])
+    result = json.loads(run("explain", "twilio:CA1", "--json").stdout)["match"]
+    assert ("110", "expected") == (result["buildr_call_id"], result["how"])
     assert [
         {"buildr_call_id": "111", "why": "is expected inbound, and this call is outbound"}
-    ] == found["considered"]
+    ] == result["considered"]

@@ -27,7 +27,7 @@ def test_explain_reads_request_files_offline(run: Run, tmp_path: Path) -> None:
     first = REQUEST | {"body_form": ended("CA1", "ringing") | {"SequenceNumber": "1"}}
     (tmp_path / "1.json").write_text(json.dumps(REQUEST), encoding="utf-8")
     (tmp_path / "2.json").write_text(json.dumps(first), encoding="utf-8")
-    told = json.loads(
+    output = json.loads(
         run(
             "explain",
             "1.json",
@@ -38,9 +38,9 @@ def test_explain_reads_request_files_offline(run: Run, tmp_path: Path) -> None:
             REDIS_URL="redis://127.0.0.1:1",
         ).stdout
     )
-    assert 2 == len(told["events"])
+    assert 2 == len(output["events"])
     assert ("twilio", "CA1", "110", "busy", True, 0) == tuple(
-        told["call"][name]
+        output["call"][name]
         for name in (
             "source",
             "source_call_id",
@@ -50,15 +50,15 @@ def test_explain_reads_request_files_offline(run: Run, tmp_path: Path) -> None:
             "duration_s",
         )
     )
-    assert "outcomes.busy" == told["rule"]
-    assert {"call": {"call_outcome_id": "790", "recorded_at": "2026-11-02T10:00:00Z"}} == told[
+    assert "outcomes.busy" == output["rule"]
+    assert {"call": {"call_outcome_id": "790", "recorded_at": "2026-11-02T10:00:00Z"}} == output[
         "patch"
     ]
 
 
 def test_explain_shows_people_no_whole_number(run: Run, tmp_path: Path) -> None:
     """
-    The story for people masks the customer's number and names an outcome whose id is not known
+    The text for people masks the customer's number and names an outcome whose id is not known
     offline.
     """
     (tmp_path / "1.json").write_text(json.dumps(REQUEST), encoding="utf-8")
@@ -103,19 +103,19 @@ def test_explain_wants_one_call_for_its_files(run: Run, tmp_path: Path) -> None:
     )
 
 
-def test_explain_tells_the_whole_story_of_a_call(run: Run, seed: Seed) -> None:
+def test_explain_prints_the_whole_call(run: Run, seed: Seed) -> None:
     """
-    Online the story holds where the call stands and every step, found by the source's id alone.
+    Online the output holds the call's state and every step, found by the source's id alone.
     """
     seed(ended("CA1"), query="")
-    told = json.loads(run("explain", "CA1", "--json").stdout)
+    output = json.loads(run("explain", "CA1", "--json").stdout)
     assert ("twilio:CA1", "busy", "unmatched") == (
-        told["ref"],
-        told["call"]["result"],
-        told["delivery"]["state"],
+        output["ref"],
+        output["call"]["result"],
+        output["delivery"]["state"],
     )
     assert ["received", "result", "unmatched"] == [
-        step["what"] for step in told["delivery"]["history"]
+        step["what"] for step in output["delivery"]["history"]
     ]
     assert "links set" in run("explain", "twilio:CA1").stdout
 
@@ -143,7 +143,7 @@ def test_unmatched_lists_calls_that_wait_for_a_link(run: Run, seed: Seed) -> Non
 
 
 def test_empty_lists_are_sentences(run: Run) -> None:
-    """Nothing to show is said in words."""
+    """An empty list is one line of words."""
     for command in (
         ("unmatched", "list"),
         ("stalled", "list"),

@@ -1,5 +1,5 @@
 """
-failed: what was given up on, and putting it through again.
+failed: what was given up on, and its replay.
 """
 
 import json
@@ -55,7 +55,7 @@ def test_message_that_can_be_read_today_is_read_anew(run: Run, seed: Seed) -> No
 
 def test_replay_shows_each_verdict_and_what_it_costs(run: Run, seed: Seed) -> None:
     """
-    Offline, a message of a call that would be written is said to cost the worker's look and its
+    Offline, a message of a call that would be written costs the worker's read and its
     write.
     """
     seed(ended("CA1"), query="buildr_call_id=110", is_unreadable=True)
@@ -65,13 +65,13 @@ def test_replay_shows_each_verdict_and_what_it_costs(run: Run, seed: Seed) -> No
         "will write, unless hand-edited in Buildr: 1; about 1 min of budget (2 requests) (dry run)"
         in text
     )
-    told = json.loads(run("failed", "replay", "--all", "--dry-run", "--offline", "--json").stdout)
-    (verdict,) = told["verdicts"]
+    output = json.loads(run("failed", "replay", "--all", "--dry-run", "--offline", "--json").stdout)
+    (verdict,) = output["verdicts"]
     assert ("mbad", "twilio:CA1", "110", None, "Busy", 2) == tuple(
         verdict[name]
         for name in ("id", "call", "buildr_call_id", "outcome_now", "outcome_then", "requests")
     )
-    assert (True, 2, 0.03) == (told["is_dry_run"], told["requests"], told["minutes"])
+    assert (True, 2, 0.03) == (output["is_dry_run"], output["requests"], output["minutes"])
     assert (
         "will write (forced): 1; about 1 min of budget (1 request)"
         in run("failed", "replay", "--all", "--force").stdout
@@ -80,7 +80,7 @@ def test_replay_shows_each_verdict_and_what_it_costs(run: Run, seed: Seed) -> No
 
 
 def test_replay_demands_a_choice(run: Run, seed: Seed) -> None:
-    """Nothing chosen is wrong usage, not everything; --all has to be said, and alone."""
+    """Nothing chosen is wrong usage, not everything; --all has to be given, and alone."""
     seed(ended("CA1", "ringing"), is_unreadable=True)
     assert "--all" in run("failed", "replay", code=2).stderr
     run("failed", "replay", "--all", "--cause", "buildr_rejected", code=2)
@@ -97,16 +97,16 @@ def test_message_that_still_names_no_call_stays_failed(run: Run, seed: Seed) -> 
     """A message that cannot be read today either stays on the list, and the exit code says so."""
     seed({"nonsense": "1"}, is_unreadable=True)
     seed(_word("CA1"))
-    told = json.loads(run("failed", "replay", "--all", "--json", code=1).stdout)
+    output = json.loads(run("failed", "replay", "--all", "--json", code=1).stdout)
     assert {"mbad": "no_call_id"} == {
-        event["id"]: event["verdict"] for event in told["verdicts"] if event["call"] is None
+        event["id"]: event["verdict"] for event in output["verdicts"] if event["call"] is None
     }
-    assert {"no_call_id": 1, "unreadable": 1} == told["counts"]
+    assert {"no_call_id": 1, "unreadable": 1} == output["counts"]
     assert 2 == len(json.loads(run("failed", "list", "--json").stdout))
 
 
 def test_buildr_that_is_away_ends_the_replay_in_one_line(run: Run, seed: Seed) -> None:
-    """Where Buildr cannot be asked nothing is put through, and the line names the way around."""
+    """Where Buildr cannot be asked nothing is replayed, and the line names the way around."""
     seed(ended("CA1"), query="buildr_call_id=110", is_unreadable=True)
     away = {
         "BUILDR_API_URL": "http://127.0.0.1:9",

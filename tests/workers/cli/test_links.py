@@ -50,7 +50,7 @@ def test_csv_sets_many(run: Run, tmp_path: Path) -> None:
 
 
 def test_wrong_csv_sets_nothing_and_names_its_lines(run: Run, tmp_path: Path) -> None:
-    """One wrong line keeps all of them out, and each wrong one is told."""
+    """One wrong line keeps all of them out, and each wrong one is reported."""
     text = "source,source_call_id,buildr_call_id\ntwilio,CA1,110\nnowhere,CA2,x\ntwilio,,\n"
     (tmp_path / "links.csv").write_text(text, encoding="utf-8")
     stderr = run("links", "import", "links.csv", code=1).stderr

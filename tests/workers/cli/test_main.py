@@ -16,6 +16,7 @@ from tests.e2e.harness import inherited
 from workers.cli.main import COMMANDS, cli
 from workers.cli.output import print_json, print_table
 from workers.cli.run import DEMO_CALL
+from workers.sandbox.records import seed_calls
 
 ROOT = Path(__file__).parents[3]
 WRONG_USAGE = 2
@@ -67,12 +68,12 @@ def test_all_faults_of_the_settings_are_named(runner: CliRunner, command: str) -
         cli, [command], env={"PORT": "hundred", "PUBLIC_URL": "nowhere", "ADMIN_TOKEN": "tooshort"}
     )
     assert (FAILED, "") == (result.exit_code, result.stdout)
-    named = {
+    by_name = {
         line.split(": ")[1]
         for line in result.stderr.splitlines()
         if line.startswith("buildr-calls: ")
     }
-    assert ({"PORT", "PUBLIC_URL", "ADMIN_TOKEN"}, 3) == (named, result.stderr.count("\n"))
+    assert ({"PORT", "PUBLIC_URL", "ADMIN_TOKEN"}, 3) == (by_name, result.stderr.count("\n"))
     assert "tooshort" not in result.stderr
 
 
@@ -95,7 +96,7 @@ def test_worker_without_credentials_says_what_to_set(runner: CliRunner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "reported"),
     [
         (["--demo"], "--demo-call ID"),
         (["--once"], "--once stops after the demo"),
@@ -103,7 +104,7 @@ def test_worker_without_credentials_says_what_to_set(runner: CliRunner) -> None:
     ],
 )
 def test_demo_never_changes_a_real_call_by_itself(
-    runner: CliRunner, arguments: list[str], said: str
+    runner: CliRunner, arguments: list[str], reported: str
 ) -> None:
     """
     With Buildr credentials the demo wants the call's id in words; nothing is started without it.
@@ -112,7 +113,7 @@ def test_demo_never_changes_a_real_call_by_itself(
         cli, ["run", *arguments], env={"BUILDR_ACCESS_TOKEN": "real", "TWILIO_AUTH_TOKEN": "real"}
     )
     assert WRONG_USAGE == result.exit_code
-    assert said in result.stderr
+    assert reported in result.stderr
     assert not Path(".data").exists()
 
 
@@ -125,8 +126,6 @@ def test_real_run_wants_a_source(runner: CliRunner) -> None:
 
 def test_demo_tells_of_a_call_of_the_sandbox() -> None:
     """The demo's call is one that the sandbox holds."""
-    from workers.sandbox.records import seed_calls  # noqa: PLC0415 (only this test knows the sandbox)
-
     assert DEMO_CALL in seed_calls()
 
 
@@ -168,8 +167,8 @@ def test_process_ends_with_the_same_codes(tmp_path: Path) -> None:
 
 def _leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
     if isinstance(command, click.Group):
-        for name, each in command.commands.items():
-            yield from _leaves(each, f"{path} {name}".strip())
+        for name, item in command.commands.items():
+            yield from _leaves(item, f"{path} {name}".strip())
     else:
         yield path, command
 
@@ -179,14 +178,14 @@ def test_every_command_over_records_takes_an_account() -> None:
     Whatever is read or written is an account's: only what runs the whole installation knows no
     --account; nothing knows two.
     """
-    found = {
+    result = {
         path: [option for option in command.params if "--account" in option.opts]
         for path, command in _leaves(cli)
     }
     assert {"run", "serve", "work", "sandbox"} == {
-        path for path, options in found.items() if not options
+        path for path, options in result.items() if not options
     }
-    assert {1} == {len(options) for options in found.values() if options}
+    assert {1} == {len(options) for options in result.values() if options}
 
 
 def test_groups_hold_commands_only() -> None:

@@ -34,7 +34,7 @@ class Command(Protocol):
 
 @pytest.fixture
 def command(environment: dict[str, str], tmp_path: Path) -> Command:
-    """The command as a person would type it, beside a file with the changed map."""
+    """The command as an operator would type it, beside a file with the changed map."""
     (tmp_path / "new.toml").write_text(NEW, encoding="utf-8")
     group = Commands("buildr-calls", commands=[preview_outcomes])
 
@@ -53,8 +53,8 @@ def worker_has(redis_url: str, make_settings: Callable[..., Settings]) -> Callab
     async def say(outcome: str) -> None:
         config = OutcomeConfig.model_validate({"outcomes": {"busy": outcome}})
         async with open_store(make_settings(REDIS_URL=redis_url), role="cli") as store:
-            said = f"{int(utc_now().timestamp() * 1000)}:{map_digest(config)}"
-            await store.redis.hset(store.keys.named("maps"), "worker", said)
+            text = f"{int(utc_now().timestamp() * 1000)}:{map_digest(config)}"
+            await store.redis.hset(store.keys.named("maps"), "worker", text)
 
     return lambda outcome: asyncio.run(say(outcome))
 
@@ -64,7 +64,7 @@ def test_preview_shows_pairs_agents_and_what_it_would_cost(
 ) -> None:
     """
     Each pair of outcomes has its count, each agent theirs, each call its rule; nothing is written,
-    and that is said.
+    and the output says so.
     """
     refs = [keep(1), keep(2, outcome_id="789"), keep(3, state=DeliveryState.FAILED)]
     text = command("--config", "new.toml", "--since", "7d", "--calls").stdout
@@ -92,20 +92,20 @@ def test_preview_is_about_the_calls_that_were_chosen(command: Command, keep: Kee
         assert count == len(
             json.loads(command("--config", "new.toml", "--json", *choice).stdout)["changes"]
         )
-    told = json.loads(command("--json").stdout)
+    output = json.loads(command("--json").stdout)
     assert (["Busy", "Busy"], 4) == (
-        [event["outcome_then"] for event in told["changes"]],
-        told["requests"],
+        [event["outcome_then"] for event in output["changes"]],
+        output["requests"],
     )
-    assert {"rewritten": 2, "kept": 0, "to_come": 0} == told["counts"]
+    assert {"rewritten": 2, "kept": 0, "to_come": 0} == output["counts"]
 
 
 def test_outcome_that_the_account_lacks_is_a_fault(
     command: Command, keep: Keep, tmp_path: Path
 ) -> None:
     """
-    A name that Buildr does not know, and a file that is no map, are told as the settings' faults
-    are.
+    A name that Buildr does not know, and a file that is no map, are faults of
+    the settings.
     """
     keep(1)
     (tmp_path / "new.toml").write_text('[outcomes]\nbusy = "No Anser"\n', encoding="utf-8")
@@ -149,8 +149,8 @@ def test_apply_asks_and_then_marks_what_changes(
     worker_has: Callable[[str], None],
 ) -> None:
     """
-    Said no, nothing happens; said yes, the calls that change are marked for the last lane, and the
-    others are not.
+    Answered with no, nothing happens; with yes, the calls that change get a replay request in the
+    last lane, and the others none.
     """
     refs = [keep(1), keep(2, outcome_id="789")]
     worker_has("No Answer")
@@ -162,10 +162,10 @@ def test_apply_asks_and_then_marks_what_changes(
         None if replay_request is None else (replay_request.lane, replay_request.is_forced)
         for replay_request in map(replay_request_of, refs)
     ]
-    told = json.loads(
+    output = json.loads(
         command("--config", "new.toml", "--apply", "--yes", "--force", "--json").stdout
     )
-    assert (True, 0) == (told["is_applied"], told["counts"]["rewritten"])
+    assert (True, 0) == (output["is_applied"], output["counts"]["rewritten"])
 
 
 def test_force_and_yes_go_with_apply(command: Command) -> None:

@@ -1,5 +1,5 @@
 """
-replay: known calls put through again, with a look at a Buildr behind a real socket.
+replay: known calls replayed, with a read at a Buildr behind a real socket.
 """
 
 import json
@@ -38,7 +38,7 @@ def sandbox() -> Iterator[str]:
 
 @pytest.fixture
 def command(environment: dict[str, str]) -> Command:
-    """The command as a person would type it."""
+    """The command as an operator would type it."""
     group = Commands("buildr-calls", commands=[replay_calls])
 
     def invoke(*arguments: str, code: int = 0, **more: str) -> Result:
@@ -59,8 +59,8 @@ def test_dry_run_looks_at_buildr_and_marks_nothing(
     command: Command, keep: Keep, replay_request_of: ReplayRequestOf, sandbox: str
 ) -> None:
     """
-    The table tells what a person has changed, the outcome now and then, and what all of it costs;
-    nothing is marked.
+    The table shows hand edits, the outcome now and then, and what all of it costs; no replay is
+    requested.
     """
     refs = [keep(9), keep(10), keep(11, outcome_id="790")]
     _hold(sandbox, "109", "786")
@@ -76,7 +76,7 @@ def test_dry_run_looks_at_buildr_and_marks_nothing(
     assert [None, None, None] == [replay_request_of(ref) for ref in refs]
 
 
-def test_replay_marks_what_is_to_be_written_alone(
+def test_replay_requests_only_what_will_be_written(
     command: Command, keep: Keep, replay_request_of: ReplayRequestOf, sandbox: str
 ) -> None:
     """
@@ -90,17 +90,17 @@ def test_replay_marks_what_is_to_be_written_alone(
     foretold = json.loads(command("--all", "--dry-run", "--json", code=1, **buildr).stdout)
     done = json.loads(command("--all", "--json", code=1, **buildr).stdout)
     assert foretold["verdicts"] == done["verdicts"]
-    assert ["will_write", "hand_edited"] == [each["verdict"] for each in done["verdicts"]]
+    assert ["will_write", "hand_edited"] == [item["verdict"] for item in done["verdicts"]]
     requests = [replay_request_of(ref) for ref in refs]
     assert [Lane.REPLAY, None] == [
         None if replay_request is None else replay_request.lane for replay_request in requests
     ]
 
 
-def test_force_needs_no_look(
+def test_force_reads_nothing_first(
     command: Command, keep: Keep, replay_request_of: ReplayRequestOf
 ) -> None:
-    """With force nobody asks Buildr first, and the worker is told not to."""
+    """With force Buildr is not read first, and the replay request tells the worker not to."""
     ref = keep(1)
     assert (
         "will write (forced): 1; about 1 min of budget (1 request)"
@@ -125,17 +125,17 @@ def test_calls_are_chosen_in_one_way(command: Command, keep: Keep) -> None:
     assert "several calls fit CA" in command("CA", code=1).stderr
     command("--result", "connected", "--offline", code=1)
     for choice in (("--state", "hand_edited"), ("twilio:CA2",), ("CA2", "twilio:CA2")):
-        told = json.loads(command(*choice, "--offline", "--dry-run", "--json").stdout)
-        assert ["twilio:CA2"] == [each["call"] for each in told["verdicts"]]
-    told = json.loads(command("--all", "--limit", "1", "--offline", "--dry-run", "--json").stdout)
-    assert ["twilio:CA1"] == [event["call"] for event in told["verdicts"]]
+        output = json.loads(command(*choice, "--offline", "--dry-run", "--json").stdout)
+        assert ["twilio:CA2"] == [item["call"] for item in output["verdicts"]]
+    output = json.loads(command("--all", "--limit", "1", "--offline", "--dry-run", "--json").stdout)
+    assert ["twilio:CA1"] == [event["call"] for event in output["verdicts"]]
 
 
 def test_buildr_that_is_away_is_one_line(
     command: Command, keep: Keep, replay_request_of: ReplayRequestOf
 ) -> None:
     """
-    Verdicts that need a look cannot be given, so that nothing is marked; the line names the way
+    Verdicts that need a read cannot be given, so that nothing is marked; the line names the way
     around.
     """
     ref = keep(1)

@@ -27,13 +27,13 @@ def test_sources_shows_which_are_on_and_what_turns_the_others_on(run: Run) -> No
 
 def test_sources_as_json(run: Run) -> None:
     """A program gets moments and names; --on leaves out what is off."""
-    (found,) = json.loads(
+    (result,) = json.loads(
         run("sources", "--on", "--json", TWILIO_AUTH_TOKEN="x", STANDARD_SECRET="").stdout
     )
     assert ("twilio", "ready", None, None) == tuple(
-        found[name] for name in ("source", "state", "last_message_at", "silent_since")
+        result[name] for name in ("source", "state", "last_message_at", "silent_since")
     )
-    assert "x" not in found["settings"]
+    assert "x" not in result["settings"]
 
 
 def test_link_url_of_a_source_that_signs_addresses_needs_no_secret(run: Run) -> None:
@@ -48,8 +48,8 @@ def test_link_url_signs_an_id_where_the_source_does_not(run: Run) -> None:
     """What it prints is what the receiver takes for proved."""
     text = run("link-url", "standard", "110", URL_SECRET=SECRET, **PUBLIC).stdout.strip()
     assert (
-        f"https://calls.example.com/webhooks/standard?buildr_call_id=110&buildr_sig={id_signature(SECRET, 'standard', '110')}"
-        == text
+        "https://calls.example.com/webhooks/standard?buildr_call_id=110"
+        f"&buildr_sig={id_signature(SECRET, 'standard', '110')}" == text
     )
 
 
@@ -69,7 +69,7 @@ def test_link_url_says_what_is_missing(run: Run) -> None:
 
 def test_trigger_without_a_receiver_tells_no_token(run: Run) -> None:
     """The address that gives no answer is named without its token, which is a secret."""
-    told = run(
+    output = run(
         "trigger",
         "aircall",
         "answered",
@@ -78,18 +78,18 @@ def test_trigger_without_a_receiver_tells_no_token(run: Run) -> None:
         URL_SECRET=SECRET,
         PORT="1",
     )
-    assert "no answer from http://127.0.0.1:1/webhooks/aircall (" in told.stderr
-    assert path_token(SECRET, "aircall") not in told.stdout + told.stderr
+    assert "no answer from http://127.0.0.1:1/webhooks/aircall (" in output.stderr
+    assert path_token(SECRET, "aircall") not in output.stdout + output.stderr
 
 
 def test_trigger_says_that_a_file_cannot_be_signed(run: Run, tmp_path: Path) -> None:
     """
-    A source that signs what stands in its JSON cannot sign a body that is none; that is one line,
+    A source that signs what is in its JSON cannot sign a body that is none; that is one line,
     no traceback.
     """
     file = tmp_path / "request.json"
     file.write_text(
         json.dumps({"path": "/webhooks/justcall", "body_text": "no JSON"}), encoding="utf-8"
     )
-    told = run("trigger", "justcall", "--file", str(file), code=1, JUSTCALL_API_SECRET="fake")
-    assert "buildr-calls: justcall: the body is not JSON" in told.stderr
+    output = run("trigger", "justcall", "--file", str(file), code=1, JUSTCALL_API_SECRET="fake")
+    assert "buildr-calls: justcall: the body is not JSON" in output.stderr

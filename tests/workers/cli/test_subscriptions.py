@@ -1,5 +1,5 @@
 """
-subscriptions: what vendors were told to send where, and putting it right.
+subscriptions: where vendors send their webhooks, listed and corrected.
 """
 
 import asyncio
@@ -59,13 +59,13 @@ def aircall() -> Iterator[tuple[Aircall, dict[str, str]]]:
 def test_ensure_makes_one_and_list_shows_it(
     run: Run, ringcentral: tuple[RingCentral, dict[str, str]]
 ) -> None:
-    """First said, then done, then nothing to do; addresses without their tokens."""
+    """First announced, then done, then nothing to do; addresses without their tokens."""
     standin, names = ringcentral
     standin.add("foreign", "https://other.example.test/secret/path")
-    said = run("subscriptions", "ensure", "--dry-run", **names)
+    text = run("subscriptions", "ensure", "--dry-run", **names)
     assert (
         "ringcentral: would be created: there is no subscription for calls at our address\n"
-        == said.stdout
+        == text.stdout
     )
     assert 1 == len(standin.stored)
     assert (
@@ -78,7 +78,7 @@ def test_ensure_makes_one_and_list_shows_it(
     assert "other.example.test" in listed
     assert "not ours, left alone" in listed
     assert "secret/path" not in listed
-    assert [] == [each for each in CONFIDENTIAL if each in listed + said.output]
+    assert [] == [item for item in CONFIDENTIAL if item in listed + text.output]
 
 
 def test_json_tells_state_subscriptions_and_steps(
@@ -97,14 +97,14 @@ def test_json_tells_state_subscriptions_and_steps(
     (listed,) = json.loads(run("subscriptions", "list", "ringcentral", "--json", **names).stdout)
     assert ([], [(True, "active")]) == (
         _steps(listed),
-        [(each["is_ours"], each["state"]) for each in listed["subscriptions"]],
+        [(item["is_ours"], item["state"]) for item in listed["subscriptions"]],
     )
     assert done["expires_at"] == listed["expires_at"]
-    assert [*standin.stored] == [each["id"] for each in listed["subscriptions"]]
+    assert [*standin.stored] == [item["id"] for item in listed["subscriptions"]]
 
 
 def _steps(report: dict[str, list[dict[str, object]]]) -> list[tuple[object, object]]:
-    return [(each["action"], each["is_done"]) for each in report["steps"]]
+    return [(item["action"], item["is_done"]) for item in report["steps"]]
 
 
 @pytest.mark.parametrize(
@@ -170,13 +170,13 @@ def test_token_goes_to_a_file_of_its_owner_and_nowhere_else(
     run("subscriptions", "ensure", "aircall", "--token-to", "dry", "--dry-run", **names)
     assert not (tmp_path / "dry").exists()
     result = run("subscriptions", "ensure", "aircall", "--token-to", "token", **names)
-    (kept,) = standin.stored.values()
+    (stored,) = standin.stored.values()
     path = tmp_path / "token"
-    assert (f"{kept['token']}\n", 0o600) == (
+    assert (f"{stored['token']}\n", 0o600) == (
         path.read_text(encoding="utf-8"),
         stat.S_IMODE(path.stat().st_mode),
     )
-    assert str(kept["token"]) not in result.output
+    assert str(stored["token"]) not in result.output
     assert "AIRCALL_TOKEN_FILE" in result.stderr
     done = run(
         "subscriptions",
@@ -185,7 +185,7 @@ def test_token_goes_to_a_file_of_its_owner_and_nowhere_else(
         "--token-to",
         "unused",
         **names,
-        AIRCALL_TOKEN=str(kept["token"]),
+        AIRCALL_TOKEN=str(stored["token"]),
     )
     assert ("aircall: active, nothing to do\n", False) == (
         done.stdout,
@@ -204,7 +204,7 @@ def test_failed_making_leaves_no_file(
     run("subscriptions", "ensure", "--token-to", "token", code=2, **names)
 
 
-def test_busy_source_is_said_to_be(
+def test_busy_source_is_named(
     run: Run, ringcentral: tuple[RingCentral, dict[str, str]], redis_url: str, tmp_path: Path
 ) -> None:
     """While a worker is at it, a command does not interfere, but may look."""

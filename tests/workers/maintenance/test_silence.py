@@ -131,7 +131,7 @@ async def test_silence_is_reported_once_and_its_end_too(store: Store) -> None:
 
 
 async def test_silence_of_months_is_not_taken_for_its_end(store: Store) -> None:
-    """However old the hours before it become, a source that brings nothing is not heard again."""
+    """However old the hours before it become, a silent source stays silent."""
     for hour, count in habit(3).items():
         await store.redis.hset(store.keys.named("hours:zoom"), str(hour), count)
     await store.redis.hset(

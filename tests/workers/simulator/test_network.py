@@ -42,8 +42,8 @@ def test_every_message_arrives_by_the_schedule_of_its_vendor(
 @given(st.integers(2, 6), st.integers())
 def test_there_is_always_something_wrong(count: int, seed: int) -> None:
     """
-    Of two messages or more at least one comes twice and one comes late, where the vendor comes
-    again at all.
+    Of two messages or more at least one comes twice and one comes late, where the vendor retries
+    at all.
     """
     result = simulate_deliveries(requests(count), ZOOM, Random(seed))
     urls = [item.request.url for item in result]
