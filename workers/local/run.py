@@ -262,9 +262,9 @@ class LocalRun:
             self._demo = None
 
     def _say_what_next(self) -> None:
-        command = program()
+        program_call = program()
         if self._settings.data_dir != Path(".data"):
-            command = f"DATA_DIR={self._settings.data_dir} {command}"
+            program_call = f"DATA_DIR={self._settings.data_dir} {program_call}"
         self._screen.say()
         self._screen.say(Text("Try next, in another terminal:", "bold"))
         # Where the default account is inactive, a command has to name another.
@@ -283,7 +283,7 @@ class LocalRun:
             f"status{account}",
             "check",
         ):
-            self._screen.say(f"  {command} {command}")
+            self._screen.say(f"  {program_call} {command}")
         self._screen.say()
 
     def _on_line(self, part: str, text: str) -> None:

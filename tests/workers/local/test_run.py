@@ -5,6 +5,7 @@ behind.
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -104,6 +105,18 @@ def test_demo_ends_in_the_outcome(tmp_path: Path, runs: list[Run]) -> None:
     assert 1 == text.count("PATCH     call 110")
     assert "Buildr now says: Connected  (call 110)" in text
     assert not (tmp_path / ".data" / "local.toml").exists()
+
+
+def test_hints_are_whole_commands(tmp_path: Path, runs: list[Run]) -> None:
+    """What to try next is printed as commands that can be copied, the program's name included."""
+    run = Run(tmp_path)
+    runs.append(run)
+    run.wait_until_up()
+    wait_for(lambda: " check\n" in run.reported, goal="the last hint")
+    hints = run.reported.partition("Try next")[2].splitlines()[1:]
+    commands = [hint.strip() for hint in hints if hint.startswith("  ")]
+    assert len(commands) >= 8
+    assert [] == [line for line in commands if not re.search(r"buildr-calls [a-z]", line)]
 
 
 def test_ctrl_c_leaves_no_process(tmp_path: Path, runs: list[Run]) -> None:
