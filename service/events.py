@@ -19,7 +19,12 @@ VERSION: Final = 1
 
 
 class EventType(StrEnum):
-    """What happened to a leg of a call; `bridged` says that it was joined with another leg."""
+    """
+    What happened to a leg of a call.
+
+    `bridged` says that it was joined with one other leg, `joined` and `left` that it came into a
+    conference and went out of it: that alone does not show that somebody else was there.
+    """
 
     CREATED = "created"
     RINGING = "ringing"
@@ -29,6 +34,8 @@ class EventType(StrEnum):
     ANSWERED_BY = "answered_by"
     RECORDING = "recording"
     VOICEMAIL = "voicemail"
+    JOINED = "joined"
+    LEFT = "left"
     UPDATED = "updated"
     UNKNOWN = "unknown"
 
@@ -131,6 +138,14 @@ class CallEvent:
     vendor's own name for what happened, for an operator. `result` is set only by a source that
     states the outcome of the whole call. A field that the message does not carry is None, never a
     guess.
+
+    `conference_id` names the conference of a `JOINED` or `LEFT` event. `wait_s` is how long the
+    other side waited until the call was taken or given up, in seconds, where the vendor states it.
+    `queue` and `team` are the names under which a call was distributed to agents, `hung_up_by` who
+    hung up first. `is_transferred`: an agent passed the call on to somebody else; `is_forwarded`:
+    it went to another number by a setting, before anybody took it; `is_answered_elsewhere`: it was
+    picked up at a telephone other than this leg's. `is_bridged` is False where the vendor states
+    that the leg was never joined with the other side, although somebody or something picked up.
     """
 
     source: str
@@ -156,6 +171,15 @@ class CallEvent:
     tags: tuple[str, ...] = ()
     note: str | None = None
     buildr_call_id: str | None = None
+    conference_id: str | None = None
+    wait_s: int | None = None
+    queue: str | None = None
+    team: str | None = None
+    hung_up_by: Party | None = None
+    is_transferred: bool | None = None
+    is_forwarded: bool | None = None
+    is_answered_elsewhere: bool | None = None
+    is_bridged: bool | None = None
     # The name under which stored events and `--json` hold it.
     vendor_status: Annotated[str | None, Field(alias="word")] = None
 

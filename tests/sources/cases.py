@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from service.events import CallEvent, EventType, as_dict
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import read_request
@@ -27,6 +28,9 @@ NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
 BASE_URL: Final = "https://hooks.example.test"
 URL_SECRET: Final = "fake-url-secret-of-the-tests-0000"
 BODIES: Final = ("body_form", "body_json")
+EVENT_DEFAULTS: Final = as_dict(
+    CallEvent(source="", message_id="", source_call_id="", leg_id="", event_type=EventType.UPDATED)
+)
 
 # Sends a request to a receiver; returns the status of the answer. The fixture `receive`.
 Receive = Callable[[WebhookRequest], Awaitable[int]]
@@ -73,11 +77,17 @@ def signed(slug: str, name: str) -> WebhookRequest:
 
 @cache
 def expected(slug: str, name: str) -> object:
-    """What is written beside a fixture: its events, or what reading it raises."""
-    text: object = json.loads(
+    """
+    What is written beside a fixture: its events, or what reading it raises.
+
+    A field that is not written there has its default value.
+    """
+    written: object = json.loads(
         (HERE / slug / "fixtures" / f"{name}.expected.json").read_text(encoding="utf-8")
     )
-    return text
+    if not isinstance(written, list):
+        return written
+    return [{**EVENT_DEFAULTS, **event} for event in written]
 
 
 @cache

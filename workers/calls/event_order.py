@@ -25,8 +25,10 @@ EVENT_RANKS: Final[Mapping[EventType, int]] = {
     EventType.ANSWERED_BY: 4,
     EventType.RECORDING: 4,
     EventType.VOICEMAIL: 4,
+    EventType.JOINED: 4,
     EventType.UPDATED: 4,
-    EventType.ENDED: 5,
+    EventType.LEFT: 5,
+    EventType.ENDED: 6,
 }
 # Of two ends that nothing else orders, the one with the more precise cause is the last and counts.
 CAUSE_RANKS: Final[Mapping[HangupCause | None, int]] = {

@@ -76,6 +76,8 @@ STAGES: Final[Mapping[EventType, Stage]] = {
     EventType.ANSWERED_BY: Stage.IN_PROGRESS,
     EventType.RECORDING: Stage.IN_PROGRESS,
     EventType.VOICEMAIL: Stage.IN_PROGRESS,
+    EventType.JOINED: Stage.IN_PROGRESS,
+    EventType.LEFT: Stage.IN_PROGRESS,
     EventType.ENDED: Stage.ENDED,
     EventType.UPDATED: Stage.UNKNOWN,
     EventType.UNKNOWN: Stage.UNKNOWN,
