@@ -83,7 +83,12 @@ class Party(StrEnum):
 
 
 class Result(StrEnum):
-    """How the telephone call as a whole ended."""
+    """
+    How the telephone call as a whole ended.
+
+    No source states `unknown_end`: it is the result of a call whose end never came, after the time
+    that the operator set.
+    """
 
     CONNECTED = "connected"
     LEFT_VOICEMAIL = "left_voicemail"
@@ -96,6 +101,11 @@ class Result(StrEnum):
     INVALID_NUMBER = "invalid_number"
     MISSED_INBOUND = "missed_inbound"
     ABANDONED = "abandoned"
+    UNKNOWN_END = "unknown_end"
+
+
+# The results that a source may state.
+STATED_RESULTS: Final = tuple(result for result in Result if result is not Result.UNKNOWN_END)
 
 
 def _to_utc(moment: datetime) -> datetime:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from service.buildr_ids import PATTERN, is_all_digits
 from service.events import AnsweredBy, Direction, Result
+from service.settings.unknown_end import UnknownEnd, after_s
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: Final[tuple[Weekday, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -188,6 +189,7 @@ def _default_outcomes() -> dict[Result, OutcomeRef | None]:
         Result.INVALID_NUMBER: "Wrong Number",
         Result.MISSED_INBOUND: "Missed Call",
         Result.ABANDONED: "Missed Call",
+        Result.UNKNOWN_END: None,
     }
     return {
         result: None if name is None else OutcomeRef(name=name) for result, name in names.items()
@@ -210,6 +212,14 @@ class OutcomeConfig(_Strict):
     business_hours: BusinessHours | None = None
     notes: Notes = Notes()
     recorded_at: Literal["start", "answer", "end", "never"] = "start"
+    unknown_end: tuple[UnknownEnd, ...] = ()
+
+    def unknown_end_after_s(self, source: str, stage: str) -> float | None:
+        """
+        Seconds after its last message at which a call of this source, which is still in this stage,
+        gets the result `unknown_end`; None if it never does.
+        """
+        return after_s(self.unknown_end, source, stage)
 
     @model_validator(mode="after")
     def _hours_for_rules(self) -> Self:

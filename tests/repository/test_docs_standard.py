@@ -19,7 +19,7 @@ from typing import Final
 import pytest
 from jsonschema import Draft202012Validator
 
-from service.events import EventType, HangupCause, Result
+from service.events import STATED_RESULTS, EventType, HangupCause, Result
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets
@@ -189,12 +189,18 @@ def test_table_of_fields_is_the_models() -> None:
 
 
 def test_every_word_is_explained() -> None:
-    """Types, causes and results are all on the page, and the results on Twilio's page too."""
-    for value in (*EVENT_TYPES, *HangupCause, *Result):
+    """
+    Types, causes and results are all on the page, and the results on Twilio's page too; every
+    result, also the one that no source states, is on the page of outcomes.
+    """
+    for value in (*EVENT_TYPES, *HangupCause, *STATED_RESULTS):
         assert f"`{value}`" in PAGE, value
     twilio = (DOCS / "twilio.md").read_text(encoding="utf-8")
-    for result in Result:
+    for result in STATED_RESULTS:
         assert f"`{result}`" in twilio, result
+    for page in ("outcomes.md", "how-it-works.md"):
+        text = (DOCS.parent / page).read_text(encoding="utf-8")
+        assert [] == [result for result in Result if f"`{result}`" not in text], page
 
 
 @pytest.mark.parametrize("slug", sorted(SOURCES))

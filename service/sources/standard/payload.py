@@ -9,14 +9,13 @@ published schema lists them.
 """
 
 import re
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from service.buildr_ids import BuildrId
-from service.events import AnsweredBy, Direction, HangupCause, Party, Result
+from service.events import STATED_RESULTS, AnsweredBy, Direction, HangupCause, Party
 from service.sources.standard.vocabulary import EVENT_TYPES, NEEDED
 
 VERSION: Final = "1"
@@ -29,7 +28,7 @@ def _check_time(value: object) -> object:
     return value
 
 
-def _vocabulary(values: Mapping[str, object] | type[StrEnum]) -> dict[str, object]:
+def _vocabulary(values: Iterable[str]) -> dict[str, object]:
     return {"enum": [str(value) for value in values]}
 
 
@@ -45,7 +44,7 @@ Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_check_time
 TypeWord = Annotated[Word, Field(json_schema_extra=_vocabulary(EVENT_TYPES))]
 AnsweredByWord = Annotated[Word, Field(json_schema_extra=_vocabulary(AnsweredBy))]
 HangupWord = Annotated[Word, Field(json_schema_extra=_vocabulary(HangupCause))]
-ResultWord = Annotated[Word, Field(json_schema_extra=_vocabulary(Result))]
+ResultWord = Annotated[Word, Field(json_schema_extra=_vocabulary(STATED_RESULTS))]
 
 
 class _Part(BaseModel):

@@ -6,7 +6,7 @@ them.
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from service.events import AnsweredBy, EventType, HangupCause, Result
+from service.events import STATED_RESULTS, AnsweredBy, EventType, HangupCause
 
 # `type`.
 EVENT_TYPES: Final[Mapping[str, EventType]] = {
@@ -31,5 +31,5 @@ KNOWN_VALUES: Final[Mapping[str, Collection[str]]] = {
     "type": frozenset(EVENT_TYPES),
     "answered_by": frozenset(AnsweredBy),
     "hangup_cause": frozenset(HangupCause),
-    "result": frozenset(Result),
+    "result": STATED_RESULTS,
 }

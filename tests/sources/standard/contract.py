@@ -8,11 +8,11 @@ from typing import Final
 from standardwebhooks.webhooks import Webhook
 
 from service.events import (
+    STATED_RESULTS,
     AnsweredBy,
     Direction,
     HangupCause,
     Party,
-    Result,
 )
 from service.sources import WebhookRequest
 from service.sources.standard import vocabulary
@@ -47,7 +47,7 @@ CONTRACT: Final = SourceContract(
         "type": set(vocabulary.EVENT_TYPES),
         "answered_by": set(AnsweredBy),
         "hangup_cause": set(HangupCause),
-        "result": set(Result),
+        "result": set(STATED_RESULTS),
         "direction": set(Direction),
         "party": set(Party),
     },
