@@ -3,9 +3,11 @@ Telephone numbers made comparable: however a number is written, one E.164 form o
 kept apart.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
@@ -15,7 +17,14 @@ EXTENSION_PREFIX: Final = ";ext="
 LONGEST_EXTENSION: Final = 6
 ANY: Final = "*"
 SOFTPHONE: Final = "client:"
-SIP: Final = ("sip:", "sips:")
+SIP: Final = ("sip", "sips")
+# RFC 3966, and the form in which vendors write a number of WhatsApp.
+NUMBER_SCHEMES: Final = ("tel", "whatsapp")
+PHONE_CONTEXT: Final = ";phone-context="
+# The user of a SIP address where it is a telephone number: RFC 3261, section 19.1.6.
+SIP_NUMBER: Final = re.compile(r"\+?[0-9][0-9.()-]{5,}(?:;.*)?", re.ASCII)
+# How most countries dial abroad; E.164 writes a plus instead.
+INTERNATIONAL_PREFIX: Final = "00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +44,74 @@ class Number:
         return f"{self.e164}{EXTENSION_PREFIX}{self.extension}"
 
 
-def read_number(text: str, *, region: str) -> Number | None:
+def read_number(address: str, *, region: str) -> Number | None:
     """
     Read a telephone number; None if it is none.
 
-    One without a country code is taken to be of `region` (two letters). A number that can only be
-    dialled within a town is none, and neither is a name such as `client:ana`.
+    It may be an address: `tel:` and `whatsapp:` of a number, and `sip:` or `sips:` of a user that
+    is one. One without a country code is taken to be of `region` (two letters), one that begins
+    with 00 to be international. A number that can only be dialled within a town is none, and
+    neither is a name such as `client:ana`.
     """
-    text = text.strip()
-    if len(text) > MAX_LENGTH or (":" in text and not text.lower().startswith("tel:")):
+    text = telephone_text(address)
+    if text is None or len(text) > MAX_LENGTH:
         return None
+    parsed = _parse(text, region)
+    if parsed is None and text.startswith(INTERNATIONAL_PREFIX):
+        parsed = _parse(international(text), region)
+    if parsed is None:
+        return None
+    return Number(
+        phonenumbers.format_number(parsed, PhoneNumberFormat.E164), parsed.extension or None
+    )
+
+
+def telephone_text(address: str) -> str | None:
+    """
+    What in an address may be a telephone number, without blanks around it: the user of a SIP
+    address, if it is made of digits; all of an address without a scheme; None if there is none.
+    """
+    text = address.strip()
+    scheme, colon, rest = text.partition(":")
+    if not colon:
+        return text
+    scheme = scheme.lower()
+    if scheme in SIP:
+        return _sip_number(rest)
+    if scheme not in NUMBER_SCHEMES or ":" in rest:
+        return None
+    if PHONE_CONTEXT in rest:
+        # It completes the number, which the library does behind this scheme only.
+        return f"tel:{rest}"
+    return rest.strip()
+
+
+def international(text: str) -> str:
+    """A number that begins with 00, with a plus instead; any other text as it is."""
+    if not text.startswith(INTERNATIONAL_PREFIX):
+        return text
+    return f"+{text.removeprefix(INTERNATIONAL_PREFIX)}"
+
+
+def _sip_number(rest: str) -> str | None:
+    """The user of a SIP address behind its scheme, if it is a telephone number."""
+    user, at, _ = rest.partition("@")
+    if not at:
+        user = rest.partition(";")[0]
+    user = unquote(user)
+    if SIP_NUMBER.fullmatch(user) is None:
+        return None
+    return user
+
+
+def _parse(text: str, region: str) -> phonenumbers.PhoneNumber | None:
     try:
         parsed = phonenumbers.parse(text, region)
     except NumberParseException:
         return None
     if phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
         return None
-    return Number(
-        phonenumbers.format_number(parsed, PhoneNumberFormat.E164), parsed.extension or None
-    )
+    return parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +147,9 @@ class OwnNumbers:
         text = address.strip().lower()
         if text.startswith(SOFTPHONE):
             return True
-        if text.startswith(SIP):
-            user = text.partition(":")[2].partition("@")[0].partition(";")[0]
+        scheme, _, rest = text.partition(":")
+        if rest and scheme in SIP:
+            user = rest.partition("@")[0].partition(";")[0]
             return self.has(text) or self.has(user) or self._is_extension(user)
         return self.has(text) or self._is_extension(text)
 

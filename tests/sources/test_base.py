@@ -62,6 +62,33 @@ def test_short_way_to_e164_leads_to_the_same(number: str) -> None:
     assert expected == to_e164(number)
 
 
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("tel:+1-500-555-0006", "+15005550006"),
+        ("tel:+15005550006;ext=12", "+15005550006"),
+        ("whatsapp:+15005550006", "+15005550006"),
+        ("0015005550006", "+15005550006"),
+        ("00442079460018", "+442079460018"),
+        ("+1 500 555 0006 x123", "+15005550006"),
+        ("+15005550006;ext=123", "+15005550006"),
+        ("sip:+15005550006@pbx.example.com", "sip:+15005550006@pbx.example.com"),
+        ("client:+15005550006", "client:+15005550006"),
+        ("tel:5550006", "tel:5550006"),
+        ("00", "00"),
+        ("101", "101"),
+        ("  ", None),
+        (None, None),
+    ],
+)
+def test_number_is_read_however_it_is_written(address: str | None, expected: str | None) -> None:
+    """
+    A number becomes E.164 in all its writings; a SIP address and a softphone stay, since they show
+    whose telephone it is.
+    """
+    assert expected == to_e164(address)
+
+
 @pytest.mark.parametrize("query", ["id=110", "a=1&id=110", "%69d=110", "id=110&id=110&id="])
 def test_query_value_is_found_however_it_is_written(query: str) -> None:
     """An encoded name is the same name, and a value that occurs twice counts once."""

@@ -11,20 +11,17 @@ from dataclasses import replace
 from typing import Final
 
 from service.errors import InvalidSignature
-from service.sources.common.signatures import one_header, read_base64
+from service.sources.common.signatures import AUTHORIZATION, authorization, read_base64
 from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
 
-AUTHORIZATION: Final = "authorization"
-SCHEME: Final = "Basic "
+SCHEME: Final = "Basic"
 
 
 def verify(request: WebhookRequest, secrets: Secrets) -> None:
     """Return if user and password are one of the pairs that are set; raises `InvalidSignature`."""
-    value = one_header(request, AUTHORIZATION)
-    credentials = None
-    if value.startswith(SCHEME):
-        credentials = read_base64(value.removeprefix(SCHEME))
+    encoded_pair = authorization(request, SCHEME.lower())
+    credentials = read_base64(encoded_pair or "")
     if not credentials:
         raise InvalidSignature(f"{AUTHORIZATION} holds no user and password")
     matches = [hmac.compare_digest(pair.encode(), credentials) for pair in secrets.values]
@@ -34,7 +31,7 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
 
 def sign(request: WebhookRequest, pair: str) -> WebhookRequest:
     """The same request with these credentials, a user and a password with a colon between them."""
-    value = f"{SCHEME}{b64encode(pair.encode()).decode()}"
+    value = f"{SCHEME} {b64encode(pair.encode()).decode()}"
     return replace(request, headers={**request.headers, AUTHORIZATION: (value,)})
 
 

@@ -7,6 +7,9 @@ from typing import Final
 
 import phonenumbers
 
+from service.phone_numbers import international, telephone_text
+
+NUMBER_SCHEMES: Final = ("tel:", "whatsapp:")
 PUNCTUATION: Final = str.maketrans("", "", " ().-")
 NORTH_AMERICAN: Final = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
 E164_DIGITS: Final = range(8, 16)
@@ -17,22 +20,33 @@ def to_e164(address: str | None) -> str | None:
     The address in E.164 where it is a full telephone number; any other address as it came; None if
     empty.
 
-    What has a scheme (`client:+1500...`, `sip:...`) is a name, whatever digits it is made of.
+    A number may be written as `tel:` or `whatsapp:`, begin with 00 instead of the plus, or have an
+    extension, which is left out. Any other scheme (`client:+1500...`, `sip:...`) makes a name,
+    whatever digits it is made of: it shows whose telephone it is. `service.phone_numbers` finds the
+    number in it.
     """
     text = (address or "").strip()
-    if not text or ":" in text:
-        return text or None
     # Most numbers are North American and whole already; the library takes longer for a number than
     # all the rest of a message does.
     compact = text.translate(PUNCTUATION)
     if NORTH_AMERICAN.fullmatch(compact):
         return compact
+    number = text
+    if ":" in text:
+        if not text.lower().startswith(NUMBER_SCHEMES):
+            return text
+        number = telephone_text(text) or text
+    return _whole_number(number) or text or None
+
+
+def _whole_number(text: str) -> str | None:
+    """A number with its country code in E.164, None for any other text."""
     try:
-        parsed = phonenumbers.parse(text, None)
+        parsed = phonenumbers.parse(international(text), None)
     except phonenumbers.NumberParseException:
-        return text
+        return None
     if not phonenumbers.is_possible_number(parsed):
-        return text
+        return None
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 

@@ -6,9 +6,12 @@ import base64
 import binascii
 import hashlib
 import hmac
+from typing import Final
 
 from service.errors import InvalidSignature
 from service.sources.request import WebhookRequest
+
+AUTHORIZATION: Final = "authorization"
 
 
 def is_hmac(key: bytes, message: bytes, signature: bytes, *, algorithm: str) -> bool:
@@ -41,6 +44,19 @@ def one_header(request: WebhookRequest, name: str) -> str:
     if len(values) != 1 or not values[0]:
         raise InvalidSignature(f"{name} came {len(values)} times or is empty; it must come once")
     return values[0]
+
+
+def authorization(request: WebhookRequest, scheme: str) -> str | None:
+    """
+    The credentials in the Authorization header, None if it is of another scheme; `scheme` is in
+    lower case. Raises as `one_header` does.
+
+    The scheme may be written in any case: https://www.rfc-editor.org/rfc/rfc9110#section-11.1.
+    """
+    sent_scheme, _, credentials = one_header(request, AUTHORIZATION).partition(" ")
+    if sent_scheme.lower() != scheme:
+        return None
+    return credentials
 
 
 def read_base64(text: str) -> bytes | None:

@@ -16,11 +16,10 @@ from typing import Final
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common import jwt
 from service.sources.common.json_body import JsonValue, read_json_object
-from service.sources.common.signatures import digest, one_header
+from service.sources.common.signatures import AUTHORIZATION, authorization, digest
 from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
 
-AUTHORIZATION: Final = "authorization"
 SCHEME: Final = "Bearer"
 ISSUER: Final = "Vonage"
 # Seconds. Vonage sets no limit; its tokens never expire.
@@ -32,8 +31,8 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the secrets signed the token, and the token this body at about this time; else
     raises `InvalidSignature`.
     """
-    scheme, _, token = one_header(request, AUTHORIZATION).partition(" ")
-    if scheme != SCHEME or not token.isascii():
+    token = authorization(request, SCHEME.lower())
+    if token is None or not token.isascii():
         raise InvalidSignature(f"{AUTHORIZATION} is not a bearer token")
     claims = jwt.read_token(token.encode(), secrets)
     try:

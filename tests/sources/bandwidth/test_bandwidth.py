@@ -107,6 +107,16 @@ def test_known_credentials_are_accepted() -> None:
         BANDWIDTH.verify(request, Secrets((KEY_PAIR,)), NOW)
 
 
+@pytest.mark.parametrize("scheme", ["basic", "BASIC", "Basic"])
+def test_scheme_may_be_written_in_any_case(scheme: str) -> None:
+    """HTTP compares the name of a scheme without regard to case."""
+    request = with_headers(
+        webhook_request("disconnect"),
+        {"authorization": f"{scheme} aG9va3VzZXI6ZmFrZS1wYXNzd29yZC0w"},
+    )
+    BANDWIDTH.verify(request, Secrets(("hookuser:fake-password-0",)), NOW)
+
+
 def test_credentials_have_one_spelling() -> None:
     """
     Base64 with other spare bits decodes to the same text in a forgiving decoder, and is refused

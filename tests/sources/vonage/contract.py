@@ -75,7 +75,7 @@ def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
         yield with_headers(request, {"authorization": f"Bearer {changed}"})
     for changed in (
         value.removeprefix("Bearer "),
-        f"bearer {value[7:]}",
+        f"Basic {value[7:]}",
         f"Bearer  {value[7:]}",
         f"{value}=",
         f"{value} ",

@@ -88,6 +88,16 @@ def test_known_token_is_accepted_at_its_time_only() -> None:
         verify(vector(), "another secret", now=SIGNED_AT)
 
 
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer"])
+def test_scheme_may_be_written_in_any_case(scheme: str) -> None:
+    """HTTP compares the name of a scheme without regard to case."""
+    verify(
+        with_headers(vector(), {"authorization": f"{scheme} {TOKEN_OF_VECTOR}"}),
+        SECRET_OF_VECTOR,
+        now=SIGNED_AT,
+    )
+
+
 def test_vonages_own_check_agrees() -> None:
     """
     What we sign is genuine to Vonage's library, and what it takes for a wrong signature is wrong to

@@ -18,6 +18,9 @@ from service.events import (
     HangupCause,
 )
 from service.phone_numbers import Number
+from service.sources import SOURCES
+from service.sources.common.json_body import JsonValue
+from service.sources.common.request_file import build_request
 from service.store.expectations import CandidateSnapshot, ExpectedCall
 from workers.calls.fold import Call, fold
 from workers.matching.customer_numbers import (
@@ -287,6 +290,13 @@ def test_without_a_start_nothing_fits() -> None:
         (call(to=OURS), []),
         (call(to="sip:ana@pbx.example.com"), []),
         (call(to="5550001"), []),
+        (call(to="sip:+15005550001@pbx.example.com;transport=udp"), [CUSTOMER]),
+        (call(to=f"sip:{OURS}@pbx.example.com"), []),
+        (call(to="0015005550001"), [CUSTOMER]),
+        (
+            call(direction=Direction.INBOUND, from_="sip:+15005550001@pbx.example.com", to=OURS),
+            [CUSTOMER],
+        ),
         (call(to="020 7946 0018"), []),
         (call(to="anonymous"), []),
         (call(to=None), []),
@@ -295,6 +305,27 @@ def test_without_a_start_nothing_fits() -> None:
 def test_customers_number(of: Call, expected: list[str]) -> None:
     """The customer's end depends on the direction, and an own number is never a customer's."""
     assert expected == [number.e164 for number in customer_numbers(of, RULES)]
+
+
+def test_number_in_a_sip_address_finds_its_expected_call() -> None:
+    """A trunk that names the caller by a SIP address names the number that is expected."""
+    body: dict[str, JsonValue] = {
+        "version": "1",
+        "type": "call.ended",
+        "call_id": "pbx-1",
+        "occurred_at": "2026-11-28T03:00:00Z",
+        "direction": "inbound",
+        "from": "sip:+15005550007@pbx.example.com",
+        "to": OURS,
+        "result": "missed_inbound",
+    }
+    request = build_request({"body_json": body}, base_url="https://hooks.example.test")
+    folded = fold(SOURCES["standard"].parse(request, "m1"))
+    assert (Direction.INBOUND, "sip:+15005550007@pbx.example.com") == (
+        folded.direction,
+        folded.from_number,
+    )
+    assert (Number("+15005550007"),) == customer_numbers(folded, RULES)
 
 
 def test_number_without_country_code_is_of_the_region() -> None:
