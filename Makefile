@@ -19,8 +19,8 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-fast test-all bench bench-sources bench-delivery lint types check docs \
-	lock clean
+.PHONY: help run test test-fast test-all bench bench-sources bench-delivery bench-phonebook lint types \
+	check docs lock clean
 
 help:
 	@echo 'make run             the whole service on this machine, with a sandbox in place of Buildr;'
@@ -36,6 +36,7 @@ help:
 	@echo 'make bench-sources   what verifying and parsing a message costs, for each source'
 	@echo 'make bench-delivery  how fast calls get to Buildr, beside the theoretical time and plain'
 	@echo '                     arq (about 45 minutes); ARGS="--only latency" for a part, ARGS=--help'
+	@echo 'make bench-phonebook what a phone book of a million numbers takes of Redis, and a look-up'
 	@echo 'make docs            write the parts of the docs that follow from the registry of sources'
 	@echo 'make lock            pin the newest versions in requirements.txt and requirements-dev.txt'
 	@echo 'make clean           remove all environments and caches; .data with the calls of make run'
@@ -95,6 +96,9 @@ bench-sources: $(VENV)/.dev
 
 bench-delivery: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.delivery $(ARGS)
+
+bench-phonebook: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.phone_book
 
 lint: $(VENV)/.dev
 	@$(LINT)

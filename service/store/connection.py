@@ -28,6 +28,7 @@ from service.store.keys import Keys
 from service.store.links import Links
 from service.store.messages import Messages
 from service.store.outcomes import Outcomes
+from service.store.phone_book import PhoneBook
 from service.store.rate_limit.backlog import Backlog, read_backlog
 from service.store.rate_limit.permits import Permits
 from service.store.redis_client import Client, typed
@@ -99,6 +100,7 @@ class Store:
     calls: Calls
     links: Links
     expected: ExpectedCalls
+    phone_book: PhoneBook
     failed: FailedStore
     schedule: Schedule
     permits: Permits
@@ -195,6 +197,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
             int(settings.keep_links_d * DAY_MS),
             int(settings.expected_call_h * HOUR_MS),
         ),
+        phone_book=PhoneBook(redis, keys, scripts),
         failed=FailedStore(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         schedule=Schedule(redis, keys, scripts),
         permits=Permits(

@@ -56,7 +56,8 @@ class Keys:
         worker:ID, maps. The account's: token, outcomes, counts. The sources': hours:SOURCE, upkeep,
         upkeep_lock:SOURCE, and `LAST_AT_KEY` of `service.store.source_activity`. By number or
         entry, see `service.store.expected_calls`: expected:ID, expected_for:E164, expected_by:REF,
-        expected_rev:E164, unmatched:E164.
+        expected_rev:E164, unmatched:E164. The phone book, see `service.store.phone_book`: phonebook
+        (batch, times, cursor), phonebook:BUCKET, phonebook_lock.
         """
         return f"{self.prefix}{name}"
 

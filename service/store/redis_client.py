@@ -31,6 +31,9 @@ class Client(Protocol):
     async def delete(self, *names: str) -> int:
         """DEL: how many of the keys existed."""
 
+    async def hget(self, name: str, key: str) -> bytes | None:
+        """HGET: the value of a field, or None if there is no such field or key."""
+
     async def hgetall(self, name: str) -> dict[bytes, bytes]:
         """HGETALL: the fields and values, empty if there is no such key."""
 

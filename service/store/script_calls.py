@@ -138,10 +138,8 @@ def expected(
     Returns 1 if there are more than `limit` per number, the revisions of the numbers in their
     order, and the entries as flat lists of field and value.
     """
-    started_text: Value = ""
-    if started_ms is not None:
-        started_text = started_ms
-    return ScriptCall("expected", (ref, started_text, limit, *numbers), _as_expected)
+    arguments = (ref, _or_empty(started_ms), limit, *numbers)
+    return ScriptCall("expected", arguments, _as_expected)
 
 
 def claim(
@@ -153,11 +151,44 @@ def claim(
     `revision` is that of the entry as it was read. None is a claim that is certain, which is kept
     `keep_ms`; without a `buildr_call_id` claims only end. Returns whether the entry is the call's.
     """
-    revision_text: Value = ""
-    if revision is not None:
-        revision_text = revision
-    arguments = (ref, buildr_call_id, revision_text, number, keep_ms)
+    arguments = (ref, buildr_call_id, _or_empty(revision), number, keep_ms)
     return ScriptCall("claim", arguments, as_flag)
+
+
+def phone_book_put(
+    *, batch: int | None, most: int, entries: Iterable[tuple[int, str, str, str]]
+) -> ScriptCall[int]:
+    """
+    Write entries of the phone book: bucket, number (digits), ids, origin. Returns how many are new.
+
+    `batch` is the batch of all, None the newest one; `most` is how many entries a number has.
+    """
+    parts = (part for entry in entries for part in entry)
+    return ScriptCall("phone_book_put", (_or_empty(batch), most, *parts), as_integer)
+
+
+def phone_book_remove(*, bucket: int, number: str, contact_id: str) -> ScriptCall[int]:
+    """Remove the entries of a number (digits), or those of one contact; returns how many."""
+    return ScriptCall("phone_book_remove", (bucket, number, contact_id), as_integer)
+
+
+def phone_book_sweep(
+    *, first_bucket: int, last_bucket: int, origin: str, batch: int
+) -> ScriptCall[int]:
+    """Remove entries that are older than a batch, of one origin or all; returns how many."""
+    return ScriptCall("phone_book_sweep", (first_bucket, last_bucket, origin, batch), as_integer)
+
+
+def phone_book_count(*, first_bucket: int, last_bucket: int) -> ScriptCall[list[int]]:
+    """Returns numbers, shared numbers, imported entries and synchronised entries of buckets."""
+    return ScriptCall("phone_book_count", (first_bucket, last_bucket), as_integers)
+
+
+def _or_empty(value: int | None) -> Value:
+    """An integer argument, empty for None."""
+    if value is None:
+        return ""
+    return value
 
 
 def _as_accept_result(reply: object) -> AcceptResult:

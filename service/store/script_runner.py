@@ -22,6 +22,10 @@ Result = TypeVar("Result")
 _PARTS: Final = {
     "commit": ("lanes",),
     "grant": ("permits", "lanes"),
+    "phone_book_count": ("phone_entries",),
+    "phone_book_put": ("phone_entries",),
+    "phone_book_remove": ("phone_entries",),
+    "phone_book_sweep": ("phone_entries",),
     "pump": ("permits", "lanes"),
     "release": ("permits",),
     "renew": ("permits",),

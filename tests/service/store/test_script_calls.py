@@ -18,7 +18,7 @@ from service.store.script_runner import ScriptCall, source_of
 FIRST_ARGUMENT: Final = 5
 ARGUMENT: Final = re.compile(r"^local (\w+) = [\w.]*\(?ARGV\[(\d+)\]", re.MULTILINE)
 # Scripts in files that only others include.
-SHARED: Final = {"common", "lanes", "permits"}
+SHARED: Final = {"common", "lanes", "permits", "phone_entries"}
 
 
 def functions() -> dict[str, Callable[..., ScriptCall[object]]]:

@@ -1,0 +1,278 @@
+"""
+The phone book: telephone numbers, and the contact, company and project in Buildr of each.
+
+Entries do not expire. How they are stored, and what that costs, is in
+docs/decisions/0020-phone-book.md.
+"""
+
+import secrets
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from itertools import islice
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from service.events import UtcDatetime
+from service.store import script_calls
+from service.store.keys import Keys
+from service.store.locks import acquire, release
+from service.store.redis_client import Client
+from service.store.script_runner import Scripts
+
+BUCKETS: Final = 65_536
+# A number that more people have says nothing about who called, and is not listed in full.
+MAX_ENTRIES_PER_NUMBER: Final = 50
+# How much one script does, so that no webhook waits for it longer than some milliseconds.
+ENTRIES_PER_SCRIPT: Final = 250
+BUCKETS_PER_SCRIPT: Final = 64
+_STEPS: Final = tuple(
+    (first, first + BUCKETS_PER_SCRIPT - 1) for first in range(0, BUCKETS, BUCKETS_PER_SCRIPT)
+)
+
+
+class Origin(StrEnum):
+    """Where an entry came from: written from here (a file, `PUT /phonebook`), or Buildr's list."""
+
+    IMPORT = "i"
+    SYNC = "s"
+
+    @property
+    def label(self) -> str:
+        """The origin in a word, for people and JSON."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneBookEntry:
+    """
+    What one telephone number (E.164) says about who called; ids are Buildr's, digits.
+
+    One without any id stands for people that are not listed, since too many have the number.
+    """
+
+    number: str
+    contact_id: str | None = None
+    company_id: str | None = None
+    project_id: str | None = None
+    origin: Origin = Origin.IMPORT
+
+    @property
+    def person(self) -> str:
+        """Whom it is about: equal in entries about the same contact, or the same other ids."""
+        return self.contact_id or self.ids_text
+
+    @property
+    def ids_text(self) -> str:
+        """The ids as they are stored."""
+        return ",".join((self.contact_id or "", self.company_id or "", self.project_id or ""))
+
+    def as_dict(self) -> dict[str, str | None]:
+        """For JSON: contact_id, company_id, project_id, origin; without the number."""
+        return {
+            "contact_id": self.contact_id,
+            "company_id": self.company_id,
+            "project_id": self.project_id,
+            "origin": self.origin.label,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneBookCounts:
+    """How much is in the book; `shared` numbers belong to more than one contact."""
+
+    numbers: int = 0
+    shared: int = 0
+    imported: int = 0
+    synchronised: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncCursor:
+    """
+    How far a synchronisation has come: `url` is the next page, None for the first one.
+
+    `contacts` and `entries` are what it has read so far, `unreadable` the numbers that are none.
+    """
+
+    batch: int
+    started_at: UtcDatetime
+    url: str | None = None
+    contacts: int = 0
+    entries: int = 0
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneBookState:
+    """When the book was last changed as a whole (UTC), and the synchronisation under way."""
+
+    imported_at: UtcDatetime | None = None
+    synchronised_at: UtcDatetime | None = None
+    cursor: SyncCursor | None = None
+
+
+_CURSOR: Final = TypeAdapter(SyncCursor)
+_MOMENT_FIELDS: Final = {Origin.IMPORT: "imported_at", Origin.SYNC: "synced_at"}
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneBook:
+    """
+    Keeps the phone book of an account; every method raises redis-py's errors.
+
+    `lock` lets one synchronisation run at a time.
+    """
+
+    redis: Client
+    keys: Keys
+    scripts: Scripts
+    owner: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    async def find(self, number: str) -> tuple[PhoneBookEntry, ...]:
+        """
+        The entries of a number (E.164), one for each person.
+
+        Of two about the same contact, the one that was written from here counts.
+        """
+        digits = _digits(number)
+        text = await self.redis.hget(self._bucket_key(digits), digits)
+        if text is None:
+            return ()
+        by_person: dict[str, PhoneBookEntry] = {}
+        for entry in _read(number, text.decode()):
+            if entry.origin is Origin.IMPORT or entry.person not in by_person:
+                by_person[entry.person] = entry
+        return tuple(sorted(by_person.values(), key=lambda entry: entry.person))
+
+    async def put(self, entries: Iterable[PhoneBookEntry], *, batch: int | None = None) -> int:
+        """
+        Write entries, each in place of the one about the same number, person and origin.
+
+        `batch` is what `begin` has returned, None outside of one. Returns how many are new.
+        """
+        count = 0
+        iterator = iter(entries)
+        while part := list(islice(iterator, ENTRIES_PER_SCRIPT)):
+            call = script_calls.phone_book_put(
+                batch=batch,
+                most=MAX_ENTRIES_PER_NUMBER,
+                entries=[_arguments(entry) for entry in part],
+            )
+            count += await self.scripts.run(call)
+        return count
+
+    async def remove(self, number: str, *, contact_id: str | None = None) -> int:
+        """Remove the entries of a number, or those of one contact; returns how many."""
+        digits = _digits(number)
+        call = script_calls.phone_book_remove(
+            bucket=_bucket_of(digits), number=digits, contact_id=contact_id or ""
+        )
+        return await self.scripts.run(call)
+
+    async def begin(self) -> int:
+        """Begin a batch: what `sweep` removes is older than the entries that it writes."""
+        return await self.redis.hincrby(self._state_key, "batch")
+
+    async def sweep(self, batch: int, *, origin: Origin | None = None) -> int:
+        """Remove entries that are older than a batch, of one origin or all; returns how many."""
+        removed = 0
+        for first, last in _STEPS:
+            call = script_calls.phone_book_sweep(
+                first_bucket=first, last_bucket=last, origin=origin or "", batch=batch
+            )
+            removed += await self.scripts.run(call)
+        return removed
+
+    async def finish(self, origin: Origin, at: datetime) -> None:
+        """Note that an import or a synchronisation has ended, and forget its cursor."""
+        await self.redis.hset(self._state_key, _MOMENT_FIELDS[origin], at.isoformat())
+        if origin is Origin.SYNC:
+            await self.redis.hdel(self._state_key, "cursor")
+
+    async def save_cursor(self, cursor: SyncCursor) -> None:
+        """Keep how far a synchronisation has come."""
+        await self.redis.hset(self._state_key, "cursor", _CURSOR.dump_json(cursor))
+
+    async def state(self) -> PhoneBookState:
+        """When the book was last changed as a whole, and the synchronisation under way."""
+        fields = await self.redis.hgetall(self._state_key)
+        cursor = None
+        if b"cursor" in fields:
+            cursor = _CURSOR.validate_json(fields[b"cursor"])
+        return PhoneBookState(
+            imported_at=_moment(fields.get(b"imported_at")),
+            synchronised_at=_moment(fields.get(b"synced_at")),
+            cursor=cursor,
+        )
+
+    async def count(self) -> PhoneBookCounts:
+        """How much is in the book, counted anew: two seconds for a million numbers."""
+        totals = [0, 0, 0, 0]
+        for first, last in _STEPS:
+            call = script_calls.phone_book_count(first_bucket=first, last_bucket=last)
+            counts = await self.scripts.run(call)
+            totals = [total + count for total, count in zip(totals, counts, strict=True)]
+        numbers, shared, imported, synchronised = totals
+        return PhoneBookCounts(
+            numbers=numbers, shared=shared, imported=imported, synchronised=synchronised
+        )
+
+    async def lock(self, *, ttl_s: float) -> bool:
+        """
+        Take the right to synchronise for `ttl_s` seconds, or keep it for so long from now on; False
+        if somebody else has it.
+        """
+        key = self.keys.named("phonebook_lock")
+        if await acquire(self.redis, key, self.owner, ttl_s=ttl_s):
+            return True
+        if await self.redis.get(key) != self.owner.encode():
+            return False
+        await self.redis.set(key, self.owner, px=int(ttl_s * 1000))
+        return True
+
+    async def unlock(self) -> None:
+        """Give the right back, if it is still ours."""
+        await release(self.redis, self.keys.named("phonebook_lock"), self.owner)
+
+    @property
+    def _state_key(self) -> str:
+        return self.keys.named("phonebook")
+
+    def _bucket_key(self, digits: str) -> str:
+        return self.keys.named(f"phonebook:{_bucket_of(digits)}")
+
+
+def _digits(number: str) -> str:
+    """A number without its plus: Redis packs digits alone as an integer."""
+    return number.removeprefix("+")
+
+
+def _bucket_of(digits: str) -> int:
+    return zlib.crc32(digits.encode()) % BUCKETS
+
+
+def _arguments(entry: PhoneBookEntry) -> tuple[int, str, str, str]:
+    digits = _digits(entry.number)
+    return _bucket_of(digits), digits, entry.ids_text, entry.origin.value
+
+
+def _read(number: str, text: str) -> Iterator[PhoneBookEntry]:
+    for part in text.split(";"):
+        contact_id, company_id, project_id, stamp = part.split(",")
+        yield PhoneBookEntry(
+            number=number,
+            contact_id=contact_id or None,
+            company_id=company_id or None,
+            project_id=project_id or None,
+            origin=Origin(stamp[0]),
+        )
+
+
+def _moment(text: bytes | None) -> datetime | None:
+    if text is None:
+        return None
+    return datetime.fromisoformat(text.decode())
