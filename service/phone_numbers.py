@@ -23,6 +23,7 @@ NUMBER_SCHEMES: Final = ("tel", "whatsapp")
 PHONE_CONTEXT: Final = ";phone-context="
 # The user of a SIP address where it is a telephone number: RFC 3261, section 19.1.6.
 SIP_NUMBER: Final = re.compile(r"\+?[0-9][0-9.()-]{5,}(?:;.*)?", re.ASCII)
+PUNCTUATION: Final = str.maketrans("", "", " ().-")
 # How most countries dial abroad; E.164 writes a plus instead.
 INTERNATIONAL_PREFIX: Final = "00"
 
@@ -56,14 +57,10 @@ def read_number(address: str, *, region: str) -> Number | None:
     text = telephone_text(address)
     if text is None or len(text) > MAX_LENGTH:
         return None
-    parsed = _parse(text, region)
-    if parsed is None and text.startswith(INTERNATIONAL_PREFIX):
-        parsed = _parse(international(text), region)
-    if parsed is None:
-        return None
-    return Number(
-        phonenumbers.format_number(parsed, PhoneNumberFormat.E164), parsed.extension or None
-    )
+    number = _parse(text, region)
+    if number is None and text.startswith(INTERNATIONAL_PREFIX):
+        return read_international(text)
+    return number
 
 
 def telephone_text(address: str) -> str | None:
@@ -86,11 +83,20 @@ def telephone_text(address: str) -> str | None:
     return rest.strip()
 
 
-def international(text: str) -> str:
-    """A number that begins with 00, with a plus instead; any other text as it is."""
+def read_international(text: str) -> Number | None:
+    """
+    Read a number that begins with 00 and its country code; None for any other text.
+
+    Some countries dial abroad by longer prefixes that begin so, like 0011: a number of which the
+    library would have to leave out a digit is not read.
+    """
     if not text.startswith(INTERNATIONAL_PREFIX):
-        return text
-    return f"+{text.removeprefix(INTERNATIONAL_PREFIX)}"
+        return None
+    plus_form = f"+{text.removeprefix(INTERNATIONAL_PREFIX)}"
+    number = _parse(plus_form, None)
+    if number is None or not plus_form.translate(PUNCTUATION).startswith(number.e164):
+        return None
+    return number
 
 
 def _sip_number(rest: str) -> str | None:
@@ -104,14 +110,16 @@ def _sip_number(rest: str) -> str | None:
     return user
 
 
-def _parse(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+def _parse(text: str, region: str | None) -> Number | None:
     try:
         parsed = phonenumbers.parse(text, region)
     except NumberParseException:
         return None
     if phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
         return None
-    return parsed
+    return Number(
+        phonenumbers.format_number(parsed, PhoneNumberFormat.E164), parsed.extension or None
+    )
 
 
 @dataclass(frozen=True, slots=True)

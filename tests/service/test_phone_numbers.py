@@ -73,6 +73,8 @@ def test_every_writing_is_one_number(text: str, expected: Number) -> None:
         "skype:+15005550006",
         "tel:sip:+15005550006",
         "0000000",
+        "00116565218000",
+        "00115005550006",
         "+1500555000" + "6" * 60,
     ],
 )

@@ -76,6 +76,7 @@ def test_short_way_to_e164_leads_to_the_same(number: str) -> None:
         ("client:+15005550006", "client:+15005550006"),
         ("tel:5550006", "tel:5550006"),
         ("00", "00"),
+        ("00116565218000", "00116565218000"),
         ("101", "101"),
         ("  ", None),
         (None, None),

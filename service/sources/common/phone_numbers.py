@@ -7,10 +7,9 @@ from typing import Final
 
 import phonenumbers
 
-from service.phone_numbers import international, telephone_text
+from service.phone_numbers import PUNCTUATION, read_international, telephone_text
 
 NUMBER_SCHEMES: Final = ("tel:", "whatsapp:")
-PUNCTUATION: Final = str.maketrans("", "", " ().-")
 NORTH_AMERICAN: Final = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
 E164_DIGITS: Final = range(8, 16)
 
@@ -41,8 +40,11 @@ def to_e164(address: str | None) -> str | None:
 
 def _whole_number(text: str) -> str | None:
     """A number with its country code in E.164, None for any other text."""
+    number = read_international(text)
+    if number is not None:
+        return number.e164
     try:
-        parsed = phonenumbers.parse(international(text), None)
+        parsed = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException:
         return None
     if not phonenumbers.is_possible_number(parsed):
