@@ -4,41 +4,45 @@ What each of Bandwidth's webhooks says of a leg, as events.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Final
 
-from service.events import CallEvent, Direction, EventType, HangupCause, Recording
-from service.sources.bandwidth.payload import (
-    event_type,
-    iso_duration_s,
-    leg_id,
-    source_call_id,
+from service.events import CallEvent, Direction, EventType, HangupCause, Party, Recording
+from service.sources.bandwidth.legs import (
+    common_event,
+    first_leg_events,
+    moment,
+    transferred_leg,
 )
+from service.sources.bandwidth.payload import event_type, iso_duration_s
 from service.sources.bandwidth.vocabulary import (
     ANSWER,
     ANSWERERS,
+    CANCEL,
     CAUSES,
     DIRECTIONS,
     DISCONNECT,
     HANGUP,
     INITIATE,
     MACHINE_DETECTION,
+    MEMBER_EVENTS,
+    MEMBER_EXIT,
+    MEMBER_JOIN,
     RECORDING_EVENTS,
     RECORDING_STATUSES,
     TRANSFER_ANSWER,
     TRANSFER_COMPLETE,
     TRANSFER_DISCONNECT,
+    TRANSFERRED_LEG_EVENTS,
     VAGUE_CAUSES,
 )
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common import sip
-from service.sources.common.fields import Fields, child, iso_moment, text
-from service.sources.common.ids import echoed_id
+from service.sources.common.fields import Fields, child, text
 from service.sources.common.leg_events import earlier_events, recording_event, unrecognised
-from service.sources.common.phone_numbers import to_e164
 
 # The value of the query parameter `record` for a URL at which callers' messages arrive.
 VOICEMAIL: Final = "voicemail"
+SIP: Final = "sip:"
 
 
 def read_events(
@@ -50,62 +54,46 @@ def read_events(
 
     `record_kinds` are the values of `record` in the URL. Raises `MalformedPayload` without ids.
     """
-    common, id_fault = _common(fields, message_id)
+    common, id_fault = common_event(fields, message_id)
     name = event_type(fields)
     if name in RECORDING_EVENTS:
         events = _recording_events(common, fields, record_kinds)
     elif name in READERS:
-        events = READERS[name](replace(common, vendor_status=name), fields)
+        events = READERS[name](common, fields)
     else:
         events = [unknown_event(common, name)]
+    if name in TRANSFERRED_LEG_EVENTS:
+        events = [*first_leg_events(common, fields), *events]
     faults = unrecognised([(text(fields, "direction"), DIRECTIONS), (id_fault, ())])
     return [*events, *(unknown_event(common, fault) for fault in faults)]
 
 
-def _common(fields: Fields, message_id: str) -> tuple[CallEvent, str | None]:
-    """What every event of the webhook shares, and what is wrong with the echoed id or None."""
-    first_leg_id = source_call_id(fields)
-    event_leg_id = leg_id(fields)
-    parent_leg_id = None
-    direction = DIRECTIONS.get(text(fields, "direction") or "")
-    if event_leg_id != first_leg_id:
-        parent_leg_id = first_leg_id
-        # A transferred leg always goes outwards, to an agent as to a customer: its direction is
-        # not the call's.
-        direction = None
-    buildr_call_id, id_fault = echoed_id(text(fields, "tag"))
-    event = CallEvent(
-        source="bandwidth",
-        message_id=message_id,
-        source_call_id=first_leg_id,
-        leg_id=event_leg_id,
-        event_type=EventType.UPDATED,
-        parent_leg_id=parent_leg_id,
-        occurred_at=iso_moment(text(fields, "eventTime")),
-        direction=direction,
-        from_number=to_e164(text(fields, "from")),
-        to_number=to_e164(text(fields, "to")),
-        buildr_call_id=buildr_call_id,
-    )
-    return event, id_fault
-
-
-def _moment(fields: Fields, name: str) -> datetime | None:
-    return iso_moment(text(fields, name))
-
-
 def _initiate_events(event: CallEvent, fields: Fields) -> list[CallEvent]:
-    occurred_at = _moment(fields, "startTime") or event.occurred_at
-    return [replace(event, event_type=EventType.RINGING, occurred_at=occurred_at)]
+    occurred_at = moment(fields, "startTime") or event.occurred_at
+    return [
+        replace(
+            event,
+            event_type=EventType.RINGING,
+            occurred_at=occurred_at,
+            is_forwarded=_is_forwarded(fields),
+        )
+    ]
+
+
+def _is_forwarded(fields: Fields) -> bool | None:
+    """True where the number that the caller chose sent the call on to ours; else not known."""
+    if child(fields, "diversion"):
+        return True
+    return None
 
 
 def _answer_events(event: CallEvent, fields: Fields) -> list[CallEvent]:
-    started = [("startTime", EventType.CREATED, _moment(fields, "startTime"))]
+    started = [("startTime", EventType.CREATED, moment(fields, "startTime"))]
     answerer = text(child(fields, "machineDetectionResult"), "value")
     answered = replace(
         event,
         event_type=EventType.ANSWERED,
-        occurred_at=_moment(fields, "answerTime") or event.occurred_at,
+        occurred_at=moment(fields, "answerTime") or event.occurred_at,
         answered_by=ANSWERERS.get(answerer or ""),
     )
     answerers = unrecognised([(answerer, ANSWERERS)])
@@ -132,11 +120,11 @@ def _machine_events(event: CallEvent, fields: Fields) -> list[CallEvent]:
 
 def _disconnect_events(event: CallEvent, fields: Fields) -> list[CallEvent]:
     cause = text(fields, "cause")
-    answered_at = _moment(fields, "answerTime")
+    answered_at = moment(fields, "answerTime")
     earlier = earlier_events(
         event,
         [
-            ("startTime", EventType.CREATED, _moment(fields, "startTime")),
+            ("startTime", EventType.CREATED, moment(fields, "startTime")),
             ("answerTime", EventType.ANSWERED, answered_at),
         ],
     )
@@ -149,8 +137,9 @@ def _disconnect_events(event: CallEvent, fields: Fields) -> list[CallEvent]:
         event,
         event_type=EventType.ENDED,
         vendor_status=(cause or event.vendor_status or "")[:MAX_WORD_LENGTH],
-        occurred_at=_moment(fields, "endTime") or event.occurred_at,
+        occurred_at=moment(fields, "endTime") or event.occurred_at,
         hangup_cause=_hangup_cause(event, fields),
+        hung_up_by=_hung_up_by(event, cause),
     )
     # The leg is over for whatever cause; one that no table lists takes nothing away from that.
     return [*earlier, ended, *unknown]
@@ -171,19 +160,24 @@ def _hangup_cause(event: CallEvent, fields: Fields) -> HangupCause | None:
     return CAUSES[cause]
 
 
+def _hung_up_by(event: CallEvent, cause: str | None) -> Party | None:
+    """Who gave up an inbound call before it was answered; of other ends the cause does not tell."""
+    if cause != CANCEL or event.direction is not Direction.INBOUND:
+        return None
+    if (event.from_number or "").startswith(SIP):
+        return Party.AGENT
+    return Party.CUSTOMER
+
+
 def _transfer_complete_events(event: CallEvent, fields: Fields) -> list[CallEvent]:
     # The id and the times are those of the leg that was transferred, the cause is that of the leg
     # that was called, whose id is not in the message. Without a time, the message of that leg
     # itself, if it comes too, counts before this one.
     cause = text(fields, "cause")
     called = replace(
-        event,
+        transferred_leg(event, fields),
         leg_id=f"{event.source_call_id}:transfer",
-        parent_leg_id=event.source_call_id,
         occurred_at=None,
-        direction=None,
-        from_number=to_e164(text(fields, "transferCallerId")),
-        to_number=to_e164(text(fields, "transferTo")),
     )
     if cause is None:
         return [event]
@@ -195,6 +189,16 @@ def _transfer_complete_events(event: CallEvent, fields: Fields) -> list[CallEven
     return [event, ended]
 
 
+def _member_events(event: CallEvent, fields: Fields) -> list[CallEvent]:
+    return [
+        replace(
+            event,
+            event_type=MEMBER_EVENTS[event_type(fields)],
+            conference_id=text(fields, "conferenceId"),
+        )
+    ]
+
+
 def _recording_events(
     common: CallEvent, fields: Fields, record_kinds: Collection[str]
 ) -> list[CallEvent]:
@@ -203,7 +207,7 @@ def _recording_events(
     event = replace(
         common,
         vendor_status=name,
-        occurred_at=_moment(fields, "endTime") or common.occurred_at,
+        occurred_at=moment(fields, "endTime") or common.occurred_at,
     )
     if status is not None and status not in RECORDING_STATUSES:
         event = unknown_event(common, status)
@@ -231,4 +235,6 @@ READERS: Final[Mapping[str, Callable[[CallEvent, Fields], list[CallEvent]]]] = {
     TRANSFER_COMPLETE: _transfer_complete_events,
     TRANSFER_DISCONNECT: _disconnect_events,
     DISCONNECT: _disconnect_events,
+    MEMBER_JOIN: _member_events,
+    MEMBER_EXIT: _member_events,
 }

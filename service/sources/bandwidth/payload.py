@@ -10,6 +10,7 @@ from service.errors import IgnoredEvent, MalformedPayload
 from service.sources.bandwidth.vocabulary import (
     IGNORED_EVENTS,
     IGNORED_GROUPS,
+    MEMBER_EVENTS,
     TRANSFERRED_LEG_EVENTS,
 )
 from service.sources.common.fields import Fields, text
@@ -21,6 +22,9 @@ from service.sources.request import WebhookRequest
 DURATION: Final = re.compile(
     r"PT(?:(\d{1,4})H)?(?:(\d{1,6})M)?(?:(\d{1,8}(?:\.\d{1,9})?)S)?", re.ASCII
 )
+# A conference's name is of letters, digits, dots, hyphens and underscores. One that is a call's id
+# is taken for the id of the call that the conference was made for.
+CALL_ID: Final = re.compile(r"c-[0-9a-f]{8}(?:-[0-9a-f]{4,12}){4,5}", re.ASCII)
 
 
 class MachineDetectionResult(TypedDict, total=False):
@@ -31,8 +35,9 @@ class MachineDetectionResult(TypedDict, total=False):
 
 # https://dev.bandwidth.com/docs/voice/webhooks: one page for each `eventType`.
 # `tag` is what the customer's application set. Times are in ISO 8601, UTC. `cause`,
-# `sipResponseCode` and `endTime` are of ends, `transfer*` of `transferComplete`; `status`,
-# `mediaUrl`, `recordingId` and `duration` (ISO 8601) of recordings.
+# `sipResponseCode` and `endTime` are of ends, `transfer*` of transfers; `status`, `mediaUrl`,
+# `recordingId` and `duration` (ISO 8601) of recordings; `conferenceId` and `name` of conferences;
+# `diversion` of a call that was forwarded to the number that it reached.
 Webhook = TypedDict(
     "Webhook",
     {
@@ -56,6 +61,9 @@ Webhook = TypedDict(
         "mediaUrl": str,
         "recordingId": str,
         "duration": str,
+        "conferenceId": str,
+        "name": str,
+        "diversion": object,
     },
     total=False,
 )
@@ -69,9 +77,11 @@ def read_webhook(request: WebhookRequest) -> Fields:
     """
     fields = request.body_as(read_json_object)
     name = event_type(fields)
+    if name in MEMBER_EVENTS:
+        return fields
     if name in IGNORED_EVENTS or name.startswith(IGNORED_GROUPS):
         raise IgnoredEvent(
-            "a step of a call that decides nothing, a conference, a stream or a transcript"
+            "a step of a call that decides nothing, a conference itself, a stream or a transcript"
         )
     return fields
 
@@ -86,12 +96,23 @@ def event_type(fields: Fields) -> str:
 
 def source_call_id(fields: Fields) -> str:
     """The id of the call's first leg; raises `MalformedPayload` where it is not known."""
+    name = event_type(fields)
     parent_id = text(fields, "parentCallId")
-    if parent_id is None and event_type(fields) in TRANSFERRED_LEG_EVENTS:
+    if name in MEMBER_EVENTS:
+        parent_id = conference_call_id(fields)
+    if parent_id is None and name in TRANSFERRED_LEG_EVENTS:
         raise MalformedPayload(
             "parentCallId is missing: which call the transferred leg belongs to cannot be known"
         )
     return call_id(parent_id or text(fields, "callId"), name="callId")
+
+
+def conference_call_id(fields: Fields) -> str | None:
+    """The id of the call that a conference is named after; None for any other name."""
+    name = text(fields, "name")
+    if name is None or CALL_ID.fullmatch(name) is None:
+        return None
+    return name
 
 
 def leg_id(fields: Fields) -> str:

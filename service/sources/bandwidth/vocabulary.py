@@ -6,7 +6,7 @@ https://dev.bandwidth.com/docs/voice/webhooks.
 from collections.abc import Mapping
 from typing import Final
 
-from service.events import AnsweredBy, Direction, HangupCause
+from service.events import AnsweredBy, Direction, EventType, HangupCause
 
 # `eventType`.
 INITIATE: Final = "initiate"
@@ -16,11 +16,20 @@ TRANSFER_ANSWER: Final = "transferAnswer"
 TRANSFER_COMPLETE: Final = "transferComplete"
 TRANSFER_DISCONNECT: Final = "transferDisconnect"
 DISCONNECT: Final = "disconnect"
+MEMBER_JOIN: Final = "conferenceMemberJoin"
+MEMBER_EXIT: Final = "conferenceMemberExit"
 RECORDING_AVAILABLE: Final = "recordingAvailable"
 # The page calls it one way and Bandwidth's own library another.
 RECORDING_EVENTS: Final = frozenset({"recordComplete", "recordingComplete", RECORDING_AVAILABLE})
-# Of a leg that a transfer made: `callId` is its own, `parentCallId` the call's.
+# Of a leg that a transfer made: `callId` is its own, `parentCallId` the call's, `from` and `to` are
+# those of the call, `transferCallerId` and `transferTo` those of the leg:
+# https://dev.bandwidth.com/docs/voice/webhooks/transferAnswer
 TRANSFERRED_LEG_EVENTS: Final = frozenset({TRANSFER_ANSWER, TRANSFER_DISCONNECT})
+# Of a call in a conference: https://dev.bandwidth.com/docs/voice/webhooks/conferenceMemberJoin
+MEMBER_EVENTS: Final[Mapping[str, EventType]] = {
+    MEMBER_JOIN: EventType.JOINED,
+    MEMBER_EXIT: EventType.LEFT,
+}
 IGNORED_EVENTS: Final = frozenset(
     {
         "bridgeComplete",
@@ -31,8 +40,6 @@ IGNORED_EVENTS: Final = frozenset(
         "referComplete",
         "conferenceCreated",
         "conferenceRedirect",
-        "conferenceMemberJoin",
-        "conferenceMemberExit",
         "conferenceCompleted",
         "conferenceRecordingAvailable",
         "transcriptionAvailable",
@@ -57,11 +64,12 @@ DIRECTIONS: Final[Mapping[str, Direction]] = {
 }
 # `cause`: https://dev.bandwidth.com/docs/voice/webhooks/disconnect; others may be added.
 HANGUP: Final = "hangup"
+CANCEL: Final = "cancel"
 CAUSES: Final[Mapping[str, HangupCause]] = {
     HANGUP: HangupCause.COMPLETED,
     "busy": HangupCause.BUSY,
     "timeout": HangupCause.NO_ANSWER,
-    "cancel": HangupCause.CANCELLED,
+    CANCEL: HangupCause.CANCELLED,
     "rejected": HangupCause.REJECTED,
     "callback-error": HangupCause.FAILED,
     "invalid-bxml": HangupCause.FAILED,

@@ -12,6 +12,8 @@ from typing import Final
 import pytest
 from bandwidth.models import (
     AnswerCallback,
+    ConferenceMemberExitCallback,
+    ConferenceMemberJoinCallback,
     DisconnectCallback,
     DtmfCallback,
     GatherCallback,
@@ -28,7 +30,7 @@ from bandwidth.models import (
 from pydantic import BaseModel
 
 from service.errors import InvalidSignature
-from service.events import Result
+from service.events import CallEvent, Party, Result
 from service.sources import SOURCES, WebhookRequest
 from service.sources.bandwidth.source import EMPTY_BXML
 from service.sources.common.json_body import JsonValue
@@ -48,6 +50,8 @@ KEY_PAIR, OTHER_PAIR = CONTRACT.secrets
 # Bandwidth's own reading of each event.
 MODELS: Final[Mapping[str, Callable[[dict[str, object]], BaseModel | None]]] = {
     "answer": AnswerCallback.from_dict,
+    "conferenceMemberExit": ConferenceMemberExitCallback.from_dict,
+    "conferenceMemberJoin": ConferenceMemberJoinCallback.from_dict,
     "disconnect": DisconnectCallback.from_dict,
     "dtmf": DtmfCallback.from_dict,
     "gather": GatherCallback.from_dict,
@@ -185,16 +189,19 @@ def test_live_call_is_answered_with_bxml(name: str) -> None:
         )
 
 
+# The rep is called first: at 8, from 6, and the customer at 1 after that. In the messages of the
+# customer's leg `from` and `to` are those of the rep's call.
 DIALLED: Final = {
     "parentCallId": "c-a",
     "callId": "c-b",
     "direction": "outbound",
     "from": "+15005550006",
+    "to": "+15005550008",
+    "transferCallerId": "+15005550006",
     "transferTo": "+15005550001",
 }
 LEG: Final = {
     **DIALLED,
-    "to": "+15005550001",
     "startTime": "2026-11-02T10:00:05Z",
     "endTime": "2026-11-02T10:01:54.5Z",
 }
@@ -243,6 +250,77 @@ def test_message_of_the_leg_counts_before_the_transfer() -> None:
     """Where both are reported, talk time and times come from the message of the called leg."""
     call = call_of(complete("hangup"), REP_OVER, TALKED)
     assert (Result.CONNECTED, 96) == (call.result, call.duration_s)
+
+
+def test_numbers_of_a_transferred_leg_are_its_own() -> None:
+    """
+    Its messages hold the original call's numbers as `from` and `to`: a rep's mobile is not the
+    customer's number, in whatever order the messages come.
+    """
+    call = call_of(TALKED, REP_OVER)
+    assert ("+15005550006", "+15005550001") == (call.from_number, call.to_number)
+    numbers = {leg.leg_id: (leg.from_number, leg.to_number) for leg in call_of(TALKED).legs}
+    assert {
+        "c-a": ("+15005550006", "+15005550008"),
+        "c-b": ("+15005550006", "+15005550001"),
+    } == numbers
+
+
+def test_agent_who_does_not_answer_leaves_a_customer_who_talks_alone() -> None:
+    """
+    A customer is called and passed on to an agent's SIP telephone, which rings in vain: the
+    customer's call decides, and its end may come much later.
+    """
+    customer: dict[str, JsonValue] = {
+        "direction": "outbound",
+        "from": "+15005550006",
+        "to": "+15005550001",
+    }
+    unanswered = webhook_request(
+        "transferDisconnect",
+        **{
+            **DIALLED,
+            **customer,
+            "transferTo": "sip:alice@pbx.example.com",
+            "cause": "timeout",
+        },
+    )
+    over = webhook_request(
+        "disconnect",
+        cause="hangup",
+        answerTime="2026-11-02T10:00:04Z",
+        endTime="2026-11-02T10:01:39Z",
+        **customer,
+    )
+    assert call_of(unanswered).result is None
+    call = call_of(unanswered, over)
+    assert (Result.CONNECTED, 95, "+15005550001") == (call.result, call.duration_s, call.to_number)
+
+
+def test_member_of_a_conference_belongs_to_the_call_that_it_is_named_after() -> None:
+    """
+    A name that is a call's id puts every member to that call, the others as agents; any other name
+    leaves each to its own call. The tag is that of whoever came first, and is left alone.
+    """
+    first = "c-00000000-0000-4000-8000-000000000001"
+    other = "c-00000000-0000-4000-8000-000000000002"
+    tag = '{"buildr_call_id": "110"}'
+
+    def joined(call_id: str, name: str) -> CallEvent:
+        (event,) = BANDWIDTH.parse(
+            webhook_request("conferenceMemberJoin", callId=call_id, name=name, tag=tag), "m1"
+        )
+        return event
+
+    assert (first, first, None, None) == belongs(joined(first, first))
+    assert (first, other, first, Party.AGENT) == belongs(joined(other, first))
+    assert (other, other, None, None) == belongs(joined(other, "support"))
+    assert joined(first, first).buildr_call_id is None
+
+
+def belongs(event: CallEvent) -> tuple[str, str, str | None, Party | None]:
+    """The call, the leg, the leg that dialled it and the role of an event."""
+    return event.source_call_id, event.leg_id, event.parent_leg_id, event.party
 
 
 def test_transfer_does_not_end_the_call() -> None:
