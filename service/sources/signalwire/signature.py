@@ -5,12 +5,12 @@ its package `signalwire-sdk`.
 A form is signed as by Twilio, except that of a repeated name every value counts, in the order in
 which they came: base64 of HMAC-SHA1. JSON is signed byte for byte behind the URL: lower-case hex of
 HMAC-SHA1, and of HMAC-SHA256 in a header of its own. JSON may also be covered by its SHA-256 in the
-query, as by Twilio. No time is signed.
+query, as by Twilio. No time is signed. The query of a form may have been signed in another order
+than it was requested in, as by Twilio.
 """
 
 import base64
 import hmac
-import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,10 +19,18 @@ from typing import Final
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.forms import read_form
-from service.sources.common.signatures import is_hmac, one_header, read_base64
+from service.sources.common.signatures import one_header, read_base64
 from service.sources.request import JSON, WebhookRequest
 from service.sources.settings import Secrets
-from service.sources.twilio.signature import check_body_hash, target, urls
+from service.sources.twilio.query_order import in_one_order
+from service.sources.twilio.signature import (
+    check_body_hash,
+    check_first_name,
+    is_signed,
+    reordered_texts,
+    target,
+    urls,
+)
 
 SIGNATURE: Final = "x-signalwire-signature"
 SIGNATURE_SHA256: Final = "x-signalwire-sha256-signature"
@@ -51,7 +59,9 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
         claims = _claims(request)
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
-    if not all(_is_proved(claim, secrets) for claim in claims):
+    if all(_is_proved(claim, secrets) for claim in claims):
+        return
+    if request.content_type == JSON or not _is_proved(_reordered(request, claims[0]), secrets):
         raise InvalidSignature(
             "no signing key gives this signature; "
             "compare PUBLIC_URL with the URL at SignalWire, and the project's key"
@@ -76,28 +86,30 @@ def sign(request: WebhookRequest, key: str) -> WebhookRequest:
 
 
 def signed_text(request: WebhookRequest) -> bytes:
-    """The signed text without scheme and host. Raises `MalformedPayload`."""
-    return target(request.url).encode() + _signed_body(request)
+    """
+    The signed text without scheme and host, for a form the same in every order of the query that
+    `verify` accepts under one signature. Raises `MalformedPayload`.
+    """
+    if request.content_type == JSON:
+        return target(request.url).encode() + request.body
+    return in_one_order(target(request.url) + request.body_via(read_form, _form_text)).encode()
 
 
 def _signed_body(request: WebhookRequest) -> bytes:
     """What is signed behind the URL."""
     if request.content_type == JSON:
         return request.body
-    return request.body_via(read_form, _form_text)
+    return request.body_via(read_form, _form_text).encode()
 
 
-def _form_text(pairs: list[tuple[str, str]]) -> bytes:
+def _form_text(pairs: list[tuple[str, str]]) -> str:
     ordered_pairs = sorted(pairs, key=itemgetter(0))
-    return "".join(name + value for name, value in ordered_pairs).encode()
+    check_first_name(ordered_pairs)
+    return "".join(name + value for name, value in ordered_pairs)
 
 
 def _is_proved(claim: _Claim, secrets: Secrets) -> bool:
-    matches = [
-        is_hmac(key.encode(), text, claim.signature, algorithm=claim.algorithm)
-        for key, text in itertools.product(secrets.values, claim.texts)
-    ]
-    return any(matches)
+    return is_signed(secrets.values, claim.texts, claim.signature, algorithm=claim.algorithm)
 
 
 def _claims(request: WebhookRequest) -> tuple[_Claim, ...]:
@@ -120,6 +132,12 @@ def _form_claim(request: WebhookRequest) -> _Claim:
     name = _header_name(request)
     texts = tuple(url.encode() + body for url in urls(request.url))
     return _Claim(_base64(name, one_header(request, name)), "sha1", texts)
+
+
+def _reordered(request: WebhookRequest, claim: _Claim) -> _Claim:
+    """The claim of a form whose query was requested in another order than signed."""
+    form_text = request.body_via(read_form, _form_text)
+    return replace(claim, texts=tuple(reordered_texts(request.url, form_text)))
 
 
 def _json_claim(request: WebhookRequest, name: str) -> _Claim:

@@ -4,14 +4,15 @@ Twilio's signature: https://www.twilio.com/docs/usage/webhooks/webhooks-security
 
 HMAC over the URL that Twilio requested, then every form parameter as name and value, names in order
 of code points, of a repeated name each different value once, in order. A JSON body is covered by
-its SHA-256 in the query. No time is signed: only the dedupe stops a replay.
+its SHA-256 in the query. No time is signed: only the dedupe stops a replay. The query may have been
+signed in another order than it was requested in: see `service.sources.twilio.query_order`.
 """
 
 import base64
 import hashlib
 import hmac
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -21,6 +22,7 @@ from service.sources.common.forms import query_pairs, read_form
 from service.sources.common.signatures import is_hmac, one_header, read_base64
 from service.sources.request import JSON, WebhookRequest
 from service.sources.settings import Secrets
+from service.sources.twilio.query_order import in_one_order, other_orders
 
 SIGNATURE: Final = "x-twilio-signature"
 SETTINGS: Final = "x-twilio-webhooks-signature-settings"
@@ -28,6 +30,8 @@ BODY_HASH: Final = "bodySHA256"
 HMAC_SHA1: Final = "HMAC_SHA1"
 HMAC_SHA256: Final = "HMAC_SHA256"
 ALGORITHMS: Final[Mapping[str, str]] = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
+# HMACs of one request, over all secrets, forms of the URL and orders of its query.
+MOST_TRIES: Final = 1000
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"https": 443, "http": 80}
 
 
@@ -53,15 +57,32 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
         texts = [f"{url}{parameter_text}".encode() for url in urls(request.url)]
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
-    matches = [
-        is_hmac(key.encode(), text, signature, algorithm=scheme.algorithm)
-        for key, text in itertools.product(scheme.keys, texts)
-    ]
-    if not any(matches):
+    if is_signed(scheme.keys, texts, signature, algorithm=scheme.algorithm):
+        return
+    other_texts = reordered_texts(request.url, parameter_text)
+    if not is_signed(scheme.keys, other_texts, signature, algorithm=scheme.algorithm):
         raise InvalidSignature(
             "no secret gives this signature; "
             "compare PUBLIC_URL with the URL at Twilio, and the auth token"
         )
+
+
+def is_signed(
+    keys: Iterable[str], texts: Iterable[bytes], signature: bytes, *, algorithm: str
+) -> bool:
+    """
+    Whether one of the keys gives the signature of one of the texts; all are compared, up to
+    `MOST_TRIES`.
+    """
+    tries = itertools.islice(itertools.product(keys, texts), MOST_TRIES)
+    matches = [is_hmac(key.encode(), text, signature, algorithm=algorithm) for key, text in tries]
+    return any(matches)
+
+
+def reordered_texts(url: str, form_text: str) -> list[bytes]:
+    """What may have been signed where the query was requested in another order than signed."""
+    orders = other_orders(url, form_text)
+    return [f"{form}{form_text}".encode() for order in orders for form in urls(order)]
 
 
 def sign(request: WebhookRequest, secrets: Secrets) -> WebhookRequest:
@@ -91,8 +112,11 @@ def sign(request: WebhookRequest, secrets: Secrets) -> WebhookRequest:
 
 
 def signed_text(request: WebhookRequest) -> bytes:
-    """The signed text without scheme and host; raises `MalformedPayload`."""
-    return (target(request.url) + _parameter_text(request)).encode()
+    """
+    The signed text without scheme and host, the same for every order of the query that `verify`
+    accepts under one signature; raises `MalformedPayload`.
+    """
+    return in_one_order(target(request.url) + _parameter_text(request)).encode()
 
 
 def target(url: str) -> str:
@@ -144,7 +168,23 @@ def _parameter_text(request: WebhookRequest) -> str:
 
 
 def _form_text(pairs: list[tuple[str, str]]) -> str:
-    return "".join(name + value for name, value in sorted(set(pairs)))
+    ordered_pairs = sorted(set(pairs))
+    check_first_name(ordered_pairs)
+    return "".join(name + value for name, value in ordered_pairs)
+
+
+def check_first_name(ordered_pairs: Sequence[tuple[str, str]]) -> None:
+    """
+    Raises `MalformedPayload` if a form does not begin with a letter, as all forms of Twilio do.
+
+    URL and form are signed without a border between them: else the last digits of a call id in the
+    URL could be moved into the form, and the message would name another call.
+    """
+    if not ordered_pairs:
+        return
+    first_character = ordered_pairs[0][0][:1]
+    if not (first_character.isascii() and first_character.isalpha()):
+        raise MalformedPayload("the first field of the form does not begin with a letter")
 
 
 def _host_end(url: str, parts: SplitResult) -> int:

@@ -4,6 +4,7 @@ answered.
 """
 
 import hashlib
+import string
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -471,8 +472,9 @@ def test_parent_in_the_form_beats_the_one_in_the_url() -> None:
         )
 
 
+# Of a vendor: the first name begins with a letter.
 PARAMETERS: Final = st.dictionaries(
-    st.text(min_size=1, max_size=6),
+    st.builds("{}{}".format, st.sampled_from(string.ascii_letters), st.text(max_size=5)),
     st.lists(st.text(max_size=6), min_size=1, max_size=3),
     max_size=5,
 )
