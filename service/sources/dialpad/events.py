@@ -3,6 +3,7 @@ From the payload of one Dialpad message, which is about one leg of a call, to it
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from service.events import (
     CallEvent,
@@ -14,14 +15,15 @@ from service.events import (
     Voicemail,
 )
 from service.sources.base import unknown_event
-from service.sources.common.fields import Fields, child, text, texts, whole_seconds
+from service.sources.common.fields import Fields, flag, text, texts, whole_seconds
 from service.sources.common.ids import echoed_id
-from service.sources.common.leg_events import earlier_events, from_and_to, unrecognised
-from service.sources.common.phone_numbers import to_e164
+from service.sources.common.leg_events import earlier_events, unrecognised
+from service.sources.dialpad.legs import answered_at, is_talk, is_waiting, leg_event
 from service.sources.dialpad.payload import (
     MS,
-    leg_and_call_id,
-    our_number,
+    early_wrap_up,
+    is_passed_on,
+    is_received_by_transfer,
     recording,
     state_of,
     target_type,
@@ -31,10 +33,12 @@ from service.sources.dialpad.payload import (
 )
 from service.sources.dialpad.vocabulary import (
     BLOCKED,
+    CALLER_LEAVES_STATES,
     CONNECTED,
     DIRECTIONS,
     EVENT_TYPES,
     HANGUP,
+    OFFICE,
     SUMMARY,
     TARGET_TYPES,
     TIME_FIELDS,
@@ -50,7 +54,7 @@ def message_events(fields: Fields, message_id: str) -> list[CallEvent]:
     Raises `IgnoredEvent` and `MalformedPayload`.
     """
     buildr_call_id, id_fault = echoed_id(text(fields, "custom_data"))
-    common = replace(_common(fields, message_id), buildr_call_id=buildr_call_id)
+    common = replace(leg_event(fields, message_id), buildr_call_id=buildr_call_id)
     state = state_of(fields)
     direction = text(fields, "direction")
     unknown_values = unrecognised(
@@ -67,40 +71,6 @@ def message_events(fields: Fields, message_id: str) -> list[CallEvent]:
     return [*_leg_events(common, state, fields), *unknown_events]
 
 
-def _common(fields: Fields, message_id: str) -> CallEvent:
-    """What every event of a message holds."""
-    leg_id, source_call_id = leg_and_call_id(fields)
-    direction = DIRECTIONS.get(text(fields, "direction") or "")
-    from_number, to_number = from_and_to(
-        direction, customer=to_e164(text(fields, "external_number")), ours=our_number(fields)
-    )
-    event = CallEvent(
-        source="dialpad",
-        message_id=message_id,
-        source_call_id=source_call_id,
-        leg_id=leg_id,
-        event_type=EventType.UPDATED,
-        occurred_at=time_at(fields, "event_timestamp"),
-        direction=direction,
-        party=Party.CUSTOMER,
-        from_number=from_number,
-        to_number=to_number,
-        agent=_agent(fields),
-    )
-    if leg_id == source_call_id:
-        return event
-    # The leg at which the call came in, or went out, is the customer's; those that it was passed on
-    # to are agents'.
-    return replace(event, party=Party.AGENT, parent_leg_id=source_call_id)
-
-
-def _agent(fields: Fields) -> str | None:
-    """Email or name of the person whose telephone the leg is; None for a group."""
-    if not TARGET_TYPES.get(target_type(fields) or "", False):
-        return None
-    return text(child(fields, "target"), "email", "name")
-
-
 def _leg_events(common: CallEvent, state: str, fields: Fields) -> list[CallEvent]:
     """The events of a message whose state and direction are known."""
     event = replace(
@@ -112,10 +82,16 @@ def _leg_events(common: CallEvent, state: str, fields: Fields) -> list[CallEvent
     )
     voicemails = _voicemail_events(common, state, fields)
     if event.event_type is EventType.VOICEMAIL:
-        return voicemails
-    if event.event_type is EventType.ENDED:
-        return [*_end_events(event, state, fields), *voicemails]
-    return [_with_details(event, state, fields), *voicemails]
+        events = voicemails
+    elif event.event_type is EventType.ENDED:
+        disposition, note = early_wrap_up(fields)
+        end = replace(event, disposition=disposition, note=note)
+        events = [*_end_events(end, state, fields), *voicemails]
+    else:
+        events = [_with_details(event, state, fields), *voicemails]
+    if state in CALLER_LEAVES_STATES and any(_is_callers_end(part, fields) for part in events):
+        events.append(_callers_end(event, fields))
+    return events
 
 
 def _with_details(event: CallEvent, state: str, fields: Fields) -> CallEvent:
@@ -126,30 +102,41 @@ def _with_details(event: CallEvent, state: str, fields: Fields) -> CallEvent:
     if state in WRAP_UP_STATES:
         disposition, note = wrap_up(fields)
         return replace(event, disposition=disposition, note=note)
-    if state == CONNECTED and not _is_talk(event.direction, fields):
+    disposition, note = early_wrap_up(fields)
+    event = replace(event, disposition=disposition, note=note)
+    if state == CONNECTED and not is_talk(event.direction, fields):
         return replace(event, event_type=EventType.RINGING)
-    field_name = TIME_FIELDS.get(event.event_type)
+    return replace(event, occurred_at=_own_time(event.event_type, fields) or event.occurred_at)
+
+
+def _own_time(event_type: EventType, fields: Fields) -> datetime | None:
+    """When an event of this type happened; None where only the message's own time shows it."""
+    field_name = TIME_FIELDS.get(event_type)
     if field_name is None:
-        return event
-    return replace(event, occurred_at=time_at(fields, field_name) or event.occurred_at)
+        return None
+    if event_type is EventType.ANSWERED:
+        return answered_at(fields)
+    return time_at(fields, field_name)
 
 
 def _end_events(event: CallEvent, state: str, fields: Fields) -> list[CallEvent]:
     """The end of a leg, after its start and, if somebody talked, its answer."""
     cause = _hangup_cause(event.direction, state, fields)
+    is_talked = cause is HangupCause.COMPLETED
     earlier = earlier_events(
-        replace(event, recording=None, tags=()),
+        replace(event, recording=None, tags=(), disposition=None, note=None),
         (
-            (field_name, event_type, time_at(fields, field_name))
+            (field_name, event_type, _own_time(event_type, fields))
             for event_type, field_name in TIME_FIELDS.items()
-            if event_type is not EventType.ANSWERED or cause is HangupCause.COMPLETED
+            if event_type is not EventType.ANSWERED or is_talked
         ),
     )
+    occurred_at = time_at(fields, "date_ended") or event.occurred_at
+    if event.party is Party.CUSTOMER and is_passed_on(fields) and not is_talked:
+        # The caller is now at another leg, so that this one's end is not that of the call.
+        return [*earlier, replace(event, event_type=EventType.UPDATED, occurred_at=occurred_at)]
     end = replace(
-        event,
-        hangup_cause=cause,
-        duration_s=_talk_s(cause, fields),
-        occurred_at=time_at(fields, "date_ended") or event.occurred_at,
+        event, hangup_cause=cause, duration_s=_talk_s(cause, fields), occurred_at=occurred_at
     )
     # A caller who is blocked got no further than Dialpad: that is the result of the call. An
     # agent's leg says nothing about the other legs.
@@ -161,16 +148,19 @@ def _end_events(event: CallEvent, state: str, fields: Fields) -> list[CallEvent]
 def _talk_s(cause: HangupCause | None, fields: Fields) -> int | None:
     if cause is None:
         return None
-    if cause is HangupCause.COMPLETED:
-        return whole_seconds(fields, "duration", per_second=MS)
-    return 0
+    if cause is not HangupCause.COMPLETED:
+        return 0
+    if answered_at(fields) is None:
+        # The leg's duration counts the time in the queue, too.
+        return whole_seconds(fields, "talk_time", per_second=MS) or None
+    return whole_seconds(fields, "duration", per_second=MS)
 
 
 def _hangup_cause(direction: Direction | None, state: str, fields: Fields) -> HangupCause | None:
     """Why a leg ended; None where that cannot be known."""
     is_picked_up = time_at(fields, "date_connected") is not None
     # Who is blocked during a talk has been talked to.
-    if state in {HANGUP, BLOCKED} and is_picked_up and _is_talk(direction, fields):
+    if state in {HANGUP, BLOCKED} and is_picked_up and is_talk(direction, fields):
         return HangupCause.COMPLETED
     if state == BLOCKED:
         return HangupCause.REJECTED
@@ -179,32 +169,45 @@ def _hangup_cause(direction: Direction | None, state: str, fields: Fields) -> Ha
         return None
     if direction is None:
         return None
-    if direction is Direction.INBOUND and _is_waiting(fields, is_picked_up=is_picked_up):
+    if direction is Direction.INBOUND and is_waiting(fields, is_picked_up=is_picked_up):
         return HangupCause.CANCELLED
     # Dialpad does not distinguish busy, declined and failed calls.
     return HangupCause.NO_ANSWER
 
 
-def _is_waiting(fields: Fields, *, is_picked_up: bool) -> bool:
-    """Whether the caller of an ended leg was still in the queue of a group."""
-    is_queued = is_picked_up or time_at(fields, "date_queued") is not None
-    is_persons = TARGET_TYPES.get(target_type(fields) or "", False)
-    return is_queued and not is_persons and not _has_operator(fields)
-
-
-def _is_talk(direction: Direction | None, fields: Fields) -> bool:
+def _is_callers_end(event: CallEvent, fields: Fields) -> bool:
     """
-    Whether a leg that was picked up was picked up by a person: a call centre may only have put the
-    caller into its queue.
+    Whether an event of an agent's leg shows that the caller has left: after a voicemail, or after a
+    talk on the only leg where the caller can be.
+
+    That is a leg to which the call was passed on. The first leg ends at that moment then. In a call
+    centre the first leg lasts as long as the call.
     """
-    if direction is Direction.OUTBOUND or _has_operator(fields):
+    if event.party is not Party.AGENT or event.direction is not Direction.INBOUND:
+        return False
+    if event.event_type is EventType.VOICEMAIL:
         return True
-    kind = target_type(fields)
-    return kind is None or TARGET_TYPES.get(kind, False)
+    is_talked = event.hangup_cause is HangupCause.COMPLETED
+    if not is_talked or is_passed_on(fields) or flag(fields, "is_internal") is True:
+        return False
+    return is_received_by_transfer(fields) or target_type(fields, "entry_point_target") == OFFICE
 
 
-def _has_operator(fields: Fields) -> bool:
-    return text_id(fields, "operator_call_id") is not None
+def _callers_end(event: CallEvent, fields: Fields) -> CallEvent:
+    """The end of the call's first leg, as the message of another leg shows it."""
+    return replace(
+        event,
+        leg_id=event.source_call_id,
+        parent_leg_id=None,
+        party=Party.CUSTOMER,
+        event_type=EventType.ENDED,
+        occurred_at=time_at(fields, "date_ended") or event.occurred_at,
+        agent=None,
+        is_transferred=None,
+        hangup_cause=HangupCause.HUNG_UP,
+        recording=None,
+        tags=(),
+    )
 
 
 def _voicemail_events(common: CallEvent, state: str, fields: Fields) -> list[CallEvent]:

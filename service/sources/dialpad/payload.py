@@ -17,6 +17,7 @@ from service.sources.common.fields import (
     child,
     children,
     epoch_moment,
+    flag,
     text,
     texts,
     walk,
@@ -36,10 +37,11 @@ HIDDEN_NUMBER: Final = "blocked"
 # Parts of the names under which Dialpad sends what an agent wrote and chose.
 NOTE: Final = "note"
 DISPOSITION: Final = "disposition"
+CALL_DISPOSITIONS: Final = "call_dispositions"
 
 
 class TargetData(TypedDict, total=False):
-    """The user or group of ours that the leg belongs to; `type` is one of `TARGET_TYPES`."""
+    """A user or group of ours, to which a leg belongs; `type` is one of `TARGET_TYPES`."""
 
     type: str
     name: str
@@ -59,9 +61,12 @@ class CallMessage(TypedDict, total=False):
     The state of one leg of a call.
 
     Times are milliseconds since 1970 (UTC), `duration` is the talk time in milliseconds. An id is
-    null or 0 where there is none: `entry_point_call_id` is the leg at which the call came in,
-    `master_call_id` the leg that this one came from, `operator_call_id` the leg of the agent who
-    took a call out of a queue. `custom_data` comes back as it was set when the call was made.
+    null or 0 where there is none: `entry_point_call_id` is the leg at which the call came in (at
+    `entry_point_target`), `master_call_id` the leg that this one came from, `operator_call_id` the
+    leg of the agent who took a call out of a queue. `is_transferred` is true for a leg that passed
+    the call on, and for one that it was passed on to, which then holds `transferred_from`.
+    `talk_time` is without what the caller waited in a queue. `custom_data` comes back as it was set
+    when the call was made.
     """
 
     call_id: int
@@ -74,13 +79,19 @@ class CallMessage(TypedDict, total=False):
     internal_number: str
     selected_caller_id: str | None
     target: TargetData
+    entry_point_target: TargetData
+    is_internal: bool
+    is_transferred: bool
+    transferred_from: TargetData
     event_timestamp: int
     date_started: int
     date_queued: int | None
     date_connected: int | None
     date_ended: int | None
     duration: float
+    talk_time: float
     labels: list[str]
+    call_dispositions: str | list[str]
     custom_data: str
     recording_details: list[RecordingData]
     recording_url: list[str]
@@ -148,9 +159,19 @@ def time_at(fields: Fields, field_name: str) -> datetime | None:
     return epoch_moment(fields, field_name, per_second=MS)
 
 
-def target_type(fields: Fields) -> str | None:
-    """The kind of the user or group that the leg belongs to."""
-    return text(child(fields, "target"), "type")
+def target_type(fields: Fields, field_name: str = "target") -> str | None:
+    """The kind of the user or group that the leg belongs to, or of another one in the message."""
+    return text(child(fields, field_name), "type")
+
+
+def is_received_by_transfer(fields: Fields) -> bool:
+    """Whether the call was passed on to this leg by a transfer."""
+    return bool(child(fields, "transferred_from"))
+
+
+def is_passed_on(fields: Fields) -> bool:
+    """Whether the call left this leg by a transfer; where it was also received by one, unknown."""
+    return flag(fields, "is_transferred") is True and not is_received_by_transfer(fields)
 
 
 def our_number(fields: Fields) -> str | None:
@@ -184,6 +205,17 @@ def wrap_up(fields: Fields) -> tuple[str | None, str | None]:
     """
     texts_by_kind = dict(_wrap_up_texts(fields))
     return texts_by_kind.get(DISPOSITION), texts_by_kind.get(NOTE)
+
+
+def early_wrap_up(fields: Fields) -> tuple[str | None, str | None]:
+    """
+    The same, as far as a message of another state holds it in `call_dispositions`: the agent may
+    choose one before the call is over.
+    """
+    chosen = fields.get(CALL_DISPOSITIONS)
+    if not chosen:
+        return None, None
+    return wrap_up({CALL_DISPOSITIONS: chosen})
 
 
 def _wrap_up_texts(fields: Fields) -> Iterator[tuple[str, str]]:

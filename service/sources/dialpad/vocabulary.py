@@ -14,6 +14,7 @@ CONNECTED: Final = "connected"
 HANGUP: Final = "hangup"
 MISSED: Final = "missed"
 BLOCKED: Final = "blocked"
+VOICEMAIL_UPLOADED: Final = "voicemail_uploaded"
 # A state, and the field that holds the summary in a message of that state.
 SUMMARY: Final = "recap_summary"
 # `state` of a leg.
@@ -31,7 +32,7 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
     BLOCKED: EventType.ENDED,
     # The caller was sent to voicemail and may still hang up without leaving a message.
     "voicemail": EventType.UPDATED,
-    "voicemail_uploaded": EventType.VOICEMAIL,
+    VOICEMAIL_UPLOADED: EventType.VOICEMAIL,
     "transcription": EventType.UPDATED,
     "recording": EventType.RECORDING,
     "admin_recording": EventType.RECORDING,
@@ -60,10 +61,14 @@ IGNORED: Final = frozenset(
 )
 # States in which the message holds what the agent chose and wrote after the call.
 WRAP_UP_STATES: Final = frozenset({"dispositions", "postcall"})
+# States in which the message of an agent's leg may show that the caller has left the call.
+CALLER_LEAVES_STATES: Final = frozenset({HANGUP, VOICEMAIL_UPLOADED})
 DIRECTIONS: Final[Mapping[str, Direction]] = {
     "inbound": Direction.INBOUND,
     "outbound": Direction.OUTBOUND,
 }
+# `target.type` of a main line, whose menu passes callers on to others.
+OFFICE: Final = "office"
 # `target.type`: True for a person's telephone, False for a group in which a caller may wait.
 TARGET_TYPES: Final[Mapping[str, bool]] = {
     "user": True,
@@ -74,7 +79,7 @@ TARGET_TYPES: Final[Mapping[str, bool]] = {
     "coachinggroup": False,
     "coachingteam": False,
     "department": False,
-    "office": False,
+    OFFICE: False,
     "staffgroup": False,
 }
 # The field that holds when an event of this type happened; for all others it is `event_timestamp`.

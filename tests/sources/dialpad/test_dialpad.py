@@ -14,7 +14,7 @@ import jwt
 import pytest
 
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
-from service.events import CallEvent, EventType, Result
+from service.events import CallEvent, Direction, EventType, Result
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
@@ -38,6 +38,14 @@ VECTOR: Final = (
 )
 CALL_CENTRE: Final[dict[str, JsonValue]] = {"target": {"type": "callcenter", "name": "Sales"}}
 ALICE: Final[dict[str, JsonValue]] = {"target": {"type": "user", "email": "alice@example.com"}}
+MAIN_LINE: Final[dict[str, JsonValue]] = {"type": "office", "name": "Main line"}
+DEPARTMENT: Final[dict[str, JsonValue]] = {"type": "department", "name": "Roofing"}
+# The leg of an agent to whom the menu of the main line passed a caller on.
+AFTER_MAIN_LINE: Final[dict[str, JsonValue]] = {
+    "call_id": LEG,
+    "entry_point_call_id": CALL,
+    "entry_point_target": MAIN_LINE,
+}
 BOB: Final[dict[str, JsonValue]] = {"target": {"type": "user", "email": "bob@example.com"}}
 
 
@@ -463,3 +471,153 @@ def test_other_subscriptions_are_left_alone() -> None:
     body: JsonValue = {"on_duty_status": "available", "event_timestamp": START}
     with pytest.raises(IgnoredEvent):
         DIALPAD.keys(build_request({"body_json": body}, base_url=BASE_URL))
+
+
+def passed_on_by_main_line(ended_at: int = 7) -> list[CallEvent]:
+    """The main line's leg is over, since its menu passed the caller on."""
+    return parse(
+        "hangup",
+        ended_at,
+        target=MAIN_LINE,
+        date_connected=START + 1000,
+        date_ended=START + ended_at * 1000,
+        is_transferred=True,
+        transferred_from={},
+    )
+
+
+def test_leg_that_passed_the_call_on_does_not_end_it() -> None:
+    """
+    The main line's leg is over while the agent's telephone rings, whichever is told first; the
+    agent's talk then decides.
+    """
+    rings = parse("ringing", 6, **AFTER_MAIN_LINE)
+    passed_on = passed_on_by_main_line()
+    assert not folded(passed_on).is_final
+    assert not folded(rings, passed_on).is_final
+    talked = parse("hangup", 100, **AFTER_MAIN_LINE, **talk(17, 100))
+    call = folded(rings, passed_on, talked)
+    assert (Result.CONNECTED, 83, "alice@example.com") == (call.result, call.duration_s, call.agent)
+
+
+def test_agent_whom_the_main_line_rang_in_vain_does_not_end_the_call() -> None:
+    """Somebody else's telephone may ring next; a message that the caller leaves ends it."""
+    rang = parse("hangup", 31, **AFTER_MAIN_LINE)
+    assert not folded(passed_on_by_main_line(), rang).is_final
+    stored = parse("voicemail_uploaded", 70, **AFTER_MAIN_LINE, voicemail_recording_id=1)
+    assert Result.VOICEMAIL_RECEIVED == folded(passed_on_by_main_line(), rang, stored).result
+
+
+def test_talk_that_was_passed_on_is_a_talk() -> None:
+    """An agent who talked and passed the call on makes it connected and transferred."""
+    first = parse("hangup", 52, is_transferred=True, transferred_from={}, **talk(12, 52))
+    assert Result.CONNECTED == folded(first).result
+    assert {True} == {event.is_transferred for event in first}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_transferred"),
+    [
+        ({"is_transferred": False}, None),
+        ({"is_transferred": "true"}, None),
+        ({"is_transferred": True}, True),
+        ({"is_transferred": True, "transferred_from": {"type": "user"}}, True),
+        ({"is_transferred": True, "transferred_from": MAIN_LINE}, None),
+        ({"is_transferred": True, "target": MAIN_LINE}, None),
+        ({"is_transferred": True, "target": MAIN_LINE, "operator_call_id": LEG}, True),
+    ],
+)
+def test_menu_that_passes_a_caller_on_is_no_transfer(
+    fields: dict[str, JsonValue], is_transferred: bool | None
+) -> None:
+    """Dialpad writes the same of both; a transfer is what a person makes."""
+    (event,) = parse("hold", **fields)
+    assert is_transferred is event.is_transferred
+
+
+def test_outbound_call_of_a_group_is_read_from_the_leg_of_the_person_alone() -> None:
+    """
+    Users-only subscriptions report no leg of the group. Where it is reported too, both are the same
+    call.
+    """
+    outbound: dict[str, JsonValue] = {"direction": "outbound", "external_number": "+15005550001"}
+    person: dict[str, JsonValue] = {**outbound, "call_id": LEG, "entry_point_call_id": CALL}
+    group: dict[str, JsonValue] = {**outbound, "target": DEPARTMENT}
+    answered = parse("hangup", 46, **person, **talk(9, 46))
+    call = folded(parse("calling", 0, **person), answered)
+    assert (Result.CONNECTED, 37, "+15005550001", "alice@example.com") == (
+        call.result,
+        call.duration_s,
+        call.to_number,
+        call.agent,
+    )
+    assert Result.NO_ANSWER == folded(parse("hangup", 30, **person)).result
+    assert not folded(parse("calling", 0, **group), parse("hangup", 30, **person)).is_final
+    call = folded(parse("hangup", 46, **group, **talk(9, 46)), answered)
+    assert (Result.CONNECTED, 37) == (call.result, call.duration_s)
+
+
+def test_leg_of_an_outside_number_that_a_call_was_passed_on_to_is_no_customers() -> None:
+    """A transfer to outside goes out from an inbound call, which it does not turn around."""
+    outside = parse(
+        "hangup",
+        90,
+        direction="outbound",
+        call_id=OTHER_LEG,
+        master_call_id=CALL,
+        is_transferred=True,
+        transferred_from={"type": "user", "name": "Alice Example"},
+    )
+    call = folded(parse("hangup", 52, **talk(12, 52)), outside)
+    assert (Direction.INBOUND, Result.CONNECTED) == (call.direction, call.result)
+
+
+def test_time_in_the_queue_is_no_talk_time() -> None:
+    """
+    A queue that picked up before an agent was found shows neither when the talk began nor, in its
+    duration, how long it was.
+    """
+    fields: dict[str, JsonValue] = {
+        **CALL_CENTRE,
+        **talk(2, 149),
+        "date_queued": START + 2000,
+        "operator_call_id": LEG,
+    }
+    events = parse("hangup", 149, **fields)
+    assert [EventType.CREATED, EventType.ENDED] == [event.event_type for event in events]
+    assert [None, None] == [event.duration_s for event in events]
+    assert 137 == parse("hangup", 149, **fields, talk_time=137000)[-1].duration_s
+    assert 137 == parse("hangup", 149, **{**fields, **talk(12, 149)})[-1].duration_s
+
+
+@pytest.mark.parametrize(
+    ("fields", "queue"),
+    [
+        (CALL_CENTRE, "Sales"),
+        ({"entry_point_target": DEPARTMENT}, "Roofing"),
+        ({**CALL_CENTRE, "entry_point_target": MAIN_LINE}, "Sales"),
+        ({"entry_point_target": {"type": "user", "name": "Bob Example"}}, None),
+        ({"entry_point_target": {}}, None),
+        ({"target": {"type": "robot", "name": "R2"}}, None),
+        ({**CALL_CENTRE, "direction": "outbound"}, None),
+    ],
+)
+def test_queue_is_the_group_at_which_the_call_is_or_came_in(
+    fields: dict[str, JsonValue], queue: str | None
+) -> None:
+    """A call to a person has none, and neither has one that a group makes."""
+    assert queue == parse("hold", **fields)[0].queue
+
+
+def test_disposition_may_come_in_a_hangup() -> None:
+    """An agent may choose one during the call; no other field of a hangup is searched for it."""
+    hangup: dict[str, JsonValue] = {"direction": "outbound", **talk(9, 46)}
+    events = parse("hangup", 46, **hangup, call_dispositions="Sales~Prospect", note="x")
+    assert [(None, None), (None, None), ("Sales~Prospect", None)] == [
+        (event.disposition, event.note) for event in events
+    ]
+    call = folded(events, parse("dispositions", 70, direction="outbound", disposition="Other"))
+    assert "Other" == call.disposition
+    chosen: JsonValue = [{"disposition": "Prospect", "notes": "Call on Friday."}]
+    (event,) = parse("hold", call_dispositions=chosen)
+    assert ("Prospect", "Call on Friday.") == (event.disposition, event.note)
