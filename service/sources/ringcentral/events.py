@@ -28,11 +28,13 @@ from service.sources.ringcentral.payload import (
     session_id,
 )
 from service.sources.ringcentral.vocabulary import (
+    ANSWERED_ELSEWHERE,
     ANSWERERS,
     CODES,
     GONE,
     ORIGINS,
     REASONS,
+    TRANSFERS,
     find,
 )
 
@@ -111,6 +113,7 @@ def _party_events(common: CallEvent, party: Fields, member: Member | None) -> li
         direction=member.direction,
         party=LEG_PARTIES[member.role],
         agent=member.agent,
+        queue=_queue(party, member),
     )
     return _status_events(event, member, child(party, "status"))
 
@@ -146,6 +149,18 @@ def _status_events(event: CallEvent, member: Member, status: Fields) -> list[Cal
     return [_end_event(event, member, cause), *unknown_events]
 
 
+def _queue(party: Fields, member: Member) -> str | None:
+    """
+    The name of the queue that a caller called, where it is another party's than this one: whether
+    a party that names itself is the queue's or that of a member of it is not known.
+    """
+    called = child(party, "to")
+    called_extension_id = text(called, "extensionId")
+    if flag(party, "queueCall") is not True or called_extension_id in {None, member.agent}:
+        return None
+    return text(called, "name")
+
+
 def _leg_id(common: CallEvent, party: Fields, member: Member | None) -> str:
     """
     The id of the leg that a party is about: the call's, or an agent's own.
@@ -172,14 +187,14 @@ def _end_event(event: CallEvent, member: Member, cause: HangupCause | None) -> C
     """
     The end of a party's part in the call; without a cause the party left, and the call goes on.
 
-    An agent that left ends the agent's leg, and neither the customer's line nor the talk. A line
-    that ends had been picked up by the exchange. A party that missed the call has `missedCall`
-    beside its end.
+    An agent that left ends the agent's leg, and not the customer's line. A rep that left the talk
+    by a transfer ends it as far as it is known, since the parties it goes on with may not be
+    reported; without a cause that end counts only if the customer had answered. A line that ends
+    had been picked up by the exchange. A party that missed the call has `missedCall` beside its
+    end.
     """
-    if cause is None and member.role is Role.AGENT:
-        return event
     if cause is None:
-        return replace(event, event_type=EventType.UPDATED)
+        return _left_event(event, member)
     # `Cancelled` of a line or an agent says no more than that its part is over.
     is_vague = cause is HangupCause.HUNG_UP or (
         cause is HangupCause.CANCELLED and member.role is not Role.TALK
@@ -191,6 +206,17 @@ def _end_event(event: CallEvent, member: Member, cause: HangupCause | None) -> C
     elif is_vague:
         cause = HangupCause.HUNG_UP
     return replace(event, hangup_cause=cause)
+
+
+def _left_event(event: CallEvent, member: Member) -> CallEvent:
+    """That a party left; `vendor_status` is the reason."""
+    if event.vendor_status in TRANSFERS:
+        event = replace(event, is_transferred=True)
+    if member.role is Role.AGENT and event.vendor_status in ANSWERED_ELSEWHERE:
+        event = replace(event, is_answered_elsewhere=True)
+    if member.role is Role.AGENT or (member.role is Role.TALK and event.is_transferred):
+        return event
+    return replace(event, event_type=EventType.UPDATED)
 
 
 def _recording(party: Fields) -> Recording | None:

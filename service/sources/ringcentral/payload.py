@@ -28,6 +28,7 @@ class EndData(TypedDict, total=False):
 
     phoneNumber: str
     extensionId: str
+    name: str
 
 
 class StatusData(TypedDict, total=False):
@@ -55,6 +56,7 @@ PartyData = TypedDict(
         "to": EndData,
         "status": StatusData,
         "missedCall": bool,
+        "queueCall": bool,
         "recordings": list[RecordingData],
     },
     total=False,

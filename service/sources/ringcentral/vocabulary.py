@@ -69,6 +69,11 @@ LEAVES: Final = frozenset(
         "Undefined",
     }
 )
+# Those of `LEAVES` by which somebody of ours passed the call on. Only a call that was answered can
+# be: https://developers.ringcentral.com/api-reference/Call-Control/transferCallParty.
+TRANSFERS: Final = frozenset({"BlindTransfer", "RccTransfer", "AttendedTransfer", "DtmfTransfer"})
+# Those of `LEAVES` by which a telephone stopped ringing because another one took the call.
+ANSWERED_ELSEWHERE: Final = frozenset({"Pickup", "AgentAnswered"})
 # `status.reason`: why this party's part is over. Most often there is none.
 CAUSES: Final[Mapping[str, HangupCause]] = {
     "CallFinished": HangupCause.HUNG_UP,

@@ -29,7 +29,7 @@ from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
 from service.sources.ringcentral.source import check_token
-from service.sources.ringcentral.vocabulary import IGNORED_EVENTS
+from service.sources.ringcentral.vocabulary import IGNORED_EVENTS, TRANSFERS
 from service.sources.settings import Secrets
 from service.store.connection import Store
 from service.webhook_urls import path_token
@@ -614,9 +614,7 @@ def test_number_outside_that_takes_a_forwarded_call_stands_for_an_agent() -> Non
     )
 
 
-@pytest.mark.parametrize(
-    "reason", ["BlindTransfer", "CallFlip", "CallPark", "Pickup", "Conference"]
-)
+@pytest.mark.parametrize("reason", ["CallFlip", "CallPark", "Pickup", "Conference"])
 def test_talk_goes_on_when_the_rep_leaves(reason: str) -> None:
     """The customer's own end ends the call, with all of its time."""
     start = [rep("Setup"), called("Answered"), rep("Answered")]
@@ -625,6 +623,72 @@ def test_talk_goes_on_when_the_rep_leaves(reason: str) -> None:
         folded = call(*start, change)
         assert (None, Stage.IN_PROGRESS) == (folded.result, folded.stage)
         assert (Result.CONNECTED, 3) == result_of(*start, change, called("Disconnected"))
+
+
+@pytest.mark.parametrize("reason", sorted(TRANSFERS))
+@pytest.mark.parametrize("code", ["Disconnected", "Gone"])
+def test_talk_that_was_transferred_was_a_talk(reason: str, code: str) -> None:
+    """
+    Where no other party is reported, the call has its result when the rep leaves a customer who had
+    answered; the customer's own end, if it comes, adds its time.
+    """
+    rang = [rep("Setup"), rep("Proceeding")]
+    left = rep(code, reason)
+    folded = call(*rang, rep("Answered"), left)
+    assert (Result.CONNECTED, 1, ALICE) == (folded.result, folded.duration_s, folded.agent)
+    assert (None, None) == result_of(*rang, left)
+    assert (Result.CONNECTED, 2) == result_of(
+        *rang, rep("Answered"), left, called("Disconnected", "CallFinished")
+    )
+    transfers = [event.is_transferred for event in parse(message(left))]
+    assert [True] == transfers
+
+
+def test_agent_who_passes_an_inbound_call_on_does_not_end_it() -> None:
+    """The caller's line goes on; the agent's leg says that the call was transferred."""
+    left = party(2, "Disconnected", "BlindTransfer", ALICE)
+    assert (None, None) == result_of(
+        caller("Answered"), party(2, "Answered", extension=ALICE), left
+    )
+    (event,) = parse(message(left))
+    assert (EventType.ENDED, Party.AGENT, True) == (
+        event.event_type,
+        event.party,
+        event.is_transferred,
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [("Pickup", True), ("AgentAnswered", True), ("BlindTransfer", None), ("NoAnswer", None)],
+)
+def test_telephone_whose_call_another_took_was_answered_elsewhere(
+    reason: str, expected: bool | None
+) -> None:
+    """That says the reason of the extension's own party, and of no other."""
+    (event,) = parse(message(party(2, "Disconnected", reason, ALICE)))
+    assert expected is event.is_answered_elsewhere
+    (line_event,) = parse(message(caller("Disconnected", reason)))
+    assert line_event.is_answered_elsewhere is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "queue"),
+    [
+        ({"queueCall": True}, "Sales queue"),
+        ({"queueCall": False}, None),
+        ({}, None),
+        ({"queueCall": True, "extensionId": "400000008008"}, None),
+        ({"queueCall": True, "to": {"phoneNumber": OURS, "name": "Sales"}}, None),
+    ],
+)
+def test_queue_is_named_where_a_member_names_another_extension(
+    fields: dict[str, JsonValue], queue: str | None
+) -> None:
+    """Of a party that was called itself it is not known whether it is the queue or a member."""
+    to: JsonValue = {"phoneNumber": OURS, "extensionId": "400000008008", "name": "Sales queue"}
+    change: dict[str, JsonValue] = party(3, "Answered", extension=ALICE, to=to) | fields
+    assert queue == parse(message(change))[0].queue
 
 
 def test_unknown_reason_ends_nothing_and_is_reported() -> None:
@@ -661,16 +725,15 @@ def test_every_order_of_a_whole_call_gives_the_same(scenario: str, data: st.Data
 
 
 @pytest.mark.parametrize(
-    ("scenario", "without_last"),
-    [("answered", Result.CONNECTED), ("answered-transferred", None)],
+    "scenario",
+    ["answered", "answered-transferred"],
 )
-def test_one_lost_message_costs_no_talk(scenario: str, without_last: Result | None) -> None:
+def test_one_lost_message_costs_no_talk(scenario: str) -> None:
     """
     RingCentral sends nothing twice; where both parties of an outbound call are reported, either
     makes up for the other.
     """
     messages = [parse(request) for request in call_messages("ringcentral", scenario)]
-    # Without the customer's own end a transferred call stays open.
-    expected = [*[Result.CONNECTED] * (len(messages) - 1), without_last]
+    expected = [Result.CONNECTED] * len(messages)
     remaining = [messages[:place] + messages[place + 1 :] for place in range(len(messages))]
     assert expected == [fold(itertools.chain(*rest)).result for rest in remaining]
