@@ -488,7 +488,7 @@ def passed_on_by_main_line(ended_at: int = 7) -> list[CallEvent]:
 
 def test_leg_that_passed_the_call_on_does_not_end_it() -> None:
     """
-    The main line's leg is over while the agent's telephone rings, whichever is told first; the
+    The main line's leg is over while the agent's telephone rings, whichever is reported first; the
     agent's talk then decides.
     """
     rings = parse("ringing", 6, **AFTER_MAIN_LINE)
