@@ -23,8 +23,8 @@ LONGEST_FORM: Final = 16_384
 
 def other_orders(url: str, form_text: str) -> Iterator[str]:
     """
-    The URL with its query parameters in every other order, at most 23; none where the order cannot
-    be told from what is signed behind it (`form_text`).
+    The URL with its query parameters in every other order, at most 23; none where `form_text`,
+    which is signed behind it, does not show for certain where the URL ends.
     """
     address, separator, query = url.partition("?")
     is_certain = form_text.startswith(FIRST_FIELD) and FIRST_FIELD not in url and "#" not in url
@@ -47,6 +47,6 @@ def in_one_order(signed_text: str) -> str:
     head, first_field, fields = signed_text.partition(FIRST_FIELD)
     address, separator, query = head.partition("?")
     parameters = query.split("&")
-    if not 1 < len(parameters) <= MOST_PARAMETERS:
+    if not first_field or not 1 < len(parameters) <= MOST_PARAMETERS:
         return signed_text
     return f"{address}{separator}{'&'.join(sorted(parameters))}{first_field}{fields}"
