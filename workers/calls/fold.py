@@ -23,20 +23,24 @@ from service.events import (
     CallEvent,
     Direction,
     EventType,
+    Party,
     Recording,
     Result,
     Voicemail,
 )
+from workers.calls.agents import read_agents
+from workers.calls.basis import Basis, Reason
 from workers.calls.event_order import Timeline, order_events
 from workers.calls.latest_values import (
-    latest_agent,
+    latest_event,
     latest_recording,
     latest_value,
     latest_voicemail,
 )
 from workers.calls.legs import Leg, Stage, fold_leg, furthest
 from workers.calls.parties import Parties, identify_parties
-from workers.calls.results import read_answered_at, read_duration_s, read_result
+from workers.calls.results import read_result
+from workers.calls.talk import Talk, read_answered_at, read_duration_s, read_talks, read_wait_s
 
 __all__ = ["Call", "Leg", "Stage", "as_dict", "fold", "stall_deadline"]
 
@@ -46,11 +50,15 @@ class Call:
     """
     What is known of one telephone call.
 
-    `result` is None until a final event has come, and stays None where only unknown events came.
-    `duration_s` is in seconds, from answer to hang-up on the customer's leg: 0 if it was never
-    answered, None if unknown or not over. Times are UTC. `from_number` and `to_number` are those of
-    the customer's leg. `buildr_call_ids` are all that the messages named; `buildr_call_id` is set
-    only if they agree on one. `unknown_values` are the vendor's values that no table has.
+    `result` is None until a final event has come, and stays None where only unknown events came;
+    `basis` says what decided it, or why there is none.
+    `duration_s` is how long both sides talked, in seconds: 0 if nobody answered, None if unknown or
+    not over. `wait_s` is how long the other side waited before, ring and queue together. Times are
+    UTC. `from_number` and `to_number` are those of the customer's leg. `agent` is who talked, or
+    who called; `rang_agents` are those whose telephones rang and who did not take the call.
+    `buildr_call_ids` are all that the messages named; `buildr_call_id` is set only if they agree on
+    one. `unknown_values` are the vendor's values that no table has. `is_transferred`,
+    `is_forwarded` and `is_answered_elsewhere` are True where an event says so.
     """
 
     source: str
@@ -65,15 +73,24 @@ class Call:
     to_number: str | None
     answered_by: AnsweredBy | None
     duration_s: int | None
+    wait_s: int | None
     started_at: datetime | None
     answered_at: datetime | None
     ended_at: datetime | None
     recording: Recording | None
     voicemail: Voicemail | None
     agent: str | None
+    rang_agents: tuple[str, ...]
+    queue: str | None
+    team: str | None
+    hung_up_by: Party | None
+    is_transferred: bool
+    is_forwarded: bool
+    is_answered_elsewhere: bool
     disposition: str | None
     tags: tuple[str, ...]
     note: str | None
+    basis: Basis
     unknown_values: Annotated[tuple[str, ...], Field(alias="unknown_words")]
     legs: tuple[Leg, ...]
 
@@ -94,9 +111,13 @@ def fold(events: Iterable[CallEvent]) -> Call:
     timelines = _timelines(distinct)
     legs = tuple(_fold_timeline(leg_id, timeline) for leg_id, timeline in timelines.items())
     parties = identify_parties(source_call_id, legs)
-    result = _result(timelines.values(), parties)
+    talks = read_talks(parties)
+    basis = _basis(timelines.values(), parties, talks)
+    result = basis.result
     buildr_call_ids = _sorted_values(event.buildr_call_id for event in distinct)
     from_number, to_number = _numbers(parties)
+    voicemail = latest_voicemail(timelines.values())
+    agents = read_agents(timelines, parties, result=result, talks=talks)
     return Call(
         source=source,
         source_call_id=source_call_id,
@@ -109,16 +130,31 @@ def fold(events: Iterable[CallEvent]) -> Call:
         from_number=from_number,
         to_number=to_number,
         answered_by=_answered_by(parties),
-        duration_s=read_duration_s(parties, result),
+        duration_s=read_duration_s(parties, result, talks),
+        wait_s=read_wait_s(
+            parties,
+            result=result,
+            talks=talks,
+            voicemail=voicemail,
+            stated_s=latest_value(timelines.values(), lambda event: event.wait_s),
+        ),
         started_at=_started_at(legs),
-        answered_at=read_answered_at(parties),
+        answered_at=read_answered_at(parties, talks),
         ended_at=_ended_at(parties),
         recording=latest_recording(timelines.values()),
-        voicemail=latest_voicemail(timelines.values()),
-        agent=latest_agent(timelines, legs),
+        voicemail=voicemail,
+        agent=agents.agent,
+        rang_agents=agents.rang,
+        queue=latest_value(timelines.values(), lambda event: event.queue),
+        team=latest_value(timelines.values(), lambda event: event.team),
+        hung_up_by=latest_value(timelines.values(), lambda event: event.hung_up_by),
+        is_transferred=any(event.is_transferred for event in distinct),
+        is_forwarded=any(event.is_forwarded for event in distinct),
+        is_answered_elsewhere=any(event.is_answered_elsewhere for event in distinct),
         disposition=latest_value(timelines.values(), lambda event: event.disposition),
         tags=_sorted_values(tag for event in distinct for tag in event.tags),
         note=latest_value(timelines.values(), lambda event: event.note),
+        basis=basis,
         unknown_values=_sorted_values(value for leg in legs for value in leg.unknown_values),
         legs=legs,
     )
@@ -179,21 +215,28 @@ def _fold_timeline(leg_id: str, timeline: Timeline) -> Leg:
     return fold_leg(leg_id, [ordered.event for ordered in timeline])
 
 
-def _result(timelines: Collection[Timeline], parties: Parties) -> Result | None:
-    stated = latest_value(timelines, _stated_result)
+def _basis(timelines: Collection[Timeline], parties: Parties, talks: Sequence[Talk]) -> Basis:
+    """What decides the result; one that the source states decides alone."""
+    stated = latest_event(timelines, _states_result)
     if stated is not None:
-        return stated
-    return read_result(parties, has_voicemail=any(map(_has_voicemail, timelines)))
+        return _basis_of(Reason.RESULT_STATED, stated, stated.result)
+    voicemail = latest_event(timelines, _is_voicemail)
+    if voicemail is None:
+        return read_result(parties, talks=talks, voicemail=None)
+    left = _basis_of(Reason.VOICEMAIL_LEFT, voicemail, Result.VOICEMAIL_RECEIVED)
+    return read_result(parties, talks=talks, voicemail=left)
 
 
-def _stated_result(event: CallEvent) -> Result | None:
-    if event.event_type is EventType.UNKNOWN:
-        return None
-    return event.result
+def _basis_of(reason: Reason, event: CallEvent, result: Result | None) -> Basis:
+    return Basis(reason, result, event.leg_id, event.vendor_status, event.occurred_at)
 
 
-def _has_voicemail(timeline: Timeline) -> bool:
-    return any(ordered.event.event_type is EventType.VOICEMAIL for ordered in timeline)
+def _states_result(event: CallEvent) -> bool:
+    return event.result is not None and event.event_type is not EventType.UNKNOWN
+
+
+def _is_voicemail(event: CallEvent) -> bool:
+    return event.event_type is EventType.VOICEMAIL
 
 
 def _sorted_values(values: Iterable[str | None]) -> tuple[str, ...]:

@@ -1,18 +1,16 @@
 """
-What single events of a call state beside how it went: recording, voicemail, agent, note.
+What single events of a call state beside how it went: recording, voicemail, queue, note.
 
 Of several values the latest counts.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
 from service.events import CallEvent, Recording, Voicemail
 from workers.calls.event_order import Rank, Timeline
-from workers.calls.legs import Leg
-from workers.calls.results import MACHINES
 
 T = TypeVar("T")
 Audio = TypeVar("Audio", Recording, Voicemail)
@@ -24,18 +22,26 @@ def latest_value(
     """
     The latest value that is not None: within a leg by the leg's own order, between legs by time.
     """
-    latest: T | None = None
+    event = latest_event(timelines, lambda event: read(event) is not None)
+    if event is None:
+        return None
+    return read(event)
+
+
+def latest_event(
+    timelines: Collection[Timeline], is_wanted: Callable[[CallEvent], bool]
+) -> CallEvent | None:
+    """The latest event that fits: within a leg by the leg's own order, between legs by time."""
+    latest: CallEvent | None = None
     latest_place: tuple[datetime, Rank] | None = None
     for timeline in timelines:
-        for ordered in reversed(timeline):
-            value = read(ordered.event)
-            if value is None:
-                continue
-            place = (ordered.counts_at, ordered.rank)
-            if latest_place is None or place > latest_place:
-                latest = value
-                latest_place = place
-            break
+        ordered = next((item for item in reversed(timeline) if is_wanted(item.event)), None)
+        if ordered is None:
+            continue
+        place = (ordered.counts_at, ordered.rank)
+        if latest_place is None or place > latest_place:
+            latest = ordered.event
+            latest_place = place
     return latest
 
 
@@ -71,16 +77,3 @@ def _transcript(event: CallEvent) -> str | None:
     if event.voicemail is None:
         return None
     return event.voicemail.transcript
-
-
-def latest_agent(timelines: Mapping[str, Timeline], legs: Iterable[Leg]) -> str | None:
-    """
-    The agent of a call; `timelines` go by leg id.
-
-    Of several telephones that rang, the one that was picked up shows who took the call; a mailbox
-    took it for nobody.
-    """
-    taken = [leg.leg_id for leg in legs if leg.is_answered and leg.answered_by not in MACHINES]
-    taken_timelines = [timelines[leg_id] for leg_id in taken]
-    agent = latest_value(taken_timelines, lambda event: event.agent)
-    return agent or latest_value(timelines.values(), lambda event: event.agent)

@@ -4,7 +4,7 @@ One leg of a call, folded from its events.
 `workers.calls.event_order` puts the events in order; this module says what they make together.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +20,7 @@ from service.events import (
     HangupCause,
     Party,
 )
+from workers.calls.conferences import ConferenceStay, read_stays
 
 T = TypeVar("T")
 
@@ -39,9 +40,11 @@ class Leg:
     One leg of a call, folded from the events that name it.
 
     `is_answered`: a human or a machine picked up; `is_bridged`: it was then joined with another
-    leg. Times are UTC. `duration_s` is the talk time in seconds, 0 if the leg ended unanswered and
-    None if it is unknown or not over. `vendor_status` is the vendor's own name of the event that
-    set the stage, `unknown_values` are the vendor's values that no table has.
+    leg, `is_never_bridged`: the vendor states that it was not. Times are UTC: `started_at` is when
+    anything is first known of it, `rang_at` when it was set up or rang, None if no event says so.
+    `duration_s` is the talk time in seconds, 0 if the leg ended unanswered and None if it is
+    unknown or not over. `vendor_status` is the vendor's own name of the event that set the stage,
+    `unknown_values` are the vendor's values that no table has.
     """
 
     leg_id: str
@@ -53,12 +56,17 @@ class Leg:
     stage: Stage = Stage.UNKNOWN
     is_answered: bool = False
     is_bridged: bool = False
+    is_never_bridged: bool = False
     started_at: datetime | None = None
+    rang_at: datetime | None = None
     answered_at: datetime | None = None
+    bridged_at: datetime | None = None
     ended_at: datetime | None = None
     duration_s: int | None = None
     answered_by: AnsweredBy | None = None
     hangup_cause: HangupCause | None = None
+    agent: str | None = None
+    conference_stays: tuple[ConferenceStay, ...] = ()
     unknown_values: Annotated[tuple[str, ...], Field(alias="unknown_words")] = ()
     vendor_status: Annotated[str | None, Field(alias="word")] = None
 
@@ -85,6 +93,8 @@ STAGES: Final[Mapping[EventType, Stage]] = {
 STAGE_ORDER: Final = tuple(Stage)
 START_EVENTS: Final = frozenset({EventType.CREATED, EventType.RINGING})
 CONNECT_EVENTS: Final = frozenset({EventType.ANSWERED, EventType.BRIDGED})
+BRIDGE_EVENTS: Final = frozenset({EventType.BRIDGED})
+END_EVENTS: Final = frozenset({EventType.ENDED})
 ANSWER_EVENTS: Final = CONNECT_EVENTS | {EventType.ANSWERED_BY}
 
 
@@ -102,11 +112,8 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     or an answer.
     """
     recognised = [event for event in events if event.event_type is not EventType.UNKNOWN]
-    answers = [event for event in recognised if event.event_type in ANSWER_EVENTS]
-    ends = _with_causes(
-        [event for event in recognised if event.event_type is EventType.ENDED],
-        has_answer=bool(answers),
-    )
+    answers = _of_types(recognised, ANSWER_EVENTS)
+    ends = _with_causes(_of_types(recognised, END_EVENTS), has_answer=bool(answers))
     cause = _last(ends, lambda event: event.hangup_cause)
     is_answered = _is_answered(answers, cause)
     answered_at = None
@@ -117,6 +124,7 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
         ends, cause, is_answered=is_answered, answered_at=answered_at, ended_at=ended_at
     )
     stage = furthest(STAGES[event.event_type] for event in recognised)
+    bridges = _of_types(answers, BRIDGE_EVENTS)
     return Leg(
         leg_id=leg_id,
         parent_leg_id=_parent_leg_id(leg_id, events),
@@ -126,16 +134,25 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
         to_number=_last(events, lambda event: event.to_number),
         stage=stage,
         is_answered=is_answered,
-        is_bridged=is_answered and any(event.event_type is EventType.BRIDGED for event in answers),
+        is_bridged=is_answered and bool(bridges),
+        is_never_bridged=_last(recognised, lambda event: event.is_bridged) is False,
         started_at=_started_at(events, ended_at, duration_s),
+        rang_at=_first_time(_of_types(recognised, START_EVENTS)),
         answered_at=answered_at,
+        bridged_at=_first_time(bridges),
         ended_at=ended_at,
         duration_s=duration_s,
         answered_by=_last(recognised, lambda event: event.answered_by),
         hangup_cause=cause,
+        agent=_last(events, lambda event: event.agent),
+        conference_stays=read_stays(recognised, ended_at=ended_at),
         unknown_values=_unknown_values(events),
         vendor_status=_vendor_status(recognised, stage),
     )
+
+
+def _of_types(events: Iterable[CallEvent], types: Collection[EventType]) -> list[CallEvent]:
+    return [event for event in events if event.event_type in types]
 
 
 def _last(events: Sequence[CallEvent], read: Callable[[CallEvent], T | None]) -> T | None:
@@ -176,8 +193,11 @@ def _is_answered(answers: Sequence[CallEvent], cause: HangupCause | None) -> boo
 
 def _connected_at(answers: Sequence[CallEvent]) -> datetime | None:
     """The earliest time of an answer or a join; what answered is detected later than that."""
-    connects = [event for event in answers if event.event_type in CONNECT_EVENTS]
-    return min(_times(connects), default=None)
+    return _first_time(_of_types(answers, CONNECT_EVENTS))
+
+
+def _first_time(events: Iterable[CallEvent]) -> datetime | None:
+    return min(_times(events), default=None)
 
 
 def _times(events: Iterable[CallEvent]) -> list[datetime]:
@@ -208,8 +228,7 @@ def _started_at(
     events: Sequence[CallEvent], ended_at: datetime | None, duration_s: int | None
 ) -> datetime | None:
     times = _times(events)
-    starts = [event for event in events if event.event_type in START_EVENTS]
-    has_start = bool(_times(starts))
+    has_start = bool(_times(_of_types(events, START_EVENTS)))
     # A leg of which only the end is known began at least its talk time before.
     if ended_at is not None and duration_s is not None and not has_start:
         times.append(_seconds_before(ended_at, duration_s))

@@ -51,9 +51,9 @@ def identify_parties(source_call_id: str, legs: Sequence[Leg]) -> Parties:
     - Of an outbound call, the customer's is a leg on which a machine was looked for; else a dialled
       leg to anything but `client:` or `sip:` (one that was answered before one that was not, then
       the latest); else the first leg, unless that is an agent's own.
-    - While no event of the first leg has come, a dialled leg to a telephone number counts as the
-      customer's, unless its source does not say in which direction it goes: then only the first leg
-      can tell.
+    - Until an event of the first leg has come that has a direction, a dialled leg without a stated
+      party is nobody's: a caller who is forwarded to a telephone number, and a customer who is
+      dialled for a rep, look the same.
     """
     root = _root(source_call_id, legs)
     direction = _direction(root, legs)
@@ -61,8 +61,6 @@ def identify_parties(source_call_id: str, legs: Sequence[Leg]) -> Parties:
     if root is not None and _is_agent_root(root, direction):
         agent_root = root
     customer = _customer_leg(legs, root, agent_root, direction)
-    if direction is None and customer is not None and customer is not root:
-        direction = customer.direction
     agents = [leg for leg in legs if leg is not customer and leg.party is not Party.CUSTOMER]
     return Parties(
         direction=direction,
@@ -125,43 +123,36 @@ def _customer_leg(
     if stated:
         in_direction = [leg for leg in stated if leg.direction in {None, direction}]
         return _most_advanced(in_direction or stated, root)
-    if direction is not Direction.INBOUND:
-        return _outbound_customer_leg(legs, root, agent_root, direction)
-    if root is None or root.party is not None:
+    if direction is Direction.OUTBOUND:
+        return _outbound_customer_leg(legs, root, agent_root)
+    if direction is None or root is None or root.party is not None:
         return None
     return root
 
 
 def _outbound_customer_leg(
-    legs: Sequence[Leg], root: Leg | None, agent_root: Leg | None, direction: Direction | None
+    legs: Sequence[Leg], root: Leg | None, agent_root: Leg | None
 ) -> Leg | None:
     unstated = [leg for leg in legs if leg.party is None and leg is not agent_root]
     # Machine detection is asked for on the customer's leg.
     detected = [leg for leg in unstated if leg.answered_by]
-    candidates = detected or _dialled_customer_legs(unstated, root, direction)
+    dialled = [leg for leg in unstated if leg is not root and _may_be_customer(leg)]
+    candidates = detected or dialled
     if candidates:
         return _most_advanced(candidates, root)
-    has_direction = direction is not None or all(leg is root for leg in legs)
-    if has_direction and root is not agent_root:
-        return root
-    return None
+    if root is agent_root:
+        return None
+    return root
 
 
-def _dialled_customer_legs(
-    legs: Iterable[Leg], root: Leg | None, direction: Direction | None
-) -> list[Leg]:
-    dialled = [leg for leg in legs if leg is not root]
-    return [leg for leg in dialled if _may_be_customer(leg, direction)]
-
-
-def _may_be_customer(leg: Leg, direction: Direction | None) -> bool:
-    if direction is None and leg.direction is None:
-        return False
+def _may_be_customer(leg: Leg) -> bool:
+    """Whether a dialled leg of an outbound call may be the customer's."""
     if leg.to_number is not None:
         return not is_agent_address(leg.to_number) and leg.direction is not Direction.INBOUND
     # A dialled leg of which only the end is known. If that says no more than that it was answered,
     # it may be a conference that the customer's own leg was moved into.
-    return direction is Direction.OUTBOUND and (not leg.is_answered or leg.duration_s is not None)
+    is_unexplained_answer = leg.is_answered and leg.duration_s is None
+    return not leg.conference_stays and not is_unexplained_answer
 
 
 def _most_advanced(legs: Sequence[Leg], root: Leg | None) -> Leg:

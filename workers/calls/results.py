@@ -1,8 +1,8 @@
 """
-How a call ended: from the roles and the ends of its legs to one `Result`, and its talk time.
+How a call ended: from the roles and the ends of its legs to one `Result`, and what decided it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -13,10 +13,12 @@ from service.events import (
     Party,
     Result,
 )
-from workers.calls.legs import Leg
+from workers.calls.basis import Basis, Reason, of_end
+from workers.calls.conferences import MAX_UTC
+from workers.calls.legs import Leg, Stage
 from workers.calls.parties import Parties
+from workers.calls.talk import Talk
 
-MACHINES: Final = frozenset({AnsweredBy.MACHINE, AnsweredBy.FAX})
 OUTBOUND_RESULTS: Final[Mapping[HangupCause, Result]] = {
     HangupCause.COMPLETED: Result.CONNECTED,
     HangupCause.BUSY: Result.BUSY,
@@ -59,53 +61,66 @@ AGENT_UNREACHED: Final = frozenset(
         HangupCause.INVALID_NUMBER,
     }
 )
-UNANSWERED: Final = frozenset(
-    {
-        Result.NO_ANSWER,
-        Result.BUSY,
-        Result.REJECTED,
-        Result.CANCELLED,
-        Result.INVALID_NUMBER,
-        Result.MISSED_INBOUND,
-        Result.ABANDONED,
-        Result.VOICEMAIL_RECEIVED,
-    }
-)
 
 
-def read_result(parties: Parties, *, has_voicemail: bool) -> Result | None:
+def read_result(parties: Parties, *, talks: Sequence[Talk], voicemail: Basis | None) -> Basis:
     """
-    The result of a call, or None while it is not over or cannot be known.
+    The result of a call with what decided it, or why there is none.
 
-    A call whose direction no leg states is read like an outbound one, by its hang-up cause alone.
+    `talks` are those of an inbound call; `voicemail` is the message that a caller left, if any. A
+    call whose direction is not known has no result: `busy` or `no_answer` mean something else for
+    a caller than for somebody who is called.
     """
     if parties.direction is Direction.INBOUND:
-        return _inbound_result(parties, has_voicemail=has_voicemail)
+        return _inbound_result(parties, talks, voicemail)
+    if parties.direction is None:
+        return Basis(Reason.DIRECTION_UNKNOWN)
     if parties.customer is not None:
-        return _outbound_result(parties.customer)
+        return _outbound_result(parties, parties.customer)
     if parties.agent_root is not None:
         return _undialled_result(parties.agent_root)
-    return None
+    return Basis(Reason.CUSTOMER_LEG_MISSING)
 
 
-def _outbound_result(customer: Leg) -> Result | None:
+def _outbound_result(parties: Parties, customer: Leg) -> Basis:
     """
     How an outbound call ended: the customer's leg decides.
 
     A fax machine that picked up makes the call `failed`: no human was reached and no message left.
-    An answered leg of no duration stays `connected`: a source that reports `completed` reports that
-    somebody picked up.
+    So does a leg that was picked up and never joined with the rep's. An answered leg of no duration
+    stays `connected`: a source that reports `completed` reports that somebody picked up.
     """
+    if not customer.is_ended:
+        return _rep_hung_up(parties, customer)
     cause = _ended_with(customer)
-    if not customer.is_ended or cause is None:
-        return None
+    if cause is None:
+        return of_end(Reason.CAUSE_MISSING, customer)
     result = OUTBOUND_RESULTS[cause]
-    if result is Result.CONNECTED and customer.answered_by is not None:
-        return OUTBOUND_MACHINE_RESULTS.get(customer.answered_by, result)
-    return result
+    if result is not Result.CONNECTED:
+        return of_end(Reason.CUSTOMER_LEG_ENDED, customer, result)
+    if customer.is_never_bridged:
+        return of_end(Reason.NEVER_JOINED, customer, Result.FAILED)
+    if customer.answered_by is None or customer.answered_by is AnsweredBy.HUMAN:
+        return of_end(Reason.CUSTOMER_LEG_ENDED, customer, result)
+    machine_result = OUTBOUND_MACHINE_RESULTS[customer.answered_by]
+    return of_end(Reason.MACHINE_ANSWERED, customer, machine_result)
 
 
-def _undialled_result(agent_root: Leg) -> Result | None:
+def _rep_hung_up(parties: Parties, customer: Leg) -> Basis:
+    """
+    An outbound call whose customer's leg has no end yet: cancelled if the leg that it was dialled
+    from is over while it rings.
+    """
+    root = parties.root
+    is_dialled_from_root = root is not None and root is not customer and customer.party is None
+    if root is None or not is_dialled_from_root or not root.is_ended:
+        return Basis(Reason.NOT_OVER)
+    if customer.stage is Stage.RINGING:
+        return of_end(Reason.REP_HUNG_UP, root, Result.CANCELLED)
+    return Basis(Reason.NOT_OVER)
+
+
+def _undialled_result(agent_root: Leg) -> Basis:
     """
     How an outbound call ended that has no leg of the customer, only an agent's own first leg.
 
@@ -113,9 +128,11 @@ def _undialled_result(agent_root: Leg) -> Result | None:
     agent's leg that was completed shows nothing of the customer.
     """
     cause = agent_root.hangup_cause
-    if not agent_root.is_ended or cause is None or cause is HangupCause.COMPLETED:
-        return None
-    return OUTBOUND_RESULTS[cause]
+    if not agent_root.is_ended:
+        return Basis(Reason.NOT_OVER)
+    if cause is None or cause is HangupCause.COMPLETED:
+        return of_end(Reason.CUSTOMER_LEG_MISSING, agent_root)
+    return of_end(Reason.CUSTOMER_NEVER_DIALLED, agent_root, OUTBOUND_RESULTS[cause])
 
 
 def _ended_with(leg: Leg) -> HangupCause | None:
@@ -125,21 +142,27 @@ def _ended_with(leg: Leg) -> HangupCause | None:
     return leg.hangup_cause
 
 
-def _inbound_result(parties: Parties, *, has_voicemail: bool) -> Result | None:
+def _inbound_result(parties: Parties, talks: Sequence[Talk], voicemail: Basis | None) -> Basis:
     """
-    How an inbound call ended: the customer's leg shows when, the agents' legs show how.
-
-    That the customer's leg itself was answered proves nothing, since exchanges pick up by
-    themselves, unless the source states that it is the `customer`'s (it then means a human), that
-    a human answered it, or that it was joined with a leg that this call does not have.
+    How an inbound call ended: the customer's leg shows when, what proves a talk shows how.
     """
     if not _is_inbound_over(parties):
-        return None
-    if answered_by_agent(parties):
-        return Result.CONNECTED
-    if has_voicemail:
-        return Result.VOICEMAIL_RECEIVED
+        return Basis(Reason.NOT_OVER)
+    if talks:
+        return _of_talk(min(talks, key=_talk_order))
+    if voicemail is not None:
+        return voicemail
     return _missed_or_abandoned(parties)
+
+
+def _of_talk(talk: Talk) -> Basis:
+    began_at, _ = talk.span
+    return Basis(talk.reason, Result.CONNECTED, leg_id=talk.leg.leg_id, occurred_at=began_at)
+
+
+def _talk_order(talk: Talk) -> tuple[datetime, str]:
+    began_at, _ = talk.span
+    return began_at or MAX_UTC, talk.leg.leg_id
 
 
 def _is_inbound_over(parties: Parties) -> bool:
@@ -148,85 +171,30 @@ def _is_inbound_over(parties: Parties) -> bool:
     return bool(parties.agents) and all(leg.is_ended for leg in parties.agents)
 
 
-def _missed_or_abandoned(parties: Parties) -> Result | None:
+def _missed_or_abandoned(parties: Parties) -> Basis:
     """Missed if the call failed to reach an agent, abandoned if the caller gave up before."""
+    customer = parties.customer
+    if customer is not None and customer.conference_stays:
+        return Basis(Reason.ALONE_IN_CONFERENCE, leg_id=customer.leg_id)
     # A leg with an unknown event may have ended in any way.
-    if any(leg.unknown_values and not leg.is_ended for leg in parties.agents):
-        return None
-    if any(leg.hangup_cause in AGENT_UNREACHED or leg.is_answered for leg in parties.agents):
-        return Result.MISSED_INBOUND
+    for leg in parties.agents:
+        if leg.unknown_values and not leg.is_ended:
+            return Basis(Reason.AGENT_LEG_UNKNOWN, leg_id=leg.leg_id)
+    for leg in parties.agents:
+        if leg.hangup_cause in AGENT_UNREACHED or leg.is_answered:
+            return of_end(Reason.AGENT_UNREACHED, leg, Result.MISSED_INBOUND)
+    if customer is None:
+        return of_end(Reason.CALLER_GAVE_UP, parties.agents[0], Result.ABANDONED)
     if parties.agents:
-        return Result.ABANDONED
-    if parties.customer is None:
-        return None
-    return _result_without_agents(parties.customer)
+        return of_end(Reason.CALLER_GAVE_UP, customer, Result.ABANDONED)
+    return _result_without_agents(customer)
 
 
-def _result_without_agents(customer: Leg) -> Result | None:
+def _result_without_agents(customer: Leg) -> Basis:
     cause = _ended_with(customer)
     if cause is None:
-        return None
-    if customer.party is None:
-        return INBOUND_RESULTS_NO_AGENT[cause]
-    return INBOUND_RESULTS_STATED_CUSTOMER[cause]
-
-
-def answered_by_agent(parties: Parties) -> tuple[Leg, ...]:
-    """The legs that prove that an agent took an inbound call."""
-    legs = [leg for leg in parties.agents if _is_answered_by_human(leg)]
-    customer = parties.customer
-    if customer is not None and _is_customer_leg_taken(customer, parties.agents):
-        legs.append(customer)
-    return tuple(legs)
-
-
-def _is_answered_by_human(leg: Leg) -> bool:
-    return leg.is_answered and leg.answered_by not in MACHINES
-
-
-def _is_customer_leg_taken(customer: Leg, agents: tuple[Leg, ...]) -> bool:
-    if not _is_answered_by_human(customer):
-        return False
-    if customer.party is Party.CUSTOMER or customer.answered_by is AnsweredBy.HUMAN:
-        return True
-    # Joined with a leg that is not in the call: there is no other proof that somebody took it.
-    return customer.is_bridged and not any(leg.is_answered for leg in agents)
-
-
-def read_answered_at(parties: Parties) -> datetime | None:
-    """When the two sides could first talk (UTC): the customer picked up, or an agent did."""
-    if parties.direction is Direction.INBOUND:
-        legs = answered_by_agent(parties)
-        return min((leg.answered_at for leg in legs if leg.answered_at is not None), default=None)
-    if parties.customer is None:
-        return None
-    return parties.customer.answered_at
-
-
-def read_duration_s(parties: Parties, result: Result | None) -> int | None:
-    """
-    The talk time of a call in seconds, from answer to hang-up on the customer's leg; 0 if nobody
-    answered, None if unknown or not over.
-
-    Of an inbound call that is the whole time that the caller was on the line, waiting included.
-    """
-    if result is None:
-        return None
-    if result in UNANSWERED:
-        return 0
-    agent_talk_times = _agent_talk_times_s(parties)
-    customer = parties.customer
-    # A customer's leg that is reported unanswered does not refute the talk that an agent's leg
-    # proves.
-    if customer is not None and (customer.is_answered or not agent_talk_times):
-        return customer.duration_s
-    if agent_talk_times:
-        return max(agent_talk_times)
-    return 0 if result is Result.FAILED else None
-
-
-def _agent_talk_times_s(parties: Parties) -> list[int]:
-    """How long agents talked on an inbound call, in seconds; empty for an outbound one."""
-    if parties.direction is not Direction.INBOUND:
-        return []
-    return [leg.duration_s for leg in answered_by_agent(parties) if leg.duration_s is not None]
+        return of_end(Reason.CAUSE_MISSING, customer)
+    results = INBOUND_RESULTS_NO_AGENT
+    if customer.party is Party.CUSTOMER:
+        results = INBOUND_RESULTS_STATED_CUSTOMER
+    return of_end(Reason.CUSTOMER_LEG_ENDED, customer, results[cause])

@@ -170,9 +170,16 @@ def _facts(call: Call) -> Mapping[str, str]:
         "direction": call.direction or "unknown",
         "customer": mask_number(_customer_number(call) or "") or "unknown",
         "result": call.result or f"not known yet ({call.stage.value})",
+        "because": call.basis.sentence,
         "answered by": call.answered_by,
-        "talked": _talk(call),
+        "talked": _seconds(call.duration_s),
+        "waited": _seconds(call.wait_s),
         "agent": call.agent,
+        "also rang": ", ".join(call.rang_agents),
+        "queue": call.queue,
+        "team": call.team,
+        "hung up by": call.hung_up_by,
+        "facts": ", ".join(_flags(call)),
         "disposition": call.disposition,
         "tags": ", ".join(call.tags),
         "recording": _url(call.recording),
@@ -188,10 +195,19 @@ def _customer_number(call: Call) -> str | None:
     return call.from_number
 
 
-def _talk(call: Call) -> str:
-    if call.duration_s is None:
+def _seconds(duration_s: int | None) -> str:
+    if duration_s is None:
         return ""
-    return f"{call.duration_s} s"
+    return f"{duration_s} s"
+
+
+def _flags(call: Call) -> list[str]:
+    flags = {
+        "transferred": call.is_transferred,
+        "forwarded": call.is_forwarded,
+        "answered elsewhere": call.is_answered_elsewhere,
+    }
+    return [name for name, is_set in flags.items() if is_set]
 
 
 def _url(recorded: Recording | Voicemail | None) -> str:

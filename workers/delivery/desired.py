@@ -156,8 +156,8 @@ def _status(
 
 
 def not_final_reason(call: Call) -> str:
-    """The sentence about a call whose final event is still to come."""
-    return f"no final event yet ({call.stage.value})"
+    """The sentence about a call that has no result: what is missing, and how far the call is."""
+    return f"{call.basis.sentence} ({call.stage.value})"
 
 
 def _no_outcome_reason(call: Call, decision: Decision) -> str:

@@ -14,6 +14,7 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
+from workers.calls.basis import Reason
 from workers.calls.fold import Call, stall_deadline
 from workers.delivery.desired import (
     DesiredState,
@@ -169,11 +170,15 @@ def _plan_unfinished(inputs: PlanInputs, record: DeliveryRecord, now: datetime) 
         ringing_timeout_s=inputs.timing.ringing_timeout_s,
         in_progress_timeout_s=inputs.timing.in_progress_timeout_s,
     )
-    stage = inputs.call.stage.value
     if deadline is None or deadline > now:
         return Plan(record=record.to_open(not_final_reason(inputs.call)), due_at=deadline)
-    reason = f"no final event came ({stage}); the source may not send one"
-    return Plan(record=record.to_stalled(reason))
+    return Plan(record=record.to_stalled(_stalled_reason(inputs.call)))
+
+
+def _stalled_reason(call: Call) -> str:
+    if call.basis.reason is Reason.NOT_OVER:
+        return f"no final event came ({call.stage.value}); the source may not send one"
+    return f"the result cannot be known: {call.basis.sentence}"
 
 
 def _plan_without_outcome_id(record: DeliveryRecord, desired: DesiredState) -> Plan:

@@ -24,6 +24,36 @@ from service.events import (
     Result,
     Voicemail,
 )
+from tests.workers.calls.call_events import (
+    ANSWERED,
+    CHILD,
+    CREATED,
+    CUSTOMER,
+    ENDED,
+    IN,
+    OTHER,
+    OURS,
+    OUT,
+    PARENT,
+    REP,
+    RINGING,
+    T0,
+    Line,
+    browser_call,
+    click_to_call,
+    dialled,
+    event,
+    inbound,
+    inbound_answered,
+    inbound_untaken,
+    inbound_voicemail,
+    outbound,
+    outbound_answered,
+    outbound_machine,
+    results,
+    unanswered,
+)
+from workers.calls.basis import Reason
 from workers.calls.fold import (
     Call,
     Stage,
@@ -31,165 +61,6 @@ from workers.calls.fold import (
     fold,
     stall_deadline,
 )
-
-T0 = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
-PARENT = "CA1"
-CHILD = "CA2"
-OTHER = "CA3"
-OURS = "+15005550006"
-CUSTOMER = "+15005550001"
-REP = "+15005550002"
-CREATED = EventType.CREATED
-RINGING = EventType.RINGING
-ANSWERED = EventType.ANSWERED
-ENDED = EventType.ENDED
-OUT = Direction.OUTBOUND
-IN = Direction.INBOUND
-
-
-def event(kind: EventType, at_s: float | None = None, **more: object) -> CallEvent:
-    """An event of the parent leg; `at_s` seconds after the start."""
-    occurred_at = None
-    if at_s is not None:
-        occurred_at = T0 + timedelta(seconds=at_s)
-    first = CallEvent(
-        source="twilio",
-        message_id="m1",
-        source_call_id=PARENT,
-        leg_id=PARENT,
-        event_type=kind,
-        occurred_at=occurred_at,
-    )
-    return replace(first, **more)  # type: ignore[arg-type]
-
-
-class Line:
-    """Makes the events of one leg, numbered as Twilio numbers them."""
-
-    def __init__(self, leg_id: str = PARENT, /, **common: object) -> None:
-        self.common = {
-            "leg_id": leg_id,
-            "parent_leg_id": None if leg_id == PARENT else PARENT,
-            **common,
-        }
-        self.sequence = 0
-
-    def __call__(self, kind: EventType, at_s: float, **more: object) -> CallEvent:
-        """The next event of the leg."""
-        made = event(kind, at_s, sequence=self.sequence, **{**self.common, **more})
-        self.sequence += 1
-        return made
-
-    def end(self, at_s: float, cause: HangupCause, duration_s: int = 0) -> CallEvent:
-        """The leg's end."""
-        return self(ENDED, at_s, hangup_cause=cause, duration_s=duration_s)
-
-
-def outbound(**more: object) -> Line:
-    """A call that the API made to the customer."""
-    return Line(direction=OUT, from_number=OURS, to_number=CUSTOMER, **more)
-
-
-def inbound(**more: object) -> Line:
-    """A call from the customer."""
-    return Line(direction=IN, from_number=CUSTOMER, to_number=OURS, **more)
-
-
-def dialled(to_number: str | None, leg_id: str = CHILD, **more: object) -> Line:
-    """A leg that was dialled from the parent."""
-    return Line(leg_id, direction=OUT, from_number=OURS, to_number=to_number, **more)
-
-
-def unanswered(cause: HangupCause) -> list[CallEvent]:
-    """An outbound call that nobody took."""
-    line = outbound()
-    return [line(CREATED, 0), line(RINGING, 2), line.end(30, cause)]
-
-
-def outbound_answered() -> list[CallEvent]:
-    """The four callbacks of an outbound call, and its recording."""
-    line = outbound()
-    recording = event(
-        EventType.RECORDING, recording=Recording("RE1", "https://rec.example.test/1", 49)
-    )
-    return [
-        line(CREATED, 0),
-        line(RINGING, 2),
-        line(ANSWERED, 11),
-        line.end(60, HangupCause.COMPLETED, 49),
-        recording,
-    ]
-
-
-def outbound_machine() -> list[CallEvent]:
-    """The same with a machine that was detected while the call ran."""
-    detected = event(EventType.ANSWERED_BY, answered_by=AnsweredBy.MACHINE)
-    return [*outbound_answered()[:4], detected]
-
-
-def inbound_answered() -> list[CallEvent]:
-    """A caller whom the exchange picks up at once and an agent's softphone then takes."""
-    line = inbound()
-    agent = dialled("client:alice", agent="alice")
-    return [
-        line(ANSWERED, 0),
-        agent(CREATED, 1),
-        agent(RINGING, 2),
-        agent(ANSWERED, 8),
-        agent.end(50, HangupCause.COMPLETED, 42),
-        line.end(51, HangupCause.COMPLETED, 51),
-    ]
-
-
-def inbound_untaken(cause: HangupCause) -> list[CallEvent]:
-    """A caller for whom an agent's telephone rang in vain."""
-    line = inbound()
-    agent = dialled("client:alice")
-    return [
-        line(ANSWERED, 0),
-        agent(RINGING, 2),
-        agent.end(20, cause),
-        line.end(21, HangupCause.COMPLETED, 21),
-    ]
-
-
-def inbound_voicemail() -> list[CallEvent]:
-    """A caller who then leaves a message."""
-    left = event(EventType.VOICEMAIL, 40, voicemail=Voicemail("https://rec.example.test/2", 15))
-    return [*inbound_untaken(HangupCause.NO_ANSWER), left]
-
-
-def click_to_call(
-    cause: HangupCause = HangupCause.COMPLETED, duration_s: int = 42
-) -> list[CallEvent]:
-    """The rep's telephone is rung first, the customer is dialled from it."""
-    rep = Line(direction=OUT, from_number=OURS, to_number=REP)
-    customer = dialled(CUSTOMER)
-    return [
-        rep(RINGING, 0),
-        rep(ANSWERED, 5),
-        customer(CREATED, 6),
-        customer(RINGING, 7),
-        customer.end(60, cause, duration_s),
-        rep.end(61, HangupCause.COMPLETED, 56),
-    ]
-
-
-def browser_call(
-    cause: HangupCause = HangupCause.COMPLETED, duration_s: int = 42, caller: str = "client:alice"
-) -> list[CallEvent]:
-    """A softphone calls out; to the exchange its own leg is an inbound one."""
-    rep = Line(direction=IN, from_number=caller, to_number=CUSTOMER, agent="alice")
-    customer = dialled(CUSTOMER)
-    return [
-        rep(RINGING, 0),
-        rep(ANSWERED, 1),
-        customer(RINGING, 3),
-        customer(ANSWERED, 9),
-        customer.end(51, cause, duration_s),
-        rep.end(52, HangupCause.COMPLETED, 51),
-    ]
-
 
 RECORDED: dict[str, tuple[list[CallEvent], Result, int | None, str]] = {
     "answered": (outbound_answered(), Result.CONNECTED, 49, CUSTOMER),
@@ -200,7 +71,7 @@ RECORDED: dict[str, tuple[list[CallEvent], Result, int | None, str]] = {
     "cancelled": (unanswered(HangupCause.CANCELLED), Result.CANCELLED, 0, CUSTOMER),
     "failed": (unanswered(HangupCause.FAILED), Result.FAILED, 0, CUSTOMER),
     "invalid number": (unanswered(HangupCause.INVALID_NUMBER), Result.INVALID_NUMBER, 0, CUSTOMER),
-    "inbound answered": (inbound_answered(), Result.CONNECTED, 51, OURS),
+    "inbound answered": (inbound_answered(), Result.CONNECTED, 42, OURS),
     "inbound missed": (inbound_untaken(HangupCause.NO_ANSWER), Result.MISSED_INBOUND, 0, OURS),
     "inbound busy agent": (inbound_untaken(HangupCause.BUSY), Result.MISSED_INBOUND, 0, OURS),
     "inbound abandoned": (inbound_untaken(HangupCause.CANCELLED), Result.ABANDONED, 0, OURS),
@@ -282,6 +153,12 @@ def any_event(draw: st.DrawFn) -> CallEvent:
         tags=draw(st.sampled_from([(), ("a",), ("b", "a")])),
         note=draw(st.sampled_from([None, "one", "two"])),
         buildr_call_id=draw(st.sampled_from([None, "110", "111"])),
+        conference_id=draw(st.sampled_from([None, "CF1", "CF2"])),
+        wait_s=draw(st.sampled_from([None, None, 7])),
+        queue=draw(st.sampled_from([None, "Sales", "Support"])),
+        hung_up_by=draw(st.sampled_from([None, *Party])),
+        is_transferred=draw(st.sampled_from([None, True])),
+        is_bridged=draw(st.sampled_from([None, None, False])),
         vendor_status=draw(st.sampled_from([None, "completed", "strange"])),
     )
 
@@ -385,25 +262,19 @@ def test_no_events_and_two_calls_are_refused() -> None:
         fold([event(RINGING), event(RINGING, source_call_id="CA9")])
 
 
-def results(*events: CallEvent) -> tuple[Result | None, int | None]:
-    """The result and the talk time of some events."""
-    call = fold(events)
-    return call.result, call.duration_s
-
-
 def test_sequence_outranks_time() -> None:
     """
     Of two ends the one with the higher number decides, though its clock says that it was earlier.
     """
-    first = event(ENDED, 50, sequence=2, hangup_cause=HangupCause.BUSY)
-    second = event(ENDED, 40, sequence=3, hangup_cause=HangupCause.NO_ANSWER)
+    first = event(ENDED, 50, sequence=2, direction=OUT, hangup_cause=HangupCause.BUSY)
+    second = event(ENDED, 40, sequence=3, direction=OUT, hangup_cause=HangupCause.NO_ANSWER)
     assert Result.NO_ANSWER is fold([first, second]).result
 
 
 def test_time_decides_where_there_is_no_sequence() -> None:
     """Without numbers the later end decides."""
-    first = event(ENDED, 40, hangup_cause=HangupCause.NO_ANSWER)
-    second = event(ENDED, 50, hangup_cause=HangupCause.BUSY)
+    first = event(ENDED, 40, direction=OUT, hangup_cause=HangupCause.NO_ANSWER)
+    second = event(ENDED, 50, direction=OUT, hangup_cause=HangupCause.BUSY)
     assert Result.BUSY is fold([second, first]).result
 
 
@@ -510,12 +381,15 @@ def test_times_at_the_edge_of_the_calendar() -> None:
     assert datetime.min.replace(tzinfo=UTC) == fold([end]).started_at
 
 
-def test_call_without_direction_is_taken_at_its_word() -> None:
-    """
-    A source that tells no direction still tells why the call ended; the direction stays unknown.
-    """
-    call = fold([event(ENDED, 20, hangup_cause=HangupCause.BUSY)])
-    assert (Result.BUSY, None) == (call.result, call.direction)
+@pytest.mark.parametrize("cause", HangupCause)
+def test_call_without_direction_has_no_result(cause: HangupCause) -> None:
+    """`busy` of a caller and of somebody who is called differ: without direction none is chosen."""
+    call = fold([event(ENDED, 20, hangup_cause=cause, duration_s=60)])
+    assert (None, None, Reason.DIRECTION_UNKNOWN) == (
+        call.result,
+        call.direction,
+        call.basis.reason,
+    )
 
 
 def test_end_without_a_cause_gives_no_result() -> None:
@@ -649,33 +523,22 @@ def test_of_several_unanswered_dialled_legs_an_open_one_is_waited_for() -> None:
     )
 
 
-def test_dialled_leg_whose_first_leg_is_silent() -> None:
+@pytest.mark.parametrize("cause", HangupCause)
+@pytest.mark.parametrize("to_number", [CUSTOMER, "client:alice", "sip:desk@pbx.example.test", None])
+def test_dialled_leg_decides_nothing_before_its_first_leg(
+    cause: HangupCause, to_number: str | None
+) -> None:
     """
-    Where only the dialled leg reports, its telephone number is the customer's, unless it is an
-    agent's address or an inbound leg.
+    A customer who is dialled for a rep and a caller who is forwarded to a mobile telephone look
+    the same until the first leg reports.
     """
-    call = fold([dialled(CUSTOMER).end(60, HangupCause.COMPLETED, 30)])
-    assert (Result.CONNECTED, 30, OUT) == (call.result, call.duration_s, call.direction)
-    assert (None, None) == results(dialled("client:alice").end(60, HangupCause.COMPLETED, 30))
-    assert (None, None) == results(
-        replace(dialled(REP).end(60, HangupCause.COMPLETED, 30), direction=IN)
+    call = fold([dialled(to_number).end(60, cause, 30)])
+    assert (None, None, None, Reason.DIRECTION_UNKNOWN) == (
+        call.result,
+        call.duration_s,
+        call.direction,
+        call.basis.reason,
     )
-
-
-def test_dialled_leg_that_tells_no_direction_waits_for_the_first_leg() -> None:
-    """
-    Its source does not know whom it calls: an agent if the first leg is inbound, the customer if it
-    is outbound.
-    """
-    missed = replace(dialled(REP).end(30, HangupCause.NO_ANSWER), direction=None)
-    assert (None, None) == results(missed)
-    assert (None, None) == results(
-        missed, event(ENDED, 31, hangup_cause=HangupCause.COMPLETED, duration_s=31)
-    )
-    assert (Result.MISSED_INBOUND, 0) == results(
-        missed, inbound().end(31, HangupCause.COMPLETED, 31)
-    )
-    assert (Result.NO_ANSWER, 0) == results(missed, outbound().end(31, HangupCause.COMPLETED, 31))
 
 
 def test_first_leg_without_direction_beside_an_agents_leg() -> None:
@@ -695,6 +558,7 @@ def test_first_leg_that_speaks_up_corrects_the_silent_reading() -> None:
     """
     agent = dialled(REP).end(60, HangupCause.NO_ANSWER)
     line = inbound()
+    assert (None, None) == results(agent)
     assert (None, None) == results(agent, line(ANSWERED, 0))
     assert (Result.MISSED_INBOUND, 0) == results(agent, line.end(61, HangupCause.COMPLETED, 61))
 
@@ -754,10 +618,10 @@ def test_caller_who_was_joined_with_an_unknown_leg_was_taken() -> None:
         line(EventType.BRIDGED, 8),
         line.end(51, HangupCause.COMPLETED, 51),
     ]
-    assert (Result.CONNECTED, 51) == results(*events)
+    assert (Result.CONNECTED, 43) == results(*events)
     assert fold(events).legs[0].is_bridged
     in_vain = dialled("client:alice")
-    assert (Result.CONNECTED, 51) == results(
+    assert (Result.CONNECTED, 43) == results(
         *events, in_vain(RINGING, 2), in_vain.end(6, HangupCause.NO_ANSWER)
     )
 
@@ -867,7 +731,7 @@ def test_hang_up_keeps_the_talk_time_that_it_tells() -> None:
 
 def test_agent_who_takes_the_call_beats_a_voicemail() -> None:
     """A message that was recorded before a colleague took the call does not make it a voicemail."""
-    assert (Result.CONNECTED, 51) == results(
+    assert (Result.CONNECTED, 42) == results(
         *inbound_answered(), event(EventType.VOICEMAIL, 5, voicemail=Voicemail("https://x.example"))
     )
 
