@@ -90,16 +90,13 @@ class Basis:
     @property
     def sentence(self) -> str:
         """One sentence for an operator: the reason, and the event that it rests on."""
-        event = ""
-        if self.vendor_status is not None:
-            event += f" {self.vendor_status}"
-        if self.leg_id is not None:
-            event += f" of leg {self.leg_id}"
+        facts = [self.vendor_status, self.leg_id and f"leg {self.leg_id}"]
         if self.occurred_at is not None:
-            event += f" at {self.occurred_at:%Y-%m-%d %H:%M:%S} UTC"
+            facts.append(f"{self.occurred_at:%Y-%m-%d %H:%M:%S} UTC")
+        event = ", ".join(fact for fact in facts if fact)
         if not event:
             return SENTENCES[self.reason]
-        return f"{SENTENCES[self.reason]}:{event}"
+        return f"{SENTENCES[self.reason]} ({event})"
 
 
 def of_end(reason: Reason, leg: Leg, result: Result | None = None) -> Basis:

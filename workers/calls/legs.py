@@ -42,6 +42,7 @@ class Leg:
     `is_answered`: a human or a machine picked up; `is_bridged`: it was then joined with another
     leg, `is_never_bridged`: the vendor states that it was not. Times are UTC: `started_at` is when
     anything is first known of it, `rang_at` when it was set up or rang, None if no event says so.
+    `is_transferred`: its agent passed the call on.
     `duration_s` is the talk time in seconds, 0 if the leg ended unanswered and None if it is
     unknown or not over. `vendor_status` is the vendor's own name of the event that set the stage,
     `unknown_values` are the vendor's values that no table has.
@@ -66,6 +67,7 @@ class Leg:
     answered_by: AnsweredBy | None = None
     hangup_cause: HangupCause | None = None
     agent: str | None = None
+    is_transferred: bool = False
     conference_stays: tuple[ConferenceStay, ...] = ()
     unknown_values: Annotated[tuple[str, ...], Field(alias="unknown_words")] = ()
     vendor_status: Annotated[str | None, Field(alias="word")] = None
@@ -145,6 +147,7 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
         answered_by=_last(recognised, lambda event: event.answered_by),
         hangup_cause=cause,
         agent=_last(events, lambda event: event.agent),
+        is_transferred=any(event.is_transferred for event in events),
         conference_stays=read_stays(recognised, ended_at=ended_at),
         unknown_values=_unknown_values(events),
         vendor_status=_vendor_status(recognised, stage),

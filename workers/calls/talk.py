@@ -3,7 +3,7 @@ Who talked on a call, for how long, and how long the other side waited before.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -62,7 +62,27 @@ def read_talks(parties: Parties) -> tuple[Talk, ...]:
     talks = [talk for leg in parties.agents for talk in _agent_talks(leg, customer)]
     if customer is not None:
         talks += _customer_talks(customer, parties.agents)
+        talks = [_with_transfer(talk, talks, customer) for talk in talks]
     return tuple(talks)
+
+
+def _with_transfer(talk: Talk, talks: Sequence[Talk], customer: Leg) -> Talk:
+    """
+    The same talk, until the caller's end if its agent passed the call on to a leg that is not part
+    of this call, such as a telephone outside of the account.
+    """
+    began_at, ended_at = talk.span
+    if not talk.leg.is_transferred or ended_at is None or customer.ended_at is None:
+        return talk
+    if any(_ends_after(other, ended_at) for other in talks) or customer.ended_at <= ended_at:
+        return talk
+    span = (began_at, customer.ended_at)
+    return replace(talk, span=span, duration_s=_seconds_between(*span))
+
+
+def _ends_after(talk: Talk, moment: datetime) -> bool:
+    _, ended_at = talk.span
+    return ended_at is None or ended_at > moment
 
 
 def _agent_talks(leg: Leg, customer: Leg | None) -> list[Talk]:

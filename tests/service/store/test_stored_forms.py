@@ -233,9 +233,20 @@ def plain(value: object) -> Any:
 
 @pytest.mark.parametrize(("account", "command"), COMMANDS)
 def test_commands_print_as_before(account: str, command: str, restored: dict[str, str]) -> None:
-    """A command prints about old records what the version before printed."""
+    """
+    A command prints about old records what the version before printed; JSON may have more keys.
+    """
     expected = EXPECTED["commands"][f"{account}: {command}"]
-    assert expected == print_of(account, command, restored)
+    assert expected == common_part(print_of(account, command, restored), expected)
+
+
+def common_part(value: object, like: object) -> object:
+    """A value without the keys that its like does not have, at any depth."""
+    if isinstance(value, dict) and isinstance(like, dict):
+        return {key: common_part(value[key], like[key]) for key in value if key in like}
+    if isinstance(value, list) and isinstance(like, list) and len(value) == len(like):
+        return [common_part(item, other) for item, other in zip(value, like, strict=True)]
+    return value
 
 
 async def test_calls_are_chosen_by_their_old_records(worker: RestoredWorker) -> None:

@@ -133,6 +133,17 @@ def test_agents_who_talk_one_after_the_other_are_added() -> None:
     assert (80, 10, "bob", ("ana",)) == (call.duration_s, call.wait_s, *agents(call))
 
 
+def test_call_that_was_passed_on_out_of_sight_goes_on() -> None:
+    """A caller whom an agent transferred to a leg that is not reported talks until the end."""
+    line = inbound()
+    agent = dialled("client:ana", is_transferred=True)
+    events = [agent(ANSWERED, 10), agent.end(40, COMPLETED, 30)]
+    assert (80, 10) == times([line(RINGING, 0), *events, line.end(90, COMPLETED, 90)])
+    other = dialled("client:bob", OTHER)
+    later = [other(ANSWERED, 45), other.end(75, COMPLETED, 30)]
+    assert (60, 10) == times([line(RINGING, 0), *events, *later, line.end(90, COMPLETED, 90)])
+
+
 def test_agents_leg_without_an_end_talks_until_the_caller_is_gone() -> None:
     """That its end was never reported does not lose the talk."""
     line = inbound()
@@ -323,5 +334,5 @@ def test_basis_names_the_event_that_decided() -> None:
     """An operator reads which event of which leg decided, in one sentence."""
     end = outbound().end(60, HangupCause.BUSY)
     sentence = fold([end]).basis.sentence
-    assert "the customer's leg ended so: of leg CA1 at 2026-11-02 10:01:00 UTC" == sentence
+    assert "the customer's leg ended so (leg CA1, 2026-11-02 10:01:00 UTC)" == sentence
     assert "no final event yet" == fold([outbound()(RINGING, 0)]).basis.sentence
