@@ -23,6 +23,7 @@ class LogEvent(StrEnum):
     BUILDR_TOKEN_NOT_REFRESHED = "buildr.token_not_refreshed"
     BUILDR_TOKEN_REFRESHED = "buildr.token_refreshed"
     CALL_EXPECTATION_LOST = "call.expectation_lost"
+    CALL_FILING_LEFT = "call.filing_left"
     CALL_FOLDED = "call.folded"
     CALL_FORGOTTEN = "call.forgotten"
     CALL_LEFT_ALONE = "call.left_alone"

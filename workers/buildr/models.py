@@ -92,7 +92,11 @@ class UpdatedCall(_Record):
     @property
     def has_outcome(self) -> bool:
         """Whether the answer contains the outcome at all."""
-        return "call_outcome" in self.model_fields_set
+        return self.shows("call_outcome")
+
+    def shows(self, name: str) -> bool:
+        """Whether the answer contains a field at all, such as `contact`; it may be null."""
+        return name in self.model_fields_set
 
 
 _CALL: Final = TypeAdapter(UpdatedCall)

@@ -138,6 +138,8 @@ def _print_explanation(explanation: CallExplanation) -> None:
             [(candidate.buildr_call_id, candidate.why) for candidate in candidates],
             empty="",
         )
+    if explanation.caller is not None:
+        _print_fact("who called", explanation.caller.reason)
     if explanation.rule is not None:
         _print_fact("outcome", f"{explanation.outcome or 'left alone'} ({explanation.rule})")
     if explanation.patch is not None:

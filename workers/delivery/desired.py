@@ -13,6 +13,7 @@ from service.settings.outcomes import OutcomeConfig
 from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
 from workers.calls.fold import Call
+from workers.matching.callers import CallerMatch, ids_beside
 from workers.matching.match import Match, link_for_patch, match
 from workers.matching.selection import ExpectedCallMatch
 from workers.outcomes.decide import Decision, build_patch, decide, outcome_key, resolve
@@ -53,8 +54,9 @@ class DesiredState:
 
     `reason` is a sentence for the operator where `status` is not COMPLETE. `outcome` is None of a
     call that is not final. `fields` are those of the PATCH without the notes, and empty without an
-    outcome id; an unmatched call has them too, for explanations. `note_block` is our own text in
-    the notes, or None to leave the notes as they are.
+    outcome id; an unmatched call has them too, for explanations. Of these, `caller_fields` are from
+    the phone book, and `caller` is what it says. `note_block` is our own text in the notes, or None
+    to leave the notes as they are.
     """
 
     status: DesiredStatus
@@ -62,6 +64,8 @@ class DesiredState:
     reason: str = ""
     outcome: ResolvedOutcome | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
+    caller: CallerMatch | None = None
+    caller_fields: frozenset[str] = frozenset()
     note_block: str | None = None
 
 
@@ -91,15 +95,17 @@ def desired_state(
     link: Link | None = None,
     expected: ExpectedCallMatch | None = None,
     internal_reason: str | None = None,
+    caller: CallerMatch | None = None,
     for_display: bool = False,
 ) -> DesiredState:
     """
     What Buildr should hold about a call.
 
     `outcome_ids` go by `outcome_key`, and are None while the account's outcomes were never read.
-    `internal_reason` is why the call is one among ourselves, None if it is not. With `for_display`
-    an outcome whose id is unknown has the id `<id of Connected>`, and no note is rendered; the
-    status is the same.
+    `internal_reason` is why the call is one among ourselves, None if it is not. `caller` is who
+    called by the phone book, whose ids are sent beside those of a link. With `for_display` an
+    outcome whose id is unknown has the id `<id of Connected>`, and no note is rendered; the status
+    is the same.
     """
     call_match = match(call, link, expected)
     if not call.is_final:
@@ -118,6 +124,12 @@ def desired_state(
         link=link_for_patch(call_match, link, expected),
         recorded_at=config.recorded_at,
     )
+    fields: dict[str, str] = {}
+    caller_ids: dict[str, str] = {}
+    if patch is not None:
+        fields = patch["call"]
+    if fields and caller is not None:
+        caller_ids = ids_beside(caller.ids, fields)
     note_block = None
     if status is DesiredStatus.COMPLETE and not for_display:
         note_block = _note_block(call, outcome, config)
@@ -126,9 +138,20 @@ def desired_state(
         match=call_match,
         reason=reason,
         outcome=outcome,
-        fields=(patch or {}).get("call", {}),
+        fields={**fields, **caller_ids},
+        caller=_as_sent(caller, caller_ids),
+        caller_fields=frozenset(caller_ids),
         note_block=note_block,
     )
+
+
+def _as_sent(caller: CallerMatch | None, ids: Mapping[str, str]) -> CallerMatch | None:
+    """What the phone book says, and of its ids those that are sent."""
+    if caller is None or ids == caller.ids or not caller.ids:
+        return caller
+    names = ", ".join(sorted(ids)) or "none of its ids"
+    reason = f"{caller.reason} Beside the ids of the link or expected call, sent is: {names}."
+    return CallerMatch(reason=reason, ids=ids)
 
 
 def _status(

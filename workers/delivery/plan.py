@@ -23,15 +23,14 @@ from workers.delivery.desired import (
     desired_state,
     not_final_reason,
 )
+from workers.delivery.difference import OUTCOME_FIELD, Difference, difference_of, least_write
+from workers.matching.callers import CallerMatch
 from workers.matching.match import Match
 from workers.matching.selection import ExpectedCallMatch
 
 MAX_SETTLE_TIMES: Final = 5
 # How an empty outcome in Buildr is written here.
 EMPTY: Final = ""
-OUTCOME_FIELD: Final = "call_outcome_id"
-# A change of these alone is not worth a request.
-IMMATERIAL: Final = frozenset({"recorded_at"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,8 @@ class BuildrWrite:
     `outcome` is the outcome's name, for logs and history. `note_block` is our new text in the
     notes, or None to leave them as they are. With `allowed_outcome_ids` the call is read first, and
     written only if its outcome in Buildr is one of these; any other was set by somebody there. The
-    write waits in `lane`, ordered by `since` (UTC).
+    `guarded_fields` are ids of the phone book, which are compared with what Buildr holds before
+    they are written. The write waits in `lane`, ordered by `since` (UTC).
     """
 
     buildr_call_id: str
@@ -70,12 +70,19 @@ class BuildrWrite:
     since: datetime
     note_block: str | None = None
     allowed_outcome_ids: frozenset[str] | None = None
+    guarded_fields: frozenset[str] = frozenset()
+
+    @property
+    def reads_first(self) -> bool:
+        """Whether an update without fields goes first; that of an outcome shows the rest too."""
+        has_outcome = OUTCOME_FIELD in self.fields
+        return self.allowed_outcome_ids is not None or bool(self.guarded_fields and not has_outcome)
 
     @property
     def requests(self) -> int:
-        """The number of requests: one more if the call is read, for its outcome or its notes."""
-        reads_first = self.allowed_outcome_ids is not None or self.note_block is not None
-        return 1 + reads_first
+        """The number of requests: at most one more if something in the call is compared first."""
+        compares = self.reads_first or bool(self.guarded_fields) or self.note_block is not None
+        return 1 + compares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +110,9 @@ class PlanInputs:
 
     `outcome_ids` go by `outcome_key`, and are None while the account's outcomes were never read.
     `expected` is the expected call that it may be; `internal` is why it is a call among ourselves,
-    if it is. `replay_request` is one that is new to this job. With `protects_hand_edits` a call is
-    read before an outcome that was written earlier is changed.
+    if it is. `caller` is who called by the phone book. `replay_request` is one that is new to this
+    job. With `protects_hand_edits` a call is read before an outcome that was written earlier is
+    changed, and before ids of the phone book are written.
     """
 
     record: DeliveryRecord
@@ -115,6 +123,7 @@ class PlanInputs:
     timing: Timing
     expected: ExpectedCallMatch | None = None
     internal: str | None = None
+    caller: CallerMatch | None = None
     replay_request: ReplayRequest | None = None
     protects_hand_edits: bool = False
 
@@ -131,6 +140,7 @@ def make_plan(inputs: PlanInputs, now: datetime) -> Plan:
         link=inputs.link,
         expected=inputs.expected,
         internal_reason=inputs.internal,
+        caller=inputs.caller,
     )
     if record.is_parked and desired.match.buildr_call_id == record.buildr_call_id:
         return Plan(record=record, match=desired.match)
@@ -194,26 +204,12 @@ def _plan_without_outcome_id(record: DeliveryRecord, desired: DesiredState) -> P
     return Plan(record=record.to_left_alone(reason), match=desired.match)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Difference:
-    """The fields that Buildr does not hold yet, and the new note block, if it is new."""
-
-    fields: Mapping[str, str]
-    note_block: str | None
-    is_forced: bool
-
-    @property
-    def is_worth_a_request(self) -> bool:
-        has_material_field = bool(self.fields.keys() - IMMATERIAL)
-        return self.is_forced or has_material_field or self.note_block is not None
-
-
 def _plan_delivery(
     inputs: PlanInputs, record: DeliveryRecord, desired: DesiredState, now: datetime
 ) -> Plan:
     """Compare what Buildr holds with what it should hold; write what differs when it is time."""
     record = record.with_written_fields_of(desired.match.buildr_call_id)
-    difference = _difference(record, desired)
+    difference = difference_of(record, desired)
     if not difference.is_worth_a_request:
         return Plan(record=record.to_delivered(), match=desired.match)
     record = replace(
@@ -226,30 +222,16 @@ def _plan_delivery(
         return Plan(record=record.to_settling(), due_at=settled_at, match=desired.match)
     write = BuildrWrite(
         buildr_call_id=record.buildr_call_id or "",
-        fields=difference.fields or _least_write(desired.fields),
+        fields=difference.fields or least_write(desired.fields),
         outcome=record.outcome or "",
         lane=_lane(record),
         since=record.unsettled_since or now,
         note_block=difference.note_block,
         allowed_outcome_ids=_allowed_outcome_ids(inputs, record, difference),
+        guarded_fields=_guarded_fields(inputs, record, desired, difference),
     )
     waiting = record.to_waiting("waits for its turn within Buildr's rate limit")
     return Plan(record=waiting, sending=write, match=desired.match)
-
-
-def _difference(record: DeliveryRecord, desired: DesiredState) -> _Difference:
-    is_forced = record.replay_request is not None and record.replay_request.is_forced
-    # An outcome that was sent and never confirmed may be in Buildr or not: only writing it again
-    # makes that certain.
-    writes_all = is_forced or record.buildr_call_id in record.in_doubt
-    fields = desired.fields
-    if not writes_all:
-        written = record.written
-        fields = {name: value for name, value in fields.items() if written.get(name) != value}
-    note_block = desired.note_block
-    if note_block == record.note_block:
-        note_block = None
-    return _Difference(fields=fields, note_block=note_block, is_forced=is_forced)
 
 
 def _skips_settling(inputs: PlanInputs, record: DeliveryRecord) -> bool:
@@ -274,7 +256,7 @@ def _lane(record: DeliveryRecord) -> Lane:
 
 
 def _allowed_outcome_ids(
-    inputs: PlanInputs, record: DeliveryRecord, difference: _Difference
+    inputs: PlanInputs, record: DeliveryRecord, difference: Difference
 ) -> frozenset[str] | None:
     """The outcomes in Buildr that may be replaced; None to write without reading the call first."""
     written_id = record.written.get(OUTCOME_FIELD)
@@ -291,8 +273,11 @@ def _allowed_outcome_ids(
     return frozenset({expected_id, new_id or expected_id, *in_doubt})
 
 
-def _least_write(fields: Mapping[str, str]) -> dict[str, str]:
-    """One field that is written already: the least request whose response shows the notes."""
-    if "recorded_at" in fields:
-        return {"recorded_at": fields["recorded_at"]}
-    return {OUTCOME_FIELD: fields[OUTCOME_FIELD]}
+def _guarded_fields(
+    inputs: PlanInputs, record: DeliveryRecord, desired: DesiredState, difference: Difference
+) -> frozenset[str]:
+    """The ids of the phone book that must not be written over what was chosen in Buildr."""
+    is_checked = inputs.protects_hand_edits or record.replay_request is not None
+    if difference.is_forced or not is_checked:
+        return frozenset()
+    return desired.caller_fields & difference.fields.keys()

@@ -6,8 +6,8 @@ What an error means for the call is decided in `workers.delivery.failure_policy`
 
 import asyncio
 import shlex
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -20,9 +20,11 @@ from service.store.rate_limit.grants import Grant, HealthSignal, RateLimitState
 from service.store.rate_limit.permits import Permits
 from workers.buildr import BuildrClient, UpdatedCall
 from workers.buildr.errors import EMPTY_UPDATE_REFUSED
+from workers.delivery.difference import OUTCOME_FIELD
 from workers.delivery.failure_policy import FailurePolicy, Sent, is_first_refusal
 from workers.delivery.feedback import health_signal_of, release_permits
-from workers.delivery.plan import EMPTY, OUTCOME_FIELD, BuildrWrite
+from workers.delivery.hand_edits import HandEdited, check_outcome, guard_ids
+from workers.delivery.plan import BuildrWrite
 from workers.outcomes.notes import merge_note
 
 NOTES_FIELD: Final = "notes"
@@ -36,17 +38,17 @@ class _PermitExpired(Exception):
     """
 
 
-class _HandEdited(Exception):
-    """Raised when the call's outcome in Buildr was changed there, or may have been."""
-
-
 @dataclass(slots=True)
 class _Progress:
-    """How far a write has come: what is true of the call so far, and the requests begun."""
+    """
+    How far a write has come: what is true of the call so far, the requests begun, and the fields
+    that Buildr has confirmed.
+    """
 
     record: DeliveryRecord
     grant: Grant
     requests: int = 0
+    field_names: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +83,15 @@ class Sender:
             log.warning(LogEvent.DELIVERY_PERMIT_RAN_OUT, buildr_call_id=write.buildr_call_id)
             reason = "its permit had run out, and it asks for another"
             return Sent(record=progress.record.to_waiting(reason), due_at=self.clock())
-        except _HandEdited as err:
+        except HandEdited as err:
             await self._release(progress, HealthSignal.FINE)
             return Sent(record=self._hand_edited(progress.record, str(err)))
         except BuildrError as err:
             return await self._failed(progress, err)
         await self._release(progress, HealthSignal.FINE)
-        field_names = ", ".join(sorted(write.fields))
+        if not progress.field_names:
+            return Sent(record=progress.record.to_delivered())
+        field_names = ", ".join(sorted(progress.field_names))
         detail = f"call {write.buildr_call_id}: {write.outcome} ({field_names})"
         return Sent(record=progress.record.to_patched(self.clock(), detail))
 
@@ -113,24 +117,49 @@ class Sender:
         """
         The requests of a write.
 
-        A call that is read first gets the outcome and the notes in one request. Any other gets the
-        outcome first, whose response shows the notes to add to.
+        A call that is read first gets everything in one request. Any other gets the outcome first,
+        whose response shows the notes to add to, and what the call is filed under.
         """
         fields = dict(write.fields)
-        if write.allowed_outcome_ids is None:
-            current = await self._patch(progress, write, fields)
-            note = self._merged_note(progress.record, write, current)
-            if note is not None:
-                await self._request(progress, write, {NOTES_FIELD: note})
-        else:
+        guarded = {name: fields.pop(name) for name in write.guarded_fields}
+        if write.reads_first:
             current = await self._read_call(progress, write)
-            _check_not_hand_edited(current, write.allowed_outcome_ids)
-            note = self._merged_note(progress.record, write, current)
-            if note is not None:
-                fields[NOTES_FIELD] = note
+            if current is not None and write.allowed_outcome_ids is not None:
+                check_outcome(current, write.allowed_outcome_ids)
+        else:
+            current = await self._patch(progress, write, fields)
+            fields = {}
+        fields |= self._unguarded(progress, write, guarded, current)
+        note = self._merged_note(progress.record, write, current)
+        if note is not None:
+            fields[NOTES_FIELD] = note
+        if fields:
             await self._patch(progress, write, fields)
         if write.note_block is not None:
             progress.record = replace(progress.record, note_block=write.note_block)
+
+    def _unguarded(
+        self,
+        progress: _Progress,
+        write: BuildrWrite,
+        guarded: Mapping[str, str],
+        current: UpdatedCall | None,
+    ) -> dict[str, str]:
+        """The ids of the phone book that may be written; the others are noted in the record."""
+        if not guarded:
+            return {}
+        record = progress.record
+        ids = guard_ids(guarded, current, record.written)
+        record = record.with_left_ids(ids.left)
+        if ids.reason:
+            log.info(
+                LogEvent.CALL_FILING_LEFT, buildr_call_id=write.buildr_call_id, reason=ids.reason
+            )
+            names = ", ".join(f"{name} {value}" for name, value in sorted(ids.left.items()))
+            detail = f"{names} of the phone book; {ids.reason}"
+            record = record.with_history(self.clock(), "not filed", detail)
+        progress.record = record
+        return dict(ids.to_write)
 
     async def _patch(
         self, progress: _Progress, write: BuildrWrite, fields: dict[str, str]
@@ -138,6 +167,7 @@ class Sender:
         """Send fields, and record them as written once Buildr has confirmed them."""
         updated = await self._request(progress, write, fields)
         written = {name: value for name, value in fields.items() if name != NOTES_FIELD}
+        progress.field_names |= written.keys()
         progress.record = progress.record.with_written(
             write.buildr_call_id,
             written,
@@ -171,19 +201,21 @@ class Sender:
         )
         return updated
 
-    async def _read_call(self, progress: _Progress, write: BuildrWrite) -> UpdatedCall:
+    async def _read_call(self, progress: _Progress, write: BuildrWrite) -> UpdatedCall | None:
         """
-        The call in Buildr, by a PATCH without fields.
+        The call in Buildr, by a PATCH without fields; None if Buildr refuses an empty update.
 
-        Raises `_HandEdited` if Buildr refuses an empty update: then the outcome cannot be checked.
+        Raises `HandEdited` instead if there is an outcome to be checked, which it cannot be then.
         """
         try:
             return await self._request(progress, write, {})
         except BuildrRejected as err:
             if err.status_code not in EMPTY_UPDATE_REFUSED:
                 raise
+            if write.allowed_outcome_ids is None:
+                return None
             command = f"buildr-calls replay {shlex.quote(progress.record.ref)} --force"
-            raise _HandEdited(
+            raise HandEdited(
                 f"Buildr shows no call by an empty update ({err.status_code}), so that nothing is "
                 f"changed; {command}, or PROTECT_HAND_EDITS=false"
             ) from err
@@ -205,12 +237,12 @@ class Sender:
             raise _PermitExpired
 
     def _merged_note(
-        self, record: DeliveryRecord, write: BuildrWrite, current: UpdatedCall
+        self, record: DeliveryRecord, write: BuildrWrite, current: UpdatedCall | None
     ) -> str | None:
         """The whole text of the notes to write, or None to leave them as they are."""
         if write.note_block is None or self.notes_mode == "never":
             return None
-        if not current.has_notes:
+        if current is None or not current.has_notes:
             # Without the present text, writing could destroy what somebody wrote in Buildr.
             log.warning(
                 LogEvent.NOTE_LEFT_ALONE,
@@ -219,20 +251,3 @@ class Sender:
             )
             return None
         return merge_note(current.notes, write.note_block, record.note_block, self.notes_mode)
-
-
-def _check_not_hand_edited(current: UpdatedCall, allowed_outcome_ids: frozenset[str]) -> None:
-    """Raises `_HandEdited` if the outcome in Buildr is not one of those that may be replaced."""
-    if not current.has_outcome:
-        return
-    outcome_id = EMPTY
-    description = "no outcome"
-    if current.call_outcome is not None:
-        outcome_id = current.call_outcome.id
-        description = f"the outcome {current.call_outcome.name}"
-    if outcome_id not in allowed_outcome_ids:
-        raise _HandEdited(_hand_edit_reason(description))
-
-
-def _hand_edit_reason(outcome: str) -> str:
-    return f"a person has given the call {outcome} in Buildr, and it is left to them"

@@ -24,6 +24,7 @@ from workers.delivery.plan import (
     Timing,
     make_plan,
 )
+from workers.matching.callers import find_caller
 from workers.matching.customer_numbers import MatchingRules, start_of, why_internal
 from workers.matching.expected_calls import find_expected_call
 from workers.matching.match import match
@@ -108,12 +109,16 @@ class Planner:
                 self.store.expected, call, self.rules, first_received_at=record.first_received_at
             )
             numbers = snapshot.revisions
+        caller = None
+        if call.is_final and internal is None:
+            caller = await find_caller(self.store.phone_book, call, self.rules)
         inputs = PlanInputs(
             record=record,
             call=call,
             link=link,
             expected=choice,
             internal=internal,
+            caller=caller,
             config=self.config,
             outcome_ids=await self.names.current(),
             timing=self.timing,

@@ -16,7 +16,8 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.grants import Grant, GrantStatus
 from workers.calls.fold import Call, fold
-from workers.delivery.plan import OUTCOME_FIELD, BuildrWrite, Plan
+from workers.delivery.difference import OUTCOME_FIELD
+from workers.delivery.plan import BuildrWrite, Plan
 from workers.delivery.send import Sender
 from workers.jobs.job_run import JobRun, begin_run
 from workers.jobs.parse_messages import parse_messages

@@ -17,9 +17,9 @@ from service.store.delivery_state import DeliveryState, ReplayRequest
 from workers.buildr import UpdatedCall
 from workers.calls.fold import Call, fold
 from workers.delivery.desired import outcome_ids_of
+from workers.delivery.difference import OUTCOME_FIELD
 from workers.delivery.plan import (
     EMPTY,
-    OUTCOME_FIELD,
     BuildrWrite,
     Plan,
     PlanInputs,
@@ -207,6 +207,7 @@ def _plan(
         link=candidate.link,
         expected=candidate.expected,
         internal=why_internal(call, context.rules),
+        caller=candidate.caller,
         config=context.config,
         outcome_ids=context.outcome_ids,
         timing=context.timing,

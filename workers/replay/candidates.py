@@ -20,6 +20,7 @@ from service.store.keys import ref_of
 from service.store.links import Link
 from workers.calls.fold import fold
 from workers.jobs.parse_messages import ParsedMessages, parse_messages
+from workers.matching.callers import CallerMatch, find_caller
 from workers.matching.customer_numbers import MatchingRules, why_internal
 from workers.matching.expected_calls import find_expected_call
 from workers.matching.selection import ExpectedCallMatch
@@ -32,13 +33,14 @@ class ReplayCandidate:
 
     `ref` is the call's name, None if no message names one. `parsed` is what the raw messages of an
     entry mean to the present code. `expected` is the expected call that it may be, where neither a
-    message nor a link names one.
+    message nor a link names one. `caller` is who called by the phone book, of a final call.
     """
 
     ref: str | None
     stored: StoredCall | None = None
     link: Link | None = None
     expected: ExpectedCallMatch | None = None
+    caller: CallerMatch | None = None
     entry: Failed | None = None
     message_ids: tuple[str, ...] = ()
     received_at: datetime | None = None
@@ -78,7 +80,7 @@ async def failed_candidates(
     """The candidates of failed entries, each loaded when its turn comes."""
     for entry in entries:
         candidate = await _load_entry(store, entry, clock=clock)
-        yield await _with_expected_call(store, candidate, rules)
+        yield await _with_matches(store, candidate, rules)
 
 
 async def call_candidates(
@@ -87,7 +89,7 @@ async def call_candidates(
     """The candidates of known calls, which are decided from their stored events."""
     async for stored, link in store.search.read(refs):
         candidate = ReplayCandidate(ref=stored.record.ref, stored=stored, link=link)
-        yield await _with_expected_call(store, candidate, rules)
+        yield await _with_matches(store, candidate, rules)
 
 
 async def select_failed(
@@ -151,16 +153,21 @@ async def _ref_of_entry(store: Store, entry: Failed) -> str | None:
         return None
 
 
-async def _with_expected_call(
+async def _with_matches(
     store: Store, candidate: ReplayCandidate, rules: MatchingRules
 ) -> ReplayCandidate:
-    """The candidate with the expected call that it may be, by the rules of the job; claims none."""
+    """
+    The candidate with who called, and with the expected call that it may be, by the rules of the
+    job; claims none.
+    """
     events = candidate.events
-    is_matched = candidate.link is not None or any(event.buildr_call_id for event in events)
-    if not events or is_matched:
+    if not events:
         return candidate
     call = fold(events)
     if not call.is_final or why_internal(call, rules) is not None:
+        return candidate
+    candidate = replace(candidate, caller=await find_caller(store.phone_book, call, rules))
+    if candidate.link is not None or any(event.buildr_call_id for event in events):
         return candidate
     _, expected = await find_expected_call(
         store.expected, call, rules, first_received_at=candidate.record.first_received_at

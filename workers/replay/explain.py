@@ -20,6 +20,7 @@ from service.store.messages import message_id
 from workers.calls.fold import Call, fold
 from workers.calls.fold import as_dict as call_as_dict
 from workers.delivery.desired import desired_state, outcome_ids_of
+from workers.matching.callers import CallerMatch, find_caller
 from workers.matching.customer_numbers import MatchingRules
 from workers.matching.expected_calls import find_expected_call
 from workers.matching.match import Match
@@ -32,7 +33,8 @@ class CallExplanation:
     One call explained.
 
     `rule` and `outcome` are None of a call that is not final, `outcome` also where the result is
-    left alone. `patch` is the body of the PATCH, or None where nothing would be sent.
+    left alone. `patch` is the body of the PATCH, or None where nothing would be sent. `caller` is
+    who called by the phone book, None where it was not asked.
     """
 
     events: tuple[CallEvent, ...]
@@ -41,13 +43,17 @@ class CallExplanation:
     rule: str | None
     outcome: str | None
     patch: Mapping[str, Mapping[str, str]] | None
+    caller: CallerMatch | None = None
 
     def as_dict(self) -> dict[str, object]:
         """
         The explanation as plain JSON values.
 
-        Keys: events (a list), call, match, rule, outcome, patch.
+        Keys: events (a list), call, match, rule, outcome, patch, caller.
         """
+        caller = None
+        if self.caller is not None:
+            caller = {"reason": self.caller.reason, "ids": dict(self.caller.ids)}
         return {
             "events": [event_as_dict(event) for event in self.events],
             "call": call_as_dict(self.call),
@@ -55,6 +61,7 @@ class CallExplanation:
             "rule": self.rule,
             "outcome": self.outcome,
             "patch": self.patch,
+            "caller": caller,
         }
 
 
@@ -131,6 +138,7 @@ def explain_events(
     *,
     link: Link | None = None,
     expected: ExpectedCallMatch | None = None,
+    caller: CallerMatch | None = None,
     outcome_ids: Mapping[str, str] | None = None,
 ) -> CallExplanation:
     """
@@ -142,7 +150,13 @@ def explain_events(
     ordered = tuple(sorted(events, key=_by_time))
     call = fold(ordered)
     desired = desired_state(
-        call, config, outcome_ids=outcome_ids, link=link, expected=expected, for_display=True
+        call,
+        config,
+        outcome_ids=outcome_ids,
+        link=link,
+        expected=expected,
+        caller=caller,
+        for_display=True,
     )
     rule = None
     outcome = None
@@ -153,7 +167,13 @@ def explain_events(
     if desired.fields:
         patch = {"call": desired.fields}
     return CallExplanation(
-        events=ordered, call=call, match=desired.match, rule=rule, outcome=outcome, patch=patch
+        events=ordered,
+        call=call,
+        match=desired.match,
+        rule=rule,
+        outcome=outcome,
+        patch=patch,
+        caller=desired.caller,
     )
 
 
@@ -163,7 +183,8 @@ async def explain_call(
     """
     Explain a call that the service knows; None if nothing is known of it.
 
-    With `rules` it says which expected call it may be, as the job would; none is claimed.
+    With `rules` it says which expected call it may be, and who called, as the job would; none is
+    claimed.
     """
     loaded = await store.calls.load(ref)
     if not loaded.is_known:
@@ -178,6 +199,7 @@ async def explain_call(
             config,
             link=link,
             expected=await _expected(store, stored, rules),
+            caller=await _caller(store, stored, rules),
             outcome_ids=outcome_ids_of(await store.outcomes.load()),
         )
     failed_messages = [await store.failed.get(message) for message in stored.events]
@@ -214,6 +236,14 @@ async def _expected(
         first_received_at=stored.record.first_received_at,
     )
     return expected
+
+
+async def _caller(
+    store: Store, stored: StoredCall, rules: MatchingRules | None
+) -> CallerMatch | None:
+    if rules is None:
+        return None
+    return await find_caller(store.phone_book, fold(stored.all_events), rules)
 
 
 def _iso(at: datetime | None) -> str | None:

@@ -94,7 +94,7 @@ def _lasting_explanation(printed: Facts) -> Facts:
     considered = [other["buildr_call_id"] for other in match["considered"]]
     in_full = {"events": sorted(printed["events"], key=json.dumps), "call": printed["call"]}
     return {
-        **{name: value for name, value in printed.items() if name not in in_full},
+        **{name: value for name, value in printed.items() if name not in {*in_full, "caller"}},
         **(in_full if printed["ref"] == SHOWN_IN_FULL else {}),
         "match": {
             "buildr_call_id": match["buildr_call_id"],

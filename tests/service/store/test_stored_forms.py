@@ -28,6 +28,7 @@ from service.store.failed import FailedFilter, to_text
 from service.store.links import Link
 from service.store.messages import Message, pack_message
 from service.store.outcomes import StoredOutcomes
+from service.store.phone_book import PhoneBookCounts, PhoneBookEntry
 from service.store.rate_limit.backlog import read_backlog
 from service.store.rate_limit.grants import GrantStatus, HealthSignal
 from service.store.rate_limit.lanes import Lane
@@ -52,7 +53,7 @@ from workers.process.timing import in_progress_s
 
 SCRIPTS: Final = Path(__file__).parents[3] / "service" / "store" / "scripts"
 # What other scripts begin with.
-PARTS: Final = frozenset({"common", "lanes", "permits"})
+PARTS: Final = frozenset({"common", "lanes", "permits", "phone_entries"})
 SNAPSHOT: Final = load("snapshot.json")
 EXPECTED: Final = load("expected.json")
 PRESENT: Final = datetime.fromisoformat(SNAPSHOT["taken_at"])
@@ -699,6 +700,7 @@ async def test_every_script_works_on_old_records(worker: RestoredWorker) -> None
     await _run_scripts_of_calls(worker)
     await _run_scripts_of_expected_calls(store)
     await _run_scripts_of_permits(worker)
+    await _run_scripts_of_phone_book(store)
     names = sorted({path.stem for path in SCRIPTS.glob("*.lua")} - PARTS)
     names = [name for name in names if not name.startswith(NEW_RECORDS)]
     loaded = await store.pool.script_exists(*(digest_of(name) for name in names))
@@ -767,6 +769,16 @@ async def _run_scripts_of_expected_calls(store: Store) -> None:
     await store.expected.release(call(90))
     assert await store.expected.remove("130")
     assert not await store.expected.remove("130")
+
+
+async def _run_scripts_of_phone_book(store: Store) -> None:
+    """phone_book_put, phone_book_count, phone_book_remove, phone_book_sweep."""
+    book = store.phone_book
+    assert PhoneBookCounts() == await book.count()
+    entries = [PhoneBookEntry(number="+15005550104", contact_id=str(number)) for number in (1, 2)]
+    assert 2 == await book.put(entries)
+    assert 1 == await book.remove("+15005550104", contact_id="1")
+    assert 1 == await book.sweep(await book.begin())
 
 
 async def _run_scripts_of_permits(worker: RestoredWorker) -> None:

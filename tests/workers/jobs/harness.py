@@ -40,6 +40,7 @@ class Buildr:
         self.faults: list[str] = []
         self.broken: set[str] = set()
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.shows_filing = False
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
@@ -53,12 +54,24 @@ class Buildr:
             raise httpx.ReadTimeout("no answer", request=request)
         if fault:
             return _error(int(fault))
+        return httpx.Response(200, json={"call": self.shown(call_id)})
+
+    def shown(self, call_id: str) -> dict[str, object]:
+        """What an answer shows of a call; with `shows_filing` contact, company and project too."""
         stored = self.held[call_id]
         outcome = None
         if "call_outcome_id" in stored:
             outcome = {"id": stored["call_outcome_id"], "name": "?"}
-        body = {"id": call_id, "notes": stored.get("notes"), "call_outcome": outcome}
-        return httpx.Response(200, json={"call": body})
+        body: dict[str, object] = {
+            "id": call_id,
+            "notes": stored.get("notes"),
+            "call_outcome": outcome,
+        }
+        if self.shows_filing:
+            for name in ("contact", "company", "project"):
+                record_id = stored.get(f"{name}_id")
+                body[name] = record_id and {"id": record_id}
+        return body
 
     def _next_fault(self, call_id: str) -> str:
         if call_id in self.broken:

@@ -1,0 +1,52 @@
+"""
+What Buildr does not hold yet of what it should hold about a call.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from service.store.delivery_record import DeliveryRecord
+from workers.delivery.desired import DesiredState
+
+# A change of these alone is not worth a request.
+IMMATERIAL: Final = frozenset({"recorded_at"})
+OUTCOME_FIELD: Final = "call_outcome_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The fields that Buildr does not hold yet, and the new note block, if it is new."""
+
+    fields: Mapping[str, str]
+    note_block: str | None
+    is_forced: bool
+
+    @property
+    def is_worth_a_request(self) -> bool:
+        """Whether there is more to write than what is immaterial, or a replay is forced."""
+        has_material_field = bool(self.fields.keys() - IMMATERIAL)
+        return self.is_forced or has_material_field or self.note_block is not None
+
+
+def difference_of(record: DeliveryRecord, desired: DesiredState) -> Difference:
+    """What is to be written of the desired state, given what was written and what was left."""
+    is_forced = record.replay_request is not None and record.replay_request.is_forced
+    # An outcome that was sent and never confirmed may be in Buildr or not: only writing it again
+    # makes that certain.
+    writes_all = is_forced or record.buildr_call_id in record.in_doubt
+    fields = desired.fields
+    if not writes_all:
+        settled = {**record.written, **record.left_ids}
+        fields = {name: value for name, value in fields.items() if settled.get(name) != value}
+    note_block = desired.note_block
+    if note_block == record.note_block:
+        note_block = None
+    return Difference(fields=fields, note_block=note_block, is_forced=is_forced)
+
+
+def least_write(fields: Mapping[str, str]) -> dict[str, str]:
+    """One field that is written already: the least request whose response shows the notes."""
+    if "recorded_at" in fields:
+        return {"recorded_at": fields["recorded_at"]}
+    return {OUTCOME_FIELD: fields[OUTCOME_FIELD]}

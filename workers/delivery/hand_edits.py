@@ -1,0 +1,89 @@
+"""
+What was chosen by hand in Buildr: compared with what is about to be written there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from workers.buildr import UpdatedCall
+from workers.buildr.models import Company, Person, Project
+from workers.delivery.plan import EMPTY
+from workers.matching.callers import COMPANY_FIELD, CONTACT_FIELD, PROJECT_FIELD, ids_beside
+
+# Field of an update -> the nested object of the answer that shows it.
+ASSOCIATIONS: Final[Mapping[str, str]] = {
+    CONTACT_FIELD: "contact",
+    COMPANY_FIELD: "company",
+    PROJECT_FIELD: "project",
+}
+
+
+class HandEdited(Exception):
+    """Raised when the call's outcome in Buildr was changed there, or may have been."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardedIds:
+    """
+    Ids of the phone book, by field: those to write, and those to leave.
+
+    `reason` is why some are left although Buildr does not hold them, or "".
+    """
+
+    to_write: Mapping[str, str]
+    left: Mapping[str, str]
+    reason: str = ""
+
+
+def check_outcome(current: UpdatedCall, allowed_outcome_ids: frozenset[str]) -> None:
+    """Raises `HandEdited` if the outcome in Buildr is not one of those that may be replaced."""
+    if not current.has_outcome:
+        return
+    outcome_id = EMPTY
+    description = "no outcome"
+    if current.call_outcome is not None:
+        outcome_id = current.call_outcome.id
+        description = f"the outcome {current.call_outcome.name}"
+    if outcome_id not in allowed_outcome_ids:
+        raise HandEdited(_reason(description))
+
+
+def guard_ids(
+    ids: Mapping[str, str], current: UpdatedCall | None, written: Mapping[str, str]
+) -> GuardedIds:
+    """
+    Which ids of the phone book may be written to a call as Buildr shows it, None if it does not.
+
+    What Buildr holds and was not `written` from here was chosen there, and so was a field that is
+    empty though it was written.
+    """
+    if current is None:
+        return GuardedIds(to_write={}, left=ids, reason="Buildr does not show what it holds")
+    chosen = _chosen_ids(current, written)
+    to_write = ids_beside(ids, chosen)
+    left = {name: value for name, value in ids.items() if name not in to_write}
+    if all(chosen.get(name) == value for name, value in left.items()):
+        return GuardedIds(to_write=to_write, left=left)
+    return GuardedIds(to_write=to_write, left=left, reason=f"Buildr holds {_described(chosen)}")
+
+
+def _reason(outcome: str) -> str:
+    return f"a person has given the call {outcome} in Buildr, and it is left to them"
+
+
+def _chosen_ids(current: UpdatedCall, written: Mapping[str, str]) -> dict[str, str]:
+    """The ids that were chosen in Buildr, by field; empty for one that was emptied."""
+    chosen: dict[str, str] = {}
+    for name, attribute in ASSOCIATIONS.items():
+        value = EMPTY
+        record: Company | Person | Project | None = getattr(current, attribute)
+        if record is not None:
+            value = record.id
+        if value != written.get(name, EMPTY) or not current.shows(attribute):
+            chosen[name] = value
+    return chosen
+
+
+def _described(chosen: Mapping[str, str]) -> str:
+    return ", ".join(f"{ASSOCIATIONS[name]} {value or 'none'}" for name, value in chosen.items())
