@@ -7,11 +7,26 @@ caller's voicemail; its two numbers lie under "ours" and "theirs". Which field h
 source's own business.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
 
-from service.events import CallEvent, Direction, EventType, Recording, Voicemail
+from service.events import CallEvent, Direction, EventType, Party, Recording, Voicemail
+
+
+class LegSide(StrEnum):
+    """The two ends of one leg."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+
+
+CUSTOMER_SIDES: Final[Mapping[Direction, LegSide]] = {
+    Direction.INBOUND: LegSide.CALLER,
+    Direction.OUTBOUND: LegSide.CALLEE,
+}
 
 # The vendor's name of the field, what happened then, and when (UTC).
 LegTime = tuple[str | None, EventType, datetime | None]
@@ -49,6 +64,22 @@ def seconds_between(started_at: datetime | None, ended_at: datetime | None) -> i
     if started_at is None or ended_at is None:
         return None
     return max(0, round((ended_at - started_at).total_seconds()))
+
+
+def hung_up_by(leg: CallEvent, side: LegSide | None) -> Party | None:
+    """
+    Who hung up first on a customer's leg that one of its two sides ended, seen from its direction.
+
+    None without a side or a direction, and for a leg that is known as an agent's: what ended that
+    one is not what ended the call.
+    """
+    if side is None or leg.direction is None:
+        return None
+    if leg.party is Party.AGENT or leg.agent is not None:
+        return None
+    if side is CUSTOMER_SIDES[leg.direction]:
+        return Party.CUSTOMER
+    return Party.AGENT
 
 
 def recording_event(leg: CallEvent, recording: Recording, *, is_voicemail: bool) -> CallEvent:

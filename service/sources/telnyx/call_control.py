@@ -19,6 +19,7 @@ from service.sources.common.ids import MAX_ECHO, call_id, echoed_id
 from service.sources.common.json_body import read_json_object
 from service.sources.common.leg_events import (
     earlier_events,
+    hung_up_by,
     recording_event,
     seconds_between,
     unrecognised,
@@ -32,8 +33,10 @@ from service.sources.telnyx.vocabulary import (
     DIRECTIONS,
     EVENTS,
     HANGUP,
+    HANGUP_SIDES,
     IGNORED,
     IGNORED_FAMILIES,
+    MEMBER_EVENTS,
     PARTIES,
     PARTY,
     RECORD,
@@ -63,7 +66,11 @@ def parse(request: WebhookRequest, message_id: str) -> list[CallEvent]:
     data = request.body_as(read_event)
     payload = child(data, "payload")
     event_name = text(data, "event_type") or ""
-    buildr_call_id, id_fault = echoed_id(text(payload, "client_state"))
+    event_type = EVENTS.get(event_name)
+    client_state = text(payload, "client_state")
+    if event_type in MEMBER_EVENTS:
+        client_state = None
+    buildr_call_id, id_fault = echoed_id(client_state)
     common = CallEvent(
         source="telnyx",
         message_id=message_id,
@@ -72,14 +79,13 @@ def parse(request: WebhookRequest, message_id: str) -> list[CallEvent]:
         event_type=EventType.UPDATED,
         occurred_at=iso_moment(text(data, "occurred_at")),
         direction=DIRECTIONS.get(text(payload, "direction") or ""),
-        party=PARTIES.get(text(_client_state(payload), PARTY) or ""),
+        party=PARTIES.get(text(_read_state(client_state), PARTY) or ""),
         from_number=to_address(text(payload, "from")),
         to_number=to_address(text(payload, "to")),
         agent=to_agent(text(payload, "from")) or to_agent(text(payload, "to")),
         buildr_call_id=buildr_call_id,
         vendor_status=event_name[:MAX_WORD_LENGTH],
     )
-    event_type = EVENTS.get(event_name)
     if event_type is None:
         events = [unknown_event(common, event_name)]
     else:
@@ -107,11 +113,15 @@ def read_event(body: bytes) -> Fields:
         raise MalformedPayload(
             "data.event_type is not there: no event of Telnyx's webhook API version 2"
         )
-    if event_name in IGNORED or event_name.startswith(IGNORED_FAMILIES):
+    if event_name not in EVENTS and _is_ignored(event_name):
         raise IgnoredEvent("an event that says nothing about how a call ends")
     if event_name == TRANSCRIBED and not _is_voicemail(child(data, "payload")):
         raise IgnoredEvent("the transcript of a recording that is no voicemail")
     return data
+
+
+def _is_ignored(event_name: str) -> bool:
+    return event_name in IGNORED or event_name.startswith(IGNORED_FAMILIES)
 
 
 def _source_call_id(data: Fields) -> str:
@@ -120,9 +130,8 @@ def _source_call_id(data: Fields) -> str:
     )
 
 
-def _client_state(payload: Fields) -> Fields:
+def _read_state(encoded: str | None) -> Fields:
     """What `client_state` holds if it is a JSON object of ours; empty for anybody else's."""
-    encoded = text(payload, "client_state")
     if encoded is None:
         return EMPTY
     raw = read_base64(encoded[:MAX_ECHO])
@@ -133,12 +142,20 @@ def _client_state(payload: Fields) -> Fields:
 
 
 def _is_voicemail(payload: Fields) -> bool:
-    return text(_client_state(payload), RECORD) == VOICEMAIL
+    return text(_read_state(text(payload, "client_state")), RECORD) == VOICEMAIL
 
 
 def _plain_events(event: CallEvent, payload: Fields) -> list[CallEvent]:
     directions = unrecognised([(text(payload, "direction"), DIRECTIONS)])
     return [event, *(unknown_event(event, direction) for direction in directions)]
+
+
+def _queue_events(event: CallEvent, payload: Fields) -> list[CallEvent]:
+    return [replace(event, queue=text(payload, "queue"))]
+
+
+def _member_events(event: CallEvent, payload: Fields) -> list[CallEvent]:
+    return [replace(event, conference_id=text(payload, "conference_id"))]
 
 
 def _detection_events(event: CallEvent, payload: Fields) -> list[CallEvent]:
@@ -156,6 +173,7 @@ def _hangup_events(event: CallEvent, payload: Fields) -> list[CallEvent]:
         event,
         hangup_cause=read_cause(hangup_cause, text(payload, "sip_hangup_cause")),
         vendor_status=(hangup_cause or HANGUP)[:MAX_WORD_LENGTH],
+        hung_up_by=hung_up_by(event, HANGUP_SIDES.get(text(payload, "hangup_source") or "")),
     )
     # When dialling began, not when somebody answered. Where `call.initiated` is still to come, it
     # puts the leg in its place among the others.
@@ -198,4 +216,7 @@ READERS: Final[Mapping[EventType, Callable[[CallEvent, Fields], list[CallEvent]]
     EventType.ANSWERED_BY: _detection_events,
     EventType.RECORDING: _recording_events,
     EventType.VOICEMAIL: _transcript_events,
+    EventType.UPDATED: _queue_events,
+    EventType.JOINED: _member_events,
+    EventType.LEFT: _member_events,
 }

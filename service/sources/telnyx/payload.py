@@ -10,7 +10,8 @@ from typing import TypedDict
 # https://developers.telnyx.com/docs/voice/programmable-voice/voice-api-webhooks
 # `call_session_id` is of all legs of a call, `call_leg_id` of one. Times are in ISO 8601, UTC.
 # `client_state` is base64 of what the customer's application set. The hangup fields are of
-# `call.hangup`, `result` is of answering machine detection.
+# `call.hangup`, `result` is of answering machine detection, `queue` (a name) of `call.enqueued`,
+# `conference_id` of the participants of a conference, where `client_state` is its owner's.
 CallControlPayload = TypedDict(
     "CallControlPayload",
     {
@@ -23,6 +24,7 @@ CallControlPayload = TypedDict(
         "to": str,
         "start_time": str,
         "hangup_cause": str,
+        "hangup_source": str,
         "sip_hangup_cause": str,
         "result": str,
         "recording_id": str,
@@ -31,6 +33,8 @@ CallControlPayload = TypedDict(
         "recording_urls": "RecordingUrls",
         "public_recording_urls": "RecordingUrls",
         "transcription_text": str,
+        "queue": str,
+        "conference_id": str,
     },
     total=False,
 )
@@ -72,7 +76,7 @@ class TexmlCallback(TypedDict, total=False):
     The form of a TeXML callback; every value is a text.
 
     Durations are whole seconds. Times are in ISO 8601 in Telnyx's examples and in RFC 2822 in its
-    text. `Dial*` are of the leg that `<Dial>` called.
+    text. `Dial*` are of the leg that `<Dial>` called; the last three are of a conference's members.
     """
 
     CallSid: str
@@ -91,6 +95,7 @@ class TexmlCallback(TypedDict, total=False):
     EndTime: str
     CallDuration: str
     HangupCause: str
+    HangupSource: str
     SipHangupCause: str
     RecordingStatus: str
     RecordingSid: str
@@ -100,3 +105,6 @@ class TexmlCallback(TypedDict, total=False):
     DialCallStatus: str
     DialCallSid: str
     DialCallDuration: str
+    StatusCallbackEvent: str
+    ConferenceSid: str
+    FriendlyName: str

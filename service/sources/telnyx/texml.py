@@ -1,48 +1,61 @@
 """
 The callbacks of Telnyx TeXML: forms about a call's status, its answering machine and its
-recordings, much like Twilio's.
+recordings, much like Twilio's, and about who is in a conference.
 
 Fields: https://developers.telnyx.com/api-reference/callbacks/texml-call-completed and the pages
-beside it. No field is documented to hold the direction; a leg that has a parent was dialled.
+beside it. No field is documented to hold the direction: the address may state that of the call, and
+a leg that has a parent was dialled.
 """
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
-from service.errors import IgnoredEvent, MalformedPayload
-from service.events import CallEvent, Direction, EventType, HangupCause, Recording
+from service.errors import MalformedPayload
+from service.events import CallEvent, Direction, EventType, HangupCause, Party, Recording
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
-from service.sources.common.fields import iso_moment, seconds
-from service.sources.common.forms import read_form
+from service.sources.common.fields import seconds
+from service.sources.common.forms import query_values
 from service.sources.common.ids import call_id
-from service.sources.common.leg_events import earlier_events, recording_event, unrecognised
+from service.sources.common.leg_events import (
+    earlier_events,
+    hung_up_by,
+    recording_event,
+    unrecognised,
+)
 from service.sources.common.signatures import digest
 from service.sources.request import MessageKeys, WebhookRequest
 from service.sources.telnyx.addresses import to_address, to_agent
 from service.sources.telnyx.hangup_causes import CAUSES, read_cause
+from service.sources.telnyx.texml_form import (
+    CALL_STATUS,
+    CONFERENCE_EVENT,
+    CONFERENCE_ID,
+    RECORDING_STATUS,
+    Form,
+    is_member_event,
+    leg_id,
+    moment,
+    parent_id,
+    read_callback,
+)
 from service.sources.telnyx.vocabulary import (
     ANSWERERS,
     CALL_STATUSES,
+    DIRECTION,
+    HANGUP_SIDES,
     RECORDING_STATUSES,
     STATUS_CAUSES,
     TEXML_DIRECTIONS,
-    UNWANTED_RECORDINGS,
+    TEXML_MEMBER_EVENTS,
 )
 
-# The form of a callback: see `payload.TexmlCallback`.
-Form = Mapping[str, str]
 EMPTY: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
-CALL_STATUS: Final = "CallStatus"
 ANSWERED_BY: Final = "AnsweredBy"
-RECORDING_STATUS: Final = "RecordingStatus"
 DIAL_STATUS: Final = "DialCallStatus"
 ANSWERED_AT: Final = "AnsweredTime"
 # The value of `RecordingSource` for `<Record>`, with which a caller leaves a message.
 RECORD_VERB: Final = "RecordVerb"
-COST: Final = "call-cost-events"
 # A telephone that rang in vain or was busy is given up by whoever called it, which the network then
 # reports (SIP 487, 480). Only these say more than the status does.
 UNREACHED: Final = frozenset({HangupCause.BUSY, HangupCause.NO_ANSWER})
@@ -61,7 +74,7 @@ TABLES: Final[Mapping[str, Container[str]]] = {
 def keys(request: WebhookRequest) -> MessageKeys:
     """Name a callback, which has no id of its own, by its body."""
     form = request.body_as(read_callback)
-    return MessageKeys(digest("form", request.body), _parent_id(form) or _leg_id(form))
+    return MessageKeys(digest("form", request.body), parent_id(form) or leg_id(form))
 
 
 def parse(request: WebhookRequest, message_id: str) -> list[CallEvent]:
@@ -72,7 +85,20 @@ def parse(request: WebhookRequest, message_id: str) -> list[CallEvent]:
     Raises `IgnoredEvent` and `MalformedPayload`.
     """
     form = request.body_as(read_callback)
-    common = _common(form, message_id)
+    # The address is not signed; like `record` elsewhere it decides no more than this.
+    directions = query_values(request, DIRECTION)
+    call_direction = TEXML_DIRECTIONS.get(next(iter(directions), ""))
+    common = _common(form, message_id, call_direction)
+    events = _events(common, form)
+    if common.parent_leg_id is not None and call_direction is not None:
+        events.insert(0, _first_leg_event(common, call_direction))
+    faults = unrecognised((direction, TEXML_DIRECTIONS) for direction in sorted(directions))
+    return [*events, *(unknown_event(common, fault) for fault in faults)]
+
+
+def _events(common: CallEvent, form: Form) -> list[CallEvent]:
+    if is_member_event(form):
+        return _member_events(common, form)
     deciding_field = next((name for name in READERS if name in form), None)
     if deciding_field is None:
         raise MalformedPayload(
@@ -90,52 +116,54 @@ def parse(request: WebhookRequest, message_id: str) -> list[CallEvent]:
     return [*events, *(unknown_event(common, value) for value in other_values)]
 
 
-def read_callback(body: bytes) -> Form:
-    """
-    The fields that are not empty, of a repeated name the first.
-
-    Raises `IgnoredEvent` for a callback that is not wanted, `MalformedPayload` for no form.
-    """
-    form: dict[str, str] = {}
-    for name, value in read_form(body):
-        if value:
-            form.setdefault(name, value)
-    if form.get("CallbackSource") == COST or form.get(RECORDING_STATUS) in UNWANTED_RECORDINGS:
-        raise IgnoredEvent("what a call cost, or a recording that is not ready or was not made")
-    return form
-
-
-def _leg_id(form: Form) -> str:
-    return call_id(form.get("CallSid"), name="CallSid")
-
-
-def _parent_id(form: Form) -> str | None:
-    """The id of the leg that dialled this one; None for the first leg of a call."""
-    parent_id = form.get("ParentCallSid")
-    if parent_id is None or parent_id == _leg_id(form):
-        return None
-    return call_id(parent_id, name="ParentCallSid")
-
-
-def _common(form: Form, message_id: str) -> CallEvent:
-    leg_id = _leg_id(form)
-    parent_id = _parent_id(form)
+def _common(form: Form, message_id: str, call_direction: Direction | None) -> CallEvent:
+    event_leg_id = leg_id(form)
+    parent_leg_id = parent_id(form)
     direction = TEXML_DIRECTIONS.get(form.get("Direction", ""))
-    if direction is None and parent_id is not None:
-        direction = Direction.OUTBOUND
+    if direction is None:
+        direction = call_direction
+        if parent_leg_id is not None:
+            direction = Direction.OUTBOUND
     return CallEvent(
         source="telnyx",
         message_id=message_id,
-        source_call_id=parent_id or leg_id,
-        leg_id=leg_id,
+        source_call_id=parent_leg_id or event_leg_id,
+        leg_id=event_leg_id,
         event_type=EventType.UPDATED,
-        parent_leg_id=parent_id,
-        occurred_at=_moment(form, "OccurredAt", "Timestamp"),
+        parent_leg_id=parent_leg_id,
+        occurred_at=moment(form, "OccurredAt", "Timestamp"),
         direction=direction,
         from_number=to_address(form.get("From")),
         to_number=to_address(form.get("To")),
         agent=to_agent(form.get("From")) or to_agent(form.get("To")),
     )
+
+
+def _first_leg_event(leg: CallEvent, direction: Direction) -> CallEvent:
+    """The direction of the call, which the address of a dialled leg's callback states."""
+    return CallEvent(
+        source=leg.source,
+        message_id=leg.message_id,
+        source_call_id=leg.source_call_id,
+        leg_id=leg.source_call_id,
+        event_type=EventType.UPDATED,
+        direction=direction,
+        vendor_status=DIRECTION,
+    )
+
+
+def _member_events(common: CallEvent, form: Form) -> list[CallEvent]:
+    name = form[CONFERENCE_EVENT]
+    member = replace(
+        common,
+        event_type=TEXML_MEMBER_EVENTS[name],
+        conference_id=form[CONFERENCE_ID],
+        vendor_status=name,
+    )
+    if common.parent_leg_id is None:
+        return [member]
+    # The conference is named after the customer's call, so that its other members are ours.
+    return [replace(member, party=Party.AGENT, direction=None)]
 
 
 def _status_events(common: CallEvent, form: Form) -> list[CallEvent]:
@@ -156,21 +184,22 @@ def _end_events(common: CallEvent, event: CallEvent, form: Form) -> list[CallEve
     status = form[CALL_STATUS]
     cause = _hangup_cause(status, form)
     started_at = [
-        (name, EventType.CREATED, _moment(form, name)) for name in ("CallInitiatedAt", "StartTime")
+        (name, EventType.CREATED, moment(form, name)) for name in ("CallInitiatedAt", "StartTime")
     ]
     events = earlier_events(common, started_at)
     if cause is HangupCause.COMPLETED:
-        answered_at = _moment(form, ANSWERED_AT)
+        answered_at = moment(form, ANSWERED_AT)
         events += earlier_events(common, [(ANSWERED_AT, EventType.ANSWERED, answered_at)])
     if "RecordingUrl" in form:
         events += _recording_events(common, form)
     events.append(
         replace(
             event,
-            occurred_at=_moment(form, "EndTime") or event.occurred_at,
+            occurred_at=moment(form, "EndTime") or event.occurred_at,
             hangup_cause=cause,
             duration_s=seconds(form.get("CallDuration")),
             vendor_status=form.get("HangupCause", status)[:MAX_WORD_LENGTH],
+            hung_up_by=hung_up_by(event, HANGUP_SIDES.get(form.get("HangupSource", ""))),
         )
     )
     if form.get(DIAL_STATUS) in STATUS_CAUSES:
@@ -219,9 +248,13 @@ def _recording_events(common: CallEvent, form: Form) -> list[CallEvent]:
     return [recording_event(event, recording, is_voicemail=is_voicemail)]
 
 
+def _dial_action_events(common: CallEvent, form: Form) -> list[CallEvent]:
+    # Addresses and times are those of the leg that dialled.
+    return [replace(common, vendor_status=DIAL_STATUS), *_dial_events(common, form)]
+
+
 def _dial_events(common: CallEvent, form: Form) -> list[CallEvent]:
-    # Of the dialled leg only its id, its end and its length are reported; addresses and times are
-    # those of the leg that dialled.
+    # Of the dialled leg only its id, its end and its length are reported.
     dial_status = form[DIAL_STATUS]
     ended = replace(
         common,
@@ -253,28 +286,5 @@ READERS: Final[Mapping[str, Callable[[CallEvent, Form], list[CallEvent]]]] = {
     RECORDING_STATUS: _recording_events,
     CALL_STATUS: _status_events,
     ANSWERED_BY: _answerer_events,
-    DIAL_STATUS: _dial_events,
+    DIAL_STATUS: _dial_action_events,
 }
-
-
-def _moment(form: Form, *names: str) -> datetime | None:
-    """The first of the fields that holds a moment (UTC); None if none does."""
-    for name in names:
-        moment = _read_moment(form.get(name, ""))
-        if moment is not None:
-            return moment
-    return None
-
-
-def _read_moment(value: str) -> datetime | None:
-    # ISO 8601 as in Telnyx's examples, or RFC 2822 as its text says.
-    moment = iso_moment(value)
-    if moment is not None:
-        return moment
-    try:
-        moment = parsedate_to_datetime(value)
-        if moment.tzinfo is None:
-            return moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.events import AnsweredBy, Direction, EventType, HangupCause, Party
+from service.sources.common.leg_events import LegSide
 
 # Call Control, `event_type`:
 # https://developers.telnyx.com/docs/voice/programmable-voice/voice-api-webhooks
 HANGUP: Final = "call.hangup"
+ENQUEUED: Final = "call.enqueued"
 TRANSCRIBED: Final = "call.recording.transcription.saved"
 EVENTS: Final[Mapping[str, EventType]] = {
     "call.initiated": EventType.CREATED,
@@ -24,14 +26,19 @@ EVENTS: Final[Mapping[str, EventType]] = {
     "call.machine.premium.call_screening.detected": EventType.ANSWERED_BY,
     "call.recording.saved": EventType.RECORDING,
     TRANSCRIBED: EventType.VOICEMAIL,
+    ENQUEUED: EventType.UPDATED,
+    "conference.participant.joined": EventType.JOINED,
+    "conference.participant.left": EventType.LEFT,
 }
+# Their `client_state` is that of the leg which owns the conference:
+# https://developers.telnyx.com/api-reference/conference-commands/join-a-conference
+MEMBER_EVENTS: Final = frozenset({EventType.JOINED, EventType.LEFT})
 # What was played, spoken, typed, streamed, charged: nothing of it says how the call ended.
 IGNORED: Final = frozenset(
     {
         "call.analyzed",
         "call.cost",
         "call.dequeued",
-        "call.enqueued",
         "call.hold",
         "call.machine.premium.detection.started",
         "call.recording.error",
@@ -87,6 +94,12 @@ PARTIES: Final[Mapping[str, Party]] = {"agent": Party.AGENT}
 RECORD: Final = "record"
 VOICEMAIL: Final = "voicemail"
 
+# `hangup_source`, and `HangupSource` in TeXML; it may also be `unknown`.
+HANGUP_SIDES: Final[Mapping[str, LegSide]] = {
+    "caller": LegSide.CALLER,
+    "callee": LegSide.CALLEE,
+}
+
 # TeXML, `CallStatus` and `DialCallStatus`:
 # https://developers.telnyx.com/api-reference/callbacks/texml-call-completed
 CALL_STATUSES: Final[Mapping[str, EventType]] = {
@@ -121,7 +134,15 @@ ANSWERERS: Final[Mapping[str, AnsweredBy | None]] = {
 # `RecordingStatus`: https://developers.telnyx.com/api-reference/callbacks/texml-recording-completed
 RECORDING_STATUSES: Final = frozenset({"completed"})
 UNWANTED_RECORDINGS: Final = frozenset({"in-progress", "absent"})
-# `Direction`: not documented; read where it comes, as Twilio writes it.
+# `StatusCallbackEvent` of a conference:
+# https://developers.telnyx.com/api-reference/callbacks/texml-conference-leave
+TEXML_MEMBER_EVENTS: Final[Mapping[str, EventType]] = {
+    "participant-join": EventType.JOINED,
+    "participant-leave": EventType.LEFT,
+}
+# `Direction`: not documented; read where it comes, as Twilio writes it. Also `direction` in the
+# address, which the operator puts there.
+DIRECTION: Final = "direction"
 TEXML_DIRECTIONS: Final[Mapping[str, Direction]] = {
     "inbound": Direction.INBOUND,
     "outbound": Direction.OUTBOUND,

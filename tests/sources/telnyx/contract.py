@@ -51,12 +51,15 @@ CONTRACT: Final = SourceContract(
         "result": vocabulary.DETECTION_RESULTS,
         "hangup_cause": hangup_causes.CAUSES,
         "sip_hangup_cause": set(map(str, hangup_causes.SIP_CAUSES)),
+        "hangup_source": vocabulary.HANGUP_SIDES,
         "CallStatus": vocabulary.CALL_STATUSES,
         "AnsweredBy": vocabulary.ANSWERERS,
         "RecordingStatus": {*vocabulary.RECORDING_STATUSES, *vocabulary.UNWANTED_RECORDINGS},
         "DialCallStatus": vocabulary.STATUS_CAUSES,
         "Direction": vocabulary.TEXML_DIRECTIONS,
         "HangupCause": hangup_causes.CAUSES,
+        "HangupSource": vocabulary.HANGUP_SIDES,
+        "StatusCallbackEvent": vocabulary.TEXML_MEMBER_EVENTS,
     },
     unknown_values=frozenset(
         {

@@ -26,8 +26,10 @@ from service.errors import (
 from service.events import (
     AnsweredBy,
     CallEvent,
+    Direction,
     EventType,
     HangupCause,
+    Party,
     Result,
 )
 from service.sources import SOURCES, WebhookRequest
@@ -150,9 +152,15 @@ def webhook_request(
     )
 
 
-def texml(**form: JsonValue) -> WebhookRequest:
+def texml(call_direction: str = "", /, **form: JsonValue) -> WebhookRequest:
+    """A callback of TeXML; its address states the direction of the call, if there is one."""
     body: dict[str, JsonValue] = {"CallSid": "v3:FAKE-a", "From": OURS, "To": CUSTOMER, **form}
-    return build_request({"path": "/webhooks/telnyx", "body_form": body}, base_url=BASE_URL)
+    query: dict[str, JsonValue] = {}
+    if call_direction:
+        query["direction"] = call_direction
+    return build_request(
+        {"path": "/webhooks/telnyx", "query": query, "body_form": body}, base_url=BASE_URL
+    )
 
 
 def events_of(*requests: WebhookRequest) -> list[CallEvent]:
@@ -655,8 +663,8 @@ def test_texml_tells_how_a_call_ended(
 ) -> None:
     """The last status callback of an outbound call is enough."""
     call = call_of(
-        texml(CallStatus="initiated", Timestamp="2026-11-02T10:00:00Z"),
-        texml(CallStatus=status, **more),
+        texml("outbound", CallStatus="initiated", Timestamp="2026-11-02T10:00:00Z"),
+        texml("outbound", CallStatus=status, **more),
     )
     assert (result, duration_s, CUSTOMER) == (call.result, call.duration_s, call.to_number)
 
@@ -665,10 +673,10 @@ def test_texml_click_to_call() -> None:
     """The rep is called first; `<Dial>` then calls the customer, and that leg names its parent."""
     dialled: dict[str, JsonValue] = {"CallSid": "v3:FAKE-b", "ParentCallSid": "v3:FAKE-a"}
     call = call_of(
-        texml(CallStatus="in-progress", To="+15005550008"),
+        texml("outbound", CallStatus="in-progress", To="+15005550008"),
         texml(CallStatus="in-progress", Timestamp="2026-11-02T10:00:18Z", **dialled),
         texml(CallStatus="completed", CallDuration="95", **dialled),
-        texml(CallStatus="completed", CallDuration="109", To="+15005550008"),
+        texml("outbound", CallStatus="completed", CallDuration="109", To="+15005550008"),
     )
     assert (Result.CONNECTED, CUSTOMER, 95, "v3:FAKE-a") == (
         call.result,
@@ -680,7 +688,8 @@ def test_texml_click_to_call() -> None:
 
 def test_texml_inbound_call() -> None:
     """
-    Where a callback tells the direction, the dialled leg tells whether an agent took the call.
+    Where a callback or its address tells the direction, the dialled leg tells whether an agent took
+    the call, which goes on when a dialled telephone was not picked up.
     """
     caller: dict[str, JsonValue] = {"Direction": "inbound", "From": CUSTOMER, "To": OURS}
     dialled: dict[str, JsonValue] = {
@@ -693,3 +702,113 @@ def test_texml_inbound_call() -> None:
     assert (Result.CONNECTED, "alice", CUSTOMER) == (taken.result, taken.agent, taken.from_number)
     assert Result.MISSED_INBOUND is call_of(texml(CallStatus="no-answer", **dialled), end).result
     assert Result.ABANDONED is call_of(end).result
+    rung = texml("inbound", CallStatus="no-answer", **{**dialled, "To": "+15005550008"})
+    assert call_of(rung).result is None
+    over = texml("inbound", CallStatus="completed", CallDuration="60", From=CUSTOMER, To=OURS)
+    assert Result.MISSED_INBOUND is call_of(rung, over).result
+
+
+def test_dial_action_of_texml_tells_the_numbers_of_the_leg_that_dialled() -> None:
+    """Its addresses, and its direction where there is one, are those of the first leg."""
+    action = texml(
+        "inbound", DialCallStatus="busy", DialCallSid="v3:FAKE-b", From=CUSTOMER, To=OURS
+    )
+    first, dialled = events_of(action)
+    assert ("v3:FAKE-a", Direction.INBOUND, CUSTOMER, OURS) == (
+        first.leg_id,
+        first.direction,
+        first.from_number,
+        first.to_number,
+    )
+    assert ("v3:FAKE-b", "v3:FAKE-a", HangupCause.BUSY, None) == (
+        dialled.leg_id,
+        dialled.parent_leg_id,
+        dialled.hangup_cause,
+        dialled.to_number,
+    )
+    assert call_of(action).result is None
+
+
+def test_member_of_a_texml_conference_belongs_to_the_call_that_it_is_named_after() -> None:
+    """A name that is a `CallSid` puts the others into that call, as agents; no other name does."""
+
+    def member(sid: str, name: str) -> CallEvent:
+        (event,) = events_of(
+            texml(
+                CallSid=sid,
+                StatusCallbackEvent="participant-join",
+                ConferenceSid="conf-1",
+                FriendlyName=name,
+            )
+        )
+        return event
+
+    assert ("v3:FAKE-a", None, None) == belongs(member("v3:FAKE-a", "v3:FAKE-a"))
+    assert ("v3:FAKE-a", "v3:FAKE-a", Party.AGENT) == belongs(member("v3:FAKE-b", "v3:FAKE-a"))
+    assert ("v3:FAKE-b", None, None) == belongs(member("v3:FAKE-b", "support"))
+
+
+def belongs(event: CallEvent) -> tuple[str, str | None, Party | None]:
+    """The call of an event, the leg that dialled its leg, and the role of that leg."""
+    return event.source_call_id, event.parent_leg_id, event.party
+
+
+def test_state_in_the_event_of_a_conference_is_its_owners() -> None:
+    """
+    It neither makes a customer's leg an agent's nor names the Buildr call: Telnyx sends that of the
+    leg which owns the conference.
+    """
+    state: JsonValue = {"party": "agent", "buildr_call_id": "110"}
+    joined = build_request(
+        {
+            "path": "/webhooks/telnyx",
+            "body_json": {
+                "data": {
+                    "event_type": "conference.participant.joined",
+                    "payload": {
+                        "call_session_id": SESSION,
+                        "call_leg_id": LINE,
+                        "conference_id": "conf-1",
+                        "client_state": base64.b64encode(json.dumps(state).encode()).decode(),
+                    },
+                }
+            },
+        },
+        base_url=BASE_URL,
+    )
+    (event,) = events_of(joined)
+    assert (EventType.JOINED, "conf-1", None, None) == (
+        event.event_type,
+        event.conference_id,
+        event.party,
+        event.buildr_call_id,
+    )
+
+
+def test_caller_who_waits_is_in_a_queue() -> None:
+    """The queue's name is a fact of the call; that alone decides nothing."""
+    (event,) = events_of(webhook_request("enqueued", 5, queue="support", current_position=1))
+    assert (EventType.UPDATED, "support") == (event.event_type, event.queue)
+
+
+@pytest.mark.parametrize(
+    ("direction", "source", "party"),
+    [
+        ("incoming", "caller", Party.CUSTOMER),
+        ("incoming", "callee", Party.AGENT),
+        ("outgoing", "callee", Party.CUSTOMER),
+        ("outgoing", "caller", Party.AGENT),
+        ("outgoing", "unknown", None),
+        (None, "callee", None),
+    ],
+)
+def test_who_hung_up_is_known_with_the_direction(
+    direction: str | None, source: str, party: Party | None
+) -> None:
+    """Telnyx names a side of the leg; which of them is the customer depends on its direction."""
+    hangup = webhook_request(
+        "hangup", 9, direction=direction, hangup_source=source, hangup_cause="normal_clearing"
+    )
+    assert party is events_of(hangup)[-1].hung_up_by
+    agents = webhook_request("hangup", 9, direction=direction, hangup_source=source, to=SOFTPHONE)
+    assert events_of(agents)[-1].hung_up_by is None
