@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from service.sources import SOURCES
 
-# A call whose end never came is in one of these, those of `workers.calls.legs` but for `ended`.
-OPEN_STAGES: Final = ("unknown", "ringing", "in_progress")
+# Those of `workers.calls.legs`. `ended`: all legs are over, and how the call went is not known.
+OPEN_STAGES: Final = ("unknown", "ringing", "in_progress", "ended")
 
 
 class StrictTable(BaseModel):
@@ -40,7 +40,7 @@ def _check_sources(slugs: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check_stages(stages: tuple[str, ...]) -> tuple[str, ...]:
-    return _checked(stages, OPEN_STAGES, title="stage of a call without an end")
+    return _checked(stages, OPEN_STAGES, title="stage of a call")
 
 
 def _checked(values: tuple[str, ...], names: tuple[str, ...], *, title: str) -> tuple[str, ...]:

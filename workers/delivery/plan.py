@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Self
 
 from service.errors import FailureCause
+from service.events import Result
 from service.settings import Settings, SettleTimes
 from service.settings.outcomes import OutcomeConfig
 from service.store.delivery_record import DeliveryRecord
@@ -16,6 +17,7 @@ from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.basis import Reason
 from workers.calls.fold import Call, stall_deadline
+from workers.calls.unknown_end import unknown_end_at
 from workers.delivery.desired import (
     DesiredState,
     DesiredStatus,
@@ -173,16 +175,20 @@ def _decided(record: DeliveryRecord, outcome: ResolvedOutcome | None) -> Deliver
 
 
 def _plan_unfinished(inputs: PlanInputs, record: DeliveryRecord, now: datetime) -> Plan:
-    """A call that has not ended is open until its deadline, and stalled from then on."""
+    """A call that has no result is open until its deadline, and stalled from then on."""
+    received_at = record.last_received_at or now
     deadline = stall_deadline(
         inputs.call,
-        received_at=record.last_received_at or now,
+        received_at=received_at,
         ringing_timeout_s=inputs.timing.ringing_timeout_s,
         in_progress_timeout_s=inputs.timing.in_progress_timeout_s,
     )
+    counts_ended_at = unknown_end_at(inputs.call, inputs.config, received_at=received_at)
+    moments = [moment for moment in (deadline, counts_ended_at) if moment is not None]
+    due_at = min((moment for moment in moments if moment > now), default=None)
     if deadline is None or deadline > now:
-        return Plan(record=record.to_open(not_final_reason(inputs.call)), due_at=deadline)
-    return Plan(record=record.to_stalled(_stalled_reason(inputs.call)))
+        return Plan(record=record.to_open(not_final_reason(inputs.call)), due_at=due_at)
+    return Plan(record=record.to_stalled(_stalled_reason(inputs.call)), due_at=due_at)
 
 
 def _stalled_reason(call: Call) -> str:
@@ -201,6 +207,8 @@ def _plan_without_outcome_id(record: DeliveryRecord, desired: DesiredState) -> P
     if desired.status is DesiredStatus.UNKNOWN_OUTCOME and is_explicit:
         failed = record.to_failed(reason)
         return Plan(record=failed, match=desired.match, failed_cause=FailureCause.UNKNOWN_OUTCOME)
+    if record.result == Result.UNKNOWN_END:
+        return Plan(record=record.to_stalled(reason), match=desired.match)
     return Plan(record=record.to_left_alone(reason), match=desired.match)
 
 

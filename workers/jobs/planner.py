@@ -17,6 +17,7 @@ from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from workers.calls.fold import Call
+from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.delivery.plan import (
     Plan,
@@ -88,6 +89,9 @@ class Planner:
 
         Raises `ClaimConflict`, and redis-py's errors.
         """
+        call = with_unknown_end(
+            call, self.config, received_at=record.last_received_at, now=self.clock()
+        )
         for _ in range(MAX_CLAIM_ATTEMPTS):
             result, choice = await self._plan(record, call, replay_request)
             if await self._settle_claims(record, result.plan, choice):

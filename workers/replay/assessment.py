@@ -16,6 +16,7 @@ from service.store.connection import Store
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from workers.buildr import UpdatedCall
 from workers.calls.fold import Call, fold
+from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.desired import outcome_ids_of
 from workers.delivery.difference import OUTCOME_FIELD
 from workers.delivery.plan import (
@@ -165,7 +166,9 @@ def assess(
             verdict=Verdict.LEFT_ALONE,
             detail="its messages are of kinds that are ignored",
         )
-    call = fold(events)
+    call = with_unknown_end(
+        fold(events), context.config, received_at=candidate.record.last_received_at, now=now
+    )
     plan = _plan(candidate, call, context, replay_request, now)
     assessment = _without_write(candidate, call, plan, context)
     if plan.sending is None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from service.clock import utc_now
 from service.events import CallEvent
 from service.events import as_dict as event_as_dict
 from service.settings.outcomes import OutcomeConfig
@@ -19,6 +20,7 @@ from service.store.links import Link
 from service.store.messages import message_id
 from workers.calls.fold import Call, fold
 from workers.calls.fold import as_dict as call_as_dict
+from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.desired import desired_state, outcome_ids_of
 from workers.matching.callers import CallerMatch, find_caller
 from workers.matching.customer_numbers import MatchingRules
@@ -140,15 +142,17 @@ def explain_events(
     expected: ExpectedCallMatch | None = None,
     caller: CallerMatch | None = None,
     outcome_ids: Mapping[str, str] | None = None,
+    received_at: datetime | None = None,
 ) -> CallExplanation:
     """
     Fold events and decide, without changing anything.
 
-    An outcome whose id is not known shows as `<id of Connected>`. Raises ValueError if there are no
-    events or they are of several calls.
+    `received_at` (UTC) is when the last message came, None if it is not known. An outcome whose id
+    is not known shows as `<id of Connected>`. Raises ValueError if there are no events or they are
+    of several calls.
     """
     ordered = tuple(sorted(events, key=_by_time))
-    call = fold(ordered)
+    call = with_unknown_end(fold(ordered), config, received_at=received_at, now=utc_now())
     desired = desired_state(
         call,
         config,
@@ -201,6 +205,7 @@ async def explain_call(
             expected=await _expected(store, stored, rules),
             caller=await _caller(store, stored, rules),
             outcome_ids=outcome_ids_of(await store.outcomes.load()),
+            received_at=stored.record.last_received_at,
         )
     failed_messages = [await store.failed.get(message) for message in stored.events]
     delivery = DeliveryExplanation(
