@@ -7,26 +7,41 @@ from dataclasses import replace
 from typing import Final
 
 from service.errors import MalformedPayload
-from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause, Recording
+from service.events import (
+    AnsweredBy,
+    CallEvent,
+    EventType,
+    HangupCause,
+    Party,
+    Recording,
+)
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import iso_moment, seconds
-from service.sources.common.ids import call_id, queried_buildr_call_id
-from service.sources.common.leg_events import earlier_events, recording_event
+from service.sources.common.ids import queried_buildr_call_id
+from service.sources.common.leg_events import earlier_events, hung_up_by, recording_event
 from service.sources.common.phone_numbers import bare_to_e164
+from service.sources.plivo.addresses import endpoint_user
+from service.sources.plivo.dial import (
+    dial_action_events,
+    dial_status_events,
+    dialled_leg,
+    dialling_leg_events,
+)
 from service.sources.plivo.hangup_causes import (
-    ENDS_TALK,
     MACHINE_HUNG_UP,
     STATUS_CAUSES,
     is_known_code,
     read_cause,
 )
-from service.sources.plivo.payload import Parameters, leg_ids
+from service.sources.plivo.members import conference_events, multiparty_events
+from service.sources.plivo.payload import Parameters, is_multiparty, leg_ids
 from service.sources.plivo.vocabulary import (
     CALL_STATUSES,
     CODE_FIELDS,
-    DIAL_ACTIONS,
+    CONFERENCE_RECORD,
     DIRECTIONS,
     HANGUP,
+    HANGUP_SIDES,
     KNOWN_VALUES,
     MACHINE,
     MACHINE_DETECTION,
@@ -35,9 +50,6 @@ from service.sources.plivo.vocabulary import (
 )
 from service.sources.request import WebhookRequest
 
-# A SIP endpoint of the customer's own account at Plivo: an agent's telephone.
-ENDPOINT: Final = "sip:"
-ENDPOINT_HOST: Final = "phone.plivo.com"
 DIAL_FIELDS: Final = ("DialAction", "DialStatus")
 
 
@@ -66,9 +78,13 @@ def read_events(
 
 
 def _events_of(kind: str, common: CallEvent, parameters: Parameters) -> list[CallEvent]:
-    leg = common
     if kind in DIAL_FIELDS:
-        leg = _dialled_leg(common, parameters)
+        dialled = _known_events(kind, dialled_leg(common, parameters), parameters)
+        return [*dialling_leg_events(common), *dialled]
+    return _known_events(kind, common, parameters)
+
+
+def _known_events(kind: str, leg: CallEvent, parameters: Parameters) -> list[CallEvent]:
     if kind in KNOWN_VALUES and parameters[kind] not in KNOWN_VALUES[kind]:
         return [unknown_event(leg, parameters[kind])]
     return READERS[kind](leg, parameters)
@@ -97,6 +113,9 @@ def _common(
     buildr_call_id: str | None,
 ) -> CallEvent:
     ids = leg_ids(request, parameters)
+    party = None
+    if ids.is_agent:
+        party = Party.AGENT
     from_address = parameters.get("From")
     to_address = parameters.get("To")
     return CallEvent(
@@ -107,11 +126,20 @@ def _common(
         event_type=EventType.UPDATED,
         parent_leg_id=ids.parent_leg_id,
         direction=DIRECTIONS.get(parameters.get("Direction", "")),
+        party=party,
         from_number=bare_to_e164(from_address),
         to_number=bare_to_e164(to_address),
-        agent=_agent(from_address) or _agent(to_address),
+        agent=endpoint_user(from_address) or endpoint_user(to_address),
         buildr_call_id=buildr_call_id,
+        is_forwarded=_is_forwarded(parameters),
     )
+
+
+def _is_forwarded(parameters: Parameters) -> bool | None:
+    """True where the number that the caller chose sent the call on to ours; else not known."""
+    if "ForwardedFrom" in parameters:
+        return True
+    return None
 
 
 def _kind(parameters: Parameters) -> str | None:
@@ -121,6 +149,10 @@ def _kind(parameters: Parameters) -> str | None:
     for name in DIAL_FIELDS:
         if name in parameters:
             return name
+    if is_multiparty(parameters):
+        return "EventName"
+    if parameters.get("ConferenceAction", CONFERENCE_RECORD) != CONFERENCE_RECORD:
+        return "ConferenceAction"
     event_name = parameters.get("Event")
     if event_name == HANGUP or "HangupCauseCode" in parameters:
         return HANGUP
@@ -165,6 +197,7 @@ def _hangup_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent]:
         occurred_at=iso_moment(parameters.get("EndTime")),
         duration_s=duration_s,
         answered_by=_answered_by(parameters),
+        hung_up_by=hung_up_by(leg, HANGUP_SIDES.get(parameters.get("HangupSource", "").lower())),
     )
     return [*events, ended]
 
@@ -193,62 +226,12 @@ def _record_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent]:
     ]
 
 
-def _dialled_leg(common: CallEvent, parameters: Parameters) -> CallEvent:
-    """The dialled leg; addresses and direction of the request are otherwise the first leg's."""
-    leg_id = f"{common.source_call_id}:dial"
-    if "DialBLegUUID" in parameters:
-        leg_id = call_id(parameters["DialBLegUUID"], name="DialBLegUUID")
-    to_address = parameters.get("DialBLegTo")
-    return replace(
-        common,
-        leg_id=leg_id,
-        parent_leg_id=common.source_call_id,
-        direction=Direction.OUTBOUND,
-        from_number=bare_to_e164(parameters.get("DialBLegFrom")),
-        to_number=bare_to_e164(to_address),
-        agent=_agent(to_address),
-    )
-
-
-def _dial_action_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent]:
-    action = parameters["DialAction"]
-    event = replace(leg, event_type=DIAL_ACTIONS[action], vendor_status=action)
-    if event.event_type is not EventType.ENDED:
-        return [event]
-    code = parameters.get("DialBLegHangupCauseCode")
-    duration_s = seconds(parameters.get("DialBLegDuration"))
-    status_cause = None
-    if code in ENDS_TALK:
-        # Normal clearing of a telephone that was never picked up: the caller hung up while it rang.
-        status_cause = HangupCause.CANCELLED
-    elif duration_s is not None:
-        status_cause = HangupCause.COMPLETED
-    return [
-        replace(
-            event,
-            hangup_cause=read_cause(code, status_cause, is_answered=duration_s != 0),
-            duration_s=duration_s,
-            vendor_status=(code or action)[:MAX_WORD_LENGTH],
-        )
-    ]
-
-
-def _dial_status_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent]:
-    status = parameters["DialStatus"]
-    return [
-        replace(
-            leg,
-            event_type=EventType.ENDED,
-            vendor_status=status,
-            hangup_cause=STATUS_CAUSES[status],
-        )
-    ]
-
-
 READERS: Final[Mapping[str, Callable[[CallEvent, Parameters], list[CallEvent]]]] = {
-    "DialAction": _dial_action_events,
-    "DialStatus": _dial_status_events,
+    "DialAction": dial_action_events,
+    "DialStatus": dial_status_events,
     "RecordUrl": _record_events,
+    "EventName": multiparty_events,
+    "ConferenceAction": conference_events,
     HANGUP: _hangup_events,
     "CallStatus": _status_events,
     "Machine": _machine_events,
@@ -261,13 +244,3 @@ def _answered_by(parameters: Parameters) -> AnsweredBy | None:
     if is_machine or parameters.get("HangupCauseCode") == MACHINE_HUNG_UP:
         return AnsweredBy.MACHINE
     return None
-
-
-def _agent(address: str | None) -> str | None:
-    """The user of one of the customer's own SIP endpoints, None for any other address."""
-    if address is None or not address.startswith(ENDPOINT):
-        return None
-    user, _, host = address.removeprefix(ENDPOINT).partition("@")
-    if host.partition(";")[0] != ENDPOINT_HOST:
-        return None
-    return user or None

@@ -52,6 +52,10 @@ CONTRACT: Final = SourceContract(
     words={
         **vocabulary.KNOWN_VALUES,
         "DialAction": {*vocabulary.DIAL_ACTIONS, *vocabulary.IGNORED_DIAL_ACTIONS},
+        "ConferenceAction": {
+            *vocabulary.KNOWN_VALUES["ConferenceAction"],
+            *vocabulary.IGNORED_CONFERENCE_ACTIONS,
+        },
         "HangupCauseCode": {
             *hangup_causes.ENDS_TALK,
             *hangup_causes.HANGUP_CODES,
@@ -59,6 +63,14 @@ CONTRACT: Final = SourceContract(
         },
     },
     unknown_values=frozenset(
-        {"teleported", "sideways", "beamed", "evaporated", "parrot", "HangupCauseCode 3999"}
+        {
+            "teleported",
+            "sideways",
+            "beamed",
+            "evaporated",
+            "parrot",
+            "ParticipantBeamed",
+            "HangupCauseCode 3999",
+        }
     ),
 )

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from service.errors import InvalidSignature
 from service.events import (
     AnsweredBy,
+    CallEvent,
+    Direction,
     EventType,
     HangupCause,
+    Party,
     Result,
 )
 from service.sources import SOURCES, WebhookRequest
@@ -351,6 +354,120 @@ def test_hangup_tells_when_the_call_began_and_was_answered() -> None:
     ]
     busy = PLIVO.parse(webhook_request({"HangupCauseCode": "3010", "Duration": "0", **times}), "m1")
     assert [EventType.CREATED, EventType.ENDED] == [event.event_type for event in busy]
+
+
+CALLER: Final[dict[str, JsonValue]] = {
+    "Direction": "inbound",
+    "From": "15005550001",
+    "To": "15005550006",
+}
+
+
+def parsed(form: dict[str, JsonValue], query: str = "") -> list[CallEvent]:
+    return PLIVO.parse(webhook_request(form, query), "m1")
+
+
+def test_dial_request_tells_who_called_whom() -> None:
+    """
+    A caller is forwarded to a mobile that nobody picks up: direction and numbers of the request are
+    the caller's, so that the end of the mobile's leg is no unanswered outbound call, and the caller
+    may still leave a message.
+    """
+    dialled: dict[str, JsonValue] = {
+        "DialAction": "hangup",
+        "DialBLegUUID": "b-leg",
+        "DialBLegFrom": "15005550006",
+        "DialBLegTo": "15005550008",
+        "DialBLegHangupCauseCode": "3000",
+    }
+    rung = parsed({**CALLER, **dialled})
+    call = fold(rung)
+    assert (None, Direction.INBOUND, "+15005550001", "+15005550006") == (
+        call.result,
+        call.direction,
+        call.from_number,
+        call.to_number,
+    )
+    over = parsed(
+        {**CALLER, "CallStatus": "completed", "HangupCauseCode": "4000", "Duration": "40"}
+    )
+    assert Result.MISSED_INBOUND == fold([*rung, *over]).result
+    message = parsed({**CALLER, "RecordUrl": "https://media.example.com/1"}, "?record=voicemail")
+    assert Result.VOICEMAIL_RECEIVED == fold([*rung, *over, *message]).result
+
+
+@pytest.mark.parametrize("role", ["Agent", "agent", "Supervisor"])
+def test_agent_of_a_multiparty_call_belongs_to_the_call_it_is_named_after(role: str) -> None:
+    """
+    A name that is a `CallUUID` is the customer's call. A customer is never put into another one: a
+    name may be any UUID.
+    """
+    caller = "00000000-0000-4000-8000-000000000001"
+    agent = "00000000-0000-4000-8000-000000000002"
+
+    def joined(leg: str, name: str, participant_role: str) -> CallEvent:
+        form: dict[str, JsonValue] = {
+            "CallUUID": "",
+            "EventName": "ParticipantJoin",
+            "MPCUUID": "mpc-1",
+            "MPCName": name,
+            "ParticipantCallUUID": leg,
+            "ParticipantRole": participant_role,
+        }
+        (event,) = parsed(form)
+        return event
+
+    assert (caller, caller, Party.AGENT) == belongs(joined(agent, caller, role))
+    assert (agent, None, Party.AGENT) == belongs(joined(agent, "support", role))
+    assert (caller, None, None) == belongs(joined(caller, caller, "Customer"))
+    assert (caller, None, None) == belongs(joined(caller, agent, "Customer"))
+
+
+def belongs(event: CallEvent) -> tuple[str, str | None, Party | None]:
+    """The call of an event, the leg that dialled its leg, and the role of that leg."""
+    return event.source_call_id, event.parent_leg_id, event.party
+
+
+def test_address_may_name_the_call_that_an_agent_was_called_for() -> None:
+    """All requests of the agent's leg then belong to it: an agent who picked up took the call."""
+    agent = parsed(
+        {
+            "CallUUID": "b-leg",
+            "ALegUUID": "b-leg",
+            "Direction": "outbound",
+            "To": "15005550008",
+            "HangupCauseCode": "4000",
+            "HangupSource": "Callee",
+            "Duration": "61",
+        },
+        "?ALegUUID=a-leg",
+    )
+    assert {("a-leg", "a-leg", Party.AGENT)} == set(map(belongs, agent))
+    assert {None} == {event.hung_up_by for event in agent}
+    over = parsed(
+        {**CALLER, "CallStatus": "completed", "HangupCauseCode": "4000", "Duration": "70"}
+    )
+    assert Result.CONNECTED == fold([*agent, *over]).result
+
+
+@pytest.mark.parametrize(
+    ("direction", "source", "party"),
+    [
+        ("inbound", "Caller", Party.CUSTOMER),
+        ("inbound", "Callee", Party.AGENT),
+        ("outbound", "Callee", Party.CUSTOMER),
+        ("outbound", "Call recipient", Party.CUSTOMER),
+        ("outbound", "Caller", Party.AGENT),
+        ("outbound", "Carrier", None),
+        ("inbound", "Answer XML", None),
+    ],
+)
+def test_who_hung_up_follows_from_the_direction(
+    direction: str, source: str, party: Party | None
+) -> None:
+    """Plivo names a side of the leg, or somebody who is neither customer nor agent."""
+    (event,) = parsed({"HangupCauseCode": "4000", "Direction": direction, "HangupSource": source})
+    assert party is event.hung_up_by
 
 
 TEXTS: Final = st.text(max_size=6)
