@@ -7,7 +7,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from service.events import Result
 from service.sources import WebhookRequest
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyResults:
+    """
+    Results that a part of a whole call's messages has without the customer's end, though the whole
+    call has another, and the `reason` why that cannot be helped.
+    """
+
+    results: frozenset[Result]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +37,8 @@ class SourceContract:
     that. `smallest` names a fixture of few fields that ends a call. `words` are the words that the
     source knows, by the field of the request that holds them; each must be in a fixture.
     `unknown_values` are those in fixtures that no table knows, to be reported. `retry_headers` may
-    differ when a message is retried.
+    differ when a message is retried. `early_results` are the exceptions, by whole call, to the rule
+    that a part of a call is never final with another result.
     """
 
     sign: Callable[[WebhookRequest, str, datetime], WebhookRequest]
@@ -40,6 +53,7 @@ class SourceContract:
     words: Mapping[str, Collection[str]] = field(default_factory=dict)
     unknown_values: frozenset[str] = frozenset()
     retry_headers: tuple[str, ...] = ()
+    early_results: Mapping[str, EarlyResults] = field(default_factory=dict)
 
 
 def with_headers(request: WebhookRequest, headers: Mapping[str, str]) -> WebhookRequest:

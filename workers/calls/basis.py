@@ -37,6 +37,7 @@ class Reason(StrEnum):
     NOT_OVER = "not_over"
     DIRECTION_UNKNOWN = "direction_unknown"
     CUSTOMER_LEG_MISSING = "customer_leg_missing"
+    CALLERS_LEG_MISSING = "callers_leg_missing"
     CAUSE_MISSING = "cause_missing"
     ALONE_IN_CONFERENCE = "alone_in_conference"
     AGENT_LEG_UNKNOWN = "agent_leg_unknown"
@@ -64,6 +65,9 @@ SENTENCES: Final[Mapping[Reason, str]] = {
         "no event of the call's first leg says yet whether the call is inbound or outbound"
     ),
     Reason.CUSTOMER_LEG_MISSING: "no event of the customer's leg shows whether it was answered",
+    Reason.CALLERS_LEG_MISSING: (
+        "no event of the caller's leg has come: another telephone may have taken the call"
+    ),
     Reason.CAUSE_MISSING: "the last event says neither how the leg ended nor that it was answered",
     Reason.ALONE_IN_CONFERENCE: (
         "the customer was in a conference, and no event shows whether anybody else was there"

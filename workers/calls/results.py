@@ -174,7 +174,9 @@ def _is_inbound_over(parties: Parties) -> bool:
 def _missed_or_abandoned(parties: Parties) -> Basis:
     """Missed if the call failed to reach an agent, abandoned if the caller gave up before."""
     customer = parties.customer
-    if customer is not None and customer.conference_stays:
+    if customer is None:
+        return Basis(Reason.CALLERS_LEG_MISSING)
+    if customer.conference_stays:
         return Basis(Reason.ALONE_IN_CONFERENCE, leg_id=customer.leg_id)
     # A leg with an unknown event may have ended in any way.
     for leg in parties.agents:
@@ -183,8 +185,6 @@ def _missed_or_abandoned(parties: Parties) -> Basis:
     for leg in parties.agents:
         if leg.hangup_cause in AGENT_UNREACHED or leg.is_answered:
             return of_end(Reason.AGENT_UNREACHED, leg, Result.MISSED_INBOUND)
-    if customer is None:
-        return of_end(Reason.CALLER_GAVE_UP, parties.agents[0], Result.ABANDONED)
     if parties.agents:
         return of_end(Reason.CALLER_GAVE_UP, customer, Result.ABANDONED)
     return _result_without_agents(customer)

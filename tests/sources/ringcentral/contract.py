@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from service.events import Result
 from service.sources import WebhookRequest
 from service.sources.ringcentral import vocabulary
-from tests.sources.contract import SourceContract, with_headers
+from tests.sources.contract import EarlyResults, SourceContract, with_headers
 
 
 def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
@@ -41,6 +42,12 @@ def forgeries(request: WebhookRequest) -> Iterable[WebhookRequest]:
         yield with_headers(bare, {"verification-token": other})
 
 
+HANG_UP_ALONE: Final = EarlyResults(
+    frozenset({Result.CANCELLED}),
+    "a hang-up means a talk only after an answer: where the answer is late, the rep's end reads "
+    "as cancelled until it comes",
+)
+
 CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("fake-rc-verification-token-000", "fake-rc-verification-token-111"),
@@ -66,4 +73,8 @@ CONTRACT: Final = SourceContract(
         }
     ),
     retry_headers=("validation-token",),
+    early_results={
+        "answered-click-to-call": HANG_UP_ALONE,
+        "no-answer-click-to-call": HANG_UP_ALONE,
+    },
 )

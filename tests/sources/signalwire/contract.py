@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote_plus
 
+from service.events import Result
 from service.sources import WebhookRequest
 from service.sources.common import sip
 from service.sources.twilio import vocabulary
-from tests.sources.contract import SourceContract, with_headers
+from tests.sources.contract import EarlyResults, SourceContract, with_headers
 
 
 def form_pairs(body: str) -> Iterator[tuple[str, str]]:
@@ -64,6 +65,12 @@ def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     )
 
 
+REP_GONE: Final = EarlyResults(
+    frozenset({Result.CANCELLED}),
+    "a rep's end while the customer's telephone rings is an end of the call, or one whose "
+    "customer's end is lost would never be final; what is late corrects it",
+)
+
 CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("PSK_FAKE_0000000000000000000000000000", "PSK_FAKE_1111111111111111111111111111"),
@@ -77,4 +84,7 @@ CONTRACT: Final = SourceContract(
         "SipResultCode": {*sip.DECISIVE, *sip.NOT_REACHED},
     },
     unknown_values=frozenset({"teleported", "parrot", "sideways", "pending", "evaporated"}),
+    early_results={
+        "answered-click-to-call": REP_GONE,
+    },
 )

@@ -11,10 +11,11 @@ from urllib.parse import parse_qs
 
 from twilio.request_validator import RequestValidator
 
+from service.events import Result
 from service.sources import WebhookRequest
 from service.sources.common import sip
 from service.sources.twilio import vocabulary
-from tests.sources.contract import SourceContract, with_headers, with_query
+from tests.sources.contract import EarlyResults, SourceContract, with_headers, with_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,12 @@ def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
     return with_headers(request, {"x-twilio-signature": signature})
 
 
+REP_GONE: Final = EarlyResults(
+    frozenset({Result.CANCELLED}),
+    "a rep's end while the customer's telephone rings is an end of the call, or one whose "
+    "customer's end is lost would never be final; what is late corrects it",
+)
+
 CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("FAKE0000000000000000000000000000", "FAKE1111111111111111111111111111"),
@@ -62,4 +69,7 @@ CONTRACT: Final = SourceContract(
     },
     unknown_values=frozenset({"teleported", "parrot", "sideways", "pending"}),
     retry_headers=("i-twilio-idempotency-token",),
+    early_results={
+        "answered-click-to-call": REP_GONE,
+    },
 )

@@ -808,8 +808,6 @@ def test_unknown_word_beside_a_known_end_hides_nothing() -> None:
         (Party.CUSTOMER, HangupCause.CANCELLED, Result.ABANDONED),
         (Party.CUSTOMER, HangupCause.BUSY, Result.MISSED_INBOUND),
         (Party.AGENT, HangupCause.COMPLETED, Result.CONNECTED),
-        (Party.AGENT, HangupCause.NO_ANSWER, Result.MISSED_INBOUND),
-        (Party.AGENT, HangupCause.CANCELLED, Result.ABANDONED),
     ],
 )
 def test_inbound_call_of_one_leg_with_a_stated_party(
@@ -818,6 +816,13 @@ def test_inbound_call_of_one_leg_with_a_stated_party(
     """A source that tells whose the one leg is means a human when it reports an answer."""
     duration_s = 30 if expected is Result.CONNECTED else 0
     assert (expected, duration_s) == results(inbound(party=party).end(30, cause, 30))
+
+
+@pytest.mark.parametrize("cause", [HangupCause.NO_ANSWER, HangupCause.CANCELLED, HangupCause.BUSY])
+def test_agents_leg_alone_does_not_tell_that_a_caller_was_missed(cause: HangupCause) -> None:
+    """While the caller's own leg is not known, another telephone may have taken the call."""
+    call = fold([inbound(party=Party.AGENT).end(30, cause, 30)])
+    assert (None, Reason.CALLERS_LEG_MISSING) == (call.result, call.basis.reason)
 
 
 def test_mailbox_of_ours_on_a_stated_leg_is_nobody() -> None:
