@@ -22,7 +22,8 @@ from service.receiver.expected_calls import ExpectedCallsEndpoint
 from service.receiver.inbox import Inbox, InboxLimits
 from service.receiver.links import LinksEndpoint
 from service.receiver.problems import ServerErrorMiddleware, handlers
-from service.receiver.requests import BodyLimits, PublicUrlResolver
+from service.receiver.public_url import PublicUrlResolver
+from service.receiver.requests import BodyLimits
 from service.receiver.webhooks import AccountReceiver, Webhooks
 from service.settings import Installation, Settings
 from service.sources import SOURCES, Source
@@ -31,6 +32,13 @@ from service.webhook_urls import admin_prefix
 
 # Objects of requests die young: the youngest generation is collected rarely, the others hardly.
 GC_THRESHOLDS: Final = (50_000, 50, 100)
+# Each is served with a slash at its end too: some forms for addresses add one.
+WEBHOOK_PATHS: Final = (
+    "/webhooks/{source}",
+    "/webhooks/{account}/{source}",
+    "/webhooks/{source}/t/{token}",
+    "/webhooks/{account}/{source}/t/{token}",
+)
 
 log = structlog.get_logger(__name__)
 
@@ -153,10 +161,7 @@ def _routes(
     webhooks: Webhooks, accounts: Sequence[_Account], sources: Mapping[str, Source]
 ) -> list[Route]:
     return [
-        Route("/webhooks/{source}", webhooks),
-        Route("/webhooks/{account}/{source}", webhooks),
-        Route("/webhooks/{source}/t/{token}", webhooks),
-        Route("/webhooks/{account}/{source}/t/{token}", webhooks),
+        *(Route(path + slash, webhooks) for path in WEBHOOK_PATHS for slash in ("", "/")),
         *health.routes(accounts[0].store),
         *(route for account in accounts for route in account.admin_routes(sources)),
     ]

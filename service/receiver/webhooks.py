@@ -30,11 +30,11 @@ from service.errors import (
 from service.logs.events import LogEvent
 from service.receiver.inbox import Inbox
 from service.receiver.problems import CLOSING, problem_of, unavailable
+from service.receiver.public_url import PublicUrlResolver
 from service.receiver.request_checks import METHOD, check_content, check_method, check_path_token
 from service.receiver.request_log import RequestLog
 from service.receiver.requests import (
     BodyLimits,
-    PublicUrlResolver,
     SenderGone,
     check_length,
     read_body,

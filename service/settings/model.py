@@ -55,8 +55,8 @@ class Settings(BaseModel):
     trusted_proxies: Networks = Field(
         (),
         description=(
-            "Addresses or networks of proxies whose X-Forwarded-Proto and X-Forwarded-Host are "
-            "believed."
+            "Addresses or networks of proxies whose Forwarded and X-Forwarded-Proto, -Host, -Port "
+            "and -Prefix are believed."
         ),
     )
     data_dir: Path = Field(Path(".data"), description="Where `run` keeps its private Redis.")

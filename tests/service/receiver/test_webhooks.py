@@ -290,7 +290,7 @@ async def test_answer_to_a_wrong_method_holds_the_right_one(send: Send, method: 
 @pytest.mark.parametrize(
     "path",
     [
-        "/webhooks/standard/",
+        "/webhooks/standard//",
         "/webhooks//standard",
         "/webhooks/standard/x",
         "/webhooks/",
@@ -300,6 +300,11 @@ async def test_answer_to_a_wrong_method_holds_the_right_one(send: Send, method: 
 async def test_other_paths_are_not_redirected(send: Send, path: str) -> None:
     """A redirect would lose the body, so that a wrong path is a clear 404."""
     _assert_problem(await send(b"one", path=path), 404)
+
+
+async def test_slash_at_the_end_is_the_same_address(send: Send) -> None:
+    """Some forms for addresses add one; the message is taken all the same."""
+    assert (await send(b"one", path="/webhooks/standard/")).is_success
 
 
 @pytest.mark.parametrize(
