@@ -27,7 +27,7 @@ BUCKETS: Final = 65_536
 # A number that more people have says nothing about who called, and is not listed in full.
 MAX_ENTRIES_PER_NUMBER: Final = 50
 # How much one script does, so that no webhook waits for it longer than some milliseconds.
-ENTRIES_PER_SCRIPT: Final = 250
+ENTRIES_PER_SCRIPT: Final = 100
 BUCKETS_PER_SCRIPT: Final = 64
 _STEPS: Final = tuple(
     (first, first + BUCKETS_PER_SCRIPT - 1) for first in range(0, BUCKETS, BUCKETS_PER_SCRIPT)

@@ -17,6 +17,7 @@ from workers.cli.failed import failed
 from workers.cli.link_url import link_url
 from workers.cli.links import links
 from workers.cli.output import PROGRAM, Commands, account_option
+from workers.cli.phonebook import phonebook
 from workers.cli.preview import preview_outcomes
 from workers.cli.replay import replay_calls
 from workers.cli.run import (
@@ -41,6 +42,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     link_url,
     expect,
     expected,
+    phonebook,
     failed,
     replay_calls,
     unmatched,
