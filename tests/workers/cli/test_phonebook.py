@@ -103,7 +103,7 @@ def test_twenty_faults_are_shown(run: Run, tmp_path: Path) -> None:
 
 
 def test_columns_region_and_encoding_are_options(run: Run, tmp_path: Path) -> None:
-    """What is not guessed can be said."""
+    """What is not guessed can be named."""
     text = "Kürzel;Handy\n418;020 7946 0018\n"
     (tmp_path / "people.csv").write_text(text, encoding="cp1252")
     assert "--encoding cp1252" in run("phonebook", "import", "people.csv", code=1).stderr
