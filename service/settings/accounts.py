@@ -15,6 +15,7 @@ from service.settings.model import ACCOUNT_NAME
 from service.settings.reading import (
     FILE_SUFFIX,
     OUTCOME_TABLES,
+    TESTS,
     from_environment,
     from_table,
     hint,
@@ -83,12 +84,14 @@ class Account:
         there.
         """
         inherited = {name: value for name, value in values.items() if name not in NEVER_INHERITED}
+        # Sample calls try the map of the account in which they are written.
+        inherited_tables = {name: table for name, table in tables.items() if name != TESTS}
         return {
             **inherited,
             **self.values,
             "account": self.name,
             "is_default": False,
-            "outcome_config": {**tables, **self.tables},
+            "outcome_config": {**inherited_tables, **self.tables},
         }
 
 

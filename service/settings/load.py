@@ -16,16 +16,23 @@ from pydantic_core import ErrorDetails
 
 from service.errors import SettingsError
 from service.settings.accounts import TABLE, Account, read_accounts
+from service.settings.business_hours import FOLDER
+from service.settings.conditions import When
 from service.settings.installation import Installation
 from service.settings.model import Settings
+from service.settings.outcome_tests import SampleCall
 from service.settings.reading import (
     CONFIG_NAME,
+    OUTCOMES,
+    TESTS,
     from_environment,
     from_table,
+    hint,
     outcome_tables,
     read_quietly,
     read_toml,
     resolve,
+    toml_path,
 )
 from service.settings.source_settings import read_sources
 from service.sources import SETTINGS
@@ -36,6 +43,11 @@ KNOWN: Final = (
     *(name for name, field in Settings.model_fields.items() if not field.exclude),
     *SETTINGS,
 )
+# The keys of the tables in which one is easily misspelt, by the table's name.
+KEYS_OF: Final[Mapping[str, Collection[str]]] = {
+    "when": [name for name in When.model_fields if not name.startswith("duration_")],
+    "call": tuple(SampleCall.model_fields),
+}
 # pydantic's types of faults, and what an operator has to write instead.
 CURES: Final = {
     "int_parsing": "must be a whole number",
@@ -80,14 +92,15 @@ def load_installation(
         values = read_quietly(data_dir / LOCAL_NAME) | values
     default_name = str(values.get("account", _default_of("account")))
     accounts = read_accounts(table, environ, KNOWN, faults, where=where, default=default_name)
-    default, top_faults = _validate({**values, "outcome_config": outcomes})
+    toml_folder = toml_path(environ, folder).parent
+    default, top_faults = _validate({**values, "outcome_config": outcomes}, toml_folder)
     top_lines = [fault.line for fault in top_faults]
     faults.extend(top_lines)
     others: list[Settings] = []
     for account in accounts:
         account_faults = _unpaired(account.values)
         resolve(account.values, folder, account_faults)
-        settings, found_faults = _validate(account.whole(values, outcomes))
+        settings, found_faults = _validate(account.whole(values, outcomes), toml_folder)
         account_faults += [fault.line for fault in found_faults if fault.is_of(account, top_lines)]
         faults.extend(_with_account(account.name, account_faults))
         if settings is not None:
@@ -145,18 +158,23 @@ class _Fault:
         return self.line not in top_lines
 
 
-def _validate(values: Mapping[str, object]) -> tuple[Settings | None, list[_Fault]]:
+def _validate(
+    values: Mapping[str, object], toml_folder: Path
+) -> tuple[Settings | None, list[_Fault]]:
     faults: list[tuple[str, str]] = []
     of_sources = read_sources(values, faults)
     source_faults = [_Fault(f"{name.upper()}: {text}", setting=name) for name, text in faults]
     fields = {name: value for name, value in values.items() if name not in SETTINGS}
     try:
-        return Settings.model_validate({**fields, "of_sources": of_sources}), source_faults
+        settings = Settings.model_validate(
+            {**fields, "of_sources": of_sources}, context={FOLDER: toml_folder}
+        )
     except ValidationError as err:
         return None, [
             *map(_describe, err.errors(include_url=False, include_input=False)),
             *source_faults,
         ]
+    return settings, source_faults
 
 
 def _describe(details: ErrorDetails) -> _Fault:
@@ -166,6 +184,10 @@ def _describe(details: ErrorDetails) -> _Fault:
         return _Fault(message)
     if place[0] == "outcome_config":
         key = ".".join(place[1:]) or "outcomes"
+        if place[1:2] == [TESTS]:
+            key = f"{OUTCOMES}.{key}"
+        if details["type"] == "extra_forbidden":
+            message += hint(place[-1], KEYS_OF.get(place[-2], ()))
         return _Fault(f"{CONFIG_NAME}: {key}: {message}", table="".join(place[1:2]))
     return _Fault(f"{place[0].upper()}: {message}", setting=place[0])
 

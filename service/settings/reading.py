@@ -13,7 +13,10 @@ from typing import Final
 from service.settings.outcomes import OutcomeConfig
 
 CONFIG_NAME: Final = "buildr-calls.toml"
-OUTCOME_TABLES: Final = frozenset(OutcomeConfig.model_fields)
+# The sample calls lie inside of `[outcomes]`, as a table of their own.
+TESTS: Final = "tests"
+OUTCOMES: Final = "outcomes"
+OUTCOME_TABLES: Final = frozenset(OutcomeConfig.model_fields) - {TESTS}
 FILE_SUFFIX: Final = "_file"
 SECRET_LENGTH: Final = 16
 PATHS: Final = ("/", "./", "../")
@@ -61,9 +64,8 @@ def read_toml(
     The name of the TOML file and what it holds; nothing if it cannot be read, which is a fault
     where it has to be there.
     """
-    config = environ.get("CONFIG", "").strip()
-    path = folder / (config or CONFIG_NAME)
-    if not config and not path.exists():
+    path = toml_path(environ, folder)
+    if not _is_config_set(environ) and not path.exists():
         return path.name, {}
     try:
         return path.name, tomllib.loads(path.read_text(encoding="utf-8"))
@@ -72,6 +74,15 @@ def read_toml(
     except tomllib.TOMLDecodeError as err:
         faults.append(f"CONFIG: {path} is not TOML: {err}")
     return path.name, {}
+
+
+def toml_path(environ: Mapping[str, str], folder: Path) -> Path:
+    """Where the TOML file lies: at `CONFIG`, else in the folder."""
+    return folder / (environ.get("CONFIG", "").strip() or CONFIG_NAME)
+
+
+def _is_config_set(environ: Mapping[str, str]) -> bool:
+    return bool(environ.get("CONFIG", "").strip())
 
 
 def read_quietly(path: Path) -> dict[str, object]:
@@ -83,8 +94,21 @@ def read_quietly(path: Path) -> dict[str, object]:
 
 
 def outcome_tables(table: Mapping[str, object]) -> dict[str, object]:
-    """The part of a table that says which result becomes which outcome."""
-    return {key: value for key, value in table.items() if key in OUTCOME_TABLES}
+    """
+    The part of a table that says which result becomes which outcome.
+
+    `[[outcomes.tests]]` is taken out of `[outcomes]` as `tests`; an `[outcomes]` that holds nothing
+    else is none.
+    """
+    tables = {key: value for key, value in table.items() if key in OUTCOME_TABLES}
+    outcomes = tables.get(OUTCOMES)
+    if not isinstance(outcomes, dict) or TESTS not in outcomes:
+        return tables
+    mapping = {key: value for key, value in outcomes.items() if key != TESTS}
+    del tables[OUTCOMES]
+    if mapping:
+        tables[OUTCOMES] = mapping
+    return {**tables, TESTS: outcomes[TESTS]}
 
 
 def from_table(

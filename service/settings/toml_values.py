@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from service.sources import SOURCES
 
 # Those of `workers.calls.legs`. `ended`: all legs are over, and how the call went is not known.
-OPEN_STAGES: Final = ("unknown", "ringing", "in_progress", "ended")
+STAGES: Final = ("unknown", "ringing", "in_progress", "ended")
 
 
 class StrictTable(BaseModel):
@@ -35,12 +35,20 @@ def did_you_mean(name: str, names: tuple[str, ...]) -> str:
     return f"there are: {', '.join(names)}"
 
 
+def _check_source(slug: str) -> str:
+    return _check_sources((slug,))[0]
+
+
+def _check_stage(stage: str) -> str:
+    return _check_stages((stage,))[0]
+
+
 def _check_sources(slugs: tuple[str, ...]) -> tuple[str, ...]:
     return _checked(slugs, tuple(SOURCES), title="source")
 
 
 def _check_stages(stages: tuple[str, ...]) -> tuple[str, ...]:
-    return _checked(stages, OPEN_STAGES, title="stage of a call")
+    return _checked(stages, STAGES, title="stage of a call")
 
 
 def _checked(values: tuple[str, ...], names: tuple[str, ...], *, title: str) -> tuple[str, ...]:
@@ -54,5 +62,7 @@ def _checked(values: tuple[str, ...], names: tuple[str, ...], *, title: str) -> 
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+SourceSlug = Annotated[str, AfterValidator(_check_source)]
 SourceSlugs = Annotated[Words, AfterValidator(_check_sources)]
-OpenStages = Annotated[Words, AfterValidator(_check_stages)]
+StageName = Annotated[str, AfterValidator(_check_stage)]
+StageNames = Annotated[Words, AfterValidator(_check_stages)]

@@ -8,9 +8,11 @@ from typing import Final
 
 from pydantic import Field
 
-from service.settings.toml_values import OpenStages, SourceSlugs, StrictTable
+from service.settings.toml_values import SourceSlugs, StageNames, StrictTable
 
 MINUTE_S: Final = 60
+# No telephone call goes on for so long without a message.
+DEFAULT_AFTER_S: Final = 24 * 3600.0
 WEEK_MINUTES: Final = 7 * 24 * 60
 
 
@@ -22,7 +24,7 @@ class UnknownEnd(StrictTable):
 
     after_minutes: float = Field(gt=0, le=WEEK_MINUTES)
     source: SourceSlugs = ()
-    stage: OpenStages = ()
+    stage: StageNames = ()
 
     def fits(self, source: str, stage: str) -> bool:
         """Whether it is for such a call."""

@@ -63,7 +63,7 @@ def test_result_becomes_an_outcome() -> None:
 
 def test_rule_of_the_operator_decides_first() -> None:
     """A rule in `buildr-calls.toml` is asked before the defaults."""
-    rule = {"when": {"duration_below_s": 60}, "outcome": "Left Message"}
+    rule = {"when": {"result": "connected", "talk_below_s": 60}, "outcome": "Left Message"}
     config = OutcomeConfig.model_validate({"rules": [rule]})
     decision = decide(fold(read_events(ENDED)), config)
     assert ("Left Message", "rules[0]") == (str(decision.outcome), decision.rule)

@@ -1,10 +1,9 @@
 """
-`buildr-calls check`: tests all that a running installation needs; and `outcomes list`.
+`buildr-calls check`: tests all that a running installation needs.
 """
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import click
@@ -13,7 +12,6 @@ from rich.markup import escape
 
 from service.errors import (
     BuildrError,
-    BuildrRateLimited,
     QueueUnavailable,
     SettingsError,
 )
@@ -23,21 +21,18 @@ from service.sources import SOURCES
 from service.sources.settings import how_to_enable
 from service.store.connection import Store, open_store
 from service.webhook_urls import webhook_path
-from workers.buildr import BuildrClient, token_provider
+from workers.cli.outcomes import display_names, read_names
 from workers.cli.output import (
-    Failure,
     chosen_account,
+    command_line,
     console,
     load_accounts,
     print_json,
-    print_table,
 )
-from workers.cli.session import run_with_store
 from workers.clock import SharedClock
-from workers.delivery.outcome_catalog import OutcomeCatalog
-from workers.outcomes.decide import unknown_names
+from workers.outcomes.decide import outcome_key, unknown_names, unknown_names_of_tests
+from workers.outcomes.sample_calls import run_tests
 
-BUDGET_WAIT_S = 30.0
 URL_TIMEOUT_S = 5.0
 TITLE_WIDTH = 14
 
@@ -76,8 +71,8 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(*, as_json: bool) -> None:
     """
-    Look at everything that has to be right: settings, Redis, Buildr, outcome names, clock, public
-    URL.
+    Look at everything that has to be right: settings, Redis, Buildr, outcome names and tests,
+    clock, public URL.
 
     Looks at every account, unless --account names one. Exit code 1 if anything is not right.
 
@@ -123,10 +118,8 @@ async def _check(installation: Installation, accounts: tuple[Settings, ...]) -> 
         findings += [await _redis(store), await _clock(store)]
     for account in accounts:
         async with open_store(account, role="cli") as store:
-            findings += [
-                _with_account(account, finding, accounts)
-                for finding in await _buildr(account, store)
-            ]
+            of_account = [*await _buildr(account, store), *await _outcome_tests(account, store)]
+            findings += [_with_account(account, finding, accounts) for finding in of_account]
     return findings
 
 
@@ -204,22 +197,45 @@ async def _buildr(settings: Settings, store: Store) -> list[Finding]:
     if not settings.has_buildr_credentials:
         return [Finding("buildr", is_fine=False, detail=_no_credentials(settings))]
     try:
-        names = await read_names(settings, store)
+        outcome_ids = await read_names(settings, store)
     except SettingsError as err:
         return [Finding("buildr", is_fine=False, detail="; ".join(err.faults))]
     except BuildrError as err:
         return [Finding("buildr", is_fine=False, detail=f"{settings.buildr_api_url}: {err}")]
-    display_names = [name for name, _ in await _display_names(store)]
-    unknown = unknown_names(settings.outcome_config, names, display_names=display_names)
+    account_names = [name for name, _ in await display_names(store)]
+    unknown = unknown_names(settings.outcome_config, outcome_ids, display_names=account_names)
     detail = "; ".join(unknown)
     if not unknown:
-        detail = f"{len(names)} in the account, and all that are named exist"
+        detail = f"{len(outcome_ids)} in the account, and all that are named exist"
     return [
         Finding(
             "buildr", is_fine=True, detail=f"{settings.buildr_api_url} accepts the credentials"
         ),
         Finding("outcomes", is_fine=not unknown, detail=detail),
     ]
+
+
+async def _outcome_tests(settings: Settings, store: Store) -> list[Finding]:
+    """The sample calls of the settings, run with the outcomes that are known; nothing without."""
+    config = settings.outcome_config
+    if not config.tests:
+        return []
+    account_names = await display_names(store)
+    outcome_ids = {outcome_key(name): outcome_id for name, outcome_id in account_names} or None
+    results = run_tests(config, outcome_ids)
+    failed = [result for result in results if not result.is_passed]
+    detail = f"all {len(results)} pass"
+    if failed:
+        titles = ", ".join(result.test.name or result.place for result in failed)
+        command = command_line(settings, "outcomes test")
+        detail = f"{len(failed)} of {len(results)} fail: {titles}; see: {command}"
+    unknown: tuple[str, ...] = ()
+    if outcome_ids:
+        spelt_names = [name for name, _ in account_names]
+        unknown = unknown_names_of_tests(config, outcome_ids, display_names=spelt_names)
+        detail = "; ".join([*unknown, detail])
+    is_fine = not failed and not unknown
+    return [Finding("outcome tests", is_fine=is_fine, detail=detail)]
 
 
 def _no_credentials(settings: Settings) -> str:
@@ -230,71 +246,3 @@ def _no_credentials(settings: Settings) -> str:
     if not settings.is_default:
         detail += f", in lower case in [accounts.{settings.account}]"
     return detail
-
-
-async def _display_names(store: Store) -> tuple[tuple[str, str], ...]:
-    """Name and id of each outcome as Buildr writes them, as last read; empty if never."""
-    stored = await store.outcomes.load()
-    if stored is None:
-        return ()
-    return stored.names
-
-
-async def read_names(settings: Settings, store: Store) -> dict[str, str]:
-    """
-    The account's outcomes, ids by their lower-case names, read from Buildr now within the budget.
-
-    Raises `BuildrError`, also if the budget allows no request within 30 s.
-    """
-    names = OutcomeCatalog(store, lambda: datetime.now(UTC))
-    async with BuildrClient(settings, tokens=token_provider(settings, store.tokens)) as client:
-        try:
-            async with asyncio.timeout(BUDGET_WAIT_S):
-                while not await names.refresh(client, hold_s=settings.buildr_timeout_s + 2):
-                    await store.permits.pump()
-                    await asyncio.sleep(0.1)
-        except TimeoutError as err:
-            raise BuildrRateLimited(
-                "the budget of requests is used up; try again in a minute", retry_after_s=None
-            ) from err
-    return dict(await names.current() or {})
-
-
-@click.group()
-def outcomes() -> None:
-    """
-    See the call outcomes of the Buildr account.
-
-    \b
-    Example:
-      buildr-calls outcomes list
-    """
-
-
-@outcomes.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_outcomes(*, as_json: bool) -> None:
-    """
-    List the account's call outcomes with their ids, for `buildr-calls.toml`.
-
-    \b
-    Example:
-      buildr-calls outcomes list --json
-    """
-
-    async def work(settings: Settings, store: Store) -> tuple[tuple[str, str], ...]:
-        await read_names(settings, store)
-        return await _display_names(store)
-
-    try:
-        names = run_with_store(work)
-    except BuildrError as err:
-        raise Failure(f"Buildr: {err}") from err
-    if as_json:
-        print_json([{"id": outcome_id, "name": name} for name, outcome_id in names])
-    else:
-        print_table(
-            ("id", "name"),
-            [(outcome_id, name) for name, outcome_id in names],
-            empty="The account has no call outcomes.",
-        )

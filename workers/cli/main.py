@@ -10,12 +10,13 @@ import click
 
 from service.logs.setup import configure_logging
 from workers.cli.call_lists import stalled, unmatched
-from workers.cli.check import check, outcomes
+from workers.cli.check import check
 from workers.cli.expected import expect, expected
 from workers.cli.explain import explain
 from workers.cli.failed import failed
 from workers.cli.link_url import link_url
 from workers.cli.links import links
+from workers.cli.outcomes import outcomes
 from workers.cli.output import PROGRAM, Commands, account_option
 from workers.cli.phonebook import phonebook
 from workers.cli.preview import preview_outcomes

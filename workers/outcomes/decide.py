@@ -12,11 +12,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from service.events import Result
-from service.settings.outcomes import (
-    DEFAULT_OUTCOMES,
-    OutcomeConfig,
-    OutcomeRef,
-)
+from service.settings.outcome_refs import OutcomeRef
+from service.settings.outcomes import DEFAULT_OUTCOMES, OutcomeConfig
 from service.store.links import Link
 from workers.calls.fold import Call
 from workers.outcomes.conditions import applies, comparison_key
@@ -53,7 +50,7 @@ def decide(call: Call, config: OutcomeConfig) -> Decision:
             return Decision(
                 result=call.result,
                 outcome=rule.outcome,
-                rule=_rule_name(index, rule.name),
+                rule=rule.title(index),
                 is_explicit=True,
             )
     if call.result in config.outcomes:
@@ -75,9 +72,10 @@ def map_digest(config: OutcomeConfig) -> str:
     """
     A digest of all settings that decide about outcomes: workers with the same one decide alike.
 
-    The notes are left out. 16 hexadecimal digits.
+    The notes and the sample calls are left out. 16 hexadecimal digits.
     """
-    return hashlib.sha256(config.model_dump_json(exclude={"notes"}).encode()).hexdigest()[:16]
+    text = config.model_dump_json(exclude={"notes", "tests"})
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def outcome_key(name: str) -> str:
@@ -103,11 +101,25 @@ def unknown_names(
     A line for each outcome that the settings name and the account does not have.
 
     It gives the place in the settings and the account's names; `display_names` are these as Buildr
-    spells them.
+    spells them. Sample calls are left out, since they decide nothing.
     """
+    return _unknown_names(_configured_outcomes(config), ids, display_names)
+
+
+def unknown_names_of_tests(
+    config: OutcomeConfig, ids: OutcomeIds, *, display_names: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """The same for the outcomes that the sample calls name."""
+    places = ((test.title(index), test.outcome) for index, test in enumerate(config.tests))
+    return _unknown_names(places, ids, display_names)
+
+
+def _unknown_names(
+    outcomes: Iterable[tuple[str, OutcomeRef | None]], ids: OutcomeIds, display_names: Iterable[str]
+) -> tuple[str, ...]:
     account_names = ", ".join(sorted(display_names or ids)) or "none"
     lines = []
-    for place, ref in _configured_outcomes(config):
+    for place, ref in outcomes:
         if ref is None or ref.name is None or resolve(ref, ids) is not None:
             continue
         lines.append(
@@ -165,15 +177,9 @@ def _utc_seconds(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
-def _rule_name(index: int, name: str | None) -> str:
-    if name is None:
-        return f"rules[{index}]"
-    return f'rules[{index}] "{name}"'
-
-
 def _configured_outcomes(config: OutcomeConfig) -> Iterator[tuple[str, OutcomeRef | None]]:
     """The outcomes of the settings, each with its place there."""
     for result, ref in config.outcomes.items():
         yield f"outcomes.{result.value}", ref
     for index, rule in enumerate(config.rules):
-        yield _rule_name(index, rule.name), rule.outcome
+        yield rule.title(index), rule.outcome

@@ -31,7 +31,7 @@ def render_note(call: Call, result: Result | None, notes: Notes, *, outcome_name
     is reported in the log, and the default template takes its place: the call's outcome is not
     held up by it.
     """
-    values = _values(call, result, outcome_name)
+    values = template_values(call, result, outcome_name)
     try:
         text = _compile(notes.template).render(values)
     except (
@@ -128,7 +128,7 @@ def _blank_for_none(value: object) -> object:
     return "" if value is None else value
 
 
-def _values(call: Call, result: Result | None, outcome_name: str) -> Mapping[str, object]:
+def template_values(call: Call, result: Result | None, outcome_name: str) -> Mapping[str, object]:
     """The template's variables, as listed in docs/outcomes.md."""
     return {
         "result": _plain(result),
@@ -137,10 +137,18 @@ def _values(call: Call, result: Result | None, outcome_name: str) -> Mapping[str
         "from_number": call.from_number,
         "to_number": call.to_number,
         "duration_s": call.duration_s,
+        "wait_s": call.wait_s,
         "answered_by": _plain(call.answered_by),
         "started_at": call.started_at,
         "ended_at": call.ended_at,
         "agent": call.agent,
+        "rang_agents": call.rang_agents,
+        "queue": call.queue,
+        "team": call.team,
+        "transferred": call.is_transferred,
+        "forwarded": call.is_forwarded,
+        "answered_elsewhere": call.is_answered_elsewhere,
+        "hung_up_by": _plain(call.hung_up_by),
         "disposition": call.disposition,
         "tags": call.tags,
         "note": call.note,

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.settings.outcomes import OutcomeConfig
-from service.settings.toml_values import OPEN_STAGES
+from service.settings.toml_values import STAGES
 from workers.calls.legs import Stage
 
 
@@ -38,13 +38,39 @@ def test_no_call_gets_it_by_default() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tables", "after_s"),
+    [
+        ({"outcomes": {"unknown_end": "Connected"}}, 86_400),
+        ({"outcomes": {"unknown_end": ""}}, None),
+        ({"rules": [{"when": {"stalled": True}, "outcome": "Connected"}]}, 86_400),
+        ({"rules": [{"when": {"result": "unknown_end"}, "outcome": "Connected"}]}, 86_400),
+        ({"rules": [{"when": {"stalled": True}, "outcome": ""}]}, None),
+        ({"rules": [{"when": {"source": "twilio"}, "outcome": "Connected"}]}, None),
+        (
+            {
+                "outcomes": {"unknown_end": "Connected"},
+                "unknown_end": [{"source": "plivo", "after_minutes": 1}],
+            },
+            None,
+        ),
+    ],
+)
+def test_mapped_without_a_time_it_is_after_a_day(
+    tables: dict[str, object], after_s: float | None
+) -> None:
+    """Who maps the result and names no time gets it for calls that were silent for a day."""
+    settings = OutcomeConfig.model_validate(tables)
+    assert after_s == settings.unknown_end_after_s("twilio", Stage.IN_PROGRESS)
+
+
+@pytest.mark.parametrize(
     ("entry", "message"),
     [
         ({}, "after_minutes"),
         ({"after_minutes": 0}, "greater than 0"),
         ({"after_minutes": 10_081}, "10080"),
         ({"after_minutes": 5, "source": "twillio"}, "'twillio', did you mean twilio?"),
-        ({"after_minutes": 5, "stage": "ended"}, "'ended', there are: unknown, ringing"),
+        ({"after_minutes": 5, "stage": "over"}, "'over', there are: unknown, ringing"),
         ({"after_minutes": 5, "after_hours": 1}, "after_hours"),
     ],
 )
@@ -55,6 +81,6 @@ def test_wrong_entry_is_refused(entry: dict[str, object], message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_stages_are_those_of_calls_that_are_not_over() -> None:
-    """Every stage of the fold but the last can be named."""
-    assert set(OPEN_STAGES) == set(Stage) - {Stage.ENDED}
+def test_stages_are_those_of_the_fold() -> None:
+    """Every stage of the fold can be named: all legs may be over, and the result not known."""
+    assert list(STAGES) == list(Stage)

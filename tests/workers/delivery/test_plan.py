@@ -17,7 +17,8 @@ from service.events import (
     Result,
 )
 from service.settings import SettleTimes
-from service.settings.outcomes import Notes, OutcomeConfig, OutcomeRef
+from service.settings.outcome_refs import OutcomeRef
+from service.settings.outcomes import Notes, OutcomeConfig
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.links import Link

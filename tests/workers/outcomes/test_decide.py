@@ -17,10 +17,12 @@ from service.events import (
     HangupCause,
     Result,
 )
-from service.settings.outcomes import OutcomeConfig, OutcomeRef, When
+from service.settings.conditions import When
+from service.settings.outcome_refs import OutcomeRef
+from service.settings.outcomes import OutcomeConfig
 from service.store.links import Link
 from workers.calls.fold import Call, fold
-from workers.outcomes.conditions import CONDITIONS
+from workers.outcomes.conditions import CONDITIONS, HOURS_CONDITIONS
 from workers.outcomes.decide import (
     Decision,
     build_patch,
@@ -145,10 +147,10 @@ def test_rule_may_leave_a_call_alone() -> None:
         ({"answered_by": "human"}, {}, False),
         ({"duration_at_least_s": 49}, {}, True),
         ({"duration_at_least_s": 50}, {}, False),
-        ({"duration_below_s": 50}, {}, True),
-        ({"duration_below_s": 49}, {}, False),
-        ({"duration_at_least_s": 0}, {"duration_s": None}, False),
-        ({"duration_below_s": 50}, {"duration_s": None}, False),
+        ({"result": "connected", "duration_below_s": 50}, {}, True),
+        ({"result": "connected", "duration_below_s": 49}, {}, False),
+        ({"result": "connected", "duration_at_least_s": 0}, {"duration_s": None}, False),
+        ({"result": "connected", "duration_below_s": 50}, {"duration_s": None}, False),
         ({"duration_at_least_s": 20, "duration_below_s": 60}, {}, True),
         ({"disposition": "Wrong Person"}, {"disposition": " wrong person"}, True),
         ({"disposition": ["won", "lost"]}, {"disposition": "Lost"}, True),
@@ -170,7 +172,7 @@ def test_conditions(when: dict[str, object], fields: dict[str, object], *, holds
 
 def test_every_condition_is_applied() -> None:
     """Each condition that a rule may have has its function; business hours need the hours too."""
-    assert set(When.model_fields) == {*CONDITIONS, "business_hours"}
+    assert set(When.model_fields) == {*CONDITIONS, *HOURS_CONDITIONS}
 
 
 HOURS = {"timezone": "America/Chicago", "mon": "08:00-17:30", "fri": "08:00-16:00"}

@@ -17,6 +17,7 @@ from service.events import (
     Direction,
     EventType,
     HangupCause,
+    Party,
     Recording,
     Result,
     Voicemail,
@@ -51,6 +52,18 @@ CALL = fold(
 )
 
 
+# The same call with every other fact of a call.
+DISTRIBUTED = replace(
+    CALL,
+    wait_s=20,
+    rang_agents=("ben", "cem"),
+    queue="Sales",
+    team="East",
+    is_transferred=True,
+    hung_up_by=Party.CUSTOMER,
+)
+
+
 def rendered(template: str | None = None, call: Call = CALL) -> str:
     """The block for a call."""
     notes = Notes()
@@ -69,6 +82,13 @@ def test_default_note() -> None:
     ]
 
 
+def test_default_note_of_a_call_that_was_passed_on() -> None:
+    """It adds that an agent transferred the call; of other facts a template may write."""
+    assert (
+        "connected (outbound), 1 min 5 s, transferred" == rendered(call=DISTRIBUTED).split("\n")[0]
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -78,10 +98,18 @@ def test_default_note() -> None:
         ("from_number", "+15005550006"),
         ("to_number", "+15005550001"),
         ("duration_s", "65"),
+        ("wait_s", "20"),
         ("answered_by", "human"),
         ("started_at", "2026-11-02 10:00:00+00:00"),
         ("ended_at", "2026-11-02 10:01:05+00:00"),
         ("agent", "ann"),
+        ("rang_agents|join('+')", "ben+cem"),
+        ("queue", "Sales"),
+        ("team", "East"),
+        ("transferred", "True"),
+        ("forwarded", "False"),
+        ("answered_elsewhere", "False"),
+        ("hung_up_by", "customer"),
         ("disposition", "Won"),
         ("tags|join('+')", "a+b"),
         ("note", "Spoke to the decision maker"),
@@ -94,7 +122,7 @@ def test_default_note() -> None:
 )
 def test_template_variables(name: str, expected: str) -> None:
     """Every name that the docs promise holds its value, without HTML in it."""
-    assert expected == rendered(f"{{{{ {name} }}}}")
+    assert expected == rendered(f"{{{{ {name} }}}}", DISTRIBUTED)
 
 
 def test_missing_values_write_nothing() -> None:
@@ -306,6 +334,7 @@ def _lines(text: str) -> list[str]:
 
 
 def test_results_are_plain_words() -> None:
-    """A template compares results as plain text."""
+    """A template compares results as plain text, and asks for a fact that may be missing."""
+    assert rendered("{{ 'yes' if transferred else 'no' }}") == "no"
     assert rendered("{{ 'yes' if result == 'connected' else 'no' }}") == "yes"
     assert Result.CONNECTED is CALL.result

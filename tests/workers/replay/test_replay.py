@@ -11,13 +11,9 @@ import pytest
 from service.errors import BuildrRejected, BuildrUnavailable
 from service.phone_numbers import Number
 from service.settings import Budget, Settings
-from service.settings.outcomes import (
-    Notes,
-    OutcomeConfig,
-    OutcomeRef,
-    Rule,
-    When,
-)
+from service.settings.conditions import When
+from service.settings.outcome_refs import OutcomeRef
+from service.settings.outcomes import Notes, OutcomeConfig, Rule
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.expectations import Expectation
