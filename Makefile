@@ -4,6 +4,9 @@ VENV = .venv
 BIN = $(VENV)/bin
 # The Python of a new .venv: make run PYTHON=/path/to/python3
 PYTHON =
+# Set to 1 by make test-all: tests that try things at random try four times as many.
+THOROUGH =
+export THOROUGH
 # Options of `make run`, `make bench-delivery`, and of pytest: make test ARGS="-k twilio"
 ARGS =
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
@@ -69,7 +72,8 @@ test-fast: $(VENV)/.dev
 
 # Each other Python has an environment of its own. pyenv answers to python3.12 on PATH only for the
 # versions that it was told to use, so it is asked for the others.
-test-all: test
+test-all:
+	@$(MAKE) --no-print-directory test THOROUGH=1
 	@own=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') || exit 1; \
 	status=0; \
 	for version in $(PYTHONS); do \

@@ -5,12 +5,10 @@ sleeping.
 
 import os
 import shutil
-import signal
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from types import FrameType
 
 import pytest
 from coverage import Coverage
@@ -21,12 +19,12 @@ from service.settings import Installation, Settings, load_installation
 from service.store.connection import Store, open_store
 from tests.doubles.clock import Skew
 from tests.doubles.redis import RedisServer
+from tests.measuring import MeasuredTests
 
 STANDARD_SECRET = "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw=="
 TWILIO_TOKEN = "FAKE0000000000000000000000000000"
 ADMIN_TOKEN = "admin-token-of-the-tests"
 FAST_VARIANTS = 15
-MEASURED_S = 1.0
 
 # A busy machine, or one that measures coverage, is slow now and then; that is no fault of the code.
 hypothesis_settings.register_profile("no-deadline", deadline=None)
@@ -74,32 +72,11 @@ def _fast_sample(items: list[pytest.Item]) -> list[pytest.Item]:
     return sample
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None, object, object]:
-    """
-    Measure coverage for the first second of a test, in processor time.
-
-    Tests that repeat the same steps a thousand times reach nothing new after it, and each step
-    takes two to three times as long while it is measured.
-    """
+def pytest_configure(config: pytest.Config) -> None:
+    """Where coverage is measured, leave out what repeats itself."""
     coverage = Coverage.current()
-    if coverage is None:
-        return (yield)
-    is_measured = True
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal is_measured
-        is_measured = False
-        coverage.stop()
-
-    signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, MEASURED_S)
-    try:
-        return (yield)
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        if not is_measured:
-            coverage.start()
+    if coverage is not None:
+        config.pluginmanager.register(MeasuredTests(coverage))
 
 
 def pytest_terminal_summary(

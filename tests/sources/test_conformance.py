@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import logging
+import random
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -59,6 +60,7 @@ from tests.sources.cases import (
     values_of,
 )
 from tests.sources.contract import with_headers, with_query
+from tests.trials import trials
 from workers.calls.fold import Call, fold
 from workers.jobs.parse_messages import parse_messages
 
@@ -70,7 +72,7 @@ LEAST_PROOF: Final = 20
 LIBRARIES: Final = ("arq", "asyncio", "httpx", "httpcore")
 ALL_ORDERS_UP_TO: Final = 5
 RANDOM_ORDERS: Final = 60
-MUTATIONS: Final = 3000
+MUTATIONS: Final = trials(3000)
 NASTY: Final = (
     b'"',
     b"{}",
@@ -447,7 +449,7 @@ def test_every_prefix_of_a_body_is_handled(slug: str, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slug", SLUGS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=trials(150), deadline=None)
 @given(data=st.data(), noise=st.binary(max_size=12))
 def test_every_mutation_of_a_message_is_handled(
     slug: str, data: st.DataObject, noise: bytes
@@ -473,7 +475,7 @@ def test_thousands_of_changed_bodies_are_handled(slug: str) -> None:
     Bytes turned over, left out, put in and moved, anywhere in any body: a message error is the
     worst that comes of it.
     """
-    rng = Random(f"mutations {slug}")
+    rng = Random(random.getrandbits(64))
     names = fixture_names(slug)
     for number in range(MUTATIONS):
         request = fixture(slug, names[number % len(names)])
@@ -498,7 +500,7 @@ JSON_VALUES: Final = st.recursive(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slug", [slug for slug in SLUGS if JSON in SOURCES[slug].content_types])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=trials(300), deadline=None)
 @given(data=st.data(), value=JSON_VALUES)
 def test_wrong_types_are_handled(slug: str, data: st.DataObject, value: object) -> None:
     """Any JSON value in any field of a JSON message gives events or a message error."""
@@ -519,7 +521,7 @@ def test_wrong_types_are_handled(slug: str, data: st.DataObject, value: object) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("slug", [slug for slug in SLUGS if FORM in SOURCES[slug].content_types])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=trials(300), deadline=None)
 @given(
     data=st.data(),
     value=st.text(max_size=12)

@@ -24,6 +24,7 @@ from service.events import (
     Result,
     Voicemail,
 )
+from tests.trials import trials
 from tests.workers.calls.call_events import (
     ANSWERED,
     CHILD,
@@ -168,7 +169,7 @@ EVENTS = st.lists(any_event(), min_size=1, max_size=8)
 
 @pytest.mark.slow
 @given(EVENTS, st.randoms(use_true_random=False))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=trials(300), deadline=None)
 def test_order_and_repetition_make_no_difference(
     events: list[CallEvent], rng: random.Random
 ) -> None:
@@ -181,7 +182,7 @@ def test_order_and_repetition_make_no_difference(
 
 @pytest.mark.slow
 @given(st.lists(EVENTS, min_size=1, max_size=4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=trials(100), deadline=None)
 def test_batches_make_no_difference(batches: list[list[CallEvent]]) -> None:
     """
     Events that were read in several batches, unioned from either side, fold like all of them at
@@ -198,7 +199,7 @@ def test_batches_make_no_difference(batches: list[list[CallEvent]]) -> None:
 
 @pytest.mark.slow
 @given(EVENTS, st.integers(-12, 12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=trials(100), deadline=None)
 def test_ids_of_messages_and_zones_of_times_make_no_difference(
     events: list[CallEvent], hours: int
 ) -> None:
@@ -222,7 +223,7 @@ def _in_zone(event_: CallEvent, zone: timezone) -> CallEvent:
 
 @pytest.mark.slow
 @given(EVENTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=trials(300), deadline=None)
 def test_summary_never_contradicts_itself(events: list[CallEvent]) -> None:
     """
     A call is final exactly if it has a result; then it has ended, and one that nobody answered has
@@ -245,7 +246,7 @@ def test_summary_never_contradicts_itself(events: list[CallEvent]) -> None:
 
 @pytest.mark.slow
 @given(EVENTS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=trials(200), deadline=None)
 def test_unknown_words_decide_nothing(events: list[CallEvent]) -> None:
     """Events that no table knows, whatever else they carry, give no result and are all reported."""
     unknown = [replace(event_, event_type=EventType.UNKNOWN) for event_ in events]

@@ -23,6 +23,7 @@ from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.lanes import Lane
 from tests.doubles.clock import Skew
+from tests.trials import trials
 from tests.workers.jobs.harness import CALL, NAMES, WorkerHarness, form
 
 
@@ -43,7 +44,9 @@ STEPS = st.lists(
 
 @pytest.mark.slow
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=trials(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)
 def test_last_state_reaches_buildr_whatever_happens(

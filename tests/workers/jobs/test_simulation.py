@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service.settings import Settings
 from service.store.delivery_state import ReplayRequest
 from service.store.rate_limit.lanes import Lane
+from tests.trials import trials
 from tests.workers.jobs.simulation import WorkerFleet, fleet_of, is_done
 
 CALLS = 3
@@ -48,7 +49,7 @@ STEPS = st.lists(
 
 @pytest.mark.slow
 @settings(
-    max_examples=80,
+    max_examples=trials(80),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
