@@ -13,6 +13,7 @@ from typing import Final
 
 from service.sources import SOURCES, Source
 from service.sources.settings import SourceSetting
+from tests.repository.facts_table import facts_table
 
 ROOT: Final = Path(__file__).parents[2]
 MINUTE_S: Final = 60
@@ -67,10 +68,16 @@ def overview_table() -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def facts_of_calls() -> str:
+    """Which sources tell what the conditions of rules ask for."""
+    return facts_table([source.slug for source in _sources()])
+
+
 PARTS: Final[Mapping[tuple[str, str], Callable[[], str]]] = {
     ("docs/settings.md", "settings of sources"): settings_table,
     ("deploy/env.example", "settings of sources"): example_lines,
     ("docs/telephony/README.md", "overview"): overview_table,
+    ("docs/telephony/README.md", "facts of calls"): facts_of_calls,
 }
 
 

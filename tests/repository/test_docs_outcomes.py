@@ -3,6 +3,7 @@ The page on outcomes is true: its examples are read at the start, its tables nam
 """
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from service.events import Result
 from service.settings import Settings, load_installation
 from service.settings.conditions import When
 from service.settings.outcome_tests import SampleCall
+from tests.repository.facts_table import OF_CALLS, OF_EVENTS
 from workers.outcomes.notes import template_values
 from workers.outcomes.sample_calls import build_call, run_tests
 
@@ -50,6 +52,13 @@ def test_every_condition_has_its_row() -> None:
     """A condition that the page does not name could not be found."""
     rows = "\n".join(re.findall(r"^\| (`.*?) \| ", PAGE, flags=re.MULTILINE))
     assert [] == [name for name in When.model_fields if f"`{name}`" not in rows]
+
+
+def test_every_condition_on_a_fact_is_in_the_table_of_sources() -> None:
+    """For each condition the page of telephony systems lists who tells the fact."""
+    facts = set(chain.from_iterable((*OF_CALLS, *OF_EVENTS)))
+    not_facts = {"result", "source", "stalled", "stage", "duration_at_least_s", "duration_below_s"}
+    assert set(When.model_fields) - not_facts == facts
 
 
 def test_every_template_variable_has_its_row() -> None:
