@@ -23,9 +23,9 @@ class LegSide(StrEnum):
     CALLEE = "callee"
 
 
-CUSTOMER_SIDES: Final[Mapping[Direction, LegSide]] = {
-    Direction.INBOUND: LegSide.CALLER,
-    Direction.OUTBOUND: LegSide.CALLEE,
+INBOUND_SIDES: Final[Mapping[LegSide, Party]] = {
+    LegSide.CALLER: Party.CUSTOMER,
+    LegSide.CALLEE: Party.AGENT,
 }
 
 # The vendor's name of the field, what happened then, and when (UTC).
@@ -68,18 +68,15 @@ def seconds_between(started_at: datetime | None, ended_at: datetime | None) -> i
 
 def hung_up_by(leg: CallEvent, side: LegSide | None) -> Party | None:
     """
-    Who hung up first on a customer's leg that one of its two sides ended, seen from its direction.
+    Who hung up first, from the side that ended the first leg of an inbound call.
 
-    None without a side or a direction, and for a leg that is known as an agent's: what ended that
-    one is not what ended the call.
+    None for any other leg: whom an outbound call's first leg called, the customer or an agent who
+    was called first, a single message cannot tell. None too where an agent's own telephone called.
     """
-    if side is None or leg.direction is None:
+    is_callers = leg.direction is Direction.INBOUND and leg.parent_leg_id is None
+    if side is None or not is_callers or leg.agent is not None:
         return None
-    if leg.party is Party.AGENT or leg.agent is not None:
-        return None
-    if side is CUSTOMER_SIDES[leg.direction]:
-        return Party.CUSTOMER
-    return Party.AGENT
+    return INBOUND_SIDES[side]
 
 
 def recording_event(leg: CallEvent, recording: Recording, *, is_voicemail: bool) -> CallEvent:

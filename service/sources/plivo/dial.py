@@ -6,16 +6,15 @@ https://www.plivo.com/docs/voice/xml/dial.
 from dataclasses import replace
 from typing import Final
 
-from service.events import CallEvent, Direction, EventType, HangupCause, Party
+from service.events import CallEvent, Direction, EventType, HangupCause
 from service.sources.base import MAX_WORD_LENGTH
 from service.sources.common.fields import seconds
 from service.sources.common.ids import call_id
-from service.sources.common.leg_events import hung_up_by
 from service.sources.common.phone_numbers import bare_to_e164
 from service.sources.plivo.addresses import endpoint_user
 from service.sources.plivo.hangup_causes import ENDS_TALK, STATUS_CAUSES, read_cause
 from service.sources.plivo.payload import Parameters
-from service.sources.plivo.vocabulary import DIAL_ACTIONS, DIRECTIONS, HANGUP_SIDES
+from service.sources.plivo.vocabulary import DIAL_ACTIONS
 
 # `vendor_status` of what a request says of the leg that dialled.
 DIALLING: Final = "Dial"
@@ -69,16 +68,8 @@ def dial_action_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent
             hangup_cause=read_cause(code, status_cause, is_answered=duration_s != 0),
             duration_s=duration_s,
             vendor_status=(code or action)[:MAX_WORD_LENGTH],
-            hung_up_by=_dialled_leg_hung_up_by(leg, parameters),
         )
     ]
-
-
-def _dialled_leg_hung_up_by(leg: CallEvent, parameters: Parameters) -> Party | None:
-    if DIRECTIONS.get(parameters.get("Direction", "")) is not Direction.OUTBOUND:
-        # What an inbound call dials is an agent's telephone.
-        return None
-    return hung_up_by(leg, HANGUP_SIDES.get(parameters.get("DialBLegHangupSource", "").lower()))
 
 
 def dial_status_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent]:

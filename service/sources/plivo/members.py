@@ -6,7 +6,7 @@ https://www.plivo.com/docs/voice/xml/conference, https://www.plivo.com/docs/voic
 
 from dataclasses import replace
 
-from service.events import CallEvent
+from service.events import CallEvent, EventType, Party
 from service.sources.base import unknown_event
 from service.sources.common.fields import iso_moment
 from service.sources.plivo.payload import Parameters, participant_role
@@ -14,30 +14,55 @@ from service.sources.plivo.vocabulary import CONFERENCE_ACTIONS, MULTIPARTY_EVEN
 
 
 def conference_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent]:
-    """The event of a member of a `<Conference>`, whose role is not stated."""
+    """
+    The event of a member of a `<Conference>`.
+
+    The request holds no time. That a caller waited there counts all the same; that an agent was
+    there at the same time cannot be told, so that an agent's leg is not said to have joined.
+    """
     action = parameters["ConferenceAction"]
+    member = replace(leg, vendor_status=action)
+    if leg.party is Party.AGENT:
+        return [member]
     return [
         replace(
-            leg,
+            member,
             event_type=CONFERENCE_ACTIONS[action],
             conference_id=parameters.get("ConferenceUUID"),
-            vendor_status=action,
         )
     ]
 
 
 def multiparty_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent]:
-    """The event of a participant of a multiparty call; a role that is not known is reported."""
+    """
+    The events of a participant of a multiparty call; a role that is not known is reported.
+
+    One who is called and does not pick up exits without having joined: the exit counts only with
+    the time of the join.
+    """
     event_name = parameters["EventName"]
     role = participant_role(parameters)
     participant = replace(
         leg,
-        event_type=MULTIPARTY_EVENTS[event_name],
         occurred_at=iso_moment(parameters.get("EventTimestamp")),
         party=ROLES.get(role) or leg.party,
         conference_id=parameters["MPCUUID"],
         vendor_status=event_name,
     )
+    if MULTIPARTY_EVENTS[event_name] is EventType.JOINED:
+        events = [replace(participant, event_type=EventType.JOINED)]
+    else:
+        events = _exit_events(participant, parameters)
     if role and role not in ROLES:
-        return [participant, unknown_event(leg, role)]
-    return [participant]
+        events.append(unknown_event(leg, role))
+    return events
+
+
+def _exit_events(participant: CallEvent, parameters: Parameters) -> list[CallEvent]:
+    joined_at = iso_moment(parameters.get("ParticipantJoinTime"))
+    if joined_at is None:
+        return [replace(participant, conference_id=None)]
+    return [
+        replace(participant, event_type=EventType.JOINED, occurred_at=joined_at),
+        replace(participant, event_type=EventType.LEFT),
+    ]

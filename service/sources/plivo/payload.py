@@ -61,7 +61,6 @@ class PlivoRequest(TypedDict, total=False):
     DialBLegTo: str
     DialBLegDuration: str
     DialBLegHangupCauseCode: str
-    DialBLegHangupSource: str
     RecordUrl: str
     RecordingID: str
     RecordingDuration: str
@@ -74,6 +73,7 @@ class PlivoRequest(TypedDict, total=False):
     ParticipantCallUUID: str
     ParticipantRole: str
     ParticipantCoachMode: str
+    ParticipantJoinTime: str
 
 
 Parameters = Mapping[str, str]

@@ -455,19 +455,88 @@ def test_address_may_name_the_call_that_an_agent_was_called_for() -> None:
     [
         ("inbound", "Caller", Party.CUSTOMER),
         ("inbound", "Callee", Party.AGENT),
-        ("outbound", "Callee", Party.CUSTOMER),
-        ("outbound", "Call recipient", Party.CUSTOMER),
-        ("outbound", "Caller", Party.AGENT),
-        ("outbound", "Carrier", None),
+        ("inbound", "Call recipient", Party.AGENT),
+        ("inbound", "Carrier", None),
+        ("outbound", "Callee", None),
         ("inbound", "Answer XML", None),
     ],
 )
-def test_who_hung_up_follows_from_the_direction(
-    direction: str, source: str, party: Party | None
-) -> None:
-    """Plivo names a side of the leg, or somebody who is neither customer nor agent."""
+def test_who_hung_up_is_known_of_a_caller(direction: str, source: str, party: Party | None) -> None:
+    """
+    Plivo names a side of the leg, or somebody who is neither customer nor agent. Whom an outbound
+    leg called, the customer or a rep who was called first, it does not say.
+    """
     (event,) = parsed({"HangupCauseCode": "4000", "Direction": direction, "HangupSource": source})
     assert party is event.hung_up_by
+
+
+def test_participant_who_never_joined_was_not_there() -> None:
+    """
+    An agent who is called for a waiting caller and does not pick up exits as well: without the time
+    of a join that proves nothing, and the caller's call stays open.
+    """
+    participant: dict[str, JsonValue] = {
+        "CallUUID": "",
+        "MPCUUID": "mpc-1",
+        "MPCName": "00000000-0000-4000-8000-000000000001",
+        "ParticipantCallUUID": "00000000-0000-4000-8000-000000000002",
+        "ParticipantRole": "Agent",
+        "EventName": "ParticipantExit",
+        "EventTimestamp": "2026-11-02 10:00:50",
+    }
+    caller: dict[str, JsonValue] = {"CallUUID": "00000000-0000-4000-8000-000000000001", **CALLER}
+    waiting = parsed(
+        {
+            **participant,
+            "ParticipantCallUUID": "00000000-0000-4000-8000-000000000001",
+            "ParticipantRole": "Customer",
+            "EventName": "ParticipantJoin",
+            "EventTimestamp": "2026-11-02 10:00:05",
+        }
+    )
+    over = parsed(
+        {
+            **caller,
+            "CallStatus": "completed",
+            "HangupCauseCode": "4000",
+            "Duration": "60",
+            "StartTime": "2026-11-02 10:00:00",
+            "EndTime": "2026-11-02 10:01:00",
+        }
+    )
+    assert fold([*waiting, *over]).result is None
+    assert fold([*waiting, *parsed(participant), *over]).result is None
+    joined = parsed({**participant, "ParticipantJoinTime": "2026-11-02 10:00:20"})
+    call = fold([*waiting, *joined, *over])
+    assert (Result.CONNECTED, 30, 20) == (call.result, call.duration_s, call.wait_s)
+
+
+def test_conference_without_times_proves_that_a_caller_waited_and_no_talk() -> None:
+    """
+    Requests of a `<Conference>` hold no time: who was there together cannot be told. The agent's
+    own hangup, whose address names the caller's call, tells that the call was taken.
+    """
+    entered: dict[str, JsonValue] = {
+        "ConferenceAction": "enter",
+        "ConferenceUUID": "conf-1",
+        "CallStatus": "in-progress",
+    }
+    waiting = parsed({**CALLER, **entered})
+    agents = parsed({**entered, "CallUUID": "b-leg", "Direction": "outbound"}, "?ALegUUID=a-leg")
+    over = parsed(
+        {**CALLER, "CallStatus": "completed", "HangupCauseCode": "4000", "Duration": "60"}
+    )
+    assert fold([*waiting, *over]).result is None
+    assert fold([*waiting, *agents, *over]).result is None
+    hangup: dict[str, JsonValue] = {
+        "CallUUID": "b-leg",
+        "Direction": "outbound",
+        "HangupCauseCode": "4000",
+        "Duration": "31",
+    }
+    taken = parsed(hangup, "?ALegUUID=a-leg")
+    call = fold([*waiting, *agents, *taken, *over])
+    assert (Result.CONNECTED, 31) == (call.result, call.duration_s)
 
 
 TEXTS: Final = st.text(max_size=6)
