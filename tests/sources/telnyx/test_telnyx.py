@@ -403,26 +403,30 @@ def test_answer_decides_where_the_hangup_does_not_say() -> None:
     assert (Result.CONNECTED, 37) == (call.result, call.duration_s)
 
 
-def test_hangup_alone_tells_a_busy_line() -> None:
-    """Where the cause is plain, nothing else is needed; the time of dialling is no talk."""
-    call = call_of(
-        webhook_request(
-            "hangup", 46, hangup_cause="user_busy", start_time=NOW.isoformat(), to=CUSTOMER
-        )
+def test_hangup_tells_a_busy_line_once_the_direction_is_known() -> None:
+    """
+    Where the cause is plain, nothing but the direction is needed, which only `call.initiated`
+    holds: a caller's hangup looks the same. The time of dialling is no talk.
+    """
+    hangup = webhook_request(
+        "hangup", 46, hangup_cause="user_busy", start_time=NOW.isoformat(), to=CUSTOMER
     )
+    assert call_of(hangup).result is None
+    call = call_of(hangup, webhook_request("initiated", 1, **OUT))
     assert (Result.BUSY, 0, NOW) == (call.result, call.duration_s, call.started_at)
 
 
 def test_leg_whose_beginning_is_missing_keeps_its_place() -> None:
     """
     `start_time` of a hangup puts the leg of the agent, who was called first, before that of the
-    customer.
+    customer, even where the event that holds the direction tells no time.
     """
     rep: dict[str, JsonValue] = {"from": OURS, "to": "+15005550008", "start_time": NOW.isoformat()}
     call = call_of(
         webhook_request(
             "hangup", 114, hangup_cause="normal_clearing", sip_hangup_cause="200", **rep
         ),
+        webhook_request("initiated", None, direction="outgoing"),
         webhook_request("initiated", 6, OTHER, **OUT),
         webhook_request("answered", 18, OTHER),
         webhook_request(
