@@ -8,7 +8,7 @@ Without that setting none of them exists.
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import ClassVar, Final, TypeVar
@@ -33,6 +33,7 @@ from service.store.keys import DEFAULT_ACCOUNT
 
 MAX_BYTES: Final = 16 * 1024
 MAX_NAME: Final = 40
+DEPTH_IN_LIST: Final = 3
 SCHEME: Final = "bearer"
 NOT_STORED: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
 ID_RULE: Final = 'must be a string of 1 to 20 digits, like "110"'
@@ -49,7 +50,8 @@ T = TypeVar("T")
 class JsonBody(BaseModel):
     """
     The JSON body of a request: `noun` is what it describes, `example` the smallest valid one.
-    `rules` say what a field must be, for those that are no id in Buildr.
+    `rules` say what a field must be, for those that are no id in Buildr; a body has at most
+    `max_bytes`.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
@@ -57,6 +59,7 @@ class JsonBody(BaseModel):
     noun: ClassVar[str]
     example: ClassVar[str]
     rules: ClassVar[Mapping[str, str]] = {}
+    max_bytes: ClassVar[int] = MAX_BYTES
 
 
 BodyT = TypeVar("BodyT", bound=JsonBody)
@@ -110,12 +113,12 @@ class AdminEndpoint:
         """The body of a request. Raises HTTP errors that say what is wrong with it."""
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send Content-Type: {JSON}.")
-        limits = BodyLimits(max_bytes=MAX_BYTES, timeout_s=self.access.body_timeout_s)
+        limits = BodyLimits(max_bytes=model.max_bytes, timeout_s=self.access.body_timeout_s)
         try:
             check_length(read_headers(request.scope), limits)
             return model.model_validate_json(await read_body(request.receive, limits))
         except PayloadTooLarge as err:
-            detail = f"{model.noun.capitalize()} has at most {MAX_BYTES} bytes."
+            detail = f"{model.noun.capitalize()} has at most {model.max_bytes} bytes."
             raise HTTPException(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers=dict(CLOSING)
             ) from err
@@ -146,16 +149,21 @@ def _invalid_body(err: ValidationError, model: type[JsonBody]) -> HTTPException:
             HTTPStatus.BAD_REQUEST, f"The body is not JSON. Send an object like {model.example}."
         )
     lines = dict.fromkeys(
-        _fault_line(str(fault["loc"][0]), fault["type"], model) for fault in faults if fault["loc"]
+        _fault_line(fault["loc"], fault["type"], model) for fault in faults if fault["loc"]
     )
     detail = "; ".join(lines) or f"The body must be an object like {model.example}"
     return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, f"{detail}.")
 
 
-def _fault_line(name: str, error_type: str, model: type[JsonBody]) -> str:
+def _fault_line(place: Sequence[int | str], error_type: str, model: type[JsonBody]) -> str:
     """A fault in words; its field is named, its value is not repeated."""
-    rule = model.rules.get(name, ID_RULE)
+    name = str(place[0])
     shown_name = name[:MAX_NAME]
+    if len(place) >= DEPTH_IN_LIST:
+        # A field of an object in a list: people, 3, contact_id.
+        name = str(place[2])
+        shown_name = f"{shown_name} {int(place[1]) + 1}: {name[:MAX_NAME]}"
+    rule = model.rules.get(name, ID_RULE)
     if error_type == "extra_forbidden":
         return f"{shown_name} is not a field of {model.noun}"
     if error_type == "missing":

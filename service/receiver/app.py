@@ -21,6 +21,7 @@ from service.receiver.admin_endpoint import AdminAccess
 from service.receiver.expected_calls import ExpectedCallsEndpoint
 from service.receiver.inbox import Inbox, InboxLimits
 from service.receiver.links import LinksEndpoint
+from service.receiver.phone_book import PhoneBookEndpoint
 from service.receiver.problems import ServerErrorMiddleware, handlers
 from service.receiver.public_url import PublicUrlResolver
 from service.receiver.requests import BodyLimits
@@ -76,8 +77,8 @@ class _Account:
 
     def admin_routes(self, sources: Mapping[str, Source]) -> list[Route]:
         """
-        The routes of its links and its expected calls, under a path of its own and behind a token
-        of its own.
+        The routes of its links, its expected calls and its phone book, under a path of its own and
+        behind a token of its own.
         """
         settings = self.settings
         access = AdminAccess(
@@ -92,8 +93,14 @@ class _Account:
             expected=self.store.expected,
             default_region=settings.default_region,
         )
+        phone_book = PhoneBookEndpoint(
+            access=access,
+            phone_book=self.store.phone_book,
+            default_region=settings.default_region,
+        )
         prefix = admin_prefix(settings.path_account)
-        return [*links.routes(prefix), *expected_calls.routes(prefix)]
+        endpoints = (links, expected_calls, phone_book)
+        return [route for endpoint in endpoints for route in endpoint.routes(prefix)]
 
 
 def create_app(

@@ -107,8 +107,8 @@ class Settings(BaseModel):
     admin_token: AdminTokens = Field(
         (),
         description=(
-            "Bearer token for /links and /expected-calls; at least 16 characters. Not set: both "
-            "are off."
+            "Bearer token for /links, /expected-calls and /phonebook; at least 16 characters. Not "
+            "set: they are off."
         ),
     )
     max_body_bytes: int = Field(
