@@ -7,10 +7,13 @@ https://signalwire.com/docs/compatibility-api/rest/calls/webhooks/voice-status-c
 
 from datetime import datetime
 
+from service.events import CallEvent
 from service.sources.base import RetryPolicy
 from service.sources.request import Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
 from service.sources.signalwire import signature as signalwire_signature
+from service.sources.signalwire.number_callback import is_number_callback, read_number_callback
+from service.sources.twilio.payload import read_parameters
 from service.sources.twilio.source import EMPTY_TWIML, TwilioRequests
 
 
@@ -43,6 +46,16 @@ class SignalWire(TwilioRequests):
         Path and query, and the form's parameters in SignalWire's order, or the JSON as it came.
         """
         return signalwire_signature.signed_text(request)
+
+    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
+        """
+        The events of a request, as Twilio's; of a number's callback also the start of the call.
+        """
+        events = super().parse(request, message_id)
+        parameters = read_parameters(request)
+        if not is_number_callback(parameters):
+            return events
+        return read_number_callback(events, parameters)
 
     def reply(self, request: WebhookRequest) -> Reply:
         """

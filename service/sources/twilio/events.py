@@ -4,20 +4,26 @@ What Twilio's requests report of a leg, as events.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from service.errors import MalformedPayload
-from service.events import CallEvent, Direction, EventType, HangupCause, Party, Recording
+from service.events import CallEvent, EventType, HangupCause, Party, Recording
 from service.sources.base import unknown_event
 from service.sources.common import sip
-from service.sources.common.fields import in_utc, seconds
-from service.sources.common.ids import call_id, queried_buildr_call_id
-from service.sources.common.leg_events import recording_event
+from service.sources.common.fields import seconds
+from service.sources.common.ids import queried_buildr_call_id
+from service.sources.common.leg_events import recording_event, seconds_between
 from service.sources.common.phone_numbers import to_e164
 from service.sources.request import WebhookRequest
-from service.sources.twilio.payload import Parameters, leg_id, parent_leg_id
+from service.sources.twilio.actions import dial_event, queue_event
+from service.sources.twilio.conferences import CONFERENCE_EVENT, conference_events
+from service.sources.twilio.payload import (
+    Parameters,
+    is_conference_event,
+    leg_id,
+    moment,
+    parent_leg_id,
+)
 from service.sources.twilio.vocabulary import (
     CALL_STATUSES,
     DIRECTIONS,
@@ -31,39 +37,52 @@ from service.sources.twilio.vocabulary import (
 )
 
 CLIENT: Final = "client:"
+# An event of a conference is none of a call, and `QueueResult` decides by itself.
+CHECKED_FIELDS: Final = tuple(name for name in KNOWN_VALUES if name != "QueueResult")
 
 
 def read_events(
     source: str, request: WebhookRequest, parameters: Parameters, message_id: str
 ) -> list[CallEvent]:
     """
-    The events of a request: one, or two where a `<Dial action>` reports the caller's leg and the
-    dialled one; what in it is not understood becomes events of type `UNKNOWN` at the end.
+    The events of a request: one, or two where it reports two legs, or two things of one; what in it
+    is not understood becomes events of type `UNKNOWN` at the end.
 
     Raises `MalformedPayload` for a request that is not about a call, or has no id.
     """
     buildr_call_id, id_fault = queried_buildr_call_id(request)
     common = _common(source, request, parameters, message_id, buildr_call_id=buildr_call_id)
-    kind = next((name for name in READERS if name in parameters), None)
-    events = []
+    kind = _kind(parameters)
+    events: list[CallEvent] = []
     if kind is not None:
-        events.append(_event_of(kind, common, parameters))
+        events += _events_of(kind, common, parameters)
     if "DialCallStatus" in parameters:
-        events.append(_dial_event(common, parameters))
+        events.append(dial_event(common, parameters))
+    if "QueueResult" in parameters:
+        events.append(queue_event(common, parameters))
     if not events:
         raise MalformedPayload(
-            "none of CallStatus, AnsweredBy, RecordingStatus and DialCallStatus is there: "
-            "no callback about a call"
+            "none of CallStatus, AnsweredBy, RecordingStatus, DialCallStatus, QueueResult and "
+            "StatusCallbackEvent of a conference is there: no callback about a call"
         )
     # A value that is not known takes nothing away from the field that decides what happened.
     faults = [
         parameters[name]
-        for name in KNOWN_VALUES
+        for name in CHECKED_FIELDS
         if name != kind and name in parameters and not is_known(name, parameters[name])
     ]
     if id_fault is not None:
         faults.append(id_fault)
     return [*events, *(unknown_event(common, fault) for fault in faults)]
+
+
+def _kind(parameters: Parameters) -> str | None:
+    """The field that decides what kind of request it is, the most specific first."""
+    if is_conference_event(parameters) and "RecordingStatus" not in parameters:
+        is_read = is_known(CONFERENCE_EVENT, parameters[CONFERENCE_EVENT])
+        if is_read or "CallStatus" not in parameters:
+            return CONFERENCE_EVENT
+    return next((name for name in READERS if name in parameters), None)
 
 
 def _common(
@@ -74,7 +93,7 @@ def _common(
     *,
     buildr_call_id: str | None,
 ) -> CallEvent:
-    own_id = leg_id(parameters)
+    own_id = leg_id(request, parameters)
     parent_id = parent_leg_id(request, parameters)
     from_address = parameters.get("From") or parameters.get("Caller")
     to_address = parameters.get("To") or parameters.get("Called")
@@ -91,20 +110,23 @@ def _common(
         event_type=EventType.UPDATED,
         parent_leg_id=parent_id,
         party=party,
-        occurred_at=_moment(parameters.get("Timestamp")),
+        occurred_at=moment(parameters.get("Timestamp")),
         sequence=seconds(parameters.get("SequenceNumber")),
         direction=DIRECTIONS.get(parameters.get("Direction", "")),
         from_number=to_e164(from_address),
         to_number=to_e164(to_address),
         agent=_agent(from_address) or _agent(to_address),
         buildr_call_id=buildr_call_id,
+        is_forwarded=_is_forwarded(parameters, parent_id),
     )
 
 
-def _event_of(kind: str, common: CallEvent, parameters: Parameters) -> CallEvent:
+def _events_of(kind: str, common: CallEvent, parameters: Parameters) -> list[CallEvent]:
     if not is_known(kind, parameters[kind]):
-        return unknown_event(common, parameters[kind])
-    return READERS[kind](common, parameters)
+        return [unknown_event(common, parameters[kind])]
+    if kind == CONFERENCE_EVENT:
+        return conference_events(common, parameters)
+    return [READERS[kind](common, parameters)]
 
 
 def _status_event(common: CallEvent, parameters: Parameters) -> CallEvent:
@@ -121,8 +143,15 @@ def _status_event(common: CallEvent, parameters: Parameters) -> CallEvent:
     return replace(
         event,
         hangup_cause=_hangup_cause(status, parameters),
-        duration_s=seconds(parameters.get("CallDuration")),
+        duration_s=_duration_s(parameters),
     )
+
+
+def _duration_s(parameters: Parameters) -> int | None:
+    duration_s = seconds(parameters.get("CallDuration"))
+    if duration_s is not None or parameters["CallStatus"] != "completed":
+        return duration_s
+    return seconds_between(moment(parameters.get("StartTime")), moment(parameters.get("EndTime")))
 
 
 def _answered_by_event(common: CallEvent, parameters: Parameters) -> CallEvent:
@@ -147,48 +176,12 @@ def _recording_event(common: CallEvent, parameters: Parameters) -> CallEvent:
     )
 
 
-# By the field that tells what kind of request it is, the most specific first: a status callback may
-# hold AnsweredBy too.
+# By the field that decides, the most specific first: a status callback may hold AnsweredBy too.
 READERS: Final[Mapping[str, Callable[[CallEvent, Parameters], CallEvent]]] = {
     "RecordingStatus": _recording_event,
     "CallStatus": _status_event,
     "AnsweredBy": _answered_by_event,
 }
-
-
-def _dial_event(common: CallEvent, parameters: Parameters) -> CallEvent:
-    # Addresses, time and number of the request are those of the caller's leg; of the dialled leg it
-    # holds only the id and the end.
-    status = parameters["DialCallStatus"]
-    event = replace(
-        common,
-        event_type=EventType.ENDED,
-        leg_id=_dialled_leg_id(common, parameters),
-        parent_leg_id=common.leg_id,
-        occurred_at=None,
-        sequence=None,
-        direction=Direction.OUTBOUND,
-        from_number=None,
-        to_number=None,
-        agent=None,
-    )
-    if status not in HANGUP_CAUSES:
-        return unknown_event(event, status)
-    return replace(
-        event,
-        vendor_status=status,
-        hangup_cause=HANGUP_CAUSES[status],
-        duration_s=seconds(parameters.get("DialCallDuration")),
-    )
-
-
-def _dialled_leg_id(common: CallEvent, parameters: Parameters) -> str:
-    dialled_id = parameters.get("DialCallSid")
-    if dialled_id is None:
-        # A dialled conference has no id of its own:
-        # https://www.twilio.com/docs/voice/twiml/dial#dialcallsid
-        return f"{common.leg_id}:dial"
-    return call_id(dialled_id, name="DialCallSid")
 
 
 def _hangup_cause(status: str, parameters: Parameters) -> HangupCause:
@@ -208,10 +201,16 @@ def _agent(address: str | None) -> str | None:
     return address.removeprefix(CLIENT) or None
 
 
-def _moment(timestamp: str | None) -> datetime | None:
-    if timestamp is None:
+def _is_forwarded(parameters: Parameters, parent_id: str | None) -> bool | None:
+    """
+    True for an inbound call that came from another number by a forwarding there, None else.
+
+    Carriers put other numbers into the field too: that of the caller, or the called one.
+    """
+    forwarded_from = to_e164(parameters.get("ForwardedFrom"))
+    is_inbound_call = parent_id is None and parameters.get("Direction") == "inbound"
+    if forwarded_from is None or not is_inbound_call:
         return None
-    try:
-        return in_utc(parsedate_to_datetime(timestamp))
-    except (ValueError, OverflowError, TypeError, IndexError):
+    if forwarded_from in {to_e164(parameters.get("From")), to_e164(parameters.get("To"))}:
         return None
+    return True

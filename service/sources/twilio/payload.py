@@ -3,28 +3,43 @@ The parameters of Twilio's requests, of which only those that are read are named
 them.
 """
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Final, TypedDict
 
 from service.errors import IgnoredEvent
+from service.sources.common.fields import in_utc, iso_moment
 from service.sources.common.forms import query_value, read_form
 from service.sources.common.ids import call_id
 from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.request import JSON, WebhookRequest
-from service.sources.twilio.vocabulary import IGNORED_RECORDING_STATUSES
+from service.sources.twilio.vocabulary import (
+    IGNORED_CONFERENCE_EVENTS,
+    IGNORED_RECORDING_STATUSES,
+)
 
 # The query parameter that names the parent leg where Twilio does not.
 PARENT_CALL_SID: Final = "parent_call_sid"
+# A `CallSid` in the name of a conference. SignalWire's ids are UUIDs, which names are made of too.
+NAMED_CALL_SID: Final = re.compile(r"(?<![0-9A-Za-z])CA[0-9a-f]{32}(?![0-9A-Za-z])")
 
 
 # https://www.twilio.com/docs/voice/api/call-resource#statuscallback, and for `Dial*`
 # https://www.twilio.com/docs/voice/twiml/dial#action, for `Recording*`
-# https://www.twilio.com/docs/voice/api/recording#recordingstatuscallback
+# https://www.twilio.com/docs/voice/api/recording#recordingstatuscallback, for conferences
+# https://www.twilio.com/docs/voice/twiml/conference#attributes-statusCallback, and for `Queue*`
+# https://www.twilio.com/docs/voice/twiml/enqueue#action. `StartTime` and `EndTime` are those of the
+# call resource; callbacks do not hold them, a message made of the resource does.
 # All values are texts. `Timestamp` is in RFC 2822, UTC; `SequenceNumber` counts status callbacks
 # of a leg from 0; durations are in seconds, except `Duration`, which is not read. The addresses are
 # E.164, or begin with `client:` or `sip:`.
 class TwilioRequest(TypedDict, total=False):
-    """The parameters of a status, answering machine, recording or `<Dial action>` request."""
+    """
+    The parameters of a status, answering machine, recording, conference, `<Dial action>` or
+    `<Enqueue action>` request.
+    """
 
     CallSid: str
     ParentCallSid: str
@@ -36,7 +51,10 @@ class TwilioRequest(TypedDict, total=False):
     Caller: str
     To: str
     Called: str
+    ForwardedFrom: str
     Timestamp: str
+    StartTime: str
+    EndTime: str
     SequenceNumber: str
     SipResponseCode: str
     SipResultCode: str
@@ -49,6 +67,14 @@ class TwilioRequest(TypedDict, total=False):
     DialCallSid: str
     DialCallStatus: str
     DialCallDuration: str
+    DialBridged: str
+    ConferenceSid: str
+    FriendlyName: str
+    StatusCallbackEvent: str
+    ParticipantCallStatus: str
+    QueueSid: str
+    QueueResult: str
+    QueueTime: str
 
 
 Parameters = Mapping[str, str]
@@ -64,15 +90,30 @@ def read_parameters(request: WebhookRequest) -> Parameters:
     return request.body_via(read_form, _parameters)
 
 
-def refuse_ignored(parameters: Parameters) -> None:
+def refuse_ignored(request: WebhookRequest, parameters: Parameters) -> None:
     """Raises `IgnoredEvent` for a request that reports nothing of use."""
     if parameters.get("RecordingStatus") in IGNORED_RECORDING_STATUSES:
         raise IgnoredEvent("a recording that is not ready, was not made or failed")
+    if "ConferenceSid" not in parameters:
+        return
+    if parameters.get("StatusCallbackEvent") in IGNORED_CONFERENCE_EVENTS:
+        raise IgnoredEvent("an event of a conference that does not show who is in it")
+    if "CallSid" not in parameters and query_value(request, PARENT_CALL_SID) is None:
+        raise IgnoredEvent("a request about a conference that names no call")
 
 
-def leg_id(parameters: Parameters) -> str:
+def is_conference_event(parameters: Parameters) -> bool:
+    """Whether it is a status callback of a conference, not of a call."""
+    return "ConferenceSid" in parameters and "StatusCallbackEvent" in parameters
+
+
+def leg_id(request: WebhookRequest, parameters: Parameters) -> str:
     """The id of the leg for which the request is made; raises `MalformedPayload`."""
-    return call_id(parameters.get("CallSid"), name="CallSid")
+    own_id = parameters.get("CallSid")
+    if own_id is None and "ConferenceSid" in parameters:
+        # A conference's recording names the conference alone.
+        own_id = query_value(request, PARENT_CALL_SID)
+    return call_id(own_id, name="CallSid")
 
 
 def parent_leg_id(request: WebhookRequest, parameters: Parameters) -> str | None:
@@ -80,6 +121,8 @@ def parent_leg_id(request: WebhookRequest, parameters: Parameters) -> str | None
     # `amdStatusCallback` of a dialled <Number> is not documented to name the parent; the author of
     # the TwiML can, in the URL.
     parent_id = parameters.get("ParentCallSid") or query_value(request, PARENT_CALL_SID)
+    if parent_id is None and is_conference_event(parameters):
+        return _named_call_id(parameters)
     if parent_id is None:
         return None
     return call_id(parent_id, name="ParentCallSid")
@@ -87,8 +130,16 @@ def parent_leg_id(request: WebhookRequest, parameters: Parameters) -> str | None
 
 def source_call_id(request: WebhookRequest, parameters: Parameters) -> str:
     """The id of the call: that of its first leg. Raises `MalformedPayload`."""
-    own_id = leg_id(parameters)
+    own_id = leg_id(request, parameters)
     return parent_leg_id(request, parameters) or own_id
+
+
+def _named_call_id(parameters: Parameters) -> str | None:
+    """The one `CallSid` in the name of a conference, which its author gave to the call's own."""
+    call_ids: set[str] = set(NAMED_CALL_SID.findall(parameters.get("FriendlyName", "")))
+    if len(call_ids) != 1:
+        return None
+    return call_ids.pop()
 
 
 def _json_parameters(fields: Mapping[str, JsonValue]) -> dict[str, str]:
@@ -108,3 +159,13 @@ def _parameters(pairs: list[tuple[str, str]]) -> dict[str, str]:
         if value:
             parameters.setdefault(name, value)
     return parameters
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time (UTC) in RFC 2822 or ISO 8601; None if it is neither."""
+    if text is None:
+        return None
+    try:
+        return in_utc(parsedate_to_datetime(text))
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return iso_moment(text)

@@ -1,6 +1,6 @@
 """
-Twilio Programmable Voice: status, answering machine, recording and `<Dial action>` requests, and
-the base of the sources that send the same requests.
+Twilio Programmable Voice: status, answering machine, recording, conference, `<Dial action>` and
+`<Enqueue action>` requests, and the base of the sources that send the same requests.
 
 https://www.twilio.com/docs/voice/api/call-resource,
 https://www.twilio.com/docs/voice/answering-machine-detection,
@@ -27,6 +27,8 @@ from service.sources.twilio.payload import (
     source_call_id,
 )
 
+# Of a `<Dial action>` and an `<Enqueue action>` request, which ask what to do next.
+ACTION_FIELDS: Final = frozenset({"DialCallStatus", "QueueResult"})
 EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
@@ -54,18 +56,18 @@ class TwilioRequests(Source):
         recording id), and nobody can make another one for the same signature.
         """
         parameters = read_parameters(request)
-        refuse_ignored(parameters)
+        refuse_ignored(request, parameters)
         return MessageKeys(
             digest("POST", self.signed_text(request)), source_call_id(request, parameters)
         )
 
     def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """
-        The events of a request: one, or two where a `<Dial action>` reports the caller's leg and
-        the dialled one; what is not understood becomes events of type `UNKNOWN` at the end.
+        The events of a request: one, or two where it reports two legs, or two things of one; what
+        is not understood becomes events of type `UNKNOWN` at the end.
         """
         parameters = read_parameters(request)
-        refuse_ignored(parameters)
+        refuse_ignored(request, parameters)
         return read_events(self.slug, request, parameters, message_id)
 
 
@@ -108,7 +110,7 @@ class Twilio(TwilioRequests):
             parameters = read_parameters(request)
         except MalformedPayload:
             return Reply(204)
-        if "DialCallStatus" in parameters or _is_voice_url(parameters):
+        if ACTION_FIELDS.intersection(parameters) or _is_voice_url(parameters):
             return Reply(200, EMPTY_TWIML, "text/xml")
         return Reply(204)
 

@@ -7,12 +7,15 @@ from typing import Final
 
 from service.events import AnsweredBy, Direction, EventType, HangupCause
 
+# SignalWire sends the name of the event as the status, beside `in-progress` of the same answer.
+SIGNALWIRE_ANSWERED: Final = "answered"
 # `CallStatus`: https://www.twilio.com/docs/voice/api/call-resource#call-status-values
 CALL_STATUSES: Final[Mapping[str, EventType]] = {
     "queued": EventType.CREATED,
     "initiated": EventType.CREATED,
     "ringing": EventType.RINGING,
     "in-progress": EventType.ANSWERED,
+    SIGNALWIRE_ANSWERED: EventType.ANSWERED,
     "completed": EventType.ENDED,
     "busy": EventType.ENDED,
     "no-answer": EventType.ENDED,
@@ -61,12 +64,54 @@ RECORDING_STATUSES: Final = frozenset({"completed"})
 IGNORED_RECORDING_STATUSES: Final = frozenset({"in-progress", "absent", "failed"})
 # `RecordingSource` of a `<Record>`, which takes a caller's message.
 RECORD_VERB: Final = "RecordVerb"
+# `StatusCallbackEvent` of a conference, and those that report nothing of who is in it:
+# https://www.twilio.com/docs/voice/twiml/conference#attributes-statusCallback
+CONFERENCE_EVENTS: Final[Mapping[str, EventType]] = {
+    "participant-join": EventType.JOINED,
+    "participant-leave": EventType.LEFT,
+}
+IGNORED_CONFERENCE_EVENTS: Final = frozenset(
+    {
+        "conference-start",
+        "conference-end",
+        "participant-mute",
+        "participant-unmute",
+        "participant-hold",
+        "participant-unhold",
+        "participant-modify",
+        "participant-speech-start",
+        "participant-speech-stop",
+        "announcement-end",
+        "announcement-fail",
+    }
+)
+# `ParticipantCallStatus` of a participant that was called and did not answer.
+UNANSWERED: Final = frozenset({"no-answer", "busy", "failed", "canceled"})
+# `DialBridged` where caller and called party were never joined:
+# https://www.twilio.com/docs/voice/twiml/dial#request-parameters
+NOT_BRIDGED: Final = "false"
+# `QueueResult`: https://www.twilio.com/docs/voice/twiml/enqueue#queueresult-values
+QUEUE_RESULTS: Final[Mapping[str, EventType]] = {
+    "bridged": EventType.BRIDGED,
+    "redirected-from-bridged": EventType.BRIDGED,
+    "bridging-in-process": EventType.UPDATED,
+    "hangup": EventType.UPDATED,
+    "leave": EventType.UPDATED,
+    "redirected": EventType.UPDATED,
+    "queue-full": EventType.UPDATED,
+    "error": EventType.UPDATED,
+    "system-error": EventType.UPDATED,
+}
+# Those with which the wait was over: somebody took the call, or the caller gave up.
+WAIT_IS_OVER: Final = frozenset({"bridged", "redirected-from-bridged", "hangup"})
 # The values of each field; any other is reported as unknown.
 KNOWN_VALUES: Final[Mapping[str, Collection[str]]] = {
     "Direction": DIRECTIONS,
     "CallStatus": CALL_STATUSES,
     "AnsweredBy": ANSWERED_BY,
     "RecordingStatus": RECORDING_STATUSES,
+    "StatusCallbackEvent": CONFERENCE_EVENTS,
+    "QueueResult": QUEUE_RESULTS,
 }
 
 
