@@ -3,14 +3,15 @@ The status callback of a telephone number, which SignalWire sends once an inboun
 
 https://signalwire.com/docs/compatibility-api/rest/incoming-phone-numbers/webhooks/incoming-call-status-callback.
 It states no direction, since it only reports inbound calls, and its `Timestamp` is the time at
-which the call was created, not that of its end.
+which the call was created, not that of its end. `completed` says that the exchange picked up, which
+it does by itself: alone it shows neither that an agent talked nor that nobody did.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from service.events import CallEvent, Direction, EventType
+from service.events import CallEvent, Direction, EventType, HangupCause
 from service.sources.common.fields import seconds
 from service.sources.common.leg_events import end_time
 from service.sources.twilio.payload import Parameters
@@ -31,8 +32,13 @@ def is_number_callback(parameters: Parameters) -> bool:
 
 
 def read_number_callback(events: Sequence[CallEvent], parameters: Parameters) -> list[CallEvent]:
-    """The events of such a callback, of which the first is the end: inbound, with both times."""
+    """
+    The events of such a callback, of which the first is the end: inbound, with both times. A
+    completed call has no cause of its end: only its other legs, if any come, show how it went.
+    """
     end = replace(events[0], direction=Direction.INBOUND)
+    if end.hangup_cause is HangupCause.COMPLETED:
+        end = replace(end, hangup_cause=None)
     start = replace(
         end,
         event_type=EventType.CREATED,

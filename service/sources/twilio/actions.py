@@ -8,12 +8,13 @@ are those of the caller's leg.
 
 from dataclasses import replace
 
-from service.events import CallEvent, Direction, EventType, HangupCause
+from service.events import CallEvent, Direction, EventType, HangupCause, Party
 from service.sources.base import unknown_event
 from service.sources.common.fields import seconds
 from service.sources.common.ids import call_id
 from service.sources.twilio.payload import Parameters
 from service.sources.twilio.vocabulary import (
+    CALLER_HUNG_UP,
     HANGUP_CAUSES,
     NOT_BRIDGED,
     QUEUE_RESULTS,
@@ -28,24 +29,12 @@ def dial_event(common: CallEvent, parameters: Parameters) -> CallEvent:
     dialled_id = parameters.get("DialCallSid")
     if dialled_id is None and cause is HangupCause.COMPLETED:
         return _conference_left(common, status)
-    # Of the dialled leg the request holds only the id and the end.
-    event = replace(
-        common,
-        event_type=EventType.ENDED,
-        leg_id=_dialled_leg_id(common, dialled_id),
-        parent_leg_id=common.leg_id,
-        occurred_at=None,
-        sequence=None,
-        direction=Direction.OUTBOUND,
-        from_number=None,
-        to_number=None,
-        agent=None,
-        is_forwarded=None,
-    )
+    event = _other_leg(common, _dialled_leg_id(common, dialled_id))
     if cause is None:
         return unknown_event(event, status)
     return replace(
         event,
+        event_type=EventType.ENDED,
         vendor_status=status,
         hangup_cause=cause,
         duration_s=seconds(parameters.get("DialCallDuration")),
@@ -86,18 +75,52 @@ def _is_bridged(cause: HangupCause, parameters: Parameters) -> bool | None:
 
 def queue_event(common: CallEvent, parameters: Parameters) -> CallEvent:
     """
-    How the caller left a queue: joined with a leg that is a call of its own, or not.
+    How the caller left a queue: joined with an agent's leg, or not.
 
-    The request comes when both are through, so that its time is not that of the join. `QueueSid` is
-    all that it holds of the queue.
+    That leg is a call of its own, of which the request holds nothing, not even when it was joined:
+    here it is one that was answered, for a time that is not known. `QueueSid` is all that shows
+    which queue it was.
     """
     result = parameters["QueueResult"]
-    event = replace(
-        common, occurred_at=None, sequence=None, queue=parameters.get("QueueSid"), wait_s=None
-    )
     if result not in QUEUE_RESULTS:
-        return unknown_event(event, result)
-    wait_s = None
+        return unknown_event(common, result)
+    event = replace(
+        common,
+        occurred_at=None,
+        sequence=None,
+        queue=parameters.get("QueueSid"),
+        vendor_status=result,
+    )
     if result in WAIT_IS_OVER:
-        wait_s = seconds(parameters.get("QueueTime"))
-    return replace(event, event_type=QUEUE_RESULTS[result], vendor_status=result, wait_s=wait_s)
+        event = replace(event, wait_s=seconds(parameters.get("QueueTime")))
+    if QUEUE_RESULTS[result] is EventType.UPDATED:
+        return replace(event, hung_up_by=_hung_up_by(common, result))
+    return replace(
+        _other_leg(event, f"{common.leg_id}:queue"),
+        event_type=EventType.ENDED,
+        hangup_cause=HangupCause.COMPLETED,
+    )
+
+
+def _hung_up_by(common: CallEvent, result: str) -> Party | None:
+    """The customer, where an inbound call's first leg hung up in the queue; None else."""
+    is_callers_leg = common.parent_leg_id is None and common.direction is Direction.INBOUND
+    if result == CALLER_HUNG_UP and is_callers_leg:
+        return Party.CUSTOMER
+    return None
+
+
+def _other_leg(event: CallEvent, leg_id: str) -> CallEvent:
+    """The event, of the leg that the caller's was to be joined with: without the caller's data."""
+    return replace(
+        event,
+        leg_id=leg_id,
+        parent_leg_id=event.leg_id,
+        occurred_at=None,
+        sequence=None,
+        direction=Direction.OUTBOUND,
+        from_number=None,
+        to_number=None,
+        agent=None,
+        is_forwarded=None,
+    )

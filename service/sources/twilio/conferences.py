@@ -1,8 +1,8 @@
 """
 Status callbacks of a conference: who came into it and who left.
 
-https://www.twilio.com/docs/voice/twiml/conference#attributes-statusCallback. They hold no direction
-and no addresses, and number their events for each conference, not for each leg.
+https://www.twilio.com/docs/voice/twiml/conference#attributes-statusCallback. Those of
+Twilio hold no direction and no addresses.
 """
 
 from dataclasses import replace
@@ -16,34 +16,26 @@ from service.sources.twilio.vocabulary import CONFERENCE_EVENTS, HANGUP_CAUSES, 
 CONFERENCE_EVENT: Final = "StatusCallbackEvent"
 
 
-def conference_events(common: CallEvent, parameters: Parameters) -> list[CallEvent]:
+def conference_event(common: CallEvent, parameters: Parameters) -> CallEvent:
     """
-    The event of a participant that joined or left; two where one left that never answered.
+    What happened to a participant: it joined, it left, or it was called and did not answer.
 
     The leg belongs to the call of the conference: `common` holds it as `source_call_id`.
     """
     status = parameters[CONFERENCE_EVENT]
-    event = replace(
-        common,
-        event_type=CONFERENCE_EVENTS[status],
-        conference_id=call_id(parameters["ConferenceSid"], name="ConferenceSid"),
-        vendor_status=status,
-        # Counted for each conference: it says nothing about the order of a leg's events.
-        sequence=None,
-        direction=_direction(common),
-    )
+    event = replace(common, direction=_direction(common), vendor_status=status)
+    event_type = CONFERENCE_EVENTS[status]
     participant_status = parameters.get("ParticipantCallStatus")
-    if event.event_type is not EventType.LEFT or participant_status not in UNANSWERED:
-        return [event]
-    # Called into the conference by the API, and not reached.
-    end = replace(
-        event,
-        event_type=EventType.ENDED,
-        conference_id=None,
-        vendor_status=participant_status,
-        hangup_cause=HANGUP_CAUSES[participant_status],
-    )
-    return [event, end]
+    if event_type is EventType.LEFT and participant_status in UNANSWERED:
+        # Called into the conference by the API, which reports that it left: it never was there.
+        return replace(
+            event,
+            event_type=EventType.ENDED,
+            vendor_status=participant_status,
+            hangup_cause=HANGUP_CAUSES[participant_status],
+        )
+    conference_id = call_id(parameters["ConferenceSid"], name="ConferenceSid")
+    return replace(event, event_type=event_type, conference_id=conference_id)
 
 
 def _direction(common: CallEvent) -> Direction | None:

@@ -16,7 +16,7 @@ from service.sources.common.leg_events import recording_event, seconds_between
 from service.sources.common.phone_numbers import to_e164
 from service.sources.request import WebhookRequest
 from service.sources.twilio.actions import dial_event, queue_event
-from service.sources.twilio.conferences import CONFERENCE_EVENT, conference_events
+from service.sources.twilio.conferences import CONFERENCE_EVENT, conference_event
 from service.sources.twilio.payload import (
     Parameters,
     is_conference_event,
@@ -53,9 +53,9 @@ def read_events(
     buildr_call_id, id_fault = queried_buildr_call_id(request)
     common = _common(source, request, parameters, message_id, buildr_call_id=buildr_call_id)
     kind = _kind(parameters)
-    events: list[CallEvent] = []
+    events = []
     if kind is not None:
-        events += _events_of(kind, common, parameters)
+        events.append(_event_of(kind, common, parameters))
     if "DialCallStatus" in parameters:
         events.append(dial_event(common, parameters))
     if "QueueResult" in parameters:
@@ -111,7 +111,7 @@ def _common(
         parent_leg_id=parent_id,
         party=party,
         occurred_at=moment(parameters.get("Timestamp")),
-        sequence=seconds(parameters.get("SequenceNumber")),
+        sequence=_sequence(parameters),
         direction=DIRECTIONS.get(parameters.get("Direction", "")),
         from_number=to_e164(from_address),
         to_number=to_e164(to_address),
@@ -121,12 +121,19 @@ def _common(
     )
 
 
-def _events_of(kind: str, common: CallEvent, parameters: Parameters) -> list[CallEvent]:
+def _sequence(parameters: Parameters) -> int | None:
+    """The number of an event of a leg; those of a conference are counted for the conference."""
+    if is_conference_event(parameters):
+        return None
+    return seconds(parameters.get("SequenceNumber"))
+
+
+def _event_of(kind: str, common: CallEvent, parameters: Parameters) -> CallEvent:
     if not is_known(kind, parameters[kind]):
-        return [unknown_event(common, parameters[kind])]
+        return unknown_event(common, parameters[kind])
     if kind == CONFERENCE_EVENT:
-        return conference_events(common, parameters)
-    return [READERS[kind](common, parameters)]
+        return conference_event(common, parameters)
+    return READERS[kind](common, parameters)
 
 
 def _status_event(common: CallEvent, parameters: Parameters) -> CallEvent:

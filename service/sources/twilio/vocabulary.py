@@ -90,12 +90,14 @@ UNANSWERED: Final = frozenset({"no-answer", "busy", "failed", "canceled"})
 # `DialBridged` where caller and called party were never joined:
 # https://www.twilio.com/docs/voice/twiml/dial#request-parameters
 NOT_BRIDGED: Final = "false"
+CALLER_HUNG_UP: Final = "hangup"
 # `QueueResult`: https://www.twilio.com/docs/voice/twiml/enqueue#queueresult-values
+# `ENDED` is the end of the leg that took the caller out of the queue.
 QUEUE_RESULTS: Final[Mapping[str, EventType]] = {
-    "bridged": EventType.BRIDGED,
-    "redirected-from-bridged": EventType.BRIDGED,
+    "bridged": EventType.ENDED,
+    "redirected-from-bridged": EventType.ENDED,
     "bridging-in-process": EventType.UPDATED,
-    "hangup": EventType.UPDATED,
+    CALLER_HUNG_UP: EventType.UPDATED,
     "leave": EventType.UPDATED,
     "redirected": EventType.UPDATED,
     "queue-full": EventType.UPDATED,
@@ -103,7 +105,7 @@ QUEUE_RESULTS: Final[Mapping[str, EventType]] = {
     "system-error": EventType.UPDATED,
 }
 # Those with which the wait was over: somebody took the call, or the caller gave up.
-WAIT_IS_OVER: Final = frozenset({"bridged", "redirected-from-bridged", "hangup"})
+WAIT_IS_OVER: Final = frozenset({"bridged", "redirected-from-bridged", CALLER_HUNG_UP})
 # The values of each field; any other is reported as unknown.
 KNOWN_VALUES: Final[Mapping[str, Collection[str]]] = {
     "Direction": DIRECTIONS,

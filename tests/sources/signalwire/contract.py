@@ -80,10 +80,17 @@ CONTRACT: Final = SourceContract(
     words={
         **vocabulary.KNOWN_VALUES,
         "RecordingStatus": vocabulary.RECORDING_STATUSES | vocabulary.IGNORED_RECORDING_STATUSES,
+        "StatusCallbackEvent": (
+            vocabulary.CONFERENCE_EVENTS.keys() | vocabulary.IGNORED_CONFERENCE_EVENTS
+        ),
         "DialCallStatus": vocabulary.HANGUP_CAUSES,
+        "DialBridged": {vocabulary.NOT_BRIDGED, "true"},
         "SipResultCode": {*sip.DECISIVE, *sip.NOT_REACHED},
     },
-    unknown_values=frozenset({"teleported", "parrot", "sideways", "pending", "evaporated"}),
+    unknown_values=frozenset(
+        {"teleported", "parrot", "sideways", "pending", "evaporated"}
+        | {"participant-dance", "vanished"}
+    ),
     early_results={
         "answered-click-to-call": REP_GONE,
     },

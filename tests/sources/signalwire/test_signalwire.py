@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import string
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from signalwire.core.security import validate_webhook_signature, validate_webhook_signature_sha256
 
 from service.errors import InvalidSignature
+from service.events import Direction, Result
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
@@ -27,6 +28,8 @@ from tests.sources.cases import Receive, fixture, fixture_names, signed
 from tests.sources.contract import with_headers
 from tests.sources.signalwire.contract import CONTRACT, json_signature
 from tests.sources.signalwire.contract import sign as sign_signalwire
+from workers.calls.basis import Reason
+from workers.calls.fold import Stage, fold
 
 SIGNALWIRE: Final = SOURCES["signalwire"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
@@ -256,6 +259,77 @@ def test_every_answer_is_an_empty_document(name: str) -> None:
         reply.status,
         reply.content_type,
         reply.body,
+    )
+
+
+def test_word_answered_is_an_answer() -> None:
+    """SignalWire sends it beside `in-progress` of the same answer."""
+    call = fold(SIGNALWIRE.parse(fixture("signalwire", "status__answered"), "m1"))
+    assert (Stage.IN_PROGRESS, None, (), True) == (
+        call.stage,
+        call.result,
+        call.unknown_values,
+        call.legs[0].is_answered,
+    )
+
+
+def test_number_callback_is_an_inbound_call_of_which_only_the_times_are_known() -> None:
+    """
+    It states no direction, and the time of creation instead of the end. That the exchange picked up
+    shows neither talk nor a missed call.
+    """
+    call = fold(SIGNALWIRE.parse(fixture("signalwire", "number__completed"), "m1"))
+    assert (Direction.INBOUND, None, Reason.CAUSE_MISSING) == (
+        call.direction,
+        call.result,
+        call.basis.reason,
+    )
+    created_at = datetime(2026, 5, 4, 15, tzinfo=UTC)
+    assert (created_at, created_at + timedelta(seconds=60)) == (call.started_at, call.ended_at)
+
+
+@pytest.mark.parametrize(
+    ("status", "duration_s", "expected"),
+    [
+        ("completed", "49", Result.CONNECTED),
+        ("no-answer", "0", Result.MISSED_INBOUND),
+        ("canceled", "0", Result.ABANDONED),
+    ],
+)
+def test_agents_leg_decides_beside_a_number_callback(
+    status: str, duration_s: str, expected: Result
+) -> None:
+    """With an agent's leg the callback of the number is the end that the call waits for."""
+    agent: dict[str, JsonValue] = {
+        "ApiVersion": "2010-04-01",
+        "CallSid": "00000000-0000-4000-8000-000000000002",
+        "ParentCallSid": "00000000-0000-4000-8000-000000000001",
+        "CallStatus": status,
+        "CallDuration": duration_s,
+        "Direction": "outbound-dial",
+        "To": "sip:ana@acme.sip.example.com",
+    }
+    agent_events = SIGNALWIRE.parse(
+        build_request({"body_form": agent}, base_url="https://hooks.example.test"), "m1"
+    )
+    number_events = SIGNALWIRE.parse(fixture("signalwire", "number__completed"), "m2")
+    call = fold([*agent_events, *number_events])
+    assert (expected, int(duration_s)) == (call.result, call.duration_s)
+
+
+def test_failed_number_callback_is_a_missed_call() -> None:
+    """A call that failed was talked on by nobody."""
+    call = fold(SIGNALWIRE.parse(fixture("signalwire", "number__failed"), "m1"))
+    assert Result.MISSED_INBOUND == call.result
+
+
+def test_callback_of_a_call_without_a_direction_stays_open() -> None:
+    """Only the callback of a number is known to be of an inbound call."""
+    call = fold(SIGNALWIRE.parse(fixture("signalwire", "status__no-direction"), "m1"))
+    assert (None, None, Reason.DIRECTION_UNKNOWN) == (
+        call.direction,
+        call.result,
+        call.basis.reason,
     )
 
 

@@ -63,11 +63,18 @@ CONTRACT: Final = SourceContract(
     signs_url=True,
     words={
         **vocabulary.KNOWN_VALUES,
+        "CallStatus": vocabulary.CALL_STATUSES.keys() - {vocabulary.SIGNALWIRE_ANSWERED},
         "RecordingStatus": vocabulary.RECORDING_STATUSES | vocabulary.IGNORED_RECORDING_STATUSES,
+        "StatusCallbackEvent": (
+            vocabulary.CONFERENCE_EVENTS.keys() | vocabulary.IGNORED_CONFERENCE_EVENTS
+        ),
         "DialCallStatus": vocabulary.HANGUP_CAUSES,
+        "DialBridged": {vocabulary.NOT_BRIDGED, "true"},
         "SipResponseCode": {*sip.DECISIVE, *sip.NOT_REACHED},
     },
-    unknown_values=frozenset({"teleported", "parrot", "sideways", "pending"}),
+    unknown_values=frozenset(
+        {"teleported", "parrot", "sideways", "pending", "participant-dance", "vanished"}
+    ),
     retry_headers=("i-twilio-idempotency-token",),
     early_results={
         "answered-click-to-call": REP_GONE,

@@ -350,6 +350,20 @@ def test_key_does_not_depend_on_the_public_address() -> None:
         ),
         ({"CallSid": "CA1", "CallStatus": "ringing", "Direction": "inbound"}, 200, "text/xml"),
         (
+            {"CallSid": "CA1", "CallStatus": "in-progress", "QueueResult": "leave"},
+            200,
+            "text/xml",
+        ),
+        (
+            {
+                "CallSid": "CA1",
+                "ConferenceSid": "CF1",
+                "StatusCallbackEvent": "participant-join",
+            },
+            204,
+            None,
+        ),
+        (
             {
                 "CallSid": "CA1",
                 "CallStatus": "ringing",
