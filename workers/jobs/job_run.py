@@ -29,6 +29,8 @@ class JobRun:
 
     loaded: LoadedCall
     parsed: ParsedMessages = field(default_factory=ParsedMessages)
+    # Not the stored one: the messages of this run are in it, so that a plan that waits or fails
+    # keeps the times at which they were received.
     record: DeliveryRecord
 
     @property
@@ -39,6 +41,8 @@ class JobRun:
     @property
     def events(self) -> frozenset[CallEvent]:
         """The events of all messages; one that was parsed again replaces its stored events."""
+        # Whole messages are replaced and never single events. A newer version may parse a message
+        # to other events than those stored, and both together would contradict each other.
         by_message = {**self.loaded.stored.events, **self.parsed.events}
         return frozenset(event for events in by_message.values() for event in events)
 
@@ -54,6 +58,9 @@ class JobRun:
             record=record,
             version=self.loaded.stored.version,
             events=self.parsed.texts,
+            # All that were pending, also the unreadable and the ignored: a message that stays
+            # pending would run the call for ever. What arrives during the run is not among them and
+            # stays.
             done=self.loaded.pending,
             failed=self.parsed.failed,
             drop_failed=self._resolved_entries(record),
@@ -72,8 +79,12 @@ class JobRun:
 
     def update_after_sending(self, sent: Sent, result: PlanResult) -> CallUpdate:
         """The update that writes what became of a write, after `update` was committed."""
+        # Without `events`, `done` and `failed`: the commit before the request has written them.
+        # Without `numbers` too, since only an unmatched call needs them and this one is matched.
         return CallUpdate(
             record=sent.record,
+            # `update` was committed once in this run, and each commit counts one up. Another number
+            # means that somebody else has written while the request was under way.
             version=self.loaded.stored.version + 1,
             due_at=sent.due_at,
             link_text=result.link_text,
@@ -93,6 +104,8 @@ class JobRun:
             cause=cause,
             detail=record.reason,
             failed_at=at,
+            # All messages of the call and not only the last ones: its replay parses all of them
+            # anew.
             message_ids=tuple(sorted({*self.loaded.stored.events, *self.parsed.events})),
             buildr_call_id=record.buildr_call_id,
             attempts=record.attempts,
@@ -102,6 +115,8 @@ class JobRun:
 
     def _resolved_entries(self, record: DeliveryRecord) -> tuple[str, ...]:
         """The failed entries to remove: of messages parsed now, and of a reopened call."""
+        # A call that leaves `failed` would otherwise still be listed by `buildr-calls failed list`,
+        # until an operator replays or discards what is delivered already.
         was_failed = self.before.state is DeliveryState.FAILED
         if was_failed and record.state is not DeliveryState.FAILED:
             return (*self.parsed.parsed_ids, record.ref)
@@ -111,6 +126,8 @@ class JobRun:
 def begin_run(loaded: LoadedCall, messages: Sequence[Message], parsed: ParsedMessages) -> JobRun:
     """A run over a loaded call and its pending messages, whose parsed forms are `parsed`."""
     record = loaded.stored.record
+    # Pending is the order in which Redis took the messages; several receivers may store them in
+    # another order than they were received. The history is read from top to bottom.
     for message in sorted(messages, key=lambda message: message.received_at):
         events = parsed.events.get(message.message_id, ())
         statuses = [event.vendor_status or event.event_type.value for event in events]

@@ -64,6 +64,8 @@ def parse_messages(messages: Sequence[Message], *, clock: Callable[[], datetime]
         message_id = message.message_id
         try:
             events[message_id] = _parse(message)
+        # Not filed as failed: these are messages that the vendor sends and nobody needs, such as
+        # those about SMS. An operator sees them only as a counter in `buildr-calls status`.
         except IgnoredEvent:
             ignored.append(message.source)
         except _Unparsable as err:
@@ -80,6 +82,9 @@ def parse_messages(messages: Sequence[Message], *, clock: Callable[[], datetime]
 
 def _parse(message: Message) -> tuple[CallEvent, ...]:
     """The events of a message. Raises `IgnoredEvent` and `_Unparsable`."""
+    # A message may be older than this program, or newer: after a downgrade, messages of a source
+    # that was added since are still in Redis. They become failed entries, which can be replayed
+    # after the next upgrade.
     source = SOURCES.get(message.source)
     if source is None:
         detail = f"this version has no source named {message.source}"
@@ -88,6 +93,8 @@ def _parse(message: Message) -> tuple[CallEvent, ...]:
         return tuple(source.read(message.request, message.message_id))
     except IgnoredEvent:
         raise
+    # The sender was authenticated and answered 2xx long ago, so nobody sends the message again.
+    # Only the failed entry is left of it.
     except MalformedPayload as err:
         raise _Unparsable(FailureCause.MALFORMED_PAYLOAD, str(err)) from err
     except Exception as err:

@@ -40,6 +40,9 @@ CLAIMING_STATES: Final = frozenset(
         DeliveryState.HAND_EDITED,
     }
 )
+# Each lost claim means that another call got an entry, so that a conflict ends by itself. The limit
+# is for many calls with one number at once: then the slot of this job is better used by another
+# call, and this one runs again a second later.
 MAX_CLAIM_ATTEMPTS: Final = 5
 
 log = structlog.get_logger(__name__)
@@ -89,11 +92,16 @@ class Planner:
 
         Raises `ClaimConflict`, and redis-py's errors.
         """
+        # Before anything else is read, since it may make the call final, and only a final call is
+        # matched.
         call = with_unknown_end(
             call, self.config, received_at=record.last_received_at, now=self.clock()
         )
         for _ in range(MAX_CLAIM_ATTEMPTS):
             result, choice = await self._plan(record, call, replay_request)
+            # The claim comes before the commit. A job that dies in between leaves a claim without a
+            # record; the next run of the same call finds it and goes on with it. The other order
+            # would let two calls commit the same Buildr call.
             if await self._settle_claims(record, result.plan, choice):
                 return replace(result, claimed=_claimed(result.plan))
             reason = "another call was faster; looked at again"
@@ -104,10 +112,15 @@ class Planner:
         self, record: DeliveryRecord, call: Call, replay_request: ReplayRequest | None
     ) -> tuple[PlanResult, ExpectedCallMatch | None]:
         """A plan that has claimed nothing yet, and the expected call that it may rest on."""
+        # The text goes to the commit, which compares it with the link then: a link that is set in
+        # between must not wait for the next message of the call.
         link, link_text = await self.store.links.load(record.ref)
         internal = why_internal(call, self.rules)
         choice: ExpectedCallMatch | None = None
         numbers: Mapping[str, str] = {}
+        # An expected call rests on the phone number alone, the weakest proof. It is not even read
+        # where the message or a link names the Buildr call, since a claim would take it from the
+        # right call.
         if call.is_final and internal is None and match(call, link).how == "none":
             snapshot, choice = await find_expected_call(
                 self.store.expected, call, self.rules, first_received_at=record.first_received_at
@@ -124,6 +137,8 @@ class Planner:
             internal=internal,
             caller=caller,
             config=self.config,
+            # From memory for a few seconds: hundreds of calls that are due at once must not each
+            # read it.
             outcome_ids=await self.names.current(),
             timing=self.timing,
             replay_request=replay_request,
@@ -150,6 +165,8 @@ class Planner:
         if call_match is None:
             return True
         if call_match.how in ("message", "link") and call_match.buildr_call_id is not None:
+            # `take` writes, and wakes other calls. Once it is committed there is nothing left to
+            # take.
             if call_match.buildr_call_id != record.buildr_call_id:
                 await expected_calls.take(record.ref, call_match.buildr_call_id)
             return True
@@ -158,7 +175,11 @@ class Planner:
             # its commit.
             await expected_calls.release(record.ref)
             return True
+        # A certain claim is one of an id or a link. If the call is found by its number now, the
+        # link was removed, and the claim is made anew by the number.
         has_claim = choice.chosen.claimed_by == record.ref and not choice.chosen.is_certain
+        # A call that only waits for its time, or is settling, claims nothing yet: a better
+        # candidate may still come, and a claim would send other calls to `unmatched` meanwhile.
         if _claimed(plan) is None or has_claim:
             return True
         return await expected_calls.claim(record.ref, choice.chosen, number=choice.number)
@@ -168,6 +189,8 @@ def _claimed(plan: Plan) -> str | None:
     """The Buildr call of the expected call that a plan has to have claimed, or None."""
     if plan.match is None or plan.match.how != "expected":
         return None
+    # Claimed is what is written now or what has come to its end. Between these, the plan of the
+    # next run decides again.
     if plan.sending is None and plan.record.state not in CLAIMING_STATES:
         return None
     return plan.match.buildr_call_id

@@ -23,6 +23,7 @@ from workers.jobs.job_run import JobRun, begin_run
 from workers.jobs.parse_messages import parse_messages
 from workers.jobs.planner import ClaimConflict, Planner, PlanResult
 
+# Long enough for the other calls to commit what they have claimed.
 CONTENDED_RETRY: Final = timedelta(seconds=1)
 # Logged when a call comes to the state.
 LOGGED_STATES: Final[Mapping[DeliveryState, LogEvent]] = {
@@ -49,6 +50,8 @@ class Runner:
     hold_s: float
     worker_id: str
     clock: Callable[[], datetime]
+    # Kicks the pump of this process: without it, a permit that is free again would be noticed only
+    # at the pump's next turn, up to a second later.
     on_budget: Callable[[], None]
 
     async def run(self, ref: str) -> None:
@@ -57,12 +60,18 @@ class Runner:
 
         Raises redis-py's errors; nothing is lost then, and the call is to be run again.
         """
+        # Registers the run in the same transaction as the read. A worker that dies after it leaves
+        # an entry in `running`, from which another worker's sweep sees whose call to run again.
         loaded = await self.store.calls.begin(ref, worker_id=self.worker_id)
+        # An alarm without a call: the call has expired or was forgotten since the alarm was set.
+        # The script checks again that no message has arrived meanwhile, whose alarm would be lost.
         if not loaded.is_known:
             await self.store.schedule.clear(ref)
             return
         run = await self._parse(loaded)
         structlog.contextvars.bind_contextvars(message_id=run.record.message_id)
+        # All messages were ignored or unreadable. They are committed all the same, to take them off
+        # the pending list; the call stays open without an alarm until its next message.
         if not run.events:
             record = run.record.with_reason("no readable message yet")
             await self.store.calls.commit(run.update(record))
@@ -74,6 +83,8 @@ class Runner:
                 run.record, call, replay_request=loaded.stored.replay_request
             )
         except ClaimConflict:
+            # Nothing is committed, so that the messages are still pending and are parsed again.
+            # That is harmless, since the events of a message are always the same.
             await self.store.schedule.postpone(ref, at=self.clock() + CONTENDED_RETRY)
             return
         record = self._record_with_news(run, result.plan)
@@ -83,9 +94,13 @@ class Runner:
             await self._send(run, record, result, result.plan.sending, call)
 
     async def _parse(self, loaded: LoadedCall) -> JobRun:
+        # A pending message has no expiry. One without a body, deleted in Redis by hand, is left out
+        # here and taken off the list with the others, or the call would be run for ever.
         stored_messages = await self.store.messages.get_many(list(loaded.pending))
         messages = list(stored_messages.values())
         parsed = parse_messages(messages, clock=self.clock)
+        # Counted before the commit: a run that is repeated counts them twice. A counter for
+        # operators is not worth a place in the script.
         for source in parsed.ignored:
             await self.store.counters.add("ignored", source)
         return begin_run(loaded, messages, parsed)
@@ -116,6 +131,9 @@ class Runner:
             log.info(LogEvent.DELIVERY_WAITING, reason="settle", retry_in_s=round(wait_s, 3))
         update = replace(
             run.update(record, plan.due_at, result=result),
+            # Its position in a lane, and a permit that the pump has granted meanwhile, are of no
+            # use to a call that writes nothing; kept, the permit would take a request from the
+            # others for five seconds.
             leaves_lane=True,
             awaits_names=plan.awaits_names,
         )
@@ -137,6 +155,8 @@ class Runner:
         call: Call,
     ) -> None:
         """Send a write if the rate limit has a permit for it; else the call waits in its lane."""
+        # Asked before the commit and not after it: most calls of a backlog get no permit, and then
+        # one commit instead of two is all they cost.
         grant = await self.store.permits.ask(
             record.ref,
             lane=write.lane,
@@ -153,9 +173,13 @@ class Runner:
         # Committed before the request: a worker that dies in the middle leaves an alarm behind, and
         # the messages of this run are not parsed again.
         due_at = self.clock() + timedelta(seconds=self.hold_s)
+        # Another run has written since the load: this plan may be out of date. The permits go back
+        # unused, so that they do not count for a window.
         if not await self._commit(run.update(record, due_at, result=result)):
             await self.store.permits.release(grant, sent=0)
             return
+        # No commit on an exception: the state stays `waiting` with the alarm of the commit before,
+        # and the next run writes again what is in doubt. A PATCH with the same fields is harmless.
         try:
             sent = await self.sender.send(record, write, grant)
         finally:
@@ -163,6 +187,8 @@ class Runner:
         update = run.update_after_sending(sent, result)
         if sent.failed_cause is not None:
             update = run.with_failed_call(update, call, cause=sent.failed_cause, at=self.clock())
+        # If this one is refused, the call was taken over while the request was under way. The other
+        # run writes the same outcome again, since it found it unconfirmed.
         await self._commit(update)
         if sent.record.state is DeliveryState.DELIVERED:
             log.info(
@@ -182,8 +208,12 @@ class Runner:
     ) -> None:
         """No permit yet: the pump wakes a call that is in a lane, any other is run again later."""
         due_at = None
+        # Another job of this call holds permits, because arq has started two of them, or one died
+        # in the middle of a request. They expire by themselves at that time.
         if grant.verdict is not GrantStatus.WAITS:
             due_at = self.clock() + timedelta(seconds=grant.wait_s)
+        # Once per wait: with a long backlog, a call that is woken and has to wait again would fill
+        # the log and push the older entries out of its history.
         if run.before.state is not DeliveryState.WAITING:
             log.info(
                 LogEvent.DELIVERY_WAITING,
@@ -203,6 +233,8 @@ class Runner:
         is_written = await self.store.calls.commit(update)
         if not is_written:
             log.info(LogEvent.JOB_SKIPPED, reason="another run has written meanwhile")
+            # The other run may have ended without this run's messages: they are still pending, and
+            # need one more run now.
             await self.store.schedule.postpone(update.record.ref, at=self.clock())
         return is_written
 
