@@ -6,7 +6,7 @@ holds nothing of Buildr's outcomes; how several events make a call is in `worker
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final
@@ -202,6 +202,7 @@ class _Envelope:
 
 _ENVELOPE: Final = TypeAdapter(_Envelope)
 _EVENT: Final = TypeAdapter(CallEvent)
+NO_IDENTITY: Final = {"message_id"}
 
 
 def to_json(events: tuple[CallEvent, ...] | list[CallEvent]) -> str:
@@ -209,6 +210,17 @@ def to_json(events: tuple[CallEvent, ...] | list[CallEvent]) -> str:
     return _ENVELOPE.dump_json(
         _Envelope(VERSION, tuple(events)), exclude_defaults=True, by_alias=True
     ).decode()
+
+
+def identity(event: CallEvent) -> bytes:
+    """
+    A text that two events share exactly if they report the same: the message that brought one of
+    them does not count, nor does the time zone in which its time is written.
+    """
+    occurred_at = event.occurred_at
+    if occurred_at is not None and occurred_at.tzinfo is not UTC:
+        event = replace(event, occurred_at=occurred_at.astimezone(UTC))
+    return _EVENT.dump_json(event, exclude=NO_IDENTITY, exclude_defaults=True)
 
 
 def from_json(text: str | bytes) -> tuple[CallEvent, ...]:

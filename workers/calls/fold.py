@@ -11,9 +11,9 @@ difference.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
@@ -27,6 +27,7 @@ from service.events import (
     Recording,
     Result,
     Voicemail,
+    identity,
 )
 from workers.calls.agents import read_agents
 from workers.calls.basis import Basis, Reason
@@ -106,9 +107,11 @@ def fold(events: Iterable[CallEvent]) -> Call:
     difference. A result that an event states outright decides alone, the latest one if there are
     several. Raises ValueError if there is no event or if they belong to different calls.
     """
-    distinct = {_normalised(event) for event in events}
+    # An event that was sent again in another message is the same event.
+    by_identity = {identity(event): event for event in events}
+    distinct = by_identity.values()
     source, source_call_id = _common_call(distinct)
-    timelines = _timelines(distinct)
+    timelines = _timelines(by_identity)
     legs = tuple(_fold_timeline(leg_id, timeline) for leg_id, timeline in timelines.items())
     parties = identify_parties(source_call_id, legs)
     talks = read_talks(parties)
@@ -184,15 +187,6 @@ def stall_deadline(
     return received_at + timedelta(seconds=timeout_s)
 
 
-def _normalised(event: CallEvent) -> CallEvent:
-    # An event that was sent again in another message, or with its time in another zone, is the same
-    # event.
-    occurred_at = event.occurred_at
-    if occurred_at is not None:
-        occurred_at = occurred_at.astimezone(UTC)
-    return replace(event, message_id="", occurred_at=occurred_at)
-
-
 def _common_call(events: Iterable[CallEvent]) -> tuple[str, str]:
     """The source and the source's id of the one call that all events belong to."""
     calls = {(event.source, event.source_call_id) for event in events}
@@ -203,11 +197,11 @@ def _common_call(events: Iterable[CallEvent]) -> tuple[str, str]:
     return calls.pop()
 
 
-def _timelines(events: Iterable[CallEvent]) -> dict[str, Timeline]:
+def _timelines(by_identity: Mapping[bytes, CallEvent]) -> dict[str, Timeline]:
     """The events of each leg in their order; the legs in the order of their ids."""
-    by_leg: dict[str, list[CallEvent]] = defaultdict(list)
-    for event in events:
-        by_leg[event.leg_id].append(event)
+    by_leg: dict[str, dict[bytes, CallEvent]] = defaultdict(dict)
+    for text, event in by_identity.items():
+        by_leg[event.leg_id][text] = event
     return {leg_id: order_events(by_leg[leg_id]) for leg_id in sorted(by_leg)}
 
 

@@ -233,7 +233,7 @@ def read_wait_s(
 
 
 def _wait_in_vain_s(customer: Leg, voicemail: Voicemail | None) -> int | None:
-    wait_s = _seconds_between(customer.started_at, customer.ended_at)
+    wait_s = _seconds_since_start(customer, customer.ended_at)
     if voicemail is None or wait_s is None:
         return wait_s
     if voicemail.duration_s is None:
@@ -244,7 +244,7 @@ def _wait_in_vain_s(customer: Leg, voicemail: Voicemail | None) -> int | None:
 def _wait_before_talk_s(
     customer: Leg, talks: Sequence[Talk], answered_at: datetime | None
 ) -> int | None:
-    wait_s = _seconds_between(customer.started_at, answered_at)
+    wait_s = _seconds_since_start(customer, answered_at)
     if wait_s is not None or customer.party is not None:
         return wait_s
     # Without times: the whole time on the line, less the talk.
@@ -252,6 +252,16 @@ def _wait_before_talk_s(
     if customer.duration_s is None or talk_s is None:
         return None
     return max(0, customer.duration_s - talk_s)
+
+
+def _seconds_since_start(customer: Leg, moment: datetime | None) -> int | None:
+    """Unknown if the moment's own event is the first that is known of the leg."""
+    started_at = customer.started_at
+    if started_at is None or moment is None:
+        return None
+    if customer.rang_at is None and started_at >= moment:
+        return None
+    return _seconds_between(started_at, moment)
 
 
 def _seconds_between(start: datetime | None, end: datetime | None) -> int | None:

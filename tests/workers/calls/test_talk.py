@@ -108,6 +108,13 @@ def test_waiting_without_times_is_what_the_talk_leaves() -> None:
     )
 
 
+def test_call_of_which_only_the_end_is_known_waited_for_an_unknown_time() -> None:
+    """An end without a duration says nothing of how long the caller waited before."""
+    end = event(ENDED, 60, direction=IN, party=Party.CUSTOMER, hangup_cause=HangupCause.NO_ANSWER)
+    assert (0, None) == times([end])
+    assert (0, 20) == times([end, event(RINGING, 40, direction=IN)])
+
+
 def test_stated_waiting_counts_first() -> None:
     """What the vendor says of the waiting beats what the times say."""
     stated = event(EventType.UPDATED, 60, wait_s=17)
