@@ -17,8 +17,8 @@ def conference_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent]
     """
     The event of a member of a `<Conference>`.
 
-    The request holds no time. That a caller waited there counts all the same; that an agent was
-    there at the same time cannot be told, so that an agent's leg is not said to have joined.
+    The request holds no time. That a caller waited there counts all the same; whether an agent was
+    there at the same time is not known, so that an agent's leg gets no event of a conference.
     """
     action = parameters["ConferenceAction"]
     member = replace(leg, vendor_status=action)

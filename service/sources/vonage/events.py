@@ -21,6 +21,7 @@ from service.sources.vonage.vocabulary import (
     RECORD,
     STATUSES,
     TRANSFER,
+    USER,
     VOICEMAIL,
 )
 
@@ -45,7 +46,7 @@ def read_events(
     unknown = [unknown_event(leg, fault) for fault in faults]
     status = text(fields, "status")
     if "conversation_uuid_to" in fields:
-        return [replace(leg, vendor_status=TRANSFER), *unknown]
+        return [_transfer_event(leg, fields), *unknown]
     if status is None:
         raise MalformedPayload(
             "neither status, recording nor transfer: no event of a call; "
@@ -118,6 +119,19 @@ def _client_user(address: str | None) -> str | None:
     return address
 
 
+def _transfer_event(leg: CallEvent, fields: Fields) -> CallEvent:
+    """
+    The leg goes on in another conversation, whose id all its later events have: for this call it is
+    in a conference, of which nothing more is known. An NCCO's `conversation` action moves legs too.
+    """
+    return replace(
+        leg,
+        event_type=EventType.JOINED,
+        conference_id=text(fields, "conversation_uuid_to"),
+        vendor_status=TRANSFER,
+    )
+
+
 def _status_events(leg: CallEvent, fields: Fields, status: str) -> list[CallEvent]:
     if status not in STATUSES:
         return [unknown_event(leg, status)]
@@ -143,16 +157,29 @@ def _status_events(leg: CallEvent, fields: Fields, status: str) -> list[CallEven
 def _completed(event: CallEvent, fields: Fields) -> CallEvent:
     duration_s = whole_seconds(fields, "duration")
     # Without talk it reports only that the leg is over: the failure beside it holds the cause, and
-    # `answered` whether somebody picked up. The caller's own leg is always completed.
+    # `answered` whether somebody picked up. A caller's leg that was not answered in this
+    # conversation has come from another one, where it may have talked.
     hangup_cause = None
-    if duration_s or event.direction is Direction.INBOUND:
+    if duration_s and event.direction is not Direction.INBOUND:
         hangup_cause = HangupCause.COMPLETED
     return replace(
         event,
         occurred_at=iso_moment(text(fields, "end_time")) or event.occurred_at,
         hangup_cause=hangup_cause,
         duration_s=duration_s,
+        hung_up_by=_hung_up_by(event, fields),
     )
+
+
+def _hung_up_by(event: CallEvent, fields: Fields) -> Party | None:
+    """
+    The customer, where a caller hung up. Whose the other legs are, a customer's or an agent's, a
+    single message does not tell.
+    """
+    is_callers = event.direction is Direction.INBOUND and event.agent is None
+    if is_callers and text(fields, "disconnected_by") == USER:
+        return Party.CUSTOMER
+    return None
 
 
 def _recording_events(

@@ -24,6 +24,7 @@ VonageEvent = TypedDict(
         "status": str,
         "detail": str,
         "sub_state": str,
+        "disconnected_by": str,
         "direction": str,
         "uuid": str,
         "call_uuid": str,
@@ -74,9 +75,12 @@ def is_recording(fields: Fields) -> bool:
 
 
 def source_call_id(fields: Fields) -> str:
-    """The id of the conversation, which all legs of a call share; raises `MalformedPayload`."""
+    """
+    The id of the conversation, which all legs of a call share, and of a transfer the one that the
+    leg leaves; raises `MalformedPayload`.
+    """
     return call_id(
-        text(fields, "conversation_uuid", "conversation_uuid_from"), name="conversation_uuid"
+        text(fields, "conversation_uuid_from", "conversation_uuid"), name="conversation_uuid"
     )
 
 

@@ -15,6 +15,9 @@ VOICEMAIL: Final = "voicemail"
 # `vendor_status` of a transfer, which has no status.
 TRANSFER: Final = "transfer"
 COMPLETED: Final = "completed"
+# `disconnected_by` of `completed`: the far end of the leg hung up. The other value, `platform`, may
+# be the end of the NCCO, the API or another leg.
+USER: Final = "user"
 
 
 @dataclass(frozen=True, slots=True)

@@ -513,7 +513,7 @@ def test_participant_who_never_joined_was_not_there() -> None:
 
 def test_conference_without_times_proves_that_a_caller_waited_and_no_talk() -> None:
     """
-    Requests of a `<Conference>` hold no time: who was there together cannot be told. The agent's
+    Requests of a `<Conference>` hold no time: who was there together is not known. The agent's
     own hangup, whose address names the caller's call, tells that the call was taken.
     """
     entered: dict[str, JsonValue] = {

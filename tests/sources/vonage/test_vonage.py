@@ -14,7 +14,7 @@ import pytest
 from vonage_jwt.verify_jwt import verify_signature
 
 from service.errors import InvalidSignature
-from service.events import AnsweredBy, Direction, Result
+from service.events import AnsweredBy, Direction, Party, Result
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
@@ -290,6 +290,7 @@ def test_address_says_what_a_recording_is() -> None:
         "recording_url": "https://api.nexmo.com/v1/files/1",
     }
     events = [
+        *VONAGE.parse(webhook_request({**IN, "status": "answered"}), "m0"),
         *VONAGE.parse(webhook_request({**IN, "status": "completed", "duration": "20"}), "m1"),
         *VONAGE.parse(webhook_request(recorded, "?record=voicemail"), "m2"),
     ]
@@ -332,8 +333,86 @@ def test_fault_in_the_address_of_a_recording_keeps_no_call_open(query: str) -> N
 
 def test_hidden_caller_is_no_user_of_an_app() -> None:
     """A caller without a number stays the customer."""
-    call = call_of({**IN, "from": "unknown", "status": "completed", "duration": "20"})
+    call = call_of(
+        {**IN, "from": "unknown", "status": "answered"},
+        {**IN, "from": "unknown", "status": "completed", "duration": "20"},
+    )
     assert (Direction.INBOUND, Result.ABANDONED) == (call.direction, call.result)
+
+
+CALLED_IN: Final = {**IN, "status": "answered", "timestamp": "2026-11-02T10:00:01Z"}
+CALLER_GONE: Final = {
+    **IN,
+    "status": "completed",
+    "duration": "137",
+    "end_time": "2026-11-02T10:02:18Z",
+}
+MOVED: Final[dict[str, JsonValue]] = {
+    "conversation_uuid": None,
+    "conversation_uuid_from": CALL,
+    "conversation_uuid_to": "CON-2",
+    "timestamp": "2026-11-02T10:00:05Z",
+}
+
+
+def test_leg_that_moves_leaves_its_first_call_open() -> None:
+    """
+    A caller's leg goes on in another conversation, under whose id all later events come: for the
+    first one it is in a conference, and neither id gets a result that the caller may not have had.
+    """
+    first = call_of(CALLED_IN, MOVED)
+    assert (CALL, None) == (first.source_call_id, first.result)
+    assert ["CON-2"] == [stay.conference_id for leg in first.legs for stay in leg.conference_stays]
+    assert call_of(CALLER_GONE).result is None
+
+
+def test_conversation_that_legs_moved_into_tells_what_happens_there() -> None:
+    """An agent who was there too, or was called there, shows how the call went."""
+    agent: dict[str, JsonValue] = {**OUT, "uuid": "b", "to": "15005550008"}
+    talked: dict[str, JsonValue] = {
+        **agent,
+        "status": "completed",
+        "duration": "95",
+        "end_time": "2026-11-02T10:02:17Z",
+    }
+    call = call_of(CALLER_GONE, talked)
+    assert (Result.CONNECTED, Direction.INBOUND, 95) == (
+        call.result,
+        call.direction,
+        call.duration_s,
+    )
+    rung: dict[str, JsonValue] = {
+        **agent,
+        "status": "timeout",
+        "timestamp": "2026-11-02T10:00:45Z",
+    }
+    assert Result.MISSED_INBOUND == call_of(CALLER_GONE, rung).result
+
+
+@pytest.mark.parametrize(
+    ("leg", "disconnected_by", "party"),
+    [
+        (IN, "user", Party.CUSTOMER),
+        (IN, "platform", None),
+        ({**IN, "from": None, "from_user": "alice"}, "user", None),
+        (OUT, "user", None),
+    ],
+)
+def test_caller_who_hung_up_is_known(
+    leg: dict[str, JsonValue], disconnected_by: str, party: Party | None
+) -> None:
+    """
+    Vonage tells whether the far end of a leg hung up. Who that is, is plain of a caller's leg
+    alone.
+    """
+    over: dict[str, JsonValue] = {
+        **leg,
+        "status": "completed",
+        "duration": "20",
+        "disconnected_by": disconnected_by,
+    }
+    (event,) = VONAGE.parse(webhook_request(over), "m1")
+    assert party is event.hung_up_by
 
 
 def test_answer_is_empty() -> None:
