@@ -29,7 +29,7 @@ from service.sources.common.fields import (
 from service.sources.common.forms import query_pairs, query_value, read_form
 from service.sources.common.ids import echoed_id
 from service.sources.common.json_body import JsonValue, read_json_object
-from service.sources.common.phone_numbers import to_e164
+from service.sources.common.phone_numbers import bare_to_e164, to_e164
 from service.sources.request import FORM, WebhookRequest
 
 ANYTHING = st.recursive(
@@ -88,6 +88,23 @@ def test_number_is_read_however_it_is_written(address: str | None, expected: str
     whose telephone it is.
     """
     assert expected == to_e164(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("15005550006", "+15005550006"),
+        ("tel:15005550006", "+15005550006"),
+        ("whatsapp:15005550006", "+15005550006"),
+        ("0015005550006", "+15005550006"),
+        ("sip:15005550006@pbx.example.com", "sip:15005550006@pbx.example.com"),
+        ("05005550006", "05005550006"),
+        ("5550006", "5550006"),
+    ],
+)
+def test_number_without_its_plus_is_read(address: str, expected: str) -> None:
+    """Where a vendor leaves the plus out, digits of a full number are one, behind a scheme too."""
+    assert expected == bare_to_e164(address)
 
 
 @pytest.mark.parametrize("query", ["id=110", "a=1&id=110", "%69d=110", "id=110&id=110&id="])

@@ -30,12 +30,17 @@ def to_e164(address: str | None) -> str | None:
     compact = text.translate(PUNCTUATION)
     if NORTH_AMERICAN.fullmatch(compact):
         return compact
-    number = text
-    if ":" in text:
-        if not text.lower().startswith(NUMBER_SCHEMES):
-            return text
-        number = telephone_text(text) or text
+    number = _without_scheme(text)
+    if ":" in number:
+        return text
     return _whole_number(number) or text or None
+
+
+def _without_scheme(text: str) -> str:
+    """The number in a `tel:` or `whatsapp:` address; any other text as it is."""
+    if not text.lower().startswith(NUMBER_SCHEMES):
+        return text
+    return telephone_text(text) or text
 
 
 def _whole_number(text: str) -> str | None:
@@ -58,7 +63,8 @@ def bare_to_e164(address: str | None) -> str | None:
     full telephone number.
     """
     text = (address or "").strip()
-    is_number = text.isascii() and text.isdigit() and not text.startswith("0")
-    if is_number and len(text) in E164_DIGITS:
-        return to_e164(f"+{text}")
+    number = _without_scheme(text)
+    is_number = number.isascii() and number.isdigit() and not number.startswith("0")
+    if is_number and len(number) in E164_DIGITS:
+        return to_e164(f"+{number}")
     return to_e164(text)

@@ -130,6 +130,37 @@ def test_participant_is_never_taken_for_a_customer() -> None:
     assert call_of(AGENT_JOINED, AGENT_LEFT).result is None
 
 
+def test_customer_who_is_called_into_a_reps_conference_is_the_customer() -> None:
+    """
+    A rep calls from the browser into a conference, and the customer is called into it by the API
+    with `parent_call_sid` in the address: the customer's own leg decides.
+    """
+    rep = {**CUSTOMERS_END, "From": "client:ana", "To": ""}
+    customer = {
+        "CallSid": AGENT,
+        "Direction": "outbound-api",
+        "From": "+15005550006",
+        "To": "+15005550001",
+    }
+    parent = f"?parent_call_sid={CUSTOMER}"
+    joined = [*events_of(CUSTOMER_JOINED), *events_of(CUSTOMER_LEFT), *events_of(rep)]
+    talked = events_of(
+        {**customer, "CallStatus": "completed", "CallDuration": "230", "SequenceNumber": "3"},
+        parent,
+    )
+    call = fold([*joined, *talked, *events_of(AGENT_JOINED), *events_of(AGENT_LEFT)])
+    assert (Result.CONNECTED, Direction.OUTBOUND, 230, "+15005550001", "ana") == (
+        call.result,
+        call.direction,
+        call.duration_s,
+        call.to_number,
+        call.agent,
+    )
+    busy = events_of({**customer, "CallStatus": "busy", "SequenceNumber": "2"}, parent)
+    call = fold([*joined, *busy])
+    assert (Result.BUSY, Direction.OUTBOUND) == (call.result, call.direction)
+
+
 def test_participants_of_a_conference_with_a_name_of_its_own_are_calls_of_their_own() -> None:
     """Only the address or the name shows which call a conference belongs to."""
     named = {**AGENT_JOINED, "FriendlyName": "Room 1234"}
