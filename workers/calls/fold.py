@@ -119,7 +119,6 @@ def fold(events: Iterable[CallEvent]) -> Call:
     result = basis.result
     buildr_call_ids = _sorted_values(event.buildr_call_id for event in distinct)
     from_number, to_number = _numbers(parties)
-    voicemail = latest_voicemail(timelines.values())
     agents = read_agents(timelines, parties, result=result, talks=talks)
     return Call(
         source=source,
@@ -134,18 +133,12 @@ def fold(events: Iterable[CallEvent]) -> Call:
         to_number=to_number,
         answered_by=_answered_by(parties),
         duration_s=read_duration_s(parties, result, talks),
-        wait_s=read_wait_s(
-            parties,
-            result=result,
-            talks=talks,
-            voicemail=voicemail,
-            stated_s=latest_value(timelines.values(), lambda event: event.wait_s),
-        ),
+        wait_s=_wait_s(timelines.values(), parties, result, talks),
         started_at=_started_at(legs),
         answered_at=read_answered_at(parties, talks),
         ended_at=_ended_at(parties),
         recording=latest_recording(timelines.values()),
-        voicemail=voicemail,
+        voicemail=latest_voicemail(timelines.values()),
         agent=agents.agent,
         rang_agents=agents.rang,
         queue=latest_value(timelines.values(), lambda event: event.queue),
@@ -207,6 +200,21 @@ def _timelines(by_identity: Mapping[bytes, CallEvent]) -> dict[str, Timeline]:
 
 def _fold_timeline(leg_id: str, timeline: Timeline) -> Leg:
     return fold_leg(leg_id, [ordered.event for ordered in timeline])
+
+
+def _wait_s(
+    timelines: Collection[Timeline],
+    parties: Parties,
+    result: Result | None,
+    talks: Sequence[Talk],
+) -> int | None:
+    """How long the other side waited, in seconds; what the vendor states counts first."""
+    if result is None:
+        return None
+    stated_s = latest_value(timelines, lambda event: event.wait_s)
+    if stated_s is not None:
+        return stated_s
+    return read_wait_s(parties, talks, voicemail=latest_voicemail(timelines))
 
 
 def _basis(timelines: Collection[Timeline], parties: Parties, talks: Sequence[Talk]) -> Basis:

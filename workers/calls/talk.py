@@ -205,26 +205,18 @@ def _union(spans: Iterable[KnownSpan]) -> timedelta:
 
 
 def read_wait_s(
-    parties: Parties,
-    *,
-    result: Result | None,
-    talks: Sequence[Talk],
-    voicemail: Voicemail | None,
-    stated_s: int | None,
+    parties: Parties, talks: Sequence[Talk], *, voicemail: Voicemail | None
 ) -> int | None:
     """
-    How long the other side waited for a person, ring and queue together, in seconds; None if
-    unknown or not over.
+    How long the other side of a call that is over waited for a person, ring and queue together, in
+    seconds; None if unknown.
 
     Of an inbound call it lasts from its start until an agent took it, or until the caller hung up
     or began to leave a message. Of an outbound call it is the ringing of the customer's telephone.
-    What the vendor states (`stated_s`) counts first.
     """
     customer = parties.customer
-    if result is None:
+    if customer is None:
         return None
-    if stated_s is not None or customer is None:
-        return stated_s
     if parties.direction is not Direction.INBOUND:
         return _seconds_between(customer.rang_at, customer.answered_at or customer.ended_at)
     if talks:
