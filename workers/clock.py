@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+# What an operator would notice in the delay of a call. A machine with NTP stays far below.
 TOLERATED: Final = timedelta(milliseconds=500)
 LONGEST_ROUND_TRIP: Final = timedelta(milliseconds=500)
 
@@ -17,6 +18,7 @@ class SharedClock:
     The clock of this machine, put right by Redis' own; `sync` measures how far they are apart.
     """
 
+    # Not used for arq's own start of jobs, which reads this machine's clock by itself.
     offset: timedelta = field(default=timedelta())
 
     def __call__(self) -> datetime:
@@ -32,6 +34,8 @@ class SharedClock:
         redis_time = await read_time()
         after = datetime.now(UTC)
         if after - before <= LONGEST_ROUND_TRIP:
+            # Both ways are taken as equally long, so that the error is at most half of the round
+            # trip.
             self.offset = redis_time - (before + (after - before) / 2)
         return self.offset
 

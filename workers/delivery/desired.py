@@ -23,6 +23,8 @@ from workers.outcomes.notes import render_note
 class DesiredStatus(Enum):
     """Whether there is something to write to Buildr, and if not, why."""
 
+    # In the order in which they are checked: the first that applies is the reason that an operator
+    # sees.
     NOT_FINAL = auto()
     INTERNAL = auto()
     UNMATCHED = auto()
@@ -115,6 +117,8 @@ def desired_state(
     outcome = resolve_outcome(call, config, outcome_ids)
     status, reason = _status(call, call_match, outcome, outcome_ids, internal_reason)
     outcome_id = outcome.outcome_id
+    # A preview is also made before the first contact with Buildr, when no id is known. In angle
+    # brackets it can be no id, should such a patch ever be sent: Buildr's ids are digits.
     if outcome_id is None and for_display and outcome.name is not None:
         outcome_id = f"<id of {outcome.name}>"
     patch = build_patch(
@@ -128,6 +132,8 @@ def desired_state(
     caller_ids: dict[str, str] = {}
     if patch is not None:
         fields = patch["call"]
+    # The ids of a link or an expected call come first: somebody has stated them for this call,
+    # while the phone book knows only a number.
     if fields and caller is not None:
         caller_ids = ids_beside(caller.ids, fields)
     note_block = None
@@ -162,12 +168,16 @@ def _status(
     internal_reason: str | None,
 ) -> tuple[DesiredStatus, str]:
     """The first thing that is missing for a write, and the sentence about it."""
+    # Only without a match: who links an internal call, or names a Buildr call in its messages,
+    # wants it to be written.
     if call_match.how == "none" and internal_reason is not None:
         return DesiredStatus.INTERNAL, internal_reason
     if call_match.buildr_call_id is None:
         return DesiredStatus.UNMATCHED, call_match.reason
     if outcome.name is None:
         return DesiredStatus.NO_OUTCOME, _no_outcome_reason(call, outcome.decision)
+    # Before the catalogue is asked: an outcome given by id needs no list, so that an installation
+    # without the right to read outcomes can still write.
     if outcome.outcome_id is not None:
         return DesiredStatus.COMPLETE, ""
     if outcome_ids is None:

@@ -11,6 +11,7 @@ from workers.delivery.desired import DesiredState
 
 # A change of these alone is not worth a request.
 IMMATERIAL: Final = frozenset({"recorded_at"})
+# Buildr's name of the field: https://buildr.dev/api-reference/call/update-call.
 OUTCOME_FIELD: Final = "call_outcome_id"
 
 
@@ -31,15 +32,20 @@ class Difference:
 
 def difference_of(record: DeliveryRecord, desired: DesiredState) -> Difference:
     """What is to be written of the desired state, given what was written and what was left."""
+    # A forced replay is for an operator who knows that Buildr differs from our record: what we
+    # believe to be there says nothing then.
     is_forced = record.replay_request is not None and record.replay_request.is_forced
     # An outcome that was sent and never confirmed may be in Buildr or not: only writing it again
     # makes that certain.
     writes_all = is_forced or record.buildr_call_id in record.in_doubt
     fields = desired.fields
     if not writes_all:
+        # Ids that were left count as written: otherwise each message would read the call once more,
+        # only to find again what somebody chose there.
         settled = {**record.written, **record.left_ids}
         fields = {name: value for name, value in fields.items() if settled.get(name) != value}
     note_block = desired.note_block
+    # Our last text, not Buildr's notes: what people write around it must not cause a request.
     if note_block == record.note_block:
         note_block = None
     return Difference(fields=fields, note_block=note_block, is_forced=is_forced)
@@ -47,6 +53,8 @@ def difference_of(record: DeliveryRecord, desired: DesiredState) -> Difference:
 
 def least_write(fields: Mapping[str, str]) -> dict[str, str]:
     """One field that is written already: the least request whose response shows the notes."""
+    # The least harmful one: writing the outcome again could start an automation in Buildr that runs
+    # on a change of it.
     if "recorded_at" in fields:
         return {"recorded_at": fields["recorded_at"]}
     return {OUTCOME_FIELD: fields[OUTCOME_FIELD]}

@@ -16,11 +16,18 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import Answer
 from service.store.rate_limit.grants import RateLimitState
 
+# Short: most failures are one lost connection or one bad answer. A real outage does not go by these
+# times, since the breaker opens after three failures in a row.
 FIRST_RETRY_S: Final = 1.0
+# A quarter of an hour: a call whose cause has been corrected in Buildr is delivered soon after.
 MAX_RETRY_S: Final = 900.0
+# Far above what reaches `MAX_RETRY_S`. It only keeps the power of two a small number, since the
+# number of attempts is a setting without an upper limit.
 MAX_DOUBLINGS: Final = 20
 # A call is not given up on for its age alone before it was tried so often.
 MIN_ATTEMPTS: Final = 10
+# Kept with the call in Redis, five of them at most: enough for an operator to see the cause, and no
+# place for a whole error page.
 ANSWER_LENGTH: Final = 2000
 
 log = structlog.get_logger(__name__)
@@ -63,11 +70,21 @@ class FailurePolicy:
 
         `limit` is the state of the account's rate limit and breaker with this error counted.
         """
+        # Also where no attempt is counted: `explain` shows an operator what Buildr has answered
+        # last.
         record = record.with_answer(_answer(err, now))
+        # No `due_at`: the call goes back to its lane, and the pump wakes it once the block is over.
+        # Its state `waiting` lets the commit see that it must be in a lane, and run it at once to
+        # join one.
         if isinstance(err, BuildrRateLimited):
             return Sent(record=record.to_rate_limited(now, wait_s=limit.blocked_s))
+        # Asked before the breaker: an answer that is final for this call stays final during an
+        # outage.
         if not err.retryable:
             return _give_up(record, err, f"Buildr refused it: {err}", now)
+        # The failure opened the breaker or came while it was open, so that it is about Buildr and
+        # not about this call. Counted against the call, an outage of an hour would use up its
+        # attempts.
         if limit.is_open:
             return Sent(record=record.to_waiting_for_buildr(now, error=str(err)))
         return self._retry(err, record, now)
@@ -80,6 +97,8 @@ class FailurePolicy:
         if not is_unauthorized:
             wait_s = retry_in_s(record.attempts + 1, rng=self.rng)
         record = record.with_failure(now, is_unauthorized=is_unauthorized)
+        # With a refused token `attempts` does not grow: 401 and 403 never give a call up, see
+        # docs/delivery.md. Only an operator can end them, and then every call must still be there.
         if record.attempts >= self.limits.max_attempts:
             reason = f"given up after {record.attempts} attempts: {err}"
             return _give_up(record, err, reason, now)
@@ -98,6 +117,8 @@ class FailurePolicy:
         return Sent(record=retrying, due_at=retry_at)
 
     def _is_too_old(self, record: DeliveryRecord, now: datetime) -> bool:
+        # After a long pause without workers the first failure may be hours old while nothing was
+        # tried.
         if record.attempts < MIN_ATTEMPTS or record.first_failed_at is None:
             return False
         return now - record.first_failed_at >= self.limits.max_age
@@ -110,6 +131,8 @@ def retry_in_s(attempts: int, *, rng: random.Random) -> float:
     """
     doublings = min(attempts - 1, MAX_DOUBLINGS)
     longest_s = min(MAX_RETRY_S, FIRST_RETRY_S * 2.0**doublings)
+    # At random, since calls that failed together would otherwise be sent together again, which is
+    # the load that Buildr has just failed under. Never less than half: the wait must still grow.
     return longest_s * (0.5 + 0.5 * rng.random())
 
 
@@ -133,5 +156,6 @@ def _give_up(record: DeliveryRecord, err: BuildrError, reason: str, now: datetim
 
 
 def _answer(err: BuildrError, at: datetime) -> Answer:
+    # `err.answer` has no secrets any more: `HttpAnswer.text` has removed those that were sent.
     text = (err.answer or str(err))[:ANSWER_LENGTH]
     return Answer(at=at, cause=err.cause, status_code=err.status_code, text=text)

@@ -21,8 +21,10 @@ def health_signal_of(err: BuildrError) -> HealthSignal:
     """
     if isinstance(err, BuildrRateLimited):
         return HealthSignal.LIMITED
+    # 401 and 403 are among them: with a refused token every call fails, as in an outage.
     if err.retryable:
         return HealthSignal.DOWN
+    # An id that is none, for example. It must not close a breaker that is open.
     if err.status_code is None:
         # Refused on this side, before anything was sent.
         return HealthSignal.NOTHING
@@ -67,6 +69,7 @@ def _log_changes(state: RateLimitState, err: BuildrError | None) -> None:
             bucket=err.bucket,
             allowance=state.allowance,
         )
+    # The script reports the opening to one caller only, so that the fleet logs an outage once.
     if state.has_opened and err is not None:
         log_outage = log.warning
         if isinstance(err, BuildrUnauthorized):
@@ -78,5 +81,6 @@ def _log_changes(state: RateLimitState, err: BuildrError | None) -> None:
             status_code=err.status_code,
             error=str(err),
         )
+    # Likewise: only the release that has closed the breaker gets a duration.
     if state.outage_s is not None:
         log.info(LogEvent.BUILDR_OUTAGE_ENDED, outage_s=round(state.outage_s, 1))

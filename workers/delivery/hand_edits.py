@@ -38,6 +38,8 @@ class GuardedIds:
 
 def check_outcome(current: UpdatedCall, allowed_outcome_ids: frozenset[str]) -> None:
     """Raises `HandEdited` if the outcome in Buildr is not one of those that may be replaced."""
+    # Buildr's answer may leave the field out, see `UpdatedCall`. The write goes on then: with an
+    # account whose answers never show it, nothing could be replayed otherwise.
     if not current.has_outcome:
         return
     outcome_id = EMPTY
@@ -45,6 +47,7 @@ def check_outcome(current: UpdatedCall, allowed_outcome_ids: frozenset[str]) -> 
     if current.call_outcome is not None:
         outcome_id = current.call_outcome.id
         description = f"the outcome {current.call_outcome.name}"
+    # By id and not by name: an operator may rename an outcome in Buildr, which changes no call.
     if outcome_id not in allowed_outcome_ids:
         raise HandEdited(_reason(description))
 
@@ -58,11 +61,14 @@ def guard_ids(
     What Buildr holds and was not `written` from here was chosen there, and so was a field that is
     empty though it was written.
     """
+    # Closed by default: what cannot be compared is not written. An id that is missing in Buildr is
+    # a smaller loss than one that somebody chose and that was overwritten.
     if current is None:
         return GuardedIds(to_write={}, left=ids, reason="Buildr does not show what it holds")
     chosen = _chosen_ids(current, written)
     to_write = ids_beside(ids, chosen)
     left = {name: value for name, value in ids.items() if name not in to_write}
+    # Left because Buildr holds the same already. That is no decision of somebody's to report.
     if all(chosen.get(name) == value for name, value in left.items()):
         return GuardedIds(to_write=to_write, left=left)
     return GuardedIds(to_write=to_write, left=left, reason=f"Buildr holds {_described(chosen)}")
@@ -80,6 +86,7 @@ def _chosen_ids(current: UpdatedCall, written: Mapping[str, str]) -> dict[str, s
         record: Company | Person | Project | None = getattr(current, attribute)
         if record is not None:
             value = record.id
+        # A field that the answer leaves out counts as chosen: it may hold anything.
         if value != written.get(name, EMPTY) or not current.shows(attribute):
             chosen[name] = value
     return chosen

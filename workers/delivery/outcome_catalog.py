@@ -18,9 +18,13 @@ from workers.delivery.desired import outcome_ids_of
 from workers.delivery.feedback import health_signal_of, release_permits
 
 # How often Redis is read at most.
+# Another worker's refresh is noticed within this time. Until then a call that waits for the
+# outcomes is run again each second, see `commit.lua`.
 RELOAD_AFTER: Final = timedelta(seconds=5)
+# Outcomes change rarely, and each page costs a request of the budget that calls need.
 STALE_AFTER: Final = timedelta(hours=1)
 # The name under which the catalog asks for permits, where a call has its own.
+# `#` keeps the scripts from waking it: there is no job of that name.
 PERMIT_NAME: Final = "#outcomes"
 # No account has so many; it ends a series of pages that names itself as the next.
 MAX_PAGES: Final = 50
@@ -41,6 +45,8 @@ class OutcomeCatalog:
         now = self.clock()
         if self._loaded_at is None or now - self._loaded_at >= RELOAD_AFTER:
             stored = await self.store.outcomes.load()
+            # Also where nothing is stored: without it, each plan of a new installation would read
+            # Redis until Buildr has answered once.
             self._loaded_at = now
             if stored is not None:
                 self._keep(stored)
@@ -65,6 +71,8 @@ class OutcomeCatalog:
         Returns False if there is no permit yet: the request waits before all calls, so that the
         next attempt may be soon. Raises `BuildrError`.
         """
+        # Begun afresh by each call: a list that was read in parts, minutes apart, may lack an
+        # outcome that moved to an earlier page meanwhile.
         names: list[tuple[str, str]] = []
         url: str | None = None
         for _ in range(MAX_PAGES):
@@ -73,6 +81,8 @@ class OutcomeCatalog:
             )
             if grant.verdict is not GrantStatus.GRANTED:
                 return False
+            # The permit is for a moment ahead. False means that this process was stopped for so
+            # long that the request could arrive after the permit has stopped counting.
             if not await self.store.permits.start(grant, request_timeout_s=client.timeout_s):
                 await self.store.permits.release(grant, sent=0)
                 return False
@@ -80,9 +90,13 @@ class OutcomeCatalog:
             names.extend((outcome.name, outcome.id) for outcome in outcomes)
             if url is None:
                 break
+        # Only after the last page: half a list would make known outcomes look unknown, and calls
+        # failed.
         stored = StoredOutcomes(names=tuple(names), read_at=self.clock())
         await self.store.outcomes.save(stored)
         self._keep(stored)
+        # After `save`, so that a call which is woken finds the names. If the worker dies in
+        # between, the refresher of any worker wakes them at its next turn.
         await self.store.schedule.wake_named()
         return True
 
@@ -94,6 +108,8 @@ class OutcomeCatalog:
         try:
             page = await client.call_outcomes_page(url)
         except BuildrError as err:
+            # Counted as sent whatever the error: a request without an answer may have reached
+            # Buildr.
             await release_permits(permits, grant, sent=1, signal=health_signal_of(err), err=err)
             raise
         await release_permits(permits, grant, sent=1, signal=HealthSignal.FINE)

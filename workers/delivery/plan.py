@@ -30,6 +30,7 @@ from workers.matching.callers import CallerMatch
 from workers.matching.match import Match
 from workers.matching.selection import ExpectedCallMatch
 
+# A source that keeps sending events of a call must not postpone its delivery for ever.
 MAX_SETTLE_TIMES: Final = 5
 # How an empty outcome in Buildr is written here.
 EMPTY: Final = ""
@@ -144,6 +145,7 @@ def make_plan(inputs: PlanInputs, now: datetime) -> Plan:
         internal_reason=inputs.internal,
         caller=inputs.caller,
     )
+    # Parked for this Buildr call only: a link to another one is a new beginning.
     if record.is_parked and desired.match.buildr_call_id == record.buildr_call_id:
         return Plan(record=record, match=desired.match)
     record = record.matched(desired.match.buildr_call_id)
@@ -186,6 +188,7 @@ def _plan_unfinished(inputs: PlanInputs, record: DeliveryRecord, now: datetime) 
     counts_ended_at = unknown_end_at(inputs.call, inputs.config, received_at=received_at)
     moments = [moment for moment in (deadline, counts_ended_at) if moment is not None]
     due_at = min((moment for moment in moments if moment > now), default=None)
+    # Stalled is a list for operators, not an end: a late final event is planned as any other.
     if deadline is None or deadline > now:
         return Plan(record=record.to_open(not_final_reason(inputs.call)), due_at=due_at)
     return Plan(record=record.to_stalled(_stalled_reason(inputs.call)), due_at=due_at)

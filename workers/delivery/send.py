@@ -75,10 +75,14 @@ class Sender:
 
         A write that is cancelled keeps its permits until they expire: its request may still arrive.
         """
+        # Kept outside `_write`, so that an error after the first of two requests still knows what
+        # Buildr has confirmed; a retry then sends only the rest.
         progress = _Progress(record, grant)
         try:
             await self._write(progress, write)
         except _PermitExpired:
+            # The machine or the process was stopped for a while. That says nothing about Buildr,
+            # and is no failure of the call.
             await self._release(progress, HealthSignal.NOTHING)
             log.warning(LogEvent.DELIVERY_PERMIT_RAN_OUT, buildr_call_id=write.buildr_call_id)
             reason = "its permit had run out, and it asks for another"
@@ -89,6 +93,8 @@ class Sender:
         except BuildrError as err:
             return await self._failed(progress, err)
         await self._release(progress, HealthSignal.FINE)
+        # Only read: all that was to be written were ids that Buildr holds already, or in whose
+        # place somebody has chosen others.
         if not progress.field_names:
             return Sent(record=progress.record.to_delivered())
         field_names = ", ".join(sorted(progress.field_names))
@@ -97,6 +103,8 @@ class Sender:
 
     async def _failed(self, progress: _Progress, err: BuildrError) -> Sent:
         signal = health_signal_of(err)
+        # Tokens run out; with `down`, the first call after a night would open the breaker of
+        # everybody.
         if is_first_refusal(err, progress.record):
             signal = HealthSignal.UNSURE
         limit = await self._release(progress, signal, err)
@@ -120,6 +128,7 @@ class Sender:
         A call that is read first gets everything in one request. Any other gets the outcome first,
         whose response shows the notes to add to, and what the call is filed under.
         """
+        # Guarded ids go last, after an answer has shown what the call is filed under.
         fields = dict(write.fields)
         guarded = {name: fields.pop(name) for name in write.guarded_fields}
         if write.reads_first:
@@ -135,6 +144,7 @@ class Sender:
             fields[NOTES_FIELD] = note
         if fields:
             await self._patch(progress, write, fields)
+        # Also if the note was left alone: the same text would be tried again with each message.
         if write.note_block is not None:
             progress.record = replace(progress.record, note_block=write.note_block)
 
@@ -166,6 +176,8 @@ class Sender:
     ) -> UpdatedCall:
         """Send fields, and record them as written once Buildr has confirmed them."""
         updated = await self._request(progress, write, fields)
+        # The notes hold what people wrote and are not kept here. `note_block` remembers our own
+        # part.
         written = {name: value for name, value in fields.items() if name != NOTES_FIELD}
         progress.field_names |= written.keys()
         progress.record = progress.record.with_written(
@@ -184,8 +196,11 @@ class Sender:
 
         Raises `BuildrError` and `_PermitExpired`.
         """
+        # The time is taken after the wait for the permit, so that `duration_ms` is Buildr's alone.
         await self._start(progress)
         started_at = self.clock()
+        # Before the request: one that is cut off may have arrived, and must count against the
+        # budget.
         progress.requests += 1
         updated = await self.client.update_call(write.buildr_call_id, {"call": fields})
         outcome = None
@@ -210,6 +225,7 @@ class Sender:
         try:
             return await self._request(progress, write, {})
         except BuildrRejected as err:
+            # 404 and 410, for example: these are about the call itself, and end the delivery.
             if err.status_code not in EMPTY_UPDATE_REFUSED:
                 raise
             if write.allowed_outcome_ids is None:
@@ -226,6 +242,8 @@ class Sender:
 
         Raises `_PermitExpired`.
         """
+        # The first request may have taken most of the time for which the permits are valid. Without
+        # renewal `start` would refuse the second, with the outcome written and the notes not.
         if progress.requests:
             valid_until = await self.permits.renew(
                 progress.grant, answered=progress.requests, hold_s=self.hold_s

@@ -97,8 +97,12 @@ class AccountStatus:
 
 async def read_account_status(settings: Settings, store: Store) -> AccountStatus:
     """Read the status of the account that `store` is of. Raises redis-py's errors."""
+    # Several reads, each of its own moment: the figures may differ by what happens in between,
+    # which is of no matter for a display.
     unread_messages, oldest_at_s = await store.messages.waiting()
     backlog = await store.backlog()
+    # Ages are taken from the clock of Redis, which wrote the times: the machine of the operator who
+    # asks may be minutes off.
     now_s = backlog.now.timestamp()
     oldest_message_age_s = None
     if oldest_at_s is not None:
@@ -143,6 +147,8 @@ def _lane_status(load: LaneLoad, *, now: datetime) -> LaneStatus:
 
 
 def _budget_use(counted: Sequence[float], budget: Budget, *, now_s: float) -> BudgetUse:
+    # By the window alone. The margin that `free_at` adds is ours, and an operator compares this
+    # number with Buildr's own.
     in_window = sum(1 for at_s in counted if at_s > now_s - budget.window_s)
     # A permit for a moment ahead replaces one that is about to leave the window: both are counted
     # for a short time.
@@ -179,6 +185,7 @@ def clears_at(backlog: Backlog, budgets: Sequence[Budget]) -> datetime | None:
 
     The present time if nothing waits. None while Buildr is down, since its return is unknown.
     """
+    # A number would be a guess that an operator takes for a promise.
     if backlog.outage is not None:
         return None
     if not backlog.requests:

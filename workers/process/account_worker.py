@@ -41,6 +41,8 @@ from workers.subscriptions import EVERY_S, VENDORS, SubscriptionReconciler
 
 # A job ends by its own rules, kept in its call's record: arq must never give one up.
 MAX_TRIES: Final = 2**31 - 1
+# A bug in one account's data comes back with each start. Its heartbeat has stopped meanwhile, so
+# that the workers of other processes take its calls over after some seconds.
 FAILED_ACCOUNT_RETRY_S: Final = 60.0
 
 log = structlog.get_logger(__name__)
@@ -49,22 +51,38 @@ log = structlog.get_logger(__name__)
 def arq_worker(settings: Settings, components: WorkerComponents, worker_id: str) -> Worker:
     """The arq worker, with every setting that keeps it from losing or repeating jobs."""
     return Worker(
+        # The name is fixed: arq's default is the function's qualified name, and a rename would
+        # leave every job in the queue without a function, which arq drops at once.
         functions=[func(deliver, name="deliver", max_tries=MAX_TRIES)],
         queue_name=components.store.queue_name,
         redis_pool=components.store.pool,
         ctx={"runner": components.runner},
         after_job_end=rearm,
         max_jobs=settings.worker_jobs,
+        # arq reads so many ids from the head of the queue, those of jobs that run elsewhere among
+        # them. With fewer than the slots of the whole fleet a worker could see nothing but running
+        # jobs.
         queue_read_limit=max(500, 20 * settings.worker_jobs),
+        # arq has no way to be woken: half of this is the average delay of a due call.
         poll_delay=POLL_DELAY_S,
+        # Never reached in practice. It still matters: arq keeps the in-progress key for this time
+        # and 10 s more, and so long a job of a killed worker would be blocked without our sweep.
         job_timeout=job_limit_s(settings),
         # arq forgets a signal that arrives before its first turn; `main` handles signals itself.
         handle_signals=False,
+        # arq counts every start as a try, those after a kill or a deployment too, and the default
+        # is 5.
         max_tries=MAX_TRIES,
+        # A kept result blocks its id: for an hour no new job of the same call could be enqueued.
         keep_result=0,
+        # Nothing of a call may be in arq's log lines.
         log_results=False,
+        # The default key is one per queue, and any worker that stops deletes it for all. With a key
+        # per worker and a TTL of 6 s (the interval and a second) it is true for each of them.
         health_check_interval=5,
         health_check_key=components.store.workers.health_key(worker_id),
+        # JSON, as the scripts write it. arq's default is pickle, by which whoever can write to
+        # Redis runs code in the worker.
         job_serializer=encode_job,
         job_deserializer=json.loads,
     )
@@ -79,8 +97,11 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, role="worker"))
+        # Before everything else: an eviction policy loses calls without any error, so that no
+        # worker may begin on such a Redis.
         await check_redis(store)
         faults: tuple[str, ...] = ()
+        # Never sent: an account with faults runs no job. It keeps the types simple.
         tokens: TokenProvider = ReadyToken("")
         try:
             tokens = token_provider(settings, store.tokens)
@@ -88,6 +109,8 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
             faults = err.faults
         client = await stack.enter_async_context(BuildrClient(settings, tokens=tokens))
         components = build_worker(settings, store, client, worker_id=worker_id)
+        # arq starts jobs by this machine's clock, the scripts set their times by that of Redis. A
+        # machine that is seconds behind starts every job late, and nothing else would show that.
         offset = await components.clock.sync(store.time)
         if components.clock.is_off:
             log.warning(LogEvent.WORKER_CLOCK_OFF, offset_ms=int(offset.total_seconds() * 1000))
@@ -97,6 +120,8 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
         yield AccountWorker(
             components=components,
             heartbeat=heartbeat,
+            # Replaced in `_work`. Until then it is what `finish_jobs` finds if a signal comes
+            # early.
             worker=arq_worker(settings, components, worker_id),
             faults=faults,
         )
@@ -110,6 +135,7 @@ class AccountWorker:
     heartbeat: Heartbeat
     worker: Worker
     faults: tuple[str, ...]
+    # Set by an account that is left out too: the start waits for all of them.
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -124,13 +150,19 @@ class AccountWorker:
         An account with faults logs them and stays idle. Raises `SettingsError` instead if it is
         the only account.
         """
+        # Each account runs in a task of its own, whose context asyncio has copied: the name is
+        # bound for this account and the tasks that it starts, and for no other.
         structlog.contextvars.bind_contextvars(account=self.account)
+        # Not in `open_account_worker`: it may wait seconds for Buildr, and accounts are opened one
+        # after another.
         self.faults = self.faults or await outcome_faults(self.components)
         if self.faults:
             if is_alone:
                 raise SettingsError(self.faults)
             log.error(LogEvent.WORKER_ACCOUNT_LEFT_OUT, faults=list(self.faults))
             self.is_ready.set()
+            # Until the process is stopped. Ending here would end the process for all accounts, and
+            # trying again helps nothing: only changed settings do, which are read at a start.
             await asyncio.Event().wait()
         if is_alone:
             await self._work()
@@ -142,6 +174,8 @@ class AccountWorker:
         while True:
             try:
                 await self._work()
+            # Redis is the same for all accounts: the process ends, and its supervisor starts it
+            # again. Going on here would hide from the supervisor that nothing is delivered.
             except (RedisError, OSError, RedisRefusesWrites):
                 raise
             except Exception:
@@ -154,6 +188,8 @@ class AccountWorker:
         # Before the first job: a job of a worker without a heartbeat would be taken over at once.
         await self.heartbeat.beat()
         settings = self.components.settings
+        # A new one for each turn: a loop of arq that is cancelled while it starts a job never gives
+        # that job's slot back.
         self.worker = arq_worker(settings, self.components, self.heartbeat.worker_id)
         coroutines = (
             self.worker.async_run(),
@@ -162,10 +198,14 @@ class AccountWorker:
         tasks = {asyncio.create_task(coroutine) for coroutine in coroutines}
         self.is_ready.set()
         try:
+            # None of them ends by itself while all is well. The first one that does brings its
+            # error here, where a task that nobody awaits would die unseen.
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
+            # arq's jobs are tasks of their own, which the end of its loop does not end. Cancelled,
+            # each job gives its in-progress key back and stays in the queue for another worker.
             await cancel_and_wait({*tasks, *self.worker.tasks.values()})
 
 
@@ -184,6 +224,8 @@ def _background_tasks(
     return [
         components.pump.run(),
         refresher.run(),
+        # In every worker and without a leader: the scripts are idempotent, and a leader is one more
+        # thing that can be away.
         run_every(SWEEP_EVERY_S, lambda: sweep(store, in_progress_s=in_progress_s(settings))),
         run_every(FORGET_EVERY_S, lambda: forget(store, clock, keep=keep)),
         run_every(HEARTBEAT_EVERY_S, heartbeat.beat),

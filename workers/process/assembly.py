@@ -43,6 +43,7 @@ def build_worker(
     worker_id: str = "alone",
 ) -> WorkerComponents:
     """Build the components; `worker_id` names the worker to others, `clock` is for tests."""
+    # One clock for all parts: what one writes into a record, another compares with its own time.
     clock = clock or SharedClock()
     names = OutcomeCatalog(store, clock)
     pump = Pump(store, worker_id)
@@ -77,6 +78,7 @@ def build_worker(
         hold_s=hold_s(settings),
         worker_id=worker_id,
         clock=clock,
+        # Only the pump of this process. Those of others notice at their own next turn.
         on_budget=pump.kick,
     )
     return WorkerComponents(

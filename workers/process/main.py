@@ -28,8 +28,12 @@ from workers.process.account_worker import AccountWorker, open_account_worker
 from workers.process.tasks import cancel_and_wait, finish_jobs
 
 # Platforms wait at least 10 seconds between SIGTERM and SIGKILL.
+# With the default of `BUILDR_TIMEOUT_S`, 8 s, this and the time to deregister stay below that.
 FINISH_MARGIN_S: Final = 0.5
+# Redis may be what is wrong: a worker that ends must not hang on a courtesy to the others.
 DEREGISTER_TIMEOUT_S: Final = 1.0
+# One account that waits for its own Buildr must not delay the log line by which an operator sees
+# that the others work.
 ACCOUNTS_READY_TIMEOUT_S: Final = 2.0
 
 log = structlog.get_logger(__name__)
@@ -57,8 +61,11 @@ async def _run_until_signal(accounts: Sequence[Settings]) -> None:
     stop = asyncio.Event()
     started = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # Before anything is opened: a signal that comes during the start has to close what is open,
+    # too.
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
+    # A task of its own, and never cancelled once it has started: it has to wait for jobs that run.
     running = asyncio.create_task(_run(accounts, stop, started))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -71,26 +78,37 @@ async def _run_until_signal(accounts: Sequence[Settings]) -> None:
 
 
 async def _run(accounts: Sequence[Settings], stop: asyncio.Event, started: asyncio.Event) -> None:
+    # The random part: a container that is started again has the same host name, and its old
+    # heartbeat may still be there. As one and the same worker, its old calls would not be taken
+    # over.
     worker_id = f"{socket.gethostname()}:{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
         account_workers = [
             await stack.enter_async_context(open_account_worker(settings, worker_id))
             for settings in accounts
         ]
+        # From here on tasks run beside this one. The `finally` below has to end them before the
+        # stack closes their connections to Redis and Buildr.
         tasks = _start(account_workers, stop)
         try:
             await _wait_until_ready(account_workers, tasks)
             started.set()
             working = [worker.account for worker in account_workers if not worker.faults]
             log.info(LogEvent.WORKER_STARTED, worker_id=worker_id, accounts=working)
+            # `_finish_on_stop` is among the tasks: its end is the normal end of the process.
             await _raise_first_error(tasks)
             if not stop.is_set():
                 raise RedisRefusesWrites(
                     "arq's loop has ended, which only happens when Redis goes away"
                 )
+        # One exception for all of them, which the command shows in one line. A traceback of
+        # redis-py tells an operator nothing that "Redis went away" does not.
         except (RedisError, OSError) as err:
             raise RedisRefusesWrites(f"Redis went away ({type(err).__name__})") from err
         finally:
+            # Jobs that have not ended in time are cancelled here, and only then is the worker taken
+            # off the list: the other way round, another worker would run a call that this one still
+            # writes.
             await cancel_and_wait(tasks)
             await asyncio.gather(
                 *(_deregister(worker.components.store, worker_id) for worker in account_workers)
@@ -103,6 +121,8 @@ def _start(
 ) -> set["asyncio.Task[None]"]:
     is_alone = len(account_workers) == 1
     timeouts_s = (worker.components.settings.buildr_timeout_s for worker in account_workers)
+    # One request, not a whole job: a job that has just begun its second request is cancelled, and
+    # another worker writes again what is in doubt.
     finish_s = max(timeouts_s) + FINISH_MARGIN_S
     coroutines = [worker.run(is_alone=is_alone) for worker in account_workers]
     coroutines.append(_finish_on_stop(account_workers, stop, within_s=finish_s))
@@ -114,6 +134,8 @@ async def _raise_first_error(
 ) -> None:
     """Wait until a task ends, at most `timeout_s` seconds; raises the error that ended it."""
     done, _ = await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    # `result` raises what the task has raised; without it, the error would only be logged by
+    # asyncio when the task is collected.
     for task in done:
         task.result()
 

@@ -17,9 +17,13 @@ from workers.outcomes.decide import unknown_names
 from workers.process.assembly import WorkerComponents
 from workers.process.timing import hold_s
 
+# Beside one request: for a permit, when other workers are using the budget.
 OUTCOMES_TIMEOUT_S: Final = 5.0
+# In compose files and on one machine, worker and Redis start together; Redis may have to load its
+# file first.
 REDIS_TIMEOUT_S: Final = 30.0
 REDIS_RETRY_S: Final = 1.0
+# Well below the 5 s after which a permit that was granted and not taken is void.
 PERMIT_POLL_S: Final = 0.1
 
 
@@ -33,6 +37,8 @@ async def check_redis(store: Store) -> None:
     Raises `SettingsError` if it does not answer within `REDIS_TIMEOUT_S`, or may evict keys.
     """
     faults = await _read_config_faults(store)
+    # Only eviction: it deletes calls and jobs while Redis works normally. Without `appendfsync
+    # always` a crash of Redis may lose the last second, which is an operator's decision to make.
     fatal = tuple(fault for fault in faults if "maxmemory-policy" in fault)
     if fatal:
         raise SettingsError(tuple(f"REDIS_URL: {fault}" for fault in fatal))
@@ -44,6 +50,7 @@ async def _read_config_faults(store: Store) -> Sequence[str]:
     deadline = asyncio.get_running_loop().time() + REDIS_TIMEOUT_S
     while True:
         try:
+            # `config_faults` alone would wait for a hung Redis as long as the pool retries.
             await store.ping()
             return await store.config_faults()
         except (QueueUnavailable, RedisError, OSError, TimeoutError) as err:
@@ -65,6 +72,7 @@ async def outcome_faults(components: WorkerComponents) -> tuple[str, ...]:
     catalog = components.names
     config = components.settings.outcome_config
     stored_ids = await catalog.current()
+    # No request at a usual restart: ten workers that start together would use up a whole budget.
     if stored_ids is not None and not catalog.is_stale and not unknown_names(config, stored_ids):
         return ()
     await _refresh_outcomes(components)
@@ -83,6 +91,8 @@ async def _refresh_outcomes(components: WorkerComponents) -> None:
                 # No worker runs yet that would release the permit.
                 await components.store.permits.pump()
                 await asyncio.sleep(PERMIT_POLL_S)
+    # Not a fault: Buildr may be away at the moment of a deployment, and webhooks have to be folded
+    # all the same. Calls that need a name wait for the refresher.
     except BuildrError as err:
         log.warning(LogEvent.BUILDR_OUTCOMES_NOT_READ, reason=err.cause, error=str(err))
     except TimeoutError as err:

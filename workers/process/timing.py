@@ -9,9 +9,13 @@ from service.settings import Settings
 
 # One request reads the call, the other writes it.
 REQUESTS_PER_JOB: Final = 2
+# For what a job does beside its requests: some round trips to Redis, and the wait for a permit that
+# was granted ahead.
 JOB_MARGIN_S: Final = 3.0
 # arq keeps a job's in-progress key so much longer than the job may run.
 ARQ_MARGIN_S: Final = 10.0
+# For what lies between the question for a permit and the request: the answer, a commit, and the
+# wait for a permit that was granted ahead. A request that could outlast its permit is not sent.
 HOLD_MARGIN_S: Final = 2.0
 
 
