@@ -17,10 +17,12 @@ import httpx
 from service.errors import BuildrUnavailable
 
 DISTRIBUTION: Final = "buildr-calls"
+# A host that does not answer at all is found before the whole time of a request is over.
 CONNECT_TIMEOUT_S: Final = 5.0
 # Many servers close an idle connection after 5 s. One that we close before is never closed by the
 # server while a request is sent on it.
 IDLE_S: Final = 4.0
+# Far above any answer of Buildr or a vendor; it bounds what a wrong server can make us hold.
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 # How much of an answer is kept for people, in characters.
 ANSWER_LENGTH: Final = 2000
@@ -42,10 +44,14 @@ def open_http(
     )
     return httpx.AsyncClient(
         headers=_headers(),
+        # Per phase of a request. The whole is bounded by the callers with `asyncio.timeout`.
         timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
         limits=limits,
         transport=transport,
+        # A redirect would send the body to an address that nobody has set; after a 302 httpx even
+        # repeats a PATCH as GET, and the answer would look like a success.
         follow_redirects=False,
+        # It would need the package `h2`, and a few requests a second gain nothing by it.
         http2=False,
         # A proxy set in the environment cannot reach this machine's loopback addresses.
         trust_env=not _is_local(url),
@@ -98,6 +104,8 @@ class HttpAnswer:
     def text(self, *secrets: str) -> str:
         """The beginning of the body for people, without the secrets that were sent."""
         text = self.body.decode("utf-8", "replace")
+        # A server may repeat what it was sent, and this text is stored with the call and shown to
+        # operators.
         for secret in secrets:
             text = text.replace(secret, HIDDEN)
         return text[:ANSWER_LENGTH]
@@ -110,6 +118,7 @@ class HttpAnswer:
             )
         try:
             parsed: object = json.loads(self.body)
+        # Deeply nested brackets make `json` raise RecursionError instead of ValueError.
         except (ValueError, RecursionError) as err:
             raise BuildrUnavailable(
                 "the answer cannot be read as JSON", status_code=self.status_code
@@ -123,11 +132,13 @@ async def fetch(http: httpx.AsyncClient, request: httpx.Request) -> HttpAnswer:
     if none came.
     """
     try:
+        # As a stream: httpx would otherwise read the whole body before its size can be checked.
         response = await http.send(request, stream=True)
         try:
             body, is_cut = await _read(response)
         finally:
             await response.aclose()
+    # The type of the error and not its text, which may hold a whole URL with its query.
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as err:
         raise BuildrUnavailable(
             f"no answer from {request.url.host} ({type(err).__name__})"

@@ -27,7 +27,10 @@ from workers.buildr.models import (
 from workers.buildr.tokens import TokenProvider
 from workers.http_client import HttpAnswer, fetch, open_http
 
+# The most of https://buildr.dev/introduction/pagination: each page costs a request of the budget.
 PER_PAGE: Final = 100
+# For the list of outcomes, which is read beside the jobs: a request that has to wait for a
+# connection loses the time of its permit.
 SPARE_CONNECTIONS: Final = 2
 
 Body = Mapping[str, Mapping[str, str]]
@@ -65,6 +68,8 @@ class BuildrClient:
         Change the fields that `body` names under `call`, and no others:
         https://buildr.dev/api-reference/call/update-call.
         """
+        # Checked here once more: the id becomes a part of the path, and one with `/` or `..` would
+        # be another address with our token.
         if not is_buildr_id(buildr_call_id):
             raise BuildrRejected(
                 f"a Buildr call id is a text of at most {MAX_DIGITS} digits, "
@@ -86,6 +91,8 @@ class BuildrClient:
         self._check_origin(url)
         answer = await self._send("GET", url)
         following = _next_link(answer.headers, url)
+        # Before the page is returned: the next request goes where the last answer has pointed, and
+        # an answer of a wrong or taken-over server must not be able to choose who gets the token.
         if following is not None:
             self._check_origin(following)
         return read_outcomes(answer.parsed()), following
@@ -107,6 +114,8 @@ class BuildrClient:
 
     async def _send(self, method: str, url: str, *, body: Body | None = None) -> HttpAnswer:
         try:
+            # In all, token included. httpx's own timeouts are per phase, and a server that sends a
+            # byte now and then would never run into one, while the permit expires.
             async with asyncio.timeout(self.timeout_s):
                 token = await self._tokens.get()
                 answer = await fetch(self._http, self._request(method, url, token=token, body=body))
@@ -115,6 +124,9 @@ class BuildrClient:
         if answer.is_success:
             return answer
         if answer.status_code == httpx.codes.UNAUTHORIZED:
+            # This token and no other: many requests with it may come back at once, and the first
+            # has perhaps a new one already. A 403 leaves the token, since a new one would have the
+            # same rights.
             await self._tokens.invalidate(token)
         raise refusal(answer, now=self._clock(), secrets=(token,))
 
@@ -150,5 +162,6 @@ def _next_link(headers: httpx.Headers, url: str) -> str | None:
                 following = httpx.URL(url).join(link["url"])
             except httpx.InvalidURL as err:
                 raise BuildrUnavailable("Buildr's list names a next page that is no URL") from err
+            # A last page that names itself would be read until `MAX_PAGES`.
             return None if following == httpx.URL(url) else str(following)
     return None

@@ -22,7 +22,10 @@ from service.store.tokens import StoredToken
 from workers.buildr.errors import rate_limited
 from workers.http_client import PASSING, HttpAnswer, fetch, is_header_safe, open_http
 
+# An hour is usual. Too long a guess is harmless: a token that has run out is refused with 401,
+# which makes the next request get a new one.
 ASSUMED_LIFE_S: Final = 3600.0
+# A larger number is no life but a mistake, and `timedelta` would overflow with some of them.
 LONGEST_LIFE_S: Final = 30 * 86_400.0
 
 # Error codes of OAuth (RFC 6749, 5.2) -> what to do.
@@ -71,6 +74,8 @@ async def request_token(
     try:
         async with (
             asyncio.timeout(credentials.timeout_s),
+            # A connection of its own for one request an hour: the token endpoint may be another
+            # server than the API, and a kept connection would be closed by then.
             open_http(
                 credentials.token_url, timeout_s=credentials.timeout_s, transport=transport
             ) as http,
@@ -100,6 +105,7 @@ def _refusal(answer: HttpAnswer, credentials: Credentials, *, now: datetime) -> 
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         message = f"the token endpoint answered with a redirect ({status}): check BUILDR_TOKEN_URL"
         return BuildrUnavailable(message, status_code=status, answer=text)
+    # About the moment. The rest of the 400s is about the credentials.
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in PASSING:
         return BuildrUnavailable(
             f"the token endpoint answered {status}", status_code=status, answer=text
@@ -122,6 +128,7 @@ def _oauth_error(answer: HttpAnswer) -> str:
     except BuildrUnavailable:
         return ""
     error = parsed.get("error") if isinstance(parsed, dict) else None
+    # It is printed into a message for the operator: a wrong address may answer with anything.
     if isinstance(error, str) and _OAUTH_ERROR.fullmatch(error):
         return error
     return ""
@@ -129,6 +136,7 @@ def _oauth_error(answer: HttpAnswer) -> str:
 
 def _read(parsed: object) -> tuple[str, float]:
     token = parsed.get("access_token") if isinstance(parsed, dict) else None
+    # A token with a line break or a blank cannot be sent in a header.
     if not isinstance(parsed, dict) or not isinstance(token, str) or not is_header_safe(token):
         raise BuildrUnavailable(
             "the token endpoint answered without a usable access_token: check BUILDR_TOKEN_URL"
@@ -137,6 +145,7 @@ def _read(parsed: object) -> tuple[str, float]:
 
 
 def _life_s(expires_in: object) -> float:
+    # `bool` is an `int` in Python: true would be a life of one second.
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
         return ASSUMED_LIFE_S
     try:

@@ -101,6 +101,7 @@ def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
     """
     Seconds to wait by `X-Rate-Limited-For`, else by `Retry-After` (seconds or a date), or None.
     """
+    # Buildr's own header first: https://buildr.dev/introduction/rate-limiting.
     buildr_wait_s = _seconds(headers.get("x-rate-limited-for"))
     if buildr_wait_s is not None:
         return buildr_wait_s
@@ -109,6 +110,7 @@ def retry_after_s(headers: httpx.Headers, *, now: datetime) -> float | None:
     if wait_s is not None:
         return wait_s
     until = _date(standard)
+    # None and not 0: the caller then waits for a growing time of its own.
     if until is None:
         return None
     # By the server's own clock where it sends one, since ours may differ.
@@ -122,6 +124,7 @@ def _bucket(answer: HttpAnswer) -> str | None:
     except BuildrUnavailable:
         return None
     bucket = parsed.get("bucket") if isinstance(parsed, dict) else None
+    # It goes to the log, and is whatever the server has sent.
     return bucket[:100] if isinstance(bucket, str) else None
 
 
@@ -130,6 +133,7 @@ def _seconds(text: str | None) -> float | None:
         seconds = float(text or "")
     except ValueError:
         return None
+    # `float` reads `nan` and `inf` too, which are no time to wait.
     if not math.isfinite(seconds) or seconds < 0:
         return None
     return seconds
@@ -140,6 +144,7 @@ def _date(text: str | None) -> datetime | None:
         moment = parsedate_to_datetime(text or "")
     except ValueError:
         return None
+    # `parsedate_to_datetime` gives a naive time for the zone `-0000`, which is UTC by RFC 5322.
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
     return moment

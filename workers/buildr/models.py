@@ -36,6 +36,8 @@ Moment = Annotated[UtcDatetime | None, WrapValidator(_or_none)]
 
 
 class _Record(BaseModel):
+    # Numbers are taken for ids: the reference shows strings, and an id that came as a number would
+    # make a PATCH fail that Buildr has made.
     model_config = ConfigDict(extra="allow", frozen=True, coerce_numbers_to_str=True)
 
     id: str
@@ -87,6 +89,7 @@ class UpdatedCall(_Record):
         """
         Whether the answer contains notes at all; without them it is unknown what people wrote.
         """
+        # Not `notes is None`: null means that the notes are empty, and may be written to.
         return "notes" in self.model_fields_set
 
     @property
@@ -115,6 +118,7 @@ def read_call(answer: object, buildr_call_id: str) -> UpdatedCall:
         raise BuildrUnavailable(
             f"Buildr answered with something that is no call ({_places(err)}): check BUILDR_API_URL"
         ) from err
+    # Zeros in front of an id are the operator's: Buildr answers without them.
     if call.id.lstrip("0") != buildr_call_id.lstrip("0"):
         raise BuildrUnavailable("Buildr answered with a call that was not asked for")
     return call

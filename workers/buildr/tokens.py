@@ -21,13 +21,20 @@ from service.store.tokens import StoredToken
 from workers.buildr.credentials import Credentials, request_token
 from workers.http_client import is_header_safe
 
+# The later of this and the next: of a life of an hour five minutes are left, in which a token
+# endpoint that is away costs nothing.
 RENEW_AT_SHARE: Final = 0.8
 RENEW_BEFORE_END_S: Final = 300.0
+# For the way of a request and for clocks that differ.
 SPARE_S: Final = 5.0
+# Of a token that lives for seconds only, as in tests, `SPARE_S` would leave nothing.
 SPARE_SHARE: Final = 0.05
+# The other half is for the request that waits for this token.
 EARLY_SHARE: Final = 0.5
 POLL_S: Final = 0.1
+# Without it, each request of the last minutes of a token would first wait for a renewal that fails.
 PAUSE_AFTER_FAILURE_S: Final = 30.0
+# Above the time of one request, so that the lock never expires while its holder still asks.
 LOCK_MARGIN_S: Final = 5.0
 ACCESS_TOKEN_HELP: Final = (
     "BUILDR_ACCESS_TOKEN: must be the token alone, without `Bearer`, blanks or line breaks"
@@ -98,6 +105,7 @@ class SharedToken:
     clock: Callable[[], datetime] = utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     max_wait_s: float = 30.0
+    # In memory, so that a request costs no read of Redis while its token is far from its end.
     _token: StoredToken | None = field(default=None, init=False, repr=False)
     _pause_until: datetime | None = field(default=None, init=False)
 
@@ -109,6 +117,7 @@ class SharedToken:
         `BuildrRateLimited` if none could be had.
         """
         token = self._token
+        # Another process may have renewed it meanwhile.
         if token is None or self.clock() >= renew_at(token):
             token = self._token = await self.store.load()
         if token is not None and self.clock() < renew_at(token):
@@ -123,6 +132,8 @@ class SharedToken:
         """
         if self._token is not None and self._token.access_token == token:
             self._token = None
+        # Also in Redis: the other workers would go on with a token that Buildr refuses, each until
+        # its own 401.
         await self.store.drop(token)
 
     async def _renew_early(self, token: StoredToken) -> StoredToken:
@@ -131,6 +142,8 @@ class SharedToken:
         try:
             # The request that will be sent with it must have time left.
             async with asyncio.timeout(self.credentials.timeout_s * EARLY_SHARE):
+                # None means that another process is renewing it just now: the old one is still
+                # valid.
                 return await self._renew() or token
         except BuildrError as err:
             log.warning(
@@ -151,6 +164,8 @@ class SharedToken:
     async def _wait_for_one(self) -> StoredToken:
         deadline = self.clock() + timedelta(seconds=self.max_wait_s)
         while True:
+            # Without a token nothing can be sent. All processes ask for the lock in turn: if its
+            # holder dies, the lock expires and another goes on.
             renewed = await self._renew()
             if renewed is not None:
                 return renewed
@@ -169,6 +184,8 @@ class SharedToken:
         if not await self.store.lock(self.credentials.timeout_s + LOCK_MARGIN_S):
             return None
         try:
+            # Read once more under the lock: whoever had it before has usually just saved a new
+            # token, and a second one would make Buildr issue one for each worker.
             current = await self.store.load()
             if current is None or self.clock() >= renew_at(current):
                 current = await request_token(
@@ -179,6 +196,8 @@ class SharedToken:
             self._pause_until = None
             return current
         finally:
+            # Also after a failure, since the next process may be luckier. `unlock` removes only a
+            # lock that is still ours.
             await self.store.unlock()
 
 
@@ -189,6 +208,7 @@ def token_provider(settings: Settings, store: TokenStore) -> TokenProvider:
     """
     if settings.buildr_access_token is not None:
         token = settings.buildr_access_token.get_secret_value()
+        # Found at the start, not with the first call. Pasted tokens often end in a line break.
         if not is_header_safe(token):
             raise SettingsError((ACCESS_TOKEN_HELP,))
         return ReadyToken(token)

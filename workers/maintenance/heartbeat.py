@@ -12,7 +12,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.store.connection import Store
 from workers.clock import SharedClock
 
+# A quarter of the life of the key, see `HEARTBEAT_TTL_MS`: three beats may be lost or late before
+# another worker takes this one's calls over.
 HEARTBEAT_EVERY_S: Final = 1.5
+# A minute, and longer where the pool waits within each beat. By then arq's own loop has usually
+# ended the process, since its pool gives up after some 40 s.
 MAX_MISSED_BEATS: Final = 40
 
 
@@ -43,14 +47,21 @@ class Heartbeat:
     async def beat(self) -> None:
         """Write once. Raises `RedisRefusesWrites`."""
         try:
+            # SET and HSET: commands that Redis refuses when it is full, read-only, or cannot save.
+            # A PING would succeed in all of these.
             await self.store.workers.beat(
                 self.worker_id, at=self.clock(), map_digest=self.map_digest
             )
+            # With each beat: the clock of a virtual machine may jump when it is moved or resumed.
             await self.clock.sync(self.store.time)
+        # No answer may be a restart of Redis. Jobs fail and are postponed meanwhile, so that
+        # waiting costs nothing.
         except (RedisConnectionError, RedisTimeoutError, OSError) as err:
             self._missed_beats += 1
             if self._missed_beats >= MAX_MISSED_BEATS:
                 raise RedisRefusesWrites("Redis stayed away") from err
+        # An answer that is an error does not pass by itself: OOM, READONLY, MISCONF. Without this
+        # the worker would idle without a line in its log, while messages pile up.
         except ResponseError as err:
             raise RedisRefusesWrites(str(err)) from err
         else:

@@ -14,9 +14,13 @@ from service.logs.events import LogEvent
 from workers.buildr import BuildrClient
 from workers.delivery.outcome_catalog import OutcomeCatalog
 
+# How often the age is checked, not how often Buildr is asked: see `STALE_AFTER`.
 REFRESH_EVERY_S: Final = 30.0
+# Doubled with each failure up to `REFRESH_EVERY_S`.
 FIRST_RETRY_S: Final = 0.5
 QUEUED_POLL_S: Final = 0.5
+# Ten minutes, since a right that is missing is granted by an operator in Buildr, and works then
+# without a restart.
 REFUSED_RETRY_S: Final = 600.0
 
 log = structlog.get_logger(__name__)
@@ -32,6 +36,7 @@ class OutcomeRefresher:
 
     names: OutcomeCatalog
     client: BuildrClient
+    # As for the request of a call: for so long a request without an answer counts.
     hold_s: float
     _retry_s: float = field(default=FIRST_RETRY_S, init=False)
 
@@ -40,6 +45,8 @@ class OutcomeRefresher:
         while True:
             try:
                 wait_s = await self._refresh_once()
+            # A task that ends would end the whole worker, see `AccountWorker._work`. Only Redis is
+            # forgiven: a bug should end it, and be seen.
             except (RedisError, OSError, TimeoutError) as err:
                 log.warning(LogEvent.WORKER_TURN_FAILED, reason=type(err).__name__)
                 wait_s = self._next_retry_s()
@@ -63,6 +70,7 @@ class OutcomeRefresher:
 
     async def _refresh_if_stale(self) -> bool:
         """Read the outcomes if they are old; False if there was no budget for it."""
+        # Loads what another worker may have read meanwhile: then there is nothing to ask.
         await self.names.current()
         if not self.names.is_stale:
             # A worker may have died between reading the outcomes and waking the calls that wait.
@@ -81,6 +89,7 @@ class OutcomeRefresher:
             # The endpoint of the list is only assumed to exist: an account without it must not
             # lose budget for calls by frequent requests.
             self._retry_s = REFUSED_RETRY_S
+        # A 429 is logged where its permits are released, and is no failure of this list.
         if not isinstance(err, BuildrRateLimited):
             log.warning(
                 LogEvent.BUILDR_OUTCOMES_NOT_READ,

@@ -13,7 +13,10 @@ from redis.exceptions import RedisError
 from service.logs.events import LogEvent
 from service.store.connection import Store
 
+# Also how soon a new keeper notices that the old one has died.
 IDLE_S: Final = 1.0
+# The script answers in whole milliseconds and may ask for 1: without a floor, a clock that runs a
+# little apart would make this a loop without a pause.
 MIN_WAIT_S: Final = 0.005
 
 log = structlog.get_logger(__name__)
@@ -34,12 +37,16 @@ class Pump:
     async def run(self) -> None:
         """Pump until cancelled."""
         while True:
+            # Cleared before the script and not after it: a kick that comes while it runs must cause
+            # one more turn, since the script may have read the budget before.
             has_reason = self._kicked.is_set()
             self._kicked.clear()
             try:
                 pumped = await self.store.permits.pump(
                     worker_id=self.worker_id, has_reason=has_reason
                 )
+            # Not by `run_every`, which has a fixed interval. Here the next turn depends on the last
+            # one.
             except (RedisError, OSError, TimeoutError) as err:
                 log.warning(LogEvent.DELIVERY_PUMP_FAILED, reason=type(err).__name__)
                 await asyncio.sleep(IDLE_S)

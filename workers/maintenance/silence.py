@@ -20,11 +20,15 @@ HOUR_S: Final = 3600
 WEEK_H: Final = 7 * 24
 # How many weeks are compared; one week alone is no habit.
 MAX_WEEKS: Final = 4
+# Two, since one busy week says nothing: an installation reports no silence in its first two weeks.
 MIN_WEEKS: Final = 2
+# With fewer, a quiet hour is likely by chance. A source with some calls a day is judged over more
+# hours, until so many messages would have come.
 MIN_MESSAGES: Final = 5
 # Of a longer silence only the first week is compared, so that the result does not change with time.
 # A shorter limit would miss a silence that begins on a Friday evening: weekends are always quiet.
 LONGEST_H: Final = WEEK_H
+# Often enough for a figure that only changes with the hour.
 CHECK_EVERY_S: Final = 300.0
 
 log = structlog.get_logger(__name__)
@@ -58,6 +62,7 @@ def detect_silence(hours: Mapping[int, int], last_at: datetime, now: datetime) -
     """
     last_hour = int(last_at.timestamp()) // HOUR_S
     this_hour = int(now.timestamp()) // HOUR_S
+    # The current hour is left out: a part of an hour would be compared with whole ones.
     silent_hours = range(last_hour + 1, min(this_hour, last_hour + 1 + LONGEST_H))
     first_hour = min(hours, default=last_hour)
     weeks = min(MAX_WEEKS, (last_hour - first_hour) // WEEK_H)
@@ -67,6 +72,8 @@ def detect_silence(hours: Mapping[int, int], last_at: datetime, now: datetime) -
         sum(hours.get(hour - WEEK_H * week, 0) for hour in silent_hours)
         for week in range(1, weeks + 1)
     )
+    # The least of the weeks, not their mean: a week with a holiday at this time makes the hour no
+    # habit.
     if min(typical_counts) < MIN_MESSAGES:
         return None
     return Silence(last_at, typical_counts)
@@ -89,6 +96,7 @@ class SilenceMonitor:
         latest = await self.store.source_activity.last()
         for source in self.sources:
             last_at = latest.get(("message", source))
+            # A source that has never sent anything is not silent: it may not be set up yet.
             if last_at is not None:
                 await self._check(source, last_at, was_silent=("silent", source) in latest)
 

@@ -11,7 +11,9 @@ from service.logs.events import LogEvent
 from service.store.connection import Store
 from workers.clock import SharedClock
 
+# Together with `LOST_ALARM_MS` the longest delay of a call that lost its alarm: about 3 s.
 SWEEP_EVERY_S: Final = 2.0
+# Ages are counted in days, so that an hour is exact enough.
 FORGET_EVERY_S: Final = 3600.0
 
 log = structlog.get_logger(__name__)
@@ -24,8 +26,10 @@ async def sweep(store: Store, *, in_progress_s: float) -> None:
     In a healthy system there are none. `in_progress_s`: see `workers.process.timing`.
     """
     swept = await store.schedule.sweep(in_progress_s=in_progress_s)
+    # A warning: the hook after each job leaves nothing to heal, so that the steady state is 0.
     if swept.healed:
         log.warning(LogEvent.DELIVERY_ALARMS_HEALED, count=swept.healed)
+    # Expected after a kill or a crash of a worker, and only then.
     if swept.taken_over:
         log.warning(LogEvent.DELIVERY_CALLS_TAKEN_OVER, count=swept.taken_over)
 
@@ -33,6 +37,8 @@ async def sweep(store: Store, *, in_progress_s: float) -> None:
 async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
     """Delete calls that have been unmatched for longer than `keep`, with a log line for each."""
     before_ms = int((clock() - keep).timestamp() * 1000)
+    # In portions, so that no list of all calls is ever held. It ends since each portion leaves the
+    # index; calls that need attention again stay, and a portion of these alone ends the loop.
     while refs := await store.schedule.forget_old(before_ms=before_ms):
         for ref in refs:
             source, _, source_call_id = ref.partition(":")
