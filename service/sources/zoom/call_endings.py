@@ -55,7 +55,8 @@ class Ending:
     How a call ended, according to one message.
 
     `cause` is that of the call as a whole, `agent_cause` that of the telephone that the message is
-    about. `duration_s` is the talk time in seconds.
+    about. `duration_s` is the talk time in seconds. `is_answered_elsewhere` where that telephone
+    stopped ringing because a colleague took the call.
     """
 
     cause: HangupCause | None = None
@@ -63,10 +64,14 @@ class Ending:
     sequence: int = LIVE_UNANSWERED
     duration_s: int | None = None
     answered_by: AnsweredBy | None = None
+    is_answered_elsewhere: bool | None = None
 
 
 ENDED_ELSEWHERE: Final = Ending(
-    cause=HangupCause.COMPLETED, agent_cause=HangupCause.CANCELLED, sequence=TAKEN_ELSEWHERE
+    cause=HangupCause.COMPLETED,
+    agent_cause=HangupCause.CANCELLED,
+    sequence=TAKEN_ELSEWHERE,
+    is_answered_elsewhere=True,
 )
 
 
@@ -123,7 +128,9 @@ def end_events(
     The answer if there was talk, the end of one telephone if it has a leg of its own, and the end
     of the call as a whole if the message may be about that.
 
-    All have the `vendor_status` of `call_leg`.
+    All have the `vendor_status` of `call_leg`. A telephone with a leg of its own shows the talk
+    there, and with what the record states of its length; the end of the call then shows no more
+    than that the call is over.
     """
     vendor_status = call_leg.vendor_status
     if ending.agent_cause is HangupCause.COMPLETED and times.answered_at is not None:
@@ -142,17 +149,22 @@ def end_events(
             hangup_cause=ending.agent_cause,
             sequence=ending.sequence,
             duration_s=ending.duration_s,
+            is_answered_elsewhere=ending.is_answered_elsewhere,
         )
-    if may_end_call:
-        yield replace(
-            call_leg,
-            event_type=EventType.ENDED,
-            occurred_at=times.ended_at,
-            hangup_cause=ending.cause,
-            answered_by=ending.answered_by,
-            sequence=ending.sequence,
-            duration_s=ending.duration_s,
-        )
+    if not may_end_call:
+        return
+    end = replace(
+        call_leg,
+        event_type=EventType.ENDED,
+        occurred_at=times.ended_at,
+        hangup_cause=ending.cause,
+        answered_by=ending.answered_by,
+        sequence=ending.sequence,
+        duration_s=ending.duration_s,
+    )
+    if agent_leg is not None and ending.agent_cause is HangupCause.COMPLETED:
+        end = replace(end, hangup_cause=HangupCause.HUNG_UP, duration_s=None)
+    yield end
 
 
 def _is_talk(outcome: Outcome | None, side: Side, *, has_talk: bool) -> bool:

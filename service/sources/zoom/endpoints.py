@@ -23,7 +23,8 @@ class Endpoint:
     One end of a call.
 
     `kind` is None where no table knows the `extension_type`. `key` distinguishes this endpoint from
-    others of its call; `name` is email or name of the user there, in records only.
+    others of its call; `name` is email or name of the user there, in records only; `group` is the
+    name of the queue, receptionist or shared line there.
     """
 
     kind: EndpointKind | None
@@ -31,6 +32,7 @@ class Endpoint:
     number: str | None = None
     key: str | None = None
     name: str | None = None
+    group: str | None = None
 
 
 class CallScope(Enum):
@@ -64,7 +66,8 @@ class Endpoints:
 
     `is_routed` where the called endpoint is not the one that was dialled, `is_passed_on` where one
     of ours passes a call on to somebody outside: that may belong to a call of either direction, and
-    is no call of its own.
+    is no call of its own. `routed_by` is the name of the queue, receptionist or shared line that
+    brought the call there, where neither endpoint is it.
     """
 
     side: Side
@@ -73,6 +76,14 @@ class Endpoints:
     scope: CallScope
     is_routed: bool = False
     is_passed_on: bool = False
+    routed_by: str | None = None
+
+    @property
+    def queue(self) -> str | None:
+        """The name under which an inbound call was distributed."""
+        if self.scope is not CallScope.INBOUND:
+            return None
+        return self.callee.group or self.caller.group or self.routed_by
 
     @property
     def ours(self) -> Endpoint:
@@ -121,6 +132,7 @@ class Endpoints:
             party=PARTIES_BY_SCOPE.get(self.scope),
             from_number=from_number,
             to_number=to_number,
+            queue=self.queue,
         )
 
     def _call_numbers(self) -> tuple[str | None, str | None]:
@@ -147,8 +159,8 @@ class Endpoints:
 
     def agent_leg(self, call_leg: CallEvent) -> CallEvent | None:
         """
-        An event of the telephone of ours that rang; None where it has no leg below that of the
-        call.
+        An event of the telephone of ours that rang, with whose it is; None where it has no leg
+        below that of the call.
         """
         is_inbound = self.scope is CallScope.INBOUND
         if not is_inbound or self.callee.key is None or not self.is_person:
@@ -160,4 +172,5 @@ class Endpoints:
             parent_leg_id=call_leg.leg_id,
             party=Party.AGENT,
             to_number=self.callee.number,
+            agent=self.callee.name,
         )

@@ -14,6 +14,7 @@ from service.sources.common.fields import Fields, child, text
 from service.sources.common.phone_numbers import bare_to_e164, to_e164
 from service.sources.zoom.endpoints import CallScope, Endpoint, Endpoints
 from service.sources.zoom.vocabulary import (
+    DISTRIBUTORS,
     LIVE_EXTENSIONS,
     RECORDED_EXTENSIONS,
     EndpointKind,
@@ -35,13 +36,14 @@ def live_endpoints(side: Side, data: Fields) -> Endpoints:
     """The endpoints of a message that was sent while the call went on."""
     caller = _live_endpoint(child(data, "caller"), is_ours=side is Side.CALLER)
     callee = _live_endpoint(child(data, "callee"), is_ours=side is Side.CALLEE)
-    is_forwarded = bool(child(data, "forwarded_by") or child(data, "redirect_forwarded_by"))
+    forwarders = (child(data, "forwarded_by"), child(data, "redirect_forwarded_by"))
     return Endpoints(
         side=side,
         caller=caller,
         callee=callee,
         scope=_scope(side, caller, callee),
-        is_routed=is_forwarded and side is Side.CALLEE,
+        is_routed=any(forwarders) and side is Side.CALLEE,
+        routed_by=_live_group(forwarders[0]) or _live_group(forwarders[1]),
     )
 
 
@@ -67,6 +69,7 @@ def recorded_endpoints(
         scope=scope,
         is_routed=is_routed and side is Side.CALLEE,
         is_passed_on=is_passed_on and scope is CallScope.OUTBOUND,
+        routed_by=_recorded_group(record, "operator"),
     )
 
 
@@ -101,7 +104,15 @@ def _live_endpoint(end: Fields, *, is_ours: bool) -> Endpoint:
         extension_type=extension_type,
         number=_e164(number, may_lack_plus=kind is EndpointKind.OUTSIDE),
         key=_key(extension_id or text(end, "extension_number", "phone_number")),
+        group=_live_group(end),
     )
+
+
+def _live_group(end: Fields) -> str | None:
+    """The name of an endpoint that distributes calls; None for any other."""
+    if text(end, "extension_type") in DISTRIBUTORS:
+        return text(end, "name")
+    return None
 
 
 def _recorded_endpoint(record: Fields, side: Side, *, is_ours: bool) -> Endpoint:
@@ -110,6 +121,11 @@ def _recorded_endpoint(record: Fields, side: Side, *, is_ours: bool) -> Endpoint
 
     extension_type = read("ext_type")
     extension_id = read("ext_id", "user_id")
+    group = _recorded_group(record, side.value)
+    name = read("email")
+    # A queue or a shared line is nobody.
+    if name is None and group is None:
+        name = read("name")
     number_kind = NUMBER_TYPES.get(read("number_type") or "", EndpointKind.OUTSIDE)
     number = read("did_number", "number", "ext_number")
     return Endpoint(
@@ -122,8 +138,16 @@ def _recorded_endpoint(record: Fields, side: Side, *, is_ours: bool) -> Endpoint
         extension_type=extension_type,
         number=_e164(number, may_lack_plus=number_kind is EndpointKind.OUTSIDE),
         key=_key(extension_id or read("ext_number", "number", "did_number")),
-        name=read("email", "name"),
+        name=name,
+        group=group,
     )
+
+
+def _recorded_group(record: Fields, prefix: str) -> str | None:
+    """The name of an endpoint that distributes calls; None for any other."""
+    if text(record, f"{prefix}_ext_type") in DISTRIBUTORS:
+        return text(record, f"{prefix}_name")
+    return None
 
 
 def _kind(

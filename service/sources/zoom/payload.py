@@ -26,6 +26,7 @@ class EndData(TypedDict, total=False):
     user_id: str
     extension_number: int
     phone_number: str
+    name: str
 
 
 class LiveData(TypedDict, total=False):
@@ -70,6 +71,9 @@ class RecordData(TypedDict, total=False):
     result: str
     result_reason: str
     talk_time: int
+    wait_time: int
+    operator_ext_type: str
+    operator_name: str
     duration: int
     client_code: str
     recording_id: str

@@ -5,9 +5,10 @@ A record is about the telephone of one of our users; legs are as in `live`.
 """
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
-from service.events import CallEvent, EventType, HangupCause, Recording, Voicemail
+from service.events import CallEvent, Direction, EventType, HangupCause, Recording, Voicemail
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import Fields, flag, text, whole_seconds
 from service.sources.common.leg_events import unrecognised
@@ -19,10 +20,12 @@ from service.sources.zoom.vocabulary import (
     CONNECT_TYPES,
     DIRECTIONS,
     EXTERNAL,
+    FORWARD,
     PASSES_ON,
     REASONS,
     SIDE_STEPS,
     STEPS,
+    TRANSFERS,
     NonHangupOutcome,
     Outcome,
     RecordSpec,
@@ -30,6 +33,7 @@ from service.sources.zoom.vocabulary import (
     read_result,
 )
 
+ELSEWHERE: Final = NonHangupOutcome.ELSEWHERE
 RESULT_FIELDS: Final = ("result", "call_result")
 
 
@@ -52,18 +56,38 @@ def record_events(common: CallEvent, spec: RecordSpec, record: Fields) -> list[C
     unknown_events = [unknown_event(call_leg, value) for value in unknown_values]
     outcome = _outcome(record, spec.side, step=step)
     ending = _record_ending(spec, record, outcome, endpoints=endpoints, times=times)
-    event = _with_details(call_leg, spec, record)
+    event = _with_route(_with_details(call_leg, spec, record), step)
     if ending is None:
-        return [replace(event, occurred_at=times.ended_at), *unknown_events]
-    if endpoints.is_person and outcome is not NonHangupOutcome.ELSEWHERE:
-        event = replace(event, agent=endpoints.ours.name)
+        return [replace(event, occurred_at=_step_time(endpoints, times)), *unknown_events]
     agent_leg = endpoints.agent_leg(call_leg)
+    is_agents = agent_leg is None and endpoints.is_person and not endpoints.is_passed_on
+    # Below an inbound call each telephone has a leg of its own, with its agent.
+    if is_agents and outcome is not ELSEWHERE:
+        event = replace(event, agent=endpoints.ours.name)
+    if event.direction is Direction.INBOUND and step in BEGINNINGS and outcome is not ELSEWHERE:
+        event = replace(event, wait_s=whole_seconds(record, "wait_time"))
     return [
         replace(call_leg, event_type=EventType.RINGING, occurred_at=times.started_at),
         *_voicemail_events(call_leg, spec, record, ending=ending, times=times),
         *end_events(event, agent_leg, ending, times, may_end_call=True),
         *unknown_events,
     ]
+
+
+def _with_route(event: CallEvent, step: str | None) -> CallEvent:
+    """The leg with how the call came to the telephone of the record."""
+    if step in TRANSFERS:
+        event = replace(event, is_transferred=True)
+    if step == FORWARD:
+        event = replace(event, is_forwarded=True)
+    return event
+
+
+def _step_time(endpoints: Endpoints, times: Times) -> datetime | None:
+    """When a step that ended nothing is placed: at its beginning, where the exchange made it."""
+    if endpoints.is_exchange and times.started_at is not None:
+        return times.started_at
+    return times.ended_at
 
 
 def _step(spec: RecordSpec, record: Fields) -> str | None:
@@ -79,7 +103,7 @@ def _outcome(record: Fields, side: Side, *, step: str | None) -> Outcome | None:
         return NonHangupOutcome.STEP
     # The caller's own record says what became of the call, whoever took it.
     if side is Side.CALLEE and text(record, "result_reason") in REASONS:
-        return NonHangupOutcome.ELSEWHERE
+        return ELSEWHERE
     result = text(record, *RESULT_FIELDS)
     if result is None:
         return None

@@ -176,6 +176,17 @@ RECORDED_EXTENSIONS: Final[Mapping[str, EndpointKind]] = {
     "auto_receptionist": EndpointKind.ROUTER,
     "external_contact": EndpointKind.OUTSIDE,
 }
+# Kinds of extensions, in live messages and in records, that distribute a call to several people.
+DISTRIBUTORS: Final = frozenset(
+    {
+        "callQueue",
+        "autoReceptionist",
+        "sharedLineGroup",
+        "call_queue",
+        "auto_receptionist",
+        "shared_line_group",
+    }
+)
 # `event` of a record. These begin a call, so that the number in them is the one that was dialled.
 BEGINNINGS: Final = frozenset(
     {
@@ -187,11 +198,14 @@ BEGINNINGS: Final = frozenset(
         "outgoing_to_zoom_contact_center",
     }
 )
+FORWARD: Final = "forward"
+# These bring in whom another of our users passed the call on to.
+TRANSFERS: Final = frozenset({"direct_transfer", "warm_transfer"})
 # These bring another of our users into the call.
 STEPS: Final = frozenset(
     {
         "ring_to_member",
-        "forward",
+        FORWARD,
         "overflow",
         "direct_transfer",
         "warm_transfer",
@@ -201,7 +215,7 @@ STEPS: Final = frozenset(
     },
 )
 # Those of `STEPS` with which one of our users may pass a call on to somebody outside.
-PASSES_ON: Final = frozenset({"forward", "overflow", "direct_transfer", "warm_transfer"})
+PASSES_ON: Final = TRANSFERS | {FORWARD, "overflow"}
 # These do not say how the call ended: the result of a supervisor who listens is `succeeded`,
 # whatever became of the call.
 SIDE_STEPS: Final = frozenset(

@@ -31,6 +31,7 @@ from service.sources.zoom.vocabulary import RECORDS, RESULT_PHRASES
 from tests.sources.cases import values_of
 from tests.sources.contract import with_headers
 from tests.sources.zoom.contract import CONTRACT, hex_mac, sign
+from workers.calls.basis import Reason
 from workers.calls.fold import Call, fold
 
 Fields = dict[str, JsonValue]
@@ -436,8 +437,10 @@ def test_call_that_a_colleague_took_is_no_miss(reason: str, result: str) -> None
     assert (Result.CONNECTED, 21, "2@example.com") == (call.result, call.duration_s, call.agent)
 
 
-def test_longest_talk_of_several_counts() -> None:
-    """A call that was put through has a record of each part."""
+def test_talks_of_a_call_that_was_passed_on_add_up() -> None:
+    """
+    A call that was put through has a record of each part, and its agent is who talked last.
+    """
     parts = [
         record(
             number, result="answered", answer_time=moment(at), end_time=moment(at + s), talk_time=s
@@ -447,7 +450,7 @@ def test_longest_talk_of_several_counts() -> None:
     call = in_any_order(
         *parts, record(4, event="direct_transfer", result="no_answer", end_time=moment(900))
     )
-    assert (Result.CONNECTED, 120, "2@example.com") == (call.result, call.duration_s, call.agent)
+    assert (Result.CONNECTED, 200, "3@example.com") == (call.result, call.duration_s, call.agent)
 
 
 def test_record_counts_before_what_was_reported_live() -> None:
@@ -672,7 +675,9 @@ def test_supervisor_who_listens_decides_nothing(step: str) -> None:
 
 
 def test_internal_call_is_one_call_without_a_direction() -> None:
-    """Both ends report it; nobody of them is a customer, and it is read as the caller sees it."""
+    """
+    Both ends report it; nobody of them is a customer, so that it has no result, however it ended.
+    """
     ends: Fields = {"caller": member(1), "callee": member(2), "call_end_time": moment(30)}
     mine = record(
         1,
@@ -686,7 +691,8 @@ def test_internal_call_is_one_call_without_a_direction() -> None:
         2, connect_type="internal", caller_ext_type="user", caller_ext_id="ext1", result="no_answer"
     )
     call = in_any_order(mine, theirs, parse("caller_ended", **ends), parse("callee_missed", **ends))
-    assert (Result.NO_ANSWER, None, CALL) == (call.result, call.direction, call.source_call_id)
+    assert (None, None, CALL) == (call.result, call.direction, call.source_call_id)
+    assert Reason.DIRECTION_UNKNOWN is call.basis.reason
     assert (Party.CUSTOMER not in {leg.party for leg in call.legs}, 1) == (True, len(call.legs))
 
 
@@ -887,3 +893,100 @@ def test_settings_are_in_their_order() -> None:
     assert url.check(url.default) is None
     assert url.check("api.zoom.us/v2") is not None
     assert url.check("https://[api.zoom.us") is not None
+
+
+def test_hold_is_no_talk_time_where_the_record_says_so() -> None:
+    """The seconds of talk that a record states count, and not the time from answer to end."""
+    call = in_any_order(
+        record(1, result="answered", answer_time=moment(10), end_time=moment(110), talk_time=70)
+    )
+    assert (70, 10) == (call.duration_s, call.wait_s)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wait_s"),
+    [
+        ({"result": "answered", "talk_time": 5}, 9),
+        ({"result": "abandoned", "callee_ext_type": "call_queue"}, 9),
+        ({"result": "answered", "talk_time": 5, "event": "ring_to_member"}, None),
+        ({"result": "no_answer", "result_reason": "answered_by_other"}, None),
+        ({"result": "answered", "callee_ext_type": "auto_receptionist"}, None),
+    ],
+)
+def test_wait_is_that_of_the_record_of_the_incoming_call(
+    fields: dict[str, JsonValue], wait_s: int | None
+) -> None:
+    """
+    How long one member's telephone rang, and how long it took the exchange to pick up, is not how
+    long the caller waited.
+    """
+    defaults: Fields = {"event": "incoming", "wait_time": 9}
+    events = record(1, "callee", **{**defaults, **fields})
+    waits = {event.wait_s for event in events}
+    assert {wait_s} == waits - ({None} if wait_s else set())
+
+
+def test_agent_is_on_the_leg_of_the_own_telephone() -> None:
+    """Those who did not take an inbound call only rang, and nobody took one that was missed."""
+    missed = record(1, event="ring_to_member", result="no_answer", end_time=moment(30))
+    assert {(EventType.ENDED, "1@example.com")} == {
+        (event.event_type, event.agent) for event in missed if event.agent
+    }
+    assert (None, ("1@example.com",)) == ((call := fold(missed)).agent, call.rang_agents)
+    taken = record(2, result="answered", answer_time=moment(9), talk_time=21)
+    call = in_any_order(missed, taken)
+    assert ("2@example.com", ("1@example.com",)) == (call.agent, call.rang_agents)
+
+
+@pytest.mark.parametrize(
+    ("step", "is_transferred", "is_forwarded"),
+    [
+        ("direct_transfer", True, False),
+        ("warm_transfer", True, False),
+        ("forward", False, True),
+        ("overflow", False, False),
+        ("ring_to_member", False, False),
+        ("incoming", False, False),
+    ],
+)
+def test_step_says_whether_a_call_was_transferred_or_forwarded(
+    step: str, is_transferred: bool, is_forwarded: bool
+) -> None:
+    """An overflow may lead to another queue or to a mailbox: it is neither."""
+    call = fold(record(1, event=step, result="answered", talk_time=5))
+    assert (is_transferred, is_forwarded) == (call.is_transferred, call.is_forwarded)
+
+
+def test_telephone_whose_call_a_colleague_took_was_answered_elsewhere() -> None:
+    """That is said of the telephone, live and in the record."""
+    events = record(1, event="ring_to_member", result="canceled", result_reason="pickup_by_other")
+    live_events = live("callee_ended", 1, handup_result="Answered by Other Member")
+    for message_events in (events, live_events):
+        elsewhere = [event for event in message_events if event.is_answered_elsewhere]
+        assert [Party.AGENT] == [event.party for event in elsewhere]
+
+
+@pytest.mark.parametrize(
+    ("fields", "queue"),
+    [
+        ({"callee_ext_type": "call_queue", "callee_name": "Roofing"}, "Roofing"),
+        ({"caller_ext_type": "auto_receptionist", "caller_name": "Main menu"}, "Main menu"),
+        ({"operator_ext_type": "call_queue", "operator_name": "Roofing"}, "Roofing"),
+        ({"operator_ext_type": "user", "operator_name": "Alice Example"}, None),
+        ({}, None),
+    ],
+)
+def test_queue_is_the_extension_that_distributed_the_call(
+    fields: dict[str, JsonValue], queue: str | None
+) -> None:
+    """At either end of the record, or as the operator of its step."""
+    defaults: Fields = {"event": "ring_to_member", "result": "no_answer"}
+    events = record(1, "callee", **{**defaults, **fields})
+    assert {queue} == {event.queue for event in events}
+
+
+def test_queue_of_a_live_message_is_who_forwarded_it() -> None:
+    """A member of a queue is rung in its name."""
+    assert {"Example Queue"} == {event.queue for event in live("callee_ringing", 1)}
+    ends: Fields = {"caller": {"phone_number": CUSTOMER}, "callee": member(1)}
+    assert {None} == {event.queue for event in parse("callee_ringing", **ends)}
