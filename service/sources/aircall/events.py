@@ -23,14 +23,15 @@ from service.sources.aircall.payload import (
     source_call_id,
     summary_text,
     tag_names,
+    team_name,
 )
 from service.sources.aircall.vocabulary import (
-    AGENT_DID_NOT_ANSWER,
     DIRECTIONS,
     EVENT_TYPES,
     MISSED_CALL_REASONS,
     SUMMARY,
     TIME_FIELDS,
+    TRANSFERS,
 )
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, child, epoch_moment, text
@@ -87,16 +88,16 @@ def _common(call_event: CallEvent, name: str, data: Fields) -> CallEvent:
         customer=to_e164(text(data, "raw_digits")),
         ours=to_e164(text(child(data, "number"), "digits")),
     )
-    agent = None
-    if name not in AGENT_DID_NOT_ANSWER:
-        agent = agent_name(data)
+    is_transferred = True if name in TRANSFERS else None
     return replace(
         call_event,
         direction=direction,
         party=Party.CUSTOMER,
         from_number=from_number,
         to_number=to_number,
-        agent=agent,
+        agent=agent_name(data),
+        team=team_name(data),
+        is_transferred=is_transferred,
     )
 
 

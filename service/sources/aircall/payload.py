@@ -20,6 +20,12 @@ class UserData(TypedDict, total=False):
     email: str
 
 
+class TeamData(TypedDict, total=False):
+    """A team that the number distributes its calls to."""
+
+    name: str
+
+
 class NumberData(TypedDict, total=False):
     """The number of ours that called or was called, like `+1 500-555-0006`."""
 
@@ -56,7 +62,7 @@ class CallData(TypedDict, total=False):
     raw_digits: str
     number: NumberData
     user: UserData | None
-    assigned_to: UserData | None
+    teams: list[TeamData]
     tags: list[TagData]
     comments: list[CommentData]
     recording: str | None
@@ -116,9 +122,20 @@ def summary_text(fields: Fields) -> str | None:
 
 
 def agent_name(data: Fields) -> str | None:
-    """Email or name of the agent who took the call, else of the one who is to call back."""
-    user = text(child(data, "user"), "email", "name")
-    return user or text(child(data, "assigned_to"), "email", "name")
+    """
+    Email or name of the agent whose telephone rings, or who took or made the call.
+
+    Whom the call was assigned to afterwards says nothing of that.
+    """
+    return text(child(data, "user"), "email", "name")
+
+
+def team_name(data: Fields) -> str | None:
+    """The name of the team that the call went to; None where there are several."""
+    teams = children(data, "teams")
+    if len(teams) != 1:
+        return None
+    return text(teams[0], "name")
 
 
 def tag_names(data: Fields) -> tuple[str, ...]:

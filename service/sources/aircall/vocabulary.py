@@ -46,8 +46,8 @@ TIME_FIELDS: Final[Mapping[EventType, str]] = {
     EventType.CREATED: "started_at",
     EventType.ANSWERED: "answered_at",
 }
-# The agent in these messages did not take the call.
-AGENT_DID_NOT_ANSWER: Final = frozenset({"call.ringing_on_agent", "call.agent_declined"})
+# An agent passed the call on, to a colleague or to a number outside.
+TRANSFERS: Final = frozenset({"call.transferred", "call.external_transferred"})
 DIRECTIONS: Final[Mapping[str, Direction]] = {
     "inbound": Direction.INBOUND,
     "outbound": Direction.OUTBOUND,

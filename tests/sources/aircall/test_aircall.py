@@ -225,14 +225,54 @@ def test_unknown_reason_decides_nothing_unless_the_call_was_answered() -> None:
 
 def test_agent_at_whom_it_rang_did_not_take_the_call() -> None:
     """
-    Of several agents only the one who answered is named, and of a missed call the one who is to
-    call back.
+    Of several agents the one who answered took the call, and nobody took a missed one, whoever is
+    to call back.
     """
     rang = parse("call.ringing_on_agent", 3, user={"email": "bob@example.com"})
-    assert folded(rang).agent is None
+    declined = parse("call.agent_declined", 5, user={"email": "dave@example.com"})
     end = parse("call.ended", 61, ended_at=START + 30, missed_call_reason="agents_did_not_answer")
     assigned = parse("call.assigned", 99, user=None, assigned_to={"name": "Carol Example"})
-    assert "Carol Example" == folded(rang, end, assigned).agent
+    call = folded(rang, declined, end, assigned)
+    assert (None, ("bob@example.com", "dave@example.com")) == (call.agent, call.rang_agents)
+    taken = parse(
+        "call.ended",
+        61,
+        answered_at=START + 8,
+        ended_at=START + 30,
+        user={"email": "alice@example.com"},
+    )
+    call = folded(rang, taken, assigned)
+    assert ("alice@example.com", ("bob@example.com",)) == (call.agent, call.rang_agents)
+
+
+@pytest.mark.parametrize(
+    ("teams", "team"),
+    [
+        ([{"name": "Sales"}], "Sales"),
+        ([{"name": "Sales"}, {"name": "Support"}], None),
+        ([], None),
+        ([{"id": 1}], None),
+        ("Sales", None),
+    ],
+)
+def test_team_is_told_where_there_is_one(teams: JsonValue, team: str | None) -> None:
+    """Of several it is not known which one the call was at."""
+    assert {team} == {event.team for event in parse("call.created", 1, teams=teams)}
+
+
+@pytest.mark.parametrize(
+    ("event_name", "is_transferred"),
+    [
+        ("call.transferred", True),
+        ("call.external_transferred", True),
+        ("call.unsuccessful_transfer", None),
+        ("call.ended", None),
+    ],
+)
+def test_transfer_is_an_event_of_its_own(event_name: str, is_transferred: bool | None) -> None:
+    """`transferred_by` beside another event may be of a transfer that failed."""
+    events = parse(event_name, 40, transferred_by={"email": "alice@example.com"})
+    assert {is_transferred} == {event.is_transferred for event in events}
 
 
 def test_comments_of_the_call_are_its_note() -> None:
