@@ -72,7 +72,6 @@ def _common(fields: Fields, message_id: str) -> CallEvent:
         party=Party.CUSTOMER,
         from_number=from_number,
         to_number=to_number,
-        agent=text(fields, "agent_email"),
         disposition=text(fields, "lead_status"),
         tags=_tags(fields),
         note=note,
@@ -85,21 +84,24 @@ def _ended(event: CallEvent, fields: Fields) -> CallEvent:
     if result is None:
         return event
     duration_s = seconds(text(fields, "duration"))
-    hangup_cause = HangupCause.NO_ANSWER
-    talk_s: int | None = 0
-    if result is Result.CONNECTED:
-        hangup_cause = HangupCause.COMPLETED
-        talk_s = duration_s
-    return replace(
+    end = replace(
         event,
         event_type=EventType.ENDED,
         occurred_at=end_time(event.occurred_at, duration_s),
         result=result,
-        hangup_cause=hangup_cause,
-        duration_s=talk_s,
         recording=_recording(result, fields),
         voicemail=_voicemail(result, fields),
     )
+    agent = text(fields, "agent_email")
+    if result is Result.CONNECTED:
+        return replace(end, hangup_cause=HangupCause.COMPLETED, duration_s=duration_s, agent=agent)
+    end = replace(end, hangup_cause=HangupCause.NO_ANSWER, duration_s=0)
+    if event.direction is Direction.OUTBOUND:
+        return replace(end, agent=agent)
+    if result is Result.VOICEMAIL_RECEIVED:
+        return end
+    # All of the time of a caller whom nobody took was waiting.
+    return replace(end, wait_s=duration_s)
 
 
 def _recording(result: Result, fields: Fields) -> Recording | None:

@@ -13,6 +13,7 @@ from service.events import (
     HangupCause,
     Party,
     Recording,
+    Result,
     Voicemail,
 )
 from service.sources.base import unknown_event
@@ -23,7 +24,9 @@ from service.sources.justcall.payload import echoed_buildr_call_id, source_call_
 from service.sources.justcall.vocabulary import (
     DIRECTIONS,
     EVENTS,
+    FORWARD,
     OUTCOMES,
+    TRANSFER,
     VOICEMAIL,
     EventSpec,
 )
@@ -68,6 +71,7 @@ def _common(fields: Fields, message_id: str, *, direction: Direction | None) -> 
     data = child(fields, "data")
     info = child(data, "call_info")
     call_id = source_call_id(fields)
+    traits = texts(info, "call_traits")
     from_number, to_number = from_and_to(
         direction,
         customer=bare_to_e164(text(data, "contact_number")),
@@ -89,7 +93,14 @@ def _common(fields: Fields, message_id: str, *, direction: Direction | None) -> 
         disposition=text(info, "disposition"),
         tags=_tags(data),
         note=text(info, "notes"),
+        is_transferred=_has_trait(traits, TRANSFER),
+        is_forwarded=_has_trait(traits, FORWARD),
     )
+
+
+def _has_trait(traits: tuple[str, ...], trait: str) -> bool | None:
+    # A trait that is not named says nothing: an event in the middle of a call may name none.
+    return True if trait in traits else None
 
 
 def _tags(data: Fields) -> tuple[str, ...]:
@@ -164,6 +175,8 @@ def _end_events(spec: EventSpec, event: CallEvent, data: Fields) -> list[CallEve
         occurred_at=end_time(start, total_s) or event.occurred_at,
         hangup_cause=OUTCOMES[outcome],
         duration_s=0,
+        # A caller in a menu has waited, too, which JustCall counts as neither of the two.
+        wait_s=_queue_and_ring_s(data) or None,
     )
     if event.direction is Direction.INBOUND and VOICEMAIL in {outcome, spec.outcome}:
         voicemail = Voicemail(text(child(data, "call_info"), "recording"))
@@ -176,15 +189,27 @@ def _end_events(spec: EventSpec, event: CallEvent, data: Fields) -> list[CallEve
         ended = replace(ended, hangup_cause=HangupCause.COMPLETED, answered_by=AnsweredBy.MACHINE)
     if ended.hangup_cause is HangupCause.COMPLETED:
         ended = replace(ended, duration_s=_talk_s(data))
+    if ended.hangup_cause is HangupCause.COMPLETED and event.direction is None:
+        # Whether a person was reached does not depend on who called.
+        ended = replace(ended, result=Result.CONNECTED)
     return [*started, replace(ended, recording=_recording(data))]
 
 
 def _talk_s(data: Fields) -> int | None:
+    """The stated talk time, else the whole time without what is stated of the waiting."""
     durations = child(data, "call_duration")
     talk_s = whole_seconds(durations, "conversation_time")
-    if talk_s is None:
-        return whole_seconds(durations, "total_duration")
-    return talk_s
+    total_s = whole_seconds(durations, "total_duration")
+    if talk_s is not None or total_s is None:
+        return talk_s
+    return max(0, total_s - _queue_and_ring_s(data))
+
+
+def _queue_and_ring_s(data: Fields) -> int:
+    """How long a caller waited in a queue, and a telephone rang: of an outbound call theirs."""
+    durations = child(data, "call_duration")
+    times_s = [whole_seconds(durations, name) for name in ("queue_wait_time", "ring_time")]
+    return sum(time_s for time_s in times_s if time_s is not None)
 
 
 def _recording(data: Fields) -> Recording | None:

@@ -30,13 +30,19 @@ class CallInfo(TypedDict, total=False):
     disposition: str
     notes: str
     recording: str
+    call_traits: list[str]
 
 
 class CallDuration(TypedDict, total=False):
-    """In seconds; `total_duration` counts from the start, `conversation_time` from the answer."""
+    """
+    In seconds; `total_duration` counts from the start, `conversation_time` from the answer,
+    `queue_wait_time` and `ring_time` are the caller's time before that.
+    """
 
     total_duration: int
     conversation_time: int
+    queue_wait_time: int
+    ring_time: int
 
 
 class Tag(TypedDict, total=False):

@@ -72,6 +72,9 @@ OUTCOMES: Final[Mapping[str, HangupCause]] = {
     "blocked": HangupCause.REJECTED,
     "cancelled": HangupCause.CANCELLED,
 }
+# `call_info.call_traits`: an agent passed the call on; it was forwarded to another number.
+TRANSFER: Final = "TRANSFER"
+FORWARD: Final = "FORWARD"
 # `call_info.direction`, in any case.
 DIRECTIONS: Final[Mapping[str, Direction]] = {
     "incoming": Direction.INBOUND,

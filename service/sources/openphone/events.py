@@ -39,6 +39,8 @@ from service.sources.openphone.vocabulary import (
     COMPLETED,
     DIRECTIONS,
     ENDED,
+    FORWARDED,
+    FORWARDED_STATUS,
     INBOUND_ONLY,
     PROCESSED,
     STATUSES,
@@ -92,12 +94,22 @@ def _common(message: Message, message_id: str) -> CallEvent:
         from_number=to_e164(from_number),
         to_number=to_e164(to_number),
         agent=user(message.resource, "answeredByUserId", "answeredBy", "initiatedBy"),
+        is_forwarded=_is_forwarded(message),
         vendor_status=message.name,
     )
 
 
+def _is_forwarded(message: Message) -> bool | None:
+    if message.name == FORWARDED or text(message.resource, "status") == FORWARDED_STATUS:
+        return True
+    return None
+
+
 def _with_owner(common: CallEvent, message: Message) -> CallEvent:
-    # Whose number it is says who has the call only until it is known who took it.
+    """
+    The event with the user whose number it is, if no other is named: whose telephone rings on an
+    incoming call, or who makes an outgoing one. That says nothing of who answered.
+    """
     owner = user(message.resource, "userId") or user(message.context, "userId")
     return replace(common, agent=common.agent or owner)
 
@@ -125,7 +137,9 @@ def _ringing_events(common: CallEvent, message: Message) -> list[CallEvent]:
 
 def _answered_events(common: CallEvent, message: Message) -> list[CallEvent]:
     occurred_at = _moment(message.resource, "answeredAt") or common.occurred_at
-    event = _with_owner(common, message)
+    event = common
+    if common.direction is not Direction.INBOUND:
+        event = _with_owner(common, message)
     return [replace(event, event_type=EventType.ANSWERED, occurred_at=occurred_at)]
 
 
@@ -265,7 +279,7 @@ READERS: Final[Mapping[str, Callable[[CallEvent, Message], list[CallEvent]]]] = 
     "call.missed": _missed_events,
     ENDED: _completed_events,
     # Only one that has completed a call ends it: what was recorded and written of it has its own.
-    "call.forwarded": _plain_events,
+    FORWARDED: _plain_events,
     "call.menu.selected": _plain_events,
     "call.recording.completed": _recorded_events,
     "call.voicemail.completed": _voicemail_events,

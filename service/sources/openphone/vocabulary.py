@@ -34,7 +34,8 @@ CAUSES: Final[Mapping[str, HangupCause | None]] = {
 }
 # A forwarded call has left Quo, and what became of it is not reported; the others are those of a
 # call that is not over.
-UNDECIDED: Final = frozenset({"forwarded", "queued", "initiated", "ringing", "in-progress"})
+FORWARDED_STATUS: Final = "forwarded"
+UNDECIDED: Final = frozenset({FORWARDED_STATUS, "queued", "initiated", "ringing", "in-progress"})
 STATUSES: Final = frozenset({COMPLETED, *CAUSES, *UNDECIDED})
 
 # Who answers in place of a person: Quo's AI agent. Users have ids that start with US.
@@ -48,9 +49,10 @@ PROCESSING: Final = frozenset({"absent", "in-progress", PROCESSED, "failed"})
 
 # `type`: the end of a call, and what Quo sends beside calls.
 ENDED: Final = "call.completed"
+FORWARDED: Final = "call.forwarded"
 IGNORED_FAMILIES: Final = frozenset({"message", "contact", "task", "integration"})
 # These events come for incoming calls only, and hold no direction.
-INBOUND_ONLY: Final = frozenset({"call.missed", "call.forwarded", "call.menu.selected"})
+INBOUND_ONLY: Final = frozenset({"call.missed", FORWARDED, "call.menu.selected"})
 # What is written of a call, by a machine.
 WRITTEN: Final = frozenset({"call.summary.completed", "call.transcript.completed"})
 # These events name their call by `callId` only.

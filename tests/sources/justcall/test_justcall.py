@@ -389,3 +389,57 @@ def test_metadata_names_the_buildr_call_and_the_address_does_not() -> None:
         ).buildr_call_ids
         == ()
     )
+
+
+@pytest.mark.parametrize(
+    ("durations", "talk_s", "wait_s"),
+    [
+        ({"total_duration": 180, "conversation_time": 137, "ring_time": 15}, 137, 15),
+        ({"conversation_time": 137, "ring_time": 15, "queue_wait_time": 28}, 137, 43),
+        ({"total_duration": 180, "ring_time": 15, "queue_wait_time": 28}, 137, 43),
+        ({"total_duration": 20, "ring_time": 30}, 0, 30),
+        ({"total_duration": 52}, 52, None),
+        ({"conversation_time": 37, "ring_time": 0, "queue_wait_time": 0}, 37, None),
+        ({"ring_time": 15}, None, 15),
+    ],
+)
+def test_talk_and_waiting_are_told_apart(
+    durations: dict[str, JsonValue], talk_s: int | None, wait_s: int | None
+) -> None:
+    """What JustCall states of ring and queue is waiting, and never talk."""
+    request = message(
+        "call.completed", call_info=info("Answered", "Incoming"), call_duration=durations
+    )
+    end = JUSTCALL.parse(request, "m1")[-1]
+    assert (talk_s, wait_s) == (end.duration_s, end.wait_s)
+
+
+@pytest.mark.parametrize(
+    ("traits", "is_transferred", "is_forwarded"),
+    [
+        (["TRANSFER"], True, None),
+        (["QUEUE", "FORWARD"], None, True),
+        (["IVR", "MERGE"], None, None),
+        ([], None, None),
+        (None, None, None),
+    ],
+)
+def test_traits_say_whether_a_call_was_transferred_or_forwarded(
+    traits: JsonValue, is_transferred: bool | None, is_forwarded: bool | None
+) -> None:
+    """A trait that is missing says nothing."""
+    call_info = info("Answered", "Incoming", call_traits=traits)
+    events = JUSTCALL.parse(message("call.completed", call_info=call_info), "m1")
+    assert {(is_transferred, is_forwarded)} == {
+        (event.is_transferred, event.is_forwarded) for event in events
+    }
+
+
+def test_agent_of_a_call_that_nobody_took_was_rung() -> None:
+    """Whose telephone it was did not talk."""
+    call = call_of(
+        message(
+            "call.missed", call_info=info("Missed", "Incoming"), agent_email="alice@example.com"
+        )
+    )
+    assert (None, ("alice@example.com",)) == (call.agent, call.rang_agents)

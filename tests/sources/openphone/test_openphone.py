@@ -645,7 +645,7 @@ def test_person_who_took_over_from_the_ai_agent_counts() -> None:
             {"callId": CALL, "handledByAiAgent": True, "summary": ["Hello."]},
         ),
     )
-    assert (Result.CONNECTED, "Hello.", "US1") == (call.result, call.note, call.agent)
+    assert (Result.CONNECTED, "Hello.", None) == (call.result, call.note, call.agent)
 
 
 @pytest.mark.parametrize(
@@ -771,7 +771,34 @@ def test_who_answered_counts_before_whose_number_it_is() -> None:
         ("call.recording.completed", {"recordings": []}),
     )
     assert call.agent == "US2"
-    assert call_of(("call.missed", {})).agent == "US1"
+    missed = call_of(("call.missed", {}))
+    assert (None, ("US1",)) == (missed.agent, missed.rang_agents)
+
+
+def test_whose_number_it_is_made_the_call_and_did_not_take_one() -> None:
+    """
+    An answer that names nobody was anybody's who shares the number; who calls out is its user.
+    """
+    assert call_of(("call.answered", {**INCOMING, **ANSWERED_AT})).agent is None
+    outgoing: JsonValue = "outgoing"
+    call = call_of(("call.answered", {**ANSWERED_AT, "direction": outgoing}))
+    assert "US1" == call.agent
+
+
+@pytest.mark.parametrize(
+    ("event_name", "fields", "is_forwarded"),
+    [
+        ("call.forwarded", {}, True),
+        ("call.completed", {"direction": "incoming", "status": "forwarded"}, True),
+        ("call.completed", {"direction": "incoming", "status": "missed"}, False),
+        ("call.ringing", {"direction": "outgoing", "forwardedTo": "US2"}, False),
+    ],
+)
+def test_forwarding_is_an_event_or_a_status(
+    event_name: str, fields: dict[str, JsonValue], is_forwarded: bool
+) -> None:
+    """Whom Quo's own sample of an outgoing call names as `forwardedTo` says nothing."""
+    assert is_forwarded is call_of((event_name, fields)).is_forwarded
 
 
 def test_voicemail_may_come_first_and_its_text_last() -> None:
