@@ -111,6 +111,29 @@ class StandardMessage(_Part):
     voicemail: StandardVoicemail | None = Field(
         None, description="A message that the caller left for us."
     )
+    wait_s: Seconds | None = Field(
+        None,
+        description=(
+            "How long the other side waited until somebody took the call or it was given up, "
+            "in whole seconds."
+        ),
+    )
+    queue: Word | None = Field(
+        None, description="The queue, hunt group or call flow that distributed the call."
+    )
+    team: Word | None = Field(None, description="The team that the call was distributed to.")
+    hung_up_by: Party | None = Field(
+        None, description="Who hung up first: `customer` or `agent`, on `call.ended`."
+    )
+    is_transferred: bool | None = Field(
+        None, description="`true`: an agent passed the call on to somebody else."
+    )
+    is_forwarded: bool | None = Field(
+        None, description="`true`: a setting sent the call to another number before it was taken."
+    )
+    is_answered_elsewhere: bool | None = Field(
+        None, description="`true`: this leg rang, and another telephone took the call."
+    )
     agent: Address | None = Field(
         None, description="Who of us took or made the call: a name, an address, an id."
     )

@@ -225,3 +225,22 @@ def test_time_at_the_end_of_the_calendar_is_handled(start: str) -> None:
     """A time that cannot be moved is kept or left out; the result counts all the same."""
     (event,) = parse(start_time=start, duration="61")
     assert Result.CONNECTED == event.result
+
+
+@pytest.mark.parametrize(
+    ("fields", "talk_s", "wait_s", "agent"),
+    [
+        ({}, 61, None, "alice@example.com"),
+        ({"answered": False}, 0, 61, None),
+        ({"answered": False, "call_type": "abandoned"}, 0, 61, None),
+        ({"answered": False, "voicemail": True}, 0, None, None),
+        ({"answered": False, "direction": "outbound"}, 0, None, "alice@example.com"),
+    ],
+)
+def test_whole_time_of_a_caller_whom_nobody_took_was_waiting(
+    fields: dict[str, JsonValue], talk_s: int, wait_s: int | None, agent: str | None
+) -> None:
+    """CallRail tells one duration; whose call it is says nothing of one that nobody took."""
+    values: dict[str, JsonValue] = {"duration": "61", "agent_email": "alice@example.com", **fields}
+    (end,) = parse(**values)
+    assert (talk_s, wait_s, agent) == (end.duration_s, end.wait_s, end.agent)

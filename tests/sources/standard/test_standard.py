@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from standardwebhooks.webhooks import Webhook
 
 from service.errors import InvalidSignature, MalformedPayload
+from service.events import Party
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
@@ -22,6 +23,7 @@ from service.sources.settings import Secrets
 from service.sources.standard.payload import StandardMessage, json_schema
 from tests.sources.contract import with_headers
 from tests.sources.standard.contract import sign as sign_standard
+from workers.calls.fold import fold
 
 STANDARD: Final = SOURCES["standard"]
 NOW: Final = datetime(2026, 11, 2, 10, 5, tzinfo=UTC)
@@ -208,3 +210,52 @@ def test_time_outside_the_calendar_is_malformed() -> None:
     """A time that has no place in UTC is refused, not crashed on."""
     with pytest.raises(MalformedPayload):
         STANDARD.parse(message(occurred_at="0001-01-01T00:00:00+14:00"), "m1")
+
+
+@pytest.mark.parametrize(
+    ("field_name", "value", "error"),
+    [
+        ("wait_s", "85", '"wait_s": Input should be a valid integer'),
+        ("wait_s", -1, '"wait_s": Input should be greater than or equal to 0'),
+        ("queue", "", '"queue": String should have at least 1 character'),
+        ("team", 7, '"team": Input should be a valid string'),
+        ("hung_up_by", "network", "\"hung_up_by\": Input should be 'customer' or 'agent'"),
+        ("is_transferred", "true", '"is_transferred": Input should be a valid boolean'),
+        ("is_forwarded", 1, '"is_forwarded": Input should be a valid boolean'),
+        ("is_answered_elsewhere", {}, '"is_answered_elsewhere": Input should be a valid boolean'),
+    ],
+)
+def test_fault_in_a_fact_of_the_call_is_named(
+    field_name: str, value: JsonValue, error: str
+) -> None:
+    """The error says which field it is and what it should be, and not what was sent."""
+    fields: dict[str, JsonValue] = {field_name: value}
+    with pytest.raises(MalformedPayload) as caught:
+        STANDARD.parse(message(**fields), "m1")
+    assert error == str(caught.value)
+
+
+def test_facts_of_the_call_are_told_as_they_are_sent() -> None:
+    """A fact that is false or left out does not hold, unless another message says so."""
+    ended: dict[str, JsonValue] = {
+        "type": "call.ended",
+        "direction": "inbound",
+        "hangup_cause": "completed",
+    }
+    first = STANDARD.parse(message(**ended, duration_s=300, wait_s=85, queue="Sales"), "m1")
+    call = fold(first)
+    assert (300, 85, "Sales", None, False) == (
+        call.duration_s,
+        call.wait_s,
+        call.queue,
+        call.hung_up_by,
+        call.is_transferred,
+    )
+    later = message(type="call.updated", team="Roofing", hung_up_by="agent", is_transferred=True)
+    call = fold([*first, *STANDARD.parse(later, "m2")])
+    assert ("Roofing", Party.AGENT, True, False) == (
+        call.team,
+        call.hung_up_by,
+        call.is_transferred,
+        call.is_forwarded,
+    )
