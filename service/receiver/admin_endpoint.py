@@ -31,12 +31,17 @@ from service.receiver.requests import (
 from service.sources.request import JSON
 from service.store.keys import DEFAULT_ACCOUNT
 
+# Far above the largest body that is valid; the endpoints take ids and numbers.
 MAX_BYTES: Final = 16 * 1024
+# How much of an unknown field's name is repeated: it is the sender's text.
 MAX_NAME: Final = 40
 DEPTH_IN_LIST: Final = 3
 SCHEME: Final = "bearer"
+# Answers hold ids and telephone numbers: no proxy on the way may keep them.
 NOT_STORED: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
 ID_RULE: Final = 'must be a string of 1 to 20 digits, like "110"'
+# The rest of the body is still on its way. Closed, the connection need not be read to its end
+# before the next request on it.
 CLOSING: Final[Mapping[str, str]] = {"Connection": "close"}
 HOW_TO_AUTHENTICATE: Final = (
     "Send the header Authorization: Bearer, with the ADMIN_TOKEN of this service."
@@ -54,6 +59,8 @@ class JsonBody(BaseModel):
     `max_bytes`.
     """
 
+    # Strict: a misspelt field would otherwise be dropped, and a number taken for an id that is a
+    # text. `hide_input_in_errors`: an error that reaches the log must not quote what was sent.
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     noun: ClassVar[str]
@@ -93,17 +100,24 @@ class AdminEndpoint:
         whichever fits. Binds the account to the log.
         """
         structlog.contextvars.bind_contextvars(account=self.access.account)
+        # A request with two of them is refused: which one counts differs between a proxy and this
+        # service, and that is how checks are got around.
         values = request.headers.getlist("authorization")
         credentials = ""
         if len(values) == 1:
             credentials = values[0]
         scheme, _, token = credentials.partition(" ")
         # Digests have one length, so that not even the length of a token shows in the time taken.
+        # Starlette decodes headers as latin-1, so that encoding them so gives the bytes that were
+        # sent.
         digest = hashlib.sha256(token.strip().encode("latin-1")).digest()
+        # A list and not a generator: `any` over a generator would stop at the first one that fits,
+        # and so show by its time which of the tokens it was.
         matches = [
             hmac.compare_digest(hashlib.sha256(valid_token.encode()).digest(), digest)
             for valid_token in self.access.tokens
         ]
+        # Checked after the comparison, so that a wrong scheme takes as long as a wrong token.
         if scheme.lower() != SCHEME or not any(matches):
             raise HTTPException(
                 HTTPStatus.UNAUTHORIZED, HOW_TO_AUTHENTICATE, headers={"WWW-Authenticate": "Bearer"}
@@ -115,6 +129,7 @@ class AdminEndpoint:
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send Content-Type: {JSON}.")
         limits = BodyLimits(max_bytes=model.max_bytes, timeout_s=self.access.body_timeout_s)
         try:
+            # By the announced length first: a body that is too large is refused before it is read.
             check_length(read_headers(request.scope), limits)
             return model.model_validate_json(await read_body(request.receive, limits))
         except PayloadTooLarge as err:
@@ -135,6 +150,7 @@ class AdminEndpoint:
     async def from_redis(self, answer: Awaitable[T]) -> T:
         """What Redis answers. Raises `QueueUnavailable` if it does not within the timeout."""
         try:
+            # redis-py's own timeouts are per read, and its retry doubles them.
             async with asyncio.timeout(self.access.redis_timeout_s):
                 return await answer
         except (RedisError, OSError, TimeoutError) as err:
@@ -144,10 +160,12 @@ class AdminEndpoint:
 
 def _invalid_body(err: ValidationError, model: type[JsonBody]) -> HTTPException:
     faults = err.errors(include_url=False, include_input=False, include_context=False)
+    # pydantic reports a body that is no JSON as a fault like any other; for the sender it is 400.
     if faults[0]["type"] == "json_invalid":
         return HTTPException(
             HTTPStatus.BAD_REQUEST, f"The body is not JSON. Send an object like {model.example}."
         )
+    # In order and once: each wrong item of a list is a fault of its own with the same field.
     lines = dict.fromkeys(
         _fault_line(fault["loc"], fault["type"], model) for fault in faults if fault["loc"]
     )

@@ -59,6 +59,8 @@ class _Account:
     def open(cls, settings: Settings, *, store: Store | None, inbox: Inbox | None) -> "_Account":
         """Open what is not given; Redis is connected on first use."""
         store = store or open_store(settings, role="receiver")
+        # An inbox of its own per account: its batches wait for Redis one after another, and a flood
+        # of one account would make the others wait.
         inbox = inbox or Inbox(store, InboxLimits.of(settings))
         return cls(settings=settings, store=store, inbox=inbox)
 
@@ -70,6 +72,8 @@ class _Account:
         """What the webhook endpoint needs of this account."""
         return AccountReceiver(
             account=self.settings.account,
+            # Taken once at the start: a message must not wait for settings to be read. A new secret
+            # needs a restart, and several secrets at once make a rotation possible without a gap.
             secrets={slug: self.settings.secrets_of(slug) for slug in sources},
             url_secrets=self.settings.url_secrets,
             inbox=self.inbox,
@@ -132,9 +136,13 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         _log_start(installation, accounts, sources)
         _reduce_gc_pauses()
+        # uvicorn accepts connections from here on, and returns here after the last request has been
+        # answered, or its grace is over.
         yield
         for account in accounts:
             if account.inbox is not inbox:
+                # Before the store: a batch that is under way ends with an error that its senders
+                # understand, not with a closed connection.
                 await account.inbox.close()
             if account.store is not store:
                 await account.store.close()
@@ -143,6 +151,8 @@ def create_app(
 
     app = Starlette(
         routes=_routes(webhooks, accounts, sources),
+        # Starlette's own is still around it. It would answer in plain text, and raise once more for
+        # the server to log, which is the same traceback twice.
         middleware=[Middleware(ServerErrorMiddleware)],
         exception_handlers=handlers(),
         lifespan=lifespan,
@@ -169,6 +179,7 @@ def _routes(
 ) -> list[Route]:
     return [
         *(Route(path + slash, webhooks) for path in WEBHOOK_PATHS for slash in ("", "/")),
+        # One Redis holds all accounts, so that the connection of one shows whether it answers.
         *health.routes(accounts[0].store),
         *(route for account in accounts for route in account.admin_routes(sources)),
     ]
@@ -197,6 +208,10 @@ def _reduce_gc_pauses() -> None:
     Keep the garbage collector away from what lives as long as the process; its long pauses would
     delay every sender.
     """
+    # Once everything is loaded, and before the first request.
     gc.collect()
+    # What lives now lives as long as the process: it is moved out of the collector's sight.
+    # Measured, collections cost 25 to 30 ms at the 99th percentile of answers, and a third of that
+    # since.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -32,6 +32,7 @@ from service.store.expected_calls import MAX_NUMBERS, ExpectedCalls, WrongWindow
 
 PATH: Final = "/expected-calls"
 ONE: Final = PATH + "/{buildr_call_id}"
+# For people and for debugging: there is no paging, since nothing else needs a list.
 MOST_LISTED: Final = 1000
 MAX_AGENT: Final = 200
 MOMENT_RULE: Final = 'must be a moment with its offset, like "2026-11-02T10:00:00Z"'
@@ -84,6 +85,7 @@ class ExpectedCallsEndpoint(AdminEndpoint):
 
     def routes(self, prefix: str = "") -> list[Route]:
         """The routes below a prefix such as `/accounts/acme`; none without a token."""
+        # No route and not a refusal: without a token set, nothing shows that there is an endpoint.
         if not self.access.tokens:
             return []
         return [
@@ -124,6 +126,7 @@ class ExpectedCallsEndpoint(AdminEndpoint):
         body = await self.read(request, ExpectedCallBody)
         fields = body.model_dump()
         fields["numbers"] = self._read_numbers(body.numbers)
+        # Compared with an agent's name of a vendor, which has no blanks around it.
         if body.agent is not None:
             fields["agent"] = body.agent.strip()
         expectation = Expectation(**fields)
@@ -142,6 +145,7 @@ class ExpectedCallsEndpoint(AdminEndpoint):
 
     def _read_numbers(self, texts: list[str]) -> tuple[Number, ...]:
         """The numbers, each once. Raises 422 that names the places of those that are none."""
+        # A dictionary as an ordered set: the order is that of the request, as it is shown again.
         numbers: dict[Number, None] = {}
         wrong_places = []
         for place, text in enumerate(texts, start=1):

@@ -20,6 +20,8 @@ NOT_STORED: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
 def routes(store: Store) -> list[Route]:
     """`/healthz` and `/readyz`, for GET and HEAD."""
 
+    # Without Redis on purpose: a supervisor restarts what is not alive, and a restart of this
+    # process does not bring Redis back.
     async def alive(_: Request) -> Response:
         return JSONResponse({"status": "alive"}, headers=NOT_STORED)
 
@@ -27,6 +29,8 @@ def routes(store: Store) -> list[Route]:
         try:
             await store.ping()
         except QueueUnavailable as err:
+            # 503 takes this instance out of a load balancer. With Redis away for all of them,
+            # webhooks are refused by all, as they would be anyway.
             response = unavailable(err, title="Not ready", detail=str(err))
             response.headers.update(NOT_STORED)
             return response

@@ -28,12 +28,16 @@ from service.store.messages import Message, pack_message
 from service.store.script_calls import AcceptResult
 from service.store.script_runner import ScriptCall
 
+# A batch is one round trip; the largest keeps Redis busy for some milliseconds.
 BATCH: Final = 128
+# Beyond it Redis cannot keep up: an early 503 is better for a sender than a late one.
 MAX_WAITING: Final = 2000
 # A message that its sender never sends again waits for Redis as long as the sender does, unless too
 # many of them wait.
 MAX_RETRYING_REQUESTS: Final = 500
+# Four attempts a second: a Redis that restarts is noticed well before a vendor gives up.
 RETRY_INTERVAL_S: Final = 0.25
+# For the way back: an answer that arrives after the vendor's limit counts as none.
 ANSWER_MARGIN_S: Final = 0.5
 LEAST_ANSWER_S: Final = 0.5
 NOTE_TIMEOUT_S: Final = 0.5
@@ -194,6 +198,8 @@ class Inbox:
             self._writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._writer
+        # 503 and not silence: the vendor may send it again, to another instance or after the
+        # restart.
         self._refuse(list(self._waiting), STOPPING)
         self._waiting.clear()
 
@@ -232,6 +238,8 @@ class Inbox:
             raise QueueUnavailable("too many requests wait for Redis")
         waiting = _Waiting(call, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
+        # Also after a writer that a bug has ended: its batch times out, and the next message begins
+        # anew.
         if self._writer is None or self._writer.done():
             # A context of its own: the writer outlives the request that happened to start it.
             self._writer = asyncio.create_task(
@@ -249,6 +257,8 @@ class Inbox:
     async def _drain(self) -> None:
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            # Its sender has been answered 503 already. Written now, it would be kept although it is
+            # sent again; that is harmless, but so is work that nobody waits for.
             batch = [waiting for waiting in batch if not waiting.future.done()]
             try:
                 async with asyncio.timeout(self._limits.accept_timeout_s):
@@ -258,6 +268,7 @@ class Inbox:
             except (RedisError, OSError, TimeoutError) as err:
                 self._refuse(batch, f"Redis is away ({type(err).__name__})")
                 continue
+            # The batch is no longer in `_waiting`, so that `close` would not find it.
             except asyncio.CancelledError:
                 self._refuse(batch, STOPPING)
                 raise

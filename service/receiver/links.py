@@ -27,6 +27,7 @@ from service.receiver.admin_endpoint import (
 from service.sources.common.ids import call_id
 from service.store.links import Link, Links
 
+# `:path`, since a call's id is the vendor's text and may contain a slash.
 PATH: Final = "/links/{source}/{source_call_id:path}"
 
 log = structlog.get_logger(__name__)
@@ -72,6 +73,8 @@ class LinksEndpoint(AdminEndpoint):
                 f"There is no such source. The sources are {', '.join(sorted(self.slugs))}.",
             )
         try:
+            # The same rule as for the ids in messages: a link under an id that no message can have
+            # would be kept for nothing, and answered as if it worked.
             call_id(source_call_id, name="The id of the call in the URL")
         except MalformedPayload as err:
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, f"{err}.") from err

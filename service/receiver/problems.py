@@ -33,6 +33,7 @@ from service.errors import (
 from service.logs.events import LogEvent
 
 MEDIA_TYPE: Final = "application/problem+json"
+# A URN: RFC 9457 allows a type that cannot be opened, and a URL would have to be kept alive.
 TYPES: Final = "urn:buildr-calls:problem:"
 BLANK: Final = "about:blank"
 
@@ -89,6 +90,7 @@ PROBLEMS: Final[Mapping[type[MessageError], Problem]] = {
     ),
     MalformedPayload: Problem(slug="malformed-payload", advice=KEPT),
 }
+# For a class that is added and not listed: it gives nothing away.
 UNLISTED: Final = Problem(slug="message-error", advice="Look into the log of this service.")
 # By status: what replaces Starlette's own phrase.
 ADVICE: Final[Mapping[int, str]] = {
@@ -125,6 +127,7 @@ def problem(
     )
 
 
+# The text of the error is not used: it may say how far a forged message has come.
 def problem_of(err: MessageError, *, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a message that was refused, by the class of the error alone."""
     row = PROBLEMS.get(type(err), UNLISTED)
@@ -176,6 +179,7 @@ class ServerErrorMiddleware:
         try:
             await self._app(scope, receive, observe)
         except Exception:
+            # An error of the lifespan is for uvicorn, which ends the process.
             if scope["type"] != "http":
                 raise
             log.exception(
@@ -183,12 +187,15 @@ class ServerErrorMiddleware:
                 method=scope["method"],
                 status_code=int(HTTPStatus.INTERNAL_SERVER_ERROR),
             )
+            # After the first byte nothing else can be answered: the sender sees a response that is
+            # cut off.
             if not has_started:
                 status = HTTPStatus.INTERNAL_SERVER_ERROR
                 await problem(status, detail=ADVICE[status])(scope, receive, send)
 
 
 async def _on_http(_: Request, err: Exception) -> Response:
+    # For mypy: Starlette types its handlers for any exception.
     if not isinstance(err, HTTPException):
         raise err
     detail = err.detail

@@ -21,6 +21,7 @@ PARAMETER: Final = re.compile(
     r"""\s*([A-Za-z]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,"\s]*))\s*(?:;|$)""", re.ASCII
 )
 ELEMENT: Final = re.compile(r"""(?:[^",]|"(?:[^"\\]|\\.)*")+""")
+# Only what may be in a path, since it becomes a part of the URL that a signature is checked over.
 PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+", re.ASCII)
 HAS_PORT: Final = re.compile(r":\d+$", re.ASCII)
 
@@ -60,6 +61,7 @@ class PublicUrlResolver:
         Raises TypeError for a scope whose raw_path or query_string are no bytes, which no ASGI
         server makes.
         """
+        # Not `path`: the server has decoded it, and `%2F` and `/` would be signed as the same.
         path = scope.get("raw_path") or b""
         query = scope.get("query_string") or b""
         if not isinstance(path, bytes) or not isinstance(query, bytes):
@@ -74,12 +76,15 @@ class PublicUrlResolver:
     ) -> str:
         scheme = str(scope.get("scheme", "http"))
         host = _last(headers.get("host", ()))
+        # Closed by default: whoever can set these headers chooses the URL that a signature is
+        # checked over. uvicorn's own handling of them is off, see `server.py`.
         if not self._is_trusted(scope.get("client")):
             return f"{scheme}://{host}"
         origin = read_origin(headers)
         if origin.scheme in DEFAULT_PORTS:
             scheme = origin.scheme
         host = origin.host or host
+        # A proxy sends the default port too, which no vendor has in the URL that it signs.
         is_special_port = origin.port.isdecimal() and origin.port != DEFAULT_PORTS[scheme]
         if is_special_port and not HAS_PORT.search(host):
             host = f"{host}:{origin.port}"
@@ -105,6 +110,7 @@ def read_origin(headers: Mapping[str, tuple[str, ...]]) -> Origin:
     proxy took away.
     """
     forwarded: Mapping[str, str] = {}
+    # Not both: a proxy that sets one kind passes the other one on as the sender wrote it.
     if not OLDER_HEADERS & headers.keys():
         forwarded = _read_forwarded(headers.get("forwarded", ()))
     prefix = _last(headers.get("x-forwarded-prefix", ())).rstrip("/")

@@ -15,6 +15,7 @@ from service.webhook_urls import is_path_token
 
 METHOD: Final = "POST"
 MAX_SHOWN: Final = 40
+# A body is never unpacked here: a small one could grow without a limit while it is.
 PLAIN_ENCODINGS: Final = frozenset({"", "identity"})
 
 
@@ -25,6 +26,8 @@ def check_path_token(source: Source, url_secrets: Sequence[str], token: str | No
     """
     if token is None:
         if source.requires_path_token:
+            # Answered exactly as a source that does not exist: an address without its token tells
+            # nothing.
             raise UnknownSource("the address lacks its token: see buildr-calls link-url")
     elif not is_path_token(url_secrets, source.slug, token):
         raise UnknownSource(
@@ -44,6 +47,7 @@ def check_content(source: Source, request: WebhookRequest) -> None:
     """
     if not _encodings(request.headers) <= PLAIN_ENCODINGS:
         raise UnsupportedContentType("the body has a Content-Encoding")
+    # Before the body is read and verified: another type would be parsed by rules that do not fit.
     if source.content_types and request.content_type not in source.content_types:
         raise UnsupportedContentType(
             f"content type {request.content_type[:MAX_SHOWN] or 'missing'}"

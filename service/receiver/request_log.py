@@ -8,6 +8,7 @@ import structlog
 
 from service.logs.events import LogEvent
 
+# The name under which operators find it: it is the log line of that endpoint.
 log = structlog.get_logger("service.receiver.webhooks")
 
 
@@ -19,6 +20,7 @@ class RequestLog:
     One that ends without `end` was rejected.
     """
 
+    # The default is what remains if nothing was set on the way, so that no refusal goes unlogged.
     event: LogEvent = LogEvent.MESSAGE_REJECTED
     level: str = "warning"
     reason: str | None = None

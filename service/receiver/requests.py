@@ -44,6 +44,8 @@ def read_headers(scope: Mapping[str, object]) -> Headers:
 def check_length(headers: Mapping[str, tuple[str, ...]], limits: BodyLimits) -> None:
     """Raises `PayloadTooLarge` if the request itself says that it is too large."""
     for length in headers.get("content-length", ()):
+        # `isdigit` alone accepts digits of other scripts. Cut to 20 characters, since Python
+        # refuses to read more than 4,300 digits.
         if length.isascii() and length.isdigit() and int(length[:20]) > limits.max_bytes:
             raise PayloadTooLarge(f"announced {length[:20]} bytes")
 
@@ -65,6 +67,8 @@ async def read_body(receive: Receive, limits: BodyLimits) -> bytes:
                 part = message.get("body", b"")
                 if isinstance(part, bytes) and part:
                     total += len(part)
+                    # Counted while it arrives: a body in chunks announces no length, and an
+                    # announced one may be wrong.
                     if total > limits.max_bytes:
                         raise PayloadTooLarge(f"more than {limits.max_bytes} bytes arrived")
                     parts.append(part)

@@ -19,7 +19,9 @@ from service.settings import Installation
 from service.settings.source_settings import start_faults
 from service.sources.settings import how_to_enable
 
+# Connections that the kernel holds while the process is busy. It is cut to `net.core.somaxconn`.
 BACKLOG: Final = 2048
+# Requests take milliseconds. Only with Redis away those wait longer whose sender never retries.
 GRACE_S: Final = 10
 # Longer than load balancers keep idle connections (60 s is usual), so that none of them sends into
 # one that is being closed.
@@ -40,11 +42,13 @@ def serve(installation: Installation) -> None:
     configure_logging(fmt=settings.log_format, level=settings.log_level)
     check_serving(installation)
     listener = _listen(settings.host, settings.port)
+    # A warning and no fault: without a proxy, the URL of the request itself is the right one.
     if settings.public_url is None and not _is_loopback(settings.host):
         log.warning(
             LogEvent.SERVICE_NO_PUBLIC_URL,
             reason="behind a proxy signatures may not match: set PUBLIC_URL, or TRUSTED_PROXIES",
         )
+    # Receiving is worth it without credentials: messages are kept until a worker can deliver them.
     if not (installation.others or settings.has_buildr_credentials):
         log.warning(
             LogEvent.SERVICE_NO_CREDENTIALS,
@@ -53,20 +57,30 @@ def serve(installation: Installation) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(installation),
+            # uvicorn would set up handlers of its own, around the masking of `service.logs`.
             log_config=None,
             access_log=False,
+            # Nothing names the software or its version to a stranger.
             server_header=False,
+            # uvicorn would change the scheme and the client by `X-Forwarded-*`; `PublicUrlResolver`
+            # decides by `TRUSTED_PROXIES`, and needs to see the real peer for it.
             proxy_headers=False,
             ws="none",
+            # Not `auto`, which goes on without a lifespan that has failed.
             lifespan="on",
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
+            # asyncio can leak a context into the next request of a connection
+            # (python/cpython#140947), and its log lines would begin with what was bound for another
+            # one.
             reset_contextvars=True,
         )
     )
+    # uvicorn raises the signal once more after it has stopped, so that SIGINT ends here.
     with listener, contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
+    # uvicorn logs what went wrong in the lifespan and returns: the exit status has to be set here.
     if not server.started:
         sys.exit(FAILED)
 
@@ -88,6 +102,8 @@ def _listen(host: str, port: int) -> socket.socket:
     if ":" in host:
         family = socket.AF_INET6
     try:
+        # Bound before uvicorn starts, so that an address in use is one clear line, and not a
+        # traceback after "started".
         return socket.create_server(
             (host, port),
             family=family,

@@ -31,12 +31,16 @@ def storable_request(
     headers: Headers = {
         name: values
         for name, values in request.headers.items()
+        # An allow list: a vendor may begin to send a secret in a header that nobody knows of today.
         if name == CONTENT_TYPE or name in source.kept_headers
     }
     buildr_call_id: str | None = None
+    # Where the vendor signs the URL, the id in it is proved by that, and parsing reads it there.
     if not source.signs_url:
         buildr_call_id, fault = verified_buildr_call_id(url_secrets, source.slug, request.url)
         if fault is not None:
+            # The message goes on without the id: it is genuine, and the call may be matched
+            # otherwise.
             log.warning(LogEvent.MESSAGE_ID_NOT_PROVED, reason=fault)
     return replace(
         source.redact(request),

@@ -112,6 +112,7 @@ class Webhooks:
             account_name = account.account
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(
+            # Path and names are the sender's: cut, before anything is known about it.
             account=account_name and account_name[:MAX_NAME],
             source=path_params["source"][:MAX_NAME],
         )
@@ -135,11 +136,13 @@ class Webhooks:
                 headers |= CLOSING
             return problem_of(err, headers=headers)
         except QueueUnavailable as err:
+            # At level error: a message that is refused here may be lost, depending on its vendor.
             request_log.end(LogEvent.MESSAGE_REJECTED, level="error", reason=str(err))
             return unavailable(err)
 
     async def _handle(self, scope: Scope, receive: Receive, request_log: RequestLog) -> Response:
         headers = read_headers(scope)
+        # Each check is cheaper than the next, and none needs what a stranger must not reach.
         check_length(headers, self.limits)
         route = self._route(scope["path_params"])
         check_method(scope["method"])
@@ -152,6 +155,8 @@ class Webhooks:
         request_log.body_bytes = len(body)
         request = replace(request, body=body)
         handshake_reply = self._authenticate(route, request)
+        # A challenge is answered with Redis away too: a vendor does not accept an address that
+        # fails it.
         if handshake_reply is not None:
             await route.account.inbox.note_handshake(route.source.slug)
             request_log.end(LogEvent.MESSAGE_IGNORED, reason="handshake")
@@ -202,7 +207,9 @@ class Webhooks:
         """Give a genuine message to the inbox. Raises `QueueUnavailable`."""
         source = route.source
         inbox = route.account.inbox
+        # After the proof, which needs the secrets and headers that are taken out here.
         request = storable_request(source, route.account.url_secrets, request)
+        # By this machine's clock: the order of a call's events comes from the vendor's times.
         received_at = self.now()
         try:
             keys = source.keys(request)
