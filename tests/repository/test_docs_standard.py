@@ -168,6 +168,7 @@ def test_json_examples_make_the_calls_that_the_page_says() -> None:
         "pbx-1001": Result.LEFT_VOICEMAIL,
         "pbx-1002": Result.CONNECTED,
         "pbx-1003": Result.VOICEMAIL_RECEIVED,
+        "pbx-1004": Result.CONNECTED,
     }
 
 

@@ -255,7 +255,7 @@ def test_agent_at_whom_it_rang_did_not_take_the_call() -> None:
         ("Sales", None),
     ],
 )
-def test_team_is_told_where_there_is_one(teams: JsonValue, team: str | None) -> None:
+def test_team_is_named_where_there_is_one(teams: JsonValue, team: str | None) -> None:
     """Of several it is not known which one the call was at."""
     assert {team} == {event.team for event in parse("call.created", 1, teams=teams)}
 

@@ -403,7 +403,7 @@ def test_metadata_names_the_buildr_call_and_the_address_does_not() -> None:
         ({"ring_time": 15}, None, 15),
     ],
 )
-def test_talk_and_waiting_are_told_apart(
+def test_talk_and_waiting_are_separate(
     durations: dict[str, JsonValue], talk_s: int | None, wait_s: int | None
 ) -> None:
     """What JustCall states of ring and queue is waiting, and never talk."""

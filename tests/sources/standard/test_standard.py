@@ -235,7 +235,7 @@ def test_fault_in_a_fact_of_the_call_is_named(
     assert error == str(caught.value)
 
 
-def test_facts_of_the_call_are_told_as_they_are_sent() -> None:
+def test_facts_of_the_call_hold_as_they_are_sent() -> None:
     """A fact that is false or left out does not hold, unless another message says so."""
     ended: dict[str, JsonValue] = {
         "type": "call.ended",

@@ -958,7 +958,7 @@ def test_step_says_whether_a_call_was_transferred_or_forwarded(
 
 
 def test_telephone_whose_call_a_colleague_took_was_answered_elsewhere() -> None:
-    """That is said of the telephone, live and in the record."""
+    """That holds for the telephone, live and in the record."""
     events = record(1, event="ring_to_member", result="canceled", result_reason="pickup_by_other")
     live_events = live("callee_ended", 1, handup_result="Answered by Other Member")
     for message_events in (events, live_events):
