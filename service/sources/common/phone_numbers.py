@@ -25,6 +25,8 @@ def to_e164(address: str | None) -> str | None:
     number in it.
     """
     text = (address or "").strip()
+    if not text:
+        return None
     # Most numbers are North American and whole already; the library takes longer for a number than
     # all the rest of a message does.
     compact = text.translate(PUNCTUATION)
@@ -33,7 +35,7 @@ def to_e164(address: str | None) -> str | None:
     number = _without_scheme(text)
     if ":" in number:
         return text
-    return _whole_number(number) or text or None
+    return _whole_number(number) or text
 
 
 def _without_scheme(text: str) -> str:

@@ -138,23 +138,26 @@ def _event_of(kind: str, common: CallEvent, parameters: Parameters) -> CallEvent
 
 def _status_event(common: CallEvent, parameters: Parameters) -> CallEvent:
     status = parameters["CallStatus"]
-    event = replace(
+    event_type = CALL_STATUSES[status]
+    hangup_cause = None
+    duration_s = None
+    if event_type is EventType.ENDED:
+        hangup_cause = _hangup_cause(status, parameters)
+        duration_s = _duration_s(parameters)
+    return replace(
         common,
-        event_type=CALL_STATUSES[status],
+        event_type=event_type,
         vendor_status=status,
         answered_by=answered_by(parameters.get("AnsweredBy")),
-    )
-    if event.event_type is not EventType.ENDED:
-        return event
-    # CallDuration is in seconds; Duration beside it is in billed minutes.
-    return replace(
-        event,
-        hangup_cause=_hangup_cause(status, parameters),
-        duration_s=_duration_s(parameters),
+        hangup_cause=hangup_cause,
+        duration_s=duration_s,
     )
 
 
 def _duration_s(parameters: Parameters) -> int | None:
+    """
+    How long a leg that is over was up, in seconds; `Duration` is in billed minutes and not read.
+    """
     duration_s = seconds(parameters.get("CallDuration"))
     if duration_s is not None or parameters["CallStatus"] != "completed":
         return duration_s
@@ -214,10 +217,12 @@ def _is_forwarded(parameters: Parameters, parent_id: str | None) -> bool | None:
 
     Carriers put other numbers into the field too: that of the caller, or the called one.
     """
-    forwarded_from = to_e164(parameters.get("ForwardedFrom"))
     is_inbound_call = parent_id is None and parameters.get("Direction") == "inbound"
-    if forwarded_from is None or not is_inbound_call:
+    if "ForwardedFrom" not in parameters or not is_inbound_call:
         return None
-    if forwarded_from in {to_e164(parameters.get("From")), to_e164(parameters.get("To"))}:
+    if to_e164(parameters["ForwardedFrom"]) in {
+        to_e164(parameters.get("From")),
+        to_e164(parameters.get("To")),
+    }:
         return None
     return True
