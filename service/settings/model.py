@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
+from service.settings.contact_list import ContactListSettings
 from service.settings.outcomes import OutcomeConfig
 from service.settings.redis_socket import socket_path
 from service.settings.types import (
@@ -32,7 +33,7 @@ from service.sources.settings import Secrets, SettingKind
 ACCOUNT_NAME: Final = "^[a-z0-9_-]{1,40}$"
 
 
-class Settings(BaseModel):
+class Settings(ContactListSettings):
     """
     The settings of one account; those of the process (host, port, log level) are the same in every
     account.

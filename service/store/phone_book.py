@@ -26,12 +26,11 @@ from service.store.script_runner import Scripts
 BUCKETS: Final = 65_536
 # A number that more people have says nothing about who called, and is not listed in full.
 MAX_ENTRIES_PER_NUMBER: Final = 50
-# How much one script does, so that no webhook waits for it longer than some milliseconds.
+# How much one script does, so that no webhook waits for it longer than some milliseconds: how many
+# entries it writes, and how many buckets and numbers it reads.
 ENTRIES_PER_SCRIPT: Final = 100
-BUCKETS_PER_SCRIPT: Final = 64
-_STEPS: Final = tuple(
-    (first, first + BUCKETS_PER_SCRIPT - 1) for first in range(0, BUCKETS, BUCKETS_PER_SCRIPT)
-)
+BUCKETS_PER_SCRIPT: Final = 4096
+NUMBERS_PER_SCRIPT: Final = 1000
 
 
 class Origin(StrEnum):
@@ -93,7 +92,8 @@ class PhoneBookCounts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncCursor:
     """
-    How far a synchronisation has come: `url` is the next page, None for the first one.
+    How far a synchronisation has come: `url` is the next page, None for the first one. With
+    `is_read` there is none, and what is older is still to be removed.
 
     `contacts` and `entries` are what it has read so far, `unreadable` the numbers that are none.
     """
@@ -101,6 +101,7 @@ class SyncCursor:
     batch: int
     started_at: UtcDatetime
     url: str | None = None
+    is_read: bool = False
     contacts: int = 0
     entries: int = 0
     unreadable: int = 0
@@ -179,13 +180,19 @@ class PhoneBook:
 
     async def sweep(self, batch: int, *, origin: Origin | None = None) -> int:
         """Remove entries that are older than a batch, of one origin or all; returns how many."""
-        removed = 0
-        for first, last in _STEPS:
+        total = 0
+        bucket = 0
+        while bucket < BUCKETS:
             call = script_calls.phone_book_sweep(
-                first_bucket=first, last_bucket=last, origin=origin or "", batch=batch
+                first_bucket=bucket,
+                end_bucket=min(BUCKETS, bucket + BUCKETS_PER_SCRIPT),
+                limit=NUMBERS_PER_SCRIPT,
+                origin=origin or "",
+                batch=batch,
             )
-            removed += await self.scripts.run(call)
-        return removed
+            removed, bucket = await self.scripts.run(call)
+            total += removed
+        return total
 
     async def finish(self, origin: Origin, at: datetime) -> None:
         """Note that an import or a synchronisation has ended, and forget its cursor."""
@@ -210,11 +217,16 @@ class PhoneBook:
         )
 
     async def count(self) -> PhoneBookCounts:
-        """How much is in the book, counted anew: two seconds for a million numbers."""
+        """How much is in the book, counted anew: some seconds for a million numbers."""
         totals = [0, 0, 0, 0]
-        for first, last in _STEPS:
-            call = script_calls.phone_book_count(first_bucket=first, last_bucket=last)
-            counts = await self.scripts.run(call)
+        bucket = 0
+        while bucket < BUCKETS:
+            call = script_calls.phone_book_count(
+                first_bucket=bucket,
+                end_bucket=min(BUCKETS, bucket + BUCKETS_PER_SCRIPT),
+                limit=NUMBERS_PER_SCRIPT,
+            )
+            bucket, *counts = await self.scripts.run(call)
             totals = [total + count for total, count in zip(totals, counts, strict=True)]
         numbers, shared, imported, synchronised = totals
         return PhoneBookCounts(

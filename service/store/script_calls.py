@@ -173,15 +173,22 @@ def phone_book_remove(*, bucket: int, number: str, contact_id: str) -> ScriptCal
 
 
 def phone_book_sweep(
-    *, first_bucket: int, last_bucket: int, origin: str, batch: int
-) -> ScriptCall[int]:
-    """Remove entries that are older than a batch, of one origin or all; returns how many."""
-    return ScriptCall("phone_book_sweep", (first_bucket, last_bucket, origin, batch), as_integer)
+    *, first_bucket: int, end_bucket: int, limit: int, origin: str, batch: int
+) -> ScriptCall[list[int]]:
+    """
+    Remove entries that are older than a batch, of one origin or all, until `limit` numbers are read
+    or `end_bucket` is reached. Returns how many, and the bucket to go on with.
+    """
+    arguments = (first_bucket, end_bucket, limit, origin, batch)
+    return ScriptCall("phone_book_sweep", arguments, as_integers)
 
 
-def phone_book_count(*, first_bucket: int, last_bucket: int) -> ScriptCall[list[int]]:
-    """Returns numbers, shared numbers, imported entries and synchronised entries of buckets."""
-    return ScriptCall("phone_book_count", (first_bucket, last_bucket), as_integers)
+def phone_book_count(*, first_bucket: int, end_bucket: int, limit: int) -> ScriptCall[list[int]]:
+    """
+    Count until `limit` numbers are read or `end_bucket` is reached. Returns the bucket to go on
+    with, then numbers, shared numbers, imported entries and synchronised entries.
+    """
+    return ScriptCall("phone_book_count", (first_bucket, end_bucket, limit), as_integers)
 
 
 def _or_empty(value: int | None) -> Value:

@@ -29,7 +29,7 @@ FLOORS: Final = (
     ("workers.clock", "workers.http_client", "workers.calls"),
     ("workers.matching", "workers.outcomes", "workers.buildr", "workers.subscriptions"),
     ("workers.delivery",),
-    ("workers.jobs", "workers.maintenance"),
+    ("workers.jobs", "workers.maintenance", "workers.contacts"),
     ("workers.replay", "workers.process"),
     ("workers.sandbox", "workers.simulator"),
     ("workers.local",),

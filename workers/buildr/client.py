@@ -1,5 +1,5 @@
 """
-The client for Buildr's calls and call outcomes: one method call is one request.
+The client for Buildr's calls, call outcomes and contacts: one method call is one request.
 
 It never retries, since every request costs budget; the caller holds one permit per request.
 """
@@ -22,6 +22,7 @@ from workers.buildr.models import (
     CallOutcome,
     UpdatedCall,
     read_call,
+    read_contacts,
     read_outcomes,
 )
 from workers.buildr.tokens import TokenProvider
@@ -56,6 +57,8 @@ class BuildrClient:
     ) -> None:
         self._api: Final = settings.buildr_api_url
         self.timeout_s: Final = settings.buildr_timeout_s
+        self._contacts_path: Final = settings.buildr_contacts_path
+        self._contacts_key: Final = settings.buildr_contacts_key
         self._tokens: Final = tokens
         self._clock: Final = clock
         connections = settings.worker_jobs + SPARE_CONNECTIONS
@@ -87,7 +90,23 @@ class BuildrClient:
         Starts at the first page without `url`. Pages as in
         https://buildr.dev/introduction/pagination.
         """
-        url = url or f"{self._api}/call_outcomes?per_page={PER_PAGE}"
+        answer, following = await self._page(url, path="call_outcomes")
+        return read_outcomes(answer.parsed()), following
+
+    async def contacts_page(
+        self, url: str | None = None
+    ) -> tuple[tuple[Mapping[str, object], ...], str | None]:
+        """
+        The same of the account's contacts, as Buildr shows them.
+
+        Their list is not documented: its path and key are settings.
+        """
+        answer, following = await self._page(url, path=self._contacts_path)
+        return read_contacts(answer.parsed(), self._contacts_key), following
+
+    async def _page(self, url: str | None, *, path: str) -> tuple[HttpAnswer, str | None]:
+        """A page of a list, the first one without `url`, and the URL of the next or None."""
+        url = url or f"{self._api}/{path}?per_page={PER_PAGE}"
         self._check_origin(url)
         answer = await self._send("GET", url)
         following = _next_link(answer.headers, url)
@@ -95,7 +114,7 @@ class BuildrClient:
         # an answer of a wrong or taken-over server must not be able to choose who gets the token.
         if following is not None:
             self._check_origin(following)
-        return read_outcomes(answer.parsed()), following
+        return answer, following
 
     async def close(self) -> None:
         """Close the connections; twice is harmless."""

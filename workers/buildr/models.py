@@ -7,6 +7,7 @@ fields are kept, and a time that cannot be read is None. The PATCH has been made
 sending it again would not give another answer.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from pydantic import (
@@ -22,7 +23,8 @@ from service.errors import BuildrUnavailable
 from service.events import UtcDatetime
 
 ENVELOPES: Final = ("call", "item")
-LISTS: Final = ("call_outcomes", "items")
+BETA_LIST: Final = "items"
+LISTS: Final = ("call_outcomes", BETA_LIST)
 
 
 def _or_none(value: object, handler: ValidatorFunctionWrapHandler) -> object:
@@ -103,6 +105,7 @@ class UpdatedCall(_Record):
 
 
 _CALL: Final = TypeAdapter(UpdatedCall)
+_CONTACTS: Final = TypeAdapter(tuple[Mapping[str, object], ...])
 _OUTCOMES: Final = TypeAdapter(tuple[CallOutcome, ...])
 
 
@@ -134,6 +137,20 @@ def read_outcomes(answer: object) -> tuple[CallOutcome, ...]:
     except ValidationError as err:
         raise BuildrUnavailable(
             f"Buildr answered with something that is no list of call outcomes ({_places(err)})"
+        ) from err
+
+
+def read_contacts(answer: object, key: str) -> tuple[Mapping[str, object], ...]:
+    """
+    Read one page of contacts, under a key or `items`; their fields are those of Buildr. Raises
+    `BuildrUnavailable` if it is none.
+    """
+    try:
+        return _CONTACTS.validate_python(_under(answer, (key, BETA_LIST)))
+    except ValidationError as err:
+        raise BuildrUnavailable(
+            f"Buildr answered with something that is no list of contacts ({_places(err)}): "
+            "check BUILDR_CONTACTS_PATH and BUILDR_CONTACTS_KEY"
         ) from err
 
 

@@ -11,6 +11,7 @@ from service.store.phone_book import PhoneBookCounts, PhoneBookEntry, PhoneBookS
 from workers.cli.links import Digits
 from workers.cli.output import Failure, print_json, print_table, utc_text
 from workers.cli.phonebook_import import import_people
+from workers.cli.phonebook_sync import sync_contacts
 from workers.cli.session import run_with_store
 from workers.matching.callers import choose_caller
 
@@ -114,6 +115,7 @@ def phonebook_status(*, as_json: bool) -> None:
 
 
 phonebook.add_command(import_people)
+phonebook.add_command(sync_contacts)
 
 
 def _status_as_dict(counts: PhoneBookCounts, state: PhoneBookState) -> dict[str, object]:

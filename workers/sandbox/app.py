@@ -23,6 +23,7 @@ from starlette.routing import Route
 from service.buildr_ids import is_buildr_id
 from service.logs.events import LogEvent
 from workers.sandbox.config import SandboxConfig
+from workers.sandbox.contacts import CONTACTS
 from workers.sandbox.control_api import Console
 from workers.sandbox.faults import Faults, misbehave
 from workers.sandbox.pagination import page_of
@@ -65,6 +66,7 @@ def create_sandbox(config: SandboxConfig, *, clock: Callable[[], int] = time.tim
             Route("/oauth/token", sandbox.token, methods=["POST"]),
             Route(f"{API}/calls/{{call_id}}", sandbox.api(sandbox.update_call), methods=["PATCH"]),
             Route(f"{API}/call_outcomes", sandbox.api(sandbox.list_outcomes), methods=["GET"]),
+            Route(f"{API}/contacts", sandbox.api(sandbox.list_contacts), methods=["GET"]),
             *console.routes(),
             Route("/{rest:path}", sandbox.api(sandbox.unknown), methods=list(METHODS)),
         ]
@@ -142,6 +144,13 @@ class Sandbox:
         page, headers = page_of([outcome_as_json(outcome) for outcome in OUTCOMES], request.url)
         return JSONResponse(
             {"items" if self._config.is_beta else "call_outcomes": page}, headers=headers
+        )
+
+    def list_contacts(self, request: Request, _: bytes) -> Response:
+        """One page of the account's contacts."""
+        page, headers = page_of([contact.as_json() for contact in CONTACTS], request.url)
+        return JSONResponse(
+            {"items" if self._config.is_beta else "contacts": page}, headers=headers
         )
 
     def unknown(self, request: Request, _: bytes) -> Response:

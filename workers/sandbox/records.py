@@ -70,11 +70,11 @@ class HeldCall:
             "call_outcome": None
             if self.call_outcome_id is None
             else outcome_as_json(self.call_outcome_id),
-            "company": None if self.company_id is None else _company(self.company_id),
+            "company": None if self.company_id is None else company_as_json(self.company_id),
             "contact": None
             if self.contact_id is None
-            else _person(self.contact_id, "Site", f"Office {self.contact_id}"),
-            "created_by": _person("953", "Sandbox", "User"),
+            else person_as_json(self.contact_id, "Site", f"Office {self.contact_id}"),
+            "created_by": person_as_json("953", "Sandbox", "User"),
             "project": None
             if self.project_id is None
             else _named(
@@ -180,14 +180,16 @@ def _named(record_id: str, name: str) -> Json:
     return {"id": record_id, "created_at": MADE_AT, "updated_at": MADE_AT, "name": name}
 
 
-def _company(company_id: str) -> Json:
+def company_as_json(company_id: str) -> Json:
+    """A company in the shape of the published answer."""
     return {
         **_named(company_id, COMPANIES.get(company_id, f"Company {company_id}")),
         "website": f"https://company-{company_id}.example.com",
     }
 
 
-def _person(person_id: str, first_name: str, last_name: str) -> Json:
+def person_as_json(person_id: str, first_name: str, last_name: str) -> Json:
+    """A contact or user in the shape in which a call shows them."""
     name = f"{first_name} {last_name}"
     return {
         "id": person_id,

@@ -1,12 +1,14 @@
--- Count what some buckets hold. Returns {numbers, those with more than one person, imported
--- entries, synchronised entries}.
+-- Count what some buckets hold. Returns {the bucket after the last one that was read, numbers,
+-- those with more than one person, imported entries, synchronised entries}.
 local first_bucket = tonumber(ARGV[5])
-local last_bucket = tonumber(ARGV[6])
+local end_bucket = tonumber(ARGV[6]) -- the first one that is not read
+local limit = tonumber(ARGV[7]) -- no further bucket is read after so many numbers
 
 local numbers = 0
 local shared = 0
 local by_origin = {i = 0, s = 0}
-for bucket = first_bucket, last_bucket do
+local bucket = first_bucket
+while bucket < end_bucket and numbers < limit do
   for _, text in ipairs(redis.call('HVALS', bucket_key(bucket))) do
     local people = {}
     local person_count = 0
@@ -24,5 +26,6 @@ for bucket = first_bucket, last_bucket do
       shared = shared + 1
     end
   end
+  bucket = bucket + 1
 end
-return {numbers, shared, by_origin.i, by_origin.s}
+return {bucket, numbers, shared, by_origin.i, by_origin.s}

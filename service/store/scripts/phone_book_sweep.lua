@@ -1,11 +1,15 @@
--- Remove the entries of some buckets that are older than a batch. Returns how many.
+-- Remove the entries of some buckets that are older than a batch.
+-- Returns {how many, the bucket after the last one that was read}.
 local first_bucket = tonumber(ARGV[5])
-local last_bucket = tonumber(ARGV[6])
-local origin = ARGV[7] -- '' = whatever the origin
-local batch = tonumber(ARGV[8])
+local end_bucket = tonumber(ARGV[6]) -- the first one that is not read
+local limit = tonumber(ARGV[7]) -- no further bucket is read after so many numbers
+local origin = ARGV[8] -- '' = whatever the origin
+local batch = tonumber(ARGV[9])
 
 local count = 0
-for bucket = first_bucket, last_bucket do
+local numbers = 0
+local bucket = first_bucket
+while bucket < end_bucket and numbers < limit do
   local key = bucket_key(bucket)
   local fields = redis.call('HGETALL', key)
   for i = 1, #fields, 2 do
@@ -24,7 +28,9 @@ for bucket = first_bucket, last_bucket do
     elseif removed > 0 then
       redis.call('HSET', key, fields[i], table.concat(entries, ';'))
     end
+    numbers = numbers + 1
     count = count + removed
   end
+  bucket = bucket + 1
 end
-return count
+return {count, bucket}
