@@ -18,7 +18,11 @@ from service.store.keys import Keys
 from service.store.links import Link
 from service.store.redis_client import Client
 
+# Calls per round trip: small enough that reading them does not delay the webhooks, which use the
+# same Redis.
 PAGE: Final = 500
+# How many keys Redis visits per step of SCAN, matching or not. The default of 10 would need
+# thousands of round trips, since messages and links are keys of the same database.
 SCAN_COUNT: Final = 1000
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -62,6 +66,8 @@ class CallSearch:
     async def select(self, call_filter: CallFilter, *, limit: int | None = None) -> list[str]:
         """The names of the calls that are meant, those first whose last message is oldest."""
         last_received: dict[str, datetime] = {}
+        # Records first and whole calls later, by `read`: all have to be sorted before `limit`
+        # applies, and their events are most of what a call takes in memory.
         async for refs in self._pages(call_filter.source):
             pipe = self.redis.pipeline(transaction=False)
             for ref in refs:
@@ -74,6 +80,8 @@ class CallSearch:
                 record = read_record(ref, packed)
                 if call_filter.holds(record):
                     last_received[ref] = record.last_received_at or NEVER
+        # SCAN gives no order, and may give a key twice while the table is resized: the dictionary
+        # keeps one.
         refs_by_age = sorted(last_received, key=lambda ref: (last_received[ref], ref))
         return list(islice(refs_by_age, limit))
 

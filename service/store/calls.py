@@ -150,6 +150,8 @@ class Calls:
         If that worker dies, the sweep of another one runs the call again.
         """
         pipe = self.redis.pipeline(transaction=True)
+        # In the transaction: written after the read, a worker that dies in between would leave no
+        # trace.
         pipe.hset(self.keys.named("running"), ref, worker_id)
         pipe.hgetall(self.keys.call(ref))
         pipe.lrange(self.keys.pending(ref), 0, -1)
@@ -163,6 +165,8 @@ class Calls:
         Returns False, with nothing written, if the call's version is no longer `update.version`.
         """
         ref = update.record.ref
+        # In the record too, for `explain`: the index `due` is changed by everything that wakes the
+        # call.
         record = replace(update.record, due_at=update.due_at)
         compressed_record = compress(
             _RECORD.dump_json(record, exclude_defaults=True, by_alias=True), context=ref.encode()
@@ -248,8 +252,10 @@ def read_call(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
 
     Raises `MalformedPayload` as `read_record` does, and ValueError if `ref` is no name of a call.
     """
+    # Before anything is read: a name that an operator has mistyped is no damaged record.
     split_ref(ref)
     record = DeliveryRecord(ref=ref)
+    # A call that so far only has a replay request has none yet, see `replay.lua`.
     if b"rec" in fields:
         record = read_record(ref, fields[b"rec"])
     events = {}

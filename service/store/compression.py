@@ -16,6 +16,7 @@ from service.errors import MalformedPayload
 FORM: Final = 1
 # A text begins with none of these, be it JSON or a word.
 FORMS: Final = range(9)
+# The byte of the form, and four of the checksum.
 HEAD_LENGTH: Final = 5
 # A window of 8 KB and small tables: everything here is small, and setting up larger ones would take
 # longer than the work itself.
@@ -190,6 +191,8 @@ def decompress(packed: bytes, *, context: bytes = b"") -> bytes:
             f"stored data has form {packed[0]}, this program knows form {FORM}: "
             "upgrade the workers first"
         )
+    # Raw deflate has no header and no checksum of its own, which saves six bytes per text. So
+    # damage shows only by the checksum beside it.
     inflater = zlib.decompressobj(-WINDOW_BITS, zdict=DICTIONARY + context)
     try:
         text = inflater.decompress(packed[HEAD_LENGTH:])
@@ -198,6 +201,7 @@ def decompress(packed: bytes, *, context: bytes = b"") -> bytes:
             "stored data is damaged and cannot be unpacked: restore Redis from a backup"
         ) from err
     if (
+        # `decompress` returns what it has, without an error, if the end of the text is missing.
         not inflater.eof
         or inflater.unused_data
         or zlib.crc32(text).to_bytes(4, "big") != packed[1:HEAD_LENGTH]

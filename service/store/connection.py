@@ -42,7 +42,10 @@ from service.store.workers import Workers
 Role = Literal["receiver", "worker", "cli"]
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
+# Shorter than the probes of load balancers and supervisors, which wait for the answer.
 PING_TIMEOUT_S: Final = 1.0
+# Every acknowledged message is on disk, and none is ever evicted. arq's job bodies have a TTL, so
+# that the `volatile-*` policies delete them too, without any error.
 SAFE_CONFIG: Final = {
     "appendonly": "yes",
     "appendfsync": "always",
@@ -57,22 +60,33 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
     The receiver fails fast, since its senders wait; a worker outlives a Redis that is away for some
     seconds.
     """
+    # A batch uses one connection at a time: the rest is for handshakes, counters and admin
+    # requests.
     max_connections = 8
     timeout_s = 2
+    # Once, at once: it covers a connection that Redis has closed while it was idle.
     retry = Retry(NoBackoff(), 1)
     if role == "worker":
+        # For the jobs, arq's own loop and the periodic tasks, all at once.
         max_connections = 32
         timeout_s = 5
         # 40 waits of at most a second each: it outlasts a restart of Redis.
         retry = Retry(ExponentialBackoff(cap=1, base=0.05), 40)
+    # Blocking: the plain pool raises when it is empty, which a burst of jobs would cause. And not
+    # arq's `RedisSettings.from_dsn`, which leaves passwords URL-encoded and drops the query.
     pool = BlockingConnectionPool.from_url(
         settings.redis_dsn,
         max_connections=max_connections,
         timeout=timeout_s,
+        # redis-py has none by default: a Redis that hangs would hold up the caller for ever.
         socket_timeout=timeout_s,
         socket_connect_timeout=1,
+        # A PING before a connection that was idle for so long is used: firewalls drop such ones
+        # silently.
         health_check_interval=15,
         retry=retry,
+        # OSError is not a redis-py error, and without it a refused or reset connection is not
+        # retried, whatever `retry` is.
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
     return ArqRedis(
@@ -85,6 +99,7 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
 
 def encode_job(job: dict[str, object]) -> bytes:
     """An arq job as JSON; the scripts write the same form."""
+    # `default=str`: arq serialises the exception of a failed job with it too.
     return json.dumps(job, default=str).encode()
 
 
@@ -93,6 +108,7 @@ class Store:
     """All records of one account."""
 
     redis: Client
+    # The same client as `redis`, in the type that arq's worker needs.
     pool: ArqRedis
     keys: Keys
     scripts: Scripts
@@ -143,6 +159,7 @@ class Store:
         """
         try:
             config = await self.redis.config_get(*SAFE_CONFIG)
+        # Managed Redis services forbid CONFIG. Not to start there would help nobody.
         except RedisError as err:
             if isinstance(err, RedisConnectionError | RedisTimeoutError):
                 raise
@@ -150,6 +167,7 @@ class Store:
         return tuple(
             f"Redis has {name} {config[name]}: set it to {value}, or calls can be lost"
             for name, value in SAFE_CONFIG.items()
+            # A setting that the server does not name counts as right: forks of Redis lack some.
             if config.get(name, value) != value
         )
 
@@ -169,6 +187,8 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
     Open the records of the account that the settings name; connects on first use. `skew_ms` is for
     simulations, see `Scripts`.
     """
+    # One pool for each account and role: what blocks one account must not take the connections of
+    # another.
     pool = connect(settings, role=role)
     redis = typed(pool)
     keys = Keys(settings.account)

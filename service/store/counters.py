@@ -17,6 +17,7 @@ class Counters:
 
     async def add(self, name: str, source: str) -> None:
         """Count one more. Raises redis-py's errors."""
+        # No expiry: there are as many fields as there are names and sources, a few dozen.
         await self.redis.hincrby(self.keys.named("counts"), f"{name}:{source}", 1)
 
     async def all(self) -> dict[str, int]:

@@ -26,7 +26,10 @@ from service.store.delivery_state import (
     ReplayRequest,
 )
 
+# An ordinary call has about ten. The limit is for one that fails for days: the newest entries help
+# most, and a record is written whole at each commit.
 HISTORY_LENGTH: Final = 60
+# Answers repeat: the last few show the cause. Each may have 2,000 characters.
 MAX_ANSWERS: Final = 5
 
 
@@ -118,6 +121,8 @@ class DeliveryRecord:
 
     def to_waiting(self, reason: str) -> Self:
         """The call waits in a lane. Its failures stay counted."""
+        # `replay_request` stays, here and in the next ones: the call is not at rest, and its write
+        # still has to read Buildr first and use the lane of the replay.
         return replace(self, state=DeliveryState.WAITING, reason=reason)
 
     def to_waiting_for_outcomes(self, reason: str) -> Self:
@@ -132,6 +137,7 @@ class DeliveryRecord:
     def to_waiting_for_buildr(self, at: datetime, *, error: str) -> Self:
         """Buildr is down: the call keeps its position in the lane, and no attempt is counted."""
         waiting = self.to_waiting(f"waits until Buildr is back: {error}")
+        # Without it the plan would wait for the old time, though Buildr may be back before.
         return replace(waiting, retry_at=None).with_history(at, "waits for Buildr", error)
 
     def to_retrying(self, at: datetime, *, error: str, retry_at: datetime) -> Self:
@@ -175,6 +181,7 @@ class DeliveryRecord:
 
     def reopened(self, request: ReplayRequest) -> Self:
         """An operator has asked for a replay: the call starts afresh, with no failures."""
+        # `open` ends a parked state: the plan goes on from there by the rules of today.
         return replace(self._without_failures(), state=DeliveryState.OPEN, replay_request=request)
 
     def matched(self, buildr_call_id: str | None) -> Self:
@@ -195,6 +202,7 @@ class DeliveryRecord:
 
     def with_unconfirmed(self, buildr_call_id: str, outcome_id: str) -> Self:
         """An outcome is about to be sent; until a response comes, Buildr may hold it or not."""
+        # All that were ever in doubt, not only the last: any of them may be what Buildr holds.
         outcome_ids = dict.fromkeys((*self.in_doubt.get(buildr_call_id, ()), outcome_id))
         return replace(self, in_doubt={**self.in_doubt, buildr_call_id: tuple(outcome_ids)})
 
@@ -204,6 +212,8 @@ class DeliveryRecord:
         """Buildr has confirmed fields; with the outcome among them nothing is in doubt any more."""
         in_doubt = dict(self.in_doubt)
         if has_outcome:
+            # A confirmed outcome is newer than all that were in doubt: requests of one call are
+            # never under way at the same time, since its permits are held by one job.
             in_doubt.pop(buildr_call_id, None)
         left_ids = {name: value for name, value in self.left_ids.items() if name not in fields}
         return replace(
@@ -240,6 +250,7 @@ class DeliveryRecord:
         """One more entry of the history, unless it repeats the last; the oldest are dropped."""
         if self.history:
             last = self.history[-1]
+            # A call that is woken and has to wait again must not fill the history.
             if (last.summary, last.detail) == (summary, detail):
                 return self
         entry = HistoryEntry(at=at, summary=summary, detail=detail)

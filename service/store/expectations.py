@@ -113,6 +113,7 @@ def read_entry(fields: Mapping[bytes, bytes]) -> ExpectedCall:
         closes_at=_from_ms(fields[b"closes"]),
         revision=int(fields[b"rev"]),
         claimed_by=claimed_by,
+        # `by` is the number that was found; empty where no number was needed.
         is_certain=claimed_by is not None and not fields.get(b"by"),
     )
 
@@ -146,6 +147,8 @@ def as_dict(expected: ExpectedCall) -> dict[str, object]:
 
 def to_ms(moment: datetime) -> int:
     """Whole milliseconds since the epoch, as the scripts count."""
+    # In whole numbers: `timestamp` is a float, and its milliseconds would differ from those that
+    # the client sent by one now and then.
     return (moment - _EPOCH) // _MS
 
 

@@ -25,10 +25,16 @@ from service.store.keys import Keys
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
+# A system often registers a call only when it has begun, or some minutes after it.
 LEAD: Final = timedelta(minutes=15)
+# A window without an end would match a call of next year with the same number.
 LONGEST_WINDOW: Final = timedelta(days=31)
+# Of more, the ones whose window ends first are dropped: a number that is expected so often is a
+# test or a mistake.
 MAX_PER_NUMBER: Final = 1000
+# For one number. `is_cut` then stops a choice: what was not read may fit as well.
 MAX_CANDIDATES: Final = 100
+# Each of them is an index entry and a set of calls to wake, in one script.
 MAX_NUMBERS: Final = 20
 
 _MS: Final = timedelta(milliseconds=1)
@@ -79,6 +85,7 @@ class ExpectedCalls:
             expectation=json.dumps(self._script_body(expectation)),
         )
         reply = await self.scripts.run(call)
+        # Negative: the script refuses the window. Its own errors would arrive as exceptions.
         if isinstance(reply, int):
             raise WrongWindow(_FAULTS[reply])
         if not isinstance(reply, list):
@@ -127,6 +134,8 @@ class ExpectedCalls:
         for buildr_call_id in reversed(ids):
             pipe.hgetall(self._key(buildr_call_id.decode()))
         entries: list[dict[bytes, bytes]] = await pipe.execute()
+        # An entry may have expired while its id is still in the index, which is cleaned at the next
+        # registration.
         return [read_entry(fields) for fields in entries if fields]
 
     async def read_candidates(
@@ -182,6 +191,8 @@ class ExpectedCalls:
             buildr_call_id=buildr_call_id,
             revision=None,
             number="",
+            # An entry for this Buildr call may be registered after the call: for so long it finds
+            # that it is taken.
             keep_ms=LONGEST_WINDOW // _MS,
         )
         return await self.scripts.run(call)

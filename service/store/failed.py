@@ -33,6 +33,8 @@ class Failed:
     kind: Literal["call", "message"]
     source: str
     source_call_id: str | None
+    # A text and not a `FailureCause`: an entry of a newer version must still be listed by an older
+    # one.
     cause: str
     detail: str
     failed_at: UtcDatetime
@@ -107,6 +109,8 @@ class FailedStore:
 
     async def select(self, failed_filter: FailedFilter) -> AsyncIterator[Failed]:
         """The entries that are meant, oldest first."""
+        # By rank: an entry that is taken out meanwhile moves the rest up, so that a list may miss
+        # one. It is a list for people, and complete the next time.
         start = 0
         while ids := await self.redis.zrange(self.keys.named("failed"), start, start + PAGE - 1):
             keys = [self.keys.failed_entry(entry_id.decode()) for entry_id in ids]

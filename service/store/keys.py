@@ -8,6 +8,8 @@ either).
 from dataclasses import dataclass
 from typing import Final
 
+# Has the plain paths (`/webhooks/SOURCE`), and a name in keys all the same, so that a second
+# account can be added without moving anything.
 DEFAULT_ACCOUNT: Final = "default"
 
 
@@ -25,6 +27,8 @@ class Keys:
     @property
     def queue(self) -> str:
         """Sorted set: arq's queue of this account."""
+        # Of its own for each account: arq's keys for jobs hold no name of a queue, see `job_id` in
+        # `common.lua`, but each worker reads one queue only.
         return f"{self.prefix}queue"
 
     def message(self, message_id: str) -> str:

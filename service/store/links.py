@@ -85,12 +85,15 @@ class Links:
         pipe = self.redis.pipeline(transaction=True)
         pipe.delete(self.keys.link(ref))
         pipe.zrem(self.keys.named("links"), ref)
+        # The call is not woken: what was written to Buildr by this link stays there.
         removed, _ = await pipe.execute()
         return bool(removed)
 
     async def scan(self, source: str | None = None) -> AsyncIterator[tuple[str, str, Link]]:
         """`(source, source_call_id, link)` of all links, those that expire first coming first."""
         start = 0
+        # The index is cleaned when a link is set, so that it may name links that have expired
+        # since.
         while refs := await self.redis.zrange(self.keys.named("links"), start, start + PAGE - 1):
             texts = await self.redis.mget([self.keys.link(ref.decode()) for ref in refs])
             for ref, text in zip(refs, texts, strict=True):

@@ -23,10 +23,18 @@ class StorePolicy:
     workers learn of them within seconds.
     """
 
+    # arq's default is one day after the due time; then it logs "job expired" and drops the job. A
+    # call may wait much longer for a budget.
     job_ttl_ms: int = 10 * 365 * 24 * HOUR_MS
+    # arq polls twenty times a second: a job that is a second late is lost, or the workers are full.
+    # To restore an alarm that is not lost does nothing.
     lost_alarm_ms: int = 1000
+    # A second net below `due`, for a message whose call has no due time at all. It should never be
+    # needed.
     unread_message_ms: int = 30_000
+    # arq marks a job as running before it starts it; `Calls.begin` follows within milliseconds.
     job_start_ms: int = 3000
+    # After that an absent key and the empty revision that a job saw are equal again.
     revision_ttl_ms: int = HOUR_MS
     calls_per_number: int = 1000
     closed_candidates: int = 10

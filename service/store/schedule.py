@@ -10,6 +10,7 @@ from service.store.keys import Keys
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
+# Per run of a script, which blocks Redis for its time. What is left is found by the next turn.
 SWEEP_LIMIT = 500
 WAKE_LIMIT = 1000
 
@@ -43,6 +44,8 @@ class Schedule:
 
     async def postpone(self, ref: str, *, at: datetime) -> None:
         """Make a call due at a time; for a job that could not commit anything itself."""
+        # No script and no alarm: the job of this call runs now, and `rearm` sets the alarm from
+        # `due` when it ends. If the worker dies before, the sweep does.
         await self.redis.zadd(self.keys.named("due"), {ref: at.timestamp() * 1000})
 
     async def clear(self, ref: str) -> None:
@@ -66,6 +69,7 @@ class Schedule:
 
     async def wake_named(self) -> None:
         """Wake the calls that wait for the account's outcomes, which have just been read."""
+        # In portions, so that an account whose calls have waited for days does not block Redis.
         while await self.scripts.run(script_calls.named(limit=WAKE_LIMIT)) == WAKE_LIMIT:
             continue
 

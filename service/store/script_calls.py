@@ -57,6 +57,7 @@ def commit(
     `update` is JSON, see `commit.lua`. Returns when the call needs attention next (ms since the
     epoch, 0 for never), or -1 if the call has been written since it was read.
     """
+    # Beside the JSON, which cannot carry bytes.
     pairs = (part for pair in compressed_events for part in pair)
     return ScriptCall("commit", (update, compressed_record, *pairs), as_integer)
 

@@ -20,6 +20,7 @@ from service.store.rate_limit.grants import HealthSignal
 from service.store.rate_limit.lanes import LANES, Lane
 from service.store.rate_limit.policy import RateLimitPolicy
 
+# A word of a comment must not bring in a constant.
 _COMMENT: Final = re.compile(r"--[^\n]*")
 
 

@@ -19,6 +19,7 @@ from service.store.script_constants import constants_of
 Result = TypeVar("Result")
 
 # What a script needs beside `common`, before its own text.
+# Redis has no way to share code between scripts of EVAL, and its functions need Redis 7.
 _PARTS: Final = {
     "commit": ("lanes",),
     "grant": ("permits", "lanes"),
@@ -51,6 +52,8 @@ def _read(file_name: str) -> str:
 @cache
 def digest_of(name: str) -> str:
     """The name under which Redis knows a script."""
+    # SHA-1 is what Redis names scripts by; nothing rests on its strength. FIPS builds of Python
+    # refuse it without `usedforsecurity=False`.
     return sha1(source_of(name).encode(), usedforsecurity=False).hexdigest()
 
 
@@ -116,6 +119,8 @@ class Scripts:
         """Run one script. Raises redis-py's errors, TypeError for a reply of another shape."""
         try:
             reply = await self._evaluate(call)
+        # Redis forgets scripts with each restart and failover. Nothing has run then, so that a
+        # repeat is safe.
         except NoScriptError:
             await self.redis.script_load(source_of(call.script))
             reply = await self._evaluate(call)
@@ -143,11 +148,15 @@ class Scripts:
         return results
 
     async def _evaluate(self, call: ScriptCall[Result]) -> object:
+        # No KEYS: the scripts make their keys from the prefix. Redis Cluster would need them, and
+        # arq does not work there either.
         return await self.redis.evalsha(
             digest_of(call.script), 0, *self._shared_arguments, *call.arguments
         )
 
     async def _evaluate_all(self, calls: Sequence[ScriptCall[Result]]) -> list[object]:
+        # Not one transaction: each script is atomic by itself, and one that fails must not undo
+        # others, whose senders wait for an answer of their own.
         pipe = self.redis.pipeline(transaction=False)
         for call in calls:
             digest = digest_of(call.script)

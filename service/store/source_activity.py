@@ -33,6 +33,8 @@ class SourceActivity:
 
     async def note(self, kind: Kind, source: str) -> None:
         """Record that a message or handshake came now. Raises redis-py's errors."""
+        # By the clock of Redis, as the scripts write it: a receiver whose clock is ahead would make
+        # a silent source look active.
         seconds, micros = await self.redis.time()
         await self.redis.hset(
             self.keys.named(LAST_AT_KEY),
@@ -70,6 +72,7 @@ class SourceActivity:
     async def forget_hours(self, source: str, *, before: datetime) -> None:
         """Drop the hours that are too old to be compared with those after a moment."""
         oldest = int(before.timestamp()) // HOUR_S - KEEP_HOURS
+        # Hashes have no expiry per field before Redis 7.4.
         old = [str(hour) for hour in await self.hours(source) if hour < oldest]
         if old:
             await self.redis.hdel(self.keys.named(f"hours:{source}"), *old)

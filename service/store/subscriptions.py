@@ -48,6 +48,7 @@ class Upkeep:
 
     redis: Client
     keys: Keys
+    # One per process: only the one that has taken the right may give it back.
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
 
     async def all(self) -> dict[str, UpkeepState]:
@@ -79,5 +80,6 @@ class Upkeep:
 def _read(text: bytes) -> UpkeepState | None:
     try:
         return _STATE.validate_json(text)
+    # Read anew from the vendor at the next turn: nothing here is the only copy of anything.
     except ValidationError:
         return None

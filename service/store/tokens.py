@@ -44,6 +44,7 @@ class Tokens:
 
     async def save(self, token: StoredToken) -> None:
         """Keep a new token."""
+        # SET refuses a time to live of 0.
         life_ms = max(1, int((token.expires_at - datetime.now(UTC)).total_seconds() * 1000))
         await self.redis.set(self.keys.named("token"), _TOKEN.dump_json(token), px=life_ms)
 

@@ -11,6 +11,8 @@ from service.store.keys import Keys
 from service.store.redis_client import Client
 
 # A worker whose key has expired counts as dead, and its calls are taken over.
+# Four beats. Shorter, a worker whose event loop is busy for some seconds would have its calls run
+# twice; longer, the calls of a killed one would wait.
 HEARTBEAT_TTL_MS: Final = 6000
 # A digest lives in a hash and cannot expire by itself: one that is older is not reported.
 DIGEST_MAX_AGE_MS: Final = 60_000
@@ -49,6 +51,8 @@ class Workers:
     async def count(self) -> int:
         """How many workers have written a heartbeat in the last 6 seconds."""
         pattern = self.keys.named("worker:*")
+        # SCAN, for status output only: a counter would be wrong after the first worker that was
+        # killed.
         return len([key async for key in self.redis.scan_iter(match=pattern, count=SCAN_COUNT)])
 
     async def map_digests(self) -> Mapping[str, str]:

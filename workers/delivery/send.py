@@ -81,8 +81,8 @@ class Sender:
         try:
             await self._write(progress, write)
         except _PermitExpired:
-            # The machine or the process was stopped for a while. That says nothing about Buildr,
-            # and is no failure of the call.
+            # The process was stopped for a while. That says nothing about Buildr, and is no failure
+            # of the call.
             await self._release(progress, HealthSignal.NOTHING)
             log.warning(LogEvent.DELIVERY_PERMIT_RAN_OUT, buildr_call_id=write.buildr_call_id)
             reason = "its permit had run out, and it asks for another"

@@ -56,6 +56,7 @@ class Backlog:
 
 async def read_backlog(redis: Client, keys: Keys) -> Backlog:
     """Read it all at one moment. Raises redis-py's errors."""
+    # A transaction, since a call moves from lane to lane: it would be counted twice or not at all.
     pipe = redis.pipeline(transaction=True)
     pipe.time()
     for lane in LANES:

@@ -28,9 +28,15 @@ from service.store.rate_limit.lanes import LANES, Lane
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
+# How long a permit waits for its job: arq starts it within milliseconds, unless all slots are
+# taken. It is lost budget if its worker has died.
 LEASE_MS: Final = 5000
+# Calls per turn, so that one script stays short.
 PUMP_LIMIT: Final = 50
+# Buildr's longest budget is that of a day. A larger number in a header is a mistake, and must not
+# stop deliveries for weeks.
 LONGEST_BLOCK_S: Final = 86_400
+# A wait of 0 would run the same call in a loop until the budget has room.
 SHORTEST_WAIT_S: Final = 0.05
 # The first value that the script grant returns.
 WAITS: Final = 0
@@ -53,6 +59,7 @@ class Permits:
     scripts: Scripts
     budgets: Sequence[tuple[int, int]]
     newest_first_above: int = 200
+    # Monotonic: the wall clock of a machine may be set back while a permit is valid.
     timer: Callable[[], float] = time.monotonic
 
     @property
@@ -86,6 +93,8 @@ class Permits:
                 ref,
                 GrantStatus.GRANTED,
                 _permit_ids(detail),
+                # After the answer, and `valid_until` before the question: both err on the safe
+                # side.
                 starts_at=self.timer() + int(rest[0]) / 1000,
                 valid_until=valid_until,
             )
@@ -108,6 +117,8 @@ class Permits:
         wait_s = grant.starts_at - self.timer()
         if wait_s > 0:
             await sleep(wait_s)
+        # Compared after the sleep, which takes longer than it should if the process is stopped in
+        # it.
         return self.timer() + request_timeout_s <= grant.valid_until
 
     async def renew(self, grant: Grant, *, answered: int, hold_s: float) -> float:

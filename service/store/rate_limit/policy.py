@@ -33,22 +33,31 @@ class RateLimitPolicy:
     turn number `oldest_turns` to the oldest call where the newest go first.
     """
 
+    # arq starts a job up to 50 ms after its wake-up, and a commit comes before the request. With
+    # less, budget would be wasted; with more, jobs would wait in the slots of a worker.
     ahead_ms: int = 120
     rounding_ms: int = 5
+    # 0.05 %: the most by which Linux slews a clock that it corrects (500 ppm).
     drift_divisor: int = 2000
     longest_hold_ms: int = 60_000
     expiry_grace_ms: int = 1000
     grow_ms: int = 60_000
     longest_grow_ms: int = 600_000
     shortest_block_ms: int = 100
+    # Doubled already by the first 429, so that it blocks for 5 s.
     first_block_ms: int = 2500
     longest_own_block_ms: int = 60_000
     block_doublings: int = 6
     strikes_ttl_ms: int = 600_000
+    # Fewer would stop everything for two calls that Buildr cannot digest; more would cost attempts
+    # in a real outage.
     failures_to_open: int = 3
     first_probe_ms: int = 2000
     longest_probe_ms: int = 30_000
+    # Keeps the power of two small, however long an outage takes.
     probe_doublings: int = 10
+    # Longer than the longest pause between two turns of a pump (`IDLE_S`, 1 s), so that a keeper
+    # that is alive stays the keeper.
     keeper_ms: int = 1500
     others_ms: int = 1000
     near_ms: int = 2000

@@ -11,16 +11,20 @@ local packed_message = ARGV[9]
 if redis.call('EXISTS', P .. 'm:' .. message_id, P .. 'seen:' .. message_id) > 0 then
   return 0
 end
+-- After the check for a repeat: a repeat is answered 2xx even when nothing new is taken.
 if redis.call('ZCARD', P .. 'inbox') >= max_pending then
   return -1
 end
 local now = now_ms()
+-- Without an expiry, however long the workers are away: only a commit gives it one. The first line
+-- lets `sweep` find the call without unpacking the message.
 redis.call('SET', P .. 'm:' .. message_id, ref .. '\n' .. packed_message)
 if dedupe_ms ~= '0' then
   redis.call('SET', P .. 'seen:' .. message_id, '', 'PX', dedupe_ms)
 end
 redis.call('RPUSH', P .. 'pending:' .. ref, message_id)
 redis.call('ZADD', P .. 'inbox', now, message_id)
+-- Only for what is new: a vendor that repeats old messages must not look active.
 local source = string.match(ref, '^[^:]+')
 redis.call('HSET', P .. 'heard', 'message:' .. source, now)
 redis.call('HINCRBY', P .. 'hours:' .. source, math.floor(now / HOUR_MS), 1)

@@ -44,6 +44,7 @@ end
 local claimed_before = redis.call('GET', P .. 'expected_by:' .. ref)
 if claimed_before and claimed_before ~= buildr_call_id then
   redis.call('DEL', P .. 'expected_by:' .. ref)
+  -- Only if it is still this call's: another may have taken it with certainty since.
   if redis.call('GET', P .. 'taken:' .. claimed_before) == ref then
     redis.call('DEL', P .. 'taken:' .. claimed_before)
   end
@@ -68,6 +69,8 @@ end
 if entry.ref ~= ref then
   if entry.ref then
     redis.call('DEL', P .. 'expected_by:' .. entry.ref)
+    -- A claim by number gives way to a certain one, and the call that had it must find another. Of
+    -- two certain ones the newer counts, and the older has nothing to look for.
     if entry.by ~= '' then
       wake(entry.ref, now)
     end

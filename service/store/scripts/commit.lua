@@ -10,6 +10,8 @@ local update = cjson.decode(ARGV[5])
 local compressed_record = ARGV[6]
 local ref = update.ref
 local key = P .. 'call:' .. ref
+-- Two runs of one call can overlap: arq starts a job again whose worker it takes for dead. The
+-- first commit counts, and the other run begins anew with what that one has written.
 if (redis.call('HGET', key, 'v') or '0') ~= tostring(update.version) then
   return -1
 end
@@ -19,12 +21,14 @@ for i = 7, #ARGV, 2 do
   redis.call('HSET', key, 'e:' .. ARGV[i], ARGV[i + 1])
 end
 for _, id in ipairs(update.done) do
+  -- By id and not by number: messages that came since the load are in the list too.
   redis.call('LREM', P .. 'pending:' .. ref, 1, id)
   redis.call('ZREM', P .. 'inbox', id)
   redis.call('PEXPIRE', P .. 'm:' .. id, update.failed[id] and update.keep_failed_ms or update.keep_messages_ms)
 end
 for id, text in pairs(update.failed) do
   redis.call('SET', P .. 'f:' .. id, text)
+  -- NX keeps the time of the first failure, by which the list is ordered.
   redis.call('ZADD', P .. 'failed', 'NX', now, id)
 end
 for _, id in ipairs(update.drop_failed) do
@@ -80,6 +84,8 @@ if is_unfinished then
 else
   redis.call('PEXPIRE', key, update.keep_call_ms)
 end
+-- The messages of earlier runs too: the call may have failed, or ended, with this commit, and their
+-- time follows it. A replay needs all of them.
 for _, field in ipairs(redis.call('HKEYS', key)) do
   if string.sub(field, 1, 2) == 'e:' then
     local id = string.sub(field, 3)
@@ -112,15 +118,20 @@ if replay_request and replay_request == update.replay then
 elseif replay_request then
   due = now
 end
+-- Nothing would wake it: its write was answered with 429 or came into an outage, and `grant` had
+-- taken it out of its lane. It joins again at its next question for a permit.
 if update.state == STATE.WAITING and due == 0 and not is_in_lane(ref) then
   due = now
 end
+-- Granted between this run's question and now. The pump's alarm goes with this job, which arq
+-- removes at its end.
 if string.sub(redis.call('GET', P .. 'permit:' .. ref) or '', 1, 2) == 'g:' then
   due = now
 end
 if redis.call('LLEN', P .. 'pending:' .. ref) > 0 then
   due = now
 end
+-- ZADD without NX or LT: this run has seen everything, so that an earlier due time is done with.
 if due > 0 then
   redis.call('ZADD', P .. 'due', due, ref)
 else

@@ -5,6 +5,8 @@ local QUEUE = ARGV[2] -- name of arq's queue
 local ACCOUNT = ARGV[3]
 local SKEW_MS = tonumber(ARGV[4]) -- added to the clock; 0 but in simulations
 
+-- The clock of Redis, since receivers and workers have clocks of their own. A script that reads
+-- TIME may write afterwards: Redis replicates what it wrote, not the script.
 local function now_ms()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + SKEW_MS
@@ -18,8 +20,12 @@ end
 -- arq would start a second one beside it; an alarm is only ever moved to an earlier time.
 local function arm(ref, at)
   local id = job_id(ref)
+  -- `k` are the keyword arguments: an empty table, which cjson writes as {}. `a` is never empty, or
+  -- it would become {} too, where arq needs a list.
   local job = {t = cjson.null, f = 'deliver', a = {ACCOUNT, ref}, k = {}, et = now_ms()}
   local body = cjson.encode(job)
+  -- Both halves each time: a queued id without a body is dropped by arq, a body without an id is
+  -- never run. Whichever is missing is put back.
   redis.call('SET', 'arq:job:' .. id, body, 'PX', JOB_TTL_MS, 'NX')
   local queued = redis.call('ZSCORE', QUEUE, id)
   if not queued or at < tonumber(queued) then

@@ -35,6 +35,7 @@ if expectation ~= '' then
   new = cjson.decode(expectation)
   opens = new.opens_ms or (now - new.lead_ms)
   closes = new.closes_ms or (math.max(now, opens) + new.wait_ms)
+  -- Checked here and not in Python: a bound that was not stated is made from the clock of Redis.
   if closes <= opens then
     return -1
   elseif closes + new.keep_ms <= now then
@@ -61,8 +62,10 @@ if is_known then
   for _, number in ipairs(old_numbers) do
     redis.call('ZREM', P .. 'expected_for:' .. number, buildr_call_id)
   end
+  -- The whole hash: a field that the new entry lacks must not remain from the old one.
   redis.call('DEL', key)
   redis.call('ZREM', P .. 'expected', buildr_call_id)
+  -- Also for a number that the new entry has again: its window may be another.
   notify(old_numbers, old[2], old[3])
 end
 local keeps_claim = claimed_by and by == ''
@@ -92,6 +95,7 @@ for _, number in ipairs(new.numbers) do
   index(P .. 'expected_for:' .. number)
   redis.call('ZREMRANGEBYRANK', P .. 'expected_for:' .. number, 0, -new.most - 1)
 end
+-- Counted for the answer: what the old entry woke is no news to who registers the new one.
 woken = 0
 local revision = notify(new.numbers, whole(opens), whole(closes))
 redis.call('HSET', key, 'body', new.body, 'numbers', cjson.encode(new.numbers),

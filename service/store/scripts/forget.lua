@@ -15,6 +15,7 @@ local numbers = redis.call('HGET', P .. 'call:' .. ref, 'numbers') or ''
 for number in string.gmatch(numbers, '[^,]+') do
   redis.call('ZREM', P .. 'unmatched:' .. number, ref)
 end
+-- Its messages expire by themselves. An unmatched call has no expiry, so that this is its only end.
 redis.call('DEL', P .. 'call:' .. ref)
 redis.call('ZREM', P .. 'unmatched', ref)
 return 1

@@ -6,6 +6,7 @@ local worker_id = ARGV[6]
 if redis.call('HGET', P .. 'running', ref) == worker_id then
   redis.call('HDEL', P .. 'running', ref)
 end
+-- From `due` and not as a new time: what made the call due has set it already.
 local due = redis.call('ZSCORE', P .. 'due', ref)
 if not due then
   return 0

@@ -19,6 +19,7 @@ for i = FIRST_MESSAGE_ID, #ARGV do
     local rest = string.sub(message, string.find(message, '\n', 1, true), -1)
     -- SET without a time ends the one that the message had.
     redis.call('SET', P .. 'm:' .. message_id, ref .. rest)
+    -- NX: a message that is unread anyway must not be in the pending list twice.
     if redis.call('ZADD', P .. 'inbox', 'NX', now, message_id) == 1 then
       redis.call('RPUSH', P .. 'pending:' .. ref, message_id)
     end

@@ -12,11 +12,14 @@ for i = 1, #running, 2 do
   local worker_id = running[i + 1]
   if redis.call('EXISTS', P .. 'worker:' .. worker_id) == 0 then
     redis.call('HDEL', P .. 'running', ref)
+    -- arq's key has no owner and outlives its worker by up to half a minute. Its job is still
+    -- queued, and starts once the key is gone.
     redis.call('DEL', 'arq:in-progress:' .. job_id(ref))
     wake(ref, now)
     taken_over = taken_over + 1
   end
 end
+-- Left by workers that were killed: a field of a hash cannot expire by itself.
 for _, worker_id in ipairs(redis.call('HKEYS', P .. 'maps')) do
   if redis.call('EXISTS', P .. 'worker:' .. worker_id) == 0 then
     redis.call('HDEL', P .. 'maps', worker_id)

@@ -17,6 +17,8 @@ end
 -- `u:ids` are permits in use by a job, `g:start:ids` those that the pump has granted and no job has
 -- taken yet.
 local grant = redis.call('GET', key)
+-- Requests of one call must never be under way at the same time: they could arrive in either order,
+-- and the older outcome could be what stays in Buildr.
 if grant and string.sub(grant, 1, 2) == 'u:' then
   return {2, math.max(1, redis.call('PTTL', key))}
 end

@@ -1,6 +1,7 @@
 -- Shared by the scripts that put calls into lanes and take them out; `LANES` starts with the most
 -- urgent one. A lane is a sorted set of calls by their age (ms since the epoch).
 
+-- All lanes, since a call may change its lane while it waits, for example by a replay.
 local function leave_lanes(ref)
   local was_there = 0
   for _, lane in ipairs(LANES) do

@@ -41,8 +41,11 @@ while released < limit do
   if ask_at > now + AHEAD_MS then
     break
   end
+  -- In the same step as the permit: of several pumps at once, each call is released by one.
   leave_lanes(ref)
   local key = P .. 'permit:' .. ref
+  -- A call that is in a lane while a job of it still holds permits gets none beside them; it is
+  -- only woken, and asks once more.
   if redis.call('EXISTS', key) == 0 then
     local start = math.max(ask_at, now)
     local grant = 'g:' .. start .. ':' .. new_permits(cost, start + lease_ms)
@@ -53,6 +56,7 @@ while released < limit do
   if string.sub(ref, 1, 1) ~= '#' then
     wake(ref, now)
     -- Before all jobs that are due, since its permit expires.
+    -- 1 and not 0, which arq takes for no score: such a job would never start.
     arm(ref, 1)
   end
   if lane ~= LANE.OWN then

@@ -11,6 +11,8 @@ local is_longer_bucket = ARGV[12] == '1' -- a 429 about a longer budget than the
 local now = now_ms()
 
 for permit in string.gmatch(used, '[^,]+') do
+  -- From the answer on: the request arrived at some time before it. XX, since one that has been
+  -- removed as expired must not come back.
   redis.call('ZADD', P .. 'limit', 'XX', now, permit)
 end
 for permit in string.gmatch(unused, '[^,]+') do
@@ -40,6 +42,7 @@ local function block()
   blocked_until = math.max(now + block_ms, blocked_until)
   local ttl_ms = math.max(blocked_until - now, 1) + EXPIRY_GRACE_MS
   redis.call('SET', P .. 'blocked', blocked_until, 'PX', ttl_ms)
+  -- The budget of an hour or a day does not become free by a smaller share of the shortest one.
   if not is_longer_bucket then
     reduce_allowance(now)
   end
@@ -58,6 +61,7 @@ if signal == SIGNAL.FINE or signal == SIGNAL.LIMITED then
   if opened_at > 0 then
     outage_ms = math.max(1, now - opened_at)
   end
+  -- Also with the failures that were counted before it opened: only those in a row count.
   redis.call('DEL', P .. 'breaker')
 elseif signal == SIGNAL.DOWN and opened_at == 0 then
   local failures = redis.call('HINCRBY', P .. 'breaker', 'fails', 1)

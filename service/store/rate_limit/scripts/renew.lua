@@ -6,6 +6,8 @@ local answered = tonumber(ARGV[8]) -- how many requests are answered
 local hold_ms = tonumber(ARGV[9]) -- the longest that one request may take
 local key = P .. 'permit:' .. ref
 
+-- Expired, and perhaps granted to another job of the call: a second request now could be under way
+-- beside that one's.
 if redis.call('GET', key) ~= 'u:' .. permits then
   return 0
 end
