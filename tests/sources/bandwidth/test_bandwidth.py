@@ -297,6 +297,48 @@ def test_agent_who_does_not_answer_leaves_a_customer_who_talks_alone() -> None:
     assert (Result.CONNECTED, 95, "+15005550001") == (call.result, call.duration_s, call.to_number)
 
 
+def test_caller_who_was_in_a_conference_is_never_abandoned() -> None:
+    """
+    With nobody else of the call there it is not known whether somebody came; an agent of the same
+    call who was there at the same time took it.
+    """
+    first = "c-00000000-0000-4000-8000-000000000001"
+    caller: dict[str, JsonValue] = {
+        "callId": first,
+        "direction": "inbound",
+        "from": "+15005550001",
+        "to": "+15005550006",
+    }
+    member: dict[str, JsonValue] = {"conferenceId": "conf-1", "name": first}
+    over = webhook_request(
+        "disconnect",
+        cause="hangup",
+        startTime="2026-11-02T10:00:00Z",
+        answerTime="2026-11-02T10:00:01Z",
+        endTime="2026-11-02T10:01:00Z",
+        **caller,
+    )
+    waits = webhook_request(
+        "conferenceMemberJoin",
+        eventTime="2026-11-02T10:00:05Z",
+        callId=first,
+        **member,
+    )
+    assert Result.ABANDONED == call_of(over).result
+    assert call_of(waits, over).result is None
+
+    def agent(kind: str, event_time: str) -> WebhookRequest:
+        call_id = "c-00000000-0000-4000-8000-000000000002"
+        return webhook_request(kind, eventTime=event_time, callId=call_id, **member)
+
+    took = agent("conferenceMemberJoin", "2026-11-02T10:00:20Z")
+    left = agent("conferenceMemberExit", "2026-11-02T10:00:50Z")
+    call = call_of(waits, took, left, over)
+    assert (Result.CONNECTED, 30, 20) == (call.result, call.duration_s, call.wait_s)
+    too_late = agent("conferenceMemberJoin", "2026-11-02T10:01:05Z")
+    assert call_of(waits, too_late, over).result is None
+
+
 def test_member_of_a_conference_belongs_to_the_call_that_it_is_named_after() -> None:
     """
     A name that is a call's id puts every member to that call, the others as agents; any other name

@@ -787,6 +787,13 @@ def test_state_in_the_event_of_a_conference_is_its_owners() -> None:
         event.party,
         event.buildr_call_id,
     )
+    caller = (
+        webhook_request("initiated", 0, **IN),
+        webhook_request("answered", 1),
+        webhook_request("hangup", 60, **CLEARED),
+    )
+    assert Result.ABANDONED is call_of(*caller).result
+    assert call_of(*caller, joined).result is None
 
 
 def test_caller_who_waits_is_in_a_queue() -> None:
