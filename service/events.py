@@ -156,6 +156,7 @@ class CallEvent:
     it went to another number by a setting, before anybody took it; `is_answered_elsewhere`: it was
     picked up at a telephone other than this leg's. `is_bridged` is False where the vendor states
     that the leg was never joined with the other side, although somebody or something picked up.
+    `continues_as` is the id of the call under which the leg's later events come, where it moves.
     """
 
     source: str
@@ -190,6 +191,7 @@ class CallEvent:
     is_forwarded: bool | None = None
     is_answered_elsewhere: bool | None = None
     is_bridged: bool | None = None
+    continues_as: str | None = None
     # The name under which stored events and `--json` hold it.
     vendor_status: Annotated[str | None, Field(alias="word")] = None
 

@@ -53,6 +53,7 @@ class Source(ABC):
     weak, so that the URL holds a token too. `challenge` is the value of `WWW-Authenticate` in a
     401, where the vendor waits for that. `settle_s` is how many seconds apart the last messages
     about a call may arrive, where that is longer than `SETTLE_S`, which holds for all sources.
+    `has_moving_legs`: the later events of a leg can come under the id of another call.
     """
 
     slug: ClassVar[str]
@@ -68,6 +69,7 @@ class Source(ABC):
     requires_path_token: ClassVar[bool] = False
     challenge: ClassVar[str | None] = None
     settle_s: ClassVar[float] = 0
+    has_moving_legs: ClassVar[bool] = False
 
     def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """

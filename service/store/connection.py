@@ -21,6 +21,7 @@ from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store.call_search import CallSearch
 from service.store.calls import Calls, Retention
+from service.store.continuations import Continuations
 from service.store.counters import Counters
 from service.store.expected_calls import ExpectedCalls
 from service.store.failed import FailedStore
@@ -115,6 +116,7 @@ class Store:
     messages: Messages
     calls: Calls
     links: Links
+    continuations: Continuations
     expected: ExpectedCalls
     phone_book: PhoneBook
     failed: FailedStore
@@ -209,6 +211,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
                 calls_ms=int(settings.keep_calls_d * DAY_MS),
             ),
         ),
+        continuations=Continuations(redis, keys, int(settings.keep_calls_d * DAY_MS)),
         links=Links(redis, keys, scripts, int(settings.keep_links_d * DAY_MS)),
         expected=ExpectedCalls(
             redis,

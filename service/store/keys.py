@@ -60,8 +60,9 @@ class Keys:
         worker:ID, maps. The account's: token, outcomes, counts. The sources': hours:SOURCE, upkeep,
         upkeep_lock:SOURCE, and `LAST_AT_KEY` of `service.store.source_activity`. By number or
         entry, see `service.store.expected_calls`: expected:ID, expected_for:E164, expected_by:REF,
-        expected_rev:E164, unmatched:E164. The phone book, see `service.store.phone_book`: phonebook
-        (batch, times, cursor), phonebook:BUCKET, phonebook_lock.
+        expected_rev:E164, unmatched:E164. Of a call that others moved to: moved_to:REF. The phone
+        book, see `service.store.phone_book`: phonebook (batch, times, cursor), phonebook:BUCKET,
+        phonebook_lock.
         """
         return f"{self.prefix}{name}"
 

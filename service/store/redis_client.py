@@ -6,6 +6,7 @@ says otherwise.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol, cast
 
 from arq.connections import ArqRedis
@@ -45,6 +46,9 @@ class Client(Protocol):
 
     async def hincrby(self, name: str, key: str, amount: int = 1) -> int:
         """HINCRBY: the field's new value."""
+
+    async def smembers(self, name: str) -> AbstractSet[bytes]:
+        """SMEMBERS: the members, in no order; empty if there is no such key."""
 
     async def zadd(self, name: str, mapping: Mapping[str, float]) -> int:
         """ZADD: how many members are new; the scores of others are replaced."""

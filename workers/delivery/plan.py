@@ -2,18 +2,14 @@
 What to do about a call now: a pure decision that compares its record with the desired state.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, Self
+from typing import Final
 
 from service.errors import FailureCause
 from service.events import Result
-from service.settings import Settings, SettleTimes
-from service.settings.outcomes import OutcomeConfig
 from service.store.delivery_record import DeliveryRecord
-from service.store.delivery_state import DeliveryState, ReplayRequest
-from service.store.links import Link
+from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane
 from workers.calls.basis import Reason
 from workers.calls.fold import Call, stall_deadline
@@ -26,9 +22,8 @@ from workers.delivery.desired import (
     not_final_reason,
 )
 from workers.delivery.difference import OUTCOME_FIELD, Difference, difference_of, least_write
-from workers.matching.callers import CallerMatch
+from workers.delivery.plan_types import BuildrWrite, Plan, PlanInputs
 from workers.matching.match import Match
-from workers.matching.selection import ExpectedCallMatch
 
 # A source that keeps sending events of a call must not postpone its delivery for ever.
 MAX_SETTLE_TIMES: Final = 5
@@ -36,104 +31,16 @@ MAX_SETTLE_TIMES: Final = 5
 EMPTY: Final = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """How long a call settles, rings and lasts at most, in seconds."""
-
-    settle: SettleTimes
-    ringing_timeout_s: float
-    in_progress_timeout_s: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The times of an account's settings."""
-        return cls(
-            settle=settings.settle_s,
-            ringing_timeout_s=settings.ringing_timeout_s,
-            in_progress_timeout_s=settings.in_progress_timeout_s,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildrWrite:
-    """
-    A write to Buildr: only the fields that differ from what it holds from us.
-
-    `outcome` is the outcome's name, for logs and history. `note_block` is our new text in the
-    notes, or None to leave them as they are. With `allowed_outcome_ids` the call is read first, and
-    written only if its outcome in Buildr is one of these; any other was set by somebody there. The
-    `guarded_fields` are ids of the phone book, which are compared with what Buildr holds before
-    they are written. The write waits in `lane`, ordered by `since` (UTC).
-    """
-
-    buildr_call_id: str
-    fields: Mapping[str, str]
-    outcome: str
-    lane: Lane
-    since: datetime
-    note_block: str | None = None
-    allowed_outcome_ids: frozenset[str] | None = None
-    guarded_fields: frozenset[str] = frozenset()
-
-    @property
-    def reads_first(self) -> bool:
-        """Whether an update without fields goes first; that of an outcome shows the rest too."""
-        has_outcome = OUTCOME_FIELD in self.fields
-        return self.allowed_outcome_ids is not None or bool(self.guarded_fields and not has_outcome)
-
-    @property
-    def requests(self) -> int:
-        """The number of requests: at most one more if something in the call is compared first."""
-        compares = self.reads_first or bool(self.guarded_fields) or self.note_block is not None
-        return 1 + compares
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """
-    The call's new record, and the write that is to be made now, if any.
-
-    `due_at` is when the call is to be run next (UTC), None for never. With `awaits_names` it is run
-    once the account's outcomes have been read. `match` is None of a call that is not final.
-    `failed_cause` is set if the call is given up on.
-    """
-
-    record: DeliveryRecord
-    due_at: datetime | None = None
-    sending: BuildrWrite | None = None
-    awaits_names: bool = False
-    match: Match | None = None
-    failed_cause: FailureCause | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanInputs:
-    """
-    Everything that the decision rests on.
-
-    `outcome_ids` go by `outcome_key`, and are None while the account's outcomes were never read.
-    `expected` is the expected call that it may be; `internal` is why it is a call among ourselves,
-    if it is. `caller` is who called by the phone book. `replay_request` is one that is new to this
-    job. With `protects_hand_edits` a call is read before an outcome that was written earlier is
-    changed, and before ids of the phone book are written.
-    """
-
-    record: DeliveryRecord
-    call: Call
-    link: Link | None
-    config: OutcomeConfig
-    outcome_ids: Mapping[str, str] | None
-    timing: Timing
-    expected: ExpectedCallMatch | None = None
-    internal: str | None = None
-    caller: CallerMatch | None = None
-    replay_request: ReplayRequest | None = None
-    protects_hand_edits: bool = False
+WITHOUT_BUILDR_CALL: Final = frozenset({DesiredStatus.INTERNAL, DesiredStatus.UNMATCHED})
 
 
 def make_plan(inputs: PlanInputs, now: datetime) -> Plan:
     """Decide what to do about a call at a moment in time (UTC)."""
     record = _current_record(inputs)
+    if inputs.part_reason is not None:
+        part_match = Match(buildr_call_id=None, how="none", reason=inputs.part_reason)
+        record = record.matched(None)
+        return Plan(record=record.to_left_alone(inputs.part_reason), match=part_match)
     if not inputs.call.is_final:
         return _plan_unfinished(inputs, record, now)
     desired = desired_state(
@@ -149,14 +56,18 @@ def make_plan(inputs: PlanInputs, now: datetime) -> Plan:
     if record.is_parked and desired.match.buildr_call_id == record.buildr_call_id:
         return Plan(record=record, match=desired.match)
     record = record.matched(desired.match.buildr_call_id)
-    if desired.status is DesiredStatus.INTERNAL:
-        return Plan(record=record.to_left_alone(desired.reason), match=desired.match)
-    if desired.status is DesiredStatus.UNMATCHED:
-        return Plan(record=record.to_unmatched(desired.reason), match=desired.match)
+    if desired.status in WITHOUT_BUILDR_CALL:
+        return _plan_without_buildr_call(record, desired)
     record = _decided(record, desired.outcome)
     if desired.status is DesiredStatus.COMPLETE:
         return _plan_delivery(inputs, record, desired, now)
     return _plan_without_outcome_id(record, desired)
+
+
+def _plan_without_buildr_call(record: DeliveryRecord, desired: DesiredState) -> Plan:
+    if desired.status is DesiredStatus.INTERNAL:
+        return Plan(record=record.to_left_alone(desired.reason), match=desired.match)
+    return Plan(record=record.to_unmatched(desired.reason), match=desired.match)
 
 
 def _current_record(inputs: PlanInputs) -> DeliveryRecord:

@@ -24,7 +24,7 @@ from workers.delivery.difference import OUTCOME_FIELD
 from workers.delivery.failure_policy import FailurePolicy, Sent, is_first_refusal
 from workers.delivery.feedback import health_signal_of, release_permits
 from workers.delivery.hand_edits import HandEdited, check_outcome, guard_ids
-from workers.delivery.plan import BuildrWrite
+from workers.delivery.plan_types import BuildrWrite
 from workers.outcomes.notes import merge_note
 
 NOTES_FIELD: Final = "notes"

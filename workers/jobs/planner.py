@@ -19,12 +19,8 @@ from service.store.delivery_state import DeliveryState, ReplayRequest
 from workers.calls.fold import Call
 from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.outcome_catalog import OutcomeCatalog
-from workers.delivery.plan import (
-    Plan,
-    PlanInputs,
-    Timing,
-    make_plan,
-)
+from workers.delivery.plan import make_plan
+from workers.delivery.plan_types import Plan, PlanInputs, Timing
 from workers.matching.callers import find_caller
 from workers.matching.customer_numbers import MatchingRules, start_of, why_internal
 from workers.matching.expected_calls import find_expected_call
@@ -85,12 +81,18 @@ class Planner:
     clock: Callable[[], datetime]
 
     async def plan(
-        self, record: DeliveryRecord, call: Call, *, replay_request: ReplayRequest | None
+        self,
+        record: DeliveryRecord,
+        call: Call,
+        *,
+        replay_request: ReplayRequest | None,
+        part_reason: str | None = None,
     ) -> PlanResult:
         """
         Plan for a call, and claim the expected call that it turns out to be.
 
-        Raises `ClaimConflict`, and redis-py's errors.
+        `part_reason` is set of a call that others take in. Raises `ClaimConflict`, and redis-py's
+        errors.
         """
         # Before anything else is read, since it may make the call final, and only a final call is
         # matched.
@@ -98,7 +100,7 @@ class Planner:
             call, self.config, received_at=record.last_received_at, now=self.clock()
         )
         for _ in range(MAX_CLAIM_ATTEMPTS):
-            result, choice = await self._plan(record, call, replay_request)
+            result, choice = await self._plan(record, call, replay_request, part_reason)
             # The claim comes before the commit. A job that dies in between leaves a claim without a
             # record; the next run of the same call finds it and goes on with it. The other order
             # would let two calls commit the same Buildr call.
@@ -109,13 +111,17 @@ class Planner:
         raise ClaimConflict
 
     async def _plan(
-        self, record: DeliveryRecord, call: Call, replay_request: ReplayRequest | None
+        self,
+        record: DeliveryRecord,
+        call: Call,
+        replay_request: ReplayRequest | None,
+        part_reason: str | None,
     ) -> tuple[PlanResult, ExpectedCallMatch | None]:
         """A plan that has claimed nothing yet, and the expected call that it may rest on."""
         # The text goes to the commit, which compares it with the link then: a link that is set in
         # between must not wait for the next message of the call.
         link, link_text = await self.store.links.load(record.ref)
-        internal = why_internal(call, self.rules)
+        internal = part_reason or why_internal(call, self.rules)
         choice: ExpectedCallMatch | None = None
         numbers: Mapping[str, str] = {}
         # An expected call rests on the phone number alone, the weakest proof. It is not even read
@@ -143,6 +149,7 @@ class Planner:
             timing=self.timing,
             replay_request=replay_request,
             protects_hand_edits=self.protects_hand_edits,
+            part_reason=part_reason,
         )
         result = PlanResult(
             plan=make_plan(inputs, self.clock()),

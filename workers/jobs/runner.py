@@ -17,11 +17,12 @@ from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.grants import Grant, GrantStatus
 from workers.calls.fold import Call, fold
 from workers.delivery.difference import OUTCOME_FIELD
-from workers.delivery.plan import BuildrWrite, Plan
+from workers.delivery.plan_types import BuildrWrite, Plan
 from workers.delivery.send import Sender
 from workers.jobs.job_run import JobRun, begin_run
 from workers.jobs.parse_messages import parse_messages
 from workers.jobs.planner import ClaimConflict, Planner, PlanResult
+from workers.matching.continued_calls import load_whole
 
 # Long enough for the other calls to commit what they have claimed.
 CONTENDED_RETRY: Final = timedelta(seconds=1)
@@ -76,11 +77,15 @@ class Runner:
             record = run.record.with_reason("no readable message yet")
             await self.store.calls.commit(run.update(record))
             return
-        call = fold(run.events)
+        whole = await load_whole(self.store, ref, run.events, is_registered=True)
+        call = fold(whole.events)
         _log_folded(run, call)
         try:
             result = await self.planner.plan(
-                run.record, call, replay_request=loaded.stored.replay_request
+                run.record,
+                call,
+                replay_request=loaded.stored.replay_request,
+                part_reason=whole.part_reason,
             )
         except ClaimConflict:
             # Nothing is committed, so that the messages are still pending and are parsed again.
@@ -92,6 +97,11 @@ class Runner:
             await self._commit_without_sending(run, record, result, call)
         else:
             await self._send(run, record, result, result.plan.sending, call)
+        # After the commit, so that the run that this wakes reads what this one has parsed. Only
+        # then: two calls that moved into each other would wake each other for ever.
+        if run.parsed.events:
+            for first_ref in whole.first_refs:
+                await self.store.schedule.wake(first_ref)
 
     async def _parse(self, loaded: LoadedCall) -> JobRun:
         # A pending message has no expiry. One without a body, deleted in Redis by hand, is left out

@@ -12,7 +12,7 @@ from workers.buildr import BuildrClient
 from workers.clock import SharedClock
 from workers.delivery.failure_policy import FailurePolicy, GiveUpPolicy
 from workers.delivery.outcome_catalog import OutcomeCatalog
-from workers.delivery.plan import Timing
+from workers.delivery.plan_types import Timing
 from workers.delivery.send import Sender
 from workers.jobs.planner import Planner
 from workers.jobs.runner import Runner

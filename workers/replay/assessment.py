@@ -19,14 +19,8 @@ from workers.calls.fold import Call, fold
 from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.desired import outcome_ids_of
 from workers.delivery.difference import OUTCOME_FIELD
-from workers.delivery.plan import (
-    EMPTY,
-    BuildrWrite,
-    Plan,
-    PlanInputs,
-    Timing,
-    make_plan,
-)
+from workers.delivery.plan import EMPTY, make_plan
+from workers.delivery.plan_types import BuildrWrite, Plan, PlanInputs, Timing
 from workers.matching.customer_numbers import MatchingRules, why_internal
 from workers.replay.candidates import ReplayCandidate
 from workers.replay.verdicts import NEEDS_OPERATOR, Verdict
@@ -215,6 +209,7 @@ def _plan(
         outcome_ids=context.outcome_ids,
         timing=context.timing,
         replay_request=replay_request,
+        part_reason=candidate.part_reason,
     )
     return make_plan(inputs, now)
 

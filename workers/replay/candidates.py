@@ -21,6 +21,7 @@ from service.store.links import Link
 from workers.calls.fold import fold
 from workers.jobs.parse_messages import ParsedMessages, parse_messages
 from workers.matching.callers import CallerMatch, find_caller
+from workers.matching.continued_calls import WholeCall, load_whole
 from workers.matching.customer_numbers import MatchingRules, why_internal
 from workers.matching.expected_calls import find_expected_call
 from workers.matching.selection import ExpectedCallMatch
@@ -45,6 +46,7 @@ class ReplayCandidate:
     message_ids: tuple[str, ...] = ()
     received_at: datetime | None = None
     parsed: ParsedMessages = field(default_factory=ParsedMessages)
+    whole: WholeCall | None = None
 
     @property
     def record(self) -> DeliveryRecord:
@@ -57,12 +59,24 @@ class ReplayCandidate:
 
     @property
     def events(self) -> frozenset[CallEvent]:
-        """The events of all messages; those parsed again replace what was stored of them."""
+        """
+        The events of all messages; those parsed again replace what was stored of them. Of a call
+        that goes on under another id the events there are among them, once `whole` is loaded.
+        """
+        if self.whole is not None:
+            return self.whole.events
         stored_events: Mapping[str, tuple[CallEvent, ...]] = {}
         if self.stored is not None:
             stored_events = self.stored.events
         by_message = {**stored_events, **self.parsed.events}
         return frozenset(event for events in by_message.values() for event in events)
+
+    @property
+    def part_reason(self) -> str | None:
+        """Why the call is no call of its own, None if it is one."""
+        if self.whole is None:
+            return None
+        return self.whole.part_reason
 
     @property
     def is_queued(self) -> bool:
@@ -160,9 +174,11 @@ async def _with_matches(
     The candidate with who called, and with the expected call that it may be, by the rules of the
     job; claims none.
     """
-    events = candidate.events
-    if not events:
+    if candidate.ref is None or not candidate.events:
         return candidate
+    whole = await load_whole(store, candidate.ref, candidate.events, is_registered=False)
+    candidate = replace(candidate, whole=whole)
+    events = candidate.events
     call = fold(events)
     if not call.is_final or why_internal(call, rules) is not None:
         return candidate

@@ -23,6 +23,7 @@ from workers.calls.fold import as_dict as call_as_dict
 from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.desired import desired_state, outcome_ids_of
 from workers.matching.callers import CallerMatch, find_caller
+from workers.matching.continued_calls import load_whole
 from workers.matching.customer_numbers import MatchingRules
 from workers.matching.expected_calls import find_expected_call
 from workers.matching.match import Match
@@ -194,7 +195,8 @@ async def explain_call(
     if not loaded.is_known:
         return None
     stored = loaded.stored
-    events = stored.all_events
+    whole = await load_whole(store, ref, stored.all_events, is_registered=False)
+    events = whole.events
     link = await store.links.get(*split_ref(ref))
     explanation = None
     if events:

@@ -128,6 +128,7 @@ def _transfer_event(leg: CallEvent, fields: Fields) -> CallEvent:
         leg,
         event_type=EventType.JOINED,
         conference_id=text(fields, "conversation_uuid_to"),
+        continues_as=text(fields, "conversation_uuid_to"),
         vendor_status=TRANSFER,
     )
 

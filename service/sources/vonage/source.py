@@ -38,6 +38,7 @@ class Vonage(Source):
     proof = "HMAC-SHA256 token (JWT) over time and hash of the body, with the signature secret"
     call_id_carrier = "the address, signed by us"
     has_address_per_call = True
+    has_moving_legs = True
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Prove the message; raises `InvalidSignature`."""

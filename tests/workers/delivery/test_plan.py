@@ -24,12 +24,8 @@ from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call, fold
-from workers.delivery.plan import (
-    Plan,
-    PlanInputs,
-    Timing,
-    make_plan,
-)
+from workers.delivery.plan import make_plan
+from workers.delivery.plan_types import Plan, PlanInputs, Timing
 from workers.outcomes.decide import outcome_key
 
 NOW = datetime(2026, 11, 2, 10, 1, tzinfo=UTC)
