@@ -13,6 +13,7 @@ from service.store.keys import ref_of
 from workers.calls.fold import Call
 
 # Below these limits a time span is written in seconds, minutes or hours.
+# Well above the unit itself, so that no span is shown as "1 minutes" or "1 hours".
 SECONDS: Final = timedelta(seconds=90)
 MINUTES: Final = timedelta(minutes=90)
 HOURS: Final = timedelta(hours=36)
@@ -60,6 +61,7 @@ def assess(
 
     A rejection names every fault, not only the first.
     """
+    # All of them: an operator who corrects one fault must not find the next one only then.
     faults = [
         _number_fault(expected, numbers),
         _direction_fault(expected, call),
@@ -68,6 +70,7 @@ def assess(
         _claim_fault(expected, call),
     ]
     number = common_number(expected, numbers)
+    # Both have a fault of their own already; they are repeated for mypy.
     if number is None or started_at is None or any(faults):
         return Rejection(expected, "; it ".join(fault for fault in faults if fault is not None))
     return Candidate(
@@ -115,6 +118,8 @@ def span_text(span: timedelta) -> str:
 def _is_same(number: Number, other: Number) -> bool:
     if number.e164 != other.e164:
         return False
+    # A source or a registration without an extension knows nothing about it, which is no
+    # difference.
     has_both_extensions = number.extension is not None and other.extension is not None
     return not has_both_extensions or number.extension == other.extension
 
@@ -129,12 +134,14 @@ def _number_fault(expected: ExpectedCall, numbers: Sequence[Number]) -> str | No
 
 
 def _direction_fault(expected: ExpectedCall, call: Call) -> str | None:
+    # What one of the two does not know cannot contradict the other.
     if expected.direction in (None, call.direction) or call.direction is None:
         return None
     return f"is expected {expected.direction.value}, and this call is {call.direction.value}"
 
 
 def _agent_fault(expected: ExpectedCall, call: Call) -> str | None:
+    # Likewise: many sources name no agent, or only after the call.
     if not expected.agent or not call.agent or _names_agent(expected, call):
         return None
     return f"is expected from {expected.agent}, and this call is {call.agent}'s"
@@ -143,6 +150,7 @@ def _agent_fault(expected: ExpectedCall, call: Call) -> str | None:
 def _time_fault(expected: ExpectedCall, started_at: datetime | None) -> str | None:
     if started_at is None:
         return "cannot be compared, since it is not known when this call started"
+    # Bounds included: a registration for exactly this moment fits.
     if started_at < expected.opens_at:
         wait = span_text(expected.opens_at - started_at)
         return f"is expected from {_clock(expected.opens_at)} on, {wait} after this call started"
@@ -167,6 +175,7 @@ def _names_agent(expected: ExpectedCall, call: Call) -> bool:
 
 def _agent_key(agent: str) -> str:
     """The form in which agents are compared: case and extra spaces do not count."""
+    # Names are typed by hand in both systems; ids and addresses of agents are no worse for it.
     return " ".join(agent.split()).casefold()
 
 

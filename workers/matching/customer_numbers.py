@@ -47,6 +47,7 @@ def why_internal(call: Call, rules: MatchingRules) -> str | None:
     Both ends have to be ours: own numbers, extensions, softphones (`client:`), or SIP addresses.
     Without own numbers in the settings no call is internal.
     """
+    # A withheld number is not ours: whoever hides it is a customer until the opposite is known.
     if not rules.own_numbers or not call.from_number or not call.to_number:
         return None
     if not (rules.own.is_ours(call.from_number) and rules.own.is_ours(call.to_number)):
@@ -70,6 +71,8 @@ def customer_numbers(call: Call, rules: MatchingRules) -> tuple[Number, ...]:
     numbers: dict[Number, None] = {}
     for address in addresses[call.direction]:
         number = read_number(address or "", region=rules.default_region)
+        # Also with a known direction: a call from one of our numbers to another would be matched to
+        # what is expected with the number of the second.
         if number is not None and not rules.own.has(number.e164):
             numbers[number] = None
     return tuple(numbers)
@@ -77,4 +80,6 @@ def customer_numbers(call: Call, rules: MatchingRules) -> tuple[Number, ...]:
 
 def start_of(call: Call, first_received_at: datetime | None) -> datetime | None:
     """When a call began (UTC): as its source reports, else when its first webhook came."""
+    # The webhook's time comes from our clock and is late by as much as the first message was.
+    # Windows of expected calls are minutes long, so that this is near enough.
     return call.started_at or first_received_at

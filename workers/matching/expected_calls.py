@@ -33,6 +33,7 @@ async def find_expected_call(
     The snapshot is what the choice rests on: the commit compares it with what is registered then.
     Raises redis-py's errors.
     """
+    # Sorted, so that the revisions are read and compared in one order for each run.
     numbers = sorted({number.e164 for number in customer_numbers(call, rules)})
     started_at = start_of(call, first_received_at)
     ref = ref_of(call.source, call.source_call_id)
@@ -54,6 +55,7 @@ def choose(
     numbers = customer_numbers(call, rules)
     candidates: list[Candidate] = []
     rejections: list[Rejection] = []
+    # A set: an entry with two numbers of this call is read once for each.
     for expected in sorted(set(snapshot.candidates), key=registration_order):
         assessment = assess(expected, call, numbers, started_at=started_at)
         if isinstance(assessment, Candidate):
@@ -77,6 +79,7 @@ def _prefer_claimed(
     if claimed is None or claimed.is_certain or selected.chosen == claimed:
         return selected
     number = common_number(claimed, numbers)
+    # The customer's number has changed with a later event: the claim was for another customer.
     if number is None:
         return selected
     claimed_id = claimed.buildr_call_id

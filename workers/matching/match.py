@@ -34,6 +34,8 @@ def match(call: Call, link: Link | None, expected: ExpectedCallMatch | None = No
     The id that the call's own messages name beats a link, and a link beats an expected call. If the
     messages name several, nothing is chosen, unless a link names one of them.
     """
+    # First: the id went out with the call itself and came back with its messages. A link is set
+    # beside the call, and a phone number says only who may have called.
     if call.buildr_call_id is not None:
         return Match(
             buildr_call_id=call.buildr_call_id,
@@ -46,6 +48,7 @@ def match(call: Call, link: Link | None, expected: ExpectedCallMatch | None = No
             reason=f"A link names Buildr call {link.buildr_call_id}.",
             how="link",
         )
+    # Before expected calls: two ids that contradict each other are no reason to believe a number.
     if call.buildr_call_ids:
         return _conflict(call)
     if expected is None:
@@ -74,6 +77,7 @@ def link_for_patch(
 
 
 def _may_decide(link: Link, call: Call) -> bool:
+    # A link decides between several ids, but brings in no other: it would be as likely to be wrong.
     return not call.buildr_call_ids or link.buildr_call_id in call.buildr_call_ids
 
 
@@ -102,4 +106,5 @@ def _unmatched(call: Call, expected: ExpectedCallMatch) -> Match:
 
 
 def _link_command(call: Call) -> str:
+    # Quoted: the id is the vendor's text, and operators paste this line into a shell.
     return f"buildr-calls links set {shlex.quote(call.source)} {shlex.quote(call.source_call_id)}"

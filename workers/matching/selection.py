@@ -45,9 +45,11 @@ def select(
     """
     if not candidates:
         return _none_fits(rejections)
+    # The agent before the policy: it says something about this call, the policy only about all.
     best, without_agent = _by_agent(candidates)
     best, outranked = _by_policy(best, policy)
     rejections = [*rejections, *without_agent, *outranked]
+    # With a policy too: two at the same distance are as ambiguous as without one.
     if len(best) > 1:
         return _tied(best, rejections)
     why = _why(best[0], policy, is_only=len(candidates) == 1)

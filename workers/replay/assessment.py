@@ -25,6 +25,8 @@ from workers.matching.customer_numbers import MatchingRules, why_internal
 from workers.replay.candidates import ReplayCandidate
 from workers.replay.verdicts import NEEDS_OPERATOR, Verdict
 
+# `failed` can only be an unknown outcome here: a plan knows nothing of Buildr's answers, and the
+# request has reopened the record.
 _VERDICTS_WITHOUT_WRITE: Final[Mapping[DeliveryState, Verdict]] = {
     DeliveryState.OPEN: Verdict.NOT_FINAL,
     DeliveryState.STALLED: Verdict.NOT_FINAL,
@@ -168,8 +170,11 @@ def assess(
     if plan.sending is None:
         return assessment
     assessment = _with_write(assessment, plan.sending, context)
+    # Not read first: a forced replay writes whatever Buildr holds, and the read would cost a
+    # request.
     if replay_request.is_forced:
         return replace(assessment, verdict=Verdict.FORCED)
+    # Only of a call: a failed entry of a queued call still has to be taken off its list.
     if candidate.entry is None and candidate.is_queued:
         return _stopped(assessment, Verdict.ALREADY_QUEUED, candidate.record.reason)
     return _checked(assessment, plan.sending, in_buildr)
@@ -230,6 +235,7 @@ def _without_write(
     elif verdict is Verdict.ALREADY_WRITTEN and record.written_at is not None:
         detail = f"{detail}, written {record.written_at:%Y-%m-%d %H:%M} UTC"
         entry = candidate.entry
+        # Delivered since by a later message: the failed write would put an older state over it.
         if entry is not None and record.written_at > entry.failed_at:
             verdict = Verdict.NEWER
     return ReplayAssessment(

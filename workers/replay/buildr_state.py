@@ -18,7 +18,10 @@ from workers.buildr.errors import EMPTY_UPDATE_REFUSED
 from workers.delivery.feedback import health_signal_of, release_permits
 from workers.replay.assessment import BuildrRefusal, BuildrState
 
+# A command has no job that the pump could wake, so that it has to ask.
 POLL_S: Final = 0.1
+# Reads wait behind all that is more urgent. An operator at a terminal should learn after some
+# minutes that there is no room, instead of waiting for the whole backlog.
 PERMIT_TIMEOUT_S: Final = 300.0
 
 
@@ -35,6 +38,7 @@ async def read_buildr_state(
 
     Raises `BuildrError` if Buildr is away, forbids it, or refuses every update without fields.
     """
+    # By chance, since two commands may run at once. `#` keeps the scripts from waking it.
     name = f"#replay:{secrets.token_hex(4)}"
     while True:
         grant = await _permit(store, name, hold_s=hold_s, clock=clock)
@@ -58,6 +62,7 @@ async def _request(
     except BuildrError as err:
         signal = health_signal_of(err)
         await release_permits(store.permits, grant, sent=1, signal=signal, err=err)
+        # Not about this one call: the next one would be answered the same, at a request each.
         if not isinstance(err, BuildrRejected) or err.status_code in EMPTY_UPDATE_REFUSED:
             raise
         is_missing = err.status_code == HTTPStatus.NOT_FOUND
@@ -78,6 +83,7 @@ async def _permit(
                 )
                 if grant.verdict is GrantStatus.GRANTED:
                     return grant
+                # With no worker running nobody else releases waiting names.
                 await store.permits.pump()
                 await asyncio.sleep(POLL_S)
     except TimeoutError as err:
@@ -86,4 +92,6 @@ async def _permit(
             retry_after_s=None,
         ) from err
     finally:
+        # Also after Ctrl-C: a name that stays in its lane would be given permits that nobody uses,
+        # each of them lost for five seconds.
         await store.permits.leave(name)

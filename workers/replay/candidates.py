@@ -54,6 +54,8 @@ class ReplayCandidate:
         record = DeliveryRecord(ref=self.ref or "")
         if self.stored is not None:
             record = self.stored.record
+        # A call whose only messages could not be read has no record yet, and its start matters for
+        # what is expected with its number.
         times = [at for at in (record.first_received_at, self.received_at) if at is not None]
         return replace(record, first_received_at=min(times, default=None))
 
@@ -68,6 +70,7 @@ class ReplayCandidate:
         stored_events: Mapping[str, tuple[CallEvent, ...]] = {}
         if self.stored is not None:
             stored_events = self.stored.events
+        # The same rule as in a job, see `JobRun.events`.
         by_message = {**stored_events, **self.parsed.events}
         return frozenset(event for events in by_message.values() for event in events)
 
@@ -83,6 +86,7 @@ class ReplayCandidate:
         """Whether the call waits to be written, or an earlier replay of it has not ended."""
         if self.record.replay_request is not None:
             return True
+        # A request that no job has read yet is beside the record, and not in it.
         if self.stored is not None and self.stored.replay_request is not None:
             return True
         return self.record.state in (DeliveryState.WAITING, DeliveryState.SETTLING)
@@ -133,6 +137,7 @@ async def _load_entry(
     if ref is None:
         return ReplayCandidate(ref=None, entry=entry, message_ids=tuple(messages))
     loaded = await store.calls.load(ref)
+    # Unread messages of the call too: the job will read them together with these.
     pending = [message_id for message_id in loaded.pending if message_id not in messages]
     unparsed = [*messages.values(), *(await store.messages.get_many(pending)).values()]
     stored = None
@@ -183,6 +188,7 @@ async def _with_matches(
     if not call.is_final or why_internal(call, rules) is not None:
         return candidate
     candidate = replace(candidate, caller=await find_caller(store.phone_book, call, rules))
+    # As in a job: what names the Buildr call itself leaves no question for a number.
     if candidate.link is not None or any(event.buildr_call_id for event in events):
         return candidate
     _, expected = await find_expected_call(

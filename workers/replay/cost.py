@@ -10,6 +10,7 @@ from service.settings import Budget
 
 def budget_minutes(requests: int, budgets: Sequence[Budget]) -> float:
     """How many minutes so many requests take, at the lasting rate that all budgets allow."""
+    # The lasting rate: a burst is used up after its first window.
     rate = min(budget.requests / budget.window_s for budget in budgets)
     return requests / rate / 60
 

@@ -153,6 +153,7 @@ def explain_events(
     of several calls.
     """
     ordered = tuple(sorted(events, key=_by_time))
+    # The present by this machine's clock, since nothing of this is stored.
     call = with_unknown_end(fold(ordered), config, received_at=received_at, now=utc_now())
     desired = desired_state(
         call,
@@ -223,6 +224,8 @@ async def explain_call(
 async def find(store: Store, text: str) -> list[str]:
     """The calls that an operator may mean: by full name, by id alone, or by a part of it."""
     source, _, source_call_id = text.partition(":")
+    # In this order: a full name is certain, an id of a source is likely, a part of one is a guess.
+    # The first two cost some reads, the last one a SCAN over all keys.
     if source and source_call_id and (await store.calls.load(text)).is_known:
         return [text]
     for slug in SOURCES:

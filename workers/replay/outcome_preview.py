@@ -21,6 +21,7 @@ from workers.replay.assessment import ReplayAssessment, ReplayContext, assess
 from workers.replay.candidates import ReplayCandidate
 from workers.replay.verdicts import Verdict
 
+# What they are sent is decided when they are written, by the map of that time.
 NOT_WRITTEN_YET: Final = frozenset({Verdict.UNMATCHED, Verdict.ALREADY_QUEUED})
 
 
@@ -121,6 +122,8 @@ class Comparison:
             change = self._change(assessment, now=now)
             if change is not None:
                 preview.changes.append(change)
+            # Changes and not calls: an operator who tries a map on ten calls wants to see ten of
+            # them.
             if limit is not None and len(preview.changes) >= limit:
                 break
         return preview
@@ -128,6 +131,7 @@ class Comparison:
     def _left_out(self, candidate: ReplayCandidate) -> str | None:
         """Why no map decides about a call whatever its result, or None."""
         state = candidate.record.state
+        # It changes by its own replay, which decides by the map of that day anyway.
         if state is DeliveryState.FAILED:
             return "failed, see: buildr-calls failed replay"
         if state is DeliveryState.HAND_EDITED and not self.is_forced:
@@ -149,6 +153,7 @@ class Comparison:
             return self._change_to_come(assessment)
         if verdict is Verdict.UNCHECKED and assessment.changes_outcome:
             requests = assessment.requests
+            # A forced write is not read first, and costs a request less.
             if self.is_forced:
                 requests = self._assess(candidate, now=now, is_forced=True).requests
             change = _change_of(assessment, ChangeKind.REWRITTEN, then=assessment.outcome_then)
@@ -164,6 +169,7 @@ class Comparison:
         outcome_ids = self.present.outcome_ids
         present = resolve_outcome(call, self.present.config, outcome_ids)
         other = resolve_outcome(call, self.config, outcome_ids)
+        # By id: two names of one outcome are no change.
         if present.outcome_id == other.outcome_id:
             return None
         then = self.present.name_of(other.outcome_id)
@@ -212,6 +218,8 @@ async def workers_fault(store: Store, config: OutcomeConfig) -> str | None:
 
     None if all running workers decide by this map.
     """
+    # All workers, since any of them may get the job. One with the old file would write the old
+    # outcome over the new one, or nothing at all, with no error.
     digests = await store.workers.map_digests()
     if not digests:
         return "no worker is running"

@@ -46,6 +46,7 @@ class Replayer:
         Raises `BuildrError` if Buildr cannot be read.
         """
         entry = candidate.entry
+        # The list was read at the start, and reads in Buildr take their time before its last entry.
         if entry is not None and await self.store.failed.get(entry.entry_id) is None:
             return ReplayAssessment(candidate=candidate, verdict=Verdict.TAKEN)
         assessment = assess(candidate, self.context, self.replay_request, now=self.clock())
@@ -55,6 +56,8 @@ class Replayer:
         if self.read_buildr is None:
             return assessment
         in_buildr = await self.read_buildr(buildr_call_id)
+        # From the beginning, not only checked: a read waits for its permit, and the time may
+        # matter.
         return assess(
             candidate, self.context, self.replay_request, now=self.clock(), in_buildr=in_buildr
         )
@@ -70,6 +73,7 @@ class Replayer:
             return assessment
         if assessment.candidate.entry is not None:
             return await self._apply_to_entry(assessment, ref)
+        # Of a call without an entry there is nothing to take off a list.
         if assessment.verdict not in WRITES:
             return assessment
         if await self.store.calls.request_replay(ref, self.replay_request):
@@ -86,6 +90,7 @@ class Replayer:
             message_ids=list(candidate.message_ids),
             replay_request=self.replay_request,
         )
+        # The script removes the entry, so that of several commands one goes on.
         if parsed_again is None:
             return ReplayAssessment(candidate=candidate, verdict=Verdict.TAKEN)
         return assessment
