@@ -20,6 +20,7 @@ from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
 
 SIGNATURE: Final = "buildr_sig"
 TOKEN_SEGMENT: Final = "/t/"
+# 128 bits: too many to guess, and short enough for an address that operators paste into forms.
 DIGITS: Final = 32
 NOT_ONE_ID: Final = (
     f"{BUILDR_CALL_ID} in the address counts only once, with one {SIGNATURE} beside it: "
@@ -65,6 +66,8 @@ def path_token_for(source: Source, secrets: Sequence[str]) -> str | None:
     """
     if not source.requires_path_token or not secrets:
         return None
+    # The newest for what is made, all of them for what is checked: so a secret is rotated without a
+    # moment at which webhooks are refused.
     return path_token(secrets[0], source.slug)
 
 
@@ -90,6 +93,7 @@ def verified_buildr_call_id(
 
     An id without its signature, or with a wrong one, is no id. A fault never costs the message.
     """
+    # As sets: the same id twice is no contradiction, and some systems append a query twice.
     call_ids, signatures = _ids_and_signatures(url)
     if not call_ids:
         return None, None
@@ -111,6 +115,7 @@ def strip_credentials(url: str) -> str:
     """
     path, separator, query = url.partition("?")
     match = TOKEN.match(path)
+    # Only below our own path: elsewhere `/t/` may be a part of somebody's address.
     if match is not None and "/webhooks/" in unquote(match[1]):
         path = match[1]
     parts = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]) != SIGNATURE]
@@ -133,11 +138,14 @@ def _is_id_signature(secrets: Sequence[str], source: str, call_id: str, signatur
 
 
 def _digits(secret: str, text: str) -> str:
+    # The text names its purpose and its source: a token of one source is none of another, and no
+    # signature of an id.
     return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()[:DIGITS]
 
 
 def _is_any(valid_texts: Sequence[str], text: str) -> bool:
     """Whether a text is one of those that are valid, in the same time whichever it is."""
+    # A list: `any` over a generator would stop at the first that fits.
     matches = [
         hmac.compare_digest(valid.encode(), text.encode("utf-8", "replace"))
         for valid in valid_texts

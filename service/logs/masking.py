@@ -19,6 +19,7 @@ from uuid import UUID
 from service.logs.phone_masking import mask_numbers
 
 HIDDEN: Final = "[hidden]"
+# For one traceback. It also bounds the time that the searches below take for one line.
 MAX_TEXT: Final = 8_000
 MAX_ITEMS: Final = 100
 MAX_DEPTH: Final = 6
@@ -145,8 +146,11 @@ def mask(value: object, *, key: str = "", depth: int = 0) -> object:
         return _finite(value)
     if isinstance(value, bool | None) or (isinstance(value, int) and _is_figure(name)):
         return value
+    # Ids are not searched for telephone numbers: one of eleven digits would be masked, and the call
+    # could not be followed any more.
     if isinstance(value, str) and name in KEPT_KEYS:
         return mask_controls(value)
+    # Before the type is asked: a secret in a mapping or a list is hidden with all of it.
     if _is_hidden(name):
         return HIDDEN
     if isinstance(value, Mapping | list | tuple | set | frozenset):

@@ -10,6 +10,8 @@ from typing import Final
 
 DOT: Final = "•"
 KEPT: Final = 2
+# The shortest number with an area code. Below it are extensions and service numbers, which say
+# nothing about a caller.
 LEAST_DIGITS: Final = 7
 
 _GAP: Final = r"(?:[\s().\-/\u00a0\u2010-\u2013]|%20|%28|%29|%2D|%2E){0,3}"

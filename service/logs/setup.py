@@ -26,9 +26,11 @@ from service.logs.masking import (
 )
 
 _LEVELS: Final[Mapping[str, int]] = {
+    # arq logs the arguments of each job at level info.
     "arq": logging.WARNING,
     "asyncio": logging.WARNING,
     "httpcore": logging.WARNING,
+    # httpx logs each URL with its query at level info.
     "httpx": logging.WARNING,
     # One line per message is ours; an access log would double it.
     "uvicorn.access": logging.CRITICAL + 1,
@@ -50,6 +52,8 @@ def configure_logging(
         processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.stdlib.LoggerFactory(),
+        # Loggers are made at import, before this runs: a cached one would keep the configuration of
+        # then.
         cache_logger_on_first_use=False,
     )
     handler = _Handler(stream)
@@ -59,6 +63,7 @@ def configure_logging(
         _Formatter(is_pretty=is_pretty, has_colors=is_terminal and not os.environ.get("NO_COLOR"))
     )
     root = logging.getLogger()
+    # In place of all others, since a second handler would print each line once more, unmasked.
     root.handlers[:] = [handler]
     root.setLevel(least)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", *_LEVELS):
@@ -81,6 +86,8 @@ def _render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     info = _exc_info(event.pop("exc_info", None))
     if info is not None:
         event.setdefault("error", in_one_line(info[1]))
+        # `traceback` prints no local variables. Those of a handler would hold whole messages and
+        # tokens.
         event["exception"] = "".join(traceback.format_exception(*info)).rstrip()
     return event
 
@@ -172,6 +179,7 @@ class _Handler(logging.StreamHandler[TextIO]):
     """
 
     def __init__(self, stream: TextIO) -> None:
+        # A name from a vendor in a terminal of another encoding must not cost the line.
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")

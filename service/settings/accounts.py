@@ -24,6 +24,7 @@ from service.settings.reading import (
 from service.sources import SETTINGS
 
 TABLE: Final = "accounts"
+# Two underscores end the name: names of accounts and of settings have single ones themselves.
 PREFIX: Final = "ACCOUNT__"
 SEPARATOR: Final = "__"
 # One account's message must never be proved by another's secret, nor its call be written with

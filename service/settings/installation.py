@@ -31,6 +31,8 @@ class Installation:
         Whether there is anything to do for the default account: always if it is the only one, else
         once it has the secret of a source or Buildr credentials.
         """
+        # So that an installation whose accounts all have tables has no empty default account beside
+        # them, with its own queue, worker and faults.
         has_settings = self.default.has_sources or self.default.has_buildr_credentials
         return not self.others or has_settings
 

@@ -84,11 +84,13 @@ def load_installation(
     top_table = {key: value for key, value in table.items() if key != TABLE}
     outcomes = outcome_tables(top_table)
     values = from_table(top_table, KNOWN, faults, where=where)
+    # After the file, so that a variable wins: a deployment overrides what is checked in.
     values.update(from_environment(environ, KNOWN))
     faults.extend(_unpaired(values))
     resolve(values, folder, faults)
     if is_local:
         data_dir = folder / str(values.get("data_dir", _default_of("data_dir")))
+        # The weakest of all: what an operator has set beside it counts.
         values = read_quietly(data_dir / LOCAL_NAME) | values
     default_name = str(values.get("account", _default_of("account")))
     accounts = read_accounts(table, environ, KNOWN, faults, where=where, default=default_name)
@@ -98,6 +100,7 @@ def load_installation(
     faults.extend(top_lines)
     others: list[Settings] = []
     for account in accounts:
+        # On the account's own values: a pair of which one half is inherited is no pair.
         account_faults = _unpaired(account.values)
         resolve(account.values, folder, account_faults)
         settings, found_faults = _validate(account.whole(values, outcomes), toml_folder)
@@ -171,6 +174,8 @@ def _validate(
         )
     except ValidationError as err:
         return None, [
+            # Without their input: it may be a secret, and these lines go to the terminal and the
+            # log.
             *map(_describe, err.errors(include_url=False, include_input=False)),
             *source_faults,
         ]

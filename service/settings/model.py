@@ -128,6 +128,7 @@ class Settings(ContactListSettings):
             "Messages waiting to be read by a worker beyond which webhooks are answered 503."
         ),
     )
+    # The longest schedule of retries, that of Standard Webhooks, takes 76 hours.
     dedupe_h: float = Field(
         96,
         ge=72,

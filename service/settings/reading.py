@@ -18,6 +18,7 @@ TESTS: Final = "tests"
 OUTCOMES: Final = "outcomes"
 OUTCOME_TABLES: Final = frozenset(OutcomeConfig.model_fields) - {TESTS}
 FILE_SUFFIX: Final = "_file"
+# Secrets are at least about so long, and file names in a folder of secrets mostly shorter.
 SECRET_LENGTH: Final = 16
 PATHS: Final = ("/", "./", "../")
 
@@ -50,6 +51,8 @@ def from_environment(
     for field in names:
         name = prefix + field.upper()
         file_name = name + FILE_SUFFIX.upper()
+        # Stripped: a value that was pasted into a file of variables often ends in a blank or a line
+        # break.
         if text := environ.get(name, "").strip():
             values[field] = text
         elif path := environ.get(file_name, "").strip():
@@ -65,6 +68,7 @@ def read_toml(
     where it has to be there.
     """
     path = toml_path(environ, folder)
+    # No file is the usual case in containers. One that is named has to be there.
     if not _is_config_set(environ) and not path.exists():
         return path.name, {}
     try:
@@ -131,6 +135,8 @@ def from_table(
         base = field.removesuffix(FILE_SUFFIX)
         if key in OUTCOME_TABLES:
             continue
+        # Which of them counts would depend on their order in the file, which nobody expects in
+        # TOML.
         if base in values and (field in names or base in names):
             faults.append(
                 f"{where}: {base} is given twice; keep one of {base} and {base}{FILE_SUFFIX}"

@@ -20,5 +20,9 @@ def socket_path(data_dir: Path) -> Path:
     path = data_dir.resolve() / "redis.sock"
     if len(str(path)) <= MAX_LENGTH:
         return path
+    # By the path of the folder, so that every command finds the same socket, and two folders never
+    # share one.
     name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    # With the user's id: the temporary folder is everybody's, and `make_private` refuses a folder
+    # of another user.
     return Path(tempfile.gettempdir()) / f"buildr-calls-{os.getuid()}-{name}" / "redis.sock"

@@ -36,6 +36,8 @@ def read_sources(
         fault = _fault(setting, parts)
         if fault is not None:
             faults.append((name, fault))
+        # A default that is written out counts as not set: a source is on by what an operator has
+        # chosen.
         elif parts and parts != (setting.default,):
             source_values[name] = tuple(map(SecretStr, parts))
     if not _split(values.get("url_secret")):
@@ -53,6 +55,7 @@ def _missing_url_secret(source_values: Collection[str]) -> Iterator[tuple[str, s
             for setting in source.settings
             if setting.kind is not SettingKind.API_CREDENTIAL
         ]
+        # Only of a source that is on: the others have no address.
         if any(name in source_values for name in secrets):
             yield source.settings[0].name, ADDRESS.format(title=source.title)
 
@@ -85,6 +88,7 @@ def _fault(setting: SourceSetting, parts: tuple[str, ...] | None) -> str | None:
         return "must be a text, or a list of texts"
     if setting.kind is SettingKind.API_CREDENTIAL and len(parts) > 1:
         return "must be one text"
+    # Found here by name. Later it would only be a signature that never fits.
     if any(not part.isprintable() for part in parts):
         return NO_TEXT
     return next((fault for fault in map(setting.check, parts) if fault is not None), None)
@@ -98,6 +102,8 @@ def start_faults(installation: Installation) -> tuple[str, ...]:
     itself, and what came in waits for it.
     """
     faults = list(source_faults(installation))
+    # With one account alone the worker reports it. With several, the webhooks of this one would
+    # pile up unnoticed beside those that are delivered.
     if installation.others:
         for account in installation.accounts:
             missing = _missing_credentials(account)

@@ -13,8 +13,12 @@ from service.sources import SOURCES
 from service.sources.common.setting_checks import check_url
 
 LEAST_DIGITS: Final = 7
+# Sent over the network for comparison: guessing it is limited by the requests that it takes.
 ADMIN_TOKEN_LENGTH: Final = 16
+# Longer than that of a token: whoever sees one address can try secrets offline, as many as a
+# machine can compute.
 URL_SECRET_LENGTH: Final = 32
+# What redis-py reads. A plain host name would only be refused by it at the first connection.
 REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 # Of one call: one that reads it, one that writes it.
 REQUESTS_PER_CALL: Final = 2
@@ -46,6 +50,8 @@ class SettleTimes(BaseModel):
             return self.by_source[source]
         if source not in SOURCES:
             return self.default_s
+        # A source that needs longer keeps it unless an operator names the source: a shorter time
+        # would write each of its calls twice.
         return max(self.default_s, SOURCES[source].settle_s)
 
 
@@ -99,6 +105,7 @@ def _read_budgets(value: object) -> object:
 def _check_url(value: str) -> str:
     if fault := check_url(value):
         raise ValueError(fault)
+    # Paths are appended with a slash of their own.
     return value.rstrip("/")
 
 
@@ -124,6 +131,8 @@ def _check_own(value: tuple[str, ...]) -> tuple[str, ...]:
 
 def _check_network(value: tuple[str, ...]) -> tuple[str, ...]:
     for part in value:
+        # Only checked: a wrong network would otherwise be found when the receiver starts, without
+        # the name of its setting.
         ipaddress.ip_network(part, strict=False)
     return value
 

@@ -42,10 +42,15 @@ class FolderLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises `LocalRunError` that names the process which has it."""
+        # `O_NOFOLLOW`: in a folder that somebody else could have prepared, a link here would have
+        # another file emptied. `O_CLOEXEC`: a child that inherits the file would hold the lock
+        # after us.
         file = os.open(
             self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE
         )
         try:
+            # The kernel gives a lock of `flock` back when its process ends, however it does. A file
+            # that only contains a process id would have to be removed by hand after kill -9.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
             pid = os.read(file, PID_LENGTH).decode(errors="replace").strip() or "unknown"
@@ -54,6 +59,7 @@ class FolderLock:
                 f"{self._name} is already running (pid {pid}); stop it, or choose another folder "
                 "with DATA_DIR"
             ) from err
+        # Only with the lock: whoever waits for it reads here whose it is.
         os.ftruncate(file, 0)
         os.write(file, f"{os.getpid()}\n".encode())
         self._file = file
@@ -79,6 +85,8 @@ def make_private(folder: Path) -> Path:
     One that exists is taken only if it is this user's and nobody else may write into it. Raises
     `LocalRunError`.
     """
+    # The address of the socket and the name of the lock follow from it: two spellings of one folder
+    # must not be two runs.
     folder = folder.resolve()
     try:
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
@@ -91,6 +99,8 @@ def make_private(folder: Path) -> Path:
         raise LocalRunError(
             f"{folder} cannot be made ({err.strerror}): choose another folder with DATA_DIR"
         ) from err
+    # Secrets and the socket lie in it. A folder that others may write into could be changed between
+    # this check and its use.
     if result.st_uid != os.getuid() or result.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise LocalRunError(
             f"{folder} is another user's, or others may write into it: choose another folder with "
@@ -108,6 +118,7 @@ def local_values(folder: Path, values: Mapping[str, str | int]) -> Iterator[Path
     Keys are names of settings in lower case; a file left over by a run that was killed is replaced.
     """
     path = folder / LOCAL_NAME
+    # Written beside it and renamed: a command that reads it meanwhile sees all of it or none.
     draft = folder / f"{LOCAL_NAME}.{os.getpid()}"
     draft.unlink(missing_ok=True)
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_FILE)

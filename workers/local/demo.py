@@ -33,6 +33,7 @@ ORDER: Final = (2, 3, 0, 3, 1)
 TALK: Final = timedelta(seconds=60)
 REQUEST_TIMEOUT_S: Final = 10.0
 VERDICT_TIMEOUT_S: Final = 10.0
+# A settling time, a permit, and a retry or two. A slow machine may take several of them.
 END_TIMEOUT_S: Final = 45.0
 NAME_WIDTH: Final = 10
 FIRST: Final = frozenset(
@@ -158,6 +159,7 @@ class Demo:
             {"buildr_call_id": self.buildr_call_id},
             base_url=self.settings.public_url or self.url,
             start_at=datetime.now(UTC) - TALK,
+            # Ids that no earlier run had: the messages of a known call would be duplicates.
             rng=random.SystemRandom(),
         )
         self.source_call_id = SOURCES[SOURCE].keys(requests[0]).source_call_id

@@ -25,8 +25,10 @@ from redis.exceptions import RedisError
 from service.settings import socket_path
 from workers.local.data_folder import FolderLock, LocalRunError, make_private
 
+# `ZRANDMEMBER`, which `lanes.lua` uses, came with 6.2.
 OLDEST: Final = (6, 2)
 ON_PATH: Final = ("valkey-server", "redis-server")
+# A large append-only file takes its time to be read.
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 10.0
 PING_TIMEOUT_S: Final = 2.0
@@ -78,6 +80,7 @@ class EmbeddedRedis:
         Raises `LocalRunError` if there is no server to start, another program holds the folder, or
         the server ends.
         """
+        # Before the folder is made: a machine without a server is left as it was.
         binary = find_server()
         for folder in (self._data_dir, self._files, self._socket.parent):
             make_private(folder)
@@ -86,6 +89,8 @@ class EmbeddedRedis:
             self._end_left_over()
             self._launch(binary)
             self._wait_until_it_answers()
+        # Ctrl-C too: the server has a session of its own, and would go on without anybody who stops
+        # it.
         except BaseException:
             self.stop()
             raise
@@ -116,6 +121,8 @@ class EmbeddedRedis:
 
     def _options(self) -> Mapping[str, str]:
         return {
+            # No TCP port at all: who may connect is decided by the rights of the socket's folder,
+            # so that no password has to be made, kept and passed on.
             "port": "0",
             "unixsocket": str(self._socket),
             "unixsocketperm": "700",
@@ -125,15 +132,20 @@ class EmbeddedRedis:
             "daemonize": "no",
             "appendonly": "yes",
             "appendfsync": "always",
+            # The append-only file is enough, and a snapshot would fork and write all of it once
+            # more.
             "save": "",
             "maxmemory-policy": "noeviction",
             "loglevel": "notice",
         }
 
     def _launch(self, binary: Path) -> None:
+        # Redis does not rotate its log. One older file is kept, for the reason of the last end.
         if self._log.exists() and self._log.stat().st_size > LARGEST_LOG_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
         self._process = subprocess.Popen(
+            # The configuration comes on stdin, so that no file with it lies around and no option
+            # shows in the list of processes.
             [str(binary), "-"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -152,6 +164,7 @@ class EmbeddedRedis:
         process = self._process
         deadline = time.monotonic() + START_TIMEOUT_S
         while process is not None:
+            # First: another server that answers on the socket must not pass for this one.
             if process.poll() is not None:
                 raise LocalRunError(
                     f"the private Redis ended with status {process.returncode}: {self._log_tail()}"
@@ -187,6 +200,7 @@ class EmbeddedRedis:
                 # Without a snapshot; what is in the append-only file stays.
                 client.shutdown(nosave=True)
             time.sleep(POLL_S)
+        # A server that was killed leaves its socket behind, and the next one could not bind to it.
         self._socket.unlink(missing_ok=True)
 
     def _is_listening(self) -> bool:
@@ -194,6 +208,7 @@ class EmbeddedRedis:
             probe.settimeout(PING_TIMEOUT_S)
             try:
                 probe.connect(str(self._socket))
+            # It does not answer, but it listens: it may be reading its data.
             except TimeoutError:
                 return True
             except OSError:

@@ -31,6 +31,7 @@ def check_port(host: str, port: int, *, option: str) -> None:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
+            # As the servers do: a port whose last connections are in TIME_WAIT is free for them.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen(1)
@@ -49,6 +50,7 @@ def process_spec(
     ready_text: str | None = None,
 ) -> ProcessSpec:
     """One of this program's own commands as a process, which ends with its supervisor."""
+    # By this interpreter and not by the name of the command: PATH may lead to another version.
     argv = (sys.executable, "-m", "workers.cli.main", *arguments, "--until-stdin-closes")
     return ProcessSpec(
         name=name, argv=argv, environment=environment, ready_url=ready_url, ready_text=ready_text

@@ -40,6 +40,7 @@ SANDBOX_FOLDER: Final = "sandbox"
 CHECK_REDIS_EVERY_S: Final = 1.0
 REDIS_AGAIN_S: Final = 2.0
 FAILED: Final = 1
+# SIGHUP comes when the terminal is closed: Redis, in a session of its own, would go on unseen.
 STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -24,10 +24,15 @@ from workers.local.data_folder import LocalRunError
 READY_TIMEOUT_S: Final = 60.0
 ASK_EVERY_S: Final = 0.05
 ASK_TIMEOUT_S: Final = 2.0
+# Longer than a worker or the receiver takes by itself, see `finish_jobs` and `GRACE_S`.
 STOP_TIMEOUT_S: Final = 30.0
+# asyncio's limit is 64 KB, and a traceback in a JSON line can be longer.
 LONGEST_LINE_BYTES: Final = 1024 * 1024
 LINES_KEPT: Final = 5
+# The first one is short, for a crash by chance; the last one keeps a process that always fails from
+# taking all of the machine.
 BACKOFF_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+# Whoever ran for so long is not failing at its start: it begins anew with the short waits.
 STEADY_S: Final = 60.0
 
 Listener = Callable[[str, str], None]
@@ -102,6 +107,8 @@ class Supervisor:
             await self._launch(child)
         for child in children:
             await self._wait_until_ready(child)
+            # Only now: a part that ends during the first start is an error to report, not to
+            # repeat.
             child.keeper = asyncio.create_task(self._keep(child), name=f"keep {child.part.name}")
 
     async def stop(self) -> None:
@@ -109,7 +116,9 @@ class Supervisor:
         Stop all parts, the last one first: ask, and insist after half a minute. Returns when all
         have ended.
         """
+        # In reverse, so that the worker ends before what it writes to.
         for child in reversed(self._children):
+            # First: it would start again what is being stopped.
             await _cancel(child.keeper)
             if child.process is not None and child.process.returncode is None:
                 _signal(child.process, signal.SIGTERM)
@@ -140,7 +149,9 @@ class Supervisor:
             env=dict(child.part.environment),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            # One stream keeps the order of the lines. A traceback of Python itself goes to stderr.
             stderr=asyncio.subprocess.STDOUT,
+            # Also makes it the leader of a process group, which `_signal` can end as a whole.
             start_new_session=True,
             limit=LONGEST_LINE_BYTES,
         )

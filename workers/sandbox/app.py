@@ -68,6 +68,7 @@ def create_sandbox(config: SandboxConfig, *, clock: Callable[[], int] = time.tim
             Route(f"{API}/call_outcomes", sandbox.api(sandbox.list_outcomes), methods=["GET"]),
             Route(f"{API}/contacts", sandbox.api(sandbox.list_contacts), methods=["GET"]),
             *console.routes(),
+            # Last: behind token and limit like the rest, as an unknown path of Buildr's is.
             Route("/{rest:path}", sandbox.api(sandbox.unknown), methods=list(METHODS)),
         ]
     )
@@ -134,6 +135,7 @@ class Sandbox:
         call = self.calls.get(call_id)
         if call is None and not (self._config.auto_create and is_buildr_id(call_id)):
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no call {call_id[:40]!a}")
+        # Before the call is made: a refused update must not leave an empty call behind.
         checked = check_fields(fields, outcome_ids=OUTCOMES)
         call = call or self.calls.create(call_id, self._clock())
         self.calls.update(call, checked, self._clock())
@@ -194,6 +196,7 @@ class Sandbox:
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
             return handler(request, body)
+        # The case that matters most: Buildr has the outcome, and the service does not know it.
         if fault.is_applied:
             handler(request, body)
         response = await misbehave(fault, request, is_beta=self._config.is_beta)

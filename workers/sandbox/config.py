@@ -8,6 +8,7 @@ from typing import Final
 from service.settings import Budget
 from workers.sandbox.rate_limit import Mode
 
+# Fixed and public: the sandbox guards nothing, and a demo has to know them.
 CLIENT_ID: Final = "sandbox-client"
 CLIENT_SECRET: Final = "sandbox-secret"
 READY_TOKEN: Final = "sandbox-token"
@@ -30,6 +31,7 @@ class SandboxConfig:
     ready_token: str | None = field(default=READY_TOKEN, repr=False)
     token_life_s: int = 3600
     budgets: tuple[Budget, ...] = DEFAULT_BUDGETS
+    # The strictest by default, since Buildr does not document which one it is.
     limit_mode: Mode = "both"
     says_wait: bool = True
     is_beta: bool = False

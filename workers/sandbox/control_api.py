@@ -127,6 +127,7 @@ class Console:
 
 def _local(endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
+        # It changes what the account holds, and needs no token.
         if not _is_loopback(request):
             return errors(HTTPStatus.FORBIDDEN, ["only for peers on this machine"])
         try:

@@ -18,6 +18,7 @@ from workers.sandbox.responses import rate_limit_answer
 Kind = Literal[
     "status", "timeout", "reset", "slow", "rate_limit", "garbage", "html", "revoke_token"
 ]
+# More than is sent, so that the client must notice the missing rest.
 PROMISED_BYTES: Final = 1000
 HTML: Final = b"<!doctype html><title>Maintenance</title><h1>We will be back soon</h1>"
 
@@ -76,6 +77,8 @@ class CutOff(Response):
             (b"content-length", str(PROMISED_BYTES).encode()),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        # With `more_body` and no more of it: uvicorn closes the connection when the application
+        # returns.
         await send({"type": "http.response.body", "body": b'{"call": {"id": "1', "more_body": True})
 
 
@@ -112,6 +115,7 @@ async def _keep_waiting(request: Request, seconds: float) -> None:
     """Stay silent until the time is over or the client has hung up."""
     try:
         async with asyncio.timeout(seconds):
+            # A client that has given up must not hold this request until the end.
             while (await request.receive())["type"] != "http.disconnect":
                 continue
     except TimeoutError:

@@ -16,6 +16,7 @@ from service.settings import Budget
 
 NS_PER_S: Final = 1_000_000_000
 Mode = Literal["window", "bucket", "both", "off"]
+# Of the beta version's buckets only `burst` is documented; the others are made in its likeness.
 NAMES: Final = {1: "second", 10: "burst", 3600: "hour", 86_400: "day"}
 
 
@@ -110,6 +111,7 @@ class Limiter:
 
     def admit(self, now_ns: int) -> Refusal | None:
         """Count a request that arrived now, or say why not."""
+        # All are asked before any is counted: a request that one budget refuses uses up none.
         waits = [(reading.wait_ns(now_ns), budget) for budget, reading in self._readings]
         longest_ns, budget = max(waits, key=lambda wait: wait[0], default=(0, None))
         if budget is not None and longest_ns > 0:

@@ -39,6 +39,7 @@ FIRST_CALL: Final = 101
 LAST_CALL: Final = 120
 FIRST_CONTACT: Final = 418
 MADE_AT: Final = "2023-02-14T18:13:00Z"
+# For benchmarks, which make a call for each PATCH: memory stays within bounds.
 MOST_CALLS: Final = 200_000
 MOST_TOKENS: Final = 1000
 

@@ -13,6 +13,7 @@ from workers.sandbox.app import create_sandbox
 from workers.sandbox.config import SandboxConfig
 
 SHUTDOWN_S: Final = 2
+# Longer than clients keep idle connections, so that none of them sends into one that is closing.
 KEEP_ALIVE_S: Final = 30
 BACKLOG: Final = 2048
 

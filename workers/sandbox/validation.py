@@ -103,6 +103,7 @@ def check_fields(
             checked[name] = None
         elif (fault := FIELDS[name](value)) is not None:
             faults.append(f"{name} {fault}")
+        # 422 is assumed: Buildr does not document what it answers to an unknown outcome.
         elif name == "call_outcome_id" and value not in outcome_ids:
             faults.append(f"call_outcome_id: there is no call outcome {value}")
         else:

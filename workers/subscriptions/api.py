@@ -25,9 +25,13 @@ from workers.subscriptions.errors import (
     VendorUnavailable,
 )
 
+# Nobody waits for it: the worker's own turn may take a minute, see `TURN_S`.
 TIMEOUT_S: Final = 10.0
+# At the vendors' page sizes, over a thousand subscriptions.
 MOST_PAGES: Final = 40
+# What a code may look like. A sentence of the vendor's could repeat a secret that was sent.
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+# Only what is safe in a path.
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Fields = Mapping[str, object]
@@ -120,6 +124,7 @@ class Api:
         _check_transport(self.title, url)
         if self._http is None:
             self._http = open_http(self.url, timeout_s=self.timeout_s, transport=self.transport)
+        # A login carries the client's credentials and no token.
         headers = self.headers
         if auth is not None:
             headers = {}
@@ -129,6 +134,7 @@ class Api:
                     method, url, params=params or None, json=json, data=form, headers=headers
                 )
                 if auth is not None:
+                    # `fetch` takes a request and no `auth`; a basic login is one header.
                     request = next(auth.auth_flow(request))
                 answer = await fetch(self._http, request)
         except TimeoutError as err:

@@ -28,8 +28,11 @@ def plan_steps(
     steps: list[Step] = []
     needed: list[Subscription] = []
     ours = (subscription for subscription in subscriptions if subscription.is_ours)
+    # The best first, so that of two equal ones it is the better that stays.
     for subscription in sorted(ours, key=rank):
         is_duplicate = any(_covers(better, subscription) for better in needed)
+        # Nothing can be done about it, and it does no harm: a message that comes twice is a
+        # duplicate.
         if is_duplicate and subscription.is_fixed:
             continue
         if is_duplicate and Issue.DUPLICATE in supported_fixes:

@@ -67,6 +67,8 @@ async def reconcile(
             await reconciliation.run(is_dry_run=is_dry_run, waits_for_listing=waits_for_listing)
     except UpkeepError as err:
         progress.fault = err
+    # What was done until then is in `progress` and is reported; the next turn goes on from the
+    # vendor's own list.
     except TimeoutError:
         progress.fault = VendorUnavailable(f"{slug} was not through within {TURN_S:g} s")
     report = make_report(slug, progress, clock())
@@ -111,6 +113,7 @@ class _Reconciliation:
             await self._take_steps()
             if self.progress.done:
                 await self._check_result()
+            # Not after a fault: what was not listed is not known to be gone.
             self._forget_removed()
         finally:
             await self.vendor.close()
@@ -141,6 +144,7 @@ class _Reconciliation:
             if step.action is Action.BY_HAND:
                 continue
             await self._take(step)
+            # One by one, so that a fault in the middle leaves a true account of what was done.
             self.progress.done.append(step)
             self.progress.left = tuple(item for item in self.progress.left if item is not step)
 
@@ -149,6 +153,8 @@ class _Reconciliation:
         await self._list_and_plan()
         actions = {step.action for step in self.progress.left}
         self.progress.is_settled = actions <= {Action.BY_HAND, Action.SAVE}
+        # It was made and is not listed. Some vendors list late; one that never does would get
+        # another subscription with each turn.
         if Action.CREATE in actions:
             self.progress.unseen_since = self.clock()
 

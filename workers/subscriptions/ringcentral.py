@@ -47,6 +47,7 @@ LIFE: Final = timedelta(days=365)
 # A third of a week, the life that RingCentral gives by itself: however short a life it grants, what
 # is renewed is not due at once.
 RENEW_WITHIN: Final = timedelta(days=7) / 3
+# Such a subscription never comes back, and is made anew.
 DEAD: Final = frozenset({"Blacklisted", "Suspended"})
 _HANDSHAKE: Final = (
     "the receiver at PUBLIC_URL did not shake hands: is it reachable, and its whole answer below "
@@ -130,6 +131,7 @@ class RingCentral:
         await self._api.close()
 
     async def _log_in(self) -> None:
+        # One login for the whole reconciliation, and not one for each request.
         if not self._api.headers:
             api = self._target.api
             form = {"grant_type": GRANT, "assertion": api["jwt"]}

@@ -26,6 +26,8 @@ from workers.subscriptions.spec import VendorSpec
 from workers.subscriptions.target import is_set_up
 from workers.subscriptions.types import DONE, Action, Step
 
+# RingCentral blacklists an address after some ten minutes of errors: within as many more it is made
+# anew.
 EVERY_S: Final = 600.0
 # The interval counts from the end of the last reconciliation, by any worker. The margin makes sure
 # that the first worker to run after it finds the source due, and does not wait for its next run.
@@ -53,6 +55,8 @@ class SubscriptionReconciler:
                 continue
             try:
                 await self._reconcile_if_due(vendor_spec)
+            # For `run_every`, which logs it. The vendors are asked with httpx, whose errors do not
+            # come here.
             except (RedisError, OSError):
                 raise
             except Exception:

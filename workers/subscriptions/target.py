@@ -53,6 +53,7 @@ class Target:
             *self.secrets,
             *(f"{name}={value}" for name, value in sorted(self.api.items())),
         )
+        # It is stored: only a digest, since the parts are secrets.
         return sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def is_ours(self, url: str) -> bool:
@@ -77,6 +78,7 @@ class Target:
 
     def fingerprint(self, subscription_id: str) -> str:
         """A digest of the newest secret, for this subscription only: 16 hex digits, stored."""
+        # With the id in it: equal secrets of two subscriptions must not have equal digests.
         return hmac.new(
             self.secret.encode(), f"given:{self.slug}:{subscription_id}".encode(), "sha256"
         ).hexdigest()[:16]
@@ -92,6 +94,7 @@ class Target:
         """
         if not isinstance(text, str) or not text.strip():
             return None
+        # The longest first: one secret may be a part of another, whose rest would stay readable.
         for secret in sorted(self.confidential, key=len, reverse=True):
             text = text.replace(secret, HIDDEN)
         unprintable = {character for character in text if not character.isprintable()}
@@ -130,6 +133,8 @@ def target_of(
     tokened = [
         settings.base_url + webhook_path(slug, account=account, token=token) for token in tokens
     ]
+    # All of them lead here, so that one that is registered with an older token is changed and not
+    # left beside a new one.
     addresses = [bare, *tokened]
     if source.requires_path_token:
         addresses = [*tokened, bare]
