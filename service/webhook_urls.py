@@ -93,7 +93,7 @@ def verified_buildr_call_id(
 
     An id without its signature, or with a wrong one, is no id. A fault never costs the message.
     """
-    # As sets: the same id twice is no contradiction, and some systems append a query twice.
+    # As sets: the same id twice is no contradiction.
     call_ids, signatures = _ids_and_signatures(url)
     if not call_ids:
         return None, None

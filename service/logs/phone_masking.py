@@ -10,7 +10,7 @@ from typing import Final
 
 DOT: Final = "•"
 KEPT: Final = 2
-# The shortest number with an area code. Below it are extensions and service numbers, which say
+# Below it are extensions and service numbers, which say
 # nothing about a caller.
 LEAST_DIGITS: Final = 7
 

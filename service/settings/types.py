@@ -51,7 +51,7 @@ class SettleTimes(BaseModel):
         if source not in SOURCES:
             return self.default_s
         # A source that needs longer keeps it unless an operator names the source: a shorter time
-        # would write each of its calls twice.
+        # could write a call twice.
         return max(self.default_s, SOURCES[source].settle_s)
 
 

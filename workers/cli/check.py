@@ -166,6 +166,7 @@ async def _public_url(settings: Settings) -> Finding:
     except httpx.HTTPError as err:
         detail = f"{url}/healthz does not answer ({type(err).__name__})"
         return Finding("public url", is_fine=False, detail=detail)
+    # The text too: a proxy's own page may answer 200 for any path.
     if answer.status_code != httpx.codes.OK or "alive" not in answer.text:
         detail = f"{url}/healthz answers {answer.status_code}, and not as this service would"
         return Finding("public url", is_fine=False, detail=detail)

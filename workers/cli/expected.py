@@ -34,6 +34,8 @@ class Moment(click.ParamType[datetime]):
             moment = datetime.fromisoformat(str(value).strip())
         except ValueError:
             self.fail(f"{str(value)!r} is no moment like 2026-11-02T10:00Z", param, ctx)
+        # Refused here, while `--since` takes it as UTC: a window that is some hours off matches
+        # another call, or none.
         if moment.tzinfo is None:
             self.fail(
                 f"{str(value)!r} has no offset; "
@@ -163,6 +165,8 @@ def list_expected(limit: int, *, as_json: bool) -> None:
     rows = [
         (
             item.buildr_call_id,
+            # A table is read over shoulders and pasted into tickets; `--json` has the numbers in
+            # full.
             ", ".join(mask_number(number.e164) for number in item.numbers),
             item.agent or "",
             item.direction or "",

@@ -46,6 +46,8 @@ class Choice:
         Raises click's usage error unless something was chosen, or everything in words, and not
         both.
         """
+        # Nothing chosen must never mean everything: an operator who forgets the id would replay or
+        # discard all that has failed.
         is_empty = not self.entry_ids and self.filter == FailedFilter()
         if is_empty and not is_all:
             raise click.UsageError("say which: ids, a filter such as --cause or --since, or --all")

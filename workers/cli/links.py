@@ -87,6 +87,7 @@ def set_link(
     async def work(_: Settings, store: Store) -> tuple[bool, bool, tuple[str, ...]]:
         is_new, is_known = await store.links.put(source, source_call_id, link)
         stored = await store.calls.get(f"{source}:{source_call_id}")
+        # Reported to the operator: the link has no effect then, and nothing else would show it.
         other_ids: set[str] = set()
         if stored is not None:
             other_ids = {event.buildr_call_id or "" for event in stored.all_events}
@@ -198,6 +199,7 @@ def import_links(file: TextIO, *, is_dry_run: bool) -> None:
       buildr-calls links import links.csv
     """
     try:
+        # The whole file before the first write: half an import is hard to take back.
         rows = read_links(file)
     except LinkCsvError as err:
         raise Failure(str(err)) from err

@@ -23,6 +23,7 @@ from workers.local.terminal import printable
 PROGRAM: Final = "buildr-calls"
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+# The key of click's `meta`, which all contexts of one invocation share.
 ACCOUNT: Final = f"{PROGRAM}.account"
 
 
@@ -167,8 +168,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     if not rows:
         click.echo(empty)
         return
+    # They hold texts of vendors: an escape sequence among them could rewrite the terminal.
     cells = [[printable(cell) for cell in row] for row in rows]
     out = console()
+    # rich would cut or wrap to 80 columns, which a program that reads the table could not undo.
     if not out.is_terminal:
         widths = [
             max(len(row[place]) for row in (columns, *cells)) for place in range(len(columns))

@@ -140,6 +140,7 @@ def preview_outcomes(
         _print(settings, compared, has_calls=has_calls, is_applied=is_applied)
     if is_applied and compared.rewritten:
         if not is_agreed:
+            # After the table, so that the question is about what was shown.
             click.confirm(
                 f"Rewrite {len(compared.rewritten)} calls in Buildr?", abort=True, err=True
             )

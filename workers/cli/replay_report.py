@@ -123,6 +123,8 @@ async def run_replay(
     context = await ReplayContext.of(settings, store)
     async with AsyncExitStack() as stack:
         read_buildr = None
+        # A forced replay writes whatever Buildr holds: a read would cost a request and decide
+        # nothing.
         if not options.is_offline and not options.is_forced:
             read_buildr = _buildr_reader(settings, store, stack, report)
         replayer = Replayer(
@@ -144,6 +146,8 @@ async def run_replay(
                 ):
                     report.assessments.append(assessment)
                     progress.advance(task)
+            # What was assessed until then is reported: with many calls it has cost requests and
+            # minutes.
             except BuildrError as err:
                 report.stopped = _stop_reason(err)
     return report

@@ -17,8 +17,10 @@ from service.buildr_ids import is_buildr_id
 from service.settings import Budget, Installation
 from workers.cli.output import Failure, load_accounts, load_settings
 
+# In the sandbox it is filed as in Buildr's published example, see `workers/sandbox/records.py`.
 DEMO_CALL: Final = "110"
 PORT: Final = click.IntRange(1, 65535)
+# Longer than receiver and worker take to end, see `GRACE_S` of the receiver and `finish_jobs`.
 GRACE_S: Final = 30.0
 STDIN: Final = 0
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., None])
@@ -81,6 +83,7 @@ def run(
       buildr-calls run --port 9000 --no-demo
       buildr-calls run --once
     """
+    # Imported here and below: every command loads this module, and most need none of these.
     from workers.local.run import LocalRun, RunOptions
     from workers.local.terminal import LastingConsole, Screen
 
@@ -106,6 +109,7 @@ def run(
             and not settings.secrets_of("twilio").values
         ):
             raise click.UsageError("the demo simulates a call of Twilio's: set TWILIO_AUTH_TOKEN")
+    # Before anything is started: a Redis of the operator's is not one that `run` could start again.
     if settings.redis_url is not None:
         from workers.cli.session import check_redis
 
@@ -262,9 +266,12 @@ def _end_with_stdin(*, is_wanted: bool) -> None:
         with contextlib.suppress(OSError):
             while os.read(STDIN, 1024):
                 pass
+        # By a signal to itself: the same orderly end as for a supervisor, from whatever it is
+        # doing.
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(GRACE_S)
         os.kill(os.getpid(), signal.SIGKILL)
 
     if is_wanted:
+        # A thread, since a read from stdin blocks. As a daemon it does not keep the process alive.
         threading.Thread(target=watch, name="stdin", daemon=True).start()

@@ -40,6 +40,8 @@ def run_with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
 
     async def run() -> T:
         async with open_store(settings, role="cli") as store:
+            # First, so that a Redis that is away is one line after a second. The commands' own
+            # reads would wait for its timeouts and retries.
             await store.ping()
             return await work(settings, store)
 
@@ -96,6 +98,8 @@ class Age(click.ParamType[datetime]):
             if text[:-1].isdecimal() and text[-1:] in UNITS:
                 return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
             moment = datetime.fromisoformat(text)
+            # UTC, as all times that the commands print, and not the zone of the machine: the same
+            # command has the same meaning on a laptop and on a server.
             if moment.tzinfo is None:
                 return moment.replace(tzinfo=UTC)
             return moment.astimezone(UTC)

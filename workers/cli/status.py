@@ -133,6 +133,7 @@ def _waiting_text(account_status: AccountStatus) -> str:
 
 def _local_time(at: datetime) -> str:
     """A time in this machine's time zone, with the date if it is more than a day away."""
+    # The one place with local time: an operator compares it with the time of day.
     local_at = at.astimezone()
     if abs((at - datetime.now(UTC)).total_seconds()) < DAY_S:
         return f"{local_at:%H:%M:%S}"

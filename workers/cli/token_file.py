@@ -26,6 +26,8 @@ class SaveToken:
             return
         try:
             os.write(self._descriptor, f"{secret}\n".encode())
+            # The vendor shows a token only through its API, and the webhook that it belongs to is
+            # there already: it must be on disk before the command reports success.
             os.fsync(self._descriptor)
         except OSError as err:
             raise Failure(
@@ -46,6 +48,8 @@ def token_file(path: Path | None) -> Iterator[SaveToken]:
         yield SaveToken(None)
         return
     try:
+        # O_EXCL: a file, or a link that somebody has put there, is never written to. The mode is
+        # set as it is made: with a later `chmod` the token could be read for a moment.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as err:
         raise Failure(f"--token-to: {path} is there already; name a new file") from err

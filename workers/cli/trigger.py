@@ -34,6 +34,7 @@ from workers.simulator.requests import (
 )
 from workers.simulator.scenarios import ScenarioError, load, names
 
+# As long as the vendors wait that wait longest.
 TIMEOUT_S = 15.0
 
 
@@ -104,6 +105,8 @@ def trigger(
     answers = []
     with httpx.Client(timeout=TIMEOUT_S) as client:
         for arrival in arrivals:
+            # When its turn comes: signatures hold a time, and one made for all would be too old for
+            # the last.
             signed = _sign(source, arrival.request, secrets)
             answer = _send(client, target + local_path(settings, signed), signed)
             if not as_json:

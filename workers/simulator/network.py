@@ -40,6 +40,7 @@ def simulate_deliveries(
     of a vendor that never retries is only overtaken.
     """
     fates = [rng.choice((_first_delivery, _arrives_again, _arrives_late)) for _ in requests]
+    # One of each kind by force: by chance alone a short call would often show no fault at all.
     if len(requests) > 1:
         again, late = rng.sample(range(len(requests)), 2)
         fates[again] = _arrives_again

@@ -10,8 +10,9 @@ local update = cjson.decode(ARGV[5])
 local compressed_record = ARGV[6]
 local ref = update.ref
 local key = P .. 'call:' .. ref
--- Two runs of one call can overlap: arq starts a job again whose worker it takes for dead. The
--- first commit counts, and the other run begins anew with what that one has written.
+-- Two runs of one call can overlap: one whose worker was stopped for a while goes on after the
+-- sweep, or the end of arq's in-progress key, has let another one start. The first commit counts,
+-- and the other run begins anew with what that one has written.
 if (redis.call('HGET', key, 'v') or '0') ~= tostring(update.version) then
   return -1
 end
