@@ -43,11 +43,11 @@ def minutes_open(
     days: dict[str, list[tuple[str, str]]], holidays: set[date], first: date
 ) -> set[tuple[date, time]]:
     """
-    What the clock on the wall shows while it is open, for five days: each span is walked through
+    What the clock on the wall shows while it is open, for eight days: each span is walked through
     minute by minute.
     """
     shown: set[tuple[date, time]] = set()
-    for number in range(5):
+    for number in range(8):
         day = first + timedelta(days=number)
         if day in holidays:
             continue
@@ -67,7 +67,7 @@ def minutes_open(
 @given(
     st.sampled_from(CHANGES),
     st.dictionaries(st.sampled_from(WEEKDAYS), st.one_of(SPANS.map(lambda span: [span]), BREAKS)),
-    st.sets(st.integers(0, 4), max_size=2),
+    st.sets(st.integers(0, 7), max_size=3),
 )
 def test_is_open_while_the_clock_shows_a_time_within_the_hours(
     change: tuple[str, datetime],
@@ -79,7 +79,7 @@ def test_is_open_while_the_clock_shows_a_time_within_the_hours(
     minute is judged as the clock on the wall shows it.
     """
     zone, changes_at = change
-    first = changes_at.astimezone(ZoneInfo(zone)).date() - timedelta(days=2)
+    first = changes_at.astimezone(ZoneInfo(zone)).date() - timedelta(days=4)
     holidays = {first + timedelta(days=number) for number in holiday_numbers}
     hours = BusinessHours.model_validate(
         {
