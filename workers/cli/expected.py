@@ -165,7 +165,7 @@ def list_expected(limit: int, *, as_json: bool) -> None:
     rows = [
         (
             item.buildr_call_id,
-            # A table is read over shoulders and pasted into tickets; `--json` has the numbers in
+            # A table is shown on screens and pasted into tickets; `--json` has the numbers in
             # full.
             ", ".join(mask_number(number.e164) for number in item.numbers),
             item.agent or "",
