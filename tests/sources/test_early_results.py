@@ -12,16 +12,28 @@ from typing import Final
 
 import pytest
 
-from service.errors import MessageError
+from service.errors import IgnoredEvent, MessageError
 from service.events import CallEvent, EventType, Result
 from service.sources import SOURCES
-from tests.sources.cases import CONTRACTS, call_messages, scenarios
+from tests.sources.cases import (
+    CONTRACTS,
+    call_messages,
+    expected,
+    fixture,
+    fixture_names,
+    scenarios,
+)
 from workers.calls.fold import fold
 from workers.calls.parties import identify_parties
 
 ALL_SUBSETS_UP_TO: Final = 9
 RANDOM_SUBSETS: Final = 400
 CALLS: Final = [pytest.param(slug, name, id=f"{slug}-{name}") for slug, name in scenarios()]
+FIXTURES: Final = [
+    pytest.param(slug, name, id=f"{slug}-{name}")
+    for slug in SOURCES
+    for name in fixture_names(slug)
+]
 
 Messages = Sequence[tuple[CallEvent, ...]]
 
@@ -96,3 +108,21 @@ def test_exceptions_are_of_calls_that_there_are(slug: str) -> None:
     """An exception for a call that is gone is taken out."""
     names = {name for source, name in scenarios() if source == slug}
     assert set(CONTRACTS[slug].early_results) <= names
+
+
+@pytest.mark.parametrize(("slug", "name"), FIXTURES)
+def test_message_that_ends_nothing_gives_no_result(slug: str, name: str) -> None:
+    """
+    A message without an end, a stated result or a voicemail decides nothing, whatever kind it is;
+    one of a kind that is not read brings no event at all.
+    """
+    try:
+        events = SOURCES[slug].parse(fixture(slug, name), "m000000000000000000000000")
+    except IgnoredEvent:
+        assert expected(slug, name) == {"raises": "IgnoredEvent"}
+        return
+    except MessageError:
+        return
+    if any(event.event_type is EventType.ENDED or event.result for event in events):
+        return
+    assert fold(events).result is None
