@@ -70,7 +70,7 @@ SENTENCES: Final[Mapping[Reason, str]] = {
     ),
     Reason.CAUSE_MISSING: "the last event says neither how the leg ended nor that it was answered",
     Reason.ALONE_IN_CONFERENCE: (
-        "the customer was in a conference, and no event shows whether anybody else was there"
+        "this leg was in a conference, and no event shows that the other side was there too"
     ),
     Reason.AGENT_LEG_UNKNOWN: "an agent's leg has an event that is not known and no end",
 }

@@ -176,8 +176,9 @@ def _missed_or_abandoned(parties: Parties) -> Basis:
     customer = parties.customer
     if customer is None:
         return Basis(Reason.CALLERS_LEG_MISSING)
-    if customer.conference_stays:
-        return Basis(Reason.ALONE_IN_CONFERENCE, leg_id=customer.leg_id)
+    for leg in (customer, *parties.agents):
+        if leg.conference_stays and leg.hangup_cause not in AGENT_UNREACHED:
+            return Basis(Reason.ALONE_IN_CONFERENCE, leg_id=leg.leg_id)
     # A leg with an unknown event may have ended in any way.
     for leg in parties.agents:
         if leg.unknown_values and not leg.is_ended:

@@ -87,6 +87,9 @@ def _ends_after(talk: Talk, moment: datetime) -> bool:
 
 def _agent_talks(leg: Leg, customer: Leg | None) -> list[Talk]:
     """The talks of an agent's leg; in a conference only while the customer was there too."""
+    if leg.conference_stays and _ended_unanswered(leg):
+        # Some exchanges report a join while the telephone still rings.
+        return []
     if customer is not None and customer.conference_stays and leg.conference_stays:
         spans = shared_spans(customer.conference_stays, leg.conference_stays)
         return [
@@ -95,6 +98,10 @@ def _agent_talks(leg: Leg, customer: Leg | None) -> list[Talk]:
     if not _is_taken_by_human(leg):
         return []
     return [_answered_talk(leg, customer)]
+
+
+def _ended_unanswered(leg: Leg) -> bool:
+    return leg.hangup_cause is not None and not leg.is_answered
 
 
 def _customer_talks(customer: Leg, agents: Sequence[Leg]) -> list[Talk]:
@@ -127,10 +134,8 @@ def _answered_talk(leg: Leg, customer: Leg | None) -> Talk:
 
 
 def _bridged_talk(customer: Leg) -> Talk:
-    if customer.bridged_at is None:
-        span = (customer.answered_at, customer.ended_at)
-        return Talk(Reason.JOINED_ELSEWHERE, customer, span, customer.duration_s)
-    # What the exchange played before the two were joined is waiting.
+    # What the exchange played before the two were joined is waiting: without the time of the join
+    # the talk is of an unknown length.
     span = (customer.bridged_at, customer.ended_at)
     return Talk(Reason.JOINED_ELSEWHERE, customer, span, _seconds_between(*span))
 

@@ -282,6 +282,26 @@ def test_caller_alone_in_a_conference_is_not_judged(agent_events: list[CallEvent
     )
 
 
+def test_agent_in_a_conference_without_the_caller_is_not_judged() -> None:
+    """The caller's own join may be lost."""
+    line = inbound()
+    call = fold([member("CA7")(JOINED, 5), line.end(100, COMPLETED, 100)])
+    assert (None, Reason.ALONE_IN_CONFERENCE) == (call.result, call.basis.reason)
+
+
+def test_agent_who_never_answered_was_not_in_the_conference() -> None:
+    """A join that is reported while the telephone rings shows no talk once it ends unanswered."""
+    line = inbound()
+    agent = dialled(REP, "CA7")
+    events = [
+        line(JOINED, 2, conference_id="CF1"),
+        agent(JOINED, 5, conference_id="CF1"),
+        line.end(100, COMPLETED, 100),
+    ]
+    assert (Result.CONNECTED, 95) == results(*events)
+    assert (None, None) == results(*events, agent.end(30, HangupCause.NO_ANSWER))
+
+
 def test_caller_alone_in_a_conference_who_leaves_a_message() -> None:
     """The message shows that nobody took the call."""
     line = inbound(party=Party.CUSTOMER)
