@@ -214,6 +214,7 @@ class Webhooks:
         try:
             keys = source.keys(request)
         except IgnoredEvent as err:
+            # Only for its id in the log: nothing of it is stored.
             _message_without_keys(source, request, received_at)
             await inbox.note_ignored(source.slug)
             request_log.end(LogEvent.MESSAGE_IGNORED, reason=str(err))
