@@ -10,6 +10,7 @@ from service.errors import MalformedPayload
 from service.events import CallEvent, Direction, EventType, HangupCause, Party, Recording
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, iso_moment, text, whole_seconds
+from service.sources.common.ids import call_id
 from service.sources.common.leg_events import recording_event, seconds_between, unrecognised
 from service.sources.common.phone_numbers import bare_to_e164
 from service.sources.vonage.payload import is_recording, leg_id, source_call_id
@@ -124,11 +125,12 @@ def _transfer_event(leg: CallEvent, fields: Fields) -> CallEvent:
     The leg goes on in another conversation, whose id all its later events have: for this call it is
     in a conference, of which nothing more is known. An NCCO's `conversation` action moves legs too.
     """
+    conversation_id = call_id(text(fields, "conversation_uuid_to"), name="conversation_uuid_to")
     return replace(
         leg,
         event_type=EventType.JOINED,
-        conference_id=text(fields, "conversation_uuid_to"),
-        continues_as=text(fields, "conversation_uuid_to"),
+        conference_id=conversation_id,
+        continues_as=conversation_id,
         vendor_status=TRANSFER,
     )
 
