@@ -73,20 +73,21 @@ def message_events(fields: Fields, message_id: str) -> list[CallEvent]:
 
 def _leg_events(common: CallEvent, state: str, fields: Fields) -> list[CallEvent]:
     """The events of a message whose state and direction are known."""
+    disposition, note = early_wrap_up(fields)
     event = replace(
         common,
         event_type=EVENT_TYPES[state],
         vendor_status=state,
         tags=texts(fields, "labels"),
         recording=recording(fields),
+        disposition=disposition,
+        note=note,
     )
     voicemails = _voicemail_events(common, state, fields)
     if event.event_type is EventType.VOICEMAIL:
         events = voicemails
     elif event.event_type is EventType.ENDED:
-        disposition, note = early_wrap_up(fields)
-        end = replace(event, disposition=disposition, note=note)
-        events = [*_end_events(end, state, fields), *voicemails]
+        events = [*_end_events(event, state, fields), *voicemails]
     else:
         events = [_with_details(event, state, fields), *voicemails]
     if state in CALLER_LEAVES_STATES and any(_is_callers_end(part, fields) for part in events):
@@ -102,11 +103,12 @@ def _with_details(event: CallEvent, state: str, fields: Fields) -> CallEvent:
     if state in WRAP_UP_STATES:
         disposition, note = wrap_up(fields)
         return replace(event, disposition=disposition, note=note)
-    disposition, note = early_wrap_up(fields)
-    event = replace(event, disposition=disposition, note=note)
     if state == CONNECTED and not is_talk(event.direction, fields):
         return replace(event, event_type=EventType.RINGING)
-    return replace(event, occurred_at=_own_time(event.event_type, fields) or event.occurred_at)
+    occurred_at = _own_time(event.event_type, fields)
+    if occurred_at is None:
+        return event
+    return replace(event, occurred_at=occurred_at)
 
 
 def _own_time(event_type: EventType, fields: Fields) -> datetime | None:
@@ -207,6 +209,8 @@ def _callers_end(event: CallEvent, fields: Fields) -> CallEvent:
         hangup_cause=HangupCause.HUNG_UP,
         recording=None,
         tags=(),
+        disposition=None,
+        note=None,
     )
 
 

@@ -154,9 +154,10 @@ def _queue(party: Fields, member: Member) -> str | None:
     The name of the queue that a caller called, where it is another party's than this one: whether
     a party that names itself is the queue's or that of a member of it is not known.
     """
+    if flag(party, "queueCall") is not True:
+        return None
     called = child(party, "to")
-    called_extension_id = text(called, "extensionId")
-    if flag(party, "queueCall") is not True or called_extension_id in {None, member.agent}:
+    if text(called, "extensionId") in {None, member.agent}:
         return None
     return text(called, "name")
 

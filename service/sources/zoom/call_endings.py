@@ -153,18 +153,20 @@ def end_events(
         )
     if not may_end_call:
         return
-    end = replace(
+    cause = ending.cause
+    duration_s = ending.duration_s
+    if agent_leg is not None and ending.agent_cause is HangupCause.COMPLETED:
+        cause = HangupCause.HUNG_UP
+        duration_s = None
+    yield replace(
         call_leg,
         event_type=EventType.ENDED,
         occurred_at=times.ended_at,
-        hangup_cause=ending.cause,
+        hangup_cause=cause,
         answered_by=ending.answered_by,
         sequence=ending.sequence,
-        duration_s=ending.duration_s,
+        duration_s=duration_s,
     )
-    if agent_leg is not None and ending.agent_cause is HangupCause.COMPLETED:
-        end = replace(end, hangup_cause=HangupCause.HUNG_UP, duration_s=None)
-    yield end
 
 
 def _is_talk(outcome: Outcome | None, side: Side, *, has_talk: bool) -> bool:

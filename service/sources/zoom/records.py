@@ -60,18 +60,35 @@ def record_events(common: CallEvent, spec: RecordSpec, record: Fields) -> list[C
     if ending is None:
         return [replace(event, occurred_at=_step_time(endpoints, times)), *unknown_events]
     agent_leg = endpoints.agent_leg(call_leg)
-    is_agents = agent_leg is None and endpoints.is_person and not endpoints.is_passed_on
-    # Below an inbound call each telephone has a leg of its own, with its agent.
-    if is_agents and outcome is not ELSEWHERE:
-        event = replace(event, agent=endpoints.ours.name)
-    if event.direction is Direction.INBOUND and step in BEGINNINGS and outcome is not ELSEWHERE:
-        event = replace(event, wait_s=whole_seconds(record, "wait_time"))
+    if outcome is not ELSEWHERE:
+        event = replace(
+            event,
+            agent=_agent(endpoints, agent_leg),
+            wait_s=_wait_s(record, event.direction, step),
+        )
     return [
         replace(call_leg, event_type=EventType.RINGING, occurred_at=times.started_at),
         *_voicemail_events(call_leg, spec, record, ending=ending, times=times),
         *end_events(event, agent_leg, ending, times, may_end_call=True),
         *unknown_events,
     ]
+
+
+def _agent(endpoints: Endpoints, agent_leg: CallEvent | None) -> str | None:
+    """
+    The user whose call it is; None where that is on a leg of the telephone, as below an inbound
+    call, and where the call was passed on to somebody outside.
+    """
+    if agent_leg is not None or endpoints.is_passed_on or not endpoints.is_person:
+        return None
+    return endpoints.ours.name
+
+
+def _wait_s(record: Fields, direction: Direction | None, step: str | None) -> int | None:
+    """How long the caller waited, in seconds, which only the record of the incoming call states."""
+    if direction is not Direction.INBOUND or step not in BEGINNINGS:
+        return None
+    return whole_seconds(record, "wait_time")
 
 
 def _with_route(event: CallEvent, step: str | None) -> CallEvent:
