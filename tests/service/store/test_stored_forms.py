@@ -6,7 +6,7 @@ The snapshot and what that version made of it lie in `stored_forms/`; see the RE
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import pytest
 
 from service.errors import FailureCause
-from service.events import to_json
+from service.events import CallEvent, to_json
 from service.phone_numbers import Number
 from service.sources import SOURCES
 from service.store.call_search import CallFilter
@@ -59,6 +59,8 @@ EXPECTED: Final = load("expected.json")
 PRESENT: Final = datetime.fromisoformat(SNAPSHOT["taken_at"])
 HOLD_S: Final = 10.0
 OLD_MAP_DIGEST: Final = "232577a28e33c410"
+# Fields of events that are read since.
+FACTS_SINCE: Final = ("wait_s", "queue", "team", "hung_up_by")
 # Scripts of records that the version before did not have.
 NEW_RECORDS: Final = "phone_"
 LIVE_WORKER: Final = "host-a:11111111"
@@ -264,8 +266,19 @@ async def test_calls_are_chosen_by_their_old_records(worker: RestoredWorker) -> 
     assert [call(2)] == recent
 
 
+def without_facts_since(events: Iterable[CallEvent], source: str) -> list[CallEvent]:
+    """The events without what the version before did not read."""
+    changes: dict[str, None] = dict.fromkeys(FACTS_SINCE)
+    if source == "zoom":
+        changes["agent"] = None
+    return [replace(event, **changes) for event in events]
+
+
 async def test_raw_messages_mean_the_same_events(worker: RestoredWorker) -> None:
-    """Each kept message, read anew by its source, gives the events that were kept of it."""
+    """
+    Each kept message, read anew by its source, gives the events that were kept of it, but for what
+    is read since, and Zoom's agents, who are named by the events that they are about.
+    """
     count = 0
     sources = set()
     for ref in EXPECTED["read"]["default"]["calls"]:
@@ -273,7 +286,8 @@ async def test_raw_messages_mean_the_same_events(worker: RestoredWorker) -> None
         messages = await worker.store.messages.get_many(list(stored.events))
         for message_id, message in messages.items():
             events = SOURCES[message.source].read(message.request, message_id)
-            assert stored.events[message_id] == tuple(events), message_id
+            known_before = without_facts_since(stored.events[message_id], message.source)
+            assert known_before == without_facts_since(events, message.source), message_id
             sources.add(message.source)
             count += 1
     assert set(SOURCES) == sources
