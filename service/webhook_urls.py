@@ -19,6 +19,8 @@ from service.sources.base import Source
 from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
 
 SIGNATURE: Final = "buildr_sig"
+# Buildr itself, where its webhooks about contacts are sent to.
+BUILDR: Final = "buildr"
 TOKEN_SEGMENT: Final = "/t/"
 # 128 bits: too many to guess, and short enough for an address that operators paste into forms.
 DIGITS: Final = 32

@@ -18,6 +18,7 @@ from service.clock import utc_now
 from service.logs.events import LogEvent
 from service.receiver import health
 from service.receiver.admin_endpoint import AdminAccess
+from service.receiver.contact_webhooks import ContactWebhooks
 from service.receiver.expected_calls import ExpectedCallsEndpoint
 from service.receiver.inbox import Inbox, InboxLimits
 from service.receiver.links import LinksEndpoint
@@ -79,18 +80,34 @@ class _Account:
             inbox=self.inbox,
         )
 
+    @property
+    def access(self) -> AdminAccess:
+        """How its endpoints beside those of the sources are reached."""
+        settings = self.settings
+        return AdminAccess(
+            account=settings.account,
+            tokens=tuple(token.get_secret_value() for token in settings.admin_token),
+            body_timeout_s=settings.body_timeout_s,
+            redis_timeout_s=settings.accept_timeout_s,
+        )
+
+    def contact_routes(self) -> list[Route]:
+        """The routes of Buildr's webhooks about contacts."""
+        settings = self.settings
+        return ContactWebhooks(
+            access=self.access,
+            queue=self.store.contact_queue,
+            path_account=settings.path_account,
+            url_secrets=settings.url_secrets,
+        ).routes()
+
     def admin_routes(self, sources: Mapping[str, Source]) -> list[Route]:
         """
         The routes of its links, its expected calls and its phone book, under a path of its own and
         behind a token of its own.
         """
         settings = self.settings
-        access = AdminAccess(
-            account=settings.account,
-            tokens=tuple(token.get_secret_value() for token in settings.admin_token),
-            body_timeout_s=settings.body_timeout_s,
-            redis_timeout_s=settings.accept_timeout_s,
-        )
+        access = self.access
         links = LinksEndpoint(access=access, links=self.store.links, slugs=tuple(sources))
         expected_calls = ExpectedCallsEndpoint(
             access=access,
@@ -178,6 +195,7 @@ def _routes(
     webhooks: Webhooks, accounts: Sequence[_Account], sources: Mapping[str, Source]
 ) -> list[Route]:
     return [
+        *(route for account in accounts for route in account.contact_routes()),
         *(Route(path + slash, webhooks) for path in WEBHOOK_PATHS for slash in ("", "/")),
         # One Redis holds all accounts, so that the connection of one shows whether it answers.
         *health.routes(accounts[0].store),

@@ -21,6 +21,7 @@ from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store.call_search import CallSearch
 from service.store.calls import Calls, Retention
+from service.store.contact_queue import ContactQueue
 from service.store.continuations import Continuations
 from service.store.counters import Counters
 from service.store.expected_calls import ExpectedCalls
@@ -119,6 +120,7 @@ class Store:
     continuations: Continuations
     expected: ExpectedCalls
     phone_book: PhoneBook
+    contact_queue: ContactQueue
     failed: FailedStore
     schedule: Schedule
     permits: Permits
@@ -221,6 +223,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
             int(settings.expected_call_h * HOUR_MS),
         ),
         phone_book=PhoneBook(redis, keys, scripts),
+        contact_queue=ContactQueue(redis, keys),
         failed=FailedStore(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         schedule=Schedule(redis, keys, scripts),
         permits=Permits(

@@ -7,7 +7,7 @@ docs/decisions/0020-phone-book.md.
 
 import secrets
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -178,8 +178,13 @@ class PhoneBook:
         """Begin a batch: what `sweep` removes is older than the entries that it writes."""
         return await self.redis.hincrby(self._state_key, "batch")
 
-    async def sweep(self, batch: int, *, origin: Origin | None = None) -> int:
-        """Remove entries that are older than a batch, of one origin or all; returns how many."""
+    async def sweep(
+        self, batch: int, *, origin: Origin | None = None, contact_ids: Sequence[str] = ()
+    ) -> int:
+        """
+        Remove entries that are older than a batch, of one origin or all, and of some contacts or
+        everybody; returns how many.
+        """
         total = 0
         bucket = 0
         while bucket < BUCKETS:
@@ -189,6 +194,7 @@ class PhoneBook:
                 limit=NUMBERS_PER_SCRIPT,
                 origin=origin or "",
                 batch=batch,
+                contact_ids=contact_ids,
             )
             removed, bucket = await self.scripts.run(call)
             total += removed

@@ -174,13 +174,22 @@ def phone_book_remove(*, bucket: int, number: str, contact_id: str) -> ScriptCal
 
 
 def phone_book_sweep(
-    *, first_bucket: int, end_bucket: int, limit: int, origin: str, batch: int
+    *,
+    first_bucket: int,
+    end_bucket: int,
+    limit: int,
+    origin: str,
+    batch: int,
+    contact_ids: Iterable[str],
 ) -> ScriptCall[list[int]]:
     """
-    Remove entries that are older than a batch, of one origin or all, until `limit` numbers are read
-    or `end_bucket` is reached. Returns how many, and the bucket to go on with.
+    Remove entries that are older than a batch, of one origin or all, and of these contacts if there
+    are any, until `limit` numbers are read or `end_bucket` is reached.
+
+    Returns how many, and the bucket to go on with.
     """
-    arguments = (first_bucket, end_bucket, limit, origin, batch)
+    chosen: tuple[Value, ...] = tuple(contact_ids)
+    arguments = (first_bucket, end_bucket, limit, origin, batch, *chosen)
     return ScriptCall("phone_book_sweep", arguments, as_integers)
 
 

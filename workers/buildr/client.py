@@ -22,6 +22,7 @@ from workers.buildr.models import (
     CallOutcome,
     UpdatedCall,
     read_call,
+    read_contact,
     read_contacts,
     read_outcomes,
 )
@@ -103,6 +104,12 @@ class BuildrClient:
         """
         answer, following = await self._page(url, path=self._contacts_path)
         return read_contacts(answer.parsed(), self._contacts_key), following
+
+    async def contact(self, contact_id: str) -> Mapping[str, object]:
+        """One contact, at the path of their list; not documented either."""
+        url = f"{self._api}/{self._contacts_path}/{contact_id}"
+        answer = await self._send("GET", url)
+        return read_contact(answer.parsed())
 
     async def _page(self, url: str | None, *, path: str) -> tuple[HttpAnswer, str | None]:
         """A page of a list, the first one without `url`, and the URL of the next or None."""

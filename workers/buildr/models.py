@@ -22,7 +22,8 @@ from pydantic import (
 from service.errors import BuildrUnavailable
 from service.events import UtcDatetime
 
-ENVELOPES: Final = ("call", "item")
+BETA_ENVELOPE: Final = "item"
+ENVELOPES: Final = ("call", BETA_ENVELOPE)
 BETA_LIST: Final = "items"
 LISTS: Final = ("call_outcomes", BETA_LIST)
 
@@ -152,6 +153,18 @@ def read_contacts(answer: object, key: str) -> tuple[Mapping[str, object], ...]:
             f"Buildr answered with something that is no list of contacts ({_places(err)}): "
             "check BUILDR_CONTACTS_PATH and BUILDR_CONTACTS_KEY"
         ) from err
+
+
+def read_contact(answer: object) -> Mapping[str, object]:
+    """
+    Read a contact, under the key `contact` or `item`. Raises `BuildrUnavailable` if it is none.
+    """
+    contact = _under(answer, ("contact", BETA_ENVELOPE))
+    if not isinstance(contact, dict):
+        raise BuildrUnavailable(
+            "Buildr answered with something that is no contact: check BUILDR_CONTACTS_PATH"
+        )
+    return contact
 
 
 def _under(answer: object, keys: tuple[str, ...]) -> object:

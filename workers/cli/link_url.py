@@ -8,13 +8,13 @@ from service.errors import MalformedPayload
 from service.settings import Settings
 from service.sources import SOURCES
 from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
-from service.webhook_urls import path_token_for, webhook_path
+from service.webhook_urls import BUILDR, path_token, path_token_for, webhook_path
 from workers.cli.output import Failure, load_settings, print_json
 from workers.simulator.requests import signed_query
 
 
 @click.command("link-url")
-@click.argument("source", type=click.Choice(sorted(SOURCES)))
+@click.argument("source", type=click.Choice(sorted((*SOURCES, BUILDR))))
 @click.argument("call", metavar="[BUILDR_CALL_ID]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def link_url(source: str, call: str | None, *, as_json: bool) -> None:
@@ -30,7 +30,10 @@ def link_url(source: str, call: str | None, *, as_json: bool) -> None:
       buildr-calls link-url vonage 110
     """
     settings = load_settings(is_local=True)
-    address = _address(settings, source, call)
+    if source == BUILDR:
+        address = _buildr_address(settings, call)
+    else:
+        address = _address(settings, source, call)
     if as_json:
         print_json({"source": source, BUILDR_CALL_ID: call, "address": address})
         return
@@ -70,6 +73,16 @@ def _address(settings: Settings, slug: str, call: str | None) -> str:
     if not url_secrets:
         raise _missing_url_secret(f"the signature of an id in an address of {source.title}")
     return f"{address}?{signed_query(slug, query, url_secrets)}"
+
+
+def _buildr_address(settings: Settings, call: str | None) -> str:
+    """Where Buildr sends its webhooks about contacts."""
+    if call is not None:
+        raise click.UsageError("Buildr's webhooks are about contacts; leave BUILDR_CALL_ID out")
+    if not settings.url_secrets:
+        raise _missing_url_secret("the token in the address of Buildr's webhooks")
+    token = path_token(settings.url_secrets[0], BUILDR)
+    return settings.base_url + webhook_path(BUILDR, account=settings.path_account, token=token)
 
 
 def _missing_url_secret(purpose: str) -> Failure:

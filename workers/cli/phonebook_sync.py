@@ -18,7 +18,8 @@ from workers.buildr import BuildrClient, token_provider
 from workers.cli.output import Failure, error_console, print_json
 from workers.cli.session import run_with_store
 from workers.contacts.fields import ContactFields
-from workers.contacts.sync import ContactSync, SyncRunning
+from workers.contacts.reading import ContactReader, SyncRunning
+from workers.contacts.sync import ContactSync
 from workers.process.timing import hold_s
 
 NOT_DOCUMENTED = (
@@ -101,15 +102,9 @@ def sync_contacts(*, restarts: bool, is_dry_run: bool, as_json: bool) -> None:
 @asynccontextmanager
 async def _opened(settings: Settings, store: Store) -> AsyncIterator[ContactSync]:
     async with BuildrClient(settings, tokens=token_provider(settings, store.tokens)) as client:
-        sync = ContactSync(
-            store=store,
-            client=client,
-            fields=ContactFields.of(settings),
-            hold_s=hold_s(settings),
-            clock=utc_now,
-        )
+        reader = ContactReader(store=store, client=client, hold_s=hold_s(settings), clock=utc_now)
         try:
-            yield sync
+            yield ContactSync(reader=reader, fields=ContactFields.of(settings))
         finally:
             await store.phone_book.unlock()
 

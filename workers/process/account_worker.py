@@ -26,6 +26,10 @@ from workers.buildr import (
     TokenProvider,
     token_provider,
 )
+from workers.contacts.fields import ContactFields
+from workers.contacts.reading import ContactReader
+from workers.contacts.refresh import EVERY_S as CONTACTS_EVERY_S
+from workers.contacts.refresh import ContactRefresher
 from workers.jobs.deliver import deliver, rearm
 from workers.maintenance.heartbeat import HEARTBEAT_EVERY_S, Heartbeat, RedisRefusesWrites
 from workers.maintenance.outcome_refresh import OutcomeRefresher
@@ -221,6 +225,10 @@ def _background_tasks(
     reconciler = SubscriptionReconciler(
         settings=settings, store=store, clock=clock, vendors=VENDORS
     )
+    reader = ContactReader(
+        store=store, client=components.client, hold_s=hold_s(settings), clock=clock
+    )
+    contacts = ContactRefresher(reader=reader, fields=ContactFields.of(settings))
     return [
         components.pump.run(),
         refresher.run(),
@@ -231,6 +239,7 @@ def _background_tasks(
         run_every(HEARTBEAT_EVERY_S, heartbeat.beat),
         run_every(CHECK_EVERY_S, monitor.check),
         run_every(EVERY_S, reconciler.reconcile_due),
+        run_every(CONTACTS_EVERY_S, contacts.refresh_due),
     ]
 
 

@@ -67,6 +67,7 @@ def create_sandbox(config: SandboxConfig, *, clock: Callable[[], int] = time.tim
             Route(f"{API}/calls/{{call_id}}", sandbox.api(sandbox.update_call), methods=["PATCH"]),
             Route(f"{API}/call_outcomes", sandbox.api(sandbox.list_outcomes), methods=["GET"]),
             Route(f"{API}/contacts", sandbox.api(sandbox.list_contacts), methods=["GET"]),
+            Route(f"{API}/contacts/{{contact_id}}", sandbox.api(sandbox.show_contact)),
             *console.routes(),
             # Last: behind token and limit like the rest, as an unknown path of Buildr's is.
             Route("/{rest:path}", sandbox.api(sandbox.unknown), methods=list(METHODS)),
@@ -154,6 +155,15 @@ class Sandbox:
         return JSONResponse(
             {"items" if self._config.is_beta else "contacts": page}, headers=headers
         )
+
+    def show_contact(self, request: Request, _: bytes) -> Response:
+        """One contact."""
+        contact_id = request.path_params["contact_id"]
+        for contact in CONTACTS:
+            if contact.id == contact_id:
+                key = "item" if self._config.is_beta else "contact"
+                return JSONResponse({key: contact.as_json()})
+        raise Refused(HTTPStatus.NOT_FOUND, f"there is no contact {contact_id[:40]!a}")
 
     def unknown(self, request: Request, _: bytes) -> Response:
         """Nothing is here."""

@@ -5,6 +5,18 @@ local end_bucket = tonumber(ARGV[6]) -- the first one that is not read
 local limit = tonumber(ARGV[7]) -- no further bucket is read after so many numbers
 local origin = ARGV[8] -- '' = whatever the origin
 local batch = tonumber(ARGV[9])
+local FIRST_CONTACT = 10 -- the contacts are the arguments from here on; without any, everybody
+
+local is_chosen = {}
+for i = FIRST_CONTACT, #ARGV do
+  is_chosen[ARGV[i]] = true
+end
+
+local function is_removed(entry)
+  local ids, entry_origin, entry_batch = parts_of(entry)
+  return entry_batch < batch and (origin == '' or origin == entry_origin)
+    and (#ARGV < FIRST_CONTACT or is_chosen[person_of(ids)])
+end
 
 local count = 0
 local numbers = 0
@@ -16,8 +28,7 @@ while bucket < end_bucket and numbers < limit do
     local entries = {}
     local removed = 0
     for entry in string.gmatch(fields[i + 1], '[^;]+') do
-      local _, entry_origin, entry_batch = parts_of(entry)
-      if entry_batch < batch and (origin == '' or origin == entry_origin) then
+      if is_removed(entry) then
         removed = removed + 1
       else
         entries[#entries + 1] = entry

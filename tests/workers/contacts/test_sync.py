@@ -17,7 +17,8 @@ from service.store.rate_limit.lanes import Lane
 from tests.doubles.clock import Skew
 from workers.buildr import BuildrClient, ReadyToken
 from workers.contacts.fields import ContactFields
-from workers.contacts.sync import MAX_FAILURES, ContactSync, SyncRunning
+from workers.contacts.reading import MAX_FAILURES, ContactReader, SyncRunning
+from workers.contacts.sync import ContactSync
 
 URL = "https://api.buildr.com/api/2023-01/contacts?per_page=100"
 MakeSettings = Callable[..., Settings]
@@ -70,14 +71,14 @@ async def sync(
     settings = make_settings(BUILDR_BUDGETS="1000/1s")
     transport = httpx.MockTransport(contacts)
     async with BuildrClient(settings, tokens=ReadyToken("t0k3n"), transport=transport) as client:
-        yield ContactSync(
+        reader = ContactReader(
             store=store,
             client=client,
-            fields=ContactFields.of(settings),
             hold_s=client.timeout_s + 2,
             clock=lambda: datetime.now(UTC),
             sleep=sleep,
         )
+        yield ContactSync(reader=reader, fields=ContactFields.of(settings))
 
 
 async def run(sync: ContactSync, *, pages: int | None = None) -> int:
@@ -135,7 +136,7 @@ async def test_old_cursor_is_not_followed(sync: ContactSync, contacts: Contacts)
     restarted = await sync.begin(restarts=True)
     assert (0, None) == (restarted.contacts, restarted.url)
     later = datetime.now(UTC) + timedelta(hours=25)
-    aged = replace(sync, clock=lambda: later)
+    aged = replace(sync, reader=replace(sync.reader, clock=lambda: later))
     assert later == (await aged.begin()).started_at
     assert [1] == contacts.pages
 
@@ -207,7 +208,7 @@ async def test_other_answers_are_reported(
 
 async def test_one_run_at_a_time(sync: ContactSync) -> None:
     """A second process waits for the first one's right, and then gives up."""
-    other = type(sync.store.phone_book)(sync.store.redis, sync.store.keys, sync.store.scripts)
+    other = replace(sync.phone_book, owner="other")
     assert await other.lock(ttl_s=60)
     with pytest.raises(SyncRunning):
         await sync.begin()
@@ -216,8 +217,8 @@ async def test_one_run_at_a_time(sync: ContactSync) -> None:
 async def test_run_ends_when_another_has_begun(sync: ContactSync, contacts: Contacts) -> None:
     """A process that was paused for too long does not write beside the one that took over."""
     cursor = await sync.begin()
-    other = type(sync.store.phone_book)(sync.store.redis, sync.store.keys, sync.store.scripts)
-    await sync.store.phone_book.unlock()
+    other = replace(sync.phone_book, owner="other")
+    await sync.phone_book.unlock()
     assert await other.lock(ttl_s=60)
     with pytest.raises(SyncRunning):
         await anext(sync.read_pages(cursor))
@@ -246,4 +247,4 @@ async def test_calls_go_first(
     lanes = {load.lane: load.calls for load in backlog.lanes}
     assert (1, 1) == (lanes[Lane.FINAL], lanes[Lane.BACKFILL])
     assert [] == contacts.pages
-    assert sync.permit_name.startswith("#contacts:")
+    assert sync.reader.permit_name.startswith("#contacts:")

@@ -55,6 +55,26 @@ async def test_update_answers_in_the_shape_of_the_contract() -> None:
     assert [sent[f"{name}_id"] for name in names] == [call[name]["id"] for name in names]
 
 
+@pytest.mark.parametrize("is_beta", [False, True])
+async def test_contacts_are_listed_and_shown(*, is_beta: bool) -> None:
+    """Contacts have the fields of a contact's update, alone and in the list."""
+    async with inside(SandboxConfig(limit_mode="off", is_beta=is_beta), Clock()) as http:
+        page = await http.get("/api/2023-01/contacts?per_page=2")
+        one = await http.get("/api/2023-01/contacts/418")
+        missing = await http.get("/api/2023-01/contacts/1")
+    contacts = page.json()["items" if is_beta else "contacts"]
+    assert (2, True, 404) == (
+        len(contacts),
+        'rel="next"' in page.headers["link"],
+        missing.status_code,
+    )
+    assert contacts[0] == one.json()["item" if is_beta else "contact"]
+    assert ("500-555-0100 x301", "101") == (
+        contacts[0]["office_phone"],
+        contacts[0]["company"]["id"],
+    )
+
+
 async def test_call_110_is_filed_as_in_the_published_example() -> None:
     """
     Call 110 has the example's company, contact and project before anything is written, and no

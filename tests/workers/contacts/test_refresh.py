@@ -1,0 +1,153 @@
+"""
+Contacts that Buildr's webhooks have named are read again.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from service.settings import Settings
+from service.store.connection import Store
+from service.store.phone_book import Origin, PhoneBookEntry
+from tests.doubles.clock import Skew
+from workers.buildr import BuildrClient, ReadyToken
+from workers.contacts.fields import ContactFields
+from workers.contacts.reading import MAX_FAILURES, ContactReader
+from workers.contacts.refresh import ContactRefresher
+
+OLD = "+15005550001"
+NEW = "+15005550002"
+
+
+class Contacts:
+    """Buildr's contacts by id; faults come first."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, dict[str, object]] = {}
+        self.faults: list[int] = []
+        self.paths: list[str] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        self.paths.append(request.url.path)
+        if self.faults:
+            return httpx.Response(self.faults.pop(0))
+        contact = self.by_id.get(request.url.path.rpartition("/")[2])
+        if contact is None:
+            return httpx.Response(404)
+        return httpx.Response(200, json={"contact": contact})
+
+
+@pytest.fixture
+def contacts() -> Contacts:
+    """A contact whose number has changed."""
+    contacts = Contacts()
+    contacts.by_id["418"] = {"id": "418", "mobile_phone": NEW, "company": {"id": "101"}}
+    return contacts
+
+
+@pytest.fixture
+async def refresher(
+    store: Store, make_settings: Callable[..., Settings], contacts: Contacts, skew: Skew
+) -> AsyncIterator[ContactRefresher]:
+    """A refresher whose book has the number of before, which takes no time to wait."""
+    settings = make_settings(BUILDR_BUDGETS="1000/1s")
+    transport = httpx.MockTransport(contacts)
+
+    async def sleep(seconds: float) -> None:
+        skew.ms += int(seconds * 1000)
+
+    await store.phone_book.put([entry("418", OLD), entry("419", OLD)])
+    async with BuildrClient(settings, tokens=ReadyToken("t0k3n"), transport=transport) as client:
+        reader = ContactReader(
+            store=store,
+            client=client,
+            hold_s=client.timeout_s + 2,
+            clock=lambda: datetime.now(UTC),
+            sleep=sleep,
+        )
+        yield ContactRefresher(reader=reader, fields=ContactFields.of(settings))
+
+
+def entry(
+    contact_id: str, number: str, *, company_id: str | None = None, origin: Origin = Origin.SYNC
+) -> PhoneBookEntry:
+    """An entry, by default one that came from Buildr's list."""
+    return PhoneBookEntry(
+        number=number, contact_id=contact_id, company_id=company_id, origin=origin
+    )
+
+
+async def queued(store: Store) -> set[str]:
+    """The contacts that are to be read."""
+    return set(await store.contact_queue.first(limit=100))
+
+
+async def test_changed_number_takes_the_place_of_the_old_one(
+    refresher: ContactRefresher, contacts: Contacts, store: Store
+) -> None:
+    """The contact is found by its new number only; others who have the old one keep it."""
+    await store.phone_book.put([entry("418", OLD, origin=Origin.IMPORT)])
+    await store.contact_queue.add("418")
+    await refresher.refresh_due()
+    assert ["/api/2023-01/contacts/418"] == contacts.paths
+    assert (entry("418", NEW, company_id="101"),) == await store.phone_book.find(NEW)
+    imported = entry("418", OLD, origin=Origin.IMPORT)
+    assert (imported, entry("419", OLD)) == await store.phone_book.find(OLD)
+    assert set() == await queued(store)
+
+
+async def test_nothing_is_read_without_a_message(
+    refresher: ContactRefresher, contacts: Contacts
+) -> None:
+    """An empty queue costs no request."""
+    await refresher.refresh_due()
+    assert [] == contacts.paths
+
+
+async def test_deleted_contact_is_removed(refresher: ContactRefresher, store: Store) -> None:
+    """A contact that Buildr does not have any more has no entry."""
+    await store.contact_queue.add("419")
+    await refresher.refresh_due()
+    assert (entry("418", OLD),) == await store.phone_book.find(OLD)
+
+
+async def test_other_records_id_changes_nothing(
+    refresher: ContactRefresher, contacts: Contacts, store: Store
+) -> None:
+    """An answer about another contact than the one that was asked for is not taken."""
+    contacts.by_id["420"] = {"id": "421", "mobile_phone": NEW}
+    await store.contact_queue.add("420")
+    await refresher.refresh_due()
+    assert () == await store.phone_book.find(NEW)
+
+
+async def test_outage_leaves_contacts_queued(
+    refresher: ContactRefresher, contacts: Contacts, store: Store
+) -> None:
+    """They are read in a later turn; until then the book stays as it is."""
+    contacts.faults = [503] * MAX_FAILURES
+    await store.contact_queue.add("418")
+    await refresher.refresh_due()
+    assert {"418"} == await queued(store)
+    assert 2 == len(await store.phone_book.find(OLD))
+    await refresher.refresh_due()
+    assert set() == await queued(store)
+    assert 1 == len(await store.phone_book.find(NEW))
+
+
+async def test_one_process_reads_at_a_time(
+    refresher: ContactRefresher, contacts: Contacts, store: Store
+) -> None:
+    """While a synchronisation or another worker reads contacts, they stay queued."""
+    other = replace(store.phone_book, owner="other")
+    assert await other.lock(ttl_s=60)
+    await store.contact_queue.add("418")
+    await refresher.refresh_due()
+    assert ([], {"418"}) == (contacts.paths, await queued(store))
+    await other.unlock()
+    await refresher.refresh_due()
+    assert await other.lock(ttl_s=60)
