@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from service.receiver.app import create_app
@@ -23,8 +24,8 @@ PATH = f"/webhooks/buildr/t/{path_token(SECRET, 'buildr')}"
 MESSAGE = {"id": 2279, "url": "https://api.buildr.com/api/2023-01/contacts/2279"}
 
 
-def _client(installation: Installation, store: Store | None = None) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(create_app(installation, store=store))
+def _client(app: Starlette) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app)
     return httpx.AsyncClient(transport=transport, base_url="http://inner.example.test")
 
 
@@ -32,7 +33,7 @@ def _client(installation: Installation, store: Store | None = None) -> httpx.Asy
 async def client(store: Store, make_settings: MakeSettings) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a receiver with two URL secrets."""
     settings = make_settings(URL_SECRET=f"{SECRET},{OLD_SECRET}")
-    async with _client(Installation(settings), store) as client:
+    async with _client(create_app(Installation(settings), store=store)) as client:
         yield client
 
 
@@ -91,7 +92,7 @@ async def test_without_url_secret_there_is_no_such_address(
     store: Store, make_settings: MakeSettings
 ) -> None:
     """Nothing proves a message then, so that none is believed."""
-    async with _client(Installation(make_settings()), store) as client:
+    async with _client(create_app(Installation(make_settings()), store=store)) as client:
         for path in (PATH, f"/webhooks/buildr/t/{path_token('', 'buildr')}"):
             assert 404 == (await client.post(path, json=MESSAGE)).status_code
     assert set() == await queued(store)
@@ -139,7 +140,8 @@ async def test_accounts_are_apart(
         ACCOUNT__ACME__BUILDR_ACCESS_TOKEN="token",
     )
     acme = f"/webhooks/acme/buildr/t/{path_token(OLD_SECRET, 'buildr')}"
-    async with _client(installation) as client:
+    app = create_app(installation)
+    async with app.router.lifespan_context(app), _client(app) as client:
         assert 204 == (await client.post(acme, json=MESSAGE)).status_code
         wrong = acme.replace(path_token(OLD_SECRET, "buildr"), path_token(SECRET, "buildr"))
         assert 404 == (await client.post(wrong, json=MESSAGE)).status_code
@@ -155,7 +157,8 @@ async def test_redis_away_is_answered_503(
     """Buildr may send it again; otherwise the next synchronisation reads the contact."""
     settings = make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="0.5", URL_SECRET=SECRET)
     own_redis.kill()
-    async with _client(Installation(settings)) as client:
+    app = create_app(Installation(settings))
+    async with app.router.lifespan_context(app), _client(app) as client:
         assert 503 == (await client.post(PATH, json=MESSAGE)).status_code
 
 

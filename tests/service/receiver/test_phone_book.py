@@ -154,12 +154,17 @@ async def test_redis_away_is_answered_503(
 ) -> None:
     """The sender is asked to come back, and the log names no number."""
     settings = make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="0.5")
-    transport = httpx.ASGITransport(create_app(Installation(settings)))
+    app = create_app(Installation(settings))
     own_redis.kill()
     headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
-    async with httpx.AsyncClient(
-        transport=transport, base_url="http://inner.example.test", headers=headers
-    ) as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://inner.example.test",
+            headers=headers,
+        ) as client,
+    ):
         with capture_logs() as lines:
             response = await client.put(PATH, json={"people": [ANA]})
     assert (503, True) == (response.status_code, "retry-after" in response.headers)
