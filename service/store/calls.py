@@ -84,6 +84,7 @@ class CallUpdate:
     - `events`: JSON of the events by message id, of the messages parsed in this run.
     - `done`: ids of the messages to take from the pending list.
     - `failed`: JSON of the failed entries to file, by id. `drop_failed`: ids of entries to remove.
+    - `wakes`: other calls that are to be run now.
     - `due_at`: when the call is to be run next, UTC; None for never.
     - `leaves_lane`: the call gives back its position in the lanes, and an unused permit.
     - `awaits_names`: run the call again once the account's outcomes have been read.
@@ -100,6 +101,7 @@ class CallUpdate:
     done: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     drop_failed: tuple[str, ...] = ()
+    wakes: tuple[str, ...] = ()
     due_at: datetime | None = None
     leaves_lane: bool = False
     awaits_names: bool = False
@@ -198,6 +200,8 @@ class Calls:
             "keep_failed_ms": self.retention.failed_ms,
             "keep_call_ms": self.retention.calls_ms,
         }
+        if update.wakes:
+            arguments["wakes"] = list(update.wakes)
         if update.link_text is not None:
             arguments["link"] = update.link_text
         if update.numbers and update.started_at is not None:

@@ -89,6 +89,9 @@ def _decided(record: DeliveryRecord, outcome: ResolvedOutcome | None) -> Deliver
 
 def _plan_unfinished(inputs: PlanInputs, record: DeliveryRecord, now: datetime) -> Plan:
     """A call that has no result is open until its deadline, and stalled from then on."""
+    # What an operator has to see stays, whatever comes later: only a replay opens it again.
+    if record.is_parked:
+        return Plan(record=record)
     received_at = record.last_received_at or now
     deadline = stall_deadline(
         inputs.call,

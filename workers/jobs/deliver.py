@@ -59,7 +59,8 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
         # passes, and arq then leaves the job in its queue.
         except Exception:
             log.exception(LogEvent.JOB_BROKEN, retry_in_s=BROKEN_RETRY.total_seconds())
-            await runner.store.schedule.postpone(ref, at=runner.clock() + BROKEN_RETRY)
+            with suppress(RedisError, OSError, TimeoutError):
+                await runner.store.schedule.postpone(ref, at=runner.clock() + BROKEN_RETRY)
         finally:
             structlog.contextvars.unbind_contextvars("message_id")
 

@@ -24,7 +24,8 @@ class JobRun:
     """
     What one run of a job has to work with.
 
-    `record` is the stored one with the messages of this run received.
+    `record` is the stored one with the messages of this run received. `wakes` are the calls that
+    take in the events of this one.
     """
 
     loaded: LoadedCall
@@ -32,6 +33,7 @@ class JobRun:
     # Not the stored one: the messages of this run are in it, so that a plan that waits or fails
     # keeps the times at which they were received.
     record: DeliveryRecord
+    wakes: tuple[str, ...] = ()
 
     @property
     def before(self) -> DeliveryRecord:
@@ -64,6 +66,7 @@ class JobRun:
             done=self.loaded.pending,
             failed=self.parsed.failed,
             drop_failed=self._resolved_entries(record),
+            wakes=self.wakes,
             due_at=due_at,
             replay_request_text=self.loaded.stored.replay_request_text,
         )

@@ -78,6 +78,7 @@ class Runner:
             await self.store.calls.commit(run.update(record))
             return
         whole = await load_whole(self.store, ref, run.events, is_registered=True)
+        run = replace(run, wakes=whole.first_refs)
         call = fold(whole.events)
         _log_folded(run, call)
         try:
@@ -97,11 +98,6 @@ class Runner:
             await self._commit_without_sending(run, record, result, call)
         else:
             await self._send(run, record, result, result.plan.sending, call)
-        # After the commit, so that the run that this wakes reads what this one has parsed. Only
-        # then: two calls that moved into each other would wake each other for ever.
-        if run.parsed.events:
-            for first_ref in whole.first_refs:
-                await self.store.schedule.wake(first_ref)
 
     async def _parse(self, loaded: LoadedCall) -> JobRun:
         # A pending message has no expiry. One without a body, deleted in Redis by hand, is left out

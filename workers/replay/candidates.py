@@ -185,7 +185,8 @@ async def _with_matches(
     candidate = replace(candidate, whole=whole)
     events = candidate.events
     call = fold(events)
-    if not call.is_final or why_internal(call, rules) is not None:
+    # Also of a call without a result: `unknown_end` may give it one by the time of the decision.
+    if why_internal(call, rules) is not None:
         return candidate
     candidate = replace(candidate, caller=await find_caller(store.phone_book, call, rules))
     # As in a job: what names the Buildr call itself leaves no question for a number.

@@ -3,7 +3,7 @@ A call explained: its events, what they make, which rule decided, and what Build
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from service.clock import utc_now
@@ -24,7 +24,7 @@ from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.desired import desired_state, outcome_ids_of
 from workers.matching.callers import CallerMatch, find_caller
 from workers.matching.continued_calls import load_whole
-from workers.matching.customer_numbers import MatchingRules
+from workers.matching.customer_numbers import MatchingRules, why_internal
 from workers.matching.expected_calls import find_expected_call
 from workers.matching.match import Match
 from workers.matching.selection import ExpectedCallMatch
@@ -144,17 +144,23 @@ def explain_events(
     caller: CallerMatch | None = None,
     outcome_ids: Mapping[str, str] | None = None,
     received_at: datetime | None = None,
+    rules: MatchingRules | None = None,
+    part_reason: str | None = None,
 ) -> CallExplanation:
     """
     Fold events and decide, without changing anything.
 
-    `received_at` (UTC) is when the last message came, None if it is not known. An outcome whose id
-    is not known shows as `<id of Connected>`. Raises ValueError if there are no events or they are
+    `received_at` (UTC) is when the last message came, None if it is not known. `part_reason` is set
+    of a call that another one takes in; `rules` tell calls among ourselves. An outcome whose id is
+    not known shows as `<id of Connected>`. Raises ValueError if there are no events or they are
     of several calls.
     """
     ordered = tuple(sorted(events, key=_by_time))
     # The present by this machine's clock, since nothing of this is stored.
     call = with_unknown_end(fold(ordered), config, received_at=received_at, now=utc_now())
+    internal_reason = part_reason
+    if internal_reason is None and rules is not None:
+        internal_reason = why_internal(call, rules)
     desired = desired_state(
         call,
         config,
@@ -162,8 +168,13 @@ def explain_events(
         link=link,
         expected=expected,
         caller=caller,
+        internal_reason=internal_reason,
         for_display=True,
     )
+    call_match = desired.match
+    if internal_reason is not None and call_match.how == "none":
+        # Not "set a link": nothing is missing.
+        call_match = replace(call_match, reason=internal_reason)
     rule = None
     outcome = None
     if desired.outcome is not None:
@@ -175,7 +186,7 @@ def explain_events(
     return CallExplanation(
         events=ordered,
         call=call,
-        match=desired.match,
+        match=call_match,
         rule=rule,
         outcome=outcome,
         patch=patch,
@@ -209,6 +220,8 @@ async def explain_call(
             caller=await _caller(store, stored, rules),
             outcome_ids=outcome_ids_of(await store.outcomes.load()),
             received_at=stored.record.last_received_at,
+            rules=rules,
+            part_reason=whole.part_reason,
         )
     failed_messages = [await store.failed.get(message) for message in stored.events]
     delivery = DeliveryExplanation(

@@ -1,7 +1,7 @@
 -- Write what a job has found out about its call, all or nothing.
 -- ARGV[5]: JSON of `Calls._commit_arguments`: ref, version, state, done [message ids], failed {entry id: text},
 --   drop_failed [entry ids], leave_lane, awaits_names, keep_messages_ms, keep_failed_ms, keep_call_ms, and,
---   if they apply, due_ms, numbers {number: revision}, started_ms. What the job saw: replay (the replay request, or ''),
+--   if they apply, wakes [names of other calls], due_ms, numbers {number: revision}, started_ms. What the job saw: replay (the replay request, or ''),
 --   link (its text), claimed (the Buildr call of the expected call that it has).
 -- ARGV[6..]: the compressed record, then message id and compressed events of each message parsed in this run;
 --   beside the JSON, which cannot carry bytes.
@@ -133,6 +133,11 @@ if redis.call('LLEN', P .. 'pending:' .. ref) > 0 then
   due = now
 end
 -- ZADD without NX or LT: this run has seen everything, so that an earlier due time is done with.
+-- Calls that take in the events of this one: in the commit and not after it, since a worker that
+-- dies in between would leave them without what this run has parsed.
+for _, other in ipairs(update.wakes or {}) do
+  wake(other, now)
+end
 if due > 0 then
   redis.call('ZADD', P .. 'due', due, ref)
 else

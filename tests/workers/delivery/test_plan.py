@@ -368,3 +368,15 @@ def test_settle_time_of_a_source() -> None:
     )
     assert make_plan(inputs, NOW).sending is not None
     assert make_plan(replace(inputs, timing=TIMING), NOW).sending is None
+
+
+@pytest.mark.parametrize("after_s", [60, 301])
+def test_call_that_waits_for_an_operator_is_not_reopened_by_a_message(after_s: float) -> None:
+    """A late event that leaves the call without a result does not take it off the failed list."""
+    failed = record().to_failed("Buildr refused it")
+    plan = plan_for(call(None), before=failed, after_s=after_s)
+    assert (DeliveryState.FAILED, "Buildr refused it", None) == (
+        plan.record.state,
+        plan.record.reason,
+        plan.sending,
+    )

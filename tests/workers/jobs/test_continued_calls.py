@@ -196,3 +196,13 @@ async def test_calls_that_moved_into_each_other_come_to_rest(
     await come_to_rest(world)
     assert (DeliveryState.DELIVERED, "connected") == await outcome(world, FIRST)
     assert DeliveryState.LEFT_ALONE is (await outcome(world, SECOND))[0]
+
+
+async def test_commit_of_a_part_makes_the_first_call_due(world: WorkerHarness) -> None:
+    """In one step: a worker that dies right after its commit loses nothing of the first call."""
+    for body in MOVED_CALL[:3]:
+        await run(world, await receive(world, body))
+    ref = await receive(world, MOVED_CALL[-1])
+    await world.store.pool.zrem("bc:default:due", FIRST)
+    await run(world, ref)
+    assert await world.store.pool.zscore("bc:default:due", FIRST) is not None
