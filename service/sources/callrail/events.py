@@ -84,24 +84,34 @@ def _ended(event: CallEvent, fields: Fields) -> CallEvent:
     if result is None:
         return event
     duration_s = seconds(text(fields, "duration"))
-    end = replace(
+    hangup_cause = HangupCause.NO_ANSWER
+    talk_s: int | None = 0
+    wait_s = None
+    if result is Result.CONNECTED:
+        hangup_cause = HangupCause.COMPLETED
+        talk_s = duration_s
+    elif result in {Result.MISSED_INBOUND, Result.ABANDONED}:
+        # All of the time of a caller whom nobody took was waiting.
+        wait_s = duration_s
+    return replace(
         event,
         event_type=EventType.ENDED,
         occurred_at=end_time(event.occurred_at, duration_s),
         result=result,
+        hangup_cause=hangup_cause,
+        duration_s=talk_s,
+        wait_s=wait_s,
         recording=_recording(result, fields),
         voicemail=_voicemail(result, fields),
+        agent=_agent(event.direction, result, fields),
     )
-    agent = text(fields, "agent_email")
-    if result is Result.CONNECTED:
-        return replace(end, hangup_cause=HangupCause.COMPLETED, duration_s=duration_s, agent=agent)
-    end = replace(end, hangup_cause=HangupCause.NO_ANSWER, duration_s=0)
-    if event.direction is Direction.OUTBOUND:
-        return replace(end, agent=agent)
-    if result is Result.VOICEMAIL_RECEIVED:
-        return end
-    # All of the time of a caller whom nobody took was waiting.
-    return replace(end, wait_s=duration_s)
+
+
+def _agent(direction: Direction | None, result: Result, fields: Fields) -> str | None:
+    """Who talked, or made the call; of one that nobody took the field does not say who was rung."""
+    if result is Result.CONNECTED or direction is Direction.OUTBOUND:
+        return text(fields, "agent_email")
+    return None
 
 
 def _recording(result: Result, fields: Fields) -> Recording | None:

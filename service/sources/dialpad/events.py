@@ -54,7 +54,7 @@ def message_events(fields: Fields, message_id: str) -> list[CallEvent]:
     Raises `IgnoredEvent` and `MalformedPayload`.
     """
     buildr_call_id, id_fault = echoed_id(text(fields, "custom_data"))
-    common = replace(leg_event(fields, message_id), buildr_call_id=buildr_call_id)
+    common = leg_event(fields, message_id, buildr_call_id=buildr_call_id)
     state = state_of(fields)
     direction = text(fields, "direction")
     unknown_values = unrecognised(

@@ -3,7 +3,6 @@ What a leg of a Dialpad call is: whose telephone, in which group's queue, and wh
 picked it up.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 from service.events import CallEvent, Direction, EventType, Party
@@ -21,7 +20,7 @@ from service.sources.dialpad.payload import (
 from service.sources.dialpad.vocabulary import DIRECTIONS, TARGET_TYPES
 
 
-def leg_event(fields: Fields, message_id: str) -> CallEvent:
+def leg_event(fields: Fields, message_id: str, *, buildr_call_id: str | None) -> CallEvent:
     """
     What every event of a message holds.
 
@@ -33,27 +32,29 @@ def leg_event(fields: Fields, message_id: str) -> CallEvent:
     from_number, to_number = from_and_to(
         direction, customer=to_e164(text(fields, "external_number")), ours=our_number(fields)
     )
-    event = CallEvent(
+    parent_leg_id = None
+    party = Party.CUSTOMER
+    if leg_id != source_call_id:
+        parent_leg_id = source_call_id
+        if not _is_reps_leg(direction, fields):
+            party = Party.AGENT
+    return CallEvent(
         source="dialpad",
         message_id=message_id,
         source_call_id=source_call_id,
         leg_id=leg_id,
         event_type=EventType.UPDATED,
+        parent_leg_id=parent_leg_id,
         occurred_at=time_at(fields, "event_timestamp"),
         direction=direction,
-        party=Party.CUSTOMER,
+        party=party,
         from_number=from_number,
         to_number=to_number,
         agent=_agent(fields),
         queue=_queue(direction, fields),
         is_transferred=_is_transferred_by_person(fields),
+        buildr_call_id=buildr_call_id,
     )
-    if leg_id == source_call_id:
-        return event
-    party = Party.AGENT
-    if _is_reps_leg(direction, fields):
-        party = Party.CUSTOMER
-    return replace(event, party=party, parent_leg_id=source_call_id)
 
 
 def is_talk(direction: Direction | None, fields: Fields) -> bool:

@@ -51,11 +51,12 @@ def read_events(
     if direction is None and spec is not None:
         call_direction = spec.direction
     buildr_call_id, id_fault = echoed_buildr_call_id(fields)
-    event = replace(
-        _common(fields, message_id, direction=call_direction),
+    event = _common(
+        fields,
+        message_id,
         occurred_at=occurred_at,
+        direction=call_direction,
         buildr_call_id=buildr_call_id,
-        vendor_status=name,
     )
     faults = [_event_fault(spec, event, data)]
     if direction is None:
@@ -67,7 +68,15 @@ def read_events(
     ]
 
 
-def _common(fields: Fields, message_id: str, *, direction: Direction | None) -> CallEvent:
+def _common(
+    fields: Fields,
+    message_id: str,
+    *,
+    occurred_at: datetime | None,
+    direction: Direction | None,
+    buildr_call_id: str | None,
+) -> CallEvent:
+    """What every event of a webhook holds."""
     data = child(fields, "data")
     info = child(data, "call_info")
     call_id = source_call_id(fields)
@@ -83,6 +92,7 @@ def _common(fields: Fields, message_id: str, *, direction: Direction | None) -> 
         source_call_id=call_id,
         leg_id=call_id,
         event_type=EventType.UPDATED,
+        occurred_at=occurred_at,
         direction=direction,
         # An event is about the call as a whole: it is answered once a person, or JustCall's voice
         # agent, has taken it.
@@ -95,6 +105,8 @@ def _common(fields: Fields, message_id: str, *, direction: Direction | None) -> 
         note=text(info, "notes"),
         is_transferred=_has_trait(traits, TRANSFER),
         is_forwarded=_has_trait(traits, FORWARD),
+        buildr_call_id=buildr_call_id,
+        vendor_status=text(fields, "type") or "",
     )
 
 

@@ -99,17 +99,23 @@ def _party_events(common: CallEvent, party: Fields, member: Member | None) -> li
     """The event of one party, and one of type `UNKNOWN` for what of it no table knows."""
     from_number = to_e164(text(child(party, "from"), "phoneNumber"))
     to_number = to_e164(text(child(party, "to"), "phoneNumber"))
-    event = replace(
-        common,
-        leg_id=_leg_id(common, party, member),
-        from_number=from_number,
-        to_number=to_number,
-        recording=_recording(party),
-    )
+    leg_id = _leg_id(common, party, member)
+    recording = _recording(party)
     if member is None:
+        event = replace(
+            common,
+            leg_id=leg_id,
+            from_number=from_number,
+            to_number=to_number,
+            recording=recording,
+        )
         return [unknown_event(event, text(party, "direction") or "")]
     event = replace(
-        event,
+        common,
+        leg_id=leg_id,
+        from_number=from_number,
+        to_number=to_number,
+        recording=recording,
         direction=member.direction,
         party=LEG_PARTIES[member.role],
         agent=member.agent,

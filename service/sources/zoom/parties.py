@@ -69,7 +69,7 @@ def recorded_endpoints(
         scope=scope,
         is_routed=is_routed and side is Side.CALLEE,
         is_passed_on=is_passed_on and scope is CallScope.OUTBOUND,
-        routed_by=_recorded_group(record, "operator"),
+        routed_by=_operator_group(record),
     )
 
 
@@ -116,12 +116,16 @@ def _live_group(end: Fields) -> str | None:
 
 
 def _recorded_endpoint(record: Fields, side: Side, *, is_ours: bool) -> Endpoint:
+    prefix = side.value
+
     def read(*names: str) -> str | None:
-        return text(record, *(f"{side.value}_{name}" for name in names))
+        return text(record, *[f"{prefix}_{name}" for name in names])
 
     extension_type = read("ext_type")
     extension_id = read("ext_id", "user_id")
-    group = _recorded_group(record, side.value)
+    group = None
+    if extension_type in DISTRIBUTORS:
+        group = read("name")
     name = read("email")
     # A queue or a shared line is nobody.
     if name is None and group is None:
@@ -143,10 +147,10 @@ def _recorded_endpoint(record: Fields, side: Side, *, is_ours: bool) -> Endpoint
     )
 
 
-def _recorded_group(record: Fields, prefix: str) -> str | None:
-    """The name of an endpoint that distributes calls; None for any other."""
-    if text(record, f"{prefix}_ext_type") in DISTRIBUTORS:
-        return text(record, f"{prefix}_name")
+def _operator_group(record: Fields) -> str | None:
+    """The name of the operator of a record's step, if that distributes calls."""
+    if text(record, "operator_ext_type") in DISTRIBUTORS:
+        return text(record, "operator_name")
     return None
 
 
