@@ -162,7 +162,7 @@ class Settings(ContactListSettings):
         False,
         description=(
             "Before an outcome that was written earlier is changed, read the call and leave a "
-            "person's change alone."
+            "person's change alone; ids of the phone book only fill what is empty."
         ),
     )
     own_numbers: OwnNumberList = Field(

@@ -44,8 +44,8 @@ class DeliveryRecord:
 
     All times are UTC. `written` are the fields that Buildr is known to hold from here, in the call
     `written_to`; `note_block` is our own text in its notes. `in_doubt` are outcome ids, per Buildr
-    call, that were sent and not confirmed. `left_ids` are ids of the phone book that were not
-    written to the same call, since Buildr holds what somebody chose there. `unsettled_since` is
+    call, that were sent and not confirmed. `left_ids` are ids of the phone book, per Buildr call,
+    that are not written there: somebody chose others, or Buildr refuses them. `unsettled_since` is
     when the first change was received that Buildr does not hold yet.
 
     `attempts` counts failures since the last success, `unauthorized` refusals of the token among
@@ -68,7 +68,7 @@ class DeliveryRecord:
     written_to: str | None = None
     written_at: UtcDatetime | None = None
     in_doubt: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    left_ids: dict[str, str] = field(default_factory=dict)
+    left_ids: dict[str, dict[str, str]] = field(default_factory=dict)
     note_block: str | None = None
     attempts: int = 0
     unauthorized: int = 0
@@ -198,7 +198,7 @@ class DeliveryRecord:
         """What was written to another Buildr call is not in this one."""
         if self.written_to == buildr_call_id:
             return self
-        return replace(self, written={}, left_ids={}, note_block=None)
+        return replace(self, written={}, note_block=None)
 
     def with_unconfirmed(self, buildr_call_id: str, outcome_id: str) -> Self:
         """An outcome is about to be sent; until a response comes, Buildr may hold it or not."""
@@ -215,19 +215,20 @@ class DeliveryRecord:
             # A confirmed outcome is newer than all that were in doubt: requests of one call are
             # never under way at the same time, since its permits are held by one job.
             in_doubt.pop(buildr_call_id, None)
-        left_ids = {name: value for name, value in self.left_ids.items() if name not in fields}
         return replace(
             self,
             written={**self.written, **fields},
             written_to=buildr_call_id,
             written_at=at,
             in_doubt=in_doubt,
-            left_ids=left_ids,
         )
 
-    def with_left_ids(self, ids: Mapping[str, str]) -> Self:
+    def with_left_ids(self, buildr_call_id: str, ids: Mapping[str, str]) -> Self:
         """Ids of the phone book are not written, since Buildr holds them or others."""
-        return replace(self, left_ids={**self.left_ids, **ids})
+        if not ids:
+            return self
+        left_ids = {**self.left_ids.get(buildr_call_id, {}), **ids}
+        return replace(self, left_ids={**self.left_ids, buildr_call_id: left_ids})
 
     def with_reason(self, reason: str) -> Self:
         """The same state for another reason, a sentence for the operator."""

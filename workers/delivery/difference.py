@@ -38,12 +38,15 @@ def difference_of(record: DeliveryRecord, desired: DesiredState) -> Difference:
     # An outcome that was sent and never confirmed may be in Buildr or not: only writing it again
     # makes that certain.
     writes_all = is_forced or record.buildr_call_id in record.in_doubt
-    fields = desired.fields
+    settled: dict[str, str] = {}
     if not writes_all:
+        settled |= record.written
+    if not is_forced:
         # Ids that were left count as written: otherwise each message would read the call once more,
-        # only to find again what somebody chose there.
-        settled = {**record.written, **record.left_ids}
-        fields = {name: value for name, value in fields.items() if settled.get(name) != value}
+        # only to find again what somebody chose there, and one that Buildr refuses would keep the
+        # outcome from being written.
+        settled |= record.left_ids.get(record.buildr_call_id or "", {})
+    fields = {name: value for name, value in desired.fields.items() if settled.get(name) != value}
     note_block = desired.note_block
     # Our last text, not Buildr's notes: what people write around it must not cause a request.
     if note_block == record.note_block:

@@ -1,14 +1,17 @@
 """
-What was chosen by hand in Buildr: compared with what is about to be written there.
+What of a write gives way: to what was chosen by hand in Buildr, and to what Buildr refuses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
+from service.errors import BuildrError, BuildrRejected
 from workers.buildr import UpdatedCall
 from workers.buildr.models import Company, Person, Project
 from workers.delivery.plan import EMPTY
+from workers.delivery.plan_types import BuildrWrite
 from workers.matching.callers import COMPANY_FIELD, CONTACT_FIELD, PROJECT_FIELD, ids_beside
 
 # Field of an update -> the nested object of the answer that shows it.
@@ -17,6 +20,16 @@ ASSOCIATIONS: Final[Mapping[str, str]] = {
     COMPANY_FIELD: "company",
     PROJECT_FIELD: "project",
 }
+
+
+UNKNOWN_ID_STATUSES: Final = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
 
 
 class HandEdited(Exception):
@@ -50,6 +63,18 @@ def check_outcome(current: UpdatedCall, allowed_outcome_ids: frozenset[str]) -> 
     # By id and not by name: an operator may rename an outcome in Buildr, which changes no call.
     if outcome_id not in allowed_outcome_ids:
         raise HandEdited(_reason(description))
+
+
+def refused_ids(write: BuildrWrite, sent: Collection[str], err: BuildrError) -> dict[str, str]:
+    """
+    The ids of the phone book for which Buildr may have refused a request with the fields `sent`.
+
+    Empty if there are none, or if the error is not about the fields of one request. Buildr does not
+    document how it answers an id that it does not have.
+    """
+    if not isinstance(err, BuildrRejected) or err.status_code not in UNKNOWN_ID_STATUSES:
+        return {}
+    return {name: write.fields[name] for name in write.caller_fields if name in sent}
 
 
 def guard_ids(

@@ -145,6 +145,9 @@ def _plan_delivery(
     settled_at = _settled_at(inputs, record, now)
     if settled_at > now and not _skips_settling(inputs, record):
         return Plan(record=record.to_settling(), due_at=settled_at, match=desired.match)
+    caller_fields: frozenset[str] = frozenset()
+    if not difference.is_forced:
+        caller_fields = desired.caller_fields & difference.fields.keys()
     write = BuildrWrite(
         buildr_call_id=record.buildr_call_id or "",
         fields=difference.fields or least_write(desired.fields),
@@ -153,7 +156,8 @@ def _plan_delivery(
         since=record.unsettled_since or now,
         note_block=difference.note_block,
         allowed_outcome_ids=_allowed_outcome_ids(inputs, record, difference),
-        guarded_fields=_guarded_fields(inputs, record, desired, difference),
+        caller_fields=caller_fields,
+        guarded_fields=_guarded_fields(inputs, record, caller_fields),
     )
     waiting = record.to_waiting("waits for its turn within Buildr's rate limit")
     return Plan(record=waiting, sending=write, match=desired.match)
@@ -199,10 +203,9 @@ def _allowed_outcome_ids(
 
 
 def _guarded_fields(
-    inputs: PlanInputs, record: DeliveryRecord, desired: DesiredState, difference: Difference
+    inputs: PlanInputs, record: DeliveryRecord, caller_fields: frozenset[str]
 ) -> frozenset[str]:
     """The ids of the phone book that must not be written over what was chosen in Buildr."""
-    is_checked = inputs.protects_hand_edits or record.replay_request is not None
-    if difference.is_forced or not is_checked:
-        return frozenset()
-    return desired.caller_fields & difference.fields.keys()
+    if inputs.protects_hand_edits or record.replay_request is not None:
+        return caller_fields
+    return frozenset()

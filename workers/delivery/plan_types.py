@@ -47,8 +47,10 @@ class BuildrWrite:
     `outcome` is the outcome's name, for logs and history. `note_block` is our new text in the
     notes, or None to leave them as they are. With `allowed_outcome_ids` the call is read first, and
     written only if its outcome in Buildr is one of these; any other was set by somebody there. The
-    `guarded_fields` are ids of the phone book, which are compared with what Buildr holds before
-    they are written. The write waits in `lane`, ordered by `since` (UTC).
+    write waits in `lane`, ordered by `since` (UTC).
+
+    `caller_fields` are ids of the phone book, without which the call is written if Buildr refuses
+    them. Of these, `guarded_fields` are compared with what Buildr holds before they are written.
     """
 
     buildr_call_id: str
@@ -58,6 +60,7 @@ class BuildrWrite:
     since: datetime
     note_block: str | None = None
     allowed_outcome_ids: frozenset[str] | None = None
+    caller_fields: frozenset[str] = frozenset()
     guarded_fields: frozenset[str] = frozenset()
 
     @property

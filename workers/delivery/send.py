@@ -23,7 +23,7 @@ from workers.buildr.errors import EMPTY_UPDATE_REFUSED
 from workers.delivery.difference import OUTCOME_FIELD
 from workers.delivery.failure_policy import FailurePolicy, Sent, is_first_refusal
 from workers.delivery.feedback import health_signal_of, release_permits
-from workers.delivery.hand_edits import HandEdited, check_outcome, guard_ids
+from workers.delivery.hand_edits import HandEdited, check_outcome, guard_ids, refused_ids
 from workers.delivery.plan_types import BuildrWrite
 from workers.outcomes.notes import merge_note
 
@@ -41,14 +41,15 @@ class _PermitExpired(Exception):
 @dataclass(slots=True)
 class _Progress:
     """
-    How far a write has come: what is true of the call so far, the requests begun, and the fields
-    that Buildr has confirmed.
+    How far a write has come: what is true of the call so far, the requests begun, the fields that
+    Buildr has confirmed, and those of the last request.
     """
 
     record: DeliveryRecord
     grant: Grant
     requests: int = 0
     field_names: set[str] = field(default_factory=set)
+    sending: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,10 @@ class Sender:
             await self._release(progress, HealthSignal.FINE)
             return Sent(record=self._hand_edited(progress.record, str(err)))
         except BuildrError as err:
+            ids = refused_ids(write, progress.sending, err)
+            if ids:
+                await self._release(progress, HealthSignal.FINE)
+                return self._without_ids(progress, write, ids, err)
             return await self._failed(progress, err)
         await self._release(progress, HealthSignal.FINE)
         # Only read: all that was to be written were ids that Buildr holds already, or in whose
@@ -100,6 +105,15 @@ class Sender:
         field_names = ", ".join(sorted(progress.field_names))
         detail = f"call {write.buildr_call_id}: {write.outcome} ({field_names})"
         return Sent(record=progress.record.to_patched(self.clock(), detail))
+
+    def _without_ids(
+        self, progress: _Progress, write: BuildrWrite, ids: Mapping[str, str], err: BuildrError
+    ) -> Sent:
+        """The call goes on without ids of the phone book: they must not cost it its outcome."""
+        reason = f"Buildr refused them, or the call: {err}"
+        record = self._with_left_ids(progress.record, write, ids, reason)
+        waiting = record.to_waiting("is written without the ids of the phone book")
+        return Sent(record=waiting, due_at=self.clock())
 
     async def _failed(self, progress: _Progress, err: BuildrError) -> Sent:
         signal = health_signal_of(err)
@@ -158,18 +172,21 @@ class Sender:
         """The ids of the phone book that may be written; the others are noted in the record."""
         if not guarded:
             return {}
-        record = progress.record
-        ids = guard_ids(guarded, current, record.written)
-        record = record.with_left_ids(ids.left)
-        if ids.reason:
-            log.info(
-                LogEvent.CALL_FILING_LEFT, buildr_call_id=write.buildr_call_id, reason=ids.reason
-            )
-            names = ", ".join(f"{name} {value}" for name, value in sorted(ids.left.items()))
-            detail = f"{names} of the phone book; {ids.reason}"
-            record = record.with_history(self.clock(), "not filed", detail)
-        progress.record = record
+        ids = guard_ids(guarded, current, progress.record.written)
+        progress.record = self._with_left_ids(progress.record, write, ids.left, ids.reason)
         return dict(ids.to_write)
+
+    def _with_left_ids(
+        self, record: DeliveryRecord, write: BuildrWrite, ids: Mapping[str, str], reason: str
+    ) -> DeliveryRecord:
+        """The record with ids that are not written; with a reason it is logged."""
+        record = record.with_left_ids(write.buildr_call_id, ids)
+        if not reason:
+            return record
+        log.info(LogEvent.CALL_FILING_LEFT, buildr_call_id=write.buildr_call_id, reason=reason)
+        names = ", ".join(f"{name} {value}" for name, value in sorted(ids.items()))
+        detail = f"{names} of the phone book; {reason}"
+        return record.with_history(self.clock(), "not filed", detail)
 
     async def _patch(
         self, progress: _Progress, write: BuildrWrite, fields: dict[str, str]
@@ -202,6 +219,7 @@ class Sender:
         # Before the request: one that is cut off may have arrived, and must count against the
         # budget.
         progress.requests += 1
+        progress.sending = frozenset(fields)
         updated = await self.client.update_call(write.buildr_call_id, {"call": fields})
         outcome = None
         if OUTCOME_FIELD in fields:

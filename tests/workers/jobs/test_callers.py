@@ -114,7 +114,7 @@ async def test_chosen_contact_is_left(guarded: WorkerHarness) -> None:
     guarded.buildr.held["110"] = {"contact_id": "500"}
     assert [OUTCOME] == await deliver(guarded)
     record = (await guarded.stored()).record
-    assert IDS == record.left_ids
+    assert {"110": IDS} == record.left_ids
     detail = "company_id 101, contact_id 418 of the phone book; Buildr holds contact 500"
     assert ("not filed", detail) in [(entry.summary, entry.detail) for entry in record.history]
     await guarded.receive({**CALL[-1], "SequenceNumber": "4"})
@@ -196,7 +196,7 @@ async def test_refused_reading_leaves_ids(guarded: WorkerHarness) -> None:
     """Where Buildr refuses an update without fields, ids that come later are left."""
     guarded.buildr.faults = ["", "500", "422"]
     assert [OUTCOME, IDS, READ] == await deliver(guarded)
-    assert IDS == (await guarded.stored()).record.left_ids
+    assert {"110": IDS} == (await guarded.stored()).record.left_ids
 
 
 async def test_replay_files_what_is_empty(make_world: MakeWorld) -> None:
@@ -221,4 +221,47 @@ async def test_forced_replay_overwrites(guarded: WorkerHarness) -> None:
     )
     await guarded.drain()
     assert {**OUTCOME, **IDS} == requests(guarded)[-1]
-    assert {} == (await guarded.stored()).record.left_ids
+
+
+@pytest.mark.parametrize("status", ["400", "404", "409", "422"])
+async def test_refused_ids_do_not_cost_the_outcome(make_world: MakeWorld, status: str) -> None:
+    """A contact that Buildr does not have any more is left out, and stays out."""
+    world = make_world()
+    world.buildr.faults = [status]
+    assert [{**OUTCOME, **IDS}, OUTCOME] == await deliver(world)
+    record = (await world.stored()).record
+    assert ({"110": IDS}, 0) == (record.left_ids, record.attempts)
+    assert "not filed" in [item.summary for item in record.history]
+    await world.receive(MACHINE)
+    await world.drain()
+    assert {"call_outcome_id": "787"} == requests(world)[-1]
+
+
+async def test_refused_ids_of_a_second_request_are_left(guarded: WorkerHarness) -> None:
+    """The outcome is in Buildr by then."""
+    guarded.buildr.faults = ["", "422"]
+    assert [OUTCOME, IDS] == await deliver(guarded)
+    assert {"110": IDS} == (await guarded.stored()).record.left_ids
+
+
+async def test_call_that_is_missing_fails_all_the_same(make_world: MakeWorld) -> None:
+    """Where the ids were not the reason, the call is given up on after one request more."""
+    world = make_world()
+    world.buildr.faults = ["404", "404"]
+    for callback in CALL:
+        await world.receive(callback)
+    await world.drain()
+    assert [{**OUTCOME, **IDS}, OUTCOME] == requests(world)
+    assert DeliveryState.FAILED is (await world.stored()).record.state
+
+
+async def test_refused_ids_of_a_changed_book_are_tried(make_world: MakeWorld) -> None:
+    """Once the number is somebody else's, that contact is written."""
+    world = make_world()
+    world.buildr.faults = ["422"]
+    await deliver(world)
+    await world.store.phone_book.remove(CUSTOMER)
+    await world.store.phone_book.put([PhoneBookEntry(number=CUSTOMER, contact_id="419")])
+    await world.receive(MACHINE)
+    await world.drain()
+    assert {"call_outcome_id": "787", "contact_id": "419"} == requests(world)[-1]
