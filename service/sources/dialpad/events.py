@@ -135,8 +135,7 @@ def _end_events(event: CallEvent, state: str, fields: Fields) -> list[CallEvent]
     )
     occurred_at = time_at(fields, "date_ended") or event.occurred_at
     if event.party is Party.CUSTOMER and is_passed_on(fields) and not is_talked:
-        # The caller is now at another leg, so that this one's end is not that of the call.
-        return [*earlier, replace(event, event_type=EventType.UPDATED, occurred_at=occurred_at)]
+        return [*earlier, _passed_on(replace(event, occurred_at=occurred_at))]
     end = replace(
         event, hangup_cause=cause, duration_s=_talk_s(cause, fields), occurred_at=occurred_at
     )
@@ -145,6 +144,17 @@ def _end_events(event: CallEvent, state: str, fields: Fields) -> list[CallEvent]
     if cause is HangupCause.REJECTED and event.party is Party.CUSTOMER:
         end = replace(end, result=Result.REJECTED)
     return [*earlier, end]
+
+
+def _passed_on(event: CallEvent) -> CallEvent:
+    """
+    The end of a first leg where nobody talked and from which the call was passed on.
+
+    The caller is now at another leg: what ended is a telephone of ours, and not the call.
+    """
+    if event.direction is not Direction.INBOUND:
+        return replace(event, event_type=EventType.UPDATED)
+    return replace(event, party=Party.AGENT)
 
 
 def _talk_s(cause: HangupCause | None, fields: Fields) -> int | None:

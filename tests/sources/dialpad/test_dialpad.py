@@ -21,6 +21,7 @@ from service.sources.common.request_file import build_request
 from service.sources.settings import Secrets, SettingKind
 from tests.sources.cases import BASE_URL, NOW
 from tests.sources.dialpad.contract import CONTRACT, token
+from workers.calls.basis import Reason
 from workers.calls.fold import Call, fold
 
 DIALPAD: Final = SOURCES["dialpad"]
@@ -495,6 +496,10 @@ def test_leg_that_passed_the_call_on_does_not_end_it() -> None:
     passed_on = passed_on_by_main_line()
     assert not folded(passed_on).is_final
     assert not folded(rings, passed_on).is_final
+    # A leg that only says which call it belongs to is enough.
+    unnamed = parse("hangup", 100, call_id=LEG, master_call_id=CALL, **talk(17, 100))
+    call = folded(rings, passed_on, unnamed)
+    assert (Result.CONNECTED, 83, "alice@example.com") == (call.result, call.duration_s, call.agent)
     talked = parse("hangup", 100, **AFTER_MAIN_LINE, **talk(17, 100))
     call = folded(rings, passed_on, talked)
     assert (Result.CONNECTED, 83, "alice@example.com") == (call.result, call.duration_s, call.agent)
@@ -503,7 +508,8 @@ def test_leg_that_passed_the_call_on_does_not_end_it() -> None:
 def test_agent_whom_the_main_line_rang_in_vain_does_not_end_the_call() -> None:
     """Somebody else's telephone may ring next; a message that the caller leaves ends it."""
     rang = parse("hangup", 31, **AFTER_MAIN_LINE)
-    assert not folded(passed_on_by_main_line(), rang).is_final
+    call = folded(passed_on_by_main_line(), rang)
+    assert (None, Reason.CALLERS_LEG_MISSING) == (call.result, call.basis.reason)
     stored = parse("voicemail_uploaded", 70, **AFTER_MAIN_LINE, voicemail_recording_id=1)
     assert Result.VOICEMAIL_RECEIVED == folded(passed_on_by_main_line(), rang, stored).result
 
