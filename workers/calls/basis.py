@@ -41,6 +41,7 @@ class Reason(StrEnum):
     CAUSE_MISSING = "cause_missing"
     ALONE_IN_CONFERENCE = "alone_in_conference"
     AGENT_LEG_UNKNOWN = "agent_leg_unknown"
+    CUSTOMER_LEG_UNKNOWN = "customer_leg_unknown"
 
 
 SENTENCES: Final[Mapping[Reason, str]] = {
@@ -73,6 +74,7 @@ SENTENCES: Final[Mapping[Reason, str]] = {
         "this leg was in a conference, and no event shows that the other side was there too"
     ),
     Reason.AGENT_LEG_UNKNOWN: "an agent's leg has an event that is not known and no end",
+    Reason.CUSTOMER_LEG_UNKNOWN: "the customer's leg has an event that is not known and no end",
 }
 
 

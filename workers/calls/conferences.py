@@ -7,7 +7,7 @@ music, until an agent comes.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 from service.events import CallEvent, EventType
@@ -65,10 +65,26 @@ def shared_spans(
 
 
 def _overlap(stay: ConferenceStay, other: ConferenceStay) -> bool:
-    """Whether two stays in one conference overlap; an unknown time does not speak against it."""
-    began_at = max(stay.joined_at or MIN_UTC, other.joined_at or MIN_UTC)
+    """
+    Whether two stays in one conference certainly overlap.
+
+    One of which only the end is known was there right before it; one without any time shows
+    nothing.
+    """
+    first_began_at = _known_since(stay)
+    second_began_at = _known_since(other)
+    if first_began_at is None or second_began_at is None:
+        return False
     ended_at = min(stay.left_at or MAX_UTC, other.left_at or MAX_UTC)
-    return began_at < ended_at
+    return max(first_began_at, second_began_at) < ended_at
+
+
+def _known_since(stay: ConferenceStay) -> datetime | None:
+    if stay.joined_at is not None or stay.left_at is None:
+        return stay.joined_at
+    if stay.left_at == MIN_UTC:
+        return None
+    return stay.left_at - timedelta(microseconds=1)
 
 
 def _latest(first: datetime | None, second: datetime | None) -> datetime | None:

@@ -115,6 +115,8 @@ def _rep_hung_up(parties: Parties, customer: Leg) -> Basis:
     is_dialled_from_root = root is not None and root is not customer and customer.party is None
     if root is None or not is_dialled_from_root or not root.is_ended:
         return Basis(Reason.NOT_OVER)
+    if customer.unknown_values:
+        return Basis(Reason.CUSTOMER_LEG_UNKNOWN, leg_id=customer.leg_id)
     if customer.stage is Stage.RINGING:
         return of_end(Reason.REP_HUNG_UP, root, Result.CANCELLED)
     return Basis(Reason.NOT_OVER)

@@ -95,9 +95,16 @@ def _agent_talks(leg: Leg, customer: Leg | None) -> list[Talk]:
         return [
             Talk(Reason.CONFERENCE_SHARED, leg, span, _seconds_between(*span)) for span in spans
         ]
-    if not _is_taken_by_human(leg):
+    if not _is_taken_by_human(leg) or _is_answered_too_late(leg, customer):
         return []
     return [_answered_talk(leg, customer)]
+
+
+def _is_answered_too_late(leg: Leg, customer: Leg | None) -> bool:
+    """Whether an agent's telephone was picked up when the caller was gone already."""
+    if customer is None or customer.ended_at is None or leg.answered_at is None:
+        return False
+    return leg.answered_at > customer.ended_at
 
 
 def _ended_unanswered(leg: Leg) -> bool:
@@ -160,12 +167,22 @@ def read_duration_s(parties: Parties, result: Result | None, talks: Sequence[Tal
     if result in UNANSWERED:
         return 0
     if parties.direction is Direction.INBOUND and talks:
-        return _talk_time_s(talks)
+        return _within_line_time(_talk_time_s(talks), parties.customer)
     if parties.customer is None:
         return UNDIALLED_S.get(result)
     if parties.customer.is_never_bridged:
         return 0
     return parties.customer.duration_s
+
+
+def _within_line_time(talk_s: int | None, customer: Leg | None) -> int | None:
+    """A talk is no longer than the caller was on the line: an agent may have waited for callers."""
+    if talk_s is None or customer is None:
+        return talk_s
+    line_s = _seconds_since_start(customer, customer.ended_at)
+    if line_s is None:
+        return talk_s
+    return min(talk_s, line_s)
 
 
 def _talk_time_s(talks: Sequence[Talk]) -> int | None:

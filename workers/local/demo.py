@@ -167,7 +167,7 @@ class Demo:
         self.screen.say()
         self.screen.say(
             Text.assemble(
-                ("One call, told by Twilio out of order and once twice: ", "bold"),
+                ("One call, reported by Twilio out of order and once twice: ", "bold"),
                 f"{SOURCE}:{self.source_call_id}",
             )
         )

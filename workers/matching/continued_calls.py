@@ -5,9 +5,10 @@ reported under the later ones, which are no calls of their own then.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
-from service.events import CallEvent, Direction
+from service.events import CallEvent, Direction, EventType
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.keys import ref_of, split_ref
@@ -74,17 +75,36 @@ def moved_events(
 ) -> set[CallEvent]:
     """
     The events of another call that belong to this one: of the legs that moved there, and of legs
-    that were called there. Another caller's leg is left out: it has a first call of its own.
+    that were called there.
+
+    Left out are another caller's leg, which has a first call of its own, and a leg that was over
+    before any of ours came.
     """
-    known_legs = {event.leg_id for event in events}
+    events = list(events)
     others = list(others)
-    callers = {event.leg_id for event in others if event.direction is Direction.INBOUND}
-    strangers = callers - known_legs
+    moved_legs = {event.leg_id for event in events}
+    strangers = {event.leg_id for event in others if event.direction is Direction.INBOUND}
+    strangers |= _over_before(_arrival(events, others), others)
+    strangers -= moved_legs
     return {
         replace(event, source_call_id=source_call_id)
         for event in others
         if event.leg_id not in strangers
     }
+
+
+def _arrival(events: Iterable[CallEvent], others: Iterable[CallEvent]) -> datetime | None:
+    """When the first of our legs moved to the other call (UTC); None if that is not known."""
+    other_ids = {event.source_call_id for event in others}
+    moves = [event for event in events if event.continues_as in other_ids]
+    return min((move.occurred_at for move in moves if move.occurred_at is not None), default=None)
+
+
+def _over_before(arrival: datetime | None, events: Iterable[CallEvent]) -> set[str]:
+    if arrival is None:
+        return set()
+    ends = [event for event in events if event.event_type is EventType.ENDED]
+    return {end.leg_id for end in ends if end.occurred_at is not None and end.occurred_at < arrival}
 
 
 def _moved_to(events: Iterable[CallEvent]) -> set[str]:

@@ -329,6 +329,41 @@ def test_two_stays_in_a_conference_are_two_talks() -> None:
     assert (Result.CONNECTED, 40) == results(*events)
 
 
+def test_conference_without_times_shows_no_meeting() -> None:
+    """Two who were in one conference, nobody knows when, may never have met."""
+    line = inbound()
+    untimed = event(JOINED, conference_id="CF1")
+    agent = event(JOINED, leg_id="CA7", parent_leg_id="CA1", conference_id="CF1")
+    assert (None, None) == results(untimed, agent, line.end(100, COMPLETED, 100))
+
+
+def test_leave_shows_that_somebody_was_there_until_then() -> None:
+    """Of the caller only the leaving is known, and the agent was there at that moment."""
+    line = inbound()
+    events = [
+        member("CA7")(JOINED, 10),
+        line(LEFT, 60, conference_id="CF1"),
+        line.end(61, COMPLETED, 61),
+    ]
+    assert (Result.CONNECTED, None) == results(*events)
+
+
+def test_agent_who_picked_up_when_the_caller_was_gone_took_nothing() -> None:
+    """The caller gave up a second before."""
+    line = inbound()
+    agent = dialled("client:ana")
+    events = [agent(RINGING, 2), line.end(20, COMPLETED, 20), agent(ANSWERED, 21)]
+    assert (Result.MISSED_INBOUND, 0) == results(*events, agent.end(25, COMPLETED, 4))
+
+
+def test_talk_is_no_longer_than_the_call() -> None:
+    """An agent who was on the line before the caller came talked no longer than the caller."""
+    line = inbound()
+    agent = dialled("client:ana")
+    events = [line(RINGING, 100), agent.end(130, COMPLETED, 130), line.end(130, COMPLETED, 30)]
+    assert (Result.CONNECTED, 30) == results(*events)
+
+
 def test_machine_in_the_agents_place_is_no_talk() -> None:
     """An agent's mailbox that picked up took the call for nobody."""
     line = inbound()

@@ -170,6 +170,25 @@ async def test_another_caller_in_the_same_conversation_stays_a_stranger(
     assert (DeliveryState.OPEN, None) == await outcome(world, FIRST)
 
 
+async def test_agent_who_was_gone_before_the_caller_came_talked_to_another(
+    world: WorkerHarness,
+) -> None:
+    """A named conversation may be used again: what was over before is of another call."""
+    earlier = leg_event(
+        AGENT,
+        "completed",
+        9,
+        call_id="CON-2",
+        duration="5",
+        end_time="2026-11-02T10:00:09.000Z",
+    )
+    for body in (earlier, *MOVED_CALL[:3], MOVED_CALL[-1]):
+        await receive(world, body)
+    for ref in (SECOND, FIRST):
+        await run(world, ref)
+    assert (DeliveryState.OPEN, None) == await outcome(world, FIRST)
+
+
 async def test_leg_that_moves_on_and_on_is_followed(world: WorkerHarness) -> None:
     """A move out of the second conversation into a third belongs to the first call too."""
     later = [{**body, "conversation_uuid": "CON-3"} for body in MOVED_CALL[3:]]
