@@ -214,14 +214,19 @@ def to_json(events: tuple[CallEvent, ...] | list[CallEvent]) -> str:
     ).decode()
 
 
+def in_utc(event: CallEvent) -> CallEvent:
+    """The event with its time in UTC, in whatever zone it was written."""
+    occurred_at = event.occurred_at
+    if occurred_at is None or occurred_at.tzinfo is UTC:
+        return event
+    return replace(event, occurred_at=occurred_at.astimezone(UTC))
+
+
 def identity(event: CallEvent) -> bytes:
     """
-    A text that two events share exactly if they report the same: the message that brought one of
-    them does not count, nor does the time zone in which its time is written.
+    A text that two events with times in UTC share exactly if they report the same: the message that
+    brought one of them does not count.
     """
-    occurred_at = event.occurred_at
-    if occurred_at is not None and occurred_at.tzinfo is not UTC:
-        event = replace(event, occurred_at=occurred_at.astimezone(UTC))
     return _EVENT.dump_json(event, exclude=NO_IDENTITY, exclude_defaults=True)
 
 

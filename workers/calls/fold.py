@@ -28,6 +28,7 @@ from service.events import (
     Result,
     Voicemail,
     identity,
+    in_utc,
 )
 from workers.calls.agents import read_agents
 from workers.calls.basis import Basis, Reason
@@ -108,7 +109,7 @@ def fold(events: Iterable[CallEvent]) -> Call:
     several. Raises ValueError if there is no event or if they belong to different calls.
     """
     # An event that was sent again in another message is the same event.
-    by_identity = {identity(event): event for event in events}
+    by_identity = {identity(event): event for event in map(in_utc, events)}
     distinct = by_identity.values()
     source, source_call_id = _common_call(distinct)
     timelines = _timelines(by_identity)
