@@ -2,12 +2,13 @@
 Agents of a call by name: who talked, and whose telephones only rang.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.events import Direction, Result
+from service.events import CallEvent, Direction, Result
 from workers.calls.event_order import Timeline
 from workers.calls.latest_values import latest_value
+from workers.calls.legs import START_EVENTS
 from workers.calls.parties import Parties
 from workers.calls.talk import MACHINES, Talk
 
@@ -36,12 +37,26 @@ def read_agents(
     latest = latest_value(timelines.values(), lambda event: event.agent)
     if latest is None or result is None or parties.direction is not Direction.INBOUND:
         return AgentNames(_answering_agent(timelines, parties) or latest)
-    talked = None
-    if result is Result.CONNECTED:
-        taken = [timelines[talk.leg.leg_id] for talk in talks]
-        talked = latest_value(taken, lambda event: event.agent) or latest
     names = {ordered.event.agent for timeline in timelines.values() for ordered in timeline}
-    return AgentNames(talked, _sorted_names(names - {talked}))
+    if result is not Result.CONNECTED:
+        return AgentNames(None, _sorted_names(names))
+    agent_legs = [talk.leg for talk in talks if talk.leg is not parties.customer]
+    talked = {leg.agent for leg in agent_legs}
+    agent = _who_took_it([timelines[talk.leg.leg_id] for talk in talks])
+    if agent is None and len(names - {None}) == 1:
+        agent = latest
+    return AgentNames(agent, _sorted_names(names - talked - {agent}))
+
+
+def _who_took_it(timelines: Collection[Timeline]) -> str | None:
+    """The latest agent that an event names which is no ringing: several may be rung on one leg."""
+    return latest_value(timelines, _agent_beyond_ringing)
+
+
+def _agent_beyond_ringing(event: CallEvent) -> str | None:
+    if event.event_type in START_EVENTS:
+        return None
+    return event.agent
 
 
 def _answering_agent(timelines: Mapping[str, Timeline], parties: Parties) -> str | None:

@@ -105,6 +105,8 @@ def _plan_unfinished(inputs: PlanInputs, record: DeliveryRecord, now: datetime) 
     # Stalled is a list for operators, not an end: a late final event is planned as any other.
     if deadline is None or deadline > now:
         return Plan(record=record.to_open(not_final_reason(inputs.call)), due_at=due_at)
+    if inputs.internal is not None:
+        return Plan(record=record.to_left_alone(inputs.internal))
     return Plan(record=record.to_stalled(_stalled_reason(inputs.call)), due_at=due_at)
 
 

@@ -137,7 +137,7 @@ def test_agents_who_talk_one_after_the_other_are_added() -> None:
             line.end(91, COMPLETED, 91),
         ]
     )
-    assert (80, 10, "bob", ("ana",)) == (call.duration_s, call.wait_s, *agents(call))
+    assert (80, 10, "bob", ()) == (call.duration_s, call.wait_s, *agents(call))
 
 
 def test_call_that_was_passed_on_out_of_sight_goes_on() -> None:
@@ -173,6 +173,16 @@ def test_agent_on_the_callers_own_leg_counts_if_the_call_was_taken() -> None:
     line = inbound(party=Party.CUSTOMER, agent="ana")
     assert ("ana", ()) == agents(fold([line.end(30, COMPLETED, 30)]))
     assert (None, ("ana",)) == agents(fold([line.end(30, HangupCause.NO_ANSWER)]))
+
+
+def test_one_of_several_agents_who_rang_on_one_leg_is_not_chosen() -> None:
+    """Where the answer names nobody, the last one who was rung need not be who took the call."""
+    line = inbound(party=Party.CUSTOMER)
+    rings = [line(RINGING, 1, agent="ana"), line(RINGING, 2, agent="bob")]
+    end = line.end(30, COMPLETED, 20)
+    assert (None, ("ana", "bob")) == agents(fold([*rings, end]))
+    assert ("bob", ("ana",)) == agents(fold([*rings, line(ANSWERED, 10, agent="bob"), end]))
+    assert ("ana", ()) == agents(fold([rings[0], end]))
 
 
 def test_rep_of_an_outbound_call_is_its_agent_however_it_ends() -> None:

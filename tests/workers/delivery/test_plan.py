@@ -380,3 +380,21 @@ def test_call_that_waits_for_an_operator_is_not_reopened_by_a_message(after_s: f
         plan.record.reason,
         plan.sending,
     )
+
+
+def test_call_among_ourselves_without_a_result_is_not_listed_as_stalled() -> None:
+    """Nobody has to look for the end of a call that nothing is written about."""
+    inputs = PlanInputs(
+        record=record(),
+        call=call(None),
+        link=None,
+        config=OutcomeConfig(),
+        outcome_ids=NAMES,
+        timing=TIMING,
+        internal="both ends are our own",
+    )
+    plan = make_plan(inputs, NOW + timedelta(seconds=301))
+    assert (DeliveryState.LEFT_ALONE, "both ends are our own") == (
+        plan.record.state,
+        plan.record.reason,
+    )
