@@ -51,10 +51,23 @@ def guessed(slug: str, name: str, rng: Random) -> WebhookRequest:
     request = signed(slug, name)
     header = rng.choice(CONTRACTS[slug].proofs)
     text = request.headers[header][0]
-    return with_headers(
-        request,
-        {header: re.sub("[A-Za-z0-9]", lambda _: rng.choice(ALPHABET), text)},
-    )
+    other = text
+    while same_proof(other, text):
+        other = re.sub("[A-Za-z0-9]", lambda _: rng.choice(ALPHABET), text)
+    return with_headers(request, {header: other})
+
+
+def same_proof(one: str, other: str) -> bool:
+    """Whether two values of a header prove the same: the case of a scheme does not count."""
+    return with_plain_scheme(one) == with_plain_scheme(other)
+
+
+def with_plain_scheme(value: str) -> str:
+    """`Basic abc` and `bAsic abc` as `basic abc`; a value without a scheme as it is."""
+    scheme, space, rest = value.partition(" ")
+    if not space:
+        return value
+    return f"{scheme.lower()} {rest}"
 
 
 def stolen(slug: str, name: str, rng: Random) -> WebhookRequest:
@@ -107,9 +120,11 @@ def changed_header(slug: str, name: str, rng: Random) -> WebhookRequest:
     request = signed(slug, name)
     header = rng.choice(CONTRACTS[slug].proofs)
     text = request.headers[header][0]
-    place = rng.randrange(len(text))
-    other = rng.choice([character for character in ALPHABET if character != text[place]])
-    return with_headers(request, {header: text[:place] + other + text[place + 1 :]})
+    changed = text
+    while same_proof(changed, text):
+        place = rng.randrange(len(text))
+        changed = text[:place] + rng.choice(ALPHABET) + text[place + 1 :]
+    return with_headers(request, {header: changed})
 
 
 def of_the_contract(slug: str, name: str, rng: Random) -> WebhookRequest:

@@ -37,15 +37,19 @@ def read_agents(
     latest = latest_value(timelines.values(), lambda event: event.agent)
     if latest is None or result is None or parties.direction is not Direction.INBOUND:
         return AgentNames(_answering_agent(timelines, parties) or latest)
-    names = {ordered.event.agent for timeline in timelines.values() for ordered in timeline}
+    names = _all_names(timelines.values())
     if result is not Result.CONNECTED:
         return AgentNames(None, _sorted_names(names))
-    agent_legs = [talk.leg for talk in talks if talk.leg is not parties.customer]
-    talked = {leg.agent for leg in agent_legs}
+    talked = {talk.leg.agent for talk in talks if talk.leg is not parties.customer}
     agent = _who_took_it([timelines[talk.leg.leg_id] for talk in talks])
-    if agent is None and len(names - {None}) == 1:
+    if agent is None and len(names) == 1:
         agent = latest
     return AgentNames(agent, _sorted_names(names - talked - {agent}))
+
+
+def _all_names(timelines: Iterable[Timeline]) -> set[str | None]:
+    names = {ordered.event.agent for timeline in timelines for ordered in timeline}
+    return names - {None}
 
 
 def _who_took_it(timelines: Collection[Timeline]) -> str | None:

@@ -5,7 +5,7 @@ Who talked on a call, for how long, and how long the other side waited before.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 from service.events import AnsweredBy, Direction, Party, Result, Voicemail
 from workers.calls.basis import Reason
@@ -102,7 +102,7 @@ def _agent_talks(leg: Leg, customer: Leg | None) -> list[Talk]:
 
 def _is_answered_too_late(leg: Leg, customer: Leg | None) -> bool:
     """Whether an agent's telephone was picked up when the caller was gone already."""
-    if customer is None or customer.ended_at is None or leg.answered_at is None:
+    if not _is_line_of_caller(customer) or customer.ended_at is None or leg.answered_at is None:
         return False
     return leg.answered_at > customer.ended_at
 
@@ -175,9 +175,17 @@ def read_duration_s(parties: Parties, result: Result | None, talks: Sequence[Tal
     return parties.customer.duration_s
 
 
+def _is_line_of_caller(customer: Leg | None) -> TypeGuard[Leg]:
+    """
+    Whether a leg is the caller's own line, from the beginning to the end of the call. A leg that
+    the source states to be the customer's may be only one part of it, or be made from a record.
+    """
+    return customer is not None and customer.party is None
+
+
 def _within_line_time(talk_s: int | None, customer: Leg | None) -> int | None:
     """A talk is no longer than the caller was on the line: an agent may have waited for callers."""
-    if talk_s is None or customer is None:
+    if talk_s is None or not _is_line_of_caller(customer):
         return talk_s
     line_s = _seconds_since_start(customer, customer.ended_at)
     if line_s is None:
