@@ -4,7 +4,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 # The Python of a new .venv: make run PYTHON=/path/to/python3
 PYTHON =
-# Set to 1 by make test-all: tests that try things at random try four times as many.
+# Set to 1 by make test-all: tests that try things at random try ten times as many.
 THOROUGH =
 export THOROUGH
 # Options of `make run`, `make bench-delivery`, and of pytest: make test ARGS="-k twilio"

@@ -8,11 +8,11 @@ in the environment asks for the long run: `make test-all` does.
 import os
 from typing import Final
 
-SHARE: Final = 4
+SHARE: Final = 10
 
 
 def trials(count: int) -> int:
-    """The number of trials: `count` of a thorough run, a quarter of it otherwise."""
+    """The number of trials: `count` of a thorough run, a tenth of it otherwise."""
     if os.environ.get("THOROUGH"):
         return count
     return -(-count // SHARE)
