@@ -47,12 +47,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     Begin with the slow tests, so that none of them is left for the end; with `--fast` keep a sample
     of the others.
+
+    pytest-xdist gives each of its processes a block of tests at the start: each block gets its
+    share of the slow ones.
     """
     if config.getoption("--fast"):
         sample = _fast_sample(items)
         config.hook.pytest_deselected(items=list(set(items).difference(sample)))
         items[:] = sample
-    items.sort(key=_is_not_slow)
+    blocks = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = [item for item in items if not _is_not_slow(item)]
+    others = list(filter(_is_not_slow, items))
+    items[:] = [
+        item for block in range(blocks) for item in (*slow[block::blocks], *others[block::blocks])
+    ]
 
 
 def _is_not_slow(item: pytest.Item) -> bool:
