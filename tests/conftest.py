@@ -24,7 +24,7 @@ from tests.measuring import MeasuredTests
 STANDARD_SECRET = "whsec_c3RhbmRhcmQtc2VjcmV0LW9mLXRoZS10ZXN0cw=="
 TWILIO_TOKEN = "FAKE0000000000000000000000000000"
 ADMIN_TOKEN = "admin-token-of-the-tests"
-FAST_VARIANTS = 15
+FAST_VARIANTS = 5
 
 # A busy machine, or one that measures coverage, is slow now and then; that is no fault of the code.
 hypothesis_settings.register_profile("no-deadline", deadline=None)
