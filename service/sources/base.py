@@ -11,11 +11,15 @@ once.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
-from service.events import CallEvent, EventType
+from service.events import (
+    CallEvent,
+    EventType,
+    replace,
+)
 from service.sources.common.ids import BUILDR_CALL_ID, queried_buildr_call_id
 from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting

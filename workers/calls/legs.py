@@ -5,7 +5,7 @@ One leg of a call, folded from its events.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, TypeVar
@@ -19,6 +19,7 @@ from service.events import (
     EventType,
     HangupCause,
     Party,
+    replace,
 )
 from workers.calls.conferences import ConferenceStay, read_stays
 

@@ -4,11 +4,16 @@ reported under the later ones, which are no calls of their own then.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from service.events import CallEvent, Direction, EventType
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    replace,
+)
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.keys import ref_of, split_ref

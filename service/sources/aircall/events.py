@@ -4,7 +4,6 @@ From the payload of one Aircall message to its events.
 Aircall does not tell legs apart: every event is about the one leg that is the whole call.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from service.events import (
@@ -15,6 +14,7 @@ from service.events import (
     Party,
     Recording,
     Voicemail,
+    replace,
 )
 from service.sources.aircall.payload import (
     agent_name,

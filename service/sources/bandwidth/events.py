@@ -3,10 +3,17 @@ What each of Bandwidth's webhooks says of a leg, as events.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from typing import Final
 
-from service.events import CallEvent, Direction, EventType, HangupCause, Party, Recording
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    HangupCause,
+    Party,
+    Recording,
+    replace,
+)
 from service.sources.bandwidth.legs import (
     common_event,
     first_leg_events,

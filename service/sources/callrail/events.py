@@ -2,7 +2,6 @@
 What CallRail's messages report of a call, as events.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +14,7 @@ from service.events import (
     Recording,
     Result,
     Voicemail,
+    replace,
 )
 from service.sources.base import unknown_event
 from service.sources.callrail.payload import message_kind, read_flag, source_call_id

@@ -8,12 +8,19 @@ source's own business.
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from service.events import CallEvent, Direction, EventType, Party, Recording, Voicemail
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    Party,
+    Recording,
+    Voicemail,
+    replace,
+)
 
 
 class LegSide(StrEnum):

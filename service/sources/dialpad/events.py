@@ -2,7 +2,6 @@
 From the payload of one Dialpad message, which is about one leg of a call, to its events.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 from service.events import (
@@ -13,6 +12,7 @@ from service.events import (
     Party,
     Result,
     Voicemail,
+    replace,
 )
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, flag, text, texts, whole_seconds

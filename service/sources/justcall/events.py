@@ -2,7 +2,6 @@
 What each of JustCall's webhooks says of a call, as events.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 from service.events import (
@@ -15,6 +14,7 @@ from service.events import (
     Recording,
     Result,
     Voicemail,
+    replace,
 )
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, child, children, text, texts, whole_seconds

@@ -3,7 +3,6 @@ What each message of Quo, formerly OpenPhone, says of a call, as events.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +15,7 @@ from service.events import (
     Party,
     Recording,
     Voicemail,
+    replace,
 )
 from service.sources.base import unknown_event
 from service.sources.common.fields import (

@@ -3,10 +3,15 @@ What the requests of a `<Dial>` at Plivo report, of the leg that dialled and of 
 https://www.plivo.com/docs/voice/xml/dial.
 """
 
-from dataclasses import replace
 from typing import Final
 
-from service.events import CallEvent, Direction, EventType, HangupCause
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    HangupCause,
+    replace,
+)
 from service.sources.base import MAX_WORD_LENGTH
 from service.sources.common.fields import seconds
 from service.sources.common.ids import call_id

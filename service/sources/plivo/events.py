@@ -3,7 +3,6 @@ What Plivo's requests report of a leg, as events.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from service.errors import MalformedPayload
@@ -14,6 +13,7 @@ from service.events import (
     HangupCause,
     Party,
     Recording,
+    replace,
 )
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import iso_moment, seconds

@@ -3,7 +3,6 @@ From the payload of one RingCentral message to one event for each party of the s
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from service.errors import MalformedPayload
@@ -14,6 +13,7 @@ from service.events import (
     HangupCause,
     Party,
     Recording,
+    replace,
 )
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, child, children, flag, iso_moment, text

@@ -2,7 +2,6 @@
 What a message of the source `standard` reports, as an event.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeVar
@@ -17,6 +16,7 @@ from service.events import (
     Recording,
     Result,
     Voicemail,
+    replace,
 )
 from service.sources.common.ids import call_id
 from service.sources.common.phone_numbers import to_e164

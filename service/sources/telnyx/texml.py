@@ -8,11 +8,18 @@ a leg that has a parent was dialled.
 """
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import replace
 from typing import Final
 
 from service.errors import MalformedPayload
-from service.events import CallEvent, Direction, EventType, HangupCause, Party, Recording
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    HangupCause,
+    Party,
+    Recording,
+    replace,
+)
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import seconds
 from service.sources.common.forms import query_values

@@ -6,9 +6,14 @@ https://www.twilio.com/docs/voice/twiml/enqueue#action. Addresses, time and numb
 are those of the caller's leg.
 """
 
-from dataclasses import replace
-
-from service.events import CallEvent, Direction, EventType, HangupCause, Party
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    HangupCause,
+    Party,
+    replace,
+)
 from service.sources.base import unknown_event
 from service.sources.common.fields import seconds
 from service.sources.common.ids import call_id

@@ -5,10 +5,14 @@ https://www.twilio.com/docs/voice/twiml/conference#attributes-statusCallback. Th
 Twilio hold no direction and no addresses.
 """
 
-from dataclasses import replace
 from typing import Final
 
-from service.events import CallEvent, Direction, EventType
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    replace,
+)
 from service.sources.common.ids import call_id
 from service.sources.twilio.payload import Parameters
 from service.sources.twilio.vocabulary import CONFERENCE_EVENTS, HANGUP_CAUSES, UNANSWERED

@@ -3,11 +3,17 @@ What Twilio's requests report of a leg, as events.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
 
 from service.errors import MalformedPayload
-from service.events import CallEvent, EventType, HangupCause, Party, Recording
+from service.events import (
+    CallEvent,
+    EventType,
+    HangupCause,
+    Party,
+    Recording,
+    replace,
+)
 from service.sources.base import unknown_event
 from service.sources.common import sip
 from service.sources.common.fields import seconds

@@ -3,11 +3,18 @@ What Vonage's event webhooks report of a leg, as events.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Final
 
 from service.errors import MalformedPayload
-from service.events import CallEvent, Direction, EventType, HangupCause, Party, Recording
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    HangupCause,
+    Party,
+    Recording,
+    replace,
+)
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, iso_moment, text, whole_seconds
 from service.sources.common.ids import call_id

@@ -7,12 +7,19 @@ which of them counts: talk before anything else, the longest talk of several, wh
 before what a live message did.
 """
 
+import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from service.events import AnsweredBy, CallEvent, EventType, HangupCause
+from service.events import (
+    AnsweredBy,
+    CallEvent,
+    EventType,
+    HangupCause,
+    replace,
+)
 from service.sources.common.fields import MOST_SECONDS, Fields, iso_moment, text
 from service.sources.common.leg_events import seconds_between
 from service.sources.zoom.vocabulary import NonHangupOutcome, Outcome, Side
@@ -187,7 +194,7 @@ def _talk_ending(outcome: Outcome | None, talk_s: int | None, *, is_record: bool
         duration_s=talk_s,
     )
     if outcome is NonHangupOutcome.VOICEMAIL:
-        return replace(ending, answered_by=AnsweredBy.MACHINE)
+        return dataclasses.replace(ending, answered_by=AnsweredBy.MACHINE)
     return ending
 
 

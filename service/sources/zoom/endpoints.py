@@ -5,11 +5,16 @@ Which endpoint is what is read in `parties`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from service.events import CallEvent, Direction, Party
+from service.events import (
+    CallEvent,
+    Direction,
+    Party,
+    replace,
+)
 from service.sources.common.ids import MAX_ID_LENGTH
 from service.sources.zoom.vocabulary import EndpointKind, Side
 

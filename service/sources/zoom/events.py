@@ -7,10 +7,16 @@ Messages that are sent while a call goes on are in `live`, records that are writ
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
-from service.events import CallEvent, EventType, HangupCause, Recording, Voicemail
+from service.events import (
+    CallEvent,
+    EventType,
+    HangupCause,
+    Recording,
+    Voicemail,
+    replace,
+)
 from service.sources.base import unknown_event
 from service.sources.common.fields import (
     Fields,

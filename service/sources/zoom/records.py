@@ -4,11 +4,18 @@ From a record that Zoom Phone writes after a call, or after a step of it, to its
 A record is about the telephone of one of our users; legs are as in `live`.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from service.events import CallEvent, Direction, EventType, HangupCause, Recording, Voicemail
+from service.events import (
+    CallEvent,
+    Direction,
+    EventType,
+    HangupCause,
+    Recording,
+    Voicemail,
+    replace,
+)
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import Fields, flag, text, whole_seconds
 from service.sources.common.leg_events import unrecognised
