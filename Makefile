@@ -29,7 +29,7 @@ help:
 	@echo 'make run             the whole service on this machine, with a sandbox in place of Buildr;'
 	@echo '                     ARGS="--port 9000" for options'
 	@echo 'make test            lint, types, all tests and their coverage'
-	@echo 'make test-fast       only what is not slow, and a sample of the variants: a minute at most'
+	@echo 'make test-fast       only what is not slow, and a sample of the variants: two minutes'
 	@echo 'make test-all        make test, then make test-fast on each other Python that is supported'
 	@echo '                     and on this machine'
 	@echo 'make check           the same as make test'

@@ -6,6 +6,7 @@ What the conformance tests have to know of a source: its contract, `CONTRACT` in
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from service.events import Result
 from service.sources import WebhookRequest
@@ -20,6 +21,22 @@ class EarlyResults:
 
     results: frozenset[Result]
     reason: str
+
+
+REP_GONE: Final = EarlyResults(
+    frozenset({Result.CANCELLED}),
+    "a rep's end while the customer's telephone rings is an end of the call, or one whose "
+    "customer's end is lost would never be final; what is late corrects it",
+)
+
+
+def no_parent(vendor: str, result: Result) -> EarlyResults:
+    """The exception of a vendor that names no parent of a leg."""
+    return EarlyResults(
+        frozenset({result}),
+        f"{vendor} names no parent of a leg: until the caller's own leg is known, one that was "
+        "dialled for it looks like a call of its own; the caller's leg is reported first",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 Who talked on a call, for how long, and how long the other side waited before.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, TypeGuard
@@ -26,8 +26,6 @@ UNANSWERED: Final = frozenset(
         Result.VOICEMAIL_RECEIVED,
     }
 )
-# A call that failed before the customer was dialled.
-UNDIALLED_S: Final[Mapping[Result, int]] = {Result.FAILED: 0}
 KnownSpan: TypeAlias = tuple[datetime, datetime]
 
 
@@ -168,11 +166,13 @@ def read_duration_s(parties: Parties, result: Result | None, talks: Sequence[Tal
         return 0
     if parties.direction is Direction.INBOUND and talks:
         return _within_line_time(_talk_time_s(talks), parties.customer)
-    if parties.customer is None:
-        return UNDIALLED_S.get(result)
-    if parties.customer.is_never_bridged:
+    customer = parties.customer
+    if customer is not None and not customer.is_never_bridged:
+        return customer.duration_s
+    # It failed before the customer was dialled, or before the two were joined.
+    if result is Result.FAILED:
         return 0
-    return parties.customer.duration_s
+    return None
 
 
 def _is_line_of_caller(customer: Leg | None) -> TypeGuard[Leg]:

@@ -3,6 +3,7 @@
 """
 
 from datetime import datetime
+from typing import Final
 
 import click
 
@@ -14,6 +15,15 @@ from workers.cli.output import (
     utc_text,
 )
 from workers.cli.session import run_with_store
+
+LIMIT: Final = click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="Show at most so many, the oldest first.",
+)
+AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -69,14 +79,8 @@ def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
 
 
 @unmatched.command("list")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="Show at most so many, the oldest first.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@LIMIT
+@AS_JSON
 def list_unmatched(limit: int, *, as_json: bool) -> None:
     """
     List calls that have ended and wait for a link.
@@ -91,14 +95,8 @@ def list_unmatched(limit: int, *, as_json: bool) -> None:
 
 
 @stalled.command("list")
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=1000,
-    show_default=True,
-    help="Show at most so many, the oldest first.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@LIMIT
+@AS_JSON
 def list_stalled(limit: int, *, as_json: bool) -> None:
     """
     List calls whose final event never came.

@@ -5,6 +5,7 @@ One run of a job: the call as it was loaded, the messages parsed, and the update
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Self
 
 from service.errors import FailureCause
 from service.events import CallEvent
@@ -17,6 +18,7 @@ from workers.calls.fold import Call
 from workers.delivery.failure_policy import Sent
 from workers.jobs.parse_messages import ParsedMessages
 from workers.jobs.planner import PlanResult
+from workers.matching.continued_calls import WholeCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,19 @@ class JobRun:
         # to other events than those stored, and both together would contradict each other.
         by_message = {**self.loaded.stored.events, **self.parsed.events}
         return frozenset(event for events in by_message.values() for event in events)
+
+    def within(self, whole: WholeCall) -> Self:
+        """
+        The same run of a call that takes in others, or is taken in.
+
+        What is received under another id counts as received for this call: until then it goes on,
+        and it settles after that.
+        """
+        record = self.record
+        if whole.last_received_at is not None and record.last_received_at is not None:
+            last_received_at = max(record.last_received_at, whole.last_received_at)
+            record = replace(record, last_received_at=last_received_at)
+        return replace(self, record=record, wakes=whole.first_refs)
 
     def update(
         self,

@@ -78,7 +78,7 @@ class Runner:
             await self.store.calls.commit(run.update(record))
             return
         whole = await load_whole(self.store, ref, run.events, is_registered=True)
-        run = replace(run, wakes=whole.first_refs)
+        run = run.within(whole)
         call = fold(whole.events)
         _log_folded(run, call)
         try:

@@ -27,11 +27,13 @@ class WholeCall:
     """
     A call with everything that belongs to it.
 
-    `events` are its own and those of its legs under other ids. `first_refs` are the calls that it
-    is a part of: not empty only of a call that others have moved to.
+    `events` are its own and those of its legs under other ids; `last_received_at` is when the last
+    message came under one of these (UTC), None if none has. `first_refs` are the calls that it is a
+    part of: not empty only of a call that others have moved to.
     """
 
     events: frozenset[CallEvent]
+    last_received_at: datetime | None = None
     first_refs: tuple[str, ...] = ()
 
     @property
@@ -58,6 +60,7 @@ async def load_whole(
     gathered = set(events)
     taken_in = {source_call_id}
     waiting = _moved_to(gathered)
+    times: list[datetime] = []
     while waiting and len(taken_in) <= MAX_MOVES:
         other_id = waiting.pop()
         if other_id in taken_in:
@@ -67,12 +70,18 @@ async def load_whole(
         if is_registered and await store.continuations.add(other_ref, first_ref=ref):
             # It may have been decided as a call of its own before.
             await store.schedule.wake(other_ref)
-        others = (await store.calls.load(other_ref)).stored.all_events
-        moved = moved_events(gathered, others, source_call_id=source_call_id)
+        other = (await store.calls.load(other_ref)).stored
+        if other.record.last_received_at is not None:
+            times.append(other.record.last_received_at)
+        moved = moved_events(gathered, other.all_events, source_call_id=source_call_id)
         gathered |= moved
         waiting |= _moved_to(moved)
     taken_refs = {ref_of(source, call_id) for call_id in taken_in}
-    return WholeCall(frozenset(gathered), await _first_refs(store, ref, taken_refs))
+    return WholeCall(
+        events=frozenset(gathered),
+        last_received_at=max(times, default=None),
+        first_refs=await _first_refs(store, ref, taken_refs),
+    )
 
 
 def moved_events(

@@ -14,11 +14,10 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import unquote_plus
 
-from service.events import Result
 from service.sources import WebhookRequest
 from service.sources.common import sip
 from service.sources.twilio import vocabulary
-from tests.sources.contract import EarlyResults, SourceContract, with_headers
+from tests.sources.contract import REP_GONE, SourceContract, with_headers
 
 
 def form_pairs(body: str) -> Iterator[tuple[str, str]]:
@@ -64,12 +63,6 @@ def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
         {"x-signalwire-signature": form_signature(request.url, request.body.decode(), secret)},
     )
 
-
-REP_GONE: Final = EarlyResults(
-    frozenset({Result.CANCELLED}),
-    "a rep's end while the customer's telephone rings is an end of the call, or one whose "
-    "customer's end is lost would never be final; what is late corrects it",
-)
 
 CONTRACT: Final = SourceContract(
     sign=sign,

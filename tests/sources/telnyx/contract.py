@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from service.events import Result
 from service.sources import WebhookRequest
 from service.sources.telnyx import hangup_causes, vocabulary
-from tests.sources.contract import EarlyResults, SourceContract, with_headers
+from tests.sources.contract import REP_GONE, SourceContract, no_parent, with_headers
 
 SEEDS: Final = (bytes(range(32)), bytes(range(32, 64)))
 PRIVATE_KEYS: Final = tuple(map(Ed25519PrivateKey.from_private_bytes, SEEDS))
@@ -37,18 +37,6 @@ def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
         },
     )
 
-
-REP_GONE: Final = EarlyResults(
-    frozenset({Result.CANCELLED}),
-    "a rep's end while the customer's telephone rings is an end of the call, or one whose "
-    "customer's end is lost would never be final; what is late corrects it",
-)
-
-NO_PARENT: Final = EarlyResults(
-    frozenset({Result.NO_ANSWER}),
-    "Call Control names no parent of a leg: until the caller's own leg is known, one that was "
-    "dialled for it looks like a call of its own; the caller's leg is reported first",
-)
 
 CONTRACT: Final = SourceContract(
     sign=sign,
@@ -88,7 +76,7 @@ CONTRACT: Final = SourceContract(
     ),
     early_results={
         "answered-click-to-call": REP_GONE,
-        "inbound-missed": NO_PARENT,
-        "inbound-voicemail": NO_PARENT,
+        "inbound-missed": no_parent("Call Control", Result.NO_ANSWER),
+        "inbound-voicemail": no_parent("Call Control", Result.NO_ANSWER),
     },
 )

@@ -11,11 +11,10 @@ from urllib.parse import parse_qs
 
 from twilio.request_validator import RequestValidator
 
-from service.events import Result
 from service.sources import WebhookRequest
 from service.sources.common import sip
 from service.sources.twilio import vocabulary
-from tests.sources.contract import EarlyResults, SourceContract, with_headers, with_query
+from tests.sources.contract import REP_GONE, SourceContract, with_headers, with_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,6 @@ def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:
         signature = validator.compute_signature(request.url, _MultiDict(form))
     return with_headers(request, {"x-twilio-signature": signature})
 
-
-REP_GONE: Final = EarlyResults(
-    frozenset({Result.CANCELLED}),
-    "a rep's end while the customer's telephone rings is an end of the call, or one whose "
-    "customer's end is lost would never be final; what is late corrects it",
-)
 
 CONTRACT: Final = SourceContract(
     sign=sign,

@@ -16,7 +16,7 @@ import jwt
 from service.events import Result
 from service.sources import WebhookRequest
 from service.sources.vonage import vocabulary
-from tests.sources.contract import EarlyResults, SourceContract, with_headers
+from tests.sources.contract import REP_GONE, SourceContract, no_parent, with_headers
 
 SECRETS: Final = (
     "fake-signature-secret-do-not-use-000000000000000000",
@@ -105,24 +105,6 @@ def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
     yield replace(request, body=request.body + request.body)
 
 
-REP_GONE: Final = EarlyResults(
-    frozenset({Result.CANCELLED}),
-    "a rep's end while the customer's telephone rings is an end of the call, or one whose "
-    "customer's end is lost would never be final; what is late corrects it",
-)
-
-NO_PARENT: Final = EarlyResults(
-    frozenset({Result.NO_ANSWER}),
-    "Vonage names no parent of a leg: until the caller's own leg is known, one that was "
-    "dialled for it looks like a call of its own; the caller's leg is reported first",
-)
-
-NO_PARENT_CANCELLED: Final = EarlyResults(
-    frozenset({Result.CANCELLED}),
-    "Vonage names no parent of a leg: until the caller's own leg is known, one that was "
-    "dialled for it looks like a call of its own; the caller's leg is reported first",
-)
-
 CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=SECRETS,
@@ -140,8 +122,8 @@ CONTRACT: Final = SourceContract(
     early_results={
         "answered-click-to-call": REP_GONE,
         "answered-from-app": REP_GONE,
-        "inbound-abandoned": NO_PARENT_CANCELLED,
-        "inbound-missed": NO_PARENT,
-        "inbound-voicemail": NO_PARENT,
+        "inbound-abandoned": no_parent("Vonage", Result.CANCELLED),
+        "inbound-missed": no_parent("Vonage", Result.NO_ANSWER),
+        "inbound-voicemail": no_parent("Vonage", Result.NO_ANSWER),
     },
 )

@@ -225,3 +225,15 @@ async def test_commit_of_a_part_makes_the_first_call_due(world: WorkerHarness) -
     await world.store.pool.zrem("bc:default:due", FIRST)
     await run(world, ref)
     assert await world.store.pool.zscore("bc:default:due", FIRST) is not None
+
+
+async def test_call_goes_on_as_long_as_its_legs_report_elsewhere(world: WorkerHarness) -> None:
+    """Until it stalls, settles or has an unknown end, time counts from the last message of all."""
+    for body in MOVED_CALL[:3]:
+        await run(world, await receive(world, body))
+    before = (await world.stored(FIRST)).record.last_received_at
+    await run(world, await receive(world, MOVED_CALL[3]))
+    await run(world, FIRST)
+    after = (await world.stored(FIRST)).record.last_received_at
+    assert before != after
+    assert (await world.stored(SECOND)).record.last_received_at == after
