@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.settings.model import ACCOUNT_NAME
 from service.settings.reading import (
     FILE_SUFFIX,
     OUTCOME_TABLES,
@@ -21,6 +20,7 @@ from service.settings.reading import (
     hint,
     outcome_tables,
 )
+from service.settings.storage import ACCOUNT_NAME
 from service.sources import SETTINGS
 
 TABLE: Final = "accounts"

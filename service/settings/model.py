@@ -5,35 +5,28 @@ Where they come from is in `service.settings.load`, the accounts side by side in
 `service.settings.installation`.
 """
 
-from pathlib import Path
-from typing import Final, Literal
-from urllib.parse import quote
+from typing import Literal
 
 from pydantic import ConfigDict, Field, SecretStr
 
+from service.settings.buildr import BuildrSettings
 from service.settings.contact_list import ContactListSettings
+from service.settings.listening import ListeningSettings
 from service.settings.outcomes import OutcomeConfig
-from service.settings.redis_socket import socket_path
+from service.settings.storage import RedisSettings
 from service.settings.types import (
     AdminTokens,
-    Budget,
-    Budgets,
-    Networks,
     OwnNumberList,
-    RedisUrl,
     Region,
     Settle,
     SettleTimes,
-    Url,
     UrlSecrets,
 )
 from service.sources import SOURCES
 from service.sources.settings import Secrets, SettingKind
 
-ACCOUNT_NAME: Final = "^[a-z0-9_-]{1,40}$"
 
-
-class Settings(ContactListSettings):
+class Settings(ContactListSettings, BuildrSettings, RedisSettings, ListeningSettings):
     """
     The settings of one account; those of the process (host, port, log level) are the same in every
     account.
@@ -45,59 +38,6 @@ class Settings(ContactListSettings):
         extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
     )
 
-    public_url: Url | None = Field(
-        None,
-        description=(
-            "The address at which the telephony systems reach this service; signatures cover it."
-        ),
-    )
-    host: str = Field("127.0.0.1", description="The address to listen on.")
-    port: int = Field(8000, ge=1, le=65535, description="The port to listen on.")
-    trusted_proxies: Networks = Field(
-        (),
-        description=(
-            "Addresses or networks of proxies whose Forwarded and X-Forwarded-Proto, -Host, -Port "
-            "and -Prefix are believed."
-        ),
-    )
-    data_dir: Path = Field(Path(".data"), description="Where `run` keeps its private Redis.")
-    account: str = Field(
-        "default",
-        pattern=ACCOUNT_NAME,
-        description="Name of this installation in Redis; those that share one need different ones.",
-    )
-    redis_url: RedisUrl | None = Field(
-        None,
-        description=(
-            "Redis, like redis://:password@host:6379/0. Not set: the private Redis of `run`."
-        ),
-    )
-    buildr_api_url: Url = Field(
-        "https://api.buildr.com/api/2023-01", description="Buildr's API, version included."
-    )
-    buildr_token_url: Url = Field(
-        "https://buildr.app/oauth/token",
-        description="Where client credentials become an access token.",
-    )
-    buildr_client_id: str | None = Field(
-        None, description="Client id of the machine credentials made in Buildr."
-    )
-    buildr_client_secret: SecretStr | None = Field(
-        None, description="Client secret of the machine credentials."
-    )
-    buildr_scope: str = Field(
-        "read write", description="Scope asked for with the client credentials."
-    )
-    buildr_access_token: SecretStr | None = Field(
-        None, description="A ready access token, instead of client id and secret."
-    )
-    buildr_budgets: Budgets = Field(
-        (Budget(requests=10, window_s=10),),
-        description="Requests that Buildr allows in any window of time, like `10/10s, 2000/h`.",
-    )
-    buildr_timeout_s: float = Field(
-        8, gt=0, le=10, description="Seconds that one request to Buildr may take in all."
-    )
     url_secret: UrlSecrets = Field(
         (),
         description=(
@@ -112,57 +52,11 @@ class Settings(ContactListSettings):
             "set: they are off."
         ),
     )
-    max_body_bytes: int = Field(
-        1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="Largest webhook body that is read."
-    )
-    body_timeout_s: float = Field(
-        10, gt=0, description="Seconds within which a webhook's body must arrive."
-    )
-    accept_timeout_s: float = Field(
-        3, gt=0, le=14, description="Seconds that Redis has for keeping a message, then 503."
-    )
-    max_pending: int = Field(
-        200_000,
-        ge=1,
-        description=(
-            "Messages waiting to be read by a worker beyond which webhooks are answered 503."
-        ),
-    )
-    # The longest schedule of retries, that of Standard Webhooks, takes 76 hours.
-    dedupe_h: float = Field(
-        96,
-        ge=72,
-        le=876_000,
-        description="Hours for which a repeated message is recognised, at least.",
-    )
-    keep_messages_d: float = Field(
-        7, gt=0, le=36_500, description="Days for which a raw message is kept after it was handled."
-    )
-    keep_failed_d: float = Field(
-        30,
-        gt=0,
-        le=36_500,
-        description="Days for which the raw messages of a failed call are kept.",
-    )
-    keep_calls_d: float = Field(
-        30, gt=0, le=36_500, description="Days for which a call is kept after its last event."
-    )
-    keep_links_d: float = Field(90, gt=0, le=36_500, description="Days for which a link is kept.")
     settle_s: Settle = Field(
         SettleTimes(),
         description=(
             "Seconds to wait after a final event, so that all goes out in one PATCH; for a source "
             "of its own like `2, twilio=0`."
-        ),
-    )
-    newest_first_above: int = Field(
-        200, ge=0, description="Calls waiting in a lane above which the newest go first."
-    )
-    protect_hand_edits: bool = Field(
-        False,
-        description=(
-            "Before an outcome that was written earlier is changed, read the call and leave a "
-            "person's change alone; ids of the phone book only fill what is empty."
         ),
     )
     own_numbers: OwnNumberList = Field(
@@ -199,15 +93,6 @@ class Settings(ContactListSettings):
         gt=0,
         description="Seconds after which an answered call without an end is reported as stalled.",
     )
-    max_attempts: int = Field(
-        1000, ge=1, description="Failed attempts at a PATCH after which a call is filed as failed."
-    )
-    max_age_h: float = Field(
-        168,
-        gt=0,
-        le=876_000,
-        description="Hours after the first failed attempt at which a call is filed as failed.",
-    )
     worker_jobs: int = Field(10, ge=1, le=100, description="Jobs that one worker runs at a time.")
     log_format: Literal["auto", "json", "pretty"] = Field(
         "auto", description="json, pretty, or auto: pretty on a terminal."
@@ -222,11 +107,6 @@ class Settings(ContactListSettings):
     is_default: bool = Field(True, exclude=True, repr=False)
 
     @property
-    def has_buildr_credentials(self) -> bool:
-        """Whether a way to authenticate at Buildr is set."""
-        return self.buildr_client_id is not None or self.buildr_access_token is not None
-
-    @property
     def has_sources(self) -> bool:
         """Whether any source has a secret."""
         return any(self.secrets_of(source) for source in SOURCES)
@@ -237,23 +117,6 @@ class Settings(ContactListSettings):
         if self.is_default:
             return None
         return self.account
-
-    @property
-    def redis_dsn(self) -> str:
-        """The URL of Redis: the one that is set, else the socket of the private Redis."""
-        if self.redis_url is not None:
-            return self.redis_url.get_secret_value()
-        return f"unix://{quote(str(socket_path(self.data_dir)))}"
-
-    @property
-    def base_url(self) -> str:
-        """The public URL, or where the receiver listens if none is set; no slash at its end."""
-        if self.public_url is not None:
-            return self.public_url
-        host = self.host
-        if ":" in host:
-            host = f"[{host}]"
-        return f"http://{host}:{self.port}"
 
     @property
     def url_secrets(self) -> tuple[str, ...]:

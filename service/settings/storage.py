@@ -1,0 +1,68 @@
+"""
+Where Redis is, and how long it keeps what.
+"""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field
+
+from service.settings.redis_socket import socket_path
+from service.settings.types import RedisUrl
+
+ACCOUNT_NAME: Final = "^[a-z0-9_-]{1,40}$"
+
+
+class RedisSettings(BaseModel):
+    """The settings of Redis and of the records in it; days unless a name says otherwise."""
+
+    data_dir: Path = Field(Path(".data"), description="Where `run` keeps its private Redis.")
+    account: str = Field(
+        "default",
+        pattern=ACCOUNT_NAME,
+        description="Name of this installation in Redis; those that share one need different ones.",
+    )
+    redis_url: RedisUrl | None = Field(
+        None,
+        description=(
+            "Redis, like redis://:password@host:6379/0. Not set: the private Redis of `run`."
+        ),
+    )
+    accept_timeout_s: float = Field(
+        3, gt=0, le=14, description="Seconds that Redis has for keeping a message, then 503."
+    )
+    max_pending: int = Field(
+        200_000,
+        ge=1,
+        description=(
+            "Messages waiting to be read by a worker beyond which webhooks are answered 503."
+        ),
+    )
+    # The longest schedule of retries, that of Standard Webhooks, takes 76 hours.
+    dedupe_h: float = Field(
+        96,
+        ge=72,
+        le=876_000,
+        description="Hours for which a repeated message is recognised, at least.",
+    )
+    keep_messages_d: float = Field(
+        7, gt=0, le=36_500, description="Days for which a raw message is kept after it was handled."
+    )
+    keep_failed_d: float = Field(
+        30,
+        gt=0,
+        le=36_500,
+        description="Days for which the raw messages of a failed call are kept.",
+    )
+    keep_calls_d: float = Field(
+        30, gt=0, le=36_500, description="Days for which a call is kept after its last event."
+    )
+    keep_links_d: float = Field(90, gt=0, le=36_500, description="Days for which a link is kept.")
+
+    @property
+    def redis_dsn(self) -> str:
+        """The URL of Redis: the one that is set, else the socket of the private Redis."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        return f"unix://{quote(str(socket_path(self.data_dir)))}"
