@@ -25,7 +25,8 @@ class UpkeepState:
     failed where the vendor could not be asked; `detail` says in one line what is wrong or what an
     operator has to do. `settings` names the settings by which it was looked after, `given` the
     secret that a subscription was given, by its id: digests, for vendors that never show it.
-    `unseen_since` is when one was made that the vendor does not list.
+    `unseen_since` is when one was made that the vendor does not list; `failures` is how often in a
+    row the vendor could not be asked, or did not do what it was asked for.
     """
 
     checked_at: UtcDatetime
@@ -35,6 +36,7 @@ class UpkeepState:
     settings: str = ""
     given: Mapping[str, str] = field(default_factory=dict)
     unseen_since: UtcDatetime | None = None
+    failures: int = 0
 
 
 _STATE: Final = TypeAdapter(UpkeepState)

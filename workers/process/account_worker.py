@@ -41,7 +41,8 @@ from workers.process.assembly import WorkerComponents, build_worker
 from workers.process.startup_checks import check_redis, outcome_faults
 from workers.process.tasks import POLL_DELAY_S, cancel_and_wait
 from workers.process.timing import hold_s, in_progress_s, job_limit_s
-from workers.subscriptions import EVERY_S, VENDORS, SubscriptionReconciler
+from workers.subscriptions import CHECK_EVERY_S as SUBSCRIPTIONS_EVERY_S
+from workers.subscriptions import VENDORS, SubscriptionReconciler
 
 # A job ends by its own rules, kept in its call's record: arq must never give one up.
 MAX_TRIES: Final = 2**31 - 1
@@ -238,7 +239,7 @@ def _background_tasks(
         run_every(FORGET_EVERY_S, lambda: forget(store, clock, keep=keep)),
         run_every(HEARTBEAT_EVERY_S, heartbeat.beat),
         run_every(CHECK_EVERY_S, monitor.check),
-        run_every(EVERY_S, reconciler.reconcile_due),
+        run_every(SUBSCRIPTIONS_EVERY_S, reconciler.reconcile_due),
         run_every(CONTACTS_EVERY_S, contacts.refresh_due),
     ]
 

@@ -25,7 +25,7 @@ from workers.subscriptions.errors import (
 from workers.subscriptions.plan import plan_steps
 from workers.subscriptions.reconcile import lease
 from workers.subscriptions.report import Report
-from workers.subscriptions.scheduler import EVERY_S, SubscriptionReconciler
+from workers.subscriptions.scheduler import CHECK_EVERY_S, EVERY_S, SubscriptionReconciler
 from workers.subscriptions.spec import Save, VendorSpec
 from workers.subscriptions.target import is_set_up
 from workers.subscriptions.types import (
@@ -65,6 +65,7 @@ VENDORS: Final[tuple[VendorSpec, ...]] = (
 )
 
 __all__ = [
+    "CHECK_EVERY_S",
     "DONE",
     "EVERY_S",
     "VENDORS",

@@ -58,6 +58,7 @@ async def reconcile(
     if last is not None:
         progress.secret_fingerprints.update(last.given)
         progress.unseen_since = last.unseen_since
+        progress.failures = last.failures
     try:
         target = vendor_spec.target(settings, progress.secret_fingerprints)
         progress.settings = target.settings

@@ -39,12 +39,14 @@ class Progress:
     """
     One reconciliation while it runs, so that what was done is reported even if it breaks off.
 
-    `secret_fingerprints` by subscription id and `unseen_since` (UTC) start as they were stored.
+    `secret_fingerprints` by subscription id, `unseen_since` (UTC) and `failures` in a row start as
+    they were stored.
     `is_settled` is False while the vendor still lists what was there before the steps.
     """
 
     secret_fingerprints: dict[str, str]
     unseen_since: datetime | None
+    failures: int = 0
     settings: str = ""
     subscriptions: list[Subscription] = field(default_factory=list)
     done: list[Step] = field(default_factory=list)
@@ -69,8 +71,10 @@ def _state_of(progress: Progress, now: datetime) -> UpkeepState:
     best = _best(progress.subscriptions)
     state = MISSING
     expires_at = None
+    failures = 0
     if progress.fault is not None:
         state = FAILED
+        failures = progress.failures + 1
     elif best is not None:
         state = best.state.value
         expires_at = best.expires_at
@@ -82,6 +86,7 @@ def _state_of(progress: Progress, now: datetime) -> UpkeepState:
         settings=progress.settings,
         given=progress.secret_fingerprints,
         unseen_since=progress.unseen_since,
+        failures=failures,
     )
 
 

@@ -2,8 +2,8 @@
 The worker's part: every source whose API is set up is reconciled every ten minutes, by one worker
 at a time.
 
-Whatever goes wrong is logged, stored as the source's state, and tried again the next time; it never
-stops the worker.
+Whatever goes wrong is logged, stored as the source's state, and tried again, first after 15 s, then
+after growing pauses; it never stops the worker.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +29,13 @@ from workers.subscriptions.types import DONE, Action, Step
 # RingCentral blacklists an address after some ten minutes of errors: within as many more it is made
 # anew.
 EVERY_S: Final = 600.0
+# How often a worker looks which source is due.
+CHECK_EVERY_S: Final = 15.0
+# A vendor proves an address when it subscribes it: with a receiver that starts at the same time as
+# the worker the first try fails, and calls would be missing for ten minutes.
+FIRST_RETRY_S: Final = 15.0
+# From here on the pause is `EVERY_S`; it keeps the power of two a small number.
+MAX_DOUBLINGS: Final = 6
 # The interval counts from the end of the last reconciliation, by any worker. The margin makes sure
 # that the first worker to run after it finds the source due, and does not wait for its next run.
 MARGIN: Final = timedelta(seconds=5)
@@ -50,8 +57,12 @@ class SubscriptionReconciler:
         """
         Reconcile each source that is on, has its API set up, and is due. Raises redis-py's errors.
         """
+        states = await self.store.upkeep.all()
         for vendor_spec in self.vendors:
             if not self._is_on(vendor_spec):
+                continue
+            last = states.get(vendor_spec.slug)
+            if not self._is_due(vendor_spec, last):
                 continue
             try:
                 await self._reconcile_if_due(vendor_spec)
@@ -91,8 +102,16 @@ class SubscriptionReconciler:
             return True
         age = self.clock() - last.checked_at
         # A time in the future is from a clock that was wrong.
-        is_recent = timedelta() <= age < timedelta(seconds=EVERY_S) - MARGIN
+        is_recent = timedelta() <= age < _interval(last) - MARGIN
         return not is_recent
+
+
+def _interval(last: UpkeepState) -> timedelta:
+    """From one reconciliation to the next: ten minutes, less after the first failures."""
+    if last.failures == 0:
+        return timedelta(seconds=EVERY_S)
+    doublings = min(last.failures - 1, MAX_DOUBLINGS)
+    return timedelta(seconds=min(EVERY_S, FIRST_RETRY_S * 2.0**doublings))
 
 
 def _log(report: Report, last: UpkeepState | None) -> None:

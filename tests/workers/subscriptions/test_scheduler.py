@@ -29,6 +29,7 @@ from tests.doubles.vendors.serving import Fault, Reach, running
 from tests.doubles.vendors.zoom import Zoom
 from tests.workers.subscriptions.conftest import START, Clock
 from workers.subscriptions import (
+    CHECK_EVERY_S,
     EVERY_S,
     VENDORS,
     NotReady,
@@ -269,6 +270,32 @@ async def test_failures_are_logged_and_wait_for_the_next_turn(
     with capture_logs() as entries:
         await reconciler.reconcile_due()
     assert [] == entries
+
+
+async def test_a_failure_is_tried_again_soon_and_then_less_often(
+    reconciler: SubscriptionReconciler, standin: tuple[RingCentral, str], clock: Clock
+) -> None:
+    """
+    A vendor that could not reach the receiver is asked again after 15 s, 30 s and so on up to ten
+    minutes; the first success ends that.
+    """
+    standin[0].faults = [Fault(status=400, times=1000)]
+    pauses: list[float] = []
+    await reconciler.reconcile_due()
+    for _ in range(8):
+        requests = len(standin[0].received)
+        pause_s = 0.0
+        while len(standin[0].received) == requests:
+            clock.forward(timedelta(seconds=CHECK_EVERY_S))
+            pause_s += CHECK_EVERY_S
+            await reconciler.reconcile_due()
+        pauses.append(pause_s)
+    assert [15, 30, 60, 120, 240, 480, 600, 600] == pauses
+    standin[0].faults = []
+    clock.forward(timedelta(seconds=EVERY_S))
+    await reconciler.reconcile_due()
+    assert 1 == len(standin[0].stored)
+    assert 0 == (await reconciler.store.upkeep.all())["ringcentral"].failures
 
 
 async def test_bug_stops_neither_the_others_nor_the_worker(
