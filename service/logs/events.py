@@ -50,6 +50,7 @@ class LogEvent(StrEnum):
     LINK_REMOVED = "link.removed"
     LINK_SET = "link.set"
     LINK_UNAVAILABLE = "link.unavailable"
+    LOG_LINES_DROPPED = "log.lines_dropped"
     LOG_UNREADABLE = "log.unreadable"
     MESSAGE_ACCEPTED = "message.accepted"
     MESSAGE_DUPLICATE = "message.duplicate"

@@ -7,10 +7,12 @@ JSON off a terminal, one object per line; for people on one.
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Final, Literal, TextIO, TypeGuard
 
 import structlog
@@ -24,7 +26,10 @@ from service.logs.masking import (
     mask,
     mask_text,
 )
+from service.logs.writer import LineWriter, make_writer
 
+# A process that ends waits so long for the reader of its log.
+FLUSH_TIMEOUT_S: Final = 2.0
 _LEVELS: Final[Mapping[str, int]] = {
     # arq logs the arguments of each job at level info.
     "arq": logging.WARNING,
@@ -38,13 +43,18 @@ _LEVELS: Final[Mapping[str, int]] = {
 
 
 def configure_logging(
-    *, fmt: Literal["auto", "json", "pretty"], level: str, stream: TextIO | None = None
+    *,
+    fmt: Literal["auto", "json", "pretty"],
+    level: str,
+    stream: TextIO | None = None,
+    in_background: bool = False,
 ) -> None:
     """
     Send structlog and the standard library's logging to one stream (stdout by default).
 
-    `auto` is `pretty` on a terminal and `json` elsewhere. Calling it again replaces what the last
-    call set.
+    `auto` is `pretty` on a terminal and `json` elsewhere. With `in_background` a thread writes, for
+    processes that must not wait for the reader of their log. Calling it again replaces what the
+    last call set.
     """
     stream = stream or sys.stdout
     least = logging.getLevelNamesMapping()[level.upper()]
@@ -56,18 +66,51 @@ def configure_logging(
         # then.
         cache_logger_on_first_use=False,
     )
-    handler = _Handler(stream)
     is_terminal = stream.isatty()
     is_pretty = fmt == "pretty" or (fmt == "auto" and is_terminal)
-    handler.setFormatter(
-        _Formatter(is_pretty=is_pretty, has_colors=is_terminal and not os.environ.get("NO_COLOR"))
+    formatter = _Formatter(
+        is_pretty=is_pretty, has_colors=is_terminal and not os.environ.get("NO_COLOR")
     )
+    # A name from a vendor in a terminal of another encoding must not cost the line.
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+    handler = _Handler(
+        make_writer(stream, in_background=in_background, dropped_line=formatter.dropped_line)
+    )
+    handler.setFormatter(formatter)
     root = logging.getLogger()
+    for handler_before in root.handlers:
+        # Only ours: others may be of a test or of the program that imports this one.
+        if isinstance(handler_before, _Handler):
+            handler_before.close()
     # In place of all others, since a second handler would print each line once more, unmasked.
     root.handlers[:] = [handler]
     root.setLevel(least)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", *_LEVELS):
         logging.getLogger(name).setLevel(max(least, _LEVELS.get(name, least)))
+
+
+def flush_log(timeout_s: float = FLUSH_TIMEOUT_S) -> None:
+    """Wait until the lines that are queued are written, at most `timeout_s` for each stream."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            handler.writer.flush(timeout_s)
+
+
+def flush_log_on_signal(signal_number: signal.Signals) -> None:
+    """
+    Write what is queued before a signal ends the process, for as long as no other handler is set.
+
+    Raises ValueError outside the main thread.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        flush_log()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    signal.signal(signal_number, end)
 
 
 def _shared() -> "list[structlog.typing.Processor]":
@@ -161,29 +204,40 @@ class _Formatter(logging.Formatter):
         except Exception as err:
             # Values of any type are logged, and their methods may raise anything. The message of
             # `err` is left out, since it may quote what could not be masked.
-            at = datetime.fromtimestamp(record.created, UTC).isoformat()
-            entry = {
-                "timestamp": at,
-                "level": record.levelname.lower(),
-                "event": LogEvent.LOG_UNREADABLE,
-                "logger": record.name,
-            }
-            entry["error"] = type(err).__name__
-            return str(self._fallback(None, record.levelname.lower(), entry))
+            at = datetime.fromtimestamp(record.created, UTC)
+            level = record.levelname.lower()
+            return self._render(
+                at, level, LogEvent.LOG_UNREADABLE, logger=record.name, error=type(err).__name__
+            )
+
+    def dropped_line(self, count: int) -> str:
+        """The line that tells of lines that were dropped, since nobody read the log."""
+        at = datetime.now(UTC)
+        return self._render(at, "warning", LogEvent.LOG_LINES_DROPPED, logger=__name__, count=count)
+
+    def _render(self, at: datetime, level: str, event: LogEvent, **fields: object) -> str:
+        entry: EventDict = {"timestamp": at.isoformat(), "level": level, "event": event, **fields}
+        return str(self._fallback(None, level, entry))
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """
-    Writes lines; whatever the stream cannot encode is escaped, and a stream that is gone is no
-    reason to print a record elsewhere.
-    """
+class _Handler(logging.Handler):
+    """Gives lines to a writer; a stream that is gone is no reason to print a record elsewhere."""
 
-    def __init__(self, stream: TextIO) -> None:
-        # A name from a vendor in a terminal of another encoding must not cost the line.
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="backslashreplace")
-        super().__init__(stream)
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self.writer: Final = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Render a record and write or queue it."""
+        try:
+            self.writer.put(self.format(record))
+        except Exception:
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: the standard library would print the record's arguments, unmasked, to stderr."""
+
+    def close(self) -> None:
+        """Write what is queued, and no more after it; called when the interpreter ends."""
+        self.writer.close(FLUSH_TIMEOUT_S)
+        super().close()

@@ -4,6 +4,7 @@ The receiver as a process: settings checked for serving, a socket, uvicorn.
 
 import contextlib
 import ipaddress
+import signal
 import socket
 import sys
 from typing import Final
@@ -13,7 +14,7 @@ import uvicorn
 
 from service.errors import SettingsError
 from service.logs.events import LogEvent
-from service.logs.setup import configure_logging
+from service.logs.setup import configure_logging, flush_log_on_signal
 from service.receiver.app import create_app
 from service.settings import Installation
 from service.settings.source_settings import start_faults
@@ -39,7 +40,9 @@ def serve(installation: Installation) -> None:
     process with status 1 and one line on stderr if it cannot listen.
     """
     settings = installation.default
-    configure_logging(fmt=settings.log_format, level=settings.log_level)
+    configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
+    # uvicorn ends the process by the signal that it got, without Python's own end.
+    flush_log_on_signal(signal.SIGTERM)
     check_serving(installation)
     listener = _listen(settings.host, settings.port)
     # A warning and no fault: without a proxy, the URL of the request itself is the right one.

@@ -209,12 +209,13 @@ def sandbox(
       buildr-calls sandbox
       buildr-calls sandbox --port 9001 --auto-create --limit-mode off
     """
-    from service.logs.setup import configure_logging
+    from service.logs.setup import configure_logging, flush_log_on_signal
     from workers.sandbox import SandboxConfig, run_sandbox
     from workers.sandbox.rate_limit import Mode
 
     settings = load_settings(is_local=False)
-    configure_logging(fmt=settings.log_format, level=settings.log_level)
+    configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
+    flush_log_on_signal(signal.SIGTERM)
     _end_with_stdin(is_wanted=is_watched)
     config = SandboxConfig(
         budgets=(Budget(requests=requests, window_s=window_s),),

@@ -47,7 +47,7 @@ def run_worker(installation: Installation) -> None:
     `RedisRefusesWrites` when Redis no longer accepts writes.
     """
     settings = installation.default
-    configure_logging(fmt=settings.log_format, level=settings.log_level)
+    configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
     faults = list(start_faults(installation))
     if not installation.others and not settings.has_buildr_credentials:
         faults.append(NO_CREDENTIALS)
