@@ -43,6 +43,7 @@ class Console:
             ("GET", "/state", self.state),
             ("GET", "/requests", self.list_requests),
             ("DELETE", "/requests", self.clear_requests),
+            ("GET", "/calls", self.list_calls),
             ("GET", "/calls/{call_id}", self.get_call),
             ("PUT", "/calls/{call_id}", self.put_call),
             ("GET", "/faults", self.list_faults),
@@ -76,6 +77,17 @@ class Console:
         """Forget the requests and counts; the rate limit goes on unchanged."""
         self.requests.clear()
         return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def list_calls(self, _: Request) -> Response:
+        """Every call in short, by its id: the id of its outcome, and its notes."""
+        return JSONResponse(
+            {
+                "calls": {
+                    call.id: {"call_outcome_id": call.call_outcome_id, "notes": call.notes}
+                    for call in self.calls.by_id.values()
+                }
+            }
+        )
 
     async def get_call(self, request: Request) -> Response:
         """A call as it is held."""

@@ -266,6 +266,15 @@ async def test_wrong_credentials_buy_nothing(
     assert (status, {"error": error}) == (answer.status_code, answer.json())
 
 
+async def test_calls_are_listed_in_short() -> None:
+    """One request shows the outcome and the notes of every call."""
+    async with inside(FREE, Clock()) as http:
+        await http.patch(CALL, json={"call": {"call_outcome_id": "786", "notes": "called back"}})
+        calls = (await http.get("/_sandbox/calls")).json()["calls"]
+    assert {"call_outcome_id": "786", "notes": "called back"} == calls["110"]
+    assert {"call_outcome_id": None, "notes": None} == calls["111"]
+
+
 def test_outcomes_are_those_that_the_defaults_name() -> None:
     """The account has every outcome that is written when nothing is configured, and no other."""
     assert {outcome.name for outcome in DEFAULT_OUTCOMES.values() if outcome is not None} == set(
