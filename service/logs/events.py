@@ -13,6 +13,8 @@ class LogEvent(StrEnum):
     docs/subscriptions.md, `sandbox.*` are of the sandbox only. A name never changes its meaning.
     """
 
+    ADMIN_REJECTED = "admin.rejected"
+    ADMIN_REJECTED_REPEATEDLY = "admin.rejected_repeatedly"
     BUILDR_OUTAGE_BEGAN = "buildr.outage_began"
     BUILDR_OUTAGE_ENDED = "buildr.outage_ended"
     BUILDR_OUTCOMES_NOT_READ = "buildr.outcomes_not_read"
@@ -58,6 +60,7 @@ class LogEvent(StrEnum):
     MESSAGE_IGNORED = "message.ignored"
     MESSAGE_KEPT = "message.kept"
     MESSAGE_REJECTED = "message.rejected"
+    MESSAGE_REJECTED_REPEATEDLY = "message.rejected_repeatedly"
     MESSAGE_UNREADABLE = "message.unreadable"
     NOTE_LEFT_ALONE = "note.left_alone"
     NOTE_TEMPLATE_FAILED = "note.template_failed"

@@ -8,6 +8,7 @@ Without that setting none of them exists.
 import asyncio
 import hashlib
 import hmac
+import math
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,6 +22,8 @@ from starlette.requests import Request
 
 from service.errors import PayloadTooLarge, QueueUnavailable, ReadTimeout
 from service.logs.events import LogEvent
+from service.receiver.admin_guard import AdminGuard
+from service.receiver.refusals import Refusal, Refusals
 from service.receiver.requests import (
     BodyLimits,
     SenderGone,
@@ -45,6 +48,9 @@ ID_RULE: Final = 'must be a string of 1 to 20 digits, like "110"'
 CLOSING: Final[Mapping[str, str]] = {"Connection": "close"}
 HOW_TO_AUTHENTICATE: Final = (
     "Send the header Authorization: Bearer, with the ADMIN_TOKEN of this service."
+)
+TOO_MANY_FAILURES: Final = (
+    "Too many requests with a wrong token came from your address. Wait for Retry-After seconds."
 )
 
 log = structlog.get_logger(__name__)
@@ -84,6 +90,9 @@ class AdminAccess:
     tokens: tuple[str, ...] = field(repr=False)
     body_timeout_s: float
     redis_timeout_s: float
+    # One of each for all accounts of a process.
+    guard: AdminGuard = field(default_factory=AdminGuard)
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +106,8 @@ class AdminEndpoint:
     def check_token(self, request: Request) -> None:
         """
         Raises 401 unless the one Authorization header holds one of the tokens; all are compared,
-        whichever fits. Binds the account to the log.
+        whichever fits. Raises 429 while the sender's address has to wait, since too many of its
+        tokens were wrong. Binds the account to the log.
         """
         structlog.contextvars.bind_contextvars(account=self.access.account)
         # A request with two of them is refused: which one counts differs between a proxy and this
@@ -111,6 +121,8 @@ class AdminEndpoint:
         # Starlette decodes headers as latin-1, so that encoding them so gives the bytes that were
         # sent.
         digest = hashlib.sha256(token.strip().encode("latin-1")).digest()
+        address = self.access.guard.address(request.scope, read_headers(request.scope))
+        self._check_wait(address, digest)
         # A list and not a generator: `any` over a generator would stop at the first one that fits,
         # and so show by its time which of the tokens it was.
         matches = [
@@ -119,9 +131,30 @@ class AdminEndpoint:
         ]
         # Checked after the comparison, so that a wrong scheme takes as long as a wrong token.
         if scheme.lower() != SCHEME or not any(matches):
+            self.access.guard.note_failure(address)
+            self._log_refusal(HTTPStatus.UNAUTHORIZED, "no token, or a wrong one", address)
             raise HTTPException(
                 HTTPStatus.UNAUTHORIZED, HOW_TO_AUTHENTICATE, headers={"WWW-Authenticate": "Bearer"}
             )
+        self.access.guard.note_success(address, digest)
+
+    def _check_wait(self, address: str, token_digest: bytes) -> None:
+        wait_s = self.access.guard.wait_s(address, token_digest)
+        if wait_s <= 0:
+            return
+        self._log_refusal(HTTPStatus.TOO_MANY_REQUESTS, "too many wrong tokens", address)
+        headers = {"Retry-After": str(math.ceil(wait_s))}
+        raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, TOO_MANY_FAILURES, headers=headers)
+
+    def _log_refusal(self, status: HTTPStatus, reason: str, address: str) -> None:
+        refusal = Refusal(
+            event=LogEvent.ADMIN_REJECTED,
+            account=self.access.account,
+            source=None,
+            status_code=int(status),
+            reason=reason,
+        )
+        self.access.refusals.write(log, refusal, client=address)
 
     async def read(self, request: Request, model: type[BodyT]) -> BodyT:
         """The body of a request. Raises HTTP errors that say what is wrong with it."""

@@ -18,6 +18,7 @@ from service.clock import utc_now
 from service.logs.events import LogEvent
 from service.receiver import health
 from service.receiver.admin_endpoint import AdminAccess
+from service.receiver.admin_guard import AdminGuard
 from service.receiver.contact_webhooks import ContactWebhooks
 from service.receiver.expected_calls import ExpectedCallsEndpoint
 from service.receiver.inbox import Inbox, InboxLimits
@@ -25,6 +26,7 @@ from service.receiver.links import LinksEndpoint
 from service.receiver.phone_book import PhoneBookEndpoint
 from service.receiver.problems import ServerErrorMiddleware, handlers
 from service.receiver.public_url import PublicUrlResolver
+from service.receiver.refusals import Refusals
 from service.receiver.requests import BodyLimits
 from service.receiver.webhooks import AccountReceiver, Webhooks
 from service.settings import Installation, Settings
@@ -46,6 +48,22 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Defence:
+    """What all accounts of a process share against senders without a secret."""
+
+    public_url: PublicUrlResolver
+    guard: AdminGuard
+    refusals: Refusals
+
+    @classmethod
+    def of(cls, settings: Settings) -> "_Defence":
+        """What the settings of the default account say."""
+        public_url = PublicUrlResolver.of(settings)
+        guard = AdminGuard(trusted=public_url.trusted)
+        return cls(public_url=public_url, guard=guard, refusals=Refusals())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Account:
     """
     One account with records and an inbox of its own, so that a flood for it fills only its own
@@ -55,15 +73,18 @@ class _Account:
     settings: Settings
     store: Store
     inbox: Inbox
+    defence: "_Defence"
 
     @classmethod
-    def open(cls, settings: Settings, *, store: Store | None, inbox: Inbox | None) -> "_Account":
+    def open(
+        cls, settings: Settings, defence: "_Defence", *, store: Store | None, inbox: Inbox | None
+    ) -> "_Account":
         """Open what is not given; Redis is connected on first use."""
         store = store or open_store(settings, role="receiver")
         # An inbox of its own per account: its batches wait for Redis one after another, and a flood
         # of one account would make the others wait.
         inbox = inbox or Inbox(store, InboxLimits.of(settings))
-        return cls(settings=settings, store=store, inbox=inbox)
+        return cls(settings=settings, store=store, inbox=inbox, defence=defence)
 
     def enabled_sources(self, sources: Mapping[str, Source]) -> list[str]:
         """The sources that have a secret here, by slug."""
@@ -89,6 +110,8 @@ class _Account:
             tokens=tuple(token.get_secret_value() for token in settings.admin_token),
             body_timeout_s=settings.body_timeout_s,
             redis_timeout_s=settings.accept_timeout_s,
+            guard=self.defence.guard,
+            refusals=self.defence.refusals,
         )
 
     def contact_routes(self) -> list[Route]:
@@ -140,13 +163,15 @@ def create_app(
     keeps `/readyz` from answering 200, not the receiver from starting.
     """
     settings = installation.default
-    accounts = _open_accounts(installation, store=store, inbox=inbox)
+    defence = _Defence.of(settings)
+    accounts = _open_accounts(installation, defence, store=store, inbox=inbox)
     webhooks = Webhooks(
         sources=sources,
         accounts={account.settings.path_account: account.receiver(sources) for account in accounts},
-        public_url=PublicUrlResolver.of(settings),
+        public_url=defence.public_url,
         limits=BodyLimits(max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s),
         now=now,
+        refusals=defence.refusals,
     )
 
     @contextlib.asynccontextmanager
@@ -163,6 +188,7 @@ def create_app(
                 await account.inbox.close()
             if account.store is not store:
                 await account.store.close()
+        defence.refusals.summarize()
         structlog.contextvars.clear_contextvars()
         log.info(LogEvent.SERVICE_STOPPED)
 
@@ -180,14 +206,14 @@ def create_app(
 
 
 def _open_accounts(
-    installation: Installation, *, store: Store | None, inbox: Inbox | None
+    installation: Installation, defence: _Defence, *, store: Store | None, inbox: Inbox | None
 ) -> list[_Account]:
     accounts = []
     for settings in installation.accounts:
         if settings is installation.default:
-            accounts.append(_Account.open(settings, store=store, inbox=inbox))
+            accounts.append(_Account.open(settings, defence, store=store, inbox=inbox))
         else:
-            accounts.append(_Account.open(settings, store=None, inbox=None))
+            accounts.append(_Account.open(settings, defence, store=None, inbox=None))
     return accounts
 
 

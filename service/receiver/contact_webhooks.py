@@ -21,6 +21,7 @@ from service.buildr_ids import BuildrId
 from service.logs.events import LogEvent
 from service.receiver.admin_endpoint import AdminEndpoint, JsonBody
 from service.receiver.problems import ADVICE
+from service.receiver.refusals import Refusal
 from service.store.contact_queue import ContactQueue
 from service.webhook_urls import BUILDR, TOKEN_SEGMENT, is_path_token, webhook_path
 
@@ -60,7 +61,14 @@ class ContactWebhooks(AdminEndpoint):
         if not is_path_token(self.url_secrets, BUILDR, request.path_params["token"]):
             status = HTTPStatus.NOT_FOUND
             reason = "the token in the address is not the source's: see buildr-calls link-url"
-            log.warning(LogEvent.MESSAGE_REJECTED, status_code=int(status), reason=reason)
+            refusal = Refusal(
+                event=LogEvent.MESSAGE_REJECTED,
+                account=self.access.account,
+                source=BUILDR,
+                status_code=int(status),
+                reason=reason,
+            )
+            self.access.refusals.write(log, refusal)
             raise HTTPException(status, ADVICE.get(status, status.phrase))
         message = await self.read(request, ContactMessage)
         contact_id = str(message.id)

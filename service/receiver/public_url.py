@@ -112,7 +112,7 @@ def read_origin(headers: Mapping[str, tuple[str, ...]]) -> Origin:
     forwarded: Mapping[str, str] = {}
     # Not both: a proxy that sets one kind passes the other one on as the sender wrote it.
     if not OLDER_HEADERS & headers.keys():
-        forwarded = _read_forwarded(headers.get("forwarded", ()))
+        forwarded = read_forwarded(headers.get("forwarded", ()))
     prefix = _last(headers.get("x-forwarded-prefix", ())).rstrip("/")
     if not PREFIX.fullmatch(prefix):
         prefix = ""
@@ -124,7 +124,7 @@ def read_origin(headers: Mapping[str, tuple[str, ...]]) -> Origin:
     )
 
 
-def _read_forwarded(values: tuple[str, ...]) -> Mapping[str, str]:
+def read_forwarded(values: tuple[str, ...]) -> Mapping[str, str]:
     """The parameters of the last element, that of the nearest proxy, by lower-case name."""
     parameters: dict[str, str] = {}
     elements = ELEMENT.findall(",".join(values))

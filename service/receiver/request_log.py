@@ -3,10 +3,14 @@ The one log line about a webhook request: how it ended, why, how large it was, h
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 from service.logs.events import LogEvent
+from service.receiver.refusals import Refusal, Refusals
+
+UNKNOWN: Final = "unknown"
 
 # The name under which operators find it: it is the log line of that endpoint.
 log = structlog.get_logger("service.receiver.webhooks")
@@ -15,11 +19,15 @@ log = structlog.get_logger("service.receiver.webhooks")
 @dataclass(slots=True)
 class RequestLog:
     """
-    What is known about a request so far. `is_reading` is True while its body is read.
+    What is known about a request so far. `is_reading` is True while its body is read. `account` and
+    `source` are known names, or `UNKNOWN`: a path may hold a token in any place.
 
     One that ends without `end` was rejected.
     """
 
+    refusals: Refusals
+    account: str
+    source: str
     # The default is what remains if nothing was set on the way, so that no refusal goes unlogged.
     event: LogEvent = LogEvent.MESSAGE_REJECTED
     level: str = "warning"
@@ -34,7 +42,23 @@ class RequestLog:
         self.reason = reason
 
     def write(self, *, status_code: int | None, duration_ms: float) -> None:
-        """Write the line."""
+        """Write the line; repeats of refusals that need nobody's proof are counted instead."""
+        if self.event is LogEvent.MESSAGE_REJECTED and self.level != "error":
+            refusal = Refusal(
+                event=self.event,
+                account=self.account,
+                source=self.source,
+                status_code=status_code,
+                reason=self.reason or "",
+            )
+            self.refusals.write(
+                log,
+                refusal,
+                level=self.level,
+                body_bytes=self.body_bytes,
+                duration_ms=duration_ms,
+            )
+            return
         getattr(log, self.level)(
             self.event,
             reason=self.reason,

@@ -10,9 +10,8 @@ header that parsing does not need.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
 
 import structlog
 from starlette.responses import Response
@@ -31,8 +30,9 @@ from service.logs.events import LogEvent
 from service.receiver.inbox import Inbox
 from service.receiver.problems import CLOSING, problem_of, unavailable
 from service.receiver.public_url import PublicUrlResolver
+from service.receiver.refusals import Refusals
 from service.receiver.request_checks import METHOD, check_content, check_method, check_path_token
-from service.receiver.request_log import RequestLog
+from service.receiver.request_log import UNKNOWN, RequestLog
 from service.receiver.requests import (
     BodyLimits,
     SenderGone,
@@ -46,8 +46,6 @@ from service.sources.common.signatures import digest
 from service.sources.request import Reply, WebhookRequest
 from service.sources.settings import Secrets
 from service.store.messages import Message, message_id
-
-MAX_NAME: Final = 40
 
 log = structlog.get_logger(__name__)
 
@@ -91,12 +89,12 @@ class Webhooks:
     public_url: PublicUrlResolver
     limits: BodyLimits
     now: Callable[[], datetime]
+    refusals: Refusals = field(default_factory=Refusals)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one message, write its log line, and answer it."""
         started = time.perf_counter()
-        request_log = RequestLog()
-        self._bind_log(scope["path_params"])
+        request_log = self._begin_log(scope["path_params"])
         response = await self._answer(scope, receive, request_log)
         request_log.write(
             status_code=None if response is None else response.status_code,
@@ -105,17 +103,19 @@ class Webhooks:
         if response is not None:
             await response(scope, receive, send)
 
-    def _bind_log(self, path_params: Mapping[str, str]) -> None:
-        account_name = path_params.get("account")
-        account = self.accounts.get(account_name)
+    def _begin_log(self, path_params: Mapping[str, str]) -> RequestLog:
+        # Only names that are known here: the path is the sender's, and a wrong address may have its
+        # token where the account or the source should be.
+        account = self.accounts.get(path_params.get("account"))
+        account_name = UNKNOWN
         if account is not None:
             account_name = account.account
+        source_name = UNKNOWN
+        if path_params["source"] in self.sources:
+            source_name = path_params["source"]
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(
-            # Path and names are the sender's: cut, before anything is known about it.
-            account=account_name and account_name[:MAX_NAME],
-            source=path_params["source"][:MAX_NAME],
-        )
+        structlog.contextvars.bind_contextvars(account=account_name, source=source_name)
+        return RequestLog(refusals=self.refusals, account=account_name, source=source_name)
 
     async def _answer(
         self, scope: Scope, receive: Receive, request_log: RequestLog

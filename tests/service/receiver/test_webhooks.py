@@ -274,9 +274,63 @@ async def test_log_tells_a_source_that_is_off_from_one_that_is_not(
         with _logs() as entries:
             await client.post("/webhooks/twilio")
             await client.post("/webhooks/" + "x" * 500)
-    assert [("twilio", "the source has no secret and is off"), ("x" * 40, "no such source")] == [
+    assert [("twilio", "the source has no secret and is off"), ("unknown", "no such source")] == [
         (entry["source"], entry["reason"]) for entry in entries
     ]
+
+
+SECRET = "S3cr3t-t0ken-of-an-address"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/webhooks/{SECRET}",
+        f"/webhooks/twilio/{SECRET}",
+        f"/webhooks/{SECRET}/twilio",
+        f"/webhooks/twilio/t/{SECRET}",
+        f"/webhooks/acme/twilio/t/{SECRET}",
+        f"/webhooks/{SECRET}/twilio/t/{SECRET}",
+        f"/webhooks/twilio/t/{SECRET}/",
+        f"/webhooks/twilio?{SECRET}",
+        f"/{SECRET}",
+    ],
+)
+async def test_nothing_of_path_or_headers_reaches_the_log(
+    make_app: Callable[..., Starlette], path: str
+) -> None:
+    """A token at a wrong place of an address, or in a header, is in no line."""
+    async with _client(make_app(TWILIO_AUTH_TOKEN="token-of-twilio-0123456789abcdef")) as client:
+        with _logs() as entries:
+            for headers in ({}, {"content-type": SECRET}, {"x-twilio-signature": SECRET}):
+                for method in ("POST", "GET", "PUT"):
+                    await client.request(method, path, headers={"cookie": SECRET, **headers})
+    assert SECRET not in str(entries)
+    assert SECRET[:12] not in str(entries)
+
+
+async def test_flood_of_refused_requests_is_few_lines_and_its_count(
+    make_app: Callable[..., Starlette],
+) -> None:
+    """Five lines in full, one that counts the rest; a genuine message has its line all the same."""
+    app = make_app()
+    forged = SIGNED | {"x-fake-signature": "wrong"}
+    async with _client(app) as client:
+        with _logs() as entries:
+            async with app.router.lifespan_context(app):
+                for _ in range(300):
+                    await client.post("/webhooks/standard", content=b"one", headers=forged)
+                await client.post("/webhooks/standard", content=b"one", headers=SIGNED)
+    events = [entry["event"] for entry in entries]
+    assert 5 == events.count("message.rejected")
+    assert 1 == events.count("message.accepted")
+    (line,) = [entry for entry in entries if entry["event"] == "message.rejected_repeatedly"]
+    assert (295, 401, "standard", "default") == (
+        line["count"],
+        line["status_code"],
+        line["source"],
+        line["account"],
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
