@@ -25,6 +25,7 @@ from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
 
 MAX_WORD_LENGTH: Final = 100
+KIB: Final = 1024
 UNPROVED: Final = (
     f"{BUILDR_CALL_ID} in the address without a signature of ours: see buildr-calls link-url"
 )
@@ -58,6 +59,8 @@ class Source(ABC):
     401, where the vendor waits for that. `settle_s` is how many seconds apart the last messages
     about a call may arrive, where that is longer than `SETTLE_S`, which holds for all sources.
     `has_moving_legs`: the later events of a leg can come under the id of another call.
+    `max_body_bytes` is the largest body that is read of an unproved request, well above the largest
+    message that the vendor sends.
     """
 
     slug: ClassVar[str]
@@ -74,6 +77,14 @@ class Source(ABC):
     challenge: ClassVar[str | None] = None
     settle_s: ClassVar[float] = 0
     has_moving_legs: ClassVar[bool] = False
+    max_body_bytes: ClassVar[int] = 64 * KIB
+
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """
+        Raises `InvalidSignature` for a request whose headers alone show that it is not genuine;
+        called before its body is read, so cheap, and no proof by itself.
+        """
+        return
 
     def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar, cast
 
+from service.errors import MalformedPayload
+
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
 
@@ -45,8 +47,13 @@ class WebhookRequest:
         """
         key = (parse, self.body)
         if key not in self._parsed:
-            self._parsed[key] = parse(self.body)
-        return cast("T", self._parsed[key])
+            self._parsed[key] = _result_of(parse, self.body)
+        parsed = self._parsed[key]
+        # A body that cannot be read must not be parsed at each attempt. A new error each time: the
+        # traceback of a kept one would hold the request in a cycle.
+        if isinstance(parsed, _Unreadable):
+            raise MalformedPayload(parsed.reason)
+        return cast("T", parsed)
 
     def body_via(self, parse: Callable[[bytes], S], derive: Callable[[S], T]) -> T:
         """
@@ -107,3 +114,17 @@ class Reply:
     body: bytes = b""
     content_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """What became of a body that could not be read."""
+
+    reason: str
+
+
+def _result_of(parse: Callable[[bytes], T], body: bytes) -> T | _Unreadable:
+    try:
+        return parse(body)
+    except MalformedPayload as err:
+        return _Unreadable(str(err))

@@ -17,9 +17,9 @@ from service.errors import InvalidSignature, MalformedPayload
 from service.events import CallEvent
 from service.sources.aircall.events import message_events
 from service.sources.aircall.payload import source_call_id
-from service.sources.base import RetryPolicy, Source
+from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.common.fields import without_secret
-from service.sources.common.json_body import read_json_object
+from service.sources.common.json_body import check_unproved, read_json_object
 from service.sources.common.setting_checks import check_url
 from service.sources.common.signatures import digest
 from service.sources.request import MessageKeys, WebhookRequest
@@ -63,6 +63,7 @@ class Aircall(Source):
     proof = "a token in the body; nothing is signed"
     call_id_carrier = "a comment or tag of the call"
     requires_path_token = True
+    max_body_bytes = 128 * KIB
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """
@@ -108,6 +109,7 @@ class Aircall(Source):
 def _token(request: WebhookRequest) -> str:
     """The token in a body; raises `InvalidSignature` if there is none."""
     try:
+        check_unproved(request.body)
         token = request.body_as(read_json_object).get(PROOF_FIELD)
     except MalformedPayload as err:
         raise InvalidSignature(f"the body cannot hold a token: {err}") from err

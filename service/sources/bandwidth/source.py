@@ -51,6 +51,10 @@ class Bandwidth(Source):
     requires_path_token = True
     challenge = 'Basic realm="buildr-calls", charset="UTF-8"'
 
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless user and password are right: the whole proof."""
+        signature.verify(request, secrets)
+
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """
         Return if user and password are one of the pairs that are set; raises `InvalidSignature`.

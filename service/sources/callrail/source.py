@@ -8,7 +8,7 @@ in the URL, from which therefore no more than the kind of message is taken.
 from datetime import datetime
 
 from service.events import CallEvent
-from service.sources.base import RetryPolicy, Source
+from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.callrail import signature as callrail_signature
 from service.sources.callrail.events import read_events
 from service.sources.callrail.payload import read_call, source_call_id
@@ -33,6 +33,12 @@ class CallRail(Source):
     retry_policy = RetryPolicy(response_timeout_s=5)
     proof = "HMAC-SHA1 over the body, with the signing key of the company"
     call_id_carrier = "the call's note"
+    # A message may hold the transcript of a long call.
+    max_body_bytes = 512 * KIB
+
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless the headers could be those of a signed request."""
+        callrail_signature.read_signature(request)
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Prove the message; raises `InvalidSignature`."""

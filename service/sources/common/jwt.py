@@ -14,7 +14,7 @@ from typing import Final
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.json_body import read_json_object
-from service.sources.common.signatures import is_hmac
+from service.sources.common.signatures import is_hmac_of_any
 from service.sources.settings import Secrets
 
 ALGORITHM: Final = "HS256"
@@ -27,7 +27,8 @@ def read_token(token: bytes, secrets: Secrets) -> bytes:
     """
     The payload of a token that one of the secrets signed; raises `InvalidSignature`.
     """
-    parts = token.split(b".")
+    # At most one part too many: a token of nothing but dots must not be decoded part by part.
+    parts = token.split(b".", PARTS)
     decoded = [raw for raw in map(_decoded, parts) if raw is not None]
     if len(parts) != PARTS or len(decoded) != PARTS:
         raise InvalidSignature(
@@ -35,12 +36,8 @@ def read_token(token: bytes, secrets: Secrets) -> bytes:
         )
     header, payload, signature = decoded
     signed = b".".join(parts[:-1])
-    matches = [
-        is_hmac(secret.encode(), signed, signature, algorithm=HASH)
-        for secret in secrets.values
-        if secret
-    ]
-    if not any(matches):
+    keys = [secret.encode() for secret in secrets.values if secret]
+    if not is_hmac_of_any(keys, signed, [signature], algorithm=HASH):
         raise InvalidSignature("no secret gives the signature of this JWT")
     _check_header(header)
     return payload
@@ -54,7 +51,7 @@ def write_token(payload: bytes, secret: str) -> bytes:
 
 def unproved_payload(token: bytes) -> bytes | None:
     """The payload of a token, whoever signed it; None if it is not a token."""
-    parts = token.split(b".")
+    parts = token.split(b".", PARTS)
     if len(parts) != PARTS or parts[0].startswith(b"{"):
         return None
     return _decoded(parts[1])

@@ -6,12 +6,16 @@ import base64
 import binascii
 import hashlib
 import hmac
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from service.errors import InvalidSignature
 from service.sources.request import WebhookRequest
 
 AUTHORIZATION: Final = "authorization"
+# Of one header. Vendors send one, or two while a key is rotated.
+MOST_SIGNATURES: Final = 8
 
 
 def is_hmac(key: bytes, message: bytes, signature: bytes, *, algorithm: str) -> bool:
@@ -19,7 +23,29 @@ def is_hmac(key: bytes, message: bytes, signature: bytes, *, algorithm: str) -> 
     Whether `signature` (raw bytes) is the HMAC of the message; takes the same time whatever
     differs.
     """
-    return hmac.compare_digest(hmac.new(key, message, algorithm).digest(), signature)
+    return hmac.compare_digest(hmac.digest(key, message, algorithm), signature)
+
+
+def is_hmac_of_any(
+    keys: Iterable[bytes], message: bytes, signatures: Sequence[bytes], *, algorithm: str
+) -> bool:
+    """
+    Whether one of the keys gives one of the signatures of a message: one HMAC for each key, however
+    many signatures came, all compared in constant time.
+    """
+    # A sender of many signatures must not make us hash the whole body for each of them.
+    expected = [hmac.digest(key, message, algorithm) for key in keys]
+    matches = [
+        hmac.compare_digest(mac, signature)
+        for mac, signature in itertools.product(expected, signatures)
+    ]
+    return any(matches)
+
+
+def check_count(values: Sequence[str], name: str) -> None:
+    """Raises `InvalidSignature` for more signatures than any vendor sends in one header."""
+    if len(values) > MOST_SIGNATURES:
+        raise InvalidSignature(f"{name} holds more than {MOST_SIGNATURES} signatures")
 
 
 def digest(*parts: str | bytes) -> str:

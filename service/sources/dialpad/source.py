@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from service.events import CallEvent
-from service.sources.base import RetryPolicy, Source
+from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.common import jwt
 from service.sources.common.setting_checks import check_url
 from service.sources.common.signatures import digest
@@ -54,6 +54,8 @@ class Dialpad(Source):
     retry_policy = RetryPolicy(response_timeout_s=5, retry_delays_s=(2, 4, 8))
     proof = "a JWT (HMAC-SHA256) that is the whole body, with the secret of the webhook"
     call_id_carrier = "`custom_data` of the call"
+    # A message may hold the transcript of a long call, in base64.
+    max_body_bytes = 512 * KIB
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.fields import iso_moment
-from service.sources.common.json_body import JsonValue, read_json_object
+from service.sources.common.json_body import JsonValue, check_unproved, read_json_object
 from service.sources.common.signatures import is_hmac, one_header
 from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
@@ -42,18 +42,12 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the secrets signed URL, type and time, and the time is near; raises
     `InvalidSignature`.
     """
-    signature = one_header(request, SIGNATURE)
-    version = one_header(request, VERSION)
-    time = one_header(request, TIME)
-    if version != ONLY_VERSION:
-        raise InvalidSignature(f"{VERSION} is not {ONLY_VERSION}")
-    if HEX.fullmatch(signature) is None:
-        raise InvalidSignature(f"{SIGNATURE} is not the hex of a SHA-256")
+    time, signature = check_headers(request)
     signed_at = read_time(time)
     if signed_at is None or abs((now - signed_at).total_seconds()) > TOLERANCE_S:
         raise InvalidSignature(f"{TIME} is more than {TOLERANCE_S} s away, or is no time")
     matches = [
-        is_hmac(key, text, bytes.fromhex(signature), algorithm="sha256")
+        is_hmac(key, text, signature, algorithm="sha256")
         for key, text in _signed_texts(request, secrets, time)
     ]
     if not any(matches):
@@ -61,6 +55,21 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
             "no API secret gives this signature; "
             "compare PUBLIC_URL with the URL at JustCall, and the secret"
         )
+
+
+def check_headers(request: WebhookRequest) -> tuple[str, bytes]:
+    """
+    The time and the raw signature in the headers; raises `InvalidSignature` unless they could be
+    those of a signed message.
+    """
+    signature = one_header(request, SIGNATURE)
+    version = one_header(request, VERSION)
+    time = one_header(request, TIME)
+    if version != ONLY_VERSION:
+        raise InvalidSignature(f"{VERSION} is not {ONLY_VERSION}")
+    if HEX.fullmatch(signature) is None:
+        raise InvalidSignature(f"{SIGNATURE} is not the hex of a SHA-256")
+    return time, bytes.fromhex(signature)
 
 
 def sign(request: WebhookRequest, key: str, now: datetime) -> WebhookRequest:
@@ -112,6 +121,7 @@ def _signed_texts(
 def _signed_type(request: WebhookRequest) -> str:
     # What is signed is the URL that is set at JustCall. It must be the one at which the message
     # came in: that the body repeats it proves nothing by itself.
+    check_unproved(request.body)
     fields = request.body_as(read_json_object)
     url = fields.get("webhook_url")
     event_name = fields.get("type")

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from service.errors import MalformedPayload
 from service.events import CallEvent
-from service.sources.base import RetryPolicy, Source
+from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.common.fields import Fields, child, text
-from service.sources.common.json_body import read_json_object
+from service.sources.common.json_body import check_unproved, read_json_object
 from service.sources.common.signatures import digest
 from service.sources.justcall import signature
 from service.sources.justcall.events import read_events
@@ -43,6 +43,12 @@ class JustCall(Source):
     proof = "HMAC-SHA256 over address, type and time, **not the call's data**, with the API secret"
     call_id_carrier = "`metadata` of the dialer's link"
     signs_url = True
+    max_body_bytes = 128 * KIB
+
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` if there is a signature, and it cannot be one."""
+        if signature.SIGNATURE in request.headers:
+            signature.check_headers(request)
 
     def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """
@@ -52,6 +58,7 @@ class JustCall(Source):
         if not request.body:
             return Reply(200)
         try:
+            check_unproved(request.body)
             fields = request.body_as(read_json_object)
         except MalformedPayload:
             return None

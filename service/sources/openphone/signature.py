@@ -12,14 +12,18 @@ generation.
 
 import base64
 import hmac
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from service.errors import InvalidSignature
 from service.sources.common import standard_webhooks
-from service.sources.common.signatures import is_hmac, one_header, read_base64
+from service.sources.common.signatures import (
+    check_count,
+    is_hmac_of_any,
+    one_header,
+    read_base64,
+)
 from service.sources.common.standard_webhooks import (
     LEAST_KEY_BYTES,
     PREFIX,
@@ -37,8 +41,6 @@ VERSION: Final = "1"
 FIELDS: Final = 4
 PER_SECOND: Final = 1000
 MAX_TIMESTAMP_DIGITS: Final = 15
-# Quo documents that several may come one day. Each one costs an HMAC over the whole body.
-MOST_SIGNATURES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +61,21 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
 
     Raises `InvalidSignature`, too, if the headers of both generations came, or of neither.
     """
-    is_versioned = bool(request.headers.get(VERSIONED_SIGNATURE))
-    is_legacy = bool(request.headers.get(LEGACY_SIGNATURE))
-    if is_versioned == is_legacy:
-        raise InvalidSignature(
-            f"either {VERSIONED_SIGNATURE} or {LEGACY_SIGNATURE} must be there, and not both"
-        )
-    if is_versioned:
+    if _is_versioned(request):
         standard_webhooks.verify(request, _versioned_secrets(secrets), now)
     else:
         _verify_legacy(request, secrets, now)
+
+
+def check_headers(request: WebhookRequest) -> None:
+    """
+    Raises `InvalidSignature` unless the headers alone could be those of a signed message of one
+    generation.
+    """
+    if _is_versioned(request):
+        standard_webhooks.check_headers(request)
+    else:
+        _read_signatures(request)
 
 
 def sign(
@@ -106,6 +113,16 @@ def check_secret(text: str) -> str | None:
     return None
 
 
+def _is_versioned(request: WebhookRequest) -> bool:
+    is_versioned = bool(request.headers.get(VERSIONED_SIGNATURE))
+    is_legacy = bool(request.headers.get(LEGACY_SIGNATURE))
+    if is_versioned == is_legacy:
+        raise InvalidSignature(
+            f"either {VERSIONED_SIGNATURE} or {LEGACY_SIGNATURE} must be there, and not both"
+        )
+    return is_versioned
+
+
 def _versioned_secrets(secrets: Secrets) -> Secrets:
     return Secrets(tuple(secret for secret in secrets.values if secret.startswith(PREFIX)))
 
@@ -117,43 +134,46 @@ def _legacy_keys(secrets: Secrets) -> list[bytes]:
 
 
 def _verify_legacy(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
-    header = one_header(request, LEGACY_SIGNATURE)
     keys = _legacy_keys(secrets)
     if not keys:
         raise InvalidSignature("there is no legacy secret: base64 without whsec_")
-    if header.count(",") >= MOST_SIGNATURES:
-        raise InvalidSignature(f"{LEGACY_SIGNATURE} holds more than {MOST_SIGNATURES} signatures")
-    signed_at_ms = [
-        int(signed.timestamp)
-        for signed in _read_signatures(header)
-        for key in keys
-        if _is_signed(signed, request.body, key)
-    ]
-    if not signed_at_ms:
+    timestamp, signatures = _read_signatures(request)
+    text = _signed_text(timestamp, request.body)
+    if not is_hmac_of_any(keys, text, signatures, algorithm="sha256"):
         raise InvalidSignature("no legacy secret gives one of these signatures")
-    now_ms = now.timestamp() * PER_SECOND
-    if min(abs(now_ms - timestamp_ms) for timestamp_ms in signed_at_ms) > TOLERANCE_S * PER_SECOND:
+    if abs(now.timestamp() * PER_SECOND - int(timestamp)) > TOLERANCE_S * PER_SECOND:
         raise InvalidSignature(
             f"the time in {LEGACY_SIGNATURE} is more than {TOLERANCE_S} s away "
             "from this machine's clock"
         )
 
 
-def _is_signed(signed: _Signed, body: bytes, key: bytes) -> bool:
-    text = _signed_text(signed.timestamp, body)
-    return is_hmac(key, text, signed.signature, algorithm="sha256")
-
-
-def _read_signatures(header: str) -> Iterator[_Signed]:
+def _read_signatures(request: WebhookRequest) -> tuple[str, list[bytes]]:
+    """
+    The one time and the signatures in a legacy header; raises `InvalidSignature` if there is none.
+    """
+    # Quo documents that several may come one day.
+    parts = one_header(request, LEGACY_SIGNATURE).split(",")
+    check_count(parts, LEGACY_SIGNATURE)
     # A signature of another scheme or version proves nothing, and does not spoil one that is read.
-    for part in header.split(","):
-        fields = part.strip(" ").split(";")
-        if len(fields) != FIELDS or fields[:2] != [SCHEME, VERSION]:
-            continue
-        timestamp = fields[2]
-        signature = read_base64(fields[3])
-        if signature is not None and _is_timestamp(timestamp):
-            yield _Signed(timestamp, signature)
+    signed = [item for item in map(_read_signature, parts) if item is not None]
+    timestamps = {item.timestamp for item in signed}
+    # One message is signed at one time, whatever the number of keys: each further time would cost
+    # an HMAC over the whole body.
+    if len(timestamps) != 1:
+        raise InvalidSignature(f"{LEGACY_SIGNATURE} must hold one time and its signatures")
+    return timestamps.pop(), [item.signature for item in signed]
+
+
+def _read_signature(part: str) -> _Signed | None:
+    fields = part.strip(" ").split(";")
+    if len(fields) != FIELDS or fields[:2] != [SCHEME, VERSION]:
+        return None
+    timestamp = fields[2]
+    signature = read_base64(fields[3])
+    if signature is None or not _is_timestamp(timestamp):
+        return None
+    return _Signed(timestamp, signature)
 
 
 def _is_timestamp(text: str) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from service.errors import MalformedPayload
 from service.events import CallEvent
-from service.sources.base import RetryPolicy, Source
+from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.common import standard_webhooks
 from service.sources.common.fields import child
 from service.sources.common.json_body import read_json_object
@@ -50,6 +50,12 @@ class OpenPhone(Source):
     proof = (
         "HMAC-SHA256 over id, time and body (Standard Webhooks); of legacy ones over time and body"
     )
+    # A message may hold the transcript of a long call; one that is refused makes Quo end a webhook.
+    max_body_bytes = 512 * KIB
+
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless the headers could be those of a signed request."""
+        signature.check_headers(request)
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """

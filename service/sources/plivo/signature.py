@@ -8,15 +8,20 @@ nor form and is not accepted.
 
 import base64
 import hmac
-import itertools
 import re
 from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from service.errors import InvalidSignature, MalformedPayload
-from service.sources.common.forms import read_form
-from service.sources.common.signatures import digest, is_hmac, one_header, read_base64
+from service.sources.common.forms import check_first_name, read_form
+from service.sources.common.signatures import (
+    check_count,
+    digest,
+    is_hmac_of_any,
+    one_header,
+    read_base64,
+)
 from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
 
@@ -35,23 +40,28 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
     Return if one of the secrets signed the request, a form sent with POST; raises
     `InvalidSignature`.
     """
-    nonce = one_header(request, NONCE)
-    if not NONCE_FORM.fullmatch(nonce):
-        raise InvalidSignature(f"{NONCE} is no word of letters and digits")
+    check_headers(request)
     signatures = _signatures(request)
     try:
-        text = f"{signed_text(request)}.{nonce}".encode()
+        text = f"{signed_text(request)}.{one_header(request, NONCE)}".encode()
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
-    matches = [
-        is_hmac(key.encode(), text, signature, algorithm="sha256")
-        for key, signature in itertools.product(secrets.values, signatures)
-    ]
-    if not any(matches):
+    keys = [key.encode() for key in secrets.values]
+    if not is_hmac_of_any(keys, text, signatures, algorithm="sha256"):
         raise InvalidSignature(
             "no secret gives this signature; "
             "compare PUBLIC_URL with the URL at Plivo, and the auth token"
         )
+
+
+def check_headers(request: WebhookRequest) -> None:
+    """
+    Raises `InvalidSignature` unless the headers alone could be those of a signed request.
+    """
+    if not NONCE_FORM.fullmatch(one_header(request, NONCE)):
+        raise InvalidSignature(f"{NONCE} is no word of letters and digits")
+    if not _signatures(request):
+        raise InvalidSignature(f"{SIGNATURE} is not base64")
 
 
 def sign(request: WebhookRequest, token: str) -> WebhookRequest:
@@ -90,8 +100,9 @@ def signed_text_without_host(request: WebhookRequest) -> str:
 
 def _signatures(request: WebhookRequest) -> list[bytes]:
     names = [name for name in (SIGNATURE, MAIN_SIGNATURE) if name in request.headers]
-    values = ",".join(one_header(request, name) for name in names or [SIGNATURE])
-    return [raw for raw in map(read_base64, values.split(",")) if raw is not None]
+    values = ",".join(one_header(request, name) for name in names or [SIGNATURE]).split(",")
+    check_count(values, SIGNATURE)
+    return [raw for raw in map(read_base64, values) if raw is not None]
 
 
 def _query_text(query: str) -> str | None:
@@ -104,4 +115,6 @@ def _form_text(pairs: list[tuple[str, str]]) -> str | None:
     """The sorted fields of a form, None without any."""
     if not pairs:
         return None
-    return "".join(name + value for name, value in sorted(pairs))
+    ordered_pairs = sorted(pairs)
+    check_first_name(ordered_pairs)
+    return "".join(name + value for name, value in ordered_pairs)

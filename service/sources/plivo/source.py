@@ -43,6 +43,10 @@ class Plivo(Source):
     signs_url = True
     has_address_per_call = True
 
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless the headers could be those of a signed request."""
+        plivo_signature.check_headers(request)
+
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Prove the message; raises `InvalidSignature`."""
         plivo_signature.verify(request, secrets)

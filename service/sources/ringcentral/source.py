@@ -89,6 +89,11 @@ class RingCentral(Source):
     proof = "a token of yours in a header; nothing is signed"
     requires_path_token = True
 
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` for a wrong token, which is the whole proof."""
+        if VERIFICATION in request.headers or VALIDATION not in request.headers:
+            _check_verification_token(request, secrets)
+
     def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """
         Return the `Validation-Token` of a request without a body, with which RingCentral checks a

@@ -18,15 +18,15 @@ from operator import itemgetter
 from typing import Final
 
 from service.errors import InvalidSignature, MalformedPayload
-from service.sources.common.forms import read_form
-from service.sources.common.signatures import one_header, read_base64
+from service.sources.common.forms import check_first_name, read_form
+from service.sources.common.signatures import one_header
 from service.sources.request import JSON, WebhookRequest
 from service.sources.settings import Secrets
 from service.sources.twilio.query_order import in_one_order
 from service.sources.twilio.signature import (
     check_body_hash,
-    check_first_name,
     is_signed,
+    read_signature,
     reordered_texts,
     target,
     urls,
@@ -66,6 +66,18 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
             "no signing key gives this signature; "
             "compare PUBLIC_URL with the URL at SignalWire, and the project's key"
         )
+
+
+def check_headers(request: WebhookRequest) -> None:
+    """
+    Raises `InvalidSignature` unless the headers alone could be those of a signed request.
+    """
+    if request.content_type != JSON:
+        read_signature(request, _header_name(request))
+    elif SIGNATURE_SHA256 in request.headers:
+        _read_sha256(request)
+    elif HEX["sha1"].fullmatch(one_header(request, _header_name(request))) is None:
+        read_signature(request, _header_name(request))
 
 
 def sign(request: WebhookRequest, key: str) -> WebhookRequest:
@@ -118,11 +130,8 @@ def _claims(request: WebhookRequest) -> tuple[_Claim, ...]:
         return (_form_claim(request),)
     if SIGNATURE_SHA256 not in request.headers:
         return (_json_claim(request, _header_name(request)),)
-    sha256_hex = one_header(request, SIGNATURE_SHA256)
-    if HEX["sha256"].fullmatch(sha256_hex) is None:
-        raise InvalidSignature(f"{SIGNATURE_SHA256} is not hex")
     text = request.url.encode() + request.body
-    sha256_claim = _Claim(bytes.fromhex(sha256_hex), "sha256", (text,))
+    sha256_claim = _Claim(_read_sha256(request), "sha256", (text,))
     other_names = [name for name in (SIGNATURE, OLDER_SIGNATURE) if name in request.headers]
     return (sha256_claim, *(_json_claim(request, name) for name in other_names))
 
@@ -131,7 +140,7 @@ def _form_claim(request: WebhookRequest) -> _Claim:
     body = _signed_body(request)
     name = _header_name(request)
     texts = tuple(url.encode() + body for url in urls(request.url))
-    return _Claim(_base64(name, one_header(request, name)), "sha1", texts)
+    return _Claim(read_signature(request, name), "sha1", texts)
 
 
 def _reordered(request: WebhookRequest, claim: _Claim) -> _Claim:
@@ -146,7 +155,8 @@ def _json_claim(request: WebhookRequest, name: str) -> _Claim:
         return _Claim(bytes.fromhex(value), "sha1", (request.url.encode() + request.body,))
     # In base64 it covers the URL only, so that the body must be covered by the URL.
     check_body_hash(request)
-    return _Claim(_base64(name, value), "sha1", tuple(url.encode() for url in urls(request.url)))
+    signature = read_signature(request, name)
+    return _Claim(signature, "sha1", tuple(url.encode() for url in urls(request.url)))
 
 
 def _header_name(request: WebhookRequest) -> str:
@@ -155,8 +165,8 @@ def _header_name(request: WebhookRequest) -> str:
     return OLDER_SIGNATURE
 
 
-def _base64(name: str, value: str) -> bytes:
-    signature = read_base64(value)
-    if signature is None:
-        raise InvalidSignature(f"{name} is not base64")
-    return signature
+def _read_sha256(request: WebhookRequest) -> bytes:
+    sha256_hex = one_header(request, SIGNATURE_SHA256)
+    if HEX["sha256"].fullmatch(sha256_hex) is None:
+        raise InvalidSignature(f"{SIGNATURE_SHA256} is not hex")
+    return bytes.fromhex(sha256_hex)

@@ -37,6 +37,10 @@ class SignalWire(TwilioRequests):
     retry_policy = RetryPolicy(response_timeout_s=5)
     proof = "HMAC-SHA1 over address and form, with the project's signing key"
 
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless the headers could be those of a signed request."""
+        signalwire_signature.check_headers(request)
+
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Prove the message; raises `InvalidSignature`."""
         signalwire_signature.verify(request, secrets)

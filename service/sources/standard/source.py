@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from service.errors import MalformedPayload
 from service.events import CallEvent
-from service.sources.base import RetryPolicy, Source
+from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.common import standard_webhooks as standard_signature
 from service.sources.common.ids import call_id
 from service.sources.common.json_body import read_json_object
@@ -52,7 +52,12 @@ class Standard(Source):
     proof = "HMAC-SHA256 over id, time and body (Standard Webhooks)"
     call_id_carrier = "`buildr_call_id` in the body"
     has_address_per_call = True
+    max_body_bytes = 128 * KIB
     kept_headers = frozenset({"content-type", standard_signature.ID})
+
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless the headers could be those of a signed request."""
+        standard_signature.check_headers(request)
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """

@@ -35,12 +35,7 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the keys proves the message within the last, or next, 300 seconds; raises
     `InvalidSignature`.
     """
-    timestamp = one_header(request, TIMESTAMP)
-    signature = read_base64(one_header(request, SIGNATURE))
-    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= MAX_TIMESTAMP_DIGITS):
-        raise InvalidSignature(f"{TIMESTAMP} must be whole seconds since 1970")
-    if signature is None or len(signature) != SIGNATURE_BYTES:
-        raise InvalidSignature(f"{SIGNATURE} is not the base64 of {SIGNATURE_BYTES} bytes")
+    timestamp, signature = check_headers(request)
     text = _signed_text(timestamp, request.body)
     if not any(_is_signed(key, signature, text) for key in _public_keys(secrets)):
         raise InvalidSignature(
@@ -53,6 +48,20 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
             f"{TIMESTAMP} is {abs(away_s):.0f} s away from this machine's clock, "
             f"more than {TOLERANCE_S} s"
         )
+
+
+def check_headers(request: WebhookRequest) -> tuple[str, bytes]:
+    """
+    The time and the raw signature in the headers; raises `InvalidSignature` unless they could be
+    those of a signed message.
+    """
+    timestamp = one_header(request, TIMESTAMP)
+    signature = read_base64(one_header(request, SIGNATURE))
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= MAX_TIMESTAMP_DIGITS):
+        raise InvalidSignature(f"{TIMESTAMP} must be whole seconds since 1970")
+    if signature is None or len(signature) != SIGNATURE_BYTES:
+        raise InvalidSignature(f"{SIGNATURE} is not the base64 of {SIGNATURE_BYTES} bytes")
+    return timestamp, signature
 
 
 def sign(request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:

@@ -8,7 +8,7 @@ share in `hangup_causes`.
 from datetime import datetime
 
 from service.events import CallEvent
-from service.sources.base import RetryPolicy, Source
+from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.request import FORM, JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
 from service.sources.telnyx import call_control, signature, texml
@@ -39,6 +39,11 @@ class Telnyx(Source):
     proof = "Ed25519 over time and body, with Telnyx's public key"
     call_id_carrier = "`client_state`; the address, signed by us"
     has_address_per_call = True
+    max_body_bytes = 128 * KIB
+
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless the headers could be those of a signed request."""
+        signature.check_headers(request)
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """

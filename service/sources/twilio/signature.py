@@ -12,13 +12,13 @@ import base64
 import hashlib
 import hmac
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from service.errors import InvalidSignature, MalformedPayload
-from service.sources.common.forms import query_pairs, read_form
+from service.sources.common.forms import check_first_name, query_pairs, read_form
 from service.sources.common.signatures import is_hmac, one_header, read_base64
 from service.sources.request import JSON, WebhookRequest
 from service.sources.settings import Secrets
@@ -30,8 +30,11 @@ BODY_HASH: Final = "bodySHA256"
 HMAC_SHA1: Final = "HMAC_SHA1"
 HMAC_SHA256: Final = "HMAC_SHA256"
 ALGORITHMS: Final[Mapping[str, str]] = {HMAC_SHA1: "sha1", HMAC_SHA256: "sha256"}
-# HMACs of one request, over all secrets, forms of the URL and orders of its query.
-MOST_TRIES: Final = 1000
+# HMACs of one request, over all secrets, forms of the URL and orders of its query: those of eight
+# secrets.
+MOST_TRIES: Final = 400
+# Bytes of a signature, by SHA-1 and by SHA-256.
+SIGNATURE_BYTES: Final = frozenset({20, 32})
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"https": 443, "http": 80}
 
 
@@ -46,9 +49,7 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
     Return if one of the secrets signed the request, a form or JSON sent with POST; raises
     `InvalidSignature`.
     """
-    signature = read_base64(one_header(request, SIGNATURE))
-    if signature is None:
-        raise InvalidSignature(f"{SIGNATURE} is not base64")
+    signature = read_signature(request, SIGNATURE)
     scheme = _scheme(request, secrets)
     try:
         if request.content_type == JSON:
@@ -65,6 +66,24 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
             "no secret gives this signature; "
             "compare PUBLIC_URL with the URL at Twilio, and the auth token"
         )
+
+
+def check_headers(request: WebhookRequest, secrets: Secrets) -> None:
+    """
+    Raises `InvalidSignature` unless the headers alone could be those of a signed request.
+    """
+    read_signature(request, SIGNATURE)
+    _scheme(request, secrets)
+
+
+def read_signature(request: WebhookRequest, name: str) -> bytes:
+    """
+    The raw signature in a header; raises `InvalidSignature` unless it is one in base64.
+    """
+    signature = read_base64(one_header(request, name))
+    if signature is None or len(signature) not in SIGNATURE_BYTES:
+        raise InvalidSignature(f"{name} is not the base64 of a signature")
+    return signature
 
 
 def is_signed(
@@ -171,20 +190,6 @@ def _form_text(pairs: list[tuple[str, str]]) -> str:
     ordered_pairs = sorted(set(pairs))
     check_first_name(ordered_pairs)
     return "".join(name + value for name, value in ordered_pairs)
-
-
-def check_first_name(ordered_pairs: Sequence[tuple[str, str]]) -> None:
-    """
-    Raises `MalformedPayload` if a form does not begin with a letter, as all forms of Twilio do.
-
-    URL and form are signed without a border between them: else the last digits of a call id in the
-    URL could be moved into the form, and the message would name another call.
-    """
-    if not ordered_pairs:
-        return
-    first_character = ordered_pairs[0][0][:1]
-    if not (first_character.isascii() and first_character.isalpha()):
-        raise MalformedPayload("the first field of the form does not begin with a letter")
 
 
 def _host_end(url: str, parts: SplitResult) -> int:

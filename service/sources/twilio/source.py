@@ -93,6 +93,10 @@ class Twilio(TwilioRequests):
     retry_policy = RetryPolicy(response_timeout_s=15, retry_delays_s=(1, 2, 4, 8, 16))
     proof = "HMAC-SHA1 or SHA256 over address and form, with the auth token or a shared key"
 
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless the headers could be those of a signed request."""
+        twilio_signature.check_headers(request, secrets)
+
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Prove the message; raises `InvalidSignature`."""
         twilio_signature.verify(request, secrets)

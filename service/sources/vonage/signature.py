@@ -31,14 +31,21 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the secrets signed the token, and the token this body at about this time; else
     raises `InvalidSignature`.
     """
-    token = authorization(request, SCHEME.lower())
-    if token is None or not token.isascii():
-        raise InvalidSignature(f"{AUTHORIZATION} is not a bearer token")
-    claims = jwt.read_token(token.encode(), secrets)
+    claims = jwt.read_token(check_headers(request).encode(), secrets)
     try:
         _check_claims(read_json_object(claims), request, now)
     except MalformedPayload as err:
         raise InvalidSignature("the token holds no JSON object") from err
+
+
+def check_headers(request: WebhookRequest) -> str:
+    """
+    The token in the headers; raises `InvalidSignature` unless it could be a JWT.
+    """
+    token = authorization(request, SCHEME.lower())
+    if token is None or not token.isascii() or token.count(".") != jwt.PARTS - 1:
+        raise InvalidSignature(f"{AUTHORIZATION} is not a bearer token")
+    return token
 
 
 def sign(request: WebhookRequest, secret: str, now: datetime) -> WebhookRequest:

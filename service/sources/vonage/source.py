@@ -40,6 +40,10 @@ class Vonage(Source):
     has_address_per_call = True
     has_moving_legs = True
 
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless the headers could be those of a signed request."""
+        vonage_signature.check_headers(request)
+
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Prove the message; raises `InvalidSignature`."""
         vonage_signature.verify(request, secrets, now)

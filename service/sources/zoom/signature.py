@@ -38,13 +38,7 @@ def signing_secret(request: WebhookRequest, secrets: Secrets, now: datetime) -> 
     The secret that signed a message within the last, or next, 300 seconds; raises
     `InvalidSignature`.
     """
-    proof = PROOF.fullmatch(one_header(request, SIGNATURE))
-    timestamp = one_header(request, TIMESTAMP)
-    if proof is None:
-        raise InvalidSignature(f"{SIGNATURE} is not v0= and 64 lower-case hex digits")
-    if not TIME.fullmatch(timestamp):
-        raise InvalidSignature(f"{TIMESTAMP} is no time in seconds since 1970")
-    signature = bytes.fromhex(proof[1])
+    timestamp, signature = check_headers(request)
     message = _signed_text(timestamp, request.body)
     matches = [
         secret
@@ -62,6 +56,20 @@ def signing_secret(request: WebhookRequest, secrets: Secrets, now: datetime) -> 
             f"at most {TOLERANCE_S} s are allowed"
         )
     return matches[0]
+
+
+def check_headers(request: WebhookRequest) -> tuple[str, bytes]:
+    """
+    The time and the raw signature in the headers; raises `InvalidSignature` unless they could be
+    those of a signed message.
+    """
+    proof = PROOF.fullmatch(one_header(request, SIGNATURE))
+    timestamp = one_header(request, TIMESTAMP)
+    if proof is None:
+        raise InvalidSignature(f"{SIGNATURE} is not v0= and 64 lower-case hex digits")
+    if not TIME.fullmatch(timestamp):
+        raise InvalidSignature(f"{TIMESTAMP} is no time in seconds since 1970")
+    return timestamp, bytes.fromhex(proof[1])
 
 
 def validation(request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from service.events import CallEvent
-from service.sources.base import RetryPolicy, Source
+from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.common.json_body import read_json_object_with_long_ids
 from service.sources.common.setting_checks import check_url
 from service.sources.common.signatures import digest
@@ -72,6 +72,12 @@ class Zoom(Source):
     # Of a queue every telephone that rang has a record of its own, and they do not come at once.
     settle_s = 20
     proof = "HMAC-SHA256 over time and body, with the secret token of the app"
+    # The record of a call holds all its legs.
+    max_body_bytes = 128 * KIB
+
+    def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
+        """Raises `InvalidSignature` unless the headers could be those of a signed request."""
+        signature.check_headers(request)
 
     def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """

@@ -8,7 +8,10 @@ local packed_message = ARGV[9]
 
 -- One step: a message that is stored without its alarm would wait for the sweep, and a repeat of
 -- one that is stored in part would be taken for a new message.
-if redis.call('EXISTS', P .. 'm:' .. message_id, P .. 'seen:' .. message_id) > 0 then
+-- The event in the call's record counts too: it outlives the message and its id, and a captured
+-- message that is sent again after their time must not be read a second time.
+if redis.call('EXISTS', P .. 'm:' .. message_id, P .. 'seen:' .. message_id) > 0
+  or redis.call('HEXISTS', P .. 'call:' .. ref, 'e:' .. message_id) == 1 then
   return 0
 end
 -- After the check for a repeat: a repeat is answered 2xx even when nothing new is taken.
