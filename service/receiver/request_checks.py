@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from service.errors import UnknownSource, UnsupportedContentType, WrongMethod
+from service.receiver.requests import BodyLimits
 from service.sources.base import Source
 from service.sources.request import WebhookRequest
 from service.webhook_urls import is_path_token
@@ -56,6 +57,13 @@ def check_method(method: str) -> None:
     if method not in NAMED_METHODS:
         method = "another method"
     raise WrongMethod(f"{method} instead of {METHOD}")
+
+
+def limits_of(source: Source, limits: BodyLimits) -> BodyLimits:
+    """The limits of a source's bodies: its own size where that is smaller."""
+    if limits.max_bytes <= source.max_body_bytes:
+        return limits
+    return BodyLimits(max_bytes=source.max_body_bytes, timeout_s=limits.timeout_s)
 
 
 def check_content(source: Source, request: WebhookRequest) -> None:

@@ -2,8 +2,9 @@
 The one endpoint of all sources and accounts: a message is authenticated, identified, stored, and
 only then answered 2xx.
 
-In this order: announced size, source, path token, method, content type, body within its limits,
-handshake, signature, keys, inbox. Nothing of a message is stored or believed before its signature
+In this order: announced size, source, path token, method, announced size for this source, content
+type, shape of the headers that prove, body within its limits, handshake, signature, keys, inbox.
+Nothing of a message is stored or believed before its signature
 is verified. What is stored leaves out the signature, every secret in address and body, and every
 header that parsing does not need.
 """
@@ -27,11 +28,18 @@ from service.errors import (
     UnknownSource,
 )
 from service.logs.events import LogEvent
+from service.receiver.handshake_notes import HandshakeNotes
 from service.receiver.inbox import Inbox
 from service.receiver.problems import CLOSING, problem_of, unavailable
 from service.receiver.public_url import PublicUrlResolver
 from service.receiver.refusals import Refusals
-from service.receiver.request_checks import METHOD, check_content, check_method, check_path_token
+from service.receiver.request_checks import (
+    METHOD,
+    check_content,
+    check_method,
+    check_path_token,
+    limits_of,
+)
 from service.receiver.request_log import UNKNOWN, RequestLog
 from service.receiver.requests import (
     BodyLimits,
@@ -90,6 +98,7 @@ class Webhooks:
     limits: BodyLimits
     now: Callable[[], datetime]
     refusals: Refusals = field(default_factory=Refusals)
+    handshake_notes: HandshakeNotes = field(default_factory=HandshakeNotes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one message, write its log line, and answer it."""
@@ -146,11 +155,14 @@ class Webhooks:
         check_length(headers, self.limits)
         route = self._route(scope["path_params"])
         check_method(scope["method"])
+        limits = limits_of(route.source, self.limits)
+        check_length(headers, limits)
         url = self.public_url.url(scope, headers)
         request = WebhookRequest(method=METHOD, url=url, headers=headers)
         check_content(route.source, request)
+        route.source.check_headers(request, route.secrets)
         request_log.is_reading = True
-        body = await read_body(receive, self.limits)
+        body = await read_body(receive, limits)
         request_log.is_reading = False
         request_log.body_bytes = len(body)
         request = replace(request, body=body)
@@ -158,7 +170,9 @@ class Webhooks:
         # A challenge is answered with Redis away too: a vendor does not accept an address that
         # fails it.
         if handshake_reply is not None:
-            await route.account.inbox.note_handshake(route.source.slug)
+            slug = route.source.slug
+            if self.handshake_notes.is_due(route.account.account, slug):
+                await route.account.inbox.note_handshake(slug)
             request_log.end(LogEvent.MESSAGE_IGNORED, reason="handshake")
             return _respond(handshake_reply)
         await self._store(route, request, request_log)

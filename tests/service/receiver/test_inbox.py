@@ -99,6 +99,20 @@ async def test_scripts_are_loaded_again_after_redis_forgot_them(store: Store, in
     assert await inbox.accept(_message("two"))
 
 
+async def test_message_whose_event_is_in_the_call_s_record_is_known(store: Store) -> None:
+    """
+    A message counts as seen for as long as its call is kept, not only while the message or its id
+    is: a captured one that is sent again weeks later changes nothing.
+    """
+    inbox = Inbox(store, LIMITS)
+    message = _message("one")
+    ref = f"{message.source}:{message.source_call_id}"
+    await store.redis.hset(f"bc:default:call:{ref}", f"e:{message.message_id}", "parsed")
+    assert not await inbox.accept(message)
+    assert await inbox.accept(_message("two"))
+    await inbox.close()
+
+
 @pytest.mark.parametrize(
     ("keep_messages_d", "is_remembered_beside"), [(7, False), (4, False), (3.9, True), (0, True)]
 )

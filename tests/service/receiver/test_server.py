@@ -25,6 +25,11 @@ SERVE = (
     "import os; from service.receiver.server import serve; "
     "from service.settings import load_installation; serve(load_installation(os.environ))"
 )
+# The head of a request whose signature has the right shape, without what ends it.
+UNPROVED = (
+    b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"webhook-id: a\r\nwebhook-timestamp: 1\r\nwebhook-signature: v1,eA==\r\n"
+)
 
 
 def _environment(redis_url: str, port: int, folder: Path, **more: str) -> dict[str, str]:
@@ -114,21 +119,12 @@ def test_too_large_and_broken_requests_over_a_real_socket(redis_url: str, tmp_pa
         headers = {"content-type": "application/json"}
         announced = httpx.post(url, content=b"x" * 3_000_000, headers=headers)
         with socket.create_connection(("127.0.0.1", port)) as gone:
-            gone.sendall(
-                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: "
-                b"application/json\r\nContent-Length: 10\r\n\r\nabc"
-            )
+            gone.sendall(UNPROVED + b"Content-Length: 10\r\n\r\nabc")
         with socket.create_connection(("127.0.0.1", port)) as slow:
-            slow.sendall(
-                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: "
-                b"application/json\r\nContent-Length: 10\r\n\r\nabc"
-            )
+            slow.sendall(UNPROVED + b"Content-Length: 10\r\n\r\nabc")
             late = slow.makefile("rb").read()
         with socket.create_connection(("127.0.0.1", port)) as chunked:
-            head = (
-                b"POST /webhooks/standard HTTP/1.1\r\nHost: x\r\nContent-Type: "
-                b"application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-            )
+            head = UNPROVED + b"Transfer-Encoding: chunked\r\n\r\n"
             chunked.sendall(head + b"186a1\r\n" + b"x" * 100_001)
             large = chunked.makefile("rb").read()
         process.send_signal(signal.SIGINT)

@@ -475,6 +475,51 @@ async def test_handshake_is_answered_and_not_kept(send: Send, store: Store) -> N
     assert await store.messages.get(message_id("standard", "handshake")) is None
 
 
+async def test_handshakes_are_noted_once_a_minute(
+    make_app: Callable[..., Starlette], store: Store
+) -> None:
+    """Anybody may send a challenge that is not signed: most of them write nothing to Redis."""
+    activity = f"{store.keys.prefix}heard"
+    async with _client(make_app()) as client:
+        await client.post("/webhooks/standard", content=b"handshake", headers=SIGNED)
+        seen = await store.redis.hgetall(activity)
+        assert [b"handshake:standard"] == list(seen)
+        await store.redis.delete(activity)
+        for _ in range(3):
+            answer = await client.post("/webhooks/standard", content=b"handshake", headers=SIGNED)
+            assert 200 == answer.status_code
+    assert {} == await store.redis.hgetall(activity)
+
+
+@pytest.mark.parametrize("source", ["standard", "twilio"])
+async def test_headers_are_checked_before_the_body_is_read(
+    make_app: Callable[..., Starlette], monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """A request whose headers alone show that it is not genuine costs no reading of a body."""
+
+    def refuse(_: Source, request: WebhookRequest, secrets: Secrets) -> None:
+        assert not request.body
+        assert secrets.values
+        raise InvalidSignature("no signature")
+
+    monkeypatch.setattr(Fake, "check_headers", refuse)
+    monkeypatch.setattr("service.receiver.webhooks.read_body", None)
+    async with _client(make_app(TWILIO_AUTH_TOKEN="fake-auth-token-of-the-tests")) as client:
+        answer = await client.post(f"/webhooks/{source}", content=b"one", headers=SIGNED)
+    _assert_problem(answer, 401)
+
+
+async def test_body_is_limited_for_each_source(
+    make_app: Callable[..., Starlette], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smaller of the source's own limit and MAX_BODY_BYTES holds."""
+    monkeypatch.setattr(Fake, "max_body_bytes", 2048)
+    for most, size, status in ((4096, 2048, 202), (4096, 2049, 413), (1024, 1025, 413)):
+        async with _client(make_app(MAX_BODY_BYTES=str(most))) as client:
+            answer = await client.post("/webhooks/standard", content=b"x" * size, headers=SIGNED)
+        assert status == answer.status_code
+
+
 async def test_ignored_message_is_answered_and_counted(send: Send, store: Store) -> None:
     """A genuine message that is not wanted is counted and not kept."""
     with _logs() as entries:

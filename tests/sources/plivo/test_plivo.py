@@ -540,7 +540,7 @@ def test_conference_without_times_proves_that_a_caller_waited_and_no_talk() -> N
 
 
 TEXTS: Final = st.text(max_size=6)
-NAMES: Final = st.text(min_size=1, max_size=6)
+NAMES: Final = st.builds("".join, st.tuples(st.sampled_from("AZaz"), st.text(max_size=5)))
 ASCII: Final = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=6)
 
 
