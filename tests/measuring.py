@@ -1,6 +1,6 @@
 """
-Coverage of the tests that are many or repetitive: only as much of them is measured as shows
-anything new, since each step takes two to three times as long while it is measured.
+Coverage of the tests and processes that are many or repetitive: only as much of them is measured
+as shows anything new, since each step takes two to three times as long while it is measured.
 """
 
 import signal
@@ -16,6 +16,16 @@ from coverage import Coverage
 MEASURED_VARIANTS: Final = 12
 # A test that repeats the same steps a thousand times reaches nothing new after this processor time.
 MEASURED_S: Final = 1.0
+# Of the processes of one kind that tests start, so many are measured for each process of pytest.
+MEASURED_PROCESSES: Final = 4
+
+_process_counts: Final = Counter[str]()
+
+
+def is_process_measured(kind: str) -> bool:
+    """Whether the coverage of one more process of a kind is to be measured."""
+    _process_counts[kind] += 1
+    return _process_counts[kind] <= MEASURED_PROCESSES
 
 
 class MeasuredTests:

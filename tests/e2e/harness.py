@@ -20,17 +20,20 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 from twilio.request_validator import RequestValidator
 
+from tests.measuring import is_process_measured
+
 WAIT_TIMEOUT_S = 40
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
-def inherited(*names: str) -> dict[str, str]:
+def inherited(*names: str, kind: str) -> dict[str, str]:
     """
     Some variables of this process for one that it starts, and the one by which its coverage is
-    measured.
+    measured, unless enough processes of its kind were.
     """
-    return {
-        name: os.environ[name] for name in (*names, "COVERAGE_PROCESS_CONFIG") if name in os.environ
-    }
+    if is_process_measured(kind):
+        names = (*names, "COVERAGE_PROCESS_CONFIG")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def free_port() -> int:
@@ -140,7 +143,7 @@ class System:
     def environment(self) -> dict[str, str]:
         """The settings of every part."""
         return {
-            **inherited("PATH", "HOME", "LANG", "TMPDIR"),
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
             "PUBLIC_URL": "https://hooks.example.test",
             "PORT": str(self.port),
             "REDIS_URL": self.redis_url,
@@ -169,7 +172,7 @@ class System:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.parts[name] = subprocess.Popen(
                 [sys.executable, *program, *arguments],
-                env={**self.environment, **extra},
+                env={**inherited(kind=arguments[0]), **self.environment, **extra},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

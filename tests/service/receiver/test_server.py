@@ -40,7 +40,7 @@ def _environment(redis_url: str, port: int, folder: Path, **more: str) -> dict[s
         "BUILDR_ACCESS_TOKEN": "token-of-the-tests",
         "DATA_DIR": str(folder),
     }
-    return {**inherited("PATH", "HOME", "PYTHONPATH"), **settings, **more}
+    return {**inherited("PATH", "HOME", "PYTHONPATH", kind="serve"), **settings, **more}
 
 
 @contextmanager

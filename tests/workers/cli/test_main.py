@@ -155,7 +155,7 @@ def test_process_ends_with_the_same_codes(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "workers.cli.main", *arguments],
             cwd=tmp_path,
-            env={**inherited("PATH"), "PYTHONPATH": str(ROOT)},
+            env={**inherited("PATH", kind="command"), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,

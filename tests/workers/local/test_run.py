@@ -36,7 +36,7 @@ class Run:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "workers.cli.main", "run", *options, *arguments],
                 cwd=folder,
-                env={**inherited("PATH"), "PYTHONPATH": str(ROOT), **environment},
+                env={**inherited("PATH", kind="run"), "PYTHONPATH": str(ROOT), **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -188,7 +188,7 @@ def test_command_ends_with_its_supervisor(
         port = str(probe.getsockname()[1])
     command = [port if value == "0" else value for value in command]
     environment = {
-        **inherited("PATH", "HOME"),
+        **inherited("PATH", "HOME", kind="supervisor"),
         "REDIS_URL": redis_url,
         "TWILIO_AUTH_TOKEN": "token",
         "PORT": port,
