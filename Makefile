@@ -7,7 +7,7 @@ PYTHON =
 # Set to 1 by make test-all: tests that try things at random try ten times as many.
 THOROUGH =
 export THOROUGH
-# Options of `make run`, `make bench-delivery`, and of pytest: make test ARGS="-k twilio"
+# Options of `make run`, `make bench-delivery`, `make faults`, and of pytest: make test ARGS="-k twilio"
 ARGS =
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
@@ -22,7 +22,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-fast test-all bench bench-sources bench-delivery bench-phonebook lint types \
+.PHONY: help run test test-fast test-all bench bench-sources bench-delivery bench-phonebook faults lint types \
 	check docs lock clean
 
 help:
@@ -40,6 +40,9 @@ help:
 	@echo 'make bench-delivery  how fast calls get to Buildr, beside the theoretical time and plain'
 	@echo '                     arq (about 45 minutes); ARGS="--only latency" for a part, ARGS=--help'
 	@echo 'make bench-phonebook what a phone book of a million numbers takes of Redis, and a look-up'
+	@echo 'make faults          everything that is known to break, with every message followed from its'
+	@echo '                     sender to Buildr; writes docs/reliability.md (about 20 minutes);'
+	@echo '                     ARGS="--only redis" for a part, ARGS=--list'
 	@echo 'make docs            write the parts of the docs that follow from the registry of sources'
 	@echo 'make lock            pin the newest versions in requirements.txt and requirements-dev.txt'
 	@echo 'make clean           remove all environments and caches; .data with the calls of make run'
@@ -103,6 +106,10 @@ bench-delivery: $(VENV)/.dev
 
 bench-phonebook: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.phone_book
+
+# Trials end by themselves and take what they have started with them.
+faults: $(VENV)/.dev
+	@$(BIN)/python -m tests.faults.run $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(LINT)
