@@ -41,13 +41,22 @@ class FolderLock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock. Raises `LocalRunError` that names the process which has it."""
+        """
+        Take the lock. Raises `LocalRunError` that names the process which has it, or says why the
+        file cannot be opened.
+        """
         # `O_NOFOLLOW`: in a folder that somebody else could have prepared, a link here would have
         # another file emptied. `O_CLOEXEC`: a child that inherits the file would hold the lock
         # after us.
-        file = os.open(
-            self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE
-        )
+        try:
+            file = os.open(
+                self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE_FILE
+            )
+        except OSError as err:
+            raise LocalRunError(
+                f"{self._path} cannot be opened ({err.strerror}): remove it, or choose another "
+                "folder with DATA_DIR"
+            ) from err
         try:
             # The kernel gives a lock of `flock` back when its process ends, however it does. A file
             # that only contains a process id would have to be removed by hand after kill -9.

@@ -212,11 +212,19 @@ class Supervisor:
                 f"{child.part.name} {_how_it_ended(child.process)}; it is started again in "
                 f"{wait_s:g} s"
             )
-            await asyncio.sleep(wait_s)
-            try:
-                await self._launch(child)
-            except OSError as err:
-                self._say(f"{child.part.name} cannot be started: {err.strerror}")
+            is_running = False
+            while not is_running:
+                await asyncio.sleep(wait_s)
+                is_running = await self._relaunch(child)
+
+    async def _relaunch(self, child: _Child) -> bool:
+        """Start a part that has ended; False, with a line that says why, if it cannot be."""
+        try:
+            await self._launch(child)
+        except OSError as err:
+            self._say(f"{child.part.name} cannot be started: {err.strerror}")
+            return False
+        return True
 
 
 async def answers(url: str) -> bool:

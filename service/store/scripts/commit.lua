@@ -97,7 +97,7 @@ end
 local due = update.due_ms or 0
 if update.awaits_names and due == 0 and redis.call('EXISTS', P .. 'outcomes') == 1 then
   -- The outcomes were read while the job ran, and workers load them again after some seconds.
-  due = now + 1000
+  due = now + OUTCOMES_DELAY_MS
 end
 -- What came while the job ran makes the call due at once: a link, a replay request, a permit, a message.
 if update.link and (redis.call('GET', P .. 'link:' .. ref) or '') ~= update.link then

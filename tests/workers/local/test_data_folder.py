@@ -49,6 +49,14 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         pass
 
 
+def test_lock_file_that_is_a_link_is_one_line(tmp_path: Path) -> None:
+    """A link in place of the lock file is not followed, and the error says what to do."""
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LocalRunError, match=r"lock cannot be opened .*: remove it, or choose"):
+        FolderLock(tmp_path / "lock", name="x").acquire()
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_new_folder_is_private(tmp_path: Path) -> None:
     """A folder that is made is this user's alone."""
     folder = make_private(tmp_path / "a" / "b")

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,27 @@ async def test_killed_part_comes_back() -> None:
     os.kill(first, signal.SIGKILL)
     await until(lambda: supervisor.pids.get("worker", first) != first)
     assert ["worker was ended by SIGKILL; it is started again in 0.01 s"] == output.reported
+    await supervisor.stop()
+
+
+async def test_part_that_cannot_be_started_again_ended_once(tmp_path: Path) -> None:
+    """While its program is missing, only that is said again; once it is there, the part runs."""
+    program = tmp_path / "python"
+    program.symlink_to(sys.executable)
+    output = OutputLines()
+    supervisor = output.supervisor()
+    spec = replace(part("worker", FOREVER), argv=(str(program), "-c", FOREVER))
+    await supervisor.start(spec)
+    first = supervisor.pids["worker"]
+    program.unlink()
+    os.kill(first, signal.SIGKILL)
+    missing = "worker cannot be started: No such file or directory"
+    await until(lambda: output.reported.count(missing) > 1)
+    program.symlink_to(sys.executable)
+    await until(lambda: "worker" in supervisor.pids)
+    ended = "worker was ended by SIGKILL; it is started again in 0.01 s"
+    assert 1 == output.reported.count(ended)
+    assert {ended, missing} == set(output.reported)
     await supervisor.stop()
 
 
