@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.e2e.harness import inherited
 from tests.faults.redis_process import faketime_library
 
 # As in deploy/systemd: a service that ends is started again.
 RESTART_AFTER_S: Final = 1.0
 POLL_INTERVAL_S: Final = 0.2
 STOP_TIMEOUT_S: Final = 60
+INHERITED: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 # Below the ports that the kernel gives to connections, so that none of these takes one.
 FIRST_PORT: Final = 12_000
 LAST_PORT: Final = 31_000
@@ -179,7 +179,7 @@ class Parts:
 
     def _environment(self, command: Command) -> dict[str, str]:
         environment = {
-            **inherited("PATH", "HOME", "LANG", "TMPDIR"),
+            **{name: os.environ[name] for name in INHERITED if name in os.environ},
             **self.settings,
             **command.settings,
         }
