@@ -6,7 +6,7 @@ Form bodies and query parameters, each parsed once per request.
 
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from service.errors import MalformedPayload
 from service.sources.request import WebhookRequest
@@ -20,13 +20,10 @@ def read_form(body: bytes) -> list[tuple[str, str]]:
 
     For `request.body_as`. Raises `MalformedPayload` if it is not UTF-8 or has absurdly many fields.
     """
-    # As `parse_qsl` reads them, but from bytes: of a text with raw letters outside of ASCII it
-    # decodes each piece between them by itself, which takes ten times as long.
     if body.count(b"&") >= MOST_FIELDS:
         raise MalformedPayload(f"the form has more than {MOST_FIELDS} fields")
     try:
-        pairs = [field.partition(b"=") for field in body.split(b"&") if field]
-        return [(_decoded(name), _decoded(value)) for name, _, value in pairs]
+        return _pairs(body, errors="strict")
     except UnicodeDecodeError as err:
         raise MalformedPayload("the form cannot be decoded") from err
 
@@ -36,7 +33,12 @@ def read_query(query: str) -> list[tuple[str, str]]:
     The parameters of a raw query as (name, value), decoded, in order; bytes that are not UTF-8
     become replacement characters. For `request.query_as`.
     """
-    return parse_qsl(query, keep_blank_values=True)
+    return _pairs(_raw(query), errors="replace")
+
+
+def read_query_strictly(query: str) -> list[tuple[str, str]]:
+    """The same, but raises `MalformedPayload` as `read_form` does."""
+    return read_form(_raw(query))
 
 
 def query_pairs(request: WebhookRequest) -> list[tuple[str, str]]:
@@ -80,9 +82,21 @@ def check_first_name(ordered_pairs: Sequence[tuple[str, str]]) -> None:
         raise MalformedPayload("the first field of the form does not begin with a letter")
 
 
-def _decoded(text: bytes) -> str:
+def _raw(query: str) -> bytes:
+    """The bytes of a query, which was read as latin-1."""
+    return query.encode("latin-1", "replace")
+
+
+def _pairs(text: bytes, *, errors: str) -> list[tuple[str, str]]:
+    # As `parse_qsl` reads them, but from bytes: of a text with raw letters outside of ASCII it
+    # decodes each piece between them by itself, which takes ten times as long.
+    fields = [field.partition(b"=") for field in text.split(b"&") if field]
+    return [(_decoded(name, errors), _decoded(value, errors)) for name, _, value in fields]
+
+
+def _decoded(text: bytes, errors: str) -> str:
     if b"+" in text:
         text = text.replace(b"+", b" ")
     if b"%" in text:
         text = unquote_to_bytes(text)
-    return text.decode()
+    return text.decode(errors=errors)

@@ -11,10 +11,14 @@ import hmac
 import re
 from dataclasses import replace
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from service.errors import InvalidSignature, MalformedPayload
-from service.sources.common.forms import check_first_name, read_form
+from service.sources.common.forms import (
+    check_first_name,
+    read_form,
+    read_query_strictly,
+)
 from service.sources.common.signatures import (
     check_count,
     digest,
@@ -106,8 +110,8 @@ def _signatures(request: WebhookRequest) -> list[bytes]:
 
 
 def _query_text(query: str) -> str | None:
-    """The sorted parameters of a query, None without any; raises ValueError if not UTF-8."""
-    pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=1000)
+    """The sorted parameters of a query, None without any; raises `MalformedPayload`."""
+    pairs = read_query_strictly(query)
     return "&".join(f"{name}={value}" for name, value in sorted(pairs)) or None
 
 

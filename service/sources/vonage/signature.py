@@ -15,7 +15,7 @@ from typing import Final
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common import jwt
-from service.sources.common.json_body import JsonValue, read_json_object
+from service.sources.common.json_body import JsonValue, check_unproved, read_json_object
 from service.sources.common.signatures import AUTHORIZATION, authorization, digest
 from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
@@ -102,6 +102,7 @@ def _is_hash_of(request: WebhookRequest, payload_hash: str) -> bool:
     # Vonage describes the hash as that of the compact JSON. A body that differs from it in blanks
     # and spelling means the same; one in which a name occurs twice is not read at all.
     try:
+        check_unproved(request.body)
         return hmac.compare_digest(_hash(compact_body(request)), payload_hash)
     except MalformedPayload:
         return False

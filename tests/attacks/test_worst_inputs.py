@@ -1,0 +1,30 @@
+"""
+What an unproved request may cost, for each source: a ratio, since a time is the machine's.
+"""
+
+from typing import Final
+
+import pytest
+
+from service.sources import SOURCES, Secrets
+from tests.attacks.worst_inputs import cost, refuse, worst_inputs
+from tests.sources.cases import CONTRACTS, unparsed
+
+# HMACs over the largest form: 20 ms where one takes 50 us.
+MOST_RATIO: Final = 400
+
+
+@pytest.mark.parametrize("slug", list(SOURCES))
+def test_unproved_request_costs_little(slug: str) -> None:
+    """No input costs as much CPU time as some hundred HMACs over the largest body."""
+    costs = [cost(item, CONTRACTS[slug].secrets, runs=3) for item in worst_inputs(slug)]
+    assert {} == {
+        item.worst_input.name: round(item.ratio) for item in costs if item.ratio > MOST_RATIO
+    }
+
+
+@pytest.mark.parametrize("slug", ["twilio", "plivo", "standard", "openphone", "zoom", "telnyx"])
+def test_worst_inputs_are_refused(slug: str) -> None:
+    """What is measured is the way of a request that proves nothing."""
+    secrets = Secrets(CONTRACTS[slug].secrets)
+    assert all(refuse(slug, unparsed(item.request), secrets) for item in worst_inputs(slug))
