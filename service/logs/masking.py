@@ -16,6 +16,7 @@ from pathlib import PurePath
 from typing import Final
 from uuid import UUID
 
+from service.logs.control_characters import escape_controls
 from service.logs.phone_masking import mask_numbers
 
 HIDDEN: Final = "[hidden]"
@@ -130,8 +131,6 @@ _SUBSTITUTIONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 # A single word, such as most values are, skips all searches: it begins with a letter and has no
 # blank, colon or equals sign, so that it holds neither a telephone number nor a name with a value.
 _WORD: Final = re.compile(r"(?!whsec_)[A-Za-z][\w.-]{0,80}", re.ASCII)
-# Tab and line feed are harmless. ESC (x1b) and the C1 controls can rewrite what a terminal shows.
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def mask(value: object, *, key: str = "", depth: int = 0) -> object:
@@ -176,7 +175,7 @@ def mask_text(text: str) -> str:
 
 def mask_controls(text: str) -> str:
     """Text that a terminal shows and does not obey."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return escape_controls(text, has_lines=True)
 
 
 def _finite(value: float) -> float | str:

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import click
 import httpx
-from rich.markup import escape
 
 from service.errors import (
     BuildrError,
@@ -25,8 +24,8 @@ from workers.cli.outcomes import display_names, read_names
 from workers.cli.output import (
     chosen_account,
     command_line,
-    console,
     load_accounts,
+    print_fact,
     print_json,
 )
 from workers.clock import SharedClock
@@ -91,10 +90,9 @@ def check(*, as_json: bool) -> None:
     else:
         width = max(TITLE_WIDTH, *(len(finding.title) for finding in findings))
         for finding in findings:
-            verdict = "[green]ok  [/green]" if finding.is_fine else "[red]FAIL[/red]"
-            console().print(
-                f"{verdict} {finding.title:<{width}} {escape(finding.detail)}", highlight=False
-            )
+            style = "green" if finding.is_fine else "red"
+            verdict = "ok" if finding.is_fine else "FAIL"
+            print_fact(verdict, f"{finding.title:<{width}} {finding.detail}", width=4, style=style)
     if not all(finding.is_fine for finding in findings):
         raise SystemExit(1)
 

@@ -15,7 +15,12 @@ from service.store.connection import Store
 from service.store.expectations import Expectation, ExpectedCall, as_dict
 from service.store.expected_calls import MAX_NUMBERS, Registered, WrongWindow
 from workers.cli.links import Digits
-from workers.cli.output import Failure, print_json, print_table
+from workers.cli.output import (
+    Failure,
+    echo,
+    print_json,
+    print_table,
+)
 from workers.cli.session import run_with_store
 
 
@@ -127,7 +132,7 @@ def expect(
     text = f"{step}: Buildr call {buildr_call_id} is expected {_window(done.expected)}"
     if done.woken:
         text += f"; calls that waited for it and go on now: {done.woken}"
-    click.echo(text)
+    echo(text)
 
 
 @click.group()
@@ -197,7 +202,7 @@ def remove_expected(buildr_call_id: str) -> None:
         raise Failure(
             f"Buildr call {buildr_call_id} is not expected; see: buildr-calls expected list"
         )
-    click.echo(f"removed: Buildr call {buildr_call_id} is no longer expected")
+    echo(f"removed: Buildr call {buildr_call_id} is no longer expected")
 
 
 def _read_numbers(texts: tuple[str, ...], region: str) -> tuple[Number, ...]:

@@ -18,8 +18,9 @@ from service.store.connection import Store
 from workers.calls.fold import Call
 from workers.cli.output import (
     Failure,
-    console,
+    echo,
     load_settings,
+    print_fact,
     print_json,
     print_table,
     utc_text,
@@ -76,7 +77,7 @@ def _explain_files(paths: tuple[Path, ...], source: str, *, as_json: bool) -> No
                 source, read_request(path.read_text(encoding="utf-8"), base_url=settings.base_url)
             )
         except IgnoredEvent as err:
-            click.echo(f"{path}: left out, since it is known and not wanted: {err}", err=True)
+            echo(f"{path}: left out, since it is known and not wanted: {err}", is_error=True)
         except (OSError, UnicodeDecodeError) as err:
             raise Failure(
                 f"{path}: cannot be read: {getattr(err, 'strerror', None) or 'not a text file'}"
@@ -126,11 +127,11 @@ def _explain_call(text: str, *, as_json: bool) -> None:
 def _print_explanation(explanation: CallExplanation) -> None:
     rows = [_event_row(event) for event in explanation.events]
     print_table(("time (UTC)", "no.", "event", "vendor's status", "leg"), rows, empty="No events.")
-    console().print()
+    echo()
     for name, value in _facts(explanation.call).items():
-        _print_fact(name, value)
+        print_fact(name, value)
     buildr_call = explanation.match.buildr_call_id or "none"
-    _print_fact("Buildr call", f"{buildr_call}: {explanation.match.reason}")
+    print_fact("Buildr call", f"{buildr_call}: {explanation.match.reason}")
     if explanation.match.considered:
         candidates = explanation.match.considered
         print_table(
@@ -139,15 +140,11 @@ def _print_explanation(explanation: CallExplanation) -> None:
             empty="",
         )
     if explanation.caller is not None:
-        _print_fact("who called", explanation.caller.reason)
+        print_fact("who called", explanation.caller.reason)
     if explanation.rule is not None:
-        _print_fact("outcome", f"{explanation.outcome or 'left alone'} ({explanation.rule})")
+        print_fact("outcome", f"{explanation.outcome or 'left alone'} ({explanation.rule})")
     if explanation.patch is not None:
-        _print_fact("PATCH", str(dict(explanation.patch)))
-
-
-def _print_fact(name: str, value: str) -> None:
-    console().print(f"[bold]{name:<12}[/bold] {value}", highlight=False)
+        print_fact("PATCH", str(dict(explanation.patch)))
 
 
 def _event_row(event: CallEvent) -> tuple[str, str, str, str, str]:
@@ -221,11 +218,11 @@ def _url(recorded: Recording | Voicemail | None) -> str:
 
 def _print_delivery(delivery: DeliveryExplanation) -> None:
     facts = delivery.as_dict()
-    _print_fact("state", f"{facts['state']}: {facts['reason']}")
+    print_fact("state", f"{facts['state']}: {facts['reason']}")
     for name in ("written", "written_to", "written_at", "attempts", "due_at"):
         if facts[name]:
-            _print_fact(name.replace("_", " "), str(facts[name]))
-    console().print()
+            print_fact(name.replace("_", " "), str(facts[name]))
+    echo()
     rows = [
         (utc_text(entry.at), entry.summary, entry.detail)
         for entry in delivery.stored.record.history

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
+from typing import Final
 
 import click
 
@@ -17,7 +18,8 @@ from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter, as_dict
 from workers.cli.output import (
     Failure,
-    console,
+    echo,
+    print_fact,
     print_json,
     print_table,
 )
@@ -31,6 +33,9 @@ from workers.cli.replay_report import (
 from workers.cli.session import Age, run_with_store
 from workers.replay.assessment import ReplayContext
 from workers.replay.candidates import ReplayCandidate, failed_candidates, select_failed
+
+# Wider than the longest name of a field.
+FACT_WIDTH: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,21 +196,12 @@ def show(entry_id: str, *, as_json: bool) -> None:
         return
     for name, value in as_dict(entry).items():
         if name != "answers" and value not in (None, [], ()):
-            console().print(
-                f"[bold]{name.replace('_', ' '):<16}[/bold]",
-                str(value),
-                markup=True,
-                highlight=False,
-            )
+            print_fact(name.replace("_", " "), str(value), width=FACT_WIDTH)
     for answer in entry.answers:
-        console().print(
-            f"[bold]{'answer':<16}[/bold] {answer.at:%Y-%m-%d %H:%M:%S}",
-            answer.cause,
-            answer.status_code or "",
-            highlight=False,
-        )
+        value = f"{answer.at:%Y-%m-%d %H:%M:%S} {answer.cause} {answer.status_code or ''}"
+        print_fact("answer", value, width=FACT_WIDTH)
         if answer.text:
-            console().print(answer.text, markup=False, highlight=False)
+            echo(answer.text)
 
 
 @failed.command("replay")
@@ -277,4 +273,4 @@ def discard(*, choice: Choice, is_all: bool, is_dry_run: bool, as_json: bool) ->
         print_json([entry.entry_id for entry in entries])
     else:
         step = "would discard" if is_dry_run else "discarded"
-        click.echo(f"{step}: {len(entries)}")
+        echo(f"{step}: {len(entries)}")

@@ -9,7 +9,12 @@ from service.settings import Settings
 from service.sources import SOURCES
 from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
 from service.webhook_urls import BUILDR, path_token, path_token_for, webhook_path
-from workers.cli.output import Failure, load_settings, print_json
+from workers.cli.output import (
+    Failure,
+    echo,
+    load_settings,
+    print_json,
+)
 from workers.simulator.requests import signed_query
 
 
@@ -37,12 +42,12 @@ def link_url(source: str, call: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json({"source": source, BUILDR_CALL_ID: call, "address": address})
         return
-    click.echo(address)
+    echo(address)
     if settings.public_url is None:
-        click.echo(
+        echo(
             "PUBLIC_URL is not set: the address above is that of this machine, "
             "which no telephony system reaches.",
-            err=True,
+            is_error=True,
         )
 
 

@@ -16,9 +16,10 @@ from service.store.links import Link
 from workers.cli.link_csv import COLUMNS, LinkCsvError, read_links
 from workers.cli.output import (
     Failure,
-    error_console,
+    echo,
     print_json,
     print_table,
+    progress_console,
 )
 from workers.cli.session import run_with_store
 
@@ -95,10 +96,10 @@ def set_link(
 
     is_new, is_known, others = run_with_store(work)
     if others:
-        click.echo(
+        echo(
             f"warning: the call's own messages name Buildr call {', '.join(others)}, "
             "which counts before a link",
-            err=True,
+            is_error=True,
         )
     if as_json:
         print_json(
@@ -113,7 +114,7 @@ def set_link(
         return
     step = "set" if is_new else "replaced"
     effect = "the call goes on now" if is_known else "no message of this call has come yet"
-    click.echo(f"{step}: {source}:{source_call_id} is Buildr call {buildr_call_id}; {effect}")
+    echo(f"{step}: {source}:{source_call_id} is Buildr call {buildr_call_id}; {effect}")
 
 
 @links.command("get")
@@ -138,7 +139,7 @@ def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"source": source, "source_call_id": source_call_id, **asdict(link)})
     else:
-        click.echo(" ".join(f"{name}={value}" for name, value in asdict(link).items() if value))
+        echo(" ".join(f"{name}={value}" for name, value in asdict(link).items() if value))
 
 
 @links.command("list")
@@ -206,15 +207,18 @@ def import_links(file: TextIO, *, is_dry_run: bool) -> None:
 
     async def work(_: Settings, store: Store) -> None:
         for source, source_call_id, link in track(
-            rows, "Setting links", console=error_console(), disable=not error_console().is_terminal
+            rows,
+            "Setting links",
+            console=progress_console(),
+            disable=not progress_console().is_terminal,
         ):
             await store.links.put(source, source_call_id, link)
 
     if is_dry_run:
-        click.echo(f"would set: {len(rows)}")
+        echo(f"would set: {len(rows)}")
         return
     run_with_store(work)
-    click.echo(f"set: {len(rows)}")
+    echo(f"set: {len(rows)}")
 
 
 @links.command("rm")
@@ -234,4 +238,4 @@ def remove_link(source: str, source_call_id: str) -> None:
 
     if not run_with_store(work):
         raise Failure(f"{source}:{source_call_id} has no link")
-    click.echo(f"removed: {source}:{source_call_id}")
+    echo(f"removed: {source}:{source_call_id}")

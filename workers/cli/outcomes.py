@@ -21,6 +21,7 @@ from workers.cli.output import (
     FAILED,
     Failure,
     SettingsFault,
+    echo,
     load_settings,
     print_json,
     print_table,
@@ -148,7 +149,7 @@ def _run(settings: Settings) -> Sequence[SampleResult]:
     stored = asyncio.run(_stored_outcomes(settings))
     outcome_ids = outcome_ids_of(stored)
     if stored is None or outcome_ids is None:
-        click.echo("The account's outcomes are not known here: names are not checked.", err=True)
+        echo("The account's outcomes are not known here: names are not checked.", is_error=True)
         return run_tests(config)
     spelt_names = [name for name, _ in stored.names]
     faults = (
@@ -186,7 +187,7 @@ def _print(results: Sequence[SampleResult]) -> None:
     )
     if results:
         passed = sum(result.is_passed for result in results)
-        click.echo(f"\n{passed} passed, {len(results) - passed} failed")
+        echo(f"\n{passed} passed, {len(results) - passed} failed")
 
 
 def _row(result: SampleResult) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.errors import QueueUnavailable, SettingsError
+from service.logs.control_characters import escape_controls, escape_json
 from service.settings import Installation, Settings, load_installation
 from workers.local.data_folder import LocalRunError
 from workers.local.terminal import printable
@@ -39,7 +40,7 @@ class SettingsFault(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the faults to stderr."""
         for fault in self._faults:
-            click.echo(f"{PROGRAM}: {fault}", file=file or sys.stderr)
+            _write(f"{PROGRAM}: {fault}", file or sys.stderr)
 
 
 class Failure(click.ClickException):
@@ -49,7 +50,7 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line to stderr."""
-        click.echo(f"{PROGRAM}: {self.format_message()}", file=file or sys.stderr)
+        _write(f"{PROGRAM}: {self.format_message()}", file or sys.stderr)
 
 
 class WrongAccount(Failure):
@@ -144,19 +145,31 @@ def command_line(settings: Settings, command: str) -> str:
     return f"{PROGRAM} {command} --account {settings.account}"
 
 
-def console() -> Console:
-    """For results: stdout, never wrapped where it is read by a program."""
-    return _console(sys.stdout)
-
-
-def error_console() -> Console:
-    """For everything that is no result: stderr."""
+def progress_console() -> Console:
+    """For progress bars only, on stderr: their texts are ours."""
     return _console(sys.stderr)
+
+
+def echo(text: str = "", *, is_error: bool = False) -> None:
+    """
+    Print a text to stdout, or to stderr if it is no result. Its line feeds stay; every other
+    character that could steer a terminal is shown as an escape.
+    """
+    _write(text, sys.stderr if is_error else sys.stdout)
+
+
+def print_fact(name: str, value: str, *, width: int = 12, style: str = "bold") -> None:
+    """Print one value, as it is and in one line, behind its name, which is padded to `width`."""
+    # A `Text`, since rich would read `[/x]` in a string as markup.
+    _console(sys.stdout).print(
+        Text.assemble((f"{printable(name):<{width}}", style), " ", printable(value))
+    )
 
 
 def print_json(value: object) -> None:
     """Print a value as JSON to stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo(escape_json(text))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
@@ -166,11 +179,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     Off a terminal the columns are padded with blanks and nothing is cut.
     """
     if not rows:
-        click.echo(empty)
+        echo(empty)
         return
     # They hold texts of vendors: an escape sequence among them could rewrite the terminal.
     cells = [[printable(cell) for cell in row] for row in rows]
-    out = console()
+    out = _console(sys.stdout)
     # rich would cut or wrap to 80 columns, which a program that reads the table could not undo.
     if not out.is_terminal:
         widths = [
@@ -189,6 +202,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     out.print(table)
+
+
+def _write(text: str, stream: IO[str]) -> None:
+    click.echo(escape_controls(text, has_lines=True), file=stream)
 
 
 def _console(stream: IO[str]) -> Console:

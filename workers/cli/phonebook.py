@@ -9,7 +9,13 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import PhoneBookCounts, PhoneBookEntry, PhoneBookState
 from workers.cli.links import Digits
-from workers.cli.output import Failure, print_json, print_table, utc_text
+from workers.cli.output import (
+    Failure,
+    echo,
+    print_json,
+    print_table,
+    utc_text,
+)
 from workers.cli.phonebook_import import import_people
 from workers.cli.phonebook_sync import sync_contacts
 from workers.cli.session import run_with_store
@@ -59,7 +65,7 @@ def show_number(number: str, *, as_json: bool) -> None:
         return
     rows = [tuple(value or "" for value in entry.as_dict().values()) for entry in entries]
     print_table(("contact", "company", "project", "from"), rows, empty="")
-    click.echo(match.reason)
+    echo(match.reason)
 
 
 @phonebook.command("remove")
@@ -80,7 +86,7 @@ def remove_number(number: str, contact_id: str | None) -> None:
     removed = run_with_store(work)
     if not removed:
         raise Failure("the phone book does not have this number")
-    click.echo(f"removed: {removed}")
+    echo(f"removed: {removed}")
 
 
 @phonebook.command("status")

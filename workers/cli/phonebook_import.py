@@ -20,7 +20,13 @@ from service.clock import utc_now
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import Origin, PhoneBook, PhoneBookEntry
-from workers.cli.output import Failure, error_console, load_settings, print_json
+from workers.cli.output import (
+    Failure,
+    echo,
+    load_settings,
+    print_json,
+    progress_console,
+)
 from workers.cli.people_csv import (
     DELIMITERS,
     FIELDS,
@@ -214,7 +220,7 @@ def _entries(
 def _progressing(rows: Iterator[PersonRow], text: TextIO) -> Iterator[PersonRow]:
     """The same rows, with a bar that shows how much of the file is read."""
     total = _size(text)
-    out = error_console()
+    out = progress_console()
     with Progress(console=out, disable=not out.is_terminal, transient=True) as progress:
         task = progress.add_task("Reading people", total=total)
         for row in rows:
@@ -259,7 +265,7 @@ def _listed_faults(path: Path | None) -> Iterator[TextIO | None]:
 
 
 def _print_columns(columns: Columns) -> None:
-    click.echo(f"columns: {columns.as_text()}", err=True)
+    echo(f"columns: {columns.as_text()}", is_error=True)
 
 
 def _print_report(report: ImportReport, *, is_dry_run: bool, as_json: bool) -> None:
@@ -267,11 +273,11 @@ def _print_report(report: ImportReport, *, is_dry_run: bool, as_json: bool) -> N
         print_json(report.as_dict(is_dry_run=is_dry_run))
         return
     for fault in report.first_faults:
-        click.echo(fault.as_text(), err=True)
+        echo(fault.as_text(), is_error=True)
     if report.faults > len(report.first_faults):
-        click.echo(
+        echo(
             f"and {report.faults - len(report.first_faults)} more; --report FILE lists all",
-            err=True,
+            is_error=True,
         )
     step = "imported"
     if is_dry_run:
@@ -284,4 +290,4 @@ def _print_report(report: ImportReport, *, is_dry_run: bool, as_json: bool) -> N
     texts += [f"{name}: {count}" for name, count in counts.items() if count]
     if report.removed is not None:
         texts.append(f"removed: {report.removed}")
-    click.echo("; ".join(texts))
+    echo("; ".join(texts))

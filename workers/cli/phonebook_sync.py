@@ -15,7 +15,12 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import SyncCursor
 from workers.buildr import BuildrClient, token_provider
-from workers.cli.output import Failure, error_console, print_json
+from workers.cli.output import (
+    Failure,
+    echo,
+    print_json,
+    progress_console,
+)
 from workers.cli.session import run_with_store
 from workers.contacts.fields import ContactFields
 from workers.contacts.reading import ContactReader, SyncRunning
@@ -94,9 +99,9 @@ def sync_contacts(*, restarts: bool, is_dry_run: bool, as_json: bool) -> None:
     if as_json:
         print_json(report.as_dict())
     else:
-        click.echo(report.as_text())
+        echo(report.as_text())
     if report.contacts and not report.entries:
-        click.echo(f"warning: no contact has a telephone number. {NOT_DOCUMENTED}", err=True)
+        echo(f"warning: no contact has a telephone number. {NOT_DOCUMENTED}", is_error=True)
 
 
 @asynccontextmanager
@@ -118,7 +123,7 @@ async def _read_one_page(sync: ContactSync) -> SyncReport:
 async def _synchronise(sync: ContactSync, *, restarts: bool) -> SyncReport:
     cursor = await sync.begin(restarts=restarts)
     is_resumed = cursor.contacts > 0
-    out = error_console()
+    out = progress_console()
     with Progress(console=out, disable=not out.is_terminal, transient=True) as progress:
         task = progress.add_task(_description(cursor), total=None)
         async for page_cursor in sync.read_pages(cursor):

@@ -21,11 +21,11 @@ from workers.cli.output import (
     Failure,
     SettingsFault,
     command_line,
-    console,
-    error_console,
+    echo,
     load_settings,
     print_json,
     print_table,
+    progress_console,
 )
 from workers.cli.replay_report import suppress_logs
 from workers.cli.session import Age, run_with_store
@@ -166,7 +166,7 @@ async def _compare(
     if faults := unknown_names(config, present.outcome_ids, display_names=present.names.values()):
         raise SettingsFault(faults)
     refs = await store.search.select(wanted)
-    bar = error_console()
+    bar = progress_console()
     with suppress_logs(), Progress(console=bar, disable=not bar.is_terminal) as progress:
         candidates = call_candidates(store, refs, present.rules)
         cases = _counted(candidates, progress, total=len(refs))
@@ -190,7 +190,9 @@ def _apply(changes: list[OutcomeChange], config: OutcomeConfig, *, is_forced: bo
         if (fault := await workers_fault(store, config)) is not None:
             raise Failure(f"{fault}: nothing was rewritten")
         marked = 0
-        with Progress(console=error_console(), disable=not error_console().is_terminal) as progress:
+        with Progress(
+            console=progress_console(), disable=not progress_console().is_terminal
+        ) as progress:
             task = progress.add_task("Marking", total=len(changes))
             async for is_marked in apply(store, changes, at=utc_now(), is_forced=is_forced):
                 marked += is_marked
@@ -198,22 +200,22 @@ def _apply(changes: list[OutcomeChange], config: OutcomeConfig, *, is_forced: bo
         return marked
 
     marked = run_with_store(work)
-    click.echo(
+    echo(
         f"{marked} calls are on their way, after everything more urgent; see: buildr-calls status",
-        err=True,
+        is_error=True,
     )
 
 
 def _print(settings: Settings, compared: Preview, *, has_calls: bool, is_applied: bool) -> None:
     _print_outcomes(compared.changes)
     if compared.changes:
-        click.echo()
+        echo()
         _print_agents(compared.changes)
     if has_calls and compared.changes:
-        click.echo()
+        echo()
         print_table(CALL_COLUMNS, [_row(change) for change in compared.changes], empty="")
     for line in _closing(settings, compared, is_applied=is_applied):
-        console().print(line, markup=False)
+        echo(line)
 
 
 def _outcome_pair(change: OutcomeChange) -> tuple[str, str]:

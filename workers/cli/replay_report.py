@@ -20,10 +20,10 @@ from service.store.rate_limit.lanes import Lane
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.output import (
     Failure,
-    console,
-    error_console,
+    echo,
     print_json,
     print_table,
+    progress_console,
 )
 from workers.process.timing import hold_s
 from workers.replay.assessment import BuildrState, ReplayAssessment, ReplayContext
@@ -119,7 +119,7 @@ async def run_replay(
     Ends early if Buildr cannot be read: `stopped` of the report says why.
     """
     report = ReplayReport()
-    bar = error_console()
+    bar = progress_console()
     context = await ReplayContext.of(settings, store)
     async with AsyncExitStack() as stack:
         read_buildr = None
@@ -240,7 +240,7 @@ def _print_table(
     summary = f"{counts or 'nothing'}; {budget_text(report.requests, settings.buildr_budgets)}"
     if options.is_dry_run:
         summary += " (dry run)"
-    console().print(summary, markup=False)
+    echo(summary)
 
 
 def _row(assessment: ReplayAssessment) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from service.settings import Settings
 from service.store.connection import open_store
 from workers.cli.output import (
     chosen_account,
+    echo,
     load_accounts,
     print_json,
     print_table,
@@ -58,8 +59,9 @@ def status(*, is_all: bool, as_json: bool) -> None:
     shown = {account_status.account for account_status in statuses}
     others = [name for name in installation.account_names if name not in shown]
     if others:
-        click.echo(
-            f"Other accounts: {', '.join(others)}; see --account NAME or --all-accounts.", err=True
+        echo(
+            f"Other accounts: {', '.join(others)}; see --account NAME or --all-accounts.",
+            is_error=True,
         )
 
 

@@ -11,7 +11,12 @@ import click
 
 from service.settings import Settings
 from service.store.connection import Store
-from workers.cli.output import Failure, print_json, print_table
+from workers.cli.output import (
+    Failure,
+    echo,
+    print_json,
+    print_table,
+)
 from workers.cli.session import run_with_store
 from workers.cli.token_file import token_file
 from workers.subscriptions import (
@@ -119,10 +124,10 @@ def ensure(source: str | None, *, is_dry_run: bool, token_to: Path | None, as_js
             _print_steps(report, is_dry_run=is_dry_run)
         _print_faults(reports)
     if file.is_written:
-        click.echo(
+        echo(
             f"the webhook's token is in {token_to}: "
             "put it into AIRCALL_TOKEN, or name the file in AIRCALL_TOKEN_FILE",
-            err=True,
+            is_error=True,
         )
     _end(reports, by_hand=True)
 
@@ -176,11 +181,11 @@ def _print_not_set_up(settings: Settings, kinds: Sequence[VendorSpec]) -> None:
     """Print which other sources could be looked after, and what to set for it."""
     on = [kind for kind in VENDORS if kind not in kinds and settings.secrets_of(kind.slug)]
     for kind in on:
-        click.echo(_not_set_up(kind), err=True)
+        echo(_not_set_up(kind), is_error=True)
     if not kinds and not on:
-        click.echo(
+        echo(
             f"no source whose subscriptions can be looked after is set up: {', '.join(SLUGS)}",
-            err=True,
+            is_error=True,
         )
 
 
@@ -203,14 +208,14 @@ def _row(slug: str, subscription: Subscription) -> tuple[str, ...]:
 
 def _print_steps(report: Report, *, is_dry_run: bool) -> None:
     for step in report.done:
-        click.echo(f"{report.slug}: {_step_text(step)}: {step.why}")
+        echo(f"{report.slug}: {_step_text(step)}: {step.why}")
     for step in report.left:
         if step.action is Action.BY_HAND:
-            click.echo(f"{report.slug}: to be done by hand: {step.why}")
+            echo(f"{report.slug}: to be done by hand: {step.why}")
         elif is_dry_run:
-            click.echo(f"{report.slug}: would be {_step_text(step)}: {step.why}")
+            echo(f"{report.slug}: would be {_step_text(step)}: {step.why}")
     if not report.done and not report.left and report.fault is None:
-        click.echo(f"{report.slug}: {report.state.state}, nothing to do")
+        echo(f"{report.slug}: {report.state.state}, nothing to do")
 
 
 def _step_text(step: Step) -> str:
@@ -223,7 +228,7 @@ def _step_text(step: Step) -> str:
 def _print_faults(reports: Sequence[Report]) -> None:
     for report in reports:
         if report.fault is not None:
-            click.echo(f"buildr-calls: {report.slug}: {report.fault}", err=True)
+            echo(f"buildr-calls: {report.slug}: {report.fault}", is_error=True)
 
 
 def _end(reports: Sequence[Report], *, by_hand: bool) -> None:

@@ -21,6 +21,7 @@ from workers.cli.output import (
     Failure,
     account_names,
     command_line,
+    echo,
     load_accounts,
     print_json,
 )
@@ -111,7 +112,7 @@ def trigger(
             signed = _sign(source, arrival.request, secrets)
             answer = _send(client, target + local_path(settings, signed), signed)
             if not as_json:
-                click.echo(_line(arrival, answer, has_faults=has_faults))
+                echo(_line(arrival, answer, has_faults=has_faults))
             if has_faults:
                 answer |= {"try": arrival.try_number, "late_s": arrival.late_s}
             answers.append(answer)
@@ -128,7 +129,7 @@ def _end(
     if as_json:
         print_json({"call": ref, "answers": answers})
     elif ref is not None:
-        click.echo(f"see: {command_line(settings, f'explain {ref}')}")
+        echo(f"see: {command_line(settings, f'explain {ref}')}")
     if any(not str(answer["status_code"]).startswith("2") for answer in answers):
         raise SystemExit(1)
 
@@ -136,7 +137,7 @@ def _end(
 def _list_scenarios(source: str) -> None:
     for name in names(source):
         scenario = load(source, name)
-        click.echo(f"{name:<32} {scenario.ends.result or '':<20} {scenario.title}")
+        echo(f"{name:<32} {scenario.ends.result or '':<20} {scenario.title}")
 
 
 def _arrivals(

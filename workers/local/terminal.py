@@ -11,6 +11,8 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from service.logs.control_characters import escape_controls
+
 LEVELS: Final[Mapping[str, int]] = {
     "debug": 10,
     "info": 20,
@@ -122,16 +124,8 @@ def render(line: LogLine) -> Text:
 
 
 def printable(text: str) -> str:
-    """A text without anything that could steer a terminal."""
-    return "".join(map(_printable_char, text))
-
-
-def _printable_char(char: str) -> str:
-    if char.isprintable():
-        return char
-    if char.isspace():
-        return " "
-    return "\N{REPLACEMENT CHARACTER}"
+    """A text in one line, in which nothing steers a terminal: such characters are shown."""
+    return escape_controls(text.replace("\n", " ").replace("\t", " "))
 
 
 def _value(value: object) -> str:
