@@ -12,6 +12,7 @@ BuildrCallsError
 │   ├── IgnoredEvent              2xx, counted
 │   └── MalformedPayload          2xx, kept as failed: genuine, but cannot be read
 ├── QueueUnavailable              503
+│   └── Overloaded                503: too much is in hand
 └── BuildrError                   about one request to Buildr
     ├── BuildrUnavailable         retried, later each time: no answer, or 5xx
     ├── BuildrRateLimited         retried when Buildr says; costs no attempt
@@ -131,6 +132,10 @@ class QueueUnavailable(BuildrCallsError):
     def __init__(self, reason: str, *, retry_after_s: int = 5) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class Overloaded(QueueUnavailable):
+    """Raised when a request cannot be worked on, since too many or too large ones are in hand."""
 
 
 class BuildrError(BuildrCallsError):

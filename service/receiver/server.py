@@ -4,47 +4,167 @@ The receiver as a process: settings checked for serving, a socket, uvicorn.
 
 import contextlib
 import ipaddress
+import os
 import signal
 import socket
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp
 
 from service.errors import SettingsError
 from service.logs.events import LogEvent
 from service.logs.setup import configure_logging, flush_log_on_signal
 from service.receiver.app import create_app
-from service.settings import Installation
+from service.receiver.connection_table import ConnectionLimits, ConnectionTable
+from service.receiver.listening import BACKLOG, NotListening, adopt, listen, systemd_fds
+from service.receiver.open_files import connection_limit
+from service.receiver.overload import OverloadGuard, OverloadLimits
+from service.receiver.protocol import LimitedProtocol
+from service.receiver.receiver_server import ReceiverServer, ServerEvents, StopTimes
+from service.receiver.systemd import Notifier
+from service.settings import Installation, Settings
 from service.settings.source_settings import start_faults
 from service.sources.settings import how_to_enable
 
-# Connections that the kernel holds while the process is busy. It is cut to `net.core.somaxconn`.
-BACKLOG: Final = 2048
-# Requests take milliseconds. Only with Redis away those wait longer whose sender never retries.
-GRACE_S: Final = 10
-# Longer than load balancers keep idle connections (60 s is usual), so that none of them sends into
-# one that is being closed.
-KEEP_ALIVE_S: Final = 75
 FAILED: Final = 1
+# The endpoint answers 408 by itself before the connection is ended.
+BODY_MARGIN_S: Final = 2
 
 log = structlog.get_logger(__name__)
 
 
-def serve(installation: Installation) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
     """
-    Serve until SIGTERM or SIGINT.
+    Where a receiver listens: `fds` are sockets that it is given, in place of `HOST` and `PORT`.
+    `has_peers` is True if other processes accept from them too.
+    """
+
+    fds: tuple[int, ...] = ()
+    has_peers: bool = False
+
+
+def serve(
+    installation: Installation,
+    *,
+    listening: Listening | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """
+    Serve until SIGTERM or SIGINT; `on_ready` is called once requests are answered.
 
     Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the
     process with status 1 and one line on stderr if it cannot listen.
     """
     settings = installation.default
+    listening = listening or Listening()
+    notifier = Notifier.of(os.environ)
     configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
     # uvicorn ends the process by the signal that it got, without Python's own end.
     flush_log_on_signal(signal.SIGTERM)
     check_serving(installation)
-    listener = _listen(settings.host, settings.port)
+    sockets = open_sockets(settings, listening.fds or systemd_fds(os.environ))
+    _warn(installation)
+    app = create_app(installation)
+
+    def ready() -> None:
+        notifier.ready()
+        if on_ready is not None:
+            on_ready()
+
+    def stopping() -> None:
+        notifier.stopping()
+        begin_stop = getattr(app.state, "begin_stop", None)
+        if begin_stop is not None:
+            begin_stop()
+
+    server = make_server(
+        app,
+        connection_limits(installation),
+        overload=OverloadLimits(
+            requests=settings.max_requests_at_once, body_bytes=settings.max_body_bytes_at_once
+        ),
+        keep_alive_s=settings.keep_alive_s,
+        has_peers=listening.has_peers,
+        events=ServerEvents(on_ready=ready, on_stop=stopping),
+    )
+    # uvicorn raises the signal once more after it has stopped, so that SIGINT ends here.
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=sockets)
+    # uvicorn logs what went wrong in the lifespan and returns: the exit status has to be set here.
+    if not server.started:
+        sys.exit(FAILED)
+
+
+def make_server(
+    app: ASGIApp,
+    limits: ConnectionLimits,
+    *,
+    overload: OverloadLimits,
+    keep_alive_s: int,
+    has_peers: bool = False,
+    times: StopTimes | None = None,
+    events: ServerEvents | None = None,
+) -> ReceiverServer:
+    """A server for an application, with the limits of connections and requests."""
+    table = ConnectionTable(limits)
+    config = uvicorn.Config(
+        OverloadGuard(app, overload, on_refused=table.count_overload),
+        http=LimitedProtocol,
+        # uvicorn would set up handlers of its own, around the masking of `service.logs`.
+        log_config=None,
+        access_log=False,
+        # Nothing names the software or its version to a stranger.
+        server_header=False,
+        # uvicorn would change the scheme and the client by `X-Forwarded-*`; `PublicUrlResolver`
+        # decides by `TRUSTED_PROXIES`, and needs to see the real peer for it.
+        proxy_headers=False,
+        ws="none",
+        # Not `auto`, which goes on without a lifespan that has failed.
+        lifespan="on",
+        interface="asgi3",
+        backlog=BACKLOG,
+        timeout_keep_alive=keep_alive_s,
+        # asyncio can leak a context into the next request of a connection (python/cpython#140947),
+        # and its log lines would begin with what was bound for another one.
+        reset_contextvars=True,
+    )
+    return ReceiverServer(config, table, has_peers=has_peers, times=times, events=events)
+
+
+def connection_limits(installation: Installation) -> ConnectionLimits:
+    """The limits of connections; raises this process's limit of open files if it is too low."""
+    settings = installation.default
+    return ConnectionLimits(
+        connections=connection_limit(settings.max_connections, accounts=len(installation.accounts)),
+        first_byte_s=settings.head_timeout_s,
+        head_s=settings.head_timeout_s,
+        body_s=settings.body_timeout_s + BODY_MARGIN_S,
+        answer_s=settings.answer_timeout_s,
+    )
+
+
+def open_sockets(settings: Settings, fds: Sequence[int]) -> list[socket.socket]:
+    """
+    The sockets to accept from: those that are given, else one of `HOST` and `PORT`. Ends the
+    process with status 1 and one line on stderr if there is none.
+    """
+    if not fds:
+        return [listen(settings.host, settings.port)]
+    try:
+        return adopt(fds)
+    except NotListening as err:
+        sys.stderr.write(f"buildr-calls: {err}\n")
+        sys.exit(FAILED)
+
+
+def _warn(installation: Installation) -> None:
+    settings = installation.default
     # A warning and no fault: without a proxy, the URL of the request itself is the right one.
     if settings.public_url is None and not _is_loopback(settings.host):
         log.warning(
@@ -57,35 +177,6 @@ def serve(installation: Installation) -> None:
             LogEvent.SERVICE_NO_CREDENTIALS,
             reason="webhooks are kept and wait: no worker starts before Buildr credentials are set",
         )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(installation),
-            # uvicorn would set up handlers of its own, around the masking of `service.logs`.
-            log_config=None,
-            access_log=False,
-            # Nothing names the software or its version to a stranger.
-            server_header=False,
-            # uvicorn would change the scheme and the client by `X-Forwarded-*`; `PublicUrlResolver`
-            # decides by `TRUSTED_PROXIES`, and needs to see the real peer for it.
-            proxy_headers=False,
-            ws="none",
-            # Not `auto`, which goes on without a lifespan that has failed.
-            lifespan="on",
-            backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=GRACE_S,
-            # asyncio can leak a context into the next request of a connection
-            # (python/cpython#140947), and its log lines would begin with what was bound for another
-            # one.
-            reset_contextvars=True,
-        )
-    )
-    # uvicorn raises the signal once more after it has stopped, so that SIGINT ends here.
-    with listener, contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-    # uvicorn logs what went wrong in the lifespan and returns: the exit status has to be set here.
-    if not server.started:
-        sys.exit(FAILED)
 
 
 def check_serving(installation: Installation) -> None:
@@ -98,29 +189,6 @@ def check_serving(installation: Installation) -> None:
         faults = (f"no source has a secret: set {how_to_enable()}", *faults)
     if faults:
         raise SettingsError(faults)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET
-    if ":" in host:
-        family = socket.AF_INET6
-    try:
-        # Bound before uvicorn starts, so that an address in use is one clear line, and not a
-        # traceback after "started".
-        return socket.create_server(
-            (host, port),
-            family=family,
-            backlog=BACKLOG,
-            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
-        )
-    except OSError as err:
-        # Python adds the address to the system's words.
-        reason = (err.strerror or str(err)).partition(" (")[0]
-        sys.stderr.write(
-            f"buildr-calls: cannot listen on {host} port {port}: {reason}. "
-            "Choose another with HOST and PORT.\n"
-        )
-        sys.exit(FAILED)
 
 
 def _is_loopback(host: str) -> bool:

@@ -77,7 +77,14 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "rich": ("workers/local/", "workers/cli/"),
     "starlette": ("service/receiver/", "workers/sandbox/"),
-    "uvicorn": ("service/receiver/server.py", "workers/sandbox/"),
+    "uvicorn": (
+        "service/receiver/server.py",
+        "service/receiver/receiver_server.py",
+        "service/receiver/connection_table.py",
+        "service/receiver/protocol.py",
+        "workers/sandbox/",
+    ),
+    "httptools": ("service/receiver/protocol.py",),
 }
 # Only there are Redis keys built and Redis commands called.
 STORE: Final = "service/store/"

@@ -1,0 +1,215 @@
+"""
+uvicorn's HTTP protocol with limits: to the head, to the parts of a body, to the time of each step.
+
+uvicorn itself has none of them: a head may be endless, and a connection silent for ever.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from service.receiver.connection_table import ConnectionTable, Cut, Phase, Rank
+
+
+def _answer(status: HTTPStatus) -> bytes:
+    body = f'{{"type": "about:blank", "title": "{status.phrase}", "status": {status.value}}}'
+    lines = (
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "content-type: application/problem+json",
+        f"content-length: {len(body)}",
+        "connection: close",
+    )
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode("ascii")
+
+
+ANSWERS: Final[Mapping[Cut, bytes]] = {
+    Cut.BAD_REQUEST: _answer(HTTPStatus.BAD_REQUEST),
+    Cut.LARGE_HEAD: _answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
+    Cut.SLOW_HEAD: _answer(HTTPStatus.REQUEST_TIMEOUT),
+    Cut.SLOW_BODY: _answer(HTTPStatus.REQUEST_TIMEOUT),
+}
+
+
+class _Refused(Exception):
+    """Raised in a callback of the parser, which then stops."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """
+    One connection. Its limits and the count of all are in the `ConnectionTable` that it is given as
+    the server's state.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        table = cast("ConnectionTable", server_state)
+        self.table = table
+        self.limits = table.limits
+        self.phase = Phase.FRESH
+        # Exact, so that of many that are opened at a time the oldest is known.
+        self.since = table.clock()
+        self._is_cut = False
+        self._cut = Cut.BAD_REQUEST
+        # Bytes of a head, or of a body's frame (trailers, sizes of chunks), since the body's last
+        # byte. httptools copies what it has of a value for each further piece of it, so that
+        # without an end an endless one would cost the square of its length.
+        self._frame_bytes = 0
+        self._body_parts = 0
+        self._unsent_since: float | None = None
+
+    # --- what arrives
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take in a connection, if there is room for it."""
+        super().connection_made(transport)
+        self.table.admit(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived, in pieces that are no longer than a head may be."""
+        self._unset_keepalive_if_required()
+        limits = self.limits
+        while data and not self._is_cut:
+            if self.phase is Phase.FRESH or self.phase is Phase.DONE:
+                self._enter(Phase.HEAD)
+            room = limits.head_bytes - self._frame_bytes
+            piece = data[:room]
+            data = data[room:]
+            self._frame_bytes += len(piece)
+            try:
+                self.parser.feed_data(piece)
+            except httptools.HttpParserUpgrade:
+                # Nothing else is spoken here: the request is answered as if it had not asked.
+                self._end_after_answer()
+                return
+            except httptools.HttpParserError:
+                self.cut(self._cut)
+                return
+            # `headers` holds the trailers of a body by now, see `on_headers_complete`.
+            if self._frame_bytes >= limits.head_bytes or len(self.headers or ()) > limits.headers:
+                self.cut(Cut.LARGE_HEAD)
+
+    def on_headers_complete(self) -> None:
+        """Start the request, unless its head breaks a limit."""
+        if len(self.headers) > self.limits.headers:
+            self._cut = Cut.LARGE_HEAD
+            raise _Refused
+        if len(self.pipeline) >= self.limits.pipelined:
+            raise _Refused
+        # Raises for an address that is none.
+        super().on_headers_complete()
+        self._enter(Phase.BODY)
+        self._body_parts = 0
+        if self.table.is_closing:
+            self.cycle.keep_alive = False
+        # Trailers would go into the list that the request holds as its headers: a proxy that checks
+        # those has not seen them.
+        self.headers = []
+
+    def on_body(self, body: bytes) -> None:
+        """Give a part of a body to the request."""
+        self._frame_bytes = 0
+        self._body_parts += 1
+        if self._body_parts > self.limits.body_parts:
+            raise _Refused
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request has arrived as a whole."""
+        self._enter(Phase.DONE)
+        super().on_message_complete()
+
+    # --- what the table asks for
+
+    @property
+    def rank(self) -> Rank:
+        """What it is worth where there are too many connections."""
+        if self.cycle is None:
+            return Rank.STRANGER
+        if self.phase is Phase.BODY:
+            return Rank.READING
+        if self.cycle.response_complete:
+            return Rank.IDLE
+        return Rank.WORKING
+
+    def sweep(self, now: float) -> None:
+        """End the connection if its sender has taken too long."""
+        limits = self.limits
+        age_s = now - self.since
+        if self.phase is Phase.FRESH and age_s > limits.first_byte_s:
+            self.table.count_cut(Cut.SILENT)
+            self.close()
+        elif self.phase is Phase.HEAD and age_s > limits.head_s:
+            self.cut(Cut.SLOW_HEAD)
+        elif self.phase is Phase.BODY and age_s > limits.body_s:
+            self.cut(Cut.SLOW_BODY)
+        # Counted from when something was first left over, not from the last byte: a reader that
+        # takes one byte a second would never be slow.
+        if not self.transport.get_write_buffer_size():
+            self._unsent_since = None
+        elif self._unsent_since is None:
+            self._unsent_since = now
+        elif now - self._unsent_since > limits.answer_s:
+            self.table.count_cut(Cut.SLOW_READER)
+            self.abort()
+
+    def cut(self, cut: Cut) -> None:
+        """
+        Refuse what is arriving and end the connection; the answer to an earlier request on it goes
+        out first.
+        """
+        if self._is_cut:
+            return
+        self._is_cut = True
+        self.table.count_cut(cut)
+        cycle = self.cycle
+        if self.phase is Phase.BODY:
+            if not cycle.response_started:
+                self.transport.write(ANSWERS[cut])
+            self.transport.close()
+        elif self.rank is Rank.WORKING:
+            self._end_after_answer()
+        else:
+            self.transport.write(ANSWERS[cut])
+            self.transport.close()
+
+    def close(self) -> None:
+        """Close the connection, with what is written still going out."""
+        self.transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        """
+        Let the answer that is under way be the last one. An idle connection stays for now: its
+        sender may have sent something that has not arrived yet.
+        """
+        if self.rank in (Rank.READING, Rank.WORKING):
+            self.cycle.keep_alive = False
+
+    # --- parts of these
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.since = max(self.since, self.table.now)
+        self._frame_bytes = 0
+
+    def _end_after_answer(self) -> None:
+        self._is_cut = True
+        if self.rank is Rank.WORKING:
+            self.cycle.keep_alive = False
+        else:
+            self.transport.close()

@@ -1,0 +1,127 @@
+"""
+uvicorn's server with an end that loses no request.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+import uvicorn
+
+from service.logs.events import LogEvent
+from service.receiver.connection_table import ConnectionTable, Phase, Rank
+
+# For what was accepted just before the socket was closed.
+LAST_S: Final = 0.2
+# How often is looked whether everybody has gone.
+POLL_S: Final = 0.02
+# How long requests have that were cancelled, to answer.
+CANCEL_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopTimes:
+    """
+    Seconds of a stop. `linger_s` is how long an idle connection stays open, so that a request that
+    is on its way is still answered; `grace_s` how long requests have that are under way.
+    """
+
+    linger_s: float = 2.0
+    grace_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerEvents:
+    """What is called when the server is ready, and as soon as it is to stop."""
+
+    on_ready: Callable[[], None] = _nothing
+    on_stop: Callable[[], None] = _nothing
+
+
+class ReceiverServer(uvicorn.Server):
+    """
+    A server whose connections are in a table.
+
+    `has_peers` is True if other processes accept from the same socket: this one then stops to
+    accept at once. Otherwise it accepts for as long as it lingers, since nobody else would.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        table: ConnectionTable,
+        *,
+        has_peers: bool = False,
+        times: StopTimes | None = None,
+        events: ServerEvents | None = None,
+    ) -> None:
+        super().__init__(config)
+        self.server_state = table
+        self._table = table
+        self._has_peers = has_peers
+        self._times = times or StopTimes()
+        self._events = events or ServerEvents()
+        self._watch: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept. Ends the process if the application does not start."""
+        await super().startup(sockets)
+        self._watch = asyncio.create_task(self._table.watch())
+        self._events.on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop: no request that has been sent stays without its answer."""
+        self._events.on_stop()
+        self._table.is_closing = True
+        for connection in self._table:
+            connection.shutdown()
+        linger_s = self._times.linger_s
+        if not self._has_peers:
+            await self._wait_until(self._is_empty, linger_s)
+            linger_s = LAST_S
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        # At least once around the loop: a connection may be accepted and not be in the table yet.
+        await asyncio.sleep(POLL_S)
+        await self._wait_until(self._is_empty, linger_s)
+        for connection in self._table:
+            if connection.rank <= Rank.IDLE and connection.phase is not Phase.HEAD:
+                connection.close()
+        await self._wait_until(self._is_empty, self._times.grace_s)
+        await self._end_in_haste()
+        if self._watch is not None:
+            self._watch.cancel()
+        if not self.force_exit:
+            await self.lifespan.shutdown()
+
+    async def _end_in_haste(self) -> None:
+        tasks = list(self.server_state.tasks)
+        if tasks:
+            log.warning(LogEvent.SERVICE_STOPPED_IN_HASTE, requests=len(tasks))
+            for task in tasks:
+                # `OverloadGuard` answers it 503.
+                task.cancel()
+            await self._wait_until(lambda: not self.server_state.tasks, CANCEL_S)
+        for connection in self._table:
+            connection.abort()
+
+    def _is_empty(self) -> bool:
+        return not self.server_state.connections and not self.server_state.tasks
+
+    async def _wait_until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while asyncio.get_running_loop().time() < deadline:
+            if is_done() or self.force_exit:
+                return
+            await asyncio.sleep(POLL_S)
