@@ -3,7 +3,10 @@ Whether this process is alive, and whether it can do its work; for load balancer
 people.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from starlette.requests import Request
@@ -11,13 +14,76 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.errors import QueueUnavailable
+from service.receiver.inbox import Inbox
 from service.receiver.problems import unavailable
+from service.spool.messages import Depth, SpoolUnavailable
+from service.spool.spool import Spool
 from service.store.connection import Store
 
 NOT_STORED: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
 
 
-def routes(store: Store) -> list[Route]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """
+    Whether messages are taken: `stores` are one for each Redis, `inboxes` those of all accounts.
+    """
+
+    stores: Sequence[Store]
+    inboxes: Sequence[Inbox] = ()
+    spool: Spool | None = None
+
+    async def response(self) -> Response:
+        """
+        200 with the status `ready`, or `degraded` while messages go to the spool; 503 if they go
+        nowhere.
+        """
+        troubles = await asyncio.gather(*(_trouble(store) for store in self.stores))
+        reasons = sorted({trouble for trouble in troubles if trouble is not None})
+        if not reasons:
+            return self._taking({"status": "ready"}, is_spool_shown=bool(self._depth().messages))
+        spool_trouble = await self._spool_trouble()
+        if spool_trouble is not None and all(troubles):
+            # Takes this instance out of a load balancer. With Redis away for all of them, webhooks
+            # are refused by all, as they would be anyway.
+            err = QueueUnavailable("; ".join([*reasons, *spool_trouble]))
+            response = unavailable(err, title="Not ready", detail=str(err))
+            response.headers.update(NOT_STORED)
+            return response
+        # 200: an instance that spools takes messages, and one without Redis is as good as another.
+        content = {"status": "degraded", "reason": "; ".join([*reasons, *(spool_trouble or ())])}
+        return self._taking(content, is_spool_shown=self.spool is not None)
+
+    async def _spool_trouble(self) -> tuple[str, ...] | None:
+        """Why the spool takes nothing, empty if there is none; None if it takes messages."""
+        if self.spool is None:
+            return ()
+        try:
+            await self.spool.check()
+        except SpoolUnavailable as err:
+            return (f"the spool takes nothing: {err}",)
+        return None
+
+    def _taking(self, content: Mapping[str, object], *, is_spool_shown: bool) -> Response:
+        spool: dict[str, object] = {}
+        if is_spool_shown:
+            depth = self._depth()
+            spool = {
+                "spool": {
+                    "messages": depth.messages,
+                    "oldest_age_s": depth.age_s(datetime.now(UTC)),
+                }
+            }
+        return JSONResponse({**content, **spool}, headers=NOT_STORED)
+
+    def _depth(self) -> Depth:
+        depth = Depth()
+        for inbox in self.inboxes:
+            depth = depth.plus(inbox.depth)
+        return depth
+
+
+def routes(readiness: Readiness) -> list[Route]:
     """`/healthz` and `/readyz`, for GET and HEAD."""
 
     # Without Redis on purpose: a supervisor restarts what is not alive, and a restart of this
@@ -26,14 +92,15 @@ def routes(store: Store) -> list[Route]:
         return JSONResponse({"status": "alive"}, headers=NOT_STORED)
 
     async def ready(_: Request) -> Response:
-        try:
-            await store.ping()
-        except QueueUnavailable as err:
-            # 503 takes this instance out of a load balancer. With Redis away for all of them,
-            # webhooks are refused by all, as they would be anyway.
-            response = unavailable(err, title="Not ready", detail=str(err))
-            response.headers.update(NOT_STORED)
-            return response
-        return JSONResponse({"status": "ready"}, headers=NOT_STORED)
+        return await readiness.response()
 
     return [Route("/healthz", alive), Route("/readyz", ready)]
+
+
+async def _trouble(store: Store) -> str | None:
+    """Why a Redis takes no messages; None if it takes them."""
+    try:
+        await store.check_writes()
+    except QueueUnavailable as err:
+        return str(err)
+    return None

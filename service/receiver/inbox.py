@@ -1,39 +1,44 @@
 """
-The inbox: a message is stored and its call's job enqueued in one atomic step, or the sender gets
-503 and sends it again.
+The inbox: a message is stored and its call's job enqueued in one atomic step in Redis; what Redis
+does not confirm goes to the spool; and if that does not take it either, the sender gets 503 and
+sends it again.
 
-Messages that arrive together share one round trip (group commit). Nothing here trusts arq's own
-`enqueue_job`, which answers the same for "already queued" and for "the connection was lost".
+Nothing here trusts arq's own `enqueue_job`, which answers the same for "already queued" and for
+"the connection was lost".
 """
 
 import asyncio
 import contextlib
-import contextvars
-from collections import deque
-from dataclasses import dataclass
-from typing import Final, Self
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
 
 import structlog
-from redis.exceptions import RedisError
 
 from service.errors import FailureCause, QueueUnavailable
 from service.logs.events import LogEvent
-from service.settings import Settings
+from service.receiver.acceptance import Acceptance
+from service.receiver.inbox_messages import (
+    InboxLimits,
+    failed_entry,
+    script_call,
+    spooled_message,
+)
+from service.receiver.redis_writer import STOPPING, RedisWriter
 from service.sources.base import RetryPolicy
-from service.store import script_calls
+from service.spool.drain import Drain
+from service.spool.messages import Depth, SpooledMessage, SpoolUnavailable
+from service.spool.spool import Spool
 from service.store.connection import Store
-from service.store.failed import Failed, to_text
-from service.store.keys import ref_of
-from service.store.messages import Message, pack_message
+from service.store.messages import Message
+from service.store.redis_trouble import REDIS_ERRORS
 from service.store.script_calls import AcceptResult
-from service.store.script_runner import ScriptCall
 
-# A batch is one round trip; the largest keeps Redis busy for some milliseconds.
-BATCH: Final = 128
-# Beyond it Redis cannot keep up: an early 503 is better for a sender than a late one.
-MAX_WAITING: Final = 2000
-# A message that its sender never sends again waits for Redis as long as the sender does, unless too
-# many of them wait.
+# With a spool: a Redis that needs longer is not waited for. Every sender waits at least for twice
+# as long.
+SPOOL_AFTER_S: Final = 1.0
+# Without a spool, or with a full one: a message that its sender never sends again waits for Redis
+# as long as the sender does, unless too many of them wait.
 MAX_RETRYING_REQUESTS: Final = 500
 # Four attempts a second: a Redis that restarts is noticed well before a vendor gives up.
 RETRY_INTERVAL_S: Final = 0.25
@@ -41,98 +46,72 @@ RETRY_INTERVAL_S: Final = 0.25
 ANSWER_MARGIN_S: Final = 0.5
 LEAST_ANSWER_S: Final = 0.5
 NOTE_TIMEOUT_S: Final = 0.5
+# Seconds after which a sender tries again while too many messages wait for workers.
+FULL_RETRY_AFTER_S: Final = 30
 DEFAULT_RETRY_POLICY: Final = RetryPolicy(response_timeout_s=15, retry_delays_s=(60,))
-STOPPING: Final = "the service is stopping"
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 86_400_000
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboxLimits:
-    """
-    The limits of one account's inbox; names end in their unit: hours, days or seconds.
-
-    A repeated message is recognised for `dedupe_h`. At most `max_pending` messages wait for a
-    worker. Redis has `accept_timeout_s` for one answer. `keep_messages_d` is for messages that were
-    handled, `keep_failed_d` for those that could not be read.
-    """
-
-    dedupe_h: float
-    keep_failed_d: float
-    max_pending: int
-    accept_timeout_s: float
-    keep_messages_d: float = 0
-
-    @property
-    def dedupe_ms(self) -> int:
-        """
-        For how long the id of a message is kept beside it; 0 if the message itself is kept for as
-        long, which is enough to recognise it.
-        """
-        dedupe_ms = int(self.dedupe_h * HOUR_MS)
-        if min(self.keep_messages_d, self.keep_failed_d) * DAY_MS >= self.dedupe_h * HOUR_MS:
-            return 0
-        return dedupe_ms
-
-    @property
-    def keep_failed_ms(self) -> int:
-        """For how long a message that cannot be read is kept."""
-        return int(self.keep_failed_d * DAY_MS)
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The limits that the settings give."""
-        return cls(
-            dedupe_h=settings.dedupe_h,
-            keep_failed_d=settings.keep_failed_d,
-            keep_messages_d=settings.keep_messages_d,
-            max_pending=settings.max_pending,
-            accept_timeout_s=settings.accept_timeout_s,
-        )
-
-
-@dataclass(slots=True)
-class _Waiting:
-    call: ScriptCall[AcceptResult]
-    future: "asyncio.Future[AcceptResult]"
-
-
 class Inbox:
-    """Accepts messages. Belongs to one event loop; `close` it when the loop ends."""
+    """
+    Accepts the messages of one account. Belongs to one event loop; `open` it when the loop begins,
+    `close` it when it ends.
 
-    def __init__(self, store: Store, limits: InboxLimits) -> None:
+    Without a spool, what Redis does not confirm is refused.
+    """
+
+    def __init__(self, store: Store, limits: InboxLimits, spool: Spool | None = None) -> None:
         self._store = store
+        self._account = store.account
         self._limits = limits
-        self._waiting: deque[_Waiting] = deque()
-        self._writer: asyncio.Task[None] | None = None
+        self._spool = spool
+        timeout_s = limits.accept_timeout_s
+        if spool is not None:
+            timeout_s = min(SPOOL_AFTER_S, timeout_s)
+        self._redis = RedisWriter(store, timeout_s=timeout_s, has_spool=spool is not None)
+        self._drain: Drain | None = None
+        self._drain_task: asyncio.Task[None] | None = None
         self._retrying_requests = 0
-        self._is_closed = False
+        self._is_stopping = False
+        # Refused messages by source, counted in Redis once that takes writes again.
+        self._refused: Counter[str] = Counter()
+
+    def open(self) -> None:
+        """Begin to move to Redis what is in the spool, from before too."""
+        if self._spool is not None:
+            self._drain = Drain(self._spool, self._account, self)
+            self._drain_task = asyncio.create_task(self._drain.run(), name="spool-drain")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why Redis took no messages at the last attempt; None if it took them."""
+        return self._redis.trouble
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether messages of senders wait for Redis."""
+        return self._redis.has_waiting
+
+    @property
+    def depth(self) -> Depth:
+        """What waits in the spool."""
+        if self._spool is None:
+            return Depth()
+        return self._spool.depth(self._account)
 
     async def accept(
         self, message: Message, retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY
-    ) -> bool:
+    ) -> Acceptance:
         """
-        Keep a message and enqueue its call.
+        Keep a message and enqueue its call, or spool it.
 
-        Returns False for a message that was kept before. Raises `QueueUnavailable` unless Redis has
-        confirmed while the sender still waits; the message may then have been kept all the same,
-        and sending it again does no harm. Where the sender never retries, Redis is asked until
-        shortly before the sender gives up.
+        Raises `QueueUnavailable` unless it is safe while the sender still waits; it may then have
+        been kept all the same, and sending it again does no harm.
         """
         if message.source_call_id is None:
             raise ValueError("a message without a call cannot be enqueued")
-        ref = ref_of(message.source, message.source_call_id)
-        limits = self._limits
-        call = script_calls.accept(
-            message_id=message.message_id,
-            ref=ref,
-            dedupe_ms=limits.dedupe_ms,
-            max_pending=limits.max_pending,
-            packed_message=pack_message(message),
-        )
-        return await self._write_with_retry(call, retry_policy)
+        return await self._keep(spooled_message(self._account, message), retry_policy)
 
     async def keep_failed(
         self,
@@ -141,31 +120,16 @@ class Inbox:
         *,
         cause: FailureCause,
         detail: str,
-    ) -> bool:
+    ) -> Acceptance:
         """
         Keep a genuine message that cannot be read, as failed.
 
-        Returns False for one that was kept before. Raises `QueueUnavailable` as `accept` does.
+        Raises `QueueUnavailable` as `accept` does.
         """
-        entry = Failed(
-            entry_id=message.message_id,
-            kind="message",
-            source=message.source,
-            source_call_id=message.source_call_id,
-            cause=cause,
-            detail=detail,
-            failed_at=message.received_at,
-            message_ids=(message.message_id,),
+        entry = failed_entry(message, cause=cause, detail=detail)
+        return await self._keep(
+            spooled_message(self._account, message, failed_entry=entry), retry_policy
         )
-        call = script_calls.keep_failed(
-            message_id=message.message_id,
-            source=message.source,
-            dedupe_ms=self._limits.dedupe_ms,
-            keep_ms=self._limits.keep_failed_ms,
-            entry=to_text(entry),
-            packed_message=pack_message(message),
-        )
-        return await self._write_with_retry(call, retry_policy)
 
     async def note_ignored(self, source: str) -> None:
         """
@@ -176,7 +140,7 @@ class Inbox:
             async with asyncio.timeout(NOTE_TIMEOUT_S):
                 await self._store.counters.add("ignored", source)
                 await self._store.source_activity.note("message", source)
-        except (RedisError, OSError, TimeoutError) as err:
+        except REDIS_ERRORS as err:
             log.warning(
                 LogEvent.COUNTER_LOST, reason=type(err).__name__, name="ignored", source=source
             )
@@ -186,110 +150,134 @@ class Inbox:
         try:
             async with asyncio.timeout(NOTE_TIMEOUT_S):
                 await self._store.source_activity.note("handshake", source)
-        except (RedisError, OSError, TimeoutError) as err:
+        except REDIS_ERRORS as err:
             log.warning(LogEvent.HANDSHAKE_NOT_NOTED, reason=type(err).__name__, source=source)
+
+    async def probe(self) -> bool:
+        """Whether Redis takes writes now; then what was refused meanwhile is counted."""
+        if not await self._redis.probe():
+            return False
+        await self._count_refused()
+        return True
+
+    async def write_spooled(
+        self, messages: Sequence[SpooledMessage]
+    ) -> list[AcceptResult | Exception]:
+        """
+        Give messages of the spool to Redis: the answer to each, or its error. Raises
+        `QueueUnavailable` if Redis answers none.
+        """
+        return await self._redis.write_now(
+            [script_call(message, self._limits) for message in messages]
+        )
+
+    def begin_stop(self) -> None:
+        """The process is going to end: nobody waits for Redis any longer than one attempt."""
+        self._is_stopping = True
 
     async def close(self) -> None:
         """
-        Stop writing; requests that still wait are refused, and so is every later one.
+        Stop writing to Redis. What still waits is spooled or refused, and so is every later
+        message.
         """
-        self._is_closed = True
-        if self._writer is not None:
-            self._writer.cancel()
+        self._is_stopping = True
+        if self._drain_task is not None:
+            self._drain_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._writer
-        # 503 and not silence: the vendor may send it again, to another instance or after the
-        # restart.
-        self._refuse(list(self._waiting), STOPPING)
-        self._waiting.clear()
+                await self._drain_task
+        # Refused and not left without an answer: the vendor may send it again, to another instance
+        # or after the restart.
+        await self._redis.close()
 
-    async def _write_with_retry(
-        self, call: ScriptCall[AcceptResult], retry_policy: RetryPolicy
-    ) -> bool:
-        """Write, and try again where the sender itself never would; True if the message is new."""
+    async def _keep(self, message: SpooledMessage, retry_policy: RetryPolicy) -> Acceptance:
+        """Write to Redis, else to the spool; else refuse."""
+        answer_s = max(LEAST_ANSWER_S, retry_policy.response_timeout_s - ANSWER_MARGIN_S)
+        deadline = asyncio.get_running_loop().time() + answer_s
+        never_retries = not retry_policy.retry_delays_s
+        try:
+            if self._spool is None:
+                return await self._write_until(deadline, message, never_retries=never_retries)
+            return await self._write_or_spool(
+                self._spool, deadline, message, never_retries=never_retries
+            )
+        except QueueUnavailable:
+            self._refused[message.source] += 1
+            raise
+
+    async def _write(self, message: SpooledMessage) -> Acceptance:
+        """Write to Redis. Raises `QueueUnavailable`."""
+        call = script_call(message, self._limits)
+        result = await self._redis.write(call, len(message.packed_message))
+        if result is AcceptResult.FULL:
+            raise QueueUnavailable(
+                "too many messages wait to be read", retry_after_s=FULL_RETRY_AFTER_S
+            )
+        return Acceptance(result)
+
+    async def _write_or_spool(
+        self, spool: Spool, deadline: float, message: SpooledMessage, *, never_retries: bool
+    ) -> Acceptance:
+        """Write to Redis if it is there, else to the spool. Raises `QueueUnavailable`."""
+        # Known to be away: nobody waits for a timeout of its own. The drain notices its return.
+        trouble = self._redis.trouble
+        if trouble is None:
+            try:
+                return await self._write(message)
+            except QueueUnavailable as err:
+                unavailable = err
+        else:
+            unavailable = QueueUnavailable(trouble)
+        if self._drain is not None:
+            self._drain.wake()
+        try:
+            async with asyncio.timeout_at(deadline):
+                is_new = await spool.put(message, is_last_chance=never_retries)
+        except TimeoutError as err:
+            raise QueueUnavailable(f"{unavailable}; the spool's disk does not answer") from err
+        except SpoolUnavailable as err:
+            # Redis may be back by now, or be so before a sender that never retries gives up.
+            if trouble is not None or never_retries:
+                return await self._write_until(deadline, message, never_retries=never_retries)
+            raise QueueUnavailable(
+                f"{unavailable}; the spool takes nothing: {err}",
+                retry_after_s=unavailable.retry_after_s,
+            ) from err
+        if is_new:
+            return Acceptance.SPOOLED
+        return Acceptance.REPEATED
+
+    async def _write_until(
+        self, deadline: float, message: SpooledMessage, *, never_retries: bool
+    ) -> Acceptance:
+        """
+        Write to Redis, and try again where the sender itself never would, until the deadline (by
+        the loop's clock). Raises `QueueUnavailable`.
+        """
         # Only requests of senders that never retry are counted: many others must not take their
         # places.
-        is_last_chance = (
-            not retry_policy.retry_delays_s and self._retrying_requests < MAX_RETRYING_REQUESTS
-        )
+        is_last_chance = never_retries and self._retrying_requests < MAX_RETRYING_REQUESTS
         self._retrying_requests += is_last_chance
         reason = "Redis did not confirm"
         try:
-            async with asyncio.timeout(
-                max(LEAST_ANSWER_S, retry_policy.response_timeout_s - ANSWER_MARGIN_S)
-            ):
+            async with asyncio.timeout_at(deadline):
                 while True:
                     try:
-                        return await self._write(call)
+                        return await self._write(message)
                     except QueueUnavailable as err:
                         reason = str(err)
-                        if not is_last_chance or self._is_closed:
+                        if not is_last_chance:
                             raise
+                        if self._is_stopping:
+                            raise QueueUnavailable(STOPPING) from err
                         await asyncio.sleep(RETRY_INTERVAL_S)
         except TimeoutError as err:
             raise QueueUnavailable(f"{reason} while the sender waited") from err
         finally:
             self._retrying_requests -= is_last_chance
 
-    async def _write(self, call: ScriptCall[AcceptResult]) -> bool:
-        if self._is_closed:
-            raise QueueUnavailable(STOPPING)
-        if len(self._waiting) >= MAX_WAITING:
-            raise QueueUnavailable("too many requests wait for Redis")
-        waiting = _Waiting(call, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        # Also after a writer that a bug has ended: its batch times out, and the next message begins
-        # anew.
-        if self._writer is None or self._writer.done():
-            # A context of its own: the writer outlives the request that happened to start it.
-            self._writer = asyncio.create_task(
-                self._drain(), name="inbox-writer", context=contextvars.Context()
-            )
-        try:
-            async with asyncio.timeout(self._limits.accept_timeout_s):
-                answer = await waiting.future
-        except TimeoutError as err:
-            raise QueueUnavailable("Redis did not confirm in time") from err
-        if answer is AcceptResult.FULL:
-            raise QueueUnavailable("too many messages wait to be read", retry_after_s=30)
-        return answer is AcceptResult.KEPT
-
-    async def _drain(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            # Its sender has been answered 503 already. Written now, it would be kept although it is
-            # sent again; that is harmless, but so is work that nobody waits for.
-            batch = [waiting for waiting in batch if not waiting.future.done()]
-            try:
-                async with asyncio.timeout(self._limits.accept_timeout_s):
-                    answers = await self._store.scripts.run_batch(
-                        [waiting.call for waiting in batch]
-                    )
-            except (RedisError, OSError, TimeoutError) as err:
-                self._refuse(batch, f"Redis is away ({type(err).__name__})")
-                continue
-            # The batch is no longer in `_waiting`, so that `close` would not find it.
-            except asyncio.CancelledError:
-                self._refuse(batch, STOPPING)
-                raise
-            for waiting, answer in zip(batch, answers, strict=True):
-                self._resolve(waiting, answer)
-
-    def _resolve(self, waiting: _Waiting, answer: object) -> None:
-        if waiting.future.done():
-            return
-        if isinstance(answer, AcceptResult):
-            waiting.future.set_result(answer)
-        else:
-            error_code = type(answer).__name__
-            if isinstance(answer, RedisError):
-                # Like OOM or READONLY; the rest of the text names keys.
-                error_code = str(answer).partition(" ")[0]
-            waiting.future.set_exception(
-                QueueUnavailable(f"Redis refused the message ({error_code})")
-            )
-
-    def _refuse(self, batch: list[_Waiting], reason: str) -> None:
-        for waiting in batch:
-            if not waiting.future.done():
-                waiting.future.set_exception(QueueUnavailable(reason))
+    async def _count_refused(self) -> None:
+        with contextlib.suppress(*REDIS_ERRORS):
+            async with asyncio.timeout(NOTE_TIMEOUT_S):
+                for source in list(self._refused):
+                    await self._store.counters.add("refused", source, self._refused[source])
+                    del self._refused[source]

@@ -255,8 +255,8 @@ class Webhooks:
             structlog.contextvars.bind_contextvars(
                 message_id=message.message_id, source_call_id=message.source_call_id
             )
-            is_new = await inbox.accept(message, source.retry_policy)
-            request_log.end(LogEvent.MESSAGE_ACCEPTED if is_new else LogEvent.MESSAGE_DUPLICATE)
+            acceptance = await inbox.accept(message, source.retry_policy)
+            request_log.end(acceptance.log_event)
 
 
 def _message_without_keys(

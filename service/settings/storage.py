@@ -11,13 +11,18 @@ from pydantic import BaseModel, Field
 from service.settings.redis_socket import socket_path
 from service.settings.types import RedisUrl
 
+SPOOL_FOLDER: Final = "spool"
+OFF: Final = "off"
 ACCOUNT_NAME: Final = "^[a-z0-9_-]{1,40}$"
 
 
 class RedisSettings(BaseModel):
     """The settings of Redis and of the records in it; days unless a name says otherwise."""
 
-    data_dir: Path = Field(Path(".data"), description="Where `run` keeps its private Redis.")
+    data_dir: Path = Field(
+        Path(".data"),
+        description="Where `run` keeps its private Redis, and the receiver its spool.",
+    )
     account: str = Field(
         "default",
         pattern=ACCOUNT_NAME,
@@ -29,14 +34,31 @@ class RedisSettings(BaseModel):
             "Redis, like redis://:password@host:6379/0. Not set: the private Redis of `run`."
         ),
     )
+    spool_dir: str | None = Field(
+        None,
+        description=(
+            "Folder on a disk that lasts, in which the receiver keeps messages while Redis does "
+            "not take them; `off`: nowhere."
+        ),
+    )
+    spool_max_mb: int = Field(
+        512, ge=1, le=1_000_000, description="Megabytes of messages that one receiver spools."
+    )
     accept_timeout_s: float = Field(
-        3, gt=0, le=14, description="Seconds that Redis has for keeping a message, then 503."
+        3,
+        gt=0,
+        le=14,
+        description=(
+            "Seconds that Redis has for keeping a message; at most 1 where there is a spool, which "
+            "then takes it, else 503."
+        ),
     )
     max_pending: int = Field(
         200_000,
         ge=1,
         description=(
-            "Messages waiting to be read by a worker beyond which webhooks are answered 503."
+            "Messages waiting to be read by a worker beyond which webhooks are spooled, or "
+            "answered 503 without a spool."
         ),
     )
     # The longest schedule of retries, that of Standard Webhooks, takes 76 hours.
@@ -59,6 +81,15 @@ class RedisSettings(BaseModel):
         30, gt=0, le=36_500, description="Days for which a call is kept after its last event."
     )
     keep_links_d: float = Field(90, gt=0, le=36_500, description="Days for which a link is kept.")
+
+    @property
+    def spool_folder(self) -> Path | None:
+        """The folder of the spool; None if it is off."""
+        if self.spool_dir is None:
+            return self.data_dir / SPOOL_FOLDER
+        if self.spool_dir.lower() == OFF:
+            return None
+        return Path(self.spool_dir)
 
     @property
     def redis_dsn(self) -> str:

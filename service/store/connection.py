@@ -34,6 +34,7 @@ from service.store.phone_book import PhoneBook
 from service.store.rate_limit.backlog import Backlog, read_backlog
 from service.store.rate_limit.permits import Permits
 from service.store.redis_client import Client, typed
+from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 from service.store.schedule import Schedule
 from service.store.script_runner import Scripts, no_skew
 from service.store.source_activity import SourceActivity
@@ -133,6 +134,11 @@ class Store:
     search: CallSearch
 
     @property
+    def account(self) -> str:
+        """The account's name."""
+        return self.keys.account
+
+    @property
     def queue_name(self) -> str:
         """The name of the account's queue, for arq's worker."""
         return self.keys.queue
@@ -144,6 +150,19 @@ class Store:
                 await self.redis.ping()
         except (RedisError, OSError, TimeoutError) as err:
             raise QueueUnavailable("Redis does not answer") from err
+
+    async def check_writes(self) -> None:
+        """
+        Raises `QueueUnavailable` with the reason, in words for people, if Redis does not take
+        writes, or does not answer within a second.
+        """
+        try:
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                # To put nothing at the place of a key that does not exist writes nothing, and is
+                # refused where a write would be: full, read-only, loading, disk, permissions.
+                await self.redis.setrange(self.keys.named("nothing"), 0, b"")
+        except REDIS_ERRORS as err:
+            raise QueueUnavailable(classify_redis_error(err).text) from err
 
     async def time(self) -> datetime:
         """The present by the clock of Redis, in UTC. Raises redis-py's errors."""

@@ -15,10 +15,10 @@ class Counters:
     redis: Client
     keys: Keys
 
-    async def add(self, name: str, source: str) -> None:
-        """Count one more. Raises redis-py's errors."""
+    async def add(self, name: str, source: str, count: int = 1) -> None:
+        """Count one more, or several. Raises redis-py's errors."""
         # No expiry: there are as many fields as there are names and sources, a few dozen.
-        await self.redis.hincrby(self.keys.named("counts"), f"{name}:{source}", 1)
+        await self.redis.hincrby(self.keys.named("counts"), f"{name}:{source}", count)
 
     async def all(self) -> dict[str, int]:
         """Every counter, by `name:source`."""

@@ -29,6 +29,9 @@ class Client(Protocol):
     ) -> bool | None:
         """SET: True, or None if `nx` and the key exists. `px` is the time to live in ms."""
 
+    async def setrange(self, name: str, offset: int, value: Value) -> int:
+        """SETRANGE: the length of the value afterwards; an empty `value` writes nothing."""
+
     async def delete(self, *names: str) -> int:
         """DEL: how many of the keys existed."""
 

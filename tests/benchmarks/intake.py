@@ -20,7 +20,8 @@ from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
-from service.receiver.inbox import Inbox, InboxLimits
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.settings import load_installation
 from service.sources.request import WebhookRequest
 from service.store.connection import open_store

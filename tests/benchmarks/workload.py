@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import FailureCause
-from service.receiver.inbox import Inbox, InboxLimits
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.settings import load_installation
 from service.sources.request import WebhookRequest
 from service.store.connection import open_store

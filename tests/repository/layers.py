@@ -25,6 +25,7 @@ FLOORS: Final = (
     ("service.webhook_urls",),
     ("service.settings",),
     ("service.store",),
+    ("service.spool",),
     ("service.receiver",),
     ("workers.clock", "workers.http_client", "workers.calls"),
     ("workers.matching", "workers.outcomes", "workers.buildr", "workers.subscriptions"),

@@ -62,14 +62,18 @@ async def test_given_store_is_left_open(store: Store, make_settings: MakeSetting
     await store.ping()
 
 
-async def test_receiver_starts_while_redis_is_away(make_settings: MakeSettings) -> None:
+@pytest.mark.parametrize(("spool_dir", "ready"), [("", 200), ("off", 503)])
+async def test_receiver_starts_while_redis_is_away(
+    make_settings: MakeSettings, spool_dir: str, ready: int
+) -> None:
     """
-    A receiver that is up tells its senders to retry; one that is down tells them
-    nothing.
+    A receiver that is up spools, or asks its senders to retry; one that is down does neither.
     """
-    app = create_app(Installation(make_settings(REDIS_URL="unix:///nowhere/redis.sock")))
+    app = create_app(
+        Installation(make_settings(REDIS_URL="unix:///nowhere/redis.sock", SPOOL_DIR=spool_dir))
+    )
     async with app.router.lifespan_context(app), _client(app) as client:
-        assert [200, 503] == [
+        assert [200, ready] == [
             (await client.get(path)).status_code for path in ("/healthz", "/readyz")
         ]
 

@@ -20,7 +20,9 @@ async def client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the two endpoints, over a Redis that may be killed."""
     async with open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store:
-        transport = httpx.ASGITransport(Starlette(routes=health.routes(store)))
+        transport = httpx.ASGITransport(
+            Starlette(routes=health.routes(health.Readiness(stores=[store])))
+        )
         async with httpx.AsyncClient(
             transport=transport, base_url="http://inner.example.test"
         ) as client:

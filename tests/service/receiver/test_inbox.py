@@ -11,7 +11,8 @@ import pytest
 
 from service.errors import FailureCause, QueueUnavailable
 from service.receiver import inbox as queue
-from service.receiver.inbox import Inbox, InboxLimits
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.settings import Settings
 from service.sources.base import RetryPolicy
 from service.sources.request import WebhookRequest

@@ -586,11 +586,11 @@ async def test_redis_away_is_never_a_2xx(
     own_redis: RedisServer, make_settings: MakeSettings, body: bytes
 ) -> None:
     """
-    A message that Redis has not confirmed is refused, with the time after which to send it again;
-    afterwards it is new.
+    Without a spool, a message that Redis has not confirmed is refused, with the time after which to
+    send it again; afterwards it is new.
     """
     app = create_app(
-        Installation(make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="1")),
+        Installation(make_settings(REDIS_URL=own_redis.url, ACCEPT_TIMEOUT_S="1", SPOOL_DIR="off")),
         now=lambda: NOW,
         sources=SOURCES,
     )
@@ -610,6 +610,26 @@ async def test_redis_away_is_never_a_2xx(
                 ).status_code
             )
         assert entries[-1]["event"] in {"message.accepted", "message.kept"}
+
+
+@pytest.mark.parametrize(
+    ("body", "event"),
+    [(b"one", "message.spooled"), (b"malformed", "message.kept"), (b"bug", "message.kept")],
+)
+async def test_redis_away_is_a_2xx_once_the_message_is_spooled(
+    own_redis: RedisServer, make_settings: MakeSettings, body: bytes, event: str
+) -> None:
+    """A message that only the spool has is answered as any other, and known when sent again."""
+    app = create_app(
+        Installation(make_settings(REDIS_URL=own_redis.url)), now=lambda: NOW, sources=SOURCES
+    )
+    own_redis.kill()
+    async with _client(app) as client, app.router.lifespan_context(app):
+        for expected in (event, "message.duplicate"):
+            with _logs() as entries:
+                response = await client.post("/webhooks/standard", content=body, headers=SIGNED)
+            assert 202 == response.status_code
+            assert expected in {entry["event"] for entry in entries}
 
 
 async def test_full_inbox_is_a_503(make_app: Callable[..., Starlette]) -> None:

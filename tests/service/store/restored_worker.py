@@ -18,7 +18,8 @@ from urllib.parse import urlencode
 import httpx
 from arq.jobs import Job
 
-from service.receiver.inbox import Inbox, InboxLimits
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.settings import Settings, load_installation
 from service.sources import SOURCES, WebhookRequest
 from service.store.call_search import CallFilter
@@ -129,7 +130,7 @@ class RestoredWorker:
     async def receive(self, source: str, incoming: WebhookRequest) -> bool:
         """Accept one genuine message; False if it was kept before."""
         keys = SOURCES[source].keys(incoming)
-        return await self.inbox.accept(
+        acceptance = await self.inbox.accept(
             Message(
                 message_id=message_id(source, keys.message_key),
                 source=source,
@@ -138,6 +139,7 @@ class RestoredWorker:
                 request=incoming,
             )
         )
+        return bool(acceptance)
 
     async def run(self, ref: str) -> None:
         """Run a call's job, as arq would."""

@@ -5,7 +5,8 @@ Installations that share one Redis under different names do not see each other.
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from service.receiver.inbox import Inbox, InboxLimits
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.settings import Settings
 from service.sources.request import WebhookRequest
 from service.store.connection import open_store

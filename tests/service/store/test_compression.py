@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from service.errors import MalformedPayload
 from service.events import CallEvent, EventType, to_json
-from service.receiver.inbox import Inbox, InboxLimits
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.sources.request import WebhookRequest
 from service.store.calls import CallUpdate
 from service.store.compression import (

@@ -21,7 +21,8 @@ from service.events import (
     HangupCause,
     to_json,
 )
-from service.receiver.inbox import Inbox, InboxLimits
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
 from service.store.calls import CallUpdate

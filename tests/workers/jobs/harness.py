@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import httpx
 
 from service.phone_numbers import Number
-from service.receiver.inbox import Inbox, InboxLimits
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
 from service.store.calls import StoredCall

@@ -19,7 +19,8 @@ from urllib.parse import urlencode
 
 import httpx
 
-from service.receiver.inbox import Inbox, InboxLimits
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.settings import Budget, Settings
 from service.sources import SOURCES, WebhookRequest
 from service.store.calls import StoredCall

@@ -1,0 +1,183 @@
+"""
+Messages on their way into Redis: those that arrive together share one round trip (group commit),
+and it is remembered whether Redis takes any.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from service.errors import QueueUnavailable
+from service.store.connection import Store
+from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
+from service.store.script_calls import AcceptResult
+from service.store.script_runner import ScriptCall
+
+# A batch is one round trip; the largest keeps Redis busy for some milliseconds.
+BATCH: Final = 128
+# Beyond them Redis cannot keep up: a message that waited longer would be too late for its sender.
+MAX_WAITING: Final = 2000
+MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
+STOPPING: Final = "the service is stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    call: ScriptCall[AcceptResult]
+    size: int
+    future: "asyncio.Future[AcceptResult]"
+
+
+class RedisWriter:
+    """
+    Writes messages of one account. Belongs to one event loop; `close` it when the loop ends.
+
+    Redis has `timeout_s` for an answer. With `has_spool`, what waits is refused as soon as one
+    batch fails, since it is safe elsewhere.
+    """
+
+    def __init__(self, store: Store, *, timeout_s: float, has_spool: bool) -> None:
+        self._store = store
+        self._timeout_s = timeout_s
+        self._has_spool = has_spool
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
+        self._writer: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._trouble: RedisTrouble | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """
+        Why Redis took no messages at the last attempt, in words for people; None if it took them.
+        """
+        if self._trouble is None:
+            return None
+        return self._trouble.text
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether messages wait for the next batch."""
+        return bool(self._waiting)
+
+    async def write(self, call: ScriptCall[AcceptResult], size: int) -> AcceptResult:
+        """
+        Write one message, whose call holds `size` bytes, with the next batch.
+
+        Raises `QueueUnavailable` unless Redis has answered in time; the message may have been
+        written all the same.
+        """
+        if self._is_closed:
+            raise QueueUnavailable(STOPPING)
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+            raise QueueUnavailable("too many requests wait for Redis")
+        waiting = _Waiting(call, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._waiting_bytes += size
+        # Also after a writer that a bug has ended: its batch times out, and the next message begins
+        # anew.
+        if self._writer is None or self._writer.done():
+            # A context of its own: the writer outlives the request that happened to start it.
+            self._writer = asyncio.create_task(
+                self._write_batches(), name="inbox-writer", context=contextvars.Context()
+            )
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await waiting.future
+        except TimeoutError as err:
+            raise QueueUnavailable("Redis did not confirm in time") from err
+
+    async def write_now(
+        self, calls: Sequence[ScriptCall[AcceptResult]]
+    ) -> list[AcceptResult | Exception]:
+        """
+        Write a batch: the answer to each message, or its error.
+
+        Raises `QueueUnavailable` if Redis answers none of them.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                answers = await self._store.scripts.run_batch(calls)
+        except (*REDIS_ERRORS, OSError) as err:
+            self._trouble = classify_redis_error(err)
+            raise QueueUnavailable(f"Redis is away ({type(err).__name__})") from err
+        # REFUSED is the trouble of one message alone, such as a record of another form.
+        troubles = {
+            classify_redis_error(answer) for answer in answers if isinstance(answer, RedisError)
+        } - {RedisTrouble.REFUSED}
+        self._trouble = next(iter(troubles), None)
+        return answers
+
+    async def probe(self) -> bool:
+        """Whether Redis takes writes now; asked without writing."""
+        try:
+            await self._store.check_writes()
+        except QueueUnavailable as err:
+            self._trouble = classify_redis_error(err)
+            return False
+        self._trouble = None
+        return True
+
+    async def close(self) -> None:
+        """Stop writing; messages that still wait are refused, and so is every later one."""
+        self._is_closed = True
+        if self._writer is not None:
+            self._writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._writer
+        self._refuse_waiting(STOPPING)
+
+    async def _write_batches(self) -> None:
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._waiting_bytes -= sum(waiting.size for waiting in batch)
+            # Answered already, since Redis was too slow. Written now, it would be kept although it
+            # is sent again or spooled; that is harmless, but so is work that nobody waits for.
+            batch = [waiting for waiting in batch if not waiting.future.done()]
+            try:
+                answers = await self.write_now([waiting.call for waiting in batch])
+            except QueueUnavailable as err:
+                self._refuse(batch, str(err))
+            # The batch is no longer in `_waiting`, so that `close` would not find it.
+            except asyncio.CancelledError:
+                self._refuse(batch, STOPPING)
+                raise
+            else:
+                for waiting, answer in zip(batch, answers, strict=True):
+                    _resolve(waiting, answer)
+            if self._has_spool and self._trouble is not None:
+                self._refuse_waiting(self._trouble.text)
+
+    def _refuse_waiting(self, reason: str) -> None:
+        self._refuse(list(self._waiting), reason)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def _refuse(self, batch: list[_Waiting], reason: str) -> None:
+        for waiting in batch:
+            if not waiting.future.done():
+                waiting.future.set_exception(QueueUnavailable(reason))
+
+
+def _resolve(waiting: _Waiting, answer: AcceptResult | Exception) -> None:
+    if waiting.future.done():
+        return
+    if isinstance(answer, AcceptResult):
+        waiting.future.set_result(answer)
+    else:
+        waiting.future.set_exception(
+            QueueUnavailable(f"Redis refused the message ({_error_code(answer)})")
+        )
+
+
+def _error_code(err: Exception) -> str:
+    """A word like OOM or READONLY for an error of Redis; the rest of its text names keys."""
+    if isinstance(err, RedisError):
+        return str(err).partition(" ")[0]
+    return type(err).__name__
