@@ -3,6 +3,7 @@ What faults consist of: each function makes an action, which a scenario does at 
 """
 
 import asyncio
+import os
 import signal
 from typing import Final
 
@@ -45,6 +46,13 @@ def kill(name: str, number: signal.Signals = signal.SIGKILL) -> Action:
         stage.blow()
 
     return act
+
+
+async def kill_child(stage: Stage) -> None:
+    """Kill one of the processes of a receiver that has several."""
+    stage.blow()
+    os.kill(stage.parts.children("receiver0")[0], signal.SIGKILL)
+    stage.blow()
 
 
 def start(name: str) -> Action:

@@ -8,7 +8,7 @@ a tag of its own in the notes. So each acknowledged message can be checked there
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
@@ -25,6 +25,8 @@ from tests.faults.senders import (
     SenderModel,
 )
 
+# Messages of one call that do not wait for one another, well within the time for settling.
+SPACING_S: Final = 0.05
 FIRST_CALL: Final = 100_000
 TAGGED_MESSAGES: Final = 10
 CONNECTED: Final = "786"
@@ -56,6 +58,7 @@ class CallKind:
     has_tags: bool = False
     needs_link: bool = False
     is_in_turn: bool = False
+    spacing_s: float = SPACING_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,9 @@ STANDARD_VOICEMAIL: Final = CallKind(
     models=(STANDARD_ONCE, STANDARD),
     payloads=_voicemail,
     outcome=_voicemail_outcome,
+)
+STANDARD_LATE_VOICEMAIL: Final = replace(
+    STANDARD_VOICEMAIL, name="standard, missed and a voicemail 4 s later", spacing_s=4
 )
 STANDARD_TAGGED: Final = CallKind(
     name="standard, ten messages",

@@ -248,6 +248,9 @@ def _faults(row: Row, scenario: Scenario) -> list[str]:
         (row.exits * (not scenario.may_exit), "processes ended by themselves"),
     )
     faults = [f"{count} {text}" for count, text in required if count]
+    resumed_s = row.recovery_first_s or 0
+    if scenario.resume_within_s is not None and resumed_s > scenario.resume_within_s:
+        faults.append(f"no delivery for {resumed_s:.1f} s after the fault")
     limit = scenario.layout.sandbox_limit
     if limit is not None and row.most_in_a_window > limit[0]:
         faults.append(f"{row.most_in_a_window} requests in a window of {limit[0]}")

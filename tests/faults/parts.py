@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.faults.redis_process import faketime_library
-
 # As in deploy/systemd: a service that ends is started again.
 RESTART_AFTER_S: Final = 1.0
 POLL_INTERVAL_S: Final = 0.2
@@ -106,7 +104,7 @@ class Parts:
             inherited_fds = (command.listener.fileno(),)
         with self._log(part) as log:
             part.process = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli.main", *command.arguments],
+                [sys.executable, "-m", _module(command), *command.arguments],
                 env=self._environment(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -138,6 +136,14 @@ class Parts:
         except subprocess.TimeoutExpired:
             process.kill()
             return await asyncio.to_thread(process.wait)
+
+    def children(self, name: str) -> list[int]:
+        """The ids of the processes that a part has started."""
+        process = self.by_name[name].process
+        if process is None:
+            return []
+        path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        return [int(pid) for pid in path.read_text(encoding="ascii").split()]
 
     def log_text(self, name: str) -> str:
         """Everything that a part has logged."""
@@ -183,13 +189,8 @@ class Parts:
             **self.settings,
             **command.settings,
         }
-        library = faketime_library()
-        if command.clock_offset_s and library is not None:
-            environment |= {
-                "LD_PRELOAD": str(library),
-                "FAKETIME": f"{command.clock_offset_s:+.0f}s",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
+        if command.clock_offset_s:
+            environment["SKEW_S"] = str(command.clock_offset_s)
         return environment
 
     @contextlib.contextmanager
@@ -204,6 +205,12 @@ class Parts:
             yield writer
         finally:
             os.close(writer)
+
+
+def _module(command: Command) -> str:
+    if command.clock_offset_s:
+        return "tests.faults.skewed_part"
+    return "workers.cli.main"
 
 
 def _memory_kb(pid: int) -> int:

@@ -27,9 +27,9 @@ DURABLE: Final[Mapping[str, str]] = {
     "protected-mode": "no",
 }
 FAKETIME_LIBRARIES: Final = (
-    Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
-    Path("/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1"),
-    Path("/usr/lib/faketime/libfaketime.so.1"),
+    Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"),
+    Path("/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"),
+    Path("/usr/lib/faketime/libfaketimeMT.so.1"),
 )
 
 

@@ -83,10 +83,11 @@ class Scenario:
     One trial.
 
     The fault ends with the last of `steps`. Everything acknowledged must be in Buildr `recovery_s`
-    after the fault and the traffic have ended; then it is looked at once more after `linger_s`.
-    `is_faultless`: nothing is broken, so that no write may be repeated. `refusals` are requests
-    that Buildr may refuse by its limit. `max_memory_mb` is for each receiver. `may_exit`: this
-    fault leaves a process no other way than to end.
+    after the fault and the traffic have ended; then it is read once more after `linger_s`.
+    `resume_within_s` is from the end of the fault to the first delivery. `is_faultless`: nothing is
+    broken, so that no write may be repeated. `refusals` are requests that Buildr may refuse by its
+    limit. `max_memory_mb` is for each receiver. `may_exit`: this fault leaves a process no other
+    way than to end.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Scenario:
     needs: tuple[Need, ...] = ()
     recovery_s: float = 60
     linger_s: float = 2
+    resume_within_s: float | None = None
     is_faultless: bool = False
     refusals: int = 0
     max_memory_mb: int | None = None

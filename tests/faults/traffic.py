@@ -7,14 +7,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Final
 
 from tests.faults.calls import CallKind, Json, SimulatedCall
 from tests.faults.http_client import Ending, HttpClient
 from tests.faults.signing import sign
-
-# Messages of one call that do not wait for one another, well within the time for settling.
-SPACING_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +93,7 @@ class Senders:
         async with asyncio.TaskGroup() as group:
             for message, payload in zip(messages, payloads, strict=True):
                 group.create_task(send(message, payload, client))
-                await asyncio.sleep(SPACING_S)
+                await asyncio.sleep(call.kind.spacing_s)
 
 
 async def send(message: SentMessage, payload: Json, client: HttpClient) -> None:

@@ -6,10 +6,14 @@ it comes back.
 from typing import Final
 
 from tests.faults.actions import buildr, buildr_recovers, cut, proxy, repeatedly
+from tests.faults.calls import STANDARD_LATE_VOICEMAIL
 from tests.faults.proxy import Mode
 from tests.faults.scenario import At, Layout, Scenario, Via
+from tests.faults.traffic import Traffic
 
 MANY: Final = 1_000_000
+# From the return of Buildr to the first delivery.
+RESUME_S: Final = 5
 THROUGH_PROXY: Final = Layout(via=frozenset({Via.BUILDR}))
 
 
@@ -25,6 +29,7 @@ def _misbehaves(
             At(at_s=to_s, action=buildr_recovers),
         ),
         recovery_s=90,
+        resume_within_s=RESUME_S,
     )
 
 
@@ -57,6 +62,7 @@ SCENARIOS: Final = (
             At(at_s=4, action=proxy(Via.BUILDR, Mode.REFUSE)),
             At(at_s=19, action=proxy(Via.BUILDR, Mode.PASS)),
         ),
+        resume_within_s=RESUME_S,
     ),
     Scenario(
         name="buildr-away-60s",
@@ -66,6 +72,7 @@ SCENARIOS: Final = (
             At(at_s=4, action=proxy(Via.BUILDR, Mode.REFUSE)),
             At(at_s=64, action=proxy(Via.BUILDR, Mode.PASS)),
         ),
+        resume_within_s=RESUME_S,
     ),
     Scenario(
         name="buildr-cut",
@@ -82,6 +89,7 @@ SCENARIOS: Final = (
             At(at_s=19, action=buildr(kind="revoke_token")),
             At(at_s=19, action=proxy(Via.BUILDR, Mode.PASS)),
         ),
+        resume_within_s=RESUME_S,
     ),
     Scenario(
         name="buildr-names-an-hour",
@@ -102,14 +110,15 @@ SCENARIOS: Final = (
         name="buildr-ignores-outcome",
         title="Buildr answers 200 and has not taken the outcome, 80 times",
         steps=(
-            At(at_s=3, action=buildr(kind="ignored", times=80)),
+            At(at_s=3, action=buildr(kind="not_taken", times=80)),
             At(at_s=18, action=buildr_recovers),
         ),
         recovery_s=120,
     ),
     Scenario(
         name="buildr-writes-late",
-        title="16 writes whose answers are lost are carried out 12 s late",
+        title="16 writes whose answers are lost are carried out 12 s late, over newer ones",
+        traffic=Traffic(calls=60, over_s=10, kinds=(STANDARD_LATE_VOICEMAIL,)),
         steps=(At(at_s=3, action=buildr(kind="late", times=16, seconds=12)),),
         recovery_s=150,
         linger_s=15,

@@ -14,28 +14,24 @@ SCENARIOS: Final = (
         name="clock-receiver-ahead",
         title="the receiver's clock 250 s ahead",
         layout=Layout(receiver_clock_s=250),
-        needs=NEEDS,
         is_faultless=True,
     ),
     Scenario(
         name="clock-receiver-behind",
         title="the receiver's clock 250 s behind",
         layout=Layout(receiver_clock_s=-250),
-        needs=NEEDS,
         is_faultless=True,
     ),
     Scenario(
         name="clock-worker-ahead",
         title="the worker's clock an hour ahead",
         layout=Layout(worker_clock_s=3600),
-        needs=NEEDS,
         is_faultless=True,
     ),
     Scenario(
         name="clock-worker-behind",
         title="the worker's clock an hour behind",
         layout=Layout(worker_clock_s=-3600),
-        needs=NEEDS,
         is_faultless=True,
     ),
     Scenario(

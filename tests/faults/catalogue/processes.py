@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.faults.actions import (
     kill,
+    kill_child,
     repeatedly,
     restart_worker,
     send_signal,
@@ -87,6 +88,13 @@ SCENARIOS: Final = (
         title="one of two receivers behind a proxy killed (SIGKILL)",
         layout=Layout(receivers=2, via=frozenset({Via.RECEIVER})),
         steps=(At(at_s=6, action=kill("receiver0")), At(at_s=10, action=start_receiver())),
+        exemption=IN_HANDS,
+    ),
+    Scenario(
+        name="receiver-process-killed",
+        title="one of the two processes of the receiver killed (SIGKILL), five times",
+        layout=Layout(processes=2),
+        steps=(At(at_s=4, action=repeatedly(kill_child, times=5, every_s=3)),),
         exemption=IN_HANDS,
     ),
     Scenario(
