@@ -17,6 +17,7 @@ import structlog
 
 from service.logs.events import LogEvent
 from service.spool import folder as spool_folder
+from service.spool.failures import FileFailed, is_broken, naming, reason_of
 from service.spool.file import DAMAGED, ForeignFile, Row, SpoolFile
 from service.spool.folder import Claim
 from service.spool.messages import Depth, SpooledMessage, SpoolUnavailable
@@ -29,23 +30,12 @@ LEAST_FREE_BYTES: Final = 64 * MEGABYTE
 RESERVED_SHARE: Final = 0.1
 # What a row takes beside its message: ids, indexes, and pages that are not full.
 ROW_BYTES: Final = 250
-# The lower byte of an error code of SQLite is its kind: https://www.sqlite.org/rescode.html
-KIND: Final = 0xFF
-BROKEN: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-FULL: Final = "the disk is full"
+# More than almost every message takes.
+USUAL_BYTES: Final = 16 * 1024
 NO_ROOM: Final = "it is full"
 NOT_OPEN: Final = "it could not be opened"
 
 log = structlog.get_logger(__name__)
-
-
-class FileFailed(Exception):
-    """Raised when SQLite has refused something with one of the files."""
-
-    def __init__(self, file: SpoolFile, err: sqlite3.Error) -> None:
-        super().__init__(_reason(err))
-        self.file = file
-        self.is_broken = _kind(err) in BROKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +58,8 @@ class SpoolFiles:
         self._current: SpoolFile | None = None
         self._claims: dict[SpoolFile, Claim] = {}
         self._foreign: set[Path] = set()
+        # Put aside, and not yet searched for what can be saved.
+        self._broken: list[Path] = []
         # Room for messages in bytes, as far as it was measured since the last commit.
         self._room: int | None = None
 
@@ -90,9 +82,11 @@ class SpoolFiles:
             if self._current is None:
                 self._current = self._open(spool_folder.claim_new(self._folder))
         except (OSError, sqlite3.Error) as err:
-            raise SpoolUnavailable(_reason(err)) from err
+            raise SpoolUnavailable(reason_of(err)) from err
         if self._current is None:
             raise SpoolUnavailable("a new file cannot be read")
+        while self._broken:
+            self._save(self._broken.pop(), self._current)
 
     def insert(self, message: SpooledMessage, *, is_last_chance: bool) -> bool:
         """
@@ -103,7 +97,7 @@ class SpoolFiles:
         if file is None:
             raise SpoolUnavailable(NOT_OPEN)
         size = len(message.packed_message) + len(message.failed_entry or "") + ROW_BYTES
-        with _naming(file):
+        with naming(file):
             if self._room_for(is_last_chance=is_last_chance) < size:
                 if file.holds(message):
                     return False
@@ -116,7 +110,7 @@ class SpoolFiles:
     def read(self, account: str, limit: int) -> list[Row]:
         """The oldest messages of an account, in order, all of one file. Sets damaged ones aside."""
         for file in self._oldest_first():
-            with _naming(file):
+            with naming(file):
                 rows = file.read(account, limit)
                 for row in rows:
                     if row.message is None:
@@ -130,43 +124,43 @@ class SpoolFiles:
         """Remove messages that Redis has confirmed."""
         for row in rows:
             if row.file in self._claims:
-                with _naming(row.file):
+                with naming(row.file):
                     row.file.remove([row])
 
     def set_aside(self, row: Row, problem: str) -> None:
         """Leave a message out for now, so that those behind it go on."""
         if row.file in self._claims:
-            with _naming(row.file):
+            with naming(row.file):
                 row.file.set_aside(row, problem)
 
     def retry_set_aside(self) -> None:
         """Read messages again that were set aside and are not damaged."""
         for file in self._claims:
-            with _naming(file):
+            with naming(file):
                 file.retry_set_aside()
 
     def depths(self) -> Mapping[str, Depth]:
         """The depth of each account that has messages here."""
         depths: dict[str, Depth] = {}
         for file in self._claims:
-            with _naming(file):
+            with naming(file):
                 for account, depth in file.depths().items():
                     depths[account] = depths.get(account, Depth()).plus(depth)
         return depths
 
     def check_room(self) -> None:
-        """Raises `SpoolUnavailable` unless a small message of any sender would be taken now."""
+        """Raises `SpoolUnavailable` unless a usual message of any sender would be taken now."""
         if self._current is None:
             raise SpoolUnavailable(NOT_OPEN)
-        with _naming(self._current):
-            if self._room_for(is_last_chance=True) < ROW_BYTES:
+        with naming(self._current):
+            if self._room_for(is_last_chance=True) < USUAL_BYTES:
                 raise SpoolUnavailable(NO_ROOM)
 
     def commit(self) -> None:
         """Have on disk what was done since the last one."""
         self._room = None
         for file in self._claims:
-            with _naming(file):
+            with naming(file):
                 file.commit()
 
     def rollback(self) -> None:
@@ -186,13 +180,11 @@ class SpoolFiles:
             return False
         with contextlib.suppress(sqlite3.Error):
             file.close()
-        broken = self._claims.pop(file).rename_broken()
-        _log_error(LogEvent.SPOOL_FILE_BROKEN, broken, str(failure))
+        self._set_broken_aside(self._claims.pop(file), str(failure))
         if self._current is file:
             self._current = None
         with contextlib.suppress(SpoolUnavailable):
             self.keep_open()
-            self._save(broken)
         return True
 
     def close(self) -> None:
@@ -217,16 +209,15 @@ class SpoolFiles:
             if file.is_empty and file is not self._current:
                 self._drop(file)
 
-    def _save(self, broken: Path) -> None:
+    def _save(self, broken: Path, file: SpoolFile) -> None:
         """Take over what can be read of a broken file."""
-        if self._current is None:
-            return
         saved = 0
-        with _naming(self._current):
+        with naming(file):
             for message in salvage(broken):
-                saved += self._current.insert(message)
-            self._current.commit()
-        log.warning(LogEvent.SPOOL_TAKEN_OVER, file=broken.name, messages=saved)
+                saved += file.insert(message)
+            file.commit()
+        if saved:
+            log.warning(LogEvent.SPOOL_TAKEN_OVER, file=broken.name, messages=saved)
 
     def _open(self, claim: Claim) -> SpoolFile | None:
         """Open a claimed file; None if it is not one of ours, or broken, and was put aside."""
@@ -239,13 +230,18 @@ class SpoolFiles:
             _log_error(LogEvent.SPOOL_FILE_LEFT, claim.path, str(err))
             return None
         except sqlite3.Error as err:
-            if _kind(err) not in BROKEN:
+            if not is_broken(err):
                 claim.release()
                 raise
-            _log_error(LogEvent.SPOOL_FILE_BROKEN, claim.rename_broken(), _reason(err))
+            self._set_broken_aside(claim, reason_of(err))
             return None
         self._claims[file] = claim
         return file
+
+    def _set_broken_aside(self, claim: Claim, reason: str) -> None:
+        broken = claim.rename_broken()
+        self._broken.append(broken)
+        _log_error(LogEvent.SPOOL_FILE_BROKEN, broken, reason)
 
     def _drop(self, file: SpoolFile) -> None:
         file.close()
@@ -269,28 +265,6 @@ class SpoolFiles:
         return self._room - int(self._limits.max_bytes * RESERVED_SHARE)
 
 
-@contextlib.contextmanager
-def _naming(file: SpoolFile) -> Iterator[None]:
-    """Raises `FileFailed` in the place of SQLite's errors."""
-    try:
-        yield
-    except sqlite3.Error as err:
-        raise FileFailed(file, err) from err
-
-
 def _log_error(event: LogEvent, path: Path, reason: str) -> None:
     """Without a traceback: the fault is the disk's, not the program's."""
     log.error(event, file=path.name, reason=reason)
-
-
-def _kind(err: sqlite3.Error) -> int:
-    return getattr(err, "sqlite_errorcode", 0) & KIND
-
-
-def _reason(err: Exception) -> str:
-    """What went wrong, in a few words and without a path."""
-    if isinstance(err, OSError):
-        return err.strerror or type(err).__name__
-    if isinstance(err, sqlite3.Error) and _kind(err) == sqlite3.SQLITE_FULL:
-        return FULL
-    return f"{type(err).__name__}: {err}"

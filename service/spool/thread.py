@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from service.logs.events import LogEvent
-from service.spool.files import FileFailed, SpoolFiles
+from service.spool.failures import FileFailed
+from service.spool.files import SpoolFiles
 from service.spool.messages import Depth, SpoolUnavailable
 
 Result = TypeVar("Result")
