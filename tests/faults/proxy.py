@@ -24,7 +24,7 @@ class Mode(StrEnum):
     LOSE_ANSWERS = "lose answers"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Link:
     """One connection through the proxy."""
 
@@ -71,6 +71,11 @@ class Proxy:
             await self.start()
         elif previous is Mode.LOSE_ANSWERS:
             self.cut()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are now."""
+        return len(self._links)
 
     def cut(self) -> None:
         """Reset every connection that there is."""

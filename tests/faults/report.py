@@ -46,11 +46,14 @@ def summary(row: Row) -> str:
     """A row in one line."""
     if row.skipped:
         return f"SKIPPED {row.name}: {row.skipped}"
+    reasons = ""
+    if row.faults:
+        reasons = f": {'; '.join(row.faults)}"
     return (
         f"{verdict(row):3} {row.name:28} sent {row.sent} taken {row.acknowledged} "
         f"not taken {_not_taken(row)} lost {row.lost} wrong {row.wrong} repeated {row.repeated} "
         f"worst {row.worst_acknowledgement_s:.2f} s, back after {_seconds(row.recovery_first_s)} "
-        f"and {_seconds(row.recovery_all_s)} s, {row.lasted_s:.0f} s"
+        f"and {_seconds(row.recovery_all_s)} s, {row.lasted_s:.0f} s{reasons}"
     )
 
 
