@@ -36,6 +36,7 @@ class LogEvent(StrEnum):
     CONNECTIONS_CUT = "connections.cut"
     CONNECTIONS_NEAR_LIMIT = "connections.near_limit"
     COUNTER_LOST = "counter.lost"
+    DATA_FORGOTTEN = "data.forgotten"
     DELIVERY_ALARMS_HEALED = "delivery.alarms_healed"
     DELIVERY_CALLS_TAKEN_OVER = "delivery.calls_taken_over"
     DELIVERY_PERMIT_RAN_OUT = "delivery.permit_ran_out"

@@ -91,6 +91,21 @@ def configure_logging(
         logging.getLogger(name).setLevel(max(least, _LEVELS.get(name, least)))
 
 
+def log_line(event: LogEvent, **fields: object) -> str:
+    """
+    One line in JSON as the service writes it, at level info and masked: for a command that has to
+    leave one, though its own output is no log.
+    """
+    entry: EventDict = {
+        "timestamp": datetime.now(UTC).isoformat(),
+        "level": "info",
+        "event": event,
+        **fields,
+    }
+    masked = _mask_entry(None, "info", entry)
+    return str(structlog.processors.JSONRenderer(ensure_ascii=False)(None, "info", masked))
+
+
 def flush_log(timeout_s: float = FLUSH_TIMEOUT_S) -> None:
     """Wait until the lines that are queued are written, at most `timeout_s` for each stream."""
     for handler in logging.getLogger().handlers:

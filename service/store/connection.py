@@ -24,6 +24,7 @@ from service.store.calls import Calls, Retention
 from service.store.contact_queue import ContactQueue
 from service.store.continuations import Continuations
 from service.store.counters import Counters
+from service.store.erasure import Erasure
 from service.store.expected_calls import ExpectedCalls
 from service.store.failed import FailedStore
 from service.store.keys import Keys
@@ -123,6 +124,7 @@ class Store:
     phone_book: PhoneBook
     contact_queue: ContactQueue
     failed: FailedStore
+    erasure: Erasure
     schedule: Schedule
     permits: Permits
     tokens: Tokens
@@ -243,6 +245,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         ),
         phone_book=PhoneBook(redis, keys, scripts),
         contact_queue=ContactQueue(redis, keys),
+        erasure=Erasure(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         failed=FailedStore(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         schedule=Schedule(redis, keys, scripts),
         permits=Permits(

@@ -115,6 +115,15 @@ def forget(*, ref: str, before_ms: int) -> ScriptCall[bool]:
     return ScriptCall("forget", (ref, before_ms), as_flag)
 
 
+def erase(*, ref: str, seen_ms: int, message_ids: Iterable[str]) -> ScriptCall[list[int]]:
+    """
+    Delete a call (empty for none) and messages, whose ids are kept for `seen_ms`.
+
+    Returns how many calls, messages, failed entries and links; only -1 while a worker runs it.
+    """
+    return ScriptCall("erase", (ref, seen_ms, *message_ids), as_integers)
+
+
 def link(*, ref: str, link_text: bytes, keep_ms: int) -> ScriptCall[list[int]]:
     """Keep a link (JSON). Returns 1 if it is new, and 1 if its call is known."""
     return ScriptCall("link", (ref, link_text, keep_ms), as_integers)

@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 # Redis has no way to share code between scripts of EVAL, and its functions need Redis 7.
 _PARTS: Final = {
     "commit": ("lanes",),
+    "erase": ("lanes",),
     "grant": ("permits", "lanes"),
     "phone_book_count": ("phone_entries",),
     "phone_book_put": ("phone_entries",),

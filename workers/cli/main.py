@@ -14,6 +14,7 @@ from workers.cli.check import check
 from workers.cli.expected import expect, expected
 from workers.cli.explain import explain
 from workers.cli.failed import failed
+from workers.cli.forget import forget
 from workers.cli.link_url import link_url
 from workers.cli.links import links
 from workers.cli.outcomes import outcomes
@@ -46,6 +47,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     phonebook,
     failed,
     replay_calls,
+    forget,
     unmatched,
     stalled,
     outcomes,

@@ -46,6 +46,7 @@ ENTRY = REF
 # Every command of the program is in one of these; a new one has to be added here.
 COMMANDS = {
     "explain": ("explain", REF),
+    "forget": ("forget", REF, "--dry-run"),
     "failed list": ("failed", "list"),
     "failed show": ("failed", "show", ENTRY),
     "failed discard": ("failed", "discard", "--all", "--dry-run"),

@@ -1,0 +1,71 @@
+-- Delete everything that is stored about a call, and some messages that name no call.
+-- Returns {calls, messages, failed entries, links} that were deleted, or {-1} while a worker runs the call.
+local ref = ARGV[5] -- '' = only the messages
+local seen_ms = ARGV[6] -- how long the ids of its messages are kept, so that a repeat is no new one
+-- From ARGV[7] on: message_ids, of messages that are known to belong to it.
+local message_ids = {}
+for i = 7, #ARGV do
+  message_ids[#message_ids + 1] = ARGV[i]
+end
+local key = P .. 'call:' .. ref
+-- The job has read the call, and would write it anew at its commit.
+if ref ~= '' and redis.call('HEXISTS', P .. 'running', ref) == 1 then
+  return {-1}
+end
+
+local failed = 0
+local function drop_failed(entry_id)
+  redis.call('DEL', P .. 'f:' .. entry_id)
+  failed = failed + redis.call('ZREM', P .. 'failed', entry_id)
+end
+
+local calls = 0
+local links = 0
+if ref ~= '' then
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, 2) == 'e:' then
+      message_ids[#message_ids + 1] = string.sub(field, 3)
+    end
+  end
+  for _, id in ipairs(redis.call('LRANGE', P .. 'pending:' .. ref, 0, -1)) do
+    message_ids[#message_ids + 1] = id
+  end
+  for number in string.gmatch(redis.call('HGET', key, 'numbers') or '', '[^,]+') do
+    redis.call('ZREM', P .. 'unmatched:' .. number, ref)
+  end
+  calls = redis.call('DEL', key)
+  redis.call('DEL', P .. 'pending:' .. ref, P .. 'moved_to:' .. ref)
+  for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due'}) do
+    redis.call('ZREM', P .. name, ref)
+  end
+  redis.call('SREM', P .. 'awaits_names', ref)
+  drop_failed(ref)
+  links = redis.call('DEL', P .. 'link:' .. ref)
+  redis.call('ZREM', P .. 'links', ref)
+  -- The expected call that it has claimed is its own record, and is free again.
+  local claimed = redis.call('GET', P .. 'expected_by:' .. ref)
+  if claimed then
+    redis.call('DEL', P .. 'expected_by:' .. ref)
+    if redis.call('GET', P .. 'taken:' .. claimed) == ref then
+      redis.call('DEL', P .. 'taken:' .. claimed)
+    end
+    if redis.call('HGET', P .. 'expected:' .. claimed, 'ref') == ref then
+      redis.call('HDEL', P .. 'expected:' .. claimed, 'ref', 'by')
+    end
+  end
+  leave_lanes(ref)
+  -- A permit that was granted and not used stays counted until its time is over, which is safe.
+  redis.call('DEL', P .. 'permit:' .. ref)
+  redis.call('ZREM', QUEUE, job_id(ref))
+  redis.call('DEL', 'arq:job:' .. job_id(ref))
+end
+
+local messages = 0
+for _, id in ipairs(message_ids) do
+  messages = messages + redis.call('DEL', P .. 'm:' .. id)
+  redis.call('ZREM', P .. 'inbox', id)
+  -- Its id is made from the message by a digest and says nothing about anybody.
+  redis.call('SET', P .. 'seen:' .. id, '', 'PX', seen_ms, 'NX')
+  drop_failed(id)
+end
+return {calls, messages, failed, links}
