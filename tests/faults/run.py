@@ -14,8 +14,10 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,6 +27,7 @@ from tests.faults.catalogue import GROUPS, SCENARIOS
 from tests.faults.judge import Row
 from tests.faults.report import summary, write_report
 from tests.faults.scenario import Scenario
+from tests.faults.stage import unmount
 
 ROOT: Final = Path(__file__).parents[2]
 # Beside the time that the traffic and the recovery of a scenario may take.
@@ -68,11 +71,18 @@ class Runner:
         return row
 
     async def _trial(self, scenario: Scenario) -> Row:
-        arguments = [sys.executable, "-m", "tests.faults.trial", scenario.name, "--watched"]
-        if self._keeps_logs:
-            arguments.append("--keep")
+        folder = Path(tempfile.mkdtemp(prefix="bc-faults-"))
+        try:
+            return await self._run_in(folder, scenario)
+        finally:
+            if self._keeps_logs:
+                sys.stdout.write(f"{scenario.name}: {folder}\n")
+            else:
+                remove(folder)
+
+    async def _run_in(self, folder: Path, scenario: Scenario) -> Row:
         process = await asyncio.create_subprocess_exec(
-            *arguments,
+            *(sys.executable, "-m", "tests.faults.trial", scenario.name, str(folder), "--watched"),
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -94,6 +104,12 @@ class Runner:
         if process.returncode != 0 or not output:
             return broken(scenario, f"the trial broke, status {process.returncode}")
         return Row(**json.loads(output))
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, and what may be mounted in it."""
+    unmount(folder / "redis")
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def longest_s(scenario: Scenario) -> float:
@@ -122,6 +138,13 @@ def chosen(parts: Iterable[str]) -> list[Scenario]:
     return scenarios
 
 
+async def until_stopped(runner: Runner, scenarios: Sequence[Scenario]) -> list[Row]:
+    """The rows; SIGTERM ends everything in order, as Ctrl-C does."""
+    task = asyncio.ensure_future(runner.run(scenarios))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(
@@ -142,7 +165,11 @@ def main() -> None:
         return
     if not scenarios:
         parser.error("no scenario has such a name: see --list")
-    rows = asyncio.run(Runner(options.at_once, keeps_logs=options.keep).run(scenarios))
+    runner = Runner(options.at_once, keeps_logs=options.keep)
+    try:
+        rows = asyncio.run(until_stopped(runner, scenarios))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit("stopped before the end: nothing is written")
     if options.json is not None:
         text = json.dumps([row.as_json() for row in rows], indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")

@@ -290,7 +290,9 @@ def mount(folder: Path) -> None:
 
 
 def unmount(folder: Path) -> None:
-    """Take it away again."""
+    """Take it away again, if it is there."""
+    if not folder.is_mount():
+        return
     subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
 
 

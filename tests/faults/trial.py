@@ -1,17 +1,15 @@
 """
 One scenario from start to end.
 
-    python -m tests.faults.trial NAME        run it and print its row as JSON
+    python -m tests.faults.trial NAME FOLDER        run it and print its row as JSON
 """
 
 import argparse
 import asyncio
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -129,19 +127,12 @@ def main() -> None:
     """Run the scenario that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.trial", description=__doc__)
     parser.add_argument("name", choices=sorted(SCENARIOS))
+    parser.add_argument("folder", type=Path, help="an empty folder for everything that it writes")
     parser.add_argument("--watched", action="store_true", help="end when stdin closes")
-    parser.add_argument("--keep", action="store_true", help="leave the folder with the logs")
     options = parser.parse_args()
     if options.watched:
         _end_with_the_runner()
-    folder = Path(tempfile.mkdtemp(prefix="bc-faults-"))
-    try:
-        row = asyncio.run(run(SCENARIOS[options.name], folder))
-    finally:
-        if options.keep:
-            sys.stderr.write(f"{folder}\n")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+    row = asyncio.run(run(SCENARIOS[options.name], options.folder))
     sys.stdout.write(json.dumps(row.as_json()) + "\n")
 
 
