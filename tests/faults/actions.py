@@ -86,8 +86,8 @@ def send_signal(name: str, number: signal.Signals) -> Action:
 async def restart_worker(stage: Stage) -> None:
     """End the worker in order and start it again, as an upgrade does."""
     await stage.parts.end("worker0", signal.SIGTERM)
+    times = stage.parts.log_count("worker0", "worker.started") + 1
     stage.parts.start("worker0")
-    times = stage.parts.log_text("worker0").count('"worker.started"') + 1
     await stage.until_worker_started("worker0", times=times)
 
 
@@ -95,10 +95,10 @@ def reload_receiver(*, timeout_s: float = 30) -> Action:
     """Have the receiver replace its processes (SIGHUP), and wait until it has done so."""
 
     async def act(stage: Stage) -> None:
-        before = stage.parts.log_text("receiver0").count('"service.reloaded"')
+        before = stage.parts.log_count("receiver0", "service.reloaded")
         stage.parts.send_signal("receiver0", signal.SIGHUP)
         await stage.until(
-            lambda: stage.parts.log_text("receiver0").count('"service.reloaded"') > before,
+            lambda: stage.parts.log_count("receiver0", "service.reloaded") > before,
             goal="the receiver to have replaced its processes",
             timeout_s=timeout_s,
         )

@@ -158,9 +158,7 @@ class Stage:
 
     async def until_worker_started(self, name: str, *, times: int) -> None:
         """Wait until a worker has written so often that it has started."""
-        await self.until(
-            lambda: self.parts.log_text(name).count('"worker.started"') >= times, goal=name
-        )
+        await self.until(lambda: self.parts.log_count(name, "worker.started") >= times, goal=name)
 
     async def link(self, calls: Sequence[SimulatedCall]) -> None:
         """Tell the service which calls of a source are which in Buildr."""
