@@ -74,6 +74,7 @@ class LogEvent(StrEnum):
     PHONE_BOOK_REFRESHED = "phonebook.refreshed"
     PHONE_BOOK_REMOVED = "phonebook.removed"
     PHONE_BOOK_UNAVAILABLE = "phonebook.unavailable"
+    REDIS_FILE_REWRITTEN = "redis.file_rewritten"
     REQUEST_BROKEN = "request.broken"
     REQUESTS_REFUSED = "requests.refused"
     SANDBOX_ANSWERED = "sandbox.answered"

@@ -19,6 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import QueueUnavailable
 from service.settings import Settings
+from service.store.append_only_file import AppendOnlyFile
 from service.store.call_search import CallSearch
 from service.store.calls import Calls, Retention
 from service.store.contact_queue import ContactQueue
@@ -40,6 +41,7 @@ from service.store.schedule import Schedule
 from service.store.script_runner import Scripts, no_skew
 from service.store.source_activity import SourceActivity
 from service.store.subscriptions import Upkeep
+from service.store.token_box import TokenBox
 from service.store.tokens import Tokens
 from service.store.workers import Workers
 
@@ -128,6 +130,7 @@ class Store:
     schedule: Schedule
     permits: Permits
     tokens: Tokens
+    file: AppendOnlyFile
     outcomes: Outcomes
     counters: Counters
     source_activity: SourceActivity
@@ -257,7 +260,8 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
             ),
             settings.newest_first_above,
         ),
-        tokens=Tokens(redis, keys),
+        tokens=Tokens(redis, keys, box=_token_box(settings)),
+        file=AppendOnlyFile(redis),
         outcomes=Outcomes(redis, keys),
         counters=Counters(redis, keys),
         source_activity=SourceActivity(redis, keys),
@@ -265,3 +269,8 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         workers=Workers(redis, keys),
         search=CallSearch(redis, keys),
     )
+
+
+def _token_box(settings: Settings) -> TokenBox:
+    secret = settings.buildr_client_secret
+    return TokenBox.of(None if secret is None else secret.get_secret_value())

@@ -1,5 +1,5 @@
 """
-Everything that is stored about a person or a call: found by its text, and deleted.
+Everything that is stored about a telephone number or a call: found by its text, and deleted.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence

@@ -57,7 +57,8 @@ class Keys:
 
         Indexes: inbox, due, failed, unmatched, stalled, links, awaits_names, expected. Delivery:
         lane:LANE, lane_cost, turn, keeper, limit, blocked, strikes, allowance, breaker, running,
-        worker:ID, maps. The account's: token, outcomes, counts. The sources': hours:SOURCE, upkeep,
+        worker:ID, maps. The account's: sealed_token, token (of versions
+        before), outcomes, counts. The sources': hours:SOURCE, upkeep,
         upkeep_lock:SOURCE, and `LAST_AT_KEY` of `service.store.source_activity`. By number or
         entry, see `service.store.expected_calls`: expected:ID, expected_for:E164, expected_by:REF,
         expected_rev:E164, unmatched:E164. Of a call that others moved to: moved_to:REF. The phone

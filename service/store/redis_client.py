@@ -88,6 +88,9 @@ class Client(Protocol):
     async def info(self, section: str) -> dict[str, Any]:
         """INFO: the values of one section by name."""
 
+    async def bgrewriteaof(self) -> object:
+        """BGREWRITEAOF: Redis rewrites its append-only file in the background."""
+
     async def eval(self, script: str, numkeys: int, *keys_and_args: Value) -> object:
         """EVAL: whatever the script returns."""
 

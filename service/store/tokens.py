@@ -13,6 +13,7 @@ from service.events import UtcDatetime
 from service.store.keys import Keys
 from service.store.locks import acquire, release
 from service.store.redis_client import Client
+from service.store.token_box import TokenBox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +30,24 @@ _TOKEN: Final = TypeAdapter(StoredToken)
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Keeps the token until it expires; `lock` lets one process renew it at a time."""
+    """
+    Keeps the token, encrypted, until it expires; `lock` lets one process renew it at a time.
+    """
 
     redis: Client
     keys: Keys
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
+    box: TokenBox = field(default_factory=lambda: TokenBox.of(None))
 
     async def load(self) -> StoredToken | None:
         """The token, or None."""
-        text = await self.redis.get(self.keys.named("token"))
+        sealed = await self.redis.get(self.keys.named("sealed_token"))
+        text = None
+        if sealed is not None:
+            text = self.box.open(sealed)
+        if text is None:
+            # In the clear, as versions before wrote it; it ends with its life.
+            text = await self.redis.get(self.keys.named("token"))
         if text is None:
             return None
         return _TOKEN.validate_json(text)
@@ -46,13 +56,15 @@ class Tokens:
         """Keep a new token."""
         # SET refuses a time to live of 0.
         life_ms = max(1, int((token.expires_at - datetime.now(UTC)).total_seconds() * 1000))
-        await self.redis.set(self.keys.named("token"), _TOKEN.dump_json(token), px=life_ms)
+        sealed = self.box.seal(_TOKEN.dump_json(token))
+        await self.redis.set(self.keys.named("sealed_token"), sealed, px=life_ms)
+        await self.redis.delete(self.keys.named("token"))
 
     async def drop(self, access_token: str) -> None:
         """Forget a token that Buildr refused, unless it has been replaced already."""
         token = await self.load()
         if token is not None and secrets.compare_digest(token.access_token, access_token):
-            await self.redis.delete(self.keys.named("token"))
+            await self.redis.delete(self.keys.named("sealed_token"), self.keys.named("token"))
 
     async def lock(self, ttl_s: float) -> bool:
         """Take the right to renew, for at most `ttl_s` seconds."""

@@ -29,7 +29,7 @@ RETRY_S: Final = 0.25
 FACT_WIDTH: Final = 16
 # All of them: a number of somebody who is to be forgotten must not stay in the thousandth.
 ALL_EXPECTED: Final = 10_000_000
-# What stands before a colon in an address of a telephone, and is no source.
+# In an address of a telephone they come before a colon, and are no source.
 ADDRESS_SCHEMES: Final = frozenset({"sip", "sips", "tel", "whatsapp"})
 NOT_TOUCHED: Final = (
     "Not touched: what Buildr and the telephony system hold, backups, logs, and what waits in a "
@@ -105,10 +105,10 @@ def forget(subject: str, *, is_dry_run: bool, is_agreed: bool, as_json: bool) ->
     if as_json and not (is_dry_run or is_agreed):
         raise click.UsageError("--json goes with --dry-run or --yes: there is no place to ask")
 
-    async def look(settings: Settings, store: Store) -> tuple[Settings, Findings]:
+    async def search(settings: Settings, store: Store) -> tuple[Settings, Findings]:
         return settings, await _find(settings, store, subject)
 
-    settings, findings = run_with_store(look)
+    settings, findings = run_with_store(search)
     if findings.is_empty:
         raise Failure("nothing is stored about it")
     if is_dry_run:
@@ -213,9 +213,10 @@ def _print(report: Report, *, as_json: bool) -> None:
         return
     findings = report.findings
     erased = report.erased
-    print_fact("deleted" if erased else "would delete", findings.subject, width=FACT_WIDTH)
     facts: dict[str, object] = {"calls": len(findings.calls)}
+    step = "deleted"
     if erased is None:
+        step = "would delete"
         facts["other messages"] = len(findings.loose_messages)
     else:
         facts["calls"] = erased.calls
@@ -224,10 +225,13 @@ def _print(report: Report, *, as_json: bool) -> None:
         facts["links"] = erased.links
     facts["expected calls"] = len(findings.expected)
     facts["phone book"] = findings.phone_book
+    print_fact(step, findings.subject, width=FACT_WIDTH)
     for name, count in facts.items():
         print_fact(f"  {name}", str(count), width=FACT_WIDTH)
     for ref in findings.calls:
-        echo(f"  {ref}" + (" (a worker is at it)" if ref in report.running else ""))
+        echo(f"  {ref}")
+    for ref in report.running:
+        echo(f"  {ref} (a worker is at it)")
     echo(NOT_TOUCHED)
 
 

@@ -31,6 +31,8 @@ from workers.contacts.reading import ContactReader
 from workers.contacts.refresh import EVERY_S as CONTACTS_EVERY_S
 from workers.contacts.refresh import ContactRefresher
 from workers.jobs.deliver import deliver, rearm
+from workers.maintenance.file_rewrite import CHECK_EVERY_S as FILE_EVERY_S
+from workers.maintenance.file_rewrite import rewrite_file
 from workers.maintenance.heartbeat import HEARTBEAT_EVERY_S, Heartbeat, RedisRefusesWrites
 from workers.maintenance.outcome_refresh import OutcomeRefresher
 from workers.maintenance.periodic import run_every
@@ -241,6 +243,7 @@ def _background_tasks(
         run_every(CHECK_EVERY_S, monitor.check),
         run_every(SUBSCRIPTIONS_EVERY_S, reconciler.reconcile_due),
         run_every(CONTACTS_EVERY_S, contacts.refresh_due),
+        run_every(FILE_EVERY_S, lambda: rewrite_file(store.file)),
     ]
 
 

@@ -746,7 +746,7 @@ async def _run_scripts_of_messages(worker: RestoredWorker) -> None:
 
 
 async def _run_scripts_of_calls(worker: RestoredWorker) -> None:
-    """commit, mark, link, wake, clear, named, forget, rearm, sweep."""
+    """commit, mark, link, wake, clear, named, forget, rearm, sweep, erase."""
     store = worker.store
     request = ReplayRequest(lane=Lane.BACKFILL, at=worker.clock())
     assert await store.calls.request_replay(call(24), request)
@@ -763,6 +763,10 @@ async def _run_scripts_of_calls(worker: RestoredWorker) -> None:
     assert {call(number).encode() for number in (3, 12, 14, 16, 20, 24, 81)} <= set(due)
     # Runs commit and rearm.
     await worker.run(call(3))
+    erased = await store.erasure.erase(call(16))
+    assert erased is not None
+    assert (1, 1) == (erased.calls, erased.links)
+    assert await store.calls.get(call(16)) is None
 
 
 async def _run_scripts_of_expected_calls(store: Store) -> None:

@@ -1,5 +1,5 @@
 """
-`buildr-calls forget`: after it nothing about the person is stored, and all else is.
+`buildr-calls forget`: after it nothing of the number is stored, and all else is.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def in_store(redis_url: str, make_settings: Callable[..., Settings]) -> InStore:
 
 @pytest.fixture
 def stored(seed: Seed, in_store: InStore) -> None:
-    """A person's calls in all forms, and the call of somebody else."""
+    """Calls of a number in all forms, and the call of another one."""
     seed(ended("CA1"), query="buildr_call_id=110")
     seed(ended("CA2"))
     seed(ended("CA9") | {"To": OTHER_NUMBER}, query="buildr_call_id=119")

@@ -109,10 +109,10 @@ def test_commands_print_by_the_functions_that_escape() -> None:
     texts = {path.name: path.read_text("utf-8") for path in folder.glob("*.py")}
     del texts["output.py"]
     for name, text in texts.items():
-        found = re.search(
+        match = re.search(
             r"click\.s?echo|\bprint\(|\bConsole\(|std(out|err)\.write|\.print\(", text
         )
-        assert found is None, name
+        assert match is None, name
 
 
 def _event(source_call_id: str) -> CallEvent:
@@ -162,7 +162,8 @@ async def _seed(store: Store) -> None:
         failed_at=utc_now(),
         answers=(Answer(at=utc_now(), cause=HOSTILE, status_code=422, text=HOSTILE),),
     )
-    redis, keys = store.failed.redis, store.failed.keys
+    redis = store.failed.redis
+    keys = store.failed.keys
     await redis.set(keys.failed_entry(ENTRY), to_text(entry).encode())
     await redis.zadd(keys.named("failed"), {ENTRY: 1})
     names = ((HOSTILE, "786"), ("Busy", "790"))
