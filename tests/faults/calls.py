@@ -7,6 +7,7 @@ a tag of its own in the notes. So each acknowledged message can be checked there
 
 import itertools
 import json
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -27,6 +28,7 @@ from tests.faults.senders import (
 
 # Messages of one call that do not wait for one another, well within the time for settling.
 SPACING_S: Final = 0.05
+TRANSCRIPT_BYTES: Final = 16_000
 FIRST_CALL: Final = 100_000
 TAGGED_MESSAGES: Final = 10
 CONNECTED: Final = "786"
@@ -128,6 +130,13 @@ def _voicemail(number: int) -> list[Json]:
     ]
 
 
+def _long_voicemail(number: int) -> list[Json]:
+    end, voicemail = _voicemail(number)
+    # Of chance, so that it cannot be compressed much.
+    transcript = random.Random(number).randbytes(TRANSCRIPT_BYTES // 2).hex()
+    return [end, {**voicemail, "voicemail": {"duration_s": 12, "transcript": transcript}}]
+
+
 def _tagged(number: int) -> list[Json]:
     types = ["call.created", "call.ringing", "call.answered"]
     types += ["call.updated"] * (TAGGED_MESSAGES - len(types))
@@ -224,6 +233,9 @@ STANDARD_VOICEMAIL: Final = CallKind(
 )
 STANDARD_LATE_VOICEMAIL: Final = replace(
     STANDARD_VOICEMAIL, name="standard, missed and a voicemail 4 s later", spacing_s=4
+)
+STANDARD_LONG_VOICEMAIL: Final = replace(
+    STANDARD_VOICEMAIL, name="standard, a long voicemail", payloads=_long_voicemail
 )
 STANDARD_TAGGED: Final = CallKind(
     name="standard, ten messages",

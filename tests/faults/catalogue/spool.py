@@ -5,8 +5,10 @@ The receiver's spool: filled, killed over it, full, and there before Redis is.
 from typing import Final
 
 from tests.faults.actions import kill, kill_redis, start_receiver, start_redis
+from tests.faults.calls import STANDARD_LONG_VOICEMAIL
 from tests.faults.exemptions import IN_HANDS, NO_ROOM
 from tests.faults.scenario import At, Layout, Scenario
+from tests.faults.traffic import Traffic
 
 SCENARIOS: Final = (
     Scenario(
@@ -34,7 +36,8 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="spool-full",
-        title="Redis away for 15 s and the spool full",
+        title="Redis away for 15 s and the spool full: long messages and 1 MB of room",
+        traffic=Traffic(calls=300, over_s=20, kinds=(STANDARD_LONG_VOICEMAIL,)),
         settings={"SPOOL_MAX_MB": "1"},
         steps=(At(at_s=3, action=kill_redis), At(at_s=18, action=start_redis)),
         exemption=NO_ROOM,
