@@ -93,7 +93,7 @@ def _file_system(folder: Path, mounts: Path) -> str | None:
     resolved = folder.resolve()
     kinds: dict[Path, str] = {}
     for line in lines:
-        _, point, kind, *_ = line.split(" ")
+        _, point, kind, *_ = [*line.split(" "), "", "", ""]
         # Blanks are written as octal numbers. A later mount hides an earlier one.
         kinds[Path(point.replace("\\040", " "))] = kind
     for parent in (resolved, *resolved.parents):

@@ -28,6 +28,7 @@ from workers.cli.output import (
     print_fact,
     print_json,
 )
+from workers.cli.spool_report import judge_spool
 from workers.clock import SharedClock
 from workers.outcomes.decide import outcome_key, unknown_names, unknown_names_of_tests
 from workers.outcomes.sample_calls import run_tests
@@ -41,13 +42,15 @@ class Finding:
     """
     The result of one check; `detail` is what to do where `is_fine` is false.
 
-    `account` is set where several accounts are checked.
+    `account` is set where several accounts are checked. `is_warning`: it works, and an operator
+    should know it.
     """
 
     name: str
     is_fine: bool
     detail: str
     account: str | None = None
+    is_warning: bool = False
 
     @property
     def title(self) -> str:
@@ -55,6 +58,15 @@ class Finding:
         if self.account is None:
             return self.name
         return f"{self.account}: {self.name}"
+
+    @property
+    def verdict(self) -> tuple[str, str]:
+        """The word at the start of its line, and its style."""
+        if not self.is_fine:
+            return "FAIL", "red"
+        if self.is_warning:
+            return "WARN", "yellow"
+        return "ok", "green"
 
     def as_dict(self) -> dict[str, object]:
         """For JSON, with the keys what, is_fine, detail, account."""
@@ -70,7 +82,7 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(*, as_json: bool) -> None:
     """
-    Look at everything that has to be right: settings, Redis, Buildr, outcome names and tests,
+    Look at everything that has to be right: settings, spool, Redis, Buildr, outcome names, tests,
     clock, public URL.
 
     Looks at every account, unless --account names one. Exit code 1 if anything is not right.
@@ -90,8 +102,7 @@ def check(*, as_json: bool) -> None:
     else:
         width = max(TITLE_WIDTH, *(len(finding.title) for finding in findings))
         for finding in findings:
-            style = "green" if finding.is_fine else "red"
-            verdict = "ok" if finding.is_fine else "FAIL"
+            verdict, style = finding.verdict
             print_fact(verdict, f"{finding.title:<{width}} {finding.detail}", width=4, style=style)
     if not all(finding.is_fine for finding in findings):
         raise SystemExit(1)
@@ -102,6 +113,7 @@ async def _check(installation: Installation, accounts: tuple[Settings, ...]) -> 
         _settings(installation),
         *_sources(installation, accounts),
         await _public_url(installation.default),
+        _spool(installation.default),
     ]
     async with open_store(accounts[0], role="cli") as store:
         try:
@@ -172,6 +184,13 @@ async def _public_url(settings: Settings) -> Finding:
     if urlsplit(url).scheme != "https":
         detail += "; telephony systems want https"
     return Finding("public url", is_fine=True, detail=detail)
+
+
+def _spool(settings: Settings) -> Finding:
+    verdict = judge_spool(settings)
+    return Finding(
+        "spool", is_fine=verdict.is_fine, detail=verdict.detail, is_warning=verdict.is_warning
+    )
 
 
 async def _redis(store: Store) -> Finding:

@@ -12,6 +12,7 @@ import click
 from service.settings import Settings
 from service.store.connection import open_store
 from workers.cli.output import (
+    Failure,
     chosen_account,
     echo,
     load_accounts,
@@ -19,6 +20,7 @@ from workers.cli.output import (
     print_table,
 )
 from workers.cli.session import run_reporting_redis_errors
+from workers.cli.spool_report import SpoolReport, report_spool
 from workers.delivery.status import AccountStatus, read_account_status
 
 DAY_S: Final = 86_400
@@ -50,12 +52,23 @@ def status(*, is_all: bool, as_json: bool) -> None:
     is_list = is_all or (not installation.is_default_active and chosen_account() is None)
     if is_list:
         accounts = installation.accounts
-    statuses = run_reporting_redis_errors(settings, lambda: _read_all(accounts))
+    spools = [report_spool(account) for account in accounts]
+    try:
+        statuses = run_reporting_redis_errors(settings, lambda: _read_all(accounts))
+    except Failure:
+        # Without Redis it is all that can be said.
+        for account, spool in zip(accounts, spools, strict=True):
+            if spool is not None:
+                echo(f"{account.account}: spooled messages: {spool.text}", is_error=True)
+        raise
     if as_json:
-        items = [account_status.as_dict() for account_status in statuses]
+        items = [
+            {**account_status.as_dict(), "spool": spool and spool.as_dict()}
+            for account_status, spool in zip(statuses, spools, strict=True)
+        ]
         print_json(items if is_list else items[0])
         return
-    _print(statuses)
+    _print(statuses, spools)
     shown = {account_status.account for account_status in statuses}
     others = [name for name in installation.account_names if name not in shown]
     if others:
@@ -75,14 +88,23 @@ async def _read(settings: Settings) -> AccountStatus:
         return await read_account_status(settings, store)
 
 
-def _print(statuses: Sequence[AccountStatus]) -> None:
-    columns = [dict(_rows(account_status)) for account_status in statuses]
+def _print(statuses: Sequence[AccountStatus], spools: Sequence[SpoolReport | None]) -> None:
+    columns = [
+        {**dict(_spool_rows(spool)), **dict(_rows(account_status))}
+        for account_status, spool in zip(statuses, spools, strict=True)
+    ]
     names = dict.fromkeys(name for column in columns for name in column)
     headings = ["now"]
     if len(statuses) > 1:
         headings = [account_status.account for account_status in statuses]
     rows = [(name, *(column.get(name, "-") for column in columns)) for name in names]
     print_table(("what", *headings), rows, empty="")
+
+
+def _spool_rows(spool: SpoolReport | None) -> Iterator[tuple[str, str]]:
+    """Only while something waits there: what is spooled elsewhere cannot be seen from here."""
+    if spool is not None and (spool.depth.messages or spool.depth.set_aside):
+        yield "messages in the spool here", spool.text
 
 
 def _rows(account_status: AccountStatus) -> Iterator[tuple[str, str]]:
