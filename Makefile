@@ -39,6 +39,7 @@ help:
 	@echo 'make bench-sources   what verifying and parsing a message costs, for each source'
 	@echo 'make bench-delivery  how fast calls get to Buildr, beside the theoretical time and plain'
 	@echo '                     arq (about 45 minutes); ARGS="--only latency" for a part, ARGS=--help'
+	@echo 'make bench-spool     what a message costs that waits on disk for Redis, and how soon it is there'
 	@echo 'make bench-phonebook what a phone book of a million numbers takes of Redis, and a look-up'
 	@echo 'make faults          everything that is known to break, with every message followed from its'
 	@echo '                     sender to Buildr; writes docs/reliability.md (about 20 minutes);'
@@ -103,6 +104,9 @@ bench-sources: $(VENV)/.dev
 
 bench-delivery: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.delivery $(ARGS)
+
+bench-spool: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.spool
 
 bench-phonebook: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.phone_book
