@@ -22,7 +22,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-fast test-all bench bench-sources bench-delivery bench-phonebook faults lint types \
+.PHONY: help run test test-fast test-all bench bench-sources bench-delivery bench-phonebook bench-spool faults lint types \
 	check docs lock clean
 
 help:

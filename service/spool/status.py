@@ -14,6 +14,8 @@ from service.spool.messages import Depth
 from service.spool.reading import read_depths
 
 MOUNTS: Final = Path("/proc/self/mounts")
+# Device, folder, kind, and what is not read.
+MOUNT_PARTS: Final = 4
 # In memory: a restart of the machine loses what is there.
 MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 # SQLite's WAL needs memory that processes of one machine share: https://www.sqlite.org/wal.html
@@ -93,7 +95,10 @@ def _file_system(folder: Path, mounts: Path) -> str | None:
     resolved = folder.resolve()
     kinds: dict[Path, str] = {}
     for line in lines:
-        _, point, kind, *_ = [*line.split(" "), "", "", ""]
+        parts = line.split(" ")
+        if len(parts) < MOUNT_PARTS:
+            continue
+        _, point, kind, *_ = parts
         # Blanks are written as octal numbers. A later mount hides an earlier one.
         kinds[Path(point.replace("\\040", " "))] = kind
     for parent in (resolved, *resolved.parents):

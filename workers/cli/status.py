@@ -56,16 +56,10 @@ def status(*, is_all: bool, as_json: bool) -> None:
     try:
         statuses = run_reporting_redis_errors(settings, lambda: _read_all(accounts))
     except Failure:
-        # Without Redis it is all that can be said.
-        for account, spool in zip(accounts, spools, strict=True):
-            if spool is not None:
-                echo(f"{account.account}: spooled messages: {spool.text}", is_error=True)
+        _print_spools_only(accounts, spools)
         raise
     if as_json:
-        items = [
-            {**account_status.as_dict(), "spool": spool and spool.as_dict()}
-            for account_status, spool in zip(statuses, spools, strict=True)
-        ]
+        items = _as_dicts(statuses, spools)
         print_json(items if is_list else items[0])
         return
     _print(statuses, spools)
@@ -86,6 +80,22 @@ async def _read(settings: Settings) -> AccountStatus:
     async with open_store(settings, role="cli") as store:
         await store.ping()
         return await read_account_status(settings, store)
+
+
+def _print_spools_only(accounts: Sequence[Settings], spools: Sequence[SpoolReport | None]) -> None:
+    """Without Redis the spool is all that can be shown."""
+    for account, spool in zip(accounts, spools, strict=True):
+        if spool is not None:
+            echo(f"{account.account}: spooled messages: {spool.text}", is_error=True)
+
+
+def _as_dicts(
+    statuses: Sequence[AccountStatus], spools: Sequence[SpoolReport | None]
+) -> list[dict[str, object]]:
+    return [
+        {**account_status.as_dict(), "spool": spool and spool.as_dict()}
+        for account_status, spool in zip(statuses, spools, strict=True)
+    ]
 
 
 def _print(statuses: Sequence[AccountStatus], spools: Sequence[SpoolReport | None]) -> None:

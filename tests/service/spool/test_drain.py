@@ -48,7 +48,9 @@ class RedisModel:
 
     async def write_spooled(self, messages: Sequence[SpooledMessage]) -> list[AcceptResult]:
         """Keep messages, or fail in the way that is planned next."""
-        fault = self.faults.pop(0) if self.faults else "none"
+        fault = "none"
+        if self.faults:
+            fault = self.faults.pop(0)
         if fault == "away":
             self.trouble = "Redis does not answer"
             raise QueueUnavailable(fault)
