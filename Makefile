@@ -45,7 +45,7 @@ help:
 	@echo '                     sender to Buildr; writes docs/reliability.md (about 20 minutes);'
 	@echo '                     ARGS="--only redis" for a part, ARGS=--list'
 	@echo 'make docs            write the parts of the docs that follow from the registry of sources'
-	@echo 'make lock            pin the newest versions in requirements.txt and requirements-dev.txt'
+	@echo 'make lock            pin the newest versions in requirements*.txt'
 	@echo 'make clean           remove all environments and caches; .data with the calls of make run'
 	@echo '                     stays'
 
@@ -128,6 +128,7 @@ docs: $(VENV)/.dev
 
 lock: $(VENV)/.dev
 	$(COMPILE) --upgrade --output-file requirements.txt requirements.in
+	$(COMPILE) --upgrade --output-file requirements-run.txt requirements-run.in
 	$(COMPILE) --upgrade --output-file requirements-dev.txt requirements-dev.in
 
 clean:
@@ -135,9 +136,9 @@ clean:
 	rm -rf build *.egg-info
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.run: $(VENV)/.made requirements.txt pyproject.toml
-	@echo 'Installing what requirements.txt pins into $(VENV) ...'
-	@$(PIP) --require-hashes -r requirements.txt
+$(VENV)/.run: $(VENV)/.made requirements.txt requirements-run.txt pyproject.toml
+	@echo 'Installing what requirements.txt and requirements-run.txt pin into $(VENV) ...'
+	@$(PIP) --require-hashes -r requirements.txt -r requirements-run.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 

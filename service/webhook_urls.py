@@ -5,7 +5,8 @@ and the Buildr call ids in addresses that a signature of our own proves.
 A vendor that proves little gets a path token: `/webhooks/SOURCE/t/TOKEN`. Where a vendor does not
 sign the address, a `buildr_call_id=110` in it counts only with `buildr_sig=` beside it. Both are
 made from `URL_SECRET`: the first 32 hex digits of HMAC-SHA256 with that secret over `path:SOURCE`
-and over `buildr_call_id:SOURCE:ID`.
+and over `buildr_call_id:SOURCE:ID`. In an account with a name SOURCE is `ACCOUNT/SOURCE`; what was
+made before that, over the source alone, is accepted too, since it stands in vendors' forms.
 """
 
 import hmac
@@ -56,12 +57,17 @@ def admin_prefix(account: str | None) -> str:
     return f"/accounts/{account}"
 
 
-def path_token(secret: str, source: str) -> str:
-    """The token in a source's address: 32 hex digits."""
-    return _digits(secret, f"path:{source}")
+def path_token(secret: str, source: str, *, account: str | None = None) -> str:
+    """
+    The token in a source's address: 32 hex digits. `account` is the name in the address, None for
+    the default account.
+    """
+    return _digits(secret, f"path:{_owner(source, account)}")
 
 
-def path_token_for(source: Source, secrets: Sequence[str]) -> str | None:
+def path_token_for(
+    source: Source, secrets: Sequence[str], *, account: str | None = None
+) -> str | None:
     """
     The token in a source's address, made from the newest secret; None where it needs none, or where
     there is no secret.
@@ -70,24 +76,37 @@ def path_token_for(source: Source, secrets: Sequence[str]) -> str | None:
         return None
     # The newest for what is made, all of them for what is checked: so a secret is rotated without a
     # moment at which webhooks are refused.
-    return path_token(secrets[0], source.slug)
+    return path_token(secrets[0], source.slug, account=account)
 
 
-def id_signature(secret: str, source: str, call_id: str) -> str:
+def path_tokens(
+    secrets: Sequence[str], source: str, *, account: str | None = None
+) -> tuple[str, ...]:
+    """All tokens that an address of the source may hold, those of the newest secret first."""
+    return tuple(
+        path_token(secret, source, account=owner)
+        for secret in secrets
+        for owner in _owners(account)
+    )
+
+
+def id_signature(secret: str, source: str, call_id: str, *, account: str | None = None) -> str:
     """What proves that an address of a source may name this Buildr call: 32 hex digits."""
-    return _digits(secret, f"{BUILDR_CALL_ID}:{source}:{call_id}")
+    return _digits(secret, f"{BUILDR_CALL_ID}:{_owner(source, account)}:{call_id}")
 
 
-def is_path_token(secrets: Sequence[str], source: str, token: str) -> bool:
+def is_path_token(
+    secrets: Sequence[str], source: str, token: str, *, account: str | None = None
+) -> bool:
     """
-    Whether a token is the one of this source, by any of the secrets; takes the same time whatever
-    differs.
+    Whether a token is the one of this source in this account, by any of the secrets; takes the same
+    time whatever differs.
     """
-    return _is_any([path_token(secret, source) for secret in secrets], token)
+    return _is_any(path_tokens(secrets, source, account=account), token)
 
 
 def verified_buildr_call_id(
-    secrets: Sequence[str], source: str, url: str
+    secrets: Sequence[str], source: str, url: str, *, account: str | None = None
 ) -> tuple[str | None, str | None]:
     """
     The Buildr call id in an address that one of the secrets signed, and what is wrong with it, if
@@ -105,7 +124,14 @@ def verified_buildr_call_id(
         call_id = buildr_call_id(call_ids.pop())
     except MalformedPayload as err:
         return None, str(err)
-    if call_id is None or not _is_id_signature(secrets, source, call_id, signatures.pop()):
+    if call_id is None:
+        return None, WRONG_SIGNATURE
+    valid_signatures = [
+        id_signature(secret, source, call_id, account=owner)
+        for secret in secrets
+        for owner in _owners(account)
+    ]
+    if not _is_any(valid_signatures, signatures.pop()):
         return None, WRONG_SIGNATURE
     return call_id, None
 
@@ -135,8 +161,18 @@ def _ids_and_signatures(url: str) -> tuple[set[str], set[str]]:
     return call_ids - {""}, signatures - {""}
 
 
-def _is_id_signature(secrets: Sequence[str], source: str, call_id: str, signature: str) -> bool:
-    return _is_any([id_signature(secret, source, call_id) for secret in secrets], signature)
+def _owner(source: str, account: str | None) -> str:
+    """The source as it is signed: no name of an account or a source holds a slash."""
+    if account is None:
+        return source
+    return f"{account}/{source}"
+
+
+def _owners(account: str | None) -> tuple[str | None, ...]:
+    """The accounts in whose name an address may have been made: also in that of none."""
+    if account is None:
+        return (None,)
+    return (account, None)
 
 
 def _digits(secret: str, text: str) -> str:

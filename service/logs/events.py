@@ -81,7 +81,6 @@ class LogEvent(StrEnum):
     SANDBOX_STARTED = "sandbox.started"
     SERVICE_NOT_RELOADED = "service.not_reloaded"
     SERVICE_NO_CREDENTIALS = "service.no_credentials"
-    SERVICE_NO_PUBLIC_URL = "service.no_public_url"
     SERVICE_PROCESS_ENDED = "service.process_ended"
     SERVICE_RELOADED = "service.reloaded"
     SERVICE_STARTED = "service.started"

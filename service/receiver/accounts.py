@@ -87,6 +87,7 @@ class ReceiverAccount:
         """What the webhook endpoint needs of this account."""
         return AccountReceiver(
             account=self.settings.account,
+            path_account=self.settings.path_account,
             # Taken once at the start: a message must not wait for settings to be read. A new secret
             # needs a restart, and several secrets at once make a rotation possible without a gap.
             secrets={slug: self.settings.secrets_of(slug) for slug in sources},

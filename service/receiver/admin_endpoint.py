@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from service.errors import PayloadTooLarge, QueueUnavailable, ReadTimeout
+from service.errors import MalformedPayload, PayloadTooLarge, QueueUnavailable, ReadTimeout
 from service.logs.events import LogEvent
 from service.receiver.admin_guard import AdminGuard
 from service.receiver.refusals import Refusal, Refusals
@@ -31,6 +31,7 @@ from service.receiver.requests import (
     read_body,
     read_headers,
 )
+from service.sources.common.json_body import check_names
 from service.sources.request import JSON
 from service.store.keys import DEFAULT_ACCOUNT
 
@@ -164,7 +165,11 @@ class AdminEndpoint:
         try:
             # By the announced length first: a body that is too large is refused before it is read.
             check_length(read_headers(request.scope), limits)
-            return model.model_validate_json(await read_body(request.receive, limits))
+            body = await read_body(request.receive, limits)
+            check_names(body)
+            return model.model_validate_json(body)
+        except MalformedPayload as err:
+            raise HTTPException(HTTPStatus.BAD_REQUEST, f"{err}.") from err
         except PayloadTooLarge as err:
             detail = f"{model.noun.capitalize()} has at most {model.max_bytes} bytes."
             raise HTTPException(

@@ -58,7 +58,8 @@ class ContactWebhooks(AdminEndpoint):
 
     async def _receive(self, request: Request) -> Response:
         structlog.contextvars.bind_contextvars(account=self.access.account, source=BUILDR)
-        if not is_path_token(self.url_secrets, BUILDR, request.path_params["token"]):
+        token = request.path_params["token"]
+        if not is_path_token(self.url_secrets, BUILDR, token, account=self.path_account):
             status = HTTPStatus.NOT_FOUND
             reason = "the token in the address is not the source's: see buildr-calls link-url"
             refusal = Refusal(

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.buildr_ids import BuildrId, is_buildr_id
+from service.buildr_ids import BuildrCallId, BuildrId, is_buildr_call_id
 from service.events import Direction
 from service.logs.events import LogEvent
 from service.phone_numbers import MAX_LENGTH, Number, read_number
@@ -63,7 +63,7 @@ class ExpectedCallBody(JsonBody):
         "not_after": MOMENT_RULE,
     }
 
-    buildr_call_id: BuildrId
+    buildr_call_id: BuildrCallId
     numbers: Annotated[list[NumberText], Field(min_length=1, max_length=MAX_NUMBERS)]
     agent: AgentName | None = None
     direction: Direction | None = None
@@ -104,7 +104,7 @@ class ExpectedCallsEndpoint(AdminEndpoint):
     async def _serve_one(self, request: Request) -> Response:
         self.check_token(request)
         buildr_call_id = request.path_params["buildr_call_id"]
-        if not is_buildr_id(buildr_call_id):
+        if not is_buildr_call_id(buildr_call_id):
             raise HTTPException(
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 f"The id of the Buildr call in the URL {ID_RULE}, without the quotes.",

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from service.buildr_ids import BuildrId
+from service.buildr_ids import BuildrCallId, BuildrId
 from service.errors import MalformedPayload
 from service.logs.events import LogEvent
 from service.receiver.admin_endpoint import (
@@ -39,7 +39,7 @@ class LinkBody(JsonBody):
     noun = "a link"
     example = '{"buildr_call_id": "110"}'
 
-    buildr_call_id: BuildrId
+    buildr_call_id: BuildrCallId
     company_id: BuildrId | None = None
     contact_id: BuildrId | None = None
     project_id: BuildrId | None = None

@@ -34,7 +34,9 @@ NAMED_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "
 PLAIN_ENCODINGS: Final = frozenset({"", "identity"})
 
 
-def check_path_token(source: Source, url_secrets: Sequence[str], token: str | None) -> None:
+def check_path_token(
+    source: Source, url_secrets: Sequence[str], token: str | None, *, account: str | None
+) -> None:
     """
     Raises `UnknownSource` unless the path holds the source's token; a source that needs none may be
     sent to without one, but not with a wrong one.
@@ -44,7 +46,7 @@ def check_path_token(source: Source, url_secrets: Sequence[str], token: str | No
             # Answered exactly as a source that does not exist: an address without its token tells
             # nothing.
             raise UnknownSource("the address lacks its token: see buildr-calls link-url")
-    elif not is_path_token(url_secrets, source.slug, token):
+    elif not is_path_token(url_secrets, source.slug, token, account=account):
         raise UnknownSource(
             "the token in the address is not the source's: see buildr-calls link-url"
         )

@@ -3,7 +3,6 @@ The receiver as a process: settings checked for serving, a socket, uvicorn.
 """
 
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
@@ -28,6 +27,7 @@ from service.receiver.protocol import LimitedProtocol
 from service.receiver.receiver_server import ReceiverServer, ServerEvents, StopTimes
 from service.receiver.systemd import Notifier
 from service.settings import Installation, Settings
+from service.settings.exposure import serving_faults
 from service.settings.source_settings import start_faults
 from service.sources.settings import how_to_enable
 
@@ -165,12 +165,6 @@ def open_sockets(settings: Settings, fds: Sequence[int]) -> list[socket.socket]:
 
 def _warn(installation: Installation) -> None:
     settings = installation.default
-    # A warning and no fault: without a proxy, the URL of the request itself is the right one.
-    if settings.public_url is None and not _is_loopback(settings.host):
-        log.warning(
-            LogEvent.SERVICE_NO_PUBLIC_URL,
-            reason="behind a proxy signatures may not match: set PUBLIC_URL, or TRUSTED_PROXIES",
-        )
     # Receiving is worth it without credentials: messages are kept until a worker can deliver them.
     if not (installation.others or settings.has_buildr_credentials):
         log.warning(
@@ -181,18 +175,11 @@ def _warn(installation: Installation) -> None:
 
 def check_serving(installation: Installation) -> None:
     """
-    Raises `SettingsError` unless at least one source of one account is on and every account is fit
-    to start.
+    Raises `SettingsError` unless at least one source of one account is on, every account is fit to
+    start, and no stranger can choose which address or account a message counts for.
     """
-    faults = start_faults(installation)
+    faults = (*start_faults(installation), *serving_faults(installation))
     if not installation.has_sources:
         faults = (f"no source has a secret: set {how_to_enable()}", *faults)
     if faults:
         raise SettingsError(faults)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

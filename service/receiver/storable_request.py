@@ -19,7 +19,10 @@ log = structlog.get_logger("service.receiver.webhooks")
 
 
 def storable_request(
-    source: Source, url_secrets: tuple[str, ...], request: WebhookRequest
+    source: Source,
+    url_secrets: tuple[str, ...],
+    request: WebhookRequest,
+    account: str | None,
 ) -> WebhookRequest:
     """
     The request as it is stored: without secrets in URL and body, and with only those headers that
@@ -37,7 +40,9 @@ def storable_request(
     buildr_call_id: str | None = None
     # Where the vendor signs the URL, the id in it is proved by that, and parsing reads it there.
     if not source.signs_url:
-        buildr_call_id, fault = verified_buildr_call_id(url_secrets, source.slug, request.url)
+        buildr_call_id, fault = verified_buildr_call_id(
+            url_secrets, source.slug, request.url, account=account
+        )
         if fault is not None:
             # The message goes on without the id: it is genuine, and the call may be matched
             # otherwise.

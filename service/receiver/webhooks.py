@@ -4,9 +4,8 @@ only then answered 2xx.
 
 In this order: announced size, source, path token, method, announced size for this source, content
 type, shape of the headers that prove, body within its limits, handshake, signature, keys, inbox.
-Nothing of a message is stored or believed before its signature
-is verified. What is stored leaves out the signature, every secret in address and body, and every
-header that parsing does not need.
+Nothing of a message is stored or believed before its signature is verified. What is stored leaves
+out the signature, every secret in address and body, and every header that parsing does not need.
 """
 
 import time
@@ -24,6 +23,7 @@ from service.errors import (
     InvalidSignature,
     MalformedPayload,
     MessageError,
+    Overloaded,
     QueueUnavailable,
     UnknownSource,
 )
@@ -33,6 +33,7 @@ from service.receiver.inbox import Inbox
 from service.receiver.problems import CLOSING, problem_of, unavailable
 from service.receiver.public_url import PublicUrlResolver
 from service.receiver.refusals import Refusals
+from service.receiver.replies import response_to
 from service.receiver.request_checks import (
     METHOD,
     check_content,
@@ -62,12 +63,13 @@ log = structlog.get_logger(__name__)
 class AccountReceiver:
     """
     What one account receives with: the secrets of its sources by slug, its URL secrets (newest
-    first), its inbox.
+    first), its inbox. `path_account` is its name in addresses, None for the default account.
 
     A source without a secret is off.
     """
 
     account: str
+    path_account: str | None = None
     secrets: Mapping[str, Secrets]
     url_secrets: tuple[str, ...] = ()
     inbox: Inbox
@@ -146,7 +148,9 @@ class Webhooks:
             return problem_of(err, headers=headers)
         except QueueUnavailable as err:
             # At level error: a message that is refused here may be lost, depending on its vendor.
-            request_log.end(LogEvent.MESSAGE_REJECTED, level="error", reason=str(err))
+            # Bodies that are too many may be a stranger's.
+            level = "warning" if isinstance(err, Overloaded) else "error"
+            request_log.end(LogEvent.MESSAGE_REJECTED, level=level, reason=str(err))
             return unavailable(err)
 
     async def _handle(self, scope: Scope, receive: Receive, request_log: RequestLog) -> Response:
@@ -174,9 +178,9 @@ class Webhooks:
             if self.handshake_notes.is_due(route.account.account, slug):
                 await route.account.inbox.note_handshake(slug)
             request_log.end(LogEvent.MESSAGE_IGNORED, reason="handshake")
-            return _respond(handshake_reply)
+            return response_to(handshake_reply)
         await self._store(route, request, request_log)
-        return _respond(route.source.reply(request))
+        return response_to(route.source.reply(request))
 
     def _route(self, path_params: Mapping[str, str]) -> _Route:
         """Where a request was sent to. Raises `UnknownSource`."""
@@ -190,7 +194,8 @@ class Webhooks:
         secrets = account.secrets.get(slug)
         if not secrets:
             raise UnknownSource("the source has no secret and is off")
-        check_path_token(source, account.url_secrets, path_params.get("token"))
+        token = path_params.get("token")
+        check_path_token(source, account.url_secrets, token, account=account.path_account)
         return _Route(account=account, source=source, secrets=secrets)
 
     def _authenticate(self, route: _Route, request: WebhookRequest) -> Reply | None:
@@ -222,7 +227,8 @@ class Webhooks:
         source = route.source
         inbox = route.account.inbox
         # After the proof, which needs the secrets and headers that are taken out here.
-        request = storable_request(source, route.account.url_secrets, request)
+        account = route.account
+        request = storable_request(source, account.url_secrets, request, account.path_account)
         # By this machine's clock: the order of a call's events comes from the vendor's times.
         received_at = self.now()
         try:
@@ -288,12 +294,3 @@ async def _keep_failed(
         request_log.end(LogEvent.MESSAGE_KEPT, level="warning", reason=f"{cause}: {detail}")
     else:
         request_log.end(LogEvent.MESSAGE_DUPLICATE, reason=cause)
-
-
-def _respond(reply: Reply) -> Response:
-    return Response(
-        reply.body,
-        status_code=reply.status,
-        media_type=reply.content_type,
-        headers=dict(reply.headers),
-    )

@@ -4,16 +4,16 @@ Buildr: where its API is, the credentials for it, its rate limits, and when a wr
 
 from pydantic import BaseModel, Field, SecretStr
 
-from service.settings.types import Budget, Budgets, Url
+from service.settings.types import Budget, Budgets, CredentialsUrl
 
 
 class BuildrSettings(BaseModel):
     """The settings of Buildr's API and of the writes to it."""
 
-    buildr_api_url: Url = Field(
+    buildr_api_url: CredentialsUrl = Field(
         "https://api.buildr.com/api/2023-01", description="Buildr's API, version included."
     )
-    buildr_token_url: Url = Field(
+    buildr_token_url: CredentialsUrl = Field(
         "https://buildr.app/oauth/token",
         description="Where client credentials become an access token.",
     )

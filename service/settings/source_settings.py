@@ -13,6 +13,7 @@ from service.settings.installation import Installation
 from service.settings.model import Settings
 from service.settings.types import NO_TEXT
 from service.sources import SETTINGS, SOURCES
+from service.sources.common.setting_checks import check_length
 from service.sources.settings import SettingKind, SourceSetting
 
 ADDRESS: Final = (
@@ -91,7 +92,11 @@ def _fault(setting: SourceSetting, parts: tuple[str, ...] | None) -> str | None:
     # Found here by name. Later it would only be a signature that never fits.
     if any(not part.isprintable() for part in parts):
         return NO_TEXT
-    return next((fault for fault in map(setting.check, parts) if fault is not None), None)
+    checks = [setting.check]
+    if setting.kind is SettingKind.SIGNING_SECRET:
+        checks.append(check_length)
+    faults = (check(part) for check in checks for part in parts)
+    return next((fault for fault in faults if fault is not None), None)
 
 
 def start_faults(installation: Installation) -> tuple[str, ...]:

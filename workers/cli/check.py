@@ -15,6 +15,11 @@ from service.errors import (
     SettingsError,
 )
 from service.settings import Installation, Settings
+from service.settings.exposure import (
+    public_url_faults,
+    shared_proofs,
+    shared_secret_warnings,
+)
 from service.settings.source_settings import source_faults
 from service.sources import SOURCES
 from service.sources.settings import how_to_enable
@@ -112,6 +117,7 @@ async def _check(installation: Installation, accounts: tuple[Settings, ...]) -> 
     findings = [
         _settings(installation),
         *_sources(installation, accounts),
+        _secrets(installation),
         await _public_url(installation.default),
         _spool(installation.default),
     ]
@@ -165,9 +171,20 @@ def _sources(installation: Installation, accounts: tuple[Settings, ...]) -> list
     return findings
 
 
+def _secrets(installation: Installation) -> Finding:
+    """Secrets that several accounts share: a fault where one's messages would count for another."""
+    faults = list(shared_proofs(installation))
+    warnings = list(shared_secret_warnings(installation))
+    detail = "; ".join([*faults, *warnings])
+    return Finding("secrets", is_fine=not faults, detail=detail or "no two accounts share one")
+
+
 async def _public_url(settings: Settings) -> Finding:
     url = settings.public_url
     if url is None:
+        faults = public_url_faults(settings)
+        if faults:
+            return Finding("public url", is_fine=False, detail=faults[0])
         detail = "the address of each request counts; set it behind a proxy"
         return Finding("public url", is_fine=True, detail=f"PUBLIC_URL is not set: {detail}")
     try:

@@ -9,7 +9,7 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from service.buildr_ids import is_buildr_id
+from service.buildr_ids import is_buildr_call_id, is_buildr_id
 from service.sources import SOURCES
 from service.store.links import Link
 
@@ -62,8 +62,11 @@ def _faults_of(values: Mapping[str, str]) -> list[str]:
         faults.append(f"no source is called {values['source']!r}")
     if not values["source_call_id"]:
         faults.append("source_call_id is empty")
-    if not values["buildr_call_id"]:
+    call_id = values["buildr_call_id"]
+    if not call_id:
         faults.append("buildr_call_id is empty")
+    elif is_buildr_id(call_id) and not is_buildr_call_id(call_id):
+        faults.append("buildr_call_id begins with a zero")
     return faults
 
 

@@ -56,7 +56,7 @@ def _address(settings: Settings, slug: str, call: str | None) -> str:
     url_secrets = settings.url_secrets
     if source.requires_path_token and not url_secrets:
         raise _missing_url_secret(f"the token in the address of {source.title}")
-    token = path_token_for(source, url_secrets)
+    token = path_token_for(source, url_secrets, account=settings.path_account)
     address = settings.base_url + webhook_path(slug, account=settings.path_account, token=token)
     if call is None:
         return address
@@ -77,7 +77,7 @@ def _address(settings: Settings, slug: str, call: str | None) -> str:
         return f"{address}?{query}"
     if not url_secrets:
         raise _missing_url_secret(f"the signature of an id in an address of {source.title}")
-    return f"{address}?{signed_query(slug, query, url_secrets)}"
+    return f"{address}?{signed_query(slug, query, settings)}"
 
 
 def _buildr_address(settings: Settings, call: str | None) -> str:
@@ -86,7 +86,7 @@ def _buildr_address(settings: Settings, call: str | None) -> str:
         raise click.UsageError("Buildr's webhooks are about contacts; leave BUILDR_CALL_ID out")
     if not settings.url_secrets:
         raise _missing_url_secret("the token in the address of Buildr's webhooks")
-    token = path_token(settings.url_secrets[0], BUILDR)
+    token = path_token(settings.url_secrets[0], BUILDR, account=settings.path_account)
     return settings.base_url + webhook_path(BUILDR, account=settings.path_account, token=token)
 
 

@@ -8,7 +8,7 @@ from typing import TextIO
 import click
 from rich.progress import track
 
-from service.buildr_ids import is_buildr_id
+from service.buildr_ids import is_buildr_call_id, is_buildr_id
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
@@ -33,9 +33,22 @@ class Digits(click.ParamType[str]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
         """Check it. Raises click's usage error."""
-        text = str(value).strip()
+        text = str(value)
         if not is_buildr_id(text):
             self.fail(f"{text!r} is no id of Buildr's: at most 20 digits", param, ctx)
+        return text
+
+
+class CallDigits(Digits):
+    """The id of a call in Buildr: digits, without leading zeros."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Check it. Raises click's usage error."""
+        text = super().convert(value, param, ctx)
+        if not is_buildr_call_id(text):
+            self.fail(f"{text!r} begins with a zero, as no id of a call does", param, ctx)
         return text
 
 
@@ -56,7 +69,7 @@ def links() -> None:
 @links.command("set")
 @click.argument("source", type=SOURCE)
 @click.argument("source_call_id")
-@click.argument("buildr_call_id", type=Digits())
+@click.argument("buildr_call_id", type=CallDigits())
 @click.option("--company-id", type=Digits(), help="File the call under this company of Buildr's.")
 @click.option("--contact-id", type=Digits(), help="File the call under this contact of Buildr's.")
 @click.option("--project-id", type=Digits(), help="File the call under this project of Buildr's.")

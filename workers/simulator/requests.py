@@ -2,7 +2,6 @@
 Sending to one's own receiver what its signature says was sent to the public URL.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -61,27 +60,30 @@ def to_receiver(request: WebhookRequest, settings: Settings) -> WebhookRequest:
     source = SOURCES.get(slug)
     if not marker or source is None:
         return request
-    token = path_token_for(source, settings.url_secrets)
+    token = path_token_for(source, settings.url_secrets, account=settings.path_account)
     path = webhook_path(slug, account=settings.path_account, token=token)
     return replace(
         request,
         url=base
         + path
         + question
-        + (query if source.signs_url else signed_query(slug, query, settings.url_secrets)),
+        + (query if source.signs_url else signed_query(slug, query, settings)),
     )
 
 
-def signed_query(slug: str, query: str, url_secrets: Sequence[str]) -> str:
+def signed_query(slug: str, query: str, settings: Settings) -> str:
     """
     A query with the signature of the Buildr call id in it; one without an id, or with a signature,
     as it is.
     """
     names = dict(parse_qsl(query))
     # A query that is signed already stays as it is: a test may send a wrong signature on purpose.
-    if not url_secrets or BUILDR_CALL_ID not in names or SIGNATURE in names:
+    if not settings.url_secrets or BUILDR_CALL_ID not in names or SIGNATURE in names:
         return query
-    return f"{query}&{SIGNATURE}={id_signature(url_secrets[0], slug, names[BUILDR_CALL_ID])}"
+    signature = id_signature(
+        settings.url_secrets[0], slug, names[BUILDR_CALL_ID], account=settings.path_account
+    )
+    return f"{query}&{SIGNATURE}={signature}"
 
 
 def headers_of(request: WebhookRequest) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from service.settings import Settings
 from service.sources import SOURCES
-from service.webhook_urls import path_token, strip_credentials, webhook_path
+from service.webhook_urls import path_tokens, strip_credentials, webhook_path
 from workers.subscriptions.errors import NotReady
 
 HIDDEN: Final = "[hidden]"
@@ -125,10 +125,10 @@ def target_of(
     """
     _check_settings(settings, slug, needs=needs, needs_secret=needs_secret)
     source = SOURCES[slug]
-    tokens = [path_token(secret, slug) for secret in settings.url_secrets]
+    account = settings.path_account
+    tokens = path_tokens(settings.url_secrets, slug, account=account)
     if source.requires_path_token and not tokens:
         raise NotReady("set URL_SECRET: the address must hold a token")
-    account = settings.path_account
     bare = settings.base_url + webhook_path(slug, account=account)
     tokened = [
         settings.base_url + webhook_path(slug, account=account, token=token) for token in tokens

@@ -16,6 +16,8 @@ from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
 
 SCHEME: Final = "Basic"
+# It is sent, not signed with: guessing it takes a request each, and the path token of the address.
+LEAST_PASSWORD: Final = 8
 
 
 def verify(request: WebhookRequest, secrets: Secrets) -> None:
@@ -40,6 +42,8 @@ def check_credentials(value: str) -> str | None:
     user, _, password = value.partition(":")
     if not user or not password:
         return "must be user and password with a colon between them, like hookuser:THEPASSWORD"
+    if len(password) < LEAST_PASSWORD:
+        return f"must have a password of at least {LEAST_PASSWORD} characters"
     return None
 
 

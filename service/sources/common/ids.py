@@ -7,7 +7,7 @@ import binascii
 import re
 from typing import Final
 
-from service.buildr_ids import MAX_DIGITS, is_buildr_id
+from service.buildr_ids import MAX_DIGITS, is_buildr_call_id
 from service.errors import MalformedPayload
 from service.sources.common.forms import query_value
 from service.sources.common.json_body import read_json_object
@@ -17,19 +17,21 @@ BUILDR_CALL_ID: Final = "buildr_call_id"
 MAX_ID_LENGTH: Final = 200
 MAX_ECHO: Final = 4096
 # The id of the call in Buildr, as an agent may write it into a note.
-NOTED_ID: Final = re.compile(rf"\b{BUILDR_CALL_ID}\s?[=:]\s?(\d{{1,{MAX_DIGITS}}})\b", re.ASCII)
+NOTED_ID: Final = re.compile(
+    rf"\b{BUILDR_CALL_ID}\s?[=:]\s?([1-9]\d{{0,{MAX_DIGITS - 1}}})\b", re.ASCII
+)
 
 
 def buildr_call_id(value: str | None) -> str | None:
     """
-    A Buildr call id, checked: 1 to 20 digits; None for None and an empty text. Raises
+    A Buildr call id, checked: digits, no zero first; None for None and an empty text. Raises
     `MalformedPayload` for anything else.
     """
     if not value:
         return None
-    if not is_buildr_id(value):
+    if not is_buildr_call_id(value):
         raise MalformedPayload(
-            "buildr_call_id must be a string of at most 20 digits, "
+            "buildr_call_id must be a string of at most 20 digits without leading zeros, "
             "as in Buildr's own URL of the call"
         )
     return value

@@ -2,13 +2,27 @@
 Checks of what an operator wrote into a source's setting.
 """
 
+import ipaddress
+from typing import Final
 from urllib.parse import urlsplit
+
+# Of what a vendor gives or an operator makes up. A shorter secret can be guessed by whoever has one
+# signed message, as fast as a machine computes.
+LEAST_SECRET: Final = 16
+
+
+def check_length(text: str) -> str | None:
+    """What is wrong with a secret that must not be guessed, or None."""
+    if len(text) >= LEAST_SECRET:
+        return None
+    return f"must be at least {LEAST_SECRET} characters; make one with: openssl rand -hex 32"
 
 
 def check_pair(text: str) -> str | None:
     """What is wrong with a setting that must be a pair of id and secret, or None."""
-    if all(text.partition(":")[::2]):
-        return None
+    key_id, _, key = text.partition(":")
+    if key_id and key:
+        return check_length(key)
     return "must be pairs of id and key, like webhooks_sharedkey_01:THEKEY"
 
 
@@ -24,3 +38,22 @@ def check_url(text: str) -> str | None:
     if parts.query or parts.fragment or parts.username:
         return "must be a URL without user, query and fragment"
     return None
+
+
+def check_api_url(text: str) -> str | None:
+    """What is wrong with the URL of an API to which credentials are sent, or None."""
+    fault = check_url(text)
+    if fault is not None:
+        return fault
+    parts = urlsplit(text)
+    if parts.scheme == "https" or is_loopback(parts.hostname or ""):
+        return None
+    return "must be https://, since credentials are sent there; http:// only to this machine"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, which nothing outside reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -14,7 +14,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from service.buildr_ids import BuildrId
+from service.buildr_ids import BuildrCallId
 from service.events import STATED_RESULTS, AnsweredBy, Direction, HangupCause, Party
 from service.sources.standard.vocabulary import EVENT_TYPES, NEEDED
 
@@ -144,7 +144,7 @@ class StandardMessage(_Part):
         (), description="Labels of the call."
     )
     note: str | None = Field(None, max_length=10_000, description="What the agent wrote.")
-    buildr_call_id: BuildrId | None = Field(
+    buildr_call_id: BuildrCallId | None = Field(
         None, description="The id of the call in Buildr, digits as text."
     )
 

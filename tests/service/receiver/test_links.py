@@ -210,6 +210,8 @@ async def test_answer_to_a_wrong_method_holds_the_right_ones(client: httpx.Async
         (b"[]", 422, "must be an object"),
         (b'"110"', 422, "must be an object"),
         (b"", 400, "not JSON"),
+        (b'{"buildr_call_id": "110", "buildr_call_id": "111"}', 400, "a name twice"),
+        (b'{"buildr_call_id": "0110"}', 422, "buildr_call_id must be"),
         (b'{"buildr_call_id": ', 400, "not JSON"),
         (b"\xff\xfe", 400, "not JSON"),
         (b'{"buildr_call_id": "110"}' + b" " * 17_000, 413, "16384 bytes"),

@@ -93,7 +93,7 @@ def post(store: Store, redis_url: str, make_settings: Callable[..., Settings]) -
         REDIS_URL=redis_url,
         URL_SECRET=f"{NEW},{OLD}",
         STANDARD_SECRET=STANDARD_SECRET,
-        TWILIO_AUTH_TOKEN="x",
+        TWILIO_AUTH_TOKEN="fake-token-of-the-tests",
     )
 
     async def post(

@@ -25,8 +25,8 @@ settle_s = "3"
 buildr_budgets = "20/10s"
 buildr_client_id = "id-of-all"
 buildr_client_secret = "secret-of-all"
-twilio_auth_token = "token-of-all"
-admin_token = "admin-token-of-all"
+twilio_auth_token = "token-of-all-accounts"
+admin_token = "admin-token-of-all-accounts"
 recorded_at = "end"
 [outcomes]
 connected = "Spoke"
@@ -104,7 +104,7 @@ def test_environment_fills_an_account_and_wins(tmp_path: Path) -> None:
     ACCOUNT__NAME__SETTING counts before the file that one names, and that before the table; a dash
     is an underscore there.
     """
-    (tmp_path / "secret").write_text("from-file\n", encoding="utf-8")
+    (tmp_path / "secret").write_text("token-from-a-file\n", encoding="utf-8")
     text = (
         '[accounts.a-b]\nbuildr_access_token = "from-toml"\nworker_jobs = 3\n'
         'twilio_auth_token_file = "secret"\n'
@@ -118,7 +118,7 @@ def test_environment_fills_an_account_and_wins(tmp_path: Path) -> None:
     account = load_installation(environ, cwd=write(tmp_path, text)).account("a-b")
     assert account.buildr_access_token is not None
     assert "from-environment" == account.buildr_access_token.get_secret_value()
-    assert (4, ("from-file",), 2) == (
+    assert (4, ("token-from-a-file",), 2) == (
         account.worker_jobs,
         account.secrets_of("twilio").values,
         account.settle_s.default_s,
@@ -129,7 +129,7 @@ def test_environment_fills_an_account_and_wins(tmp_path: Path) -> None:
     ("environ", "expected"),
     [
         ({}, ["acme"]),
-        ({"TWILIO_AUTH_TOKEN": "t"}, ["default", "acme"]),
+        ({"TWILIO_AUTH_TOKEN": "fake-token-of-the-tests"}, ["default", "acme"]),
         ({"BUILDR_ACCESS_TOKEN": "t"}, ["default", "acme"]),
         ({"ACCOUNT": "main", "BUILDR_ACCESS_TOKEN": "t"}, ["main", "acme"]),
     ],
@@ -169,12 +169,13 @@ def test_a_named_account_knows_of_no_other(tmp_path: Path) -> None:
 def test_secrets_of_accounts_do_not_show(tmp_path: Path) -> None:
     """Printing the settings shows no secret of any account."""
     installation = load_installation(
-        {"ACCOUNT__ACME__TWILIO_AUTH_TOKEN": "secret-twilio"}, cwd=write(tmp_path, TOP + ACME)
+        {"ACCOUNT__ACME__TWILIO_AUTH_TOKEN": "secret-twilio-of-the-tests"},
+        cwd=write(tmp_path, TOP + ACME),
     )
     printed = repr(installation) + str(installation.accounts) + repr(installation.account("acme"))
     assert not [
         secret
-        for secret in ("secret-of-acme", "secret-twilio", "secret-of-all", "whsec_")
+        for secret in ("secret-of-acme", "secret-twilio-of-the-tests", "secret-of-all", "whsec_")
         if secret in printed
     ]
 

@@ -17,6 +17,9 @@ from service.settings import (
 )
 from service.sources import SETTINGS
 
+NEW = "new-secret-of-the-tests"
+OLD = "old-secret-of-the-tests"
+
 
 def load(environ: Mapping[str, str], *, cwd: Path, is_local: bool = False) -> Settings:
     """The settings of the default account."""
@@ -55,10 +58,10 @@ def test_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
 def test_secrets_are_lists(tmp_path: Path) -> None:
     """Several secrets, separated by commas or spaces, are all there, newest first."""
     settings = load(
-        {"TWILIO_AUTH_TOKEN": "new, old", "TWILIO_SHARED_KEYS": "id1:key1"}, cwd=tmp_path
+        {"TWILIO_AUTH_TOKEN": f"{NEW}, {OLD}", "TWILIO_SHARED_KEYS": f"id1:{NEW}"}, cwd=tmp_path
     )
-    assert ("new", "old") == settings.secrets_of("twilio").values
-    assert {"id1": "key1"} == settings.secrets_of("twilio").by_key_id
+    assert (NEW, OLD) == settings.secrets_of("twilio").values
+    assert {"id1": NEW} == settings.secrets_of("twilio").by_key_id
 
 
 def test_all_faults_are_reported_at_once_without_values(tmp_path: Path) -> None:
@@ -98,7 +101,8 @@ def test_all_faults_are_reported_at_once_without_values(tmp_path: Path) -> None:
 def test_secrets_do_not_show(tmp_path: Path) -> None:
     """Printing the settings shows no secret."""
     settings = load(
-        {"TWILIO_AUTH_TOKEN": "hunter2hunter2", "REDIS_URL": "redis://:hunter3@h:1/0"}, cwd=tmp_path
+        {"TWILIO_AUTH_TOKEN": "hunter2hunter2hunter2", "REDIS_URL": "redis://:hunter3@h:1/0"},
+        cwd=tmp_path,
     )
     assert "hunter" not in repr(settings) + str(settings) + repr(settings.secrets_of("twilio"))
 
@@ -174,7 +178,7 @@ def test_token_in_the_address_needs_a_secret_that_is_there(tmp_path: Path) -> No
     token.
     """
     with pytest.raises(SettingsError, match="AIRCALL_TOKEN: needs URL_SECRET too"):
-        load({"AIRCALL_TOKEN": "hunter2", "URL_SECRET": ","}, cwd=tmp_path)
+        load({"AIRCALL_TOKEN": "hunter2hunter2hunter2", "URL_SECRET": ","}, cwd=tmp_path)
 
 
 def test_secret_in_the_place_of_its_file_is_not_repeated(tmp_path: Path) -> None:
@@ -193,10 +197,10 @@ def test_byte_order_mark_at_the_beginning_of_a_file_is_no_part_of_the_secret(
     tmp_path: Path,
 ) -> None:
     """An editor's byte order mark costs nothing."""
-    (tmp_path / "token").write_text("from-file\r\n", encoding="utf-8-sig")
-    assert ("from-file",) == load({"TWILIO_AUTH_TOKEN_FILE": "token"}, cwd=tmp_path).secrets_of(
-        "twilio"
-    ).values
+    (tmp_path / "token").write_text("token-from-a-file\r\n", encoding="utf-8-sig")
+    assert ("token-from-a-file",) == load(
+        {"TWILIO_AUTH_TOKEN_FILE": "token"}, cwd=tmp_path
+    ).secrets_of("twilio").values
 
 
 def test_toml_may_name_files(tmp_path: Path) -> None:
@@ -204,14 +208,14 @@ def test_toml_may_name_files(tmp_path: Path) -> None:
     `NAME_file` in the TOML file reads a mounted file, beside the TOML file unless its path is
     absolute; a variable still wins.
     """
-    (tmp_path / "token").write_text("from-file\n", encoding="utf-8")
+    (tmp_path / "token").write_text("token-from-a-file\n", encoding="utf-8")
     lines = (
         f'twilio_auth_token_file = "{tmp_path / "token"}"\n'
         'admin_token_file = "missing"\nport_file = "token"\n'
     )
     (tmp_path / "buildr-calls.toml").write_text(lines, encoding="utf-8")
     settings = load({"ADMIN_TOKEN": "given-by-the-environment", "PORT": "9000"}, cwd=tmp_path)
-    assert (("from-file",), 9000) == (settings.secrets_of("twilio").values, settings.port)
+    assert (("token-from-a-file",), 9000) == (settings.secrets_of("twilio").values, settings.port)
     with pytest.raises(SettingsError) as caught:
         load({}, cwd=tmp_path)
     assert (
@@ -267,6 +271,50 @@ def test_socket_of_a_deep_folder_moves_to_the_temporary_one() -> None:
     deep = Path("/var") / ("x" * 120)
     assert socket_path(deep) == socket_path(deep)
     assert len(str(socket_path(deep))) < 100
+
+
+def test_socket_in_the_temporary_folder_is_this_user_s_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Its folder can be named by anybody: one that others may write into, or that is none, is refused.
+    """
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    deep = Path("/var") / ("x" * 120)
+    folder = socket_path(deep).parent
+    assert 0o700 == folder.stat().st_mode & 0o777
+    folder.chmod(0o770)
+    with pytest.raises(SettingsError, match="this user alone"):
+        socket_path(deep)
+    folder.rmdir()
+    folder.symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(SettingsError, match="this user alone"):
+        socket_path(deep)
+
+
+@pytest.mark.parametrize("name", ["BUILDR_API_URL", "BUILDR_TOKEN_URL"])
+def test_credentials_are_sent_by_https_alone(tmp_path: Path, name: str) -> None:
+    """http:// is for a sandbox on this machine: elsewhere anybody on the way reads the token."""
+    for url in ("https://api.example.test/x", "http://127.0.0.1:9000", "http://localhost:9000/x"):
+        load({name: url}, cwd=tmp_path)
+    with pytest.raises(SettingsError, match=f"{name}: must be https://"):
+        load({name: "http://api.example.test"}, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TWILIO_AUTH_TOKEN", "x"),
+        ("TWILIO_SHARED_KEYS", "one:x"),
+        ("DIALPAD_WEBHOOK_SECRET", "x" * 15),
+        ("ZOOM_SECRET_TOKEN", f"{'x' * 16},x"),
+        ("BANDWIDTH_CREDENTIALS", "hookuser-of-ours:x"),
+    ],
+)
+def test_secret_that_can_be_guessed_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    """Whoever has one signed message tries secrets as fast as a machine computes."""
+    with pytest.raises(SettingsError, match=f"{name}: must .*characters"):
+        load({name: value, "URL_SECRET": "u" * 32}, cwd=tmp_path)
 
 
 def test_names_cover_every_field() -> None:

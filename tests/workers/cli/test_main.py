@@ -110,7 +110,9 @@ def test_demo_never_changes_a_real_call_by_itself(
     With Buildr credentials the demo wants the call's id in words; nothing is started without it.
     """
     result = runner.invoke(
-        cli, ["run", *arguments], env={"BUILDR_ACCESS_TOKEN": "real", "TWILIO_AUTH_TOKEN": "real"}
+        cli,
+        ["run", *arguments],
+        env={"BUILDR_ACCESS_TOKEN": "real", "TWILIO_AUTH_TOKEN": "fake-token-of-the-tests"},
     )
     assert WRONG_USAGE == result.exit_code
     assert reported in result.stderr

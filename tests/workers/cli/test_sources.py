@@ -14,7 +14,7 @@ PUBLIC = {"PUBLIC_URL": "https://calls.example.com"}
 
 def test_sources_shows_which_are_on_and_what_turns_the_others_on(run: Run) -> None:
     """Those that are on come first; every other says which setting it lacks."""
-    lines = run("sources", TWILIO_AUTH_TOKEN="x").stdout.splitlines()
+    lines = run("sources", TWILIO_AUTH_TOKEN="fake-token-of-the-tests").stdout.splitlines()
     assert ["standard", "twilio"] == [
         line.split()[0] for line in lines[1:] if line.split()[1] == "ready"
     ]
@@ -28,7 +28,13 @@ def test_sources_shows_which_are_on_and_what_turns_the_others_on(run: Run) -> No
 def test_sources_as_json(run: Run) -> None:
     """A program gets moments and names; --on leaves out what is off."""
     (result,) = json.loads(
-        run("sources", "--on", "--json", TWILIO_AUTH_TOKEN="x", STANDARD_SECRET="").stdout
+        run(
+            "sources",
+            "--on",
+            "--json",
+            TWILIO_AUTH_TOKEN="fake-token-of-the-tests",
+            STANDARD_SECRET="",
+        ).stdout
     )
     assert ("twilio", "ready", None, None) == tuple(
         result[name] for name in ("source", "state", "last_message_at", "silent_since")
@@ -74,7 +80,7 @@ def test_trigger_without_a_receiver_tells_no_token(run: Run) -> None:
         "aircall",
         "answered",
         code=1,
-        AIRCALL_TOKEN="fake-token",
+        AIRCALL_TOKEN="fake-token-of-the-tests",
         URL_SECRET=SECRET,
         PORT="1",
     )
@@ -91,5 +97,12 @@ def test_trigger_says_that_a_file_cannot_be_signed(run: Run, tmp_path: Path) -> 
     file.write_text(
         json.dumps({"path": "/webhooks/justcall", "body_text": "no JSON"}), encoding="utf-8"
     )
-    output = run("trigger", "justcall", "--file", str(file), code=1, JUSTCALL_API_SECRET="fake")
+    output = run(
+        "trigger",
+        "justcall",
+        "--file",
+        str(file),
+        code=1,
+        JUSTCALL_API_SECRET="fake-token-of-the-tests",
+    )
     assert "buildr-calls: justcall: the body is not JSON" in output.stderr

@@ -217,7 +217,7 @@ def test_sandbox_and_buildr_share_no_records(tmp_path: Path, runs: list[Run]) ->
         tmp_path,
         BUILDR_ACCESS_TOKEN="token",
         BUILDR_API_URL="http://127.0.0.1:9/api",
-        TWILIO_AUTH_TOKEN="token",
+        TWILIO_AUTH_TOKEN="fake-token-of-the-tests",
     )
     runs.append(real)
     real.wait_until_up()

@@ -212,7 +212,7 @@ def test_command_ends_with_its_supervisor(
     environment = {
         **inherited("PATH", "HOME", kind="supervisor"),
         "REDIS_URL": redis_url,
-        "TWILIO_AUTH_TOKEN": "token",
+        "TWILIO_AUTH_TOKEN": "fake-token-of-the-tests",
         "PORT": port,
         "BUILDR_ACCESS_TOKEN": "token",
         "BUILDR_API_URL": "http://127.0.0.1:9/api",
