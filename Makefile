@@ -23,7 +23,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test test-fast test-all bench bench-sources bench-delivery bench-phonebook bench-spool faults lint types \
-	check docs lock clean
+	check docs audit sbom lock clean
 
 help:
 	@echo 'make run             the whole service on this machine, with a sandbox in place of Buildr;'
@@ -44,6 +44,9 @@ help:
 	@echo 'make faults          everything that is known to break, with every message followed from its'
 	@echo '                     sender to Buildr; writes docs/reliability.md (about 20 minutes);'
 	@echo '                     ARGS="--only redis" for a part, ARGS=--list'
+	@echo 'make audit           the pinned packages against the database of known vulnerabilities;'
+	@echo '                     exit code of the check 1: some are known, 3: it is out of reach'
+	@echo 'make sbom            sbom.json: what a release is made of (CycloneDX), from the pins'
 	@echo 'make docs            write the parts of the docs that follow from the registry of sources'
 	@echo 'make lock            pin the newest versions in requirements*.txt'
 	@echo 'make clean           remove all environments and caches; .data with the calls of make run'
@@ -126,6 +129,12 @@ check: test
 docs: $(VENV)/.dev
 	@$(BIN)/python -m tests.repository.docs_tables
 
+audit: $(VENV)/.dev
+	@$(BIN)/python -m tests.repository.audit $(ARGS)
+
+sbom: $(VENV)/.dev
+	@$(BIN)/python -m tests.repository.sbom sbom.json && echo 'sbom.json'
+
 lock: $(VENV)/.dev
 	$(COMPILE) --upgrade --output-file requirements.txt requirements.in
 	$(COMPILE) --upgrade --output-file requirements-run.txt requirements-run.in
@@ -133,7 +142,7 @@ lock: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
-	rm -rf build *.egg-info
+	rm -rf build *.egg-info sbom.json
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.run: $(VENV)/.made requirements.txt requirements-run.txt pyproject.toml
