@@ -10,6 +10,8 @@ import json
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Final
 from urllib.parse import urlencode
 
@@ -103,9 +105,19 @@ def buildr_call_id(number: int) -> str:
     return str(FIRST_CALL + number)
 
 
+def _began_at() -> datetime:
+    """When a call began whose last message is sent now."""
+    return datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def _twilio(status: str) -> Callable[[int], list[Json]]:
     def payloads(number: int) -> list[Json]:
-        return [twilio_forms(number, status=status)[-1]]
+        ended_at = format_datetime(datetime.now(UTC))
+        return [twilio_forms(number, status=status, Timestamp=ended_at)[-1]]
 
     return payloads
 
@@ -115,7 +127,7 @@ def _standard(number: int, position: int, event_type: str, **fields: object) -> 
         "version": "1",
         "type": event_type,
         "call_id": f"pbx-{number}",
-        "occurred_at": f"2026-11-02T10:00:{position:02d}Z",
+        "occurred_at": _iso(_began_at() + timedelta(seconds=position)),
         "sequence": position,
         "buildr_call_id": buildr_call_id(number),
         **fields,
@@ -151,6 +163,7 @@ def _tagged(number: int) -> list[Json]:
 
 
 def _dialpad(number: int) -> list[Json]:
+    started_ms = int(_began_at().timestamp()) * 1000
     return [
         {
             "call_id": 4_800_000_000_000_000 + number,
@@ -158,9 +171,9 @@ def _dialpad(number: int) -> list[Json]:
             "direction": "outbound",
             "external_number": "+15005550001",
             "internal_number": "+15005550006",
-            "date_started": 1_793_613_600_000,
-            "date_connected": 1_793_613_609_000,
-            "date_ended": 1_793_613_646_000,
+            "date_started": started_ms,
+            "date_connected": started_ms + 9_000,
+            "date_ended": started_ms + 46_000,
             "target": {"id": 5_100_000_000_000_001, "type": "user", "email": "ana@example.com"},
             "custom_data": json.dumps({"buildr_call_id": buildr_call_id(number)}),
         }
@@ -168,6 +181,8 @@ def _dialpad(number: int) -> list[Json]:
 
 
 def _zoom(number: int) -> list[Json]:
+    began_at = _began_at()
+    ended_at = began_at + timedelta(seconds=45)
     caller = {
         "extension_id": "FAKEEXT0000000000000001",
         "extension_type": "user",
@@ -184,12 +199,13 @@ def _zoom(number: int) -> list[Json]:
             "extension_type": "pstn",
             "connection_type": "pstn_off_net",
         },
-        "ringing_start_time": "2026-11-02T10:00:00Z",
-        "call_end_time": "2026-11-02T10:00:45Z",
+        "ringing_start_time": _iso(began_at),
+        "call_end_time": _iso(ended_at),
         "handup_result": "No Answer",
     }
     payload = {"account_id": "FAKEACCOUNT00000000001", "object": call}
-    return [{"event": "phone.caller_ended", "event_ts": 1_793_613_645_000, "payload": payload}]
+    event_ts = int(ended_at.timestamp()) * 1000
+    return [{"event": "phone.caller_ended", "event_ts": event_ts, "payload": payload}]
 
 
 def _decided_by(position: int, outcome_id: str) -> Callable[[Positions], str | None]:
