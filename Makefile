@@ -22,7 +22,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-fast test-all bench bench-sources bench-delivery bench-phonebook bench-spool faults lint types \
+.PHONY: help run test test-fast test-all bench bench-sources bench-delivery bench-phonebook bench-spool attacks faults lint types \
 	check docs audit sbom lock clean
 
 help:
@@ -41,6 +41,8 @@ help:
 	@echo '                     arq (about 45 minutes); ARGS="--only latency" for a part, ARGS=--help'
 	@echo 'make bench-spool     what a message costs that waits on disk for Redis, and how soon it is there'
 	@echo 'make bench-phonebook what a phone book of a million numbers takes of Redis, and a look-up'
+	@echo 'make attacks         forged requests, worst inputs, floods and slow connections, with figures'
+	@echo '                     in docs/attacks.md (some minutes)'
 	@echo 'make faults          everything that is known to break, with every message followed from its'
 	@echo '                     sender to Buildr; writes docs/reliability.md (about 20 minutes);'
 	@echo '                     ARGS="--only redis" for a part, ARGS=--list'
@@ -113,6 +115,9 @@ bench-spool: $(VENV)/.dev
 
 bench-phonebook: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.phone_book
+
+attacks: $(VENV)/.dev
+	@$(BIN)/python -m tests.attacks.report $(ARGS)
 
 # Trials end by themselves and take what they have started with them.
 faults: $(VENV)/.dev

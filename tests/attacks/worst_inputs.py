@@ -24,6 +24,7 @@ from tests.sources.cases import CONTRACTS, NOW, signed, unparsed
 # What a head may hold in all, see `service.receiver.protocol`.
 HEAD_BYTES: Final = 32 * 1024
 HMAC_RUNS: Final = 20
+MOST_CPU_S: Final = 0.02
 KEY: Final = b"fake-key-of-the-measurement"
 JSON_BODIES: Final[dict[str, tuple[bytes, bytes, bytes]]] = {
     # Beginning, what is repeated, end.
