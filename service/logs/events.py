@@ -79,6 +79,7 @@ class LogEvent(StrEnum):
     REQUESTS_REFUSED = "requests.refused"
     SANDBOX_ANSWERED = "sandbox.answered"
     SANDBOX_STARTED = "sandbox.started"
+    SERVICE_NOT_STARTED = "service.not_started"
     SERVICE_NOT_RELOADED = "service.not_reloaded"
     SERVICE_NO_CREDENTIALS = "service.no_credentials"
     SERVICE_PROCESS_ENDED = "service.process_ended"

@@ -14,8 +14,6 @@ import uvicorn
 from service.logs.events import LogEvent
 from service.receiver.connection_table import ConnectionTable, Phase, Rank
 
-# For what was accepted just before the socket was closed.
-LAST_S: Final = 0.2
 # How often is looked whether everybody has gone.
 POLL_S: Final = 0.02
 # How long requests have that were cancelled, to answer.
@@ -51,8 +49,8 @@ class ReceiverServer(uvicorn.Server):
     """
     A server whose connections are in a table.
 
-    `has_peers` is True if other processes accept from the same socket: this one then stops to
-    accept at once. Otherwise it accepts for as long as it lingers, since nobody else would.
+    When it stops it accepts for a while longer, since nobody else may, and each answer is the last
+    one of its connection. Whoever is connected has `linger_s` for a request that is on its way.
     """
 
     def __init__(
@@ -60,14 +58,12 @@ class ReceiverServer(uvicorn.Server):
         config: uvicorn.Config,
         table: ConnectionTable,
         *,
-        has_peers: bool = False,
         times: StopTimes | None = None,
         events: ServerEvents | None = None,
     ) -> None:
         super().__init__(config)
         self.server_state = table
         self._table = table
-        self._has_peers = has_peers
         self._times = times or StopTimes()
         self._events = events or ServerEvents()
         self._watch: asyncio.Task[None] | None = None
@@ -84,21 +80,20 @@ class ReceiverServer(uvicorn.Server):
         self._table.is_closing = True
         for connection in self._table:
             connection.shutdown()
-        linger_s = self._times.linger_s
-        if not self._has_peers:
-            await self._wait_until(self._is_empty, linger_s)
-            linger_s = LAST_S
+        stopped_at = self._table.clock()
+        await self._wait_until(self._is_empty, self._times.linger_s)
         for server in self.servers:
             server.close()
         for listener in sockets or ():
             listener.close()
         # At least once around the loop: a connection may be accepted and not be in the table yet.
         await asyncio.sleep(POLL_S)
-        await self._wait_until(self._is_empty, linger_s)
-        for connection in self._table:
-            if connection.rank <= Rank.IDLE and connection.phase is not Phase.HEAD:
-                connection.close()
-        await self._wait_until(self._is_empty, self._times.grace_s)
+
+        def has_ended() -> bool:
+            self._close_idle(stopped_at)
+            return self._is_empty()
+
+        await self._wait_until(has_ended, self._times.grace_s)
         await self._end_in_haste()
         if self._watch is not None:
             self._watch.cancel()
@@ -115,6 +110,14 @@ class ReceiverServer(uvicorn.Server):
             await self._wait_until(lambda: not self.server_state.tasks, CANCEL_S)
         for connection in self._table:
             connection.abort()
+
+    def _close_idle(self, stopped_at: float) -> None:
+        """Close the connections that have lingered. One that was accepted late lingers too."""
+        latest = self._table.clock() - self._times.linger_s
+        for connection in self._table:
+            is_idle = connection.rank <= Rank.IDLE and connection.phase is not Phase.HEAD
+            if is_idle and max(connection.since, stopped_at) <= latest:
+                connection.close()
 
     def _is_empty(self) -> bool:
         return not self.server_state.connections and not self.server_state.tasks

@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -23,6 +22,7 @@ from service.receiver.connection_table import ConnectionLimits, ConnectionTable
 from service.receiver.listening import BACKLOG, NotListening, adopt, listen, systemd_fds
 from service.receiver.open_files import connection_limit
 from service.receiver.overload import OverloadGuard, OverloadLimits
+from service.receiver.processes import run_master
 from service.receiver.protocol import LimitedProtocol
 from service.receiver.receiver_server import ReceiverServer, ServerEvents, StopTimes
 from service.receiver.systemd import Notifier
@@ -38,37 +38,26 @@ BODY_MARGIN_S: Final = 2
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
-    """
-    Where a receiver listens: `fds` are sockets that it is given, in place of `HOST` and `PORT`.
-    `has_peers` is True if other processes accept from them too.
-    """
-
-    fds: tuple[int, ...] = ()
-    has_peers: bool = False
-
-
 def serve(
     installation: Installation,
     *,
-    listening: Listening | None = None,
+    fds: Sequence[int] = (),
     on_ready: Callable[[], None] | None = None,
 ) -> None:
     """
-    Serve until SIGTERM or SIGINT; `on_ready` is called once requests are answered.
+    Serve until SIGTERM or SIGINT; `on_ready` is called once requests are answered. `fds` are
+    sockets to listen on, in place of `HOST` and `PORT`.
 
     Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the
     process with status 1 and one line on stderr if it cannot listen.
     """
     settings = installation.default
-    listening = listening or Listening()
     notifier = Notifier.of(os.environ)
     configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
     # uvicorn ends the process by the signal that it got, without Python's own end.
     flush_log_on_signal(signal.SIGTERM)
     check_serving(installation)
-    sockets = open_sockets(settings, listening.fds or systemd_fds(os.environ))
+    sockets = open_sockets(settings, fds or systemd_fds(os.environ))
     _warn(installation)
     app = create_app(installation)
 
@@ -90,7 +79,6 @@ def serve(
             requests=settings.max_requests_at_once, body_bytes=settings.max_body_bytes_at_once
         ),
         keep_alive_s=settings.keep_alive_s,
-        has_peers=listening.has_peers,
         events=ServerEvents(on_ready=ready, on_stop=stopping),
     )
     # uvicorn raises the signal once more after it has stopped, so that SIGINT ends here.
@@ -101,13 +89,28 @@ def serve(
         sys.exit(FAILED)
 
 
+def serve_processes(installation: Installation, *, count: int, fds: Sequence[int] = ()) -> None:
+    """
+    Serve by so many processes like this one until SIGTERM or SIGINT, and replace them on SIGHUP.
+
+    Raises `SettingsError` like `serve`. Ends the process with status 1 if it cannot listen, or the
+    processes do not start.
+    """
+    settings = installation.default
+    notifier = Notifier.of(os.environ)
+    configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
+    check_serving(installation)
+    sockets = open_sockets(settings, fds or systemd_fds(os.environ))
+    if not run_master(sockets, count=count, notifier=notifier):
+        sys.exit(FAILED)
+
+
 def make_server(
     app: ASGIApp,
     limits: ConnectionLimits,
     *,
     overload: OverloadLimits,
     keep_alive_s: int,
-    has_peers: bool = False,
     times: StopTimes | None = None,
     events: ServerEvents | None = None,
 ) -> ReceiverServer:
@@ -134,7 +137,7 @@ def make_server(
         # and its log lines would begin with what was bound for another one.
         reset_contextvars=True,
     )
-    return ReceiverServer(config, table, has_peers=has_peers, times=times, events=events)
+    return ReceiverServer(config, table, times=times, events=events)
 
 
 def connection_limits(installation: Installation) -> ConnectionLimits:

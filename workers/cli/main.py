@@ -22,12 +22,8 @@ from workers.cli.output import PROGRAM, Commands, account_option
 from workers.cli.phonebook import phonebook
 from workers.cli.preview import preview_outcomes
 from workers.cli.replay import replay_calls
-from workers.cli.run import (
-    run,
-    sandbox,
-    serve,
-    work,
-)
+from workers.cli.run import run, sandbox, work
+from workers.cli.serve import serve
 from workers.cli.sources import sources
 from workers.cli.status import status
 from workers.cli.subscriptions import subscriptions

@@ -35,11 +35,11 @@ class SettingsFault(click.ClickException):
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("; ".join(faults))
-        self._faults: Final = tuple(faults)
+        self.faults: Final = tuple(faults)
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the faults to stderr."""
-        for fault in self._faults:
+        for fault in self.faults:
             _write(f"{PROGRAM}: {fault}", file or sys.stderr)
 
 

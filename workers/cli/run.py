@@ -1,34 +1,22 @@
 """
-`buildr-calls run`, `serve`, `work` and `sandbox`: the commands that stay in the foreground.
+`buildr-calls run`, `work` and `sandbox`: with `serve`, the commands that stay in the foreground.
 """
 
 import asyncio
-import contextlib
-import os
 import signal
 import sys
-import threading
-from collections.abc import Callable
-from typing import Final, TypeVar, cast
+from typing import Final, cast
 
 import click
 
 from service.buildr_ids import is_buildr_id
 from service.settings import Budget, Installation
 from workers.cli.output import Failure, load_accounts, load_settings
+from workers.cli.watched import end_with_stdin, watched
 
 # In the sandbox it is filed as in Buildr's published example, see `workers/sandbox/records.py`.
 DEMO_CALL: Final = "110"
 PORT: Final = click.IntRange(1, 65535)
-# Longer than receiver and worker take to end, see `GRACE_S` of the receiver and `finish_jobs`.
-GRACE_S: Final = 30.0
-STDIN: Final = 0
-CommandFunction = TypeVar("CommandFunction", bound=Callable[..., None])
-
-
-def _watched(function: CommandFunction) -> CommandFunction:
-    """Add the option by which `run` makes a process end with it."""
-    return click.option("--until-stdin-closes", "is_watched", is_flag=True, hidden=True)(function)
 
 
 @click.command()
@@ -123,23 +111,7 @@ def run(
 
 
 @click.command()
-@_watched
-def serve(*, is_watched: bool) -> None:
-    """
-    Run the receiver.
-
-    \b
-    Example:
-      PORT=8000 buildr-calls serve
-    """
-    from service.receiver.server import serve as serve_forever
-
-    _end_with_stdin(is_wanted=is_watched)
-    serve_forever(load_accounts(is_local=False))
-
-
-@click.command()
-@_watched
+@watched
 def work(*, is_watched: bool) -> None:
     """
     Run a worker.
@@ -151,7 +123,7 @@ def work(*, is_watched: bool) -> None:
     from workers.maintenance.heartbeat import RedisRefusesWrites
     from workers.process.main import run_worker
 
-    _end_with_stdin(is_wanted=is_watched)
+    end_with_stdin(is_wanted=is_watched)
     try:
         run_worker(load_accounts(is_local=False))
     except RedisRefusesWrites as err:
@@ -189,7 +161,7 @@ def work(*, is_watched: bool) -> None:
     is_flag=True,
     help="Take a PATCH of any call, also one that does not exist.",
 )
-@_watched
+@watched
 def sandbox(
     *,
     host: str,
@@ -216,7 +188,7 @@ def sandbox(
     settings = load_settings(is_local=False)
     configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
     flush_log_on_signal(signal.SIGTERM)
-    _end_with_stdin(is_wanted=is_watched)
+    end_with_stdin(is_wanted=is_watched)
     config = SandboxConfig(
         budgets=(Budget(requests=requests, window_s=window_s),),
         limit_mode=cast("Mode", limit_mode),
@@ -258,21 +230,3 @@ def _check_serving(installation: Installation) -> None:
     from service.receiver.server import check_serving
 
     check_serving(installation)
-
-
-def _end_with_stdin(*, is_wanted: bool) -> None:
-    """End this process when its stdin closes, because the program that started it is gone then."""
-
-    def watch() -> None:
-        with contextlib.suppress(OSError):
-            while os.read(STDIN, 1024):
-                pass
-        # By a signal to itself: the same orderly end as for a supervisor, from whatever it is
-        # doing.
-        os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait(GRACE_S)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    if is_wanted:
-        # A thread, since a read from stdin blocks. As a daemon it does not keep the process alive.
-        threading.Thread(target=watch, name="stdin", daemon=True).start()

@@ -1,0 +1,91 @@
+"""
+`buildr-calls serve`: the receiver, as one process or several.
+"""
+
+import click
+
+from service.errors import SettingsError
+from workers.cli.env_file import read_env_file
+from workers.cli.output import FAILED, Failure, SettingsFault, load_accounts
+from workers.cli.watched import end_with_stdin, watched
+
+
+@click.command()
+@click.option(
+    "--processes",
+    "count",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that accept from one socket.",
+)
+@click.option(
+    "--reload-on",
+    type=click.Choice(["HUP"]),
+    help="Replace the processes on this signal, with new code and settings.  "
+    "[default: HUP with several processes]",
+)
+@click.option(
+    "--fd",
+    "fds",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="Listen on this file descriptor, in place of HOST and PORT.  [default: those of systemd]",
+)
+@click.option(
+    "--env-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Read settings from this file too, again at each reload: lines of NAME=value.",
+)
+@click.option("--inherited-fd", "inherited_fds", type=int, multiple=True, hidden=True)
+@click.option("--control-fd", type=int, hidden=True)
+@watched
+def serve(
+    *,
+    count: int,
+    reload_on: str | None,
+    fds: tuple[int, ...],
+    env_file: str | None,
+    inherited_fds: tuple[int, ...],
+    control_fd: int | None,
+    is_watched: bool,
+) -> None:
+    """
+    Run the receiver.
+
+    \b
+    Examples:
+      PORT=8000 buildr-calls serve
+      buildr-calls serve --processes 2
+      buildr-calls serve --reload-on HUP --env-file /etc/buildr-calls/env
+    """
+    from service.receiver.server import serve as serve_forever
+    from service.receiver.server import serve_processes
+
+    if control_fd is not None:
+        _serve_for_master(control_fd, inherited_fds, env_file)
+        return
+    end_with_stdin(is_wanted=is_watched)
+    installation = load_accounts(is_local=False, overrides=read_env_file(env_file))
+    if count > 1 or reload_on is not None:
+        serve_processes(installation, count=count, fds=fds)
+    else:
+        serve_forever(installation, fds=fds)
+
+
+def _serve_for_master(control_fd: int, fds: tuple[int, ...], env_file: str | None) -> None:
+    """Be one of several processes of a receiver; report settings that are wrong to the master."""
+    from service.receiver.control_channel import ControlChannel
+    from service.receiver.server import serve as serve_forever
+
+    channel = ControlChannel.of(control_fd)
+    channel.end_with_master()
+    try:
+        installation = load_accounts(is_local=False, overrides=read_env_file(env_file))
+        serve_forever(installation, fds=fds, on_ready=channel.report_ready)
+    except (SettingsFault, SettingsError) as err:
+        channel.report_faults(err.faults)
+        raise SystemExit(FAILED) from err
+    except Failure as err:
+        channel.report_faults([err.message])
+        raise SystemExit(FAILED) from err
