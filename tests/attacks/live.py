@@ -16,7 +16,7 @@ from typing import Final
 
 import httpx
 
-from tests.attacks.worst_inputs import FORM_BODIES, HEAD_BYTES, filled
+from tests.attacks.worst_inputs import FORM_BODIES, filled
 from tests.doubles.redis import RedisServer
 from tests.e2e.harness import System, wait_for
 

@@ -52,7 +52,8 @@ class Standard(Source):
     proof = "HMAC-SHA256 over id, time and body (Standard Webhooks)"
     call_id_carrier = "`buildr_call_id` in the body"
     has_address_per_call = True
-    max_body_bytes = 128 * KIB
+    # A note and a transcript of the greatest length, every letter of them written as \\uXXXX.
+    max_body_bytes = 256 * KIB
     kept_headers = frozenset({"content-type", standard_signature.ID})
 
     def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
