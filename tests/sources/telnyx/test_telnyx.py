@@ -287,6 +287,19 @@ def test_public_key_signs_nothing() -> None:
         TELNYX.sign(vector(), Secrets(PUBLIC_KEYS), NOW)
 
 
+def test_signature_of_an_id_is_not_stored() -> None:
+    """Telnyx repeats the address in the body; whoever reads a message could aim others with it."""
+    address = (
+        "https://hooks.example.test/webhooks/telnyx?buildr_call_id=110&buildr_sig=0123456789ab"
+    )
+    body = json.dumps({"data": {"id": "e1"}, "meta": {"delivered_to": address}}).encode()
+    request = WebhookRequest(method="POST", url=BASE_URL, body=body)
+    stored_body = TELNYX.redact(request).body
+    assert body.replace(b"0123456789ab", b"hidden") == stored_body
+    plain_request = replace(request, body=b'{"data": {"id": "e1"}}')
+    assert TELNYX.redact(plain_request) is plain_request
+
+
 def test_event_is_named_after_its_id() -> None:
     """
     Tries, and the failover address, differ in `meta` alone; whatever comes without an id is named
