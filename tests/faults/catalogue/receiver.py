@@ -20,22 +20,22 @@ from tests.faults.scenario import At, Layout, Scenario
 from tests.faults.traffic import Traffic
 
 RESTARTS: Final = 100
-DURING_RESTARTS: Final = Traffic(calls=3000, over_s=150, kinds=MIXED)
+DURING_RESTARTS: Final = Traffic(calls=3000, over_s=180, kinds=MIXED)
 OF_TWO: Final = Layout(processes=2)
 
 SCENARIOS: Final = (
     Scenario(
         name="rolling-restarts",
-        title=f"{RESTARTS} rolling restarts (SIGHUP), each message on a connection of its own",
+        title=f"{RESTARTS} rolling restarts (SIGHUP) of two processes, a connection for each message",
         traffic=DURING_RESTARTS,
         layout=OF_TWO,
         steps=(At(at_s=2, action=repeatedly(reload_receiver(), times=RESTARTS, every_s=0.1)),),
     ),
     Scenario(
         name="rolling-restarts-kept",
-        title=f"{RESTARTS} rolling restarts (SIGHUP), connections kept",
-        traffic=Traffic(calls=3000, over_s=150, kinds=MIXED, keeps=True),
-        layout=OF_TWO,
+        title=f"{RESTARTS} rolling restarts (SIGHUP) of one process, connections kept",
+        traffic=Traffic(calls=3000, over_s=180, kinds=MIXED, keeps=True),
+        layout=Layout(serve_options=("--reload-on", "HUP")),
         steps=(At(at_s=2, action=repeatedly(reload_receiver(), times=RESTARTS, every_s=0.1)),),
     ),
     Scenario(
