@@ -26,7 +26,7 @@ OF_TWO: Final = Layout(processes=2)
 SCENARIOS: Final = (
     Scenario(
         name="rolling-restarts",
-        title=f"{RESTARTS} rolling restarts (SIGHUP) of two processes, a connection for each message",
+        title=f"{RESTARTS} rolling restarts (SIGHUP) of two processes, a connection each",
         traffic=DURING_RESTARTS,
         layout=OF_TWO,
         steps=(At(at_s=2, action=repeatedly(reload_receiver(), times=RESTARTS, every_s=0.1)),),
