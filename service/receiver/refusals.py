@@ -61,6 +61,7 @@ class Refusals:
         self._clock: Final = clock
         self._ends_at = 0.0
         self._seen: Counter[Refusal] = Counter()
+        self._full_lines = 0
         self._logs: dict[Refusal, Log] = {}
         self._summed: Counter[Refusal] = Counter()
         self._timer: asyncio.TimerHandle | None = None
@@ -77,7 +78,8 @@ class Refusals:
         if kind not in self._seen and len(self._seen) >= MAX_KINDS:
             kind = replace(kind, account=None, source=OTHER, status_code=None, reason=OTHER)
         self._seen[kind] += 1
-        if self._seen[kind] <= FULL_LINES and self._seen.total() <= ALL_FULL_LINES:
+        if self._seen[kind] <= FULL_LINES and self._full_lines < ALL_FULL_LINES:
+            self._full_lines += 1
             getattr(log, level)(
                 refusal.event, reason=refusal.reason, status_code=refusal.status_code, **details
             )
@@ -101,5 +103,6 @@ class Refusals:
             fields = {**asdict(kind), "count": count, "window_s": WINDOW_S}
             self._logs[kind].warning(SUMMARIES[fields.pop("event")], **fields)
         self._seen.clear()
+        self._full_lines = 0
         self._logs.clear()
         self._summed.clear()

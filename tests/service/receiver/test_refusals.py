@@ -81,11 +81,14 @@ async def test_kinds_are_counted_apart_and_figures_make_no_kind() -> None:
     """Source, status and reason make a kind; the size or age in a reason does not."""
     refusals = Refusals(clock=Clock())
     with _logs() as entries:
-        for number in range(50):
+        for number in range(500):
             refusals.write(log, replace(REFUSAL, reason=f"announced {number} bytes"))
+        # A flood of one kind hides no other.
+        for _ in range(50):
             refusals.write(log, replace(REFUSAL, status_code=404))
         refusals.summarize()
-    assert [("announced N bytes", 45), (REFUSAL.reason, 45)] == [
+    assert 2 * FULL_LINES == _events(entries).count("message.rejected")
+    assert [("announced N bytes", 495), (REFUSAL.reason, 45)] == [
         (entry["reason"], entry["count"]) for entry in entries if "count" in entry
     ]
 
