@@ -17,6 +17,7 @@ BuildrCallsError
     ├── BuildrUnavailable         retried, later each time: no answer, or 5xx
     ├── BuildrRateLimited         retried when Buildr says; costs no attempt
     ├── BuildrUnauthorized        retried slowly; an operator must act
+    ├── BuildrNotTaken            retried a few times: a 200 that shows another value
     └── BuildrRejected            not retried: a 4xx that stays one
 SettingsError                     outside the tree: no handler may take it for a passing fault
 """
@@ -42,6 +43,7 @@ class FailureCause(StrEnum):
     BUILDR_UNAVAILABLE = "buildr_unavailable"
     BUILDR_RATE_LIMITED = "buildr_rate_limited"
     BUILDR_UNAUTHORIZED = "buildr_unauthorized"
+    NOT_TAKEN = "not_taken"
 
 
 class BuildrCallsError(Exception):
@@ -144,6 +146,7 @@ class BuildrError(BuildrCallsError):
 
     A call that is given up on because of it is filed under `cause`; `retryable` errors may pass.
     `status_code` and `answer` (the text of the answer, cut off) are None where no answer came.
+    `was_sent` is false where the request has certainly not reached Buildr.
     """
 
     cause: ClassVar[FailureCause]
@@ -155,6 +158,21 @@ class BuildrError(BuildrCallsError):
         super().__init__(message)
         self.status_code = status_code
         self.answer = answer
+        self.was_sent = True
+
+    @property
+    def is_without_effect(self) -> bool:
+        """
+        Whether the request is certainly not carried out, now or later: refused, or never sent.
+
+        A 5xx may come from a proxy, while Buildr is still at it.
+        """
+        if not self.was_sent:
+            return True
+        status = self.status_code
+        if status is None:
+            return False
+        return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 class BuildrUnavailable(BuildrError):
@@ -191,6 +209,16 @@ class BuildrUnauthorized(BuildrError):
 
     cause = FailureCause.BUILDR_UNAUTHORIZED
     retryable = True
+
+
+class BuildrNotTaken(BuildrError):
+    """Raised when Buildr answers 200 and shows another value than the one that was sent."""
+
+    cause = FailureCause.NOT_TAKEN
+    retryable = True
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status_code=HTTPStatus.OK)
 
 
 class BuildrRejected(BuildrError):

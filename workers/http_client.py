@@ -27,6 +27,14 @@ MAX_ANSWER_BYTES: Final = 1024 * 1024
 # How much of an answer is kept for people, in characters.
 ANSWER_LENGTH: Final = 2000
 HIDDEN: Final = "[hidden]"
+# Errors before the first byte of a request has left.
+NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
 # Statuses among the 400s that are about the moment, not about the request.
 PASSING: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
 
@@ -140,9 +148,9 @@ async def fetch(http: httpx.AsyncClient, request: httpx.Request) -> HttpAnswer:
             await response.aclose()
     # The type of the error and not its text, which may hold a whole URL with its query.
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as err:
-        raise BuildrUnavailable(
-            f"no answer from {request.url.host} ({type(err).__name__})"
-        ) from err
+        error = BuildrUnavailable(f"no answer from {request.url.host} ({type(err).__name__})")
+        error.was_sent = not isinstance(err, NEVER_SENT)
+        raise error from err
     return HttpAnswer(
         status_code=response.status_code, headers=response.headers, body=body, is_cut=is_cut
     )

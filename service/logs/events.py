@@ -15,6 +15,8 @@ class LogEvent(StrEnum):
 
     ADMIN_REJECTED = "admin.rejected"
     ADMIN_REJECTED_REPEATEDLY = "admin.rejected_repeatedly"
+    BUILDR_LATE_WRITE = "buildr.late_write"
+    BUILDR_NOT_TAKEN = "buildr.not_taken"
     BUILDR_OUTAGE_BEGAN = "buildr.outage_began"
     BUILDR_OUTAGE_ENDED = "buildr.outage_ended"
     BUILDR_OUTCOMES_NOT_READ = "buildr.outcomes_not_read"

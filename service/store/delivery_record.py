@@ -25,6 +25,7 @@ from service.store.delivery_state import (
     HistoryEntry,
     ReplayRequest,
 )
+from service.store.unanswered_writes import UnansweredWrites
 
 # An ordinary call has about ten. The limit is for one that fails for days: the newest entries help
 # most, and a record is written whole at each commit.
@@ -49,8 +50,11 @@ class DeliveryRecord:
     when the first change was received that Buildr does not hold yet.
 
     `attempts` counts failures since the last success, `unauthorized` refusals of the token among
-    them, and `retry_at` is the earliest time of the next attempt. `message_id` is the newest
-    message's. `replay_request` is the one that is being followed, until the call is at rest again.
+    them, `not_taken` answers of 200 that show another value. `retry_at` is the earliest time of the
+    next attempt. `unanswered` are writes that Buildr may still carry out.
+
+    `message_id` is the newest message's. `replay_request` is the one that is being followed, until
+    the call is at rest again.
     """
 
     ref: str
@@ -70,8 +74,10 @@ class DeliveryRecord:
     in_doubt: dict[str, tuple[str, ...]] = field(default_factory=dict)
     left_ids: dict[str, dict[str, str]] = field(default_factory=dict)
     note_block: str | None = None
+    unanswered: UnansweredWrites = field(default_factory=UnansweredWrites)
     attempts: int = 0
     unauthorized: int = 0
+    not_taken: int = 0
     first_failed_at: UtcDatetime | None = None
     retry_at: UtcDatetime | None = None
     answers: tuple[Answer, ...] = ()
@@ -144,7 +150,7 @@ class DeliveryRecord:
         """The call is sent again at `retry_at`; count the failure with `with_failure` before."""
         retrying = replace(self, state=DeliveryState.RETRYING, reason=error, retry_at=retry_at)
         wait_s = (retry_at - at).total_seconds()
-        detail = f"{error} (attempt {self.attempts}, again in {wait_s:.0f} s)"
+        detail = f"{error} (attempt {self.attempts + self.not_taken}, again in {wait_s:.0f} s)"
         return retrying.with_history(at, "will retry", detail)
 
     def to_failed(self, reason: str) -> Self:
@@ -157,6 +163,7 @@ class DeliveryRecord:
             self._at_rest(DeliveryState.DELIVERED, f"Buildr holds {self.outcome or ''}"),
             attempts=0,
             unauthorized=0,
+            not_taken=0,
             first_failed_at=None,
             retry_at=None,
             unsettled_since=None,
@@ -247,6 +254,11 @@ class DeliveryRecord:
             )
         return replace(self, first_failed_at=first_failed_at, attempts=self.attempts + 1)
 
+    def with_not_taken(self, at: datetime) -> Self:
+        """One more answer of 200 that shows another value than was sent."""
+        first_failed_at = self.first_failed_at or at
+        return replace(self, first_failed_at=first_failed_at, not_taken=self.not_taken + 1)
+
     def with_history(self, at: datetime, summary: str, detail: str = "") -> Self:
         """One more entry of the history, unless it repeats the last; the oldest are dropped."""
         if self.history:
@@ -274,5 +286,11 @@ class DeliveryRecord:
 
     def _without_failures(self) -> Self:
         return replace(
-            self, attempts=0, unauthorized=0, first_failed_at=None, retry_at=None, answers=()
+            self,
+            attempts=0,
+            unauthorized=0,
+            not_taken=0,
+            first_failed_at=None,
+            retry_at=None,
+            answers=(),
         )

@@ -16,7 +16,7 @@ from typing import Final
 from service.errors import FailureCause
 from service.store.delivery_state import DeliveryState
 from service.store.policy import HOUR_MS, StorePolicy
-from service.store.rate_limit.grants import HealthSignal
+from service.store.rate_limit.grants import UNKNOWN_CALLS, HealthSignal
 from service.store.rate_limit.lanes import LANES, Lane
 from service.store.rate_limit.policy import RateLimitPolicy
 
@@ -34,6 +34,8 @@ def lua_constants() -> Mapping[str, str]:
         "STATE": _table(DeliveryState),
         "SIGNAL": _table(HealthSignal),
         "UNAUTHORIZED": _quoted(FailureCause.BUILDR_UNAUTHORIZED),
+        "RATE_LIMITED": _quoted(FailureCause.BUILDR_RATE_LIMITED),
+        "UNKNOWN_CALLS": f"'{UNKNOWN_CALLS}'",
         **{name.upper(): str(value) for name, value in numbers.items()},
     }
 

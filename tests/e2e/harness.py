@@ -155,6 +155,8 @@ class System:
             "BUILDR_CLIENT_ID": "sandbox-client",
             "BUILDR_CLIENT_SECRET": "sandbox-secret",
             "SETTLE_S": "0.5",
+            # The times of some calls are fixed, and must never be too old.
+            "KEEP_CALLS_D": "36500",
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "debug",
             "DATA_DIR": str(self.folder),

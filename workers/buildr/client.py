@@ -15,7 +15,7 @@ import httpx
 
 from service.buildr_ids import MAX_DIGITS, is_buildr_id
 from service.clock import utc_now
-from service.errors import BuildrRejected, BuildrUnavailable
+from service.errors import BuildrError, BuildrRejected, BuildrUnavailable
 from service.settings import Settings
 from workers.buildr.errors import refusal
 from workers.buildr.models import (
@@ -36,6 +36,10 @@ PER_PAGE: Final = 100
 SPARE_CONNECTIONS: Final = 2
 
 Body = Mapping[str, Mapping[str, str]]
+
+
+class RequestTooLate(Exception):
+    """Raised instead of sending a request whose permit may have run out meanwhile."""
 
 
 class BuildrClient:
@@ -67,19 +71,27 @@ class BuildrClient:
             self._api, timeout_s=self.timeout_s, connections=connections, transport=transport
         )
 
-    async def update_call(self, buildr_call_id: str, body: Body) -> UpdatedCall:
+    async def update_call(
+        self, buildr_call_id: str, body: Body, *, is_in_time: Callable[[], bool] | None = None
+    ) -> UpdatedCall:
         """
         Change the fields that `body` names under `call`, and no others:
         https://buildr.dev/api-reference/call/update-call.
+
+        `is_in_time` is asked right before the request; if it says no, nothing is sent and
+        `RequestTooLate` is raised.
         """
         # Checked here once more: the id becomes a part of the path, and one with `/` or `..` would
         # be another address with our token.
         if not is_buildr_id(buildr_call_id):
-            raise BuildrRejected(
+            error = BuildrRejected(
                 f"a Buildr call id is a text of at most {MAX_DIGITS} digits, "
                 "as in Buildr's own URL of the call"
             )
-        answer = await self._send("PATCH", f"{self._api}/calls/{buildr_call_id}", body=body)
+            error.was_sent = False
+            raise error
+        url = f"{self._api}/calls/{buildr_call_id}"
+        answer = await self._send("PATCH", url, body=body, is_in_time=is_in_time)
         return read_call(answer.parsed(), buildr_call_id)
 
     async def call_outcomes_page(
@@ -138,15 +150,32 @@ class BuildrClient:
     ) -> None:
         await self.close()
 
-    async def _send(self, method: str, url: str, *, body: Body | None = None) -> HttpAnswer:
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Body | None = None,
+        is_in_time: Callable[[], bool] | None = None,
+    ) -> HttpAnswer:
+        is_sent = False
         try:
             # In all, token included. httpx's own timeouts are per phase, and a server that sends a
             # byte now and then would never run into one, while the permit expires.
             async with asyncio.timeout(self.timeout_s):
                 token = await self._tokens.get()
+                # The token may have taken long, or the whole machine may have been suspended.
+                if is_in_time is not None and not is_in_time():
+                    raise RequestTooLate
+                is_sent = True
                 answer = await fetch(self._http, self._request(method, url, token=token, body=body))
         except TimeoutError as err:
-            raise BuildrUnavailable(f"no answer from Buildr within {self.timeout_s:g} s") from err
+            error = BuildrUnavailable(f"no answer from Buildr within {self.timeout_s:g} s")
+            error.was_sent = is_sent
+            raise error from err
+        except BuildrError as err:
+            err.was_sent = err.was_sent and is_sent
+            raise
         if answer.is_success:
             return answer
         if answer.status_code == httpx.codes.UNAUTHORIZED:

@@ -13,6 +13,7 @@ from workers.delivery.desired import DesiredState
 IMMATERIAL: Final = frozenset({"recorded_at"})
 # Buildr's name of the field: https://buildr.dev/api-reference/call/update-call.
 OUTCOME_FIELD: Final = "call_outcome_id"
+NOTES_FIELD: Final = "notes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

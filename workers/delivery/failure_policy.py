@@ -10,11 +10,18 @@ from typing import Final
 
 import structlog
 
-from service.errors import BuildrError, BuildrRateLimited, BuildrUnauthorized, FailureCause
+from service.errors import (
+    BuildrError,
+    BuildrNotTaken,
+    BuildrRateLimited,
+    BuildrUnauthorized,
+    FailureCause,
+)
 from service.logs.events import LogEvent
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import Answer
 from service.store.rate_limit.grants import RateLimitState
+from workers.delivery.feedback import UNKNOWN_CALLS_TEXT, UNKNOWN_STATUSES, is_unknown_call
 
 # Short: most failures are one lost connection or one bad answer. A real outage does not go by these
 # times, since the breaker opens after three failures in a row.
@@ -26,6 +33,12 @@ MAX_RETRY_S: Final = 900.0
 MAX_DOUBLINGS: Final = 20
 # A call is not given up on for its age alone before it was tried so often.
 MIN_ATTEMPTS: Final = 10
+# How often a write is sent that Buildr answers with 200 and does not take: over some six minutes.
+# Longer would help nobody, since Buildr has answered.
+MAX_NOT_TAKEN: Final = 6
+# How often a call is sent that Buildr does not know while no other call tells whether it knows any:
+# over some five seconds. At most `MAX_ANSWERS` of the record.
+MAX_UNKNOWN: Final = 4
 # Kept with the call in Redis, five of them at most: enough for an operator to see the cause, and no
 # place for a whole error page.
 ANSWER_LENGTH: Final = 2000
@@ -78,8 +91,12 @@ class FailurePolicy:
         # join one.
         if isinstance(err, BuildrRateLimited):
             return Sent(record=record.to_rate_limited(now, wait_s=limit.blocked_s))
+        if isinstance(err, BuildrNotTaken):
+            return self._retry_not_taken(err, record, now)
         # Asked before the breaker: an answer that is final for this call stays final during an
         # outage.
+        if is_unknown_call(err):
+            return self._after_unknown_call(err, record, limit, now)
         if not err.retryable:
             return _give_up(record, err, f"Buildr refused it: {err}", now)
         # The failure opened the breaker or came while it was open, so that it is about Buildr and
@@ -87,6 +104,27 @@ class FailurePolicy:
         # attempts.
         if limit.is_open:
             return Sent(record=record.to_waiting_for_buildr(now, error=str(err)))
+        return self._retry(err, record, now)
+
+    def _after_unknown_call(
+        self, err: BuildrError, record: DeliveryRecord, limit: RateLimitState, now: datetime
+    ) -> Sent:
+        """
+        A 404 or the like: the call is given up once Buildr has accepted another one since, or when
+        it stays the only one.
+
+        Until then the address or the account may be wrong, which would give up every call.
+        """
+        if limit.is_open:
+            return Sent(record=record.to_waiting_for_buildr(now, error=UNKNOWN_CALLS_TEXT))
+        times_unknown = sum(
+            answer.cause == err.cause and answer.status_code in UNKNOWN_STATUSES
+            for answer in record.answers
+        )
+        is_known_otherwise = times_unknown > 1 and not limit.was_unknown
+        is_alone = times_unknown >= MAX_UNKNOWN and limit.unknown_calls <= 1
+        if is_known_otherwise or is_alone:
+            return _give_up(record, err, f"Buildr refused it: {err}", now)
         return self._retry(err, record, now)
 
     def _retry(self, err: BuildrError, record: DeliveryRecord, now: datetime) -> Sent:
@@ -105,16 +143,15 @@ class FailurePolicy:
         if self._is_too_old(record, now):
             reason = f"given up after {self.limits.max_age}: {err}"
             return _give_up(record, err, reason, now)
-        log.warning(
-            LogEvent.JOB_RETRY_SCHEDULED,
-            reason=err.cause,
-            status_code=err.status_code,
-            attempt=record.attempts,
-            retry_in_s=round(wait_s, 3),
-        )
-        retry_at = now + timedelta(seconds=wait_s)
-        retrying = record.to_retrying(now, error=str(err), retry_at=retry_at)
-        return Sent(record=retrying, due_at=retry_at)
+        return _retry_later(err, record, now, attempt=record.attempts, wait_s=wait_s)
+
+    def _retry_not_taken(self, err: BuildrError, record: DeliveryRecord, now: datetime) -> Sent:
+        record = record.with_not_taken(now)
+        if record.not_taken >= min(MAX_NOT_TAKEN, self.limits.max_attempts):
+            return _give_up(record, err, f"given up after {record.not_taken} writes: {err}", now)
+        # Two doublings each: 1, 4, 16 ... seconds.
+        wait_s = retry_in_s(2 * record.not_taken - 1, rng=self.rng)
+        return _retry_later(err, record, now, attempt=record.not_taken, wait_s=wait_s)
 
     def _is_too_old(self, record: DeliveryRecord, now: datetime) -> bool:
         # After a long pause without workers the first failure may be hours old while nothing was
@@ -148,9 +185,27 @@ def is_first_refusal(err: BuildrError, record: DeliveryRecord) -> bool:
     return is_expired_token and not record.unauthorized
 
 
+def _retry_later(
+    err: BuildrError, record: DeliveryRecord, now: datetime, *, attempt: int, wait_s: float
+) -> Sent:
+    log.warning(
+        LogEvent.JOB_RETRY_SCHEDULED,
+        reason=err.cause,
+        status_code=err.status_code,
+        attempt=attempt,
+        retry_in_s=round(wait_s, 3),
+    )
+    retry_at = now + timedelta(seconds=wait_s)
+    retrying = record.to_retrying(now, error=str(err), retry_at=retry_at)
+    return Sent(record=retrying, due_at=retry_at)
+
+
 def _give_up(record: DeliveryRecord, err: BuildrError, reason: str, now: datetime) -> Sent:
     log.error(
-        LogEvent.JOB_FAILED, reason=err.cause, status_code=err.status_code, attempt=record.attempts
+        LogEvent.JOB_FAILED,
+        reason=err.cause,
+        status_code=err.status_code,
+        attempt=record.attempts + record.not_taken,
     )
     return Sent(record=record.to_given_up(now, reason), failed_cause=err.cause)
 

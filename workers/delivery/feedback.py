@@ -2,14 +2,42 @@
 What a request to Buildr shows about Buildr itself: for the breaker, the rate limit and the log.
 """
 
+from http import HTTPStatus
+from typing import Final
+
 import structlog
 
-from service.errors import BuildrError, BuildrRateLimited, BuildrUnauthorized
+from service.errors import (
+    BuildrError,
+    BuildrNotTaken,
+    BuildrRateLimited,
+    BuildrRejected,
+    BuildrUnauthorized,
+)
 from service.logs.events import LogEvent
-from service.store.rate_limit.grants import Grant, HealthSignal, RateLimitState
+from service.store.rate_limit.grants import (
+    UNKNOWN_CALLS,
+    Grant,
+    HealthSignal,
+    RateLimitState,
+)
 from service.store.rate_limit.permits import Permits
 
+# A wrong address answers every request so, and so may Buildr one that is about an unknown call.
+UNKNOWN_STATUSES: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
+)
+UNKNOWN_CALLS_TEXT: Final = (
+    "every call is unknown to Buildr: check BUILDR_API_URL, and that the credentials are those of "
+    "the right Buildr account"
+)
+
 log = structlog.get_logger(__name__)
+
+
+def is_unknown_call(err: BuildrError) -> bool:
+    """Whether Buildr refuses a request in a way that may be about the address or the account."""
+    return isinstance(err, BuildrRejected) and err.status_code in UNKNOWN_STATUSES
 
 
 def health_signal_of(err: BuildrError) -> HealthSignal:
@@ -21,9 +49,14 @@ def health_signal_of(err: BuildrError) -> HealthSignal:
     """
     if isinstance(err, BuildrRateLimited):
         return HealthSignal.LIMITED
+    # It answers, whatever it makes of the write.
+    if isinstance(err, BuildrNotTaken):
+        return HealthSignal.FINE
     # 401 and 403 are among them: with a refused token every call fails, as in an outage.
     if err.retryable:
         return HealthSignal.DOWN
+    if is_unknown_call(err):
+        return HealthSignal.UNKNOWN
     # An id that is none, for example. It must not close a breaker that is open.
     if err.status_code is None:
         # Refused on this side, before anything was sent.
@@ -71,15 +104,18 @@ def _log_changes(state: RateLimitState, err: BuildrError | None) -> None:
         )
     # The script reports the opening to one caller only, so that the fleet logs an outage once.
     if state.has_opened and err is not None:
+        reason: str = err.cause
+        error = str(err)
         log_outage = log.warning
         if isinstance(err, BuildrUnauthorized):
-            # Only an operator can correct the credentials.
+            # Only an operator can correct the credentials, or the address.
             log_outage = log.error
+        if is_unknown_call(err):
+            log_outage = log.error
+            reason = UNKNOWN_CALLS
+            error = f"{UNKNOWN_CALLS_TEXT} ({err})"
         log_outage(
-            LogEvent.BUILDR_OUTAGE_BEGAN,
-            reason=err.cause,
-            status_code=err.status_code,
-            error=str(err),
+            LogEvent.BUILDR_OUTAGE_BEGAN, reason=reason, status_code=err.status_code, error=error
         )
     # Likewise: only the release that has closed the breaker gets a duration.
     if state.outage_s is not None:

@@ -4,24 +4,31 @@ What of a write gives way: to what was chosen by hand in Buildr, and to what Bui
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
+import structlog
+
 from service.errors import BuildrError, BuildrRejected
+from service.logs.events import LogEvent
+from service.store.delivery_record import DeliveryRecord
 from workers.buildr import UpdatedCall
-from workers.buildr.models import Company, Person, Project
+from workers.delivery.confirmation import (
+    ASSOCIATIONS,
+    hand_edit_reason,
+    is_same_id,
+    shown_id,
+    shown_outcome,
+)
 from workers.delivery.plan import EMPTY
 from workers.delivery.plan_types import BuildrWrite
-from workers.matching.callers import COMPANY_FIELD, CONTACT_FIELD, PROJECT_FIELD, ids_beside
+from workers.matching.callers import ids_beside
 
-# Field of an update -> the nested object of the answer that shows it.
-ASSOCIATIONS: Final[Mapping[str, str]] = {
-    CONTACT_FIELD: "contact",
-    COMPANY_FIELD: "company",
-    PROJECT_FIELD: "project",
-}
-
-
+OUTCOME_NOT_SHOWN: Final = (
+    "Buildr's answer does not show the call's outcome, which may have been edited by hand, so that "
+    "nothing is changed"
+)
 UNKNOWN_ID_STATUSES: Final = frozenset(
     {
         HTTPStatus.BAD_REQUEST,
@@ -30,6 +37,8 @@ UNKNOWN_ID_STATUSES: Final = frozenset(
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
 )
+
+log = structlog.get_logger(__name__)
 
 
 class HandEdited(Exception):
@@ -51,18 +60,14 @@ class GuardedIds:
 
 def check_outcome(current: UpdatedCall, allowed_outcome_ids: frozenset[str]) -> None:
     """Raises `HandEdited` if the outcome in Buildr is not one of those that may be replaced."""
-    # Buildr's answer may leave the field out, see `UpdatedCall`. The write goes on then: with an
-    # account whose answers never show it, nothing could be replayed otherwise.
+    # Closed by default, as where Buildr shows no call by an empty update: what cannot be compared
+    # may be somebody's.
     if not current.has_outcome:
-        return
-    outcome_id = EMPTY
-    description = "no outcome"
-    if current.call_outcome is not None:
-        outcome_id = current.call_outcome.id
-        description = f"the outcome {current.call_outcome.name}"
+        raise HandEdited(OUTCOME_NOT_SHOWN)
+    outcome_id = shown_outcome(current)
     # By id and not by name: an operator may rename an outcome in Buildr, which changes no call.
-    if outcome_id not in allowed_outcome_ids:
-        raise HandEdited(_reason(description))
+    if not any(is_same_id(outcome_id, allowed_id) for allowed_id in allowed_outcome_ids):
+        raise HandEdited(hand_edit_reason(current))
 
 
 def refused_ids(write: BuildrWrite, sent: Collection[str], err: BuildrError) -> dict[str, str]:
@@ -99,20 +104,25 @@ def guard_ids(
     return GuardedIds(to_write=to_write, left=left, reason=f"Buildr holds {_described(chosen)}")
 
 
-def _reason(outcome: str) -> str:
-    return f"a person has given the call {outcome} in Buildr, and it is left to them"
+def with_left_ids(
+    record: DeliveryRecord, write: BuildrWrite, ids: Mapping[str, str], reason: str, *, at: datetime
+) -> DeliveryRecord:
+    """The record with ids of the phone book that are not written; with a reason it is logged."""
+    record = record.with_left_ids(write.buildr_call_id, ids)
+    if not reason:
+        return record
+    log.info(LogEvent.CALL_FILING_LEFT, buildr_call_id=write.buildr_call_id, reason=reason)
+    names = ", ".join(f"{name} {value}" for name, value in sorted(ids.items()))
+    return record.with_history(at, "not filed", f"{names} of the phone book; {reason}")
 
 
 def _chosen_ids(current: UpdatedCall, written: Mapping[str, str]) -> dict[str, str]:
     """The ids that were chosen in Buildr, by field; empty for one that was emptied."""
     chosen: dict[str, str] = {}
     for name, attribute in ASSOCIATIONS.items():
-        value = EMPTY
-        record: Company | Person | Project | None = getattr(current, attribute)
-        if record is not None:
-            value = record.id
+        value = shown_id(current, name)
         # A field that the answer leaves out counts as chosen: it may hold anything.
-        if value != written.get(name, EMPTY) or not current.shows(attribute):
+        if not is_same_id(value, written.get(name, EMPTY)) or not current.shows(attribute):
             chosen[name] = value
     return chosen
 

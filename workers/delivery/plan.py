@@ -22,6 +22,8 @@ from workers.delivery.desired import (
     not_final_reason,
 )
 from workers.delivery.difference import OUTCOME_FIELD, Difference, difference_of, least_write
+from workers.delivery.late_writes import delivered
+from workers.delivery.old_calls import is_of_unknown_age, is_too_old
 from workers.delivery.plan_types import BuildrWrite, Plan, PlanInputs
 from workers.matching.match import Match
 
@@ -138,7 +140,7 @@ def _plan_delivery(
     record = record.with_written_fields_of(desired.match.buildr_call_id)
     difference = difference_of(record, desired)
     if not difference.is_worth_a_request:
-        return Plan(record=record.to_delivered(), match=desired.match)
+        return _plan_recheck(record, desired, now)
     record = replace(
         record, unsettled_since=record.unsettled_since or record.last_received_at or now
     )
@@ -147,6 +149,11 @@ def _plan_delivery(
     settled_at = _settled_at(inputs, record, now)
     if settled_at > now and not _skips_settling(inputs, record):
         return Plan(record=record.to_settling(), due_at=settled_at, match=desired.match)
+    is_old = is_too_old(inputs.call, record, inputs.timing)
+    may_be_old = is_old
+    # Most calls hold a time. Where none does, a request more is for those who have asked for it.
+    if inputs.protects_hand_edits and is_of_unknown_age(inputs.call, record):
+        may_be_old = True
     caller_fields: frozenset[str] = frozenset()
     if not difference.is_forced:
         caller_fields = desired.caller_fields & difference.fields.keys()
@@ -154,15 +161,37 @@ def _plan_delivery(
         buildr_call_id=record.buildr_call_id or "",
         fields=difference.fields or least_write(desired.fields),
         outcome=record.outcome or "",
-        lane=_lane(record),
+        lane=_lane(record, is_old=is_old),
         since=record.unsettled_since or now,
         note_block=difference.note_block,
-        allowed_outcome_ids=_allowed_outcome_ids(inputs, record, difference),
+        allowed_outcome_ids=_allowed_outcome_ids(inputs, record, difference, is_old=may_be_old),
         caller_fields=caller_fields,
-        guarded_fields=_guarded_fields(inputs, record, caller_fields),
+        guarded_fields=_guarded_fields(inputs, record, caller_fields, is_old=may_be_old),
     )
-    waiting = record.to_waiting("waits for its turn within Buildr's rate limit")
+    reason = "waits for its turn within Buildr's rate limit"
+    if is_old:
+        reason += "; it was over before KEEP_CALLS_D, so that Buildr is read before it is written"
+    waiting = record.to_waiting(reason)
     return Plan(record=waiting, sending=write, match=desired.match)
+
+
+def _plan_recheck(record: DeliveryRecord, desired: DesiredState, now: datetime) -> Plan:
+    """A call that is delivered: read again when that is due, since a late write may come."""
+    recheck_at = record.unanswered.recheck_at
+    if recheck_at is None:
+        return Plan(record=record.to_delivered(), match=desired.match)
+    record = delivered(record)
+    if recheck_at > now:
+        return Plan(record=record, due_at=recheck_at, match=desired.match)
+    write = BuildrWrite(
+        buildr_call_id=record.buildr_call_id or "",
+        fields={},
+        outcome=record.outcome or "",
+        lane=Lane.BACKFILL,
+        since=recheck_at,
+        is_recheck=True,
+    )
+    return Plan(record=record, sending=write, match=desired.match)
 
 
 def _skips_settling(inputs: PlanInputs, record: DeliveryRecord) -> bool:
@@ -178,36 +207,45 @@ def _settled_at(inputs: PlanInputs, record: DeliveryRecord, now: datetime) -> da
     return min(newest, latest)
 
 
-def _lane(record: DeliveryRecord) -> Lane:
+def _lane(record: DeliveryRecord, *, is_old: bool) -> Lane:
     if record.replay_request is not None:
         return record.replay_request.lane
+    if is_old:
+        return Lane.BACKFILL
     if record.written:
         return Lane.REFINEMENT
     return Lane.FINAL
 
 
 def _allowed_outcome_ids(
-    inputs: PlanInputs, record: DeliveryRecord, difference: Difference
+    inputs: PlanInputs, record: DeliveryRecord, difference: Difference, *, is_old: bool
 ) -> frozenset[str] | None:
     """The outcomes in Buildr that may be replaced; None to write without reading the call first."""
     written_id = record.written.get(OUTCOME_FIELD)
     new_id = difference.fields.get(OUTCOME_FIELD)
     if difference.is_forced:
         return None
-    changes_outcome = written_id is not None and new_id is not None
-    if record.replay_request is None and not (inputs.protects_hand_edits and changes_outcome):
+    # Also where a 200 has not taken it: what Buildr showed instead may be somebody's.
+    is_replaced = written_id is not None or record.not_taken > 0
+    changes_outcome = inputs.protects_hand_edits and is_replaced and new_id is not None
+    if record.replay_request is None and not changes_outcome and not is_old:
         return None
     # An outcome that was never written from here may well be empty in Buildr. One that was written
     # from here and is empty now was emptied there.
     expected_id = written_id or EMPTY
     in_doubt = record.in_doubt.get(record.buildr_call_id or "", ())
-    return frozenset({expected_id, new_id or expected_id, *in_doubt})
+    unanswered = [
+        write.fields[OUTCOME_FIELD]
+        for write in record.unanswered.of(record.buildr_call_id)
+        if OUTCOME_FIELD in write.fields
+    ]
+    return frozenset({expected_id, new_id or expected_id, *in_doubt, *unanswered})
 
 
 def _guarded_fields(
-    inputs: PlanInputs, record: DeliveryRecord, caller_fields: frozenset[str]
+    inputs: PlanInputs, record: DeliveryRecord, caller_fields: frozenset[str], *, is_old: bool
 ) -> frozenset[str]:
     """The ids of the phone book that must not be written over what was chosen in Buildr."""
-    if inputs.protects_hand_edits or record.replay_request is not None:
+    if inputs.protects_hand_edits or record.replay_request is not None or is_old:
         return caller_fields
     return frozenset()

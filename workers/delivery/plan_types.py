@@ -2,10 +2,11 @@
 What a plan is, and what it rests on.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 from service.errors import FailureCause
 from service.settings import Settings, SettleTimes
@@ -20,22 +21,33 @@ from workers.matching.callers import CallerMatch
 from workers.matching.match import Match
 from workers.matching.selection import ExpectedCallMatch
 
+DAY_S: Final = 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How long a call settles, rings and lasts at most, in seconds."""
+    """
+    How long a call settles, rings and lasts at most, in seconds.
+
+    A call that was over for `too_old_s` when its first message came may have been here before, and
+    have been forgotten since.
+    """
 
     settle: SettleTimes
     ringing_timeout_s: float
     in_progress_timeout_s: float
+    too_old_s: float = math.inf
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """The times of an account's settings."""
+        keep_s = settings.keep_calls_d * DAY_S
         return cls(
             settle=settings.settle_s,
             ringing_timeout_s=settings.ringing_timeout_s,
             in_progress_timeout_s=settings.in_progress_timeout_s,
+            # Before it is forgotten, since the clocks of vendors differ from that of Redis.
+            too_old_s=keep_s - min(DAY_S, keep_s / 4),
         )
 
 
@@ -47,7 +59,7 @@ class BuildrWrite:
     `outcome` is the outcome's name, for logs and history. `note_block` is our new text in the
     notes, or None to leave them as they are. With `allowed_outcome_ids` the call is read first, and
     written only if its outcome in Buildr is one of these; any other was set by somebody there. The
-    write waits in `lane`, ordered by `since` (UTC).
+    write waits in `lane`, ordered by `since` (UTC). A recheck only reads, to find a late write.
 
     `caller_fields` are ids of the phone book, without which the call is written if Buildr refuses
     them. Of these, `guarded_fields` are compared with what Buildr holds before they are written.
@@ -62,6 +74,7 @@ class BuildrWrite:
     allowed_outcome_ids: frozenset[str] | None = None
     caller_fields: frozenset[str] = frozenset()
     guarded_fields: frozenset[str] = frozenset()
+    is_recheck: bool = False
 
     @property
     def reads_first(self) -> bool:

@@ -126,7 +126,7 @@ class JobRun:
             # anew.
             message_ids=tuple(sorted({*self.loaded.stored.events, *self.parsed.events})),
             buildr_call_id=record.buildr_call_id,
-            attempts=record.attempts,
+            attempts=record.attempts + record.not_taken,
             answers=record.answers,
         )
         return replace(update, failed={**update.failed, record.ref: to_text(entry)})

@@ -176,6 +176,11 @@ class Runner:
         outcome_id = write.fields.get(OUTCOME_FIELD)
         if outcome_id is not None:
             record = record.with_unconfirmed(write.buildr_call_id, outcome_id)
+        if not write.is_recheck:
+            unanswered = record.unanswered.begun(
+                self.clock(), write.buildr_call_id, write.fields, write.note_block
+            )
+            record = replace(record, unanswered=unanswered)
         # Committed before the request: a worker that dies in the middle leaves an alarm behind, and
         # the messages of this run are not parsed again.
         due_at = self.clock() + timedelta(seconds=self.hold_s)
@@ -196,7 +201,7 @@ class Runner:
         # If this one is refused, the call was taken over while the request was under way. The other
         # run writes the same outcome again, since it found it unconfirmed.
         await self._commit(update)
-        if sent.record.state is DeliveryState.DELIVERED:
+        if sent.record.state is DeliveryState.DELIVERED and not write.is_recheck:
             log.info(
                 LogEvent.JOB_DONE,
                 buildr_call_id=sent.record.buildr_call_id,
@@ -220,7 +225,7 @@ class Runner:
             due_at = self.clock() + timedelta(seconds=grant.wait_s)
         # Once per wait: with a long backlog, a call that is woken and has to wait again would fill
         # the log and push the older entries out of its history.
-        if run.before.state is not DeliveryState.WAITING:
+        if run.before.state is not DeliveryState.WAITING and not write.is_recheck:
             log.info(
                 LogEvent.DELIVERY_WAITING,
                 reason="outage" if grant.is_away else "budget",
@@ -230,7 +235,7 @@ class Runner:
             )
             detail = f"in the lane {write.lane.value}"
             record = record.with_history(self.clock(), "waits for its turn", detail)
-        if grant.is_away:
+        if grant.is_away and not write.is_recheck:
             record = record.with_reason("waits until Buildr is back; see: buildr-calls status")
         await self._commit(run.update(record, due_at, result=result))
         self.on_budget()

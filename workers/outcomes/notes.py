@@ -72,6 +72,11 @@ def merge_note(
     return _replace(text, previous_span, block, mode)
 
 
+def contains_block(text: str, block: str | None) -> bool:
+    """Whether notes hold a block of ours as whole lines."""
+    return _find(text, block) is not None
+
+
 def _add(text: str, block: str, mode: NotesMode, *, is_first: bool) -> str | None:
     """The notes with a block that they do not hold, and that has no earlier block to replace."""
     is_empty = not text.strip()

@@ -17,9 +17,11 @@ from service.store.delivery_state import DeliveryState, ReplayRequest
 from workers.buildr import UpdatedCall
 from workers.calls.fold import Call, fold
 from workers.calls.unknown_end import with_unknown_end
+from workers.delivery.confirmation import is_same_id, shown_outcome
 from workers.delivery.desired import outcome_ids_of
 from workers.delivery.difference import OUTCOME_FIELD
-from workers.delivery.plan import EMPTY, make_plan
+from workers.delivery.hand_edits import OUTCOME_NOT_SHOWN
+from workers.delivery.plan import make_plan
 from workers.delivery.plan_types import BuildrWrite, Plan, PlanInputs, Timing
 from workers.matching.customer_numbers import MatchingRules, why_internal
 from workers.replay.candidates import ReplayCandidate
@@ -274,15 +276,15 @@ def _checked(
         if in_buildr.is_missing:
             verdict = Verdict.NOT_FOUND
         return _stopped(assessment, verdict, in_buildr.reason)
-    if not in_buildr.has_outcome:
-        return replace(assessment, verdict=Verdict.WRITE)
-    outcome_id: str = EMPTY
+    allowed_ids = write.allowed_outcome_ids
+    if not in_buildr.has_outcome and allowed_ids is not None:
+        return _stopped(assessment, Verdict.NOT_SHOWN, OUTCOME_NOT_SHOWN)
     outcome_name = None
     if in_buildr.call_outcome is not None:
-        outcome_id = in_buildr.call_outcome.id
         outcome_name = in_buildr.call_outcome.name
-    allowed_ids = write.allowed_outcome_ids
-    if allowed_ids is None or outcome_id in allowed_ids:
+    outcome_id = shown_outcome(in_buildr)
+    is_allowed = allowed_ids is None or any(is_same_id(outcome_id, item) for item in allowed_ids)
+    if is_allowed:
         return replace(assessment, verdict=Verdict.WRITE, outcome_now=outcome_name)
     ours = assessment.outcome_now or "none"
     detail = f"Buildr holds {outcome_name or 'no outcome'}; from us it had {ours}"

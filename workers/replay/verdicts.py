@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     HAND_EDITED = "hand_edited"
     NOT_FOUND = "not_found"
     REFUSED = "refused"
+    NOT_SHOWN = "not_shown"
     UNMATCHED = "unmatched"
     LEFT_ALONE = "left_alone"
     NOT_FINAL = "not_final"
@@ -44,6 +45,7 @@ _LABELS: Final = {
     Verdict.HAND_EDITED: "hand-edited in Buildr",
     Verdict.NOT_FOUND: "Buildr has no such call (404)",
     Verdict.REFUSED: "Buildr refuses it",
+    Verdict.NOT_SHOWN: "Buildr does not show its outcome",
     Verdict.UNMATCHED: "unmatched",
     Verdict.LEFT_ALONE: "left alone",
     Verdict.NOT_FINAL: "not final",
@@ -61,6 +63,7 @@ NEEDS_OPERATOR: Final = frozenset(
         Verdict.HAND_EDITED,
         Verdict.NOT_FOUND,
         Verdict.REFUSED,
+        Verdict.NOT_SHOWN,
         Verdict.NO_OUTCOME,
         Verdict.OUTCOMES_UNREAD,
         Verdict.TAKEN,

@@ -47,6 +47,8 @@ API: Final = "/api/2023-01"
 MAX_BODY_BYTES: Final = 1024 * 1024
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
+# An update without fields, which shows the call and changes nothing.
+NOTHING: Final = b'{"call": {}}'
 Handler = Callable[[Request, bytes], Response]
 log = structlog.get_logger(__name__)
 
@@ -206,6 +208,10 @@ class Sandbox:
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
             return handler(request, body)
+        if fault.kind == "not_taken":
+            return handler(request, NOTHING)
+        if fault.kind == "late":
+            self.faults.carry_out_late(lambda: handler(request, body), after_s=fault.seconds)
         # The case that matters most: Buildr has the outcome, and the service does not know it.
         if fault.is_applied:
             handler(request, body)

@@ -4,6 +4,8 @@ Faults on demand: how the sandbox misbehaves, for the next requests that match.
 
 import asyncio
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -14,9 +16,19 @@ from starlette.types import Receive, Scope, Send
 
 from workers.sandbox.rate_limit import NS_PER_S
 from workers.sandbox.responses import rate_limit_answer
+from workers.sandbox.validation import Refused
 
 Kind = Literal[
-    "status", "timeout", "reset", "slow", "rate_limit", "garbage", "html", "revoke_token"
+    "status",
+    "timeout",
+    "reset",
+    "late",
+    "not_taken",
+    "slow",
+    "rate_limit",
+    "garbage",
+    "html",
+    "revoke_token",
 ]
 # More than is sent, so that the client must notice the missing rest.
 PROMISED_BYTES: Final = 1000
@@ -28,8 +40,11 @@ class Fault(BaseModel):
     One way to misbehave, `times` times.
 
     `match` is a part of the path of the requests it is for (`calls/110`, `oauth/token`). `status`
-    is for kind `status` and `html`, `seconds` for `timeout`, `slow` and `rate_limit`. With
+    is for kind `status` and `html`, `seconds` for `timeout`, `late`, `slow` and `rate_limit`. With
     `is_applied` the request is carried out, and only its answer is lost or replaced.
+
+    `late` cuts the connection at once and carries the request out `seconds` later. `not_taken`
+    answers 200 with the call as it is, and changes nothing.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,6 +62,8 @@ class Faults:
     """The faults that are still to come, oldest first."""
 
     pending: list[Fault] = field(default_factory=list)
+    # asyncio itself keeps no task alive.
+    _late: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     def add(self, fault: Fault) -> None:
         """Have one more."""
@@ -66,6 +83,19 @@ class Faults:
                 return fault
         return None
 
+    def carry_out_late(self, action: Callable[[], object], *, after_s: float) -> None:
+        """Do what a request has asked, long after its connection was cut."""
+
+        async def carry_out() -> None:
+            await asyncio.sleep(after_s)
+            # Nobody is there any more who could be answered.
+            with suppress(Refused):
+                action()
+
+        task = asyncio.create_task(carry_out())
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
 
 class CutOff(Response):
     """An answer that promises more than it sends, whereupon the server closes the connection."""
@@ -84,14 +114,14 @@ class CutOff(Response):
 
 async def misbehave(fault: Fault, request: Request, *, is_beta: bool) -> Response:
     """
-    The answer that a fault stands for; `slow` and `revoke_token` answer nothing by themselves and
-    are not handled here.
+    The answer that a fault stands for; `slow`, `not_taken` and `revoke_token` answer nothing by
+    themselves and are not handled here.
     """
     match fault.kind:
         case "timeout":
             await _keep_waiting(request, fault.seconds)
             return Response(status_code=504)
-        case "reset":
+        case "reset" | "late":
             return CutOff()
         case "rate_limit":
             wait_s = max(1, -(-int(fault.seconds * NS_PER_S) // NS_PER_S))

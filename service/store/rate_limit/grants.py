@@ -4,6 +4,10 @@ What asking for permits and giving them back returns, and what a request showed 
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+# The cause of an outage in which Buildr knows none of the calls.
+UNKNOWN_CALLS: Final = "unknown_calls"
 
 
 class GrantStatus(StrEnum):
@@ -19,13 +23,15 @@ class HealthSignal(StrEnum):
     What a request showed of Buildr: `fine` it works, whatever it thinks of the request; `limited`
     429; `down` no answer, 5xx, no way in.
 
-    `unsure` a token that has just been refused, which may only have run out. `nothing` where it
-    shows nothing, or was not sent.
+    `unknown` a 404 or the like, by which the address or the account may be wrong; `unsure` a token
+    that has just been refused, which may only have run out. `nothing` where it shows nothing, or
+    was not sent.
     """
 
     FINE = "fine"
     LIMITED = "limited"
     DOWN = "down"
+    UNKNOWN = "unknown"
     UNSURE = "unsure"
     NOTHING = ""
 
@@ -65,7 +71,9 @@ class RateLimitState:
 
     `blocked_s` seconds are all requests forbidden; `is_open` tells that the breaker is open,
     `has_opened` that this request has opened it, `outage_s` how long the outage was that it ended,
-    if any. `allowance` is how many requests of the shortest budget are ours.
+    if any. `allowance` is how many requests of the shortest budget are ours. `was_unknown` tells
+    that Buildr did not know this call before, and that none has got through since; `unknown_calls`
+    counts all such calls where this request was about one.
     """
 
     blocked_s: float
@@ -73,3 +81,5 @@ class RateLimitState:
     has_opened: bool
     outage_s: float | None
     allowance: int
+    was_unknown: bool = False
+    unknown_calls: int = 0

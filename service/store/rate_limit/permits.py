@@ -9,12 +9,12 @@ more than the budget, whatever the network does.
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from service.clock import steady_s
 from service.store.keys import Keys
 from service.store.rate_limit import script_calls
 from service.store.rate_limit.grants import (
@@ -59,8 +59,8 @@ class Permits:
     scripts: Scripts
     budgets: Sequence[tuple[int, int]]
     newest_first_above: int = 200
-    # Monotonic: the wall clock of a machine may be set back while a permit is valid.
-    timer: Callable[[], float] = time.monotonic
+    # Not the wall clock, which may be set back while a permit is valid.
+    timer: Callable[[], float] = steady_s
 
     @property
     def _budgets(self) -> str:
@@ -153,8 +153,11 @@ class Permits:
 
         The first `sent` of them count for a window from now on, the others not at all. After a 429
         nobody sends for `wait_s` seconds as Buildr has asked, or for a growing time of our own if
-        it named none; `cause` is why Buildr counts as down. A `bucket` that names a longer budget
-        leaves the allowance of the shortest as it is.
+        it named none. A time that is longer than every budget is believed only so far; then one
+        request at a time is tried, after growing pauses, until one gets through.
+
+        `cause` is why Buildr counts as down. A `bucket` that names a longer budget leaves the
+        allowance of the shortest as it is.
         """
         call = script_calls.release(
             budgets=self._budgets,
@@ -166,13 +169,16 @@ class Permits:
             detail=_signal_detail(signal, wait_s, cause),
             is_longer_bucket=bucket in LONGER_BUCKETS,
         )
-        blocked_ms, is_open, outage_ms, has_opened, allowance = await self.scripts.run(call)
+        result = await self.scripts.run(call)
+        blocked_ms, is_open, outage_ms, has_opened, allowance, was_unknown, unknown_calls = result
         return RateLimitState(
             blocked_s=blocked_ms / 1000,
             is_open=bool(is_open),
             has_opened=bool(has_opened),
             outage_s=_seconds_or_none(outage_ms),
             allowance=allowance,
+            was_unknown=bool(was_unknown),
+            unknown_calls=unknown_calls,
         )
 
     async def pump(self, *, worker_id: str = "", has_reason: bool = True) -> PumpResult:

@@ -23,7 +23,10 @@ class RateLimitPolicy:
     each one that follows within `strikes_ttl_ms`, at most `longest_own_block_ms`.
 
     Breaker: opens after `failures_to_open` failures in a row; one request is tried after
-    `first_probe_ms`, then after twice as long each time up to `longest_probe_ms`.
+    `first_probe_ms`, then after `longest_probe_ms` each time, or up to `longest_refused_probe_ms`
+    where the token is refused or the budgets are small; one without an answer for `probe_wait_ms`
+    does not hold up the next. It opens too when so many calls in a row, and for `unknown_ms`, are
+    unknown to Buildr; this is noted for `unknown_ttl_ms`.
 
     Pump: the worker that keeps the time is replaced `keeper_ms` after it last asked; the others ask
     each `others_ms`. The keeper asks after `soon_ms` at the latest, or after `later_ms` if the next
@@ -53,7 +56,12 @@ class RateLimitPolicy:
     # in a real outage.
     failures_to_open: int = 3
     first_probe_ms: int = 2000
-    longest_probe_ms: int = 30_000
+    longest_probe_ms: int = 3000
+    longest_refused_probe_ms: int = 30_000
+    probe_wait_ms: int = 3000
+    # Long enough for some calls that are really unknown to be followed by one that is not.
+    unknown_ms: int = 5000
+    unknown_ttl_ms: int = 86_400_000
     # Keeps the power of two small, however long an outage takes.
     probe_doublings: int = 10
     # Longer than the longest pause between two turns of a pump (`IDLE_S`, 1 s), so that a keeper

@@ -61,8 +61,9 @@ def release(
 
     `detail` is ms to wait, or empty, for `limited`, and the cause for `down`; `is_longer_bucket`
     if a 429 was about a longer budget than the shortest. Returns ms for which all is blocked, 1
-    while the breaker is open, ms of the outage that this ended, 1 if this opened the breaker, and
-    the requests of the shortest budget that are ours.
+    while the breaker is open, ms of the outage that this ended, 1 if this opened the breaker, the
+    requests of the shortest budget that are ours, 1 if Buildr did not know the call before and has
+    known none since, and how many calls it has not known since it knew one.
     """
     arguments = (
         budgets,

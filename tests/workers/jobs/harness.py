@@ -41,21 +41,33 @@ class Buildr:
         self.faults: list[str] = []
         self.broken: set[str] = set()
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.late: list[tuple[str, dict[str, str]]] = []
+        self.loses: set[str] = set()
         self.shows_filing = False
+        self.shows_outcome = True
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
         call_id = request.url.path.rpartition("/")[2]
         fields: dict[str, str] = json.loads(request.content)["call"]
         fault = self._next_fault(call_id)
+        held = self.held.setdefault(call_id, {})
         if fault in ("lost answer", ""):
-            self.held.setdefault(call_id, {}).update(fields)
+            held.update({name: fields[name] for name in fields if name not in self.loses})
         self.requests.append((call_id, fields))
-        if fault in ("lost answer", "timeout"):
+        if fault == "late":
+            self.late.append((call_id, fields))
+        if fault in ("lost answer", "timeout", "late"):
             raise httpx.ReadTimeout("no answer", request=request)
-        if fault:
+        if fault not in ("", "not taken"):
             return _error(int(fault))
         return httpx.Response(200, json={"call": self.shown(call_id)})
+
+    def carry_out_late(self) -> None:
+        """Do what the requests have asked whose connections were cut."""
+        for call_id, fields in self.late:
+            self.held[call_id].update(fields)
+        self.late.clear()
 
     def shown(self, call_id: str) -> dict[str, object]:
         """What an answer shows of a call; with `shows_filing` contact, company and project too."""
@@ -68,10 +80,12 @@ class Buildr:
             "notes": stored.get("notes"),
             "call_outcome": outcome,
         }
+        if not self.shows_outcome:
+            del body["call_outcome"]
         if self.shows_filing:
             for name in ("contact", "company", "project"):
                 record_id = stored.get(f"{name}_id")
-                body[name] = record_id and {"id": record_id}
+                body[name] = record_id and {"id": record_id.lstrip("0")}
         return body
 
     def _next_fault(self, call_id: str) -> str:

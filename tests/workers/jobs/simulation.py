@@ -60,8 +60,8 @@ class Buildr:
     """
     The account: what it holds, and whether anybody asked more of it than it allows.
 
-    `fault` decides what is answered: a status, or "" to do what is asked. With `is_held_back`
-    requests wait until `answer` lets one go.
+    `fault` decides what is answered: a status, or "" to do what is asked; `late 40` gives no answer
+    and does what is asked 40 s later. With `is_held_back` requests wait until `answer` lets one go.
     """
 
     clock: SimClock
@@ -77,6 +77,7 @@ class Buildr:
     most_in_flight: int = 0
     waiting: list["asyncio.Future[None]"] = field(default_factory=list)
     orphans: list[tuple[str, datetime]] = field(default_factory=list)
+    late: list[tuple[datetime, str, dict[str, str]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.limiter = Limiter(self.budgets, "both")
@@ -97,8 +98,13 @@ class Buildr:
         if self.faults:
             fault = self.faults.pop(0)
         self.arrivals.append((now, call_id, fault))
+        fields = json.loads(request.content)["call"]
         if fault in ("", "lost answer"):
-            self._apply(call_id, json.loads(request.content)["call"])
+            self._apply(call_id, fields)
+        if fault.startswith("late"):
+            carried_out_at = now + timedelta(seconds=float(fault.split()[1]))
+            self.late.append((carried_out_at, call_id, fields))
+            fault = "lost answer"
         try:
             if self.is_held_back:
                 await self._wait_for_answer()
@@ -112,9 +118,18 @@ class Buildr:
             raise httpx.ReadTimeout("no answer", request=request)
         if fault == "429":
             return httpx.Response(429, headers={"X-Rate-Limited-For": "3"})
-        if fault:
+        if fault not in ("", "not taken"):
             return httpx.Response(int(fault), json={"error": "fault of the test"})
         return self._call(call_id)
+
+    def carry_out_late(self) -> None:
+        """Do what was asked by requests whose connections were cut, as far as it is time."""
+        now = self.clock()
+        for item in sorted(self.late, key=lambda item: item[0]):
+            carried_out_at, call_id, fields = item
+            if carried_out_at <= now:
+                self.late.remove(item)
+                self._apply(call_id, fields)
 
     async def _wait_for_answer(self) -> None:
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -123,7 +138,7 @@ class Buildr:
 
     def _call(self, call_id: str) -> httpx.Response:
         outcome = None
-        outcome_id = self.calls[call_id].get("call_outcome_id")
+        outcome_id = self.calls.get(call_id, {}).get("call_outcome_id")
         if outcome_id is not None:
             outcome = {"id": outcome_id, "name": outcome_id}
         body = {"id": call_id, "notes": None, "call_outcome": outcome}
@@ -211,6 +226,7 @@ class WorkerFleet:
             while self.running and not self.buildr.waiting:
                 await asyncio.wait(self.running, timeout=0.05)
         self.skew.ms += int(seconds * 1000)
+        self.buildr.carry_out_late()
         for pattern in AGING:
             async for key in self.store.redis.scan_iter(
                 match=self.store.keys.named(pattern), count=1000
@@ -281,7 +297,7 @@ class WorkerFleet:
         waiting = sum(
             [
                 await self.store.redis.zcard(self.store.keys.named(f"lane:{lane}"))
-                for lane in ("final", "refinement", "replay")
+                for lane in ("final", "refinement", "replay", "backfill")
             ]
         )
         return (
@@ -290,10 +306,20 @@ class WorkerFleet:
             and not self.running
         )
 
+    async def idle_s(self) -> float:
+        """Seconds until the next call is due, 0 if calls wait in lanes."""
+        for lane in ("final", "refinement", "replay", "backfill"):
+            if await self.store.redis.zcard(self.store.keys.named(f"lane:{lane}")):
+                return 0.0
+        first = await self.store.pool.zrange(self.store.keys.named("due"), 0, 0, withscores=True)
+        if not first:
+            return 0.0
+        return max(0.0, float(first[0][1]) / 1000 - self.now.timestamp())
+
     async def come_to_rest(self, *, step_s: float = 1.0, most: int = 2000) -> None:
         """Let time pass until all is done."""
         for _ in range(most):
-            pause_s = step_s
+            pause_s = max(step_s, await self.idle_s())
             if await self.due():
                 pause_s = 0.0
             ran = await self.turn(pause_s=pause_s)

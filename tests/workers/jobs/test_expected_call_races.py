@@ -83,10 +83,14 @@ async def test_entry_that_is_removed_while_the_patch_is_under_way(
     real = BuildrClient.update_call
 
     async def update(
-        self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]
+        self: BuildrClient,
+        call_id: str,
+        body: dict[str, dict[str, str]],
+        *,
+        is_in_time: Callable[[], bool],
     ) -> UpdatedCall:
         monkeypatch.setattr(BuildrClient, "update_call", real)
-        answer = await real(self, call_id, body)
+        answer = await real(self, call_id, body, is_in_time=is_in_time)
         await world.store.expected.remove("110")
         return answer
 

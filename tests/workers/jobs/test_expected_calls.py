@@ -260,13 +260,17 @@ async def test_look_while_the_patch_is_under_way(
     real = BuildrClient.update_call
 
     async def update(
-        self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]
+        self: BuildrClient,
+        call_id: str,
+        body: dict[str, dict[str, str]],
+        *,
+        is_in_time: Callable[[], bool],
     ) -> UpdatedCall:
         monkeypatch.setattr(BuildrClient, "update_call", real)
         await receive(world, "CA2")
         await world.run(SECOND)
         await world.drain(SECOND)
-        return await real(self, call_id, body)
+        return await real(self, call_id, body, is_in_time=is_in_time)
 
     await world.store.expected.put(expectation())
     await receive(world)

@@ -68,9 +68,13 @@ async def test_link_that_changes_while_the_patch_is_under_way(
     real = BuildrClient.update_call
 
     async def update(
-        self: BuildrClient, call_id: str, body: dict[str, dict[str, str]]
+        self: BuildrClient,
+        call_id: str,
+        body: dict[str, dict[str, str]],
+        *,
+        is_in_time: Callable[[], bool],
     ) -> UpdatedCall:
-        answer = await real(self, call_id, body)
+        answer = await real(self, call_id, body, is_in_time=is_in_time)
         monkeypatch.setattr(BuildrClient, "update_call", real)
         await world.store.links.put("twilio", "CA1", Link(buildr_call_id="220"))
         return answer

@@ -92,10 +92,17 @@ async def _run(steps: list[tuple[str, int | str, int]], options: Settings) -> No
         assert {} == await fleet.store.redis.hgetall("bc:default:running")
 
 
-async def _step(fleet: WorkerFleet, action: str, first: int | str, second: int) -> None:
+async def _step(
+    fleet: WorkerFleet,
+    action: str,
+    first: int | str,
+    second: int,
+    *,
+    callbacks: tuple[tuple[str, dict[str, str]], ...] = CALLBACKS,
+) -> None:
     match action:
         case "event":
-            status, more = CALLBACKS[second]
+            status, more = callbacks[second]
             await fleet.receive(int(first), status, second, **more)
         case "job":
             due = await fleet.due()
@@ -121,6 +128,66 @@ async def _step(fleet: WorkerFleet, action: str, first: int | str, second: int) 
             await fleet.store.schedule.sweep(in_progress_s=33)
 
 
+OUTCOMES_IN_TURN: tuple[tuple[str, dict[str, str]], ...] = (
+    ("no-answer", {}),
+    ("busy", {}),
+    ("completed", {"CallDuration": "9"}),
+)
+FAULTS = ["late 3", "late 40", "late 250", "late 1500", "lost answer", "not taken", "500", ""]
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=trials(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("event"), st.just(0), st.integers(0, 2)),
+            st.tuples(st.just("fault"), st.sampled_from(FAULTS), st.just(0)),
+            st.tuples(st.just("job"), st.integers(0, WORKERS - 1), st.just(0)),
+            st.tuples(st.just("job"), st.integers(0, WORKERS - 1), st.just(0)),
+            st.tuples(st.just("answer"), st.integers(0, 9), st.just(0)),
+            st.tuples(st.just("crash"), st.integers(0, WORKERS - 1), st.just(0)),
+            st.tuples(st.just("pass"), st.sampled_from([1, 3, 12, 70, 400]), st.just(0)),
+            st.tuples(st.just("pump"), st.just(0), st.just(0)),
+        ),
+        max_size=40,
+    )
+)
+def test_last_outcome_stays_whatever_comes_late(
+    steps: list[tuple[str, int | str, int]], redis_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    """
+    The outcome changes twice, and any request may have no answer, be carried out up to 25 minutes
+    late, or be answered 200 and not taken.
+
+    In the end Buildr holds the last outcome.
+    """
+    asyncio.run(
+        _run_late(steps, make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="4/10s", SETTLE_S="1"))
+    )
+
+
+async def _run_late(steps: list[tuple[str, int | str, int]], options: Settings) -> None:
+    async with fleet_of(WORKERS, options) as fleet:
+        fleet.buildr.is_held_back = True
+        for action, first, second in steps:
+            await _step(fleet, action, first, second, callbacks=OUTCOMES_IN_TURN)
+        fleet.buildr.faults.clear()
+        fleet.buildr.answer_all()
+        for sequence, (status, more) in enumerate(OUTCOMES_IN_TURN):
+            await fleet.receive(0, status, sequence, **more)
+        await fleet.come_to_rest()
+        await fleet.pass_s(1500)
+        assert [] == fleet.buildr.late
+        assert is_done(await fleet.stored(0))
+        assert "786" == fleet.buildr.calls["1000"]["call_outcome_id"]
+        assert 0 == fleet.buildr.over_limit
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["503", "401"])
 async def test_three_days_without_buildr(
@@ -129,7 +196,7 @@ async def test_three_days_without_buildr(
     """
     Buildr is away, or refuses the token, for 72 hours, while calls go on; eight in a usual run.
 
-    Nothing is given up and nothing is asked in vain more than twice a minute. Within a minute of
+    Nothing is given up and nothing is asked in vain more than 30 times a minute. Within a minute of
     Buildr's return the first call is written; what is fresh comes first, and each call is written
     once, rightly.
     """

@@ -239,7 +239,7 @@ async def test_failed_call_that_was_delivered_meanwhile_is_left(desk: ReplayHarn
     An entry that was chosen before the call went through by itself is reported as taken, and
     nothing is sent.
     """
-    desk.mirror.faults = ["404"]
+    desk.mirror.faults = ["404"] * 4
     await desk.store.links.put("twilio", "CA1", Link(buildr_call_id="99"))
     await desk.deliver(query="")
     entries = await select_failed(desk.store, FailedFilter())

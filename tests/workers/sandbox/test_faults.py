@@ -186,3 +186,26 @@ def test_used_up_fault_makes_room_for_the_next() -> None:
         faults.add(Fault(kind="status", match=match))
     assert faults.take("/b", is_before_login=False) is not None
     assert ["a", "c"] == [fault.match for fault in faults.pending]
+
+
+async def test_late_write_is_carried_out_after_the_connection_was_cut() -> None:
+    """The client gets no answer, and the write happens later, over what was written meanwhile."""
+    async with running(FREE) as url, httpx.AsyncClient(base_url=url, headers=READY) as http:
+        await _fault(http, kind="late", seconds=0.2)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await http.patch(CALL, json={"call": {"call_outcome_id": "786"}})
+        await http.patch(CALL, json={"call": {"call_outcome_id": "787"}})
+
+        async def is_late() -> bool:
+            call = (await http.get("/_sandbox/calls/110")).json()["call"]
+            return bool(call["call_outcome"]["id"] == "786")
+
+        await wait_until(is_late)
+
+
+async def test_write_that_is_not_taken_is_answered_200() -> None:
+    """The answer shows the call as it is."""
+    async with inside(FREE, Clock()) as http:
+        await _fault(http, kind="not_taken")
+        answer = await http.patch(CALL, json={"call": {"call_outcome_id": "786"}})
+    assert (200, None) == (answer.status_code, answer.json()["call"]["call_outcome"])

@@ -31,7 +31,7 @@ if grant then
       redis.call('ZADD', P .. 'limit', now + hold_ms, permit)
     end
     redis.call('SET', key, 'u:' .. permits, 'PX', hold_ms)
-    note_probe(ref, now + hold_ms)
+    note_probe(ref, now, now + hold_ms)
     leave_lanes(ref)
     local starts_at = math.max(tonumber(start), blocked_until())
     return {1, permits, math.max(0, starts_at - now)}
@@ -49,7 +49,7 @@ leave_lanes(ref)
 if waiting() == 0 and probe_at <= now and budget_at <= now + AHEAD_MS then
   local permits = new_permits(cost, now + hold_ms)
   redis.call('SET', key, 'u:' .. permits, 'PX', hold_ms)
-  note_probe(ref, now + hold_ms)
+  note_probe(ref, now, now + hold_ms)
   return {1, permits, math.max(0, budget_at - now)}
 end
 join_lane(ref, lane, since_ms, cost)

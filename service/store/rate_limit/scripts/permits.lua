@@ -130,9 +130,11 @@ local function new_permits(cost, until_ms)
   return table.concat(permits, ',')
 end
 
--- While the breaker is open, this request tests whether Buildr is back.
-local function note_probe(ref, until_ms)
+-- While the breaker is open, this request, which may begin at `start_ms`, tests whether Buildr is
+-- back. One that gets no answer does not keep the next one waiting until it ends.
+local function note_probe(ref, start_ms, until_ms)
   if is_open() then
+    until_ms = math.min(until_ms, start_ms + PROBE_WAIT_MS)
     redis.call('HSET', P .. 'breaker', 'probe', ref, 'probe_until', until_ms, 'last', ref)
   end
 end

@@ -50,7 +50,7 @@ while released < limit do
     local start = math.max(ask_at, now)
     local grant = 'g:' .. start .. ':' .. new_permits(cost, start + lease_ms)
     redis.call('SET', key, grant, 'PX', start - now + lease_ms)
-    note_probe(ref, start + lease_ms)
+    note_probe(ref, start, start + lease_ms)
   end
   -- A name that starts with # is a request that has no job.
   if string.sub(ref, 1, 1) ~= '#' then

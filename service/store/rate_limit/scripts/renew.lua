@@ -22,5 +22,5 @@ for permit in string.gmatch(permits, '[^,]+') do
   end
 end
 redis.call('PEXPIRE', key, hold_ms)
-note_probe(ref, now + hold_ms)
+note_probe(ref, now, now + hold_ms)
 return 1
