@@ -15,7 +15,7 @@ def steady_s() -> float:
     """
     Seconds that never go back, and go on while the machine is suspended.
 
-    On Linux `time.monotonic` stands still meanwhile, on macOS too.
+    On Linux and macOS `time.monotonic` stops meanwhile.
     """
     # Linux; other systems have no such clock.
     clock_id = getattr(time, "CLOCK_BOOTTIME", None)

@@ -149,6 +149,17 @@ def _plan_delivery(
     settled_at = _settled_at(inputs, record, now)
     if settled_at > now and not _skips_settling(inputs, record):
         return Plan(record=record.to_settling(), due_at=settled_at, match=desired.match)
+    return _plan_write(inputs, record, desired, difference, now)
+
+
+def _plan_write(
+    inputs: PlanInputs,
+    record: DeliveryRecord,
+    desired: DesiredState,
+    difference: Difference,
+    now: datetime,
+) -> Plan:
+    """Write the difference, in the lane that its reason asks for."""
     is_old = is_too_old(inputs.call, record, inputs.timing)
     may_be_old = is_old
     # Most calls hold a time. Where none does, a request more is for those who have asked for it.

@@ -63,8 +63,9 @@ local function block()
   blocked_until = math.max(now + block_ms, blocked_until)
   local ttl_ms = math.max(blocked_until - now, 1) + EXPIRY_GRACE_MS
   redis.call('SET', P .. 'blocked', blocked_until, 'PX', ttl_ms)
-  -- The budget of an hour or a day does not become free by a smaller share of the shortest one.
-  if not is_longer_bucket then
+  -- The budget of an hour or a day does not become free by a smaller share of the shortest one, and
+  -- a proxy's mistake says nothing about who else uses the account.
+  if not is_longer_bucket and not is_beyond then
     reduce_allowance(now)
   end
   return is_beyond and blocked_until - now

@@ -581,7 +581,7 @@ async def test_spent_hour_leaves_the_share_of_the_burst(clocked: Clocked) -> Non
     )
     assert (10, True) == (state.allowance, state.blocked_s > 59)
     state = await clocked.store.permits.release(
-        grant, sent=1, signal=HealthSignal.LIMITED, wait_s=60, bucket="burst"
+        grant, sent=1, signal=HealthSignal.LIMITED, wait_s=6, bucket="burst"
     )
     assert 5 == state.allowance
 
