@@ -75,7 +75,7 @@ def test_image_sets_settings_that_exist() -> None:
     """
     text = read("deploy", "Dockerfile")
     (block,) = re.findall(r"^ENV PATH=(?:.*\\\n)*.*$", text, re.MULTILINE)
-    assert set(re.findall(r"([A-Z]+)=", block)) <= {
+    assert set(re.findall(r"([A-Z_]+)=", block)) <= {
         "PATH",
         "PYTHONUNBUFFERED",
         "PYTHONDONTWRITEBYTECODE",
@@ -98,7 +98,9 @@ def test_image_sets_settings_that_exist() -> None:
 )
 def test_commands_exist(path: str) -> None:
     """Procfile and units start commands that exist."""
-    commands = re.findall(r"^(?:ExecStart=\S*|\w+: )buildr-calls (\w+)$", read(path), re.MULTILINE)
+    commands = re.findall(
+        r"^(?:ExecStart=\S*|\w+: )buildr-calls (\w+)(?: --.*)?$", read(path), re.MULTILINE
+    )
     assert commands
     assert set(commands) <= set(cli.commands)
 
@@ -252,3 +254,24 @@ def test_every_named_python_is_one_that_the_tests_can_run_on() -> None:
         check=True,
     ).stdout.split()
     assert versions == listed
+
+
+def test_redis_listens_on_this_machine_only() -> None:
+    """With a password and without `bind`, Redis would listen on every address."""
+    assert "bind 127.0.0.1 -::1" in read("deploy", "redis.conf").splitlines()
+
+
+def test_units_are_those_that_systemd_understands(tmp_path: Path) -> None:
+    """The analyser of systemd finds no fault with them."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze IS NOT INSTALLED: the units in deploy/ are not checked")
+    for unit in (ROOT / "deploy" / "systemd").iterdir():
+        # The program is not installed here.
+        text = unit.read_text(encoding="utf-8").replace("/opt/buildr-calls/bin/", "/bin/true ")
+        (tmp_path / unit.name).write_text(text, encoding="utf-8")
+    units = sorted(str(path) for path in tmp_path.iterdir())
+    result = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
+    )
+    faults = [line for line in result.stderr.splitlines() if "buildr-calls" in line]
+    assert (0, []) == (result.returncode, faults)
