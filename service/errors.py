@@ -31,13 +31,15 @@ class FailureCause(StrEnum):
     """
     Why a message or a call is filed as failed. The values are stored, logged and printed.
 
-    `internal_error` is a bug of ours; the log has its traceback. Messages are filed with one of the
-    first three, calls with one of the others.
+    `internal_error` is a bug of ours; the log has its traceback. `damaged_record`: what is stored
+    of it cannot be read. Messages are filed with one of the first four, calls with one of the
+    others, or `damaged_record`.
     """
 
     MALFORMED_PAYLOAD = "malformed_payload"
     UNSUPPORTED_EVENT = "unsupported_event"
     INTERNAL_ERROR = "internal_error"
+    DAMAGED_RECORD = "damaged_record"
     UNKNOWN_OUTCOME = "unknown_outcome"
     BUILDR_REJECTED = "buildr_rejected"
     BUILDR_UNAVAILABLE = "buildr_unavailable"

@@ -3,7 +3,7 @@ Where Redis is, and how long it keeps what.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field
@@ -14,6 +14,7 @@ from service.settings.types import RedisUrl
 SPOOL_FOLDER: Final = "spool"
 OFF: Final = "off"
 ACCOUNT_NAME: Final = "^[a-z0-9_-]{1,40}$"
+WAIT: Final = r"^(aof|replicas:[1-9]|aof, ?replicas:[1-9])?$"
 
 
 class RedisSettings(BaseModel):
@@ -31,7 +32,23 @@ class RedisSettings(BaseModel):
     redis_url: RedisUrl | None = Field(
         None,
         description=(
-            "Redis, like redis://:password@host:6379/0. Not set: the private Redis of `run`."
+            "Redis, like redis://:password@host:6379/0, or rediss, unix, redis+sentinel. Not set: "
+            "the private Redis of `run`."
+        ),
+    )
+    redis_durability: Literal["require", "warn", "off"] = Field(
+        "warn",
+        description=(
+            "What to do about a Redis that can lose what it has confirmed: require (refuse to "
+            "start), warn, or off."
+        ),
+    )
+    redis_wait: str = Field(
+        "",
+        pattern=WAIT,
+        description=(
+            "What Redis has to confirm before a message is answered 2xx: aof (on its disk; Redis "
+            "7.2), replicas:N, or both with a comma."
         ),
     )
     spool_dir: str | None = Field(
@@ -79,6 +96,15 @@ class RedisSettings(BaseModel):
     )
     keep_calls_d: float = Field(
         30, gt=0, le=36_500, description="Days for which a call is kept after its last event."
+    )
+    keep_open_d: float = Field(
+        365,
+        gt=0,
+        le=36_500,
+        description=(
+            "Days after which a call that waits for Buildr is dropped, and an entry of what has "
+            "failed."
+        ),
     )
     keep_links_d: float = Field(90, gt=0, le=36_500, description="Days for which a link is kept.")
 

@@ -3,6 +3,7 @@ The values of settings that are more than a text or a number, read as people wri
 """
 
 import ipaddress
+import re
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -19,7 +20,9 @@ ADMIN_TOKEN_LENGTH: Final = 16
 # machine can compute.
 URL_SECRET_LENGTH: Final = 32
 # What redis-py reads. A plain host name would only be refused by it at the first connection.
-REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
+REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
+# Hosts of Sentinels, the name of the service, and the number of the database.
+SENTINEL_URL: Final = r"rediss?\+sentinel://([^/@]*@)?[^/@,]+(,[^/@,]+)*/[^/?]+(/\d*)?(\?.*)?"
 # Of one call: one that reads it, one that writes it.
 REQUESTS_PER_CALL: Final = 2
 # Such as a byte that is no UTF-8, or an invisible character that was copied along.
@@ -163,8 +166,14 @@ def _check_url_secrets(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
 
 
 def _check_redis_url(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in REDIS_SCHEMES:
-        raise ValueError("must start with redis://, rediss:// or unix://")
+    url = value.get_secret_value()
+    if urlsplit(url).scheme not in REDIS_SCHEMES:
+        raise ValueError("must start with redis://, rediss://, unix:// or redis+sentinel://")
+    if urlsplit(url).scheme.endswith("+sentinel") and not re.fullmatch(SENTINEL_URL, url):
+        raise ValueError(
+            "must be like redis+sentinel://host1:26379,host2:26379/mymaster/0, with the name of "
+            "the service after the hosts"
+        )
     return value
 
 

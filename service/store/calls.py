@@ -8,7 +8,7 @@ events of a message, `replay` a replay request that no job has read yet.
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from service.errors import MalformedPayload
 from service.events import CallEvent, from_json
 from service.store import script_calls
+from service.store.call_update import CallUpdate, Retention
 from service.store.compression import compress, decompress
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import (
@@ -24,6 +25,7 @@ from service.store.delivery_state import (
     replay_request_from_json,
     replay_request_to_json,
 )
+from service.store.failed import Failed, to_text
 from service.store.keys import Keys, split_ref
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -34,6 +36,14 @@ CONFLICT: Final = -1
 EVENTS_FIELD: Final = b"e:"
 
 _RECORD: Final = TypeAdapter(DeliveryRecord)
+
+
+class DamagedRecord(MalformedPayload):
+    """Raised for a call of which something is stored that cannot be read; `ref` is its name."""
+
+    def __init__(self, ref: str, detail: str) -> None:
+        super().__init__(f"what is stored of {ref} cannot be read: {detail}")
+        self.ref = ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,52 +85,6 @@ class LoadedCall:
         return bool(self.stored.version or self.pending)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallUpdate:
-    """
-    What a job writes about its call, all or nothing.
-
-    - `version`: the version that the job has read; another one in Redis is a conflict.
-    - `events`: JSON of the events by message id, of the messages parsed in this run.
-    - `done`: ids of the messages to take from the pending list.
-    - `failed`: JSON of the failed entries to file, by id. `drop_failed`: ids of entries to remove.
-    - `wakes`: other calls that are to be run now.
-    - `due_at`: when the call is to be run next, UTC; None for never.
-    - `leaves_lane`: the call gives back its position in the lanes, and an unused permit.
-    - `awaits_names`: run the call again once the account's outcomes have been read.
-
-    The rest is what the job saw, so that the call is run again if it has changed meanwhile:
-    `link_text` and `replay_request_text`; `numbers`, the revision of the expected calls of each
-    phone number; `claimed`, the Buildr call of the expected call that it has claimed. By `numbers`
-    and `started_at` (UTC) an unmatched call is found when a call with such a number is expected.
-    """
-
-    record: DeliveryRecord
-    version: int
-    events: Mapping[str, str] = field(default_factory=dict)
-    done: tuple[str, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
-    drop_failed: tuple[str, ...] = ()
-    wakes: tuple[str, ...] = ()
-    due_at: datetime | None = None
-    leaves_lane: bool = False
-    awaits_names: bool = False
-    link_text: str | None = None
-    replay_request_text: str = ""
-    numbers: Mapping[str, str] = field(default_factory=dict)
-    started_at: datetime | None = None
-    claimed: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
-    """How long messages, failed entries and calls are kept, in milliseconds."""
-
-    messages_ms: int
-    failed_ms: int
-    calls_ms: int
-
-
 @dataclass(frozen=True, slots=True)
 class Calls:
     """Reads calls, and writes them by one script."""
@@ -151,14 +115,8 @@ class Calls:
 
         If that worker dies, the sweep of another one runs the call again.
         """
-        pipe = self.redis.pipeline(transaction=True)
-        # In the transaction: written after the read, a worker that dies in between would leave no
-        # trace.
-        pipe.hset(self.keys.named("running"), ref, worker_id)
-        pipe.hgetall(self.keys.call(ref))
-        pipe.lrange(self.keys.pending(ref), 0, -1)
-        _, fields, pending = await pipe.execute()
-        return _loaded(ref, fields, pending)
+        fields, pending = await self.scripts.run(script_calls.begin(ref=ref, worker_id=worker_id))
+        return _loaded(ref, dict(zip(fields[::2], fields[1::2], strict=True)), pending)
 
     async def commit(self, update: CallUpdate) -> bool:
         """
@@ -199,6 +157,7 @@ class Calls:
             "keep_messages_ms": self.retention.messages_ms,
             "keep_failed_ms": self.retention.failed_ms,
             "keep_call_ms": self.retention.calls_ms,
+            "keep_open_ms": self.retention.open_ms,
         }
         if update.wakes:
             arguments["wakes"] = list(update.wakes)
@@ -212,6 +171,18 @@ class Calls:
         if update.due_at is not None:
             arguments["due_ms"] = _epoch_ms(update.due_at)
         return arguments
+
+    async def set_aside(self, entry: Failed) -> None:
+        """
+        Set a call aside whose record cannot be read; its messages are kept with the failed entry.
+        """
+        call = script_calls.set_aside(
+            ref=entry.entry_id,
+            entry=to_text(entry),
+            keep_ms=self.retention.failed_ms,
+            keep_entry_ms=self.retention.open_ms,
+        )
+        await self.scripts.run(call)
 
     async def request_replay(self, ref: str, request: ReplayRequest) -> bool:
         """Have a call replayed by a job; False if no such call is stored."""
@@ -254,10 +225,18 @@ def read_call(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
     """
     The call that a hash holds, an empty one if the hash is empty.
 
-    Raises `MalformedPayload` as `read_record` does, and ValueError if `ref` is no name of a call.
+    Raises `DamagedRecord`, and ValueError if `ref` is no name of a call.
     """
     # Before anything is read: a name that an operator has mistyped is no damaged record.
     split_ref(ref)
+    try:
+        return _read_fields(ref, fields)
+    # ValueError: a version that is no number, or JSON of another form.
+    except (MalformedPayload, ValueError) as err:
+        raise DamagedRecord(ref, str(err).partition("\n")[0]) from err
+
+
+def _read_fields(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
     record = DeliveryRecord(ref=ref)
     # A call that so far only has a replay request has none yet, see `replay.lua`.
     if b"rec" in fields:

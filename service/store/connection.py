@@ -3,25 +3,25 @@ The connection to Redis, and the records that live behind it.
 """
 
 import asyncio
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final, Literal, Self
 
 from arq.connections import ArqRedis
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import QueueUnavailable
 from service.settings import Settings
+from service.store import script_calls
 from service.store.append_only_file import AppendOnlyFile
 from service.store.call_search import CallSearch
-from service.store.calls import Calls, Retention
+from service.store.call_update import Retention
+from service.store.calls import Calls
+from service.store.confirmation import Confirmation
 from service.store.contact_queue import ContactQueue
 from service.store.continuations import Continuations
 from service.store.counters import Counters
@@ -36,6 +36,7 @@ from service.store.phone_book import PhoneBook
 from service.store.rate_limit.backlog import Backlog, read_backlog
 from service.store.rate_limit.permits import Permits
 from service.store.redis_client import Client, typed
+from service.store.redis_pool import open_client, open_pool
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 from service.store.schedule import Schedule
 from service.store.script_runner import Scripts, no_skew
@@ -50,13 +51,6 @@ DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
 # Shorter than the probes of load balancers and supervisors, which wait for the answer.
 PING_TIMEOUT_S: Final = 1.0
-# Every acknowledged message is on disk, and none is ever evicted. arq's job bodies have a TTL, so
-# that the `volatile-*` policies delete them too, without any error.
-SAFE_CONFIG: Final = {
-    "appendonly": "yes",
-    "appendfsync": "always",
-    "maxmemory-policy": "noeviction",
-}
 
 
 def connect(settings: Settings, *, role: Role) -> ArqRedis:
@@ -78,12 +72,11 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
         timeout_s = 5
         # 40 waits of at most a second each: it outlasts a restart of Redis.
         retry = Retry(ExponentialBackoff(cap=1, base=0.05), 40)
-    # Blocking: the plain pool raises when it is empty, which a burst of jobs would cause. And not
-    # arq's `RedisSettings.from_dsn`, which leaves passwords URL-encoded and drops the query.
-    pool = BlockingConnectionPool.from_url(
+    # Not arq's `RedisSettings.from_dsn`, which leaves passwords URL-encoded and drops the query.
+    pool = open_pool(
         settings.redis_dsn,
         max_connections=max_connections,
-        timeout=timeout_s,
+        wait_s=timeout_s,
         # redis-py has none by default: a Redis that hangs would hold up the caller for ever.
         socket_timeout=timeout_s,
         socket_connect_timeout=1,
@@ -95,24 +88,15 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
         # retried, whatever `retry` is.
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
-    return ArqRedis(
-        pool,
-        job_serializer=encode_job,
-        job_deserializer=json.loads,
-        default_queue_name=Keys(settings.account).queue,
-    )
-
-
-def encode_job(job: dict[str, object]) -> bytes:
-    """An arq job as JSON; the scripts write the same form."""
-    # `default=str`: arq serialises the exception of a failed job with it too.
-    return json.dumps(job, default=str).encode()
+    return open_client(pool, queue_name=Keys(settings.account).queue)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """All records of one account."""
 
+    # What to do about a Redis that can lose what it has confirmed: see REDIS_DURABILITY.
+    durability: Literal["require", "warn", "off"]
     redis: Client
     # The same client as `redis`, in the type that arq's worker needs.
     pool: ArqRedis
@@ -153,8 +137,8 @@ class Store:
         try:
             async with asyncio.timeout(PING_TIMEOUT_S):
                 await self.redis.ping()
-        except (RedisError, OSError, TimeoutError) as err:
-            raise QueueUnavailable("Redis does not answer") from err
+        except (*REDIS_ERRORS, OSError) as err:
+            raise QueueUnavailable(classify_redis_error(err).text) from err
 
     async def check_writes(self) -> None:
         """
@@ -170,34 +154,16 @@ class Store:
             raise QueueUnavailable(classify_redis_error(err).text) from err
 
     async def time(self) -> datetime:
-        """The present by the clock of Redis, in UTC. Raises redis-py's errors."""
-        seconds, micros = await self.redis.time()
-        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=micros)
+        """
+        The present by the clock that all share: that of Redis, which never goes back here; in UTC.
+        Raises redis-py's errors.
+        """
+        now_ms = await self.scripts.run(script_calls.now())
+        return datetime.fromtimestamp(now_ms / 1000, UTC)
 
     async def backlog(self) -> Backlog:
         """What waits for Buildr, read at one moment. Raises redis-py's errors."""
         return await read_backlog(self.redis, self.keys)
-
-    async def config_faults(self) -> tuple[str, ...]:
-        """
-        What is wrong with the configuration of Redis: empty if nothing is.
-
-        A server that forbids CONFIG is taken at its word. Raises redis-py's errors if it does not
-        answer at all.
-        """
-        try:
-            config = await self.redis.config_get(*SAFE_CONFIG)
-        # Managed Redis services forbid CONFIG. Not to start there would help nobody.
-        except RedisError as err:
-            if isinstance(err, RedisConnectionError | RedisTimeoutError):
-                raise
-            return ()
-        return tuple(
-            f"Redis has {name} {config[name]}: set it to {value}, or calls can be lost"
-            for name, value in SAFE_CONFIG.items()
-            # A setting that the server does not name counts as right: forks of Redis lack some.
-            if config.get(name, value) != value
-        )
 
     async def close(self) -> None:
         """Close every connection."""
@@ -220,8 +186,9 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
     pool = connect(settings, role=role)
     redis = typed(pool)
     keys = Keys(settings.account)
-    scripts = Scripts(redis, keys, skew_ms)
+    scripts = Scripts(redis, keys, skew_ms, Confirmation.of(settings.redis_wait))
     return Store(
+        durability=settings.redis_durability,
         redis=redis,
         pool=pool,
         keys=keys,
@@ -235,6 +202,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
                 messages_ms=int(settings.keep_messages_d * DAY_MS),
                 failed_ms=int(settings.keep_failed_d * DAY_MS),
                 calls_ms=int(settings.keep_calls_d * DAY_MS),
+                open_ms=int(max(settings.keep_open_d, settings.keep_calls_d) * DAY_MS),
             ),
         ),
         continuations=Continuations(redis, keys, int(settings.keep_calls_d * DAY_MS)),
@@ -260,13 +228,13 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
             ),
             settings.newest_first_above,
         ),
-        tokens=Tokens(redis, keys, box=_token_box(settings)),
+        tokens=Tokens(redis, keys, scripts, box=_token_box(settings)),
         file=AppendOnlyFile(redis),
-        outcomes=Outcomes(redis, keys),
+        outcomes=Outcomes(redis, keys, scripts),
         counters=Counters(redis, keys),
-        source_activity=SourceActivity(redis, keys),
-        upkeep=Upkeep(redis, keys),
-        workers=Workers(redis, keys),
+        source_activity=SourceActivity(redis, keys, scripts),
+        upkeep=Upkeep(redis, keys, scripts),
+        workers=Workers(redis, keys, scripts),
         search=CallSearch(redis, keys),
     )
 

@@ -2,7 +2,10 @@
 Counters of what the service left alone on purpose, per source.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
+
+from redis.exceptions import OutOfMemoryError
 
 from service.store.keys import Keys
 from service.store.redis_client import Client
@@ -18,7 +21,9 @@ class Counters:
     async def add(self, name: str, source: str, count: int = 1) -> None:
         """Count one more, or several. Raises redis-py's errors."""
         # No expiry: there are as many fields as there are names and sources, a few dozen.
-        await self.redis.hincrby(self.keys.named("counts"), f"{name}:{source}", count)
+        # A figure that is too small is no reason to stop a job while Redis is full.
+        with suppress(OutOfMemoryError):
+            await self.redis.hincrby(self.keys.named("counts"), f"{name}:{source}", count)
 
     async def all(self) -> dict[str, int]:
         """Every counter, by `name:source`."""

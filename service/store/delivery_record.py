@@ -91,14 +91,20 @@ class DeliveryRecord:
         """Whether further messages change nothing about its delivery."""
         return self.state in PARKED_STATES
 
-    def received(self, at: datetime, message_id: str, summary: str) -> Self:
-        """A message was received at a time that may be before that of earlier ones."""
+    def received(
+        self, at: datetime, message_id: str, summary: str, *, counts_at: datetime | None = None
+    ) -> Self:
+        """
+        A message was received at a time that may be before that of earlier ones; for when the call
+        is due it counts as received at `counts_at`.
+        """
+        counts_at = counts_at or at
         first_received_at = self.first_received_at or at
-        last_received_at = self.last_received_at or at
+        last_received_at = self.last_received_at or counts_at
         record = replace(
             self,
             first_received_at=min(at, first_received_at),
-            last_received_at=max(at, last_received_at),
+            last_received_at=max(counts_at, last_received_at),
             message_id=message_id,
         )
         return record.with_history(at, "received", f"{summary} ({message_id})")

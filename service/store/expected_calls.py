@@ -193,7 +193,7 @@ class ExpectedCalls:
             number="",
             # An entry for this Buildr call may be registered after the call: for so long it finds
             # that it is taken.
-            keep_ms=LONGEST_WINDOW // _MS,
+            keep_ms=min(self.keep_ms, LONGEST_WINDOW // _MS),
         )
         return await self.scripts.run(call)
 

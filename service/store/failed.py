@@ -147,3 +147,17 @@ class FailedStore:
         """Take an entry out for good; False if it was gone already."""
         call = script_calls.discard(entry_id=entry.entry_id, keep_call_ms=self.keep_calls_ms)
         return await self.scripts.run(call)
+
+    async def forget_old(self, *, before_ms: int) -> list[str]:
+        """
+        Drop entries that were filed before a time (ms since the epoch); returns their ids, at most
+        `PAGE`.
+        """
+        ids = await self.redis.zrangebyscore(
+            self.keys.named("failed"), "-inf", before_ms, start=0, num=PAGE
+        )
+        entry_ids = [entry_id.decode() for entry_id in ids]
+        for entry_id in entry_ids:
+            call = script_calls.discard(entry_id=entry_id, keep_call_ms=self.keep_calls_ms)
+            await self.scripts.run(call)
+        return entry_ids

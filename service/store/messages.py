@@ -2,8 +2,9 @@
 Raw webhook messages: what came in, kept so that it can be read anew.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,13 +20,19 @@ from service.store.redis_client import Client
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One genuine HTTP request of a source; `source_call_id` is None if it names no call."""
+    """
+    One genuine HTTP request of a source; `source_call_id` is None if it names no call.
+
+    `received_at` is by the receiver's clock, `taken_at` is when Redis took it, by the clock of all;
+    None where that does not matter any more.
+    """
 
     message_id: str
     source: str
     source_call_id: str | None
     received_at: datetime
     request: WebhookRequest
+    taken_at: datetime | None = None
 
 
 def message_id(source: str, message_key: str) -> str:
@@ -94,6 +101,14 @@ def _read(message_id_: str, stored: bytes) -> Message:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadMessages:
+    """Messages that no job has read yet, oldest first, and the ids of those that are damaged."""
+
+    messages: tuple[Message, ...] = ()
+    damaged_ids: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Messages:
     """Reads raw messages; they are written by the scripts `accept` and `keep_failed` only."""
@@ -119,6 +134,29 @@ class Messages:
             if stored is not None
         }
 
+    async def read_unread(self, message_ids: Sequence[str]) -> UnreadMessages:
+        """
+        Those of the messages that are still stored, in one round trip; their `received_at` is never
+        after `taken_at`, however far the receiver's clock was ahead.
+        """
+        if not message_ids:
+            return UnreadMessages()
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.mget([self.keys.message(id_) for id_ in message_ids])
+        pipe.zmscore(self.keys.named("inbox"), list(message_ids))
+        values, taken_ms = await pipe.execute()
+        messages: list[Message] = []
+        damaged_ids: list[str] = []
+        for id_, stored, score in zip(message_ids, values, taken_ms, strict=True):
+            if stored is None:
+                continue
+            # One that is damaged must not keep the others from being read.
+            try:
+                messages.append(_taken(_read(id_, stored), score))
+            except MalformedPayload:
+                damaged_ids.append(id_)
+        return UnreadMessages(messages=tuple(messages), damaged_ids=tuple(damaged_ids))
+
     async def waiting(self) -> tuple[int, float | None]:
         """
         `(count, oldest_s)`: how many messages no worker has read yet, and since when the oldest
@@ -132,3 +170,11 @@ class Messages:
             return int(count), None
         _, received_ms = oldest[0]
         return int(count), received_ms / 1000
+
+
+def _taken(message: Message, taken_ms: float | None) -> Message:
+    if taken_ms is None:
+        return message
+    taken_at = datetime.fromtimestamp(taken_ms / 1000, UTC)
+    received_at = min(message.received_at, taken_at)
+    return replace(message, received_at=received_at, taken_at=taken_at)

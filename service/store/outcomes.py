@@ -8,8 +8,10 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
+from service.store import script_calls
 from service.store.keys import Keys
 from service.store.redis_client import Client
+from service.store.script_runner import Scripts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class Outcomes:
 
     redis: Client
     keys: Keys
+    scripts: Scripts
 
     async def load(self) -> StoredOutcomes | None:
         """The list, or None if it was never read."""
@@ -41,4 +44,5 @@ class Outcomes:
 
     async def save(self, outcomes: StoredOutcomes) -> None:
         """Keep a list that was just read."""
-        await self.redis.set(self.keys.named("outcomes"), _OUTCOMES.dump_json(outcomes))
+        text = _OUTCOMES.dump_json(outcomes)
+        await self.scripts.run(script_calls.put(name="outcomes", value=text, ttl_ms=0))

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from service.events import UtcDatetime
 from service.store import script_calls
 from service.store.keys import Keys
-from service.store.locks import acquire, release
+from service.store.locks import acquire_or_keep, release
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
@@ -244,13 +244,7 @@ class PhoneBook:
         Take the right to synchronise for `ttl_s` seconds, or keep it for so long from now on; False
         if somebody else has it.
         """
-        key = self.keys.named("phonebook_lock")
-        if await acquire(self.redis, key, self.owner, ttl_s=ttl_s):
-            return True
-        if await self.redis.get(key) != self.owner.encode():
-            return False
-        await self.redis.set(key, self.owner, px=int(ttl_s * 1000))
-        return True
+        return await acquire_or_keep(self.scripts, "phonebook_lock", self.owner, ttl_s=ttl_s)
 
     async def unlock(self) -> None:
         """Give the right back, if it is still ours."""

@@ -20,7 +20,7 @@ class StorePolicy:
     than any job runs. At most `calls_per_number` unmatched calls are kept and woken for a number;
     of the entries whose window is over, `closed_candidates` per number are read. A call that waits
     for the account's outcomes is read `outcomes_delay_ms` after they came while its job ran: the
-    workers learn of them within seconds.
+    workers learn of them within seconds. The clock's last time is written each `clock_noted_ms`.
     """
 
     # arq's default is one day after the due time; then it logs "job expired" and drops the job. A
@@ -39,3 +39,6 @@ class StorePolicy:
     calls_per_number: int = 1000
     closed_candidates: int = 10
     outcomes_delay_ms: int = 1000
+    # Each write costs room in the append-only file; once a second is little, and no step back of
+    # the clock that matters is smaller.
+    clock_noted_ms: int = 1000

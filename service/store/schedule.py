@@ -24,6 +24,14 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """The calls whose jobs were taken, and the ids of jobs in the queue that were not ours."""
+
+    refs: list[str]
+    foreign_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """The `due` index is the truth; arq's jobs are its alarms and may be lost at any time."""
 
@@ -37,16 +45,27 @@ class Schedule:
 
     async def rearm(self, ref: str, *, worker_id: str) -> None:
         """
-        Set the alarm of a call again after its job has ended at a worker, if it still wants
-        attention.
+        End the job of a call at a worker, and set its alarm again if it still needs attention.
         """
         await self.scripts.run(script_calls.rearm(ref=ref, worker_id=worker_id))
 
+    async def take(self, *, limit: int, read_limit: int, in_progress_s: float) -> Taken:
+        """
+        Take due jobs, at most `limit` of the first `read_limit` in the queue; each counts as
+        running for `in_progress_s`. Jobs that are not ours are removed.
+        """
+        call = script_calls.take(
+            limit=limit, read_limit=read_limit, in_progress_ms=int(in_progress_s * 1000)
+        )
+        refs, foreign_ids = await self.scripts.run(call)
+        return Taken(refs, foreign_ids)
+
     async def postpone(self, ref: str, *, at: datetime) -> None:
         """Make a call due at a time; for a job that could not commit anything itself."""
-        # No script and no alarm: the job of this call runs now, and `rearm` sets the alarm from
-        # `due` when it ends. If the worker dies before, the sweep does.
-        await self.redis.zadd(self.keys.named("due"), {ref: at.timestamp() * 1000})
+        # No alarm: the job of this call runs now, and `rearm` sets the alarm from `due` when it
+        # ends. If the worker dies before, the sweep does.
+        at_ms = int(at.timestamp() * 1000)
+        await self.scripts.run(script_calls.postpone(ref=ref, at_ms=at_ms))
 
     async def clear(self, ref: str) -> None:
         """

@@ -10,7 +10,14 @@ from enum import IntEnum
 from typing import cast
 
 from service.store.redis_client import Value
-from service.store.script_runner import ScriptCall, as_flag, as_integer, as_integers
+from service.store.script_runner import (
+    ScriptCall,
+    as_flag,
+    as_integer,
+    as_integers,
+    as_list,
+    as_names,
+)
 
 
 class AcceptResult(IntEnum):
@@ -86,8 +93,65 @@ def wake(*, ref: str) -> ScriptCall[int]:
     return ScriptCall("wake", (ref,), as_integer)
 
 
+def now() -> ScriptCall[int]:
+    """The present, in ms since the epoch."""
+    return ScriptCall("now", (), as_integer)
+
+
+def beat(*, worker_id: str, ttl_ms: int, map_digest: str) -> ScriptCall[list[int]]:
+    """
+    Write a worker's heartbeat, which expires after `ttl_ms`.
+
+    Returns the present (ms since the epoch), 1 if Redis is full, and by how many ms its clock was
+    set back altogether.
+    """
+    return ScriptCall("beat", (worker_id, ttl_ms, map_digest), as_integers)
+
+
+def take(*, limit: int, read_limit: int, in_progress_ms: int) -> ScriptCall[list[list[str]]]:
+    """
+    Take at most `limit` due jobs, of the first `read_limit` of the queue; each counts as running
+    for `in_progress_ms`.
+
+    Returns the names of their calls, and the ids of foreign jobs that were removed.
+    """
+    return ScriptCall("take", (limit, read_limit, in_progress_ms), as_names)
+
+
+def begin(*, ref: str, worker_id: str) -> ScriptCall[list[list[bytes]]]:
+    """
+    Note that a worker runs the job of a call, and read it: fields and values, unread messages.
+    """
+    return ScriptCall("begin", (ref, worker_id), _as_lists)
+
+
+def postpone(*, ref: str, at_ms: int) -> ScriptCall[int]:
+    """Set when a call, whose job runs now, is to be run next."""
+    return ScriptCall("postpone", (ref, at_ms), as_integer)
+
+
+def set_aside(*, ref: str, entry: str, keep_ms: int, keep_entry_ms: int) -> ScriptCall[int]:
+    """
+    Set a call aside whose record cannot be read, with its failed entry (JSON), to which the script
+    adds the messages. Returns how many these are.
+    """
+    return ScriptCall("set_aside", (ref, entry, keep_ms, keep_entry_ms), as_integer)
+
+
+def put(*, name: str, value: Value, ttl_ms: int, mode: str = "") -> ScriptCall[bool]:
+    """
+    Write a value that expires, or never if `ttl_ms` is 0; also where Redis is full.
+
+    Mode `new`: only if there is none. `own`: the same, or to keep the same value for longer. False
+    if it was not written.
+    """
+    return ScriptCall("put", (name, value, ttl_ms, mode), as_flag)
+
+
 def rearm(*, ref: str, worker_id: str) -> ScriptCall[bool]:
-    """Set the alarm again after a worker's job; false if the call needs no attention."""
+    """
+    End a worker's job, and set the call's alarm again; false if it needs no attention.
+    """
     return ScriptCall("rearm", (ref, worker_id), as_flag)
 
 
@@ -226,6 +290,10 @@ def _as_expected(reply: object) -> tuple[int, list[bytes], list[list[bytes]]]:
         raise TypeError("unexpected reply of the script expected")
     is_cut, revisions, entries = reply
     return int(is_cut), cast("list[bytes]", revisions), cast("list[list[bytes]]", entries)
+
+
+def _as_lists(reply: object) -> list[list[bytes]]:
+    return cast("list[list[bytes]]", as_list(reply))
 
 
 def _unchanged(reply: object) -> object:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 from redis.exceptions import NoScriptError
 
+from service.store.confirmation import CONFIRMED_SCRIPTS, NO_CONFIRMATION, Confirmation
 from service.store.keys import Keys
 from service.store.redis_client import Client, Value
 from service.store.script_constants import constants_of
@@ -21,16 +22,28 @@ Result = TypeVar("Result")
 # What a script needs beside `common`, before its own text.
 # Redis has no way to share code between scripts of EVAL, and its functions need Redis 7.
 _PARTS: Final = {
-    "commit": ("lanes",),
+    "begin": ("when_full",),
+    "claim": ("when_full",),
+    "clear": ("when_full",),
+    "commit": ("when_full", "lanes"),
     "erase": ("lanes",),
-    "grant": ("permits", "lanes"),
+    "forget": ("when_full",),
+    "grant": ("when_full", "permits", "lanes"),
+    "named": ("when_full",),
     "phone_book_count": ("phone_entries",),
     "phone_book_put": ("phone_entries",),
     "phone_book_remove": ("phone_entries",),
     "phone_book_sweep": ("phone_entries",),
-    "pump": ("permits", "lanes"),
-    "release": ("permits",),
-    "renew": ("permits",),
+    "postpone": ("when_full",),
+    "pump": ("when_full", "permits", "lanes"),
+    "put": ("when_full",),
+    "rearm": ("when_full",),
+    "release": ("when_full", "permits"),
+    "renew": ("when_full", "permits"),
+    "set_aside": ("when_full", "lanes"),
+    "sweep": ("when_full",),
+    "take": ("when_full",),
+    "wake": ("when_full",),
 }
 
 
@@ -95,6 +108,14 @@ def as_list(reply: object) -> list[bytes | int]:
     return reply
 
 
+def as_names(reply: object) -> list[list[str]]:
+    """The reply of a script that returns lists of names; bytes that are no text are escaped."""
+    return [
+        [name.decode(errors="backslashreplace") for name in cast("list[bytes]", names)]
+        for names in cast("list[object]", as_list(reply))
+    ]
+
+
 def as_integers(reply: object) -> list[int]:
     """The reply of a script that returns a list of integers."""
     return [int(part) for part in as_list(reply)]
@@ -111,6 +132,7 @@ class Scripts:
     redis: Client
     keys: Keys
     skew_ms: Callable[[], int] = no_skew
+    confirmation: Confirmation = NO_CONFIRMATION
 
     @property
     def _shared_arguments(self) -> tuple[str, str, str, int]:
@@ -149,6 +171,11 @@ class Scripts:
         return results
 
     async def _evaluate(self, call: ScriptCall[Result]) -> object:
+        if self.confirmation.commands and call.script in CONFIRMED_SCRIPTS:
+            (reply,) = await self._evaluate_all([call])
+            if isinstance(reply, Exception):
+                raise reply
+            return reply
         # No KEYS: the scripts make their keys from the prefix. Redis Cluster would need them, and
         # arq does not work there either.
         return await self.redis.evalsha(
@@ -162,5 +189,9 @@ class Scripts:
         for call in calls:
             digest = digest_of(call.script)
             pipe.execute_command("EVALSHA", digest, 0, *self._shared_arguments, *call.arguments)
+        # On the same connection, and for all of the batch at once.
+        for command in self.confirmation.commands:
+            pipe.execute_command(*command)
         replies: list[object] = await pipe.execute(raise_on_error=False)
-        return replies
+        self.confirmation.check(replies[len(calls) :])
+        return replies[: len(calls)]

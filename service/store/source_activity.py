@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from service.store import script_calls
 from service.store.keys import Keys
 from service.store.redis_client import Client
+from service.store.script_runner import Scripts
 
 Kind = Literal["message", "handshake"]
 HOUR_S: Final = 3600
@@ -30,17 +32,14 @@ class SourceActivity:
 
     redis: Client
     keys: Keys
+    scripts: Scripts
 
     async def note(self, kind: Kind, source: str) -> None:
         """Record that a message or handshake came now. Raises redis-py's errors."""
         # By the clock of Redis, as the scripts write it: a receiver whose clock is ahead would make
         # a silent source look active.
-        seconds, micros = await self.redis.time()
-        await self.redis.hset(
-            self.keys.named(LAST_AT_KEY),
-            f"{kind}:{source}",
-            str(int(seconds) * 1000 + int(micros) // 1000),
-        )
+        now_ms = await self.scripts.run(script_calls.now())
+        await self.redis.hset(self.keys.named(LAST_AT_KEY), f"{kind}:{source}", str(now_ms))
 
     async def last(self) -> dict[tuple[str, str], datetime]:
         """

@@ -14,6 +14,7 @@ from service.events import UtcDatetime
 from service.store.keys import Keys
 from service.store.locks import acquire, release
 from service.store.redis_client import Client
+from service.store.script_runner import Scripts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Upkeep:
 
     redis: Client
     keys: Keys
+    scripts: Scripts
     # One per process: only the one that has taken the right may give it back.
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
 
@@ -70,9 +72,7 @@ class Upkeep:
         Take the right to look after a source, for at most `ttl_s` seconds; False if somebody has
         it.
         """
-        return await acquire(
-            self.redis, self.keys.named(f"upkeep_lock:{source}"), self.owner, ttl_s=ttl_s
-        )
+        return await acquire(self.scripts, f"upkeep_lock:{source}", self.owner, ttl_s=ttl_s)
 
     async def unlock(self, source: str) -> None:
         """Give the right back, if it is still ours."""

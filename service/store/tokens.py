@@ -10,9 +10,11 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from service.events import UtcDatetime
+from service.store import script_calls
 from service.store.keys import Keys
 from service.store.locks import acquire, release
 from service.store.redis_client import Client
+from service.store.script_runner import Scripts
 from service.store.token_box import TokenBox
 
 
@@ -36,6 +38,7 @@ class Tokens:
 
     redis: Client
     keys: Keys
+    scripts: Scripts
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
     box: TokenBox = field(default_factory=lambda: TokenBox.of(None))
 
@@ -57,18 +60,23 @@ class Tokens:
         # SET refuses a time to live of 0.
         life_ms = max(1, int((token.expires_at - datetime.now(UTC)).total_seconds() * 1000))
         sealed = self.box.seal(_TOKEN.dump_json(token))
-        await self.redis.set(self.keys.named("sealed_token"), sealed, px=life_ms)
+        await self.scripts.run(script_calls.put(name="sealed_token", value=sealed, ttl_ms=life_ms))
         await self.redis.delete(self.keys.named("token"))
 
     async def drop(self, access_token: str) -> None:
         """Forget a token that Buildr refused, unless it has been replaced already."""
+        sealed = await self.redis.get(self.keys.named("sealed_token"))
         token = await self.load()
-        if token is not None and secrets.compare_digest(token.access_token, access_token):
-            await self.redis.delete(self.keys.named("sealed_token"), self.keys.named("token"))
+        if token is None or not secrets.compare_digest(token.access_token, access_token):
+            return
+        await self.redis.delete(self.keys.named("token"))
+        if sealed is not None:
+            # By its text: another process may have written a new one since it was read.
+            await release(self.redis, self.keys.named("sealed_token"), sealed)
 
     async def lock(self, ttl_s: float) -> bool:
         """Take the right to renew, for at most `ttl_s` seconds."""
-        return await acquire(self.redis, self.keys.named("token_lock"), self.owner, ttl_s=ttl_s)
+        return await acquire(self.scripts, "token_lock", self.owner, ttl_s=ttl_s)
 
     async def unlock(self) -> None:
         """Give the right to renew back, if it is still ours."""

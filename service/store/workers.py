@@ -4,11 +4,13 @@ The workers that are alive, and the outcome map by which each decides.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from service.store import script_calls
 from service.store.keys import Keys
 from service.store.redis_client import Client
+from service.store.script_runner import Scripts
 
 # A worker whose key has expired counts as dead, and its calls are taken over.
 # Four beats. Shorter, a worker whose event loop is busy for some seconds would have its calls run
@@ -17,6 +19,18 @@ HEARTBEAT_TTL_MS: Final = 6000
 # A digest lives in a hash and cannot expire by itself: one that is older is not reported.
 DIGEST_MAX_AGE_MS: Final = 60_000
 SCAN_COUNT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """
+    What a heartbeat has found: the present (UTC), whether Redis is full, and by how much its clock
+    was set back altogether.
+    """
+
+    at: datetime
+    is_full: bool
+    set_back: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +45,26 @@ class Workers:
 
     redis: Client
     keys: Keys
+    scripts: Scripts
 
-    def health_key(self, worker_id: str) -> str:
-        """The key under which arq itself keeps the figures of a worker."""
-        return f"{self.keys.queue}:health:{worker_id}"
-
-    async def beat(self, worker_id: str, *, at: datetime, map_digest: str) -> None:
-        """Write a worker's heartbeat, and the digest of the outcome map by which it decides."""
-        key = self.keys.named(f"worker:{worker_id}")
-        await self.redis.set(key, at.isoformat(), px=HEARTBEAT_TTL_MS)
-        digest = f"{int(at.timestamp() * 1000)}:{map_digest}"
-        await self.redis.hset(self.keys.named("maps"), worker_id, digest)
+    async def beat(self, worker_id: str, *, map_digest: str) -> Beat:
+        """
+        Write a worker's heartbeat, and the digest of the outcome map by which it decides; also
+        where Redis is full.
+        """
+        call = script_calls.beat(
+            worker_id=worker_id, ttl_ms=HEARTBEAT_TTL_MS, map_digest=map_digest
+        )
+        now_ms, is_full, set_back_ms = await self.scripts.run(call)
+        return Beat(
+            at=datetime.fromtimestamp(now_ms / 1000, UTC),
+            is_full=bool(is_full),
+            set_back=timedelta(milliseconds=set_back_ms),
+        )
 
     async def remove(self, worker_id: str) -> None:
         """Remove a worker that ends, so that others take over its calls at once."""
-        await self.redis.delete(self.health_key(worker_id), self.keys.named(f"worker:{worker_id}"))
+        await self.redis.delete(self.keys.named(f"worker:{worker_id}"))
         await self.redis.hdel(self.keys.named("maps"), worker_id)
 
     async def count(self) -> int:
@@ -57,8 +76,7 @@ class Workers:
 
     async def map_digests(self) -> Mapping[str, str]:
         """The digest of the outcome map of each worker that has written one in the last minute."""
-        seconds, micros = await self.redis.time()
-        oldest_ms = seconds * 1000 + micros // 1000 - DIGEST_MAX_AGE_MS
+        oldest_ms = await self.scripts.run(script_calls.now()) - DIGEST_MAX_AGE_MS
         digests = {}
         for worker_id, value in (await self.redis.hgetall(self.keys.named("maps"))).items():
             written_ms, _, digest = value.decode().partition(":")

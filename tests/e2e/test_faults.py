@@ -90,22 +90,28 @@ def test_message_is_taken_while_redis_hangs(system: System, own_redis: RedisServ
     wait_for(lambda: _delivered(system, 1), goal="the call to be delivered")
 
 
-def test_message_is_taken_while_redis_is_full_and_the_worker_ends(
+def test_full_redis_spools_what_is_new_and_delivers_what_is_there(
     system: System, own_redis: RedisServer
 ) -> None:
     """
-    With a Redis without room messages are spooled, and the worker's probe ends it, so that its
-    supervisor notices.
+    With a Redis without room messages are spooled, while the worker delivers what is there, reports
+    that Redis is full, and goes on with the rest once there is room.
     """
-    system.start_all()
+    system.start_all(workers=0)
+    assert system.takes(twilio_forms(1)[-1], "buildr_call_id=1")
     with Redis.from_url(own_redis.url) as client:
         client.config_set("maxmemory", "1")
-    answer = system.twilio(twilio_forms(1)[-1], query="buildr_call_id=1")
-    assert 204 == answer.status_code
-    assert "Redis is full" == system.http.get(f"{system.url}/readyz").json()["reason"]
-    worker = system.parts["worker0"]
-    wait_for(lambda: worker.poll() is not None, goal="the worker to end")
-    assert 0 != worker.returncode
+        assert system.takes(twilio_forms(2)[-1], "buildr_call_id=2")
+        assert "Redis is full" == system.http.get(f"{system.url}/readyz").json()["reason"]
+        system.start_worker("worker0")
+        wait_for(lambda: _outcome(system, "1") == "786", goal="the PATCH")
+        wait_for(lambda: _delivered(system, 1), goal="the record of the delivery")
+        client.config_set("maxmemory", "0")
+    wait_for(lambda: _outcome(system, "2") == "786", goal="the PATCH of what was spooled")
+    wait_for(lambda: '"worker.redis_back"' in system.log("worker0"), goal="the end of the trouble")
+    log = system.log("worker0")
+    assert '"reason": "full"' in log
+    assert "Traceback" not in log
 
 
 def test_worker_killed_in_the_middle_of_a_patch(system: System) -> None:

@@ -3,6 +3,7 @@
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ from service.settings.source_settings import source_faults
 from service.sources import SOURCES
 from service.sources.settings import how_to_enable
 from service.store.connection import Store, open_store
+from service.store.durability import read_durability
+from service.store.redis_trouble import REDIS_ERRORS
 from service.webhook_urls import webhook_path
 from workers.cli.outcomes import display_names, read_names
 from workers.cli.output import (
@@ -33,6 +36,7 @@ from workers.cli.output import (
     print_fact,
     print_json,
 )
+from workers.cli.session import redis_failure
 from workers.cli.spool_report import judge_spool
 from workers.clock import SharedClock
 from workers.outcomes.decide import outcome_key, unknown_names, unknown_names_of_tests
@@ -121,22 +125,27 @@ async def _check(installation: Installation, accounts: tuple[Settings, ...]) -> 
         await _public_url(installation.default),
         _spool(installation.default),
     ]
-    async with open_store(accounts[0], role="cli") as store:
-        try:
-            await store.ping()
-        except QueueUnavailable as err:
-            findings.append(
-                Finding(
-                    "redis", is_fine=False, detail=f"{err}: set REDIS_URL, or start the service"
-                )
-            )
-            return findings
-        findings += [await _redis(store), await _clock(store)]
+    away: set[str] = set()
+    for account in _one_for_each_redis(accounts):
+        of_redis = await _redis(account)
+        findings += [_with_account(account, finding, accounts) for finding in of_redis]
+        if not any(finding.name == "clock" for finding in of_redis):
+            away.add(account.redis_dsn)
     for account in accounts:
+        if account.redis_dsn in away:
+            continue
         async with open_store(account, role="cli") as store:
             of_account = [*await _buildr(account, store), *await _outcome_tests(account, store)]
             findings += [_with_account(account, finding, accounts) for finding in of_account]
     return findings
+
+
+def _one_for_each_redis(accounts: Sequence[Settings]) -> list[Settings]:
+    """The first account of each Redis."""
+    first: dict[str, Settings] = {}
+    for account in accounts:
+        first.setdefault(account.redis_dsn, account)
+    return list(first.values())
 
 
 def _with_account(account: Settings, finding: Finding, accounts: tuple[Settings, ...]) -> Finding:
@@ -210,18 +219,33 @@ def _spool(settings: Settings) -> Finding:
     )
 
 
-async def _redis(store: Store) -> Finding:
-    faults = await store.config_faults()
-    return Finding(
-        "redis",
-        is_fine=not faults,
-        detail="; ".join(faults) or "answers, keeps what it is given, evicts nothing",
-    )
+async def _redis(settings: Settings) -> list[Finding]:
+    """What is to be known of a Redis; without the clock if it does not answer."""
+    async with open_store(settings, role="cli") as store:
+        try:
+            await store.ping()
+            report = await read_durability(store.redis)
+            clock = await _clock(store)
+        except (QueueUnavailable, *REDIS_ERRORS) as err:
+            return [Finding("redis", is_fine=False, detail=redis_failure(settings, err))]
+        details = [fault.text for fault in report.faults if store.durability != "off"]
+        # A server that forbids CONFIG is taken at its word.
+        is_fine = not details or not report.is_readable
+        try:
+            await store.check_writes()
+        except QueueUnavailable as err:
+            details.insert(0, redis_failure(settings, err))
+            is_fine = False
+        if report.is_replica:
+            is_fine = False
+        detail = "; ".join(details) or "answers, keeps what it is given, evicts nothing"
+        return [Finding("redis", is_fine=is_fine, detail=detail), clock]
 
 
 async def _clock(store: Store) -> Finding:
     clock = SharedClock()
-    offset_ms = int((await clock.sync(store.time)).total_seconds() * 1000)
+    await clock.sync(store.time)
+    offset_ms = int(clock.machine_offset.total_seconds() * 1000)
     detail = f"differs from Redis by {offset_ms} ms"
     if clock.is_off:
         detail += ": set the clocks by NTP"

@@ -120,14 +120,10 @@ def work(*, is_watched: bool) -> None:
     Example:
       WORKER_JOBS=20 buildr-calls work
     """
-    from workers.maintenance.heartbeat import RedisRefusesWrites
     from workers.process.main import run_worker
 
     end_with_stdin(is_wanted=is_watched)
-    try:
-        run_worker(load_accounts(is_local=False))
-    except RedisRefusesWrites as err:
-        raise Failure(str(err)) from err
+    run_worker(load_accounts(is_local=False))
 
 
 @click.command()

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import click
-from redis.exceptions import RedisError
 
 from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store.connection import Store, open_store
+from service.store.redis_pool import address_of
+from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
 from workers.cli.output import (
     Failure,
     WrongAccount,
@@ -23,6 +23,15 @@ from workers.cli.output import (
 )
 
 T = TypeVar("T")
+ADVICE: Final = {
+    RedisTrouble.AWAY: "start the service, or set REDIS_URL",
+    RedisTrouble.HUNG: "start the service, or set REDIS_URL",
+    RedisTrouble.FULL: "give it more memory (maxmemory); workers go on delivering meanwhile",
+    RedisTrouble.READ_ONLY: "set REDIS_URL to the primary",
+    RedisTrouble.CREDENTIALS: "set REDIS_URL with the right ones",
+    RedisTrouble.PERMISSION: "its ACL must allow the user all commands on its keys",
+    RedisTrouble.CERTIFICATE: "name its authority in REDIS_URL (?ssl_ca_certs=FILE)",
+}
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -61,22 +70,25 @@ def check_redis(settings: Settings) -> None:
 def run_reporting_redis_errors(
     settings: Settings, run: Callable[[], Coroutine[object, object, T]]
 ) -> T:
-    """Run a coroutine. Ends the command with one line and exit code 1 if Redis does not answer."""
+    """
+    Run a coroutine. Ends the command with one line and exit code 1 if Redis does not do what it is
+    asked.
+    """
     try:
         return asyncio.run(run())
-    except (QueueUnavailable, RedisError, OSError) as err:
-        raise Failure(
-            f"Redis does not answer at {_address(settings.redis_dsn)}: "
-            "start the service, or set REDIS_URL"
-        ) from err
+    except (QueueUnavailable, *REDIS_ERRORS) as err:
+        raise Failure(redis_failure(settings, err)) from err
 
 
-def _address(redis_dsn: str) -> str:
-    """Host and port, or the socket's path: a DSN may hold a password."""
-    dsn = urlsplit(redis_dsn)
-    if dsn.scheme == "unix":
-        return unquote(dsn.path)
-    return f"{dsn.hostname}:{dsn.port or 6379}"
+def redis_failure(settings: Settings, err: BaseException) -> str:
+    """What to tell an operator about an error of Redis, in one line."""
+    trouble = classify_redis_error(err)
+    line = f"{trouble.text} at {address_of(settings.redis_dsn)}"
+    if trouble in ADVICE:
+        return f"{line}: {ADVICE[trouble]}"
+    if trouble is RedisTrouble.REFUSED:
+        return f"{line}: {err}"
+    return line
 
 
 class Age(click.ParamType[datetime]):

@@ -1,18 +1,22 @@
 """
-The one job as arq knows it: `deliver` runs a call, `rearm` sets its alarm again afterwards.
+The one job as arq knows it: `deliver` runs a call.
 
 The job's argument is the call's name. Everything else is in Redis, so that running a job twice,
 late or on another machine has the same end.
 """
 
+import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
 import structlog
-from redis.exceptions import RedisError
 
+from service.errors import FailureCause
 from service.logs.events import LogEvent
+from service.store.calls import DamagedRecord
+from service.store.failed import Failed
+from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
 from workers.jobs.runner import Runner
 
 # A bug fails the same way at once, so this is slow enough not to flood the log with tracebacks, and
@@ -41,44 +45,56 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
         source=source, source_call_id=source_call_id, job_id=ctx.get("job_id"), account=account
     ):
         try:
-            await runner.run(ref)
+            async with asyncio.timeout(ctx.get("limit_s")):
+                await runner.run(ref)
         # redis-py lets errors of sockets and of `asyncio.timeout` through beside its own. A Redis
         # that is away is expected, and is a line without a traceback.
-        except (RedisError, OSError, TimeoutError) as err:
+        except (*REDIS_ERRORS, OSError) as err:
+            trouble = classify_redis_error(err)
+            if trouble is RedisTrouble.REFUSED:
+                # Redis is well: a record of this call is of another type than it should be.
+                await _set_aside(runner, ref, str(err))
+                return
             log.warning(
                 LogEvent.JOB_RETRY_SCHEDULED,
                 reason="redis_away",
-                error=type(err).__name__,
+                error=trouble.text,
                 retry_in_s=REDIS_RETRY.total_seconds(),
             )
-            # Without Redis the alarm that is set already has to do.
-            with suppress(RedisError, OSError, TimeoutError):
-                await runner.store.schedule.postpone(ref, at=runner.clock() + REDIS_RETRY)
-        # Any other exception is a bug, or stored data that cannot be read. arq would take it as the
-        # end of the job after one try, whatever `max_tries` is. CancelledError is no Exception: it
-        # passes, and arq then leaves the job in its queue.
+            await _postpone(runner, ref, REDIS_RETRY)
+        except DamagedRecord as err:
+            await _set_aside(runner, err.ref, str(err))
+            # Another call, from which this one takes in events.
+            if err.ref != ref:
+                await _postpone(runner, ref, REDIS_RETRY)
+        # Any other exception is a bug. arq would take it as the end of the job after one try,
+        # whatever `max_tries` is. CancelledError is no Exception: it passes, and the job stays in
+        # its queue.
         except Exception:
             log.exception(LogEvent.JOB_BROKEN, retry_in_s=BROKEN_RETRY.total_seconds())
-            with suppress(RedisError, OSError, TimeoutError):
-                await runner.store.schedule.postpone(ref, at=runner.clock() + BROKEN_RETRY)
+            await _postpone(runner, ref, BROKEN_RETRY)
         finally:
             structlog.contextvars.unbind_contextvars("message_id")
 
 
-async def rearm(ctx: dict[str, Any]) -> None:
-    """
-    Arq's hook after each job: sets the alarm again if the call is to be run again.
+async def _postpone(runner: Runner, ref: str, retry: timedelta) -> None:
+    # Without Redis the alarm that is set already has to do.
+    with suppress(*REDIS_ERRORS, OSError):
+        await runner.store.schedule.postpone(ref, at=runner.clock() + retry)
 
-    It never raises, since that would end the worker.
-    """
-    runner: Runner = ctx["runner"]
-    # The job's id is `account|ref`, see `job_id` in `common.lua`: arq's keys hold no name of a
-    # queue, so that the account has to be in the id.
-    _, _, ref = str(ctx["job_id"]).partition("|")
-    # arq refuses an id while its job runs, and deletes the job's keys when it ends. So what came
-    # during the job could set no alarm. This hook runs after arq has deleted them, and closes that
-    # gap. If it is skipped, the sweep finds the call some seconds later.
-    try:
-        await runner.store.schedule.rearm(ref, worker_id=runner.worker_id)
-    except (RedisError, OSError, TimeoutError) as err:
-        log.warning(LogEvent.JOB_ALARM_LOST, reason=type(err).__name__, job_id=ctx["job_id"])
+
+async def _set_aside(runner: Runner, ref: str, detail: str) -> None:
+    """File a call whose record cannot be read as failed, once: its replay reads its messages."""
+    source, _, source_call_id = ref.partition(":")
+    entry = Failed(
+        entry_id=ref,
+        kind="call",
+        source=source,
+        source_call_id=source_call_id,
+        cause=FailureCause.DAMAGED_RECORD,
+        detail=detail,
+        failed_at=runner.clock(),
+    )
+    with suppress(*REDIS_ERRORS, OSError):
+        await runner.store.calls.set_aside(entry)
+        log.error(LogEvent.JOB_FAILED, reason=entry.cause, error=detail)

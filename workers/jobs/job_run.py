@@ -9,7 +9,8 @@ from typing import Self
 
 from service.errors import FailureCause
 from service.events import CallEvent
-from service.store.calls import CallUpdate, LoadedCall
+from service.store.call_update import CallUpdate
+from service.store.calls import LoadedCall
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.failed import Failed, to_text
@@ -150,5 +151,11 @@ def begin_run(loaded: LoadedCall, messages: Sequence[Message], parsed: ParsedMes
         events = parsed.events.get(message.message_id, ())
         statuses = [event.vendor_status or event.event_type.value for event in events]
         summary = ", ".join(statuses) or "not readable"
-        record = record.received(message.received_at, message.message_id, summary)
+        # The receiver's clock decides nothing; but messages that are parsed again came long ago.
+        counts_at = message.taken_at
+        if loaded.stored.replay_request_text:
+            counts_at = message.received_at
+        record = record.received(
+            message.received_at, message.message_id, summary, counts_at=counts_at
+        )
     return JobRun(loaded=loaded, parsed=parsed, record=record)

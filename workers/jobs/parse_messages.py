@@ -3,7 +3,7 @@ From pending messages to events: what a job parses before it decides anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -40,6 +40,28 @@ class ParsedMessages:
     def parsed_ids(self) -> tuple[str, ...]:
         """The messages of which everything was understood."""
         return tuple(message_id for message_id in self.events if message_id not in self.failed)
+
+    def with_damaged(
+        self, message_ids: Sequence[str], *, source: str, source_call_id: str, at: datetime
+    ) -> "ParsedMessages":
+        """The same, with messages of a call filed as failed whose stored form is damaged."""
+        failed = dict(self.failed)
+        for message_id in message_ids:
+            entry = Failed(
+                entry_id=message_id,
+                kind="message",
+                source=source,
+                source_call_id=source_call_id,
+                cause=FailureCause.DAMAGED_RECORD,
+                detail="the stored message is damaged",
+                failed_at=at,
+                message_ids=(message_id,),
+            )
+            log.error(
+                LogEvent.MESSAGE_KEPT, message_id=message_id, source=source, reason=entry.cause
+            )
+            failed[message_id] = to_text(entry)
+        return replace(self, failed=failed)
 
 
 class _Unparsable(Exception):

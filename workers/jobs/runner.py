@@ -10,10 +10,12 @@ from typing import Final
 import structlog
 
 from service.logs.events import LogEvent
-from service.store.calls import CallUpdate, LoadedCall
+from service.store.call_update import CallUpdate
+from service.store.calls import LoadedCall
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
+from service.store.keys import split_ref
 from service.store.rate_limit.grants import Grant, GrantStatus
 from workers.calls.fold import Call, fold
 from workers.delivery.difference import OUTCOME_FIELD
@@ -102,9 +104,14 @@ class Runner:
     async def _parse(self, loaded: LoadedCall) -> JobRun:
         # A pending message has no expiry. One without a body, deleted in Redis by hand, is left out
         # here and taken off the list with the others, or the call would be run for ever.
-        stored_messages = await self.store.messages.get_many(list(loaded.pending))
-        messages = list(stored_messages.values())
+        unread = await self.store.messages.read_unread(loaded.pending)
+        messages = unread.messages
         parsed = parse_messages(messages, clock=self.clock)
+        if unread.damaged_ids:
+            source, source_call_id = split_ref(loaded.stored.record.ref)
+            parsed = parsed.with_damaged(
+                unread.damaged_ids, source=source, source_call_id=source_call_id, at=self.clock()
+            )
         # Counted before the commit: a run that is repeated counts them twice. A counter for
         # operators is not worth a place in the script.
         for source in parsed.ignored:

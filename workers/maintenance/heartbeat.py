@@ -1,31 +1,29 @@
 """
-The worker's heartbeat, which also proves that Redis takes writes.
+The worker's heartbeat, which also finds out whether Redis takes writes, and what time it is.
 """
 
+import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Final
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+import structlog
 
+from service.logs.events import LogEvent
 from service.store.connection import Store
+from service.store.redis_trouble import REDIS_ERRORS
 from workers.clock import SharedClock
+from workers.maintenance.redis_watch import RedisWatch
 
 # A quarter of the life of the key, see `HEARTBEAT_TTL_MS`: three beats may be lost or late before
 # another worker takes this one's calls over.
 HEARTBEAT_EVERY_S: Final = 1.5
-# A minute, and longer where the pool waits within each beat. By then arq's own loop has usually
-# ended the process, since its pool gives up after some 40 s.
-MAX_MISSED_BEATS: Final = 40
+# Short, since the pool waits longer for a Redis that is away: trouble is to be seen at once.
+BEAT_TIMEOUT_S: Final = 2.0
+# While Redis is away.
+RETRY_EVERY_S: Final = 0.25
 
-
-class RedisRefusesWrites(Exception):
-    """
-    Raised when Redis is full, read-only, or away for too long.
-
-    The worker must end, so that its supervisor notices and starts it again.
-    """
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -33,36 +31,55 @@ class Heartbeat:
     """
     Writes a key that expires: while it exists, no other worker takes over this worker's calls.
 
-    It also proves that Redis accepts writes: arq treats every error of Redis as "already running"
-    and would idle silently. `map_digest` is published beside it, so that `outcomes preview` knows
-    by which outcome map each worker decides.
+    `map_digest` is published beside it, so that `outcomes preview` knows by which outcome map each
+    worker decides. `watch` learns whether Redis takes the write.
     """
 
     store: Store
     worker_id: str
     clock: SharedClock
     map_digest: str
-    _missed_beats: int = field(default=0, init=False)
+    watch: RedisWatch
+    _set_back: timedelta | None = field(default=None, init=False)
 
-    async def beat(self) -> None:
-        """Write once. Raises `RedisRefusesWrites`."""
+    async def run(self) -> None:
+        """Write until cancelled, also while Redis is away."""
+        while True:
+            # Not by `run_every`: what ends the trouble must not wait for the end of the trouble.
+            if await self.beat():
+                await self.watch.wait_for_trouble(at_most_s=HEARTBEAT_EVERY_S)
+            else:
+                await asyncio.sleep(RETRY_EVERY_S)
+
+    async def first_beat(self) -> None:
+        """Write until it succeeds once."""
+        is_written = await self.beat()
+        while not is_written:
+            await asyncio.sleep(RETRY_EVERY_S)
+            is_written = await self.beat()
+
+    async def beat(self) -> bool:
+        """Write once; False if Redis did not take it."""
         try:
-            # SET and HSET: commands that Redis refuses when it is full, read-only, or cannot save.
-            # A PING would succeed in all of these.
-            await self.store.workers.beat(
-                self.worker_id, at=self.clock(), map_digest=self.map_digest
-            )
-            # With each beat: the clock of a virtual machine may jump when it is moved or resumed.
-            await self.clock.sync(self.store.time)
-        # No answer may be a restart of Redis. Jobs fail and are postponed meanwhile, so that
-        # waiting costs nothing.
-        except (RedisConnectionError, RedisTimeoutError, OSError) as err:
-            self._missed_beats += 1
-            if self._missed_beats >= MAX_MISSED_BEATS:
-                raise RedisRefusesWrites("Redis stayed away") from err
-        # An answer that is an error does not pass by itself: OOM, READONLY, MISCONF. Without this
-        # the worker would idle without a line in its log, while messages pile up.
-        except ResponseError as err:
-            raise RedisRefusesWrites(str(err)) from err
+            async with asyncio.timeout(BEAT_TIMEOUT_S):
+                # With each beat: the clock of Redis may be corrected.
+                await self.clock.sync(self._write)
+        except (*REDIS_ERRORS, OSError) as err:
+            self.watch.lost(err)
+            return False
+        return True
+
+    async def _write(self) -> datetime:
+        beat = await self.store.workers.beat(self.worker_id, map_digest=self.map_digest)
+        if beat.is_full:
+            self.watch.full()
         else:
-            self._missed_beats = 0
+            self.watch.well()
+        if self._set_back is not None and beat.set_back > self._set_back:
+            log.warning(
+                LogEvent.WORKER_REDIS_CLOCK_SET_BACK,
+                set_back_s=(beat.set_back - self._set_back).total_seconds(),
+                offset_s=beat.set_back.total_seconds(),
+            )
+        self._set_back = beat.set_back
+        return beat.at

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from redis.exceptions import RedisError
 
 from service.errors import BuildrError, BuildrRateLimited
 from service.logs.events import LogEvent
 from workers.buildr import BuildrClient
 from workers.delivery.outcome_catalog import OutcomeCatalog
+from workers.maintenance.periodic import WAIT_FOR_REDIS_S, run_turn
+from workers.maintenance.redis_watch import RedisWatch
 
 # How often the age is checked, not how often Buildr is asked: see `STALE_AFTER`.
 REFRESH_EVERY_S: Final = 30.0
@@ -39,18 +40,18 @@ class OutcomeRefresher:
     # As for the request of a call: for so long a request without an answer counts.
     hold_s: float
     _retry_s: float = field(default=FIRST_RETRY_S, init=False)
+    _pause_s: float = field(default=FIRST_RETRY_S, init=False)
 
-    async def run(self) -> None:
+    async def run(self, watch: RedisWatch) -> None:
         """Refresh until cancelled."""
         while True:
-            try:
-                wait_s = await self._refresh_once()
-            # A task that ends would end the whole worker, see `AccountWorker._work`. Only Redis is
-            # forgiven: a bug should end it, and be seen.
-            except (RedisError, OSError, TimeoutError) as err:
-                log.warning(LogEvent.WORKER_TURN_FAILED, reason=type(err).__name__)
-                wait_s = self._next_retry_s()
-            await asyncio.sleep(wait_s)
+            await watch.wait_until_well(at_most_s=WAIT_FOR_REDIS_S)
+            self._pause_s = self._retry_s
+            pause_s = await run_turn(self._turn, watch=watch)
+            await asyncio.sleep(max(pause_s, self._pause_s))
+
+    async def _turn(self) -> None:
+        self._pause_s = await self._refresh_once()
 
     async def _refresh_once(self) -> float:
         """Refresh if that is due; returns how many seconds to wait."""

@@ -7,19 +7,15 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-from redis.exceptions import RedisError
-
-from service.logs.events import LogEvent
 from service.store.connection import Store
+from workers.maintenance.periodic import WAIT_FOR_REDIS_S, run_turn
+from workers.maintenance.redis_watch import RedisWatch
 
 # Also how soon a new keeper notices that the old one has died.
 IDLE_S: Final = 1.0
 # The script answers in whole milliseconds and may ask for 1: without a floor, a clock that runs a
 # little apart would make this a loop without a pause.
 MIN_WAIT_S: Final = 0.005
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -28,6 +24,7 @@ class Pump:
 
     store: Store
     worker_id: str
+    watch: RedisWatch = field(default_factory=RedisWatch)
     _kicked: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def kick(self) -> None:
@@ -37,21 +34,20 @@ class Pump:
     async def run(self) -> None:
         """Pump until cancelled."""
         while True:
-            # Cleared before the script and not after it: a kick that comes while it runs must cause
-            # one more turn, since the script may have read the budget before.
-            has_reason = self._kicked.is_set()
-            self._kicked.clear()
-            try:
-                pumped = await self.store.permits.pump(
-                    worker_id=self.worker_id, has_reason=has_reason
-                )
-            # Not by `run_every`, which has a fixed interval. Here the next turn depends on the last
-            # one.
-            except (RedisError, OSError, TimeoutError) as err:
-                log.warning(LogEvent.DELIVERY_PUMP_FAILED, reason=type(err).__name__)
-                await asyncio.sleep(IDLE_S)
-                continue
-            await self._wait(pumped.next_in_s)
+            await self.watch.wait_until_well(at_most_s=WAIT_FOR_REDIS_S)
+            pause_s = await run_turn(self._turn, watch=self.watch)
+            if pause_s:
+                await asyncio.sleep(pause_s)
+
+    async def _turn(self) -> None:
+        # Not by `run_every`, which has a fixed interval. Here the next turn depends on the last
+        # one.
+        # Cleared before the script and not after it: a kick that comes while it runs must cause one
+        # more turn, since the script may have read the budget before.
+        has_reason = self._kicked.is_set()
+        self._kicked.clear()
+        pumped = await self.store.permits.pump(worker_id=self.worker_id, has_reason=has_reason)
+        await self._wait(pumped.next_in_s)
 
     async def _wait(self, next_in_s: float | None) -> None:
         """Wait until the budget may have room again, or until `kick`; at most `IDLE_S` seconds."""

@@ -49,3 +49,11 @@ async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
                 reason="unmatched for longer than KEEP_CALLS_D",
             )
             await store.counters.add("forgotten", source)
+
+
+async def forget_failed(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
+    """Drop what has failed longer than `keep` ago and nobody has replayed, with a log line each."""
+    before_ms = int((clock() - keep).timestamp() * 1000)
+    while entry_ids := await store.failed.forget_old(before_ms=before_ms):
+        for entry_id in entry_ids:
+            log.warning(LogEvent.FAILED_FORGOTTEN, entry=entry_id, reason="older than KEEP_OPEN_D")

@@ -4,7 +4,6 @@ beside it.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,14 +11,14 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from arq.worker import Worker, func
-from redis.exceptions import RedisError
+from arq.worker import Worker
 
 from service.errors import SettingsError
 from service.logs.events import LogEvent
 from service.settings import Settings
 from service.sources import SOURCES
-from service.store.connection import encode_job, open_store
+from service.store.connection import open_store
+from service.store.redis_trouble import REDIS_ERRORS
 from workers.buildr import (
     BuildrClient,
     ReadyToken,
@@ -30,24 +29,23 @@ from workers.contacts.fields import ContactFields
 from workers.contacts.reading import ContactReader
 from workers.contacts.refresh import EVERY_S as CONTACTS_EVERY_S
 from workers.contacts.refresh import ContactRefresher
-from workers.jobs.deliver import deliver, rearm
 from workers.maintenance.file_rewrite import CHECK_EVERY_S as FILE_EVERY_S
 from workers.maintenance.file_rewrite import rewrite_file
-from workers.maintenance.heartbeat import HEARTBEAT_EVERY_S, Heartbeat, RedisRefusesWrites
+from workers.maintenance.heartbeat import Heartbeat
 from workers.maintenance.outcome_refresh import OutcomeRefresher
 from workers.maintenance.periodic import run_every
+from workers.maintenance.redis_watch import RedisWatch
 from workers.maintenance.silence import CHECK_EVERY_S, SilenceMonitor
-from workers.maintenance.sweep import FORGET_EVERY_S, SWEEP_EVERY_S, forget, sweep
+from workers.maintenance.sweep import FORGET_EVERY_S, SWEEP_EVERY_S, forget, forget_failed, sweep
 from workers.outcomes.decide import map_digest
 from workers.process.assembly import WorkerComponents, build_worker
-from workers.process.startup_checks import check_redis, outcome_faults
-from workers.process.tasks import POLL_DELAY_S, cancel_and_wait
-from workers.process.timing import hold_s, in_progress_s, job_limit_s
+from workers.process.job_worker import JobWorker, QueueReading
+from workers.process.startup_checks import REDIS_RETRY_S, outcome_faults, redis_faults
+from workers.process.tasks import cancel_and_wait
+from workers.process.timing import hold_s, in_progress_s
 from workers.subscriptions import CHECK_EVERY_S as SUBSCRIPTIONS_EVERY_S
 from workers.subscriptions import VENDORS, SubscriptionReconciler
 
-# A job ends by its own rules, kept in its call's record: arq must never give one up.
-MAX_TRIES: Final = 2**31 - 1
 # A bug in one account's data comes back with each start. Its heartbeat has stopped meanwhile, so
 # that the workers of other processes take its calls over after some seconds.
 FAILED_ACCOUNT_RETRY_S: Final = 60.0
@@ -55,43 +53,13 @@ FAILED_ACCOUNT_RETRY_S: Final = 60.0
 log = structlog.get_logger(__name__)
 
 
-def arq_worker(settings: Settings, components: WorkerComponents, worker_id: str) -> Worker:
-    """The arq worker, with every setting that keeps it from losing or repeating jobs."""
-    return Worker(
-        # The name is fixed: arq's default is the function's qualified name, and a rename would
-        # leave every job in the queue without a function, which arq drops at once.
-        functions=[func(deliver, name="deliver", max_tries=MAX_TRIES)],
-        queue_name=components.store.queue_name,
-        redis_pool=components.store.pool,
-        ctx={"runner": components.runner},
-        after_job_end=rearm,
-        max_jobs=settings.worker_jobs,
-        # arq reads so many ids from the head of the queue, those of jobs that run elsewhere among
-        # them. With fewer than the slots of the whole fleet a worker could see nothing but running
-        # jobs.
-        queue_read_limit=max(500, 20 * settings.worker_jobs),
-        # arq has no way to be woken: half of this is the average delay of a due call.
-        poll_delay=POLL_DELAY_S,
-        # Never reached in practice. It still matters: arq keeps the in-progress key for this time
-        # and 10 s more, and so long a job of a killed worker would be blocked without our sweep.
-        job_timeout=job_limit_s(settings),
-        # arq forgets a signal that arrives before its first turn; `main` handles signals itself.
-        handle_signals=False,
-        # arq counts every start as a try, those after a kill or a deployment too, and the default
-        # is 5.
-        max_tries=MAX_TRIES,
-        # A kept result blocks its id: for an hour no new job of the same call could be enqueued.
-        keep_result=0,
-        # Nothing of a call may be in arq's log lines.
-        log_results=False,
-        # The default key is one per queue, and any worker that stops deletes it for all. With a key
-        # per worker and a TTL of 6 s (the interval and a second) it is true for each of them.
-        health_check_interval=5,
-        health_check_key=components.store.workers.health_key(worker_id),
-        # JSON, as the scripts write it. arq's default is pickle, by which whoever can write to
-        # Redis runs code in the worker.
-        job_serializer=encode_job,
-        job_deserializer=json.loads,
+def job_worker(components: WorkerComponents, watch: RedisWatch) -> JobWorker:
+    """What takes the account's jobs."""
+    return JobWorker(
+        components.store,
+        components.runner,
+        reading=QueueReading.of(components.settings),
+        watch=watch,
     )
 
 
@@ -104,9 +72,6 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, role="worker"))
-        # Before everything else: an eviction policy loses calls without any error, so that no
-        # worker may begin on such a Redis.
-        await check_redis(store)
         faults: tuple[str, ...] = ()
         # Never sent: an account with faults runs no job. It keeps the types simple.
         tokens: TokenProvider = ReadyToken("")
@@ -115,21 +80,18 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
         except SettingsError as err:
             faults = err.faults
         client = await stack.enter_async_context(BuildrClient(settings, tokens=tokens))
-        components = build_worker(settings, store, client, worker_id=worker_id)
-        # arq starts jobs by this machine's clock, the scripts set their times by that of Redis. A
-        # machine that is seconds behind starts every job late, and nothing else would show that.
-        offset = await components.clock.sync(store.time)
-        if components.clock.is_off:
-            log.warning(LogEvent.WORKER_CLOCK_OFF, offset_ms=int(offset.total_seconds() * 1000))
+        watch = RedisWatch()
+        components = build_worker(settings, store, client, worker_id=worker_id, watch=watch)
         heartbeat = Heartbeat(
-            store, worker_id, components.clock, map_digest(settings.outcome_config)
+            store, worker_id, components.clock, map_digest(settings.outcome_config), watch
         )
         yield AccountWorker(
             components=components,
             heartbeat=heartbeat,
+            watch=watch,
             # Replaced in `_work`. Until then it is what `finish_jobs` finds if a signal comes
             # early.
-            worker=arq_worker(settings, components, worker_id),
+            worker=job_worker(components, watch),
             faults=faults,
         )
 
@@ -140,6 +102,7 @@ class AccountWorker:
 
     components: WorkerComponents
     heartbeat: Heartbeat
+    watch: RedisWatch
     worker: Worker
     faults: tuple[str, ...]
     # Set by an account that is left out too: the start waits for all of them.
@@ -160,9 +123,9 @@ class AccountWorker:
         # Each account runs in a task of its own, whose context asyncio has copied: the name is
         # bound for this account and the tasks that it starts, and for no other.
         structlog.contextvars.bind_contextvars(account=self.account)
-        # Not in `open_account_worker`: it may wait seconds for Buildr, and accounts are opened one
+        # Not in `open_account_worker`: it may wait for Redis or Buildr, and accounts are opened one
         # after another.
-        self.faults = self.faults or await outcome_faults(self.components)
+        self.faults = self.faults or await self._start_faults(is_alone=is_alone)
         if self.faults:
             if is_alone:
                 raise SettingsError(self.faults)
@@ -171,20 +134,40 @@ class AccountWorker:
             # Until the process is stopped. Ending here would end the process for all accounts, and
             # trying again helps nothing: only changed settings do, which are read at a start.
             await asyncio.Event().wait()
-        if is_alone:
-            await self._work()
-        else:
-            await self._work_despite_bugs()
+        await self._work_despite_bugs()
+
+    async def _start_faults(self, *, is_alone: bool) -> tuple[str, ...]:
+        """Wait for Redis, and read what keeps the account from working."""
+        store = self.components.store
+        while True:
+            faults = await redis_faults(store, self.watch, raises_lasting=is_alone)
+            if faults:
+                return faults
+            # Redis may go away again in the middle.
+            try:
+                return await self._faults_with_redis()
+            except (*REDIS_ERRORS, OSError) as err:
+                self.watch.lost(err)
+                await asyncio.sleep(REDIS_RETRY_S)
+
+    async def _faults_with_redis(self) -> tuple[str, ...]:
+        # The scripts set their times by the clock of Redis, and so does this worker. Its machine's
+        # own only shows in its log lines.
+        clock = self.components.clock
+        await clock.sync(self.components.store.time)
+        if clock.is_off:
+            offset_ms = int(clock.machine_offset.total_seconds() * 1000)
+            log.warning(LogEvent.WORKER_CLOCK_OFF, offset_ms=offset_ms)
+        return await outcome_faults(self.components)
 
     async def _work_despite_bugs(self) -> None:
-        """Work, and begin again after a bug: one account's data must not stop the others."""
+        """
+        Work, and begin again after a bug: it must stop neither the other accounts nor the process,
+        whose supervisor would start it again and again.
+        """
         while True:
             try:
                 await self._work()
-            # Redis is the same for all accounts: the process ends, and its supervisor starts it
-            # again. Going on here would hide from the supervisor that nothing is delivered.
-            except (RedisError, OSError, RedisRefusesWrites):
-                raise
             except Exception:
                 log.exception(LogEvent.WORKER_ACCOUNT_FAILED, retry_in_s=FAILED_ACCOUNT_RETRY_S)
                 await asyncio.sleep(FAILED_ACCOUNT_RETRY_S)
@@ -193,14 +176,11 @@ class AccountWorker:
 
     async def _work(self) -> None:
         # Before the first job: a job of a worker without a heartbeat would be taken over at once.
-        await self.heartbeat.beat()
-        settings = self.components.settings
-        # A new one for each turn: a loop of arq that is cancelled while it starts a job never gives
-        # that job's slot back.
-        self.worker = arq_worker(settings, self.components, self.heartbeat.worker_id)
+        await self.heartbeat.first_beat()
+        self.worker = job_worker(self.components, self.watch)
         coroutines = (
             self.worker.async_run(),
-            *_background_tasks(self.components, self.heartbeat),
+            *_background_tasks(self.components, self.heartbeat, self.watch),
         )
         tasks = {asyncio.create_task(coroutine) for coroutine in coroutines}
         self.is_ready.set()
@@ -211,18 +191,19 @@ class AccountWorker:
             for task in done:
                 task.result()
         finally:
-            # arq's jobs are tasks of their own, which the end of its loop does not end. Cancelled,
-            # each job gives its in-progress key back and stays in the queue for another worker.
+            # Jobs are tasks of their own, which the end of arq's loop does not end. Cancelled, each
+            # gives its key back and stays in the queue for another worker.
             await cancel_and_wait({*tasks, *self.worker.tasks.values()})
 
 
 def _background_tasks(
-    components: WorkerComponents, heartbeat: Heartbeat
+    components: WorkerComponents, heartbeat: Heartbeat, watch: RedisWatch
 ) -> list[Coroutine[object, object, None]]:
     settings = components.settings
     store = components.store
     clock = components.clock
     keep = timedelta(days=settings.keep_calls_d)
+    keep_open = timedelta(days=settings.keep_open_d)
     monitor = SilenceMonitor(store=store, sources=_enabled_sources(settings), clock=clock)
     refresher = OutcomeRefresher(components.names, components.client, hold_s(settings))
     reconciler = SubscriptionReconciler(
@@ -232,18 +213,23 @@ def _background_tasks(
         store=store, client=components.client, hold_s=hold_s(settings), clock=clock
     )
     contacts = ContactRefresher(reader=reader, fields=ContactFields.of(settings))
+    in_progress = in_progress_s(settings)
+    turns = (
+        (SWEEP_EVERY_S, lambda: sweep(store, in_progress_s=in_progress)),
+        (FORGET_EVERY_S, lambda: forget(store, clock, keep=keep)),
+        (FORGET_EVERY_S, lambda: forget_failed(store, clock, keep=keep_open)),
+        (CHECK_EVERY_S, monitor.check),
+        (SUBSCRIPTIONS_EVERY_S, reconciler.reconcile_due),
+        (CONTACTS_EVERY_S, contacts.refresh_due),
+        (FILE_EVERY_S, lambda: rewrite_file(store.file)),
+    )
     return [
         components.pump.run(),
-        refresher.run(),
+        heartbeat.run(),
+        refresher.run(watch),
         # In every worker and without a leader: the scripts are idempotent, and a leader is one more
         # thing that can be away.
-        run_every(SWEEP_EVERY_S, lambda: sweep(store, in_progress_s=in_progress_s(settings))),
-        run_every(FORGET_EVERY_S, lambda: forget(store, clock, keep=keep)),
-        run_every(HEARTBEAT_EVERY_S, heartbeat.beat),
-        run_every(CHECK_EVERY_S, monitor.check),
-        run_every(SUBSCRIPTIONS_EVERY_S, reconciler.reconcile_due),
-        run_every(CONTACTS_EVERY_S, contacts.refresh_due),
-        run_every(FILE_EVERY_S, lambda: rewrite_file(store.file)),
+        *(run_every(interval_s, turn, watch=watch) for interval_s, turn in turns),
     ]
 
 

@@ -17,6 +17,7 @@ from workers.delivery.send import Sender
 from workers.jobs.planner import Planner
 from workers.jobs.runner import Runner
 from workers.maintenance.pump import Pump
+from workers.maintenance.redis_watch import RedisWatch
 from workers.matching.customer_numbers import MatchingRules
 from workers.process.timing import hold_s
 
@@ -41,12 +42,14 @@ def build_worker(
     *,
     clock: SharedClock | None = None,
     worker_id: str = "alone",
+    watch: RedisWatch | None = None,
 ) -> WorkerComponents:
     """Build the components; `worker_id` names the worker to others, `clock` is for tests."""
+    watch = watch or RedisWatch()
     # One clock for all parts: what one writes into a record, another compares with its own time.
     clock = clock or SharedClock()
     names = OutcomeCatalog(store, clock)
-    pump = Pump(store, worker_id)
+    pump = Pump(store, worker_id, watch)
     config = settings.outcome_config
     sender = Sender(
         client=client,

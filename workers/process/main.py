@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 import structlog
-from redis.exceptions import RedisError
 
 from service.errors import SettingsError
 from service.logs.events import LogEvent
@@ -22,8 +21,8 @@ from service.logs.setup import configure_logging
 from service.settings import Installation, Settings
 from service.settings.source_settings import start_faults
 from service.store.connection import Store
+from service.store.redis_trouble import REDIS_ERRORS
 from workers.buildr.tokens import NO_CREDENTIALS
-from workers.maintenance.heartbeat import RedisRefusesWrites
 from workers.process.account_worker import AccountWorker, open_account_worker
 from workers.process.tasks import cancel_and_wait, finish_jobs
 
@@ -43,8 +42,8 @@ def run_worker(installation: Installation) -> None:
     """
     Run a worker until SIGTERM or SIGINT.
 
-    Raises `SettingsError` for what an operator must correct before it can work, and
-    `RedisRefusesWrites` when Redis no longer accepts writes.
+    Raises `SettingsError` for what an operator must correct before it can work. Redis may come and
+    go meanwhile.
     """
     settings = installation.default
     configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
@@ -97,14 +96,6 @@ async def _run(accounts: Sequence[Settings], stop: asyncio.Event, started: async
             log.info(LogEvent.WORKER_STARTED, worker_id=worker_id, accounts=working)
             # `_finish_on_stop` is among the tasks: its end is the normal end of the process.
             await _raise_first_error(tasks)
-            if not stop.is_set():
-                raise RedisRefusesWrites(
-                    "arq's loop has ended, which only happens when Redis goes away"
-                )
-        # One exception for all of them, which the command shows in one line. A traceback of
-        # redis-py tells an operator nothing that "Redis went away" does not.
-        except (RedisError, OSError) as err:
-            raise RedisRefusesWrites(f"Redis went away ({type(err).__name__})") from err
         finally:
             # Jobs that have not ended in time are cancelled here, and only then is the worker taken
             # off the list: the other way round, another worker would run a call that this one still
@@ -191,6 +182,6 @@ async def _deregister(store: Store, worker_id: str) -> None:
 
     With Redis away its entry expires by itself.
     """
-    with suppress(RedisError, OSError, TimeoutError):
+    with suppress(*REDIS_ERRORS, OSError):
         async with asyncio.timeout(DEREGISTER_TIMEOUT_S):
             await store.workers.remove(worker_id)

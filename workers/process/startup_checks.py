@@ -8,21 +8,23 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError
 
-from service.errors import BuildrError, QueueUnavailable, SettingsError
+from service.errors import BuildrError, SettingsError
 from service.logs.events import LogEvent
 from service.store.connection import Store
+from service.store.durability import DurabilityFault, DurabilityReport, read_durability
+from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
+from workers.maintenance.redis_watch import RedisWatch
 from workers.outcomes.decide import unknown_names
 from workers.process.assembly import WorkerComponents
 from workers.process.timing import hold_s
 
 # Beside one request: for a permit, when other workers are using the budget.
 OUTCOMES_TIMEOUT_S: Final = 5.0
-# In compose files and on one machine, worker and Redis start together; Redis may have to load its
-# file first.
-REDIS_TIMEOUT_S: Final = 30.0
-REDIS_RETRY_S: Final = 1.0
+# Short, since the pool waits longer: that Redis is away is to be seen at once.
+REDIS_TIMEOUT_S: Final = 3.0
+REDIS_RETRY_S: Final = 0.5
 # Well below the 5 s after which a permit that was granted and not taken is void.
 PERMIT_POLL_S: Final = 0.1
 
@@ -30,36 +32,49 @@ PERMIT_POLL_S: Final = 0.1
 log = structlog.get_logger(__name__)
 
 
-async def check_redis(store: Store) -> None:
+async def redis_faults(store: Store, watch: RedisWatch, *, raises_lasting: bool) -> tuple[str, ...]:
     """
-    Wait until Redis answers, then check its configuration.
+    Wait until Redis answers, however long it takes, then check whether it keeps what it is given.
 
-    Raises `SettingsError` if it does not answer within `REDIS_TIMEOUT_S`, or may evict keys.
+    Returns what keeps a worker from starting, one line each; what only an operator has to know is
+    logged. With `raises_lasting`, `SettingsError` is raised where waiting is of no use: a wrong
+    password, a certificate that is not accepted.
     """
-    faults = await _read_config_faults(store)
-    # Only eviction: it deletes calls and jobs while Redis works normally. Without `appendfsync
-    # always` a crash of Redis may lose the last second, which is an operator's decision to make.
-    fatal = tuple(fault for fault in faults if "maxmemory-policy" in fault)
-    if fatal:
-        raise SettingsError(tuple(f"REDIS_URL: {fault}" for fault in fatal))
-    for fault in faults:
-        log.warning(LogEvent.WORKER_REDIS_NOT_DURABLE, reason=fault)
+    report = await _wait_for_primary(store, watch, raises_lasting=raises_lasting)
+    watch.well()
+    is_required = store.durability == "require"
+    fatal = [fault for fault in report.faults if fault.loses_while_well or is_required]
+    if store.durability != "off":
+        _log_faults([fault for fault in report.faults if fault not in fatal])
+    return tuple(f"REDIS_URL: {fault.text}" for fault in fatal)
 
 
-async def _read_config_faults(store: Store) -> Sequence[str]:
-    deadline = asyncio.get_running_loop().time() + REDIS_TIMEOUT_S
+async def _wait_for_primary(
+    store: Store, watch: RedisWatch, *, raises_lasting: bool
+) -> DurabilityReport:
     while True:
         try:
-            # `config_faults` alone would wait for a hung Redis as long as the pool retries.
-            await store.ping()
-            return await store.config_faults()
-        except (QueueUnavailable, RedisError, OSError, TimeoutError) as err:
-            if asyncio.get_running_loop().time() > deadline:
-                raise SettingsError(
-                    (f"REDIS_URL: Redis does not answer ({type(err).__name__}); is it running?",)
-                ) from err
-            log.warning(LogEvent.WORKER_WAITS_FOR_REDIS, reason=type(err).__name__)
-            await asyncio.sleep(REDIS_RETRY_S)
+            async with asyncio.timeout(REDIS_TIMEOUT_S):
+                report = await read_durability(store.redis)
+        except (*REDIS_ERRORS, OSError) as err:
+            trouble = classify_redis_error(err)
+            if raises_lasting and not trouble.may_pass:
+                raise SettingsError((f"REDIS_URL: {trouble.text}",)) from err
+            watch.lost(err)
+        else:
+            if not report.is_replica:
+                return report
+            # Roles change by themselves: a failover makes a primary of it, or of another.
+            watch.lost(ReadOnlyError("a replica"))
+        await asyncio.sleep(REDIS_RETRY_S)
+
+
+def _log_faults(faults: Sequence[DurabilityFault]) -> None:
+    for fault in faults:
+        if fault.is_grave:
+            log.error(LogEvent.WORKER_REDIS_NOT_DURABLE, reason=fault.text)
+        else:
+            log.warning(LogEvent.WORKER_REDIS_NOT_DURABLE, reason=fault.text)
 
 
 async def outcome_faults(components: WorkerComponents) -> tuple[str, ...]:

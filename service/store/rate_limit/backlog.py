@@ -37,10 +37,12 @@ class Backlog:
 
     `requests` is how many requests the waiting calls need; `counted` are the moments (seconds since
     the epoch) from which the requests that count against the budgets now stop to count one window
-    later; `allowance` is set while less than the whole shortest budget is ours.
+    later; `allowance` is set while less than the whole shortest budget is ours. `clock_set_back_s`
+    is by how much the clock of Redis was set back altogether, which `now` makes up for.
     """
 
     now: datetime
+    clock_set_back_s: float
     lanes: tuple[LaneLoad, ...]
     requests: int
     counted: tuple[float, ...]
@@ -59,6 +61,7 @@ async def read_backlog(redis: Client, keys: Keys) -> Backlog:
     # A transaction, since a call moves from lane to lane: it would be counted twice or not at all.
     pipe = redis.pipeline(transaction=True)
     pipe.time()
+    pipe.hget(keys.named("clock"), "offset")
     for lane in LANES:
         pipe.zcard(keys.named(f"lane:{lane}"))
         pipe.zrange(keys.named(f"lane:{lane}"), 0, 0, withscores=True)
@@ -67,15 +70,18 @@ async def read_backlog(redis: Client, keys: Keys) -> Backlog:
     pipe.get(keys.named("blocked"))
     pipe.hgetall(keys.named("allowance"))
     pipe.hgetall(keys.named("breaker"))
-    (seconds, micros), *rest = await pipe.execute()
+    (seconds, micros), offset_ms, *rest = await pipe.execute()
     *lanes, costs, limit, blocked, allowance, breaker = rest
-    now = datetime.fromtimestamp(seconds + micros / 1_000_000, UTC)
+    set_back_s = int(offset_ms or 0) / 1000
+    # As the scripts count, see `now_ms` in `common.lua`.
+    now = datetime.fromtimestamp(seconds + micros / 1_000_000 + set_back_s, UTC)
     loads = tuple(
         _lane_load(lane, calls=calls, oldest=oldest)
         for lane, calls, oldest in zip(LANES, lanes[::2], lanes[1::2], strict=True)
     )
     return Backlog(
         now=now,
+        clock_set_back_s=set_back_s,
         lanes=loads,
         requests=sum(load.calls for load in loads) + sum(int(cost) - 1 for cost in costs),
         counted=tuple(score / 1000 for _, score in limit),

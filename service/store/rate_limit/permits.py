@@ -10,7 +10,7 @@ more than the budget, whatever the network does.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -45,6 +45,28 @@ GRANTED: Final = 1
 LONGER_BUCKETS: Final = frozenset({"hour", "hourly", "day", "daily"})
 
 
+@dataclass(slots=True)
+class _LastTime:
+    """
+    The present by the scripts as the pump last saw it, carried on by this process's own timer: by
+    it the scripts notice that the clock of Redis was set ahead.
+    """
+
+    _now_ms: int | None = None
+    _at: float = 0
+
+    def note(self, now_ms: int, at: float) -> None:
+        """The scripts counted `now_ms` when they were asked at `at` (seconds of the timer)."""
+        self._now_ms = now_ms
+        self._at = at
+
+    def now_ms(self, at: float) -> int | None:
+        """The present, None before the first turn of the pump."""
+        if self._now_ms is None:
+            return None
+        return self._now_ms + int((at - self._at) * 1000)
+
+
 @dataclass(frozen=True, slots=True)
 class Permits:
     """
@@ -61,6 +83,7 @@ class Permits:
     newest_first_above: int = 200
     # Not the wall clock, which may be set back while a permit is valid.
     timer: Callable[[], float] = steady_s
+    _last_time: _LastTime = field(default_factory=_LastTime, init=False, compare=False)
 
     @property
     def _budgets(self) -> str:
@@ -86,6 +109,7 @@ class Permits:
             lane=lane,
             since_ms=int(since.timestamp() * 1000),
             newest_above=self.newest_first_above,
+            expected_ms=self._last_time.now_ms(self.timer()),
         )
         code, detail, *rest = await self.scripts.run(call)
         if code == GRANTED:
@@ -196,8 +220,12 @@ class Permits:
             newest_above=self.newest_first_above,
             worker_id=worker_id,
             has_reason=has_reason,
+            expected_ms=self._last_time.now_ms(self.timer()),
         )
-        released, waiting, next_ms = await self.scripts.run(call)
+        asked_at = self.timer()
+        released, waiting, next_ms, now_ms = await self.scripts.run(call)
+        if worker_id:
+            self._last_time.note(now_ms, asked_at)
         if waiting == 0:
             return PumpResult(released, waiting, None)
         return PumpResult(released, waiting, next_ms / 1000)

@@ -32,6 +32,8 @@ class RateLimitPolicy:
     each `others_ms`. The keeper asks after `soon_ms` at the latest, or after `later_ms` if the next
     permit is more than `near_ms` away.
 
+    Clock: one that is ahead of a worker's by `step_ahead_ms` since the worker's last turn was set.
+
     Lanes: each turn number `lane_turns` goes to a lane that is not the most urgent one, and each
     turn number `oldest_turns` to the oldest call where the newest go first.
     """
@@ -71,5 +73,7 @@ class RateLimitPolicy:
     near_ms: int = 2000
     soon_ms: int = 50
     later_ms: int = 500
+    # Longer than an answer of Redis is usually on its way, which looks the same.
+    step_ahead_ms: int = 1000
     lane_turns: int = 5
     oldest_turns: int = 4

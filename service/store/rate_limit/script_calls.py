@@ -3,13 +3,15 @@ How each script in `scripts/` is called: one function per script, which names it
 order in which the script reads them.
 
 `budgets` is JSON: `[[requests, window in ms], ...]`. Permits are ids, joined by commas. A `ref`
-that starts with `#` is a request of the service's own, which has no job.
+that starts with `#` is a request of the service's own, which has no job. `expected_ms` is the
+present as the process knows it, None if it does not.
 """
 
 from collections.abc import Iterable
 
 from service.store.rate_limit.grants import HealthSignal
 from service.store.rate_limit.lanes import Lane
+from service.store.redis_client import Value
 from service.store.script_runner import ScriptCall, as_flag, as_integers, as_list
 
 
@@ -22,6 +24,7 @@ def grant(
     lane: Lane,
     since_ms: int,
     newest_above: int,
+    expected_ms: int | None,
 ) -> ScriptCall[list[bytes | int]]:
     """
     Ask for `cost` permits that are valid for `hold_ms`, or wait in a lane since `since_ms` (epoch).
@@ -29,7 +32,16 @@ def grant(
     Returns 1, the permits, and ms until the first may be used; 0, ms to wait, and 1 if Buildr is
     away, where the call waits now; or 2 and ms to wait, where another job holds the call's permits.
     """
-    arguments = (budgets, ref, cost, hold_ms, lane.value, since_ms, newest_above)
+    arguments = (
+        budgets,
+        ref,
+        cost,
+        hold_ms,
+        lane.value,
+        since_ms,
+        newest_above,
+        _or_empty(expected_ms),
+    )
     return ScriptCall("grant", arguments, as_list)
 
 
@@ -86,11 +98,28 @@ def pump(
     newest_above: int,
     worker_id: str,
     has_reason: bool,
+    expected_ms: int | None,
 ) -> ScriptCall[list[int]]:
     """
     Release at most `limit` waiting calls, whose permits expire after `lease_ms` unless used.
 
-    Returns how many were released, how many still wait, and ms until the next is worth asking.
+    Returns how many were released, how many still wait, ms until the next is worth asking, and the
+    present (ms since the epoch).
     """
-    arguments = (budgets, lease_ms, limit, newest_above, worker_id, int(has_reason))
+    arguments = (
+        budgets,
+        lease_ms,
+        limit,
+        newest_above,
+        worker_id,
+        int(has_reason),
+        _or_empty(expected_ms),
+    )
     return ScriptCall("pump", arguments, as_integers)
+
+
+def _or_empty(value: int | None) -> Value:
+    """An integer argument, empty for None."""
+    if value is None:
+        return ""
+    return value

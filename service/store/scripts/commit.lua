@@ -1,6 +1,6 @@
 -- Write what a job has found out about its call, all or nothing.
 -- ARGV[5]: JSON of `Calls._commit_arguments`: ref, version, state, done [message ids], failed {entry id: text},
---   drop_failed [entry ids], leave_lane, awaits_names, keep_messages_ms, keep_failed_ms, keep_call_ms, and,
+--   drop_failed [entry ids], leave_lane, awaits_names, keep_messages_ms, keep_failed_ms, keep_call_ms, keep_open_ms, and,
 --   if they apply, wakes [names of other calls], due_ms, numbers {number: revision}, started_ms. What the job saw: replay (the replay request, or ''),
 --   link (its text), claimed (the Buildr call of the expected call that it has).
 -- ARGV[6..]: the compressed record, then message id and compressed events of each message parsed in this run;
@@ -28,7 +28,7 @@ for _, id in ipairs(update.done) do
   redis.call('PEXPIRE', P .. 'm:' .. id, update.failed[id] and update.keep_failed_ms or update.keep_messages_ms)
 end
 for id, text in pairs(update.failed) do
-  redis.call('SET', P .. 'f:' .. id, text)
+  redis.call('SET', P .. 'f:' .. id, text, 'PX', update.keep_open_ms)
   -- NX keeps the time of the first failure, by which the list is ordered.
   redis.call('ZADD', P .. 'failed', 'NX', now, id)
 end
@@ -77,11 +77,11 @@ if update.leave_lane then
     redis.call('DEL', P .. 'permit:' .. ref)
   end
 end
--- An unfinished call never expires, and its raw messages are kept as long as those of a failed call, which it may become.
+-- An unfinished call is kept for long, and its raw messages are kept as long as those of a failed call, which it may become.
 local is_unfinished = update.state == STATE.UNMATCHED or update.state == STATE.WAITING or update.state == STATE.RETRYING
   or (update.state == STATE.FAILED and redis.call('ZSCORE', P .. 'failed', ref))
 if is_unfinished then
-  redis.call('PERSIST', key)
+  redis.call('PEXPIRE', key, update.keep_open_ms)
 else
   redis.call('PEXPIRE', key, update.keep_call_ms)
 end

@@ -5,11 +5,32 @@ local QUEUE = ARGV[2] -- name of arq's queue
 local ACCOUNT = ARGV[3]
 local SKEW_MS = tonumber(ARGV[4]) -- added to the clock; 0 but in simulations
 
--- The clock of Redis, since receivers and workers have clocks of their own. A script that reads
--- TIME may write afterwards: Redis replicates what it wrote, not the script.
+-- The clock of Redis, since receivers and workers have clocks of their own. It never goes back: by
+-- how much Redis's own has been set back is kept in `clock`, and added from then on. Its last time
+-- is written once a second, so that a step back of less than that may go unnoticed.
+-- A script that reads TIME may write afterwards: Redis replicates what it wrote, not the script.
+local now_of_script
+local clock_offset_ms = 0
 local function now_ms()
+  if now_of_script then
+    return now_of_script
+  end
   local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + SKEW_MS
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + SKEW_MS
+  local clock = redis.call('HMGET', P .. 'clock', 'last', 'offset')
+  local last = tonumber(clock[1]) or 0
+  clock_offset_ms = tonumber(clock[2]) or 0
+  now = now + clock_offset_ms
+  -- pcall: a Redis that is full or a replica refuses this write, and the script may only read.
+  if now < last then
+    clock_offset_ms = clock_offset_ms + last - now
+    now = last
+    redis.pcall('HSET', P .. 'clock', 'offset', clock_offset_ms)
+  elseif now >= last + CLOCK_NOTED_MS then
+    redis.pcall('HSET', P .. 'clock', 'last', string.format('%.0f', now))
+  end
+  now_of_script = now
+  return now
 end
 
 local function job_id(ref)

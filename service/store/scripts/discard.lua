@@ -4,6 +4,6 @@ local keep_call_ms = ARGV[6] -- how long its call, if it is one, is kept from no
 
 local removed = redis.call('ZREM', P .. 'failed', entry_id)
 redis.call('DEL', P .. 'f:' .. entry_id)
--- While it was on the list, the call was kept without an end.
+-- While it was on the list, the call was kept for longer.
 redis.call('PEXPIRE', P .. 'call:' .. entry_id, keep_call_ms)
 return removed

@@ -57,8 +57,9 @@ local unread = redis.call('ZRANGEBYSCORE', P .. 'inbox', '-inf', now - UNREAD_ME
   'LIMIT', 0, limit)
 for _, message_id in ipairs(unread) do
   -- The message's first line is the name of its call.
-  local head = redis.call('GETRANGE', P .. 'm:' .. message_id, 0, 1023)
-  local ref = string.match(head, '^[^\n]+')
+  -- It may be of another type than it should be.
+  local head = redis.pcall('GETRANGE', P .. 'm:' .. message_id, 0, 1023)
+  local ref = type(head) == 'string' and string.match(head, '^[^\n]+')
   if not ref then
     redis.call('ZREM', P .. 'inbox', message_id)
   elseif not redis.call('ZSCORE', P .. 'due', ref) then

@@ -29,7 +29,7 @@ from service.store.messages import Message, message_id
 from tests.service.store.snapshot import FOLDER, pass_time, restore
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
-from workers.jobs.deliver import deliver, rearm
+from workers.jobs.deliver import deliver
 from workers.process.assembly import WorkerComponents, build_worker
 from workers.process.timing import in_progress_s
 
@@ -144,11 +144,9 @@ class RestoredWorker:
     async def run(self, ref: str) -> None:
         """Run a call's job, as arq would."""
         job_id = f"{self.account}|{ref}"
-        await self.store.pool.zrem(self.store.keys.queue, job_id)
         ctx = {"runner": self.parts.runner, "job_id": job_id}
         await deliver(ctx, self.account, ref)
-        await self.store.pool.delete(f"arq:job:{job_id}", f"arq:in-progress:{job_id}")
-        await rearm(ctx)
+        await self.store.schedule.rearm(ref, worker_id=self.parts.runner.worker_id)
 
     async def queued(self) -> list[tuple[str, tuple[object, ...], datetime]]:
         """The jobs of arq's queue as arq reads them: function, arguments, and when each is due."""

@@ -9,7 +9,7 @@ import pytest
 
 from service.events import CallEvent, EventType, to_json
 from service.store.call_search import PAGE, CallFilter, CallSearch
-from service.store.calls import CallUpdate
+from service.store.call_update import CallUpdate
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState

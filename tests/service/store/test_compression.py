@@ -16,7 +16,7 @@ from service.events import CallEvent, EventType, to_json
 from service.receiver.inbox import Inbox
 from service.receiver.inbox_messages import InboxLimits
 from service.sources.request import WebhookRequest
-from service.store.calls import CallUpdate
+from service.store.call_update import CallUpdate
 from service.store.compression import (
     DICTIONARY,
     FORM,

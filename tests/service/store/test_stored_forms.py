@@ -19,12 +19,12 @@ from service.events import CallEvent, to_json
 from service.phone_numbers import Number
 from service.sources import SOURCES
 from service.store.call_search import CallFilter
-from service.store.calls import CallUpdate
+from service.store.call_update import CallUpdate
 from service.store.compression import decompress
 from service.store.connection import Store, open_store
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.expectations import Expectation
-from service.store.failed import FailedFilter, to_text
+from service.store.failed import Failed, FailedFilter, to_text
 from service.store.links import Link
 from service.store.messages import Message, pack_message
 from service.store.outcomes import StoredOutcomes
@@ -53,7 +53,7 @@ from workers.process.timing import in_progress_s
 
 SCRIPTS: Final = Path(__file__).parents[3] / "service" / "store" / "scripts"
 # What other scripts begin with.
-PARTS: Final = frozenset({"common", "lanes", "permits", "phone_entries"})
+PARTS: Final = frozenset({"common", "lanes", "permits", "phone_entries", "when_full"})
 SNAPSHOT: Final = load("snapshot.json")
 EXPECTED: Final = load("expected.json")
 PRESENT: Final = datetime.fromisoformat(SNAPSHOT["taken_at"])
@@ -675,10 +675,10 @@ async def test_locks_of_the_version_before_hold(worker: RestoredWorker) -> None:
     """A lock that another process holds is refused until its owner gives it back."""
     store = worker.store
     assert not await store.tokens.lock(30)
-    await Tokens(store.redis, store.keys, owner=TOKEN_OWNER).unlock()
+    await Tokens(store.redis, store.keys, store.scripts, owner=TOKEN_OWNER).unlock()
     assert await store.tokens.lock(30)
     assert not await store.upkeep.lock("ringcentral", ttl_s=30)
-    await Upkeep(store.redis, store.keys, owner=UPKEEP_OWNER).unlock("ringcentral")
+    await Upkeep(store.redis, store.keys, store.scripts, owner=UPKEEP_OWNER).unlock("ringcentral")
     assert await store.upkeep.lock("ringcentral", ttl_s=30)
 
 
@@ -746,7 +746,7 @@ async def _run_scripts_of_messages(worker: RestoredWorker) -> None:
 
 
 async def _run_scripts_of_calls(worker: RestoredWorker) -> None:
-    """commit, mark, link, wake, clear, named, forget, rearm, sweep, erase."""
+    """commit, mark, link, wake, clear, named, forget, rearm, sweep, erase, and the worker's."""
     store = worker.store
     request = ReplayRequest(lane=Lane.BACKFILL, at=worker.clock())
     assert await store.calls.request_replay(call(24), request)
@@ -767,6 +767,23 @@ async def _run_scripts_of_calls(worker: RestoredWorker) -> None:
     assert erased is not None
     assert (1, 1) == (erased.calls, erased.links)
     assert await store.calls.get(call(16)) is None
+    assert not (await store.workers.beat("worker-1", map_digest="d")).is_full
+    assert (await store.time()).year > 2000
+    await store.schedule.postpone(call(99), at=worker.clock())
+    assert await store.phone_book.lock(ttl_s=30)
+    taken = await store.schedule.take(limit=1, read_limit=10, in_progress_s=1)
+    assert [] == taken.foreign_ids
+    await store.calls.set_aside(
+        Failed(
+            entry_id=call(98),
+            kind="call",
+            source="twilio",
+            source_call_id=call(98)[7:],
+            cause=FailureCause.DAMAGED_RECORD,
+            detail="damaged",
+            failed_at=worker.clock(),
+        )
+    )
 
 
 async def _run_scripts_of_expected_calls(store: Store) -> None:

@@ -25,7 +25,7 @@ from service.receiver.inbox import Inbox
 from service.receiver.inbox_messages import InboxLimits
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
-from service.store.calls import CallUpdate
+from service.store.call_update import CallUpdate
 from service.store.connection import Store, open_store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState, ReplayRequest

@@ -25,7 +25,7 @@ from service.events import (
 )
 from service.logs.control_characters import escape_controls, escape_json
 from service.settings import Settings
-from service.store.calls import CallUpdate
+from service.store.call_update import CallUpdate
 from service.store.connection import Store, open_store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import Answer, DeliveryState

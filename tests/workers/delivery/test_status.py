@@ -32,6 +32,7 @@ def backlog(
     times = tuple(NOW.timestamp() - ago for ago in sorted(counted, reverse=True))
     return Backlog(
         now=NOW,
+        clock_set_back_s=0,
         lanes=lanes,
         requests=requests,
         counted=times,

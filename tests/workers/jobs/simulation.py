@@ -31,7 +31,7 @@ from service.store.outcomes import StoredOutcomes
 from tests.doubles.clock import Skew
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
-from workers.jobs.deliver import deliver, rearm
+from workers.jobs.deliver import deliver
 from workers.process.assembly import WorkerComponents, build_worker
 from workers.sandbox.rate_limit import Limiter
 
@@ -260,7 +260,8 @@ class WorkerFleet:
     async def _job(self, number: int, ref: str) -> None:
         context = {"runner": self.workers[number].runner, "job_id": f"default|{ref}"}
         await deliver(context, "default", ref)
-        await rearm(context)
+        worker_id = self.workers[number].runner.worker_id
+        await self.store.schedule.rearm(ref, worker_id=worker_id)
 
     async def crash(self, number: int) -> None:
         """Have a worker die with all that it does; another one takes its place."""

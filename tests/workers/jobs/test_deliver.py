@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.settings import Settings
-from service.store.calls import Calls, CallUpdate
+from service.store.call_update import CallUpdate
+from service.store.calls import Calls
 from service.store.connection import Store, open_store
 from service.store.delivery_state import DeliveryState
 from service.store.failed import FailedFilter

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.settings import Settings
-from service.store.calls import Calls, CallUpdate
+from service.store.call_update import CallUpdate
+from service.store.calls import Calls
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.expectations import CandidateSnapshot, ExpectedCall

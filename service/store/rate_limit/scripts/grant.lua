@@ -7,7 +7,9 @@ local hold_ms = tonumber(ARGV[8]) -- the longest that one request may take
 local lane = ARGV[9]
 local since_ms = tonumber(ARGV[10]) -- the age that counts in the lane
 local newest_above = tonumber(ARGV[11]) -- calls in a lane above which the newest go first
+local expected_ms = tonumber(ARGV[12]) -- the present by the worker's clock; '' = not known
 local now = now_ms()
+notice_step_ahead(now, expected_ms)
 local key = P .. 'permit:' .. ref
 
 local function blocked_until()

@@ -86,6 +86,26 @@ local function is_open()
   return redis.call('HEXISTS', P .. 'breaker', 'opened_at') == 1
 end
 
+-- The clock of Redis was set ahead: what counts against the budget would no longer count. `expected`
+-- is the present by the monotonic clock of a worker that knew the time a moment ago; of several
+-- workers that notice the same step, the first one shifts what counts.
+local function notice_step_ahead(now, expected)
+  local step_ms = expected and now - expected or 0
+  if step_ms < STEP_AHEAD_MS then
+    return
+  end
+  local noticed_at = tonumber(redis.call('HGET', P .. 'clock', 'ahead_at') or '0')
+  if noticed_at > expected then
+    return
+  end
+  local counted = redis.call('ZRANGEBYSCORE', P .. 'limit', '-inf', now, 'WITHSCORES')
+  for i = 1, #counted, 2 do
+    redis.call('ZADD', P .. 'limit', tonumber(counted[i + 1]) + step_ms, counted[i])
+  end
+  redis.call('HSET', P .. 'clock', 'ahead_at', string.format('%.0f', now))
+  redis.call('HINCRBY', P .. 'clock', 'ahead', step_ms)
+end
+
 -- 0 if `cost` requests may go now, else when they may, as far as can be known now.
 local function free_at(now, cost)
   local at = tonumber(redis.call('GET', P .. 'blocked') or '0')

@@ -1,5 +1,6 @@
 -- Release waiting calls as far as the budget reaches.
--- Returns {calls released, calls still waiting, ms until the next question is of use (0 = none)}.
+-- Returns {calls released, calls still waiting, ms until the next question is of use (0 = none), the
+-- present}.
 -- One worker keeps the time for all, so that they do not all ask at once; the others ask when
 -- something has happened at theirs.
 local lease_ms = tonumber(ARGV[6]) -- how long a permit is valid that no job takes
@@ -7,14 +8,16 @@ local limit = tonumber(ARGV[7]) -- calls to release
 local newest_above = tonumber(ARGV[8]) -- calls in a lane above which the newest go first
 local worker_id = ARGV[9] -- '' = a command, which never keeps the time
 local has_reason = ARGV[10] == '1' -- whether there may be room now
+local expected_ms = tonumber(ARGV[11]) -- the present by the worker's clock; '' = not known
 
+local now = now_ms()
+notice_step_ahead(now, expected_ms)
 local keeper = redis.call('GET', P .. 'keeper') or worker_id
 if keeper == worker_id and worker_id ~= '' then
   redis.call('SET', P .. 'keeper', worker_id, 'PX', KEEPER_MS)
 elseif not has_reason then
-  return {0, waiting(), OTHERS_MS}
+  return {0, waiting(), OTHERS_MS, now}
 end
-local now = now_ms()
 local released = 0
 local ask_at = 0
 while released < limit do
@@ -68,11 +71,11 @@ local still_waiting = waiting()
 if still_waiting == 0 then
   -- The allowance grows with time, also while no call asks.
   allowance(now)
-  return {released, 0, 0}
+  return {released, 0, 0, now}
 end
 if keeper ~= worker_id then
-  return {released, still_waiting, OTHERS_MS}
+  return {released, still_waiting, OTHERS_MS, now}
 end
 local wait_ms = math.max(math.max(ask_at, now) - AHEAD_MS - now, 1)
 -- Not longer, since requests that end at other workers bring the time forward.
-return {released, still_waiting, math.min(wait_ms, wait_ms > NEAR_MS and LATER_MS or SOON_MS)}
+return {released, still_waiting, math.min(wait_ms, wait_ms > NEAR_MS and LATER_MS or SOON_MS), now}

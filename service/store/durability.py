@@ -1,0 +1,101 @@
+"""
+Whether a Redis keeps what it has confirmed: its append-only file, its eviction policy, its role.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from service.store.redis_client import Client
+
+# Every acknowledged message is on disk, and none is ever evicted. arq's job bodies have a TTL, so
+# that the `volatile-*` policies delete them too, without any error.
+SAFE_CONFIG: Final = {
+    "maxmemory-policy": "noeviction",
+    "appendonly": "yes",
+    "appendfsync": "always",
+}
+_LOSSES: Final = {
+    "maxmemory-policy": "it deletes calls when it is full, without an error",
+    "appendonly": "a restart of Redis loses everything since its last snapshot",
+    "appendfsync": "a power cut can lose the last second of what was answered 2xx",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DurabilityFault:
+    """
+    One way in which Redis can lose what it has confirmed; `text` is for people.
+
+    `loses_while_well`: while nothing fails at all. `is_grave`: more than a second's messages.
+    """
+
+    text: str
+    loses_while_well: bool = False
+    is_grave: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DurabilityReport:
+    """
+    What Redis says of itself; `is_readable` is False for a server that forbids CONFIG, as managed
+    services do.
+    """
+
+    is_replica: bool
+    is_readable: bool
+    faults: tuple[DurabilityFault, ...] = ()
+
+
+async def read_durability(redis: Client) -> DurabilityReport:
+    """Ask Redis. Raises redis-py's errors if it does not answer."""
+    is_replica = await _is_replica(redis)
+    try:
+        config = await redis.config_get(*SAFE_CONFIG)
+    except RedisError as err:
+        if _is_no_answer(err):
+            raise
+        text = (
+            "Redis does not show its configuration: see in its console that it writes an "
+            "append-only file and evicts nothing"
+        )
+        return DurabilityReport(
+            is_replica=is_replica, is_readable=False, faults=(DurabilityFault(text=text),)
+        )
+    faults = tuple(
+        _fault(name, config[name])
+        for name, value in SAFE_CONFIG.items()
+        # A setting that the server does not name counts as right: forks of Redis lack some.
+        if config.get(name, value) != value and not _is_moot(name, config)
+    )
+    return DurabilityReport(is_replica=is_replica, is_readable=True, faults=faults)
+
+
+async def _is_replica(redis: Client) -> bool:
+    try:
+        replication = await redis.info("replication")
+    except RedisError as err:
+        if _is_no_answer(err):
+            raise
+        return False
+    return replication.get("role") == "slave"
+
+
+def _is_no_answer(err: RedisError) -> bool:
+    return isinstance(err, RedisConnectionError | RedisTimeoutError)
+
+
+def _fault(name: str, value: str) -> DurabilityFault:
+    return DurabilityFault(
+        text=f"Redis has {name} {value}, so that {_LOSSES[name]}: set it to {SAFE_CONFIG[name]}",
+        loses_while_well=name == "maxmemory-policy",
+        is_grave=name != "appendfsync",
+    )
+
+
+def _is_moot(name: str, config: dict[str, str]) -> bool:
+    """How often a file is written does not matter where there is none."""
+    return name == "appendfsync" and config.get("appendonly") == "no"

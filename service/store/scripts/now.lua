@@ -1,0 +1,2 @@
+-- The present, in ms since the epoch.
+return now_ms()

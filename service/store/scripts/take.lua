@@ -1,0 +1,26 @@
+-- Take due jobs from arq's queue. Returns {names of calls, ids of foreign jobs that were removed}.
+-- Each job is marked as running, as arq does it; by the clock of Redis, where arq uses its own.
+local limit = tonumber(ARGV[5]) -- jobs
+local read_limit = tonumber(ARGV[6]) -- ids to read from the head of the queue
+local in_progress_ms = ARGV[7] -- how long a job counts as running
+local prefix = job_id('')
+local refs = {}
+local foreign = {}
+
+local ids = redis.call('ZRANGEBYSCORE', QUEUE, '-inf', now_ms(), 'LIMIT', 0, read_limit)
+for _, id in ipairs(ids) do
+  if #refs >= limit then
+    break
+  end
+  local ref = string.sub(id, #prefix + 1)
+  -- Somebody else's: nobody here could run it, and it would be read again at each turn.
+  if string.sub(id, 1, #prefix) ~= prefix or not string.match(ref, '^[^:]+:.') then
+    redis.call('ZREM', QUEUE, id)
+    redis.call('ZREM', P .. 'due', ref)
+    foreign[#foreign + 1] = id
+  elseif redis.call('SET', 'arq:in-progress:' .. id, '1', 'PX', in_progress_ms, 'NX') then
+    -- The body is not read: the id holds all, so that a damaged or missing body harms nothing.
+    refs[#refs + 1] = ref
+  end
+end
+return {refs, foreign}

@@ -1,0 +1,176 @@
+"""
+arq's worker with our own way to take a job and to give it back.
+
+arq decides by this machine's clock when a job is due, ends with the first error of Redis, drops a
+job whose body is damaged, and needs seven round trips for a job. Its queue, its keys and the form
+of its jobs are the same here, so that workers of the version before may run beside this one.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from arq.utils import poll
+from arq.worker import Worker, func
+
+from service.logs.events import LogEvent
+from service.settings import Settings
+from service.store.connection import Store
+from service.store.redis_trouble import REDIS_ERRORS
+from workers.jobs.deliver import deliver
+from workers.jobs.runner import Runner
+from workers.maintenance.redis_watch import RedisWatch
+from workers.process.tasks import POLL_DELAY_S
+from workers.process.timing import in_progress_s, job_limit_s
+
+# A job ends by its own rules, kept in its call's record: arq must never give one up.
+MAX_TRIES: Final = 2**31 - 1
+# A Redis that is away is asked again so soon, whatever the heartbeat knows.
+WAIT_FOR_REDIS_S: Final = 5.0
+# To end a job that is over must not hold up the end of the process.
+GIVE_BACK_TIMEOUT_S: Final = 5.0
+BROKEN_RETRY_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueReading:
+    """
+    How jobs are read from the queue: at most `slots` run at a time, `read_limit` ids are looked at
+    in one turn. A job may take `limit_s` seconds, and is marked as running for `in_progress_s`.
+    """
+
+    slots: int
+    read_limit: int
+    limit_s: float
+    in_progress_s: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "QueueReading":
+        """The figures of an account's settings."""
+        return cls(
+            slots=settings.worker_jobs,
+            # Ids of jobs that run elsewhere are among them. With fewer than the slots of the whole
+            # fleet a worker could see nothing but running jobs.
+            read_limit=max(500, 20 * settings.worker_jobs),
+            limit_s=job_limit_s(settings),
+            in_progress_s=in_progress_s(settings),
+        )
+
+
+class JobWorker(Worker):
+    """Takes due jobs by the clock of Redis, and goes on through every trouble with Redis."""
+
+    def __init__(
+        self,
+        store: Store,
+        runner: Runner,
+        *,
+        reading: QueueReading,
+        watch: RedisWatch,
+    ) -> None:
+        super().__init__(
+            # The name is fixed: arq's default is the function's qualified name, and a rename would
+            # leave every job in the queue without a function.
+            functions=[func(deliver, name="deliver", max_tries=MAX_TRIES)],
+            queue_name=store.queue_name,
+            redis_pool=store.pool,
+            ctx={"runner": runner},
+            max_jobs=reading.slots,
+            # arq has no way to be woken: half of this is the average delay of a due call.
+            poll_delay=POLL_DELAY_S,
+            job_timeout=reading.limit_s,
+            # arq forgets a signal that arrives before its first turn; `main` handles signals.
+            handle_signals=False,
+        )
+        self._store = store
+        self._runner = runner
+        self._reading = reading
+        self._watch = watch
+        # Calls whose job is over and could not be given back.
+        self._kept_refs: set[str] = set()
+
+    async def main(self) -> None:
+        """Take jobs until cancelled."""
+        # arq's own asks Redis for its figures first, and would end if it does not answer.
+        async for _ in poll(self.poll_delay_s):
+            await self._poll_iteration()
+
+    async def _poll_iteration(self) -> None:
+        self._forget_finished()
+        try:
+            await self._give_back_kept()
+            await self._start_due()
+        except (*REDIS_ERRORS, OSError) as err:
+            self._watch.lost(err)
+            if self._watch.is_well:
+                # Redis refuses this command alone: once more, but not at once.
+                await asyncio.sleep(BROKEN_RETRY_S)
+            await self._watch.wait_until_well(at_most_s=WAIT_FOR_REDIS_S)
+        # A bug: the loop must go on, since nothing else takes jobs.
+        except Exception:
+            log.exception(LogEvent.WORKER_TURN_FAILED, reason="internal_error")
+            await asyncio.sleep(BROKEN_RETRY_S)
+
+    async def _start_due(self) -> None:
+        free = self._reading.slots - len(self.tasks)
+        if not self.allow_pick_jobs or free <= 0:
+            return
+        taken = await self._store.schedule.take(
+            limit=free,
+            read_limit=self._reading.read_limit,
+            in_progress_s=self._reading.in_progress_s,
+        )
+        for job_id in taken.foreign_ids:
+            log.warning(LogEvent.JOB_FOREIGN, job_id=job_id, queue=self.queue_name)
+        for ref in taken.refs:
+            self.tasks[ref] = self.loop.create_task(self._run(ref))
+
+    async def _run(self, ref: str) -> None:
+        account = self._store.account
+        ctx: dict[str, Any] = {
+            **self.ctx,
+            "job_id": f"{account}|{ref}",
+            "limit_s": self._reading.limit_s,
+        }
+        try:
+            await deliver(ctx, account, ref)
+        finally:
+            # Shielded: cancelled, the job gives its key back and stays in the queue for another
+            # worker.
+            await asyncio.shield(self._give_back(ref))
+
+    async def _give_back(self, ref: str) -> None:
+        """
+        Take the keys of a job away, and set the alarm again if the call is to be run again.
+
+        What came during the job could set no alarm, since a job that runs is not queued twice. If
+        this is skipped, the sweep finds the call some seconds later.
+        """
+        try:
+            async with asyncio.timeout(GIVE_BACK_TIMEOUT_S):
+                await self._store.schedule.rearm(ref, worker_id=self._runner.worker_id)
+        except (*REDIS_ERRORS, OSError) as err:
+            self._kept_refs.add(ref)
+            self._watch.lost(err)
+
+    async def _give_back_kept(self) -> None:
+        """Give back what Redis did not take at the end of a job."""
+        while self._kept_refs:
+            ref = self._kept_refs.pop()
+            if ref not in self.tasks:
+                try:
+                    await self._store.schedule.rearm(ref, worker_id=self._runner.worker_id)
+                except (*REDIS_ERRORS, OSError):
+                    self._kept_refs.add(ref)
+                    raise
+
+    def _forget_finished(self) -> None:
+        for ref, task in list(self.tasks.items()):
+            if task.done():
+                del self.tasks[ref]
+                if not task.cancelled() and (err := task.exception()) is not None:
+                    # `deliver` never raises, nor does the end of a job: a bug.
+                    log.error(LogEvent.JOB_BROKEN, error=repr(err))
