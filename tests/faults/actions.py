@@ -49,10 +49,15 @@ def kill(name: str, number: signal.Signals = signal.SIGKILL) -> Action:
 
 
 async def kill_child(stage: Stage) -> None:
-    """Kill one of the processes of a receiver that has several."""
+    """Kill one of the processes of a receiver that has several, and wait for its successor."""
+    before = stage.parts.log_count("receiver0", "service.started")
     stage.blow()
     os.kill(stage.parts.children("receiver0")[0], signal.SIGKILL)
     stage.blow()
+    await stage.until(
+        lambda: stage.parts.log_count("receiver0", "service.started") > before,
+        goal="the process that takes the place of the killed one",
+    )
 
 
 def start(name: str) -> Action:
@@ -91,7 +96,7 @@ async def restart_worker(stage: Stage) -> None:
     await stage.until_worker_started("worker0", times=times)
 
 
-def reload_receiver(*, timeout_s: float = 30) -> Action:
+def reload_receiver(*, timeout_s: float = 90) -> Action:
     """Have the receiver replace its processes (SIGHUP), and wait until it has done so."""
 
     async def act(stage: Stage) -> None:
