@@ -194,8 +194,13 @@ async def test_links_are_apart_and_so_are_their_tokens(
     assert [False, True] == [await store.links.get("twilio", CALL) is not None for store in stores]
 
 
-async def test_full_account_refuses_nobody_else(client: httpx.AsyncClient) -> None:
-    """A flood for one account is refused when its own limit is reached, while the other goes on."""
+async def test_full_account_holds_up_nobody_else(
+    client: httpx.AsyncClient, stores: tuple[Store, Store]
+) -> None:
+    """
+    A flood for one account goes to the spool when its own limit is reached, while the other goes
+    on.
+    """
     calls = [f"CA{number:032}" for number in range(3)]
     acme = [
         (await send(client, "/webhooks/acme/twilio", token=OTHER_TOKEN, call=call)).status_code
@@ -206,7 +211,9 @@ async def test_full_account_refuses_nobody_else(client: httpx.AsyncClient) -> No
         (await send(client, "/webhooks/twilio", token=TWILIO_TOKEN, call=call)).status_code // 100
         for call in calls
     ]
-    assert ([2, 5, 5], [2, 2, 2]) == (acme, default)
+    assert ([2, 2, 2], [2, 2, 2]) == (acme, default)
+    assert [3, 1] == [(await store.messages.waiting())[0] for store in stores]
+    assert 2 == (await client.get("/readyz")).json()["spool"]["messages"]
 
 
 async def test_start_names_the_sources_of_each_account(installation: Installation) -> None:
