@@ -156,8 +156,9 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="redis-fails-over",
-        title="Sentinel: the primary killed, a replica takes over",
+        title="Sentinel: the primary killed, a replica takes over (`REDIS_WAIT=replicas:1`)",
         layout=Layout(has_sentinel=True),
+        settings={"REDIS_WAIT": "replicas:1"},
         steps=(At(at_s=6, action=fail_over),),
     ),
 )
