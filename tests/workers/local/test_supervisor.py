@@ -109,7 +109,7 @@ async def test_killed_part_comes_back() -> None:
 
 
 async def test_part_that_cannot_be_started_again_ended_once(tmp_path: Path) -> None:
-    """While its program is missing, only that is said again; once it is there, the part runs."""
+    """While its program is missing, only that is repeated; once it is there, the part runs."""
     program = tmp_path / "python"
     program.symlink_to(sys.executable)
     output = OutputLines()
