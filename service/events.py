@@ -158,6 +158,7 @@ class CallEvent:
     picked up at a telephone other than this leg's. `is_bridged` is False where the vendor states
     that the leg was never joined with the other side, although somebody or something picked up.
     `continues_as` is the id of the call under which the leg's later events come, where it moves.
+    `is_logged` is True where the event was read from the vendor's call log, and not from a webhook.
     """
 
     source: str
@@ -193,6 +194,7 @@ class CallEvent:
     is_answered_elsewhere: bool | None = None
     is_bridged: bool | None = None
     continues_as: str | None = None
+    is_logged: bool | None = None
     # The name under which stored events and `--json` hold it.
     vendor_status: Annotated[str | None, Field(alias="word")] = None
 

@@ -93,6 +93,13 @@ class Settings(ContactListSettings, BuildrSettings, RedisSettings, ListeningSett
         gt=0,
         description="Seconds after which an answered call without an end is reported as stalled.",
     )
+    ask_for_ends: bool = Field(
+        True,
+        description=(
+            "Whether a call without its end is read from the telephony system's own API, where "
+            "that has credentials."
+        ),
+    )
     worker_jobs: int = Field(10, ge=1, le=100, description="Jobs that one worker runs at a time.")
     log_format: Literal["auto", "json", "pretty"] = Field(
         "auto", description="json, pretty, or auto: pretty on a terminal."

@@ -133,9 +133,12 @@ class Source(ABC):
         The events of a message, with the Buildr call id that our own signature in its URL proves.
 
         An event that holds another id keeps it, and one more event holds the URL's: two ids are a
-        conflict, which an operator resolves. Raises as `parse` does.
+        conflict, which an operator resolves. Events of a record of the vendor's call log are
+        marked. Raises as `parse` does.
         """
         events = self.parse(request, message_id)
+        if request.call_log_read_at is not None:
+            return [replace(event, is_logged=True) for event in events]
         if self.signs_url or not events:
             return events
         if request.buildr_call_id is None:

@@ -10,6 +10,9 @@ from service.errors import MalformedPayload
 
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
+# Marks a request that was made from a record of the vendor's call log; its value is when that was
+# read (ISO 8601, UTC). No sender can set it: of a webhook's headers only few are stored.
+CALL_LOG: Final = "x-buildr-calls-call-log"
 
 
 S = TypeVar("S")
@@ -83,6 +86,14 @@ class WebhookRequest:
         if len(values) != 1:
             return None
         return values[0]
+
+    @property
+    def call_log_read_at(self) -> str | None:
+        """
+        When the record of the vendor's call log was read from which this request was made (ISO
+        8601, UTC); None for a webhook.
+        """
+        return self.header(CALL_LOG)
 
     @property
     def query(self) -> str:

@@ -28,7 +28,7 @@ class SettingKind(StrEnum):
 
     `proof` holds secrets, any of which proves a message; `pair` holds pairs like id:secret, of
     which the sender picks one. A source is on once it has either. `api` holds one value that the
-    upkeep of the source's subscriptions needs.
+    upkeep of subscriptions and a back-fill need.
     """
 
     SIGNING_SECRET = "proof"

@@ -18,6 +18,7 @@ from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store import script_calls
 from service.store.append_only_file import AppendOnlyFile
+from service.store.backfill import Backfill
 from service.store.call_search import CallSearch
 from service.store.call_update import Retention
 from service.store.calls import Calls
@@ -119,6 +120,7 @@ class Store:
     counters: Counters
     source_activity: SourceActivity
     upkeep: Upkeep
+    backfill: Backfill
     workers: Workers
     search: CallSearch
 
@@ -234,6 +236,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         counters=Counters(redis, keys),
         source_activity=SourceActivity(redis, keys, scripts),
         upkeep=Upkeep(redis, keys, scripts),
+        backfill=Backfill(redis, keys, scripts, int(settings.dedupe_h * HOUR_MS)),
         workers=Workers(redis, keys, scripts),
         search=CallSearch(redis, keys),
     )

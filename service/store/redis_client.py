@@ -53,8 +53,13 @@ class Client(Protocol):
     async def smembers(self, name: str) -> AbstractSet[bytes]:
         """SMEMBERS: the members, in no order; empty if there is no such key."""
 
-    async def zadd(self, name: str, mapping: Mapping[str, float]) -> int:
-        """ZADD: how many members are new; the scores of others are replaced."""
+    async def zadd(
+        self, name: str, mapping: Mapping[str, float], *, nx: bool = False, xx: bool = False
+    ) -> int:
+        """
+        ZADD: how many members are new; the scores of others are replaced, unless `nx`. With `xx`
+        none is added.
+        """
 
     async def zcard(self, name: str) -> int:
         """ZCARD: how many members there are, 0 if there is no such key."""

@@ -32,12 +32,15 @@ from service.events import (
 )
 from workers.calls.agents import read_agents
 from workers.calls.basis import Basis, Reason
+from workers.calls.call_log import split_logged
 from workers.calls.event_order import Timeline, order_events
 from workers.calls.latest_values import (
     latest_event,
     latest_recording,
     latest_value,
     latest_voicemail,
+    only_value,
+    sorted_values,
 )
 from workers.calls.legs import Leg, Stage, fold_leg, furthest
 from workers.calls.parties import Parties, identify_parties
@@ -104,10 +107,22 @@ def fold(events: Iterable[CallEvent]) -> Call:
     """
     Fold the events of one call.
 
-    Commutative, associative over unions of sets, and idempotent; the ids of messages make no
+    Commutative and idempotent, a function of the set of events; the ids of messages make no
     difference. A result that an event states outright decides alone, the latest one if there are
-    several. Raises ValueError if there is no event or if they belong to different calls.
+    several. Events of the vendor's call log count only as long as the webhooks' own show no end.
+    Raises ValueError if there is no event or if they belong to different calls.
     """
+    reported, logged = split_logged(events)
+    if not logged:
+        return _fold(reported)
+    if reported:
+        call = _fold(reported)
+        if call.is_final:
+            return call
+    return _fold([*reported, *logged])
+
+
+def _fold(events: Iterable[CallEvent]) -> Call:
     # An event that was sent again in another message is the same event.
     by_identity = {identity(event): event for event in map(in_utc, events)}
     distinct = by_identity.values()
@@ -118,13 +133,13 @@ def fold(events: Iterable[CallEvent]) -> Call:
     talks = read_talks(parties)
     basis = _basis(timelines.values(), parties, talks)
     result = basis.result
-    buildr_call_ids = _sorted_values(event.buildr_call_id for event in distinct)
+    buildr_call_ids = sorted_values(event.buildr_call_id for event in distinct)
     from_number, to_number = _numbers(parties)
     agents = read_agents(timelines, parties, result=result, talks=talks)
     return Call(
         source=source,
         source_call_id=source_call_id,
-        buildr_call_id=_only(buildr_call_ids),
+        buildr_call_id=only_value(buildr_call_ids),
         buildr_call_ids=buildr_call_ids,
         result=result,
         is_final=result is not None,
@@ -149,10 +164,10 @@ def fold(events: Iterable[CallEvent]) -> Call:
         is_forwarded=any(event.is_forwarded for event in distinct),
         is_answered_elsewhere=any(event.is_answered_elsewhere for event in distinct),
         disposition=latest_value(timelines.values(), lambda event: event.disposition),
-        tags=_sorted_values(tag for event in distinct for tag in event.tags),
+        tags=sorted_values(tag for event in distinct for tag in event.tags),
         note=latest_value(timelines.values(), lambda event: event.note),
         basis=basis,
-        unknown_values=_sorted_values(value for leg in legs for value in leg.unknown_values),
+        unknown_values=sorted_values(value for leg in legs for value in leg.unknown_values),
         legs=legs,
     )
 
@@ -240,17 +255,6 @@ def _states_result(event: CallEvent) -> bool:
 
 def _is_voicemail(event: CallEvent) -> bool:
     return event.event_type is EventType.VOICEMAIL
-
-
-def _sorted_values(values: Iterable[str | None]) -> tuple[str, ...]:
-    return tuple(sorted({value for value in values if value is not None}))
-
-
-def _only(values: Sequence[str]) -> str | None:
-    """The value, if there is exactly one."""
-    if len(values) != 1:
-        return None
-    return values[0]
 
 
 def _numbers(parties: Parties) -> tuple[str | None, str | None]:

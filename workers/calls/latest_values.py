@@ -4,7 +4,7 @@ What single events of a call state beside how it went: recording, voicemail, que
 Of several values the latest counts.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -77,3 +77,15 @@ def _transcript(event: CallEvent) -> str | None:
     if event.voicemail is None:
         return None
     return event.voicemail.transcript
+
+
+def sorted_values(values: Iterable[str | None]) -> tuple[str, ...]:
+    """The different values, sorted; None is left out."""
+    return tuple(sorted({value for value in values if value is not None}))
+
+
+def only_value(values: Sequence[str]) -> str | None:
+    """The value, if there is exactly one."""
+    if len(values) != 1:
+        return None
+    return values[0]

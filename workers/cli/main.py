@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from service.logs.setup import configure_logging
+from workers.cli.backfill import backfill, reconcile
 from workers.cli.call_lists import stalled, unmatched
 from workers.cli.check import check
 from workers.cli.expected import expect, expected
@@ -48,6 +49,8 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     stalled,
     outcomes,
     subscriptions,
+    backfill,
+    reconcile,
     status,
     sources,
     check,

@@ -151,6 +151,9 @@ def begin_run(loaded: LoadedCall, messages: Sequence[Message], parsed: ParsedMes
         events = parsed.events.get(message.message_id, ())
         statuses = [event.vendor_status or event.event_type.value for event in events]
         summary = ", ".join(statuses) or "not readable"
+        read_at = message.request.call_log_read_at
+        if read_at is not None:
+            summary = f"from the vendor's call log, read at {read_at}: {summary}"
         # The receiver's clock decides nothing; but messages that are parsed again came long ago.
         counts_at = message.taken_at
         if loaded.stored.replay_request_text:

@@ -21,6 +21,7 @@ from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.delivery.plan import make_plan
 from workers.delivery.plan_types import Plan, PlanInputs, Timing
+from workers.jobs.end_requests import EndRequests
 from workers.matching.callers import find_caller
 from workers.matching.customer_numbers import MatchingRules, start_of, why_internal
 from workers.matching.expected_calls import find_expected_call
@@ -79,6 +80,7 @@ class Planner:
     timing: Timing
     protects_hand_edits: bool
     clock: Callable[[], datetime]
+    end_requests: EndRequests
 
     async def plan(
         self,
@@ -96,16 +98,25 @@ class Planner:
         """
         # Before anything else is read, since it may make the call final, and only a final call is
         # matched.
-        call = with_unknown_end(
+        ended = with_unknown_end(
             call, self.config, received_at=record.last_received_at, now=self.clock()
         )
+        wait_until = None
+        if ended is not call:
+            # The vendor is asked first how the call ended.
+            wait_until = await self.end_requests.wait_until(record, ended)
+        if wait_until is None:
+            call = ended
         for _ in range(MAX_CLAIM_ATTEMPTS):
             result, choice = await self._plan(record, call, replay_request, part_reason)
             # The claim comes before the commit. A job that dies in between leaves a claim without a
             # record; the next run of the same call finds it and goes on with it. The other order
             # would let two calls commit the same Buildr call.
             if await self._settle_claims(record, result.plan, choice):
-                return replace(result, claimed=_claimed(result.plan))
+                plan = await self.end_requests.with_request(
+                    result.plan, record, call, wait_until=wait_until
+                )
+                return replace(result, plan=plan, claimed=_claimed(plan))
             reason = "another call was faster; looked at again"
             log.info(LogEvent.CALL_EXPECTATION_LOST, reason=reason)
         raise ClaimConflict

@@ -19,6 +19,9 @@ from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import open_store
 from service.store.redis_trouble import REDIS_ERRORS
+from workers.backfill import LOGS
+from workers.backfill.asking import CHECK_EVERY_S as ENDS_EVERY_S
+from workers.backfill.asking import EndAsker, askable_sources
 from workers.buildr import (
     BuildrClient,
     ReadyToken,
@@ -209,6 +212,9 @@ def _background_tasks(
     reconciler = SubscriptionReconciler(
         settings=settings, store=store, clock=clock, vendors=VENDORS
     )
+    asker = EndAsker(
+        settings=settings, store=store, clock=clock, sources=askable_sources(settings, LOGS)
+    )
     reader = ContactReader(
         store=store, client=components.client, hold_s=hold_s(settings), clock=clock
     )
@@ -220,6 +226,7 @@ def _background_tasks(
         (FORGET_EVERY_S, lambda: forget_failed(store, clock, keep=keep_open)),
         (CHECK_EVERY_S, monitor.check),
         (SUBSCRIPTIONS_EVERY_S, reconciler.reconcile_due),
+        (ENDS_EVERY_S, asker.ask_due),
         (CONTACTS_EVERY_S, contacts.refresh_due),
         (FILE_EVERY_S, lambda: rewrite_file(store.file)),
     )

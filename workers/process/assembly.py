@@ -8,12 +8,15 @@ from datetime import timedelta
 
 from service.settings import Settings
 from service.store.connection import Store
+from workers.backfill import LOGS
+from workers.backfill.asking import askable_sources
 from workers.buildr import BuildrClient
 from workers.clock import SharedClock
 from workers.delivery.failure_policy import FailurePolicy, GiveUpPolicy
 from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.delivery.plan_types import Timing
 from workers.delivery.send import Sender
+from workers.jobs.end_requests import EndRequests
 from workers.jobs.planner import Planner
 from workers.jobs.runner import Runner
 from workers.maintenance.pump import Pump
@@ -73,6 +76,9 @@ def build_worker(
         timing=Timing.of(settings),
         protects_hand_edits=settings.protect_hand_edits,
         clock=clock,
+        end_requests=EndRequests(
+            store=store, clock=clock, sources=frozenset(askable_sources(settings, LOGS))
+        ),
     )
     runner = Runner(
         store=store,

@@ -4,31 +4,31 @@ repeating what a vendor wrote.
 """
 
 import asyncio
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 import httpx
 
 from service.errors import BuildrUnavailable
 from workers.http_client import PASSING, HttpAnswer, fetch, is_header_safe, open_http
 from workers.subscriptions.errors import (
-    NotReady,
     UpkeepError,
     VendorBusy,
     VendorRefuses,
     VendorRejected,
     VendorUnavailable,
 )
+from workers.subscriptions.transport import check_transport
 
 # Nobody waits for it: the worker's own turn may take a minute, see `TURN_S`.
 TIMEOUT_S: Final = 10.0
 # At the vendors' page sizes, over a thousand subscriptions.
 MOST_PAGES: Final = 40
+# Of a number of seconds to wait: more digits are no time that somebody waits.
+MOST_WAIT_DIGITS: Final = 5
 # What a code may look like. A sentence of the vendor's could repeat a secret that was sent.
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 # Only what is safe in a path.
@@ -42,13 +42,15 @@ class Api:
     """
     One vendor's API at `url`; each request takes at most `timeout_s` seconds in all.
 
-    `cure` says what to do when the credentials are refused, `hints` what a vendor's own error code
-    means; a code that repeats what is `confidential` is none. Every request raises `UpkeepError`.
+    `cure` says what to do when the credentials are refused, `missing_right` which right to give
+    them where they are refused for what they ask, `hints` what a vendor's own error code means; a
+    code that repeats what is `confidential` is none. Every request raises `UpkeepError`.
     """
 
     title: str
     url: str
     cure: str
+    missing_right: str = "give them the right to manage webhooks"
     hints: Mapping[str, str] = field(default_factory=dict)
     confidential: frozenset[str] = field(default=frozenset(), repr=False)
     timeout_s: float = TIMEOUT_S
@@ -121,7 +123,7 @@ class Api:
         form: Mapping[str, str] | None = None,
         auth: httpx.BasicAuth | None = None,
     ) -> HttpAnswer:
-        _check_transport(self.title, url)
+        check_transport(self.title, url)
         if self._http is None:
             self._http = open_http(self.url, timeout_s=self.timeout_s, transport=self.transport)
         # A login carries the client's credentials and no token.
@@ -154,13 +156,15 @@ class Api:
             code = ""
         shown_status = f"{status} {code}".rstrip()
         if status == HTTPStatus.TOO_MANY_REQUESTS:
-            return VendorBusy(f"{self.title} asks to wait (429)")
+            return VendorBusy(
+                f"{self.title} asks to wait (429)", retry_after_s=_retry_after_s(answer.headers)
+            )
         if status == HTTPStatus.UNAUTHORIZED:
             return VendorRefuses(
                 f"{self.title} refuses the credentials ({shown_status}): {self.cure}"
             )
         if status == HTTPStatus.FORBIDDEN:
-            hint = self.hints.get(code, "give them the right to manage webhooks")
+            hint = self.hints.get(code, self.missing_right)
             return VendorRefuses(
                 f"the credentials may not do this at {self.title} ({shown_status}): {hint}"
             )
@@ -283,17 +287,9 @@ def _code_of(answer: HttpAnswer) -> str:
     return next((code for code in codes if _CODE.fullmatch(code)), "")
 
 
-def _check_transport(title: str, url: str) -> None:
-    """Credentials go over TLS, or nowhere out of this machine. Raises `NotReady`."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (
-        parts.scheme == "http" and _is_loopback(parts.hostname or "")
-    ):
-        raise NotReady(f"the addresses of {title}'s API must be https")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long to wait, in seconds; None where no header says so in whole seconds."""
+    value = headers.get("retry-after", "").strip()
+    if not (value.isascii() and value.isdecimal() and len(value) <= MOST_WAIT_DIGITS):
+        return None
+    return float(value)

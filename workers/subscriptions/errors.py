@@ -27,7 +27,11 @@ class VendorUnavailable(UpkeepError):
 
 
 class VendorBusy(UpkeepError):
-    """Raised on a 429."""
+    """Raised on a 429; `retry_after_s` is how many seconds the vendor asks to wait, if it says."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class VendorRefuses(UpkeepError):

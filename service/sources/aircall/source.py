@@ -42,12 +42,12 @@ class Aircall(Source):
         ),
         SourceSetting(
             name="aircall_api_id",
-            description="Aircall API id, for the upkeep of the webhook.",
+            description="Aircall API id, for its webhooks and its call log.",
             kind=SettingKind.API_CREDENTIAL,
         ),
         SourceSetting(
             name="aircall_api_token",
-            description="Aircall API token, for the upkeep of the webhook.",
+            description="Aircall API token, for its webhooks and its call log.",
             kind=SettingKind.API_CREDENTIAL,
         ),
         SourceSetting(

@@ -39,7 +39,7 @@ class Dialpad(Source):
         ),
         SourceSetting(
             name="dialpad_api_key",
-            description="Dialpad API key, for the upkeep of webhook and subscription.",
+            description="Dialpad API key, for its subscription and its call log.",
             kind=SettingKind.API_CREDENTIAL,
         ),
         SourceSetting(

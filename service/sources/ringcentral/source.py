@@ -21,6 +21,7 @@ from service.sources.common.json_body import read_json_object
 from service.sources.common.setting_checks import check_url
 from service.sources.common.signatures import digest, one_header
 from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
+from service.sources.ringcentral.call_log import logged_record, record_events
 from service.sources.ringcentral.events import message_events
 from service.sources.ringcentral.payload import CHANGE_FIELDS, read_members, session_id
 from service.sources.settings import Secrets, SettingKind, SourceSetting
@@ -58,13 +59,15 @@ class RingCentral(Source):
         ),
         SourceSetting(
             name="ringcentral_client_id",
-            description="Client id of your RingCentral app, for the upkeep of the subscription.",
+            description=(
+                "Client id of your RingCentral app, for its subscriptions and its call log."
+            ),
             kind=SettingKind.API_CREDENTIAL,
         ),
         SourceSetting(
             name="ringcentral_client_secret",
             description=(
-                "Client secret of your RingCentral app, for the upkeep of the subscription."
+                "Client secret of your RingCentral app, for its subscriptions and its call log."
             ),
             kind=SettingKind.API_CREDENTIAL,
         ),
@@ -72,7 +75,7 @@ class RingCentral(Source):
             name="ringcentral_jwt",
             description=(
                 "JWT credential made in RingCentral's developer console, "
-                "for the upkeep of the subscription."
+                "for its subscriptions and its call log."
             ),
             kind=SettingKind.API_CREDENTIAL,
         ),
@@ -137,8 +140,14 @@ class RingCentral(Source):
         return MessageKeys(digest(json.dumps(change, sort_keys=True)), session_id(body))
 
     def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
-        """The events of a message; raises `IgnoredEvent` and `MalformedPayload`."""
-        return message_events(request.body_as(read_json_object), message_id)
+        """
+        The events of a message, or of a record of the call log; raises `IgnoredEvent` and
+        `MalformedPayload`.
+        """
+        fields = request.body_as(read_json_object)
+        if request.call_log_read_at is not None:
+            return record_events(logged_record(fields), message_id)
+        return message_events(fields, message_id)
 
     def reply(self, request: WebhookRequest) -> Reply:
         """

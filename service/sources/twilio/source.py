@@ -7,6 +7,7 @@ https://www.twilio.com/docs/voice/answering-machine-detection,
 https://www.twilio.com/docs/voice/twiml/dial.
 """
 
+import re
 from abc import abstractmethod
 from datetime import datetime
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 from service.errors import MalformedPayload
 from service.events import CallEvent
 from service.sources.base import RetryPolicy, Source
-from service.sources.common.setting_checks import check_pair
+from service.sources.common.setting_checks import check_pair, check_url
 from service.sources.common.signatures import digest
 from service.sources.request import FORM, JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SettingKind, SourceSetting
@@ -29,7 +30,15 @@ from service.sources.twilio.payload import (
 
 # Of a `<Dial action>` and an `<Enqueue action>` request, which ask what to do next.
 ACTION_FIELDS: Final = frozenset({"DialCallStatus", "QueueResult"})
+ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
 EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
+
+
+def check_account_sid(value: str) -> str | None:
+    """What is wrong with an account SID, or None: it is a part of the API's paths."""
+    if ACCOUNT_SID.fullmatch(value):
+        return None
+    return "must be AC and 32 hex digits"
 
 
 class TwilioRequests(Source):
@@ -86,6 +95,32 @@ class Twilio(TwilioRequests):
             description="Twilio shared keys as id:key pairs, separated by commas.",
             kind=SettingKind.KEY_PAIR,
             check=check_pair,
+        ),
+        SourceSetting(
+            name="twilio_account_sid",
+            description="Account SID (AC...) of Twilio, for reading its call log.",
+            kind=SettingKind.API_CREDENTIAL,
+            check=check_account_sid,
+        ),
+        SourceSetting(
+            name="twilio_api_key",
+            description=(
+                "SID (SK...) of a Twilio API key that may read calls and recordings; without one "
+                "the auth token is used."
+            ),
+            kind=SettingKind.API_CREDENTIAL,
+        ),
+        SourceSetting(
+            name="twilio_api_secret",
+            description="Secret of the Twilio API key.",
+            kind=SettingKind.API_CREDENTIAL,
+        ),
+        SourceSetting(
+            name="twilio_api_url",
+            description="Twilio's API.",
+            kind=SettingKind.API_CREDENTIAL,
+            check=check_url,
+            default="https://api.twilio.com",
         ),
     )
     # Twilio sends once, and to the fallback URL if there is one; `#rc=5&rp=all` at the end of the

@@ -1,7 +1,8 @@
 """
-A stand-in for Aircall's webhooks: pages of at most 50, a token of Aircall's own for each webhook.
+A stand-in for Aircall: webhooks with a token of Aircall's own, and the call log, in pages of at
+most 50.
 
-As documented at https://developer.aircall.io/api-references/#webhooks.
+As documented at https://developer.aircall.io/api-references/#webhooks and /#call.
 """
 
 import json
@@ -19,6 +20,7 @@ from tests.doubles.vendors.serving import (
 )
 
 LIST = "/v1/webhooks"
+CALLS = "/v1/calls"
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Aircall(StandIn):
     per_page: int = 2
     lists_tokens: bool = True
     stored: dict[str, dict[str, object]] = field(default_factory=dict)
+    calls: list[dict[str, object]] = field(default_factory=list)
 
     async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
         """List, show, make, write, delete."""
@@ -36,6 +39,8 @@ class Aircall(StandIn):
             return refuse(
                 401, {"error": "Unauthorized", "troubleshoot": "Check your api_id and api_token"}
             )
+        if received.path.startswith(CALLS):
+            return self._calls(received)
         webhook_id = received.path.removeprefix(LIST).strip("/")
         if received.line == f"GET {LIST}":
             return self._page(received)
@@ -62,6 +67,24 @@ class Aircall(StandIn):
             return JSONResponse({"webhook": self.stored[webhook_id]})
         del self.stored[webhook_id]
         return Response(status_code=204)
+
+    def _calls(self, received: ReceivedRequest) -> Response:
+        call_id = received.path.removeprefix(CALLS).strip("/")
+        if call_id:
+            fitting_items = [call for call in self.calls if str(call["id"]) == call_id]
+            if not fitting_items:
+                return refuse(404, {"error": "Not Found"})
+            return JSONResponse({"call": fitting_items[0]})
+        since = int(received.query["from"])
+        until = int(received.query["to"])
+        fitting = [call for call in self.calls if since <= int(str(call["started_at"])) <= until]
+        size = min(self.per_page, int(received.query.get("per_page", "20")))
+        page = int(received.query.get("page", "1"))
+        following = None
+        if page * size < len(fitting):
+            following = f"https://api.aircall.io{CALLS}?page={page + 1}"
+        meta = {"total": len(fitting), "current_page": page, "next_page_link": following}
+        return JSONResponse({"meta": meta, "calls": fitting[(page - 1) * size : page * size]})
 
     def add(self, webhook_id: str, url: str, **more: object) -> dict[str, object]:
         """A webhook that is there already."""

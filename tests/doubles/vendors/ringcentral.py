@@ -24,6 +24,7 @@ from tests.doubles.vendors.serving import (
 
 LONGEST_S = 315_360_000
 LIST = "/restapi/v1.0/subscription"
+LOG = "/restapi/v1.0/account/~/call-log"
 
 
 @dataclass
@@ -37,6 +38,8 @@ class RingCentral(StandIn):
     stored: dict[str, dict[str, object]] = field(default_factory=dict)
     verification: dict[str, str] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
+    records: list[dict[str, object]] = field(default_factory=list)
+    per_page: int = 2
 
     async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
         """Log in, list, make, write, delete."""
@@ -44,6 +47,8 @@ class RingCentral(StandIn):
             return self._log_in(received, headers)
         if headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             return refuse(401, {"errorCode": "OAU-213", "message": "Token not found"})
+        if received.path == LOG:
+            return self._log(received)
         subscription_id = received.path.removeprefix(LIST).strip("/")
         if received.method == "GET":
             return JSONResponse(
@@ -66,6 +71,24 @@ class RingCentral(StandIn):
             return await self._write(subscription_id, received, status=200)
         del self.stored[subscription_id]
         return Response(status_code=204)
+
+    def _log(self, received: ReceivedRequest) -> Response:
+        """The company's call log, the newest first."""
+        query = received.query
+        session_id = query.get("telephonySessionId")
+        fitting = [
+            record
+            for record in sorted(self.records, key=lambda record: str(record["startTime"]))[::-1]
+            if query["dateFrom"] <= str(record["startTime"]) <= query["dateTo"]
+            and session_id in {None, record["telephonySessionId"]}
+        ]
+        size = min(self.per_page, int(query["perPage"]))
+        page = int(query["page"])
+        navigation: dict[str, object] = {}
+        if page * size < len(fitting):
+            navigation["nextPage"] = {"uri": f"https://platform.ringcentral.com{LOG}"}
+        shown = fitting[(page - 1) * size : page * size]
+        return JSONResponse({"records": shown, "navigation": navigation})
 
     def add(self, subscription_id: str, address: str, **more: object) -> None:
         """A subscription that is there already."""

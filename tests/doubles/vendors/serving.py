@@ -35,6 +35,7 @@ class Fault:
     delay_s: float = 0
     times: int = 1
     is_done: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,7 +81,9 @@ class StandIn:
             fault.times -= 1
             await asyncio.sleep(fault.delay_s)
             response = Response(
-                fault.body, status_code=fault.status, headers={"location": "http://127.0.0.1:9/"}
+                fault.body,
+                status_code=fault.status,
+                headers={"location": "http://127.0.0.1:9/", **fault.headers},
             )
         assert response is not None
         await response(scope, receive, send)

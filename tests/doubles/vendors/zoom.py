@@ -24,6 +24,7 @@ from tests.doubles.vendors.serving import (
 )
 
 LIST = "/v2/marketplace/app/event_subscription"
+LOG = "/v2/phone/call_history"
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Zoom(StandIn):
     now: int = 1_800_000_000
     stored: dict[str, dict[str, object]] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
+    histories: list[dict[str, object]] = field(default_factory=list)
 
     async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
         """Log in, list, make, delete."""
@@ -48,8 +50,8 @@ class Zoom(StandIn):
             return self._log_in(received, headers)
         if headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             return refuse(401, {"code": 124, "message": "Invalid access token."})
-        if received.line == f"GET {LIST}":
-            return self._page(received)
+        if received.method == "GET":
+            return self._read(received)
         if received.line == f"POST {LIST}":
             return await self._make(json.loads(received.body))
         subscription_id = received.path.removeprefix(f"{LIST}/")
@@ -63,6 +65,32 @@ class Zoom(StandIn):
             )
         del self.stored[subscription_id]
         return Response(status_code=204)
+
+    def _read(self, received: ReceivedRequest) -> Response:
+        if received.path.startswith(LOG):
+            return self._log(received)
+        return self._page(received)
+
+    def _log(self, received: ReceivedRequest) -> Response:
+        """One history with its elements, or those of a span of time without."""
+        history_id = received.path.removeprefix(LOG).strip("/")
+        if history_id:
+            fitting_items = [
+                item for item in self.histories if item["call_history_uuid"] == history_id
+            ]
+            if not fitting_items:
+                return refuse(404, {"code": 300, "message": "Call history does not exist."})
+            return JSONResponse(fitting_items[0])
+        query = received.query
+        fitting = [
+            {name: value for name, value in item.items() if name != "call_elements"}
+            for item in self.histories
+            if query["from"] <= str(item["start_time"]) <= query["to"]
+        ]
+        start = int(query.get("next_page_token") or "0")
+        following = start + self.per_page
+        token = str(following) if following < len(fitting) else ""
+        return JSONResponse({"call_history": fitting[start:following], "next_page_token": token})
 
     def add(self, subscription_id: str, address: str, **more: object) -> None:
         """A subscription that is there already."""

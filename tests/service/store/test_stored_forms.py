@@ -18,6 +18,7 @@ from service.errors import FailureCause
 from service.events import CallEvent, to_json
 from service.phone_numbers import Number
 from service.sources import SOURCES
+from service.store.backfill import WriteResult
 from service.store.call_search import CallFilter
 from service.store.call_update import CallUpdate
 from service.store.compression import decompress
@@ -719,8 +720,9 @@ async def test_every_script_works_on_old_records(worker: RestoredWorker) -> None
 
 
 async def _run_scripts_of_messages(worker: RestoredWorker) -> None:
-    """accept, keep_failed, discard, replay."""
+    """accept, backfill, keep_failed, discard, replay."""
     store = worker.store
+    await _run_backfill(worker)
     assert await worker.receive("twilio", twilio_message(ended(81)))
     old = await store.messages.get("m000000000000000000000001")
     assert old is not None
@@ -743,6 +745,20 @@ async def _run_scripts_of_messages(worker: RestoredWorker) -> None:
     assert None is await store.failed.replay(
         failed_call, ref=call(20), message_ids=[], replay_request=request
     )
+
+
+async def _run_backfill(worker: RestoredWorker) -> None:
+    """A message that a back-fill made, of a call that is stored; a second time it is known."""
+    store = worker.store
+    old = await store.messages.get("m000000000000000000000001")
+    assert old is not None
+    message = replace(old, message_id="m000000000000000000000009")
+    request = ReplayRequest(lane=Lane.BACKFILL, at=worker.clock())
+    for expected in (WriteResult.WRITTEN, WriteResult.KNOWN):
+        loaded = await store.calls.load(call(24))
+        assert expected is await store.backfill.write(
+            call(24), loaded, [message], replay_request=request
+        )
 
 
 async def _run_scripts_of_calls(worker: RestoredWorker) -> None:

@@ -1,0 +1,170 @@
+"""
+What a back-fill writes: messages made from a vendor's call log, how far an interrupted run came,
+and which calls without an end are to be asked for.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.events import UtcDatetime
+from service.store import backfill_calls
+from service.store.calls import LoadedCall
+from service.store.delivery_state import ReplayRequest, replay_request_to_json
+from service.store.keys import Keys
+from service.store.locks import acquire, release
+from service.store.messages import Message, pack_message
+from service.store.redis_client import Client
+from service.store.script_runner import Scripts
+
+# A worker reads some hundreds in a second: fresh webhooks wait no longer than that.
+MOST_UNREAD: Final = 200
+# A call that still has no end by then is not asked for any more.
+KEEP_ASKED_MS: Final = 30 * 86_400_000
+
+
+class WriteResult(IntEnum):
+    """
+    What became of a call's messages: new ones were kept, all were known, too many messages wait, or
+    the call has changed since it was read.
+    """
+
+    CHANGED = -2
+    FULL = -1
+    KNOWN = 0
+    WRITTEN = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """
+    How far a back-fill came that has not ended: all calls that began in [`since`, `until`) are
+    wanted, and those before `done_until` are done (UTC).
+    """
+
+    since: UtcDatetime
+    until: UtcDatetime
+    done_until: UtcDatetime
+
+
+_CHECKPOINT: Final = TypeAdapter(Checkpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """
+    The records of back-fills; `dedupe_ms` is how long a message's id is kept beside it.
+    """
+
+    redis: Client
+    keys: Keys
+    scripts: Scripts
+    dedupe_ms: int
+    # One per process: only the one that has taken a right may give it back.
+    owner: str = field(default_factory=lambda: secrets.token_hex(8))
+
+    async def write(
+        self,
+        ref: str,
+        loaded: LoadedCall,
+        messages: Sequence[Message],
+        *,
+        replay_request: ReplayRequest | None,
+        most_unread: int = MOST_UNREAD,
+    ) -> WriteResult:
+        """
+        Keep all messages of one call, unless it has changed since it was `loaded`.
+
+        With a `replay_request` the call goes through the request's lane, and Buildr's call is read
+        before it is written.
+        """
+        request_text = ""
+        if replay_request is not None:
+            request_text = replay_request_to_json(replay_request)
+        call = backfill_calls.backfill(
+            ref=ref,
+            version=loaded.stored.version,
+            pending_count=len(loaded.pending),
+            dedupe_ms=self.dedupe_ms,
+            most_unread=most_unread,
+            replay_request=request_text,
+            packed_messages=[(message.message_id, pack_message(message)) for message in messages],
+        )
+        return WriteResult(min(1, await self.scripts.run(call)))
+
+    async def checkpoint(self, source: str) -> Checkpoint | None:
+        """How far the last back-fill of a source came; None if it ended, or cannot be read."""
+        text = await self.redis.hget(self.keys.named("backfill"), source)
+        if text is None:
+            return None
+        try:
+            return _CHECKPOINT.validate_json(text)
+        # Nothing is lost by it: a run from the beginning finds the same calls.
+        except ValidationError:
+            return None
+
+    async def save_checkpoint(self, source: str, checkpoint: Checkpoint | None) -> None:
+        """Store how far a back-fill came; None removes it."""
+        name = self.keys.named("backfill")
+        if checkpoint is None:
+            await self.redis.hdel(name, source)
+        else:
+            await self.redis.hset(name, source, _CHECKPOINT.dump_json(checkpoint))
+
+    async def lock(self, source: str, *, ttl_s: float) -> bool:
+        """
+        Take the right to read a source's call log for at most `ttl_s` seconds; False if somebody
+        has it.
+        """
+        return await acquire(self.scripts, _lock_name(source), self.owner, ttl_s=ttl_s)
+
+    async def unlock(self, source: str) -> None:
+        """Give the right back, if it is still ours."""
+        await release(self.redis, self.keys.named(_lock_name(source)), self.owner)
+
+    async def want_end(self, ref: str, *, at: datetime) -> None:
+        """Have a call without an end asked for at a time (UTC), unless that is planned already."""
+        await self.redis.zadd(self.keys.named("ask"), {ref: _epoch_ms(at)}, nx=True)
+
+    async def due_ends(self, *, at: datetime, limit: int) -> list[str]:
+        """The calls that are to be asked for by a time (UTC), the longest overdue first."""
+        refs = await self.redis.zrangebyscore(
+            self.keys.named("ask"), 0, _epoch_ms(at), start=0, num=limit
+        )
+        return [ref.decode() for ref in refs]
+
+    async def postpone_end(self, ref: str, *, at: datetime) -> None:
+        """Have a call asked for at another time (UTC)."""
+        await self.redis.zadd(self.keys.named("ask"), {ref: _epoch_ms(at)}, xx=True)
+
+    async def forget_end(self, ref: str) -> None:
+        """Ask for a call no more."""
+        await self.redis.zrem(self.keys.named("ask"), ref)
+
+    async def times_asked(self, ref: str) -> int:
+        """How often the vendor has answered for a call without an end."""
+        return int(await self.redis.get(self._asked_key(ref)) or 0)
+
+    async def count_asked(self, ref: str) -> int:
+        """Count that the vendor has answered once more; returns how often."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.incr(self._asked_key(ref))
+        pipe.pexpire(self._asked_key(ref), KEEP_ASKED_MS)
+        count, _ = await pipe.execute()
+        return int(count)
+
+    def _asked_key(self, ref: str) -> str:
+        return self.keys.named(f"asked:{ref}")
+
+
+def _lock_name(source: str) -> str:
+    return f"backfill_lock:{source}"
+
+
+def _epoch_ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)

@@ -1,0 +1,147 @@
+"""
+A call whose end never came asks for itself, before it counts as ended, unknown how.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from service.clock import utc_now
+from service.store.delivery_state import DeliveryState
+from tests.doubles.vendors.serving import Fault
+from tests.doubles.vendors.twilio import Twilio
+from tests.workers.backfill.conftest import OpenBench
+from tests.workers.backfill.harness import Bench
+from workers.backfill import LOGS
+from workers.backfill.asking import EndAsker, askable_sources
+
+pytestmark = pytest.mark.anyio
+SID = f"CA{1:032x}"
+REF = f"twilio:{SID}"
+RINGING = {
+    "CallSid": SID,
+    "CallStatus": "ringing",
+    "Direction": "outbound-api",
+    "From": "+15005550006",
+    "To": "+15005550001",
+}
+LONG: Final = 2 * 24 * 60
+
+
+def at(minutes: float) -> datetime:
+    """
+    So many minutes after the call began to ring, which is now: Redis says when a message came.
+    """
+    return utc_now() + timedelta(minutes=minutes)
+
+
+async def run(bench: Bench) -> DeliveryState:
+    """The state of the call after a worker's run."""
+    return (await bench.run(REF)).state
+
+
+def asker(bench: Bench) -> EndAsker:
+    """The worker's part."""
+    return EndAsker(
+        settings=bench.settings,
+        store=bench.store,
+        clock=bench.clock,
+        sources=askable_sources(bench.settings, LOGS),
+    )
+
+
+@asynccontextmanager
+async def overdue(open_bench: OpenBench, twilio: Twilio, **values: str) -> AsyncIterator[Bench]:
+    """An account with one call that rang and is overdue by now."""
+    async with open_bench(twilio, **values) as bench:
+        bench.now = at(0)
+        await bench.form(RINGING)
+        bench.now = at(6)
+        assert DeliveryState.STALLED is await run(bench)
+        yield bench
+
+
+async def test_an_overdue_call_is_asked_for(open_bench: OpenBench) -> None:
+    """Its end is read and fed in, in the lane of fresh calls; then it is asked for no more."""
+    twilio = Twilio()
+    twilio.add(SID, "no-answer", began_at=at(0), ended_at=at(1))
+    async with overdue(open_bench, twilio) as bench:
+        await asker(bench).ask_due()
+        assert (await bench.store.calls.load(REF)).stored.replay_request is None
+        assert "no_answer" == await bench.result(REF)
+        assert [] == await bench.store.backfill.due_ends(at=at(LONG), limit=9)
+
+
+async def test_it_is_asked_for_a_few_times(open_bench: OpenBench) -> None:
+    """Where the log has no end, with growing pauses, and then never again."""
+    twilio = Twilio()
+    twilio.add(SID, "ringing", began_at=at(0))
+    async with overdue(open_bench, twilio) as bench:
+        asked_at = []
+        for _ in range(12 * 24):
+            before = len(twilio.received)
+            await asker(bench).ask_due()
+            if len(twilio.received) > before:
+                asked_at.append(bench.now)
+            bench.now += timedelta(minutes=5)
+        pauses = [later - earlier for earlier, later in pairwise(asked_at)]
+        assert [timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6)] == pauses
+        await run(bench)
+        assert [] == await bench.store.backfill.due_ends(at=bench.now, limit=9)
+
+
+async def test_unknown_end_waits_for_the_answer(open_bench: OpenBench, tmp_path: Path) -> None:
+    """
+    It counts once the vendor has answered without an end, or ten minutes later where it never did.
+    """
+    config = tmp_path / "buildr-calls.toml"
+    config.write_text(
+        '[[unknown_end]]\nafter_minutes = 3\n\n[outcomes]\nunknown_end = "No Answer"\n'
+    )
+    twilio = Twilio()
+    twilio.add(SID, "ringing", began_at=at(0))
+    async with open_bench(twilio, CONFIG_FILE=str(config)) as bench:
+        bench.now = at(0)
+        await bench.form(RINGING)
+        bench.now = at(4)
+        assert DeliveryState.OPEN is await run(bench)
+        twilio.faults.append(Fault(match="Calls", status=503))
+        waiting = asker(bench)
+        await waiting.ask_due()
+        assert DeliveryState.OPEN is await run(bench)
+        bench.now = at(7)
+        await waiting.ask_due()
+        await run(bench)
+        assert "unknown_end" == (await bench.record(REF)).result
+
+
+@pytest.mark.parametrize("name", ["TWILIO_ACCOUNT_SID", "ASK_FOR_ENDS"])
+async def test_it_can_be_off(open_bench: OpenBench, name: str) -> None:
+    """Without credentials, and by a setting: nothing is put on the list, and nobody is asked."""
+    value = {"ASK_FOR_ENDS": "false"}.get(name, "")
+    twilio = Twilio()
+    async with overdue(open_bench, twilio, **{name: value}) as bench:
+        await asker(bench).ask_due()
+        assert [] == twilio.received
+        assert [] == await bench.store.backfill.due_ends(at=at(LONG), limit=9)
+
+
+async def test_a_fault_leaves_the_source_alone_for_a_while(open_bench: OpenBench) -> None:
+    """A 429 as long as it states; the call keeps its place, and nothing counts as asked."""
+    twilio = Twilio()
+    twilio.add(SID, "busy", began_at=at(0), ended_at=at(1))
+    twilio.faults.append(Fault(match="Calls", status=429, headers={"retry-after": "600"}))
+    async with overdue(open_bench, twilio) as bench:
+        one = asker(bench)
+        await one.ask_due()
+        bench.now += timedelta(minutes=9)
+        await one.ask_due()
+        assert 1 == len(twilio.received)
+        bench.now += timedelta(minutes=2)
+        await one.ask_due()
+        assert "busy" == await bench.result(REF)

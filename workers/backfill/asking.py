@@ -1,0 +1,176 @@
+"""
+The worker's part: a call whose end never came asks for itself.
+
+Calls that became overdue are on a list (`workers.jobs.end_requests`). Each is read from its vendor
+by itself, once, and then after growing pauses a few times more. One worker at a time does it for a
+source. Whatever goes wrong is logged and tried again; it never stops the worker, and no job waits
+for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import httpx
+import structlog
+from redis.exceptions import RedisError
+
+from service.logs.events import LogEvent
+from service.settings import Settings
+from service.store.connection import Store
+from service.store.keys import split_ref
+from workers.backfill.assessment import FEEDS, Assessor, CallAssessment, Verdict
+from workers.backfill.run import feed
+from workers.backfill.sources import LogSource
+from workers.backfill.types import KnownCall, LoggedCall
+from workers.calls.fold import fold
+from workers.jobs.end_requests import MOST_TIMES, PAUSES
+from workers.subscriptions.errors import UpkeepError, VendorBusy, VendorUnavailable
+
+# How often a worker looks whether a call is to be asked for.
+CHECK_EVERY_S: Final = 15.0
+# So many calls are read in one turn: at ten requests a minute, a turn ends before its lease.
+CALLS_PER_TURN: Final = 5
+TURN_S: Final = 60.0
+LEASE_S: Final = 90.0
+# After a vendor gave no answer; after it refused the credentials.
+FAULT_PAUSE: Final = timedelta(minutes=2)
+REFUSED_PAUSE: Final = timedelta(minutes=30)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndAsker:
+    """Asks for the ends of one account's calls; `sources` by slug are those that are set up."""
+
+    settings: Settings
+    store: Store
+    clock: Callable[[], datetime]
+    sources: Mapping[str, LogSource]
+    transport: httpx.AsyncBaseTransport | None = None
+    # Until when a source is left alone after a fault.
+    quiet_until: dict[str, datetime] = field(default_factory=dict)
+
+    async def ask_due(self) -> None:
+        """Ask for each call that is due, some for each source. Raises redis-py's errors."""
+        if not self.sources:
+            return
+        due = await self.store.backfill.due_ends(at=self.clock(), limit=1000)
+        for slug, source in self.sources.items():
+            refs = [ref for ref in due if split_ref(ref)[0] == slug][:CALLS_PER_TURN]
+            quiet_until = self.quiet_until.get(slug)
+            if not refs or (quiet_until is not None and self.clock() < quiet_until):
+                continue
+            async with self._lease(slug) as is_ours:
+                if is_ours:
+                    await self._ask(source, refs)
+
+    async def _ask(self, source: LogSource, refs: list[str]) -> None:
+        call_log = source.connect(self.settings, is_patient=False, transport=self.transport)
+        assessor = Assessor(
+            slug=source.slug,
+            log=call_log,
+            store=self.store,
+            settings=self.settings,
+            clock=self.clock,
+        )
+        try:
+            async with asyncio.timeout(TURN_S):
+                for ref in refs:
+                    await self._ask_for(assessor, ref)
+        except TimeoutError:
+            log.warning(LogEvent.CALL_LOG_UNREACHABLE, source=source.slug, reason="too slow")
+        except UpkeepError as err:
+            self._log_fault(source.slug, err)
+        except (RedisError, OSError):
+            raise
+        except Exception:
+            # A bug that one vendor's answer brings to light must not stop the worker.
+            log.exception(LogEvent.CALL_LOG_REFUSED, source=source.slug)
+            self.quiet_until[source.slug] = self.clock() + REFUSED_PAUSE
+        finally:
+            await call_log.close()
+
+    async def _ask_for(self, assessor: Assessor, ref: str) -> None:
+        """Ask for one call, feed in what came, and plan when it is asked for again."""
+        call_ids = await self._known_call(ref)
+        if call_ids is None:
+            await self.store.backfill.forget_end(ref)
+            return
+        logged = await assessor.log.read_call(call_ids)
+        assessment = await _assess(assessor, ref, logged)
+        fed = await feed(assessor, assessment, replay_request=None, pause=asyncio.sleep)
+        count = await self.store.backfill.count_asked(ref)
+        has_end = fed.verdict in FEEDS or fed.verdict is Verdict.KNOWN
+        log.info(
+            LogEvent.CALL_LOG_ASKED,
+            source=assessor.slug,
+            source_call_id=call_ids.source_call_id,
+            result=fed.log_result,
+            reason=fed.reason or fed.verdict.label,
+            attempt=count,
+        )
+        if has_end or count >= MOST_TIMES:
+            await self.store.backfill.forget_end(ref)
+        else:
+            await self.store.backfill.postpone_end(ref, at=self.clock() + PAUSES[count - 1])
+        if fed.verdict not in FEEDS:
+            # Its plan may have waited for the answer.
+            await self.store.schedule.wake(ref)
+
+    async def _known_call(self, ref: str) -> KnownCall | None:
+        """What is known of a call that has no end by its webhooks; None if it has one."""
+        stored = (await self.store.calls.load(ref)).stored
+        if not stored.all_events:
+            return None
+        call = fold(stored.all_events)
+        if call.is_final:
+            return None
+        return KnownCall(
+            source_call_id=call.source_call_id,
+            leg_ids=tuple(leg.leg_id for leg in call.legs),
+            started_at=call.started_at or stored.record.first_received_at,
+        )
+
+    def _log_fault(self, slug: str, err: UpkeepError) -> None:
+        event = LogEvent.CALL_LOG_REFUSED
+        pause = REFUSED_PAUSE
+        if isinstance(err, VendorUnavailable | VendorBusy):
+            event = LogEvent.CALL_LOG_UNREACHABLE
+            pause = FAULT_PAUSE
+        if isinstance(err, VendorBusy) and err.retry_after_s is not None:
+            pause = max(pause, timedelta(seconds=err.retry_after_s))
+        log.warning(event, source=slug, reason=str(err), retry_in_s=pause.total_seconds())
+        self.quiet_until[slug] = self.clock() + pause
+
+    @asynccontextmanager
+    async def _lease(self, slug: str) -> AsyncIterator[bool]:
+        is_ours = await self.store.backfill.lock(slug, ttl_s=LEASE_S)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                await self.store.backfill.unlock(slug)
+
+
+async def _assess(assessor: Assessor, ref: str, logged: LoggedCall | None) -> CallAssessment:
+    if logged is None:
+        return CallAssessment(
+            ref=ref, verdict=Verdict.UNTOLD, started_at=None, reason="the log has no such call"
+        )
+    return await assessor.assess(logged)
+
+
+def askable_sources(settings: Settings, sources: Mapping[str, LogSource]) -> dict[str, LogSource]:
+    """The sources whose calls ask for themselves: those that are on and whose log can be read."""
+    if not settings.ask_for_ends:
+        return {}
+    return {
+        slug: source
+        for slug, source in sources.items()
+        if settings.secrets_of(slug) and source.is_set_up(settings)
+    }

@@ -1,0 +1,117 @@
+"""
+Which sources have a call log that can be read, and how it is opened.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+
+from service.events import Result
+from service.settings import Settings
+from workers.backfill import aircall, dialpad, ringcentral, twilio, zoom
+from workers.backfill.api import Pause
+from workers.backfill.types import Access, CallLog
+from workers.subscriptions.errors import NotReady
+
+NO_COARSE: Final[Mapping[Result, frozenset[Result]]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSource:
+    """
+    A source whose call log can be read.
+
+    `needs` are the settings of its API without which that cannot be, without the source's prefix;
+    where it `needs_secret`, the secret of the source is one of the credentials. `rights` is what
+    the credentials must be allowed to do, for an operator. `coarse` are the results that webhooks
+    may show where the log shows no more than the one by which they are listed.
+    """
+
+    slug: str
+    needs: tuple[str, ...]
+    rights: str
+    open: Callable[[Access], CallLog]
+    needs_secret: bool = False
+    coarse: Mapping[Result, frozenset[Result]] = field(default_factory=lambda: NO_COARSE)
+
+    def missing_settings(self, settings: Settings) -> tuple[str, ...]:
+        """The settings that are missing, by their names in the environment."""
+        api = settings.api_of(self.slug)
+        missing = [f"{self.slug}_{name}".upper() for name in self.needs if not api.get(name)]
+        if self.needs_secret and "api_key" not in api and not settings.secrets_of(self.slug).values:
+            missing.append(f"{self.slug}_api_key".upper())
+        return tuple(missing)
+
+    def is_set_up(self, settings: Settings) -> bool:
+        """Whether the log can be asked for."""
+        return not self.missing_settings(settings)
+
+    def connect(
+        self,
+        settings: Settings,
+        *,
+        is_patient: bool = True,
+        transport: httpx.AsyncBaseTransport | None = None,
+        pause: Pause = asyncio.sleep,
+    ) -> CallLog:
+        """
+        The call log by the account's credentials; no request is sent yet. Raises `NotReady` that
+        names the settings that are missing.
+        """
+        missing = self.missing_settings(settings)
+        if missing:
+            raise NotReady(f"set {' and '.join(missing)}: {self.rights}")
+        return self.open(
+            Access(
+                credentials=settings.api_of(self.slug),
+                secrets=settings.secrets_of(self.slug).values,
+                is_patient=is_patient,
+                transport=transport,
+                pause=pause,
+            )
+        )
+
+
+_ALL: Final = (
+    LogSource(
+        slug="aircall",
+        needs=aircall.NEEDS,
+        rights="an API key of the company",
+        open=aircall.open_log,
+    ),
+    LogSource(
+        slug="dialpad",
+        needs=dialpad.NEEDS,
+        rights="a key of a company admin, with the scope calls:list",
+        open=dialpad.open_log,
+    ),
+    LogSource(
+        slug="ringcentral",
+        needs=ringcentral.NEEDS,
+        rights="an app with the permission Read Call Log, and the JWT of an admin",
+        open=ringcentral.open_log,
+    ),
+    LogSource(
+        slug="twilio",
+        needs=twilio.NEEDS,
+        needs_secret=True,
+        rights="an API key that may read calls and recordings, or the auth token",
+        open=twilio.open_log,
+        # A call resource holds no SIP code.
+        coarse={
+            Result.FAILED: frozenset({Result.INVALID_NUMBER, Result.REJECTED, Result.NO_ANSWER}),
+            Result.NO_ANSWER: frozenset({Result.REJECTED}),
+            Result.BUSY: frozenset({Result.REJECTED}),
+        },
+    ),
+    LogSource(
+        slug="zoom",
+        needs=zoom.NEEDS,
+        rights="an app with phone:read:list_call_logs:admin and phone:read:call_log:admin",
+        open=zoom.open_log,
+    ),
+)
+LOGS: Final[Mapping[str, LogSource]] = {source.slug: source for source in _ALL}
