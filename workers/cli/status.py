@@ -129,6 +129,8 @@ def _rows(account_status: AccountStatus) -> Iterator[tuple[str, str]]:
     for lane in account_status.lanes:
         yield f"  in lane {lane.lane.value}", _with_age(lane.calls, lane.oldest_age_s)
     yield from _budget_rows(account_status)
+    if account_status.redis_clock_set_back_s:
+        yield "clock of Redis", f"was set back by {account_status.redis_clock_set_back_s:.0f} s"
     yield "unmatched", str(account_status.unmatched)
     yield "stalled", str(account_status.stalled)
     yield "failed", str(account_status.failed)

@@ -53,6 +53,7 @@ class AccountStatus:
     allowance: int | None
     blocked_s: float
     outage: Outage | None
+    redis_clock_set_back_s: float
     unmatched: int
     stalled: int
     failed: int
@@ -66,7 +67,8 @@ class AccountStatus:
         Keys: account, workers_alive, messages_not_read_yet, oldest_message_age_s,
         calls_with_an_alarm, calls_waiting, lanes (by name: calls, oldest_age_s), clears_at,
         requests_used (per budget: used, requests, window_s), allowance, blocked_by_buildr_s, outage
-        (since, cause, next_try_at), unmatched, stalled, failed, silent_sources, counters.
+        (since, cause, next_try_at), redis_clock_set_back_s, unmatched, stalled, failed,
+        silent_sources, counters.
         """
         return {
             "account": self.account,
@@ -87,6 +89,7 @@ class AccountStatus:
             "allowance": self.allowance,
             "blocked_by_buildr_s": self.blocked_s,
             "outage": _outage_as_dict(self.outage),
+            "redis_clock_set_back_s": self.redis_clock_set_back_s,
             "unmatched": self.unmatched,
             "stalled": self.stalled,
             "failed": self.failed,
@@ -113,6 +116,7 @@ async def read_account_status(settings: Settings, store: Store) -> AccountStatus
     last_activity = await store.source_activity.last()
     return AccountStatus(
         account=settings.account,
+        redis_clock_set_back_s=backlog.clock_set_back_s,
         workers_alive=await store.workers.count(),
         unread_messages=unread_messages,
         oldest_message_age_s=oldest_message_age_s,

@@ -1,0 +1,89 @@
+"""
+Rubbish in Redis: what cannot be read is set aside once, and the rest goes on.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.errors import FailureCause
+from service.settings import Settings
+from service.store.connection import Store
+from service.store.failed import FailedFilter
+from tests.e2e.harness import twilio_forms
+from tests.workers.jobs.harness import WorkerHarness
+
+pytestmark = pytest.mark.anyio
+FORM = twilio_forms(1)[-1]
+REF = f"twilio:{FORM['CallSid']}"
+
+
+@pytest.fixture
+async def world(store: Store, make_settings: Callable[..., Settings]) -> WorkerHarness:
+    """A worker over an empty Redis."""
+    return WorkerHarness(store, make_settings())
+
+
+async def causes(store: Store) -> list[tuple[str, str, int]]:
+    """Kind, cause and number of messages of each failed entry."""
+    entries = [entry async for entry in store.failed.select(FailedFilter())]
+    return [(entry.kind, entry.cause, len(entry.message_ids)) for entry in entries]
+
+
+async def unread_ids(store: Store) -> list[str]:
+    """The ids of the call's messages that no job has read yet."""
+    return list((await store.calls.load(REF)).pending)
+
+
+@pytest.mark.parametrize(
+    "field_or_type", [{"rec": b"\x01damaged"}, {"v": b"many"}, "not a hash at all"]
+)
+async def test_a_damaged_call_is_set_aside_once(
+    world: WorkerHarness, field_or_type: dict[str, bytes] | str
+) -> None:
+    """A call whose record cannot be read is filed with its messages, and has no alarm any more."""
+    await world.receive(FORM)
+    key = world.store.keys.call(REF)
+    if isinstance(field_or_type, str):
+        await world.store.pool.set(key, field_or_type)
+    else:
+        await world.store.pool.hset(key, mapping=field_or_type)
+    await world.run(REF)
+    assert [("call", FailureCause.DAMAGED_RECORD.value, 1)] == await causes(world.store)
+    assert 0 == await world.store.schedule.due_count()
+    assert (0, None) == await world.store.messages.waiting()
+
+
+async def test_a_damaged_message_does_not_keep_the_others_from_being_read(
+    world: WorkerHarness,
+) -> None:
+    """The message is filed, and the call is made of the rest."""
+    for form in twilio_forms(1):
+        await world.receive(form)
+    first_id, *others = await unread_ids(world.store)
+    await world.store.pool.set(world.store.keys.message(first_id), f"{REF}\n\x01damaged")
+    await world.run(REF)
+    assert set(others) == set((await world.stored(REF)).events)
+    assert [("message", FailureCause.DAMAGED_RECORD.value, 1)] == await causes(world.store)
+
+
+async def test_foreign_jobs_are_removed_from_the_queue(world: WorkerHarness) -> None:
+    """Jobs of others, and of names that are no call's, are removed; ours are taken."""
+    queue = world.store.keys.queue
+    await world.receive(FORM)
+    foreign = [b"somebody's job", b"default|", b"default|no-call", b"other|twilio:CA1", b"\xff"]
+    await world.store.pool.zadd(queue, dict.fromkeys(foreign, 1.0))
+    await world.store.pool.set(f"arq:job:default|{REF}", b"damaged")
+    taken = await world.store.schedule.take(limit=10, read_limit=500, in_progress_s=1)
+    assert [REF] == taken.refs
+    assert len(foreign) == len(taken.foreign_ids)
+    assert 1 == await world.store.pool.zcard(queue)
+
+
+async def test_a_receivers_clock_decides_nothing(world: WorkerHarness) -> None:
+    """A message counts as received when Redis took it, however wrong the receiver's clock is."""
+    await world.receive(FORM)
+    unread = await world.store.messages.read_unread(await unread_ids(world.store))
+    (message,) = unread.messages
+    assert message.taken_at is not None
+    assert message.received_at <= message.taken_at
