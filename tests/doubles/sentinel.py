@@ -5,6 +5,7 @@ A primary, a replica, and three Sentinels that watch them: real processes on loo
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from redis import Redis
@@ -46,7 +47,7 @@ class SentinelTrio:
             )
             self._start(port, str(config), "--sentinel")
         for port in self.sentinels:
-            _wait_for(lambda port=port: self._knows_all(port))
+            _wait_for(partial(self._knows_all, port))
 
     def primary(self) -> int:
         """The port of the primary, as the first Sentinel knows it."""
@@ -91,7 +92,7 @@ class SentinelTrio:
     def _knows_all(self, sentinel: int) -> bool:
         with Redis(port=sentinel) as client:
             state = client.sentinel_master(SERVICE)
-        return state["num-slaves"] == 1 and state["num-other-sentinels"] == SENTINELS - 1
+        return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == SENTINELS - 1)
 
 
 def _answers(port: int) -> bool:

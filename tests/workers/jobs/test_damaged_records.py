@@ -45,9 +45,10 @@ async def test_a_damaged_call_is_set_aside_once(
     await world.receive(FORM)
     key = world.store.keys.call(REF)
     if isinstance(field_or_type, str):
-        await world.store.pool.set(key, field_or_type)
+        await world.store.redis.set(key, field_or_type)
     else:
-        await world.store.pool.hset(key, mapping=field_or_type)
+        for field, value in field_or_type.items():
+            await world.store.redis.hset(key, field, value)
     await world.run(REF)
     assert [("call", FailureCause.DAMAGED_RECORD.value, 1)] == await causes(world.store)
     assert 0 == await world.store.schedule.due_count()
