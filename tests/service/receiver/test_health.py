@@ -2,16 +2,26 @@
 Alive, and ready.
 """
 
+import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 from starlette.applications import Starlette
 
 from service.receiver import health
+from service.receiver.inbox import Inbox
+from service.receiver.inbox_messages import InboxLimits
 from service.settings import Settings
+from service.spool.files import MEGABYTE, SpoolLimits
+from service.spool.spool import Spool
 from service.store.connection import open_store
+from tests.doubles.messages import spooled
 from tests.doubles.redis import RedisServer
+
+INBOX_LIMITS = InboxLimits(dedupe_h=96, keep_failed_d=30, max_pending=5, accept_timeout_s=3)
 
 
 @pytest.fixture
@@ -71,3 +81,38 @@ async def test_answer_holds_the_reason_and_not_the_address(
         response.json()["detail"],
     )
     assert str(own_redis.socket) not in response.text
+
+
+async def test_degraded_while_only_the_spool_takes_messages(
+    own_redis: RedisServer, make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """
+    An instance that spools takes messages: it stays in the load balancer and says what waits; with
+    a full spool and no Redis it is not ready, and gives both reasons.
+    """
+    limits = SpoolLimits(MEGABYTE, least_free_bytes=0)
+    async with (
+        open_store(make_settings(REDIS_URL=own_redis.url), role="receiver") as store,
+        open_store(make_settings(REDIS_URL="unix:///nowhere.sock"), role="receiver") as away,
+    ):
+        spool = Spool(tmp_path / "spool", limits)
+        await spool.open()
+        await spool.put(spooled("a"), is_last_chance=True)
+        inbox = Inbox(store, INBOX_LIMITS, spool)
+        readiness = health.Readiness(stores=[away], inboxes=[inbox], spool=spool)
+        degraded = await readiness.response()
+        content = json.loads(bytes(degraded.body))
+        assert (200, "degraded") == (degraded.status_code, content["status"])
+        assert ("Redis does not answer", 1) == (content["reason"], content["spool"]["messages"])
+        # One of two Redis is enough to be worth a place in the load balancer.
+        partly = await health.Readiness(stores=[store, away]).response()
+        assert (200, "degraded") == (partly.status_code, json.loads(bytes(partly.body))["status"])
+        ready = await replace(readiness, stores=[store]).response()
+        assert "ready" == json.loads(bytes(ready.body))["status"]
+        await inbox.close()
+        await spool.close()
+        closed = await readiness.response()
+        assert (503, "Redis does not answer; the spool takes nothing: the service is stopping") == (
+            closed.status_code,
+            json.loads(bytes(closed.body))["detail"],
+        )
