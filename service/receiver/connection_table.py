@@ -67,7 +67,7 @@ class ConnectionLimits:
     head_s: float = 10
     body_s: float = 12
     answer_s: float = 10
-    sweep_s: float = 0.5
+    sweep_s: float = 1
     report_s: float = 60
 
 

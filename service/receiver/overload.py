@@ -32,8 +32,9 @@ class OverloadLimits:
 
 class OverloadGuard:
     """
-    An ASGI application around the receiver. `on_refused` is called for each request that is refused
-    before it is looked at.
+    An ASGI application around the receiver. `on_refused` is called for each request that is
+    refused. Counted are those that are `running`, those of them that are `reading` their body, and
+    `body_bytes` of all bodies.
     """
 
     def __init__(
@@ -42,9 +43,9 @@ class OverloadGuard:
         self._app = app
         self._limits = limits
         self._on_refused = on_refused
-        self._running = 0
-        self._reading = 0
-        self._body_bytes = 0
+        self.running = 0
+        self.reading = 0
+        self.body_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -52,72 +53,63 @@ class OverloadGuard:
             await self._app(scope, receive, send)
             return
         # Those that wait for their body cost a connection only, and are limited with those.
-        if self._running - self._reading >= self._limits.requests:
+        if self.running - self.reading >= self._limits.requests:
             self._on_refused()
             await _refuse(Overloaded("too many requests at a time"), scope, receive, send)
             return
-        request = _Request(self, receive, send)
-        self._running += 1
+        request = _Request(self, receive)
+        self.running += 1
         try:
-            await self._app(scope, request.receive, request.send)
-        except Overloaded as err:
-            if request.has_started:
-                raise
-            await _refuse(err, scope, receive, send)
-        except asyncio.CancelledError:
+            await self._app(scope, request.receive, send)
+        except (Overloaded, asyncio.CancelledError) as err:
             # Only the server cancels a request, at the end of the time that it has for stopping.
-            if request.has_started:
-                raise
-            await _refuse(QueueUnavailable("the receiver stops"), scope, receive, send)
+            refusal = QueueUnavailable("the receiver stops")
+            if isinstance(err, Overloaded):
+                refusal = err
+            try:
+                await _refuse(refusal, scope, receive, send)
+            except RuntimeError:
+                # The answer has begun.
+                raise err from None
         finally:
-            self._running -= 1
-            self._body_bytes -= request.body_bytes
-
-    async def read(self, receive: Receive) -> Message:
-        """What `receive` brings, while the request counts as one that is read."""
-        self._reading += 1
-        try:
-            return await receive()
-        finally:
-            self._reading -= 1
+            self.running -= 1
+            self.body_bytes -= request.body_bytes
 
     def add_bytes(self, count: int, *, total: int) -> None:
         """Count bytes of a body that has `total` by now. Raises `Overloaded` beyond the limit."""
-        self._body_bytes += count
+        self.body_bytes += count
         limit = self._limits.body_bytes
         if total <= SMALL_BYTES:
             limit *= 2
-        if self._body_bytes > limit:
+        if self.body_bytes > limit:
             self._on_refused()
             raise Overloaded("too many bytes of bodies at a time")
 
 
 class _Request:
-    """One request on its way through: what has arrived of it, and whether it has been answered."""
+    """One request whose body is counted while it arrives."""
 
-    __slots__ = ("_guard", "_receive", "_send", "body_bytes", "has_started")
+    __slots__ = ("_guard", "_receive", "body_bytes")
 
-    def __init__(self, guard: OverloadGuard, receive: Receive, send: Send) -> None:
+    def __init__(self, guard: OverloadGuard, receive: Receive) -> None:
         self._guard = guard
         self._receive = receive
-        self._send = send
         self.body_bytes = 0
-        self.has_started = False
 
     async def receive(self) -> Message:
         """The next part of the body. Raises `Overloaded`."""
-        message = await self._guard.read(self._receive)
+        guard = self._guard
+        guard.reading += 1
+        try:
+            message = await self._receive()
+        finally:
+            guard.reading -= 1
         body = message.get("body")
         if body:
             count = len(body)
             self.body_bytes += count
-            self._guard.add_bytes(count, total=self.body_bytes)
+            guard.add_bytes(count, total=self.body_bytes)
         return message
-
-    async def send(self, message: Message) -> None:
-        """Pass a part of the answer on."""
-        self.has_started = True
-        await self._send(message)
 
 
 async def _refuse(err: QueueUnavailable, scope: Scope, receive: Receive, send: Send) -> None:

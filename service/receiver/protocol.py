@@ -35,6 +35,12 @@ ANSWERS: Final[Mapping[Cut, bytes]] = {
     Cut.SLOW_BODY: _answer(HTTPStatus.REQUEST_TIMEOUT),
 }
 
+# Local names: to read a member off its class takes Python 3.11 as long as a call.
+FRESH: Final = Phase.FRESH
+HEAD: Final = Phase.HEAD
+BODY: Final = Phase.BODY
+DONE: Final = Phase.DONE
+
 
 class _Refused(Exception):
     """Raised in a callback of the parser, which then stops."""
@@ -57,7 +63,7 @@ class LimitedProtocol(HttpToolsProtocol):
         table = cast("ConnectionTable", server_state)
         self.table = table
         self.limits = table.limits
-        self.phase = Phase.FRESH
+        self.phase = FRESH
         # Exact, so that of many that are opened at a time the oldest is known.
         self.since = table.clock()
         self._is_cut = False
@@ -81,8 +87,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         limits = self.limits
         while data and not self._is_cut:
-            if self.phase is Phase.FRESH or self.phase is Phase.DONE:
-                self._enter(Phase.HEAD)
+            if self.phase is FRESH or self.phase is DONE:
+                self._enter(HEAD)
             room = limits.head_bytes - self._frame_bytes
             piece = data[:room]
             data = data[room:]
@@ -109,7 +115,7 @@ class LimitedProtocol(HttpToolsProtocol):
             raise _Refused
         # Raises for an address that is none.
         super().on_headers_complete()
-        self._enter(Phase.BODY)
+        self._enter(BODY)
         self._body_parts = 0
         if self.table.is_closing:
             self.cycle.keep_alive = False
@@ -127,7 +133,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request has arrived as a whole."""
-        self._enter(Phase.DONE)
+        self._enter(DONE)
         super().on_message_complete()
 
     # --- what the table asks for
@@ -137,7 +143,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """What it is worth where there are too many connections."""
         if self.cycle is None:
             return Rank.STRANGER
-        if self.phase is Phase.BODY:
+        if self.phase is BODY:
             return Rank.READING
         if self.cycle.response_complete:
             return Rank.IDLE
@@ -147,12 +153,12 @@ class LimitedProtocol(HttpToolsProtocol):
         """End the connection if its sender has taken too long."""
         limits = self.limits
         age_s = now - self.since
-        if self.phase is Phase.FRESH and age_s > limits.first_byte_s:
+        if self.phase is FRESH and age_s > limits.first_byte_s:
             self.table.count_cut(Cut.SILENT)
             self.close()
-        elif self.phase is Phase.HEAD and age_s > limits.head_s:
+        elif self.phase is HEAD and age_s > limits.head_s:
             self.cut(Cut.SLOW_HEAD)
-        elif self.phase is Phase.BODY and age_s > limits.body_s:
+        elif self.phase is BODY and age_s > limits.body_s:
             self.cut(Cut.SLOW_BODY)
         # Counted from when something was first left over, not from the last byte: a reader that
         # takes one byte a second would never be slow.
@@ -174,7 +180,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_cut = True
         self.table.count_cut(cut)
         cycle = self.cycle
-        if self.phase is Phase.BODY:
+        if self.phase is BODY:
             if not cycle.response_started:
                 self.transport.write(ANSWERS[cut])
             self.transport.close()
@@ -204,8 +210,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase
-        self.since = max(self.since, self.table.now)
         self._frame_bytes = 0
+        # Never earlier: the time of the last sweep may be before the connection was opened.
+        self.since = max(self.since, self.table.now)
 
     def _end_after_answer(self) -> None:
         self._is_cut = True
