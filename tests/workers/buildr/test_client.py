@@ -24,6 +24,7 @@ from workers.buildr import (
     ReadyToken,
     UpdatedCall,
 )
+from workers.buildr.client import RequestTooLate
 
 CALL = {"call": {"id": "110", "notes": None}}
 BODY = {"call": {"call_outcome_id": "786"}}
@@ -418,3 +419,33 @@ async def test_body_is_only_what_was_given(make_settings: MakeSettings) -> None:
     ) as client:
         await client.update_call("110", BODY)
     assert BODY == json.loads(server.requests[0].content)
+
+
+async def test_request_whose_permit_ran_out_is_not_sent(make_settings: MakeSettings) -> None:
+    """The machine may have been suspended while the token was waited for."""
+    server = Server([httpx.Response(200, json=CALL)])
+    async with BuildrClient(
+        make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport, clock=Clock()
+    ) as client:
+        with pytest.raises(RequestTooLate):
+            await client.update_call("110", BODY, is_in_time=lambda: False)
+        assert [] == server.requests
+        await client.update_call("110", BODY, is_in_time=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_without_effect"),
+    [
+        (httpx.ConnectError("refused"), True),
+        (httpx.ReadTimeout("no answer"), False),
+        (httpx.RemoteProtocolError("cut off"), False),
+        (httpx.Response(504), False),
+        (httpx.Response(422), True),
+        (httpx.Response(200, text="nonsense"), False),
+    ],
+)
+async def test_which_failed_requests_may_still_be_carried_out(
+    make_settings: MakeSettings, answer: Answer, is_without_effect: bool
+) -> None:
+    """All but those that never left and those that were refused."""
+    assert is_without_effect is (await _error(make_settings(), answer)).is_without_effect
