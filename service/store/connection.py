@@ -200,12 +200,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
             redis,
             keys,
             scripts,
-            Retention(
-                messages_ms=int(settings.keep_messages_d * DAY_MS),
-                failed_ms=int(settings.keep_failed_d * DAY_MS),
-                calls_ms=int(settings.keep_calls_d * DAY_MS),
-                open_ms=int(max(settings.keep_open_d, settings.keep_calls_d) * DAY_MS),
-            ),
+            _retention(settings),
         ),
         continuations=Continuations(redis, keys, int(settings.keep_calls_d * DAY_MS)),
         links=Links(redis, keys, scripts, int(settings.keep_links_d * DAY_MS)),
@@ -239,6 +234,15 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         backfill=Backfill(redis, keys, scripts, int(settings.dedupe_h * HOUR_MS)),
         workers=Workers(redis, keys, scripts),
         search=CallSearch(redis, keys),
+    )
+
+
+def _retention(settings: Settings) -> Retention:
+    return Retention(
+        messages_ms=int(settings.keep_messages_d * DAY_MS),
+        failed_ms=int(settings.keep_failed_d * DAY_MS),
+        calls_ms=int(settings.keep_calls_d * DAY_MS),
+        open_ms=int(max(settings.keep_open_d, settings.keep_calls_d) * DAY_MS),
     )
 
 

@@ -99,12 +99,10 @@ class DeliveryRecord:
         is due it counts as received at `counts_at`.
         """
         counts_at = counts_at or at
-        first_received_at = self.first_received_at or at
-        last_received_at = self.last_received_at or counts_at
         record = replace(
             self,
-            first_received_at=min(at, first_received_at),
-            last_received_at=max(counts_at, last_received_at),
+            first_received_at=min(at, self.first_received_at or at),
+            last_received_at=max(counts_at, self.last_received_at or counts_at),
             message_id=message_id,
         )
         return record.with_history(at, "received", f"{summary} ({message_id})")

@@ -182,7 +182,8 @@ def _host_of(text: str) -> tuple[str, int]:
 
 
 def _with_flags(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: str(value).lower() not in _FALSE if name in _FLAGS else value
-        for name, value in options.items()
-    }
+    read = dict(options)
+    for name in _FLAGS:
+        if name in read:
+            read[name] = str(read[name]).lower() not in _FALSE
+    return read

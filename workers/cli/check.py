@@ -10,17 +10,9 @@ from urllib.parse import urlsplit
 import click
 import httpx
 
-from service.errors import (
-    BuildrError,
-    QueueUnavailable,
-    SettingsError,
-)
+from service.errors import BuildrError, QueueUnavailable, SettingsError
 from service.settings import Installation, Settings
-from service.settings.exposure import (
-    public_url_faults,
-    shared_proofs,
-    shared_secret_warnings,
-)
+from service.settings.exposure import public_url_faults, shared_proofs, shared_secret_warnings
 from service.settings.source_settings import source_faults
 from service.sources import SOURCES
 from service.sources.settings import how_to_enable

@@ -48,11 +48,10 @@ def build_worker(
     watch: RedisWatch | None = None,
 ) -> WorkerComponents:
     """Build the components; `worker_id` names the worker to others, `clock` is for tests."""
-    watch = watch or RedisWatch()
     # One clock for all parts: what one writes into a record, another compares with its own time.
     clock = clock or SharedClock()
     names = OutcomeCatalog(store, clock)
-    pump = Pump(store, worker_id, watch)
+    pump = Pump(store, worker_id, watch or RedisWatch())
     config = settings.outcome_config
     sender = Sender(
         client=client,
