@@ -32,8 +32,6 @@ from service.store.unanswered_writes import UnansweredWrites
 HISTORY_LENGTH: Final = 60
 # Answers repeat: the last few show the cause. Each may have 2,000 characters.
 MAX_ANSWERS: Final = 5
-
-
 # States that change too often to be worth an entry of the history.
 _NOT_IN_HISTORY: Final = frozenset({DeliveryState.OPEN, DeliveryState.WAITING})
 
@@ -260,8 +258,8 @@ class DeliveryRecord:
 
     def with_not_taken(self, at: datetime) -> Self:
         """One more answer of 200 that shows another value than was sent."""
-        first_failed_at = self.first_failed_at or at
-        return replace(self, first_failed_at=first_failed_at, not_taken=self.not_taken + 1)
+        started_at = self.first_failed_at or at
+        return replace(self, first_failed_at=started_at, not_taken=self.not_taken + 1)
 
     def with_history(self, at: datetime, summary: str, detail: str = "") -> Self:
         """One more entry of the history, unless it repeats the last; the oldest are dropped."""
