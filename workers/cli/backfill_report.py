@@ -118,7 +118,7 @@ def print_differences(settings: Settings, source: LogSource, report: BackfillRep
     """Print how the calls of a log differ from what is stored, and the cure."""
     rows = [_row(call, _difference_text(source, call)) for call in report.calls]
     _print_calls(rows, report, column="difference")
-    if not rows:
+    if not rows and report.fault is None:
         echo("Nothing differs.")
     _print_summary(report)
     if report.fed:

@@ -69,7 +69,12 @@ def make_plan(inputs: PlanInputs, now: datetime) -> Plan:
 def _plan_without_buildr_call(record: DeliveryRecord, desired: DesiredState) -> Plan:
     if desired.status is DesiredStatus.INTERNAL:
         return Plan(record=record.to_left_alone(desired.reason), match=desired.match)
-    return Plan(record=record.to_unmatched(desired.reason), match=desired.match)
+    unmatched = record.to_unmatched(desired.reason)
+    request = record.replay_request
+    if request is not None and request.lane is Lane.BACKFILL:
+        # Once its Buildr call is known, that is read first.
+        unmatched = replace(unmatched, replay_request=request)
+    return Plan(record=unmatched, match=desired.match)
 
 
 def _current_record(inputs: PlanInputs) -> DeliveryRecord:

@@ -139,7 +139,10 @@ async def test_the_lane_is_that_of_backfills(open_bench: OpenBench) -> None:
         request = loaded.stored.replay_request
         assert request is not None
         assert ("backfill", False) == (request.lane.value, request.is_forced)
-        steps = (await bench.run(f"twilio:{sid(1)}")).history
+        record = await bench.run(f"twilio:{sid(1)}")
+        # Also where its Buildr call becomes known later.
+        assert ("unmatched", request) == (record.state.value, record.replay_request)
+        steps = record.history
         assert any(
             "from the vendor's call log, read at 2026-11-27T18:00" in s.detail for s in steps
         )
