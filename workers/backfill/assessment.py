@@ -58,7 +58,7 @@ _LABELS: Final = {
     Verdict.FILLED: "fed in before",
     Verdict.MISSING: "missing here",
     Verdict.UNENDED: "never ended here",
-    Verdict.MORE: "fed in before, and changed since",
+    Verdict.MORE: "changed since",
     Verdict.IN_PROGRESS: "not over, or only just",
     Verdict.INTERNAL: "among ourselves",
     Verdict.UNTOLD: "not told by the log",
