@@ -81,6 +81,8 @@ OTHERS = {
     "phonebook sync",
     "outcomes test",
     # What Buildr and vendors answer just now, by the same functions.
+    "backfill",
+    "reconcile",
     "outcomes list",
     "subscriptions list",
     "subscriptions ensure",
