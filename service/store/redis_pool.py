@@ -16,13 +16,16 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
     parse_url,
 )
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import ExponentialBackoff
 from redis.exceptions import ReadOnlyError
 
 SENTINEL: Final = "redis+sentinel"
 SENTINEL_TLS: Final = "rediss+sentinel"
 SENTINEL_PORT: Final = 26379
 REDIS_PORT: Final = 6379
+SENTINEL_TRIES: Final = 2
 # Options of a URL that are true or false; redis-py takes every text for true.
 _FLAGS: Final = ("ssl_check_hostname",)
 _FALSE: Final = ("false", "0", "no")
@@ -122,6 +125,8 @@ def open_pool(url: str, *, max_connections: int, wait_s: int, **options: Any) ->
                 **sentinel_url.sentinel_options,
             },
         )
+        # Few tries: each of them tries the old primary so often before it asks Sentinel again.
+        options["retry"] = Retry(ExponentialBackoff(cap=0.5, base=0.05), SENTINEL_TRIES)
         # Not a blocking one, which redis-py does not have for Sentinel.
         return SentinelConnectionPool(  # type: ignore[no-untyped-call]
             sentinel_url.service, sentinel, **{**options, **sentinel_url.options}
