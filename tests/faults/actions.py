@@ -5,8 +5,10 @@ What faults consist of: each function makes an action, which a scenario does at 
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from typing import Final
 
+from tests.faults.calls import buildr_call_id
 from tests.faults.proxy import Mode
 from tests.faults.scenario import Action, Via
 from tests.faults.stage import Stage
@@ -239,6 +241,23 @@ def buildr(**fault: object) -> Action:
 
     async def act(stage: Stage) -> None:
         await stage.sandbox("POST", "/faults", fault)
+
+    return act
+
+
+def write_late(numbers: Sequence[int], *, seconds: float) -> Action:
+    """
+    Have the first write of each of these calls cut off, and carried out so many seconds later.
+
+    Not those of calls in a row: several failures one after the other are an outage.
+    """
+
+    async def act(stage: Stage) -> None:
+        for number in numbers:
+            match = f"calls/{buildr_call_id(number)}"
+            await stage.sandbox(
+                "POST", "/faults", {"kind": "late", "seconds": seconds, "match": match}
+            )
 
     return act
 

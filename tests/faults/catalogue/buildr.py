@@ -5,7 +5,7 @@ it comes back.
 
 from typing import Final
 
-from tests.faults.actions import buildr, buildr_recovers, cut, proxy, repeatedly
+from tests.faults.actions import buildr, buildr_recovers, cut, proxy, repeatedly, write_late
 from tests.faults.calls import STANDARD_LATE_VOICEMAIL
 from tests.faults.proxy import Mode
 from tests.faults.scenario import At, Layout, Scenario, Via
@@ -118,8 +118,12 @@ SCENARIOS: Final = (
     Scenario(
         name="buildr-writes-late",
         title="16 writes whose answers are lost are carried out 12 s late, over newer ones",
-        traffic=Traffic(calls=60, over_s=10, kinds=(STANDARD_LATE_VOICEMAIL,)),
-        steps=(At(at_s=3, action=buildr(kind="late", times=16, seconds=12)),),
+        traffic=Traffic(calls=64, over_s=12, kinds=(STANDARD_LATE_VOICEMAIL,)),
+        steps=(
+            At(at_s=0, action=write_late(range(0, 64, 4), seconds=12)),
+            # All of them have been carried out.
+            At(at_s=30, action=buildr_recovers),
+        ),
         recovery_s=150,
         linger_s=15,
     ),
