@@ -39,14 +39,12 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the secrets signed the message within the last, or next, 300 seconds; raises
     `InvalidSignature`.
     """
-    check_headers(request)
-    message_id = one_header(request, ID)
-    timestamp = one_header(request, TIMESTAMP)
+    message_id, timestamp, signatures = check_headers(request)
     keys = list(filter(None, map(read_secret, secrets.values)))
     if not keys:
         raise InvalidSignature("there is no secret that can be read: whsec_ and base64")
     text = _signed_text(message_id, timestamp, request.body)
-    if not is_hmac_of_any(keys, text, _read_signatures(request), algorithm="sha256"):
+    if not is_hmac_of_any(keys, text, signatures, algorithm="sha256"):
         raise InvalidSignature("no secret gives one of these signatures")
     if abs(now.timestamp() - int(timestamp)) > TOLERANCE_S:
         raise InvalidSignature(
@@ -54,10 +52,10 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         )
 
 
-def check_headers(request: WebhookRequest) -> None:
+def check_headers(request: WebhookRequest) -> tuple[str, str, list[bytes]]:
     """
-    Raises `InvalidSignature` unless the headers alone could be those of a signed message; for
-    `Source.check_headers`.
+    Id, time and raw signatures in the headers; raises `InvalidSignature` unless they could be those
+    of a signed message.
     """
     message_id = one_header(request, ID)
     timestamp = one_header(request, TIMESTAMP)
@@ -66,8 +64,10 @@ def check_headers(request: WebhookRequest) -> None:
             f"{ID} must be printable ASCII of at most {MAX_ID_LENGTH} characters, "
             f"{TIMESTAMP} whole seconds since 1970"
         )
-    if not _read_signatures(request):
+    signatures = _read_signatures(request)
+    if not signatures:
         raise InvalidSignature("no secret gives one of these signatures")
+    return message_id, timestamp, signatures
 
 
 def sign(request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:

@@ -44,10 +44,9 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
     Return if one of the secrets signed the request, a form sent with POST; raises
     `InvalidSignature`.
     """
-    check_headers(request)
-    signatures = _signatures(request)
+    nonce, signatures = check_headers(request)
     try:
-        text = f"{signed_text(request)}.{one_header(request, NONCE)}".encode()
+        text = f"{signed_text(request)}.{nonce}".encode()
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
     keys = [key.encode() for key in secrets.values]
@@ -58,14 +57,18 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
         )
 
 
-def check_headers(request: WebhookRequest) -> None:
+def check_headers(request: WebhookRequest) -> tuple[str, list[bytes]]:
     """
-    Raises `InvalidSignature` unless the headers alone could be those of a signed request.
+    The nonce and the raw signatures in the headers; raises `InvalidSignature` unless they could be
+    those of a signed request.
     """
-    if not NONCE_FORM.fullmatch(one_header(request, NONCE)):
+    nonce = one_header(request, NONCE)
+    if not NONCE_FORM.fullmatch(nonce):
         raise InvalidSignature(f"{NONCE} is no word of letters and digits")
-    if not _signatures(request):
+    signatures = _signatures(request)
+    if not signatures:
         raise InvalidSignature(f"{SIGNATURE} is not base64")
+    return nonce, signatures
 
 
 def sign(request: WebhookRequest, token: str) -> WebhookRequest:
