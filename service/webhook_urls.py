@@ -6,7 +6,7 @@ A vendor that proves little gets a path token: `/webhooks/SOURCE/t/TOKEN`. Where
 sign the address, a `buildr_call_id=110` in it counts only with `buildr_sig=` beside it. Both are
 made from `URL_SECRET`: the first 32 hex digits of HMAC-SHA256 with that secret over `path:SOURCE`
 and over `buildr_call_id:SOURCE:ID`. In an account with a name SOURCE is `ACCOUNT/SOURCE`; what was
-made before that, over the source alone, is accepted too, since it stands in vendors' forms.
+made before that, over the source alone, is accepted too, since vendors have it.
 """
 
 import hmac
