@@ -3,8 +3,8 @@ The one rule for an id in Buildr: a text of 1 to 20 ASCII digits, leading zeros 
 
 Buildr's documentation shows ids as strings of digits (`"110"`,
 https://buildr.dev/api-reference/call/update-call) and promises nothing of their first digit.
-So a leading zero is accepted in an id of a contact, a company or an outcome: Buildr's own 404 is the
-better judge. The id of a call that comes in must have none: `0110` and `110` may be one call in
+So a leading zero is accepted in an id of a contact, a company or an outcome: Buildr's own 404 is
+the better judge. The id of a call that comes in must have none: `0110` and `110` may be one call in
 Buildr, and would be two here, each written without regard to the other. An id is text everywhere
 and is never made a number.
 """
