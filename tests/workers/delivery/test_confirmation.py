@@ -51,7 +51,7 @@ def test_value_in_another_form_is_taken(fields: dict[str, str], shown: dict[str,
 def test_other_value_is_not_taken(
     fields: dict[str, str], shown: dict[str, object], not_taken: str
 ) -> None:
-    """What the answer shows instead is told."""
+    """What the answer shows instead is reported."""
     result = confirm(fields, answer(**shown), outcome="Connected", notes_before="Old")
     assert {next(iter(fields)): not_taken} == result.not_taken
 
@@ -60,4 +60,4 @@ def test_field_that_is_not_shown_is_no_other_value() -> None:
     """An answer may leave fields out, and a time may be none."""
     fields = {"call_outcome_id": "786", "company_id": "1", "recorded_at": "2026-11-02T10:00:00Z"}
     result = confirm(fields, answer(recorded_at="yesterday"), outcome="Connected")
-    assert ({}, fields.keys()) == (result.not_taken, result.not_shown)
+    assert ({}, frozenset(fields)) == (result.not_taken, result.not_shown)
