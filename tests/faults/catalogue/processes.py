@@ -75,6 +75,7 @@ SCENARIOS: Final = (
         title="the only receiver killed (SIGKILL), started again at once",
         steps=(At(at_s=6, action=kill("receiver0")), At(at_s=6, action=start_receiver())),
         exemption=WHILE_DOWN,
+        is_alone=True,
     ),
     Scenario(
         name="receiver-killed-socket-held",
@@ -82,6 +83,7 @@ SCENARIOS: Final = (
         layout=Layout(holds_socket=True),
         steps=(At(at_s=6, action=kill("receiver0")), At(at_s=6, action=start_receiver())),
         exemption=IN_HANDS,
+        is_alone=True,
     ),
     Scenario(
         name="receiver-killed-of-two",
@@ -108,5 +110,6 @@ SCENARIOS: Final = (
             At(at_s=6, action=start_receiver()),
         ),
         exemption=IN_HANDS,
+        is_alone=True,
     ),
 )

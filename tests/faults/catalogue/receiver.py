@@ -50,6 +50,7 @@ SCENARIOS: Final = (
                 ),
             ),
         ),
+        is_alone=True,
     ),
     Scenario(
         name="restart-while-redis-hangs",
@@ -61,6 +62,7 @@ SCENARIOS: Final = (
             At(at_s=7, action=start_receiver()),
             At(at_s=18, action=signal_redis(signal.SIGCONT)),
         ),
+        is_alone=True,
     ),
     Scenario(
         name="log-not-read",

@@ -22,6 +22,7 @@ SCENARIOS: Final = (
             At(at_s=17, action=start_redis),
         ),
         exemption=IN_HANDS,
+        is_alone=True,
     ),
     Scenario(
         name="spool-adopted",
