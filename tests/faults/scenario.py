@@ -87,8 +87,8 @@ class Scenario:
     `resume_within_s` is from the end of the fault to the first delivery. `is_faultless`: nothing is
     broken, so that no write may be repeated. `refusals` are requests that Buildr may refuse by its
     limit. `is_alone`: the figures depend on how long a process takes to start, or on all that the
-    machine can do. `max_memory_mb` is for each receiver. `may_exit`: this fault leaves a process no other
-    way than to end.
+    machine can do. `max_memory_mb` is for each receiver. `may_exit`: this fault leaves a process no
+    other way than to end.
     """
 
     name: str
