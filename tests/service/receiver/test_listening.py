@@ -17,13 +17,18 @@ from service.receiver.systemd import Notifier
 
 @pytest.mark.parametrize(
     ("pid", "count", "fds"),
-    [(str(os.getpid()), "2", (3, 4)), ("1", "2", ()), (str(os.getpid()), "", ()), ("", "x", ())],
+    [("{pid}", "2", (3, 4)), ("1", "2", ()), ("{pid}", "", ()), ("", "x", ())],
 )
 def test_sockets_of_systemd_are_those_for_this_process(
     pid: str, count: str, fds: tuple[int, ...]
 ) -> None:
     """They are counted from 3; the variables are taken away, since they are for no other one."""
-    environment = {"LISTEN_PID": pid, "LISTEN_FDS": count, "LISTEN_FDNAMES": "web", "A": "b"}
+    environment = {
+        "LISTEN_PID": pid.format(pid=os.getpid()),
+        "LISTEN_FDS": count,
+        "LISTEN_FDNAMES": "web",
+        "A": "b",
+    }
     assert fds == systemd_fds(environment)
     assert {"A": "b"} == environment
 
