@@ -81,7 +81,7 @@ SCENARIOS: Final = (
     Scenario(
         name="overload",
         title="500 connections at once, as fast as they can",
-        traffic=Traffic(calls=12_000, over_s=0, kinds=(TWILIO_CONNECTED, TWILIO_BUSY), at_once=500),
+        traffic=Traffic(calls=5000, over_s=0, kinds=(TWILIO_CONNECTED, TWILIO_BUSY), at_once=500),
         settings={"LOG_LEVEL": "warning"},
         recovery_s=240,
         max_memory_mb=512,
