@@ -17,9 +17,12 @@ MOST_RATIO: Final = 400
 @pytest.mark.parametrize("slug", list(SOURCES))
 def test_unproved_request_costs_little(slug: str) -> None:
     """No input costs as much CPU time as some hundred HMACs over the largest body."""
-    costs = [cost(item, CONTRACTS[slug].secrets, runs=3) for item in worst_inputs(slug)]
+    secrets = CONTRACTS[slug].secrets
+    costs = [cost(item, secrets, runs=3) for item in worst_inputs(slug)]
+    # A busy machine makes single runs dear: the least of many decides.
+    again = [cost(item.worst_input, secrets, runs=30) for item in costs if item.ratio > MOST_RATIO]
     assert {} == {
-        item.worst_input.name: round(item.ratio) for item in costs if item.ratio > MOST_RATIO
+        item.worst_input.name: round(item.ratio) for item in again if item.ratio > MOST_RATIO
     }
 
 

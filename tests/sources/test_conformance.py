@@ -61,6 +61,7 @@ from tests.sources.cases import (
 )
 from tests.sources.contract import with_headers, with_query
 from tests.trials import trials
+from workers.backfill import LOGS
 from workers.calls.fold import Call, fold
 from workers.jobs.parse_messages import parse_messages
 
@@ -98,6 +99,9 @@ HEADINGS: Final = (
     "Limits and quirks",
     "Troubleshooting",
 )
+# Of sources whose call log is read.
+BACKFILL_HEADING: Final = "Back-fill"
+LOGGED: Final = frozenset(LOGS)
 # A fault of ours, not a word of the vendor's, that is reported in the same way.
 ID_FAULT: Final = "buildr_call_id"
 OUR_LOGGER: Final = re.compile(r'"(service|workers)\.')
@@ -561,7 +565,9 @@ def test_source_is_documented_and_has_fixtures(slug: str) -> None:
     described, and enough fixtures and calls.
     """
     page = (ROOT / "docs" / "telephony" / f"{slug}.md").read_text(encoding="utf-8")
-    assert HEADINGS == tuple(re.findall(r"^## (.+)$", page, re.MULTILINE))
+    headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert HEADINGS == tuple(name for name in headings if name != BACKFILL_HEADING)
+    assert (slug in LOGGED) == (BACKFILL_HEADING in headings)
     assert [] == [name for name in setting_names(slug) if f"`{name}`" not in page]
     assert f"/webhooks/{slug}" in page
     assert f"buildr-calls trigger {slug} " in page

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from service.settings import Settings
+from service.spool.messages import Depth
 from service.store.connection import open_store
 from workers.cli.output import (
     Failure,
@@ -83,9 +84,9 @@ async def _read(settings: Settings) -> AccountStatus:
 
 
 def _print_spools_only(accounts: Sequence[Settings], spools: Sequence[SpoolReport | None]) -> None:
-    """Without Redis the spool is all that can be shown."""
+    """Without Redis the spool is all that can be shown, if something is in it."""
     for account, spool in zip(accounts, spools, strict=True):
-        if spool is not None:
+        if spool is not None and spool.depth != Depth():
             echo(f"{account.account}: spooled messages: {spool.text}", is_error=True)
 
 

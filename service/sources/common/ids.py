@@ -31,8 +31,7 @@ def buildr_call_id(value: str | None) -> str | None:
         return None
     if not is_buildr_call_id(value):
         raise MalformedPayload(
-            "buildr_call_id must be a string of at most 20 digits without leading zeros, "
-            "as in Buildr's own URL of the call"
+            "buildr_call_id must be a string of at most 20 digits, none of them a leading zero"
         )
     return value
 

@@ -79,14 +79,17 @@ def test_values_are_found_by_commands_and_gone_at_the_end(tmp_path: Path) -> Non
     values: dict[str, str | int] = {
         "port": 9000,
         "admin_token": 'odd"token"\\with-é-and-more',
-        "twilio_auth_token": "made-up",
+        "twilio_auth_token": "made-up-for-this-run",
     }
     with local_values(tmp_path, values) as path:
         assert 0o600 == stat.S_IMODE(path.stat().st_mode)
         assert values == tomllib.loads(path.read_text(encoding="utf-8"))
-        environ = {"DATA_DIR": str(tmp_path), "TWILIO_AUTH_TOKEN": "set"}
+        environ = {"DATA_DIR": str(tmp_path), "TWILIO_AUTH_TOKEN": "set-by-the-operator"}
         settings = load_installation(environ, cwd=tmp_path, is_local=True).default
-        assert (9000, ("set",)) == (settings.port, settings.secrets_of("twilio").values)
+        assert (9000, ("set-by-the-operator",)) == (
+            settings.port,
+            settings.secrets_of("twilio").values,
+        )
     assert [] == list(tmp_path.iterdir())
 
 
