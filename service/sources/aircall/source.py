@@ -20,7 +20,7 @@ from service.sources.aircall.payload import source_call_id
 from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.common.fields import without_secret
 from service.sources.common.json_body import check_unproved, read_json_object
-from service.sources.common.setting_checks import check_url
+from service.sources.common.setting_checks import check_api_url
 from service.sources.common.signatures import digest
 from service.sources.request import MessageKeys, WebhookRequest
 from service.sources.settings import Secrets, SettingKind, SourceSetting
@@ -54,7 +54,7 @@ class Aircall(Source):
             name="aircall_api_url",
             description="Aircall's API, version included.",
             kind=SettingKind.API_CREDENTIAL,
-            check=check_url,
+            check=check_api_url,
             default="https://api.aircall.io/v1",
         ),
     )

@@ -12,7 +12,7 @@ from datetime import datetime
 from service.events import CallEvent
 from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.common import jwt
-from service.sources.common.setting_checks import check_url
+from service.sources.common.setting_checks import check_api_url
 from service.sources.common.signatures import digest
 from service.sources.dialpad.events import message_events
 from service.sources.dialpad.payload import (
@@ -46,7 +46,7 @@ class Dialpad(Source):
             name="dialpad_api_url",
             description="Dialpad's API, version included.",
             kind=SettingKind.API_CREDENTIAL,
-            check=check_url,
+            check=check_api_url,
             default="https://dialpad.com/api/v2",
         ),
     )

@@ -18,7 +18,7 @@ from service.events import CallEvent
 from service.sources.base import RetryPolicy, Source
 from service.sources.common.fields import child
 from service.sources.common.json_body import read_json_object
-from service.sources.common.setting_checks import check_url
+from service.sources.common.setting_checks import check_api_url
 from service.sources.common.signatures import digest, one_header
 from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.ringcentral.call_log import logged_record, record_events
@@ -83,7 +83,7 @@ class RingCentral(Source):
             name="ringcentral_api_url",
             description="RingCentral's API.",
             kind=SettingKind.API_CREDENTIAL,
-            check=check_url,
+            check=check_api_url,
             default="https://platform.ringcentral.com",
         ),
     )

@@ -15,7 +15,7 @@ from typing import Final
 from service.errors import MalformedPayload
 from service.events import CallEvent
 from service.sources.base import RetryPolicy, Source
-from service.sources.common.setting_checks import check_pair, check_url
+from service.sources.common.setting_checks import check_api_url, check_pair
 from service.sources.common.signatures import digest
 from service.sources.request import FORM, JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SettingKind, SourceSetting
@@ -119,7 +119,7 @@ class Twilio(TwilioRequests):
             name="twilio_api_url",
             description="Twilio's API.",
             kind=SettingKind.API_CREDENTIAL,
-            check=check_url,
+            check=check_api_url,
             default="https://api.twilio.com",
         ),
     )

@@ -13,7 +13,7 @@ from typing import Final
 from service.events import CallEvent
 from service.sources.base import KIB, RetryPolicy, Source
 from service.sources.common.json_body import read_json_object_with_long_ids
-from service.sources.common.setting_checks import check_url
+from service.sources.common.setting_checks import check_api_url
 from service.sources.common.signatures import digest
 from service.sources.request import MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SettingKind, SourceSetting
@@ -56,14 +56,14 @@ class Zoom(Source):
             name="zoom_api_url",
             description="Zoom's API, version included.",
             kind=SettingKind.API_CREDENTIAL,
-            check=check_url,
+            check=check_api_url,
             default="https://api.zoom.us/v2",
         ),
         SourceSetting(
             name="zoom_token_url",
             description="Where Zoom gives access tokens.",
             kind=SettingKind.API_CREDENTIAL,
-            check=check_url,
+            check=check_api_url,
             default="https://zoom.us/oauth/token",
         ),
     )
