@@ -2,6 +2,7 @@
 The rows as text: a line on the terminal, the tables of docs/reliability.md, and JSON beside it.
 """
 
+import itertools
 import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,17 +93,28 @@ def _cells(row: Row) -> Sequence[object]:
 
 
 def figures(groups: Mapping[str, Iterable[Scenario]], rows: Sequence[Row], *, commit: str) -> str:
-    """All tables with their head."""
+    """All tables with their head; scenarios without a row are named below them."""
     by_name = {row.name: row for row in rows}
     parts = [_head(rows, commit)]
     for group, scenarios in groups.items():
-        cells = [_cells(by_name[scenario.name]) for scenario in scenarios]
-        parts.append(f"### {group}\n\n{table(COLUMNS, cells)}\n")
+        cells = [_cells(by_name[item.name]) for item in scenarios if item.name in by_name]
+        if cells:
+            parts.append(f"### {group}\n\n{table(COLUMNS, cells)}\n")
+    parts += _not_run(groups, by_name)
     exempt = [row for row in rows if row.exempt]
     if exempt:
         lines = [f"- {row.title}: {row.exempt} {row.exemption}." for row in exempt]
         parts.append("Exempt:\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def _not_run(groups: Mapping[str, Iterable[Scenario]], by_name: Mapping[str, Row]) -> list[str]:
+    """The names of the scenarios without a row, as a part of the page; empty if all have one."""
+    scenarios = itertools.chain.from_iterable(groups.values())
+    lines = [f"- {item.title}" for item in scenarios if item.name not in by_name]
+    if not lines:
+        return []
+    return ["Not run this time:\n\n" + "\n".join(lines) + "\n"]
 
 
 def _head(rows: Sequence[Row], commit: str) -> str:

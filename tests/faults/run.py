@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="scenarios side by side")
     parser.add_argument("--list", action="store_true", dest="is_listing", help="names and titles")
     parser.add_argument("--keep", action="store_true", help="leave the folders with the logs")
+    parser.add_argument("--write", action="store_true", help="the page, though not all are run")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     options = parser.parse_args()
     scenarios = chosen(options.only)
@@ -173,7 +174,7 @@ def main() -> None:
     if options.json is not None:
         text = json.dumps([row.as_json() for row in rows], indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
-    if len(scenarios) == len(SCENARIOS):
+    if options.write or len(scenarios) == len(SCENARIOS):
         write_report(ROOT, GROUPS, rows)
     red = [row for row in rows if row.faults]
     for row in red:

@@ -644,7 +644,8 @@ async def test_no_log_line_holds_a_number_or_a_secret_and_nothing_kept_a_secret(
     messages = await stored_messages(store)
     parse_messages(messages, clock=lambda: NOW)
     lines = [line for line in log.getvalue().splitlines() if OUR_LOGGER.search(line)]
-    assert len(lines) >= 2 * len(ALL)
+    # Of the refused ones only the first have a line each.
+    assert len(lines) >= len(ALL)
     assert any('"workers.' in line for line in lines)
     assert [] == [(text, line) for text in unsafe for line in lines if text in line]
     assert [] == [
