@@ -1,5 +1,6 @@
 """
-What an unproved request may cost, for each source: a ratio, since a time is the machine's.
+What an unproved request may cost, for each source: a ratio, since a time is the machine's. The
+exact figures are those of `make attacks`; here only the kinds of attack are kept out.
 """
 
 from typing import Final
@@ -10,13 +11,14 @@ from service.sources import SOURCES, Secrets
 from tests.attacks.worst_inputs import cost, refuse, worst_inputs
 from tests.sources.cases import CONTRACTS, unparsed
 
-# HMACs over the largest form: 20 ms where one takes 50 us.
-MOST_RATIO: Final = 400
+# HMACs over the largest form. The most seen is about 150; where tests are measured for coverage,
+# Python takes three times as long and an HMAC does not. What this has found were 6,000 to 65,000.
+MOST_RATIO: Final = 4_000
 
 
 @pytest.mark.parametrize("slug", list(SOURCES))
 def test_unproved_request_costs_little(slug: str) -> None:
-    """No input costs as much CPU time as some hundred HMACs over the largest body."""
+    """No input costs as much CPU time as some thousand HMACs over the largest body."""
     secrets = CONTRACTS[slug].secrets
     costs = [cost(item, secrets, runs=3) for item in worst_inputs(slug)]
     # A busy machine makes single runs dear: the least of many decides.
