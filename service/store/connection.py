@@ -165,7 +165,7 @@ class Store:
 
     async def backlog(self) -> Backlog:
         """What waits for Buildr, read at one moment. Raises redis-py's errors."""
-        return await read_backlog(self.redis, self.keys)
+        return await read_backlog(self.redis, self.keys, skew_ms=self.scripts.skew_ms())
 
     async def close(self) -> None:
         """Close every connection."""

@@ -11,7 +11,7 @@ HOUR_MS: Final = 3_600_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorePolicy:
     """
-    Durations in milliseconds, and limits.
+    Durations in milliseconds, limits, and a share.
 
     `job_ttl_ms` is how long arq keeps a job's body, longer than any call waits. A call whose alarm
     is `lost_alarm_ms` overdue, or with a message that is unread for `unread_message_ms`, is swept;
@@ -20,7 +20,8 @@ class StorePolicy:
     than any job runs. At most `calls_per_number` unmatched calls are kept and woken for a number;
     of the entries whose window is over, `closed_candidates` per number are read. A call that waits
     for the account's outcomes is read `outcomes_delay_ms` after they came while its job ran: the
-    workers learn of them within seconds. The clock's last time is written each `clock_noted_ms`.
+    workers learn of them within seconds. The clock's last time is written each `clock_noted_ms`;
+    while it is ahead of that of Redis, it runs slower by the share `clock_slew`.
     """
 
     # arq's default is one day after the due time; then it logs "job expired" and drops the job. A
@@ -42,3 +43,6 @@ class StorePolicy:
     # Each write costs room in the append-only file; once a second is little, and no step back of
     # the clock that matters is smaller.
     clock_noted_ms: int = 1000
+    # Ten minutes are gone after 100. Slower only: a window of the budget lasts longer meanwhile,
+    # never shorter.
+    clock_slew: float = 0.1

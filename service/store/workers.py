@@ -24,8 +24,8 @@ SCAN_COUNT: Final = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
     """
-    What a heartbeat has found: the present (UTC), whether Redis is full, and by how much its clock
-    was set back altogether.
+    What a heartbeat has found: the present (UTC), whether Redis is full, and by how much the
+    present is ahead of its clock, which was set back.
     """
 
     at: datetime

@@ -4,7 +4,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import click
@@ -131,7 +131,7 @@ def _rows(account_status: AccountStatus) -> Iterator[tuple[str, str]]:
         yield f"  in lane {lane.lane.value}", _with_age(lane.calls, lane.oldest_age_s)
     yield from _budget_rows(account_status)
     if account_status.redis_clock_set_back_s:
-        yield "clock of Redis", f"was set back by {account_status.redis_clock_set_back_s:.0f} s"
+        yield "clock of Redis", _clock_text(account_status)
     yield "unmatched", str(account_status.unmatched)
     yield "stalled", str(account_status.stalled)
     yield "failed", str(account_status.failed)
@@ -157,6 +157,15 @@ def _budget_rows(account_status: AccountStatus) -> Iterator[tuple[str, str]]:
     if outage is not None:
         next_try = f"next try {_local_time(outage.next_try_at)}"
         yield "Buildr", f"away since {_local_time(outage.since)} ({outage.cause}), {next_try}"
+
+
+def _clock_text(account_status: AccountStatus) -> str:
+    ahead_s = account_status.redis_clock_set_back_s
+    agrees_at = datetime.now(UTC) + timedelta(seconds=account_status.redis_clock_agrees_in_s)
+    return (
+        f"was set back; the service is {ahead_s:.0f} s ahead, and slower until "
+        f"{_local_time(agrees_at)}"
+    )
 
 
 def _waiting_text(account_status: AccountStatus) -> str:

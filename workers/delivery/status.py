@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.settings import Budget, Settings
+from service.store.clock import agrees_in_s
 from service.store.connection import Store
 from service.store.rate_limit.backlog import Backlog, LaneLoad, Outage
 from service.store.rate_limit.lanes import Lane
@@ -54,6 +55,7 @@ class AccountStatus:
     blocked_s: float
     outage: Outage | None
     redis_clock_set_back_s: float
+    redis_clock_agrees_in_s: float
     unmatched: int
     stalled: int
     failed: int
@@ -67,8 +69,8 @@ class AccountStatus:
         Keys: account, workers_alive, messages_not_read_yet, oldest_message_age_s,
         calls_with_an_alarm, calls_waiting, lanes (by name: calls, oldest_age_s), clears_at,
         requests_used (per budget: used, requests, window_s), allowance, blocked_by_buildr_s, outage
-        (since, cause, next_try_at), redis_clock_set_back_s, unmatched, stalled, failed,
-        silent_sources, counters.
+        (since, cause, next_try_at), redis_clock_set_back_s, redis_clock_agrees_in_s, unmatched,
+        stalled, failed, silent_sources, counters.
         """
         return {
             "account": self.account,
@@ -90,6 +92,7 @@ class AccountStatus:
             "blocked_by_buildr_s": self.blocked_s,
             "outage": _outage_as_dict(self.outage),
             "redis_clock_set_back_s": self.redis_clock_set_back_s,
+            "redis_clock_agrees_in_s": self.redis_clock_agrees_in_s,
             "unmatched": self.unmatched,
             "stalled": self.stalled,
             "failed": self.failed,
@@ -117,6 +120,7 @@ async def read_account_status(settings: Settings, store: Store) -> AccountStatus
     return AccountStatus(
         account=settings.account,
         redis_clock_set_back_s=backlog.clock_set_back_s,
+        redis_clock_agrees_in_s=agrees_in_s(backlog.clock_set_back_s),
         workers_alive=await store.workers.count(),
         unread_messages=unread_messages,
         oldest_message_age_s=oldest_message_age_s,

@@ -5,6 +5,7 @@ What waits for Buildr, and what blocks it: for status output, never for a decisi
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from service.store.clock import read_ahead_ms
 from service.store.keys import Keys
 from service.store.rate_limit.lanes import LANES, Lane
 from service.store.redis_client import Client
@@ -37,8 +38,8 @@ class Backlog:
 
     `requests` is how many requests the waiting calls need; `counted` are the moments (seconds since
     the epoch) from which the requests that count against the budgets now stop to count one window
-    later; `allowance` is set while less than the whole shortest budget is ours. `clock_set_back_s`
-    is by how much the clock of Redis was set back altogether, which `now` makes up for.
+    later; `allowance` is set while less than the whole shortest budget is ours. `now` is ahead of
+    the clock of Redis by `clock_set_back_s`, since that was set back.
     """
 
     now: datetime
@@ -56,12 +57,15 @@ class Backlog:
         return sum(load.calls for load in self.lanes)
 
 
-async def read_backlog(redis: Client, keys: Keys) -> Backlog:
-    """Read it all at one moment. Raises redis-py's errors."""
+async def read_backlog(redis: Client, keys: Keys, *, skew_ms: int = 0) -> Backlog:
+    """
+    Read it all at one moment. Raises redis-py's errors. `skew_ms` is for simulations, see
+    `Scripts`.
+    """
     # A transaction, since a call moves from lane to lane: it would be counted twice or not at all.
     pipe = redis.pipeline(transaction=True)
     pipe.time()
-    pipe.hget(keys.named("clock"), "offset")
+    pipe.hgetall(keys.named("clock"))
     for lane in LANES:
         pipe.zcard(keys.named(f"lane:{lane}"))
         pipe.zrange(keys.named(f"lane:{lane}"), 0, 0, withscores=True)
@@ -70,18 +74,18 @@ async def read_backlog(redis: Client, keys: Keys) -> Backlog:
     pipe.get(keys.named("blocked"))
     pipe.hgetall(keys.named("allowance"))
     pipe.hgetall(keys.named("breaker"))
-    (seconds, micros), offset_ms, *rest = await pipe.execute()
+    (seconds, micros), clock, *rest = await pipe.execute()
     *lanes, costs, limit, blocked, allowance, breaker = rest
-    set_back_s = int(offset_ms or 0) / 1000
-    # As the scripts count, see `now_ms` in `common.lua`.
-    now = datetime.fromtimestamp(seconds + micros / 1_000_000 + set_back_s, UTC)
+    redis_ms = seconds * 1000 + micros // 1000 + skew_ms
+    ahead_ms = read_ahead_ms(redis_ms, clock)
+    now = datetime.fromtimestamp((redis_ms + ahead_ms) / 1000, UTC)
     loads = tuple(
         _lane_load(lane, calls=calls, oldest=oldest)
         for lane, calls, oldest in zip(LANES, lanes[::2], lanes[1::2], strict=True)
     )
     return Backlog(
         now=now,
-        clock_set_back_s=set_back_s,
+        clock_set_back_s=ahead_ms / 1000,
         lanes=loads,
         requests=sum(load.calls for load in loads) + sum(int(cost) - 1 for cost in costs),
         counted=tuple(score / 1000 for _, score in limit),

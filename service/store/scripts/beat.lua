@@ -1,5 +1,5 @@
 -- Write a worker's heartbeat, and the digest of the outcome map by which it decides.
--- Returns {the present, 1 if Redis is full, by how many ms its clock was set back altogether}.
+-- Returns {the present, 1 if Redis is full, by how many ms the present is ahead of its clock}.
 local worker_id = ARGV[5]
 local ttl_ms = ARGV[6]
 local map_digest = ARGV[7]

@@ -6,8 +6,10 @@ local ACCOUNT = ARGV[3]
 local SKEW_MS = tonumber(ARGV[4]) -- added to the clock; 0 but in simulations
 
 -- The clock of Redis, since receivers and workers have clocks of their own. It never goes back: by
--- how much Redis's own has been set back is kept in `clock`, and added from then on. Its last time
--- is written once a second, so that a step back of less than that may go unnoticed.
+-- how much Redis's own has been set back is kept in `clock`, and added from then on. Meanwhile it
+-- runs slower by `CLOCK_SLEW`, until both agree again.
+-- Its last time is written once a second. After a step back it goes on from the latest time that it
+-- can have shown since. A step back to less than a second before the last time is waited out.
 -- A script that reads TIME may write afterwards: Redis replicates what it wrote, not the script.
 local now_of_script
 local clock_offset_ms = 0
@@ -16,18 +18,24 @@ local function now_ms()
     return now_of_script
   end
   local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + SKEW_MS
+  local redis_ms = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + SKEW_MS
   local clock = redis.call('HMGET', P .. 'clock', 'last', 'offset')
   local last = tonumber(clock[1]) or 0
   clock_offset_ms = tonumber(clock[2]) or 0
-  now = now + clock_offset_ms
-  -- pcall: a Redis that is full or a replica refuses this write, and the script may only read.
-  if now < last then
-    clock_offset_ms = clock_offset_ms + last - now
-    now = last
-    redis.pcall('HSET', P .. 'clock', 'offset', clock_offset_ms)
-  elseif now >= last + CLOCK_NOTED_MS then
-    redis.pcall('HSET', P .. 'clock', 'last', string.format('%.0f', now))
+  local passed_ms = redis_ms + clock_offset_ms - last
+  local is_set_back = passed_ms <= -CLOCK_NOTED_MS
+  if is_set_back then
+    clock_offset_ms = clock_offset_ms - passed_ms + CLOCK_NOTED_MS
+  elseif passed_ms > 0 then
+    -- As `read_ahead_ms` of `clock.py`.
+    local slewed_ms = math.floor(passed_ms * CLOCK_SLEW)
+    clock_offset_ms = math.max(0, clock_offset_ms - slewed_ms)
+  end
+  local now = math.max(last, redis_ms + clock_offset_ms)
+  if is_set_back or now >= last + CLOCK_NOTED_MS then
+    -- pcall: a Redis that is full or a replica refuses this write, and the script may only read.
+    redis.pcall('HSET', P .. 'clock', 'last', string.format('%.0f', now),
+      'offset', string.format('%.0f', clock_offset_ms))
   end
   now_of_script = now
   return now
