@@ -13,11 +13,11 @@ import pytest
 from coverage import Coverage
 
 # Of the variants of one test, this many are measured in each process of pytest.
-MEASURED_VARIANTS: Final = 12
+MEASURED_VARIANTS: Final = 6
 # A test that repeats the same steps a thousand times reaches nothing new after this processor time.
-MEASURED_S: Final = 1.0
+MEASURED_S: Final = 0.6
 # Of the processes of one kind that tests start, so many are measured for each process of pytest.
-MEASURED_PROCESSES: Final = 4
+MEASURED_PROCESSES: Final = 2
 
 _process_counts: Final = Counter[str]()
 

@@ -14,6 +14,7 @@ from typing import Final
 from tests.benchmarks.fleet import answers, fleet, start_workers
 from tests.benchmarks.latency import FREE, send_final
 from tests.e2e.harness import System, wait_for
+from tests.e2e.preloaded import PreloadedProcess
 
 WORKERS: Final = 3
 FIRST_CALL: Final = 9000
@@ -123,7 +124,7 @@ def _restart_all(system: System, first: int) -> tuple[float, ...]:
     return tuple(_arrivals(system, call)[0] - at for call, at in sent.items())
 
 
-def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
+def _has_ended(process: subprocess.Popen[bytes] | PreloadedProcess) -> bool:
     return process.poll() is not None
 
 

@@ -20,9 +20,15 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 from twilio.request_validator import RequestValidator
 
+from tests.e2e.preloaded import COVERAGE_VARIABLE, PreloadedProcess
 from tests.measuring import is_process_measured
 
 WAIT_TIMEOUT_S = 40
+COMMAND = ("-m", "workers.cli.main")
+# With these a receiver starts itself again.
+RESTARTING = frozenset({"--processes", "--reload-on"})
+# Set by pytest. Benchmarks start every part as a user does.
+IN_TESTS = "PYTEST_CURRENT_TEST"
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
@@ -32,7 +38,11 @@ def inherited(*names: str, kind: str) -> dict[str, str]:
     measured, unless enough processes of its kind were.
     """
     if is_process_measured(kind):
-        names = (*names, "COVERAGE_PROCESS_CONFIG")
+        names = (*names, COVERAGE_VARIABLE)
+    return _of_this_process(*names)
+
+
+def _of_this_process(*names: str) -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
@@ -130,7 +140,7 @@ class System:
     standard_secret: str
     extra: Mapping[str, str] = field(default_factory=dict)
     sandbox_args: tuple[str, ...] = ("--auto-create",)
-    parts: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    parts: dict[str, subprocess.Popen[bytes] | PreloadedProcess] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.port = free_port()
@@ -164,17 +174,26 @@ class System:
         }
 
     def start(
-        self,
-        name: str,
-        *arguments: str,
-        program: tuple[str, ...] = ("-m", "workers.cli.main"),
-        **extra: str,
+        self, name: str, *arguments: str, program: tuple[str, ...] = COMMAND, **extra: str
     ) -> None:
-        """Start one part; `name` tells its log from others'."""
-        with (self.folder / f"{name}.log").open("ab") as log:
+        """
+        Start one part; `name` tells its log from others'.
+
+        In tests, only the first ones of a kind are started as a user starts them, and measured.
+        """
+        log_path = self.folder / f"{name}.log"
+        env = {**self.environment, **extra}
+        is_measured = is_process_measured(arguments[0])
+        is_usual = program == COMMAND and not RESTARTING.intersection(arguments)
+        if IN_TESTS in os.environ and is_usual and not is_measured:
+            self.parts[name] = PreloadedProcess(arguments, env=env, log=log_path)
+            return
+        if is_measured:
+            env |= _of_this_process(COVERAGE_VARIABLE)
+        with log_path.open("ab") as log:
             self.parts[name] = subprocess.Popen(
                 [sys.executable, *program, *arguments],
-                env={**inherited(kind=arguments[0]), **self.environment, **extra},
+                env=env,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
