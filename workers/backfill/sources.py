@@ -11,7 +11,7 @@ import httpx
 
 from service.events import Result
 from service.settings import Settings
-from workers.backfill import aircall, dialpad, ringcentral, twilio, zoom
+from workers.backfill import aircall, dialpad, plivo, ringcentral, twilio, zoom
 from workers.backfill.api import Pause
 from workers.backfill.types import Access, CallLog
 from workers.subscriptions.errors import NotReady
@@ -24,25 +24,27 @@ class LogSource:
     """
     A source whose call log can be read.
 
-    `needs` are the settings of its API without which that cannot be, without the source's prefix;
-    where it `needs_secret`, the secret of the source is one of the credentials. `rights` is what
-    the credentials must be allowed to do, for an operator. `coarse` are the results that webhooks
-    may show where the log shows no more than the one by which they are listed.
+    `needs` are the settings of its API without which that cannot be, without the source's prefix.
+    Where the secret of the source is one of the credentials too, `fallback_credential` is the
+    setting to name where there is none. `rights` is what the credentials must be allowed to do, for
+    an operator. `coarse` are the results that webhooks may show where the log shows no more than
+    the one by which they are listed.
     """
 
     slug: str
     needs: tuple[str, ...]
     rights: str
     open: Callable[[Access], CallLog]
-    needs_secret: bool = False
+    fallback_credential: str = ""
     coarse: Mapping[Result, frozenset[Result]] = field(default_factory=lambda: NO_COARSE)
 
     def missing_settings(self, settings: Settings) -> tuple[str, ...]:
         """The settings that are missing, by their names in the environment."""
         api = settings.api_of(self.slug)
         missing = [f"{self.slug}_{name}".upper() for name in self.needs if not api.get(name)]
-        if self.needs_secret and "api_key" not in api and not settings.secrets_of(self.slug).values:
-            missing.append(f"{self.slug}_api_key".upper())
+        has_secret = "api_key" in api or bool(settings.secrets_of(self.slug).values)
+        if self.fallback_credential and not has_secret:
+            missing.append(self.fallback_credential)
         return tuple(missing)
 
     def is_set_up(self, settings: Settings) -> bool:
@@ -89,6 +91,18 @@ _ALL: Final = (
         open=dialpad.open_log,
     ),
     LogSource(
+        slug="plivo",
+        needs=plivo.NEEDS,
+        fallback_credential="PLIVO_AUTH_TOKEN",
+        rights="auth id and auth token of the account",
+        open=plivo.open_log,
+        # Without machine detection every call that was picked up is connected.
+        coarse={
+            Result.CONNECTED: frozenset({Result.LEFT_VOICEMAIL}),
+            Result.NO_ANSWER: frozenset({Result.CANCELLED}),
+        },
+    ),
+    LogSource(
         slug="ringcentral",
         needs=ringcentral.NEEDS,
         rights="an app with the permission Read Call Log, and the JWT of an admin",
@@ -97,7 +111,7 @@ _ALL: Final = (
     LogSource(
         slug="twilio",
         needs=twilio.NEEDS,
-        needs_secret=True,
+        fallback_credential="TWILIO_API_KEY",
         rights="an API key that may read calls and recordings, or the auth token",
         open=twilio.open_log,
         # A call resource holds no SIP code.

@@ -26,6 +26,13 @@ def check_pair(text: str) -> str | None:
     return "must be pairs of id and key, like webhooks_sharedkey_01:THEKEY"
 
 
+def check_switch(text: str) -> str | None:
+    """What is wrong with a setting that is on or off, or None."""
+    if text in {"true", "false"}:
+        return None
+    return "must be true or false"
+
+
 def check_url(text: str) -> str | None:
     """What is wrong with a setting that must be a URL, or None."""
     try:

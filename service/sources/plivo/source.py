@@ -5,20 +5,30 @@ https://www.plivo.com/docs/voice/xml/request, https://www.plivo.com/docs/voice/x
 https://www.plivo.com/docs/voice/api/call/machine-detection.
 """
 
+import re
 from datetime import datetime
 from typing import Final
 
 from service.errors import MalformedPayload
 from service.events import CallEvent
 from service.sources.base import RetryPolicy, Source
+from service.sources.common.setting_checks import check_api_url, check_switch
 from service.sources.common.signatures import digest
 from service.sources.plivo import signature as plivo_signature
 from service.sources.plivo.events import read_events
 from service.sources.plivo.payload import leg_ids, read_parameters
 from service.sources.request import FORM, MessageKeys, Reply, WebhookRequest
-from service.sources.settings import Secrets, SourceSetting
+from service.sources.settings import Secrets, SettingKind, SourceSetting
 
 EMPTY_XML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
+AUTH_ID: Final = re.compile(r"[A-Z0-9]{10,40}", re.ASCII)
+
+
+def check_auth_id(value: str) -> str | None:
+    """What is wrong with an auth id, or None: it is a part of the API's paths."""
+    if AUTH_ID.fullmatch(value):
+        return None
+    return "must be capital letters and digits, like MA and 18 more"
 
 
 class Plivo(Source):
@@ -34,6 +44,29 @@ class Plivo(Source):
                 "Plivo auth token; several, separated by commas, while rotating "
                 "and for subaccounts."
             ),
+        ),
+        SourceSetting(
+            name="plivo_auth_id",
+            description="Auth id (MA...) of the Plivo account, for reading its call log.",
+            kind=SettingKind.API_CREDENTIAL,
+            check=check_auth_id,
+        ),
+        SourceSetting(
+            name="plivo_machine_detection",
+            description=(
+                "`true` if your outbound calls use machine detection: what Plivo's call log shows "
+                "as answered then stays open, since it does not show who answered."
+            ),
+            kind=SettingKind.API_CREDENTIAL,
+            check=check_switch,
+            default="false",
+        ),
+        SourceSetting(
+            name="plivo_api_url",
+            description="Plivo's API.",
+            kind=SettingKind.API_CREDENTIAL,
+            check=check_api_url,
+            default="https://api.plivo.com",
         ),
     )
     # With `#rc=5&rp=all` at the end of the URL; all attempts fall within 55 seconds.

@@ -11,6 +11,7 @@ from service.settings import Settings
 from service.store.connection import open_store
 from tests.doubles.vendors.aircall import Aircall
 from tests.doubles.vendors.dialpad import Dialpad
+from tests.doubles.vendors.plivo import AUTH_ID, Plivo
 from tests.doubles.vendors.ringcentral import RingCentral
 from tests.doubles.vendors.serving import StandIn, running
 from tests.doubles.vendors.twilio import ACCOUNT, Twilio
@@ -42,6 +43,12 @@ def _settings_of(standin: StandIn, url: str) -> dict[str, str]:
             "DIALPAD_WEBHOOK_SECRET": secret,
             "DIALPAD_API_KEY": standin.api_key,
             "DIALPAD_API_URL": f"{url}/api/v2",
+        }
+    if isinstance(standin, Plivo):
+        return {
+            "PLIVO_AUTH_TOKEN": "FAKE0000000000000000000000000000",
+            "PLIVO_AUTH_ID": AUTH_ID,
+            "PLIVO_API_URL": url,
         }
     if isinstance(standin, RingCentral):
         client_id, client_secret = standin.client
