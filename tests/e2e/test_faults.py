@@ -209,7 +209,8 @@ def test_account_whose_buildr_hangs_holds_up_no_other(
         )
         for number in range(20):
             made.twilio(twilio_forms(number)[-1], query=f"buildr_call_id={300 + number}")
-        wait_for(lambda: len(made.patches()) == 20, goal="the other account's calls", timeout_s=6)
+        wait_for(lambda: len(made.patches()) == 20, goal="the other account's calls")
+        assert 0 == _count(made, f"{hanging}/state", "by_status", "200")
         made.http.delete(f"{hanging}/faults").raise_for_status()
         wait_for(
             lambda: _count(made, f"{hanging}/state", "by_status", "200") >= 30,
