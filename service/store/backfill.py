@@ -17,7 +17,7 @@ from service.store import backfill_calls
 from service.store.calls import LoadedCall
 from service.store.delivery_state import ReplayRequest, replay_request_to_json
 from service.store.keys import Keys
-from service.store.locks import acquire, release
+from service.store.locks import acquire, acquire_or_keep, release
 from service.store.messages import Message, pack_message
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -52,7 +52,21 @@ class Checkpoint:
     done_until: UtcDatetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """
+    One run that reads a source's call log: where, since when (UTC); `owner` tells it from all
+    others.
+    """
+
+    host: str
+    process: int
+    began_at: UtcDatetime
+    owner: str
+
+
 _CHECKPOINT: Final = TypeAdapter(Checkpoint)
+_RUN: Final = TypeAdapter(Run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +130,24 @@ class Backfill:
         else:
             await self.redis.hset(name, source, _CHECKPOINT.dump_json(checkpoint))
 
+    async def begin_run(self, source: str, run: Run, *, ttl_s: float) -> Run | None:
+        """
+        Take the right to run for a source, or keep it, for `ttl_s` seconds from now; the other run
+        if there is one.
+        """
+        value = _RUN.dump_json(run).decode()
+        name = _run_name(source)
+        while not await acquire_or_keep(self.scripts, name, value, ttl_s=ttl_s):
+            text = await self.redis.get(self.keys.named(name))
+            # It may have ended just now.
+            if text is not None:
+                return _RUN.validate_json(text)
+        return None
+
+    async def end_run(self, source: str, run: Run) -> None:
+        """Give the right to run back, if it is still this run's."""
+        await release(self.redis, self.keys.named(_run_name(source)), _RUN.dump_json(run))
+
     async def lock(self, source: str, *, ttl_s: float) -> bool:
         """
         Take the right to read a source's call log for at most `ttl_s` seconds; False if somebody
@@ -164,6 +196,10 @@ class Backfill:
 
 def _lock_name(source: str) -> str:
     return f"backfill_lock:{source}"
+
+
+def _run_name(source: str) -> str:
+    return f"backfill_run:{source}"
 
 
 def _epoch_ms(at: datetime) -> int:

@@ -59,11 +59,12 @@ class Keys:
         lane:LANE, lane_cost, turn, keeper, limit, blocked, strikes, allowance, breaker, running,
         worker:ID, maps. The account's: sealed_token, token (of versions
         before), outcomes, counts. The sources': hours:SOURCE, upkeep,
-        upkeep_lock:SOURCE, backfill, backfill_lock:SOURCE, ask, asked:REF, and `LAST_AT_KEY` of
-        `service.store.source_activity`. By number or entry, see `service.store.expected_calls`:
-        expected:ID, expected_for:E164, expected_by:REF, expected_rev:E164, unmatched:E164. Of a
-        call that others moved to: moved_to:REF. The phone book, see `service.store.phone_book`:
-        phonebook (batch, times, cursor), phonebook:BUCKET, phonebook_lock, phonebook_queue.
+        upkeep_lock:SOURCE, backfill, backfill_lock:SOURCE, backfill_run:SOURCE, ask, asked:REF, and
+        `LAST_AT_KEY` of `service.store.source_activity`. By number or entry, see
+        `service.store.expected_calls`: expected:ID, expected_for:E164, expected_by:REF,
+        expected_rev:E164, unmatched:E164. Of a call that others moved to: moved_to:REF. The phone
+        book, see `service.store.phone_book`: phonebook (batch, times, cursor), phonebook:BUCKET,
+        phonebook_lock, phonebook_queue.
         """
         return f"{self.prefix}{name}"
 

@@ -16,6 +16,7 @@ from service.store.backfill import Checkpoint
 from service.store.connection import Store
 from workers.backfill import LOGS, LogSource
 from workers.backfill.assessment import Assessor, CallAssessment
+from workers.backfill.exclusive import AlreadyRunning, RightLost, running_alone
 from workers.backfill.run import Backfiller, BackfillReport, is_listed
 from workers.cli.backfill_report import (
     difference_of,
@@ -32,6 +33,13 @@ from workers.subscriptions.errors import NotReady
 
 SOURCE: Final = click.Choice(sorted(LOGS))
 DAY: Final = timedelta(days=1)
+OTHER_RUN: Final = 3
+
+
+class OtherRun(Failure):
+    """Another run reads the same call log; shown as one line."""
+
+    exit_code = OTHER_RUN
 
 
 @click.command()
@@ -56,7 +64,8 @@ def backfill(
 
     What its webhooks show is never changed by it, and running it twice changes nothing more. Calls
     go through the lane of back-fills, after all fresh ones; Buildr's call is read before it is
-    written. Exit code 1 if the log could not be read to its end.
+    written. Exit code 1 if the log could not be read to its end, 3 if another run reads it just
+    now.
 
     \b
     Examples:
@@ -103,7 +112,8 @@ def reconcile(source: str, *, day: datetime | None, as_json: bool) -> None:
     """
     Compare one day of a telephony system's own call log with what is stored, and list what differs.
 
-    Nothing is written. Exit code 1 if something differs, or the log could not be read to its end.
+    Nothing is written. Exit code 1 if something differs, or the log could not be read to its end,
+    3 if another run reads it just now.
 
     \b
     Examples:
@@ -180,6 +190,11 @@ async def _run(
             on_progress=show,
         )
         try:
-            return await backfiller.run(span.since, span.until, done_until=span.done_until)
+            async with running_alone(store.backfill, source.slug, now=utc_now()):
+                return await backfiller.run(span.since, span.until, done_until=span.done_until)
+        except AlreadyRunning as err:
+            raise OtherRun(f"{source.slug}: {err}") from err
+        except RightLost as err:
+            raise Failure(f"{source.slug}: {err}") from err
         finally:
             await call_log.close()

@@ -2,11 +2,13 @@
 The commands `backfill` and `reconcile`, against a stand-in of Twilio.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis.asyncio
 
 from tests.doubles.vendors.serving import Fault, listening
 from tests.doubles.vendors.twilio import ACCOUNT, Twilio
@@ -67,3 +69,21 @@ def test_faults_are_one_line(run: Run, twilio: tuple[Twilio, dict[str, str]]) ->
     )
     run("backfill", "twilio", code=2)
     run("backfill", "twilio", "--since", "1h", "--until", "2h", code=2)
+
+
+def test_a_second_run_ends_at_once(
+    run: Run, redis_url: str, twilio: tuple[Twilio, dict[str, str]]
+) -> None:
+    """With one line that names the first one, and an exit code of its own."""
+    _, values = twilio
+    first = {"host": "web1", "process": 812, "began_at": "2026-11-27T18:00:00Z", "owner": "f" * 16}
+
+    async def begin() -> None:
+        client = redis.asyncio.Redis.from_url(redis_url)
+        await client.set("bc:default:backfill_run:twilio", json.dumps(first))
+        await client.aclose()
+
+    asyncio.run(begin())
+    for command in (("backfill", "twilio", "--since", "1h"), ("reconcile", "twilio")):
+        shown = run(*command, code=3, **values).output
+        assert "since 2026-11-27 18:00:00 UTC (process 812 on web1)" in shown
