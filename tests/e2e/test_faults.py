@@ -197,12 +197,8 @@ def test_account_whose_buildr_hangs_holds_up_no_other(
         made.start_all()
         for number in range(30):
             form = twilio_forms(number)[-1]
-            assert (
-                made.twilio(
-                    form, query=f"buildr_call_id={100 + number}", account="acme"
-                ).status_code
-                == 204
-            )
+            query = f"buildr_call_id={100 + number}"
+            assert 204 == made.twilio(form, query=query, account="acme").status_code
         wait_for(
             lambda: _count(made, f"{hanging}/state", "by_method", "PATCH") >= 3,
             goal="requests that hang",
