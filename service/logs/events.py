@@ -38,6 +38,7 @@ class LogEvent(StrEnum):
     CALL_MATCHED = "call.matched"
     CALL_STALLED = "call.stalled"
     CALL_UNMATCHED = "call.unmatched"
+    CALLS_INDEXED = "calls.indexed"
     CONNECTIONS_CUT = "connections.cut"
     CONNECTIONS_NEAR_LIMIT = "connections.near_limit"
     COUNTER_LOST = "counter.lost"

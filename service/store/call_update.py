@@ -15,6 +15,7 @@ class CallUpdate:
     What a job writes about its call, all or nothing.
 
     - `version`: the version that the job has read; another one in Redis is a conflict.
+    - `before`: the record that the job has read, by which the call was indexed.
     - `events`: JSON of the events by message id, of the messages parsed in this run.
     - `done`: ids of the messages to take from the pending list.
     - `failed`: JSON of the failed entries to file, by id. `drop_failed`: ids of entries to remove.
@@ -31,6 +32,7 @@ class CallUpdate:
 
     record: DeliveryRecord
     version: int
+    before: DeliveryRecord | None = None
     events: Mapping[str, str] = field(default_factory=dict)
     done: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from service.errors import MalformedPayload
 from service.events import CallEvent, from_json
 from service.store import script_calls
+from service.store.call_index import buckets_of
 from service.store.call_update import CallUpdate, Retention
 from service.store.compression import compress, decompress
 from service.store.delivery_record import DeliveryRecord
@@ -128,9 +129,7 @@ class Calls:
         # In the record too, for `explain`: the index `due` is changed by everything that wakes the
         # call.
         record = replace(update.record, due_at=update.due_at)
-        compressed_record = compress(
-            _RECORD.dump_json(record, exclude_defaults=True, by_alias=True), context=ref.encode()
-        )
+        compressed_record = pack_record(record)
         compressed_events = [
             (message_id, compress(text.encode(), context=_events_context(ref, message_id)))
             for message_id, text in update.events.items()
@@ -159,6 +158,13 @@ class Calls:
             "keep_call_ms": self.retention.calls_ms,
             "keep_open_ms": self.retention.open_ms,
         }
+        buckets = buckets_of(update.record)
+        if buckets:
+            arguments["buckets"] = sorted(buckets)
+        if update.before is not None and (left := buckets_of(update.before) - buckets):
+            arguments["left_buckets"] = sorted(left)
+        if update.record.last_received_at is not None:
+            arguments["last_ms"] = _epoch_ms(update.record.last_received_at)
         if update.wakes:
             arguments["wakes"] = list(update.wakes)
         if update.link_text is not None:
@@ -207,6 +213,12 @@ class Calls:
             if len(refs) >= limit:
                 break
         return sorted(refs)
+
+
+def pack_record(record: DeliveryRecord) -> bytes:
+    """The record as the field `rec` of its call holds it; the inverse of `read_record`."""
+    text = _RECORD.dump_json(record, exclude_defaults=True, by_alias=True)
+    return compress(text, context=record.ref.encode())
 
 
 def read_record(ref: str, compressed: bytes) -> DeliveryRecord:

@@ -19,6 +19,8 @@ from service.settings import Settings
 from service.store import script_calls
 from service.store.append_only_file import AppendOnlyFile
 from service.store.backfill import Backfill
+from service.store.call_indexing import CallIndexing
+from service.store.call_listing import CallListing
 from service.store.call_search import CallSearch
 from service.store.call_update import Retention
 from service.store.calls import Calls
@@ -123,6 +125,8 @@ class Store:
     backfill: Backfill
     workers: Workers
     search: CallSearch
+    listing: CallListing
+    indexing: CallIndexing
 
     @property
     def account(self) -> str:
@@ -234,6 +238,8 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         backfill=Backfill(redis, keys, scripts, int(settings.dedupe_h * HOUR_MS)),
         workers=Workers(redis, keys, scripts),
         search=CallSearch(redis, keys),
+        listing=CallListing(redis, keys),
+        indexing=CallIndexing(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
     )
 
 

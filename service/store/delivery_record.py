@@ -18,6 +18,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field
 
 from service.events import UtcDatetime
+from service.store.call_parties import CallParties
 from service.store.delivery_state import (
     PARKED_STATES,
     Answer,
@@ -63,6 +64,7 @@ class DeliveryRecord:
     message_id: str | None = None
     unsettled_since: UtcDatetime | None = None
     buildr_call_id: str | None = None
+    parties: CallParties | None = None
     result: str | None = None
     outcome: str | None = None
     rule: str | None = None

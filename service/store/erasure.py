@@ -8,6 +8,8 @@ from typing import Final
 
 from service.errors import MalformedPayload
 from service.store import script_calls
+from service.store.call_index import buckets_of
+from service.store.calls import read_record
 from service.store.compression import decompress
 from service.store.keys import Keys
 from service.store.redis_client import Client
@@ -105,12 +107,24 @@ class Erasure:
         Delete a call with its messages, and these messages, in one step; None, with nothing
         deleted, while a worker runs the call. Without a `ref` only the messages.
         """
+        await self._drop_from_index(ref)
         call = script_calls.erase(ref=ref, seen_ms=self.seen_ms, message_ids=message_ids)
         counts = await self.scripts.run(call)
         if counts[0] == RUNNING:
             return None
         calls, messages, failed, links = counts
         return Erased(calls=calls, messages=messages, failed=failed, links=links)
+
+    async def _drop_from_index(self, ref: str) -> None:
+        """Take a call out of its buckets; a job that runs now puts it back by its commit."""
+        packed = await self.redis.hget(self.keys.call(ref), "rec")
+        try:
+            buckets = [] if packed is None else sorted(buckets_of(read_record(ref, packed)))
+        # Its name in a bucket of the index says nothing of anybody, and goes with its time.
+        except MalformedPayload:
+            return
+        for bucket in buckets:
+            await self.redis.zrem(self.keys.named(bucket), ref)
 
     async def drop_number(self, number: str) -> None:
         """Delete the keys that are named by a number (E.164), but for its expected calls."""

@@ -22,6 +22,7 @@ class StorePolicy:
     for the account's outcomes is read `outcomes_delay_ms` after they came while its job ran: the
     workers learn of them within seconds. The clock's last time is written each `clock_noted_ms`;
     while it is ahead of that of Redis, it runs slower by the share `clock_slew`.
+    A bucket of the index holds the newest `calls_per_bucket` calls.
     """
 
     # arq's default is one day after the due time; then it logs "job expired" and drops the job. A
@@ -46,3 +47,4 @@ class StorePolicy:
     # Ten minutes are gone after 100. Slower only: a window of the budget lasts longer meanwhile,
     # never shorter.
     clock_slew: float = 0.1
+    calls_per_bucket: int = 1000

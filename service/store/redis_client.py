@@ -7,7 +7,7 @@ says otherwise.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast, overload
 
 from arq.connections import ArqRedis
 from redis.asyncio.client import Pipeline
@@ -70,13 +70,35 @@ class Client(Protocol):
     async def zrem(self, name: str, *values: str) -> int:
         """ZREM: how many of the members existed."""
 
+    @overload
+    async def zrangebyscore(
+        self, name: str, min: Value, max: Value, *, start: int, num: int, withscores: Literal[True]
+    ) -> list[tuple[bytes, float]]:
+        # ZRANGEBYSCORE: at most `num` members and scores from `min` to `max`, lowest first.
+        ...
+
+    @overload
     async def zrangebyscore(
         self, name: str, min: Value, max: Value, *, start: int, num: int
     ) -> list[bytes]:
-        """ZRANGEBYSCORE: at most `num` members from `min` to `max` inclusive, lowest first."""
+        # The same without the scores.
+        ...
+
+    async def zrevrange(
+        self, name: str, start: int, end: int, *, withscores: Literal[True]
+    ) -> list[tuple[bytes, float]]:
+        """ZREVRANGE: the members and scores from rank `start` to `end`, highest score first."""
+
+    async def zrevrangebyscore(
+        self, name: str, max: Value, min: Value, *, start: int, num: int, withscores: Literal[True]
+    ) -> list[tuple[bytes, float]]:
+        """ZREVRANGEBYSCORE: at most `num` members and scores from `max` down to `min`."""
 
     async def zremrangebyscore(self, name: str, min: Value, max: Value) -> int:
         """ZREMRANGEBYSCORE: how many members were removed."""
+
+    async def scan(self, cursor: int, *, match: str, count: int) -> tuple[int, list[bytes]]:
+        """SCAN: the next cursor, 0 at the end, and the keys of one step that match."""
 
     def scan_iter(self, *, match: str, count: int) -> AsyncIterator[bytes]:
         """SCAN: every matching key; one that comes or goes meanwhile may be missed."""

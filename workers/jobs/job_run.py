@@ -75,6 +75,7 @@ class JobRun:
         update = CallUpdate(
             record=record,
             version=self.loaded.stored.version,
+            before=self.before,
             events=self.parsed.texts,
             # All that were pending, also the unreadable and the ignored: a message that stays
             # pending would run the call for ever. What arrives during the run is not among them and
@@ -105,6 +106,7 @@ class JobRun:
             # `update` was committed once in this run, and each commit counts one up. Another number
             # means that somebody else has written while the request was under way.
             version=self.loaded.stored.version + 1,
+            before=sent.record,
             due_at=sent.due_at,
             link_text=result.link_text,
             claimed=result.claimed,

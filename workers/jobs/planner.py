@@ -22,6 +22,7 @@ from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.delivery.plan import make_plan
 from workers.delivery.plan_types import Plan, PlanInputs, Timing
 from workers.jobs.end_requests import EndRequests
+from workers.matching.call_parties import parties_of
 from workers.matching.callers import find_caller
 from workers.matching.customer_numbers import MatchingRules, start_of, why_internal
 from workers.matching.expected_calls import find_expected_call
@@ -116,6 +117,9 @@ class Planner:
                 plan = await self.end_requests.with_request(
                     result.plan, record, call, wait_until=wait_until
                 )
+                # What people search for it by.
+                parties = parties_of(call, region=self.rules.default_region)
+                plan = replace(plan, record=replace(plan.record, parties=parties))
                 return replace(result, plan=plan, claimed=_claimed(plan))
             reason = "another call was faster; looked at again"
             log.info(LogEvent.CALL_EXPECTATION_LOST, reason=reason)

@@ -32,6 +32,12 @@ from workers.contacts.fields import ContactFields
 from workers.contacts.reading import ContactReader
 from workers.contacts.refresh import EVERY_S as CONTACTS_EVERY_S
 from workers.contacts.refresh import ContactRefresher
+from workers.maintenance.call_index import (
+    EXPIRE_EVERY_S,
+    INDEX_EVERY_S,
+    CallIndexer,
+    ExpiredCalls,
+)
 from workers.maintenance.file_rewrite import CHECK_EVERY_S as FILE_EVERY_S
 from workers.maintenance.file_rewrite import rewrite_file
 from workers.maintenance.heartbeat import Heartbeat
@@ -219,6 +225,10 @@ def _background_tasks(
         store=store, client=components.client, hold_s=hold_s(settings), clock=clock
     )
     contacts = ContactRefresher(reader=reader, fields=ContactFields.of(settings))
+    indexer = CallIndexer(
+        store=store, worker_id=components.runner.worker_id, default_region=settings.default_region
+    )
+    expired = ExpiredCalls(store=store, clock=clock, keep=keep)
     in_progress = in_progress_s(settings)
     turns = (
         (SWEEP_EVERY_S, lambda: sweep(store, in_progress_s=in_progress)),
@@ -228,6 +238,8 @@ def _background_tasks(
         (SUBSCRIPTIONS_EVERY_S, reconciler.reconcile_due),
         (ENDS_EVERY_S, asker.ask_due),
         (CONTACTS_EVERY_S, contacts.refresh_due),
+        (INDEX_EVERY_S, indexer.index_old),
+        (EXPIRE_EVERY_S, expired.drop),
         (FILE_EVERY_S, lambda: rewrite_file(store.file)),
     )
     return [

@@ -27,6 +27,8 @@ if dedupe_ms ~= '0' then
 end
 redis.call('RPUSH', P .. 'pending:' .. ref, message_id)
 redis.call('ZADD', P .. 'inbox', now, message_id)
+-- Searched for by its id, before a worker has read who it is between.
+redis.call('ZADD', P .. 'calls', now, ref)
 -- Only for what is new: a vendor that repeats old messages must not look active.
 local source = string.match(ref, '^[^:]+')
 redis.call('HSET', P .. 'heard', 'message:' .. source, now)

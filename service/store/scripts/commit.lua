@@ -1,7 +1,7 @@
 -- Write what a job has found out about its call, all or nothing.
 -- ARGV[5]: JSON of `Calls._commit_arguments`: ref, version, state, done [message ids], failed {entry id: text},
 --   drop_failed [entry ids], leave_lane, awaits_names, keep_messages_ms, keep_failed_ms, keep_call_ms, keep_open_ms, and,
---   if they apply, wakes [names of other calls], due_ms, numbers {number: revision}, started_ms. What the job saw: replay (the replay request, or ''),
+--   if they apply, buckets and left_buckets [names of the index], last_ms, wakes [names of other calls], due_ms, numbers {number: revision}, started_ms. What the job saw: replay (the replay request, or ''),
 --   link (its text), claimed (the Buildr call of the expected call that it has).
 -- ARGV[6..]: the compressed record, then message id and compressed events of each message parsed in this run;
 --   beside the JSON, which cannot carry bytes.
@@ -80,11 +80,12 @@ end
 -- An unfinished call is kept for long, and its raw messages are kept as long as those of a failed call, which it may become.
 local is_unfinished = update.state == STATE.UNMATCHED or update.state == STATE.WAITING or update.state == STATE.RETRYING
   or (update.state == STATE.FAILED and redis.call('ZSCORE', P .. 'failed', ref))
-if is_unfinished then
-  redis.call('PEXPIRE', key, update.keep_open_ms)
-else
-  redis.call('PEXPIRE', key, update.keep_call_ms)
+local keep_ms = is_unfinished and update.keep_open_ms or update.keep_call_ms
+redis.call('PEXPIRE', key, keep_ms)
+for _, bucket in ipairs(update.left_buckets or {}) do
+  redis.call('ZREM', P .. bucket, ref)
 end
+index_call(ref, update.last_ms or now, update.buckets or {}, keep_ms, update.keep_call_ms)
 -- The messages of earlier runs too: the call may have failed, or ended, with this commit, and their
 -- time follows it. A replay needs all of them.
 for _, field in ipairs(redis.call('HKEYS', key)) do

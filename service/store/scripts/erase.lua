@@ -35,7 +35,7 @@ if ref ~= '' then
   end
   calls = redis.call('DEL', key)
   redis.call('DEL', P .. 'pending:' .. ref, P .. 'moved_to:' .. ref)
-  for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due'}) do
+  for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due', 'calls'}) do
     redis.call('ZREM', P .. name, ref)
   end
   redis.call('SREM', P .. 'awaits_names', ref)

@@ -18,4 +18,5 @@ end
 -- Its messages expire by themselves. An unmatched call has no expiry, so that this is its only end.
 redis.call('DEL', P .. 'call:' .. ref)
 redis.call('ZREM', P .. 'unmatched', ref)
+redis.call('ZREM', P .. 'calls', ref)
 return 1

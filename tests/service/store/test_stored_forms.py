@@ -19,6 +19,7 @@ from service.events import CallEvent, to_json
 from service.phone_numbers import Number
 from service.sources import SOURCES
 from service.store.backfill import WriteResult
+from service.store.call_listing import CallQuery
 from service.store.call_search import CallFilter
 from service.store.call_update import CallUpdate
 from service.store.compression import decompress
@@ -49,12 +50,13 @@ from tests.service.store.restored_worker import (
 )
 from tests.service.store.snapshot import ACCOUNTS, capture, load, read_account, restore
 from tests.service.store.stored_commands import COMMANDS, print_of
+from workers.maintenance.call_index import CallIndexer
 from workers.outcomes.decide import map_digest
 from workers.process.timing import in_progress_s
 
 SCRIPTS: Final = Path(__file__).parents[3] / "service" / "store" / "scripts"
 # What other scripts begin with.
-PARTS: Final = frozenset({"common", "lanes", "permits", "phone_entries", "when_full"})
+PARTS: Final = frozenset({"call_index", "common", "lanes", "permits", "phone_entries", "when_full"})
 SNAPSHOT: Final = load("snapshot.json")
 EXPECTED: Final = load("expected.json")
 PRESENT: Final = datetime.fromisoformat(SNAPSHOT["taken_at"])
@@ -764,6 +766,7 @@ async def _run_backfill(worker: RestoredWorker) -> None:
 async def _run_scripts_of_calls(worker: RestoredWorker) -> None:
     """commit, mark, link, wake, clear, named, forget, rearm, sweep, erase, and the worker's."""
     store = worker.store
+    await _run_index(store)
     request = ReplayRequest(lane=Lane.BACKFILL, at=worker.clock())
     assert await store.calls.request_replay(call(24), request)
     assert not await store.calls.request_replay(call(99), request)
@@ -800,6 +803,15 @@ async def _run_scripts_of_calls(worker: RestoredWorker) -> None:
             failed_at=worker.clock(),
         )
     )
+
+
+async def _run_index(store: Store) -> None:
+    """Calls of a version without an index are found by their customer's number."""
+    indexer = CallIndexer(store=store, worker_id="worker-1", default_region="US")
+    while not indexer.is_done:
+        await indexer.index_old()
+    page = await store.listing.page(CallQuery(number="+15005550006"), limit=200)
+    assert call(3) in [listed.ref for listed in page.calls]
 
 
 async def _run_scripts_of_expected_calls(store: Store) -> None:

@@ -1,0 +1,134 @@
+"""
+The calls that fit a question, page by page, the newest first: for people who look for a call.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from service.store.call_candidates import Candidates
+from service.store.keys import Keys
+from service.store.listed_call import (
+    UNREAD,
+    UNREADABLE,
+    CallQuery,
+    ListedCall,
+    Place,
+    fits,
+    listed_at,
+)
+from service.store.redis_client import Client
+
+__all__ = ["UNREAD", "UNREADABLE", "CallListing", "CallPage", "CallQuery", "ListedCall"]
+
+# Calls that are read for one page: a question that few calls answer must not keep Redis busy.
+MOST_READ: Final = 5000
+CURSOR: Final = re.compile(r"(\d{1,16})-(\S+:\S+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPage:
+    """
+    One page, and the cursor of the next one: None for the last page. A page may be short, even
+    empty, and not the last one: `looked_at` calls were read for it, and then it ended.
+    """
+
+    calls: tuple[ListedCall, ...]
+    after: str | None
+    looked_at: int
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is gathered for one page."""
+
+    limit: int
+    calls: list[tuple[Place, ListedCall]] = field(default_factory=list)
+    looked_at: int = 0
+    last: Place | None = None
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.calls) > self.limit or self.looked_at >= MOST_READ
+
+    def page(self, *, is_exhausted: bool) -> CallPage:
+        after = None
+        if len(self.calls) > self.limit:
+            after = self.calls[self.limit - 1][0]
+        elif not is_exhausted:
+            after = self.last
+        cursor = None
+        if after is not None:
+            cursor = f"{after[0]}-{after[1]}"
+        calls = tuple(call for _, call in self.calls[: self.limit])
+        return CallPage(calls=calls, after=cursor, looked_at=self.looked_at)
+
+
+@dataclass(frozen=True, slots=True)
+class CallListing:
+    """Finds calls by what people know of them."""
+
+    redis: Client
+    keys: Keys
+
+    async def page(
+        self, query: CallQuery, *, limit: int = 50, after: str | None = None
+    ) -> CallPage:
+        """
+        One page of the calls that fit; `after` is the cursor of the page before. Raises ValueError
+        for one that is none.
+        """
+        start = _read_cursor(after)
+        gathered = _Found(limit)
+        candidates = Candidates(self.redis, self.keys)
+        async for places in candidates.chunks(query, start, limit=limit):
+            for place, call in await self._read(places):
+                gathered.looked_at += 1
+                gathered.last = place
+                if call is not None and fits(query, call):
+                    gathered.calls.append((place, call))
+                if gathered.is_full:
+                    return gathered.page(is_exhausted=False)
+            # Others use this process too: the console reads pages in the receiver.
+            await asyncio.sleep(0)
+        return gathered.page(is_exhausted=True)
+
+    async def waiting(self, ref: str) -> int:
+        """How many messages of a call no worker has read."""
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.llen(self.keys.pending(ref))
+        (count,) = await pipe.execute()
+        return int(count)
+
+    async def is_complete(self) -> bool:
+        """Whether calls that were stored before there was an index are in it too."""
+        return await self.redis.get(self.keys.named("calls_indexed")) is not None
+
+    async def _read(self, places: Sequence[Place]) -> list[tuple[Place, ListedCall | None]]:
+        """The calls at these places; None for one that has expired."""
+        pipe = self.redis.pipeline(transaction=False)
+        for _, ref in places:
+            pipe.hget(self.keys.call(ref), "rec")
+        records: list[bytes | None] = await pipe.execute()
+        without_record = [
+            ref for (_, ref), packed in zip(places, records, strict=True) if packed is None
+        ]
+        pipe = self.redis.pipeline(transaction=False)
+        for ref in without_record:
+            pipe.llen(self.keys.pending(ref))
+        waiting = dict(zip(without_record, await pipe.execute(), strict=True))
+        return [
+            (place, listed_at(place, packed, waiting.get(place[1], 0)))
+            for place, packed in zip(places, records, strict=True)
+        ]
+
+
+def _read_cursor(text: str | None) -> Place | None:
+    if text is None:
+        return None
+    match = CURSOR.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not the cursor of a page")
+    return int(match[1]), match[2]

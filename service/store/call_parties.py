@@ -1,0 +1,21 @@
+"""
+Who a call was between, as its record holds it: what calls are searched by.
+"""
+
+from dataclasses import dataclass
+
+from service.events import UtcDatetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallParties:
+    """
+    The two ends of a call. `customer` and `line`, our own end, are E.164, or what the vendor wrote
+    where it is no telephone number (`client:ana`). `started_at` (UTC) is as the source reports it.
+    """
+
+    direction: str | None = None
+    customer: str | None = None
+    line: str | None = None
+    agent: str | None = None
+    started_at: UtcDatetime | None = None

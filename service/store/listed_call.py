@@ -1,0 +1,122 @@
+"""
+What people ask of calls, and what a list shows of each.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from service.errors import MalformedPayload
+from service.store.call_parties import CallParties
+from service.store.calls import read_record
+from service.store.delivery_record import DeliveryRecord
+
+# A call of which no worker has read a message yet.
+UNREAD: Final = "unread"
+# A call whose record is damaged, or was written by a newer version.
+UNREADABLE: Final = "unreadable"
+# Time of the last message in ms since the epoch, and name: the order of all lists.
+Place = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallQuery:
+    """
+    Which calls are meant; what is None does not matter. `number` is E.164; `agent` may be a part of
+    a name. `state` is one of `DeliveryState`, or `UNREAD`. A call is as old as its last message;
+    `until` is not part of the span.
+    """
+
+    number: str | None = None
+    agent: str | None = None
+    buildr_call_id: str | None = None
+    source: str | None = None
+    result: str | None = None
+    outcome: str | None = None
+    state: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedCall:
+    """One call of a list. `last_at` is when its last message came; times are UTC."""
+
+    ref: str
+    last_at: datetime
+    state: str
+    reason: str
+    started_at: datetime | None = None
+    direction: str | None = None
+    customer: str | None = None
+    line: str | None = None
+    agent: str | None = None
+    result: str | None = None
+    outcome: str | None = None
+    buildr_call_id: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Its source."""
+        return self.ref.partition(":")[0]
+
+
+def fits(query: CallQuery, call: ListedCall) -> bool:
+    """Whether a call is meant, its time apart."""
+    exact = (
+        (query.source, call.source),
+        (query.result, call.result),
+        (query.state, call.state),
+        (query.buildr_call_id, call.buildr_call_id),
+    )
+    if any(asked_for not in (None, value) for asked_for, value in exact):
+        return False
+    if query.number is not None and query.number not in (call.customer, call.line):
+        return False
+    if query.outcome is not None and query.outcome.casefold() != (call.outcome or "").casefold():
+        return False
+    return query.agent is None or query.agent.casefold() in (call.agent or "").casefold()
+
+
+def listed_at(place: Place, packed: bytes | None, waiting: int) -> ListedCall | None:
+    """
+    The call at a place, from its packed record and the number of its unread messages; None if
+    there is neither.
+    """
+    last_at = datetime.fromtimestamp(place[0] / 1000, UTC)
+    ref = place[1]
+    if packed is not None:
+        return _of_record(ref, last_at, packed)
+    if not waiting:
+        return None
+    reason = "a message waits for a worker"
+    if waiting > 1:
+        reason = f"{waiting} messages wait for a worker"
+    return ListedCall(ref=ref, last_at=last_at, state=UNREAD, reason=reason)
+
+
+def _of_record(ref: str, last_at: datetime, packed: bytes) -> ListedCall:
+    try:
+        record = read_record(ref, packed)
+    except MalformedPayload as err:
+        return ListedCall(ref=ref, last_at=last_at, state=UNREADABLE, reason=str(err))
+    return listed_call(record, last_at=last_at)
+
+
+def listed_call(record: DeliveryRecord, *, last_at: datetime) -> ListedCall:
+    """A call of a list, from its record."""
+    parties = record.parties or CallParties()
+    return ListedCall(
+        ref=record.ref,
+        last_at=last_at,
+        state=record.state.value,
+        reason=record.reason,
+        started_at=parties.started_at or record.first_received_at,
+        direction=parties.direction,
+        customer=parties.customer,
+        line=parties.line,
+        agent=parties.agent,
+        result=record.result,
+        outcome=record.outcome,
+        buildr_call_id=record.buildr_call_id,
+    )

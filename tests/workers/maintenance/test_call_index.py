@@ -1,0 +1,88 @@
+"""
+The index of calls: old calls come into it by themselves, expired ones go.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from service.events import CallEvent, Direction, EventType, to_json
+from service.store.call_listing import CallQuery
+from service.store.call_update import CallUpdate
+from service.store.connection import Store
+from service.store.delivery_record import DeliveryRecord
+from workers.clock import SharedClock
+from workers.maintenance.call_index import CallIndexer, ExpiredCalls
+
+AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
+EVENT = CallEvent(
+    source="twilio",
+    message_id="m1",
+    source_call_id="CA1",
+    leg_id="CA1",
+    event_type=EventType.RINGING,
+    direction=Direction.OUTBOUND,
+    from_number="+15005550001",
+    to_number="(500) 555-0006",
+    agent="Ana",
+)
+OLD = DeliveryRecord(ref="twilio:CA1", first_received_at=AT, last_received_at=AT)
+
+
+async def _keep_old(store: Store) -> None:
+    """A call as a version without an index has stored it."""
+    events = {"m1": to_json((EVENT,))}
+    assert await store.calls.commit(CallUpdate(record=OLD, version=0, events=events))
+    await store.redis.delete(store.keys.named("calls"))
+
+
+async def test_old_calls_are_indexed_once(store: Store) -> None:
+    """By their events, with nothing else changed; then nothing is looked for again."""
+    await _keep_old(store)
+    before = await store.calls.get("twilio:CA1")
+    assert before is not None
+    assert not await store.listing.is_complete()
+    indexer = CallIndexer(store=store, worker_id="w1", default_region="US")
+    await indexer.index_old()
+    page = await store.listing.page(CallQuery(number="+15005550006"))
+    assert [("twilio:CA1", "Ana", AT)] == [
+        (call.ref, call.agent, call.last_at) for call in page.calls
+    ]
+    after = await store.calls.get("twilio:CA1")
+    assert after is not None
+    assert replace(before, record=replace(OLD, parties=after.record.parties)) == after
+    await indexer.index_old()
+    assert indexer.is_done
+    await indexer.index_old()
+    assert await store.listing.is_complete()
+
+
+async def test_one_worker_indexes(store: Store) -> None:
+    """While one is at it, the others leave it alone."""
+    await _keep_old(store)
+    assert await store.indexing.lock("w1")
+    other = CallIndexer(store=store, worker_id="w2", default_region="US")
+    await other.index_old()
+    assert () == (await store.listing.page(CallQuery())).calls
+
+
+async def test_a_call_that_was_written_meanwhile_is_left_alone(store: Store) -> None:
+    """Its job has indexed it; a call without events has no parties."""
+    await _keep_old(store)
+    (call,) = await store.indexing.next_calls()
+    assert await store.calls.commit(CallUpdate(record=OLD, version=1))
+    assert not await store.indexing.index(call, call.record)
+    assert await store.calls.commit(CallUpdate(record=DeliveryRecord(ref="twilio:CA2"), version=0))
+    indexer = CallIndexer(store=store, worker_id="w1", default_region="US")
+    await store.redis.delete(store.keys.named("calls_indexed"))
+    await indexer.index_old()
+    calls = (await store.listing.page(CallQuery())).calls
+    assert {"twilio:CA1", "twilio:CA2"} == {each.ref for each in calls}
+
+
+async def test_expired_calls_leave_the_index(store: Store) -> None:
+    """Those that are kept for longer stay."""
+    await _keep_old(store)
+    await store.redis.zadd(store.keys.named("calls"), {"twilio:CA1": 1, "twilio:CA9": 2})
+    expired = ExpiredCalls(store=store, clock=SharedClock(), keep=timedelta(days=30))
+    await expired.drop()
+    assert [b"twilio:CA1"] == await store.redis.zrange(store.keys.named("calls"), 0, -1)

@@ -1,0 +1,94 @@
+"""
+Keeps the index of calls: indexes what was stored before there was one, drops what has expired.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from service.logs.events import LogEvent
+from service.store.calls import StoredCall
+from service.store.connection import Store
+from service.store.delivery_record import DeliveryRecord
+from workers.calls.fold import fold
+from workers.clock import SharedClock
+from workers.matching.call_parties import parties_of
+
+INDEX_EVERY_S: Final = 1.0
+# Of a turn, beside the deliveries: steps of a thousand keys, until there are so many calls.
+STEPS: Final = 5
+ENOUGH: Final = 300
+# Calls between which others have the event loop.
+YIELD_EVERY: Final = 20
+EXPIRE_EVERY_S: Final = 60.0
+# Pages of 500 calls per turn: what expires in a minute is far less.
+MOST_PAGES: Final = 20
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class CallIndexer:
+    """Indexes old calls, once for an installation; `is_done` ends it."""
+
+    store: Store
+    worker_id: str
+    default_region: str
+    is_done: bool = False
+
+    async def index_old(self) -> None:
+        """Index the next old calls, unless another worker does."""
+        if self.is_done:
+            return
+        indexing = self.store.indexing
+        if await indexing.is_done():
+            self.is_done = True
+            return
+        if not await indexing.lock(self.worker_id):
+            return
+        calls: list[StoredCall] = []
+        for _ in range(STEPS):
+            calls += await indexing.next_calls()
+            if len(calls) >= ENOUGH or await indexing.is_done():
+                break
+        for number, call in enumerate(calls):
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            await indexing.index(call, self._with_parties(call))
+        if calls:
+            log.info(LogEvent.CALLS_INDEXED, count=len(calls))
+
+    def _with_parties(self, call: StoredCall) -> DeliveryRecord:
+        if not call.all_events:
+            return call.record
+        try:
+            parties = parties_of(fold(call.all_events), region=self.default_region)
+        # Events of two calls under one name, which no version writes.
+        except ValueError:
+            return call.record
+        return replace(call.record, parties=parties)
+
+
+@dataclass(slots=True)
+class ExpiredCalls:
+    """Takes expired calls out of the index, some at each turn, from the oldest on."""
+
+    store: Store
+    clock: SharedClock
+    keep: timedelta
+    after_ms: int = 0
+
+    async def drop(self) -> None:
+        """One turn."""
+        before_ms = int((self.clock() - self.keep).timestamp() * 1000)
+        for _ in range(MOST_PAGES):
+            _, next_ms = await self.store.indexing.drop_expired(
+                before_ms=before_ms, after_ms=self.after_ms
+            )
+            # Those that are left are open calls, which are kept for longer.
+            self.after_ms = next_ms or 0
+            if next_ms is None:
+                return
