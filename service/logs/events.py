@@ -117,6 +117,7 @@ class LogEvent(StrEnum):
     WORKER_ACCOUNT_FAILED = "worker.account_failed"
     WORKER_ACCOUNT_LEFT_OUT = "worker.account_left_out"
     WORKER_CLOCK_OFF = "worker.clock_off"
+    WORKER_NOT_WOKEN = "worker.not_woken"
     WORKER_REDIS_BACK = "worker.redis_back"
     WORKER_REDIS_CLOCK_SET_BACK = "worker.redis_clock_set_back"
     WORKER_REDIS_NOT_DURABLE = "worker.redis_not_durable"

@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store import script_calls
+from service.store.announcements import Announcements
 from service.store.append_only_file import AppendOnlyFile
 from service.store.backfill import Backfill
 from service.store.call_indexing import CallIndexing
@@ -115,6 +116,7 @@ class Store:
     failed: FailedStore
     erasure: Erasure
     schedule: Schedule
+    announcements: Announcements
     permits: Permits
     tokens: Tokens
     file: AppendOnlyFile
@@ -220,6 +222,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         erasure=Erasure(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         failed=FailedStore(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         schedule=Schedule(redis, keys, scripts),
+        announcements=Announcements(pool, keys.alarms),
         permits=Permits(
             redis,
             keys,

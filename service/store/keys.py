@@ -51,6 +51,11 @@ class Keys:
         """String: one failed call or message, as JSON."""
         return f"{self.prefix}f:{entry_id}"
 
+    @property
+    def alarms(self) -> str:
+        """Channel, and no key: a message on it says that a job is due, or is soon."""
+        return f"{self.prefix}alarms"
+
     def named(self, name: str) -> str:
         """
         One of the records that are not a call's own.

@@ -21,16 +21,19 @@ class StorePolicy:
     of the entries whose window is over, `closed_candidates` per number are read. A call that waits
     for the account's outcomes is read `outcomes_delay_ms` after they came while its job ran: the
     workers learn of them within seconds. The clock's last time is written each `clock_noted_ms`;
-    while it is ahead of that of Redis, it runs slower by the share `clock_slew`.
+    while it is ahead of that of Redis, it runs slower by the share `clock_slew`. An alarm that is
+    due within `announced_ahead_ms` is announced to the workers.
     A bucket of the index holds the newest `calls_per_bucket` calls.
     """
 
     # arq's default is one day after the due time; then it logs "job expired" and drops the job. A
     # call may wait much longer for a budget.
     job_ttl_ms: int = 10 * 365 * 24 * HOUR_MS
-    # arq polls twenty times a second: a job that is a second late is lost, or the workers are full.
-    # To restore an alarm that is not lost does nothing.
+    # Workers look for due jobs at least twice a second: a job that is a second late is lost, or the
+    # workers are full. To restore an alarm that is not lost does nothing.
     lost_alarm_ms: int = 1000
+    # Above the longest pause of a worker that listens, so that it never sleeps past an alarm.
+    announced_ahead_ms: int = 1000
     # A second net below `due`, for a message whose call has no due time at all. It should never be
     # needed.
     unread_message_ms: int = 30_000

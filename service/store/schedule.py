@@ -25,10 +25,15 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The calls whose jobs were taken, and the ids of jobs in the queue that were not ours."""
+    """
+    The calls whose jobs were taken, and the ids of jobs in the queue that were not ours.
+
+    `next_in_s` is in how many seconds the next job is due, None if there is none.
+    """
 
     refs: list[str]
     foreign_ids: list[str]
+    next_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,11 @@ class Schedule:
         call = script_calls.take(
             limit=limit, read_limit=read_limit, in_progress_ms=int(in_progress_s * 1000)
         )
-        refs, foreign_ids = await self.scripts.run(call)
-        return Taken(refs, foreign_ids)
+        refs, foreign_ids, next_in_ms = await self.scripts.run(call)
+        next_in_s = None
+        if next_in_ms:
+            next_in_s = int(next_in_ms[0]) / 1000
+        return Taken(refs, foreign_ids, next_in_s)
 
     async def postpone(self, ref: str, *, at: datetime) -> None:
         """Make a call due at a time; for a job that could not commit anything itself."""

@@ -111,9 +111,8 @@ def beat(*, worker_id: str, ttl_ms: int, map_digest: str) -> ScriptCall[list[int
 def take(*, limit: int, read_limit: int, in_progress_ms: int) -> ScriptCall[list[list[str]]]:
     """
     Take at most `limit` due jobs, of the first `read_limit` of the queue; each counts as running
-    for `in_progress_ms`.
-
-    Returns the names of their calls, and the ids of foreign jobs that were removed.
+    for `in_progress_ms`. Returns the names of their calls, the ids of foreign jobs that were
+    removed, and in how many ms the next job is due (nothing if there is none).
     """
     return ScriptCall("take", (limit, read_limit, in_progress_ms), as_names)
 

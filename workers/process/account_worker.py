@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from arq.worker import Worker
 
 from service.errors import SettingsError
 from service.logs.events import LogEvent
@@ -112,7 +111,7 @@ class AccountWorker:
     components: WorkerComponents
     heartbeat: Heartbeat
     watch: RedisWatch
-    worker: Worker
+    worker: JobWorker
     faults: tuple[str, ...]
     # Set by an account that is left out too: the start waits for all of them.
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -189,6 +188,7 @@ class AccountWorker:
         self.worker = job_worker(self.components, self.watch)
         coroutines = (
             self.worker.async_run(),
+            self.worker.wake_up.listen(),
             *_background_tasks(self.components, self.heartbeat, self.watch),
         )
         tasks = {asyncio.create_task(coroutine) for coroutine in coroutines}

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from arq.utils import poll
 from arq.worker import Worker, func
 
 from service.logs.events import LogEvent
@@ -21,8 +20,8 @@ from service.store.redis_trouble import REDIS_ERRORS
 from workers.jobs.deliver import deliver
 from workers.jobs.runner import Runner
 from workers.maintenance.redis_watch import RedisWatch
-from workers.process.tasks import POLL_DELAY_S
 from workers.process.timing import in_progress_s, job_limit_s
+from workers.process.wake_up import WakeUp
 
 # A job ends by its own rules, kept in its call's record: arq must never give one up.
 MAX_TRIES: Final = 2**31 - 1
@@ -79,8 +78,6 @@ class JobWorker(Worker):
             redis_pool=store.pool,
             ctx={"runner": runner},
             max_jobs=reading.slots,
-            # arq has no way to be woken: half of this is the average delay of a due call.
-            poll_delay=POLL_DELAY_S,
             job_timeout=reading.limit_s,
             # arq forgets a signal that arrives before its first turn; `main` handles signals.
             handle_signals=False,
@@ -89,14 +86,19 @@ class JobWorker(Worker):
         self._runner = runner
         self._reading = reading
         self._watch = watch
+        self.wake_up = WakeUp(store.announcements)
+        self._next_in_s: float | None = None
+        # Whether the last look found as many jobs as there was room for.
+        self._is_full = False
         # Calls whose job is over and could not be given back.
         self._kept_refs: set[str] = set()
 
     async def main(self) -> None:
         """Take jobs until cancelled."""
         # arq's own asks Redis for its figures first, and would end if it does not answer.
-        async for _ in poll(self.poll_delay_s):
+        while True:
             await self._poll_iteration()
+            await self.wake_up.wait(next_in_s=self._next_in_s)
 
     async def _poll_iteration(self) -> None:
         self._forget_finished()
@@ -115,6 +117,7 @@ class JobWorker(Worker):
             await asyncio.sleep(BROKEN_RETRY_S)
 
     async def _start_due(self) -> None:
+        self._next_in_s = None
         free = self._reading.slots - len(self.tasks)
         if not self.allow_pick_jobs or free <= 0:
             return
@@ -127,6 +130,14 @@ class JobWorker(Worker):
             log.warning(LogEvent.JOB_FOREIGN, job_id=job_id, queue=self.queue_name)
         for ref in taken.refs:
             self.tasks[ref] = self.loop.create_task(self._run(ref))
+            self.tasks[ref].add_done_callback(self._finished)
+        self._next_in_s = taken.next_in_s
+        self._is_full = len(taken.refs) >= free
+
+    def _finished(self, _: "asyncio.Task[None]") -> None:
+        # Of jobs that were left for want of room nothing is announced again.
+        if self._is_full:
+            self.wake_up.wake()
 
     async def _run(self, ref: str) -> None:
         account = self._store.account

@@ -45,6 +45,17 @@ local function job_id(ref)
   return ACCOUNT .. '|' .. ref
 end
 
+-- Workers that listen take what is due at once, and learn when the next job is due. Once for each
+-- script, since one may set hundreds of alarms. pcall: a user of Redis who may not publish loses
+-- nothing but that, since workers look by themselves too.
+local is_announced = false
+local function announce(at)
+  if not is_announced and at <= now_ms() + ANNOUNCED_AHEAD_MS then
+    is_announced = true
+    redis.pcall('PUBLISH', P .. 'alarms', '')
+  end
+end
+
 -- Writes arq's own job, in the form that its workers read. NX keeps a job that runs or waits, since
 -- arq would start a second one beside it; an alarm is only ever moved to an earlier time.
 local function arm(ref, at)
@@ -59,6 +70,7 @@ local function arm(ref, at)
   local queued = redis.call('ZSCORE', QUEUE, id)
   if not queued or at < tonumber(queued) then
     redis.call('ZADD', QUEUE, at, id)
+    announce(at)
   end
 end
 

@@ -1,4 +1,5 @@
--- Take due jobs from arq's queue. Returns {names of calls, ids of foreign jobs that were removed}.
+-- Take due jobs from arq's queue. Returns {names of calls, ids of foreign jobs that were removed, in
+-- how many ms the first of the others is due, empty if there is none}.
 -- Each job is marked as running, as arq does it; by the clock of Redis, where arq uses its own.
 local limit = tonumber(ARGV[5]) -- jobs
 local read_limit = tonumber(ARGV[6]) -- ids to read from the head of the queue
@@ -23,4 +24,10 @@ for _, id in ipairs(ids) do
     refs[#refs + 1] = ref
   end
 end
-return {refs, foreign}
+local next_in_ms = {}
+local after = '(' .. string.format('%.0f', now_ms())
+local queued = redis.call('ZRANGEBYSCORE', QUEUE, after, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+if queued[2] then
+  next_in_ms[1] = string.format('%.0f', tonumber(queued[2]) - now_ms())
+end
+return {refs, foreign, next_in_ms}
