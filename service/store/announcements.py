@@ -32,18 +32,16 @@ class Announcements:
         """
         async with self.redis.pubsub() as subscription:
             await subscription.subscribe(self.channel)
-            is_asked = False
+            timeout_s = SILENCE_S
             while True:
-                message = await subscription.get_message(
-                    timeout=ANSWER_S if is_asked else SILENCE_S
-                )
+                message = await subscription.get_message(timeout=timeout_s)
                 if message is None:
-                    if is_asked:
+                    if timeout_s == ANSWER_S:
                         raise RedisConnectionError("no answer to a PING")
                     await subscription.ping()
-                    is_asked = True
+                    timeout_s = ANSWER_S
                     continue
-                is_asked = False
+                timeout_s = SILENCE_S
                 # Also the confirmation of the subscription, at the begin and after a reconnect:
                 # what was announced before it was missed.
                 if message["type"] != "pong":

@@ -44,7 +44,7 @@ class WakeUp:
     async def wait(self, *, next_in_s: float | None = None) -> None:
         """
         Wait for `wake` or an announcement, for `next_in_s`, when the next job is due, or for as
-        long as a worker may go without a look.
+        long as a worker may go without asking.
         """
         pause_s = POLL_DELAY_S
         if self.is_listening:

@@ -29,11 +29,13 @@ HOUR_S = 3600.0
 
 async def command(store: Store, *parts: str) -> None:
     """Send a command for which the client has no method."""
-    await store.pool.execute_command(*parts)  # type: ignore[no-untyped-call]
+    async with store.pool.pipeline(transaction=False) as pipe:
+        pipe.execute_command(*parts)
+        await pipe.execute()
 
 
 @dataclass(slots=True)
-class Heard:
+class Announced:
     """Announcements as they come."""
 
     queue: "asyncio.Queue[None]" = field(default_factory=asyncio.Queue)
@@ -48,35 +50,35 @@ class Heard:
 
 
 @asynccontextmanager
-async def listening(store: Store) -> AsyncIterator[Heard]:
+async def listening(store: Store) -> AsyncIterator[Announced]:
     """Listen to a store's announcements; the confirmation has come."""
-    heard = Heard()
-    task = asyncio.create_task(store.announcements.listen(heard))
-    await heard.next()
-    yield heard
+    announced = Announced()
+    task = asyncio.create_task(store.announcements.listen(announced))
+    await announced.next()
+    yield announced
     await cancel_and_wait({task})
 
 
 async def test_only_what_is_due_soon_is_announced(store: Store) -> None:
     """A call that is due now is announced, one that is due in an hour is not."""
-    async with listening(store) as heard:
+    async with listening(store) as announced:
         await store.schedule.postpone(REF, at=datetime.now(UTC) + timedelta(hours=1))
         await store.schedule.rearm(REF, worker_id="w")
         await store.schedule.wake(REF)
-        await heard.next()
+        await announced.next()
         # Marks the end: what was announced before it has come before it.
         await store.pool.publish(store.keys.alarms, "")
-        await heard.next()
-        assert heard.queue.empty()
+        await announced.next()
+        assert announced.queue.empty()
 
 
 async def test_a_cut_connection_listens_again(store: Store) -> None:
     """A failover cuts the connection; the new one makes the worker look into the queue."""
-    async with listening(store) as heard:
+    async with listening(store) as announced:
         await command(store, "CLIENT", "KILL", "TYPE", "pubsub")
-        await heard.next()
+        await announced.next()
         await store.schedule.wake(REF)
-        await heard.next()
+        await announced.next()
 
 
 async def test_a_silent_connection_is_asked_whether_it_is_there(
@@ -84,13 +86,13 @@ async def test_a_silent_connection_is_asked_whether_it_is_there(
 ) -> None:
     """After a silence there is a PING, and its answer is no announcement."""
     monkeypatch.setattr("service.store.announcements.SILENCE_S", 0.01)
-    async with listening(store) as heard:
+    async with listening(store) as announced:
         pings = await _pings(store)
         while await _pings(store) == pings:
             pass
-        assert heard.queue.empty()
+        assert announced.queue.empty()
         await store.schedule.wake(REF)
-        await heard.next()
+        await announced.next()
 
 
 async def test_a_user_who_may_not_use_the_channel_can_do_the_rest(
@@ -108,19 +110,19 @@ async def test_a_user_who_may_not_use_the_channel_can_do_the_rest(
         taken = await limited.schedule.take(limit=1, read_limit=1, in_progress_s=1)
         assert [REF] == taken.refs
         with pytest.raises(NoPermissionError):
-            await limited.announcements.listen(Heard())
+            await limited.announcements.listen(Announced())
         waking = WakeUp(limited.announcements)
-        said = asyncio.Event()
-        monkeypatch.setattr(wake_up.log, "warning", lambda *_, **__: said.set())
+        logged = asyncio.Event()
+        monkeypatch.setattr(wake_up.log, "warning", lambda *_, **__: logged.set())
         task = asyncio.create_task(waking.listen())
-        await asyncio.wait_for(said.wait(), LIMIT_S)
+        await asyncio.wait_for(logged.wait(), LIMIT_S)
         await cancel_and_wait({task})
     await command(store, "ACL", "DELUSER", "limited")
     assert not waking.is_listening
 
 
 async def test_the_next_due_time_comes_with_the_jobs(store: Store) -> None:
-    """A look into the queue returns when the next one has to be."""
+    """Taking jobs returns when the next one has to be."""
     await store.schedule.wake(REF)
     now = await store.time()
     await store.schedule.postpone("standard:c2", at=now + timedelta(seconds=HOUR_S))
