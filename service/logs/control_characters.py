@@ -23,6 +23,9 @@ def escape_controls(text: str, *, has_lines: bool = False) -> str:
     A text whose steering characters are written as `\x1b`, `\u202e` or `\U000e0001`; with
     `has_lines` tabs and line feeds stay.
     """
+    # Most texts; this takes a tenth of the time of a search.
+    if text.isascii() and text.isprintable():
+        return text
     pattern = _ALL_BUT_LINES if has_lines else _ALL
     return pattern.sub(_escaped, text)
 

@@ -10,8 +10,10 @@ import math
 import re
 import traceback
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Final
 from uuid import UUID
@@ -140,23 +142,23 @@ def mask(value: object, *, key: str = "", depth: int = 0) -> object:
     An object of a type that is not known to be harmless becomes the name of its type, so that no
     `repr` is ever trusted.
     """
-    name = key.lower().replace("-", "_")
-    if isinstance(value, float):
+    if value is None or isinstance(value, bool | float):
         return _finite(value)
-    if isinstance(value, bool | None) or (isinstance(value, int) and _is_figure(name)):
+    rule = _rule_of(key)
+    if isinstance(value, int) and rule.is_figure:
         return value
     # Ids are not searched for telephone numbers: one of eleven digits would be masked, and the call
     # could not be followed any more.
-    if isinstance(value, str) and name in KEPT_KEYS:
+    if isinstance(value, str) and rule.is_kept:
         return mask_controls(value)
     # Before the type is asked: a secret in a mapping or a list is hidden with all of it.
-    if _is_hidden(name):
+    if rule.is_hidden:
         return HIDDEN
     if isinstance(value, Mapping | list | tuple | set | frozenset):
-        return _mask_many(value, name, depth)
+        return _mask_many(value, key, depth)
     if isinstance(value, Enum):
         value = value.value
-    return _mask_one(value, name)
+    return _mask_one(value, rule)
 
 
 def mask_text(text: str) -> str:
@@ -178,22 +180,39 @@ def mask_controls(text: str) -> str:
     return escape_controls(text, has_lines=True)
 
 
-def _finite(value: float) -> float | str:
+def _finite(value: float | None) -> float | str | None:
     # JSON has no NaN and no infinity.
-    if math.isfinite(value):
+    if value is None or math.isfinite(value):
         return value
     return str(value)
 
 
-def _is_figure(name: str) -> bool:
-    return name in KEPT_KEYS or name.endswith(_MEASURES)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """
+    What the name of a value says about it. `number` is the name if bare digits under it are a
+    telephone number, else empty.
+    """
+
+    is_kept: bool
+    is_figure: bool
+    is_hidden: bool
+    number: str
 
 
-def _is_hidden(name: str) -> bool:
+# Names are few, and each is in many lines. Bounded, since some are a sender's.
+@lru_cache(maxsize=512)
+def _rule_of(key: str) -> _Rule:
+    name = key.lower().replace("-", "_")
     last_part = name.rpartition("_")[2]
-    if name in _CONTENT_WORDS or last_part in _CONTENT_WORDS:
-        return True
-    return any(secret in name for secret in _SECRET_WORDS)
+    is_kept = name in KEPT_KEYS
+    is_content = name in _CONTENT_WORDS or last_part in _CONTENT_WORDS
+    return _Rule(
+        is_kept=is_kept,
+        is_figure=is_kept or name.endswith(_MEASURES),
+        is_hidden=is_content or any(secret in name for secret in _SECRET_WORDS),
+        number=name * (name in _NUMBER_KEYS),
+    )
 
 
 def _mask_many(
@@ -226,10 +245,10 @@ def key_name(key: object) -> str:
     return type(key).__name__
 
 
-def _mask_one(value: object, name: str) -> str | int:
-    if isinstance(value, str | int) and name in _NUMBER_KEYS:
+def _mask_one(value: object, rule: _Rule) -> str | int:
+    if rule.number and isinstance(value, str | int):
         # Bare digits count as a telephone number only with such a name before them.
-        return mask_text(f"{name}={value}").partition("=")[2]
+        return mask_text(f"{rule.number}={value}").partition("=")[2]
     if isinstance(value, int):
         return value
     if isinstance(value, bytes | bytearray | memoryview):

@@ -9,22 +9,21 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import FrameType
-from typing import Final, Literal, TextIO, TypeGuard
+from typing import Final, Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, ExcInfo, WrappedLogger
+from structlog.typing import EventDict
 
 from service.logs.events import LogEvent
-from service.logs.masking import (
-    MAX_TEXT,
-    in_one_line,
-    key_name,
-    mask,
-    mask_text,
+from service.logs.lines import (
+    LineLogger,
+    LineMaker,
+    mask_entry,
+    render_exception,
+    render_json,
+    timestamp,
 )
 from service.logs.writer import LineWriter, make_writer
 
@@ -58,27 +57,29 @@ def configure_logging(
     """
     stream = stream or sys.stdout
     least = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        # Loggers are made at import, before this runs: a cached one would keep the configuration of
-        # then.
-        cache_logger_on_first_use=False,
-    )
-    is_terminal = stream.isatty()
-    is_pretty = fmt == "pretty" or (fmt == "auto" and is_terminal)
-    formatter = _Formatter(
-        is_pretty=is_pretty, has_colors=is_terminal and not os.environ.get("NO_COLOR")
-    )
+    renderer = _renderer(fmt, stream)
+    maker = LineMaker(renderer)
+
+    def dropped_line(count: int) -> str:
+        # Nobody read the log: lines are missing.
+        return maker.plain("warning", LogEvent.LOG_LINES_DROPPED, logger=__name__, count=count)
+
     # A name from a vendor in a terminal of another encoding must not cost the line.
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
-    handler = _Handler(
-        make_writer(stream, in_background=in_background, dropped_line=formatter.dropped_line)
+    writer = make_writer(stream, in_background=in_background, dropped_line=dropped_line)
+    structlog.configure(
+        # Not through the standard library's logging, which takes three times as long.
+        processors=[maker],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=lambda name="", *_: LineLogger(writer, name),
+        # Loggers are made at import, before this runs: a cached one would keep the configuration of
+        # then.
+        cache_logger_on_first_use=False,
     )
-    handler.setFormatter(formatter)
+    handler = _Handler(writer)
+    handler.setFormatter(_Formatter(renderer, maker))
     root = logging.getLogger()
     for handler_before in root.handlers:
         # Only ours: others may be of a test or of the program that imports this one.
@@ -96,14 +97,8 @@ def log_line(event: LogEvent, **fields: object) -> str:
     One line in JSON as the service writes it, at level info and masked: for a command that has to
     leave one, though its own output is no log.
     """
-    entry: EventDict = {
-        "timestamp": datetime.now(UTC).isoformat(),
-        "level": "info",
-        "event": event,
-        **fields,
-    }
-    masked = _mask_entry(None, "info", entry)
-    return str(structlog.processors.JSONRenderer(ensure_ascii=False)(None, "info", masked))
+    entry: EventDict = {"timestamp": timestamp(), "level": "info", "event": event, **fields}
+    return render_json(None, "info", mask_entry(None, "info", entry))
 
 
 def flush_log(timeout_s: float = FLUSH_TIMEOUT_S) -> None:
@@ -128,7 +123,17 @@ def flush_log_on_signal(signal_number: signal.Signals) -> None:
     signal.signal(signal_number, end)
 
 
-def _shared() -> "list[structlog.typing.Processor]":
+def _renderer(fmt: Literal["auto", "json", "pretty"], stream: TextIO) -> structlog.typing.Processor:
+    is_terminal = stream.isatty()
+    if fmt == "pretty" or (fmt == "auto" and is_terminal):
+        return structlog.dev.ConsoleRenderer(
+            colors=is_terminal and not os.environ.get("NO_COLOR"),
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    return render_json
+
+
+def _foreign() -> "list[structlog.typing.Processor]":
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -137,102 +142,26 @@ def _shared() -> "list[structlog.typing.Processor]":
     ]
 
 
-def _render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """
-    Render an exception: `error` in one line, `exception` as traceback without local variables.
-    """
-    info = _exc_info(event.pop("exc_info", None))
-    if info is not None:
-        event.setdefault("error", in_one_line(info[1]))
-        # `traceback` prints no local variables. Those of a handler would hold whole messages and
-        # tokens.
-        event["exception"] = "".join(traceback.format_exception(*info)).rstrip()
-    return event
-
-
-def _exc_info(value: object) -> ExcInfo | None:
-    """The triple of an exception, given the exception, its triple, or True for the current one."""
-    if isinstance(value, BaseException):
-        return type(value), value, value.__traceback__
-    if _is_exc_info(value):
-        return value
-    current = sys.exc_info()
-    if value and _is_exc_info(current):
-        return current
-    return None
-
-
-def _is_exc_info(value: object) -> TypeGuard[ExcInfo]:
-    return (
-        isinstance(value, tuple)
-        and len(value) == len(sys.exc_info())
-        and isinstance(value[1], BaseException)
-    )
-
-
-def _mask_entry(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Mask everything, the most telling keys first."""
-    first = {
-        name: event.pop(name) for name in ("timestamp", "level", "event", "logger") if name in event
-    }
-    exception = event.pop("exception", None)
-    masked = {
-        key_name(key): mask(value, key=key_name(key)) for key, value in {**first, **event}.items()
-    }
-    if isinstance(exception, str):
-        masked["exception"] = mask_text(_end_of(exception))
-    return masked
-
-
-def _end_of(exception: str) -> str:
-    """The end of a traceback, in whole lines; it is the part that helps most."""
-    if len(exception) <= MAX_TEXT:
-        return exception
-    # The first line is cut; a name that marks its rest as confidential may be in the part that is
-    # gone, and masking could not know.
-    return exception[-MAX_TEXT:].partition("\n")[2]
-
-
 class _Formatter(logging.Formatter):
     """
-    Renders every record; one that cannot be rendered leaves a line that says so, and nothing of its
-    content.
+    Renders every record of other libraries; one that cannot be rendered leaves a line that says so,
+    and nothing of its content.
     """
 
-    def __init__(self, *, is_pretty: bool, has_colors: bool) -> None:
+    def __init__(self, renderer: structlog.typing.Processor, maker: LineMaker) -> None:
         super().__init__()
-        renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(ensure_ascii=False)
-        if is_pretty:
-            renderer = structlog.dev.ConsoleRenderer(
-                colors=has_colors, exception_formatter=structlog.dev.plain_traceback
-            )
         remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
         self._inner: Final = structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_shared(),
-            processors=[remove, _render_exception, _mask_entry, renderer],
+            foreign_pre_chain=_foreign(),
+            processors=[remove, render_exception, mask_entry, renderer],
         )
-        self._fallback: Final = renderer
+        self._maker: Final = maker
 
     def format(self, record: logging.LogRecord) -> str:
         try:
             return self._inner.format(record)
         except Exception as err:
-            # Values of any type are logged, and their methods may raise anything. The message of
-            # `err` is left out, since it may quote what could not be masked.
-            at = datetime.fromtimestamp(record.created, UTC)
-            level = record.levelname.lower()
-            return self._render(
-                at, level, LogEvent.LOG_UNREADABLE, logger=record.name, error=type(err).__name__
-            )
-
-    def dropped_line(self, count: int) -> str:
-        """The line that tells of lines that were dropped, since nobody read the log."""
-        at = datetime.now(UTC)
-        return self._render(at, "warning", LogEvent.LOG_LINES_DROPPED, logger=__name__, count=count)
-
-    def _render(self, at: datetime, level: str, event: LogEvent, **fields: object) -> str:
-        entry: EventDict = {"timestamp": at.isoformat(), "level": level, "event": event, **fields}
-        return str(self._fallback(None, level, entry))
+            return self._maker.unreadable(record.levelname.lower(), record.name, err)
 
 
 class _Handler(logging.Handler):
