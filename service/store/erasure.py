@@ -2,7 +2,7 @@
 Everything that is stored about a telephone number or a call: found by its text, and deleted.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,9 @@ PAGE: Final = 200
 RUNNING: Final = -1
 RECORD: Final = b"rec"
 EVENTS: Final = b"e:"
+# What may be kept of a call whose record is gone: keys with its name, and indexes that hold it.
+OF_A_CALL: Final = ("link", "expected_by", "asked", "damaged", "moved_to")
+INDEXES: Final = ("ask", "failed", "links")
 
 Matches = Callable[[str], bool]
 
@@ -71,16 +74,19 @@ class Erasure:
                     yield key.removeprefix(prefix), ref.decode()
 
     async def calls(self, matches: Matches) -> AsyncIterator[str]:
-        """The name of each call that matches by its name, its record or its events."""
-        prefix = self.keys.call("")
-        async for keys in self._pages(f"{prefix}*"):
-            pipe = self.redis.pipeline(transaction=False)
-            for key in keys:
-                pipe.hgetall(key)
-            for key, fields in zip(keys, await pipe.execute(), strict=True):
-                ref = key.removeprefix(prefix)
-                if matches(f"{ref}\n{_call_text(ref, fields)}"):
-                    yield ref
+        """
+        The name of each call that matches by its name, its record or its events, damaged calls
+        among them.
+        """
+        for prefix in (self.keys.call(""), self.keys.named("damaged:")):
+            async for keys in self._pages(f"{prefix}*"):
+                pipe = self.redis.pipeline(transaction=False)
+                for key in keys:
+                    pipe.hgetall(key)
+                for key, fields in zip(keys, await pipe.execute(), strict=True):
+                    ref = key.removeprefix(prefix)
+                    if matches(f"{ref}\n{_call_text(ref, fields)}"):
+                        yield ref
 
     async def failed(self, matches: Matches) -> AsyncIterator[str]:
         """The id of each failed entry that matches: a call's name or a message's id."""
@@ -94,6 +100,14 @@ class Erasure:
         """The calls whose names match and that have a link."""
         refs = await self.redis.zrange(self.keys.named("links"), 0, -1)
         return [ref.decode() for ref in refs if matches(ref.decode())]
+
+    async def is_named(self, ref: str) -> bool:
+        """Whether something is kept of a call beside its record, which may be gone."""
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.exists(*(self.keys.named(f"{name}:{ref}") for name in OF_A_CALL))
+        for name in INDEXES:
+            pipe.zscore(self.keys.named(name), ref)
+        return any(await pipe.execute())
 
     async def claim_of(self, ref: str) -> str | None:
         """The Buildr call of the expected call that a call has claimed."""
@@ -125,6 +139,14 @@ class Erasure:
             return
         for bucket in buckets:
             await self.redis.zrem(self.keys.named(bucket), ref)
+
+    async def drop_continuations(self, refs: Collection[str]) -> None:
+        """Delete the names of calls where another call notes that their legs moved to it."""
+        async for keys in self._pages(f"{self.keys.named('moved_to:')}*"):
+            pipe = self.redis.pipeline(transaction=False)
+            for key in keys:
+                pipe.srem(key, *refs)
+            await pipe.execute()
 
     async def drop_number(self, number: str) -> None:
         """Delete the keys that are named by a number (E.164), but for its expected calls."""

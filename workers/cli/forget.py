@@ -139,6 +139,8 @@ async def _find(settings: Settings, store: Store, subject: str) -> Findings:
 
 async def _find_call(store: Store, text: str) -> Findings:
     refs = await find(store, text)
+    if not refs and await store.erasure.is_named(text):
+        refs = [text]
     if len(refs) > 1:
         raise Failure("several calls fit; which one?\n  " + "\n  ".join(refs))
     calls: dict[str, tuple[str, ...]] = dict.fromkeys(refs, ())
@@ -198,6 +200,8 @@ async def _erase(store: Store, findings: Findings) -> Report:
             running.append(ref)
         else:
             erased += erased_call
+    if findings.calls:
+        await store.erasure.drop_continuations(findings.calls)
     loose = await store.erasure.erase("", findings.loose_messages)
     if loose is not None:
         erased += loose

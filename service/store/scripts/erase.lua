@@ -34,8 +34,9 @@ if ref ~= '' then
     redis.call('ZREM', P .. 'unmatched:' .. number, ref)
   end
   calls = redis.call('DEL', key)
-  redis.call('DEL', P .. 'pending:' .. ref, P .. 'moved_to:' .. ref)
-  for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due', 'calls'}) do
+  redis.call('DEL', P .. 'pending:' .. ref, P .. 'moved_to:' .. ref, P .. 'damaged:' .. ref,
+    P .. 'asked:' .. ref)
+  for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due', 'calls', 'ask', 'unknown'}) do
     redis.call('ZREM', P .. name, ref)
   end
   redis.call('SREM', P .. 'awaits_names', ref)
@@ -57,7 +58,12 @@ if ref ~= '' then
   -- A permit that was granted and not used stays counted until its time is over, which is safe.
   redis.call('DEL', P .. 'permit:' .. ref)
   redis.call('ZREM', QUEUE, job_id(ref))
-  redis.call('DEL', 'arq:job:' .. job_id(ref))
+  redis.call('DEL', 'arq:job:' .. job_id(ref), 'arq:retry:' .. job_id(ref))
+  for _, name in ipairs({'last', 'probe'}) do
+    if redis.call('HGET', P .. 'breaker', name) == ref then
+      redis.call('HDEL', P .. 'breaker', name)
+    end
+  end
 end
 
 local messages = 0
