@@ -39,6 +39,8 @@ class LogEvent(StrEnum):
     CALL_STALLED = "call.stalled"
     CALL_UNMATCHED = "call.unmatched"
     CALLS_INDEXED = "calls.indexed"
+    CONSOLE_ACTION = "console.action"
+    CONSOLE_REFUSED = "console.refused"
     CONNECTIONS_CUT = "connections.cut"
     CONNECTIONS_NEAR_LIMIT = "connections.near_limit"
     COUNTER_LOST = "counter.lost"

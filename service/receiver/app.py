@@ -4,14 +4,16 @@ The receiver as an ASGI application: its parts put together, opened and closed.
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from service.clock import utc_now
 from service.logs.events import LogEvent
@@ -39,6 +41,21 @@ WEBHOOK_PATHS: Final = (
 log = structlog.get_logger(__name__)
 
 
+async def _nothing() -> None:
+    """There is nothing to close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """Routes beside the receiver's own, and what closes their parts when the application ends."""
+
+    routes: Sequence[BaseRoute] = ()
+    close: Callable[[], Awaitable[None]] = _nothing
+
+
+NOTHING: Final = Addition()
+
+
 def create_app(
     installation: Installation,
     *,
@@ -46,6 +63,7 @@ def create_app(
     inbox: Inbox | None = None,
     now: Callable[[], datetime] = utc_now,
     sources: Mapping[str, Source] = SOURCES,
+    addition: Addition = NOTHING,
 ) -> Starlette:
     """
     Put the receiver together, for every active account of an installation.
@@ -78,12 +96,13 @@ def create_app(
         inboxes = [account.inbox for account in accounts if account.inbox is not inbox]
         stores = [account.store for account in accounts if account.store is not store]
         await _close(inboxes, shared.spool, stores)
+        await addition.close()
         shared.refusals.summarize()
         structlog.contextvars.clear_contextvars()
         log.info(LogEvent.SERVICE_STOPPED)
 
     app = Starlette(
-        routes=_routes(webhooks, accounts, sources, shared.spool),
+        routes=[*_routes(webhooks, accounts, sources, shared.spool), *addition.routes],
         # Starlette's own is still around it. It would answer in plain text, and raise once more for
         # the server to log, which is the same traceback twice.
         middleware=[Middleware(ServerErrorMiddleware)],
@@ -93,12 +112,13 @@ def create_app(
     # A sender that follows a redirect comes back with GET and without its body.
     app.router.redirect_slashes = False
 
-    def begin_stop() -> None:
-        for account in accounts:
-            account.inbox.begin_stop()
-
-    app.state.begin_stop = begin_stop
+    app.state.begin_stop = partial(_begin_stop, accounts)
     return app
+
+
+def _begin_stop(accounts: Sequence[ReceiverAccount]) -> None:
+    for account in accounts:
+        account.inbox.begin_stop()
 
 
 def _open_accounts(

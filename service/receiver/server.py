@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from service.errors import SettingsError
 from service.logs.events import LogEvent
 from service.logs.setup import configure_logging, flush_log_on_signal
-from service.receiver.app import create_app
+from service.receiver.app import NOTHING, Addition, create_app
 from service.receiver.connection_table import ConnectionLimits, ConnectionTable
 from service.receiver.listening import BACKLOG, NotListening, adopt, listen, systemd_fds
 from service.receiver.open_files import connection_limit
@@ -43,10 +43,11 @@ def serve(
     *,
     fds: Sequence[int] = (),
     on_ready: Callable[[], None] | None = None,
+    addition: Addition = NOTHING,
 ) -> None:
     """
     Serve until SIGTERM or SIGINT; `on_ready` is called once requests are answered. `fds` are
-    sockets to listen on, in place of `HOST` and `PORT`.
+    sockets to listen on, in place of `HOST` and `PORT`; `addition` is served beside the receiver.
 
     Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the
     process with status 1 and one line on stderr if it cannot listen.
@@ -59,7 +60,7 @@ def serve(
     check_serving(installation)
     sockets = open_sockets(settings, fds or systemd_fds(os.environ))
     _warn(installation)
-    app = create_app(installation)
+    app = create_app(installation, addition=addition)
 
     def ready() -> None:
         notifier.ready()

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, SecretStr
 
 from service.settings.buildr import BuildrSettings
+from service.settings.console import ConsoleSettings
 from service.settings.contact_list import ContactListSettings
 from service.settings.listening import ListeningSettings
 from service.settings.outcomes import OutcomeConfig
@@ -26,7 +27,9 @@ from service.sources import SOURCES
 from service.sources.settings import Secrets, SettingKind
 
 
-class Settings(ContactListSettings, BuildrSettings, RedisSettings, ListeningSettings):
+class Settings(
+    ConsoleSettings, ContactListSettings, BuildrSettings, RedisSettings, ListeningSettings
+):
     """
     The settings of one account; those of the process (host, port, log level) are the same in every
     account.

@@ -26,6 +26,7 @@ from service.store.call_search import CallSearch
 from service.store.call_update import Retention
 from service.store.calls import Calls
 from service.store.confirmation import Confirmation
+from service.store.console import ConsoleRecords
 from service.store.contact_queue import ContactQueue
 from service.store.continuations import Continuations
 from service.store.counters import Counters
@@ -129,6 +130,7 @@ class Store:
     search: CallSearch
     listing: CallListing
     indexing: CallIndexing
+    console: ConsoleRecords
 
     @property
     def account(self) -> str:
@@ -243,6 +245,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         search=CallSearch(redis, keys),
         listing=CallListing(redis, keys),
         indexing=CallIndexing(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
+        console=ConsoleRecords(redis, keys),
     )
 
 

@@ -69,7 +69,8 @@ class Keys:
         `service.store.expected_calls`: expected:ID, expected_for:E164, expected_by:REF,
         expected_rev:E164, unmatched:E164. Of a call that others moved to: moved_to:REF. The phone
         book, see `service.store.phone_book`: phonebook (batch, times, cursor), phonebook:BUCKET,
-        phonebook_lock, phonebook_queue.
+        phonebook_lock, phonebook_queue. The console's: console_actions,
+        console_ended:SESSION.
         """
         return f"{self.prefix}{name}"
 

@@ -50,6 +50,9 @@ class Client(Protocol):
     async def hincrby(self, name: str, key: str, amount: int = 1) -> int:
         """HINCRBY: the field's new value."""
 
+    async def lrange(self, name: str, start: int, end: int) -> list[bytes]:
+        """LRANGE: the items from `start` to `end` inclusive; empty if there is no such key."""
+
     async def smembers(self, name: str) -> AbstractSet[bytes]:
         """SMEMBERS: the members, in no order; empty if there is no such key."""
 

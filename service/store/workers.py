@@ -18,7 +18,6 @@ from service.store.script_runner import Scripts
 HEARTBEAT_TTL_MS: Final = 6000
 # A digest lives in a hash and cannot expire by itself: one that is older is not reported.
 DIGEST_MAX_AGE_MS: Final = 60_000
-SCAN_COUNT: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +68,12 @@ class Workers:
 
     async def count(self) -> int:
         """How many workers have written a heartbeat in the last 6 seconds."""
-        pattern = self.keys.named("worker:*")
-        # SCAN, for status output only: a counter would be wrong after the first worker that was
-        # killed.
-        return len([key async for key in self.redis.scan_iter(match=pattern, count=SCAN_COUNT)])
+        # The heartbeats of those that ever wrote a map: a counter would be wrong after the first
+        # worker that was killed, and a SCAN visits every call that is stored.
+        pipe = self.redis.pipeline(transaction=False)
+        for worker_id in await self.redis.hgetall(self.keys.named("maps")):
+            pipe.exists(self.keys.named(f"worker:{worker_id.decode()}"))
+        return sum(await pipe.execute())
 
     async def map_digests(self) -> Mapping[str, str]:
         """The digest of the outcome map of each worker that has written one in the last minute."""

@@ -71,7 +71,7 @@ def webhook(body: Message, *, secret: str = STANDARD_SECRET) -> WebhookRequest:
         url=URL,
         headers={
             "content-type": ("application/json",),
-            "webhook-id": (f"{body['type']}-{body['occurred_at']}",),
+            "webhook-id": (f"{body['call_id']}-{body['type']}-{body['occurred_at']}",),
         },
         body=json.dumps(body).encode(),
     )
@@ -118,23 +118,23 @@ class System:
             response = await self.receive({**body, **fields})
             assert response.is_success
 
-    async def stored(self) -> StoredCall:
+    async def stored(self, ref: str = REF) -> StoredCall:
         """The call as it is stored."""
-        return (await self.store.calls.load(REF)).stored
+        return (await self.store.calls.load(ref)).stored
 
-    async def run_job_once(self) -> None:
+    async def run_job_once(self, ref: str = REF) -> None:
         """Run the call's job, as arq does when it is due."""
-        await deliver({"runner": self._worker.runner, "job_id": REF}, "default", REF)
+        await deliver({"runner": self._worker.runner, "job_id": ref}, "default", ref)
 
-    async def run_worker(self) -> None:
+    async def run_worker(self, ref: str = REF) -> None:
         """Let time pass and run the call's job, until the call waits for nothing."""
         for _ in range(100):
             await self.store.permits.pump()
-            due_ms = await self.store.pool.zscore("bc:default:due", REF)
+            due_ms = await self.store.pool.zscore("bc:default:due", ref)
             if due_ms is not None:
                 self.advance(max(0.0, due_ms / 1000 - self.clock().timestamp()) + 0.001)
-                await self.run_job_once()
-            elif (await self.stored()).record.state is DeliveryState.WAITING:
+                await self.run_job_once(ref)
+            elif (await self.stored(ref)).record.state is DeliveryState.WAITING:
                 self.advance(1)
             else:
                 return

@@ -32,14 +32,15 @@ FLOORS: Final = (
     ("workers.delivery",),
     ("workers.jobs", "workers.maintenance", "workers.contacts"),
     ("workers.replay", "workers.backfill"),
-    ("workers.process",),
+    ("workers.process", "workers.console"),
     ("workers.sandbox", "workers.simulator"),
     ("workers.local",),
     ("workers.cli",),
 )
 # Rooms that only these rooms may import; every room may import itself.
 WALLS: Final[Mapping[str, tuple[str, ...]]] = {
-    "service.receiver": ("workers.cli",),
+    "service.receiver": ("workers.cli", "workers.console"),
+    "workers.console": ("workers.cli",),
     "workers.local": ("workers.cli",),
     "workers.sandbox": ("workers.cli", "workers.local"),
     "workers.simulator": ("workers.cli", "workers.local"),
@@ -80,7 +81,7 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
         "workers/cli/",
     ),
     "rich": ("workers/local/", "workers/cli/"),
-    "starlette": ("service/receiver/", "workers/sandbox/"),
+    "starlette": ("service/receiver/", "workers/console/", "workers/sandbox/"),
     "uvicorn": (
         "service/receiver/server.py",
         "service/receiver/receiver_server.py",

@@ -2,12 +2,18 @@
 `buildr-calls serve`: the receiver, as one process or several.
 """
 
+from typing import TYPE_CHECKING
+
 import click
 
 from service.errors import SettingsError
+from service.settings import Installation
 from workers.cli.env_file import read_env_file
 from workers.cli.output import FAILED, Failure, SettingsFault, load_accounts
 from workers.cli.watched import end_with_stdin, watched
+
+if TYPE_CHECKING:
+    from service.receiver.app import Addition
 
 
 @click.command()
@@ -70,7 +76,7 @@ def serve(
     if count > 1 or reload_on is not None:
         serve_processes(installation, count=count, fds=fds)
     else:
-        serve_forever(installation, fds=fds)
+        serve_forever(installation, fds=fds, addition=_console(installation))
 
 
 def _serve_for_master(control_fd: int, fds: tuple[int, ...], env_file: str | None) -> None:
@@ -82,10 +88,27 @@ def _serve_for_master(control_fd: int, fds: tuple[int, ...], env_file: str | Non
     channel.end_with_master()
     try:
         installation = load_accounts(is_local=False, overrides=read_env_file(env_file))
-        serve_forever(installation, fds=fds, on_ready=channel.report_ready)
+        serve_forever(
+            installation,
+            fds=fds,
+            on_ready=channel.report_ready,
+            addition=_console(installation),
+        )
     except (SettingsFault, SettingsError) as err:
         channel.report_faults(err.faults)
         raise SystemExit(FAILED) from err
     except Failure as err:
         channel.report_faults([err.message])
         raise SystemExit(FAILED) from err
+
+
+def _console(installation: Installation) -> "Addition":
+    """The console, if a token opens it; else nothing of it is imported."""
+    from service.receiver.app import NOTHING, Addition
+
+    if not installation.default.has_console:
+        return NOTHING
+    from workers.console.app import Console
+
+    console = Console.of(installation)
+    return Addition(console.routes(), console.close)

@@ -130,7 +130,7 @@ class LocalRun:
         left.update((name.lower(), value) for name, value in made_up.items())
         stack.enter_context(local_values(self._folder, left))
         await self._start_parts(environment)
-        self._print_summary()
+        self._print_summary(made_up)
         is_delivered = await self._run_demo(load_installation(environment))
         self._is_starting = False
         if self._options.is_once:
@@ -159,6 +159,7 @@ class LocalRun:
                 values[source.settings[0].name.upper()] = source.settings[0].generate()
         for name, value in (
             ("ADMIN_TOKEN", self._settings.admin_token),
+            ("CONSOLE_TOKEN", self._settings.console_token),
             ("URL_SECRET", self._settings.url_secret),
         ):
             if not value:
@@ -226,7 +227,7 @@ class LocalRun:
             part("worker", "work", ready_text=f'"{LogEvent.WORKER_STARTED}"')
         )
 
-    def _print_summary(self) -> None:
+    def _print_summary(self, made_up: Mapping[str, str]) -> None:
         rows = {
             "receiver": self.url,
             "Buildr": self._settings.buildr_api_url,
@@ -239,6 +240,8 @@ class LocalRun:
             rows["Redis"] = "private, on a unix socket"
         elif self._has_sandbox:
             rows["Redis"] = "REDIS_URL, apart from what waits there for Buildr"
+        if "CONSOLE_TOKEN" in made_up:
+            rows["console"] = f"{self.url}/console, token {made_up['CONSOLE_TOKEN']}"
         self._screen.say(Text("buildr-calls runs. Ctrl-C stops it.", "bold"))
         if self._installation.others:
             rows["accounts"] = ", ".join(self._installation.account_names)
@@ -269,11 +272,9 @@ class LocalRun:
         self._screen.say()
         self._screen.say(Text("Try next, in another terminal:", "bold"))
         # Where the default account is inactive, a command has to name another.
-        account = (
-            ""
-            if self._installation.is_default_active
-            else f" --account {self._installation.account_names[0]}"
-        )
+        account = ""
+        if not self._installation.is_default_active:
+            account = f" --account {self._installation.account_names[0]}"
         for command in (
             f"explain {self._call}{account}",
             f"trigger twilio no-answer --set buildr_call_id=111{account}",

@@ -1,0 +1,79 @@
+"""
+What the console keeps: what was done in it, and the sessions that were ended before their time.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.events import UtcDatetime
+from service.store.keys import Keys
+from service.store.redis_client import Client
+
+# About 200 bytes each.
+MAX_ACTIONS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleAction:
+    """
+    One thing that was done in the console.
+
+    `session` is the beginning of the session's id, `address` where the request came from. `action`
+    is a name like `call.replay`, `target` what it was done to, `detail` a sentence.
+    """
+
+    at: UtcDatetime
+    action: str
+    role: str
+    session: str
+    address: str
+    target: str = ""
+    detail: str = ""
+
+
+_ACTION: Final = TypeAdapter(ConsoleAction)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleRecords:
+    """
+    A list of actions, the newest first, and a key per ended session. Every method raises redis-py's
+    errors.
+    """
+
+    redis: Client
+    keys: Keys
+
+    async def add(self, action: ConsoleAction) -> None:
+        """Keep an action; the oldest beyond `MAX_ACTIONS` is dropped."""
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.lpush(self._actions, _ACTION.dump_json(action, exclude_defaults=True))
+        pipe.ltrim(self._actions, 0, MAX_ACTIONS - 1)
+        await pipe.execute()
+
+    async def recent(self, limit: int) -> list[ConsoleAction]:
+        """The newest actions first, without those of a newer version that cannot be read."""
+        actions = []
+        for text in await self.redis.lrange(self._actions, 0, limit - 1):
+            try:
+                actions.append(_ACTION.validate_json(text))
+            except ValidationError:
+                continue
+        return actions
+
+    async def end_session(self, session_id: str, *, keep_s: int) -> None:
+        """End a session for as long as its cookie would be valid."""
+        await self.redis.set(self._ended(session_id), b"", px=keep_s * 1000)
+
+    async def is_ended(self, session_id: str) -> bool:
+        """Whether a session was ended."""
+        return await self.redis.get(self._ended(session_id)) is not None
+
+    @property
+    def _actions(self) -> str:
+        return self.keys.named("console_actions")
+
+    def _ended(self, session_id: str) -> str:
+        return self.keys.named(f"console_ended:{session_id}")

@@ -1,0 +1,150 @@
+"""
+What the pages of the console show, and to whom.
+"""
+
+from http import HTTPStatus
+
+import pytest
+from markupsafe import escape
+
+from service.store.connection import Store
+from tests.fundamentals.system import System
+from tests.workers.console.harness import (
+    DELIVERED,
+    FAILED,
+    HOSTILE,
+    NUMBER,
+    UNMATCHED,
+    Browser,
+    text_of,
+)
+from workers.console.pages import POLICY
+
+PAGES = ("overview", "failed", "unmatched", "stalled", "actions", f"call?ref={DELIVERED}")
+
+
+@pytest.mark.usefixtures("system")
+async def test_every_page_is_guarded_by_its_headers(operator: Browser) -> None:
+    """Nothing inline, nothing from elsewhere, nothing kept."""
+    for path in PAGES:
+        response = await operator.load(f"/default/{path}")
+        assert response.status_code == HTTPStatus.OK
+        assert response.headers["content-security-policy"] == POLICY
+        assert response.headers["cache-control"] == "no-store"
+        assert response.headers["x-content-type-options"] == "nosniff"
+        for inline in ("style=", "onclick=", "<style", 'src="http', 'href="http', 'action="http'):
+            assert inline not in response.text
+        assert response.text.count("<script") == 1
+
+
+async def test_assets_are_of_the_package_and_kept(stranger: Browser) -> None:
+    """They need no session, and their addresses change with them."""
+    page = await stranger.get("")
+    assert "/console/assets/console.css?v=" in page
+    for name, media_type in (
+        ("console.css", "text/css; charset=utf-8"),
+        ("console.js", "text/javascript; charset=utf-8"),
+        ("icon.svg", "image/svg+xml"),
+    ):
+        response = await stranger.load(f"/assets/{name}")
+        assert response.headers["content-type"] == media_type
+        assert "immutable" in response.headers["cache-control"]
+    for name in ("../app.py", "app.py", "nothing.css"):
+        assert (await stranger.load(f"/assets/{name}")).status_code == HTTPStatus.NOT_FOUND
+
+
+@pytest.mark.usefixtures("system")
+async def test_overview_says_what_is_not_well(operator: Browser) -> None:
+    """What needs an operator comes first, with what to do."""
+    text = text_of(await operator.get("/default/overview"))
+    assert "No worker is running" in text
+    assert "1 failed See the causes, then replay." in text
+    assert "1 unmatched" in text
+    assert "buildr rejected 1" in text
+    assert "Standard (anything that can send a webhook) ready" in text
+    assert "Messages, 24 hours 9" in text
+
+
+async def test_overview_says_that_all_is_well(store: Store, operator: Browser) -> None:
+    """With a worker and nothing to do there is one line."""
+    beat = await store.workers.beat("worker-1", map_digest="0")
+    assert not beat.is_full
+    text = text_of(await operator.get("/default/overview"))
+    assert "All is well" in text
+    assert "Nothing has failed." in text
+    assert "Workers 1 alive now" in text
+
+
+@pytest.mark.usefixtures("system")
+async def test_a_call_is_shown_from_its_answer_to_its_messages(operator: Browser) -> None:
+    """One page answers what became of a call, and why."""
+    text = text_of(await operator.get(f"/default/call?ref={DELIVERED}"))
+    for fact in (
+        "Buildr call 110 holds “Connected”.",
+        "The message itself names Buildr call 110.",
+        "Connected default.connected",
+        "ringing",
+        "decides",
+        "patched",
+        "Talked 37 s",
+        "call_outcome_id =",
+        "hangup_cause",
+    ):
+        assert fact in text
+
+
+@pytest.mark.usefixtures("system")
+async def test_words_of_others_are_text(operator: Browser) -> None:
+    """What a vendor sends is shown as it is, and is no markup."""
+    for path in (f"call?ref={DELIVERED}", "unmatched", "failed"):
+        assert "<script>alert" not in await operator.get(f"/default/{path}")
+    page = await operator.get(f"/default/call?ref={DELIVERED}")
+    assert f"<dt>Agent</dt><dd>{escape(HOSTILE)}</dd>" in page
+    page = await operator.get("/default/call?ref=%3Cscript%3E:1")
+    assert "<script>:" not in page
+
+
+@pytest.mark.usefixtures("system")
+async def test_numbers_are_hidden_until_they_are_revealed(operator: Browser) -> None:
+    """An operator reveals them, which is kept."""
+    path = f"/default/call?ref={DELIVERED}"
+    page = await operator.get(path)
+    assert NUMBER.removeprefix("+") not in page
+    assert "+1••••••••01" in page
+    response = await operator.send("/default/call/reveal", {"ref": DELIVERED})
+    assert NUMBER in response.text
+    assert f"reveal numbers {DELIVERED}" in text_of(await operator.get("/default/actions"))
+    assert NUMBER.removeprefix("+") not in await operator.get(path)
+
+
+@pytest.mark.usefixtures("system")
+async def test_lists_show_what_waits(operator: Browser) -> None:
+    """With cause and call, filtered, and numbers hidden."""
+    failed = text_of(await operator.get("/default/failed?cause=buildr_rejected"))
+    assert f"{FAILED} buildr rejected" in failed
+    assert "Nothing fits this filter." in await operator.get("/default/failed?source=zoom")
+    unmatched = text_of(await operator.get("/default/unmatched"))
+    assert f"{UNMATCHED} +1••••••••01 outbound" in unmatched
+    assert "No call has stalled." in await operator.get("/default/stalled")
+
+
+@pytest.mark.usefixtures("system")
+async def test_what_is_not_there_is_reported(operator: Browser) -> None:
+    """A call, an account and a page that do not exist."""
+    for path in (
+        "/default/call?ref=standard:none",
+        "/default/call?ref=x",
+        "/nobody/overview",
+        "/x",
+    ):
+        response = await operator.load(path)
+        assert response.status_code == HTTPStatus.NOT_FOUND
+        assert response.headers["content-security-policy"] == POLICY
+
+
+async def test_unread_messages_of_a_call_are_reported(system: System, operator: Browser) -> None:
+    """Without a worker the page says so, instead of nothing."""
+    await system.receive_call(call_id="call-9")
+    text = text_of(await operator.get("/default/call?ref=standard:call-9"))
+    assert "3 messages wait for a worker, and none is running." in text
+    assert "not read yet" in text

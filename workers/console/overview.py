@@ -1,0 +1,252 @@
+"""
+The overview: whether all is well, and what is not.
+"""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from starlette.responses import Response
+
+from service.clock import utc_now
+from service.settings import Settings
+from service.sources import SOURCES
+from service.spool.messages import Depth
+from service.spool.status import read_spool
+from service.store.connection import Store
+from service.store.failed import FailedFilter
+from workers.console.charts import add_up, by_hour, by_six_hours, sum_since
+from workers.console.formats import count, span
+from workers.console.parts import Visit
+from workers.delivery.status import AccountStatus, read_account_status
+
+# An outage fills the list; its causes show in the first ones.
+MAX_FAILED: Final = 1000
+# Longer than a worker needs to read a message, and a lane to move.
+OLD_MESSAGE_S: Final = 60
+OLD_CALL_S: Final = 600
+DAY_H: Final = 24
+WEEK_D: Final = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """
+    Something that is not as it should be: `tone` is bad or warn, `advice` what to do, `page` where
+    more is.
+    """
+
+    tone: str
+    text: str
+    advice: str
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """One telephony system that is on."""
+
+    slug: str
+    title: str
+    last_at: datetime | None
+    handshake_at: datetime | None
+    silent_since: datetime | None
+    subscription: str | None
+    hour: int
+    day: int
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything is known of it."""
+        moments = (self.last_at, self.handshake_at, self.silent_since, self.subscription)
+        return any(moment is not None for moment in moments)
+
+    @property
+    def state(self) -> str:
+        """Whether it sends."""
+        if self.silent_since is not None:
+            return "silent"
+        if self.last_at is None:
+            return "nothing yet"
+        return "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolDepth:
+    """What waits on this machine's disk for Redis."""
+
+    messages: int = 0
+    set_aside: int = 0
+    oldest_age_s: float | None = None
+
+
+async def show(visit: Visit) -> Response:
+    """`GET overview`."""
+    store = visit.store
+    now = utc_now()
+    status, sources, causes, spool = await asyncio.gather(
+        read_account_status(visit.settings, store),
+        _read_sources(visit.settings, store, now),
+        _read_causes(store),
+        asyncio.to_thread(_read_spool, visit.settings, now),
+    )
+    rows, counts = sources
+    hours = add_up(counts)
+    return visit.page(
+        "overview",
+        "Overview",
+        status=status,
+        concerns=list(_concerns(status, rows, spool)),
+        # Those that never sent anything say little, and there may be many.
+        sources=[row for row in rows if row.has_news],
+        quiet=[row.title for row in rows if not row.has_news],
+        causes=causes,
+        spool=spool,
+        charts=(
+            by_hour(hours, hours=DAY_H, now=now, title="Messages, 24 hours"),
+            by_six_hours(hours, days=WEEK_D, now=now, title="Messages, 7 days"),
+        ),
+    )
+
+
+async def _read_sources(
+    settings: Settings, store: Store, now: datetime
+) -> tuple[list[SourceRow], list[dict[int, int]]]:
+    slugs = sorted(slug for slug in SOURCES if settings.secrets_of(slug))
+    last = await store.source_activity.last()
+    upkeep = await store.upkeep.all()
+    counts = await asyncio.gather(*(store.source_activity.hours(slug) for slug in slugs))
+    rows = []
+    for slug, of_source in zip(slugs, counts, strict=True):
+        subscription = None
+        if slug in upkeep:
+            subscription = upkeep[slug].state
+        rows.append(
+            SourceRow(
+                slug=slug,
+                title=SOURCES[slug].title,
+                last_at=last.get(("message", slug)),
+                handshake_at=last.get(("handshake", slug)),
+                silent_since=last.get(("silent", slug)),
+                subscription=subscription,
+                hour=sum_since(of_source, hours=1, now=now),
+                day=sum_since(of_source, hours=DAY_H, now=now),
+            )
+        )
+    return rows, counts
+
+
+async def _read_causes(store: Store) -> Mapping[str, int]:
+    """How often each cause is among the oldest failed entries, the most frequent first."""
+    causes: Counter[str] = Counter()
+    async for entry in store.failed.select(FailedFilter()):
+        causes[entry.cause] += 1
+        if causes.total() >= MAX_FAILED:
+            break
+    return dict(causes.most_common())
+
+
+def _read_spool(settings: Settings, now: datetime) -> SpoolDepth:
+    if settings.spool_folder is None:
+        return SpoolDepth()
+    try:
+        depths = read_spool(settings.spool_folder).depths
+    # Of another machine or user: nothing is known of it here.
+    except (OSError, sqlite3.Error):
+        return SpoolDepth()
+    depth = depths.get(settings.account, Depth())
+    return SpoolDepth(depth.messages, depth.set_aside, depth.age_s(now))
+
+
+def _concerns(
+    status: AccountStatus, sources: list[SourceRow], spool: SpoolDepth
+) -> Iterator[Concern]:
+    """What an operator should know, the most urgent first."""
+    yield from _concerns_of_delivery(status)
+    yield from _concerns_of_intake(status, sources, spool)
+    yield from _concerns_of_calls(status)
+
+
+def _concerns_of_delivery(status: AccountStatus) -> Iterator[Concern]:
+    if not status.workers_alive:
+        yield Concern(
+            "bad",
+            "No worker is running",
+            "Start one: buildr-calls work. Nothing is lost meanwhile.",
+        )
+    if status.outage is not None:
+        cause = status.outage.cause.replace("_", " ")
+        yield Concern(
+            "bad",
+            f"Buildr is away ({cause})",
+            "Calls wait and are sent once it is back. Check with: buildr-calls check",
+        )
+    if status.blocked_s > 0:
+        yield Concern(
+            "warn",
+            f"Buildr asked everybody to wait (429), {span(status.blocked_s)} more",
+            "Somebody else uses the Buildr account too. Nothing is to be done.",
+        )
+    oldest_s = max((lane.oldest_age_s or 0 for lane in status.lanes), default=0)
+    if oldest_s > OLD_CALL_S:
+        yield Concern(
+            "warn",
+            f"A call has waited for Buildr for {span(oldest_s)}",
+            "The budget is used up, or Buildr is slow. See the lanes below.",
+        )
+    if status.redis_clock_set_back_s:
+        seconds = span(status.redis_clock_set_back_s)
+        yield Concern("warn", f"The clock of Redis was set back by {seconds}", "Check its NTP.")
+
+
+def _concerns_of_intake(
+    status: AccountStatus, sources: list[SourceRow], spool: SpoolDepth
+) -> Iterator[Concern]:
+    if (status.oldest_message_age_s or 0) > OLD_MESSAGE_S:
+        yield Concern(
+            "bad",
+            f"A message has waited for a worker for {span(status.oldest_message_age_s)}",
+            "Look into the log of the workers.",
+        )
+    if spool.messages:
+        yield Concern(
+            "bad",
+            f"{count(spool.messages)} messages wait on disk for Redis",
+            "They move to Redis by themselves once it takes writes: buildr-calls check",
+        )
+    if spool.set_aside:
+        yield Concern(
+            "bad",
+            f"{count(spool.set_aside)} spooled messages were set aside",
+            "Look for spool.row_set_aside in the receiver's log.",
+        )
+    for row in sources:
+        if row.silent_since is not None:
+            yield Concern(
+                "warn",
+                f"{row.title} has been silent for "
+                f"{span((utc_now() - row.silent_since).total_seconds())}",
+                "Check the webhook at the vendor: buildr-calls subscriptions list",
+            )
+
+
+def _concerns_of_calls(status: AccountStatus) -> Iterator[Concern]:
+    if status.failed:
+        yield Concern(
+            "bad", f"{count(status.failed)} failed", "See the causes, then replay.", "failed"
+        )
+    if status.unmatched:
+        yield Concern(
+            "warn",
+            f"{count(status.unmatched)} unmatched",
+            "They have ended, and no Buildr call is known for them.",
+            "unmatched",
+        )
+    if status.stalled:
+        yield Concern(
+            "warn", f"{count(status.stalled)} stalled", "Their end was never reported.", "stalled"
+        )

@@ -1,0 +1,199 @@
+"""
+The lists of what waits for an operator: failed, unmatched and stalled; and what is done with
+failed entries that nobody wants.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from service.errors import FailureCause
+from service.events import Direction
+from service.sources import SOURCES
+from service.store.calls import StoredCall
+from service.store.failed import Failed, FailedFilter
+from service.store.keys import split_ref
+from workers.calls.fold import Call, fold
+from workers.console.call_facts import masker_of
+from workers.console.pages import redirect
+from workers.console.parts import Visit
+
+PAGE: Final = 100
+# Entries that are read for a page, fitting or not.
+MAX_READ: Final = 5000
+MAX_REASON: Final = 200
+LEAST_IN_GROUP: Final = 2
+MAX_GROUPS: Final = 5
+# What to do about a cause, in a few words; buildr-calls explain says more.
+ADVICE: Final[Mapping[str, str]] = {
+    FailureCause.MALFORMED_PAYLOAD: "The message cannot be read. A later version may read it.",
+    FailureCause.UNSUPPORTED_EVENT: "A kind of message that is not used. Discard it.",
+    FailureCause.INTERNAL_ERROR: "A fault of this program: see its log, then replay.",
+    FailureCause.DAMAGED_RECORD: "What is stored of it cannot be read. Replay reads it anew.",
+    FailureCause.UNKNOWN_OUTCOME: (
+        "Buildr has no outcome of this name. Rename it in [outcomes] of buildr-calls.toml, or add "
+        "it in Buildr; then restart the workers and replay."
+    ),
+    FailureCause.BUILDR_REJECTED: "Buildr refuses the write: see its answer, then replay.",
+    FailureCause.BUILDR_UNAVAILABLE: "Buildr was away for too long. Replay.",
+    FailureCause.BUILDR_RATE_LIMITED: "Buildr's limit was used up for too long. Replay.",
+    FailureCause.BUILDR_UNAUTHORIZED: "Buildr refuses the credentials. Mend them, then replay.",
+    FailureCause.NOT_TAKEN: "Buildr answers 200 and keeps another value. Look at the call there.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One call of a list, its numbers hidden."""
+
+    ref: str
+    source: str
+    at: datetime | None
+    customer: str
+    direction: str
+    agent: str
+    result: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Entries that failed for one and the same reason."""
+
+    cause: str
+    detail: str
+    entry_ids: tuple[str, ...]
+
+
+async def failed(visit: Visit) -> Response:
+    """`GET failed`: the oldest first, filtered by cause and source."""
+    cause = visit.query("cause")
+    source = visit.query("source")
+    entry_filter = FailedFilter(source=source or None, cause=cause or None)
+    entries: list[Failed] = []
+    causes: Counter[str] = Counter()
+    matching = 0
+    async for entry in visit.store.failed.select(FailedFilter()):
+        causes[entry.cause] += 1
+        if entry_filter.holds(entry):
+            matching += 1
+            if len(entries) < PAGE:
+                entries.append(entry)
+        if causes.total() >= MAX_READ:
+            break
+    total = await visit.store.failed.count()
+    return visit.page(
+        "failed",
+        "Failed",
+        entries=entries,
+        groups=_groups(entries),
+        causes=causes.most_common(),
+        cause=cause,
+        source=source,
+        sources=sorted(SOURCES),
+        matching=matching,
+        total=total,
+        is_cut=total > MAX_READ,
+        advice=ADVICE,
+        done=visit.query("done"),
+    )
+
+
+async def discard(visit: Visit) -> Response:
+    """`POST failed/discard`: take the selected entries off the list for good, with a reason."""
+    visit.check_operator()
+    reason = visit.field("reason")[:MAX_REASON]
+    entry_ids = list(dict.fromkeys(visit.form.get("id", [])))
+    if not entry_ids or not reason:
+        raise HTTPException(
+            HTTPStatus.BAD_REQUEST, "Select at least one row, and give the reason why."
+        )
+    count = 0
+    for entry_id in entry_ids[:PAGE]:
+        entry = await visit.store.failed.get(entry_id)
+        if entry is not None and await visit.store.failed.discard(entry):
+            await visit.audit("discard", target=entry_id, detail=reason)
+            count += 1
+    return redirect(visit.url("failed", done=str(count)))
+
+
+async def unmatched(visit: Visit) -> Response:
+    """`GET unmatched`: calls that have ended and wait for a link, the oldest first."""
+    return await _list_calls(visit, "unmatched", total=await visit.store.schedule.unmatched_count())
+
+
+async def stalled(visit: Visit) -> Response:
+    """`GET stalled`: calls whose end was never reported, the oldest first."""
+    return await _list_calls(visit, "stalled", total=await visit.store.schedule.stalled_count())
+
+
+async def actions(visit: Visit) -> Response:
+    """`GET actions`: what was done in the console, the newest first."""
+    return visit.page("actions", "Actions", actions=await visit.store.console.recent(PAGE))
+
+
+async def _list_calls(visit: Visit, name: str, *, total: int) -> Response:
+    source = visit.query("source")
+    rows = []
+    async for stored in visit.store.calls.indexed(name, limit=PAGE):
+        row = _row_of(stored)
+        if source in ("", row.source):
+            rows.append(row)
+    return visit.page(
+        name,
+        name.capitalize(),
+        template="waiting.html",
+        rows=rows,
+        total=total,
+        source=source,
+        sources=sorted({row.source for row in rows} | ({source} - {""})),
+    )
+
+
+def _row_of(stored: StoredCall) -> CallRow:
+    record = stored.record
+    source, _ = split_ref(record.ref)
+    events = stored.all_events
+    call: Call | None = None
+    if events:
+        call = fold(events)
+    customer = ""
+    direction = ""
+    agent = ""
+    if call is not None:
+        masker = masker_of(events, is_revealed=False)
+        number = call.from_number
+        if call.direction is Direction.OUTBOUND:
+            number = call.to_number
+        customer = masker.number(number)
+        direction = call.direction or ""
+        agent = call.agent or ""
+    return CallRow(
+        ref=record.ref,
+        source=source,
+        at=record.first_received_at,
+        customer=customer,
+        direction=direction,
+        agent=agent,
+        result=record.result or "",
+        reason=record.reason,
+    )
+
+
+def _groups(entries: list[Failed]) -> list[Group]:
+    """The reasons that several of the entries share, the most frequent first."""
+    ids: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        ids.setdefault((entry.cause, entry.detail), []).append(entry.entry_id)
+    groups = [
+        Group(cause, detail, tuple(entry_ids))
+        for (cause, detail), entry_ids in ids.items()
+        if len(entry_ids) >= LEAST_IN_GROUP
+    ]
+    return sorted(groups, key=lambda group: -len(group.entry_ids))[:MAX_GROUPS]
