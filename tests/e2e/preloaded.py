@@ -17,6 +17,7 @@ from typing import Final
 PRELOADED: Final = [
     "tests.e2e.preloaded",
     "workers.cli.main",
+    "service.logs.setup",
     "workers.cli.run",
     "workers.cli.serve",
     "workers.process.main",

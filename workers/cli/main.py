@@ -3,73 +3,130 @@ The command line `buildr-calls`: every command, named here once.
 """
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import click
 
-from service.logs.setup import configure_logging
-from workers.cli.backfill import backfill, reconcile
-from workers.cli.call_lists import stalled, unmatched
-from workers.cli.check import check
-from workers.cli.expected import expect, expected
-from workers.cli.explain import explain
-from workers.cli.failed import failed
-from workers.cli.forget import forget
-from workers.cli.link_url import link_url
-from workers.cli.links import links
-from workers.cli.outcomes import outcomes
-from workers.cli.output import PROGRAM, Commands, account_option
-from workers.cli.phonebook import phonebook
-from workers.cli.preview import preview_outcomes
-from workers.cli.replay import replay_calls
-from workers.cli.run import run, sandbox, work
-from workers.cli.serve import serve
-from workers.cli.sources import sources
-from workers.cli.status import status
-from workers.cli.subscriptions import subscriptions
-from workers.cli.trigger import trigger
+from workers.cli.command_table import CommandEntry, CommandTable, LazyCommands
+from workers.cli.program import PROGRAM, program_version
 
-COMMANDS: Final[tuple[click.Command, ...]] = (
-    run,
-    serve,
-    work,
-    sandbox,
-    trigger,
-    explain,
-    links,
-    link_url,
-    expect,
-    expected,
-    phonebook,
-    failed,
-    replay_calls,
-    forget,
-    unmatched,
-    stalled,
-    outcomes,
-    subscriptions,
-    backfill,
-    reconcile,
-    status,
-    sources,
-    check,
-)
-# These are of the whole installation; every other command is of one account's records.
-OF_ALL_ACCOUNTS: Final = frozenset({"run", "serve", "work", "sandbox"})
+# In the order in which they are listed. Those without an account are of the whole installation;
+# every other command is of one account's records.
+COMMANDS: Final = {
+    "run": CommandEntry(
+        module="run",
+        function="run",
+        help="Run all of it on this machine and simulate a call.",
+        has_account=False,
+    ),
+    "serve": CommandEntry(
+        module="serve", function="serve", help="Run the receiver.", has_account=False
+    ),
+    "work": CommandEntry(module="run", function="work", help="Run a worker.", has_account=False),
+    "sandbox": CommandEntry(
+        module="run", function="sandbox", help="Run the local Buildr alone.", has_account=False
+    ),
+    "check": CommandEntry(
+        module="check", function="check", help="Check everything that has to be right."
+    ),
+    "status": CommandEntry(
+        module="status", function="status", help="Show what waits, what failed, what is used."
+    ),
+    "sources": CommandEntry(
+        module="sources",
+        function="sources",
+        help="Show every telephony system: off, ready, silent.",
+    ),
+    "explain": CommandEntry(
+        module="explain", function="explain", help="Explain a call: what came, what was decided."
+    ),
+    "failed": CommandEntry(
+        module="failed", function="failed", help="See what was given up on, and replay it."
+    ),
+    "unmatched": CommandEntry(
+        module="call_lists",
+        function="unmatched",
+        help="See calls that no Buildr call is known for.",
+    ),
+    "stalled": CommandEntry(
+        module="call_lists", function="stalled", help="See calls whose final event never came."
+    ),
+    "replay": CommandEntry(
+        module="replay",
+        function="replay_calls",
+        help="Replay known calls, with today's links, rules and outcomes.",
+    ),
+    "links": CommandEntry(
+        module="links", function="links", help="Tell which Buildr call a telephone call is."
+    ),
+    "link-url": CommandEntry(
+        module="link_url",
+        function="link_url",
+        help="Print the address to put into a telephony system.",
+    ),
+    "expect": CommandEntry(
+        module="expected",
+        function="expect",
+        help="Say that a Buildr call will be a call with a number.",
+    ),
+    "expected": CommandEntry(
+        module="expected", function="expected", help="See the calls that are expected."
+    ),
+    "phonebook": CommandEntry(
+        module="phonebook", function="phonebook", help="Know who called, by telephone number."
+    ),
+    "outcomes": CommandEntry(
+        module="outcomes", function="outcomes", help="See outcomes, and try the map of outcomes."
+    ),
+    "subscriptions": CommandEntry(
+        module="subscriptions",
+        function="subscriptions",
+        help="See and mend the webhook subscriptions at vendors.",
+    ),
+    "backfill": CommandEntry(
+        module="backfill",
+        function="backfill",
+        help="Read in calls of a telephony system's own call log.",
+    ),
+    "reconcile": CommandEntry(
+        module="backfill",
+        function="reconcile",
+        help="Compare a telephony system's own call log with what is stored.",
+    ),
+    "trigger": CommandEntry(
+        module="trigger", function="trigger", help="Send a realistic call to your own receiver."
+    ),
+    "forget": CommandEntry(
+        module="forget", function="forget", help="Delete what is stored about a number or a call."
+    ),
+    "version": CommandEntry(
+        module="version", function="version", help="Print the version.", has_account=False
+    ),
+}
 
 
-def _version() -> str:
-    try:
-        return version(PROGRAM)
-    except PackageNotFoundError:
-        return "not installed"
+def _print_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    if not is_asked or ctx.resilient_parsing:
+        return
+    from workers.cli.plain_output import echo
+
+    echo(f"{PROGRAM}, version {program_version()}")
+    ctx.exit()
 
 
 @click.group(
-    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+    cls=LazyCommands,
+    commands=CommandTable(COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
-@click.version_option(_version(), prog_name=PROGRAM)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """
     Keep the calls in Buildr true.
@@ -83,28 +140,16 @@ def cli() -> None:
     """
 
 
-def _add_account_option(command: click.Command) -> None:
-    """Add `--account` to a command, or to all commands of a group."""
-    if isinstance(command, click.Group):
-        for subcommand in command.commands.values():
-            _add_account_option(subcommand)
-    elif not any(parameter.name == "account" for parameter in command.params):
-        command.params.append(account_option())
+def _log_errors_only() -> None:
+    """Processes that log set this up for themselves."""
+    from service.logs.setup import configure_logging
 
-
-outcomes.add_command(preview_outcomes)
-for _command in COMMANDS:
-    cli.add_command(_command)
-    if _command.name not in OF_ALL_ACCOUNTS:
-        _add_account_option(_command)
+    configure_logging(fmt="pretty", level="error", stream=sys.stderr)
 
 
 def main() -> None:
     """Run the command line; the process ends with 0, 1 (it did not work) or 2 (wrong usage)."""
-    # What a library of ours logs on the way has no place in a command's output; processes that log
-    # set this up for themselves.
-    configure_logging(fmt="pretty", level="error", stream=sys.stderr)
-    cli(prog_name=PROGRAM)
+    cli(prog_name=PROGRAM, obj=_log_errors_only)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from workers.cli.output import (
     print_json,
     print_table,
 )
+from workers.cli.preview import preview_outcomes
 from workers.cli.session import run_with_store
 from workers.delivery.desired import outcome_ids_of
 from workers.delivery.outcome_catalog import OutcomeCatalog
@@ -200,3 +201,6 @@ def _row(result: SampleResult) -> tuple[str, ...]:
         str(result.outcome or LEFT_ALONE),
         result.rule,
     )
+
+
+outcomes.add_command(preview_outcomes)

@@ -3,7 +3,6 @@ What all commands share: settings with their faults in plain lines, output for p
 programs, errors in one line.
 """
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,33 @@ from rich.table import Table
 from rich.text import Text
 
 from service.errors import QueueUnavailable, SettingsError
-from service.logs.control_characters import escape_controls, escape_json
 from service.settings import Installation, Settings, load_installation
+from workers.cli.plain_output import echo, print_json, write_escaped
+from workers.cli.program import PROGRAM
 from workers.local.data_folder import LocalRunError
 from workers.local.terminal import printable
 
-PROGRAM: Final = "buildr-calls"
+__all__ = [
+    "PROGRAM",
+    "Failure",
+    "SettingsFault",
+    "WrongAccount",
+    "account_names",
+    "account_option",
+    "add_account_option",
+    "chosen_account",
+    "command_line",
+    "echo",
+    "failure_of",
+    "load_accounts",
+    "load_settings",
+    "print_fact",
+    "print_json",
+    "print_table",
+    "progress_console",
+    "utc_text",
+]
+
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
 # The key of click's `meta`, which all contexts of one invocation share.
@@ -40,7 +60,7 @@ class SettingsFault(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the faults to stderr."""
         for fault in self.faults:
-            _write(f"{PROGRAM}: {fault}", file or sys.stderr)
+            write_escaped(f"{PROGRAM}: {fault}", file or sys.stderr)
 
 
 class Failure(click.ClickException):
@@ -50,7 +70,7 @@ class Failure(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line to stderr."""
-        _write(f"{PROGRAM}: {self.format_message()}", file or sys.stderr)
+        write_escaped(f"{PROGRAM}: {self.format_message()}", file or sys.stderr)
 
 
 class WrongAccount(Failure):
@@ -62,19 +82,13 @@ class WrongAccount(Failure):
     exit_code = WRONG_USAGE
 
 
-class Commands(click.Group):
-    """
-    A group in which an error that says what to do ends the command with one line and exit code 1.
-    """
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command. Raises click's errors only, apart from bugs."""
-        try:
-            return super().invoke(ctx)
-        except SettingsError as err:
-            raise SettingsFault(err.faults) from err
-        except (LocalRunError, QueueUnavailable) as err:
-            raise Failure(str(err)) from err
+def failure_of(err: Exception) -> click.ClickException | None:
+    """How a command ends after an error that says what to do; None for any other error."""
+    if isinstance(err, SettingsError):
+        return SettingsFault(err.faults)
+    if isinstance(err, LocalRunError | QueueUnavailable):
+        return Failure(str(err))
+    return None
 
 
 def load_settings(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Settings:
@@ -122,6 +136,15 @@ def account_option() -> click.Option:
     )
 
 
+def add_account_option(command: click.Command) -> None:
+    """Add `--account` to a command, or to all commands of a group."""
+    if isinstance(command, click.Group):
+        for subcommand in command.commands.values():
+            add_account_option(subcommand)
+    elif not any(parameter.name == "account" for parameter in command.params):
+        command.params.append(account_option())
+
+
 def chosen_account() -> str | None:
     """The account that the option `--account` names, or None."""
     ctx = click.get_current_context(silent=True)
@@ -150,26 +173,12 @@ def progress_console() -> Console:
     return _console(sys.stderr)
 
 
-def echo(text: str = "", *, is_error: bool = False) -> None:
-    """
-    Print a text to stdout, or to stderr if it is no result. Its line feeds stay; every other
-    character that could steer a terminal is shown as an escape.
-    """
-    _write(text, sys.stderr if is_error else sys.stdout)
-
-
 def print_fact(name: str, value: str, *, width: int = 12, style: str = "bold") -> None:
     """Print one value, as it is and in one line, behind its name, which is padded to `width`."""
     # A `Text`, since rich would read `[/x]` in a string as markup.
     _console(sys.stdout).print(
         Text.assemble((f"{printable(name):<{width}}", style), " ", printable(value))
     )
-
-
-def print_json(value: object) -> None:
-    """Print a value as JSON to stdout."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    click.echo(escape_json(text))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
@@ -202,10 +211,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     out.print(table)
-
-
-def _write(text: str, stream: IO[str]) -> None:
-    click.echo(escape_controls(text, has_lines=True), file=stream)
 
 
 def _console(stream: IO[str]) -> Console:

@@ -21,6 +21,7 @@ from workers.sandbox.records import seed_calls
 ROOT = Path(__file__).parents[3]
 WRONG_USAGE = 2
 FAILED = 1
+HEAVY = {"pydantic", "redis", "httpx", "rich", "structlog", "jinja2", "arq", "importlib.metadata"}
 
 
 @pytest.fixture
@@ -35,10 +36,10 @@ def test_every_command_helps(runner: CliRunner) -> None:
     The help of the whole and of each command exits 0 and keeps examples on lines of their own.
     """
     assert 0 == runner.invoke(cli, ["--help"]).exit_code
-    for command in COMMANDS:
-        result = runner.invoke(cli, [command.name or "", "--help"])
-        assert 0 == result.exit_code, command.name
-        assert "\n    " in result.output or "\n  buildr-calls" in result.output, command.name
+    for name in COMMANDS:
+        result = runner.invoke(cli, [name, "--help"])
+        assert 0 == result.exit_code, name
+        assert "\n    " in result.output or "\n  buildr-calls" in result.output, name
         assert "\\b" not in result.output
 
 
@@ -184,13 +185,51 @@ def test_every_command_over_records_takes_an_account() -> None:
         path: [option for option in command.params if "--account" in option.opts]
         for path, command in _leaves(cli)
     }
-    assert {"run", "serve", "work", "sandbox"} == {
+    assert {"run", "serve", "work", "sandbox", "version"} == {
         path for path, options in result.items() if not options
     }
     assert {1} == {len(options) for options in result.values() if options}
 
 
-def test_groups_hold_commands_only() -> None:
-    """Every registered name is a command or a group of them."""
-    assert {command.name for command in COMMANDS} == set(cli.commands)
-    assert all(isinstance(command, click.Command) for command in COMMANDS)
+def test_every_name_of_the_table_is_that_of_its_command() -> None:
+    """Each entry loads the command of its name."""
+    assert list(COMMANDS) == [command.name for command in cli.commands.values()]
+
+
+def test_help_loads_no_command() -> None:
+    """The list of all commands reads neither settings nor Redis nor anything that they need."""
+    program = (
+        "import sys\n"
+        "from workers.cli.main import cli\n"
+        "cli(['--help'], standalone_mode=False)\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**inherited("PATH", kind="command"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = done.stdout.splitlines()[-1].split()
+    assert set() == HEAVY & set(modules)
+    ours = {name for name in modules if name.startswith(("service", "workers"))}
+    assert {
+        "workers",
+        "workers.cli",
+        "workers.cli.command_table",
+        "workers.cli.main",
+        "workers.cli.program",
+    } == ours
+
+
+def test_a_command_that_does_not_exist_names_the_nearest(runner: CliRunner) -> None:
+    """A mistyped command is answered with the one that it may be."""
+    assert "explain" in runner.invoke(cli, ["explan"]).stderr
+
+
+def test_version_as_json(runner: CliRunner) -> None:
+    """Programs read the version from JSON; people see the same."""
+    printed = json.loads(runner.invoke(cli, ["version", "--json"]).stdout)
+    assert {"buildr-calls", "python", "system"} == set(printed)
+    assert f"python {printed['python']}" in runner.invoke(cli, ["version"]).stdout

@@ -18,8 +18,7 @@ from service.store.connection import open_store
 from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane
 from tests.workers.cli.conftest import Keep, ReplayRequestOf
-from workers.cli.output import Commands
-from workers.cli.preview import preview_outcomes
+from workers.cli.main import cli
 from workers.outcomes.decide import map_digest
 
 NEW = '[outcomes]\nbusy = "No Answer"\n'
@@ -36,10 +35,11 @@ class Command(Protocol):
 def command(environment: dict[str, str], tmp_path: Path) -> Command:
     """The command as an operator would type it, beside a file with the changed map."""
     (tmp_path / "new.toml").write_text(NEW, encoding="utf-8")
-    group = Commands("buildr-calls", commands=[preview_outcomes])
 
     def invoke(*arguments: str, code: int = 0, answer: str = "") -> Result:
-        result = CliRunner().invoke(group, ["preview", *arguments], env=environment, input=answer)
+        result = CliRunner().invoke(
+            cli, ["outcomes", "preview", *arguments], env=environment, input=answer
+        )
         assert code == result.exit_code, result.output + str(result.exception)
         return result
 

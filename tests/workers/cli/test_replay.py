@@ -14,8 +14,7 @@ from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane
 from tests.e2e.harness import free_port
 from tests.workers.cli.conftest import Keep, ReplayRequestOf
-from workers.cli.output import Commands
-from workers.cli.replay import replay_calls
+from workers.cli.main import cli
 from workers.sandbox import SandboxConfig, make_server
 
 Command = Callable[..., Result]
@@ -39,10 +38,9 @@ def sandbox() -> Iterator[str]:
 @pytest.fixture
 def command(environment: dict[str, str]) -> Command:
     """The command as an operator would type it."""
-    group = Commands("buildr-calls", commands=[replay_calls])
 
     def invoke(*arguments: str, code: int = 0, **more: str) -> Result:
-        result = CliRunner().invoke(group, ["replay", *arguments], env=environment | more)
+        result = CliRunner().invoke(cli, ["replay", *arguments], env=environment | more)
         assert code == result.exit_code, result.output + str(result.exception)
         return result
 
