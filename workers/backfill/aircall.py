@@ -25,6 +25,7 @@ from workers.backfill.types import (
     LogMessage,
     SliceTooLarge,
     Untold,
+    read_latest,
 )
 from workers.subscriptions.api import Api
 from workers.subscriptions.errors import VendorRejected
@@ -102,6 +103,10 @@ class Aircall:
     async def messages(self, call: LoggedCall) -> Sequence[LogMessage] | Untold:
         """The `call.ended` of a call."""
         return [_message(entry) for entry in call.entries]
+
+    async def check_rights(self, now: datetime) -> None:
+        """Send each kind of request that the log is read with."""
+        await read_latest(self, now)
 
     async def close(self) -> None:
         """Close the connections."""

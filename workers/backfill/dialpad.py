@@ -19,7 +19,15 @@ from service.sources.dialpad.payload import leg_and_call_id, text_id, time_at
 from service.sources.dialpad.vocabulary import BLOCKED, HANGUP, MISSED
 from workers.backfill.api import LogApi, Pace
 from workers.backfill.reading import items, json_body
-from workers.backfill.types import Access, KnownCall, LogEntry, LoggedCall, LogMessage, Untold
+from workers.backfill.types import (
+    Access,
+    KnownCall,
+    LogEntry,
+    LoggedCall,
+    LogMessage,
+    Untold,
+    read_latest,
+)
 from workers.subscriptions.api import Api
 from workers.subscriptions.errors import VendorRejected
 
@@ -97,6 +105,10 @@ class Dialpad:
         if call.entry(call.source_call_id) is None:
             return Untold(reason="the call's first leg is not in the part of the log that is read")
         return [_message(entry) for entry in call.entries]
+
+    async def check_rights(self, now: datetime) -> None:
+        """Send each kind of request that the log is read with."""
+        await read_latest(self, now)
 
     async def close(self) -> None:
         """Close the connections."""

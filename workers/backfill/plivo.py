@@ -29,6 +29,7 @@ from workers.backfill.types import (
     LoggedCall,
     LogMessage,
     Untold,
+    read_latest,
 )
 from workers.subscriptions.api import Api
 from workers.subscriptions.errors import NotReady, VendorRejected
@@ -120,6 +121,11 @@ class Plivo:
         if reason is not None:
             return Untold(reason=reason)
         return [_message(entry) for entry in (first, *dialled)]
+
+    async def check_rights(self, now: datetime) -> None:
+        """Send each kind of request that the log is read with."""
+        await read_latest(self, now)
+        await self._api.get(f"{self._path}/Recording/", limit="1")
 
     async def close(self) -> None:
         """Close the connections."""

@@ -30,6 +30,7 @@ from workers.backfill.types import (
     LoggedCall,
     LogMessage,
     Untold,
+    read_latest,
 )
 from workers.subscriptions.api import Api
 
@@ -84,6 +85,10 @@ class RingCentral:
             )
             for entry in call.entries
         ]
+
+    async def check_rights(self, now: datetime) -> None:
+        """Send each kind of request that the log is read with."""
+        await read_latest(self, now)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -47,6 +47,11 @@ class LogSource:
             missing.append(self.fallback_credential)
         return tuple(missing)
 
+    def has_credentials(self, settings: Settings) -> bool:
+        """Whether some of the settings of its API are there."""
+        names = (f"{self.slug}_{name}" for name in self.needs)
+        return any(name in settings.of_sources for name in names)
+
     def is_set_up(self, settings: Settings) -> bool:
         """Whether the log can be asked for."""
         return not self.missing_settings(settings)

@@ -30,6 +30,7 @@ from workers.backfill.types import (
     LoggedCall,
     LogMessage,
     Untold,
+    read_latest,
 )
 from workers.subscriptions.api import Api
 from workers.subscriptions.errors import VendorRejected
@@ -126,6 +127,11 @@ class Twilio:
         if not recorded and not dialled and _is_completed(first):
             return Untold(reason=NOT_DIALLED)
         return [*messages, *recorded]
+
+    async def check_rights(self, now: datetime) -> None:
+        """Send each kind of request that the log is read with."""
+        await read_latest(self, now)
+        await self._api.get(f"{self._path}/Recordings.json", PageSize="1")
 
     async def close(self) -> None:
         """Close the connections."""

@@ -16,6 +16,7 @@ from workers.backfill.api import Pause
 
 # A day with an hour before and behind it: most often all that is read.
 DAY_SLICE: Final = timedelta(hours=26)
+LATEST: Final = timedelta(minutes=5)
 
 
 class SliceTooLarge(Exception):
@@ -134,5 +135,14 @@ class CallLog(Protocol):
     async def messages(self, call: LoggedCall) -> Sequence[LogMessage] | Untold:
         """The messages of a call that is over; what is missing is read first."""
 
+    async def check_rights(self, now: datetime) -> None:
+        """Send each kind of request that the log is read with; `now` is the present (UTC)."""
+
     async def close(self) -> None:
         """Close the connections."""
+
+
+async def read_latest(log: CallLog, now: datetime) -> None:
+    """Read one page of the last minutes. Raises `UpkeepError`."""
+    async for _ in log.pages(now - LATEST, now):
+        return

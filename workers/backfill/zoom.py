@@ -27,6 +27,7 @@ from workers.backfill.types import (
     LoggedCall,
     LogMessage,
     Untold,
+    read_latest,
 )
 from workers.subscriptions.api import Api
 from workers.subscriptions.errors import VendorRejected
@@ -39,6 +40,14 @@ INTERNAL: Final = "internal"
 # A call is looked for so long before and after it is known to have begun.
 AROUND: Final = timedelta(hours=1)
 SIDES: Final[Mapping[str | None, Side]] = {"outbound": Side.CALLER, "inbound": Side.CALLEE}
+NO_CALL: Final = LogEntry(
+    entry_id="00000000-0000-0000-0000-000000000000", source_call_id="0", started_at=None, fields={}
+)
+SCOPES: Final = (
+    "give the app the scopes phone:read:list_call_logs:admin and phone:read:call_log:admin"
+)
+# "Invalid access token, does not contain scopes", which comes with 400.
+HINTS: Final = {"4711": SCOPES}
 NOT_SHOWN: Final = "Zoom's call log shows no steps of the call"
 
 
@@ -95,6 +104,12 @@ class Zoom:
             return Untold(reason=NOT_SHOWN)
         return messages
 
+    async def check_rights(self, now: datetime) -> None:
+        """Send each kind of request that the log is read with."""
+        await read_latest(self, now)
+        # No call has this id: a log that may be read answers that there is none.
+        await self._elements(NO_CALL)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()
@@ -139,9 +154,8 @@ def open_log(access: Access) -> Zoom:
         title=TITLE,
         url=credentials["api_url"],
         cure="check ZOOM_ACCOUNT_ID, ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET",
-        missing_right=(
-            "give the app the scopes phone:read:list_call_logs:admin and phone:read:call_log:admin"
-        ),
+        missing_right=SCOPES,
+        hints=HINTS,
         confidential=frozenset({*access.secrets, credentials["client_secret"]}),
         transport=access.transport,
     )

@@ -4,7 +4,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import click
@@ -20,6 +20,8 @@ from service.store.connection import Store, open_store
 from service.store.durability import read_durability
 from service.store.redis_trouble import REDIS_ERRORS
 from service.webhook_urls import webhook_path
+from workers.cli.check_call_logs import call_log_findings
+from workers.cli.finding import Finding
 from workers.cli.outcomes import display_names, read_names
 from workers.cli.output import (
     chosen_account,
@@ -38,53 +40,12 @@ URL_TIMEOUT_S = 5.0
 TITLE_WIDTH = 14
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """
-    The result of one check; `detail` is what to do where `is_fine` is false.
-
-    `account` is set where several accounts are checked. `is_warning`: it works, and an operator
-    should know it.
-    """
-
-    name: str
-    is_fine: bool
-    detail: str
-    account: str | None = None
-    is_warning: bool = False
-
-    @property
-    def title(self) -> str:
-        """The name of the check, with the account where there are several."""
-        if self.account is None:
-            return self.name
-        return f"{self.account}: {self.name}"
-
-    @property
-    def verdict(self) -> tuple[str, str]:
-        """The word at the start of its line, and its style."""
-        if not self.is_fine:
-            return "FAIL", "red"
-        if self.is_warning:
-            return "WARN", "yellow"
-        return "ok", "green"
-
-    def as_dict(self) -> dict[str, object]:
-        """For JSON, with the keys what, is_fine, detail, account."""
-        return {
-            "what": self.name,
-            "is_fine": self.is_fine,
-            "detail": self.detail,
-            "account": self.account,
-        }
-
-
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(*, as_json: bool) -> None:
     """
-    Look at everything that has to be right: settings, spool, Redis, Buildr, outcome names, tests,
-    clock, public URL.
+    Look at everything that has to be right: settings, spool, call logs, Redis, Buildr, outcome
+    names, tests, clock, public URL.
 
     Looks at every account, unless --account names one. Exit code 1 if anything is not right.
 
@@ -117,6 +78,9 @@ async def _check(installation: Installation, accounts: tuple[Settings, ...]) -> 
         await _public_url(installation.default),
         _spool(installation.default),
     ]
+    of_logs = await asyncio.gather(*(call_log_findings(account) for account in accounts))
+    for account, of_account in zip(accounts, of_logs, strict=True):
+        findings += [_with_account(account, finding, accounts) for finding in of_account]
     away: set[str] = set()
     for account in _one_for_each_redis(accounts):
         of_redis = await _redis(account)
@@ -127,8 +91,8 @@ async def _check(installation: Installation, accounts: tuple[Settings, ...]) -> 
         if account.redis_dsn in away:
             continue
         async with open_store(account, role="cli") as store:
-            of_account = [*await _buildr(account, store), *await _outcome_tests(account, store)]
-            findings += [_with_account(account, finding, accounts) for finding in of_account]
+            of_buildr = [*await _buildr(account, store), *await _outcome_tests(account, store)]
+            findings += [_with_account(account, finding, accounts) for finding in of_buildr]
     return findings
 
 

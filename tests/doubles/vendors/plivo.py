@@ -42,7 +42,7 @@ class Plivo(StandIn):
             recordings = [
                 {"recording_id": "1", "call_uuid": leg_id}
                 for leg_id in self.recorded
-                if leg_id == received.query["call_uuid"]
+                if leg_id == received.query.get("call_uuid", leg_id)
             ]
             return JSONResponse({"meta": {"next": None}, "objects": recordings})
         leg_id = received.path.removeprefix(f"{ROOT}/Call/").strip("/")

@@ -32,6 +32,8 @@ class Twilio(StandIn):
             return refuse(401, {"code": 20003, "message": "Authenticate", "status": 401})
         if received.path == f"{ROOT}/Calls.json":
             return self._page(received)
+        if received.path == f"{ROOT}/Recordings.json":
+            return JSONResponse({"recordings": []})
         sid, _, rest = received.path.removeprefix(f"{ROOT}/Calls/").partition("/")
         if rest == "Recordings.json":
             return JSONResponse({"recordings": self.recordings.get(sid, [])})

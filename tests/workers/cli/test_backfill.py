@@ -87,3 +87,24 @@ def test_a_second_run_ends_at_once(
     for command in (("backfill", "twilio", "--since", "1h"), ("reconcile", "twilio")):
         shown = run(*command, code=3, **values).output
         assert "since 2026-11-27 18:00:00 UTC (process 812 on web1)" in shown
+
+
+def test_check_names_what_credentials_may_not_do(
+    run: Run, twilio: tuple[Twilio, dict[str, str]]
+) -> None:
+    """With the cure in the same line; a log for which nothing is set has no line."""
+    standin, values = twilio
+
+    def log_findings(**more: str) -> list[tuple[bool, str]]:
+        findings = json.loads(run("check", "--json", code=1, **values, **more).output)
+        return [
+            (item["is_fine"], item["detail"]) for item in findings if item["what"] == "call log"
+        ]
+
+    assert [(True, "twilio: may be read")] == log_findings()
+    standin.faults.append(Fault(match="Recordings.json", status=403))
+    half = (False, "zoom: set ZOOM_CLIENT_ID and ZOOM_CLIENT_SECRET: an app with ")
+    (is_fine, detail), zoom = log_findings(ZOOM_ACCOUNT_ID="zoom-account")
+    assert not is_fine
+    assert "give the API key the right to read calls and recordings" in detail
+    assert half == (zoom[0], zoom[1][: len(half[1])])
