@@ -1,9 +1,10 @@
 """
 Settings put together and checked: all faults of all accounts in one go, by name, without a value.
 
-A setting comes from the environment (`PORT`), from a file that the environment names
-(`TWILIO_AUTH_TOKEN_FILE`, for mounted secrets), or from `buildr-calls.toml` (`port`,
-`twilio_auth_token_file`), in this order. An empty variable counts as not set.
+A setting comes from the environment (`PORT`; with `ENV_FILE` from that file first), from a file
+that the environment names (`TWILIO_AUTH_TOKEN_FILE`, for mounted secrets), or from
+`buildr-calls.toml` (`port`, `twilio_auth_token_file`), in this order. An empty variable counts as
+not set.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ from service.errors import SettingsError
 from service.settings.accounts import TABLE, Account, read_accounts
 from service.settings.business_hours import FOLDER
 from service.settings.conditions import When
+from service.settings.env_file import with_env_file
 from service.settings.installation import Installation
 from service.settings.model import Settings
 from service.settings.outcome_tests import SampleCall
@@ -80,6 +82,7 @@ def load_installation(
     """
     faults: list[str] = []
     folder = cwd or Path.cwd()
+    environ = with_env_file(environ, folder, faults)
     where, table = read_toml(environ, folder, faults)
     top_table = {key: value for key, value in table.items() if key != TABLE}
     outcomes = outcome_tables(top_table)

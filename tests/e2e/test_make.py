@@ -61,8 +61,8 @@ def test_compose_file_names_settings_that_exist() -> None:
     mounted.
     """
     text = read("deploy", "compose.yaml")
-    assert _environment(text) <= set(names())
-    assert "PUBLIC_URL" in _environment(text)
+    assert _environment(text) <= {*names(), "ENV"}
+    assert "ENV_FILE: /run/secrets/settings" in text
     mounted = set(re.findall(r"/run/secrets/(\w+)", text))
     assert mounted == set(re.findall(r"file: \./secrets/(\w+)", text))
     assert all(secret in text.split("services:")[0] for secret in mounted)

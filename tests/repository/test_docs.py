@@ -41,7 +41,8 @@ def test_every_setting_has_its_row() -> None:
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     missing = [name for name in names() if name != "CONFIG" and _row(name) not in page]
     assert missing == []
-    assert "`CONFIG`" in page
+    assert "| `CONFIG` |" in page
+    assert "| `ENV_FILE` |" in page
 
 
 @pytest.mark.parametrize("path", sorted({page for page, _ in PARTS}))

@@ -8,7 +8,6 @@ import click
 
 from service.errors import SettingsError
 from service.settings import Installation
-from workers.cli.env_file import read_env_file
 from workers.cli.output import FAILED, Failure, SettingsFault, load_accounts
 from workers.cli.watched import end_with_stdin, watched
 
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 @click.option(
     "--env-file",
     type=click.Path(exists=True, dir_okay=False),
-    help="Read settings from this file too, again at each reload: lines of NAME=value.",
+    help="Read settings from this file too, again at each reload: the same as ENV_FILE.",
 )
 @click.option("--inherited-fd", "inherited_fds", type=int, multiple=True, hidden=True)
 @click.option("--control-fd", type=int, hidden=True)
@@ -72,11 +71,17 @@ def serve(
         _serve_for_master(control_fd, inherited_fds, env_file)
         return
     end_with_stdin(is_wanted=is_watched)
-    installation = load_accounts(is_local=False, overrides=read_env_file(env_file))
+    installation = load_accounts(is_local=False, overrides=_overrides(env_file))
     if count > 1 or reload_on is not None:
         serve_processes(installation, count=count, fds=fds)
     else:
         serve_forever(installation, fds=fds, addition=_console(installation))
+
+
+def _overrides(env_file: str | None) -> dict[str, str]:
+    if env_file is None:
+        return {}
+    return {"ENV_FILE": env_file}
 
 
 def _serve_for_master(control_fd: int, fds: tuple[int, ...], env_file: str | None) -> None:
@@ -87,7 +92,7 @@ def _serve_for_master(control_fd: int, fds: tuple[int, ...], env_file: str | Non
     channel = ControlChannel.of(control_fd)
     channel.end_with_master()
     try:
-        installation = load_accounts(is_local=False, overrides=read_env_file(env_file))
+        installation = load_accounts(is_local=False, overrides=_overrides(env_file))
         serve_forever(
             installation,
             fds=fds,
