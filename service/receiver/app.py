@@ -14,11 +14,13 @@ import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
+from starlette.types import Lifespan
 
 from service.clock import utc_now
 from service.logs.events import LogEvent
 from service.receiver import health
 from service.receiver.accounts import ReceiverAccount, SharedParts
+from service.receiver.direct_path import ReceiverApp
 from service.receiver.inbox import Inbox
 from service.receiver.problems import ServerErrorMiddleware, handlers
 from service.receiver.requests import BodyLimits
@@ -101,16 +103,8 @@ def create_app(
         structlog.contextvars.clear_contextvars()
         log.info(LogEvent.SERVICE_STOPPED)
 
-    app = Starlette(
-        routes=[*_routes(webhooks, accounts, sources, shared.spool), *addition.routes],
-        # Starlette's own is still around it. It would answer in plain text, and raise once more for
-        # the server to log, which is the same traceback twice.
-        middleware=[Middleware(ServerErrorMiddleware)],
-        exception_handlers=handlers(),
-        lifespan=lifespan,
-    )
-    # A sender that follows a redirect comes back with GET and without its body.
-    app.router.redirect_slashes = False
+    routes = [*_routes(webhooks, accounts, sources, shared.spool), *addition.routes]
+    app = _put_together(webhooks, routes, lifespan)
 
     app.state.begin_stop = partial(_begin_stop, accounts)
     return app
@@ -119,6 +113,24 @@ def create_app(
 def _begin_stop(accounts: Sequence[ReceiverAccount]) -> None:
     for account in accounts:
         account.inbox.begin_stop()
+
+
+def _put_together(
+    webhooks: Webhooks, routes: Sequence[BaseRoute], lifespan: Lifespan[Starlette]
+) -> ReceiverApp:
+    app = ReceiverApp(
+        routes=routes,
+        # Starlette's own is still around it. It would answer in plain text, and raise once more for
+        # the server to log, which is the same traceback twice.
+        middleware=[Middleware(ServerErrorMiddleware)],
+        exception_handlers=handlers(),
+        lifespan=lifespan,
+    )
+    app.webhooks = ServerErrorMiddleware(webhooks)
+    app.slugs = frozenset(webhooks.sources)
+    # A sender that follows a redirect comes back with GET and without its body.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _open_accounts(

@@ -29,10 +29,10 @@ from service.sources.base import RetryPolicy
 from service.spool.drain import Drain
 from service.spool.messages import Depth, SpooledMessage, SpoolUnavailable
 from service.spool.spool import Spool
+from service.store.accept_calls import AcceptResult
 from service.store.connection import Store
 from service.store.messages import Message
 from service.store.redis_trouble import REDIS_ERRORS
-from service.store.script_calls import AcceptResult
 
 # With a spool: a Redis that needs longer is not waited for. Every sender waits at least for twice
 # as long.

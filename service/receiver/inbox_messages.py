@@ -9,11 +9,11 @@ from typing import Final, Self
 from service.errors import FailureCause
 from service.settings import Settings
 from service.spool.messages import SpooledMessage
-from service.store import script_calls
+from service.store import accept_calls
+from service.store.accept_calls import AcceptResult
 from service.store.failed import Failed, to_text
 from service.store.keys import ref_of
 from service.store.messages import Message, pack_message
-from service.store.script_calls import AcceptResult
 from service.store.script_runner import ScriptCall
 
 HOUR_MS: Final = 3_600_000
@@ -98,7 +98,7 @@ def failed_entry(message: Message, *, cause: FailureCause, detail: str) -> str:
 def script_call(message: SpooledMessage, limits: InboxLimits) -> ScriptCall[AcceptResult]:
     """What gives a message to Redis, under the limits of now."""
     if message.failed_entry is not None or message.source_call_id is None:
-        return script_calls.keep_failed(
+        return accept_calls.keep_failed(
             message_id=message.message_id,
             source=message.source,
             dedupe_ms=limits.dedupe_ms,
@@ -106,7 +106,7 @@ def script_call(message: SpooledMessage, limits: InboxLimits) -> ScriptCall[Acce
             entry=message.failed_entry or "",
             packed_message=message.packed_message,
         )
-    return script_calls.accept(
+    return accept_calls.accept(
         message_id=message.message_id,
         ref=ref_of(message.source, message.source_call_id),
         dedupe_ms=limits.dedupe_ms,

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.receiver.connection_table import ConnectionTable, Cut, Phase, Rank
+from service.receiver.requests import IS_COMPLETE
 
 
 def _answer(status: HTTPStatus) -> bytes:
@@ -134,6 +135,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request has arrived as a whole."""
         self._enter(DONE)
+        # For whoever reads the body: there is nothing to wait for.
+        self.scope[IS_COMPLETE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
 
     # --- what the table asks for

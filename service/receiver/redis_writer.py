@@ -14,9 +14,9 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from service.errors import QueueUnavailable
+from service.store.accept_calls import AcceptResult, accept_many
 from service.store.connection import Store
 from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
-from service.store.script_calls import AcceptResult
 from service.store.script_runner import ScriptCall
 
 # A batch is one round trip; the largest keeps Redis busy for some milliseconds.
@@ -34,6 +34,51 @@ class _Waiting:
     future: "asyncio.Future[AcceptResult]"
 
 
+class _Deadlines:
+    """
+    Ends the waiting of messages that Redis has not confirmed in time: one timer for all of them,
+    since each waits equally long, so that the oldest is always the next.
+    """
+
+    def __init__(self) -> None:
+        self._futures: deque[tuple[float, asyncio.Future[AcceptResult]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        deadline: float,
+        future: "asyncio.Future[AcceptResult]",
+    ) -> None:
+        """End the waiting at a time of the loop's clock, unless it is answered before."""
+        self._futures.append((deadline, future))
+        if self._timer is None:
+            # A context of its own: it outlives the request that starts it.
+            self._timer = loop.call_at(deadline, self._expire, loop, context=contextvars.Context())
+
+    def drop_answered(self) -> None:
+        """Forget the oldest ones as far as they are answered."""
+        while self._futures and self._futures[0][1].done():
+            self._futures.popleft()
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        while self._futures and (self._futures[0][1].done() or self._futures[0][0] <= now):
+            _, future = self._futures.popleft()
+            if not future.done():
+                future.set_exception(QueueUnavailable("Redis did not confirm in time"))
+        if self._futures:
+            deadline = self._futures[0][0]
+            self._timer = loop.call_at(deadline, self._expire, loop, context=contextvars.Context())
+
+
 class RedisWriter:
     """
     Writes messages of one account. Belongs to one event loop; `close` it when the loop ends.
@@ -48,6 +93,7 @@ class RedisWriter:
         self._has_spool = has_spool
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
+        self._deadlines = _Deadlines()
         self._writer: asyncio.Task[None] | None = None
         self._is_closed = False
         self._trouble: RedisTrouble | None = None
@@ -77,7 +123,8 @@ class RedisWriter:
             raise QueueUnavailable(STOPPING)
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
             raise QueueUnavailable("too many requests wait for Redis")
-        waiting = _Waiting(call, size, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(call, size, loop.create_future())
         self._waiting.append(waiting)
         self._waiting_bytes += size
         # Also after a writer that a bug has ended: its batch times out, and the next message begins
@@ -87,11 +134,8 @@ class RedisWriter:
             self._writer = asyncio.create_task(
                 self._write_batches(), name="inbox-writer", context=contextvars.Context()
             )
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await waiting.future
-        except TimeoutError as err:
-            raise QueueUnavailable("Redis did not confirm in time") from err
+        self._deadlines.add(loop, loop.time() + self._timeout_s, waiting.future)
+        return await waiting.future
 
     async def write_now(
         self, calls: Sequence[ScriptCall[AcceptResult]]
@@ -103,7 +147,7 @@ class RedisWriter:
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                answers = await self._store.scripts.run_batch(calls)
+                answers = await self._write_all(calls)
         except (*REDIS_ERRORS, OSError) as err:
             self._trouble = classify_redis_error(err)
             raise QueueUnavailable(f"Redis is away ({type(err).__name__})") from err
@@ -112,6 +156,18 @@ class RedisWriter:
             classify_redis_error(answer) for answer in answers if isinstance(answer, RedisError)
         } - {RedisTrouble.REFUSED}
         self._trouble = next(iter(troubles), None)
+        return answers
+
+    async def _write_all(
+        self, calls: Sequence[ScriptCall[AcceptResult]]
+    ) -> list[AcceptResult | Exception]:
+        together = _together(calls)
+        if together is None:
+            return await self._store.scripts.run_batch(calls)
+        # One script for all: Redis reads one command, and there is one reply to wait for.
+        (answers,) = await self._store.scripts.run_batch([together])
+        if isinstance(answers, Exception):
+            return [answers] * len(calls)
         return answers
 
     async def probe(self) -> bool:
@@ -132,6 +188,7 @@ class RedisWriter:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._writer
         self._refuse_waiting(STOPPING)
+        self._deadlines.close()
 
     async def _write_batches(self) -> None:
         while self._waiting:
@@ -151,6 +208,7 @@ class RedisWriter:
             else:
                 for waiting, answer in zip(batch, answers, strict=True):
                     _resolve(waiting, answer)
+            self._deadlines.drop_answered()
             if self._has_spool and self._trouble is not None:
                 self._refuse_waiting(self._trouble.text)
 
@@ -163,6 +221,18 @@ class RedisWriter:
         for waiting in batch:
             if not waiting.future.done():
                 waiting.future.set_exception(QueueUnavailable(reason))
+
+
+def _together(
+    calls: Sequence[ScriptCall[AcceptResult]],
+) -> ScriptCall[list[AcceptResult | Exception]] | None:
+    """One call in place of several of `accept` under the same limits; None if they are others."""
+    limits = {call.arguments[2:4] for call in calls}
+    if len(calls) == 1 or len(limits) != 1 or any(call.script != "accept" for call in calls):
+        return None
+    ((dedupe_ms, max_pending),) = limits
+    messages = [(*call.arguments[:2], call.arguments[4]) for call in calls]
+    return accept_many(dedupe_ms=dedupe_ms, max_pending=max_pending, messages=messages)
 
 
 def _resolve(waiting: _Waiting, answer: AcceptResult | Exception) -> None:

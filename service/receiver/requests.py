@@ -6,12 +6,17 @@ within limits.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
+from typing import Final
 
 from service.errors import PayloadTooLarge, ReadTimeout
 
 Scope = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[MutableMapping[str, object]]]
 Headers = dict[str, tuple[str, ...]]
+
+
+# In the scope of a request that has arrived as a whole.
+IS_COMPLETE: Final = "buildr_calls.is_complete"
 
 
 class SenderGone(Exception):
@@ -37,7 +42,10 @@ def read_headers(scope: Mapping[str, object]) -> Headers:
         return headers
     for name, value in pairs:
         key = name.decode("latin-1").lower()
-        headers[key] = (*headers.get(key, ()), value.decode("latin-1"))
+        if key in headers:
+            headers[key] = (*headers[key], value.decode("latin-1"))
+        else:
+            headers[key] = (value.decode("latin-1"),)
     return headers
 
 
@@ -50,29 +58,37 @@ def check_length(headers: Mapping[str, tuple[str, ...]], limits: BodyLimits) -> 
             raise PayloadTooLarge(f"announced {length[:20]} bytes")
 
 
-async def read_body(receive: Receive, limits: BodyLimits) -> bytes:
+async def read_body(receive: Receive, limits: BodyLimits, *, is_complete: bool = False) -> bytes:
     """
     The whole body, never holding more than its limit.
 
     Raises `PayloadTooLarge`, `ReadTimeout` and `SenderGone`.
     """
     parts: list[bytes] = []
-    total = 0
+    # Nothing is waited for then, and a timeout costs more than the rest of this.
+    if is_complete:
+        return await _read_parts(receive, limits, parts)
     try:
         async with asyncio.timeout(limits.timeout_s):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise SenderGone("the sender closed the connection")
-                part = message.get("body", b"")
-                if isinstance(part, bytes) and part:
-                    total += len(part)
-                    # Counted while it arrives: a body in chunks announces no length, and an
-                    # announced one may be wrong.
-                    if total > limits.max_bytes:
-                        raise PayloadTooLarge(f"more than {limits.max_bytes} bytes arrived")
-                    parts.append(part)
-                if not message.get("more_body", False):
-                    return b"".join(parts)
+            return await _read_parts(receive, limits, parts)
     except TimeoutError as err:
+        total = sum(len(part) for part in parts)
         raise ReadTimeout(f"{total} bytes arrived in {limits.timeout_s:g} s") from err
+
+
+async def _read_parts(receive: Receive, limits: BodyLimits, parts: list[bytes]) -> bytes:
+    total = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise SenderGone("the sender closed the connection")
+        part = message.get("body", b"")
+        if isinstance(part, bytes) and part:
+            total += len(part)
+            # Counted while it arrives: a body in chunks announces no length, and an announced one
+            # may be wrong.
+            if total > limits.max_bytes:
+                raise PayloadTooLarge(f"more than {limits.max_bytes} bytes arrived")
+            parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)

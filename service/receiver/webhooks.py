@@ -43,6 +43,7 @@ from service.receiver.request_checks import (
 )
 from service.receiver.request_log import UNKNOWN, RequestLog
 from service.receiver.requests import (
+    IS_COMPLETE,
     BodyLimits,
     SenderGone,
     check_length,
@@ -166,7 +167,7 @@ class Webhooks:
         check_content(route.source, request)
         route.source.check_headers(request, route.secrets)
         request_log.is_reading = True
-        body = await read_body(receive, limits)
+        body = await read_body(receive, limits, is_complete=IS_COMPLETE in scope)
         request_log.is_reading = False
         request_log.body_bytes = len(body)
         request = replace(request, body=body)

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 # Below the time that the receiver has for an answer (`ACCEPT_TIMEOUT_S`).
 WAIT_MS: Final = 1000
 # Scripts after which somebody relies on what was written: a sender, or Buildr.
-CONFIRMED_SCRIPTS: Final = frozenset({"accept", "keep_failed", "commit"})
+CONFIRMED_SCRIPTS: Final = frozenset({"accept", "accept_many", "keep_failed", "commit"})
 
 
 class NotConfirmed(ResponseError):

@@ -6,7 +6,6 @@ order in which the script reads them.
 """
 
 from collections.abc import Iterable
-from enum import IntEnum
 from typing import cast
 
 from service.store.redis_client import Value
@@ -18,41 +17,6 @@ from service.store.script_runner import (
     as_list,
     as_names,
 )
-
-
-class AcceptResult(IntEnum):
-    """What became of a message: kept, known already, or refused since too many wait."""
-
-    FULL = -1
-    REPEATED = 0
-    KEPT = 1
-
-
-def accept(
-    *, message_id: str, ref: str, dedupe_ms: int, max_pending: int, packed_message: bytes
-) -> ScriptCall[AcceptResult]:
-    """
-    Keep a message and set its call's alarm.
-
-    Its id is kept `dedupe_ms` beside the message, or not at all if that is 0; with `max_pending`
-    unread messages it is refused.
-    """
-    arguments = (message_id, ref, dedupe_ms, max_pending, packed_message)
-    return ScriptCall("accept", arguments, _as_accept_result)
-
-
-def keep_failed(
-    *,
-    message_id: str,
-    source: str,
-    dedupe_ms: int,
-    keep_ms: int,
-    entry: str,
-    packed_message: bytes,
-) -> ScriptCall[AcceptResult]:
-    """Keep a message that cannot be read for `keep_ms`, with its failed entry (JSON)."""
-    arguments = (message_id, source, dedupe_ms, keep_ms, entry, packed_message)
-    return ScriptCall("keep_failed", arguments, _as_accept_result)
 
 
 def commit(
@@ -278,10 +242,6 @@ def _or_empty(value: int | None) -> Value:
     if value is None:
         return ""
     return value
-
-
-def _as_accept_result(reply: object) -> AcceptResult:
-    return AcceptResult(as_integer(reply))
 
 
 def _as_expected(reply: object) -> tuple[int, list[bytes], list[list[bytes]]]:

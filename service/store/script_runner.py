@@ -22,6 +22,8 @@ Result = TypeVar("Result")
 # What a script needs beside `common`, before its own text.
 # Redis has no way to share code between scripts of EVAL, and its functions need Redis 7.
 _PARTS: Final = {
+    "accept": ("accepting",),
+    "accept_many": ("accepting",),
     "begin": ("when_full",),
     "claim": ("when_full",),
     "clear": ("when_full",),

@@ -11,6 +11,7 @@ import pytest
 
 from service.errors import FailureCause, QueueUnavailable
 from service.receiver import inbox as queue
+from service.receiver.acceptance import Acceptance
 from service.receiver.inbox import Inbox
 from service.receiver.inbox_messages import InboxLimits
 from service.settings import Settings
@@ -69,6 +70,20 @@ async def test_duplicate_is_known_and_adds_nothing(store: Store, inbox: Inbox) -
     assert 1 == sum(answers)
     pending = (await store.calls.load("twilio:CA1")).pending
     assert 1 == len(pending)
+
+
+async def test_message_whose_call_is_broken_fails_alone(store: Store, inbox: Inbox) -> None:
+    """Messages that are written together are accepted or refused each by itself."""
+    await store.redis.set("bc:default:pending:twilio:CA2", "of another form")
+    messages = [_message("one"), _message("two", call="CA2"), _message("three", call="CA3")]
+    answers = await asyncio.gather(
+        *(inbox.accept(message) for message in messages),
+        inbox.accept(messages[0]),
+        return_exceptions=True,
+    )
+    assert [True, False, True, False] == [answer == Acceptance.KEPT for answer in answers]
+    assert "Redis refused the message (WRONGTYPE)" == str(answers[1])
+    assert inbox.trouble is None
 
 
 async def test_two_messages_of_a_call_share_one_job(store: Store, inbox: Inbox) -> None:

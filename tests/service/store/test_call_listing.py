@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.store import call_candidates, call_listing
+from service.store.accept_calls import accept
 from service.store.call_index import buckets_of, customer_bucket
 from service.store.call_listing import UNREAD, UNREADABLE, CallQuery
 from service.store.call_parties import CallParties
@@ -15,7 +16,6 @@ from service.store.call_update import CallUpdate
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
-from service.store.script_calls import accept
 
 AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 CUSTOMER = "+15005550006"

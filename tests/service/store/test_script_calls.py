@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from service.store import backfill_calls, index_calls, script_calls
+from service.store import accept_calls, backfill_calls, index_calls, script_calls
 from service.store.rate_limit import script_calls as rate_limit_calls
 from service.store.script_runner import ScriptCall, source_of
 
@@ -18,14 +18,22 @@ from service.store.script_runner import ScriptCall, source_of
 FIRST_ARGUMENT: Final = 5
 ARGUMENT: Final = re.compile(r"^local (\w+) = [\w.]*\(?ARGV\[(\d+)\]", re.MULTILINE)
 # Scripts in files that only others include.
-SHARED: Final = {"call_index", "common", "lanes", "permits", "phone_entries", "when_full"}
+SHARED: Final = {
+    "accepting",
+    "call_index",
+    "common",
+    "lanes",
+    "permits",
+    "phone_entries",
+    "when_full",
+}
 
 
 def functions() -> dict[str, Callable[..., ScriptCall[object]]]:
     """Every function that makes a call of a script, by the script's name."""
     return {
         name: function
-        for module in (script_calls, backfill_calls, index_calls, rate_limit_calls)
+        for module in (accept_calls, script_calls, backfill_calls, index_calls, rate_limit_calls)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

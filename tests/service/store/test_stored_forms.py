@@ -56,7 +56,9 @@ from workers.process.timing import in_progress_s
 
 SCRIPTS: Final = Path(__file__).parents[3] / "service" / "store" / "scripts"
 # What other scripts begin with.
-PARTS: Final = frozenset({"call_index", "common", "lanes", "permits", "phone_entries", "when_full"})
+PARTS: Final = frozenset(
+    {"accepting", "call_index", "common", "lanes", "permits", "phone_entries", "when_full"}
+)
 SNAPSHOT: Final = load("snapshot.json")
 EXPECTED: Final = load("expected.json")
 PRESENT: Final = datetime.fromisoformat(SNAPSHOT["taken_at"])
@@ -722,12 +724,14 @@ async def test_every_script_works_on_old_records(worker: RestoredWorker) -> None
 
 
 async def _run_scripts_of_messages(worker: RestoredWorker) -> None:
-    """accept, backfill, keep_failed, discard, replay."""
+    """accept, accept_many, backfill, keep_failed, discard, replay."""
     store = worker.store
     await _run_backfill(worker)
     assert await worker.receive("twilio", twilio_message(ended(81)))
     old = await store.messages.get("m000000000000000000000001")
     assert old is not None
+    repeat = replace(old, source_call_id="CA81")
+    assert not any(await asyncio.gather(worker.inbox.accept(repeat), worker.inbox.accept(repeat)))
     assert not await worker.inbox.keep_failed(
         old, cause=FailureCause.MALFORMED_PAYLOAD, detail="again"
     )
