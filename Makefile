@@ -22,7 +22,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test test-fast test-all bench bench-sources bench-delivery bench-phonebook bench-spool attacks faults lint types \
+.PHONY: help run browser test test-fast test-all bench bench-sources bench-delivery bench-phonebook bench-spool attacks faults lint types \
 	check docs audit sbom lock clean
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo 'make test-fast       only what is not slow, and a sample of the variants: two minutes'
 	@echo 'make test-all        make test, then make test-fast on each other Python that is supported'
 	@echo '                     and on this machine'
+	@echo 'make browser         the console in a real browser; needs Chromium (apt-get install chromium)'
 	@echo 'make check           the same as make test'
 	@echo 'make lint            ruff (rules and format) and codespell'
 	@echo 'make types           mypy'
@@ -101,6 +102,9 @@ test-all:
 	done; \
 	exit $$status
 
+browser: $(VENV)/.browser
+	@$(BIN)/python $(PYTEST) tests/workers/console/test_browser.py $(ARGS)
+
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.intake
 
@@ -144,6 +148,7 @@ lock: $(VENV)/.dev
 	$(COMPILE) --upgrade --output-file requirements.txt requirements.in
 	$(COMPILE) --upgrade --output-file requirements-run.txt requirements-run.in
 	$(COMPILE) --upgrade --output-file requirements-dev.txt requirements-dev.in
+	$(COMPILE) --upgrade --output-file requirements-browser.txt requirements-browser.in
 
 clean:
 	rm -rf $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
@@ -159,6 +164,11 @@ $(VENV)/.run: $(VENV)/.made requirements.txt requirements-run.txt pyproject.toml
 $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 	@echo 'Installing what requirements-dev.txt pins into $(VENV) ...'
 	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.browser: $(VENV)/.dev requirements-browser.txt
+	@echo 'Installing what requirements-browser.txt pins into $(VENV) ...'
+	@$(PIP) --require-hashes -r requirements-browser.txt
 	@touch $@
 
 # An environment that exists is kept. A version manager may answer for a Python that it does not

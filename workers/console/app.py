@@ -15,7 +15,7 @@ from service.receiver.admin_guard import AdminGuard
 from service.receiver.public_url import PublicUrlResolver
 from service.settings import Installation
 from service.store.connection import open_store
-from workers.console import call_page, overview, replays, work_lists
+from workers.console import call_page, calls, overview, replays, rules, work_lists
 from workers.console.gate import Endpoint, Gate, fault_page
 from workers.console.login import Login
 from workers.console.pages import PREFIX, asset
@@ -25,6 +25,7 @@ from workers.console.sessions import Sessions
 # Method, path below the account, and endpoint.
 PAGES: Sequence[tuple[str, str, Endpoint]] = (
     ("GET", "overview", overview.show),
+    ("GET", "calls", calls.show),
     ("GET", "call", call_page.show),
     ("POST", "call/reveal", call_page.reveal),
     ("POST", "call/export", call_page.export),
@@ -35,6 +36,8 @@ PAGES: Sequence[tuple[str, str, Endpoint]] = (
     ("POST", "failed/discard", work_lists.discard),
     ("GET", "unmatched", work_lists.unmatched),
     ("GET", "stalled", work_lists.stalled),
+    ("GET", "rules", rules.show),
+    ("POST", "rules/preview", rules.preview),
     ("GET", "actions", work_lists.actions),
 )
 

@@ -75,6 +75,12 @@ def words(name: object) -> str:
     return str(name).replace("_", " ")
 
 
+def without_commands(text: str) -> str:
+    """A reason without its sentences that name a command: a page has a button for that."""
+    sentences = text.split(". ")
+    return ". ".join(sentence for sentence in sentences if "buildr-calls " not in sentence)
+
+
 def tone(state: object) -> str:
     """How a state is coloured."""
     return TONES.get(str(state), "rest")
@@ -89,4 +95,5 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "words": words,
     "tone": tone,
     "mask": mask_numbers,
+    "without_commands": without_commands,
 }

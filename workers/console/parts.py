@@ -26,9 +26,11 @@ from workers.console.sessions import Session, Sessions
 # The navigation: the page's name in addresses, and its title.
 PAGES: Final[tuple[tuple[str, str], ...]] = (
     ("overview", "Overview"),
+    ("calls", "Calls"),
     ("failed", "Failed"),
     ("unmatched", "Unmatched"),
     ("stalled", "Stalled"),
+    ("rules", "Rules"),
     ("actions", "Actions"),
 )
 

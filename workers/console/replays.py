@@ -69,7 +69,9 @@ async def _replay(
     title = "Replay?"
     back = visit.url("failed")
     if page == "calls":
-        back = visit.url("call", ref=names[0])
+        back = visit.url("calls")
+        if len(names) == 1:
+            back = visit.url("call", ref=names[0])
     if is_confirmed:
         title = "Replayed"
         action = "replay"

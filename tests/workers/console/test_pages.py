@@ -20,7 +20,16 @@ from tests.workers.console.harness import (
 )
 from workers.console.pages import POLICY
 
-PAGES = ("overview", "failed", "unmatched", "stalled", "actions", f"call?ref={DELIVERED}")
+PAGES = (
+    "overview",
+    "calls",
+    "rules",
+    "failed",
+    "unmatched",
+    "stalled",
+    "actions",
+    f"call?ref={DELIVERED}",
+)
 
 
 @pytest.mark.usefixtures("system")
