@@ -229,9 +229,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
             redis,
             keys,
             scripts,
-            tuple(
-                (budget.requests, int(budget.window_s * 1000)) for budget in settings.buildr_budgets
-            ),
+            _budgets(settings),
             settings.newest_first_above,
         ),
         tokens=Tokens(redis, keys, scripts, box=_token_box(settings)),
@@ -246,6 +244,13 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         listing=CallListing(redis, keys),
         indexing=CallIndexing(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
         console=ConsoleRecords(redis, keys),
+    )
+
+
+def _budgets(settings: Settings) -> tuple[tuple[int, int], ...]:
+    """Requests and ms of each budget."""
+    return tuple(
+        (budget.requests, int(budget.window_s * 1000)) for budget in settings.buildr_budgets
     )
 
 

@@ -111,7 +111,9 @@ def test_redis_is_set_up_to_lose_nothing() -> None:
     assert {"appendonly yes", "appendfsync always", "maxmemory-policy noeviction"} <= set(lines)
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-run", "requirements-dev"])
+@pytest.mark.parametrize(
+    "name", ["requirements", "requirements-run", "requirements-dev", "requirements-browser"]
+)
 def test_pins_are_complete_and_name_no_index(name: str) -> None:
     """
     Every package that is asked for is pinned with hashes, and no line names where it came from.
@@ -125,7 +127,7 @@ def test_pins_are_complete_and_name_no_index(name: str) -> None:
         assert not PACKAGE.match(block) or "--hash=sha256:" in block, block
 
 
-@pytest.mark.parametrize("name", ["requirements-run", "requirements-dev"])
+@pytest.mark.parametrize("name", ["requirements-run", "requirements-dev", "requirements-browser"])
 def test_pins_of_both_files_agree(name: str) -> None:
     """Both files go into the same environment."""
     runtime = dict(PACKAGE.findall(read("requirements.txt")))

@@ -58,7 +58,7 @@ async def test_an_id_leads_to_its_call(operator: Browser) -> None:
 
 
 async def test_a_page_that_does_not_exist_is_refused(operator: Browser) -> None:
-    """The cursor of a page is not a person's to write."""
+    """The cursor of a page is not written by hand."""
     response = await operator.load("/default/calls?after=nonsense")
     assert response.status_code == HTTPStatus.BAD_REQUEST
 
