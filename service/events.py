@@ -6,15 +6,15 @@ holds nothing of Buildr's outcomes; how several events make a call is in `worker
 """
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
 
 from service.errors import MalformedPayload
+from service.quick_dataclass import quick, replace
 
 VERSION: Final = 1
 
@@ -134,6 +134,7 @@ class Voicemail:
     transcript: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEvent:
     """
@@ -197,31 +198,6 @@ class CallEvent:
     is_logged: bool | None = None
     # The name under which stored events and `--json` hold it.
     vendor_status: Annotated[str | None, Field(alias="word")] = None
-
-
-if TYPE_CHECKING:
-    # For type checkers it is the function of `dataclasses`, whose arguments they know.
-    from dataclasses import replace as replace
-else:
-    _FIELDS: Final = tuple(field.name for field in fields(CallEvent))
-    _read_all: Final = attrgetter(*_FIELDS)
-    _SETTERS: Final = {name: getattr(CallEvent, name).__set__ for name in _FIELDS}
-
-    def replace(event: CallEvent, /, **changes: object) -> CallEvent:
-        """
-        A copy of an event with these fields changed: `dataclasses.replace`, in a third of its time.
-
-        Sources make several copies of an event for each message, and that was the largest part of
-        reading one. The slots are set directly; an event has nothing that its constructor checks.
-        """
-        if type(event) is not CallEvent:
-            raise TypeError(f"a CallEvent is wanted, not a {type(event).__name__}")
-        copy = object.__new__(CallEvent)
-        for set_slot, value in zip(_SETTERS.values(), _read_all(event), strict=True):
-            set_slot(copy, value)
-        for name, value in changes.items():
-            _SETTERS[name](copy, value)
-        return copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
-from service.events import (
-    CallEvent,
-    EventType,
-    replace,
-)
+from service.events import CallEvent, EventType
+from service.quick_dataclass import replace
 from service.sources.common.ids import BUILDR_CALL_ID, queried_buildr_call_id
 from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting

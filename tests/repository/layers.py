@@ -15,7 +15,13 @@ from tests.repository.source_files import SourceFile
 
 # `.*` is each package or module right below: `service.sources.*` are the vendors, as many rooms.
 FLOORS: Final = (
-    ("service.errors", "service.clock", "service.phone_numbers", "service.buildr_ids"),
+    (
+        "service.errors",
+        "service.clock",
+        "service.phone_numbers",
+        "service.buildr_ids",
+        "service.quick_dataclass",
+    ),
     ("service.events", "service.logs", "service.listed_numbers"),
     ("service.sources.request", "service.sources.settings"),
     ("service.sources.common",),

@@ -8,7 +8,8 @@ exchange. So it fills a gap and never corrects.
 
 from collections.abc import Iterable
 
-from service.events import CallEvent, replace
+from service.events import CallEvent
+from service.quick_dataclass import replace
 
 
 def split_logged(events: Iterable[CallEvent]) -> tuple[list[CallEvent], list[CallEvent]]:

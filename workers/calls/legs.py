@@ -19,8 +19,8 @@ from service.events import (
     EventType,
     HangupCause,
     Party,
-    replace,
 )
+from service.quick_dataclass import replace
 from workers.calls.conferences import ConferenceStay, read_stays
 
 T = TypeVar("T")

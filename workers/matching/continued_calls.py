@@ -8,12 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from service.events import (
-    CallEvent,
-    Direction,
-    EventType,
-    replace,
-)
+from service.events import CallEvent, Direction, EventType
+from service.quick_dataclass import replace
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.keys import ref_of, split_ref

@@ -14,8 +14,8 @@ from service.events import (
     Party,
     Recording,
     Voicemail,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.aircall.payload import (
     agent_name,
     comment_texts,

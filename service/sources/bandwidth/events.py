@@ -12,8 +12,8 @@ from service.events import (
     HangupCause,
     Party,
     Recording,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.bandwidth.legs import (
     common_event,
     first_leg_events,

@@ -14,8 +14,8 @@ from service.events import (
     Recording,
     Result,
     Voicemail,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.callrail.payload import message_kind, read_flag, source_call_id
 from service.sources.callrail.vocabulary import ABANDONED, DIRECTIONS, FLAGS, KINDS

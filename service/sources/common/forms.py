@@ -4,6 +4,7 @@ Form bodies and query parameters, each parsed once per request.
 `request.body_as(read_form)` and `query_pairs(request)` return shared lists: do not change them.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -12,6 +13,8 @@ from service.errors import MalformedPayload
 from service.sources.request import WebhookRequest
 
 MOST_FIELDS: Final = 1000
+# `&` and `=`.
+ENCODED_SIGN: Final = re.compile(rb"%(?:26|3[dD])")
 
 
 def read_form(body: bytes) -> list[tuple[str, str]]:
@@ -90,13 +93,16 @@ def _raw(query: str) -> bytes:
 def _pairs(text: bytes, *, errors: str) -> list[tuple[str, str]]:
     # As `parse_qsl` reads them, but from bytes: of a text with raw letters outside of ASCII it
     # decodes each piece between them by itself, which takes ten times as long.
-    fields = [field.partition(b"=") for field in text.split(b"&") if field]
-    return [(_decoded(name, errors), _decoded(value, errors)) for name, _, value in fields]
+    text = text.replace(b"+", b" ")
+    if ENCODED_SIGN.search(text):
+        parts = [field.partition(b"=") for field in text.split(b"&") if field]
+        return [(_decoded(name, errors), _decoded(value, errors)) for name, _, value in parts]
+    # No sign that parts the fields is encoded in it, so that the whole can be decoded at once.
+    fields = [field.partition("=") for field in _decoded(text, errors).split("&") if field]
+    return [(name, value) for name, _, value in fields]
 
 
 def _decoded(text: bytes, errors: str) -> str:
-    if b"+" in text:
-        text = text.replace(b"+", b" ")
     if b"%" in text:
         text = unquote_to_bytes(text)
     return text.decode(errors=errors)

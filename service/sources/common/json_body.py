@@ -7,7 +7,6 @@ body once.
 
 import json
 import math
-import re
 from typing import Final, NoReturn
 
 from service.errors import MalformedPayload
@@ -17,10 +16,10 @@ MAX_INTEGER_DIGITS: Final = 18
 # Of an unproved body. Genuine ones hold some hundreds.
 MOST_VALUES: Final = 5000
 ESCAPE: Final = rb"\u"
-# A number that may be too large, or digits in a text that look like one. A body without a match
-# cannot hold such a number, and is decoded without the checks of single numbers. The digits are
-# counted from the first one only, which is three times as fast.
-BIG_NUMBER: Final = re.compile(rb"[0-9](?:[eE]|(?<![0-9]{2})[0-9]{18})")
+# Makes one digit of all digits, and `e` of `E`.
+ALIKE: Final = bytes.maketrans(b"123456789E", b"000000000e")
+LONG_INTEGER: Final = b"0" * (MAX_INTEGER_DIGITS + 1)
+EXPONENT: Final = b"0e"
 
 
 def check_unproved(body: bytes) -> None:
@@ -63,7 +62,9 @@ def check_names(body: bytes) -> None:
 
 def _read_object(body: bytes, checked: json.JSONDecoder) -> dict[str, JsonValue]:
     try:
-        decoder = checked if BIG_NUMBER.search(body) else PLAIN
+        decoder = PLAIN
+        if _may_hold_big_number(body):
+            decoder = checked
         value: JsonValue = decoder.decode(body.decode("utf-8"))
         # A lone surrogate can be written with \u but is not Unicode text; it would fail later,
         # when the event is stored.
@@ -76,6 +77,15 @@ def _read_object(body: bytes, checked: json.JSONDecoder) -> dict[str, JsonValue]
     if not isinstance(value, dict):
         raise MalformedPayload("the body must be one JSON object")
     return value
+
+
+def _may_hold_big_number(body: bytes) -> bool:
+    """
+    Whether there is a number that may be too large, or digits in a text that look like one; else
+    the body needs no checks of single numbers.
+    """
+    signs = body.translate(ALIKE)
+    return LONG_INTEGER in signs or EXPONENT in signs
 
 
 def _unique(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:

@@ -19,8 +19,8 @@ from service.events import (
     Party,
     Recording,
     Voicemail,
-    replace,
 )
+from service.quick_dataclass import replace
 
 
 class LegSide(StrEnum):

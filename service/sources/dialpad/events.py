@@ -12,8 +12,8 @@ from service.events import (
     Party,
     Result,
     Voicemail,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, flag, text, texts, whole_seconds
 from service.sources.common.ids import echoed_id

@@ -14,8 +14,8 @@ from service.events import (
     Recording,
     Result,
     Voicemail,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, child, children, text, texts, whole_seconds
 from service.sources.common.leg_events import earlier_events, end_time, from_and_to

@@ -15,8 +15,8 @@ from service.events import (
     Party,
     Recording,
     Voicemail,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import (
     Fields,

@@ -13,8 +13,8 @@ from service.events import (
     HangupCause,
     Party,
     Recording,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import iso_moment, seconds
 from service.sources.common.ids import queried_buildr_call_id

@@ -18,8 +18,8 @@ from service.events import (
     Recording,
     Result,
     Voicemail,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH
 from service.sources.common.fields import (
     Fields,

@@ -16,8 +16,8 @@ from service.events import (
     Recording,
     Result,
     Voicemail,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.common.ids import call_id
 from service.sources.common.phone_numbers import to_e164
 from service.sources.standard.payload import (

@@ -18,8 +18,8 @@ from service.events import (
     HangupCause,
     Party,
     Recording,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import seconds
 from service.sources.common.forms import query_values

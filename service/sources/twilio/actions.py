@@ -12,8 +12,8 @@ from service.events import (
     EventType,
     HangupCause,
     Party,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import seconds
 from service.sources.common.ids import call_id

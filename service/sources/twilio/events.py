@@ -12,8 +12,8 @@ from service.events import (
     HangupCause,
     Party,
     Recording,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common import sip
 from service.sources.common.fields import seconds

@@ -13,8 +13,8 @@ from service.events import (
     HangupCause,
     Party,
     Recording,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, iso_moment, text, whole_seconds
 from service.sources.common.ids import call_id

@@ -13,13 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from service.events import (
-    AnsweredBy,
-    CallEvent,
-    EventType,
-    HangupCause,
-    replace,
-)
+from service.events import AnsweredBy, CallEvent, EventType, HangupCause
+from service.quick_dataclass import replace
 from service.sources.common.fields import MOST_SECONDS, Fields, iso_moment, text
 from service.sources.common.leg_events import seconds_between
 from service.sources.zoom.vocabulary import NonHangupOutcome, Outcome, Side

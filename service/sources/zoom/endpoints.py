@@ -9,12 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from service.events import (
-    CallEvent,
-    Direction,
-    Party,
-    replace,
-)
+from service.events import CallEvent, Direction, Party
+from service.quick_dataclass import replace
 from service.sources.common.ids import MAX_ID_LENGTH
 from service.sources.zoom.vocabulary import EndpointKind, Side
 

@@ -14,8 +14,8 @@ from service.events import (
     HangupCause,
     Recording,
     Voicemail,
-    replace,
 )
+from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import Fields, flag, text, whole_seconds
 from service.sources.common.leg_events import unrecognised

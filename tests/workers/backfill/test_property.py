@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.events import CallEvent, Direction, EventType, HangupCause, replace
+from service.events import CallEvent, Direction, EventType, HangupCause
+from service.quick_dataclass import replace
 from tests.trials import trials
 from workers.calls.fold import fold
 
