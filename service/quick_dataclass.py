@@ -71,7 +71,7 @@ else:
             for name, value in changes.items():
                 setattr(copy, name, value)
         except AttributeError as err:
-            raise TypeError(f"{cls.__name__} has no field {err.name}") from err
+            raise TypeError(f"{cls.__name__} has no field {name}") from err
         copy.__class__ = cls
         return copy
 
