@@ -149,6 +149,8 @@ def make_installation(tmp_path: Path) -> Callable[..., Installation]:
             "ADMIN_TOKEN": ADMIN_TOKEN,
             "BUILDR_ACCESS_TOKEN": "token-of-the-tests",
             "SETTLE_S": "0",
+            # The Redis of the tests writes once a second, and no test is about that line.
+            "REDIS_DURABILITY": "off",
             # The times of many calls in tests are fixed, and must never be too old.
             "KEEP_CALLS_D": "36500",
             "DATA_DIR": str(tmp_path),

@@ -91,6 +91,7 @@ class LogEvent(StrEnum):
     SERVICE_NOT_RELOADED = "service.not_reloaded"
     SERVICE_NO_CREDENTIALS = "service.no_credentials"
     SERVICE_PROCESS_ENDED = "service.process_ended"
+    SERVICE_REDIS_NOT_DURABLE = "service.redis_not_durable"
     SERVICE_RELOADED = "service.reloaded"
     SERVICE_STARTED = "service.started"
     SERVICE_STOPPED = "service.stopped"

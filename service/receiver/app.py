@@ -21,6 +21,7 @@ from service.logs.events import LogEvent
 from service.receiver import health
 from service.receiver.accounts import ReceiverAccount, SharedParts
 from service.receiver.direct_path import ReceiverApp
+from service.receiver.durability import DurabilityWatch
 from service.receiver.inbox import Inbox
 from service.receiver.problems import ServerErrorMiddleware, handlers
 from service.receiver.requests import BodyLimits
@@ -94,14 +95,13 @@ def create_app(
         _reduce_gc_pauses()
         # uvicorn accepts connections from here on, and returns here after the last request has been
         # answered, or its grace is over.
-        yield
+        async with DurabilityWatch(_one_for_each_redis(accounts)):
+            yield
         inboxes = [account.inbox for account in accounts if account.inbox is not inbox]
         stores = [account.store for account in accounts if account.store is not store]
         await _close(inboxes, shared.spool, stores)
         await addition.close()
-        shared.refusals.summarize()
-        structlog.contextvars.clear_contextvars()
-        log.info(LogEvent.SERVICE_STOPPED)
+        _log_stop(shared)
 
     routes = [*_routes(webhooks, accounts, sources, shared.spool), *addition.routes]
     app = _put_together(webhooks, routes, lifespan)
@@ -145,6 +145,12 @@ def _open_accounts(
     return accounts
 
 
+def _one_for_each_redis(accounts: Sequence[ReceiverAccount]) -> tuple[Store, ...]:
+    """The store of one account for each Redis."""
+    stores = {account.settings.redis_dsn: account.store for account in accounts}
+    return tuple(stores.values())
+
+
 async def _open(accounts: Sequence[ReceiverAccount], spool: Spool | None) -> None:
     if spool is not None:
         await spool.open()
@@ -170,10 +176,8 @@ def _routes(
     sources: Mapping[str, Source],
     spool: Spool | None,
 ) -> list[Route]:
-    # Accounts that share a Redis are asked for once.
-    stores = {account.settings.redis_dsn: account.store for account in accounts}
     readiness = health.Readiness(
-        stores=tuple(stores.values()),
+        stores=_one_for_each_redis(accounts),
         inboxes=tuple(account.inbox for account in accounts),
         spool=spool,
     )
@@ -201,6 +205,12 @@ def _log_start(
         host=settings.host,
         port=settings.port,
     )
+
+
+def _log_stop(shared: SharedParts) -> None:
+    shared.refusals.summarize()
+    structlog.contextvars.clear_contextvars()
+    log.info(LogEvent.SERVICE_STOPPED)
 
 
 def _reduce_gc_pauses() -> None:

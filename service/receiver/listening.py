@@ -59,6 +59,11 @@ def _adopt(fd: int) -> socket.socket:
     return listener
 
 
+def hosts_of(sockets: Sequence[socket.socket]) -> tuple[str, ...]:
+    """The addresses on which sockets are reached."""
+    return tuple(str(listener.getsockname()[0]) for listener in sockets)
+
+
 def listen(host: str, port: int) -> socket.socket:
     """
     A socket that listens on an address. Ends the process with status 1 and one line on stderr if it

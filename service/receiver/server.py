@@ -19,14 +19,22 @@ from service.logs.events import LogEvent
 from service.logs.setup import configure_logging, flush_log_on_signal
 from service.receiver.app import NOTHING, Addition, create_app
 from service.receiver.connection_table import ConnectionLimits, ConnectionTable
-from service.receiver.listening import BACKLOG, NotListening, adopt, listen, systemd_fds
+from service.receiver.durability import check_durability
+from service.receiver.listening import (
+    BACKLOG,
+    NotListening,
+    adopt,
+    hosts_of,
+    listen,
+    systemd_fds,
+)
 from service.receiver.open_files import connection_limit
 from service.receiver.overload import OverloadGuard, OverloadLimits
 from service.receiver.processes import run_master
 from service.receiver.protocol import LimitedProtocol
 from service.receiver.receiver_server import ReceiverServer, ServerEvents, StopTimes
 from service.receiver.systemd import Notifier
-from service.settings import Installation, Settings
+from service.settings import Installation
 from service.settings.exposure import serving_faults
 from service.settings.source_settings import start_faults
 from service.sources.settings import how_to_enable
@@ -57,8 +65,10 @@ def serve(
     configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
     # uvicorn ends the process by the signal that it got, without Python's own end.
     flush_log_on_signal(signal.SIGTERM)
-    check_serving(installation)
-    sockets = open_sockets(settings, fds or systemd_fds(os.environ))
+    adopted = adopt_sockets(fds or systemd_fds(os.environ))
+    check_serving(installation, adopted)
+    check_durability(installation.accounts)
+    sockets = adopted or [listen(settings.host, settings.port)]
     _warn(installation)
     app = create_app(installation, addition=addition)
 
@@ -100,8 +110,9 @@ def serve_processes(installation: Installation, *, count: int, fds: Sequence[int
     settings = installation.default
     notifier = Notifier.of(os.environ)
     configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
-    check_serving(installation)
-    sockets = open_sockets(settings, fds or systemd_fds(os.environ))
+    adopted = adopt_sockets(fds or systemd_fds(os.environ))
+    check_serving(installation, adopted)
+    sockets = adopted or [listen(settings.host, settings.port)]
     if not run_master(sockets, count=count, notifier=notifier):
         sys.exit(FAILED)
 
@@ -153,13 +164,11 @@ def connection_limits(installation: Installation) -> ConnectionLimits:
     )
 
 
-def open_sockets(settings: Settings, fds: Sequence[int]) -> list[socket.socket]:
+def adopt_sockets(fds: Sequence[int]) -> list[socket.socket]:
     """
-    The sockets to accept from: those that are given, else one of `HOST` and `PORT`. Ends the
-    process with status 1 and one line on stderr if there is none.
+    The sockets that are given, listening. Ends the process with status 1 and one line on stderr if
+    one of them is none.
     """
-    if not fds:
-        return [listen(settings.host, settings.port)]
     try:
         return adopt(fds)
     except NotListening as err:
@@ -177,12 +186,12 @@ def _warn(installation: Installation) -> None:
         )
 
 
-def check_serving(installation: Installation) -> None:
+def check_serving(installation: Installation, adopted: Sequence[socket.socket] = ()) -> None:
     """
     Raises `SettingsError` unless at least one source of one account is on, every account is fit to
     start, and no stranger can choose which address or account a message counts for.
     """
-    faults = (*start_faults(installation), *serving_faults(installation))
+    faults = (*start_faults(installation), *serving_faults(installation, hosts_of(adopted)))
     if not installation.has_sources:
         faults = (f"no source has a secret: set {how_to_enable()}", *faults)
     if faults:

@@ -4,7 +4,7 @@ that the sender chooses, and secrets that two accounts share.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from service.settings.installation import Installation
@@ -20,17 +20,24 @@ NO_PUBLIC_URL: Final = (
 CROSSED: Final = "a message that somebody caught of one could be sent to the other"
 
 
-def serving_faults(installation: Installation) -> tuple[str, ...]:
-    """What must be corrected before a receiver may start, one line each."""
-    faults = [*public_url_faults(installation.default), *shared_proofs(installation)]
+def serving_faults(installation: Installation, hosts: Sequence[str] = ()) -> tuple[str, ...]:
+    """
+    What must be corrected before a receiver may start, one line each. `hosts` are the addresses of
+    sockets that it is given.
+    """
+    faults = [*public_url_faults(installation.default, hosts), *shared_proofs(installation)]
     return tuple(faults)
 
 
-def public_url_faults(settings: Settings) -> tuple[str, ...]:
-    """The line about a public URL that is missing, or none."""
-    if settings.public_url is not None or settings.trusted_proxies or is_loopback(settings.host):
+def public_url_faults(settings: Settings, hosts: Sequence[str] = ()) -> tuple[str, ...]:
+    """
+    The line about a public URL that is missing, or none. `hosts` count in place of `HOST`, if
+    there are any.
+    """
+    if settings.public_url is not None or settings.trusted_proxies:
         return ()
-    return (NO_PUBLIC_URL.format(host=settings.host),)
+    outside = [host for host in hosts or (settings.host,) if not is_loopback(host)]
+    return tuple(NO_PUBLIC_URL.format(host=host) for host in outside[:1])
 
 
 def shared_proofs(installation: Installation) -> Iterator[str]:

@@ -30,6 +30,7 @@ from service.store.console import ConsoleRecords
 from service.store.contact_queue import ContactQueue
 from service.store.continuations import Continuations
 from service.store.counters import Counters
+from service.store.durability import Durability
 from service.store.erasure import Erasure
 from service.store.expected_calls import ExpectedCalls
 from service.store.failed import FailedStore
@@ -101,7 +102,7 @@ class Store:
     """All records of one account."""
 
     # What to do about a Redis that can lose what it has confirmed: see REDIS_DURABILITY.
-    durability: Literal["require", "warn", "off"]
+    durability: Durability
     redis: Client
     # The same client as `redis`, in the type that arq's worker needs.
     pool: ArqRedis

@@ -3,7 +3,7 @@ Whether a Redis keeps what it has confirmed: its append-only file, its eviction 
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -11,6 +11,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.store.redis_client import Client
 
+Durability = Literal["require", "warn", "off"]
 # Every acknowledged message is on disk, and none is ever evicted. arq's job bodies have a TTL, so
 # that the `volatile-*` policies delete them too, without any error.
 SAFE_CONFIG: Final = {
@@ -48,6 +49,18 @@ class DurabilityReport:
     is_replica: bool
     is_readable: bool
     faults: tuple[DurabilityFault, ...] = ()
+
+    def fatal(self, durability: Durability) -> tuple[DurabilityFault, ...]:
+        """What keeps a process from starting, by `REDIS_DURABILITY`."""
+        is_required = durability == "require"
+        return tuple(fault for fault in self.faults if fault.loses_while_well or is_required)
+
+    def to_report(self, durability: Durability) -> tuple[DurabilityFault, ...]:
+        """The others, which an operator has to know."""
+        if durability == "off":
+            return ()
+        fatal = self.fatal(durability)
+        return tuple(fault for fault in self.faults if fault not in fatal)
 
 
 async def read_durability(redis: Client) -> DurabilityReport:

@@ -4,15 +4,20 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import click
 
-from service.settings import Settings
+from service.errors import QueueUnavailable
+from service.settings import Installation, Settings
 from service.spool.messages import Depth
 from service.store.connection import open_store
+from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 from workers.cli.output import (
+    FAILED,
+    PROGRAM,
     Failure,
     chosen_account,
     echo,
@@ -20,11 +25,13 @@ from workers.cli.output import (
     print_json,
     print_table,
 )
-from workers.cli.session import run_reporting_redis_errors
+from workers.cli.session import redis_failure, run_reporting_redis_errors
 from workers.cli.spool_report import SpoolReport, report_spool
 from workers.delivery.status import AccountStatus, read_account_status
 
 DAY_S: Final = 86_400
+# Each needs a connection, and the limit of open files may be 256.
+READ_AT_ONCE: Final = 64
 WINDOW_NAMES: Final = {3600.0: "an hour", 86_400.0: "a day"}
 
 
@@ -53,28 +60,77 @@ def status(*, is_all: bool, as_json: bool) -> None:
     is_list = is_all or (not installation.is_default_active and chosen_account() is None)
     if is_list:
         accounts = installation.accounts
-    spools = [report_spool(account) for account in accounts]
-    try:
-        statuses = run_reporting_redis_errors(settings, lambda: _read_all(accounts))
-    except Failure:
-        _print_spools_only(accounts, spools)
-        raise
+    columns = [Column(account=account.account, spool=report_spool(account)) for account in accounts]
+    if is_list:
+        asyncio.run(_read_all(accounts, columns))
+    else:
+        _read_one(settings, columns[0])
     if as_json:
-        items = _as_dicts(statuses, spools)
+        items = [column.as_dict() for column in columns]
         print_json(items if is_list else items[0])
-        return
-    _print(statuses, spools)
-    shown = {account_status.account for account_status in statuses}
-    others = [name for name in installation.account_names if name not in shown]
-    if others:
-        echo(
-            f"Other accounts: {', '.join(others)}; see --account NAME or --all-accounts.",
-            is_error=True,
-        )
+    else:
+        _print(columns)
+        _name_others(installation, columns)
+    failed = [column for column in columns if column.failure is not None]
+    for column in failed:
+        echo(f"{PROGRAM}: account {column.account}: {column.failure}", is_error=True)
+    if failed:
+        raise SystemExit(FAILED)
 
 
-async def _read_all(accounts: Sequence[Settings]) -> list[AccountStatus]:
-    return await asyncio.gather(*(_read(account) for account in accounts))
+@dataclass(slots=True, kw_only=True)
+class Column:
+    """
+    One account: its status, or the trouble of its Redis; `failure` says also what to do about it.
+    """
+
+    account: str
+    spool: SpoolReport | None
+    status: AccountStatus | None = None
+    trouble: str | None = None
+    failure: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON: those of `AccountStatus`, error, spool; the first only with a status."""
+        facts: dict[str, object] = {"account": self.account}
+        if self.status is not None:
+            facts = self.status.as_dict()
+        return {**facts, "error": self.failure, "spool": self.spool and self.spool.as_dict()}
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Name and text of each line, in the order of the table."""
+        # Only while something waits there: what is spooled elsewhere cannot be seen from here.
+        if self.spool is not None and (self.spool.depth.messages or self.spool.depth.set_aside):
+            yield "messages in the spool here", self.spool.text
+        if self.trouble is not None:
+            yield "Redis", self.trouble
+        if self.status is not None:
+            yield from _rows(self.status)
+
+
+def _read_one(settings: Settings, column: Column) -> None:
+    """Ends the command with one line if Redis does not answer, after what is in the spool."""
+    try:
+        column.status = run_reporting_redis_errors(settings, lambda: _read(settings))
+    except Failure:
+        if column.spool is not None and column.spool.depth != Depth():
+            echo(f"{column.account}: spooled messages: {column.spool.text}", is_error=True)
+        raise
+
+
+async def _read_all(accounts: Sequence[Settings], columns: Sequence[Column]) -> None:
+    """Read every account; one whose Redis does not answer keeps nothing from the others."""
+    limit = asyncio.Semaphore(READ_AT_ONCE)
+
+    async def read(settings: Settings, column: Column) -> None:
+        async with limit:
+            try:
+                column.status = await _read(settings)
+            except (QueueUnavailable, *REDIS_ERRORS) as err:
+                column.trouble = classify_redis_error(err).text
+                column.failure = redis_failure(settings, err)
+
+    await asyncio.gather(*map(read, accounts, columns))
 
 
 async def _read(settings: Settings) -> AccountStatus:
@@ -83,39 +139,24 @@ async def _read(settings: Settings) -> AccountStatus:
         return await read_account_status(settings, store)
 
 
-def _print_spools_only(accounts: Sequence[Settings], spools: Sequence[SpoolReport | None]) -> None:
-    """Without Redis the spool is all that can be shown, if something is in it."""
-    for account, spool in zip(accounts, spools, strict=True):
-        if spool is not None and spool.depth != Depth():
-            echo(f"{account.account}: spooled messages: {spool.text}", is_error=True)
+def _name_others(installation: Installation, columns: Sequence[Column]) -> None:
+    shown = {column.account for column in columns}
+    others = [name for name in installation.account_names if name not in shown]
+    if others:
+        echo(
+            f"Other accounts: {', '.join(others)}; see --account NAME or --all-accounts.",
+            is_error=True,
+        )
 
 
-def _as_dicts(
-    statuses: Sequence[AccountStatus], spools: Sequence[SpoolReport | None]
-) -> list[dict[str, object]]:
-    return [
-        {**account_status.as_dict(), "spool": spool and spool.as_dict()}
-        for account_status, spool in zip(statuses, spools, strict=True)
-    ]
-
-
-def _print(statuses: Sequence[AccountStatus], spools: Sequence[SpoolReport | None]) -> None:
-    columns = [
-        {**dict(_spool_rows(spool)), **dict(_rows(account_status))}
-        for account_status, spool in zip(statuses, spools, strict=True)
-    ]
-    names = dict.fromkeys(name for column in columns for name in column)
+def _print(columns: Sequence[Column]) -> None:
+    texts = [dict(column.rows()) for column in columns]
+    names = dict.fromkeys(name for text in texts for name in text)
     headings = ["now"]
-    if len(statuses) > 1:
-        headings = [account_status.account for account_status in statuses]
-    rows = [(name, *(column.get(name, "-") for column in columns)) for name in names]
+    if len(columns) > 1:
+        headings = [column.account for column in columns]
+    rows = [(name, *(text.get(name, "-") for text in texts)) for name in names]
     print_table(("what", *headings), rows, empty="")
-
-
-def _spool_rows(spool: SpoolReport | None) -> Iterator[tuple[str, str]]:
-    """Only while something waits there: what is spooled elsewhere cannot be seen from here."""
-    if spool is not None and (spool.depth.messages or spool.depth.set_aside):
-        yield "messages in the spool here", spool.text
 
 
 def _rows(account_status: AccountStatus) -> Iterator[tuple[str, str]]:

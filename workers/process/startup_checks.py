@@ -42,11 +42,8 @@ async def redis_faults(store: Store, watch: RedisWatch, *, raises_lasting: bool)
     """
     report = await _wait_for_primary(store, watch, raises_lasting=raises_lasting)
     watch.well()
-    is_required = store.durability == "require"
-    fatal = [fault for fault in report.faults if fault.loses_while_well or is_required]
-    if store.durability != "off":
-        _log_faults([fault for fault in report.faults if fault not in fatal])
-    return tuple(f"REDIS_URL: {fault.text}" for fault in fatal)
+    _log_faults(report.to_report(store.durability))
+    return tuple(f"REDIS_URL: {fault.text}" for fault in report.fatal(store.durability))
 
 
 async def _wait_for_primary(

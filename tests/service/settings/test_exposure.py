@@ -3,6 +3,7 @@ What keeps a receiver from starting because a stranger, or another account, coul
 too much.
 """
 
+import socket
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -43,6 +44,22 @@ def test_off_loopback_the_sender_chooses_no_address(
     if not is_fine:
         with pytest.raises(SettingsError, match="PUBLIC_URL: is needed"):
             check_serving(installation)
+
+
+@pytest.mark.parametrize(("host", "is_fine"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_sockets_that_are_given_count_by_their_own_address(
+    make_settings: MakeSettings, host: str, *, is_fine: bool
+) -> None:
+    """What systemd listens on decides, and not `HOST`, which does not count then."""
+    hosts = {"127.0.0.1": "0.0.0.0", "0.0.0.0": "127.0.0.1"}
+    installation = Installation(make_settings(PUBLIC_URL="", HOST=hosts[host]))
+    with socket.socket() as given:
+        given.bind((host, 0))
+        if is_fine:
+            check_serving(installation, [given])
+        else:
+            with pytest.raises(SettingsError, match=f"PUBLIC_URL: is needed, since {host} "):
+                check_serving(installation, [given])
 
 
 def _two_accounts(make_settings: MakeSettings, **values: str) -> Installation:
