@@ -165,11 +165,12 @@ async def test_message_that_redis_refuses_holds_up_no_other(
     own_redis.kill()
     assert await inbox.accept(webhook_message("poison", call="CA7"))
     assert await inbox.accept(webhook_message("good"))
-    await asyncio.to_thread(own_redis.start)
     pending = own_store.keys.pending("twilio:CA7")
-    # Before the spool notices that Redis is back, or after the first refusal: both are the same.
-    await own_store.redis.set(pending, "no list")
     with capture_logs() as entries:
+        await asyncio.to_thread(own_redis.start)
+        # Before the spool notices that Redis is back, or after the first refusal: both are the
+        # same.
+        await own_store.redis.set(pending, "no list")
         assert await inbox.accept(webhook_message("poison2", call="CA7"))
         await _drained(spool, inbox)
     assert _ids(["good"]) == await _order(own_store)

@@ -79,6 +79,10 @@ OF_A_CALL: Final[dict[str, Plant]] = {
 # the digest of a message.
 OF_NO_CALL: Final = frozenset(
     {
+        "alarms",
+        # What operators did, as their log has it.
+        "console_actions",
+        "console_ended:",
         # All accounts share it: when the file of Redis was rewritten.
         "bc:",
         "allowance",

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import httpx
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from service.clock import utc_now
@@ -363,6 +364,7 @@ async def test_no_secret_is_in_a_line_of_the_log(
     clock.forward(timedelta(seconds=EVERY_S))
     await reconciler.reconcile_due()
     configure_logging(fmt="json", level="info")
+    structlog.reset_defaults()
     lines = stream.getvalue()
     assert "subscription.recreated" in lines
     assert "https://hooks.example.test/webhooks/ringcentral" in lines
