@@ -33,7 +33,7 @@ class FailureCause(StrEnum):
 
     `internal_error` is a bug of ours; the log has its traceback. `damaged_record`: what is stored
     of it cannot be read. Messages are filed with one of the first four, calls with one of the
-    others, or `damaged_record`.
+    others, `damaged_record`, or `internal_error`.
     """
 
     MALFORMED_PAYLOAD = "malformed_payload"

@@ -67,7 +67,8 @@ class Keys:
         upkeep_lock:SOURCE, backfill, backfill_lock:SOURCE, backfill_run:SOURCE, ask, asked:REF, and
         `LAST_AT_KEY` of `service.store.source_activity`. By number or entry, see
         `service.store.expected_calls`: expected:ID, expected_for:E164, expected_by:REF,
-        expected_rev:E164, unmatched:E164. Of a call that others moved to: moved_to:REF. The phone
+        expected_rev:E164, unmatched:E164. Of a call that others moved to: moved_to:REF; of one
+        whose job meets a bug: broken:REF. The phone
         book, see `service.store.phone_book`: phonebook (batch, times, cursor), phonebook:BUCKET,
         phonebook_lock, phonebook_queue. The console's: console_actions,
         console_ended:SESSION.

@@ -23,7 +23,9 @@ class StorePolicy:
     workers learn of them within seconds. The clock's last time is written each `clock_noted_ms`;
     while it is ahead of that of Redis, it runs slower by the share `clock_slew`. An alarm that is
     due within `announced_ahead_ms` is announced to the workers.
-    A bucket of the index holds the newest `calls_per_bucket` calls.
+    A bucket of the index holds the newest `calls_per_bucket` calls. A call whose job meets a bug is
+    run again after `broken_first_ms`, then after pauses that grow to `broken_longest_ms`, and is
+    given up after `broken_give_up_ms`.
     """
 
     # arq's default is one day after the due time; then it logs "job expired" and drops the job. A
@@ -50,4 +52,9 @@ class StorePolicy:
     # Ten minutes are gone after 100. Slower only: a window of the budget lasts longer meanwhile,
     # never shorter.
     clock_slew: float = 0.1
+    # The first is slow enough not to flood the log with tracebacks. A call goes on within an hour
+    # after a fixed version is deployed, if that is done within a day.
+    broken_first_ms: int = 60_000
+    broken_longest_ms: int = HOUR_MS
+    broken_give_up_ms: int = 24 * HOUR_MS
     calls_per_bucket: int = 1000

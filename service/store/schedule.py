@@ -3,7 +3,7 @@ When calls want attention: alarms for arq, and the sweep that gives lost ones ba
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from service.store import script_calls
 from service.store.keys import Keys
@@ -74,6 +74,16 @@ class Schedule:
         # ends. If the worker dies before, the sweep does.
         at_ms = int(at.timestamp() * 1000)
         await self.scripts.run(script_calls.postpone(ref=ref, at_ms=at_ms))
+
+    async def postpone_broken(self, ref: str) -> timedelta | None:
+        """
+        Make a call due again whose job met a bug: after a minute, and then after pauses that grow
+        to an hour. Returns the pause; None once that has gone on for a day.
+        """
+        is_given_up, pause_ms = await self.scripts.run(script_calls.broken(ref=ref))
+        if is_given_up:
+            return None
+        return timedelta(milliseconds=pause_ms)
 
     async def clear(self, ref: str) -> None:
         """

@@ -93,6 +93,14 @@ def postpone(*, ref: str, at_ms: int) -> ScriptCall[int]:
     return ScriptCall("postpone", (ref, at_ms), as_integer)
 
 
+def broken(*, ref: str) -> ScriptCall[list[int]]:
+    """
+    Set when a call, whose job runs now and met a bug, is to be run next. Returns 1 if it is to be
+    given up, and the pause in ms.
+    """
+    return ScriptCall("broken", (ref,), as_integers)
+
+
 def set_aside(*, ref: str, entry: str, keep_ms: int, keep_entry_ms: int) -> ScriptCall[int]:
     """
     Set a call aside whose record cannot be read, with its failed entry (JSON), to which the script

@@ -25,6 +25,7 @@ _PARTS: Final = {
     "accept": ("accepting",),
     "accept_many": ("accepting",),
     "begin": ("when_full",),
+    "broken": ("when_full",),
     "claim": ("when_full",),
     "clear": ("when_full",),
     "commit": ("when_full", "lanes", "call_index"),

@@ -19,9 +19,6 @@ from service.store.failed import Failed
 from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
 from workers.jobs.runner import Runner
 
-# A bug fails the same way at once, so this is slow enough not to flood the log with tracebacks, and
-# short enough that a call goes on soon after a fixed version is deployed.
-BROKEN_RETRY: Final = timedelta(seconds=60)
 # Redis is usually back within seconds. The worker's pool has waited for it before this error came
 # (see `connect`), so that a shorter time would only add load to its start.
 REDIS_RETRY: Final = timedelta(seconds=2)
@@ -70,9 +67,11 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
         # Any other exception is a bug. arq would take it as the end of the job after one try,
         # whatever `max_tries` is. CancelledError is no Exception: it passes, and the job stays in
         # its queue.
-        except Exception:
-            log.exception(LogEvent.JOB_BROKEN, retry_in_s=BROKEN_RETRY.total_seconds())
-            await _postpone(runner, ref, BROKEN_RETRY)
+        except Exception as err:
+            pause = await _postpone_broken(runner, ref)
+            log.exception(LogEvent.JOB_BROKEN, retry_in_s=pause and pause.total_seconds())
+            if pause is None:
+                await _give_up_broken(runner, ref, err)
         finally:
             structlog.contextvars.unbind_contextvars("message_id")
 
@@ -83,15 +82,34 @@ async def _postpone(runner: Runner, ref: str, retry: timedelta) -> None:
         await runner.store.schedule.postpone(ref, at=runner.clock() + retry)
 
 
-async def _set_aside(runner: Runner, ref: str, detail: str) -> None:
-    """File a call whose record cannot be read as failed, once: its replay reads its messages."""
+async def _postpone_broken(runner: Runner, ref: str) -> timedelta | None:
+    """Run a call with a bug again later: a mended version may be deployed. None after a day."""
+    # Without Redis the alarm that is set already has to do.
+    with suppress(*REDIS_ERRORS, OSError):
+        return await runner.store.schedule.postpone_broken(ref)
+    return REDIS_RETRY
+
+
+async def _give_up_broken(runner: Runner, ref: str, bug: Exception) -> None:
+    # Only the type: the text of an error may quote a message.
+    detail = f"each run for a day has met a bug ({type(bug).__name__}); see the log"
+    await _set_aside(runner, ref, detail, cause=FailureCause.INTERNAL_ERROR)
+
+
+async def _set_aside(
+    runner: Runner, ref: str, detail: str, *, cause: FailureCause = FailureCause.DAMAGED_RECORD
+) -> None:
+    """
+    File a call as failed, once, whose record cannot be used: its replay makes the call anew from
+    its messages.
+    """
     source, _, source_call_id = ref.partition(":")
     entry = Failed(
         entry_id=ref,
         kind="call",
         source=source,
         source_call_id=source_call_id,
-        cause=FailureCause.DAMAGED_RECORD,
+        cause=cause,
         detail=detail,
         failed_at=runner.clock(),
     )

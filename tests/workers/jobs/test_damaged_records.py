@@ -5,6 +5,7 @@ Rubbish in Redis: what cannot be read is set aside once, and the rest goes on.
 from collections.abc import Callable
 
 import pytest
+import structlog
 
 from service.errors import FailureCause
 from service.settings import Settings
@@ -12,6 +13,7 @@ from service.store.connection import Store
 from service.store.failed import FailedFilter
 from tests.e2e.harness import twilio_forms
 from tests.workers.jobs.harness import WorkerHarness
+from workers.jobs.planner import Planner
 
 pytestmark = pytest.mark.anyio
 FORM = twilio_forms(1)[-1]
@@ -88,3 +90,31 @@ async def test_a_receivers_clock_decides_nothing(world: WorkerHarness) -> None:
     (message,) = unread.messages
     assert message.taken_at is not None
     assert message.received_at <= message.taken_at
+
+
+async def test_a_bug_costs_a_growing_pause_and_is_filed_after_a_day(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A call that meets a bug is run again after a minute, then ever later up to an hour, and after a
+    day it is filed with its messages; one that a mended version can run goes on.
+    """
+
+    async def fail(*_: object, **__: object) -> None:
+        raise KeyError("+15005550006")
+
+    await world.receive(FORM)
+    with monkeypatch.context() as patched, structlog.testing.capture_logs() as lines:
+        patched.setattr(Planner, "plan", fail)
+        await world.drain(REF)
+    bugs = [line for line in lines if line["event"] == "job.broken"]
+    pauses_s = [line["retry_in_s"] for line in bugs[:-1]]
+    assert [60, 60, 120] == [round(pause_s, -1) for pause_s in pauses_s[:3]]
+    assert pauses_s == sorted(pauses_s)
+    assert 3600 == pauses_s[-1]
+    assert 24 * 3600 <= sum(pauses_s) < 26 * 3600
+    assert bugs[-1]["retry_in_s"] is None
+    assert [("call", FailureCause.INTERNAL_ERROR.value, 1)] == await causes(world.store)
+    entry = await world.store.failed.get(REF)
+    assert entry is not None
+    assert "each run for a day has met a bug (KeyError); see the log" == entry.detail
