@@ -23,7 +23,7 @@ from service.store.expectations import (
 )
 from service.store.keys import Keys
 from service.store.redis_client import Client
-from service.store.script_runner import Scripts
+from service.store.script_runner import ScriptCall, Scripts
 
 # A system often registers a call only when it has begun, or some minutes after it.
 LEAD: Final = timedelta(minutes=15)
@@ -80,18 +80,30 @@ class ExpectedCalls:
         A call that has claimed the earlier entry keeps its claim if its number is still among the
         numbers. Raises `WrongWindow`.
         """
-        call = script_calls.expect(
+        registered = _registered(await self.scripts.run(self._put(expectation)))
+        if isinstance(registered, WrongWindow):
+            raise registered
+        return registered
+
+    async def put_many(self, expectations: Sequence[Expectation]) -> list[Registered | WrongWindow]:
+        """
+        The same for many, in one round trip; the answer to each is what was done, or what is wrong
+        with its window. Raises the first other error; the other entries are registered all the
+        same.
+        """
+        replies = await self.scripts.run_batch([self._put(item) for item in expectations])
+        answers = []
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+            answers.append(_registered(reply))
+        return answers
+
+    def _put(self, expectation: Expectation) -> ScriptCall[object]:
+        return script_calls.expect(
             buildr_call_id=expectation.buildr_call_id,
             expectation=json.dumps(self._script_body(expectation)),
         )
-        reply = await self.scripts.run(call)
-        # Negative: the script refuses the window. Its own errors would arrive as exceptions.
-        if isinstance(reply, int):
-            raise WrongWindow(_FAULTS[reply])
-        if not isinstance(reply, list):
-            raise TypeError("unexpected reply of the script expect")
-        is_new, woken, flat_entry = reply
-        return Registered(expected=read_flat_entry(flat_entry), is_new=bool(is_new), woken=woken)
 
     def _script_body(self, expectation: Expectation) -> dict[str, object]:
         body: dict[str, object] = {
@@ -204,3 +216,13 @@ class ExpectedCalls:
 
     def _key(self, buildr_call_id: str) -> str:
         return self.keys.named(f"expected:{buildr_call_id}")
+
+
+def _registered(reply: object) -> Registered | WrongWindow:
+    # Negative: the script refuses the window. Its own errors would arrive as exceptions.
+    if isinstance(reply, int):
+        return WrongWindow(_FAULTS[reply])
+    if not isinstance(reply, list):
+        raise TypeError("unexpected reply of the script expect")
+    is_new, woken, flat_entry = reply
+    return Registered(expected=read_flat_entry(flat_entry), is_new=bool(is_new), woken=woken)

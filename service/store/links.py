@@ -2,7 +2,7 @@
 Links: which Buildr call a telephone call is, set by an operator or another program.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter
@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from service.store import script_calls
 from service.store.keys import Keys, ref_of, split_ref
 from service.store.redis_client import Client
-from service.store.script_runner import Scripts
+from service.store.script_runner import ScriptCall, Scripts
 
 PAGE = 500
 
@@ -55,11 +55,26 @@ class Links:
         Returns `(is_new, is_known)`: whether the call had no link before, and whether the call is
         already stored.
         """
+        is_new, is_known = await self.scripts.run(self._put(source, source_call_id, link))
+        return bool(is_new), bool(is_known)
+
+    async def put_many(self, links: Sequence[tuple[str, str, Link]]) -> list[tuple[bool, bool]]:
+        """
+        Set or replace many links, each by source and source call id, in one round trip; the answers
+        are those of `put`. Raises the first error; the other links are set all the same.
+        """
+        answers = []
+        for reply in await self.scripts.run_batch([self._put(*link) for link in links]):
+            if isinstance(reply, Exception):
+                raise reply
+            is_new, is_known = reply
+            answers.append((bool(is_new), bool(is_known)))
+        return answers
+
+    def _put(self, source: str, source_call_id: str, link: Link) -> ScriptCall[list[int]]:
         ref = ref_of(source, source_call_id)
         text = _LINK.dump_json(link, exclude_none=True)
-        call = script_calls.link(ref=ref, link_text=text, keep_ms=self.keep_ms)
-        is_new, is_known = await self.scripts.run(call)
-        return bool(is_new), bool(is_known)
+        return script_calls.link(ref=ref, link_text=text, keep_ms=self.keep_ms)
 
     async def get(self, source: str, source_call_id: str) -> Link | None:
         """The link of a call, or None."""

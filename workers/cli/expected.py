@@ -4,6 +4,7 @@ their numbers.
 """
 
 from datetime import datetime
+from typing import Final
 
 import click
 
@@ -14,6 +15,7 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.expectations import Expectation, ExpectedCall, as_dict
 from service.store.expected_calls import MAX_NUMBERS, Registered, WrongWindow
+from workers.cli.expected_import import import_expected
 from workers.cli.links import Digits
 from workers.cli.output import (
     Failure,
@@ -51,7 +53,35 @@ class Moment(click.ParamType[datetime]):
         return moment
 
 
-@click.command()
+ONE: Final = "call"
+
+
+class ExpectCommands(click.Group):
+    """A group in which one call is meant where no command is named: `expect 110 --number ...`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command's name before what is none."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [ONE, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ExpectCommands)
+def expect() -> None:
+    """
+    Say that a Buildr call will be a call with a number.
+
+    \b
+    Examples:
+      buildr-calls expect 110 --number "+1 500 555 0006" --direction outbound
+      buildr-calls expect import calls.csv
+    """
+
+
+expect.add_command(import_expected)
+
+
+@expect.command(ONE)
 @click.argument("buildr_call_id", type=Digits())
 @click.option(
     "--number",
@@ -84,7 +114,7 @@ class Moment(click.ParamType[datetime]):
 @click.option("--contact-id", type=Digits(), help="File the call under this contact of Buildr's.")
 @click.option("--project-id", type=Digits(), help="File the call under this project of Buildr's.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def expect(
+def expect_call(
     *,
     buildr_call_id: str,
     numbers: tuple[str, ...],

@@ -3,23 +3,31 @@
 """
 
 from dataclasses import asdict
-from typing import TextIO
 
 import click
-from rich.progress import track
 
 from service.buildr_ids import is_buildr_call_id, is_buildr_id
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.links import Link
-from workers.cli.link_csv import COLUMNS, LinkCsvError, read_links
+from workers.cli.csv_file import CsvFileError
+from workers.cli.imports import (
+    AS_JSON,
+    DRY_RUN,
+    FILE,
+    SKIP_INVALID,
+    check_rows,
+    in_batches,
+    open_csv,
+    report,
+)
+from workers.cli.link_csv import COLUMNS, read_links
 from workers.cli.output import (
     Failure,
     echo,
     print_json,
     print_table,
-    progress_console,
 )
 from workers.cli.session import run_with_store
 
@@ -199,39 +207,42 @@ def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
 
 
 @links.command("import")
-@click.argument("file", type=click.File("r", encoding="utf-8-sig"))
-@click.option("--dry-run", "is_dry_run", is_flag=True, help="Only check the file.")
-def import_links(file: TextIO, *, is_dry_run: bool) -> None:
+@FILE
+@DRY_RUN
+@SKIP_INVALID
+@AS_JSON
+def import_links(file: str, *, is_dry_run: bool, skips: bool, as_json: bool) -> None:
     """
     Set many links from a CSV file with the columns source, source_call_id, buildr_call_id.
 
-    The columns company_id, contact_id and project_id may be there too. Nothing is set unless every
-    line is right.
+    The columns company_id, contact_id and project_id may be there too. UTF-8, UTF-16 and Latin-1
+    are read, with commas, semicolons or tabs. Nothing is set unless every row is right, or the
+    others are to be skipped. `-` reads standard input.
 
     \b
-    Example:
-      buildr-calls links import links.csv
+    Examples:
+      buildr-calls links import links.csv --dry-run
+      buildr-calls links import links.csv --skip-invalid
     """
     try:
         # The whole file before the first write: half an import is hard to take back.
-        rows = read_links(file)
-    except LinkCsvError as err:
-        raise Failure(str(err)) from err
+        result = read_links(open_csv(file))
+    except CsvFileError as err:
+        raise Failure(f"nothing was set: {err}") from err
+    check_rows(result, skips=skips, is_dry_run=is_dry_run, as_json=as_json)
 
     async def work(_: Settings, store: Store) -> None:
-        for source, source_call_id, link in track(
-            rows,
-            "Setting links",
-            console=progress_console(),
-            disable=not progress_console().is_terminal,
-        ):
-            await store.links.put(source, source_call_id, link)
+        rows = [row for _, row in result.values]
+        with in_batches("Setting links", rows) as batches:
+            for batch in batches:
+                for is_new, is_known in await store.links.put_many(batch):
+                    result.done += 1
+                    result.new += is_new
+                    result.woken += is_known
 
-    if is_dry_run:
-        echo(f"would set: {len(rows)}")
-        return
-    run_with_store(work)
-    echo(f"set: {len(rows)}")
+    if not is_dry_run:
+        run_with_store(work)
+    report(result, is_dry_run=is_dry_run, as_json=as_json)
 
 
 @links.command("rm")

@@ -1,0 +1,157 @@
+"""
+What `links import` and `expect import` share: nothing is set unless every row is right, or the
+wrong ones are to be skipped.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import click
+from rich.progress import Progress
+
+from workers.cli.csv_file import CsvFile, CsvFileError, CsvRow, read_csv
+from workers.cli.output import Failure, echo, print_json, progress_console
+from workers.cli.people_csv import Fault
+
+T = TypeVar("T")
+STDIN: Final = "-"
+MOST_SHOWN: Final = 20
+# Rows in one round trip: Redis is held some milliseconds, and webhooks use the same one.
+ROWS_AT_ONCE: Final = 250
+
+FILE: Final = click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+DRY_RUN: Final = click.option("--dry-run", "is_dry_run", is_flag=True, help="Only check the file.")
+SKIP_INVALID: Final = click.option(
+    "--skip-invalid", "skips", is_flag=True, help="Set the rows that are right, skip the others."
+)
+AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON, all faults.")
+
+
+@dataclass(slots=True, kw_only=True)
+class Import(Generic[T]):
+    """
+    The rows of a file: what is right of them, with its line, and what is wrong.
+
+    `unused` are columns that are not read. `done` is how many rows were set, `new` how many of them
+    were not there before, `woken` how many calls go on because of it.
+    """
+
+    values: list[tuple[int, T]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    unused: tuple[str, ...] = ()
+    done: int = 0
+    new: int = 0
+    woken: int = 0
+
+    def add(self, row: CsvRow, value: T | None, faults: Sequence[Fault]) -> None:
+        """One more row: a value, or what is wrong with it."""
+        self.faults += faults
+        if value is not None and not faults:
+            self.values.append((row.line, value))
+
+    def as_dict(self, *, is_dry_run: bool) -> dict[str, object]:
+        """For JSON: counts by name, unused_columns, faults as objects with line, column, cause."""
+        wrong_lines = {fault.line for fault in self.faults}
+        return {
+            "is_dry_run": is_dry_run,
+            "rows": len(self.values) + len(wrong_lines),
+            "valid": len(self.values),
+            "invalid": len(wrong_lines),
+            "set": self.done,
+            "new": self.new,
+            "calls_woken": self.woken,
+            "unused_columns": list(self.unused),
+            "faults": [
+                {"line": fault.line, "column": fault.column or None, "cause": fault.cause}
+                for fault in self.faults
+            ],
+        }
+
+
+def open_csv(file: str) -> CsvFile:
+    """
+    A file, or standard input for `-`; its rows can be read once. Ends the command if it cannot be
+    read.
+    """
+    try:
+        raw = _read_bytes(file)
+    except OSError as err:
+        raise Failure(f"cannot read {os.fspath(file)}: {err.strerror}") from err
+    try:
+        csv_file = read_csv(raw)
+    except CsvFileError as err:
+        raise Failure(f"nothing was set: {err}") from err
+    return replace(csv_file, rows=_with_bar(csv_file.rows))
+
+
+def _read_bytes(file: str) -> bytes:
+    if file == STDIN:
+        return sys.stdin.buffer.read()
+    return Path(file).read_bytes()
+
+
+def _with_bar(rows: Iterable[CsvRow]) -> Iterator[CsvRow]:
+    """The rows, with a bar on a terminal for how many of them were read."""
+    with _progress() as progress:
+        yield from progress.track(list(rows), description="Checking rows")
+
+
+def _progress() -> Progress:
+    out = progress_console()
+    return Progress(console=out, transient=True, disable=not out.is_terminal)
+
+
+def check_rows(result: Import[T], *, skips: bool, is_dry_run: bool, as_json: bool) -> None:
+    """
+    Show what is wrong with the rows; ends the command with exit code 1 if nothing may be set
+    because of it.
+    """
+    must_stop = bool(result.faults) and not skips
+    if as_json:
+        if must_stop:
+            print_json(result.as_dict(is_dry_run=is_dry_run))
+            raise SystemExit(1)
+        return
+    if result.unused:
+        echo(f"columns that are not read: {', '.join(result.unused)}", is_error=True)
+    for fault in result.faults[:MOST_SHOWN]:
+        echo(f"  {fault.as_text()}", is_error=True)
+    more = len(result.faults) - MOST_SHOWN
+    if more > 0:
+        echo(f"  and {more} more; --json lists all", is_error=True)
+    if must_stop:
+        raise Failure(
+            "nothing was set; correct the lines above, or leave them out with --skip-invalid"
+        )
+
+
+def report(result: Import[T], *, is_dry_run: bool, as_json: bool) -> None:
+    """Show what was set. Ends the command with exit code 1 if rows were skipped."""
+    skipped = len({fault.line for fault in result.faults})
+    if as_json:
+        print_json(result.as_dict(is_dry_run=is_dry_run))
+    elif is_dry_run:
+        echo(f"would set: {len(result.values)}")
+    else:
+        text = f"set: {result.done}, {result.new} of them new"
+        if result.woken:
+            text += f"; calls that go on now: {result.woken}"
+        echo(text)
+    if skipped and not as_json:
+        echo(f"skipped: {skipped}", is_error=True)
+    if skipped:
+        raise SystemExit(1)
+
+
+@contextmanager
+def in_batches(title: str, values: Sequence[T]) -> Iterator[Iterable[Sequence[T]]]:
+    """The values in batches, with a bar on a terminal."""
+    starts = range(0, len(values), ROWS_AT_ONCE)
+    with _progress() as progress:
+        batches = [values[start : start + ROWS_AT_ONCE] for start in starts]
+        yield progress.track(batches, description=title)
