@@ -6,9 +6,10 @@ holds nothing of Buildr's outcomes; how several events make a call is in `worker
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
+from operator import attrgetter
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
@@ -209,6 +210,9 @@ class _Envelope:
 _ENVELOPE: Final = TypeAdapter(_Envelope)
 _EVENT: Final = TypeAdapter(CallEvent)
 NO_IDENTITY: Final = {"message_id"}
+_read_identity: Final = attrgetter(
+    *(item.name for item in fields(CallEvent) if item.name not in NO_IDENTITY)
+)
 
 
 def to_json(events: tuple[CallEvent, ...] | list[CallEvent]) -> str:
@@ -226,11 +230,16 @@ def in_utc(event: CallEvent) -> CallEvent:
     return replace(event, occurred_at=occurred_at.astimezone(UTC))
 
 
-def identity(event: CallEvent) -> bytes:
+def identity(event: CallEvent) -> tuple[object, ...]:
     """
-    A text that two events with times in UTC share exactly if they report the same: the message that
+    What two events with times in UTC share exactly if they report the same: the message that
     brought one of them does not count.
     """
+    return _read_identity(event)
+
+
+def identity_text(event: CallEvent) -> bytes:
+    """The same as a text, by which events can be ordered."""
     return _EVENT.dump_json(event, exclude=NO_IDENTITY, exclude_defaults=True)
 
 

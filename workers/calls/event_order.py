@@ -5,16 +5,13 @@ It depends neither on the order in which events arrived, nor on the ids of the m
 them: two workers that read the same events put them in the same order.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import starmap
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from service.events import CallEvent, EventType, HangupCause
+from service.events import CallEvent, EventType, HangupCause, identity_text
 
 MIN_UTC: Final = datetime.min.replace(tzinfo=UTC)
-Rank: TypeAlias = tuple[int, int, bytes]
 
 # How far a leg has come when an event of this type happens.
 EVENT_RANKS: Final[Mapping[EventType, int]] = {
@@ -45,8 +42,25 @@ CAUSE_RANKS: Final[Mapping[HangupCause | None, int]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OrderedEvent:
+class _Tie:
+    """
+    Orders events that are equal in everything else by what they report. That takes its time, and is
+    seldom needed.
+    """
+
+    __slots__ = ("event",)
+
+    def __init__(self, event: CallEvent) -> None:
+        self.event = event
+
+    def __lt__(self, other: "_Tie") -> bool:
+        return identity_text(self.event) < identity_text(other.event)
+
+
+Rank: TypeAlias = tuple[int, int, _Tie]
+
+
+class OrderedEvent(NamedTuple):
     """
     An event in the order of its leg.
 
@@ -62,15 +76,16 @@ class OrderedEvent:
 Timeline: TypeAlias = Sequence[OrderedEvent]
 
 
-def order_events(events: Mapping[bytes, CallEvent]) -> Timeline:
+def order_events(events: Iterable[CallEvent]) -> Timeline:
     """
-    Put the events of one leg, which go by their identity, in their true order, the earliest first.
+    Put the events of one leg, no two of which report the same, in their true order, the earliest
+    first.
 
     Sequence numbers come first. They count per leg, so that they say nothing between two legs. An
     event without one takes its place by its time: a numbered event counts no earlier than the
     numbered ones before it, which keeps both orders free of contradiction.
     """
-    by_time = sorted(starmap(_at_its_own_time, events.items()), key=_time_and_rank)
+    by_time = sorted(map(_at_its_own_time, events), key=_time_and_rank)
     placed = [ordered for ordered in by_time if ordered.event.sequence is None]
     numbered = [ordered for ordered in by_time if ordered.event.sequence is not None]
     counts_at = MIN_UTC
@@ -82,9 +97,9 @@ def order_events(events: Mapping[bytes, CallEvent]) -> Timeline:
     return placed
 
 
-def _at_its_own_time(identity: bytes, event: CallEvent) -> OrderedEvent:
-    # The identity comes last, so that no two different events are equal in rank.
-    rank = (EVENT_RANKS[event.event_type], CAUSE_RANKS[event.hangup_cause], identity)
+def _at_its_own_time(event: CallEvent) -> OrderedEvent:
+    # What they report comes last, so that no two different events are equal in rank.
+    rank = (EVENT_RANKS[event.event_type], CAUSE_RANKS[event.hangup_cause], _Tie(event))
     return OrderedEvent(event.occurred_at or MIN_UTC, event, rank)
 
 

@@ -11,9 +11,10 @@ difference.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
@@ -30,6 +31,7 @@ from service.events import (
     identity,
     in_utc,
 )
+from service.quick_dataclass import quick
 from workers.calls.agents import read_agents
 from workers.calls.basis import Basis, Reason
 from workers.calls.call_log import split_logged
@@ -50,6 +52,7 @@ from workers.calls.talk import Talk, read_answered_at, read_duration_s, read_tal
 __all__ = ["Call", "Leg", "Stage", "as_dict", "fold", "stall_deadline"]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """
@@ -127,7 +130,7 @@ def _fold(events: Iterable[CallEvent]) -> Call:
     by_identity = {identity(event): event for event in map(in_utc, events)}
     distinct = by_identity.values()
     source, source_call_id = _common_call(distinct)
-    timelines = _timelines(by_identity)
+    timelines = _timelines(distinct)
     legs = tuple(_fold_timeline(leg_id, timeline) for leg_id, timeline in timelines.items())
     parties = identify_parties(source_call_id, legs)
     talks = read_talks(parties)
@@ -157,15 +160,15 @@ def _fold(events: Iterable[CallEvent]) -> Call:
         voicemail=latest_voicemail(timelines.values()),
         agent=agents.agent,
         rang_agents=agents.rang,
-        queue=latest_value(timelines.values(), lambda event: event.queue),
-        team=latest_value(timelines.values(), lambda event: event.team),
-        hung_up_by=latest_value(timelines.values(), lambda event: event.hung_up_by),
+        queue=latest_value(timelines.values(), attrgetter("queue")),
+        team=latest_value(timelines.values(), attrgetter("team")),
+        hung_up_by=latest_value(timelines.values(), attrgetter("hung_up_by")),
         is_transferred=any(event.is_transferred for event in distinct),
         is_forwarded=any(event.is_forwarded for event in distinct),
         is_answered_elsewhere=any(event.is_answered_elsewhere for event in distinct),
-        disposition=latest_value(timelines.values(), lambda event: event.disposition),
+        disposition=latest_value(timelines.values(), attrgetter("disposition")),
         tags=sorted_values(tag for event in distinct for tag in event.tags),
-        note=latest_value(timelines.values(), lambda event: event.note),
+        note=latest_value(timelines.values(), attrgetter("note")),
         basis=basis,
         unknown_values=sorted_values(value for leg in legs for value in leg.unknown_values),
         legs=legs,
@@ -206,11 +209,11 @@ def _common_call(events: Iterable[CallEvent]) -> tuple[str, str]:
     return calls.pop()
 
 
-def _timelines(by_identity: Mapping[bytes, CallEvent]) -> dict[str, Timeline]:
+def _timelines(events: Iterable[CallEvent]) -> dict[str, Timeline]:
     """The events of each leg in their order; the legs in the order of their ids."""
-    by_leg: dict[str, dict[bytes, CallEvent]] = defaultdict(dict)
-    for text, event in by_identity.items():
-        by_leg[event.leg_id][text] = event
+    by_leg: dict[str, list[CallEvent]] = defaultdict(list)
+    for event in events:
+        by_leg[event.leg_id].append(event)
     return {leg_id: order_events(by_leg[leg_id]) for leg_id in sorted(by_leg)}
 
 
@@ -227,7 +230,7 @@ def _wait_s(
     """How long the other side waited, in seconds; what the vendor states counts first."""
     if result is None:
         return None
-    stated_s = latest_value(timelines, lambda event: event.wait_s)
+    stated_s: int | None = latest_value(timelines, attrgetter("wait_s"))
     if stated_s is not None:
         return stated_s
     return read_wait_s(parties, talks, voicemail=latest_voicemail(timelines))

@@ -22,55 +22,60 @@ def latest_value(
     """
     The latest value that is not None: within a leg by the leg's own order, between legs by time.
     """
-    event = latest_event(timelines, lambda event: read(event) is not None)
-    if event is None:
-        return None
-    return read(event)
+    latest: T | None = None
+    latest_place: tuple[datetime, Rank] | None = None
+    for timeline in timelines:
+        for counts_at, event, rank in reversed(timeline):
+            value = read(event)
+            if value is None:
+                continue
+            if latest_place is None or (counts_at, rank) > latest_place:
+                latest = value
+                latest_place = (counts_at, rank)
+            break
+    return latest
 
 
 def latest_event(
     timelines: Collection[Timeline], is_wanted: Callable[[CallEvent], bool]
 ) -> CallEvent | None:
     """The latest event that fits: within a leg by the leg's own order, between legs by time."""
-    latest: CallEvent | None = None
-    latest_place: tuple[datetime, Rank] | None = None
-    for timeline in timelines:
-        ordered = next((item for item in reversed(timeline) if is_wanted(item.event)), None)
-        if ordered is None:
-            continue
-        place = (ordered.counts_at, ordered.rank)
-        if latest_place is None or place > latest_place:
-            latest = ordered.event
-            latest_place = place
-    return latest
+    return latest_value(timelines, lambda event: event if is_wanted(event) else None)
 
 
 def _latest_with_url(
     timelines: Collection[Timeline], read: Callable[[CallEvent], Audio | None]
 ) -> Audio | None:
     """The latest recording or voicemail that has a URL, else the latest of all."""
-
-    def read_if_with_url(event: CallEvent) -> Audio | None:
-        audio = read(event)
-        if audio is None or not audio.url:
-            return None
-        return audio
-
-    return latest_value(timelines, read_if_with_url) or latest_value(timelines, read)
+    latest = latest_value(timelines, read)
+    if latest is None or latest.url:
+        return latest
+    with_url = latest_event(timelines, lambda event: bool((audio := read(event)) and audio.url))
+    if with_url is None:
+        return latest
+    return read(with_url)
 
 
 def latest_recording(timelines: Collection[Timeline]) -> Recording | None:
     """The call's recording: the latest with a URL, else the latest."""
-    return _latest_with_url(timelines, lambda event: event.recording)
+    return _latest_with_url(timelines, _recording)
 
 
 def latest_voicemail(timelines: Collection[Timeline]) -> Voicemail | None:
     """The voicemail that was left: the latest with a URL, else the latest, with its transcript."""
-    voicemail = _latest_with_url(timelines, lambda event: event.voicemail)
+    voicemail = _latest_with_url(timelines, _voicemail)
     if voicemail is None or voicemail.transcript:
         return voicemail
     # A transcript often comes later than the recording, in a message of its own.
     return replace(voicemail, transcript=latest_value(timelines, _transcript))
+
+
+def _recording(event: CallEvent) -> Recording | None:
+    return event.recording
+
+
+def _voicemail(event: CallEvent) -> Voicemail | None:
+    return event.voicemail
 
 
 def _transcript(event: CallEvent) -> str | None:

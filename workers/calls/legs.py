@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Annotated, Final, TypeVar
 
 from pydantic import Field
@@ -20,7 +21,7 @@ from service.events import (
     HangupCause,
     Party,
 )
-from service.quick_dataclass import replace
+from service.quick_dataclass import quick, replace
 from workers.calls.conferences import ConferenceStay, read_stays
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Stage(StrEnum):
     ENDED = "ended"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
     """
@@ -117,12 +119,12 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     recognised = [event for event in events if event.event_type is not EventType.UNKNOWN]
     answers = _of_types(recognised, ANSWER_EVENTS)
     ends = _with_causes(_of_types(recognised, END_EVENTS), has_answer=bool(answers))
-    cause = _last(ends, lambda event: event.hangup_cause)
+    cause = _last(ends, attrgetter("hangup_cause"))
     is_answered = _is_answered(answers, cause)
     answered_at = None
     if is_answered:
         answered_at = _connected_at(answers)
-    ended_at = _last(ends, lambda event: event.occurred_at)
+    ended_at = _last(ends, attrgetter("occurred_at"))
     duration_s = _talk_time_s(
         ends, cause, is_answered=is_answered, answered_at=answered_at, ended_at=ended_at
     )
@@ -131,23 +133,23 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     return Leg(
         leg_id=leg_id,
         parent_leg_id=_parent_leg_id(leg_id, events),
-        party=_last(events, lambda event: event.party),
-        direction=_last(events, lambda event: event.direction),
-        from_number=_last(events, lambda event: event.from_number),
-        to_number=_last(events, lambda event: event.to_number),
+        party=_last(events, attrgetter("party")),
+        direction=_last(events, attrgetter("direction")),
+        from_number=_last(events, attrgetter("from_number")),
+        to_number=_last(events, attrgetter("to_number")),
         stage=stage,
         is_answered=is_answered,
         is_bridged=is_answered and bool(bridges),
-        is_never_bridged=_last(recognised, lambda event: event.is_bridged) is False,
+        is_never_bridged=_last(recognised, attrgetter("is_bridged")) is False,
         started_at=_started_at(events, ended_at, duration_s),
         rang_at=_first_time(_of_types(recognised, START_EVENTS)),
         answered_at=answered_at,
         bridged_at=_first_time(bridges),
         ended_at=ended_at,
         duration_s=duration_s,
-        answered_by=_last(recognised, lambda event: event.answered_by),
+        answered_by=_last(recognised, attrgetter("answered_by")),
         hangup_cause=cause,
-        agent=_last(events, lambda event: event.agent),
+        agent=_last(events, attrgetter("agent")),
         is_transferred=any(event.is_transferred for event in events),
         conference_stays=read_stays(recognised, ended_at=ended_at),
         unknown_values=_unknown_values(events),
@@ -160,7 +162,11 @@ def _of_types(events: Iterable[CallEvent], types: Collection[EventType]) -> list
 
 
 def _last(events: Sequence[CallEvent], read: Callable[[CallEvent], T | None]) -> T | None:
-    return next((value for value in map(read, reversed(events)) if value is not None), None)
+    for event in reversed(events):
+        value = read(event)
+        if value is not None:
+            return value
+    return None
 
 
 def _with_causes(ends: list[CallEvent], *, has_answer: bool) -> list[CallEvent]:
@@ -222,7 +228,7 @@ def _talk_time_s(
     if cause is not None and not is_answered:
         return 0
     deciding_ends = [event for event in ends if event.hangup_cause is cause]
-    stated_s = _last(deciding_ends, lambda event: event.duration_s)
+    stated_s = _last(deciding_ends, attrgetter("duration_s"))
     if stated_s is not None or answered_at is None or ended_at is None:
         return stated_s
     return max(0, round((ended_at - answered_at).total_seconds()))
@@ -248,7 +254,7 @@ def _seconds_before(moment: datetime, seconds: int) -> datetime:
 
 
 def _parent_leg_id(leg_id: str, events: Sequence[CallEvent]) -> str | None:
-    parent_leg_id = _last(events, lambda event: event.parent_leg_id)
+    parent_leg_id = _last(events, attrgetter("parent_leg_id"))
     # A leg is not its own parent, whatever its source states.
     if parent_leg_id == leg_id:
         return None
@@ -262,4 +268,4 @@ def _unknown_values(events: Iterable[CallEvent]) -> tuple[str, ...]:
 
 def _vendor_status(recognised: Sequence[CallEvent], stage: Stage) -> str | None:
     reached_by = [event for event in recognised if STAGES[event.event_type] is stage]
-    return _last(reached_by, lambda event: event.vendor_status)
+    return _last(reached_by, attrgetter("vendor_status"))
