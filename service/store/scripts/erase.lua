@@ -35,7 +35,7 @@ if ref ~= '' then
   end
   calls = redis.call('DEL', key)
   redis.call('DEL', P .. 'pending:' .. ref, P .. 'moved_to:' .. ref, P .. 'damaged:' .. ref,
-    P .. 'asked:' .. ref)
+    P .. 'asked:' .. ref, P .. 'broken:' .. ref)
   for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due', 'calls', 'ask', 'unknown'}) do
     redis.call('ZREM', P .. name, ref)
   end

@@ -51,6 +51,7 @@ OF_A_CALL: Final[dict[str, Plant]] = {
     "asked:": _text(f"asked:{REF}", "3"),
     "awaits_names": _member("awaits_names"),
     "breaker": _fields("breaker", {"last": REF, "probe": REF, "tries": "1"}),
+    "broken:": _fields(f"broken:{REF}", {"since": "1"}),
     "call:": _fields(f"call:{REF}", {"numbers": NUMBER}),
     "calls": _in_index("calls"),
     "damaged:": _fields(f"damaged:{REF}", {"rec": REF}),
