@@ -74,6 +74,7 @@ class LogEvent(StrEnum):
     MESSAGE_REJECTED_REPEATEDLY = "message.rejected_repeatedly"
     MESSAGE_SPOOLED = "message.spooled"
     MESSAGE_UNREADABLE = "message.unreadable"
+    METRICS_REFUSED = "metrics.refused"
     NOTE_LEFT_ALONE = "note.left_alone"
     NOTE_TEMPLATE_FAILED = "note.template_failed"
     PHONE_BOOK_CHANGED = "phonebook.changed"

@@ -1,5 +1,5 @@
 """
-Who may open the console.
+Who may look into the service: the console, and the metrics.
 """
 
 from pydantic import BaseModel, Field
@@ -8,7 +8,7 @@ from service.settings.types import AdminTokens
 
 
 class ConsoleSettings(BaseModel):
-    """The tokens of the console; it is for all accounts of an installation."""
+    """The tokens of console and metrics; both are for all accounts of an installation."""
 
     console_token: AdminTokens = Field(
         (),
@@ -22,6 +22,13 @@ class ConsoleSettings(BaseModel):
         description=(
             "Token that opens the console for looking only: nothing can be changed, and numbers "
             "stay masked."
+        ),
+    )
+
+    metrics_token: AdminTokens = Field(
+        (),
+        description=(
+            "Bearer token for /metrics, for Prometheus; at least 16 characters. Not set: it is off."
         ),
     )
 

@@ -75,7 +75,7 @@ def serve(
     if count > 1 or reload_on is not None:
         serve_processes(installation, count=count, fds=fds)
     else:
-        serve_forever(installation, fds=fds, addition=_console(installation))
+        serve_forever(installation, fds=fds, addition=_additions(installation))
 
 
 def _overrides(env_file: str | None) -> dict[str, str]:
@@ -97,7 +97,7 @@ def _serve_for_master(control_fd: int, fds: tuple[int, ...], env_file: str | Non
             installation,
             fds=fds,
             on_ready=channel.report_ready,
-            addition=_console(installation),
+            addition=_additions(installation),
         )
     except (SettingsFault, SettingsError) as err:
         channel.report_faults(err.faults)
@@ -107,13 +107,24 @@ def _serve_for_master(control_fd: int, fds: tuple[int, ...], env_file: str | Non
         raise SystemExit(FAILED) from err
 
 
-def _console(installation: Installation) -> "Addition":
-    """The console, if a token opens it; else nothing of it is imported."""
-    from service.receiver.app import NOTHING, Addition
+def _additions(installation: Installation) -> "Addition":
+    """Console and metrics, each if a token opens it; else nothing of it is imported."""
+    from service.receiver.app import Addition
 
-    if not installation.default.has_console:
-        return NOTHING
-    from workers.console.app import Console
+    additions = []
+    if installation.default.has_console:
+        from workers.console.app import Console
 
-    console = Console.of(installation)
-    return Addition(console.routes(), console.close)
+        console = Console.of(installation)
+        additions.append(Addition(console.routes(), console.close))
+    if installation.default.metrics_token:
+        from workers.metrics.endpoint import Metrics
+
+        metrics = Metrics.of(installation)
+        additions.append(Addition(metrics.routes(), metrics.close))
+
+    async def close() -> None:
+        for addition in additions:
+            await addition.close()
+
+    return Addition([route for addition in additions for route in addition.routes], close)

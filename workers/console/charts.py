@@ -79,12 +79,6 @@ def add_up(counts: Iterable[Mapping[int, int]]) -> dict[int, int]:
     return total
 
 
-def sum_since(counts: Mapping[int, int], *, hours: int, now: datetime) -> int:
-    """How many came in the last hours, the present one among them."""
-    first = int(now.timestamp()) // HOUR_S - hours + 1
-    return sum(number for hour, number in counts.items() if hour >= first)
-
-
 def _chart(title: str, values: Sequence[tuple[int, str]], *, first: str) -> Chart:
     top = _round_up(max((number for number, _ in values), default=0))
     bars = []

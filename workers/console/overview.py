@@ -3,25 +3,23 @@ The overview: whether all is well, and what is not.
 """
 
 import asyncio
-import sqlite3
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from starlette.responses import Response
 
 from service.clock import utc_now
-from service.settings import Settings
-from service.sources import SOURCES
-from service.spool.messages import Depth
-from service.spool.status import read_spool
-from service.store.connection import Store
-from service.store.failed import FailedFilter
-from workers.console.charts import add_up, by_hour, by_six_hours, sum_since
+from workers.console.charts import add_up, by_hour, by_six_hours
 from workers.console.formats import count, span
 from workers.console.parts import Visit
+from workers.delivery.intake_status import (
+    SourceStatus,
+    SpoolDepth,
+    count_causes,
+    read_sources,
+    read_spool_depth,
+)
 from workers.delivery.status import AccountStatus, read_account_status
 
 # An outage fills the list; its causes show in the first ones.
@@ -46,64 +44,25 @@ class Concern:
     page: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceRow:
-    """One telephony system that is on."""
-
-    slug: str
-    title: str
-    last_at: datetime | None
-    handshake_at: datetime | None
-    silent_since: datetime | None
-    subscription: str | None
-    hour: int
-    day: int
-
-    @property
-    def has_news(self) -> bool:
-        """Whether anything is known of it."""
-        moments = (self.last_at, self.handshake_at, self.silent_since, self.subscription)
-        return any(moment is not None for moment in moments)
-
-    @property
-    def state(self) -> str:
-        """Whether it sends."""
-        if self.silent_since is not None:
-            return "silent"
-        if self.last_at is None:
-            return "nothing yet"
-        return "ready"
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolDepth:
-    """What waits on this machine's disk for Redis."""
-
-    messages: int = 0
-    set_aside: int = 0
-    oldest_age_s: float | None = None
-
-
 async def show(visit: Visit) -> Response:
     """`GET overview`."""
     store = visit.store
     now = utc_now()
     status, sources, causes, spool = await asyncio.gather(
         read_account_status(visit.settings, store),
-        _read_sources(visit.settings, store, now),
-        _read_causes(store),
-        asyncio.to_thread(_read_spool, visit.settings, now),
+        read_sources(visit.settings, store),
+        count_causes(store, most=MAX_FAILED),
+        asyncio.to_thread(read_spool_depth, visit.settings, now),
     )
-    rows, counts = sources
-    hours = add_up(counts)
+    hours = add_up(row.hours for row in sources)
     return visit.page(
         "overview",
         "Overview",
         status=status,
-        concerns=list(_concerns(status, rows, spool)),
+        concerns=list(_concerns(status, sources, spool)),
         # Those that never sent anything say little, and there may be many.
-        sources=[row for row in rows if row.has_news],
-        quiet=[row.title for row in rows if not row.has_news],
+        sources=[row for row in sources if row.has_news],
+        quiet=[row.title for row in sources if not row.has_news],
         causes=causes,
         spool=spool,
         charts=(
@@ -113,57 +72,8 @@ async def show(visit: Visit) -> Response:
     )
 
 
-async def _read_sources(
-    settings: Settings, store: Store, now: datetime
-) -> tuple[list[SourceRow], list[dict[int, int]]]:
-    slugs = sorted(slug for slug in SOURCES if settings.secrets_of(slug))
-    last = await store.source_activity.last()
-    upkeep = await store.upkeep.all()
-    counts = await asyncio.gather(*(store.source_activity.hours(slug) for slug in slugs))
-    rows = []
-    for slug, of_source in zip(slugs, counts, strict=True):
-        subscription = None
-        if slug in upkeep:
-            subscription = upkeep[slug].state
-        rows.append(
-            SourceRow(
-                slug=slug,
-                title=SOURCES[slug].title,
-                last_at=last.get(("message", slug)),
-                handshake_at=last.get(("handshake", slug)),
-                silent_since=last.get(("silent", slug)),
-                subscription=subscription,
-                hour=sum_since(of_source, hours=1, now=now),
-                day=sum_since(of_source, hours=DAY_H, now=now),
-            )
-        )
-    return rows, counts
-
-
-async def _read_causes(store: Store) -> Mapping[str, int]:
-    """How often each cause is among the oldest failed entries, the most frequent first."""
-    causes: Counter[str] = Counter()
-    async for entry in store.failed.select(FailedFilter()):
-        causes[entry.cause] += 1
-        if causes.total() >= MAX_FAILED:
-            break
-    return dict(causes.most_common())
-
-
-def _read_spool(settings: Settings, now: datetime) -> SpoolDepth:
-    if settings.spool_folder is None:
-        return SpoolDepth()
-    try:
-        depths = read_spool(settings.spool_folder).depths
-    # Of another machine or user: nothing is known of it here.
-    except (OSError, sqlite3.Error):
-        return SpoolDepth()
-    depth = depths.get(settings.account, Depth())
-    return SpoolDepth(depth.messages, depth.set_aside, depth.age_s(now))
-
-
 def _concerns(
-    status: AccountStatus, sources: list[SourceRow], spool: SpoolDepth
+    status: AccountStatus, sources: Sequence[SourceStatus], spool: SpoolDepth
 ) -> Iterator[Concern]:
     """What an operator should know, the most urgent first."""
     yield from _concerns_of_delivery(status)
@@ -204,7 +114,7 @@ def _concerns_of_delivery(status: AccountStatus) -> Iterator[Concern]:
 
 
 def _concerns_of_intake(
-    status: AccountStatus, sources: list[SourceRow], spool: SpoolDepth
+    status: AccountStatus, sources: Sequence[SourceStatus], spool: SpoolDepth
 ) -> Iterator[Concern]:
     if (status.oldest_message_age_s or 0) > OLD_MESSAGE_S:
         yield Concern(
