@@ -84,6 +84,7 @@ class LogEvent(StrEnum):
     PHONE_BOOK_REMOVED = "phonebook.removed"
     PHONE_BOOK_UNAVAILABLE = "phonebook.unavailable"
     REDIS_FILE_REWRITTEN = "redis.file_rewritten"
+    REFUSED_NOT_NOTED = "refused.not_noted"
     REQUEST_BROKEN = "request.broken"
     REQUESTS_REFUSED = "requests.refused"
     SANDBOX_ANSWERED = "sandbox.answered"

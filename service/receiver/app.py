@@ -24,6 +24,7 @@ from service.receiver.direct_path import ReceiverApp
 from service.receiver.durability import DurabilityWatch
 from service.receiver.inbox import Inbox
 from service.receiver.problems import ServerErrorMiddleware, handlers
+from service.receiver.refused_notes import RefusedNotes, noted_not_found
 from service.receiver.requests import BodyLimits
 from service.receiver.webhooks import Webhooks
 from service.settings import Installation
@@ -79,6 +80,7 @@ def create_app(
     settings = installation.default
     shared = SharedParts.of(settings)
     accounts = _open_accounts(installation, shared, store=store, inbox=inbox)
+    refused = _refused_notes(accounts, shared, sources)
     webhooks = Webhooks(
         sources=sources,
         accounts={account.settings.path_account: account.receiver(sources) for account in accounts},
@@ -99,15 +101,29 @@ def create_app(
             yield
         inboxes = [account.inbox for account in accounts if account.inbox is not inbox]
         stores = [account.store for account in accounts if account.store is not store]
+        await refused.close()
         await _close(inboxes, shared.spool, stores)
         await addition.close()
         _log_stop(shared)
 
     routes = [*_routes(webhooks, accounts, sources, shared.spool), *addition.routes]
     app = _put_together(webhooks, routes, lifespan)
-
+    app.router.default = noted_not_found(app.router.default, refused)
     app.state.begin_stop = partial(_begin_stop, accounts)
     return app
+
+
+def _refused_notes(
+    accounts: Sequence[ReceiverAccount], shared: SharedParts, sources: Mapping[str, Source]
+) -> RefusedNotes:
+    """The notes of refused requests, of all accounts."""
+    notes = RefusedNotes(
+        records={account.settings.account: account.store.refused for account in accounts},
+        sources=frozenset(sources),
+        public_url=shared.public_url,
+    )
+    shared.refusals.notes = notes
+    return notes
 
 
 def _begin_stop(accounts: Sequence[ReceiverAccount]) -> None:

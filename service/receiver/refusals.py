@@ -15,8 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import structlog
+from starlette.types import Scope
 
 from service.logs.events import LogEvent
+from service.receiver.refused_notes import RefusedNotes
 
 WINDOW_S: Final = 60.0
 # Of each kind, in a window.
@@ -65,6 +67,19 @@ class Refusals:
         self._logs: dict[Refusal, Log] = {}
         self._summed: Counter[Refusal] = Counter()
         self._timer: asyncio.TimerHandle | None = None
+        # Set by the application: what people read in `refused list`.
+        self.notes: RefusedNotes | None = None
+
+    def note(self, scope: Scope, refusal: Refusal) -> None:
+        """Note a refused message in Redis too."""
+        if self.notes is not None:
+            self.notes.note(
+                scope,
+                account=refusal.account or OTHER,
+                source=refusal.source or OTHER,
+                reason=refusal.reason,
+                status_code=refusal.status_code,
+            )
 
     def write(
         self, log: Log, refusal: Refusal, *, level: str = "warning", **details: object

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from starlette.types import Scope
 
 from service.logs.events import LogEvent
 from service.receiver.refusals import Refusal, Refusals
@@ -41,7 +42,7 @@ class RequestLog:
         self.level = level
         self.reason = reason
 
-    def write(self, *, status_code: int | None, duration_ms: float) -> None:
+    def write(self, scope: Scope, *, status_code: int | None, duration_ms: float) -> None:
         """Write the line; repeats of refusals that need nobody's proof are counted instead."""
         if self.event is LogEvent.MESSAGE_REJECTED and self.level != "error":
             refusal = Refusal(
@@ -51,6 +52,7 @@ class RequestLog:
                 status_code=status_code,
                 reason=self.reason or "",
             )
+            self.refusals.note(scope, refusal)
             self.refusals.write(
                 log,
                 refusal,

@@ -109,6 +109,7 @@ class Webhooks:
         request_log = self._begin_log(scope["path_params"])
         response = await self._answer(scope, receive, request_log)
         request_log.write(
+            scope,
             status_code=None if response is None else response.status_code,
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
         )

@@ -44,6 +44,7 @@ from service.store.rate_limit.permits import Permits
 from service.store.redis_client import Client, typed
 from service.store.redis_pool import open_client, open_pool
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
+from service.store.refused import Refused
 from service.store.schedule import Schedule
 from service.store.script_runner import Scripts, no_skew
 from service.store.source_activity import SourceActivity
@@ -130,6 +131,7 @@ class Store:
     workers: Workers
     search: CallSearch
     listing: CallListing
+    refused: Refused
     indexing: CallIndexing
     console: ConsoleRecords
 
@@ -198,6 +200,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
     redis = typed(pool)
     keys = Keys(settings.account)
     scripts = Scripts(redis, keys, skew_ms, Confirmation.of(settings.redis_wait))
+    keep_calls_ms = int(settings.keep_calls_d * DAY_MS)
     return Store(
         durability=settings.redis_durability,
         redis=redis,
@@ -205,13 +208,8 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         keys=keys,
         scripts=scripts,
         messages=Messages(redis, keys),
-        calls=Calls(
-            redis,
-            keys,
-            scripts,
-            _retention(settings),
-        ),
-        continuations=Continuations(redis, keys, int(settings.keep_calls_d * DAY_MS)),
+        calls=Calls(redis, keys, scripts, _retention(settings)),
+        continuations=Continuations(redis, keys, keep_calls_ms),
         links=Links(redis, keys, scripts, int(settings.keep_links_d * DAY_MS)),
         expected=ExpectedCalls(
             redis,
@@ -222,8 +220,8 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         ),
         phone_book=PhoneBook(redis, keys, scripts),
         contact_queue=ContactQueue(redis, keys),
-        erasure=Erasure(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
-        failed=FailedStore(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
+        erasure=Erasure(redis, keys, scripts, keep_calls_ms),
+        failed=FailedStore(redis, keys, scripts, keep_calls_ms),
         schedule=Schedule(redis, keys, scripts),
         announcements=Announcements(pool, keys.alarms),
         permits=Permits(
@@ -243,7 +241,8 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         workers=Workers(redis, keys, scripts),
         search=CallSearch(redis, keys),
         listing=CallListing(redis, keys),
-        indexing=CallIndexing(redis, keys, scripts, int(settings.keep_calls_d * DAY_MS)),
+        refused=Refused(redis, keys),
+        indexing=CallIndexing(redis, keys, scripts, keep_calls_ms),
         console=ConsoleRecords(redis, keys),
     )
 

@@ -2,20 +2,21 @@
 `buildr-calls unmatched list` and `stalled list`: calls that wait for something.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import click
 
 from service.settings import Settings
+from service.store.calls import StoredCall
 from service.store.connection import Store
-from workers.cli.output import (
-    print_json,
-    print_table,
-    utc_text,
-)
+from service.store.delivery_record import DeliveryRecord
+from service.store.listed_call import ListedCall, listed_call
+from workers.cli.call_table import as_dict, print_calls
+from workers.cli.output import command_line, echo, print_json
 from workers.cli.session import run_with_store
 
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
 LIMIT: Final = click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -49,33 +50,36 @@ def stalled() -> None:
 
 
 def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
-    async def work(_: Settings, store: Store) -> list[tuple[str, datetime | None, str, str]]:
-        return [
-            (
-                stored.record.ref,
-                stored.record.first_received_at,
-                stored.record.result or "",
-                stored.record.reason,
-            )
-            async for stored in store.calls.indexed(name, limit=limit)
-        ]
+    async def work(settings: Settings, store: Store) -> tuple[Settings, list[StoredCall]]:
+        # One more, to know whether there are more.
+        indexed = store.calls.indexed(name, limit=limit + 1)
+        return settings, [stored async for stored in indexed]
 
-    calls = run_with_store(work)
+    settings, calls = run_with_store(work)
+    chosen = calls[:limit]
     if as_json:
-        print_json(
-            [
-                {
-                    "call": ref,
-                    "first_received_at": at and at.isoformat(),
-                    "result": result or None,
-                    "reason": reason,
-                }
-                for ref, at, result, reason in calls
-            ]
-        )
+        print_json([_as_dict(stored.record) for stored in chosen])
         return
-    rows = [(ref, utc_text(at), result, reason) for ref, at, result, reason in calls]
-    print_table(("call", "first webhook (UTC)", "result", "reason"), rows, empty=empty)
+    print_calls([_listed(stored.record) for stored in chosen], empty=empty)
+    if len(calls) > limit:
+        command = command_line(settings, f"{name} list --limit {10 * limit}")
+        echo(f"{limit} are shown, there are more: {command}", is_error=True)
+
+
+def _listed(record: DeliveryRecord) -> ListedCall:
+    return listed_call(record, last_at=record.last_received_at or EPOCH)
+
+
+def _as_dict(record: DeliveryRecord) -> dict[str, object]:
+    at = record.first_received_at
+    listed = as_dict(_listed(record))
+    return {
+        "call": record.ref,
+        "first_received_at": at and at.isoformat(),
+        "result": record.result,
+        "reason": record.reason,
+        **{name: listed[name] for name in ("number", "agent", "direction", "time")},
+    }
 
 
 @unmatched.command("list")

@@ -14,10 +14,13 @@ import click
 from service.clock import utc_now
 from service.errors import FailureCause
 from service.settings import Settings
+from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter, as_dict
+from workers.cli.arguments import CallText, OneOf
 from workers.cli.output import (
     Failure,
+    command_line,
     echo,
     print_fact,
     print_json,
@@ -36,6 +39,8 @@ from workers.replay.candidates import ReplayCandidate, failed_candidates, select
 
 # Wider than the longest name of a field.
 FACT_WIDTH: Final = 16
+# Entries that `list` shows without --limit.
+LIST_LENGTH: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +112,10 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--cause",
-            type=click.Choice([cause.value for cause in FailureCause]),
+            type=OneOf(cause.value for cause in FailureCause),
             help="The cause.",
         ),
-        click.option("--source", help="The source, like twilio."),
+        click.option("--source", type=OneOf(sorted(SOURCES)), help="The source, like twilio."),
     ):
         decorated = option(decorated)
     return decorated
@@ -121,7 +126,7 @@ def _acting(command: Callable[..., None]) -> Callable[..., None]:
     decorated = _choosing(command)
     for option in (
         click.option("--all", "is_all", is_flag=True, help="Everything that has failed."),
-        click.argument("entry_ids", nargs=-1, metavar="[ID]..."),
+        click.argument("entry_ids", nargs=-1, metavar="[ID]...", type=CallText()),
     ):
         decorated = option(decorated)
     return decorated
@@ -149,9 +154,15 @@ def list_failed(*, choice: Choice, as_json: bool) -> None:
     Example:
       buildr-calls failed list --source twilio --cause buildr_rejected
     """
-    entries = run_with_store(
-        lambda _, store: select_failed(store, choice.filter, limit=choice.limit)
-    )
+    # One more, to know whether there are more.
+    limit = choice.limit or LIST_LENGTH
+
+    async def work(settings: Settings, store: Store) -> tuple[Settings, list[Failed], int]:
+        entries = await select_failed(store, choice.filter, limit=limit + 1)
+        return settings, entries, await store.failed.count()
+
+    settings, selected, count = run_with_store(work)
+    entries = selected[:limit]
     if as_json:
         print_json([as_dict(entry) for entry in entries])
         return
@@ -169,12 +180,21 @@ def list_failed(*, choice: Choice, as_json: bool) -> None:
     print_table(
         ("id", "kind", "cause", "failed at (UTC)", "attempts", "detail"),
         rows,
-        empty="Nothing has failed.",
+        empty=_empty(count),
     )
+    if len(selected) > limit:
+        command = command_line(settings, f"failed list --limit {10 * limit}")
+        echo(f"{limit} are shown, there are more: {command}", is_error=True)
+
+
+def _empty(count: int) -> str:
+    if count == 0:
+        return "Nothing has failed."
+    return f"None of the {count} that have failed fits."
 
 
 @failed.command()
-@click.argument("entry_id")
+@click.argument("entry_id", type=CallText())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(entry_id: str, *, as_json: bool) -> None:
     """

@@ -21,7 +21,7 @@ from service.store.erasure import Erased
 from workers.cli.number_search import number_matcher
 from workers.cli.output import Failure, echo, print_fact, print_json
 from workers.cli.session import run_with_store
-from workers.replay.explain import find
+from workers.replay.find_calls import find
 
 # A job writes a call within seconds; a dead worker's calls are taken over in 15.
 WAIT_S: Final = 20.0

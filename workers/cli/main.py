@@ -37,6 +37,9 @@ COMMANDS: Final = {
         function="sources",
         help="Show every telephony system: off, ready, silent.",
     ),
+    "calls": CommandEntry(
+        module="calls", function="calls", help="Find calls by number, agent, time and more."
+    ),
     "explain": CommandEntry(
         module="explain", function="explain", help="Explain a call: what came, what was decided."
     ),
@@ -50,6 +53,9 @@ COMMANDS: Final = {
     ),
     "stalled": CommandEntry(
         module="call_lists", function="stalled", help="See calls whose final event never came."
+    ),
+    "refused": CommandEntry(
+        module="refused", function="refused", help="See requests that were refused, and why."
     ),
     "replay": CommandEntry(
         module="replay",

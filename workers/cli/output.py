@@ -39,11 +39,15 @@ __all__ = [
     "print_json",
     "print_table",
     "progress_console",
+    "terminal_width",
     "utc_text",
 ]
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+# Blanks between columns; the last column, which is of sentences, may be as narrow as that.
+GAP: Final = 2
+LEAST_LAST: Final = 24
 # The key of click's `meta`, which all contexts of one invocation share.
 ACCOUNT: Final = f"{PROGRAM}.account"
 
@@ -185,7 +189,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     """
     Print rows under their headings, or a sentence if there are none.
 
-    Off a terminal the columns are padded with blanks and nothing is cut.
+    Off a terminal the columns are padded with blanks and nothing is cut. On one that is too narrow
+    each row is some lines, since a table would break ids and commands.
     """
     if not rows:
         echo(empty)
@@ -195,22 +200,49 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     out = _console(sys.stdout)
     # rich would cut or wrap to 80 columns, which a program that reads the table could not undo.
     if not out.is_terminal:
-        widths = [
-            max(len(row[place]) for row in (columns, *cells)) for place in range(len(columns))
-        ]
-        for row in (columns, *cells):
-            click.echo(
-                "  ".join(
-                    cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-                ).rstrip()
-            )
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
+        _print_padded((columns, *cells))
+    elif _least_width((columns, *cells)) > out.width:
+        _print_cards(out, columns, cells)
+    else:
+        _print_table(out, columns, cells)
+
+
+def _print_padded(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def _least_width(rows: Sequence[Sequence[str]]) -> int:
+    """The columns of a terminal that a table needs; the last one is broken between words."""
+    *columns, last = zip(*rows, strict=True)
+    longest_word = max(len(part) for cell in last for part in (cell.split() or [""]))
+    widths = [max(map(len, column)) for column in columns]
+    sentences = min(LEAST_LAST, max(map(len, last)))
+    return sum(widths) + GAP * len(columns) + max(longest_word, sentences)
+
+
+def _print_table(out: Console, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    for column in columns[:-1]:
+        table.add_column(column, no_wrap=True)
+    table.add_column(columns[-1], overflow="fold")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     out.print(table)
+
+
+def _print_cards(out: Console, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print a row under another, since a table would break ids and commands."""
+    width = max(map(len, columns))
+    for number, row in enumerate(cells):
+        if number:
+            out.print()
+        for column, cell in zip(columns, row, strict=True):
+            if cell:
+                # soft_wrap: the terminal breaks a line that is too long, and copying joins it.
+                out.print(Text(f"{column:<{width}}  {cell}"), soft_wrap=True)
 
 
 def _console(stream: IO[str]) -> Console:
@@ -220,6 +252,14 @@ def _console(stream: IO[str]) -> Console:
     if not made.is_terminal:
         made.soft_wrap = True
     return made
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that stdout is; None if it is none."""
+    out = _console(sys.stdout)
+    if not out.is_terminal:
+        return None
+    return out.width
 
 
 def utc_text(at: datetime | None) -> str:

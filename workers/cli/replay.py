@@ -26,7 +26,7 @@ from workers.cli.replay_report import (
 from workers.cli.session import Age, run_with_store
 from workers.replay.assessment import ReplayContext
 from workers.replay.candidates import ReplayCandidate, call_candidates
-from workers.replay.explain import find
+from workers.replay.find_calls import find
 
 
 @click.command("replay")

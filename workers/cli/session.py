@@ -3,6 +3,7 @@ How a command reaches the records: settings, a store, and plain words when Redis
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
@@ -33,6 +34,8 @@ ADVICE: Final = {
     RedisTrouble.CERTIFICATE: "name its authority in REDIS_URL (?ssl_ca_certs=FILE)",
 }
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+# `today`, `yesterday`, `14:00`, `yesterday 14:00`.
+DAY: Final = re.compile(r"(?P<day>today|yesterday)?\s*(?:(?P<hour>\d{1,2}):(?P<minute>\d\d))?")
 
 
 def run_with_store(work: Callable[[Settings, Store], Awaitable[T]]) -> T:
@@ -93,8 +96,8 @@ def redis_failure(settings: Settings, err: BaseException) -> str:
 
 class Age(click.ParamType[datetime]):
     """
-    A span of time like 90m, 24h or 7d, or a moment like 2026-11-02 or 2026-11-02T10:00Z; gives the
-    moment, in UTC.
+    A span of time like 90m, 24h or 7d, or a moment like 2026-11-02, 2026-11-02T10:00Z, 14:00 or
+    `yesterday 14:00`; gives the moment, in UTC.
     """
 
     name = "age"
@@ -109,6 +112,8 @@ class Age(click.ParamType[datetime]):
         try:
             if text[:-1].isdecimal() and text[-1:] in UNITS:
                 return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * UNITS[text[-1]])
+            if (day := DAY.fullmatch(text.lower())) and (day["day"] or day["hour"]):
+                return _on_day(day)
             moment = datetime.fromisoformat(text)
             # UTC, as all times that the commands print, and not the zone of the machine: the same
             # command has the same meaning on a laptop and on a server.
@@ -117,7 +122,18 @@ class Age(click.ParamType[datetime]):
             return moment.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(
-                f"{text!r} is neither a span like 24h or 7d nor a moment like 2026-11-02T10:00Z",
+                f"{text!r} is neither a span like 24h or 7d nor a moment like 2026-11-02T10:00Z "
+                'or "yesterday 14:00"',
                 param,
                 ctx,
             )
+
+
+def _on_day(match: re.Match[str]) -> datetime:
+    """The moment of a match of `DAY`, in UTC. Raises ValueError for an hour that there is not."""
+    moment = datetime.now(UTC).replace(
+        hour=int(match["hour"] or 0), minute=int(match["minute"] or 0), second=0, microsecond=0
+    )
+    if match["day"] == "yesterday":
+        return moment - timedelta(days=1)
+    return moment

@@ -15,7 +15,7 @@ from service.store.calls import StoredCall
 from service.store.connection import Store
 from service.store.failed import Failed
 from service.store.failed import as_dict as failed_as_dict
-from service.store.keys import ref_of, split_ref
+from service.store.keys import split_ref
 from service.store.links import Link
 from service.store.messages import message_id
 from workers.calls.fold import Call, fold
@@ -232,19 +232,6 @@ async def explain_call(
         failed_messages=tuple(entry for entry in failed_messages if entry is not None),
     )
     return StoredCallExplanation(call=explanation, delivery=delivery)
-
-
-async def find(store: Store, text: str) -> list[str]:
-    """The calls that an operator may mean: by full name, by id alone, or by a part of it."""
-    source, _, source_call_id = text.partition(":")
-    # In this order: a full name is certain, an id of a source is likely, a part of one is a guess.
-    # The first two cost some reads, the last one a SCAN over all keys.
-    if source and source_call_id and (await store.calls.load(text)).is_known:
-        return [text]
-    for slug in SOURCES:
-        if (await store.calls.load(ref_of(slug, text))).is_known:
-            return [ref_of(slug, text)]
-    return await store.calls.find(text)
 
 
 async def _expected(

@@ -88,6 +88,7 @@ def _lasting_status(printed: Facts) -> Facts:
 
 
 def _lasting_explanation(printed: Facts) -> Facts:
+    printed = {name: value for name, value in printed.items() if name not in ("account", "summary")}
     if "match" not in printed:
         return printed
     match = printed["match"]
@@ -102,6 +103,11 @@ def _lasting_explanation(printed: Facts) -> Facts:
             "considered": considered,
         },
     }
+
+
+def _lasting_calls(printed: list[Facts]) -> list[Facts]:
+    lasting = ("call", "first_received_at", "result", "reason")
+    return [{name: call[name] for name in lasting} for call in printed]
 
 
 def _lasting_sources(printed: list[Facts]) -> list[Facts]:
@@ -125,6 +131,8 @@ LASTING: Final[Mapping[str, Callable[[Any], Any]]] = {
     "status": _lasting_status,
     "explain": _lasting_explanation,
     "sources": _lasting_sources,
+    "unmatched": _lasting_calls,
+    "stalled": _lasting_calls,
     "replay": _lasting_verdicts,
     "outcomes": _lasting_preview,
 }

@@ -111,6 +111,8 @@ OF_NO_CALL: Final = frozenset(
         "phonebook:",
         "phonebook_lock",
         "phonebook_queue",
+        # Kinds of refused requests, without anything of their contents.
+        "refused",
         "running",
         "sealed_token",
         "seen:",

@@ -46,6 +46,7 @@ ENTRY = REF
 # Every command of the program is in one of these; a new one has to be added here.
 COMMANDS = {
     "explain": ("explain", REF),
+    "calls": ("calls",),
     "forget": ("forget", REF, "--dry-run"),
     "failed list": ("failed", "list"),
     "failed show": ("failed", "show", ENTRY),
@@ -62,6 +63,8 @@ COMMANDS = {
 }
 OTHERS = {
     "version",
+    # Known names and networks only, by the same functions.
+    "refused list",
     "run",
     "serve",
     "work",

@@ -1,0 +1,93 @@
+"""
+A call in one sentence, with the command to type next.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.store.calls import StoredCall
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import Answer, DeliveryState
+from workers.replay.call_summary import moment_text, span_text, summarize
+from workers.replay.explain import DeliveryExplanation
+
+NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
+SOON = NOW + timedelta(seconds=58)
+RECORD = DeliveryRecord(
+    ref="twilio:CA1",
+    reason="why",
+    result="busy",
+    outcome="Busy",
+    buildr_call_id="110",
+    due_at=SOON,
+    retry_at=SOON,
+    written_at=NOW - timedelta(hours=3),
+    answers=(Answer(at=NOW, cause="buildr_rejected", status_code=422, text="phone is invalid"),),
+)
+
+
+def delivery(record: DeliveryRecord, *, version: int = 1, unread: int = 0) -> DeliveryExplanation:
+    """How far a call is, with so many messages that no worker has read."""
+    return DeliveryExplanation(
+        stored=StoredCall(version=version, record=record, events={}),
+        pending_messages=tuple(f"m{number}" for number in range(unread)),
+        link=None,
+        failed=None,
+        failed_messages=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence", "command"),
+    [
+        ("open", "not over: why. Without its end it counts as stalled in 58 s.", ""),
+        ("settling", "ended as busy; Busy goes to Buildr in 58 s.", ""),
+        ("unmatched", "no Buildr call is known for it.", "links set twilio CA1 BUILDR_CALL_ID"),
+        ("waiting", "Busy waits for its turn: why.", "status"),
+        ("retrying", "not in Buildr yet: why. It is sent again in 58 s.", "status"),
+        ("delivered", "call 110 holds Busy since 2026-11-02 07:00:00 UTC (3 h ago).", ""),
+        ("left_alone", "Nothing is written to Buildr: why.", ""),
+        (
+            "failed",
+            "given up on: why. Buildr answered: phone is invalid",
+            "failed replay twilio:CA1 --dry-run",
+        ),
+        ("stalled", "end was never reported: why.", "backfill twilio --dry-run"),
+        ("hand_edited", "was edited by hand", "replay twilio:CA1 --force --dry-run"),
+    ],
+)
+def test_each_state_has_its_sentence(state: str, sentence: str, command: str) -> None:
+    """What is, and what can be done about it."""
+    record = replace(RECORD, state=DeliveryState(state))
+    summary = summarize(delivery(record), now=NOW, worker_count=1)
+    assert sentence in summary.sentence
+    assert command == summary.next_command
+
+
+def test_every_state_is_summarized_without_times() -> None:
+    """Where nothing else is known."""
+    for state in DeliveryState:
+        record = DeliveryRecord(ref="twilio:CA1", state=state)
+        assert summarize(delivery(record), now=NOW, worker_count=0).sentence.endswith(".")
+
+
+def test_messages_that_no_worker_has_read_are_counted() -> None:
+    """Whether nothing is known of the call, or more than that; without a worker, start one."""
+    new = summarize(delivery(RECORD, version=0, unread=3), now=NOW, worker_count=0)
+    assert ("3 messages wait for a worker; none is running.", "work") == (
+        new.sentence,
+        new.next_command,
+    )
+    delivered = replace(RECORD, state=DeliveryState.DELIVERED)
+    more = summarize(delivery(delivered, unread=1), now=NOW, worker_count=2)
+    assert more.sentence.endswith("1 message waits for a worker; 2 running.")
+    assert "" == more.next_command
+
+
+def test_times_say_how_far_away_they_are() -> None:
+    """Beside UTC, in the largest unit that fits."""
+    assert "2026-11-02 10:00:58 UTC (in 58 s)" == moment_text(SOON, NOW)
+    spans = {119: "119 s", 180: "3 min", 7200: "2 h", 200_000: "2 d", -1: "0 s"}
+    assert list(spans.values()) == [span_text(seconds) for seconds in spans]

@@ -1,0 +1,59 @@
+"""
+Kinds of arguments that say what is wrong with them, and what was probably meant.
+"""
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Final
+
+import click
+
+# As documentation writes ids that are to be replaced.
+PLACEHOLDER: Final = re.compile(r"…|\.\.\.|[<>{}$]|^(?:SOURCE:)?(?:CALL_)?ID$|^CALL$|X{6}")
+
+
+class OneOf(click.ParamType[str]):
+    """One of some words; any other is answered with the nearest one."""
+
+    name = "word"
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words: Final = tuple(words)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        """How the help shows the argument."""
+        return (param.name or self.name).upper()
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Check it. Raises click's usage error."""
+        text = str(value).strip()
+        words = dict(zip(map(str.casefold, self.words), self.words, strict=True))
+        if text.casefold() in words:
+            return words[text.casefold()]
+        near = get_close_matches(text.casefold().replace("-", "_"), words, n=1)
+        listing = ", ".join(self.words)
+        if near:
+            self.fail(
+                f"{text!r} is not known. Did you mean {words[near[0]]}? All: {listing}", param, ctx
+            )
+        return self.fail(f"{text!r} is not known. All: {listing}", param, ctx)
+
+
+class CallText(click.ParamType[str]):
+    """A call's name or id, or a number; an example's placeholder is refused."""
+
+    name = "call"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Check it. Raises click's usage error."""
+        text = str(value).strip()
+        if not text:
+            self.fail("it is empty", param, ctx)
+        if PLACEHOLDER.search(text):
+            self.fail(f"{text!r} is a placeholder: put the call's own id in its place", param, ctx)
+        return text

@@ -1,0 +1,151 @@
+"""
+`buildr-calls calls`: calls found by what people know of them.
+"""
+
+import shlex
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+import click
+
+from service.events import Result
+from service.phone_numbers import read_number
+from service.settings import Settings
+from service.sources import SOURCES
+from service.store.call_listing import UNREAD, CallPage, CallQuery
+from service.store.connection import Store
+from service.store.delivery_state import DeliveryState
+from workers.cli.arguments import OneOf
+from workers.cli.call_table import as_dict, calls_csv, print_calls
+from workers.cli.output import Failure, command_line, echo, print_json
+from workers.cli.session import Age, run_with_store
+
+STATES: Final = (*(state.value for state in DeliveryState), UNREAD)
+# Options that choose calls, in the order in which a command is shown.
+CHOOSING: Final = (
+    "number",
+    "agent",
+    "buildr_call",
+    "source",
+    "result",
+    "outcome",
+    "state",
+    "since",
+    "until",
+    "limit",
+)
+
+
+@click.command()
+@click.option("--number", help="A telephone number in any form, the customer's or yours.")
+@click.option("--agent", help="Who talked: the whole name, or a part of it.")
+@click.option("--buildr-call", help="The call's id in Buildr.")
+@click.option("--source", type=OneOf(sorted(SOURCES)), help="The source, like twilio.")
+@click.option(
+    "--result", type=OneOf(result.value for result in Result), help="How it ended, like busy."
+)
+@click.option("--outcome", help='The outcome, like "Left Voicemail".')
+@click.option("--state", type=OneOf(STATES), help="Its state, like unmatched.")
+@click.option("--since", type=Age(), help='Since then, like 24h or "yesterday 14:00" (UTC).')
+@click.option("--until", type=Age(), help="Before then.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1, max=1000),
+    default=20,
+    show_default=True,
+    help="Calls of a page.",
+)
+@click.option("--after", metavar="CURSOR", help="The next page, as the last one named it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def calls(
+    *,
+    number: str | None,
+    agent: str | None,
+    buildr_call: str | None,
+    source: str | None,
+    result: str | None,
+    outcome: str | None,
+    state: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    after: str | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """
+    Find calls, the newest first. Without options: all of them.
+
+    \b
+    Examples:
+      buildr-calls calls --number "(500) 555-0006"
+      buildr-calls calls --agent "Ana Lima" --since "yesterday 14:00"
+      buildr-calls calls --state unmatched --csv
+    """
+    query = CallQuery(
+        agent=agent,
+        buildr_call_id=buildr_call,
+        source=source,
+        result=result,
+        outcome=outcome,
+        state=state,
+        since=since,
+        until=until,
+    )
+
+    async def work(settings: Settings, store: Store) -> tuple[Settings, CallPage, bool]:
+        chosen = with_number(query, number, region=settings.default_region)
+        try:
+            page = await store.listing.page(chosen, limit=limit, after=after)
+        except ValueError as err:
+            raise click.UsageError(f"--after: {err}") from err
+        return settings, page, await store.listing.is_complete()
+
+    settings, page, is_complete = run_with_store(work)
+    if as_json:
+        listed = [as_dict(call) for call in page.calls]
+        print_json({"calls": listed, "after": page.after, "looked_at": page.looked_at})
+        return
+    if as_csv:
+        echo(calls_csv(page.calls).rstrip("\n"))
+    else:
+        print_calls(page.calls, empty=_empty(page))
+    if page.after is not None:
+        echo(_more(settings, page, limit), is_error=True)
+    if not is_complete:
+        echo("calls that an older version stored are still being indexed", is_error=True)
+
+
+def with_number(query: CallQuery, number: str | None, *, region: str) -> CallQuery:
+    """The query with a number as people write it. Raises `Failure` for what is none."""
+    if number is None:
+        return query
+    parsed = read_number(number, region=region)
+    if parsed is None:
+        raise Failure(f"{number!r} is no telephone number; write it with its country, like +1…")
+    return replace(query, number=parsed.e164)
+
+
+def _empty(page: CallPage) -> str:
+    if page.after is None:
+        return "No call fits."
+    return "No call fits among those that were looked at."
+
+
+def _more(settings: Settings, page: CallPage, limit: int) -> str:
+    """How to see the next page."""
+    ctx = click.get_current_context()
+    options = []
+    for name in CHOOSING:
+        value = ctx.params.get(name)
+        if value is None or ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT:
+            continue
+        if isinstance(value, datetime):
+            value = value.isoformat(timespec="seconds")
+        options += [f"--{name.replace('_', '-')}", str(value)]
+    command = command_line(settings, shlex.join(["calls", *options, "--after", page.after or ""]))
+    if len(page.calls) < limit:
+        return f"{page.looked_at} calls were looked at; there may be more: {command}"
+    return f"more: {command}"

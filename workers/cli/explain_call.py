@@ -1,0 +1,163 @@
+"""
+`explain` of a call that the service knows: found in any account, the answer first.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from service.settings import Settings
+from service.store.connection import Store, open_store
+from service.store.listed_call import ListedCall, listed_call
+from workers.cli.explain_report import print_delivery, print_explanation
+from workers.cli.output import (
+    Failure,
+    command_line,
+    echo,
+    load_accounts,
+    print_fact,
+    print_json,
+    utc_text,
+)
+from workers.cli.refused_report import refused_sentence
+from workers.cli.session import run_reporting_redis_errors
+from workers.matching.customer_numbers import MatchingRules
+from workers.replay.call_summary import CallSummary, summarize
+from workers.replay.explain import StoredCallExplanation, explain_call
+from workers.replay.find_calls import find_calls
+
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundCall:
+    """A call, the settings of its account, and the account's time and workers as it was read."""
+
+    ref: str
+    settings: Settings
+    explanation: StoredCallExplanation
+    now: datetime
+    worker_count: int
+
+    @property
+    def summary(self) -> CallSummary:
+        """The call in one sentence."""
+        return summarize(self.explanation.delivery, now=self.now, worker_count=self.worker_count)
+
+    @property
+    def listed(self) -> ListedCall:
+        """The call as a list shows it."""
+        record = self.explanation.delivery.stored.record
+        return listed_call(record, last_at=record.last_received_at or EPOCH)
+
+
+def explain_stored_call(text: str, *, as_json: bool) -> None:
+    """
+    Explain the call that a text means. Ends the command with exit code 1 if there is none, or
+    several.
+    """
+    installation = load_accounts(is_local=True)
+    accounts = installation.accounts or (installation.default,)
+    gathered: list[FoundCall] = []
+    refused: list[str] = []
+    for settings in accounts:
+        calls, sentence = run_reporting_redis_errors(settings, partial(_find_in, settings, text))
+        gathered += calls
+        refused += sentence
+    if not gathered:
+        raise Failure(_nothing_known(text, accounts, refused))
+    if len(gathered) > 1:
+        raise Failure("\n  ".join(["several calls fit; which one?", *map(_line, gathered)]))
+    (call,) = gathered
+    if as_json:
+        _print_as_json(call)
+    else:
+        _print(call, is_account_named=len(accounts) > 1)
+
+
+async def _find_in(settings: Settings, text: str) -> tuple[list[FoundCall], list[str]]:
+    """The calls of an account that fit; if there are none, what was refused there."""
+    async with open_store(settings, role="cli") as store:
+        await store.ping()
+        refs = await find_calls(store, text, region=settings.default_region)
+        calls = [await _read(store, settings, ref) for ref in refs]
+        gathered = [call for call in calls if call is not None]
+        if gathered:
+            return gathered, []
+        return [], await refused_sentence(store, text.partition(":")[0])
+
+
+async def _read(store: Store, settings: Settings, ref: str) -> FoundCall | None:
+    rules = MatchingRules.of(settings)
+    explanation = await explain_call(store, ref, settings.outcome_config, rules=rules)
+    # It has expired since it was found.
+    if explanation is None:
+        return None
+    return FoundCall(
+        ref=ref,
+        settings=settings,
+        explanation=explanation,
+        now=await store.time(),
+        worker_count=await store.workers.count(),
+    )
+
+
+def _nothing_known(text: str, accounts: tuple[Settings, ...], refused: list[str]) -> str:
+    places = ""
+    if len(accounts) > 1:
+        names = ", ".join(settings.account for settings in accounts)
+        places = f" in any account ({names})"
+    first = f"nothing is known of a call {text}{places}: no webhook of it was taken."
+    if refused:
+        return "\n  ".join([first, *refused, "see: buildr-calls refused list"])
+    return (
+        f"{first} Is the callback URL set at the source (buildr-calls link-url)? Was its signature "
+        "refused (buildr-calls refused list, and message.rejected in the receiver's log)?"
+    )
+
+
+def _line(call: FoundCall) -> str:
+    listed = call.listed
+    facts = (
+        call.ref,
+        utc_text(listed.started_at),
+        listed.customer,
+        listed.agent,
+        listed.result,
+        listed.state,
+    )
+    line = "  ".join(fact for fact in facts if fact)
+    if call.settings.is_default:
+        return line
+    return f"{line}  --account {call.settings.account}"
+
+
+def _print_as_json(call: FoundCall) -> None:
+    facts: dict[str, object] = {}
+    if call.explanation.call is not None:
+        facts = call.explanation.call.as_dict()
+    print_json(
+        {
+            "ref": call.ref,
+            "account": call.settings.account,
+            "summary": asdict(call.summary),
+            **facts,
+            "delivery": call.explanation.delivery.as_dict(),
+        }
+    )
+
+
+def _print(call: FoundCall, *, is_account_named: bool) -> None:
+    summary = call.summary
+    echo(summary.sentence)
+    if summary.next_command:
+        echo(f"next: {command_line(call.settings, summary.next_command)}")
+    echo()
+    if is_account_named:
+        print_fact("account", call.settings.account)
+    if call.explanation.call is not None:
+        print_explanation(call.explanation.call)
+    else:
+        print_fact("call", call.ref)
+    print_delivery(call.explanation.delivery, call.now)

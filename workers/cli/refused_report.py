@@ -1,0 +1,53 @@
+"""
+Refused requests in words.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from service.sources import SOURCES
+from service.store.connection import Store
+from service.store.refused import RefusedRequests, summed
+
+# What is older has another cause by now.
+RECENT: Final = timedelta(days=1)
+MOST_KINDS: Final = 3
+
+
+async def refused_sentence(store: Store, source: str) -> list[str]:
+    """
+    What was refused of a source within a day, or of all sources if it is none: a sentence for each
+    kind, at most three.
+    """
+    chosen = source if source in SOURCES else None
+    entries = await store.refused.recent(source=chosen, since=await store.time() - RECENT)
+    return [sentence_of(entry) for entry in summed(entries)[:MOST_KINDS]]
+
+
+def sentence_of(entry: RefusedRequests) -> str:
+    """One kind in a sentence: how many, whose, why, since when."""
+    requests = f"{entry.count} requests to {entry.path} were"
+    if entry.count == 1:
+        requests = f"1 request to {entry.path} was"
+    since = f"since {entry.first_at:%Y-%m-%d %H:%M:%S} UTC"
+    sentence = f"{requests} refused {since} ({entry.status_code or 'no answer'}): {entry.reason}"
+    if entry.hint:
+        return f"{sentence}; {entry.hint}"
+    return sentence
+
+
+def rows_of(entries: Sequence[RefusedRequests]) -> list[tuple[str, ...]]:
+    """Kinds as rows of a table."""
+    return [
+        (
+            f"{entry.last_at:%Y-%m-%d %H:%M:%S}",
+            str(entry.count),
+            entry.source,
+            entry.path,
+            str(entry.status_code or ""),
+            entry.network,
+            "; ".join(part for part in (entry.reason, entry.hint) if part),
+        )
+        for entry in entries
+    ]

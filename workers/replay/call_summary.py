@@ -1,0 +1,173 @@
+"""
+A call in one sentence, and the command to type next.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import DeliveryState
+from service.store.keys import split_ref
+from workers.replay.explain import DeliveryExplanation
+
+MINUTE_S: Final = 60
+HOUR_S: Final = 3600
+DAY_S: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSummary:
+    """What became of a call, for people. `next_command` lacks the program's name, or is empty."""
+
+    sentence: str
+    next_command: str = ""
+
+
+def summarize(delivery: DeliveryExplanation, *, now: datetime, worker_count: int) -> CallSummary:
+    """The summary at a moment (UTC), with so many workers alive."""
+    record = delivery.stored.record
+    if not delivery.stored.version:
+        return CallSummary(
+            sentence=_waiting(len(delivery.pending_messages), worker_count),
+            next_command=_to_work(worker_count),
+        )
+    summary = _SUMMARIES[record.state](record, now)
+    if not delivery.pending_messages:
+        return summary
+    waiting = _waiting(len(delivery.pending_messages), worker_count)
+    return CallSummary(
+        sentence=f"{summary.sentence} {waiting}",
+        next_command=_to_work(worker_count) or summary.next_command,
+    )
+
+
+def span_text(seconds: float) -> str:
+    """A span of time as people say it: `58 s`, `12 min`, `3 h`, `2 d`."""
+    for unit_s, unit in ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def moment_text(at: datetime, now: datetime) -> str:
+    """A moment in UTC, and how far away it is: `2026-11-02 10:00:00 UTC (in 58 s)`."""
+    distance_s = (at - now).total_seconds()
+    distance = f"in {span_text(distance_s)}"
+    if distance_s < 0:
+        distance = f"{span_text(-distance_s)} ago"
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC ({distance})"
+
+
+def _waiting(count: int, worker_count: int) -> str:
+    subject = f"{count} messages wait"
+    if count == 1:
+        subject = "1 message waits"
+    if worker_count == 0:
+        return f"{subject} for a worker; none is running."
+    return f"{subject} for a worker; {worker_count} running."
+
+
+def _to_work(worker_count: int) -> str:
+    return "" if worker_count else "work"
+
+
+def _open(record: DeliveryRecord, now: datetime) -> CallSummary:
+    due = ""
+    if record.due_at is not None:
+        due = f" Without its end it counts as stalled {_in(record.due_at, now)}."
+    return CallSummary(sentence=f"The call is not over: {record.reason}.{due}")
+
+
+def _settling(record: DeliveryRecord, now: datetime) -> CallSummary:
+    due = "soon"
+    if record.due_at is not None:
+        due = _in(record.due_at, now)
+    ended = f"The call ended as {record.result}"
+    return CallSummary(sentence=f"{ended}; {_outcome(record)} goes to Buildr {due}.")
+
+
+def _unmatched(record: DeliveryRecord, _: datetime) -> CallSummary:
+    source, source_call_id = split_ref(record.ref)
+    return CallSummary(
+        sentence=f"The call ended as {record.result}, and no Buildr call is known for it.",
+        next_command=f"links set {source} {source_call_id} BUILDR_CALL_ID",
+    )
+
+
+def _waits(record: DeliveryRecord, _: datetime) -> CallSummary:
+    return CallSummary(
+        sentence=f"{_outcome(record)} waits for its turn: {record.reason}.", next_command="status"
+    )
+
+
+def _retrying(record: DeliveryRecord, now: datetime) -> CallSummary:
+    again = ""
+    if record.retry_at is not None:
+        again = f" It is sent again {_in(record.retry_at, now)}."
+    return CallSummary(
+        sentence=f"{_outcome(record)} is not in Buildr yet: {record.reason}.{again}",
+        next_command="status",
+    )
+
+
+def _delivered(record: DeliveryRecord, now: datetime) -> CallSummary:
+    since = ""
+    if record.written_at is not None:
+        since = f" since {moment_text(record.written_at, now)}"
+    return CallSummary(
+        sentence=f"Buildr call {record.buildr_call_id} holds {_outcome(record)}{since}."
+    )
+
+
+def _left_alone(record: DeliveryRecord, _: datetime) -> CallSummary:
+    return CallSummary(sentence=f"Nothing is written to Buildr: {record.reason}.")
+
+
+def _failed(record: DeliveryRecord, _: datetime) -> CallSummary:
+    answer = ""
+    if record.answers and record.answers[-1].text:
+        answer = f" Buildr answered: {record.answers[-1].text}"
+    return CallSummary(
+        sentence=f"{_outcome(record)} was given up on: {record.reason}.{answer}",
+        next_command=f"failed replay {record.ref} --dry-run",
+    )
+
+
+def _stalled(record: DeliveryRecord, _: datetime) -> CallSummary:
+    source = split_ref(record.ref)[0]
+    return CallSummary(
+        sentence=f"The call's end was never reported: {record.reason}.",
+        next_command=f"backfill {source} --dry-run",
+    )
+
+
+def _hand_edited(record: DeliveryRecord, _: datetime) -> CallSummary:
+    return CallSummary(
+        sentence=f"Buildr call {record.buildr_call_id} was edited by hand, and stays so: "
+        f"{record.reason}.",
+        next_command=f"replay {record.ref} --force --dry-run",
+    )
+
+
+def _outcome(record: DeliveryRecord) -> str:
+    return record.outcome or "The outcome"
+
+
+def _in(at: datetime, now: datetime) -> str:
+    return f"in {span_text((at - now).total_seconds())}"
+
+
+_SUMMARIES: Final[Mapping[DeliveryState, Callable[[DeliveryRecord, datetime], CallSummary]]] = {
+    DeliveryState.OPEN: _open,
+    DeliveryState.SETTLING: _settling,
+    DeliveryState.UNMATCHED: _unmatched,
+    DeliveryState.WAITING: _waits,
+    DeliveryState.RETRYING: _retrying,
+    DeliveryState.DELIVERED: _delivered,
+    DeliveryState.LEFT_ALONE: _left_alone,
+    DeliveryState.FAILED: _failed,
+    DeliveryState.STALLED: _stalled,
+    DeliveryState.HAND_EDITED: _hand_edited,
+}

@@ -1,0 +1,62 @@
+"""
+The calls that an operator may mean: by name, by an id, or by a telephone number.
+"""
+
+from typing import Final
+
+from service.phone_numbers import read_number
+from service.sources import SOURCES
+from service.store.call_listing import CallPage, CallQuery
+from service.store.connection import Store
+from service.store.keys import ref_of
+
+# Calls of a number or a Buildr call that are listed.
+MOST: Final = 20
+# A shorter part of an id would fit calls at random.
+LEAST_PART: Final = 3
+
+
+async def find(store: Store, text: str) -> list[str]:
+    """The same by full name, by id alone, or by a part of it."""
+    # In this order: a full name is certain, an id of a source is likely, a part of one is a guess.
+    # The first two cost some reads, the last one a SCAN over all keys.
+    return await _by_name(store, text) or await store.calls.find(text)
+
+
+async def find_calls(store: Store, text: str, *, region: str) -> list[str]:
+    """
+    The names of the calls, those of a number the newest first. `region` (two letters) is that of
+    numbers without a country code.
+
+    In this order, the first that finds any: the full name, the id of a source, a Buildr call or a
+    telephone number, a part of a name.
+    """
+    names = await _by_name(store, text)
+    if names:
+        return names
+    refs: dict[str, None] = {}
+    number = read_number(text, region=region)
+    if number is not None:
+        page = await store.listing.page(CallQuery(number=number.e164), limit=MOST)
+        refs.update(_names(page))
+    if text.isascii() and text.isdigit():
+        page = await store.listing.page(CallQuery(buildr_call_id=text), limit=MOST)
+        refs.update(_names(page))
+    if refs or number is not None or len(text) < LEAST_PART:
+        return list(refs)
+    # A SCAN over all keys: seconds where there are millions.
+    return await store.calls.find(text)
+
+
+async def _by_name(store: Store, text: str) -> list[str]:
+    source, _, source_call_id = text.partition(":")
+    if source and source_call_id and (await store.calls.load(text)).is_known:
+        return [text]
+    for slug in SOURCES:
+        if (await store.calls.load(ref_of(slug, text))).is_known:
+            return [ref_of(slug, text)]
+    return []
+
+
+def _names(page: CallPage) -> dict[str, None]:
+    return {call.ref: None for call in page.calls}
