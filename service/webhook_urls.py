@@ -142,10 +142,15 @@ def strip_credentials(url: str) -> str:
     shown.
     """
     path, separator, query = url.partition("?")
-    match = TOKEN.match(path)
+    # The pattern looks for a slash, in its own form or escaped, before and after the marker.
+    match = None
+    if TOKEN_SEGMENT in path or "%" in path:
+        match = TOKEN.match(path)
     # Only below our own path: elsewhere `/t/` may be a part of somebody's address.
     if match is not None and "/webhooks/" in unquote(match[1]):
         path = match[1]
+    if not query:
+        return path
     parts = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]) != SIGNATURE]
     query = "&".join(parts)
     if not query:
@@ -155,6 +160,9 @@ def strip_credentials(url: str) -> str:
 
 def _ids_and_signatures(url: str) -> tuple[set[str], set[str]]:
     """The different Buildr call ids and signatures in a query, empty ones left out."""
+    # As most are; to read an empty query takes as long as any.
+    if "?" not in url:
+        return set(), set()
     pairs = parse_qsl(url.partition("#")[0].partition("?")[2], keep_blank_values=True)
     call_ids = {value for name, value in pairs if name == BUILDR_CALL_ID}
     signatures = {value for name, value in pairs if name == SIGNATURE}

@@ -20,6 +20,8 @@ MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
 # POSIX keeps writes up to this size whole, so that the lines of several processes that share one
 # pipe do not run into each other.
 BATCH_BYTES: Final = select.PIPE_BUF
+# How much later than it might a line is written, so that some are written together.
+COLLECT_S: Final = 0.005
 # How long a descriptor that another process has made non-blocking is waited for, until it is tried
 # again.
 POLL_MS: Final = 1000
@@ -89,6 +91,7 @@ class QueueWriter:
         self._queued_bytes = 0
         self._is_full = False
         self._is_writing = False
+        self._is_urgent = False
         self._is_closed = False
         self._thread: threading.Thread | None = None
 
@@ -114,7 +117,12 @@ class QueueWriter:
     def flush(self, timeout_s: float) -> bool:
         """Wait until all lines are written, at most `timeout_s`; False if some are not."""
         with self._changed:
-            return self._changed.wait_for(self._is_done, timeout_s)
+            self._is_urgent = True
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(self._is_done, timeout_s)
+            finally:
+                self._is_urgent = False
 
     def close(self, timeout_s: float) -> None:
         """Write what is queued, waiting at most `timeout_s`, and end the thread."""
@@ -139,12 +147,21 @@ class QueueWriter:
                 if not self._lines:
                     return
                 self._is_writing = True
+                self._collect()
                 batch = self._take()
                 lines = len(batch)
                 missing = self._report_dropped(batch)
             if not self._write(b"".join(batch)):
                 with self._changed:
                     self._dropped += lines + missing
+
+    def _collect(self) -> None:
+        """
+        Wait for more lines, briefly and while there are few: to wake this thread for each of them
+        costs the thread that logs more than the line does.
+        """
+        if self._queued_bytes < BATCH_BYTES and not self._is_closed:
+            self._changed.wait_for(lambda: self._is_urgent or self._is_closed, COLLECT_S)
 
     def _take(self) -> list[bytes]:
         """Whole lines for one write; one line at least, however long."""

@@ -85,7 +85,6 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived, in pieces that are no longer than a head may be."""
-        self._unset_keepalive_if_required()
         limits = self.limits
         while data and not self._is_cut:
             if self.phase is FRESH or self.phase is DONE:
@@ -139,6 +138,21 @@ class LimitedProtocol(HttpToolsProtocol):
         self.scope[IS_COMPLETE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """
+        Go on with the next request that is here already. As uvicorn's, but for its timer for each
+        answer: `sweep` ends a connection that has been idle for too long.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.phase is DONE:
+            self.since = max(self.since, self.table.now)
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+
     # --- what the table asks for
 
     @property
@@ -163,6 +177,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cut(Cut.SLOW_HEAD)
         elif self.phase is BODY and age_s > limits.body_s:
             self.cut(Cut.SLOW_BODY)
+        elif age_s > self.timeout_keep_alive and self.rank is Rank.IDLE and self.phase is DONE:
+            self.close()
         # Counted from when something was first left over, not from the last byte: a reader that
         # takes one byte a second would never be slow.
         if not self.transport.get_write_buffer_size():

@@ -2,7 +2,6 @@
 What is left of a request for the store: nothing secret, and nothing that parsing does not need.
 """
 
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -47,9 +46,7 @@ def storable_request(
             # The message goes on without the id: it is genuine, and the call may be matched
             # otherwise.
             log.warning(LogEvent.MESSAGE_ID_NOT_PROVED, reason=fault)
-    return replace(
-        source.redact(request),
-        url=strip_credentials(request.url),
-        headers=headers,
-        buildr_call_id=buildr_call_id,
+    redacted = source.redact(request)
+    return redacted.with_parts(
+        url=strip_credentials(redacted.url), headers=headers, buildr_call_id=buildr_call_id
     )

@@ -10,7 +10,7 @@ out the signature, every secret in address and body, and every header that parsi
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -171,7 +171,7 @@ class Webhooks:
         body = await read_body(receive, limits, is_complete=IS_COMPLETE in scope)
         request_log.is_reading = False
         request_log.body_bytes = len(body)
-        request = replace(request, body=body)
+        request = WebhookRequest(method=METHOD, url=url, headers=headers, body=body)
         handshake_reply = self._authenticate(route, request)
         # A challenge is answered with Redis away too: a vendor does not accept an address that
         # fails it.

@@ -73,6 +73,20 @@ class WebhookRequest:
         self._parsed[(parse, body)] = parsed
         return replace(self, body=body)
 
+    def with_parts(
+        self, *, url: str, headers: Headers, buildr_call_id: str | None
+    ) -> "WebhookRequest":
+        """The same body in another frame; it is not parsed again."""
+        # Not `dataclasses.replace`, which takes longer than all else that is done with it.
+        return WebhookRequest(
+            method=self.method,
+            url=url,
+            headers=headers,
+            body=self.body,
+            buildr_call_id=buildr_call_id,
+            _parsed=self._parsed,
+        )
+
     def query_as(self, parse: Callable[[str], T]) -> T:
         """The raw query as `parse` returns it, called once per query; as `body_as` otherwise."""
         key = (parse, self.query)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from service.errors import MalformedPayload
 from service.events import UtcDatetime
@@ -61,18 +62,20 @@ _HEAD: Final = TypeAdapter(_Head)
 def pack_message(message: Message) -> bytes:
     """A message as it is kept: one line of JSON and the body as it came, packed."""
     request = message.request
-    head = _Head(
-        source=message.source,
-        source_call_id=message.source_call_id,
-        received_at=message.received_at,
-        method=request.method,
-        url=request.url,
-        headers=dict(request.headers),
-        buildr_call_id=request.buildr_call_id,
-    )
+    # The fields of `_Head`, without building one.
+    head: dict[str, object] = {
+        "source": message.source,
+        "source_call_id": message.source_call_id,
+        "received_at": message.received_at.astimezone(UTC),
+        "method": request.method,
+        "url": request.url,
+        "headers": request.headers,
+    }
+    if request.buildr_call_id is not None:
+        head["buildr_call_id"] = request.buildr_call_id
     # The head is one line, since JSON writes a line feed as `\n`; the body follows byte for byte,
     # so that it can be parsed anew by any later version.
-    return compress(_HEAD.dump_json(head, exclude_defaults=True) + b"\n" + request.body)
+    return compress(to_json(head) + b"\n" + request.body)
 
 
 def _read(message_id_: str, stored: bytes) -> Message:
