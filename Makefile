@@ -22,7 +22,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run browser test test-fast test-all bench bench-sources bench-delivery bench-phonebook bench-spool attacks faults lint types \
+.PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-delivery bench-phonebook bench-spool attacks faults lint types \
 	check docs audit sbom lock clean
 
 help:
@@ -36,7 +36,9 @@ help:
 	@echo 'make check           the same as make test'
 	@echo 'make lint            ruff (rules and format) and codespell'
 	@echo 'make types           mypy'
-	@echo 'make bench           how fast it is here, side by side with plain arq'
+	@echo 'make bench-front-door  how many messages a second it takes over HTTP, beside bare Starlette, arq,'
+	@echo '                     saq and taskiq (minutes); writes docs/benchmarks.md; ARGS=--help'
+	@echo 'make bench-compare   a short form of it, and what has changed since docs/front-door.json'
 	@echo 'make bench-sources   what verifying and parsing a message costs, for each source'
 	@echo 'make bench-delivery  how fast calls get to Buildr, beside the theoretical time and plain'
 	@echo '                     arq (about 45 minutes); ARGS="--only latency" for a part, ARGS=--help'
@@ -105,8 +107,11 @@ test-all:
 browser: $(VENV)/.browser
 	@$(BIN)/python $(PYTEST) tests/workers/console/test_browser.py $(ARGS)
 
-bench: $(VENV)/.dev
-	@$(BIN)/python -m tests.benchmarks.intake
+bench-front-door: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.front_door $(ARGS)
+
+bench-compare: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.front_door --compare --only servers --rounds 3 --seconds 3 $(ARGS)
 
 bench-sources: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.sources
