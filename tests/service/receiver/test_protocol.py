@@ -5,6 +5,7 @@ The limits of a connection, over loopback.
 import hashlib
 import inspect
 import socket
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -157,6 +158,23 @@ def test_broken_request_is_answered_400_and_leaves_no_line(
     assert answer.startswith(BAD)
     assert len(answer) < 300
     assert b"\r\nconnection: close\r\n" in answer
+    assert [] == caplog.records
+
+
+def test_sender_that_goes_away_leaves_no_line(
+    app: ServedApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that is reset in a head, in a body or before its answer is nobody's error."""
+    held = b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
+    for data in (ECHO, ECHO + b"Content-Length: 5\r\n\r\nab", held):
+        connection = app.connect()
+        connection.sendall(data)
+        if data is held:
+            app.arrived.acquire()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+    app.release()
+    assert _exchange(app, ECHO + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     assert [] == caplog.records
 
 
