@@ -4,8 +4,9 @@ The values of settings that are more than a text or a number, read as people wri
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -21,6 +22,8 @@ ADMIN_TOKEN_LENGTH: Final = 16
 URL_SECRET_LENGTH: Final = 32
 # What redis-py reads. A plain host name would only be refused by it at the first connection.
 REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
+# Options of the URL that name files. One that is not there would look like a Redis that is away.
+REDIS_FILES: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 # Hosts of Sentinels, the name of the service, and the number of the database.
 SENTINEL_URL: Final = r"rediss?\+sentinel://([^/@]*@)?[^/@,]+(,[^/@,]+)*/[^/?]+(/\d*)?(\?.*)?"
 # Of one call: one that reads it, one that writes it.
@@ -174,6 +177,9 @@ def _check_redis_url(value: SecretStr) -> SecretStr:
             "must be like redis+sentinel://host1:26379,host2:26379/mymaster/0, with the name of "
             "the service after the hosts"
         )
+    for name, path in parse_qsl(urlsplit(url).query):
+        if name.removeprefix("sentinel_") in REDIS_FILES and not Path(path).is_file():
+            raise ValueError(f"{name} names no file: {path}")
     return value
 
 

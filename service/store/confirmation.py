@@ -44,15 +44,18 @@ class Confirmation:
         return commands
 
     def check(self, answers: Sequence[object]) -> None:
-        """Read the answers to `commands`. Raises `NotConfirmed`, or the error that Redis gave."""
+        """Read the answers to `commands`. Raises `NotConfirmed`, or the error of the connection."""
         for answer in answers:
+            if isinstance(answer, ResponseError):
+                # Not as it is: an error answer would be taken for one about the call's record.
+                raise NotConfirmed(f"MISCONF no confirmation: {answer}") from answer
             if isinstance(answer, Exception):
                 raise answer
         remaining = list(answers)
         if self.on_disk:
             answer = remaining.pop(0)
             if not isinstance(answer, list) or int(answer[0]) < 1:
-                raise NotConfirmed("NOREPLICAS the append-only file was not written in time")
+                raise NotConfirmed("MISCONF the append-only file was not written in time")
         if self.replicas and int(str(remaining.pop(0))) < self.replicas:
             raise NotConfirmed("NOREPLICAS too few replicas have confirmed in time")
 

@@ -9,8 +9,9 @@ import structlog
 
 from service.errors import FailureCause
 from service.settings import Settings
-from service.store.connection import Store
+from service.store.connection import Store, open_store
 from service.store.failed import FailedFilter
+from tests.doubles.redis import RedisServer
 from tests.e2e.harness import twilio_forms
 from tests.workers.jobs.harness import WorkerHarness
 from workers.jobs.planner import Planner
@@ -118,3 +119,17 @@ async def test_a_bug_costs_a_growing_pause_and_is_filed_after_a_day(
     entry = await world.store.failed.get(REF)
     assert entry is not None
     assert "each run for a day has met a bug (KeyError); see the log" == entry.detail
+
+
+async def test_a_confirmation_that_is_refused_files_nothing(
+    own_redis: RedisServer, make_settings: Callable[..., Settings]
+) -> None:
+    """With `REDIS_WAIT=aof` and no append-only file calls wait, and count as damaged no more."""
+    settings = make_settings(REDIS_URL=own_redis.url, REDIS_WAIT="aof")
+    async with open_store(settings, role="worker") as store:
+        world = WorkerHarness(store, settings)
+        await world.receive(FORM)
+        await store.pool.config_set("appendonly", "no")
+        await world.run(REF)
+        assert [] == await causes(store)
+        assert 1 == await store.schedule.due_count()
