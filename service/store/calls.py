@@ -8,7 +8,7 @@ events of a message, `replay` a replay request that no job has read yet.
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -28,6 +28,7 @@ from service.store.delivery_state import (
 )
 from service.store.failed import Failed, to_text
 from service.store.keys import Keys, split_ref
+from service.store.messages import UnreadMessages, read_unread
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
@@ -75,10 +76,16 @@ class StoredCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedCall:
-    """A call, empty if it is new, and the ids of its pending messages, oldest first."""
+    """
+    A call, empty if it is new, and the ids of its pending messages, oldest first.
+
+    Of a call that a job has begun also these messages, and its link as it is stored, or "".
+    """
 
     stored: StoredCall
     pending: tuple[str, ...]
+    unread: UnreadMessages = field(default_factory=UnreadMessages)
+    link_text: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -112,12 +119,18 @@ class Calls:
 
     async def begin(self, ref: str, *, worker_id: str) -> LoadedCall:
         """
-        The same for a job, and store which worker runs it.
+        The same for a job, with all that a job reads first, and store which worker runs it.
 
         If that worker dies, the sweep of another one runs the call again.
         """
-        fields, pending = await self.scripts.run(script_calls.begin(ref=ref, worker_id=worker_id))
-        return _loaded(ref, dict(zip(fields[::2], fields[1::2], strict=True)), pending)
+        lists = await self.scripts.run(script_calls.begin(ref=ref, worker_id=worker_id))
+        fields, pending, messages, taken_ms, link_texts = lists
+        loaded = _loaded(ref, dict(zip(fields[::2], fields[1::2], strict=True)), pending)
+        return replace(
+            loaded,
+            unread=read_unread(loaded.pending, messages, taken_ms),
+            link_text=b"".join(link_texts).decode(),
+        )
 
     async def commit(self, update: CallUpdate) -> bool:
         """

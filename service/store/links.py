@@ -39,6 +39,13 @@ class Link:
 _LINK = TypeAdapter(Link)
 
 
+def read_link(text: str) -> Link | None:
+    """The link of a stored text; None of an empty one."""
+    if not text:
+        return None
+    return _LINK.validate_json(text)
+
+
 @dataclass(frozen=True, slots=True)
 class Links:
     """Keeps links for `keep_ms` milliseconds."""
@@ -90,7 +97,7 @@ class Links:
         text = await self.redis.get(self.keys.link(ref))
         if text is None:
             return None, ""
-        return _LINK.validate_json(text), text.decode()
+        return read_link(text.decode()), text.decode()
 
     async def remove(self, source: str, source_call_id: str) -> bool:
         """

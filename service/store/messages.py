@@ -137,29 +137,6 @@ class Messages:
             if stored is not None
         }
 
-    async def read_unread(self, message_ids: Sequence[str]) -> UnreadMessages:
-        """
-        Those of the messages that are still stored, in one round trip; their `received_at` is never
-        after `taken_at`, however far the receiver's clock was ahead.
-        """
-        if not message_ids:
-            return UnreadMessages()
-        pipe = self.redis.pipeline(transaction=False)
-        pipe.mget([self.keys.message(id_) for id_ in message_ids])
-        pipe.zmscore(self.keys.named("inbox"), list(message_ids))
-        values, taken_ms = await pipe.execute()
-        messages: list[Message] = []
-        damaged_ids: list[str] = []
-        for id_, stored, score in zip(message_ids, values, taken_ms, strict=True):
-            if stored is None:
-                continue
-            # One that is damaged must not keep the others from being read.
-            try:
-                messages.append(_taken(_read(id_, stored), score))
-            except MalformedPayload:
-                damaged_ids.append(id_)
-        return UnreadMessages(messages=tuple(messages), damaged_ids=tuple(damaged_ids))
-
     async def waiting(self) -> tuple[int, float | None]:
         """
         `(count, oldest_s)`: how many messages no worker has read yet, and since when the oldest
@@ -173,6 +150,29 @@ class Messages:
             return int(count), None
         _, received_ms = oldest[0]
         return int(count), received_ms / 1000
+
+
+def read_unread(
+    message_ids: Sequence[str], stored: Sequence[bytes | None], taken_ms: Sequence[bytes]
+) -> UnreadMessages:
+    """
+    The unread messages of a call, of which `stored` are the values of their keys, and `taken_ms`
+    when each was taken (ms since the epoch, empty if that is not known).
+
+    One that is not stored any more is left out. No `received_at` is after its `taken_at`, however
+    far the receiver's clock was ahead.
+    """
+    messages: list[Message] = []
+    damaged_ids: list[str] = []
+    for id_, value, score in zip(message_ids, stored, taken_ms, strict=True):
+        if value is None:
+            continue
+        # One that is damaged must not keep the others from being read.
+        try:
+            messages.append(_taken(_read(id_, value), float(score) if score else None))
+        except MalformedPayload:
+            damaged_ids.append(id_)
+    return UnreadMessages(messages=tuple(messages), damaged_ids=tuple(damaged_ids))
 
 
 def _taken(message: Message, taken_ms: float | None) -> Message:

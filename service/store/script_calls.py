@@ -83,7 +83,7 @@ def take(*, limit: int, read_limit: int, in_progress_ms: int) -> ScriptCall[list
 
 def begin(*, ref: str, worker_id: str) -> ScriptCall[list[list[bytes]]]:
     """
-    Note that a worker runs the job of a call, and read it: fields and values, unread messages.
+    Note that a worker runs the job of a call, and read the lists of `begin.lua`.
     """
     return ScriptCall("begin", (ref, worker_id), _as_lists)
 

@@ -16,6 +16,7 @@ from service.settings.outcomes import OutcomeConfig
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState, ReplayRequest
+from service.store.links import read_link
 from workers.calls.fold import Call
 from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.outcome_catalog import OutcomeCatalog
@@ -88,14 +89,15 @@ class Planner:
         record: DeliveryRecord,
         call: Call,
         *,
+        link_text: str = "",
         replay_request: ReplayRequest | None,
         part_reason: str | None = None,
     ) -> PlanResult:
         """
         Plan for a call, and claim the expected call that it turns out to be.
 
-        `part_reason` is set of a call that others take in. Raises `ClaimConflict`, and redis-py's
-        errors.
+        `link_text` is the call's link as it is stored, or "". `part_reason` is set of a call that
+        others take in. Raises `ClaimConflict`, and redis-py's errors.
         """
         # Before anything else is read, since it may make the call final, and only a final call is
         # matched.
@@ -109,7 +111,7 @@ class Planner:
         if wait_until is None:
             call = ended
         for _ in range(MAX_CLAIM_ATTEMPTS):
-            result, choice = await self._plan(record, call, replay_request, part_reason)
+            result, choice = await self._plan(record, call, link_text, replay_request, part_reason)
             # The claim comes before the commit. A job that dies in between leaves a claim without a
             # record; the next run of the same call finds it and goes on with it. The other order
             # would let two calls commit the same Buildr call.
@@ -129,13 +131,14 @@ class Planner:
         self,
         record: DeliveryRecord,
         call: Call,
+        link_text: str,
         replay_request: ReplayRequest | None,
         part_reason: str | None,
     ) -> tuple[PlanResult, ExpectedCallMatch | None]:
         """A plan that has claimed nothing yet, and the expected call that it may rest on."""
         # The text goes to the commit, which compares it with the link then: a link that is set in
         # between must not wait for the next message of the call.
-        link, link_text = await self.store.links.load(record.ref)
+        link = read_link(link_text)
         internal = part_reason or why_internal(call, self.rules)
         choice: ExpectedCallMatch | None = None
         numbers: Mapping[str, str] = {}

@@ -87,6 +87,7 @@ class Runner:
             result = await self.planner.plan(
                 run.record,
                 call,
+                link_text=loaded.link_text,
                 replay_request=loaded.stored.replay_request,
                 part_reason=whole.part_reason,
             )
@@ -102,9 +103,9 @@ class Runner:
             await self._send(run, record, result, result.plan.sending, call)
 
     async def _parse(self, loaded: LoadedCall) -> JobRun:
-        # A pending message has no expiry. One without a body, deleted in Redis by hand, is left out
-        # here and taken off the list with the others, or the call would be run for ever.
-        unread = await self.store.messages.read_unread(loaded.pending)
+        # A pending message has no expiry. One without a body, deleted in Redis by hand, is not
+        # among them, and is taken off the list with the others, or the call would run for ever.
+        unread = loaded.unread
         messages = unread.messages
         parsed = parse_messages(messages, clock=self.clock)
         if unread.damaged_ids:

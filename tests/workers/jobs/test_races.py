@@ -14,7 +14,7 @@ from service.store.calls import Calls, LoadedCall
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.failed import FailedFilter
-from service.store.links import Link, Links
+from service.store.links import Link
 from service.store.outcomes import StoredOutcomes
 from service.store.rate_limit.grants import Grant, GrantStatus
 from service.store.rate_limit.lanes import Lane
@@ -46,15 +46,15 @@ async def test_link_that_is_set_while_the_job_decides(
     A link set just after the job has found none is noticed when it writes down that the call is
     unmatched.
     """
-    real = Links.load
+    real = Calls.begin
 
-    async def load(self: Links, ref: str) -> tuple[Link | None, str]:
-        link = await real(self, ref)
-        monkeypatch.setattr(Links, "load", real)
-        await self.put("twilio", "CA1", Link(buildr_call_id="110"))
-        return link
+    async def begin(self: Calls, ref: str, *, worker_id: str) -> LoadedCall:
+        loaded = await real(self, ref, worker_id=worker_id)
+        monkeypatch.setattr(Calls, "begin", real)
+        await world.store.links.put("twilio", "CA1", Link(buildr_call_id="110"))
+        return loaded
 
-    monkeypatch.setattr(Links, "load", load)
+    monkeypatch.setattr(Calls, "begin", begin)
     await world.receive(CALL[3], query="")
     await world.run()
     await world.drain()
