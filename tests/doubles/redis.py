@@ -20,13 +20,13 @@ class RedisServer:
         self.url = f"unix://{self.socket}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, appendfsync: str = "everysec") -> None:
+    def start(self, *, appendfsync: str = "everysec", appendonly: str = "yes") -> None:
         """Start and wait until it answers."""
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
             "dir": str(self.folder),
-            "appendonly": "yes",
+            "appendonly": appendonly,
             "appendfsync": appendfsync,
             "save": "",
             "maxmemory-policy": "noeviction",
