@@ -11,7 +11,7 @@ import httpx
 
 from service.events import Result
 from service.settings import Settings
-from workers.backfill import aircall, dialpad, plivo, ringcentral, twilio, zoom
+from workers.backfill import aircall, dialpad, plivo, ringcentral, twilio, vonage, zoom
 from workers.backfill.api import Pause
 from workers.backfill.types import Access, CallLog
 from workers.subscriptions.errors import NotReady
@@ -26,7 +26,8 @@ class LogSource:
 
     `needs` are the settings of its API without which that cannot be, without the source's prefix.
     Where the secret of the source is one of the credentials too, `fallback_credential` is the
-    setting to name where there is none. `rights` is what the credentials must be allowed to do, for
+    setting to name where there is none. Without `has_list` single calls can be read, and no span of
+    time. `rights` is what the credentials must be allowed to do, for
     an operator. `coarse` are the results that webhooks may show where the log shows no more than
     the one by which they are listed.
     """
@@ -36,6 +37,7 @@ class LogSource:
     rights: str
     open: Callable[[Access], CallLog]
     fallback_credential: str = ""
+    has_list: bool = True
     coarse: Mapping[Result, frozenset[Result]] = field(default_factory=lambda: NO_COARSE)
 
     def missing_settings(self, settings: Settings) -> tuple[str, ...]:
@@ -125,6 +127,13 @@ _ALL: Final = (
             Result.NO_ANSWER: frozenset({Result.REJECTED}),
             Result.BUSY: frozenset({Result.REJECTED}),
         },
+    ),
+    LogSource(
+        slug="vonage",
+        needs=vonage.NEEDS,
+        has_list=False,
+        rights="API key and secret of an account with the Reports API",
+        open=vonage.open_log,
     ),
     LogSource(
         slug="zoom",

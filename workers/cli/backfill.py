@@ -31,7 +31,7 @@ from workers.cli.replay_report import suppress_logs
 from workers.cli.session import Age, run_with_store
 from workers.subscriptions.errors import NotReady
 
-SOURCE: Final = click.Choice(sorted(LOGS))
+SOURCE: Final = click.Choice(sorted(slug for slug, source in LOGS.items() if source.has_list))
 DAY: Final = timedelta(days=1)
 OTHER_RUN: Final = 3
 

@@ -10,9 +10,10 @@ from datetime import datetime
 from service.events import CallEvent
 from service.sources.base import RetryPolicy, Source
 from service.sources.common.forms import query_values
+from service.sources.common.setting_checks import check_api_url
 from service.sources.common.signatures import digest
 from service.sources.request import MessageKeys, WebhookRequest
-from service.sources.settings import Secrets, SourceSetting
+from service.sources.settings import Secrets, SettingKind, SourceSetting
 from service.sources.vonage import signature as vonage_signature
 from service.sources.vonage.events import read_events
 from service.sources.vonage.payload import read_event, source_call_id
@@ -31,6 +32,23 @@ class Vonage(Source):
                 "Vonage signature secret; several, separated by commas, while rotating "
                 "and for several accounts."
             ),
+        ),
+        SourceSetting(
+            name="vonage_api_key",
+            description="Vonage API key, for reading how calls ended.",
+            kind=SettingKind.API_CREDENTIAL,
+        ),
+        SourceSetting(
+            name="vonage_api_secret",
+            description="Vonage API secret, for reading how calls ended.",
+            kind=SettingKind.API_CREDENTIAL,
+        ),
+        SourceSetting(
+            name="vonage_api_url",
+            description="Vonage's API.",
+            kind=SettingKind.API_CREDENTIAL,
+            check=check_api_url,
+            default="https://api.nexmo.com",
         ),
     )
     # It retries once when no answer came in time; after an error answer it does not.

@@ -15,6 +15,7 @@ from tests.doubles.vendors.plivo import AUTH_ID, Plivo
 from tests.doubles.vendors.ringcentral import RingCentral
 from tests.doubles.vendors.serving import StandIn, running
 from tests.doubles.vendors.twilio import ACCOUNT, Twilio
+from tests.doubles.vendors.vonage import Vonage
 from tests.doubles.vendors.zoom import Zoom
 from tests.workers.backfill.harness import Bench
 
@@ -24,51 +25,61 @@ OpenBench = Callable[..., AbstractAsyncContextManager[Bench]]
 def _settings_of(standin: StandIn, url: str) -> dict[str, str]:
     """The settings with which a stand-in is asked."""
     secret = "the-secret-of-the-source-0000"
+    values: dict[str, str] = {}
     if isinstance(standin, Twilio):
-        return {
+        values = {
             "TWILIO_AUTH_TOKEN": "FAKE0000000000000000000000000000",
             "TWILIO_ACCOUNT_SID": ACCOUNT,
             "TWILIO_API_URL": url,
         }
-    if isinstance(standin, Aircall):
+    elif isinstance(standin, Aircall):
         api_id, api_token = standin.credentials
-        return {
+        values = {
             "AIRCALL_TOKEN": secret,
             "AIRCALL_API_ID": api_id,
             "AIRCALL_API_TOKEN": api_token,
             "AIRCALL_API_URL": f"{url}/v1",
         }
-    if isinstance(standin, Dialpad):
-        return {
+    elif isinstance(standin, Dialpad):
+        values = {
             "DIALPAD_WEBHOOK_SECRET": secret,
             "DIALPAD_API_KEY": standin.api_key,
             "DIALPAD_API_URL": f"{url}/api/v2",
         }
-    if isinstance(standin, Plivo):
-        return {
+    elif isinstance(standin, Plivo):
+        values = {
             "PLIVO_AUTH_TOKEN": "FAKE0000000000000000000000000000",
             "PLIVO_AUTH_ID": AUTH_ID,
             "PLIVO_API_URL": url,
         }
-    if isinstance(standin, RingCentral):
+    elif isinstance(standin, RingCentral):
         client_id, client_secret = standin.client
-        return {
+        values = {
             "RINGCENTRAL_VERIFICATION_TOKEN": secret,
             "RINGCENTRAL_CLIENT_ID": client_id,
             "RINGCENTRAL_CLIENT_SECRET": client_secret,
             "RINGCENTRAL_JWT": standin.jwt,
             "RINGCENTRAL_API_URL": url,
         }
-    assert isinstance(standin, Zoom)
-    client_id, client_secret = standin.client
-    return {
-        "ZOOM_SECRET_TOKEN": secret,
-        "ZOOM_ACCOUNT_ID": standin.account,
-        "ZOOM_CLIENT_ID": client_id,
-        "ZOOM_CLIENT_SECRET": client_secret,
-        "ZOOM_API_URL": f"{url}/v2",
-        "ZOOM_TOKEN_URL": f"{url}/oauth/token",
-    }
+    elif isinstance(standin, Vonage):
+        api_key, api_secret = standin.login
+        values = {
+            "VONAGE_SIGNATURE_SECRET": secret,
+            "VONAGE_API_KEY": api_key,
+            "VONAGE_API_SECRET": api_secret,
+            "VONAGE_API_URL": url,
+        }
+    elif isinstance(standin, Zoom):
+        client_id, client_secret = standin.client
+        values = {
+            "ZOOM_SECRET_TOKEN": secret,
+            "ZOOM_ACCOUNT_ID": standin.account,
+            "ZOOM_CLIENT_ID": client_id,
+            "ZOOM_CLIENT_SECRET": client_secret,
+            "ZOOM_API_URL": f"{url}/v2",
+            "ZOOM_TOKEN_URL": f"{url}/oauth/token",
+        }
+    return values
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tests.doubles.vendors.plivo import Plivo
 from tests.doubles.vendors.ringcentral import RingCentral
 from tests.doubles.vendors.serving import Fault, StandIn
 from tests.doubles.vendors.twilio import Twilio
+from tests.doubles.vendors.vonage import Vonage
 from tests.doubles.vendors.zoom import Zoom
 from tests.workers.backfill.conftest import OpenBench
 from workers.backfill import LOGS
@@ -30,7 +31,7 @@ async def rights_of(open_bench: OpenBench, standin: StandIn) -> LogRights:
 
 @pytest.mark.parametrize(
     "standin",
-    [Aircall(), Dialpad(), Plivo(), RingCentral(), Twilio(), Zoom()],
+    [Aircall(), Dialpad(), Plivo(), RingCentral(), Twilio(), Vonage(), Zoom()],
     ids=lambda standin: type(standin).__name__,
 )
 async def test_credentials_that_may_read(open_bench: OpenBench, standin: StandIn) -> None:
@@ -52,6 +53,7 @@ async def test_credentials_that_may_read(open_bench: OpenBench, standin: StandIn
         (RingCentral(), Fault(match="call-log", status=403), "the permission Read Call Log"),
         (Dialpad(), Fault(match="GET", status=403), "with the scope calls:list"),
         (Plivo(), Fault(match="Recording", status=401), "check PLIVO_AUTH_ID"),
+        (Vonage(), Fault(match="GET", status=403), "access to the Reports API"),
         (Aircall(), Fault(match="GET", status=403), "one of the whole company"),
     ],
     ids=lambda item: type(item).__name__ if isinstance(item, StandIn) else "",
