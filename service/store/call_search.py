@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
+from service.errors import MalformedPayload
 from service.store.calls import StoredCall, read_call, read_record
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
@@ -97,6 +98,27 @@ class CallSearch:
             for ref, fields, link in zip(page, answers[::2], answers[1::2], strict=True):
                 if fields:
                     yield read_call(ref, fields), _read_link(link)
+
+    async def indexed_records(self, name: str, *, limit: int) -> list[DeliveryRecord]:
+        """
+        The records of the calls of an index (`unmatched` or `stalled`), the longest in it first, in
+        two round trips; without those that cannot be read.
+        """
+        refs = [
+            ref.decode() for ref in await self.redis.zrange(self.keys.named(name), 0, limit - 1)
+        ]
+        pipe = self.redis.pipeline(transaction=False)
+        for ref in refs:
+            pipe.hget(self.keys.call(ref), "rec")
+        records = []
+        for ref, packed in zip(refs, await pipe.execute(), strict=True):
+            if packed is None:
+                continue
+            try:
+                records.append(read_record(ref, packed))
+            except MalformedPayload:
+                continue
+        return records
 
     async def _pages(self, source: str | None) -> AsyncIterator[list[str]]:
         prefix = self.keys.call("")

@@ -14,13 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from service.errors import FailureCause
-from service.events import Direction
+from service.logs.phone_masking import mask_number
 from service.sources import SOURCES
-from service.store.calls import StoredCall
+from service.store.call_parties import CallParties
+from service.store.delivery_record import DeliveryRecord
 from service.store.failed import Failed, FailedFilter
 from service.store.keys import split_ref
-from workers.calls.fold import Call, fold
-from workers.console.call_facts import masker_of
 from workers.console.pages import redirect
 from workers.console.parts import Visit
 
@@ -140,11 +139,8 @@ async def actions(visit: Visit) -> Response:
 
 async def _list_calls(visit: Visit, name: str, *, total: int) -> Response:
     source = visit.query("source")
-    rows = []
-    async for stored in visit.store.calls.indexed(name, limit=PAGE):
-        row = _row_of(stored)
-        if source in ("", row.source):
-            rows.append(row)
+    records = await visit.store.search.indexed_records(name, limit=PAGE)
+    rows = [row for row in map(_row_of, records) if source in ("", row.source)]
     return visit.page(
         name,
         name.capitalize(),
@@ -156,31 +152,16 @@ async def _list_calls(visit: Visit, name: str, *, total: int) -> Response:
     )
 
 
-def _row_of(stored: StoredCall) -> CallRow:
-    record = stored.record
+def _row_of(record: DeliveryRecord) -> CallRow:
     source, _ = split_ref(record.ref)
-    events = stored.all_events
-    call: Call | None = None
-    if events:
-        call = fold(events)
-    customer = ""
-    direction = ""
-    agent = ""
-    if call is not None:
-        masker = masker_of(events, is_revealed=False)
-        number = call.from_number
-        if call.direction is Direction.OUTBOUND:
-            number = call.to_number
-        customer = masker.number(number)
-        direction = call.direction or ""
-        agent = call.agent or ""
+    parties = record.parties or CallParties()
     return CallRow(
         ref=record.ref,
         source=source,
         at=record.first_received_at,
-        customer=customer,
-        direction=direction,
-        agent=agent,
+        customer=mask_number(parties.customer or ""),
+        direction=parties.direction or "",
+        agent=parties.agent or "",
         result=record.result or "",
         reason=record.reason,
     )
