@@ -15,7 +15,7 @@ from service.receiver.admin_guard import AdminGuard
 from service.receiver.public_url import PublicUrlResolver
 from service.settings import Installation
 from service.store.connection import open_store
-from workers.console import call_page, calls, overview, replays, rules, work_lists
+from workers.console import call_page, calls, overview, refused, replays, rules, work_lists
 from workers.console.gate import Endpoint, Gate, fault_page
 from workers.console.login import Login
 from workers.console.pages import PREFIX, asset
@@ -36,6 +36,7 @@ PAGES: Sequence[tuple[str, str, Endpoint]] = (
     ("POST", "failed/discard", work_lists.discard),
     ("GET", "unmatched", work_lists.unmatched),
     ("GET", "stalled", work_lists.stalled),
+    ("GET", "refused", refused.show),
     ("GET", "rules", rules.show),
     ("POST", "rules/preview", rules.preview),
     ("GET", "actions", work_lists.actions),

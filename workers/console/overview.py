@@ -3,13 +3,17 @@ The overview: whether all is well, and what is not.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from starlette.responses import Response
 
 from service.clock import utc_now
+from service.sources import SOURCES
+from service.store.refused import MOST, RefusedRequests
 from workers.console.charts import add_up, by_hour, by_six_hours
 from workers.console.formats import count, span
 from workers.console.parts import Visit
@@ -29,6 +33,7 @@ OLD_MESSAGE_S: Final = 60
 OLD_CALL_S: Final = 600
 DAY_H: Final = 24
 WEEK_D: Final = 7
+HOUR: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +53,19 @@ async def show(visit: Visit) -> Response:
     """`GET overview`."""
     store = visit.store
     now = utc_now()
-    status, sources, causes, spool = await asyncio.gather(
+    status, sources, causes, spool, refused = await asyncio.gather(
         read_account_status(visit.settings, store),
         read_sources(visit.settings, store),
         count_causes(store, most=MAX_FAILED),
         asyncio.to_thread(read_spool_depth, visit.settings, now),
+        store.refused.recent(since=now - HOUR, limit=MOST),
     )
     hours = add_up(row.hours for row in sources)
     return visit.page(
         "overview",
         "Overview",
         status=status,
-        concerns=list(_concerns(status, sources, spool)),
+        concerns=[*_concerns(status, sources, spool), *_concerns_of_refused(refused)],
         # Those that never sent anything say little, and there may be many.
         sources=[row for row in sources if row.has_news],
         quiet=[row.title for row in sources if not row.has_news],
@@ -160,3 +166,16 @@ def _concerns_of_calls(status: AccountStatus) -> Iterator[Concern]:
         yield Concern(
             "warn", f"{count(status.stalled)} stalled", "Their end was never reported.", "stalled"
         )
+
+
+def _concerns_of_refused(entries: Sequence[RefusedRequests]) -> Iterator[Concern]:
+    """Sources whose requests were refused in the last hour; strangers at wrong paths are usual."""
+    numbers: Counter[str] = Counter()
+    hints: dict[str, str] = {}
+    for entry in entries:
+        if entry.source in SOURCES:
+            numbers[entry.source] += entry.count
+            hints.setdefault(entry.source, entry.hint or entry.reason)
+    for slug, number in numbers.most_common():
+        text = f"{count(number)} requests to {SOURCES[slug].title} refused in the last hour"
+        yield Concern("warn", text, hints[slug], "refused")

@@ -30,6 +30,7 @@ PAGES: Final[tuple[tuple[str, str], ...]] = (
     ("failed", "Failed"),
     ("unmatched", "Unmatched"),
     ("stalled", "Stalled"),
+    ("refused", "Refused"),
     ("rules", "Rules"),
     ("actions", "Actions"),
 )

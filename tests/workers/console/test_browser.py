@@ -23,6 +23,7 @@ from service.settings import Installation
 from tests.fundamentals.system import System
 from tests.workers.console.harness import DELIVERED, FAILED, OPERATOR, READER, UNMATCHED, failed_ids
 from workers.console.app import Console
+from workers.console.parts import PAGES as MENU
 
 HOW = "make browser installs it"
 playwright = pytest.importorskip("playwright.async_api", reason=f"NO BROWSER TEST: {HOW}")
@@ -33,7 +34,7 @@ CHROMIUM: Final = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.whi
 SERIOUS: Final = frozenset({"serious", "critical"})
 # Never reached but by a fault: a busy machine takes a second for a page.
 TIMEOUT_MS: Final = 60_000
-PAGES: Final = ("overview", "calls", "failed", "unmatched", "stalled", "rules", "actions")
+PAGES: Final = tuple(name for name, _ in MENU)
 
 pytestmark = [
     pytest.mark.slow,

@@ -2,12 +2,15 @@
 What the pages of the console show, and to whom.
 """
 
+from dataclasses import replace
 from http import HTTPStatus
 
 import pytest
 from markupsafe import escape
 
+from service.clock import utc_now
 from service.store.connection import Store
+from service.store.refused import RefusedRequests
 from tests.fundamentals.system import System
 from tests.workers.console.harness import (
     DELIVERED,
@@ -19,17 +22,9 @@ from tests.workers.console.harness import (
     text_of,
 )
 from workers.console.pages import POLICY
+from workers.console.parts import PAGES as MENU
 
-PAGES = (
-    "overview",
-    "calls",
-    "rules",
-    "failed",
-    "unmatched",
-    "stalled",
-    "actions",
-    f"call?ref={DELIVERED}",
-)
+PAGES = (*(name for name, _ in MENU), f"call?ref={DELIVERED}")
 
 
 @pytest.mark.usefixtures("system")
@@ -157,3 +152,27 @@ async def test_unread_messages_of_a_call_are_reported(system: System, operator: 
     text = text_of(await operator.get("/default/call?ref=standard:call-9"))
     assert "3 messages wait for a worker, and none is running." in text
     assert "not read yet" in text
+
+
+async def test_refused_requests_are_shown_and_a_concern(store: Store, operator: Browser) -> None:
+    """A wrong signature shows where the operator looks first; a stranger's path does not."""
+    entry = RefusedRequests(
+        first_at=utc_now(),
+        last_at=utc_now(),
+        count=3,
+        source="twilio",
+        path="/webhooks/twilio",
+        reason="no secret gives this signature",
+        status_code=401,
+        network="203.0.113.0/24",
+        hint="is PUBLIC_URL the address that Twilio calls?",
+    )
+    stranger = replace(entry, source="unknown", path="/…", count=700, hint="")
+    await store.refused.add([entry, stranger])
+    overview = text_of(await operator.get("/default/overview"))
+    assert f"3 requests to Twilio refused in the last hour {entry.hint}" in overview
+    assert "700" not in overview
+    page = text_of(await operator.get("/default/refused"))
+    assert "703 requests, 703 in 24 hours" in page
+    assert f"3 twilio 401 {entry.reason} {entry.hint} /webhooks/twilio 203.0.113.0/24" in page
+    assert "/…" not in await operator.get("/default/refused?source=twilio")
