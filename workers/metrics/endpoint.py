@@ -10,6 +10,7 @@ import hmac
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
@@ -33,6 +34,7 @@ from service.receiver.requests import read_headers
 from service.settings import Installation, Settings
 from service.store.connection import Store, open_store
 from service.store.redis_trouble import REDIS_ERRORS
+from service.store.refused import MOST
 from workers.delivery.intake_status import count_causes, read_sources, read_spool_depth
 from workers.delivery.status import read_account_status
 from workers.metrics.families import AccountFacts, metrics_of
@@ -41,6 +43,7 @@ PATH: Final = "/metrics"
 # Below Prometheus's own timeout of 10 seconds.
 READ_TIMEOUT_S: Final = 5.0
 MAX_FAILED: Final = 1000
+HOUR: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
@@ -143,6 +146,7 @@ async def _read(settings: Settings, store: Store) -> AccountFacts:
                 status=await read_account_status(settings, store),
                 sources=await read_sources(settings, store),
                 causes=await count_causes(store, most=MAX_FAILED),
+                refused=await store.refused.recent(since=now - HOUR, limit=MOST),
             )
     except (QueueUnavailable, *REDIS_ERRORS):
         return facts

@@ -5,6 +5,7 @@ Each has the label `account`; all other labels have values from tables of ours, 
 can make new series. docs/metrics.md lists them.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from service.store.refused import RefusedRequests
 from workers.delivery.intake_status import SourceStatus, SpoolDepth
 from workers.delivery.status import AccountStatus
 
@@ -24,7 +26,7 @@ WINDOWS: Final[Mapping[str, int]] = {"1h": 1, "24h": 24}
 class AccountFacts:
     """
     What is known of an account at one moment (UTC). All but the spool is None or empty while Redis
-    does not answer.
+    does not answer. `refused` are those of the last hour.
     """
 
     account: str
@@ -33,6 +35,7 @@ class AccountFacts:
     status: AccountStatus | None = None
     sources: Sequence[SourceStatus] = ()
     causes: Mapping[str, int] = field(default_factory=dict)
+    refused: Sequence[RefusedRequests] = ()
 
 
 class Gauges:
@@ -81,6 +84,7 @@ def metrics_of(accounts: Sequence[AccountFacts], *, version: str) -> list[Metric
             _add_delivery(gauges, facts.status)
             _add_calls(gauges, facts, facts.status)
             _add_sources(gauges, facts)
+            _add_refused(gauges, facts)
     return gauges.metrics()
 
 
@@ -226,3 +230,18 @@ def _add_sources(gauges: Gauges, facts: AccountFacts) -> None:
                 **labels,
                 state=source.subscription,
             )
+
+
+def _add_refused(gauges: Gauges, facts: AccountFacts) -> None:
+    numbers: Counter[tuple[str, str]] = Counter()
+    for entry in facts.refused:
+        numbers[entry.source, str(entry.status_code or "none")] += entry.count
+    for (source, status), number in numbers.items():
+        gauges.add(
+            "refused_requests",
+            "Requests that were refused in the last hour, among the newest that are kept.",
+            number,
+            account=facts.account,
+            source=source,
+            status=status,
+        )

@@ -13,9 +13,11 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.clock import utc_now
 from service.receiver.app import Addition, create_app
 from service.settings import Installation, Settings
 from service.store.connection import Store
+from service.store.refused import RefusedRequests
 from tests.fundamentals.system import start_system
 from tests.repository.source_files import ROOT
 from tests.workers.console.harness import seed
@@ -41,6 +43,19 @@ async def _scraper(installation: Installation) -> AsyncIterator[httpx.AsyncClien
         yield client
 
 
+def _refused(count: int) -> RefusedRequests:
+    return RefusedRequests(
+        first_at=utc_now(),
+        last_at=utc_now(),
+        count=count,
+        source="twilio",
+        path="/webhooks/twilio",
+        reason=f"reason {count}",
+        status_code=401,
+        network="203.0.113.0/24",
+    )
+
+
 def _samples(text: str) -> dict[str, dict[tuple[str, ...], float]]:
     samples: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(text):
@@ -64,6 +79,7 @@ async def test_the_facts_of_an_account_are_metrics(
         await seed(system)
         await store.workers.beat("worker-1", map_digest="0")
         await store.counters.add("ignored", "twilio", 3)
+        await store.refused.add([_refused(3), _refused(4)])
         response = await client.get("/metrics", headers=HEADERS)
     assert response.headers["cache-control"] == "no-store"
     samples = _samples(response.text)
@@ -82,6 +98,7 @@ async def test_the_facts_of_an_account_are_metrics(
         "replay",
         "backfill",
     }
+    assert samples["refused_requests"] == {("default", "twilio", "401"): 7}
     assert "+1500" not in response.text
 
 
