@@ -22,7 +22,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-delivery bench-phonebook bench-spool attacks faults lint types \
+.PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-delivery bench-phonebook bench-finding bench-spool attacks faults lint types \
 	check docs audit sbom lock clean
 
 help:
@@ -44,6 +44,7 @@ help:
 	@echo '                     arq (about 45 minutes); ARGS="--only latency" for a part, ARGS=--help'
 	@echo 'make bench-spool     what a message costs that waits on disk for Redis, and how soon it is there'
 	@echo 'make bench-phonebook what a phone book of a million numbers takes of Redis, and a look-up'
+	@echo 'make bench-finding   what the index of calls takes of Redis, and how long a page of calls takes'
 	@echo 'make attacks         forged requests, worst inputs, floods and slow connections, with figures'
 	@echo '                     in docs/attacks.md (some minutes)'
 	@echo 'make faults          everything that is known to break, with every message followed from its'
@@ -124,6 +125,9 @@ bench-spool: $(VENV)/.dev
 
 bench-phonebook: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.phone_book
+
+bench-finding: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.finding $(ARGS)
 
 attacks: $(VENV)/.dev
 	@$(BIN)/python -m tests.attacks.report $(ARGS)

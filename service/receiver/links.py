@@ -6,7 +6,7 @@ such endpoint.
 """
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar, Final
 
@@ -116,7 +116,7 @@ def _no_link() -> HTTPException:
 
 
 def _respond(source: str, source_call_id: str, link: Link, *, status: int) -> Response:
-    ids = {name: value for name, value in asdict(link).items() if value is not None}
+    ids = {name: value for name, value in link.ids().items() if value is not None}
     return JSONResponse(
         {"source": source, "source_call_id": source_call_id, **ids},
         status_code=status,

@@ -20,7 +20,7 @@ from service.store.keys import Keys
 from service.store.listed_call import CallQuery, Place
 from service.store.redis_client import Client
 
-# Calls per round trip.
+# Calls per round trip, at most: the first ones are of as many calls as a page shows.
 CHUNK: Final = 500
 # A sorted set of a state is read whole if it is no longer.
 MOST_OF_STATE: Final = 5000
@@ -43,15 +43,17 @@ class Candidates:
         """Calls that may fit, the newest first, in chunks; each once."""
         buckets = await self._buckets(query)
         if buckets is None:
-            async for chunk in self._all_calls(
-                query, start, first_chunk=_first_chunk(query, limit)
-            ):
+            async for chunk in self._all_calls(query, start, first_chunk=limit + 1):
                 yield chunk
             return
         places, floor_ms = buckets
         chosen = _chosen(places, floor_ms, query, start)
-        for first in range(0, len(chosen), CHUNK):
-            yield chosen[first : first + CHUNK]
+        first = 0
+        count = limit + 1
+        while first < len(chosen):
+            yield chosen[first : first + count]
+            first += count
+            count = min(2 * count, CHUNK)
         if floor_ms is None:
             return
         seen = {ref for _, ref in chosen}
@@ -112,7 +114,7 @@ class Candidates:
         if query.since is not None:
             lowest = str(_ms(query.since))
         last = start
-        count = first_chunk
+        count = min(first_chunk, CHUNK)
         skipped = 0
         while True:
             highest = "+inf"
@@ -140,15 +142,8 @@ class Candidates:
                 skipped += count
             if len(members) < count:
                 return
-            count = CHUNK
-
-
-def _first_chunk(query: CallQuery, limit: int) -> int:
-    """A page of all calls reads no more than it shows, and one to know whether there are more."""
-    narrowed = CallQuery(since=query.since, until=query.until)
-    if query == narrowed:
-        return min(limit + 1, CHUNK)
-    return CHUNK
+            # Often the first calls fit; where few do, small steps would cost round trips.
+            count = min(2 * count, CHUNK)
 
 
 def _chosen(

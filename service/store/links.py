@@ -19,20 +19,23 @@ PAGE = 500
 class Link:
     """
     The Buildr call of a telephone call, and what else is to be sent along; all are Buildr's ids,
-    digits.
+    digits. One that `replaces` counts before the id that the call's own messages name.
     """
 
     buildr_call_id: str
     company_id: str | None = None
     contact_id: str | None = None
     project_id: str | None = None
+    replaces: bool = False
+
+    def ids(self) -> dict[str, str | None]:
+        """All ids, by the name of their field."""
+        return {name: value for name, value in asdict(self).items() if name != "replaces"}
 
     def association_ids(self) -> dict[str, str]:
         """The ids to send along, by the name of their field in Buildr."""
         return {
-            name: value
-            for name, value in asdict(self).items()
-            if value and name != "buildr_call_id"
+            name: value for name, value in self.ids().items() if value and name != "buildr_call_id"
         }
 
 
@@ -80,7 +83,7 @@ class Links:
 
     def _put(self, source: str, source_call_id: str, link: Link) -> ScriptCall[list[int]]:
         ref = ref_of(source, source_call_id)
-        text = _LINK.dump_json(link, exclude_none=True)
+        text = _LINK.dump_json(link, exclude_defaults=True)
         return script_calls.link(ref=ref, link_text=text, keep_ms=self.keep_ms)
 
     async def get(self, source: str, source_call_id: str) -> Link | None:

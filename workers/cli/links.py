@@ -2,7 +2,7 @@
 `buildr-calls links`: which Buildr call a telephone call is.
 """
 
-from dataclasses import asdict
+from collections.abc import Sequence
 
 import click
 
@@ -11,6 +11,7 @@ from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.links import Link
+from workers.cli.arguments import CallText
 from workers.cli.csv_file import CsvFileError
 from workers.cli.imports import (
     AS_JSON,
@@ -25,6 +26,7 @@ from workers.cli.imports import (
 from workers.cli.link_csv import COLUMNS, read_links
 from workers.cli.output import (
     Failure,
+    command_line,
     echo,
     print_json,
     print_table,
@@ -60,6 +62,8 @@ class CallDigits(Digits):
         return text
 
 
+# Source, source call id, link.
+LinkOfCall = tuple[str, str, Link]
 SOURCE = click.Choice(sorted(SOURCES))
 
 
@@ -76,11 +80,17 @@ def links() -> None:
 
 @links.command("set")
 @click.argument("source", type=SOURCE)
-@click.argument("source_call_id")
+@click.argument("source_call_id", type=CallText())
 @click.argument("buildr_call_id", type=CallDigits())
 @click.option("--company-id", type=Digits(), help="File the call under this company of Buildr's.")
 @click.option("--contact-id", type=Digits(), help="File the call under this contact of Buildr's.")
 @click.option("--project-id", type=Digits(), help="File the call under this project of Buildr's.")
+@click.option(
+    "--replace",
+    "is_replacing",
+    is_flag=True,
+    help="Counts before the Buildr call that the call's own messages name.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def set_link(
     *,
@@ -90,20 +100,26 @@ def set_link(
     company_id: str | None,
     contact_id: str | None,
     project_id: str | None,
+    is_replacing: bool,
     as_json: bool,
 ) -> None:
     """
     Set or replace a link; a call that waits for it goes on at once.
 
+    A wrong Buildr call in the call's own messages is corrected with --replace. What was written to
+    that one stays there.
+
     \b
-    Example:
+    Examples:
       buildr-calls links set twilio CA00000000000000000000000000000001 110 --project-id 372
+      buildr-calls links set twilio CA00000000000000000000000000000001 111 --replace
     """
     link = Link(
         buildr_call_id=buildr_call_id,
         company_id=company_id,
         contact_id=contact_id,
         project_id=project_id,
+        replaces=is_replacing,
     )
 
     async def work(_: Settings, store: Store) -> tuple[bool, bool, tuple[str, ...]]:
@@ -117,30 +133,36 @@ def set_link(
 
     is_new, is_known, others = run_with_store(work)
     if others:
-        echo(
-            f"warning: the call's own messages name Buildr call {', '.join(others)}, "
-            "which counts before a link",
-            is_error=True,
-        )
+        echo(_note_about(others, is_replacing=is_replacing), is_error=True)
     if as_json:
         print_json(
             {
                 "source": source,
                 "source_call_id": source_call_id,
-                **asdict(link),
+                **link.ids(),
                 "is_new": is_new,
                 "is_call_known": is_known,
             }
         )
         return
     step = "set" if is_new else "replaced"
-    effect = "the call goes on now" if is_known else "no message of this call has come yet"
+    effect = "no message of this call has come yet"
+    if is_known:
+        effect = f"the call goes on now, see: buildr-calls explain {source}:{source_call_id}"
     echo(f"{step}: {source}:{source_call_id} is Buildr call {buildr_call_id}; {effect}")
+
+
+def _note_about(others: Sequence[str], *, is_replacing: bool) -> str:
+    """What to know about other Buildr calls that the call's own messages name."""
+    names = f"the call's own messages name Buildr call {', '.join(others)}"
+    if is_replacing:
+        return f"{names}: what was written there stays"
+    return f"warning: {names}, which counts before a link; with --replace the link counts"
 
 
 @links.command("get")
 @click.argument("source", type=SOURCE)
-@click.argument("source_call_id")
+@click.argument("source_call_id", type=CallText())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
     """
@@ -158,9 +180,9 @@ def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
     if link is None:
         raise Failure(f"{source}:{source_call_id} has no link")
     if as_json:
-        print_json({"source": source, "source_call_id": source_call_id, **asdict(link)})
+        print_json({"source": source, "source_call_id": source_call_id, **link.ids()})
     else:
-        echo(" ".join(f"{name}={value}" for name, value in asdict(link).items() if value))
+        echo(" ".join(f"{name}={value}" for name, value in link.ids().items() if value))
 
 
 @links.command("list")
@@ -182,28 +204,30 @@ def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
       buildr-calls links list --source twilio
     """
 
-    async def work(_: Settings, store: Store) -> list[tuple[str, str, Link]]:
-        entries = []
+    async def work(settings: Settings, store: Store) -> tuple[Settings, list[LinkOfCall]]:
+        gathered = []
         async for entry in store.links.scan(source):
-            entries.append(entry)
-            if len(entries) >= limit:
+            gathered.append(entry)
+            # One more, to know whether there are more.
+            if len(gathered) > limit:
                 break
-        return entries
+        return settings, gathered
 
-    entries = run_with_store(work)
+    settings, gathered = run_with_store(work)
+    entries = gathered[:limit]
     if as_json:
         print_json(
-            [
-                {"source": slug, "source_call_id": call, **asdict(link)}
-                for slug, call, link in entries
-            ]
+            [{"source": slug, "source_call_id": call, **link.ids()} for slug, call, link in entries]
         )
         return
     rows = [
-        (slug, call, *(value or "" for value in asdict(link).values()))
+        (slug, call, *(value or "" for value in link.ids().values()))
         for slug, call, link in entries
     ]
     print_table(COLUMNS, rows, empty="There are no links.")
+    if len(gathered) > limit:
+        command = command_line(settings, f"links list --limit {10 * limit}")
+        echo(f"{limit} are shown, there are more: {command}", is_error=True)
 
 
 @links.command("import")
@@ -247,7 +271,7 @@ def import_links(file: str, *, is_dry_run: bool, skips: bool, as_json: bool) -> 
 
 @links.command("rm")
 @click.argument("source", type=SOURCE)
-@click.argument("source_call_id")
+@click.argument("source_call_id", type=CallText())
 def remove_link(source: str, source_call_id: str) -> None:
     """
     Take a link away; what was written to Buildr stays.

@@ -32,8 +32,15 @@ def match(call: Call, link: Link | None, expected: ExpectedCallMatch | None = No
     Find the Buildr call of a telephone call.
 
     The id that the call's own messages name beats a link, and a link beats an expected call. If the
-    messages name several, nothing is chosen, unless a link names one of them.
+    messages name several, nothing is chosen, unless a link names one of them. A link that replaces
+    beats all: an operator knows that the messages are wrong.
     """
+    if link is not None and link.replaces:
+        return Match(
+            buildr_call_id=link.buildr_call_id,
+            reason=f"A link that replaces all else names Buildr call {link.buildr_call_id}.",
+            how="link",
+        )
     # First: the id went out with the call itself and came back with its messages. A link is set
     # beside the call, and a phone number says only who may have called.
     if call.buildr_call_id is not None:

@@ -3,6 +3,7 @@ Links over HTTP, over a real Redis.
 """
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -18,7 +19,12 @@ from tests.doubles.redis import RedisServer
 OTHER_TOKEN = "another-token-of-the-tests"
 AUTHORIZED = {"authorization": f"Bearer {ADMIN_TOKEN}"}
 PATH = "/links/twilio/CA1"
-FULL = {"buildr_call_id": "110", "company_id": "1", "contact_id": "2", "project_id": "3"}
+FULL: dict[str, Any] = {
+    "buildr_call_id": "110",
+    "company_id": "1",
+    "contact_id": "2",
+    "project_id": "3",
+}
 MakeSettings = Callable[..., Settings]
 
 

@@ -170,3 +170,15 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("COLUMNS", str(COLUMNS))
     return out
+
+
+def test_a_link_can_replace_what_the_messages_name(run: Run, seed: Seed) -> None:
+    """The call is run again, and the reply names what was written before and what comes next."""
+    seed(ended("CA1"), query="buildr_call_id=110")
+    assert "with --replace" in run("links", "set", "twilio", "CA1", "111").stderr
+    result = run("links", "set", "twilio", "CA1", "111", "--replace")
+    assert "Buildr call 110: what was written there stays" in result.stderr
+    assert "buildr-calls explain twilio:CA1" in result.stdout
+    assert "111" in json.loads(run("explain", "CA1", "--json").stdout)["match"]["reason"]
+    run("links", "set", "twilio", "CA2", "112")
+    assert "links list --limit 10" in run("links", "list", "--limit", "1").stderr

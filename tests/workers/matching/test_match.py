@@ -53,6 +53,12 @@ def test_message_beats_link() -> None:
     assert "110" in matched.reason
 
 
+def test_link_that_replaces_beats_the_message() -> None:
+    """A wrong id in a signed address can be corrected."""
+    matched = match(call("110", "111"), Link(buildr_call_id="999", replaces=True))
+    assert ("999", "link") == (matched.buildr_call_id, matched.how)
+
+
 def test_link_names_the_call() -> None:
     """Without an id in the messages the link counts."""
     matched = match(call(None), Link(buildr_call_id="110"))
