@@ -142,15 +142,13 @@ def mask(value: object, *, key: str = "", depth: int = 0) -> object:
     An object of a type that is not known to be harmless becomes the name of its type, so that no
     `repr` is ever trusted.
     """
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, float | bool):
         return _finite(value)
     rule = _rule_of(key)
+    if isinstance(value, str):
+        return _mask_word(value, rule)
     if isinstance(value, int) and rule.is_figure:
         return value
-    # Ids are not searched for telephone numbers: one of eleven digits would be masked, and the call
-    # could not be followed any more.
-    if isinstance(value, str) and rule.is_kept:
-        return mask_controls(value)
     # Before the type is asked: a secret in a mapping or a list is hidden with all of it.
     if rule.is_hidden:
         return HIDDEN
@@ -215,6 +213,21 @@ def _rule_of(key: str) -> _Rule:
     )
 
 
+def _mask_word(value: str, rule: _Rule) -> str:
+    # Not as a member of an enum, which JSON does not know.
+    text = str(value)
+    # Ids are not searched for telephone numbers: one of eleven digits would be masked, and the call
+    # could not be followed any more.
+    if rule.is_kept:
+        return mask_controls(text)
+    if rule.is_hidden:
+        return HIDDEN
+    if rule.number:
+        # Bare digits count as a telephone number only with such a name before them.
+        return mask_text(f"{rule.number}={text}").partition("=")[2]
+    return mask_text(text)
+
+
 def _mask_many(
     value: Mapping[object, object] | Collection[object], name: str, depth: int
 ) -> object:
@@ -236,26 +249,25 @@ def _mask_many(
 
 def key_name(key: object) -> str:
     """The key of a mapping as text."""
-    if isinstance(key, bytes):
-        return key.decode("latin-1")
     if isinstance(key, str):
         return key
+    if isinstance(key, bytes):
+        return key.decode("latin-1")
     if isinstance(key, int | float | bool | None):
         return str(key)
     return type(key).__name__
 
 
 def _mask_one(value: object, rule: _Rule) -> str | int:
-    if rule.number and isinstance(value, str | int):
-        # Bare digits count as a telephone number only with such a name before them.
-        return mask_text(f"{rule.number}={value}").partition("=")[2]
-    if isinstance(value, int):
+    if isinstance(value, int) and not rule.number:
         return value
+    if isinstance(value, str | int):
+        return _mask_word(str(value), rule)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, BaseException):
         return mask_text(in_one_line(value))
-    if isinstance(value, str | date | timedelta | UUID | PurePath):
+    if isinstance(value, date | timedelta | UUID | PurePath):
         return mask_text(str(value))
     return f"<{type(value).__qualname__}>"
 

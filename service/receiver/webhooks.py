@@ -8,7 +8,6 @@ Nothing of a message is stored or believed before its signature is verified. Wha
 out the signature, every secret in address and body, and every header that parsing does not need.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,7 +31,7 @@ from service.receiver.handshake_notes import HandshakeNotes
 from service.receiver.inbox import Inbox
 from service.receiver.problems import CLOSING, problem_of, unavailable
 from service.receiver.public_url import PublicUrlResolver
-from service.receiver.refusals import Refusals
+from service.receiver.refusals import Log, Refusals
 from service.receiver.replies import response_to
 from service.receiver.request_checks import (
     METHOD,
@@ -41,7 +40,7 @@ from service.receiver.request_checks import (
     check_path_token,
     limits_of,
 )
-from service.receiver.request_log import UNKNOWN, RequestLog
+from service.receiver.request_log import UNKNOWN, RequestLog, request_logger
 from service.receiver.requests import (
     IS_COMPLETE,
     BodyLimits,
@@ -102,18 +101,16 @@ class Webhooks:
     now: Callable[[], datetime]
     refusals: Refusals = field(default_factory=Refusals)
     handshake_notes: HandshakeNotes = field(default_factory=HandshakeNotes)
+    log: Log = field(default_factory=request_logger)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one message, write its log line, and answer it."""
-        started = time.perf_counter()
         request_log = self._begin_log(scope["path_params"])
         response = await self._answer(scope, receive, request_log)
-        request_log.write(
-            scope,
-            status_code=None if response is None else response.status_code,
-            duration_ms=round((time.perf_counter() - started) * 1000, 2),
-        )
-        if response is not None:
+        if response is None:
+            request_log.write(scope, status_code=None)
+        else:
+            request_log.write(scope, status_code=response.status_code)
             await response(scope, receive, send)
 
     def _begin_log(self, path_params: Mapping[str, str]) -> RequestLog:
@@ -128,7 +125,9 @@ class Webhooks:
             source_name = path_params["source"]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(account=account_name, source=source_name)
-        return RequestLog(refusals=self.refusals, account=account_name, source=source_name)
+        return RequestLog(
+            log=self.log, refusals=self.refusals, account=account_name, source=source_name
+        )
 
     async def _answer(
         self, scope: Scope, receive: Receive, request_log: RequestLog
@@ -149,9 +148,11 @@ class Webhooks:
                 headers |= CLOSING
             return problem_of(err, headers=headers)
         except QueueUnavailable as err:
-            # At level error: a message that is refused here may be lost, depending on its vendor.
+            # A message that is refused here may be lost, depending on its vendor.
+            level = "error"
             # Bodies that are too many may be a stranger's.
-            level = "warning" if isinstance(err, Overloaded) else "error"
+            if isinstance(err, Overloaded):
+                level = "warning"
             request_log.end(LogEvent.MESSAGE_REJECTED, level=level, reason=str(err))
             return unavailable(err)
 

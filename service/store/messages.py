@@ -75,7 +75,7 @@ def pack_message(message: Message) -> bytes:
         head["buildr_call_id"] = request.buildr_call_id
     # The head is one line, since JSON writes a line feed as `\n`; the body follows byte for byte,
     # so that it can be parsed anew by any later version.
-    return compress(to_json(head) + b"\n" + request.body)
+    return compress(to_json(head) + b"\n" + request.body, is_fast=True)
 
 
 def _read(message_id_: str, stored: bytes) -> Message:
