@@ -95,6 +95,7 @@ class LogEvent(StrEnum):
     SERVICE_PROCESS_ENDED = "service.process_ended"
     SERVICE_REDIS_NOT_DURABLE = "service.redis_not_durable"
     SERVICE_RELOADED = "service.reloaded"
+    SERVICE_SHORT_SECRET = "service.short_secret"
     SERVICE_STARTED = "service.started"
     SERVICE_STOPPED = "service.stopped"
     SERVICE_STOPPED_IN_HASTE = "service.stopped_in_haste"

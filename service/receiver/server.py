@@ -35,7 +35,7 @@ from service.receiver.protocol import LimitedProtocol
 from service.receiver.receiver_server import ReceiverServer, ServerEvents, StopTimes
 from service.receiver.systemd import Notifier
 from service.settings import Installation
-from service.settings.exposure import serving_faults
+from service.settings.exposure import serving_faults, short_secret_warnings
 from service.settings.source_settings import start_faults
 from service.sources.settings import how_to_enable
 
@@ -178,6 +178,8 @@ def adopt_sockets(fds: Sequence[int]) -> list[socket.socket]:
 
 def _warn(installation: Installation) -> None:
     settings = installation.default
+    for line in short_secret_warnings(installation):
+        log.warning(LogEvent.SERVICE_SHORT_SECRET, reason=line)
     # Receiving is worth it without credentials: messages are kept until a worker can deliver them.
     if not (installation.others or settings.has_buildr_credentials):
         log.warning(

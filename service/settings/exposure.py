@@ -10,7 +10,7 @@ from typing import Final
 from service.settings.installation import Installation
 from service.settings.model import Settings
 from service.sources import SOURCES, Source
-from service.sources.common.setting_checks import is_loopback
+from service.sources.common.setting_checks import LEAST_SECRET, check_length, is_loopback
 
 NO_PUBLIC_URL: Final = (
     "PUBLIC_URL: is needed, since {host} is reached from outside and anybody could choose by the "
@@ -71,6 +71,19 @@ def shared_secret_warnings(installation: Installation) -> Iterator[str]:
         }
         for accounts in _shared(values):
             yield f"{name.upper()} is the same in {', '.join(accounts)}; give each its own"
+
+
+def short_secret_warnings(installation: Installation) -> Iterator[str]:
+    """A line for each secret that a vendor has issued shorter than one may be chosen."""
+    for account in installation.accounts:
+        for slug, source in SOURCES.items():
+            name = source.settings[0].name
+            if any(check_length(value) for value in account.secrets_of(slug).values):
+                yield (
+                    f"{name.upper()} of {account.account} is shorter than {LEAST_SECRET} "
+                    "characters: whoever has one signed message can guess it; see whether the "
+                    "vendor issues a longer one"
+                )
 
 
 def _shared_by_source(installation: Installation) -> Iterator[tuple[Source, tuple[str, ...]]]:

@@ -13,7 +13,7 @@ from service.settings.installation import Installation
 from service.settings.model import Settings
 from service.settings.types import NO_TEXT
 from service.sources import SETTINGS, SOURCES
-from service.sources.common.setting_checks import check_length
+from service.sources.common.setting_checks import check_issued_length, check_length
 from service.sources.settings import SettingKind, SourceSetting
 
 ADDRESS: Final = (
@@ -93,7 +93,9 @@ def _fault(setting: SourceSetting, parts: tuple[str, ...] | None) -> str | None:
     if any(not part.isprintable() for part in parts):
         return NO_TEXT
     checks = [setting.check]
-    if setting.kind is SettingKind.SIGNING_SECRET:
+    if setting.kind is SettingKind.SIGNING_SECRET and setting.is_issued:
+        checks.append(check_issued_length)
+    elif setting.kind is SettingKind.SIGNING_SECRET:
         checks.append(check_length)
     faults = (check(part) for check in checks for part in parts)
     return next((fault for fault in faults if fault is not None), None)

@@ -43,7 +43,8 @@ class SourceSetting:
     is its row in the docs.
 
     `check` says what is wrong with one value, without repeating it, or None. `generate` makes up a
-    value for `buildr-calls run`. `default` is for `api` only.
+    value for `buildr-calls run`. `default` is for `api` only. `is_issued`: the vendor makes it up,
+    and an operator cannot have a longer one.
     """
 
     name: str
@@ -52,6 +53,7 @@ class SourceSetting:
     check: Callable[[str], str | None] = lambda _: None
     generate: Callable[[], str] = lambda: secrets.token_hex(16)
     default: str | None = None
+    is_issued: bool = False
 
 
 def how_to_enable() -> str:

@@ -12,7 +12,12 @@ import httpx
 
 from service.errors import BuildrError, QueueUnavailable, SettingsError
 from service.settings import Installation, Settings
-from service.settings.exposure import public_url_faults, shared_proofs, shared_secret_warnings
+from service.settings.exposure import (
+    public_url_faults,
+    shared_proofs,
+    shared_secret_warnings,
+    short_secret_warnings,
+)
 from service.settings.source_settings import source_faults
 from service.sources import SOURCES
 from service.sources.settings import how_to_enable
@@ -137,11 +142,19 @@ def _sources(installation: Installation, accounts: tuple[Settings, ...]) -> list
 
 
 def _secrets(installation: Installation) -> Finding:
-    """Secrets that several accounts share: a fault where one's messages would count for another."""
+    """
+    Secrets that several accounts share, a fault where one's messages would count for another; and
+    short ones.
+    """
     faults = list(shared_proofs(installation))
-    warnings = list(shared_secret_warnings(installation))
+    warnings = [*shared_secret_warnings(installation), *short_secret_warnings(installation)]
     detail = "; ".join([*faults, *warnings])
-    return Finding("secrets", is_fine=not faults, detail=detail or "no two accounts share one")
+    return Finding(
+        "secrets",
+        is_fine=not faults,
+        detail=detail or "no two accounts share one, none is short",
+        is_warning=bool(warnings),
+    )
 
 
 async def _public_url(settings: Settings) -> Finding:

@@ -36,6 +36,7 @@ class Aircall(Source):
     settings = (
         SourceSetting(
             name="aircall_token",
+            is_issued=True,
             description=(
                 "Tokens of the Aircall webhooks; more while one webhook takes the place of another."
             ),

@@ -26,6 +26,7 @@ class CallRail(Source):
     settings = (
         SourceSetting(
             name="callrail_signing_key",
+            is_issued=True,
             description="CallRail signing keys, one for each company; more while rotating.",
         ),
     )

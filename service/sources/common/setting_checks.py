@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 # Of what a vendor gives or an operator makes up. A shorter secret can be guessed by whoever has one
 # signed message, as fast as a machine computes.
 LEAST_SECRET: Final = 16
+# Of what a vendor issues. No vendor is known to issue such a short one: it is a part of one.
+LEAST_ISSUED_SECRET: Final = 8
 
 
 def check_length(text: str) -> str | None:
@@ -16,6 +18,13 @@ def check_length(text: str) -> str | None:
     if len(text) >= LEAST_SECRET:
         return None
     return f"must be at least {LEAST_SECRET} characters; make one with: openssl rand -hex 32"
+
+
+def check_issued_length(text: str) -> str | None:
+    """What is wrong with a secret that a vendor has issued, or None."""
+    if len(text) >= LEAST_ISSUED_SECRET:
+        return None
+    return f"must be at least {LEAST_ISSUED_SECRET} characters; copy all of it"
 
 
 def check_pair(text: str) -> str | None:

@@ -31,6 +31,7 @@ class JustCall(Source):
     settings = (
         SourceSetting(
             name="justcall_api_secret",
+            is_issued=True,
             description="JustCall API secrets; the old and the new one while renewing.",
         ),
     )

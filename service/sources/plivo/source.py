@@ -40,6 +40,7 @@ class Plivo(Source):
     settings = (
         SourceSetting(
             name="plivo_auth_token",
+            is_issued=True,
             description=(
                 "Plivo auth token; several, separated by commas, while rotating "
                 "and for subaccounts."

@@ -25,6 +25,7 @@ class SignalWire(TwilioRequests):
     settings = (
         SourceSetting(
             name="signalwire_signing_key",
+            is_issued=True,
             description=(
                 "SignalWire signing keys, one for each project; "
                 "the old and the new one while resetting."

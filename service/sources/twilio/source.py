@@ -88,6 +88,7 @@ class Twilio(TwilioRequests):
     settings = (
         SourceSetting(
             name="twilio_auth_token",
+            is_issued=True,
             description="Twilio auth token; several, separated by commas, while rotating.",
         ),
         SourceSetting(

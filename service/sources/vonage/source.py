@@ -28,6 +28,7 @@ class Vonage(Source):
     settings = (
         SourceSetting(
             name="vonage_signature_secret",
+            is_issued=True,
             description=(
                 "Vonage signature secret; several, separated by commas, while rotating "
                 "and for several accounts."

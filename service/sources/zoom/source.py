@@ -33,6 +33,7 @@ class Zoom(Source):
     settings = (
         SourceSetting(
             name="zoom_secret_token",
+            is_issued=True,
             description=(
                 "Secret token of the Zoom app; the old and the new one while it is replaced."
             ),

@@ -16,6 +16,7 @@ from service.settings.exposure import (
     serving_faults,
     shared_proofs,
     shared_secret_warnings,
+    short_secret_warnings,
 )
 
 MakeSettings = Callable[..., Settings]
@@ -102,6 +103,17 @@ def test_shared_tokens_of_ours_are_warnings(make_settings: MakeSettings) -> None
     assert ["URL_SECRET", "ADMIN_TOKEN"] == [
         line.split()[0] for line in shared_secret_warnings(installation)
     ]
+
+
+def test_short_secret_is_a_warning_only_where_the_vendor_issues_it(
+    make_settings: MakeSettings,
+) -> None:
+    """One that an operator may choose is refused, and so is a part of one."""
+    (line,) = short_secret_warnings(Installation(make_settings(ZOOM_SECRET_TOKEN="zoom-short")))
+    assert line.startswith("ZOOM_SECRET_TOKEN of default is shorter than 16 characters")
+    for name, value in (("DIALPAD_WEBHOOK_SECRET", "dial-short"), ("ZOOM_SECRET_TOKEN", "zoom")):
+        with pytest.raises(SettingsError, match=f"{name}: must be at least"):
+            make_settings(**{name: value})
 
 
 def test_accounts_with_secrets_of_their_own_are_fine(make_settings: MakeSettings) -> None:
