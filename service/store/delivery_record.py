@@ -11,13 +11,14 @@ request to Buildr takes the time of the response (`at`, UTC) and adds its own en
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Final, Self
 
 from pydantic import Field
 
 from service.events import UtcDatetime
+from service.quick_dataclass import quick, replace
 from service.store.call_parties import CallParties
 from service.store.delivery_state import (
     PARKED_STATES,
@@ -37,6 +38,7 @@ MAX_ANSWERS: Final = 5
 _NOT_IN_HISTORY: Final = frozenset({DeliveryState.OPEN, DeliveryState.WAITING})
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRecord:
     """

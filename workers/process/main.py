@@ -24,6 +24,7 @@ from service.store.connection import Store
 from service.store.redis_trouble import REDIS_ERRORS
 from workers.buildr.tokens import NO_CREDENTIALS
 from workers.process.account_worker import AccountWorker, open_account_worker
+from workers.process.event_loop import new_event_loop
 from workers.process.tasks import cancel_and_wait, finish_jobs
 
 # Platforms wait at least 10 seconds between SIGTERM and SIGKILL.
@@ -52,7 +53,8 @@ def run_worker(installation: Installation) -> None:
         faults.append(NO_CREDENTIALS)
     if faults:
         raise SettingsError(tuple(faults))
-    asyncio.run(_run_until_signal(installation.accounts))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_run_until_signal(installation.accounts))
 
 
 async def _run_until_signal(accounts: Sequence[Settings]) -> None:
