@@ -3,12 +3,14 @@
 """
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 import click
 
+from service.buildr_ids import is_buildr_call_id
 from service.events import Result
 from service.phone_numbers import read_number
 from service.settings import Settings
@@ -16,10 +18,12 @@ from service.sources import SOURCES
 from service.store.call_listing import UNREAD, CallPage, CallQuery
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
-from workers.cli.arguments import OneOf
+from service.store.listed_call import listed_call
+from workers.cli.arguments import CallText, OneOf
 from workers.cli.call_table import as_dict, calls_csv, print_calls
 from workers.cli.output import Failure, command_line, echo, print_json
 from workers.cli.session import Age, run_with_store
+from workers.replay.find_calls import find_by_name
 
 STATES: Final = (*(state.value for state in DeliveryState), UNREAD)
 # Options that choose calls, in the order in which a command is shown.
@@ -38,6 +42,7 @@ CHOOSING: Final = (
 
 
 @click.command()
+@click.argument("text", required=False, type=CallText())
 @click.option("--number", help="A telephone number in any form, the customer's or yours.")
 @click.option("--agent", help="Who talked: the whole name, or a part of it.")
 @click.option("--buildr-call", help="The call's id in Buildr.")
@@ -61,6 +66,7 @@ CHOOSING: Final = (
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def calls(
     *,
+    text: str | None,
     number: str | None,
     agent: str | None,
     buildr_call: str | None,
@@ -76,12 +82,14 @@ def calls(
     as_csv: bool,
 ) -> None:
     """
-    Find calls, the newest first. Without options: all of them.
+    Find calls, the newest first. Without TEXT and options: all of them.
+
+    TEXT is a telephone number in any form, an id at the source or in Buildr, or an agent's name.
 
     \b
     Examples:
-      buildr-calls calls --number "(500) 555-0006"
-      buildr-calls calls --agent "Ana Lima" --since "yesterday 14:00"
+      buildr-calls calls "(500) 555-0006"
+      buildr-calls calls "Ana Lima" --since "yesterday 14:00"
       buildr-calls calls --state unmatched --csv
     """
     query = CallQuery(
@@ -96,9 +104,10 @@ def calls(
     )
 
     async def work(settings: Settings, store: Store) -> tuple[Settings, CallPage, bool]:
-        chosen = with_number(query, number, region=settings.default_region)
+        region = settings.default_region
+        chosen = with_text(with_number(query, number, region=region), text, region=region)
         try:
-            page = await store.listing.page(chosen, limit=limit, after=after)
+            page = await _page(store, chosen, text, limit=limit, after=after)
         except ValueError as err:
             raise click.UsageError(f"--after: {err}") from err
         return settings, page, await store.listing.is_complete()
@@ -112,10 +121,8 @@ def calls(
         echo(calls_csv(page.calls).rstrip("\n"))
     else:
         print_calls(page.calls, empty=_empty(page))
-    if page.after is not None:
-        echo(_more(settings, page, limit), is_error=True)
-    if not is_complete:
-        echo("calls that an older version stored are still being indexed", is_error=True)
+    for note in _notes(settings, page, limit, is_complete=is_complete):
+        echo(note, is_error=True)
 
 
 def with_number(query: CallQuery, number: str | None, *, region: str) -> CallQuery:
@@ -128,16 +135,49 @@ def with_number(query: CallQuery, number: str | None, *, region: str) -> CallQue
     return replace(query, number=parsed.e164)
 
 
+def with_text(query: CallQuery, text: str | None, *, region: str) -> CallQuery:
+    """The query with what a text most likely is: a number, an id in Buildr, or an agent's name."""
+    if text is None:
+        return query
+    number = read_number(text, region=region)
+    if number is not None:
+        return replace(query, number=number.e164)
+    if is_buildr_call_id(text):
+        return replace(query, buildr_call_id=text)
+    return replace(query, agent=text)
+
+
+async def _page(
+    store: Store, query: CallQuery, text: str | None, *, limit: int, after: str | None
+) -> CallPage:
+    """One page; an id of a source is one call, whatever else the text may be."""
+    if text is not None and after is None:
+        for ref in await find_by_name(store, text):
+            stored = await store.calls.get(ref)
+            if stored is not None:
+                at = stored.record.last_received_at or await store.time()
+                call = listed_call(stored.record, last_at=at)
+                return CallPage(calls=(call,), after=None, looked_at=1)
+    return await store.listing.page(query, limit=limit, after=after)
+
+
 def _empty(page: CallPage) -> str:
     if page.after is None:
         return "No call fits."
     return "No call fits among those that were looked at."
 
 
+def _notes(settings: Settings, page: CallPage, limit: int, *, is_complete: bool) -> Iterator[str]:
+    if page.after is not None:
+        yield _more(settings, page, limit)
+    if not is_complete:
+        yield "calls that an older version stored are still being indexed"
+
+
 def _more(settings: Settings, page: CallPage, limit: int) -> str:
     """How to see the next page."""
     ctx = click.get_current_context()
-    options = []
+    options = [text for text in (ctx.params["text"],) if text]
     for name in CHOOSING:
         value = ctx.params.get(name)
         if value is None or ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT:

@@ -2,13 +2,14 @@
 Refused requests in words.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from service.sources import SOURCES
 from service.store.connection import Store
-from service.store.refused import RefusedRequests, summed
+from service.store.refused import MOST, RefusedRequests, summed
 
 # What is older has another cause by now.
 RECENT: Final = timedelta(days=1)
@@ -23,6 +24,15 @@ async def refused_sentence(store: Store, source: str) -> list[str]:
     chosen = source if source in SOURCES else None
     entries = await store.refused.recent(source=chosen, since=await store.time() - RECENT)
     return [sentence_of(entry) for entry in summed(entries)[:MOST_KINDS]]
+
+
+async def refused_counts(store: Store) -> Counter[str]:
+    """How many requests were refused within a day, by source."""
+    counts: Counter[str] = Counter()
+    entries = await store.refused.recent(since=await store.time() - RECENT, limit=MOST)
+    for entry in entries:
+        counts[entry.source] += entry.count
+    return counts
 
 
 def sentence_of(entry: RefusedRequests) -> str:

@@ -12,7 +12,8 @@ from service.settings import Settings
 from service.sources import SOURCES, Source
 from service.store.connection import Store
 from service.webhook_urls import webhook_path
-from workers.cli.output import print_json, print_table
+from workers.cli.output import echo, print_json, print_table
+from workers.cli.refused_report import refused_counts
 from workers.cli.session import run_with_store
 
 MINUTE_S: Final = 60
@@ -30,7 +31,8 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
 
     A system is silent if nothing comes in hours in which something came in every week before. Where
     the subscription at the vendor is looked after, its state is shown too; `buildr-calls
-    subscriptions list` tells more.
+    subscriptions list` tells more. `refused` counts the requests of a day that were refused;
+    `buildr-calls refused list` says why.
 
     \b
     Examples:
@@ -50,6 +52,7 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
             _ago(facts["last_handshake_at"], now),
             _ago(facts["silent_since"], now),
             str(facts["subscription"] or "-"),
+            str(facts["refused_in_a_day"] or "-"),
             str(facts["note"]),
         )
         for facts in shown
@@ -61,14 +64,18 @@ def sources(*, is_on_only: bool, as_json: bool) -> None:
         "last handshake",
         "silent since",
         "subscription",
+        "refused",
         "",
     )
     print_table(heads, rows, empty="None is on: buildr-calls sources")
+    if any(facts["refused_in_a_day"] for facts in shown):
+        echo("why requests were refused: buildr-calls refused list", is_error=True)
 
 
 async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
     last = await store.source_activity.last()
     upkeep = await store.upkeep.all()
+    refused = await refused_counts(store)
     # Those that are on first, each group in the order of the alphabet.
     subscription_states = {slug: state.state for slug, state in upkeep.items()}
     ordered = sorted(SOURCES.items(), key=lambda pair: (not settings.secrets_of(pair[0]), pair[0]))
@@ -81,6 +88,7 @@ async def _read(settings: Settings, store: Store) -> list[dict[str, object]]:
             "last_handshake_at": last.get(("handshake", slug)),
             "silent_since": last.get(("silent", slug)),
             "subscription": subscription_states.get(slug),
+            "refused_in_a_day": refused[slug],
             "path": webhook_path(slug, account=settings.path_account),
             "settings": [setting.name.upper() for setting in source.settings],
             "note": _note(settings, source),

@@ -20,7 +20,7 @@ async def find(store: Store, text: str) -> list[str]:
     """The same by full name, by id alone, or by a part of it."""
     # In this order: a full name is certain, an id of a source is likely, a part of one is a guess.
     # The first two cost some reads, the last one a SCAN over all keys.
-    return await _by_name(store, text) or await store.calls.find(text)
+    return await find_by_name(store, text) or await store.calls.find(text)
 
 
 async def find_calls(store: Store, text: str, *, region: str) -> list[str]:
@@ -31,7 +31,7 @@ async def find_calls(store: Store, text: str, *, region: str) -> list[str]:
     In this order, the first that finds any: the full name, the id of a source, a Buildr call or a
     telephone number, a part of a name.
     """
-    names = await _by_name(store, text)
+    names = await find_by_name(store, text)
     if names:
         return names
     refs: dict[str, None] = {}
@@ -48,7 +48,8 @@ async def find_calls(store: Store, text: str, *, region: str) -> list[str]:
     return await store.calls.find(text)
 
 
-async def _by_name(store: Store, text: str) -> list[str]:
+async def find_by_name(store: Store, text: str) -> list[str]:
+    """The call of a full name, or of an id alone; empty for none."""
     source, _, source_call_id = text.partition(":")
     if source and source_call_id and (await store.calls.load(text)).is_known:
         return [text]

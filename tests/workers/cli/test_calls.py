@@ -44,6 +44,10 @@ def test_calls_are_found_by_a_number_in_any_form(run: Run, seed: Seed) -> None:
             call["state"],
         )
     assert "twilio:CA1" in run("calls", "--since", "1h").stdout
+    for text in ("(500) 555-0001", "CA1", "twilio:CA1"):
+        assert "twilio:CA1" in run("calls", text).stdout
+    for text in ("110", "Ana Lima", "+15005559999"):
+        assert "No call fits.\n" == run("calls", text).stdout
     (row,) = csv.DictReader(io.StringIO(run("calls", "--csv").stdout))
     assert CUSTOMER == row["number"]
     assert "No call fits.\n" == run("calls", "--agent", "nobody").stdout
@@ -131,6 +135,11 @@ def test_refused_requests_are_listed_and_explained(
     assert (6, "203.0.113.0/24") == (kind["count"], kind["network"])
     assert "203.0.113.0/24" in run("refused", "list").stdout
     assert [] == json.loads(run("refused", "list", "--source", "zoom", "--json").stdout)
+    sources = json.loads(run("sources", "--on", "--json").stdout)
+    assert {"twilio": 6, "standard": 0} == {
+        facts["source"]: facts["refused_in_a_day"] for facts in sources
+    }
+    assert "refused list" in run("sources").stderr
     stderr = run("explain", "twilio:CA404", code=1).stderr
     assert "6 requests to /webhooks/twilio were refused since" in stderr
     assert "it was sent to old.example.test" in stderr
