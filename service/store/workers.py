@@ -18,6 +18,7 @@ from service.store.script_runner import Scripts
 HEARTBEAT_TTL_MS: Final = 6000
 # A digest lives in a hash and cannot expire by itself: one that is older is not reported.
 DIGEST_MAX_AGE_MS: Final = 60_000
+DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,21 @@ class Workers:
         for worker_id in await self.redis.hgetall(self.keys.named("maps")):
             pipe.exists(self.keys.named(f"worker:{worker_id.decode()}"))
         return sum(await pipe.execute())
+
+    async def forget_dead(self) -> int:
+        """
+        Drop what killed workers have left in `maps`, a day after their last heartbeat; returns how
+        many they were.
+        """
+        oldest_ms = await self.scripts.run(script_calls.now()) - DAY_MS
+        dead_ids = [
+            worker_id.decode()
+            for worker_id, value in (await self.redis.hgetall(self.keys.named("maps"))).items()
+            if int(value.partition(b":")[0]) < oldest_ms
+        ]
+        if dead_ids:
+            await self.redis.hdel(self.keys.named("maps"), *dead_ids)
+        return len(dead_ids)
 
     async def map_digests(self) -> Mapping[str, str]:
         """The digest of the outcome map of each worker that has written one in the last minute."""

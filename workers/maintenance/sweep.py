@@ -35,7 +35,11 @@ async def sweep(store: Store, *, in_progress_s: float) -> None:
 
 
 async def forget(store: Store, clock: SharedClock, *, keep: timedelta) -> None:
-    """Delete calls that have been unmatched for longer than `keep`, with a log line for each."""
+    """
+    Delete calls that have been unmatched for longer than `keep`, with a log line for each, and what
+    killed workers have left.
+    """
+    await store.workers.forget_dead()
     before_ms = int((clock() - keep).timestamp() * 1000)
     # In portions, so that no list of all calls is ever held. It ends since each portion leaves the
     # index; calls that need attention again stay, and a portion of these alone ends the loop.

@@ -82,6 +82,16 @@ async def test_a_note_that_redis_refuses_does_not_stop_the_clock(store: Store, s
     assert {b"last": b"10000000000000"} == await store.redis.hgetall(key)
 
 
+async def test_killed_workers_are_forgotten_after_a_day(store: Store, skew: Skew) -> None:
+    """What they have left is dropped, and those that live stay."""
+    await store.workers.beat("dead", map_digest="old")
+    skew.ms += 25 * 3600 * 1000
+    await store.workers.beat("alive", map_digest="new")
+    assert 1 == await store.workers.forget_dead()
+    assert 0 == await store.workers.forget_dead()
+    assert {"alive": "new"} == await store.workers.map_digests()
+
+
 async def test_what_was_due_before_a_step_back_is_due_after_it(store: Store, skew: Skew) -> None:
     """Jobs that are due are taken, although the clock of Redis shows a time before theirs."""
     await store.schedule.wake("twilio:CA1")

@@ -793,6 +793,7 @@ async def _run_scripts_of_calls(worker: RestoredWorker) -> None:
     assert not (await store.workers.beat("worker-1", map_digest="d")).is_full
     assert (await store.time()).year > 2000
     await store.schedule.postpone(call(99), at=worker.clock())
+    await store.schedule.postpone_broken(call(99))
     assert await store.phone_book.lock(ttl_s=30)
     taken = await store.schedule.take(limit=1, read_limit=10, in_progress_s=1)
     assert [] == taken.foreign_ids
