@@ -72,6 +72,16 @@ class Masker:
             shown = shown.replace(number, mask_number(number))
         return shown
 
+    def value(self, value: object) -> object:
+        """A value of JSON with every text in it hidden; keys and figures stay."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {key: self.value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item) for item in value]
+        return value
+
     def number(self, number: str | None) -> str:
         """A number, hidden but for its beginning and its end."""
         if number is None:

@@ -53,9 +53,9 @@ async def export(visit: Visit) -> Response:
         call = explanation.call.as_dict()
     content = {"ref": ref, **call, "delivery": explanation.delivery.as_dict()}
     await visit.audit("export", target=ref)
-    text = json.dumps(content, indent=2, ensure_ascii=False, default=str)
+    text = json.dumps(masker.value(content), indent=2, ensure_ascii=False)
     source, _ = split_ref(ref)
-    return download(_masked_lines(text, masker), name=f"{source}-call.json")
+    return download(text, name=f"{source}-call.json")
 
 
 async def link(visit: Visit) -> Response:
@@ -119,11 +119,6 @@ async def _explain(visit: Visit, ref: str) -> StoredCallExplanation:
 
 def _masker(explanation: StoredCallExplanation, *, is_revealed: bool) -> Masker:
     return masker_of(explanation.delivery.stored.all_events, is_revealed=is_revealed)
-
-
-def _masked_lines(text: str, masker: Masker) -> str:
-    """JSON with its numbers hidden line by line, which are short."""
-    return "\n".join(masker.text(line) for line in text.split("\n"))
 
 
 def _split(ref: str) -> tuple[str, str]:
