@@ -22,8 +22,6 @@ HEAD_LENGTH: Final = 5
 # longer than the work itself.
 WINDOW_BITS: Final = 13
 MEMORY_LEVEL: Final = 6
-# For a sender that waits: a third of the time, and a tenth larger.
-FAST_LEVEL: Final = 3
 LEVEL: Final = 6
 # For a sender that waits: a third of the time, and a tenth larger.
 FAST_LEVEL: Final = 3

@@ -94,6 +94,7 @@ def served(
     *,
     times: StopTimes | None = None,
     overload: OverloadLimits | None = None,
+    keep_alive_s: int = 75,
     **limits: float,
 ) -> Iterator[ServedApp]:
     """Serve one in a thread, until the block ends."""
@@ -106,7 +107,7 @@ def served(
             app,
             ConnectionLimits(**values),  # type: ignore[arg-type]
             overload=overload or OverloadLimits(requests=100, body_bytes=1024 * 1024),
-            keep_alive_s=75,
+            keep_alive_s=keep_alive_s,
             times=times or StopTimes(linger_s=0, grace_s=5),
             events=ServerEvents(on_ready=is_ready.set),
         )

@@ -86,6 +86,21 @@ async def test_message_whose_call_is_broken_fails_alone(store: Store, inbox: Inb
     assert inbox.trouble is None
 
 
+async def test_message_that_cannot_be_read_is_written_with_others(
+    store: Store, inbox: Inbox
+) -> None:
+    """Messages of both kinds that arrive together are kept, each as what it is."""
+    odd = _message("odd", call=None)
+    await asyncio.gather(
+        inbox.accept(_message("one")),
+        inbox.keep_failed(odd, cause=FailureCause.MALFORMED_PAYLOAD, detail="no CallSid"),
+        inbox.accept(_message("two")),
+    )
+    ids = [_message(key).message_id for key in ("one", "two")]
+    assert tuple(ids) == (await store.calls.load("twilio:CA1")).pending
+    assert await store.failed.get(odd.message_id) is not None
+
+
 async def test_two_messages_of_a_call_share_one_job(store: Store, inbox: Inbox) -> None:
     """A call has one alarm, whatever number of its messages wait."""
     await asyncio.gather(inbox.accept(_message("one")), inbox.accept(_message("two")))

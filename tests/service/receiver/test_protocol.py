@@ -103,6 +103,15 @@ def test_head_beyond_the_limits_is_refused(app: ServedApp, data: bytes) -> None:
     assert [] == app.headers
 
 
+def test_idle_connection_is_closed_after_its_time() -> None:
+    """Once answered, a connection is closed when no request has followed for too long."""
+    with served(keep_alive_s=0) as app, app.connect() as connection:
+        connection.sendall(ECHO + b"Content-Length: 2\r\n\r\nab")
+        answer = read_all(connection)
+    assert answer.endswith(b"\r\n\r\n2")
+    assert b"connection: close" not in answer
+
+
 def test_trailers_are_no_headers(app: ServedApp) -> None:
     """
     What follows the last chunk is not taken for a header of the request, which a proxy may have
