@@ -3,11 +3,9 @@ The record of a call's delivery, and every transition between its states.
 
 The record and its transitions are in one module of the store, and not in `workers.delivery`: Redis
 holds the record and `commit.lua` reads its state, so that store and workers need the same states.
-No other module sets a state.
-
-A transition that a plan makes takes no time, since plans are also made for previews; the job that
-commits the plan adds what is new to the history with `with_news_since`. A transition that follows a
-request to Buildr takes the time of the response (`at`, UTC) and adds its own entry.
+No other module sets a state. Transitions of a plan take no time, since plans are also made for
+previews: the job that commits one adds what is new to the history with `with_news_since`. Those
+that follow a request to Buildr take the time of the response (`at`, UTC) and add their own entry.
 """
 
 from collections.abc import Mapping
