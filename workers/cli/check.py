@@ -26,6 +26,7 @@ from service.store.durability import read_durability
 from service.store.redis_trouble import REDIS_ERRORS
 from service.webhook_urls import webhook_path
 from workers.cli.check_call_logs import call_log_findings
+from workers.cli.check_records import record_findings
 from workers.cli.finding import Finding
 from workers.cli.outcomes import display_names, read_names
 from workers.cli.output import (
@@ -96,7 +97,11 @@ async def _check(installation: Installation, accounts: tuple[Settings, ...]) -> 
         if account.redis_dsn in away:
             continue
         async with open_store(account, role="cli") as store:
-            of_buildr = [*await _buildr(account, store), *await _outcome_tests(account, store)]
+            of_buildr = [
+                *await record_findings(account, store),
+                *await _buildr(account, store),
+                *await _outcome_tests(account, store),
+            ]
             findings += [_with_account(account, finding, accounts) for finding in of_buildr]
     return findings
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from redis import Redis
 
 from service.settings import Settings
 from service.store.connection import open_store
@@ -191,3 +192,23 @@ def test_a_link_can_replace_what_the_messages_name(run: Run, seed: Seed) -> None
     assert "111" in json.loads(run("explain", "CA1", "--json").stdout)["match"]["reason"]
     run("links", "set", "twilio", "CA2", "112")
     assert "links list --limit 10" in run("links", "list", "--limit", "1").stderr
+
+
+def test_check_finds_that_no_worker_runs(run: Run, redis_url: str) -> None:
+    """A warning, and a fault once messages wait; and a secret in quotes."""
+    findings = _check(run, TWILIO_AUTH_TOKEN='"0123456789abcdef0123456789abcdef"')
+    assert "none is alive" in findings["workers"]
+    assert "twilio is in quotes" in findings["secret quotes"]
+    assert "no request within a day" == findings["refused"]
+    with Redis.from_url(redis_url) as client:
+        client.zadd("bc:default:inbox", {"m1": 1})
+    assert "and 1 messages wait" in _check(run)["workers"]
+    with Redis.from_url(redis_url) as client:
+        client.hset("bc:default:maps", "w1", "1:digest")
+        client.set("bc:default:worker:w1", "1")
+    assert "1 alive" == _check(run)["workers"]
+
+
+def _check(run: Run, **more: str) -> dict[str, str]:
+    printed = json.loads(run("check", "--json", code=1, **more).stdout)
+    return {finding["what"]: finding["detail"] for finding in printed}
