@@ -70,10 +70,10 @@ async def _end_jobs(store: Store) -> None:
 
 
 async def _dump(store: Store) -> str:
-    """Every key and every value as text."""
+    """Every key and every value as text, but for the clock, which scripts write as time passes."""
     parts = []
-    async for key in store.redis.scan_iter(match="*", count=1000):
-        name = key.decode()
+    names = [key.decode() async for key in store.redis.scan_iter(match="*", count=1000)]
+    for name in sorted({*names} - {store.keys.named("clock")}):
         parts.append(name)
         parts.append(repr(await store.pool.dump(name)))
         if await store.pool.type(name) == b"string":
