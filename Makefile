@@ -22,7 +22,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-delivery bench-phonebook bench-finding bench-spool attacks faults lint types \
+.PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-delivery bench-phonebook bench-finding bench-worker bench-spool attacks faults lint types \
 	check docs audit sbom lock clean
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo 'make bench-sources   what verifying and parsing a message costs, for each source'
 	@echo 'make bench-delivery  how fast calls get to Buildr, beside the theoretical time and plain'
 	@echo '                     arq (about 45 minutes); ARGS="--only latency" for a part, ARGS=--help'
+	@echo 'make bench-worker    what a worker costs: idle, a fold, a backlog beside as many jobs of plain arq'
 	@echo 'make bench-spool     what a message costs that waits on disk for Redis, and how soon it is there'
 	@echo 'make bench-phonebook what a phone book of a million numbers takes of Redis, and a look-up'
 	@echo 'make bench-finding   what the index of calls takes of Redis, and how long a page of calls takes'
@@ -125,6 +126,9 @@ bench-spool: $(VENV)/.dev
 
 bench-phonebook: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.phone_book
+
+bench-worker: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.worker $(ARGS)
 
 bench-finding: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.finding $(ARGS)

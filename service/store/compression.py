@@ -23,8 +23,6 @@ HEAD_LENGTH: Final = 5
 WINDOW_BITS: Final = 13
 MEMORY_LEVEL: Final = 6
 LEVEL: Final = 6
-# For a sender that waits: a third of the time, and a tenth larger.
-FAST_LEVEL: Final = 3
 
 # The likeliest words come last, since a word that is nearer has a shorter name. All of it must fit
 # into the window.
