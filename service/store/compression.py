@@ -22,6 +22,8 @@ HEAD_LENGTH: Final = 5
 # longer than the work itself.
 WINDOW_BITS: Final = 13
 MEMORY_LEVEL: Final = 6
+# For a sender that waits: a third of the time, and a tenth larger.
+FAST_LEVEL: Final = 3
 LEVEL: Final = 6
 
 # The likeliest words come last, since a word that is nearer has a shorter name. All of it must fit
