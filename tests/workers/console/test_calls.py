@@ -34,6 +34,7 @@ QUERIES = {
     "q=110": {DELIVERED},
     "q=ana": {DELIVERED},
     "q=z": set(),
+    "q=%2B1200": set(),
     "state=failed": {FAILED},
     "state=delivered&outcome=connected&span=1h": {DELIVERED},
     "source=zoom": set(),
