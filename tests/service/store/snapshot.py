@@ -26,6 +26,7 @@ from service.store.expectations import ExpectedCall
 from service.store.expectations import as_dict as expected_as_dict
 from service.store.failed import FailedFilter
 from service.store.failed import as_dict as failed_as_dict
+from service.store.links import Link
 from service.store.messages import Message
 from service.store.rate_limit.backlog import Backlog, read_backlog
 from service.store.redis_client import Client
@@ -161,7 +162,7 @@ async def read_account(store: Store) -> Plain:
         "calls": {ref: await _read_call(store, ref) for ref in [*refs, *pending_only]},
         "messages": await _read_messages(store),
         "failed": [failed_as_dict(entry) async for entry in store.failed.select(FailedFilter())],
-        "links": [[*names, asdict(link)] async for *names, link in store.links.scan()],
+        "links": [[*names, plain_link(link)] async for *names, link in store.links.scan()],
         "expected_calls": [plain_expected(call) for call in await store.expected.newest()],
         "unmatched": [stored.record.ref async for stored in store.calls.indexed("unmatched")],
         "stalled": [stored.record.ref async for stored in store.calls.indexed("stalled")],
@@ -172,6 +173,14 @@ async def read_account(store: Store) -> Plain:
         "counters": await store.counters.all(),
         **await _read_account_records(store),
     }
+
+
+def plain_link(link: Link) -> Plain:
+    """A link as the file has it: without what the version that wrote it did not know."""
+    plain = asdict(link)
+    if not link.replaces:
+        del plain["replaces"]
+    return plain
 
 
 async def _read_account_records(store: Store) -> Plain:
