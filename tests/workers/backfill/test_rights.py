@@ -16,10 +16,17 @@ from tests.doubles.vendors.vonage import Vonage
 from tests.doubles.vendors.zoom import Zoom
 from tests.workers.backfill.conftest import OpenBench
 from workers.backfill import LOGS
+from workers.backfill import rights as module
 from workers.backfill.rights import LogRights, check_logs
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 11, 27, 18, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine must not decide what is found out."""
+    monkeypatch.setattr(module, "TIMEOUT_S", 60.0)
 
 
 async def rights_of(open_bench: OpenBench, standin: StandIn) -> LogRights:

@@ -13,6 +13,7 @@ import redis.asyncio
 from tests.doubles.vendors.serving import Fault, listening
 from tests.doubles.vendors.twilio import ACCOUNT, Twilio
 from tests.workers.cli.conftest import Run, Seed, ended
+from workers.backfill import rights
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 BEGAN = NOW - timedelta(hours=3)
@@ -90,9 +91,10 @@ def test_a_second_run_ends_at_once(
 
 
 def test_check_names_what_credentials_may_not_do(
-    run: Run, twilio: tuple[Twilio, dict[str, str]]
+    run: Run, twilio: tuple[Twilio, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the cure in the same line; a log for which nothing is set has no line."""
+    monkeypatch.setattr(rights, "TIMEOUT_S", 60.0)
     standin, values = twilio
 
     def log_findings(**more: str) -> list[tuple[bool, str]]:
