@@ -40,7 +40,7 @@ async def _answer(request: Request) -> Response:
 
 def bare() -> Starlette:
     """Reads the body and answers: what HTTP alone takes."""
-    return Starlette(routes=[Route("/webhooks/{source}", _answer, methods=["POST"])])
+    return Starlette(routes=[Route("/webhooks/{source:path}", _answer, methods=["POST"])])
 
 
 def arq() -> Starlette:
