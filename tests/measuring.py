@@ -16,16 +16,23 @@ from coverage import Coverage
 MEASURED_VARIANTS: Final = 6
 # A test that repeats the same steps a thousand times reaches nothing new after this processor time.
 MEASURED_S: Final = 0.6
-# Of the processes of one kind that tests start, so many are measured for each process of pytest.
-MEASURED_PROCESSES: Final = 2
+# Of the processes of one kind that tests start, so many are started as a user does, and so many are
+# measured, for each process of pytest.
+PLAIN_PROCESSES: Final = 2
+MEASURED_PROCESSES: Final = 8
 
 _process_counts: Final = Counter[str]()
 
 
+def count_process(kind: str) -> int:
+    """How many processes of a kind there have been, with one more."""
+    _process_counts[kind] += 1
+    return _process_counts[kind]
+
+
 def is_process_measured(kind: str) -> bool:
     """Whether the coverage of one more process of a kind is to be measured."""
-    _process_counts[kind] += 1
-    return _process_counts[kind] <= MEASURED_PROCESSES
+    return count_process(kind) <= PLAIN_PROCESSES
 
 
 class MeasuredTests:

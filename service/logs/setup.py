@@ -110,14 +110,16 @@ def flush_log(timeout_s: float = FLUSH_TIMEOUT_S) -> None:
 
 def flush_log_on_signal(signal_number: signal.Signals) -> None:
     """
-    Write what is queued before a signal ends the process, for as long as no other handler is set.
+    Write what is queued before a signal ends the process, for as long as no other handler is set;
+    then what was to happen before, if a handler of Python's is replaced.
 
     Raises ValueError outside the main thread.
     """
+    before = signal.getsignal(signal_number)
 
     def end(number: int, _: FrameType | None) -> None:
         flush_log()
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, before if callable(before) else signal.SIG_DFL)
         signal.raise_signal(number)
 
     signal.signal(signal_number, end)

@@ -21,9 +21,15 @@ from standardwebhooks.webhooks import Webhook
 from twilio.request_validator import RequestValidator
 
 from tests.e2e.preloaded import COVERAGE_VARIABLE, PreloadedProcess
-from tests.measuring import is_process_measured
+from tests.measuring import (
+    MEASURED_PROCESSES,
+    PLAIN_PROCESSES,
+    count_process,
+    is_process_measured,
+)
 
 WAIT_TIMEOUT_S = 40
+STOP_TIMEOUT_S = 15
 COMMAND = ("-m", "workers.cli.main")
 # With these a receiver starts itself again.
 RESTARTING = frozenset({"--processes", "--reload-on"})
@@ -142,6 +148,9 @@ class System:
     sandbox_args: tuple[str, ...] = ("--auto-create",)
     parts: dict[str, subprocess.Popen[bytes] | PreloadedProcess] = field(default_factory=dict)
 
+    # Those whose coverage is measured: it is written when they end in order.
+    measured: set[str] = field(default_factory=set)
+
     def __post_init__(self) -> None:
         self.port = free_port()
         self.sandbox_port = free_port()
@@ -179,17 +188,19 @@ class System:
         """
         Start one part; `name` tells its log from others'.
 
-        In tests, only the first ones of a kind are started as a user starts them, and measured.
+        In tests, only the first ones of a kind are started as a user starts them.
         """
         log_path = self.folder / f"{name}.log"
         env = {**self.environment, **extra}
-        is_measured = is_process_measured(arguments[0])
+        count = count_process(arguments[0])
+        self.measured.discard(name)
+        if count <= MEASURED_PROCESSES and COVERAGE_VARIABLE in os.environ:
+            env |= _of_this_process(COVERAGE_VARIABLE)
+            self.measured.add(name)
         is_usual = program == COMMAND and not RESTARTING.intersection(arguments)
-        if IN_TESTS in os.environ and is_usual and not is_measured:
+        if IN_TESTS in os.environ and is_usual and count > PLAIN_PROCESSES:
             self.parts[name] = PreloadedProcess(arguments, env=env, log=log_path)
             return
-        if is_measured:
-            env |= _of_this_process(COVERAGE_VARIABLE)
         with log_path.open("ab") as log:
             self.parts[name] = subprocess.Popen(
                 [sys.executable, *program, *arguments],
@@ -240,7 +251,13 @@ class System:
         return process.wait(timeout=WAIT_TIMEOUT_S)
 
     def stop(self) -> None:
-        """End every part."""
+        """End every part, those that are measured in order."""
+        last = [self.parts[name] for name in self.measured.intersection(self.parts)]
+        for process in last:
+            process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(TimeoutError, subprocess.TimeoutExpired):
+            for process in last:
+                process.wait(timeout=STOP_TIMEOUT_S)
         for name in list(self.parts):
             self.kill(name)
         self.http.close()

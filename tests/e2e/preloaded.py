@@ -13,6 +13,8 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Final
 
+import coverage
+
 # What the parts import when they start.
 PRELOADED: Final = [
     "tests.e2e.preloaded",
@@ -82,6 +84,8 @@ def _run(arguments: tuple[str, ...], env: dict[str, str], log: Path) -> None:
     os.environ.clear()
     os.environ.update(env)
     sys.argv = ["buildr-calls", *arguments]
+    if COVERAGE_VARIABLE in env:
+        coverage.process_startup(force=True)
     from workers.cli.main import main  # noqa: PLC0415
 
     try:

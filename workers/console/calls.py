@@ -132,7 +132,7 @@ async def _search_text(visit: Visit, query: CallQuery, text: str, after: str | N
         by_number = replace(query, number=number.e164)
         page = await listing.page(by_number, limit=PAGE, after=after)
         return Search(page, f"with the number {mask_number(number.e164)}")
-    # What no agent is called must not cost a look at thousands of calls.
+    # What no agent is called must not cost the reading of thousands of calls.
     if len(text) < LEAST_TEXT or not any(map(str.isalpha, text)):
         return Search(CallPage(calls=(), after=None, looked_at=0))
     by_agent = replace(query, agent=text)
