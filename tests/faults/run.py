@@ -114,8 +114,9 @@ def remove(folder: Path) -> None:
 
 def longest_s(scenario: Scenario) -> float:
     """When a scenario is given up."""
-    last_step_s = max((step.at_s for step in scenario.steps), default=0)
-    return SPARE_S + scenario.traffic.over_s + last_step_s + 2 * scenario.recovery_s
+    last_step_at_s = max((step.at_s for step in scenario.steps), default=0)
+    steps_s = last_step_at_s + scenario.last_step_s
+    return SPARE_S + scenario.traffic.over_s + steps_s + 2 * scenario.recovery_s
 
 
 def broken(scenario: Scenario, reason: str) -> Row:

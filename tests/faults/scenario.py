@@ -82,13 +82,13 @@ class Scenario:
     """
     One trial.
 
-    The fault ends with the last of `steps`. Everything acknowledged must be in Buildr `recovery_s`
-    after the fault and the traffic have ended; then it is read once more after `linger_s`.
-    `resume_within_s` is from the end of the fault to the first delivery. `is_faultless`: nothing is
-    broken, so that no write may be repeated. `refusals` are requests that Buildr may refuse by its
-    limit. `is_alone`: the figures depend on how long a process takes to start, or on all that the
-    machine can do. `max_memory_mb` is for each receiver. `may_exit`: this fault leaves a process no
-    other way than to end.
+    The fault ends with the last of `steps`, which may take up to `last_step_s`. Everything
+    acknowledged must be in Buildr `recovery_s` after the fault and the traffic have ended; then it
+    is read once more after `linger_s`. `resume_within_s` is from the end of the fault to the first
+    delivery. `is_faultless`: nothing is broken, so that no write may be repeated. `refusals` are
+    requests that Buildr may refuse by its limit. `is_alone`: the figures depend on how long a
+    process takes to start, or on all that the machine can do. `max_memory_mb` is for each receiver.
+    `may_exit`: this fault leaves a process no other way than to end.
     """
 
     name: str
@@ -99,6 +99,7 @@ class Scenario:
     settings: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     needs: tuple[Need, ...] = ()
+    last_step_s: float = 0
     recovery_s: float = 60
     linger_s: float = 2
     resume_within_s: float | None = None

@@ -3,6 +3,7 @@ What reaches the receiver: restarts, floods, idle connections, and a log that no
 """
 
 import signal
+from dataclasses import replace
 from typing import Final
 
 from tests.faults.actions import (
@@ -20,7 +21,9 @@ from tests.faults.scenario import At, Layout, Scenario
 from tests.faults.traffic import Traffic
 
 RESTARTS: Final = 100
-DURING_RESTARTS: Final = Traffic(calls=3000, over_s=180, kinds=MIXED)
+# Two to four seconds each, so that traffic lasts as long as they do on a machine that is not slow.
+DURING_RESTARTS: Final = Traffic(calls=3000, over_s=360, kinds=MIXED)
+RESTARTS_S: Final = 1000
 OF_TWO: Final = Layout(processes=2)
 
 SCENARIOS: Final = (
@@ -30,13 +33,15 @@ SCENARIOS: Final = (
         traffic=DURING_RESTARTS,
         layout=OF_TWO,
         steps=(At(at_s=2, action=repeatedly(reload_receiver(), times=RESTARTS, every_s=0.1)),),
+        last_step_s=RESTARTS_S,
     ),
     Scenario(
         name="rolling-restarts-kept",
         title=f"{RESTARTS} rolling restarts (SIGHUP) of one process, connections kept",
-        traffic=Traffic(calls=3000, over_s=180, kinds=MIXED, keeps=True),
+        traffic=replace(DURING_RESTARTS, keeps=True),
         layout=Layout(serve_options=("--reload-on", "HUP")),
         steps=(At(at_s=2, action=repeatedly(reload_receiver(), times=RESTARTS, every_s=0.1)),),
+        last_step_s=RESTARTS_S,
     ),
     Scenario(
         name="restarts-socket-held",
