@@ -71,11 +71,12 @@ def tls_before(redis_socket: Path, folder: Path, *, host: str = "127.0.0.1") -> 
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        starting = asyncio.run_coroutine_threadsafe(_serve(redis_socket, context), loop)
+        writers: list[asyncio.StreamWriter] = []
+        starting = asyncio.run_coroutine_threadsafe(_serve(redis_socket, context, writers), loop)
         server = starting.result(TIMEOUT_S)
         port: int = server.sockets[0].getsockname()[1]
         yield TlsServer(port=port, authority=authority)
-        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(_end(server, writers), loop).result(TIMEOUT_S)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(TIMEOUT_S)
@@ -111,12 +112,25 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-async def _serve(redis_socket: Path, context: ssl.SSLContext) -> asyncio.Server:
+async def _serve(
+    redis_socket: Path, context: ssl.SSLContext, writers: list[asyncio.StreamWriter]
+) -> asyncio.Server:
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         redis_reader, redis_writer = await asyncio.open_unix_connection(str(redis_socket))
+        writers.extend((writer, redis_writer))
         await asyncio.gather(_pass_on(reader, redis_writer), _pass_on(redis_reader, writer))
 
     return await asyncio.start_server(connect, "127.0.0.1", 0, ssl=context)
+
+
+async def _end(server: asyncio.Server, writers: list[asyncio.StreamWriter]) -> None:
+    """Close everything, so that nothing is left open when the event loop ends."""
+    server.close()
+    for writer in writers:
+        writer.transport.abort()
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), TIMEOUT_S)
+    await asyncio.sleep(0)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -33,6 +33,7 @@ async def proxy() -> AsyncIterator[Proxy]:
     yield made
     await made.close()
     server.close()
+    await asyncio.sleep(0)
 
 
 async def attempt(proxy: Proxy) -> Ending:

@@ -62,6 +62,11 @@ async def serve_on_loopback(server: uvicorn.Server) -> AsyncIterator[str]:
         server.should_exit = True
         await serving
         listener.close()
+        # What still waits to be sent is for nobody, and would outlive the event loop.
+        for protocol in list(server.server_state.connections):
+            if protocol.transport is not None:
+                protocol.transport.abort()
+        await asyncio.sleep(0)
 
 
 def inside(
