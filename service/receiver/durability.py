@@ -105,7 +105,7 @@ async def _fatal(settings: Settings) -> Sequence[str]:
 async def _read(store: Store) -> DurabilityReport | None:
     with suppress(*REDIS_ERRORS, OSError):
         async with asyncio.timeout(READ_TIMEOUT_S):
-            return await read_durability(store.redis)
+            return await read_durability(store.redis, store.scripts.confirmation)
     return None
 
 

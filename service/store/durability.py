@@ -9,6 +9,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from service.store.confirmation import Confirmation
 from service.store.redis_client import Client
 
 Durability = Literal["require", "warn", "off"]
@@ -29,14 +30,33 @@ _LOSSES: Final = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DurabilityFault:
     """
-    One way in which Redis can lose what it has confirmed; `text` is for people.
+    One way in which Redis can lose what it has confirmed, or refuses it; `text` is for people.
 
-    `loses_while_well`: while nothing fails at all. `is_grave`: more than a second's messages.
+    `is_fatal`: messages are lost or refused while nothing fails at all. `is_grave`: more than a
+    second's messages can be lost.
     """
 
     text: str
-    loses_while_well: bool = False
+    is_fatal: bool = False
     is_grave: bool = False
+
+
+NO_WAITAOF: Final = DurabilityFault(
+    text=(
+        "REDIS_WAIT=aof needs WAITAOF, which Redis has from 7.2 on, so that every message is "
+        "refused: take a newer Redis, or take aof out of REDIS_WAIT"
+    ),
+    is_fatal=True,
+    is_grave=True,
+)
+NO_FILE_TO_WAIT_FOR: Final = DurabilityFault(
+    text=(
+        "REDIS_WAIT=aof waits for an append-only file, and Redis has none, so that every message "
+        "is refused: set appendonly to yes, or take aof out of REDIS_WAIT"
+    ),
+    is_fatal=True,
+    is_grave=True,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +73,7 @@ class DurabilityReport:
     def fatal(self, durability: Durability) -> tuple[DurabilityFault, ...]:
         """What keeps a process from starting, by `REDIS_DURABILITY`."""
         is_required = durability == "require"
-        return tuple(fault for fault in self.faults if fault.loses_while_well or is_required)
+        return tuple(fault for fault in self.faults if fault.is_fatal or is_required)
 
     def to_report(self, durability: Durability) -> tuple[DurabilityFault, ...]:
         """The others, which an operator has to know."""
@@ -63,9 +83,14 @@ class DurabilityReport:
         return tuple(fault for fault in self.faults if fault not in fatal)
 
 
-async def read_durability(redis: Client) -> DurabilityReport:
-    """Ask Redis. Raises redis-py's errors if it does not answer."""
+async def read_durability(redis: Client, confirmation: Confirmation) -> DurabilityReport:
+    """
+    Ask Redis, also for what `confirmation` needs. Raises redis-py's errors if it does not answer.
+    """
     is_replica = await _is_replica(redis)
+    cannot_confirm: tuple[DurabilityFault, ...] = ()
+    if confirmation.on_disk and not await _knows_waitaof(redis):
+        cannot_confirm = (NO_WAITAOF,)
     try:
         config = await redis.config_get(*SAFE_CONFIG)
     except RedisError as err:
@@ -76,15 +101,32 @@ async def read_durability(redis: Client) -> DurabilityReport:
             "append-only file and evicts nothing"
         )
         return DurabilityReport(
-            is_replica=is_replica, is_readable=False, faults=(DurabilityFault(text=text),)
+            is_replica=is_replica,
+            is_readable=False,
+            faults=(*cannot_confirm, DurabilityFault(text=text)),
         )
+    if confirmation.on_disk and config.get("appendonly") == "no":
+        cannot_confirm = (*cannot_confirm, NO_FILE_TO_WAIT_FOR)
     faults = tuple(
         _fault(name, config[name])
         for name, value in SAFE_CONFIG.items()
         # A setting that the server does not name counts as right: forks of Redis lack some.
         if config.get(name, value) != value and not _is_moot(name, config)
     )
-    return DurabilityReport(is_replica=is_replica, is_readable=True, faults=faults)
+    return DurabilityReport(
+        is_replica=is_replica, is_readable=True, faults=(*cannot_confirm, *faults)
+    )
+
+
+async def _knows_waitaof(redis: Client) -> bool:
+    """Redis has it from 7.2 on. Where it cannot be asked, the first message shows it."""
+    try:
+        descriptions = await redis.execute_command("COMMAND INFO", "WAITAOF")
+    except RedisError as err:
+        if _is_no_answer(err):
+            raise
+        return True
+    return descriptions != [None]
 
 
 async def _is_replica(redis: Client) -> bool:
@@ -104,7 +146,7 @@ def _is_no_answer(err: RedisError) -> bool:
 def _fault(name: str, value: str) -> DurabilityFault:
     return DurabilityFault(
         text=f"Redis has {name} {value}, so that {_LOSSES[name]}: set it to {SAFE_CONFIG[name]}",
-        loses_while_well=name == "maxmemory-policy",
+        is_fatal=name == "maxmemory-policy",
         is_grave=name != "appendfsync",
     )
 

@@ -118,6 +118,9 @@ class Client(Protocol):
     async def info(self, section: str) -> dict[str, Any]:
         """INFO: the values of one section by name."""
 
+    async def execute_command(self, command: str, *arguments: Value) -> object:
+        """A command that has no method here; its answer is as redis-py leaves it."""
+
     async def bgrewriteaof(self) -> object:
         """BGREWRITEAOF: Redis rewrites its append-only file in the background."""
 

@@ -198,7 +198,7 @@ async def _redis(settings: Settings) -> list[Finding]:
     async with open_store(settings, role="cli") as store:
         try:
             await store.ping()
-            report = await read_durability(store.redis)
+            report = await read_durability(store.redis, store.scripts.confirmation)
             clock = await _clock(store)
         except (QueueUnavailable, *REDIS_ERRORS) as err:
             return [Finding("redis", is_fine=False, detail=redis_failure(settings, err))]

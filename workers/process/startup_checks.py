@@ -52,7 +52,7 @@ async def _wait_for_primary(
     while True:
         try:
             async with asyncio.timeout(REDIS_TIMEOUT_S):
-                report = await read_durability(store.redis)
+                report = await read_durability(store.redis, store.scripts.confirmation)
         except (*REDIS_ERRORS, OSError) as err:
             trouble = classify_redis_error(err)
             if raises_lasting and not trouble.may_pass:

@@ -4,6 +4,7 @@ once it runs.
 """
 
 from collections.abc import Callable
+from unittest.mock import AsyncMock
 
 import pytest
 from redis import Redis
@@ -13,7 +14,9 @@ from structlog.typing import EventDict
 from service.errors import SettingsError
 from service.receiver.durability import DurabilityWatch, check_durability
 from service.settings import Installation, Settings
+from service.store.confirmation import Confirmation
 from service.store.connection import open_store
+from service.store.durability import NO_WAITAOF, SAFE_CONFIG, read_durability
 from tests.doubles.redis import RedisServer
 from tests.doubles.waiting import until
 
@@ -46,6 +49,34 @@ def test_an_unfit_redis_keeps_a_receiver_from_starting(
         check_durability([other])
     own_redis.kill()
     check_durability(strict.accounts)
+
+
+def test_a_confirmation_that_redis_cannot_give_keeps_a_receiver_from_starting(
+    own_redis: RedisServer, make_installation: Callable[..., Installation]
+) -> None:
+    """
+    With `REDIS_WAIT=aof` every message would be refused by a Redis that writes no append-only file,
+    or is too old to know WAITAOF, whatever `REDIS_DURABILITY` asks for.
+    """
+    lenient = make_installation(
+        REDIS_URL=own_redis.url, REDIS_DURABILITY="off", REDIS_WAIT="aof"
+    ).accounts
+    check_durability(lenient)
+    configure(own_redis, "appendonly", "no")
+    with pytest.raises(SettingsError, match="REDIS_WAIT=aof waits for an append-only file"):
+        check_durability(lenient)
+
+
+@pytest.mark.anyio
+async def test_a_redis_without_waitaof_cannot_confirm() -> None:
+    """An old Redis describes a command that it does not know as nothing."""
+    redis = AsyncMock()
+    redis.info.return_value = {"role": "master"}
+    redis.config_get.return_value = dict(SAFE_CONFIG)
+    redis.execute_command.return_value = [None]
+    report = await read_durability(redis, Confirmation.of("aof"))
+    assert (NO_WAITAOF,) == report.fatal("off")
+    assert () == (await read_durability(redis, Confirmation.of("replicas:1"))).fatal("off")
 
 
 @pytest.mark.anyio
