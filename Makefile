@@ -2,6 +2,8 @@
 # again only when they change.
 VENV = .venv
 BIN = $(VENV)/bin
+# The documentation site is built in an environment of its own: the service needs nothing of it.
+DOCS = .venv-docs
 # The Python of a new .venv: make run PYTHON=/path/to/python3
 PYTHON =
 # Set to 1 by make test-all: tests that try things at random try ten times as many.
@@ -54,7 +56,8 @@ help:
 	@echo 'make audit           the pinned packages against the database of known vulnerabilities;'
 	@echo '                     exit code of the check 1: some are known, 3: it is out of reach'
 	@echo 'make sbom            sbom.json: what a release is made of (CycloneDX), from the pins'
-	@echo 'make docs            write the parts of the docs that follow from the registry of sources'
+	@echo 'make docs            write the parts of the docs that follow from the code, and build the site of'
+	@echo '                     the documentation, strictly, into build/site/html'
 	@echo 'make lock            pin the newest versions in requirements*.txt'
 	@echo 'make clean           remove all environments and caches; .data with the calls of make run'
 	@echo '                     stays'
@@ -148,8 +151,11 @@ types: $(VENV)/.dev
 
 check: test
 
-docs: $(VENV)/.dev
+docs: $(VENV)/.dev $(DOCS)/.made
 	@$(BIN)/python -m tests.repository.docs_tables
+	@$(BIN)/python -m tests.repository.site
+	@$(DOCS)/bin/zensical build --clean --strict
+	@echo 'build/site/html/index.html'
 
 audit: $(VENV)/.dev
 	@$(BIN)/python -m tests.repository.audit $(ARGS)
@@ -162,9 +168,10 @@ lock: $(VENV)/.dev
 	$(COMPILE) --upgrade --output-file requirements-run.txt requirements-run.in
 	$(COMPILE) --upgrade --output-file requirements-dev.txt requirements-dev.in
 	$(COMPILE) --upgrade --output-file requirements-browser.txt requirements-browser.in
+	$(COMPILE) --upgrade --output-file requirements-docs.txt requirements-docs.in
 
 clean:
-	rm -rf $(VENV) .venv-3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) .venv-3.* $(DOCS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 	rm -rf build *.egg-info sbom.json
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -182,6 +189,13 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.txt
 $(VENV)/.browser: $(VENV)/.dev requirements-browser.txt
 	@echo 'Installing what requirements-browser.txt pins into $(VENV) ...'
 	@$(PIP) --require-hashes -r requirements-browser.txt
+	@touch $@
+
+$(DOCS)/.made: $(VENV)/.made requirements-docs.txt
+	@echo 'Installing what requirements-docs.txt pins into $(DOCS) ...'
+	@$(BIN)/python -m venv --clear $(DOCS)
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+		--require-hashes -r requirements-docs.txt
 	@touch $@
 
 # An environment that exists is kept. A version manager may answer for a Python that it does not

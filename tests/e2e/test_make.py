@@ -112,7 +112,14 @@ def test_redis_is_set_up_to_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements", "requirements-run", "requirements-dev", "requirements-browser"]
+    "name",
+    [
+        "requirements",
+        "requirements-run",
+        "requirements-dev",
+        "requirements-browser",
+        "requirements-docs",
+    ],
 )
 def test_pins_are_complete_and_name_no_index(name: str) -> None:
     """

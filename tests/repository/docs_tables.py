@@ -1,6 +1,6 @@
 """
-The parts of the docs that follow from the registry of sources, written by `make docs`; a test fails
-where they are not up to date.
+The parts of the docs that follow from the code, written by `make docs`; a test fails where they are
+not up to date.
 
 A part begins at a line with its name and `made by: make docs`, and ends at a line with `end of` and
 its name.
@@ -14,10 +14,12 @@ from typing import Final
 from service.sources import SOURCES, Source
 from service.sources.settings import SourceSetting
 from tests.repository.facts_table import facts_table
+from tests.repository.reference import command_reference, with_setting_rows
 
 ROOT: Final = Path(__file__).parents[2]
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
+SETTINGS_PAGE: Final = "docs/settings.md"
 
 
 def settings_table() -> str:
@@ -78,6 +80,7 @@ PARTS: Final[Mapping[tuple[str, str], Callable[[], str]]] = {
     ("deploy/env.example", "settings of sources"): example_lines,
     ("docs/telephony/README.md", "overview"): overview_table,
     ("docs/telephony/README.md", "facts of calls"): facts_of_calls,
+    ("docs/reference-cli.md", "all commands"): command_reference,
 }
 
 
@@ -97,6 +100,8 @@ def filled(path: str, text: str) -> str:
         if result is None:
             raise ValueError(f"{path} has no place for: {name}")
         text = f"{text[: result.start()]}{result[1]}\n{make()}\n\n{result[2]}{text[result.end() :]}"
+    if path == SETTINGS_PAGE:
+        text = with_setting_rows(text)
     return text
 
 
