@@ -5,9 +5,12 @@ Kinds of arguments that say what is wrong with them, and what was probably meant
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # As documentation writes ids that are to be replaced.
 PLACEHOLDER: Final = re.compile(r"…|\.\.\.|[<>{}$]|^(?:SOURCE:)?(?:CALL_)?ID$|^CALL$|X{6}")
@@ -24,6 +27,20 @@ class OneOf(click.ParamType[str]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
         """How the help shows the argument."""
         return (param.name or self.name).upper()
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        param: click.Parameter,  # noqa: ARG002 - click's
+        incomplete: str,
+    ) -> list["CompletionItem[str]"]:
+        """The words that begin so, for a shell."""
+        from click.shell_completion import CompletionItem
+
+        beginning = incomplete.casefold()
+        return [
+            CompletionItem(word) for word in self.words if word.casefold().startswith(beginning)
+        ]
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None

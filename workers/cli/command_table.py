@@ -6,9 +6,12 @@ the help of all.
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PACKAGE: Final = "workers.cli"
 
@@ -81,6 +84,18 @@ class LazyCommands(click.Group):
         rows = [(name, entry.help) for name, entry in entries_of(self).items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem[str]"]:
+        """The commands that begin so, of which none is loaded; and options, as click has them."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        return [
+            CompletionItem(name, help=entry.help)
+            for name, entry in entries_of(self).items()
+            if name.startswith(incomplete)
+        ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command, loaded; None if there is none of the name."""

@@ -38,7 +38,7 @@ def link_url(source: str, call: str | None, *, as_json: bool) -> None:
     if source == BUILDR:
         address = _buildr_address(settings, call)
     else:
-        address = _address(settings, source, call)
+        address = webhook_address(settings, source, call)
     if as_json:
         print_json({"source": source, BUILDR_CALL_ID: call, "address": address})
         return
@@ -51,7 +51,11 @@ def link_url(source: str, call: str | None, *, as_json: bool) -> None:
         )
 
 
-def _address(settings: Settings, slug: str, call: str | None) -> str:
+def webhook_address(settings: Settings, slug: str, call: str | None) -> str:
+    """
+    The address of a source, or that of one Buildr call. Raises `Failure` for what it lacks, and
+    click's usage error for what is no id.
+    """
     source = SOURCES[slug]
     url_secrets = settings.url_secrets
     if source.requires_path_token and not url_secrets:

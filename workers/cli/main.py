@@ -13,6 +13,12 @@ from workers.cli.program import PROGRAM, program_version
 # In the order in which they are listed. Those without an account are of the whole installation;
 # every other command is of one account's records.
 COMMANDS: Final = {
+    "init": CommandEntry(
+        module="init",
+        function="init",
+        help="Write the settings of a new installation.",
+        has_account=False,
+    ),
     "run": CommandEntry(
         module="run",
         function="run",
@@ -104,6 +110,12 @@ COMMANDS: Final = {
     ),
     "forget": CommandEntry(
         module="forget", function="forget", help="Delete what is stored about a number or a call."
+    ),
+    "completion": CommandEntry(
+        module="completion",
+        function="completion",
+        help="Print the script that completes commands by TAB.",
+        has_account=False,
     ),
     "version": CommandEntry(
         module="version", function="version", help="Print the version.", has_account=False

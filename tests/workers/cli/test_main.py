@@ -185,7 +185,7 @@ def test_every_command_over_records_takes_an_account() -> None:
         path: [option for option in command.params if "--account" in option.opts]
         for path, command in _leaves(cli)
     }
-    assert {"run", "serve", "work", "sandbox", "version"} == {
+    assert {"run", "serve", "work", "sandbox", "version", "init", "completion"} == {
         path for path, options in result.items() if not options
     }
     assert {1} == {len(options) for options in result.values() if options}
