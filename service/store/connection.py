@@ -42,7 +42,7 @@ from service.store.phone_book import PhoneBook
 from service.store.rate_limit.backlog import Backlog, read_backlog
 from service.store.rate_limit.permits import Permits
 from service.store.redis_client import Client, typed
-from service.store.redis_pool import open_client, open_pool
+from service.store.redis_pool import open_batching_client, open_client, open_pool
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 from service.store.refused import Refused
 from service.store.schedule import Schedule
@@ -95,7 +95,10 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
         # retried, whatever `retry` is.
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
-    return open_client(pool, queue_name=Keys(settings.account).queue)
+    queue_name = Keys(settings.account).queue
+    if role == "worker":
+        return open_batching_client(pool, queue_name=queue_name)
+    return open_client(pool, queue_name=queue_name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
