@@ -210,9 +210,11 @@ class _Envelope:
 _ENVELOPE: Final = TypeAdapter(_Envelope)
 _EVENT: Final = TypeAdapter(CallEvent)
 NO_IDENTITY: Final = {"message_id"}
-_read_identity: Final = attrgetter(
-    *(item.name for item in fields(CallEvent) if item.name not in NO_IDENTITY)
+# What `identity` returns, in this order.
+IDENTITY_FIELDS: Final = tuple(
+    item.name for item in fields(CallEvent) if item.name not in NO_IDENTITY
 )
+_read_identity: Final = attrgetter(*IDENTITY_FIELDS)
 
 
 def to_json(events: tuple[CallEvent, ...] | list[CallEvent]) -> str:

@@ -90,8 +90,11 @@ def order_events(events: Iterable[CallEvent]) -> Timeline:
     numbered = [ordered for ordered in by_time if ordered.event.sequence is not None]
     counts_at = MIN_UTC
     for ordered in sorted(numbered, key=_sequence):
-        counts_at = max(counts_at, ordered.counts_at)
-        placed.append(OrderedEvent(counts_at, ordered.event, ordered.rank))
+        if ordered.counts_at < counts_at:
+            placed.append(OrderedEvent(counts_at, ordered.event, ordered.rank))
+        else:
+            counts_at = ordered.counts_at
+            placed.append(ordered)
     # Sorting is stable: events that are equal in both stay in the order of their time and rank.
     placed.sort(key=_time_and_sequence)
     return placed

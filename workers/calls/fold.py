@@ -11,10 +11,9 @@ difference.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter
@@ -37,12 +36,11 @@ from workers.calls.basis import Basis, Reason
 from workers.calls.call_log import split_logged
 from workers.calls.event_order import Timeline, order_events
 from workers.calls.latest_values import (
+    StatedValues,
     latest_event,
-    latest_recording,
-    latest_value,
-    latest_voicemail,
     only_value,
     sorted_values,
+    stated_fields,
 )
 from workers.calls.legs import Leg, Stage, fold_leg, furthest
 from workers.calls.parties import Parties, identify_parties
@@ -131,10 +129,11 @@ def _fold(events: Iterable[CallEvent]) -> Call:
     distinct = by_identity.values()
     source, source_call_id = _common_call(distinct)
     timelines = _timelines(distinct)
+    stated = StatedValues(timelines.values(), stated_fields(by_identity))
     legs = tuple(_fold_timeline(leg_id, timeline) for leg_id, timeline in timelines.items())
     parties = identify_parties(source_call_id, legs)
     talks = read_talks(parties)
-    basis = _basis(timelines.values(), parties, talks)
+    basis = _basis(stated, parties, talks)
     result = basis.result
     buildr_call_ids = sorted_values(event.buildr_call_id for event in distinct)
     from_number, to_number = _numbers(parties)
@@ -152,23 +151,23 @@ def _fold(events: Iterable[CallEvent]) -> Call:
         to_number=to_number,
         answered_by=_answered_by(parties),
         duration_s=read_duration_s(parties, result, talks),
-        wait_s=_wait_s(timelines.values(), parties, result, talks),
+        wait_s=_wait_s(stated, parties, result, talks),
         started_at=_started_at(legs),
         answered_at=read_answered_at(parties, talks),
         ended_at=_ended_at(parties),
-        recording=latest_recording(timelines.values()),
-        voicemail=latest_voicemail(timelines.values()),
+        recording=stated.recording,
+        voicemail=stated.voicemail,
         agent=agents.agent,
         rang_agents=agents.rang,
-        queue=latest_value(timelines.values(), attrgetter("queue")),
-        team=latest_value(timelines.values(), attrgetter("team")),
-        hung_up_by=latest_value(timelines.values(), attrgetter("hung_up_by")),
-        is_transferred=any(event.is_transferred for event in distinct),
-        is_forwarded=any(event.is_forwarded for event in distinct),
-        is_answered_elsewhere=any(event.is_answered_elsewhere for event in distinct),
-        disposition=latest_value(timelines.values(), attrgetter("disposition")),
+        queue=stated.latest("queue"),
+        team=stated.latest("team"),
+        hung_up_by=stated.latest("hung_up_by"),
+        is_transferred=stated.says("is_transferred"),
+        is_forwarded=stated.says("is_forwarded"),
+        is_answered_elsewhere=stated.says("is_answered_elsewhere"),
+        disposition=stated.latest("disposition"),
         tags=sorted_values(tag for event in distinct for tag in event.tags),
-        note=latest_value(timelines.values(), attrgetter("note")),
+        note=stated.latest("note"),
         basis=basis,
         unknown_values=sorted_values(value for leg in legs for value in leg.unknown_values),
         legs=legs,
@@ -222,26 +221,24 @@ def _fold_timeline(leg_id: str, timeline: Timeline) -> Leg:
 
 
 def _wait_s(
-    timelines: Collection[Timeline],
-    parties: Parties,
-    result: Result | None,
-    talks: Sequence[Talk],
+    stated: StatedValues, parties: Parties, result: Result | None, talks: Sequence[Talk]
 ) -> int | None:
     """How long the other side waited, in seconds; what the vendor states counts first."""
     if result is None:
         return None
-    stated_s: int | None = latest_value(timelines, attrgetter("wait_s"))
+    stated_s: int | None = stated.latest("wait_s")
     if stated_s is not None:
         return stated_s
-    return read_wait_s(parties, talks, voicemail=latest_voicemail(timelines))
+    return read_wait_s(parties, talks, voicemail=stated.voicemail)
 
 
-def _basis(timelines: Collection[Timeline], parties: Parties, talks: Sequence[Talk]) -> Basis:
+def _basis(stated: StatedValues, parties: Parties, talks: Sequence[Talk]) -> Basis:
     """What decides the result; one that the source states decides alone."""
-    stated = latest_event(timelines, _states_result)
-    if stated is not None:
-        return _basis_of(Reason.RESULT_STATED, stated, stated.result)
-    voicemail = latest_event(timelines, _is_voicemail)
+    if "result" in stated.names:
+        deciding = latest_event(stated.timelines, _states_result)
+        if deciding is not None:
+            return _basis_of(Reason.RESULT_STATED, deciding, deciding.result)
+    voicemail = latest_event(stated.timelines, _is_voicemail)
     if voicemail is None:
         return read_result(parties, talks=talks, voicemail=None)
     left = _basis_of(Reason.VOICEMAIL_LEFT, voicemail, Result.VOICEMAIL_RECEIVED)

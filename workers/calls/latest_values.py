@@ -5,12 +5,34 @@ Of several values the latest counts.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeVar
+from operator import attrgetter
+from typing import Any, Final, TypeVar
 
-from service.events import CallEvent, Recording, Voicemail
+from service.events import IDENTITY_FIELDS, CallEvent, Recording, Voicemail
 from workers.calls.event_order import Rank, Timeline
+
+# Fields that few events have.
+SELDOM: Final = frozenset(
+    {
+        "disposition",
+        "hung_up_by",
+        "is_answered_elsewhere",
+        "is_forwarded",
+        "is_transferred",
+        "note",
+        "queue",
+        "recording",
+        "result",
+        "team",
+        "voicemail",
+        "wait_s",
+    }
+)
+_PLACES: Final = tuple(
+    (place, name) for place, name in enumerate(IDENTITY_FIELDS) if name in SELDOM
+)
 
 T = TypeVar("T")
 Audio = TypeVar("Audio", Recording, Voicemail)
@@ -22,6 +44,10 @@ def latest_value(
     """
     The latest value that is not None: within a leg by the leg's own order, between legs by time.
     """
+    if len(timelines) == 1:
+        # Most calls have one leg, where nothing has to be compared.
+        for timeline in timelines:
+            return _latest_of_leg(timeline, read)
     latest: T | None = None
     latest_place: tuple[datetime, Rank] | None = None
     for timeline in timelines:
@@ -34,6 +60,14 @@ def latest_value(
                 latest_place = (counts_at, rank)
             break
     return latest
+
+
+def _latest_of_leg(timeline: Timeline, read: Callable[[CallEvent], T | None]) -> T | None:
+    for _, event, _ in reversed(timeline):
+        value = read(event)
+        if value is not None:
+            return value
+    return None
 
 
 def latest_event(
@@ -56,18 +90,56 @@ def _latest_with_url(
     return read(with_url)
 
 
-def latest_recording(timelines: Collection[Timeline]) -> Recording | None:
-    """The call's recording: the latest with a URL, else the latest."""
-    return _latest_with_url(timelines, _recording)
+@dataclass(frozen=True, slots=True)
+class StatedValues:
+    """
+    The events of a call, and the `names` of those of the fields `SELDOM` that any of them states:
+    what none states is not looked for.
+    """
+
+    timelines: Collection[Timeline]
+    names: Collection[str]
+
+    def latest(self, name: str) -> Any:
+        """The latest value of a field, None if no event states it."""
+        if name not in self.names:
+            return None
+        return latest_value(self.timelines, attrgetter(name))
+
+    def says(self, name: str) -> bool:
+        """Whether any event says so."""
+        if name not in self.names:
+            return False
+        read = attrgetter(name)
+        return any(read(ordered.event) for timeline in self.timelines for ordered in timeline)
+
+    @property
+    def recording(self) -> Recording | None:
+        """The call's recording: the latest with a URL, else the latest."""
+        if "recording" not in self.names:
+            return None
+        return _latest_with_url(self.timelines, _recording)
+
+    @property
+    def voicemail(self) -> Voicemail | None:
+        """
+        The voicemail that was left: the latest with a URL, else the latest, with its transcript.
+        """
+        if "voicemail" not in self.names:
+            return None
+        voicemail = _latest_with_url(self.timelines, _voicemail)
+        if voicemail is None or voicemail.transcript:
+            return voicemail
+        # A transcript often comes later than the recording, in a message of its own.
+        return replace(voicemail, transcript=latest_value(self.timelines, _transcript))
 
 
-def latest_voicemail(timelines: Collection[Timeline]) -> Voicemail | None:
-    """The voicemail that was left: the latest with a URL, else the latest, with its transcript."""
-    voicemail = _latest_with_url(timelines, _voicemail)
-    if voicemail is None or voicemail.transcript:
-        return voicemail
-    # A transcript often comes later than the recording, in a message of its own.
-    return replace(voicemail, transcript=latest_value(timelines, _transcript))
+def stated_fields(identities: Iterable[tuple[object, ...]]) -> frozenset[str]:
+    """Those of `SELDOM` that any event states; events are given as `identity` returns them."""
+    columns = tuple(zip(*identities, strict=True))
+    return frozenset(
+        name for place, name in _PLACES if columns[place].count(None) < len(columns[place])
+    )
 
 
 def _recording(event: CallEvent) -> Recording | None:

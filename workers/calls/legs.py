@@ -4,7 +4,7 @@ One leg of a call, folded from its events.
 `workers.calls.event_order` puts the events in order; this module says what they make together.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -117,6 +117,7 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     or an answer.
     """
     recognised = [event for event in events if event.event_type is not EventType.UNKNOWN]
+    starts = _of_types(recognised, START_EVENTS)
     answers = _of_types(recognised, ANSWER_EVENTS)
     ends = _with_causes(_of_types(recognised, END_EVENTS), has_answer=bool(answers))
     cause = _last(ends, attrgetter("hangup_cause"))
@@ -128,7 +129,7 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     duration_s = _talk_time_s(
         ends, cause, is_answered=is_answered, answered_at=answered_at, ended_at=ended_at
     )
-    stage = furthest(STAGES[event.event_type] for event in recognised)
+    stage = furthest({STAGES[event.event_type] for event in recognised})
     bridges = _of_types(answers, BRIDGE_EVENTS)
     return Leg(
         leg_id=leg_id,
@@ -141,8 +142,8 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
         is_answered=is_answered,
         is_bridged=is_answered and bool(bridges),
         is_never_bridged=_last(recognised, attrgetter("is_bridged")) is False,
-        started_at=_started_at(events, ended_at, duration_s),
-        rang_at=_first_time(_of_types(recognised, START_EVENTS)),
+        started_at=_started_at(events, starts, ended_at, duration_s),
+        rang_at=_first_time(starts),
         answered_at=answered_at,
         bridged_at=_first_time(bridges),
         ended_at=ended_at,
@@ -152,7 +153,7 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
         agent=_last(events, attrgetter("agent")),
         is_transferred=any(event.is_transferred for event in events),
         conference_stays=read_stays(recognised, ended_at=ended_at),
-        unknown_values=_unknown_values(events),
+        unknown_values=_unknown_values(events, recognised),
         vendor_status=_vendor_status(recognised, stage),
     )
 
@@ -235,10 +236,13 @@ def _talk_time_s(
 
 
 def _started_at(
-    events: Sequence[CallEvent], ended_at: datetime | None, duration_s: int | None
+    events: Sequence[CallEvent],
+    starts: Sequence[CallEvent],
+    ended_at: datetime | None,
+    duration_s: int | None,
 ) -> datetime | None:
     times = _times(events)
-    has_start = bool(_times(_of_types(events, START_EVENTS)))
+    has_start = bool(_times(starts))
     # A leg of which only the end is known began at least its talk time before.
     if ended_at is not None and duration_s is not None and not has_start:
         times.append(_seconds_before(ended_at, duration_s))
@@ -261,7 +265,9 @@ def _parent_leg_id(leg_id: str, events: Sequence[CallEvent]) -> str | None:
     return parent_leg_id
 
 
-def _unknown_values(events: Iterable[CallEvent]) -> tuple[str, ...]:
+def _unknown_values(events: Sequence[CallEvent], recognised: Sized) -> tuple[str, ...]:
+    if len(recognised) == len(events):
+        return ()
     unknown = [event for event in events if event.event_type is EventType.UNKNOWN]
     return tuple(sorted({event.vendor_status or "unknown" for event in unknown}))
 
