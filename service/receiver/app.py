@@ -199,8 +199,9 @@ def _routes(
     )
     return [
         *(route for account in accounts for route in account.contact_routes()),
-        *(Route(path + slash, webhooks) for path in WEBHOOK_PATHS for slash in ("", "/")),
+        # Before the webhooks, since one of its paths looks like one of them.
         *health.routes(readiness),
+        *(Route(path + slash, webhooks) for path in WEBHOOK_PATHS for slash in ("", "/")),
         *(route for account in accounts for route in account.admin_routes(sources)),
     ]
 

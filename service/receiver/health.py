@@ -5,6 +5,7 @@ people.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -19,6 +20,8 @@ from service.receiver.problems import unavailable
 from service.spool.messages import Depth, SpoolUnavailable
 from service.spool.spool import Spool
 from service.store.connection import Store
+from service.store.identity import INSTANCE, PUBLIC_HEALTH
+from service.store.redis_trouble import REDIS_ERRORS
 
 NOT_STORED: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
 
@@ -84,7 +87,8 @@ class Readiness:
 
 
 def routes(readiness: Readiness) -> list[Route]:
-    """`/healthz` and `/readyz`, for GET and HEAD."""
+    """`/healthz`, `/readyz` and `/webhooks/healthz`, for GET and HEAD."""
+    instance = _Instance(readiness.stores[0])
 
     # Without Redis on purpose: a supervisor restarts what is not alive, and a restart of this
     # process does not bring Redis back.
@@ -94,7 +98,30 @@ def routes(readiness: Readiness) -> list[Route]:
     async def ready(_: Request) -> Response:
         return await readiness.response()
 
-    return [Route("/healthz", alive), Route("/readyz", ready)]
+    # Below the only paths that a proxy has to publish.
+    async def named(_: Request) -> Response:
+        headers = {**NOT_STORED}
+        name = await instance.name()
+        if name is not None:
+            headers[INSTANCE] = name
+        return JSONResponse({"status": "alive"}, headers=headers)
+
+    return [Route("/healthz", alive), Route("/readyz", ready), Route(PUBLIC_HEALTH, named)]
+
+
+@dataclass(slots=True)
+class _Instance:
+    """The id of a store's records, read once: anybody may ask for it."""
+
+    store: Store
+    _name: str | None = None
+
+    async def name(self) -> str | None:
+        """The id; None while Redis is away."""
+        if self._name is None:
+            with suppress(*REDIS_ERRORS, OSError):
+                self._name = await self.store.identity.ensure()
+        return self._name
 
 
 async def _trouble(store: Store) -> str | None:

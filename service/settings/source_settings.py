@@ -4,7 +4,7 @@ source.
 """
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic import SecretStr
@@ -16,6 +16,7 @@ from service.sources import SETTINGS, SOURCES
 from service.sources.common.setting_checks import check_issued_length, check_length
 from service.sources.settings import SettingKind, SourceSetting
 
+QUOTES: Final = ("'", '"')
 ADDRESS: Final = (
     "needs URL_SECRET too, since {title} proves little and its address must be hard to guess: "
     "openssl rand -hex 32"
@@ -97,8 +98,15 @@ def _fault(setting: SourceSetting, parts: tuple[str, ...] | None) -> str | None:
         checks.append(check_issued_length)
     elif setting.kind is SettingKind.SIGNING_SECRET:
         checks.append(check_length)
-    faults = (check(part) for check in checks for part in parts)
+    faults = (_part_fault(check, part) for check in checks for part in parts)
     return next((fault for fault in faults if fault is not None), None)
+
+
+def _part_fault(check: Callable[[str], str | None], part: str) -> str | None:
+    fault = check(part)
+    if fault is not None and part[:1] in QUOTES:
+        return f"{fault}; it is in quotes, which count: write it without them"
+    return fault
 
 
 def start_faults(installation: Installation) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 The secrets of one source, as its module gets them, and the settings from which they come.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,28 @@ class SettingKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValueForm:
+    """
+    What a vendor's values look like: `pattern` is a regular expression, empty where it is not
+    known, `text` the same for people. `others` are values that are taken for it by mistake, by
+    their patterns.
+    """
+
+    pattern: str = ""
+    text: str = ""
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    def mistaken(self, value: str) -> str | None:
+        """Which other value it surely is, or None."""
+        names = (name for pattern, name in self.others.items() if re.fullmatch(pattern, value))
+        return next(names, None)
+
+    def is_like(self, value: str) -> bool:
+        """Whether it looks like a value of the vendor; always where the form is not known."""
+        return not self.pattern or re.fullmatch(self.pattern, value) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSetting:
     """
     One setting of a source; `name` is lower case and begins with the source's slug, `description`
@@ -44,7 +67,8 @@ class SourceSetting:
 
     `check` says what is wrong with one value, without repeating it, or None. `generate` makes up a
     value for `buildr-calls run`. `default` is for `api` only. `is_issued`: the vendor makes it up,
-    and an operator cannot have a longer one.
+    and an operator cannot have a longer one. `form` is what such a value looks like, for `check`:
+    another one is no fault.
     """
 
     name: str
@@ -54,6 +78,7 @@ class SourceSetting:
     generate: Callable[[], str] = lambda: secrets.token_hex(16)
     default: str | None = None
     is_issued: bool = False
+    form: ValueForm | None = None
 
 
 def how_to_enable() -> str:

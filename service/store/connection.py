@@ -34,6 +34,7 @@ from service.store.durability import Durability
 from service.store.erasure import Erasure
 from service.store.expected_calls import ExpectedCalls
 from service.store.failed import FailedStore
+from service.store.identity import Identity
 from service.store.keys import Keys
 from service.store.links import Links
 from service.store.messages import Messages
@@ -137,6 +138,7 @@ class Store:
     refused: Refused
     indexing: CallIndexing
     console: ConsoleRecords
+    identity: Identity
 
     @property
     def account(self) -> str:
@@ -176,6 +178,14 @@ class Store:
         """
         now_ms = await self.scripts.run(script_calls.now())
         return datetime.fromtimestamp(now_ms / 1000, UTC)
+
+    async def server_time(self) -> datetime:
+        """
+        What the clock of Redis shows, in UTC; unlike `time` it notes nothing. Raises redis-py's
+        errors.
+        """
+        seconds, micros = await self.redis.time()
+        return datetime.fromtimestamp(seconds + micros / 1_000_000, UTC)
 
     async def backlog(self) -> Backlog:
         """What waits for Buildr, read at one moment. Raises redis-py's errors."""
@@ -247,6 +257,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         refused=Refused(redis, keys),
         indexing=CallIndexing(redis, keys, scripts, keep_calls_ms),
         console=ConsoleRecords(redis, keys),
+        identity=Identity(redis, keys),
     )
 
 

@@ -212,16 +212,25 @@ def token_provider(settings: Settings, store: TokenStore) -> TokenProvider:
         if not is_header_safe(token):
             raise SettingsError((ACCESS_TOKEN_HELP,))
         return ReadyToken(token)
-    if settings.buildr_client_id is None or settings.buildr_client_secret is None:
+    credentials = credentials_of(settings)
+    if credentials is None:
         raise SettingsError((NO_CREDENTIALS,))
-    credentials = Credentials(
+    return SharedToken(credentials=credentials, store=store)
+
+
+def credentials_of(settings: Settings) -> Credentials | None:
+    """What a token is asked for with; None where one is set, or where there is nothing."""
+    if settings.buildr_access_token is not None:
+        return None
+    if settings.buildr_client_id is None or settings.buildr_client_secret is None:
+        return None
+    return Credentials(
         token_url=settings.buildr_token_url,
         client_id=settings.buildr_client_id,
         client_secret=settings.buildr_client_secret.get_secret_value(),
         scope=settings.buildr_scope,
         timeout_s=settings.buildr_timeout_s,
     )
-    return SharedToken(credentials=credentials, store=store)
 
 
 def renew_at(token: StoredToken) -> datetime:

@@ -35,6 +35,8 @@ __all__ = [
     "failure_of",
     "load_accounts",
     "load_settings",
+    "load_whole",
+    "narrowed",
     "print_fact",
     "print_json",
     "print_table",
@@ -111,10 +113,19 @@ def load_accounts(*, is_local: bool, overrides: Mapping[str, str] | None = None)
     `is_local` fills what is not set from what `run` generated. Ends the command with one line per
     fault.
     """
+    return narrowed(load_whole(is_local=is_local, overrides=overrides))
+
+
+def load_whole(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Installation:
+    """The same, of all accounts whatever `--account` names."""
     try:
-        installation = load_installation({**os.environ, **(overrides or {})}, is_local=is_local)
+        return load_installation({**os.environ, **(overrides or {})}, is_local=is_local)
     except SettingsError as err:
         raise SettingsFault(err.faults) from err
+
+
+def narrowed(installation: Installation) -> Installation:
+    """An installation of the account that `--account` names alone, of all without it."""
     account = chosen_account()
     if account is None:
         return installation

@@ -106,6 +106,21 @@ def unknown_names(
     return _unknown_names(_configured_outcomes(config), ids, display_names)
 
 
+def unknown_ids(config: OutcomeConfig, names: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """
+    A line for each outcome that the settings name by an id which the account does not have;
+    `names` are its outcomes as pairs `(name, id)`.
+    """
+    pairs = sorted(names)
+    ids = {outcome_id for _, outcome_id in pairs}
+    listing = ", ".join(f"{name} ({outcome_id})" for name, outcome_id in pairs) or "none"
+    return tuple(
+        f"{place}: the account has no call outcome with the id {ref.id}. It has: {listing}"
+        for place, ref in _configured_outcomes(config)
+        if ref is not None and ref.id is not None and ref.id not in ids
+    )
+
+
 def unknown_names_of_tests(
     config: OutcomeConfig, ids: OutcomeIds, *, display_names: Iterable[str] = ()
 ) -> tuple[str, ...]:

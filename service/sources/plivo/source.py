@@ -18,10 +18,14 @@ from service.sources.plivo import signature as plivo_signature
 from service.sources.plivo.events import read_events
 from service.sources.plivo.payload import leg_ids, read_parameters
 from service.sources.request import FORM, MessageKeys, Reply, WebhookRequest
-from service.sources.settings import Secrets, SettingKind, SourceSetting
+from service.sources.settings import Secrets, SettingKind, SourceSetting, ValueForm
 
 EMPTY_XML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
 AUTH_ID: Final = re.compile(r"[A-Z0-9]{10,40}", re.ASCII)
+
+# https://www.plivo.com/docs/account/api/subaccount: ids of accounts begin with MA, those of
+# subaccounts with SA. What a token looks like is not documented.
+AUTH_TOKEN: Final = ValueForm(others={"(MA|SA)[A-Z0-9]{18}": "an auth id"})
 
 
 def check_auth_id(value: str) -> str | None:
@@ -45,6 +49,7 @@ class Plivo(Source):
                 "Plivo auth token; several, separated by commas, while rotating "
                 "and for subaccounts."
             ),
+            form=AUTH_TOKEN,
         ),
         SourceSetting(
             name="plivo_auth_id",

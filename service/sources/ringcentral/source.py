@@ -24,10 +24,11 @@ from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.ringcentral.call_log import logged_record, record_events
 from service.sources.ringcentral.events import message_events
 from service.sources.ringcentral.payload import CHANGE_FIELDS, read_members, session_id
-from service.sources.settings import Secrets, SettingKind, SourceSetting
+from service.sources.settings import Secrets, SettingKind, SourceSetting, ValueForm
 
 VERIFICATION: Final = "verification-token"
 VALIDATION: Final = "validation-token"
+JWT: Final = r"eyJ[\w-]+\.[\w-]+\.[\w-]+"
 # With its headers, the answer to a handshake must stay below 1,024 bytes.
 VISIBLE: Final = re.compile(r"[!-~]{1,256}", re.ASCII)
 
@@ -56,6 +57,7 @@ class RingCentral(Source):
                 "several while rotating."
             ),
             check=check_token,
+            form=ValueForm(others={JWT: "a JWT credential"}),
         ),
         SourceSetting(
             name="ringcentral_client_id",
@@ -78,6 +80,7 @@ class RingCentral(Source):
                 "for its subscriptions and its call log."
             ),
             kind=SettingKind.API_CREDENTIAL,
+            form=ValueForm(pattern=JWT, text="three parts with dots between them, like eyJ..."),
         ),
         SourceSetting(
             name="ringcentral_api_url",

@@ -5,16 +5,28 @@ signature; their payload, vocabulary and events are in `service.sources.twilio`.
 https://signalwire.com/docs/compatibility-api/rest/calls/webhooks/voice-status-callback.
 """
 
+import secrets
 from datetime import datetime
+from typing import Final
 
 from service.events import CallEvent
 from service.sources.base import RetryPolicy
 from service.sources.request import Reply, WebhookRequest
-from service.sources.settings import Secrets, SourceSetting
+from service.sources.settings import Secrets, SourceSetting, ValueForm
 from service.sources.signalwire import signature as signalwire_signature
 from service.sources.signalwire.number_callback import is_number_callback, read_number_callback
 from service.sources.twilio.payload import read_parameters
 from service.sources.twilio.source import EMPTY_TWIML, TwilioRequests
+
+# As in the tests of SignalWire's own libraries; API tokens begin with PT.
+SIGNING_KEY: Final = ValueForm(
+    pattern="PSK_[0-9A-Za-z]+",
+    text="PSK_ and letters and digits",
+    others={
+        "PT[0-9a-f]{40,60}": "an API token",
+        "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "the id of a project",
+    },
+)
 
 
 class SignalWire(TwilioRequests):
@@ -30,6 +42,8 @@ class SignalWire(TwilioRequests):
                 "SignalWire signing keys, one for each project; "
                 "the old and the new one while resetting."
             ),
+            form=SIGNING_KEY,
+            generate=lambda: f"PSK_{secrets.token_hex(12)}",
         ),
     )
     # SignalWire waits 5 seconds, and retries a status callback twice if no answer came by then.

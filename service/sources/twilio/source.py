@@ -18,7 +18,7 @@ from service.sources.base import RetryPolicy, Source
 from service.sources.common.setting_checks import check_api_url, check_pair
 from service.sources.common.signatures import digest
 from service.sources.request import FORM, JSON, MessageKeys, Reply, WebhookRequest
-from service.sources.settings import Secrets, SettingKind, SourceSetting
+from service.sources.settings import Secrets, SettingKind, SourceSetting, ValueForm
 from service.sources.twilio import signature as twilio_signature
 from service.sources.twilio.events import read_events
 from service.sources.twilio.payload import (
@@ -31,6 +31,17 @@ from service.sources.twilio.payload import (
 # Of a `<Dial action>` and an `<Enqueue action>` request, which ask what to do next.
 ACTION_FIELDS: Final = frozenset({"DialCallStatus", "QueueResult"})
 ACCOUNT_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
+# https://www.twilio.com/docs/glossary/what-is-a-sid; an auth token has no prefix.
+AUTH_TOKEN: Final = ValueForm(
+    pattern="[0-9a-f]{32}",
+    text="32 hex digits",
+    others={"AC[0-9a-fA-F]{32}": "an account SID", "SK[0-9a-fA-F]{32}": "the SID of an API key"},
+)
+API_KEY: Final = ValueForm(
+    pattern="SK[0-9a-fA-F]{32}",
+    text="SK and 32 hex digits",
+    others={"AC[0-9a-fA-F]{32}": "an account SID"},
+)
 EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
@@ -90,6 +101,7 @@ class Twilio(TwilioRequests):
             name="twilio_auth_token",
             is_issued=True,
             description="Twilio auth token; several, separated by commas, while rotating.",
+            form=AUTH_TOKEN,
         ),
         SourceSetting(
             name="twilio_shared_keys",
@@ -110,6 +122,7 @@ class Twilio(TwilioRequests):
                 "the auth token is used."
             ),
             kind=SettingKind.API_CREDENTIAL,
+            form=API_KEY,
         ),
         SourceSetting(
             name="twilio_api_secret",

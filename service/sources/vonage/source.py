@@ -6,6 +6,7 @@ https://developer.vonage.com/en/voice/voice-api/webhook-reference.
 """
 
 from datetime import datetime
+from typing import Final
 
 from service.events import CallEvent
 from service.sources.base import RetryPolicy, Source
@@ -13,11 +14,19 @@ from service.sources.common.forms import query_values
 from service.sources.common.setting_checks import check_api_url
 from service.sources.common.signatures import digest
 from service.sources.request import MessageKeys, WebhookRequest
-from service.sources.settings import Secrets, SettingKind, SourceSetting
+from service.sources.settings import Secrets, SettingKind, SourceSetting, ValueForm
 from service.sources.vonage import signature as vonage_signature
 from service.sources.vonage.events import read_events
 from service.sources.vonage.payload import read_event, source_call_id
 from service.sources.vonage.vocabulary import RECORD
+
+# What a signature secret looks like is not documented.
+SECRET: Final = ValueForm(
+    others={
+        "[0-9a-f]{8}": "an API key",
+        "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}": "the id of an application",
+    }
+)
 
 
 class Vonage(Source):
@@ -33,6 +42,7 @@ class Vonage(Source):
                 "Vonage signature secret; several, separated by commas, while rotating "
                 "and for several accounts."
             ),
+            form=SECRET,
         ),
         SourceSetting(
             name="vonage_api_key",

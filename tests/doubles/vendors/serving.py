@@ -9,12 +9,13 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 import httpx
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.workers.sandbox.live import serve_on_loopback
 
@@ -113,16 +114,18 @@ def refuse(status: int, body: object) -> Response:
     return JSONResponse(body, status_code=status)
 
 
-def running(app: StandIn) -> AbstractAsyncContextManager[str]:
+def running(
+    app: ASGIApp, *, lifespan: Literal["on", "off"] = "off"
+) -> AbstractAsyncContextManager[str]:
     """A stand-in that listens; gives its URL."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        app, log_config=None, access_log=False, lifespan=lifespan, timeout_graceful_shutdown=1
     )
     return serve_on_loopback(uvicorn.Server(config))
 
 
 @contextmanager
-def listening(standin: StandIn) -> Iterator[str]:
+def listening(standin: ASGIApp, *, lifespan: Literal["on", "off"] = "off") -> Iterator[str]:
     """
     A stand-in in a thread of its own, where the event loop is somebody else's, or there is none.
     """
@@ -131,7 +134,7 @@ def listening(standin: StandIn) -> Iterator[str]:
     urls = [""]
 
     async def serve() -> None:
-        async with running(standin) as urls[0]:
+        async with running(standin, lifespan=lifespan) as urls[0]:
             ready.set()
             await asyncio.to_thread(ended.wait)
 

@@ -18,6 +18,7 @@ from service.settings import Settings
 from service.spool.files import MEGABYTE, SpoolLimits
 from service.spool.spool import Spool
 from service.store.connection import open_store
+from service.store.identity import INSTANCE
 from tests.doubles.messages import spooled
 from tests.doubles.redis import RedisServer
 
@@ -68,6 +69,18 @@ async def test_ready_only_while_redis_answers(
     assert "application/problem+json" == away.headers["content-type"]
     own_redis.start()
     assert 200 == (await client.request(method, "/readyz")).status_code
+
+
+async def test_public_health_names_the_records(
+    client: httpx.AsyncClient, own_redis: RedisServer
+) -> None:
+    """The same id each time, also while Redis is away: `check` compares it with its own."""
+    first = await client.get("/webhooks/healthz")
+    own_redis.kill()
+    again = await client.get("/webhooks/healthz")
+    assert (200, {"status": "alive"}) == (first.status_code, first.json())
+    assert first.headers[INSTANCE] == again.headers[INSTANCE]
+    assert 16 == len(first.headers[INSTANCE])
 
 
 async def test_answer_holds_the_reason_and_not_the_address(

@@ -198,7 +198,7 @@ def test_check_finds_that_no_worker_runs(run: Run, redis_url: str) -> None:
     """A warning, and a fault once messages wait; and a secret in quotes."""
     findings = _check(run, TWILIO_AUTH_TOKEN='"0123456789abcdef0123456789abcdef"')
     assert "none is alive" in findings["workers"]
-    assert "twilio is in quotes" in findings["secret quotes"]
+    assert "TWILIO_AUTH_TOKEN is in quotes" in findings["secret values"]
     assert "no request within a day" == findings["refused"]
     with Redis.from_url(redis_url) as client:
         client.zadd("bc:default:inbox", {"m1": 1})

@@ -2,7 +2,10 @@
 The result of one check of `buildr-calls check`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from service.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +40,18 @@ class Finding:
         return "ok", "green"
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON, with the keys what, is_fine, detail, account."""
+        """For JSON, with the keys what, is_fine, is_warning, detail, account."""
         return {
             "what": self.name,
             "is_fine": self.is_fine,
+            "is_warning": self.is_warning,
             "detail": self.detail,
             "account": self.account,
         }
+
+
+def of_account(account: Settings, finding: Finding, accounts: Sequence[Settings]) -> Finding:
+    """The finding with its account's name, if several accounts are checked."""
+    if len(accounts) == 1:
+        return finding
+    return replace(finding, account=account.account)

@@ -6,7 +6,7 @@ from service.clock import utc_now
 from service.settings import Settings
 from workers.backfill import LOGS
 from workers.backfill.rights import LogRights, check_logs
-from workers.cli.finding import Finding
+from workers.cli.checks.finding import Finding
 
 NAME = "call log"
 
