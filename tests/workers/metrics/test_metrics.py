@@ -168,11 +168,12 @@ def test_rules_and_dashboard_ask_for_metrics_that_exist() -> None:
 def test_every_alert_has_a_runbook() -> None:
     """Its link leads to a heading of its name."""
     rules = (DEPLOY / "prometheus/buildr-calls.rules.yml").read_text(encoding="utf-8")
-    page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
     alerts = re.findall(r"- alert: (\w+)", rules)
-    assert alerts == re.findall(r"^### (\w+)$", page, re.MULTILINE)
+    section = page.partition("## Alerts")[2].partition("\n## ")[0]
+    assert alerts == re.findall(r"^### (\w+)$", section, re.MULTILINE)
     assert re.findall(r"runbook: (\S+)", rules) == [
-        f"docs/metrics.md#{alert.lower()}" for alert in alerts
+        f"docs/runbook.md#{alert.lower()}" for alert in alerts
     ]
 
 
