@@ -111,7 +111,7 @@ test-all:
 	exit $$status
 
 browser: $(VENV)/.browser
-	@$(BIN)/python $(PYTEST) tests/workers/console/test_browser.py $(ARGS)
+	@$(BIN)/python $(PYTEST) tests/workers/console/test_browser.py tests/workers/dial/test_browser.py $(ARGS)
 
 bench-front-door: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.front_door $(ARGS)

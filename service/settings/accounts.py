@@ -68,6 +68,8 @@ INHERITED: Final = frozenset(
         "default_region",
         "ambiguous_match",
         "expected_call_h",
+        "dialler",
+        "dial_id_pattern",
         "ringing_timeout_s",
         "in_progress_timeout_s",
         "max_attempts",

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, SecretStr
 from service.settings.buildr import BuildrSettings
 from service.settings.console import ConsoleSettings
 from service.settings.contact_list import ContactListSettings
+from service.settings.dialling import DiallingSettings
 from service.settings.listening import ListeningSettings
 from service.settings.outcomes import OutcomeConfig
 from service.settings.storage import RedisSettings
@@ -28,7 +29,12 @@ from service.sources.settings import Secrets, SettingKind
 
 
 class Settings(
-    ConsoleSettings, ContactListSettings, BuildrSettings, RedisSettings, ListeningSettings
+    DiallingSettings,
+    ConsoleSettings,
+    ContactListSettings,
+    BuildrSettings,
+    RedisSettings,
+    ListeningSettings,
 ):
     """
     The settings of one account; those of the process (host, port, log level) are the same in every

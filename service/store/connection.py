@@ -30,6 +30,7 @@ from service.store.console import ConsoleRecords
 from service.store.contact_queue import ContactQueue
 from service.store.continuations import Continuations
 from service.store.counters import Counters
+from service.store.dial_tokens import DialTokens
 from service.store.durability import Durability
 from service.store.erasure import Erasure
 from service.store.expected_calls import ExpectedCalls
@@ -139,6 +140,7 @@ class Store:
     indexing: CallIndexing
     console: ConsoleRecords
     identity: Identity
+    dial_tokens: DialTokens
 
     @property
     def account(self) -> str:
@@ -258,6 +260,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         indexing=CallIndexing(redis, keys, scripts, keep_calls_ms),
         console=ConsoleRecords(redis, keys),
         identity=Identity(redis, keys),
+        dial_tokens=DialTokens(redis, keys),
     )
 
 

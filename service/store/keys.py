@@ -71,7 +71,8 @@ class Keys:
         whose job meets a bug: broken:REF. The phone
         book, see `service.store.phone_book`: phonebook (batch, times, cursor), phonebook:BUCKET,
         phonebook_lock, phonebook_queue. The console's: console_actions,
-        console_ended:SESSION.
+        console_ended:SESSION. The dial page's: dial_tokens, dial_log_ins,
+        dial_session:DIGEST, dial_calls:ID.
         """
         return f"{self.prefix}{name}"
 

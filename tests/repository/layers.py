@@ -38,15 +38,16 @@ FLOORS: Final = (
     ("workers.delivery",),
     ("workers.jobs", "workers.maintenance", "workers.contacts"),
     ("workers.replay", "workers.backfill"),
-    ("workers.process", "workers.console", "workers.metrics"),
+    ("workers.process", "workers.console", "workers.dial", "workers.metrics"),
     ("workers.sandbox", "workers.simulator"),
     ("workers.local",),
     ("workers.cli",),
 )
 # Rooms that only these rooms may import; every room may import itself.
 WALLS: Final[Mapping[str, tuple[str, ...]]] = {
-    "service.receiver": ("workers.cli", "workers.console", "workers.metrics"),
-    "workers.console": ("workers.cli",),
+    "service.receiver": ("workers.cli", "workers.console", "workers.dial", "workers.metrics"),
+    "workers.console": ("workers.cli", "workers.dial"),
+    "workers.dial": ("workers.cli",),
     "workers.metrics": ("workers.cli",),
     "workers.local": ("workers.cli",),
     "workers.sandbox": ("workers.cli", "workers.local"),
@@ -88,7 +89,13 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
         "workers/cli/",
     ),
     "rich": ("workers/local/", "workers/cli/"),
-    "starlette": ("service/receiver/", "workers/console/", "workers/metrics/", "workers/sandbox/"),
+    "starlette": (
+        "service/receiver/",
+        "workers/console/",
+        "workers/dial/",
+        "workers/metrics/",
+        "workers/sandbox/",
+    ),
     "prometheus_client": ("workers/metrics/",),
     "uvicorn": (
         "service/receiver/server.py",

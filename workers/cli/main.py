@@ -84,6 +84,11 @@ COMMANDS: Final = {
     "expected": CommandEntry(
         module="expected", function="expected", help="See the calls that are expected."
     ),
+    "dial-token": CommandEntry(
+        module="dial_token",
+        function="dial_token",
+        help="Say who may call from the dial page: a personal link for each.",
+    ),
     "phonebook": CommandEntry(
         module="phonebook", function="phonebook", help="Know who called, by telephone number."
     ),

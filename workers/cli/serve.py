@@ -108,7 +108,10 @@ def _serve_for_master(control_fd: int, fds: tuple[int, ...], env_file: str | Non
 
 
 def _additions(installation: Installation) -> "Addition":
-    """Console and metrics, each if a token opens it; else nothing of it is imported."""
+    """
+    Console and metrics, each if a token opens it, and the dial page, if there is a dialler; else
+    nothing of it is imported.
+    """
     from service.receiver.app import Addition
 
     additions = []
@@ -117,6 +120,11 @@ def _additions(installation: Installation) -> "Addition":
 
         console = Console.of(installation)
         additions.append(Addition(console.routes(), console.close))
+    if any(account.dialler for account in installation.accounts):
+        from workers.dial.app import DialPage
+
+        dial_page = DialPage.of(installation)
+        additions.append(Addition(dial_page.routes(), dial_page.close))
     if installation.default.metrics_token:
         from workers.metrics.endpoint import Metrics
 

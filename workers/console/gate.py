@@ -3,50 +3,38 @@ What every request of the console passes: room for it, a session, the form's tok
 answered where something is wrong.
 """
 
-import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qs
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.clock import utc_now
-from service.errors import PayloadTooLarge, QueueUnavailable, ReadTimeout
-from service.logs.events import LogEvent
-from service.receiver.requests import (
-    BodyLimits,
-    SenderGone,
-    check_length,
-    read_body,
-    read_headers,
-)
-from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
+from workers.console.answering import Answering, Form, is_of_another_site, read_form
 from workers.console.pages import PREFIX, page
 from workers.console.parts import ConsoleAccount, ConsoleParts, Visit
 from workers.console.sessions import COOKIE, VISITOR_COOKIE, Session
 
-# A changed map of outcomes is the largest thing that is sent.
-BODY: Final = BodyLimits(max_bytes=256 * 1024, timeout_s=10)
-MAX_FIELDS: Final = 1000
-# Pages that are made at a time in one process: webhooks come first.
-MAX_AT_ONCE: Final = 4
-ROOM_TIMEOUT_S: Final = 5.0
-# Below the receiver's limit for an answer.
-PAGE_TIMEOUT_S: Final = 8.0
-# What a browser says of a request that another site has made.
-OWN_SITES: Final = frozenset({None, "same-origin", "none"})
 NOT_OURS: Final = "This form is not from this console, or it is too old. Load its page again."
+VISITOR_ID: Final = re.compile("[0-9a-f]{32}")
 
 Endpoint = Callable[[Visit], Awaitable[Response]]
-Form = Mapping[str, list[str]]
 
-log = structlog.get_logger(__name__)
+
+def fault_page(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> Response:
+    """A page that says what is wrong."""
+    context = {
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+        "prefix": PREFIX,
+    }
+    return page("fault.html", context, status=status, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +42,15 @@ class Gate:
     """Lets requests in to their endpoint."""
 
     parts: ConsoleParts
-    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_AT_ONCE))
+    answering: Answering = field(default_factory=lambda: Answering(fault_page))
 
     def guarded(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint for those who are logged in; the others are led to the log-in."""
 
         async def enter(request: Request) -> Response:
-            return await self.answer(request, lambda: self._visit(request, endpoint))
+            return await self.answering.in_turn(request, lambda: self._visit(request, endpoint))
 
         return enter
-
-    async def answer(self, request: Request, make: Callable[[], Awaitable[Response]]) -> Response:
-        """What an endpoint answers, within bounds of time; faults become a page."""
-        try:
-            async with asyncio.timeout(ROOM_TIMEOUT_S):
-                await self.room.acquire()
-        except TimeoutError:
-            return fault_page(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are being made.")
-        try:
-            return await _made_in_time(make)
-        except HTTPException as err:
-            return fault_page(err.status_code, err.detail, headers=err.headers)
-        except (PayloadTooLarge, ReadTimeout, SenderGone):
-            return fault_page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The form is too large.")
-        except (QueueUnavailable, *REDIS_ERRORS) as err:
-            return _redis_away(err)
-        except Exception:
-            log.exception(LogEvent.REQUEST_BROKEN, method=request.method, status_code=500)
-            detail = "The log of the receiver says what went wrong."
-            return fault_page(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
-        finally:
-            self.room.release()
 
     async def _visit(self, request: Request, endpoint: Endpoint) -> Response:
         session = await self.session_of(request)
@@ -114,7 +80,7 @@ class Gate:
         token = form.get("form_token", [""])[0]
         if not browser_id or not self.parts.sessions.is_form_token(browser_id, token):
             raise HTTPException(HTTPStatus.FORBIDDEN, NOT_OURS)
-        if request.headers.get("sec-fetch-site") not in OWN_SITES:
+        if is_of_another_site(request):
             raise HTTPException(HTTPStatus.FORBIDDEN, NOT_OURS)
 
     def _account(self, request: Request) -> ConsoleAccount:
@@ -142,7 +108,10 @@ class Gate:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """The log-in form, and the cookie that its token belongs to."""
-        visitor_id = request.cookies.get(VISITOR_COOKIE) or secrets.token_hex(16)
+        visitor_id = request.cookies.get(VISITOR_COOKIE, "")
+        # Only what was made here: nobody else's text goes into a cookie.
+        if VISITOR_ID.fullmatch(visitor_id) is None:
+            visitor_id = secrets.token_hex(16)
         context = {
             "title": "Log in",
             "prefix": PREFIX,
@@ -167,47 +136,3 @@ class Gate:
             httponly=True,
             samesite="strict",
         )
-
-
-async def _made_in_time(make: Callable[[], Awaitable[Response]]) -> Response:
-    limit = asyncio.timeout(PAGE_TIMEOUT_S)
-    try:
-        async with limit:
-            return await make()
-    except TimeoutError as err:
-        # A timeout of Redis is one too.
-        if not limit.expired():
-            raise
-        detail = "This page took too long to make."
-        raise HTTPException(HTTPStatus.GATEWAY_TIMEOUT, detail) from err
-
-
-async def read_form(request: Request) -> Form:
-    """The fields of a form. Raises 400 if it is none, and what `read_body` raises."""
-    check_length(read_headers(request.scope), BODY)
-    body = await read_body(request.receive, BODY)
-    try:
-        return parse_qs(
-            body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
-        )
-    except ValueError as err:
-        raise HTTPException(HTTPStatus.BAD_REQUEST, "The form cannot be read.") from err
-
-
-def fault_page(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> Response:
-    """A page that says what is wrong."""
-    context = {
-        "title": HTTPStatus(status).phrase,
-        "status": int(status),
-        "detail": detail,
-        "prefix": PREFIX,
-    }
-    return page("fault.html", context, status=status, headers=headers)
-
-
-def _redis_away(err: BaseException) -> Response:
-    reason = str(err)
-    if not isinstance(err, QueueUnavailable):
-        reason = classify_redis_error(err).text
-    detail = f"{reason}. Webhooks are taken all the same, and wait in the spool."
-    return fault_page(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": "5"})

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from service.clock import utc_now
 from service.logs.events import LogEvent
 from service.store.console import ConsoleAction
-from workers.console.gate import Gate, read_form
+from workers.console.answering import SMALL_BODY, read_form
+from workers.console.gate import Gate
 from workers.console.pages import PREFIX, redirect
 from workers.console.parts import Visit, audit, page_url
 from workers.console.sessions import COOKIE, LASTS, VISITOR_COOKIE
@@ -32,11 +33,11 @@ class Login:
 
     async def start(self, request: Request) -> Response:
         """`GET /console`: the first page, or the log-in."""
-        return await self.gate.answer(request, lambda: self._start(request))
+        return await self.gate.answering.at_once(request, lambda: self._start(request))
 
     async def enter(self, request: Request) -> Response:
         """`POST /console/login`: open a session, if the token is right."""
-        return await self.gate.answer(request, lambda: self._enter(request))
+        return await self.gate.answering.at_once(request, lambda: self._enter(request))
 
     async def leave(self, visit: Visit) -> Response:
         """End the session."""
@@ -58,7 +59,7 @@ class Login:
 
     async def _enter(self, request: Request) -> Response:
         parts = self.gate.parts
-        form = await read_form(request)
+        form = await read_form(request, SMALL_BODY)
         self.gate.check_form(request, form, browser_id=request.cookies.get(VISITOR_COOKIE, ""))
         target = form.get("target", [""])[0]
         token = form.get("token", [""])[0].strip()

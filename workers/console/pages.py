@@ -7,10 +7,11 @@ text.
 
 import hashlib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Final
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import Response
@@ -41,6 +42,7 @@ ASSET_TYPES: Final[Mapping[str, str]] = {
     "icon.svg": "image/svg+xml",
 }
 YEAR_S: Final = 31_536_000
+SAFE_IN_URL: Final = ":/%#?=@[]!$&'()*+,;"
 
 
 def page(
@@ -50,8 +52,15 @@ def page(
     status: int = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """An HTML page."""
+    """An HTML page of the console."""
     text = _environment().get_template(template).render(context)
+    return html(text, status=status, headers=headers)
+
+
+def html(
+    text: str, *, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> Response:
+    """An HTML page with the headers that keep its reader safe."""
     return Response(
         text,
         status_code=status,
@@ -61,10 +70,12 @@ def page(
 
 
 def redirect(url: str, *, headers: Mapping[str, str] | None = None) -> Response:
-    """Send the browser to another page of the console, with GET."""
+    """Send the browser to another page of this host, with GET."""
+    # Quoted: a path may hold a line feed, which would end the header.
+    location = quote(url, safe=SAFE_IN_URL)
     return Response(
         status_code=HTTPStatus.SEE_OTHER,
-        headers={**SECURITY_HEADERS, **NOT_STORED, "Location": url, **(headers or {})},
+        headers={**SECURITY_HEADERS, **NOT_STORED, "Location": location, **(headers or {})},
     )
 
 
@@ -86,14 +97,24 @@ def asset(name: str) -> Response | None:
     media_type = ASSET_TYPES.get(name)
     if media_type is None:
         return None
+    return asset_response(_read_asset(name), media_type)
+
+
+def asset_response(content: bytes, media_type: str) -> Response:
+    """A file of the package, which a browser keeps."""
     # Its address changes with what it holds.
     headers = {**SECURITY_HEADERS, "Cache-Control": f"public, max-age={YEAR_S}, immutable"}
-    return Response(_read_asset(name), media_type=media_type, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
-def asset_url(name: str) -> str:
-    """The address of an asset."""
-    return f"{PREFIX}/assets/{name}?v={hashlib.sha256(_read_asset(name)).hexdigest()[:12]}"
+def asset_url(name: str, prefix: str = PREFIX) -> str:
+    """The address of an asset below the pages that show it."""
+    return f"{prefix}/assets/{name}?v={digest_of(_read_asset(name))}"
+
+
+def digest_of(content: bytes) -> str:
+    """Enough of a digest to tell versions of a file apart."""
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 @cache
@@ -103,8 +124,13 @@ def _read_asset(name: str) -> bytes:
 
 @cache
 def _environment() -> Environment:
+    return environment_of("workers.console", PREFIX)
+
+
+def environment_of(package: str, prefix: str) -> Environment:
+    """The templates of a package, whose pages are below a prefix."""
     environment = Environment(
-        loader=PackageLoader("workers.console"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -112,5 +138,5 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters.update(FILTERS)
-    environment.globals["asset_url"] = asset_url
+    environment.globals["asset_url"] = partial(asset_url, prefix=prefix)
     return environment

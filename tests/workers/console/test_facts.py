@@ -26,8 +26,8 @@ from service.store.messages import Message
 from service.store.rate_limit.backlog import Outage
 from service.store.rate_limit.lanes import Lane
 from tests.workers.console.harness import DELIVERED, Browser, open_browser, text_of
-from workers.console import gate
-from workers.console.app import Console
+from workers.console import answering
+from workers.console.answering import Answering
 from workers.console.call_facts import (
     Masker,
     _body_of,
@@ -37,7 +37,7 @@ from workers.console.call_facts import (
     next_step_of,
 )
 from workers.console.formats import NOTHING, ago, clock, count, span, utc, words
-from workers.console.gate import Gate
+from workers.console.gate import fault_page
 from workers.console.overview import _concerns
 from workers.delivery.intake_status import SourceStatus, SpoolDepth
 from workers.delivery.status import AccountStatus, LaneStatus, read_account_status
@@ -192,12 +192,9 @@ async def test_redis_away_is_a_page(make_installation: Callable[..., Installatio
     assert "wait in the spool" in text_of(response.text)
 
 
-async def test_pages_have_their_bounds(
-    make_installation: Callable[..., Installation], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_pages_have_their_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many at a time, one that takes too long, and one that is broken: a page each."""
-    console = Console.of(make_installation(CONSOLE_TOKEN="operator-token-of-the-tests"))
-    guard = Gate(console.parts, asyncio.Semaphore(0))
+    pages = Answering(fault_page, asyncio.Semaphore(0))
     request = Request({"type": "http", "method": "GET", "headers": []})
 
     async def never() -> Response:
@@ -210,13 +207,12 @@ async def test_pages_have_their_bounds(
     async def large() -> Response:
         raise PayloadTooLarge("too much")
 
-    monkeypatch.setattr(gate, "ROOM_TIMEOUT_S", 0.01)
-    monkeypatch.setattr(gate, "PAGE_TIMEOUT_S", 0.01)
-    assert (await guard.answer(request, never)).status_code == HTTPStatus.SERVICE_UNAVAILABLE
-    guard.room.release()
-    statuses = [(await guard.answer(request, make)).status_code for make in (never, broken, large)]
+    monkeypatch.setattr(answering, "ROOM_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(answering, "PAGE_TIMEOUT_S", 0.01)
+    assert (await pages.in_turn(request, never)).status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    pages.room.release()
+    statuses = [(await pages.in_turn(request, make)).status_code for make in (never, broken, large)]
     assert statuses == [504, 500, 413]
-    await console.close()
 
 
 async def test_a_form_that_is_none_is_refused(operator: Browser) -> None:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from service.receiver.app import create_app
 from service.settings import Installation, Settings
 from tests.workers.console.harness import OPERATOR, READER, Browser
-from workers.console.sessions import COOKIE, LASTS, Role, Sessions
+from workers.console.sessions import COOKIE, LASTS, VISITOR_COOKIE, Role, Sessions
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 
@@ -60,6 +60,27 @@ async def test_the_target_of_a_log_in_is_a_page_of_the_console(stranger: Browser
         )
         assert response.headers["location"] == "/console/default/overview"
         stranger.client.cookies.clear()
+
+
+async def test_a_line_feed_in_a_target_ends_no_header(stranger: Browser) -> None:
+    """The address to which a log-in leads is quoted."""
+    await stranger.load("")
+    response = await stranger.client.post(
+        "/console/login",
+        data={
+            "form_token": stranger.form_token,
+            "token": OPERATOR,
+            "target": "/console/x\r\nSet-Cookie: a=b",
+        },
+    )
+    assert response.headers["location"] == "/console/x%0D%0ASet-Cookie:%20a=b"
+
+
+async def test_a_cookie_of_somebody_else_is_replaced(stranger: Browser) -> None:
+    """What a browser is called before it logs in is made here."""
+    stranger.client.cookies.set(VISITOR_COOKIE, "chosen", path="/console")
+    response = await stranger.load("")
+    assert "chosen" not in response.headers["set-cookie"]
 
 
 async def test_the_cookie_of_a_session_is_out_of_reach(stranger: Browser) -> None:
