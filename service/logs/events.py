@@ -15,6 +15,9 @@ class LogEvent(StrEnum):
 
     ADMIN_REJECTED = "admin.rejected"
     ADMIN_REJECTED_REPEATEDLY = "admin.rejected_repeatedly"
+    ALERT_NOT_SENT = "alert.not_sent"
+    ALERT_SENT = "alert.sent"
+    ALERTS_BROKEN = "alerts.broken"
     BUILDR_LATE_WRITE = "buildr.late_write"
     BUILDR_NOT_TAKEN = "buildr.not_taken"
     BUILDR_OUTAGE_BEGAN = "buildr.outage_began"

@@ -46,15 +46,19 @@ log = structlog.get_logger(__name__)
 
 
 async def _nothing() -> None:
-    """There is nothing to close."""
+    """There is nothing to start, or to close."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Routes beside the receiver's own, and what closes their parts when the application ends."""
+    """
+    Routes beside the receiver's own, what starts their parts once the application runs, and what
+    closes them when it ends.
+    """
 
     routes: Sequence[BaseRoute] = ()
     close: Callable[[], Awaitable[None]] = _nothing
+    start: Callable[[], Awaitable[None]] = _nothing
 
 
 NOTHING: Final = Addition()
@@ -94,6 +98,7 @@ def create_app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         _log_start(installation, accounts, sources)
         await _open(accounts, shared.spool)
+        await addition.start()
         _reduce_gc_pauses()
         # uvicorn accepts connections from here on, and returns here after the last request has been
         # answered, or its grace is over.

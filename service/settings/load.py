@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from service.errors import SettingsError
 from service.settings.accounts import TABLE, Account, read_accounts
+from service.settings.alerts import alert_settings
 from service.settings.business_hours import FOLDER
 from service.settings.conditions import When
 from service.settings.env_file import with_env_file
@@ -84,6 +85,7 @@ def load_installation(
     folder = cwd or Path.cwd()
     environ = with_env_file(environ, folder, faults)
     where, table = read_toml(environ, folder, faults)
+    table = alert_settings(table, faults, where=where)
     top_table = {key: value for key, value in table.items() if key != TABLE}
     outcomes = outcome_tables(top_table)
     values = from_table(top_table, KNOWN, faults, where=where)
@@ -133,14 +135,15 @@ def _with_account(name: str, lines: Iterable[str]) -> Iterator[str]:
 
 def _unpaired(values: Mapping[str, object]) -> list[str]:
     # Checked here, since pydantic skips rules over several fields while any one field is wrong.
+    faults = []
     if ("buildr_client_id" in values) != ("buildr_client_secret" in values):
-        return [
-            (
-                "BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET go together: set both, "
-                "or BUILDR_ACCESS_TOKEN instead"
-            )
-        ]
-    return []
+        faults.append(
+            "BUILDR_CLIENT_ID and BUILDR_CLIENT_SECRET go together: set both, "
+            "or BUILDR_ACCESS_TOKEN instead"
+        )
+    if "alerts_email_to" in values and "alerts_smtp_url" not in values:
+        faults.append("ALERTS_EMAIL_TO needs ALERTS_SMTP_URL, the mail server")
+    return faults
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field, SecretStr
 
+from service.settings.alerts import AlertSettings
 from service.settings.buildr import BuildrSettings
 from service.settings.console import ConsoleSettings
 from service.settings.contact_list import ContactListSettings
@@ -30,6 +31,7 @@ from service.sources.settings import Secrets, SettingKind
 
 class Settings(
     DiallingSettings,
+    AlertSettings,
     ConsoleSettings,
     ContactListSettings,
     BuildrSettings,

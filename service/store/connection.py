@@ -17,6 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from service.errors import QueueUnavailable
 from service.settings import Settings
 from service.store import script_calls
+from service.store.alerts import AlertRecords
 from service.store.announcements import Announcements
 from service.store.append_only_file import AppendOnlyFile
 from service.store.backfill import Backfill
@@ -35,6 +36,7 @@ from service.store.durability import Durability
 from service.store.erasure import Erasure
 from service.store.expected_calls import ExpectedCalls
 from service.store.failed import FailedStore
+from service.store.figures import Figures
 from service.store.identity import Identity
 from service.store.keys import Keys
 from service.store.links import Links
@@ -141,6 +143,8 @@ class Store:
     console: ConsoleRecords
     identity: Identity
     dial_tokens: DialTokens
+    alerts: AlertRecords
+    figures: Figures
 
     @property
     def account(self) -> str:
@@ -261,6 +265,8 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         console=ConsoleRecords(redis, keys),
         identity=Identity(redis, keys),
         dial_tokens=DialTokens(redis, keys),
+        alerts=AlertRecords(redis, keys, scripts),
+        figures=Figures(redis, keys),
     )
 
 

@@ -46,9 +46,8 @@ def make_authority(folder: Path, name: str) -> tuple[Path, ec.EllipticCurvePriva
     return path, key
 
 
-@contextlib.contextmanager
-def tls_before(redis_socket: Path, folder: Path, *, host: str = "127.0.0.1") -> Iterator[TlsServer]:
-    """Serve TLS for a Redis until the end of the block; the certificate is for `host`."""
+def server_context(folder: Path, *, host: str = "127.0.0.1") -> tuple[Path, ssl.SSLContext]:
+    """The file of an authority, and TLS for a server at `host` whose certificate it has signed."""
     authority, authority_key = make_authority(folder, "authority")
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _certificate(
@@ -65,6 +64,13 @@ def tls_before(redis_socket: Path, folder: Path, *, host: str = "127.0.0.1") -> 
     )
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pem)
+    return authority, context
+
+
+@contextlib.contextmanager
+def tls_before(redis_socket: Path, folder: Path, *, host: str = "127.0.0.1") -> Iterator[TlsServer]:
+    """Serve TLS for a Redis until the end of the block; the certificate is for `host`."""
+    authority, context = server_context(folder, host=host)
     loop = asyncio.new_event_loop()
     # Handshakes that clients refuse are what some tests are about.
     loop.set_exception_handler(lambda *_: None)

@@ -21,6 +21,7 @@ from service.store.calls import StoredCall
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.failed import FailedFilter
+from service.store.figures import Tally
 from service.store.outcomes import StoredOutcomes
 from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET
 from tests.doubles.clock import Skew
@@ -28,6 +29,7 @@ from tests.sources.standard.contract import sign
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
 from workers.jobs.deliver import deliver
+from workers.maintenance.figures import request_counter
 from workers.process.assembly import build_worker
 from workers.replay.assessment import ReplayContext
 from workers.replay.candidates import failed_candidates, select_failed
@@ -99,10 +101,16 @@ class System:
         self.clock: Final = SharedClock()
         self._receiver: Final = receiver
         self._buildr: Final = httpx.AsyncClient(transport=buildr, base_url="http://sandbox.test")
+        self.tally: Final = Tally()
         self.client: Final = BuildrClient(
-            self.settings, tokens=ReadyToken("sandbox-token"), transport=buildr
+            self.settings,
+            tokens=ReadyToken("sandbox-token"),
+            transport=buildr,
+            on_request=request_counter(self.tally),
         )
-        self._worker: Final = build_worker(self.settings, store, self.client, clock=self.clock)
+        self._worker: Final = build_worker(
+            self.settings, store, self.client, clock=self.clock, tally=self.tally
+        )
 
     async def receive(self, body: Message, *, secret: str = STANDARD_SECRET) -> httpx.Response:
         """Send one signed webhook to the receiver."""

@@ -36,7 +36,7 @@ FLOORS: Final = (
     ("workers.clock", "workers.http_client", "workers.calls"),
     ("workers.matching", "workers.outcomes", "workers.buildr", "workers.subscriptions"),
     ("workers.delivery",),
-    ("workers.jobs", "workers.maintenance", "workers.contacts"),
+    ("workers.jobs", "workers.maintenance", "workers.contacts", "workers.alerts"),
     ("workers.replay", "workers.backfill"),
     ("workers.process", "workers.console", "workers.dial", "workers.metrics"),
     ("workers.sandbox", "workers.simulator"),

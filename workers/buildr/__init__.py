@@ -2,7 +2,7 @@
 Buildr's API: the client, its access tokens, and the types of its answers.
 """
 
-from workers.buildr.client import BuildrClient
+from workers.buildr.client import BuildrClient, RequestReport
 from workers.buildr.models import CallOutcome, UpdatedCall
 from workers.buildr.tokens import (
     ReadyToken,
@@ -16,6 +16,7 @@ __all__ = [
     "BuildrClient",
     "CallOutcome",
     "ReadyToken",
+    "RequestReport",
     "SharedToken",
     "TokenProvider",
     "TokenStore",

@@ -6,7 +6,9 @@ It never retries, since every request costs budget; the caller holds one permit 
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
@@ -38,6 +40,19 @@ SPARE_CONNECTIONS: Final = 2
 Body = Mapping[str, Mapping[str, str]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestReport:
+    """
+    One request to Buildr, its token included: when it began (UTC), how long it took, and the status
+    of its answer, None without one.
+    """
+
+    method: str
+    began_at: datetime
+    seconds: float
+    status_code: int | None
+
+
 class RequestTooLate(Exception):
     """Raised instead of sending a request whose permit may have run out meanwhile."""
 
@@ -59,7 +74,9 @@ class BuildrClient:
         tokens: TokenProvider,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], datetime] = utc_now,
+        on_request: Callable[[RequestReport], None] | None = None,
     ) -> None:
+        self._on_request: Final = on_request
         self._api: Final = settings.buildr_api_url
         self.timeout_s: Final = settings.buildr_timeout_s
         self._contacts_path: Final = settings.buildr_contacts_path
@@ -159,6 +176,9 @@ class BuildrClient:
         is_in_time: Callable[[], bool] | None = None,
     ) -> HttpAnswer:
         is_sent = False
+        status_code = None
+        began_at = self._clock()
+        began_s = time.monotonic()
         try:
             # In all, token included. httpx's own timeouts are per phase, and a server that sends a
             # byte now and then would never run into one, while the permit expires.
@@ -169,6 +189,7 @@ class BuildrClient:
                     raise RequestTooLate
                 is_sent = True
                 answer = await fetch(self._http, self._request(method, url, token=token, body=body))
+                status_code = answer.status_code
         except TimeoutError as err:
             error = BuildrUnavailable(f"no answer from Buildr within {self.timeout_s:g} s")
             error.was_sent = is_sent
@@ -176,6 +197,13 @@ class BuildrClient:
         except BuildrError as err:
             err.was_sent = err.was_sent and is_sent
             raise
+        finally:
+            if self._on_request is not None and is_sent:
+                seconds = time.monotonic() - began_s
+                report = RequestReport(
+                    method=method, began_at=began_at, seconds=seconds, status_code=status_code
+                )
+                self._on_request(report)
         if answer.is_success:
             return answer
         if answer.status_code == httpx.codes.UNAUTHORIZED:

@@ -63,6 +63,9 @@ COMMANDS: Final = {
     "refused": CommandEntry(
         module="refused", function="refused", help="See requests that were refused, and why."
     ),
+    "alerts": CommandEntry(
+        module="alerts", function="alerts", help="See which alerts are open, and try where they go."
+    ),
     "replay": CommandEntry(
         module="replay",
         function="replay_calls",

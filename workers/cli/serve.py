@@ -109,8 +109,8 @@ def _serve_for_master(control_fd: int, fds: tuple[int, ...], env_file: str | Non
 
 def _additions(installation: Installation) -> "Addition":
     """
-    Console and metrics, each if a token opens it, and the dial page, if there is a dialler; else
-    nothing of it is imported.
+    Console and metrics, each if a token opens it, the dial page, if there is a dialler, and alerts,
+    if they go anywhere; else nothing of it is imported.
     """
     from service.receiver.app import Addition
 
@@ -130,9 +130,19 @@ def _additions(installation: Installation) -> "Addition":
 
         metrics = Metrics.of(installation)
         additions.append(Addition(metrics.routes(), metrics.close))
+    if installation.default.has_alerts:
+        from workers.alerts.standby import StandbyMonitor
+
+        standby = StandbyMonitor.of(installation)
+        additions.append(Addition(close=standby.close, start=standby.start))
+
+    async def start() -> None:
+        for addition in additions:
+            await addition.start()
 
     async def close() -> None:
         for addition in additions:
             await addition.close()
 
-    return Addition([route for addition in additions for route in addition.routes], close)
+    routes = [route for addition in additions for route in addition.routes]
+    return Addition(routes, close, start)

@@ -3,7 +3,7 @@ The way of a call through one job: load, parse, fold, plan, send, commit.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,6 +15,7 @@ from service.store.calls import LoadedCall
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
+from service.store.figures import Tally
 from service.store.keys import split_ref
 from service.store.rate_limit.grants import Grant, GrantStatus
 from workers.calls.fold import Call, fold
@@ -56,6 +57,7 @@ class Runner:
     # Kicks the pump of this process: without it, a permit that is free again would be noticed only
     # at the pump's next turn, up to a second later.
     on_budget: Callable[[], None]
+    tally: Tally = field(default_factory=Tally)
 
     async def run(self, ref: str) -> None:
         """
@@ -83,6 +85,8 @@ class Runner:
         run = run.within(whole)
         call = fold(whole.events)
         _log_folded(run, call)
+        if call.unknown_values and run.parsed.events:
+            self.tally.note_values(call.source, call.unknown_values, self.clock())
         try:
             result = await self.planner.plan(
                 run.record,
@@ -210,12 +214,26 @@ class Runner:
         # run writes the same outcome again, since it found it unconfirmed.
         await self._commit(update)
         if sent.record.state is DeliveryState.DELIVERED and not write.is_recheck:
+            self._count(run, sent.record, call)
             log.info(
                 LogEvent.JOB_DONE,
                 buildr_call_id=sent.record.buildr_call_id,
                 outcome=sent.record.outcome,
                 attempt=run.before.attempts + 1,
             )
+
+    def _count(self, run: JobRun, record: DeliveryRecord, call: Call) -> None:
+        """Count a call that was delivered: its outcome, and the time that it took at first."""
+        now = self.clock()
+        if record.outcome is not None and record.outcome != run.before.outcome:
+            day = (record.first_received_at or now).date()
+            self.tally.note_outcome(record.outcome, day)
+        received_at = record.last_received_at
+        # A replay, and what is written once more, have waited for an operator or a new message.
+        is_first = run.before.written_at is None and run.loaded.stored.replay_request is None
+        if is_first and received_at is not None:
+            seconds = (now - received_at).total_seconds()
+            self.tally.note_time("delivery_seconds", call.source, max(0.0, seconds))
 
     async def _commit_waiting(
         self,

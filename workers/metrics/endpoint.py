@@ -147,6 +147,7 @@ async def _read(settings: Settings, store: Store) -> AccountFacts:
                 sources=await read_sources(settings, store),
                 causes=await count_causes(store, most=MAX_FAILED),
                 refused=await store.refused.recent(since=now - HOUR, limit=MOST),
+                histograms=await store.figures.histograms(),
             )
     except (QueueUnavailable, *REDIS_ERRORS):
         return facts

@@ -9,11 +9,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.metrics_core import Metric
+from prometheus_client.utils import floatToGoString
 
+from service.store.figures import BOUNDS, Histogram
 from service.store.refused import RefusedRequests
 from workers.delivery.intake_status import SourceStatus, SpoolDepth
 from workers.delivery.status import AccountStatus
@@ -36,6 +43,7 @@ class AccountFacts:
     sources: Sequence[SourceStatus] = ()
     causes: Mapping[str, int] = field(default_factory=dict)
     refused: Sequence[RefusedRequests] = ()
+    histograms: Mapping[tuple[str, str], Histogram] = field(default_factory=dict)
 
 
 class Gauges:
@@ -62,6 +70,19 @@ class Gauges:
             self._metrics[name] = metric
         metric.add_sample(f"{PREFIX}{name}_total", labels, float(value))
 
+    def times(self, metric: str, text: str, facts: AccountFacts, *, label: str) -> None:
+        """A histogram of times of an account, by the values of its `label`."""
+        name = PREFIX + metric
+        family = self._metrics.get(metric)
+        if not isinstance(family, HistogramMetricFamily):
+            family = HistogramMetricFamily(name, text, labels=["account", label])
+            self._metrics[metric] = family
+        bounds = [*map(floatToGoString, BOUNDS[metric]), "+Inf"]
+        for (counted, value), histogram in facts.histograms.items():
+            if counted == metric:
+                buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+                family.add_metric([facts.account, value], buckets, histogram.sum_s)
+
     def metrics(self) -> list[Metric]:
         """All that was added."""
         return list(self._metrics.values())
@@ -85,6 +106,7 @@ def metrics_of(accounts: Sequence[AccountFacts], *, version: str) -> list[Metric
             _add_calls(gauges, facts, facts.status)
             _add_sources(gauges, facts)
             _add_refused(gauges, facts)
+            _add_times(gauges, facts)
     return gauges.metrics()
 
 
@@ -245,3 +267,18 @@ def _add_refused(gauges: Gauges, facts: AccountFacts) -> None:
             source=source,
             status=status,
         )
+
+
+def _add_times(gauges: Gauges, facts: AccountFacts) -> None:
+    gauges.times(
+        "delivery_seconds",
+        "From a call's last message to Buildr's confirmation of its first outcome.",
+        facts,
+        label="source",
+    )
+    gauges.times(
+        "buildr_request_seconds",
+        "One request to Buildr; `none` is one without an answer.",
+        facts,
+        label="status",
+    )

@@ -17,6 +17,7 @@ from service.logs.events import LogEvent
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import open_store
+from service.store.figures import Tally
 from service.store.redis_trouble import REDIS_ERRORS
 from workers.backfill import LOGS
 from workers.backfill.asking import CHECK_EVERY_S as ENDS_EVERY_S
@@ -37,6 +38,7 @@ from workers.maintenance.call_index import (
     CallIndexer,
     ExpiredCalls,
 )
+from workers.maintenance.figures import ADD_EVERY_S, request_counter
 from workers.maintenance.file_rewrite import CHECK_EVERY_S as FILE_EVERY_S
 from workers.maintenance.file_rewrite import rewrite_file
 from workers.maintenance.heartbeat import Heartbeat
@@ -87,9 +89,14 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
             tokens = token_provider(settings, store.tokens)
         except SettingsError as err:
             faults = err.faults
-        client = await stack.enter_async_context(BuildrClient(settings, tokens=tokens))
+        tally = Tally()
+        client = await stack.enter_async_context(
+            BuildrClient(settings, tokens=tokens, on_request=request_counter(tally))
+        )
         watch = RedisWatch()
-        components = build_worker(settings, store, client, worker_id=worker_id, watch=watch)
+        components = build_worker(
+            settings, store, client, worker_id=worker_id, watch=watch, tally=tally
+        )
         heartbeat = Heartbeat(
             store, worker_id, components.clock, map_digest(settings.outcome_config), watch
         )
@@ -234,6 +241,8 @@ def _background_tasks(
         (SWEEP_EVERY_S, lambda: sweep(store, in_progress_s=in_progress)),
         (FORGET_EVERY_S, lambda: forget(store, clock, keep=keep)),
         (FORGET_EVERY_S, lambda: forget_failed(store, clock, keep=keep_open)),
+        (FORGET_EVERY_S, lambda: store.figures.forget_old(clock())),
+        (ADD_EVERY_S, lambda: store.figures.add(components.tally)),
         (CHECK_EVERY_S, monitor.check),
         (SUBSCRIPTIONS_EVERY_S, reconciler.reconcile_due),
         (ENDS_EVERY_S, asker.ask_due),

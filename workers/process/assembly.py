@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from service.settings import Settings
 from service.store.connection import Store
+from service.store.figures import Tally
 from workers.backfill import LOGS
 from workers.backfill.asking import askable_sources
 from workers.buildr import BuildrClient
@@ -36,6 +37,7 @@ class WorkerComponents:
     names: OutcomeCatalog
     pump: Pump
     runner: Runner
+    tally: Tally
 
 
 def build_worker(
@@ -46,27 +48,18 @@ def build_worker(
     clock: SharedClock | None = None,
     worker_id: str = "alone",
     watch: RedisWatch | None = None,
+    tally: Tally | None = None,
 ) -> WorkerComponents:
-    """Build the components; `worker_id` names the worker to others, `clock` is for tests."""
+    """
+    Build the components; `worker_id` names the worker to others, `tally` is what the client counts
+    into too, `clock` is for tests.
+    """
     # One clock for all parts: what one writes into a record, another compares with its own time.
     clock = clock or SharedClock()
+    tally = tally or Tally()
     names = OutcomeCatalog(store, clock)
     pump = Pump(store, worker_id, watch or RedisWatch())
     config = settings.outcome_config
-    sender = Sender(
-        client=client,
-        permits=store.permits,
-        failure_policy=FailurePolicy(
-            limits=GiveUpPolicy(
-                max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)
-            ),
-            rng=random.SystemRandom(),
-        ),
-        request_timeout_s=settings.buildr_timeout_s,
-        hold_s=hold_s(settings),
-        notes_mode=config.notes.mode,
-        clock=clock,
-    )
     planner = Planner(
         store=store,
         names=names,
@@ -82,12 +75,13 @@ def build_worker(
     runner = Runner(
         store=store,
         planner=planner,
-        sender=sender,
+        sender=_sender(settings, store, client, clock),
         hold_s=hold_s(settings),
         worker_id=worker_id,
         clock=clock,
         # Only the pump of this process. Those of others notice at their own next turn.
         on_budget=pump.kick,
+        tally=tally,
     )
     return WorkerComponents(
         settings=settings,
@@ -97,4 +91,22 @@ def build_worker(
         names=names,
         pump=pump,
         runner=runner,
+        tally=tally,
+    )
+
+
+def _sender(settings: Settings, store: Store, client: BuildrClient, clock: SharedClock) -> Sender:
+    return Sender(
+        client=client,
+        permits=store.permits,
+        failure_policy=FailurePolicy(
+            limits=GiveUpPolicy(
+                max_attempts=settings.max_attempts, max_age=timedelta(hours=settings.max_age_h)
+            ),
+            rng=random.SystemRandom(),
+        ),
+        request_timeout_s=settings.buildr_timeout_s,
+        hold_s=hold_s(settings),
+        notes_mode=settings.outcome_config.notes.mode,
+        clock=clock,
     )

@@ -18,10 +18,10 @@ import structlog
 from service.errors import SettingsError
 from service.logs.events import LogEvent
 from service.logs.setup import configure_logging
-from service.settings import Installation, Settings
+from service.settings import Installation
 from service.settings.source_settings import start_faults
-from service.store.connection import Store
 from service.store.redis_trouble import REDIS_ERRORS
+from workers.alerts.monitor import AlertMonitor
 from workers.buildr.tokens import NO_CREDENTIALS
 from workers.process.account_worker import AccountWorker, open_account_worker
 from workers.process.event_loop import new_event_loop
@@ -54,10 +54,10 @@ def run_worker(installation: Installation) -> None:
     if faults:
         raise SettingsError(tuple(faults))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_run_until_signal(installation.accounts))
+        runner.run(_run_until_signal(installation))
 
 
-async def _run_until_signal(accounts: Sequence[Settings]) -> None:
+async def _run_until_signal(installation: Installation) -> None:
     """Run until SIGTERM or SIGINT, whenever they arrive; a second signal changes nothing."""
     stop = asyncio.Event()
     started = asyncio.Event()
@@ -67,7 +67,7 @@ async def _run_until_signal(accounts: Sequence[Settings]) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     # A task of its own, and never cancelled once it has started: it has to wait for jobs that run.
-    running = asyncio.create_task(_run(accounts, stop, started))
+    running = asyncio.create_task(_run(installation, stop, started))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -78,7 +78,7 @@ async def _run_until_signal(accounts: Sequence[Settings]) -> None:
         await running
 
 
-async def _run(accounts: Sequence[Settings], stop: asyncio.Event, started: asyncio.Event) -> None:
+async def _run(installation: Installation, stop: asyncio.Event, started: asyncio.Event) -> None:
     # The random part: a container that is started again has the same host name, and its old
     # heartbeat may still be there. As one and the same worker, its old calls would not be taken
     # over.
@@ -86,11 +86,15 @@ async def _run(accounts: Sequence[Settings], stop: asyncio.Event, started: async
     async with AsyncExitStack() as stack:
         account_workers = [
             await stack.enter_async_context(open_account_worker(settings, worker_id))
-            for settings in accounts
+            for settings in installation.accounts
         ]
+        monitor = AlertMonitor.of(installation, is_standby=False)
+        stack.push_async_callback(monitor.close)
         # From here on tasks run beside this one. The `finally` below has to end them before the
         # stack closes their connections to Redis and Buildr.
         tasks = _start(account_workers, stop)
+        if installation.default.has_alerts:
+            tasks.add(asyncio.create_task(monitor.run()))
         try:
             await _wait_until_ready(account_workers, tasks)
             started.set()
@@ -103,9 +107,7 @@ async def _run(accounts: Sequence[Settings], stop: asyncio.Event, started: async
             # off the list: the other way round, another worker would run a call that this one still
             # writes.
             await cancel_and_wait(tasks)
-            await asyncio.gather(
-                *(_deregister(worker.components.store, worker_id) for worker in account_workers)
-            )
+            await asyncio.gather(*(_deregister(worker, worker_id) for worker in account_workers))
             log.info(LogEvent.WORKER_STOPPED, worker_id=worker_id)
 
 
@@ -178,12 +180,15 @@ async def _finish_on_stop(
     )
 
 
-async def _deregister(store: Store, worker_id: str) -> None:
+async def _deregister(worker: AccountWorker, worker_id: str) -> None:
     """
-    Remove the worker from the list of live workers, so that others take over its cancelled jobs.
+    Remove the worker from the list of live workers, so that others take over its cancelled jobs,
+    and keep the figures that it has counted.
 
     With Redis away its entry expires by itself.
     """
     with suppress(*REDIS_ERRORS, OSError):
         async with asyncio.timeout(DEREGISTER_TIMEOUT_S):
+            store = worker.components.store
             await store.workers.remove(worker_id)
+            await store.figures.add(worker.components.tally)

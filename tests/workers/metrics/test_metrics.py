@@ -4,7 +4,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -18,7 +18,7 @@ from service.receiver.app import Addition, create_app
 from service.settings import Installation, Settings
 from service.store.connection import Store
 from service.store.refused import RefusedRequests
-from tests.fundamentals.system import start_system
+from tests.fundamentals.system import System, start_system
 from tests.repository.source_files import ROOT
 from tests.workers.console.harness import seed
 from workers.cli.serve import _additions
@@ -80,6 +80,7 @@ async def test_the_facts_of_an_account_are_metrics(
         await store.workers.beat("worker-1", map_digest="0")
         await store.counters.add("ignored", "twilio", 3)
         await store.refused.add([_refused(3), _refused(4)])
+        await store.figures.add(system.tally)
         response = await client.get("/metrics", headers=HEADERS)
     assert response.headers["cache-control"] == "no-store"
     samples = _samples(response.text)
@@ -99,6 +100,9 @@ async def test_the_facts_of_an_account_are_metrics(
         "backfill",
     }
     assert samples["refused_requests"] == {("default", "twilio", "401"): 7}
+    # A call that was written, and one that Buildr does not know.
+    assert {"2xx", "4xx"} == {status for _, status in samples["buildr_request_seconds_count"]}
+    assert samples["delivery_seconds_bucket"]["default", "+Inf", "standard"] == 1
     assert "+1500" not in response.text
 
 
@@ -132,18 +136,38 @@ async def test_who_guesses_has_to_wait(installation: Installation) -> None:
     assert int(response.headers["retry-after"]) >= 1
 
 
+async def test_what_a_job_counts(store: Store, installation: Installation) -> None:
+    """An outcome of the call's day, and a value that no table has."""
+    async with start_system(store, installation) as system:
+        await system.receive_call(buildr_call_id="110", hangup_cause="teleported")
+        await system.run_worker()
+        assert [("standard", "teleported")] == [*_values(system)]
+        await system.receive_call(call_id="call-2", buildr_call_id="111")
+        await system.run_worker("standard:call-2")
+    assert ["Connected"] == [name.partition(":")[2] for name in system.tally.outcomes]
+
+
+def _values(system: System) -> Iterator[tuple[str, str]]:
+    for name in system.tally.values:
+        source, _, value = name.partition(":")
+        yield source, value
+
+
 async def test_only_what_has_a_token_is_added(
     make_installation: Callable[..., Installation], redis_url: str
 ) -> None:
-    """Console and metrics are off by default, each by itself."""
+    """Console, metrics and alerts are off by default, each by itself."""
     paths = []
-    for values in ({}, {"METRICS_TOKEN": TOKEN}, {"CONSOLE_TOKEN": TOKEN}):
+    alerts = {"ALERTS_SLACK_URL": "http://127.0.0.1:9/fake"}
+    for values in ({}, {"METRICS_TOKEN": TOKEN}, {"CONSOLE_TOKEN": TOKEN}, alerts):
         addition = _additions(make_installation(REDIS_URL=redis_url, **values))
+        await addition.start()
         paths.append({getattr(route, "path", "") for route in addition.routes})
         await addition.close()
     assert paths[0] == set()
     assert paths[1] == {"/metrics"}
     assert "/console" in paths[2]
+    assert paths[3] == set()
 
 
 def _documented() -> set[str]:
@@ -160,8 +184,10 @@ def test_rules_and_dashboard_ask_for_metrics_that_exist() -> None:
     json.loads(dashboard)
     source = Path(ROOT / "workers/metrics/families.py").read_text(encoding="utf-8")
     added = {PREFIX + name for name in re.findall(r'\.add\(\s*"([a-z_]+)"', source)}
+    added |= {PREFIX + name for name in re.findall(r'\.times\(\s*"([a-z_]+)"', source)}
     added |= {f"{PREFIX}{name}_total" for name in re.findall(r'\.count\(\s*"([a-z_]+)"', source)}
-    assert set(NAME.findall(rules)) | set(NAME.findall(dashboard)) <= added
+    asked_for = set(NAME.findall(rules)) | set(NAME.findall(dashboard))
+    assert {name.removesuffix("_bucket") for name in asked_for} <= added
     assert added == _documented()
 
 

@@ -1,0 +1,300 @@
+"""
+What is wrong now, as conditions: pure functions of the facts of an account.
+
+How long a condition has to last before it is an alert, and to be gone before it is over, is here
+too; `workers.alerts.book` counts the time.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from typing import Final
+
+from service.settings import Settings
+from service.sources import SOURCES
+from service.store.rate_limit.lanes import Lane
+from service.store.refused import RefusedRequests
+from workers.alerts.outcome_shift import OutcomeDays, shifted_outcomes
+from workers.delivery.intake_status import SourceStatus
+from workers.delivery.status import AccountStatus
+
+MINUTE_S: Final = 60.0
+HOUR_S: Final = 3600.0
+# States of a subscription in which nothing comes.
+BROKEN: Final = frozenset({"expired", "disabled", "missing", "failed"})
+# Deploys and restarts take less.
+RECEIVER_AWAY_S: Final = 300.0
+VALUES_SHOWN: Final = 5
+SHIFTS_SHOWN: Final = 3
+# For so long a value that no table has is news.
+VALUES_COUNT_FOR: Final = timedelta(hours=24)
+# An operator must act before anything is delivered; there is nothing to wait for.
+CREDENTIALS: Final = "buildr_unauthorized"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """
+    One thing that is wrong. `subject` tells those of one kind apart: a source, a cause, an outcome.
+
+    `text` is one sentence without secrets and numbers, `command` shows more. It is an alert after
+    `after_s`, and over when it was gone for `clear_s`.
+    """
+
+    kind: str
+    subject: str = ""
+    text: str
+    command: str
+    after_s: float
+    clear_s: float
+
+    @property
+    def key(self) -> str:
+        """Its name among those of an account."""
+        if not self.subject:
+            return self.kind
+        return f"{self.kind}:{self.subject}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertFacts:
+    """
+    What is known of an account at one moment (UTC), all from Redis.
+
+    `unknown_values` are those of vendors that no table has, by source and value, with when they
+    last came.
+    `receiver_at` is when a receiver last ran, None if that is not known.
+    """
+
+    at: datetime
+    status: AccountStatus
+    sources: Sequence[SourceStatus] = ()
+    causes: Mapping[str, int] = field(default_factory=dict)
+    refused: Sequence[RefusedRequests] = ()
+    unknown_values: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    outcome_days: OutcomeDays = field(default_factory=dict)
+    receiver_at: datetime | None = None
+
+
+def conditions_of(facts: AlertFacts, settings: Settings) -> list[Condition]:
+    """All that is wrong, but for the kinds that are off."""
+    return [
+        condition
+        for find in _FINDERS
+        for condition in find(facts, settings)
+        if condition.kind not in settings.alerts_off
+    ]
+
+
+def redis_trouble(text: str) -> Condition:
+    """The one condition that is not of the facts: they cannot be read."""
+    return Condition(
+        kind="redis_trouble",
+        text=f"{text}. New messages go to the spool, and nothing reaches Buildr meanwhile.",
+        command="check",
+        after_s=2 * MINUTE_S,
+        clear_s=MINUTE_S,
+    )
+
+
+def _no_worker(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    if facts.status.workers_alive == 0:
+        yield Condition(
+            kind="no_worker",
+            text="No worker is running. Nothing reaches Buildr; nothing is lost.",
+            command="check",
+            after_s=2 * MINUTE_S,
+            clear_s=2 * MINUTE_S,
+        )
+
+
+def _no_receiver(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    at = facts.receiver_at
+    if at is not None and (facts.at - at).total_seconds() > RECEIVER_AWAY_S:
+        yield Condition(
+            kind="no_receiver",
+            text=f"No receiver has run since {_time(at)}. Telephony systems get no answer.",
+            command="check",
+            after_s=0,
+            clear_s=MINUTE_S,
+        )
+
+
+def _messages_unread(facts: AlertFacts, settings: Settings) -> Iterator[Condition]:
+    age_s = facts.status.oldest_message_age_s
+    # Without a worker that is the cause, and has its own alert.
+    has_worker = facts.status.workers_alive > 0
+    if has_worker and age_s is not None and age_s > settings.alerts_queue_age_s:
+        yield Condition(
+            kind="messages_unread",
+            text=f"A message has waited {_span(age_s)} for a worker.",
+            command="status",
+            after_s=MINUTE_S,
+            clear_s=5 * MINUTE_S,
+        )
+
+
+def _delivery_late(facts: AlertFacts, settings: Settings) -> Iterator[Condition]:
+    if facts.status.outage is not None:
+        return
+    for lane in facts.status.lanes:
+        age_s = lane.oldest_age_s
+        if lane.lane is Lane.FINAL and age_s is not None and age_s > settings.alerts_queue_age_s:
+            yield Condition(
+                kind="delivery_late",
+                text=f"A new call has waited {_span(age_s)} for Buildr; {lane.calls} wait.",
+                command="status",
+                after_s=5 * MINUTE_S,
+                clear_s=10 * MINUTE_S,
+            )
+
+
+def _buildr_away(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    outage = facts.status.outage
+    if outage is None:
+        return
+    after_s = 10 * MINUTE_S
+    text = f"Buildr has been away since {_time(outage.since)} ({outage.cause}). Calls wait."
+    if outage.cause == CREDENTIALS:
+        after_s = 0
+        text = "Buildr refuses the credentials. Calls wait until they are corrected."
+    yield Condition(
+        kind="buildr_away",
+        text=text,
+        command="check",
+        after_s=after_s,
+        clear_s=2 * MINUTE_S,
+    )
+
+
+def _failed(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    for cause, number in facts.causes.items():
+        yield Condition(
+            kind="failed",
+            subject=cause,
+            text=f"Failed calls and messages of cause {cause}: {number}.",
+            command=f"failed list --cause {cause}",
+            after_s=MINUTE_S,
+            clear_s=MINUTE_S,
+        )
+
+
+def _source_silent(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    for source in facts.sources:
+        if source.silent_since is not None:
+            yield Condition(
+                kind="source_silent",
+                subject=source.slug,
+                text=(
+                    f"{source.title} has sent nothing since {_time(source.silent_since)}, in hours "
+                    "in which it always did."
+                ),
+                command="sources",
+                after_s=0,
+                clear_s=0,
+            )
+
+
+def _signatures_refused(facts: AlertFacts, settings: Settings) -> Iterator[Condition]:
+    last_at = {source.slug: source.last_at for source in facts.sources}
+    for slug in sorted({entry.source for entry in facts.refused} & set(SOURCES)):
+        passed_at = last_at.get(slug)
+        in_a_row = [
+            entry
+            for entry in facts.refused
+            if entry.source == slug
+            and entry.status_code == HTTPStatus.UNAUTHORIZED
+            and (passed_at is None or entry.last_at > passed_at)
+        ]
+        number = sum(entry.count for entry in in_a_row)
+        if number >= settings.alerts_refused_in_a_row:
+            reason = max(in_a_row, key=lambda entry: entry.last_at).reason
+            yield Condition(
+                kind="signatures_refused",
+                subject=slug,
+                text=(
+                    f"The last {number} requests to {SOURCES[slug].title} failed their signature: "
+                    f"{reason}."
+                ),
+                command=f"refused list --source {slug}",
+                after_s=0,
+                clear_s=5 * MINUTE_S,
+            )
+
+
+def _subscription_broken(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    for source in facts.sources:
+        if source.subscription in BROKEN:
+            yield Condition(
+                kind="subscription_broken",
+                subject=source.slug,
+                text=f"The webhook subscription at {source.title} is {source.subscription}.",
+                command="subscriptions list",
+                after_s=30 * MINUTE_S,
+                clear_s=5 * MINUTE_S,
+            )
+
+
+def _unknown_values(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    by_source: dict[str, list[str]] = {}
+    for (slug, value), last_at in sorted(facts.unknown_values.items()):
+        if facts.at - last_at <= VALUES_COUNT_FOR:
+            by_source.setdefault(slug, []).append(value)
+    for slug, values in by_source.items():
+        shown = ", ".join(values[:VALUES_SHOWN])
+        if len(values) > VALUES_SHOWN:
+            shown += f" and {len(values) - VALUES_SHOWN} more"
+        yield Condition(
+            kind="unknown_values",
+            subject=slug,
+            text=f"{slug} sends values that this version does not know: {shown}.",
+            command=f"calls --source {slug} --since 24h",
+            after_s=0,
+            clear_s=0,
+        )
+
+
+def _outcome_shifted(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    # In one: where one share rises, others fall.
+    shifts = shifted_outcomes(facts.outcome_days, today=facts.at.date())
+    shares = [
+        f'"{shift.outcome}" {shift.share:.0%} (before {shift.usual_share:.0%})'
+        for shift in shifts[:SHIFTS_SHOWN]
+    ]
+    if shares:
+        yield Condition(
+            kind="outcome_shifted",
+            text=(
+                "Outcomes since yesterday differ from those of the month before: "
+                f"{', '.join(shares)}."
+            ),
+            command="calls --since 24h",
+            after_s=HOUR_S,
+            clear_s=6 * HOUR_S,
+        )
+
+
+_FINDERS: Final[Sequence[Callable[[AlertFacts, Settings], Iterator[Condition]]]] = (
+    _no_worker,
+    _no_receiver,
+    _messages_unread,
+    _delivery_late,
+    _buildr_away,
+    _failed,
+    _source_silent,
+    _signatures_refused,
+    _subscription_broken,
+    _unknown_values,
+    _outcome_shifted,
+)
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _span(seconds: float) -> str:
+    if seconds < HOUR_S:
+        return f"{seconds / MINUTE_S:.0f} min"
+    return f"{seconds / HOUR_S:.1f} h"
