@@ -19,7 +19,8 @@ PAGE = 500
 class Link:
     """
     The Buildr call of a telephone call, and what else is to be sent along; all are Buildr's ids,
-    digits. One that `replaces` counts before the id that the call's own messages name.
+    digits. One that `replaces` counts before the id that the call's own messages name. The call of
+    one that `is_test` is planned and never written; only `buildr-calls check --live` sets it.
     """
 
     buildr_call_id: str
@@ -27,10 +28,12 @@ class Link:
     contact_id: str | None = None
     project_id: str | None = None
     replaces: bool = False
+    is_test: bool = False
 
     def ids(self) -> dict[str, str | None]:
         """All ids, by the name of their field."""
-        return {name: value for name, value in asdict(self).items() if name != "replaces"}
+        switches = ("replaces", "is_test")
+        return {name: value for name, value in asdict(self).items() if name not in switches}
 
     def association_ids(self) -> dict[str, str]:
         """The ids to send along, by the name of their field in Buildr."""
@@ -67,6 +70,13 @@ class Links:
         """
         is_new, is_known = await self.scripts.run(self._put(source, source_call_id, link))
         return bool(is_new), bool(is_known)
+
+    async def put_test(self, source: str, source_call_id: str, link: Link, *, keep_s: int) -> None:
+        """Set the link of a test call, which is kept for its own time."""
+        ref = ref_of(source, source_call_id)
+        text = _LINK.dump_json(link, exclude_defaults=True)
+        call = script_calls.link(ref=ref, link_text=text, keep_ms=keep_s * 1000)
+        await self.scripts.run(call)
 
     async def put_many(self, links: Sequence[tuple[str, str, Link]]) -> list[tuple[bool, bool]]:
         """

@@ -2,6 +2,7 @@
 When each source last sent something, and how many messages came in each hour of the last weeks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -49,6 +50,22 @@ class SourceActivity:
         fields = await self.redis.hgetall(self.keys.named(LAST_AT_KEY))
         pairs = ((name.decode().partition(":")[::2], int(value)) for name, value in fields.items())
         return {pair: datetime.fromtimestamp(value / 1000, UTC) for pair, value in pairs}
+
+    async def take_back(
+        self, source: str, counts: Mapping[int, int], *, last_at: datetime | None
+    ) -> None:
+        """
+        Undo what test messages have left: `counts` by hour as in `hours`, and the time of the last
+        message, which was `last_at` before them.
+        """
+        for hour, count in counts.items():
+            await self.redis.hincrby(self.keys.named(f"hours:{source}"), str(hour), -count)
+        name = f"message:{source}"
+        if last_at is None:
+            await self.redis.hdel(self.keys.named(LAST_AT_KEY), name)
+            return
+        last_ms = round(last_at.timestamp() * 1000)
+        await self.redis.hset(self.keys.named(LAST_AT_KEY), name, str(last_ms))
 
     async def set_silent(self, source: str, since: datetime) -> bool:
         """Record that a source is silent; True for the process that is the first to do so."""

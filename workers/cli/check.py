@@ -11,6 +11,8 @@ import click
 from rich.status import Status
 
 from service.settings import Installation, Settings
+from service.sources import SOURCES
+from workers.cli.arguments import OneOf
 from workers.cli.checks.finding import Finding
 from workers.cli.checks.of_settings import setting_findings
 from workers.cli.output import (
@@ -28,8 +30,14 @@ TITLE_WIDTH: Final = 14
 
 
 @click.command()
+@click.option(
+    "--live",
+    "source",
+    type=OneOf(sorted(SOURCES)),
+    help="Send a test call of this source through all of it, up to a PATCH that is not sent.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(*, as_json: bool) -> None:
+def check(*, source: str | None, as_json: bool) -> None:
     """
     Look at everything that has to be right: settings and secrets, public URL, spool, call logs,
     Redis, workers, refused requests, subscriptions, Buildr, outcome names, tests, clock.
@@ -37,10 +45,14 @@ def check(*, as_json: bool) -> None:
     Changes nothing, neither in Redis nor at Buildr or a vendor. Looks at every account, unless
     --account names one. Exit code 1 if anything is not right.
 
+    With --live only the way of a test call is tried, which reaches no call in Buildr and is deleted
+    afterwards.
+
     \b
     Examples:
       buildr-calls check
       buildr-calls check --account acme
+      buildr-calls check --live twilio
     """
     whole = load_whole(is_local=True)
     installation = narrowed(whole)
@@ -48,9 +60,13 @@ def check(*, as_json: bool) -> None:
     if chosen_account() is not None:
         accounts = (installation.default,)
     printer = _Printer(accounts, is_silent=as_json)
-    # Before what the other checks import, and before anybody is asked.
-    printer.add(setting_findings(installation, accounts))
-    asyncio.run(_ask(printer, installation, whole, accounts))
+    if source is not None:
+        printer = _Printer((installation.default,), is_silent=as_json)
+        _try_live(printer, source, installation, whole)
+    else:
+        # Before what the other checks import, and before anybody is asked.
+        printer.add(setting_findings(installation, accounts))
+        asyncio.run(_ask(printer, installation, whole, accounts))
     if as_json:
         print_json([finding.as_dict() for finding in printer.findings])
     if not all(finding.is_fine for finding in printer.findings):
@@ -100,6 +116,42 @@ async def _ask(
         await run_checks(
             checks_of(installation, whole, accounts), on_wait=on_wait, on_findings=on_findings
         )
+
+
+def _try_live(
+    printer: _Printer, source: str, installation: Installation, whole: Installation
+) -> None:
+    from workers.cli.checks.live_messages import make_call
+    from workers.cli.session import run_reporting_redis_errors
+
+    settings = installation.default
+    if not settings.secrets_of(source):
+        name = SOURCES[source].settings[0].name.upper()
+        detail = f"{source} is off in the account {settings.account}: set {name}"
+        printer.add([Finding("settings", is_fine=False, detail=detail)])
+        return
+    call = make_call(source, settings)
+    first = next(iter(whole.accounts), whole.default)
+
+    async def run() -> None:
+        from service.store.connection import open_store
+        from workers.cli.checks.live import LiveCheck
+
+        async with (
+            open_store(settings, role="cli") as store,
+            open_store(first, role="cli") as receiver_store,
+        ):
+            await store.ping()
+            with _progress() as status:
+                live = LiveCheck(settings, store, receiver_store, call)
+                status.update("waiting for the next step")
+                status.start()
+                async for finding in live.steps():
+                    status.stop()
+                    printer.add([finding])
+                    status.start()
+
+    run_reporting_redis_errors(settings, run)
 
 
 @contextmanager

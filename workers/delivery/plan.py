@@ -22,6 +22,7 @@ from workers.delivery.desired import (
     not_final_reason,
 )
 from workers.delivery.difference import OUTCOME_FIELD, Difference, difference_of, least_write
+from workers.delivery.dry_run import as_dry_run
 from workers.delivery.late_writes import delivered
 from workers.delivery.old_calls import is_of_unknown_age, is_too_old
 from workers.delivery.plan_types import BuildrWrite, Plan, PlanInputs
@@ -38,6 +39,13 @@ WITHOUT_BUILDR_CALL: Final = frozenset({DesiredStatus.INTERNAL, DesiredStatus.UN
 
 def make_plan(inputs: PlanInputs, now: datetime) -> Plan:
     """Decide what to do about a call at a moment in time (UTC)."""
+    plan = _plan(inputs, now)
+    if inputs.link is not None and inputs.link.is_test:
+        return as_dry_run(plan)
+    return plan
+
+
+def _plan(inputs: PlanInputs, now: datetime) -> Plan:
     record = _current_record(inputs)
     if inputs.part_reason is not None:
         part_match = Match(buildr_call_id=None, how="none", reason=inputs.part_reason)

@@ -96,7 +96,8 @@ class Plan:
 
     `due_at` is when the call is to be run next (UTC), None for never. With `awaits_names` it is run
     once the account's outcomes have been read. `match` is None of a call that is not final.
-    `failed_cause` is set if the call is given up on.
+    `failed_cause` is set if the call is given up on. `is_dry_run`: of a test call, see
+    `workers.delivery.dry_run`.
     """
 
     record: DeliveryRecord
@@ -105,6 +106,7 @@ class Plan:
     awaits_names: bool = False
     match: Match | None = None
     failed_cause: FailureCause | None = None
+    is_dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,7 +142,8 @@ class Runner:
     ) -> None:
         plan = result.plan
         is_new_state = record.state is not run.before.state
-        if is_new_state and record.state is DeliveryState.LEFT_ALONE:
+        is_left_alone = record.state is DeliveryState.LEFT_ALONE
+        if is_new_state and is_left_alone and not plan.is_dry_run:
             await self.store.counters.add(f"left_alone.{record.result}", call.source)
         if is_new_state and record.state is DeliveryState.SETTLING and plan.due_at is not None:
             wait_s = (plan.due_at - self.clock()).total_seconds()

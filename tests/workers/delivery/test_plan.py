@@ -24,6 +24,7 @@ from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call, fold
+from workers.delivery.dry_run import WOULD_FAIL, WOULD_WRITE
 from workers.delivery.plan import make_plan
 from workers.delivery.plan_types import Plan, PlanInputs, Timing
 from workers.outcomes.decide import outcome_key
@@ -113,6 +114,31 @@ def test_call_that_nobody_linked_waits_for_its_link() -> None:
     """Without an id the call is unmatched, and has no alarm: the link will wake it."""
     plan = plan_for(call(buildr_call_id=None))
     assert (DeliveryState.UNMATCHED, None) == (plan.record.state, plan.due_at)
+
+
+TEST_LINK = Link(buildr_call_id="0", replaces=True, is_test=True)
+
+
+def test_test_call_is_planned_and_never_written() -> None:
+    """
+    Whatever its messages name: it settles like any other, then its reason holds the PATCH; neither
+    a write nor a match nor a failure comes of it.
+    """
+    assert DeliveryState.SETTLING == plan_for(call(), link=TEST_LINK, after_s=1).record.state
+    plan = plan_for(call(), link=TEST_LINK)
+    assert (DeliveryState.LEFT_ALONE, None, None, None, True) == (
+        plan.record.state,
+        plan.sending,
+        plan.match,
+        plan.due_at,
+        plan.is_dry_run,
+    )
+    assert plan.record.reason.startswith(WOULD_WRITE + '{"call": {"call_outcome_id": "786"')
+    assert plan.record.buildr_call_id is None
+    unknown = OutcomeConfig(outcomes={Result.CONNECTED: OutcomeRef(name="Spoken")})
+    failing = plan_for(call(), link=TEST_LINK, config=unknown)
+    assert (None, None) == (failing.failed_cause, failing.sending)
+    assert failing.record.reason.startswith(WOULD_FAIL)
 
 
 def test_final_call_settles_first() -> None:

@@ -1,0 +1,163 @@
+"""
+`check --live`: a test call goes the whole way, reaches no call in Buildr, and leaves nothing.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import uvicorn
+from redis import Redis
+
+from service.clock import utc_now
+from service.receiver.app import create_app
+from service.settings import Installation, Settings
+from service.sources import SOURCES
+from service.store.connection import Store, open_store
+from service.store.outcomes import StoredOutcomes
+from tests.workers.cli.conftest import Run
+from workers.buildr import BuildrClient, ReadyToken
+from workers.cli.checks import live
+from workers.cli.checks.finding import Finding
+from workers.cli.checks.live_messages import make_call
+from workers.jobs.deliver import deliver
+from workers.process.assembly import build_worker
+
+MakeSettings = Callable[..., Settings]
+OUTCOMES = (("No Answer", "789"), ("Connected", "786"))
+
+
+@asynccontextmanager
+async def worker(settings: Settings) -> AsyncIterator[None]:
+    """A worker that runs each call whose job is due; Buildr is away, so that a write would fail."""
+
+    async def work(store: Store, client: BuildrClient) -> None:
+        runner = build_worker(settings, store, client).runner
+        while True:
+            await store.workers.beat(runner.worker_id, map_digest="")
+            for ref in await store.redis.zrange(store.keys.named("due"), 0, -1):
+                await deliver({"runner": runner, "job_id": ref.decode()}, "default", ref.decode())
+                await store.schedule.rearm(ref.decode(), worker_id=runner.worker_id)
+            await asyncio.sleep(0.01)
+
+    async with (
+        open_store(settings, role="worker") as store,
+        BuildrClient(settings, tokens=ReadyToken("token-of-the-tests")) as client,
+    ):
+        await store.workers.beat("w1", map_digest="")
+        await store.outcomes.save(StoredOutcomes(names=OUTCOMES, read_at=utc_now()))
+        task = asyncio.create_task(work(store, client))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture
+async def settings(
+    redis_url: str, make_installation: Callable[..., Installation]
+) -> AsyncIterator[Settings]:
+    """The settings of a receiver that runs, with its address as PUBLIC_URL."""
+    values = {"REDIS_URL": redis_url, "BUILDR_API_URL": "http://127.0.0.1:9"}
+    # The address is part of the signature, and is known once the receiver listens.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        values["PUBLIC_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        app = create_app(make_installation(SPOOL_DIR="off", **values))
+        config = uvicorn.Config(app, log_config=None, access_log=False)
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        yield make_installation(**values).default
+        server.should_exit = True
+        await task
+
+
+async def run_live(settings: Settings, source: str = "twilio") -> dict[str, Finding]:
+    """The steps of a test call, by their titles."""
+    call = make_call(source, settings)
+    async with open_store(settings, role="cli") as store:
+        check = live.LiveCheck(settings, store, store, call)
+        return {finding.name: finding async for finding in check.steps()}
+
+
+def leftovers(redis_url: str) -> dict[str, object]:
+    """What shows that a source has sent, or that a call was there."""
+    with Redis.from_url(redis_url) as client:
+        names = {key.decode().removeprefix("bc:default:") for key in client.scan_iter("bc:*")}
+        return {
+            "last": client.hgetall("bc:default:heard"),
+            "keys": {name for name in names if not name.startswith(("seen:", "worker:"))},
+        }
+
+
+async def test_test_call_goes_the_whole_way(settings: Settings, redis_url: str) -> None:
+    """It is signed, stored, read, decided, not sent, and deleted; the source seems silent still."""
+    with Redis.from_url(redis_url) as client:
+        client.hset("bc:default:heard", "message:twilio", "1793613600000")
+    async with worker(settings):
+        before = leftovers(redis_url)
+        steps = await run_live(settings)
+    assert all(finding.is_fine for finding in steps.values()), steps
+    assert "no_answer" == steps["result"].detail
+    assert 'would send PATCH {"call": {"call_outcome_id": "789"' in steps["dry PATCH"].detail
+    assert "nothing of the call is left" == steps["clean-up"].detail
+    after = leftovers(redis_url)
+    assert before["last"] == after["last"]
+    new_keys = after["keys"] - before["keys"]  # type: ignore[operator]
+    # The clock, the digest of the map, the hours of the source (its count is 0 again), arq's own.
+    assert {"clock", "maps", "hours:twilio", "identity"} >= new_keys
+
+
+async def test_it_says_where_it_ended(
+    settings: Settings, make_installation: Callable[..., Installation], redis_url: str
+) -> None:
+    """Without a worker nothing is sent; with another secret the message is refused."""
+    steps = await run_live(settings)
+    assert ["public url", "workers"] == list(steps)
+    assert "start buildr-calls work" in steps["workers"].detail
+    other = make_installation(
+        REDIS_URL=redis_url,
+        PUBLIC_URL=str(settings.public_url),
+        TWILIO_AUTH_TOKEN="another-token-of-the-tests",
+    ).default
+    async with worker(settings):
+        refused = await run_live(other)
+        assert "refused with 401" in refused["message"].detail
+        assert "has another secret or another PUBLIC_URL" in refused["message"].detail
+        elsewhere = replace_account(make_installation, settings, redis_url)
+        assert "another installation" in (await run_live(elsewhere))["public url"].detail
+
+
+def replace_account(
+    make_installation: Callable[..., Installation], settings: Settings, redis_url: str
+) -> Settings:
+    """The same settings under another name in Redis."""
+    return make_installation(
+        REDIS_URL=redis_url, PUBLIC_URL=str(settings.public_url), ACCOUNT="trial"
+    ).default
+
+
+@pytest.mark.parametrize("source", sorted(SOURCES))
+def test_every_source_can_make_one(source: str, make_settings: MakeSettings) -> None:
+    """A call of one id, with a secret made up as `run` does."""
+    setting = SOURCES[source].settings[0]
+    settings = make_settings(
+        URL_SECRET="url-secret-of-the-tests-" + "1" * 20,
+        **{setting.name.upper(): setting.generate()},
+    )
+    call = make_call(source, settings)
+    keys = {SOURCES[source].keys(request).source_call_id for request in call.requests}
+    assert {call.source_call_id} == keys
+
+
+def test_source_that_is_off_or_cannot_sign(run: Run) -> None:
+    """Its setting is named; the key of Telnyx is the vendor's alone."""
+    off = run("check", "--live", "zoom", code=1).stdout
+    assert "zoom is off in the account default: set ZOOM_SECRET_TOKEN" in off
+    key = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="
+    telnyx = run("check", "--live", "telnyx", code=1, TELNYX_PUBLIC_KEY=key).stderr
+    assert "make a real call" in telnyx
