@@ -61,6 +61,11 @@ class Refused:
         pipe.pexpire(name, KEEP_MS)
         await pipe.execute()
 
+    async def newest(self, count: int) -> list[RefusedRequests]:
+        """The newest entries, the newest first."""
+        texts = await self.redis.lrange(self.keys.named("refused"), 0, count - 1)
+        return [_REFUSED.validate_json(text) for text in texts]
+
     async def recent(
         self, *, source: str | None = None, since: datetime | None = None, limit: int = 100
     ) -> list[RefusedRequests]:

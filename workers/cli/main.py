@@ -46,6 +46,9 @@ COMMANDS: Final = {
     "calls": CommandEntry(
         module="calls", function="calls", help="Find calls by number, agent, time and more."
     ),
+    "tail": CommandEntry(
+        module="tail", function="tail", help="Follow messages and deliveries as they happen."
+    ),
     "explain": CommandEntry(
         module="explain", function="explain", help="Explain a call: what came, what was decided."
     ),
