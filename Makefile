@@ -25,7 +25,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-delivery bench-phonebook bench-finding bench-worker bench-spool attacks faults lint types \
-	check docs openapi audit sbom lock clean
+	check docs pictures openapi audit sbom lock clean
 
 help:
 	@echo 'make run             the whole service on this machine, with a sandbox in place of Buildr;'
@@ -53,6 +53,7 @@ help:
 	@echo 'make faults          everything that is known to break, with every message followed from its'
 	@echo '                     sender to Buildr; writes docs/reliability.md (about 20 minutes);'
 	@echo '                     ARGS="--only redis" for a part, ARGS=--list'
+	@echo 'make pictures        the terminal pictures of the README, from real commands'
 	@echo 'make openapi         many requests made from docs/openapi.yaml against the real receiver (minutes)'
 	@echo 'make audit           the pinned packages against the database of known vulnerabilities;'
 	@echo '                     exit code of the check 1: some are known, 3: it is out of reach'
@@ -157,6 +158,9 @@ docs: $(VENV)/.dev $(DOCS)/.made
 	@$(BIN)/python -m tests.repository.site
 	@$(DOCS)/bin/zensical build --clean --strict
 	@echo 'build/site/html/index.html'
+
+pictures: $(VENV)/.dev
+	@$(BIN)/python -m tests.repository.pictures
 
 openapi: $(VENV)/.dev
 	@THOROUGH=1 $(BIN)/python $(PYTEST) tests/service/receiver/test_openapi.py $(ARGS)
