@@ -178,8 +178,9 @@ async def read_account(store: Store) -> Plain:
 def plain_link(link: Link) -> Plain:
     """A link as the file has it: without what the version that wrote it did not know."""
     plain = asdict(link)
-    if not link.replaces:
-        del plain["replaces"]
+    for name in ("replaces", "is_test"):
+        if not plain[name]:
+            del plain[name]
     return plain
 
 
