@@ -53,12 +53,13 @@ async def _nothing() -> None:
 class Addition:
     """
     Routes beside the receiver's own, what starts their parts once the application runs, and what
-    closes them when it ends.
+    closes them when it ends. `side_routes` are served at `CONSOLE_PORT` alone.
     """
 
     routes: Sequence[BaseRoute] = ()
     close: Callable[[], Awaitable[None]] = _nothing
     start: Callable[[], Awaitable[None]] = _nothing
+    side_routes: Sequence[BaseRoute] = ()
 
 
 NOTHING: Final = Addition()

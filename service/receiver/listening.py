@@ -64,10 +64,10 @@ def hosts_of(sockets: Sequence[socket.socket]) -> tuple[str, ...]:
     return tuple(str(listener.getsockname()[0]) for listener in sockets)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, settings: str = "HOST and PORT") -> socket.socket:
     """
-    A socket that listens on an address. Ends the process with status 1 and one line on stderr if it
-    cannot.
+    A socket that listens on an address. Ends the process with status 1 and one line on stderr that
+    names the `settings` to change if it cannot.
     """
     family = socket.AF_INET
     if ":" in host:
@@ -86,6 +86,6 @@ def listen(host: str, port: int) -> socket.socket:
         reason = (err.strerror or str(err)).partition(" (")[0]
         sys.stderr.write(
             f"buildr-calls: cannot listen on {host} port {port}: {reason}. "
-            "Choose another with HOST and PORT.\n"
+            f"Choose another with {settings}.\n"
         )
         sys.exit(FAILED)

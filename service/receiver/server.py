@@ -33,8 +33,9 @@ from service.receiver.overload import OverloadGuard, OverloadLimits
 from service.receiver.processes import run_master
 from service.receiver.protocol import LimitedProtocol
 from service.receiver.receiver_server import ReceiverServer, ServerEvents, StopTimes
+from service.receiver.side_port import ByPort, side_app
 from service.receiver.systemd import Notifier
-from service.settings import Installation
+from service.settings import Installation, Settings
 from service.settings.exposure import serving_faults, short_secret_warnings
 from service.settings.source_settings import start_faults
 from service.sources.settings import how_to_enable
@@ -56,6 +57,7 @@ def serve(
     """
     Serve until SIGTERM or SIGINT; `on_ready` is called once requests are answered. `fds` are
     sockets to listen on, in place of `HOST` and `PORT`; `addition` is served beside the receiver.
+    One of several processes is given all sockets.
 
     Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the
     process with status 1 and one line on stderr if it cannot listen.
@@ -68,7 +70,9 @@ def serve(
     adopted = adopt_sockets(fds or systemd_fds(os.environ))
     check_serving(installation, adopted)
     check_durability(installation.accounts)
-    sockets = adopted or [listen(settings.host, settings.port)]
+    sockets = adopted
+    if on_ready is None:
+        sockets = all_sockets(settings, adopted)
     _warn(installation)
     app = create_app(installation, addition=addition)
 
@@ -84,7 +88,7 @@ def serve(
             begin_stop()
 
     server = make_server(
-        app,
+        _with_side_port(app, settings, addition),
         connection_limits(installation),
         overload=OverloadLimits(
             requests=settings.max_requests_at_once, body_bytes=settings.max_body_bytes_at_once
@@ -112,9 +116,34 @@ def serve_processes(installation: Installation, *, count: int, fds: Sequence[int
     configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
     adopted = adopt_sockets(fds or systemd_fds(os.environ))
     check_serving(installation, adopted)
-    sockets = adopted or [listen(settings.host, settings.port)]
-    if not run_master(sockets, count=count, notifier=notifier):
+    if not run_master(all_sockets(settings, adopted), count=count, notifier=notifier):
         sys.exit(FAILED)
+
+
+def all_sockets(settings: Settings, adopted: Sequence[socket.socket]) -> list[socket.socket]:
+    """
+    The sockets to listen on: those that are given, else one at `HOST` and `PORT`; and one at
+    `CONSOLE_PORT`, unless it is among them. Ends the process with status 1 and one line on stderr
+    if it cannot listen.
+    """
+    sockets = list(adopted) or [listen(settings.host, settings.port)]
+    port = settings.console_port
+    if port is None or not settings.has_console:
+        return sockets
+    if port not in map(_port_of, sockets):
+        host = settings.console_host or settings.host
+        sockets.append(listen(host, port, settings="CONSOLE_HOST and CONSOLE_PORT"))
+    return sockets
+
+
+def _port_of(listener: socket.socket) -> int:
+    return int(listener.getsockname()[1])
+
+
+def _with_side_port(app: ASGIApp, settings: Settings, addition: Addition) -> ASGIApp:
+    if settings.console_port is None or not addition.side_routes:
+        return app
+    return ByPort(app, side_app(addition.side_routes), settings.console_port)
 
 
 def make_server(

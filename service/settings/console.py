@@ -24,6 +24,18 @@ class ConsoleSettings(BaseModel):
             "stay masked."
         ),
     )
+    console_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description=(
+            "A port of its own for the console, which is then at no other: keep it off the "
+            "internet. Not set: the console is at /console of the receiver."
+        ),
+    )
+    console_host: str | None = Field(
+        None, description="The address to listen on at CONSOLE_PORT. Not set: HOST."
+    )
 
     metrics_token: AdminTokens = Field(
         (),

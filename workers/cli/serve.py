@@ -119,7 +119,7 @@ def _additions(installation: Installation) -> "Addition":
         from workers.console.app import Console
 
         console = Console.of(installation)
-        additions.append(Addition(console.routes(), console.close))
+        additions.append(console.addition())
     if any(account.dialler for account in installation.accounts):
         from workers.dial.app import DialPage
 
@@ -144,5 +144,9 @@ def _additions(installation: Installation) -> "Addition":
         for addition in additions:
             await addition.close()
 
-    routes = [route for addition in additions for route in addition.routes]
-    return Addition(routes, close, start)
+    return Addition(
+        routes=[route for addition in additions for route in addition.routes],
+        close=close,
+        start=start,
+        side_routes=[route for addition in additions for route in addition.side_routes],
+    )

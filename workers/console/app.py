@@ -12,13 +12,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from service.receiver.admin_guard import AdminGuard
+from service.receiver.app import Addition
 from service.receiver.public_url import PublicUrlResolver
 from service.settings import Installation
 from service.store.connection import open_store
 from workers.console import call_page, calls, overview, refused, replays, rules, work_lists
 from workers.console.gate import Endpoint, Gate, fault_page
 from workers.console.login import Login
-from workers.console.pages import PREFIX, asset
+from workers.console.pages import PREFIX, asset, redirect
 from workers.console.parts import ConsoleAccount, ConsoleParts
 from workers.console.sessions import Sessions
 
@@ -48,6 +49,7 @@ class Console:
     """The console of an installation, to be mounted on an application."""
 
     parts: ConsoleParts
+    has_own_port: bool = False
 
     @classmethod
     def of(cls, installation: Installation) -> Self:
@@ -65,9 +67,16 @@ class Console:
             accounts=accounts,
             sessions=Sessions.of(settings),
             guard=AdminGuard(trusted=public_url.trusted),
-            is_secure=settings.base_url.startswith("https:"),
+            is_secure=settings.base_url.startswith("https:") and settings.console_port is None,
         )
-        return cls(parts)
+        return cls(parts, settings.console_port is not None)
+
+    def addition(self) -> Addition:
+        """What it adds to the receiver: its routes there, or at a port of its own."""
+        if not self.has_own_port:
+            return Addition(self.routes(), self.close)
+        side_routes = [Route("/", _to_console, methods=["GET"]), *self.routes()]
+        return Addition(close=self.close, side_routes=side_routes)
 
     def routes(self) -> list[BaseRoute]:
         """Its routes, all below `/console`."""
@@ -90,6 +99,10 @@ class Console:
         """Close its connections."""
         for account in self.parts.accounts.values():
             await account.store.close()
+
+
+async def _to_console(_: Request) -> Response:
+    return redirect(PREFIX)
 
 
 async def _send_asset(request: Request) -> Response:

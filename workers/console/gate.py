@@ -120,19 +120,28 @@ class Gate:
             "form_token": self.parts.sessions.form_token(visitor_id),
         }
         response = page("login.html", context, status=status, headers=headers)
-        self.set_cookie(response, VISITOR_COOKIE, visitor_id)
+        self.set_cookie(request, response, VISITOR_COOKIE, visitor_id)
         return response
 
     def set_cookie(
-        self, response: Response, name: str, value: str, *, max_age_s: int | None = None
+        self,
+        request: Request,
+        response: Response,
+        name: str,
+        value: str,
+        *,
+        max_age_s: int | None = None,
     ) -> None:
         """Set a cookie of the console."""
+        # At a port of its own it may be reached by plain http, through a tunnel. Whoever makes up
+        # the header has a cookie that is safer than it needs to be.
+        is_https = request.headers.get("x-forwarded-proto") == "https"
         response.set_cookie(
             name,
             value,
             max_age=max_age_s,
             path=PREFIX,
-            secure=self.parts.is_secure,
+            secure=self.parts.is_secure or is_https,
             httponly=True,
             samesite="strict",
         )

@@ -98,5 +98,7 @@ class Login:
         if not target.startswith(f"{PREFIX}/"):
             target = self._first_page()
         response = redirect(target)
-        self.gate.set_cookie(response, COOKIE, cookie, max_age_s=int(LASTS.total_seconds()))
+        self.gate.set_cookie(
+            request, response, COOKIE, cookie, max_age_s=int(LASTS.total_seconds())
+        )
         return response

@@ -10,8 +10,10 @@ import httpx
 from structlog.testing import capture_logs
 
 from service.receiver.app import create_app
+from service.receiver.side_port import side_app
 from service.settings import Installation, Settings
 from tests.workers.console.harness import OPERATOR, READER, Browser
+from workers.console.app import Console
 from workers.console.sessions import COOKIE, LASTS, VISITOR_COOKIE, Role, Sessions
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
@@ -169,3 +171,25 @@ def test_a_changed_cookie_is_none() -> None:
     ):
         assert sessions.read(changed, NOW) is None
     assert sessions.read(cookie, NOW) is not None
+
+
+async def test_at_a_port_of_its_own_it_is_nowhere_else(
+    redis_url: str, make_installation: Callable[..., Installation]
+) -> None:
+    """Its cookies are for plain http then, unless a proxy says that it is not."""
+    installation = make_installation(
+        REDIS_URL=redis_url, CONSOLE_TOKEN=OPERATOR, CONSOLE_PORT="8001"
+    )
+    console = Console.of(installation)
+    addition = console.addition()
+    assert [] == list(addition.routes)
+    transport = httpx.ASGITransport(side_app(addition.side_routes))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8001") as client:
+        assert (await client.get("/")).headers["location"] == "/console"
+        cookies = [
+            (await client.get("/console", headers=headers)).headers["set-cookie"]
+            for headers in ({}, {"X-Forwarded-Proto": "https"})
+        ]
+        assert HTTPStatus.NOT_FOUND == (await client.get("/healthz")).status_code
+    assert [False, True] == ["Secure" in cookie for cookie in cookies]
+    await console.close()
