@@ -175,6 +175,7 @@ lock: $(VENV)/.dev
 	$(COMPILE) --upgrade --output-file requirements.txt requirements.in
 	$(COMPILE) --upgrade --output-file requirements-run.txt requirements-run.in
 	$(COMPILE) --upgrade --output-file requirements-dev.txt requirements-dev.in
+	$(COMPILE) --upgrade --output-file requirements-extras.txt requirements-extras.in
 	$(COMPILE) --upgrade --output-file requirements-browser.txt requirements-browser.in
 	$(COMPILE) --upgrade --output-file requirements-docs.txt requirements-docs.in
 
@@ -189,9 +190,9 @@ $(VENV)/.run: $(VENV)/.made requirements.txt requirements-run.txt pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements-dev.txt
-	@echo 'Installing what requirements-dev.txt pins into $(VENV) ...'
-	@$(PIP) --require-hashes -r requirements-dev.txt
+$(VENV)/.dev: $(VENV)/.run requirements-dev.txt requirements-extras.txt
+	@echo 'Installing what requirements-dev.txt and requirements-extras.txt pin into $(VENV) ...'
+	@$(PIP) --require-hashes -r requirements-dev.txt -r requirements-extras.txt
 	@touch $@
 
 $(VENV)/.browser: $(VENV)/.dev requirements-browser.txt

@@ -96,6 +96,7 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
         "workers/metrics/",
         "workers/sandbox/",
     ),
+    "mcp": ("workers/cli/agent_server.py",),
     "prometheus_client": ("workers/metrics/",),
     "uvicorn": (
         "service/receiver/server.py",

@@ -107,7 +107,7 @@ def calls(
         region = settings.default_region
         chosen = with_text(with_number(query, number, region=region), text, region=region)
         try:
-            page = await _page(store, chosen, text, limit=limit, after=after)
+            page = await page_of(store, chosen, text, limit=limit, after=after)
         except ValueError as err:
             raise click.UsageError(f"--after: {err}") from err
         return settings, page, await store.listing.is_complete()
@@ -147,7 +147,7 @@ def with_text(query: CallQuery, text: str | None, *, region: str) -> CallQuery:
     return replace(query, agent=text)
 
 
-async def _page(
+async def page_of(
     store: Store, query: CallQuery, text: str | None, *, limit: int, after: str | None
 ) -> CallPage:
     """One page; an id of a source is one call, whatever else the text may be."""

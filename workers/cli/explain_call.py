@@ -2,6 +2,7 @@
 `explain` of a call that the service knows: found in any account, the answer first.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -62,22 +63,25 @@ def explain_stored_call(text: str, *, as_json: bool) -> None:
     gathered: list[FoundCall] = []
     refused: list[str] = []
     for settings in accounts:
-        calls, sentence = run_reporting_redis_errors(settings, partial(_find_in, settings, text))
+        calls, sentence = run_reporting_redis_errors(settings, partial(find_in, settings, text))
         gathered += calls
         refused += sentence
     if not gathered:
-        raise Failure(_nothing_known(text, accounts, refused))
+        raise Failure(nothing_known(text, accounts, refused))
     if len(gathered) > 1:
         raise Failure("\n  ".join(["several calls fit; which one?", *map(_line, gathered)]))
     (call,) = gathered
     if as_json:
-        _print_as_json(call)
+        print_json(call_as_dict(call))
     else:
         _print(call, is_account_named=len(accounts) > 1)
 
 
-async def _find_in(settings: Settings, text: str) -> tuple[list[FoundCall], list[str]]:
-    """The calls of an account that fit; if there are none, what was refused there."""
+async def find_in(settings: Settings, text: str) -> tuple[list[FoundCall], list[str]]:
+    """
+    The calls of an account that fit; if there are none, what was refused there. Raises redis-py's
+    errors, and `QueueUnavailable`.
+    """
     async with open_store(settings, role="cli") as store:
         await store.ping()
         refs = await find_calls(store, text, region=settings.default_region)
@@ -103,7 +107,8 @@ async def _read(store: Store, settings: Settings, ref: str) -> FoundCall | None:
     )
 
 
-def _nothing_known(text: str, accounts: tuple[Settings, ...], refused: list[str]) -> str:
+def nothing_known(text: str, accounts: Sequence[Settings], refused: Sequence[str]) -> str:
+    """What to say of a call that no account knows; `refused` are sentences about it."""
     places = ""
     if len(accounts) > 1:
         names = ", ".join(settings.account for settings in accounts)
@@ -133,19 +138,18 @@ def _line(call: FoundCall) -> str:
     return f"{line}  --account {call.settings.account}"
 
 
-def _print_as_json(call: FoundCall) -> None:
+def call_as_dict(call: FoundCall) -> dict[str, object]:
+    """A call with its explanation as plain JSON values."""
     facts: dict[str, object] = {}
     if call.explanation.call is not None:
         facts = call.explanation.call.as_dict()
-    print_json(
-        {
-            "ref": call.ref,
-            "account": call.settings.account,
-            "summary": asdict(call.summary),
-            **facts,
-            "delivery": call.explanation.delivery.as_dict(),
-        }
-    )
+    return {
+        "ref": call.ref,
+        "account": call.settings.account,
+        "summary": asdict(call.summary),
+        **facts,
+        "delivery": call.explanation.delivery.as_dict(),
+    }
 
 
 def _print(call: FoundCall, *, is_account_named: bool) -> None:

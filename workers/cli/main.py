@@ -128,6 +128,9 @@ COMMANDS: Final = {
         help="Print the script that completes commands by TAB.",
         has_account=False,
     ),
+    "mcp": CommandEntry(
+        module="mcp", function="mcp", help="Let an agent look at calls, over stdin and stdout."
+    ),
     "version": CommandEntry(
         module="version", function="version", help="Print the version.", has_account=False
     ),

@@ -85,7 +85,7 @@ def replay_calls(
 
     async def work(settings: Settings, store: Store) -> tuple[Settings, ReplayReport]:
         if calls:
-            refs = await _find_calls(store, calls)
+            refs = await find_refs(store, calls)
         else:
             refs = await store.search.select(call_filter, limit=limit)
 
@@ -111,7 +111,7 @@ def _check_choice(calls: Sequence[str], call_filter: CallFilter, *, is_all: bool
         raise click.UsageError("calls, filters and --all exclude each other")
 
 
-async def _find_calls(store: Store, calls: Sequence[str]) -> list[str]:
+async def find_refs(store: Store, calls: Sequence[str]) -> list[str]:
     """
     The full names of calls. Ends the command with one line if one of them is not known, or is
     several.

@@ -206,22 +206,27 @@ def print_report(
     Ends the command with exit code 1 if an operator has something left to do.
     """
     if as_json:
-        minutes = budget_minutes(report.requests, settings.buildr_budgets)
-        print_json(
-            {
-                "is_dry_run": options.is_dry_run,
-                "verdicts": [assessment.as_dict() for assessment in report.assessments],
-                "counts": {verdict.value: count for verdict, count in report.counts.items()},
-                "requests": report.requests,
-                "minutes": round(minutes, 2),
-            }
-        )
+        print_json(report_as_dict(settings, report, options))
     else:
         _print_table(settings, report, options=options, has_ids=has_ids)
     if report.stopped:
         raise Failure(report.stopped)
     if not all(assessment.is_settled for assessment in report.assessments):
         raise SystemExit(1)
+
+
+def report_as_dict(
+    settings: Settings, report: ReplayReport, options: ReplayOptions
+) -> dict[str, object]:
+    """A report as plain JSON values."""
+    minutes = budget_minutes(report.requests, settings.buildr_budgets)
+    return {
+        "is_dry_run": options.is_dry_run,
+        "verdicts": [assessment.as_dict() for assessment in report.assessments],
+        "counts": {verdict.value: count for verdict, count in report.counts.items()},
+        "requests": report.requests,
+        "minutes": round(minutes, 2),
+    }
 
 
 def _print_table(
