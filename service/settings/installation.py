@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 from service.errors import SettingsError
 from service.settings.model import Settings
+from service.settings.reading import TomlFile
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
     """
     The settings of all accounts: `default` are those at the top of the file, `others` those of the
-    tables `[accounts.NAME]`, in their order.
+    tables `[accounts.NAME]`, in their order. `toml_file` is what they were read from, if from any.
     """
 
     default: Settings
     others: tuple[Settings, ...] = ()
+    toml_file: TomlFile | None = None
 
     @property
     def accounts(self) -> tuple[Settings, ...]:
@@ -70,4 +72,4 @@ class Installation:
         account = self.account(name)
         if account is self.default:
             return self
-        return Installation(account)
+        return Installation(account, toml_file=self.toml_file)

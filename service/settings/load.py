@@ -28,6 +28,7 @@ from service.settings.reading import (
     CONFIG_NAME,
     OUTCOMES,
     TESTS,
+    TomlFile,
     from_environment,
     from_table,
     hint,
@@ -115,7 +116,8 @@ def load_installation(
             others.append(settings)
     if faults or default is None:
         raise SettingsError(tuple(faults))
-    return Installation(default, tuple(others))
+    toml_file = TomlFile.of(toml_path(environ, folder))
+    return Installation(default, tuple(others), toml_file)
 
 
 def names() -> tuple[str, ...]:

@@ -4,11 +4,12 @@ settings are checked here, not their values.
 """
 
 import difflib
+import hashlib
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from service.settings.outcomes import OutcomeConfig
 
@@ -41,6 +42,22 @@ class FromFile:
         if len(self.path) < SECRET_LENGTH or self.path.startswith(PATHS):
             return self.path
         return "the file that it names (a path belongs here, not the secret itself)"
+
+
+@dataclass(frozen=True, slots=True)
+class TomlFile:
+    """Where the TOML file is, and a digest of what it held; an empty one if there was no file."""
+
+    path: Path
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The file as it is now; one that cannot be read counts as none."""
+        try:
+            return cls(path, hashlib.sha256(path.read_bytes()).hexdigest())
+        except OSError:
+            return cls(path, "")
 
 
 def from_environment(

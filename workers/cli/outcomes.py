@@ -17,6 +17,7 @@ from service.settings import Settings
 from service.store.connection import Store, open_store
 from service.store.outcomes import StoredOutcomes
 from workers.buildr import BuildrClient, token_provider
+from workers.cli.install_map import install_outcomes
 from workers.cli.output import (
     FAILED,
     Failure,
@@ -204,3 +205,4 @@ def _row(result: SampleResult) -> tuple[str, ...]:
 
 
 outcomes.add_command(preview_outcomes)
+outcomes.add_command(install_outcomes)

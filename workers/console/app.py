@@ -40,6 +40,7 @@ PAGES: Sequence[tuple[str, str, Endpoint]] = (
     ("GET", "refused", refused.show),
     ("GET", "rules", rules.show),
     ("POST", "rules/preview", rules.preview),
+    ("POST", "rules/install", rules.install_map),
     ("GET", "actions", work_lists.actions),
 )
 
@@ -68,6 +69,7 @@ class Console:
             sessions=Sessions.of(settings),
             guard=AdminGuard(trusted=public_url.trusted),
             is_secure=settings.base_url.startswith("https:") and settings.console_port is None,
+            toml_file=installation.toml_file,
         )
         return cls(parts, settings.console_port is not None)
 

@@ -18,6 +18,7 @@ from service.logs.events import LogEvent
 from service.receiver.admin_guard import AdminGuard
 from service.receiver.requests import read_headers
 from service.settings import Settings
+from service.settings.reading import TomlFile
 from service.store.connection import Store
 from service.store.console import ConsoleAction
 from workers.console.pages import PREFIX, page
@@ -50,13 +51,14 @@ class ConsoleAccount:
 class ConsoleParts:
     """
     What all requests share. `first_account` is the one that a log-in leads to; `is_secure` keeps
-    cookies off plain http.
+    cookies off plain http. `toml_file` is the file that the settings were read from.
     """
 
     accounts: Mapping[str, ConsoleAccount]
     sessions: Sessions
     guard: AdminGuard
     is_secure: bool
+    toml_file: TomlFile | None = None
 
     @property
     def first_account(self) -> ConsoleAccount:

@@ -2,9 +2,10 @@
 The outcome map as a table, and a changed one tried on calls that are known.
 """
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,19 +15,23 @@ from service.clock import utc_now
 from service.errors import SettingsError
 from service.events import Result
 from service.settings.outcomes import OutcomeConfig
+from service.settings.reading import TomlFile
 from service.store.call_listing import CallQuery
-from workers.console.map_text import (
+from workers.console.parts import Visit
+from workers.outcomes.decide import outcome_key, unknown_names
+from workers.outcomes.map_file import InstalledMap, NotInstalled, install
+from workers.outcomes.map_text import (
     DEFAULT,
     LEFT_ALONE,
+    MAP_TABLES,
     choice_of,
     conditions_text,
     default_of,
-    outcomes_text,
+    map_text,
+    place_of,
     read_map,
     rules_text,
 )
-from workers.console.parts import Visit
-from workers.outcomes.decide import outcome_key, unknown_names
 from workers.replay.assessment import ReplayContext
 from workers.replay.candidates import ReplayCandidate, call_candidates
 from workers.replay.outcome_preview import Comparison, OutcomeChange, Preview
@@ -73,11 +78,7 @@ async def preview(visit: Visit) -> Response:
     """`POST rules/preview`: the map of the form, tried on the newest calls; nothing is written."""
     present = visit.settings.outcome_config
     context = await ReplayContext.of(visit.settings, visit.store)
-    rules = "\n".join(visit.field("rules").splitlines())
-    choices = {
-        result: visit.form.get(f"outcome_{result.value}", [DEFAULT])[0].replace("\r\n", "\n")
-        for result in Result
-    }
+    rules, choices = _sent(visit)
     try:
         config = read_map(present, choices, rules)
         _check_names(config, context)
@@ -86,8 +87,56 @@ async def preview(visit: Visit) -> Response:
     comparison = Comparison(present=context, config=config)
     result = await comparison.run(_newest_calls(visit, context), now=utc_now())
     await visit.audit("preview rules", detail=f"{len(result.changes)} of {result.looked_at} change")
-    trial = _trial(result, config)
+    trial = _trial(result, config, place_of(visit.settings))
     return _page(visit, context, present, rules=rules, chosen=choices, trial=trial)
+
+
+async def install_map(visit: Visit) -> Response:
+    """`POST rules/install`: write the map of the form into the file, and keep a copy of it."""
+    visit.check_operator()
+    present = visit.settings.outcome_config
+    context = await ReplayContext.of(visit.settings, visit.store)
+    rules, choices = _sent(visit)
+    place = place_of(visit.settings)
+    try:
+        config = read_map(present, choices, rules)
+        _check_names(config, context)
+        file = _file_of(visit)
+        # Beside the event loop: the disk may be slow.
+        installed = await asyncio.to_thread(
+            install,
+            file,
+            map_text(config, place),
+            names=MAP_TABLES,
+            at=utc_now(),
+            place=place,
+        )
+    except SettingsError as err:
+        return _page(visit, context, present, rules=rules, chosen=choices, faults=err.faults)
+    except NotInstalled as err:
+        faults = (f"Not installed: {err}.", "Copy the map below into the file.")
+        text = map_text(config, place)
+        return _page(visit, context, present, rules=rules, chosen=choices, faults=faults, text=text)
+    detail = f"{installed.path.name}; before: {installed.backup and installed.backup.name}"
+    await visit.audit("install rules", detail=detail)
+    return _page(visit, context, present, rules=rules, chosen=choices, installed=installed)
+
+
+def _file_of(visit: Visit) -> TomlFile:
+    """The file of settings. Raises `NotInstalled` if there is none."""
+    if visit.parts.toml_file is None:
+        raise NotInstalled("this process was started without a file of settings")
+    return visit.parts.toml_file
+
+
+def _sent(visit: Visit) -> tuple[str, dict[Result, str]]:
+    """The rules and choices of the form."""
+    rules = "\n".join(visit.field("rules").splitlines())
+    choices = {
+        result: visit.form.get(f"outcome_{result.value}", [DEFAULT])[0].replace("\r\n", "\n")
+        for result in Result
+    }
+    return rules, choices
 
 
 def _check_names(config: OutcomeConfig, context: ReplayContext) -> None:
@@ -118,7 +167,7 @@ async def _newest_calls(visit: Visit, context: ReplayContext) -> AsyncIterator[R
             return
 
 
-def _trial(result: Preview, config: OutcomeConfig) -> Trial:
+def _trial(result: Preview, config: OutcomeConfig, place: Sequence[str]) -> Trial:
     pairs = Counter(
         (change.now or "left alone", change.then or "left alone", change.kind.value)
         for change in result.changes
@@ -132,7 +181,7 @@ def _trial(result: Preview, config: OutcomeConfig) -> Trial:
         pairs=pairs.most_common(),
         agents=agents.most_common(SHOWN_CHANGES),
         shown=result.changes[:SHOWN_CHANGES],
-        text=f"{outcomes_text(config)}\n\n{rules_text(config.rules)}".strip(),
+        text=map_text(config, place),
     )
 
 
@@ -145,6 +194,8 @@ def _page(
     chosen: dict[Result, str] | None = None,
     faults: tuple[str, ...] = (),
     trial: Trial | None = None,
+    installed: InstalledMap | None = None,
+    text: str = "",
 ) -> Response:
     names = sorted(context.names.values(), key=str.casefold)
     rows = [_row_of(result, present, context, chosen or {}) for result in Result]
@@ -162,6 +213,10 @@ def _page(
         rules=rules,
         faults=faults,
         trial=trial,
+        installed=installed,
+        text=text,
+        choices={result.value: choice for result, choice in (chosen or {}).items()},
+        toml_file=visit.parts.toml_file,
         default_choice=DEFAULT,
         left_alone=LEFT_ALONE,
         was_read=context.outcome_ids is not None,

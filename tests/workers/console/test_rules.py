@@ -3,20 +3,29 @@ The outcome map in the console, and a changed one tried on calls that are known.
 """
 
 from collections.abc import Callable
+from html import unescape
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
 from service.errors import SettingsError
 from service.events import Result
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.settings.outcomes import OutcomeConfig
-from tests.workers.console.harness import DELIVERED, Browser, text_of
-from workers.console.map_text import (
+from tests.workers.console.harness import (
+    DELIVERED,
+    OPERATOR,
+    READER,
+    Browser,
+    open_browser,
+    text_of,
+)
+from workers.outcomes.map_text import (
     DEFAULT,
     LEFT_ALONE,
     choice_of,
-    outcomes_text,
+    map_text,
     read_map,
     rules_text,
 )
@@ -50,9 +59,7 @@ def test_a_map_is_read_as_it_is_written(
     present = make_settings().outcome_config
     rules = rules_text(present.rules)
     assert read_map(present, _choices(present), rules) == present
-    (tmp_path / "buildr-calls.toml").write_text(
-        f"{outcomes_text(present)}\n\n{rules}", encoding="utf-8"
-    )
+    (tmp_path / "buildr-calls.toml").write_text(map_text(present), encoding="utf-8")
     assert make_settings().outcome_config == present
 
 
@@ -78,7 +85,7 @@ def test_choices_of_the_form_become_a_map() -> None:
     """The default is left out, and no outcome is one too."""
     config = OutcomeConfig()
     choices = {**_choices(config), Result.BUSY: "No Answer", Result.CONNECTED: LEFT_ALONE}
-    assert outcomes_text(read_map(config, choices, "")) == (
+    assert map_text(read_map(config, choices, "")) == (
         '[outcomes]\nconnected = false\nbusy = "No Answer"'
     )
     assert choice_of(config, Result.BUSY) == DEFAULT
@@ -126,3 +133,46 @@ async def test_outcomes_that_were_never_read_are_reported(operator: Browser) -> 
     await operator.get("/default/rules")
     response = await operator.send("/default/rules/preview", {"rules": ""})
     assert "never read from Buildr" in response.text
+
+
+@pytest.mark.usefixtures("system")
+async def test_a_map_is_installed_with_a_copy_of_the_file(
+    make_installation: Callable[..., Installation], redis_url: str, tmp_path: Path
+) -> None:
+    """Where it is read from, and once: the page shows what was in place at the start."""
+    path = tmp_path / "buildr-calls.toml"
+    path.write_text('port = 8001\n\n[outcomes]\nbusy = "Busy"\n', encoding="utf-8")
+    installation = make_installation(
+        REDIS_URL=redis_url, CONSOLE_TOKEN=OPERATOR, CONSOLE_READ_TOKEN=READER
+    )
+    fields = {"outcome_busy": "No Answer", "rules": ""}
+    async with open_browser(installation) as browser:
+        await browser.log_in(OPERATOR)
+        response = await browser.send("/default/rules/preview", fields)
+        assert "Install this map" in response.text
+        response = await browser.send("/default/rules/install", fields)
+        assert "holds the new map" in response.text
+        assert "install rules" in await browser.get("/default/actions")
+        await browser.get("/default/rules")
+        response = await browser.send("/default/rules/install", fields)
+        assert "was changed since this process started" in response.text
+        assert 'busy = "No Answer"' in unescape(response.text)
+        await browser.send("/default/logout", {})
+        await browser.log_in(READER)
+        response = await browser.send("/default/rules/install", fields)
+        assert response.status_code == HTTPStatus.FORBIDDEN
+    assert path.read_text(encoding="utf-8") == 'port = 8001\n\n[outcomes]\nbusy = "No Answer"\n'
+    assert 'busy = "Busy"' in _text_of_backup(tmp_path)
+
+
+def _text_of_backup(folder: Path) -> str:
+    (backup,) = folder.glob("*.bak")
+    return backup.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("system")
+async def test_a_map_that_cannot_be_used_is_not_installed(operator: Browser) -> None:
+    """Its faults are shown, as by a preview."""
+    await operator.get("/default/rules")
+    response = await operator.send("/default/rules/install", {"outcome_busy": "x", "rules": ""})
+    assert "This map cannot be used." in response.text

@@ -4,21 +4,25 @@ A map of outcomes as the tables of `buildr-calls.toml`, and back.
 
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic import ValidationError
 
 from service.errors import SettingsError
 from service.events import Result
+from service.settings import Settings
+from service.settings.accounts import TABLE as ACCOUNTS
 from service.settings.outcome_refs import OutcomeRef
 from service.settings.outcomes import DEFAULT_OUTCOMES, OutcomeConfig, Rule
+from service.settings.reading import OUTCOMES
 
 # Choices of the form that are no names of outcomes; Buildr's names hold no line feed.
 DEFAULT: Final = "\ndefault"
 LEFT_ALONE: Final = "\nleft alone"
 MAX_FAULTS: Final = 10
 RULES: Final = "rules"
+MAP_TABLES: Final = (OUTCOMES, RULES)
 
 
 def choice_of(config: OutcomeConfig, result: Result) -> str:
@@ -36,14 +40,29 @@ def default_of(result: Result) -> str:
     return str(ref)
 
 
-def rules_text(rules: Iterable[Rule]) -> str:
+def map_text(config: OutcomeConfig, place: Sequence[str] = ()) -> str:
+    """
+    `[outcomes]` and `[[rules]]` as they are written in the file; `place` is where an account has
+    them.
+    """
+    texts = (_outcomes_text(config, place), rules_text(config.rules, place))
+    return "\n\n".join(text for text in texts if text)
+
+
+def place_of(settings: Settings) -> tuple[str, ...]:
+    """Where an account's tables are: at the top of the file, or below `accounts` and its name."""
+    if settings.is_default:
+        return ()
+    return (ACCOUNTS, settings.account)
+
+
+def rules_text(rules: Iterable[Rule], place: Sequence[str] = ()) -> str:
     """Rules as they are written in the file."""
-    return "\n\n".join("\n".join(_rule_lines(rule)) for rule in rules)
+    return "\n\n".join("\n".join(_rule_lines(rule, place)) for rule in rules)
 
 
-def outcomes_text(config: OutcomeConfig) -> str:
-    """The table `[outcomes]` as it is written in the file."""
-    lines = ["[outcomes]"]
+def _outcomes_text(config: OutcomeConfig, place: Sequence[str]) -> str:
+    lines = [f"[{'.'.join((*place, OUTCOMES))}]"]
     for result, ref in config.outcomes.items():
         lines.append(f"{result.value} = {_value(_ref_value(ref))}")
     return "\n".join(lines)
@@ -61,7 +80,7 @@ def read_map(present: OutcomeConfig, choices: Mapping[Result, str], rules: str) 
     """
     try:
         table = tomllib.loads(rules)
-    except tomllib.TOMLDecodeError as err:
+    except (tomllib.TOMLDecodeError, RecursionError) as err:
         raise SettingsError((f"The rules are not TOML: {err}",)) from err
     others = sorted(set(table) - {RULES})
     if others:
@@ -89,8 +108,8 @@ def _fault_lines(err: ValidationError) -> Iterator[str]:
         yield f"{place}: {fault['msg'].removeprefix('Value error, ')}"
 
 
-def _rule_lines(rule: Rule) -> Iterator[str]:
-    yield "[[rules]]"
+def _rule_lines(rule: Rule, place: Sequence[str]) -> Iterator[str]:
+    yield f"[[{'.'.join((*place, RULES))}]]"
     if rule.name is not None:
         yield f"name = {_value(rule.name)}"
     yield f"when = {{ {conditions_text(rule)} }}"
