@@ -42,6 +42,18 @@ class CallFeed:
         )
         return [(int(score), ref.decode()) for ref, score in members]
 
+    async def since(self, at_ms: int, *, limit: int) -> list[Place]:
+        """The same calls, those first whose last message is oldest."""
+        members = await self.redis.zrangebyscore(
+            self.keys.named(ALL_CALLS), at_ms, "+inf", start=0, num=limit, withscores=True
+        )
+        return [(int(score), ref.decode()) for ref, score in members]
+
+    async def place(self) -> tuple[str, str]:
+        """Which records these are, under whatever address: the server's run, and the prefix."""
+        info = await self.redis.info("server")
+        return str(info.get("run_id")), self.keys.prefix
+
     async def due(self, *, limit: int) -> list[str]:
         """The names of the calls that wait for something, those first that are due first."""
         refs = await self.redis.zrange(self.keys.named("due"), 0, limit - 1)

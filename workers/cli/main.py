@@ -119,6 +119,11 @@ COMMANDS: Final = {
     "trigger": CommandEntry(
         module="trigger", function="trigger", help="Send a realistic call to your own receiver."
     ),
+    "listen": CommandEntry(
+        module="listen",
+        function="listen",
+        help="Try a running instance's messages on this machine.",
+    ),
     "forget": CommandEntry(
         module="forget", function="forget", help="Delete what is stored about a number or a call."
     ),

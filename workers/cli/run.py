@@ -45,6 +45,12 @@ PORT: Final = click.IntRange(1, 65535)
     help=f"The Buildr call that the demo writes to.  [default: {DEMO_CALL} of the sandbox]",
 )
 @click.option(
+    "--any-call",
+    "is_any_call",
+    is_flag=True,
+    help="A sandbox for real traffic: any call, the outcomes of your map, no limit; no demo.",
+)
+@click.option(
     "--once",
     "is_once",
     is_flag=True,
@@ -57,6 +63,7 @@ def run(
     data_dir: str | None,
     is_demo: bool | None,
     demo_call: str | None,
+    is_any_call: bool,
     is_once: bool,
 ) -> None:
     """
@@ -82,8 +89,15 @@ def run(
     }
     installation = load_accounts(is_local=False, overrides=overrides)
     settings = installation.default
+    if is_any_call:
+        is_demo = is_demo or False
+        if installation.has_buildr_credentials:
+            raise click.UsageError(
+                "--any-call is for the sandbox: take the Buildr credentials out of the settings"
+            )
     options = RunOptions(
         sandbox_port=sandbox_port,
+        is_any_call=is_any_call,
         demo_call=_demo_call(installation, is_demo, demo_call),
         is_once=is_once,
     )
@@ -157,6 +171,9 @@ def work(*, is_watched: bool) -> None:
     is_flag=True,
     help="Take a PATCH of any call, also one that does not exist.",
 )
+@click.option(
+    "--outcome", "outcomes", multiple=True, help="One more call outcome: NAME, or ID=NAME."
+)
 @watched
 def sandbox(
     *,
@@ -166,6 +183,7 @@ def sandbox(
     requests: int,
     window_s: float,
     is_auto_create: bool,
+    outcomes: tuple[str, ...],
     is_watched: bool,
 ) -> None:
     """
@@ -189,6 +207,7 @@ def sandbox(
         budgets=(Budget(requests=requests, window_s=window_s),),
         limit_mode=cast("Mode", limit_mode),
         auto_create=is_auto_create,
+        more_outcomes=outcomes,
     )
     try:
         run_sandbox(config, host=host, port=port)

@@ -17,7 +17,6 @@ from workers.local.supervisor import ProcessSpec
 
 SANDBOX_HOST: Final = "127.0.0.1"
 
-
 ANY_HOST: Final[Mapping[str, str]] = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 

@@ -31,6 +31,7 @@ from workers.local.data_folder import (
 from workers.local.demo import Demo, sandbox_outcome
 from workers.local.embedded_redis import EmbeddedRedis
 from workers.local.programs import SANDBOX_HOST, check_port, local_host, process_spec, program
+from workers.local.sandbox_command import NO_LIMIT, sandbox_command
 from workers.local.supervisor import Supervisor
 from workers.local.terminal import Screen, read_line
 from workers.sandbox.config import CLIENT_ID, CLIENT_SECRET
@@ -50,12 +51,13 @@ class RunOptions:
     What the command line asked for.
 
     `demo_call` is the Buildr call that the demo tells of, or None for no demo; with `is_once` the
-    run ends after it.
+    run ends after it. With `is_any_call` the sandbox is one for real traffic.
     """
 
     sandbox_port: int
     demo_call: str | None
     is_once: bool = False
+    is_any_call: bool = False
 
 
 class LocalRun:
@@ -153,6 +155,8 @@ class LocalRun:
             "BUILDR_CLIENT_ID": CLIENT_ID,
             "BUILDR_CLIENT_SECRET": CLIENT_SECRET,
         }
+        if self._options.is_any_call:
+            values["BUILDR_BUDGETS"] = NO_LIMIT
         for slug, source in SOURCES.items():
             # Its first setting is the one that turns it on.
             if not self._settings.secrets_of(slug):
@@ -210,17 +214,13 @@ class LocalRun:
         part = partial(process_spec, environment=environment)
         first = [part("receiver", "serve", ready_url=f"{self.url}/readyz")]
         if self._has_sandbox:
-            port = str(self._options.sandbox_port)
-            first.insert(
-                0,
-                part(
-                    "sandbox",
-                    "sandbox",
-                    "--port",
-                    port,
-                    ready_url=f"{self.sandbox_url}/_sandbox/state",
-                ),
+            command = sandbox_command(
+                self._options.sandbox_port,
+                self._settings.outcome_config,
+                is_any_call=self._options.is_any_call,
             )
+            url = f"{self.sandbox_url}/_sandbox/state"
+            first.insert(0, part("sandbox", *command, ready_url=url))
         await self._supervisor.start(*first)
         # After the sandbox, because a worker asks Buildr for the names of the outcomes first.
         await self._supervisor.start(

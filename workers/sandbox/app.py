@@ -29,10 +29,10 @@ from workers.sandbox.faults import Faults, misbehave
 from workers.sandbox.pagination import page_of
 from workers.sandbox.rate_limit import Limiter, Refusal
 from workers.sandbox.records import (
-    OUTCOMES,
     Calls,
     Tokens,
     outcome_as_json,
+    outcomes_with,
 )
 from workers.sandbox.request_log import Entry, RequestLog, readable
 from workers.sandbox.responses import errors, rate_limit_answer, unauthorized
@@ -81,7 +81,7 @@ class Sandbox:
     """The handlers of Buildr's own routes, over one account."""
 
     def __init__(self, config: SandboxConfig, clock: Callable[[], int]) -> None:
-        self.calls: Final = Calls()
+        self.calls: Final = Calls(outcomes_with(config.more_outcomes))
         self.faults: Final = Faults()
         self.requests: Final = RequestLog(config.budgets)
         self._config: Final = config
@@ -139,14 +139,19 @@ class Sandbox:
         if call is None and not (self._config.auto_create and is_buildr_id(call_id)):
             raise Refused(HTTPStatus.NOT_FOUND, f"there is no call {call_id[:40]!a}")
         # Before the call is made: a refused update must not leave an empty call behind.
-        checked = check_fields(fields, outcome_ids=OUTCOMES)
+        checked = check_fields(fields, outcome_ids=self.calls.outcomes)
         call = call or self.calls.create(call_id, self._clock())
         self.calls.update(call, checked, self._clock())
-        return JSONResponse({"item" if self._config.is_beta else "call": call.as_json()})
+        return JSONResponse(
+            {"item" if self._config.is_beta else "call": call.as_json(self.calls.outcomes)}
+        )
 
     def list_outcomes(self, request: Request, _: bytes) -> Response:
         """One page of the account's call outcomes."""
-        page, headers = page_of([outcome_as_json(outcome) for outcome in OUTCOMES], request.url)
+        page, headers = page_of(
+            [outcome_as_json(outcome, self.calls.outcomes) for outcome in self.calls.outcomes],
+            request.url,
+        )
         return JSONResponse(
             {"items" if self._config.is_beta else "call_outcomes": page}, headers=headers
         )

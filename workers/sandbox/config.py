@@ -23,7 +23,7 @@ class SandboxConfig:
     `limit_mode` says in which reading the budgets hold: `window` (never more in any window),
     `bucket` (leaky), `both`, `off`. Without `says_wait` a 429 lacks `X-Rate-Limited-For`; with
     `is_beta` answers have the beta version's form. With `auto_create` a PATCH of an unknown call
-    makes that call.
+    makes that call. `more_outcomes` are names of outcomes beside those that it has anyway.
     """
 
     client_id: str = CLIENT_ID
@@ -36,3 +36,4 @@ class SandboxConfig:
     says_wait: bool = True
     is_beta: bool = False
     auto_create: bool = False
+    more_outcomes: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from service.buildr_ids import is_buildr_id
 from workers.sandbox.config import SandboxConfig
 from workers.sandbox.faults import Fault, Faults
-from workers.sandbox.records import OUTCOMES, Calls
+from workers.sandbox.records import Calls
 from workers.sandbox.request_log import RequestLog, latest
 from workers.sandbox.responses import errors
 from workers.sandbox.validation import Refused, check_fields
@@ -94,7 +94,7 @@ class Console:
         call = self.calls.get(request.path_params["call_id"])
         if call is None:
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such call")
-        return JSONResponse({"call": call.as_json()})
+        return JSONResponse({"call": call.as_json(self.calls.outcomes)})
 
     async def put_call(self, request: Request) -> Response:
         """
@@ -107,12 +107,13 @@ class Console:
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 'the id must be digits and the body an object like {"notes": "..."}',
             )
-        fields = check_fields(parsed, outcome_ids=OUTCOMES, may_be_null=True)
+        fields = check_fields(parsed, outcome_ids=self.calls.outcomes, may_be_null=True)
         result = self.calls.get(call_id)
         call = result or self.calls.create(call_id, self.clock())
         self.calls.update(call, fields, self.clock())
         return JSONResponse(
-            {"call": call.as_json()}, status_code=HTTPStatus.OK if result else HTTPStatus.CREATED
+            {"call": call.as_json(self.calls.outcomes)},
+            status_code=HTTPStatus.OK if result else HTTPStatus.CREATED,
         )
 
     async def list_faults(self, _: Request) -> Response:

@@ -5,7 +5,7 @@ its tokens.
 
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -35,6 +35,8 @@ PROJECTS: Final[Mapping[str, str]] = {
     "132": "Oak Street Clinic",
     "372": "Northgate Gymnasium",
 }
+# The first id of an outcome that is not among those above.
+FIRST_MORE: Final = 901
 FIRST_CALL: Final = 101
 LAST_CALL: Final = 120
 FIRST_CONTACT: Final = 418
@@ -60,8 +62,8 @@ class HeldCall:
     contact_id: str | None = None
     project_id: str | None = None
 
-    def as_json(self) -> Json:
-        """The call in the shape of the published answer."""
+    def as_json(self, outcomes: Mapping[str, str] = OUTCOMES) -> Json:
+        """The call in the shape of the published answer; `outcomes` are the account's, by id."""
         return {
             "id": self.id,
             "created_at": self.created_at,
@@ -70,7 +72,7 @@ class HeldCall:
             "recorded_at": self.recorded_at,
             "call_outcome": None
             if self.call_outcome_id is None
-            else outcome_as_json(self.call_outcome_id),
+            else outcome_as_json(self.call_outcome_id, outcomes),
             "company": None if self.company_id is None else company_as_json(self.company_id),
             "contact": None
             if self.contact_id is None
@@ -96,6 +98,7 @@ class Calls:
     many.
     """
 
+    outcomes: Mapping[str, str] = field(default_factory=lambda: OUTCOMES)
     by_id: dict[str, HeldCall] = field(default_factory=seed_calls)
 
     def get(self, call_id: str) -> HeldCall | None:
@@ -151,9 +154,23 @@ class Tokens:
             self.ready = None
 
 
-def outcome_as_json(outcome_id: str) -> Json:
+def outcome_as_json(outcome_id: str, outcomes: Mapping[str, str] = OUTCOMES) -> Json:
     """A call outcome in the shape of the published answer."""
-    return _named(outcome_id, OUTCOMES[outcome_id])
+    return _named(outcome_id, outcomes[outcome_id])
+
+
+def outcomes_with(more: Iterable[str]) -> Mapping[str, str]:
+    """The outcomes of the account by id, with more of them: names, or `ID=NAME`."""
+    outcomes = dict(OUTCOMES)
+    names = {name.casefold() for name in outcomes.values()}
+    for text in more:
+        outcome_id, equals, name = text.partition("=")
+        if equals and outcome_id.isdecimal():
+            outcomes.setdefault(outcome_id, name)
+        elif text.casefold() not in names:
+            names.add(text.casefold())
+            outcomes[str(FIRST_MORE + len(outcomes))] = text
+    return outcomes
 
 
 def moment(now_ns: int) -> str:
