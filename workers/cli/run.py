@@ -10,7 +10,7 @@ from typing import Final, cast
 import click
 
 from service.buildr_ids import is_buildr_id
-from service.settings import Budget, Installation
+from service.settings import Budget, Installation, Settings
 from workers.cli.output import Failure, load_accounts, load_settings
 from workers.cli.watched import end_with_stdin, watched
 
@@ -91,10 +91,6 @@ def run(
     settings = installation.default
     if is_any_call:
         is_demo = is_demo or False
-        if installation.has_buildr_credentials:
-            raise click.UsageError(
-                "--any-call is for the sandbox: take the Buildr credentials out of the settings"
-            )
     options = RunOptions(
         sandbox_port=sandbox_port,
         is_any_call=is_any_call,
@@ -105,12 +101,8 @@ def run(
         raise click.UsageError("--once stops after the demo, and there is none: add --demo")
     if installation.has_buildr_credentials or installation.others:
         _check_serving(installation)
-        if (
-            installation.has_buildr_credentials
-            and options.demo_call is not None
-            and not settings.secrets_of("twilio").values
-        ):
-            raise click.UsageError("the demo simulates a call of Twilio's: set TWILIO_AUTH_TOKEN")
+    if installation.has_buildr_credentials:
+        _check_options(settings, demo_call=options.demo_call, is_any_call=is_any_call)
     # Before anything is started: a Redis of the operator's is not one that `run` could start again.
     if settings.redis_url is not None:
         from workers.cli.session import check_redis
@@ -239,6 +231,16 @@ def _demo_call(
             "name it with --demo-call ID"
         )
     return demo_call
+
+
+def _check_options(settings: Settings, *, demo_call: str | None, is_any_call: bool) -> None:
+    """Raises click's usage error for what does not go with Buildr credentials."""
+    if is_any_call:
+        raise click.UsageError(
+            "--any-call is for the sandbox: take the Buildr credentials out of the settings"
+        )
+    if demo_call is not None and not settings.secrets_of("twilio").values:
+        raise click.UsageError("the demo simulates a call of Twilio's: set TWILIO_AUTH_TOKEN")
 
 
 def _check_serving(installation: Installation) -> None:

@@ -247,3 +247,9 @@ def test_a_receiver_that_is_not_there_is_named(run: Run, seed: Seed, origin: str
         output = run("listen", *options, code=1, **variables).output
     assert "no receiver answers at http://127.0.0.1:9" in output
     assert "run --any-call" in output
+
+
+def test_a_sandbox_for_any_call_goes_without_credentials(run: Run) -> None:
+    """Otherwise `run` would write to the real Buildr."""
+    output = run("run", "--any-call", code=2, BUILDR_ACCESS_TOKEN="a-token").output
+    assert "--any-call is for the sandbox" in output

@@ -82,7 +82,7 @@ def test_more_calls_than_are_followed_are_named(
 def test_it_goes_on_when_redis_comes_back(
     redis_url: str, make_settings: Callable[..., Settings]
 ) -> None:
-    """The operator is told once that it is away, and that it is back."""
+    """One note that it is away, and one that it is back."""
     notes: list[str] = []
     polls: list[bool] = []
     is_back = asyncio.Event()
