@@ -99,14 +99,15 @@ class CallSearch:
                 if fields:
                     yield read_call(ref, fields), _read_link(link)
 
-    async def indexed_records(self, name: str, *, limit: int) -> list[DeliveryRecord]:
+    async def indexed_records(
+        self, name: str, *, limit: int, start: int = 0
+    ) -> list[DeliveryRecord]:
         """
-        The records of the calls of an index (`unmatched` or `stalled`), the longest in it first, in
-        two round trips; without those that cannot be read.
+        The records of the calls of an index (`unmatched` or `stalled`), the longest in it first,
+        without the first `start` of them, in two round trips; without those that cannot be read.
         """
-        refs = [
-            ref.decode() for ref in await self.redis.zrange(self.keys.named(name), 0, limit - 1)
-        ]
+        end = start + limit - 1
+        refs = [ref.decode() for ref in await self.redis.zrange(self.keys.named(name), start, end)]
         pipe = self.redis.pipeline(transaction=False)
         for ref in refs:
             pipe.hget(self.keys.call(ref), "rec")

@@ -53,10 +53,13 @@ class ConsoleRecords:
         pipe.ltrim(self._actions, 0, MAX_ACTIONS - 1)
         await pipe.execute()
 
-    async def recent(self, limit: int) -> list[ConsoleAction]:
-        """The newest actions first, without those of a newer version that cannot be read."""
+    async def recent(self, limit: int, *, start: int = 0) -> list[ConsoleAction]:
+        """
+        The newest actions first, without the first `start` of them, and without those of a newer
+        version that cannot be read.
+        """
         actions = []
-        for text in await self.redis.lrange(self._actions, 0, limit - 1):
+        for text in await self.redis.lrange(self._actions, start, start + limit - 1):
             try:
                 actions.append(_ACTION.validate_json(text))
             except ValidationError:

@@ -22,11 +22,13 @@ from service.store.failed import Failed, FailedFilter
 from service.store.keys import split_ref
 from workers.console.pages import redirect
 from workers.console.parts import Visit
+from workers.console.replays import MAX_AT_ONCE
 
 PAGE: Final = 100
 # Entries that are read for a page, fitting or not.
 MAX_READ: Final = 5000
 MAX_REASON: Final = 200
+MAX_START_DIGITS: Final = 9
 LEAST_IN_GROUP: Final = 2
 MAX_GROUPS: Final = 5
 # What to do about a cause, in a few words; buildr-calls explain says more.
@@ -62,6 +64,14 @@ class CallRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Pager:
+    """The addresses of a list's first page and of the next one; empty where this is it."""
+
+    first_url: str
+    next_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Entries that failed for one and the same reason."""
 
@@ -74,33 +84,39 @@ async def failed(visit: Visit) -> Response:
     """`GET failed`: the oldest first, filtered by cause and source."""
     cause = visit.query("cause")
     source = visit.query("source")
+    start = _start_of(visit)
     entry_filter = FailedFilter(source=source or None, cause=cause or None)
     entries: list[Failed] = []
     causes: Counter[str] = Counter()
-    matching = 0
     async for entry in visit.store.failed.select(FailedFilter()):
         causes[entry.cause] += 1
         if entry_filter.holds(entry):
-            matching += 1
-            if len(entries) < PAGE:
-                entries.append(entry)
+            entries.append(entry)
         if causes.total() >= MAX_READ:
             break
     total = await visit.store.failed.count()
+    next_start = None
+    if len(entries) > start + PAGE:
+        next_start = start + PAGE
+    done = visit.query("done")
+    if not done.isdecimal():
+        done = ""
     return visit.page(
         "failed",
         "Failed",
-        entries=entries,
+        entries=entries[start : start + PAGE],
         groups=_groups(entries),
         causes=causes.most_common(),
         cause=cause,
         source=source,
         sources=sorted(SOURCES),
-        matching=matching,
+        matching=len(entries),
         total=total,
         is_cut=total > MAX_READ,
         advice=ADVICE,
-        done=visit.query("done"),
+        done=done,
+        max_at_once=MAX_AT_ONCE,
+        pager=_pager(visit, "failed", start, next_start, cause=cause, source=source),
     )
 
 
@@ -134,13 +150,32 @@ async def stalled(visit: Visit) -> Response:
 
 async def actions(visit: Visit) -> Response:
     """`GET actions`: what was done in the console, the newest first."""
-    return visit.page("actions", "Actions", actions=await visit.store.console.recent(PAGE))
+    start = _start_of(visit)
+    recent = await visit.store.console.recent(PAGE + 1, start=start)
+    next_start = None
+    if len(recent) > PAGE:
+        next_start = start + PAGE
+    return visit.page(
+        "actions",
+        "Actions",
+        actions=recent[:PAGE],
+        pager=_pager(visit, "actions", start, next_start),
+    )
 
 
 async def _list_calls(visit: Visit, name: str, *, total: int) -> Response:
     source = visit.query("source")
-    records = await visit.store.search.indexed_records(name, limit=PAGE)
-    rows = [row for row in map(_row_of, records) if source in ("", row.source)]
+    start = _start_of(visit)
+    rows: list[CallRow] = []
+    position = start
+    # With a filter as many are read as it takes to fill a page, within bounds.
+    while len(rows) < PAGE and position < min(total, start + MAX_READ):
+        records = await visit.store.search.indexed_records(name, limit=PAGE, start=position)
+        rows += [row for row in map(_row_of, records) if source in ("", row.source)]
+        position += PAGE
+    next_start = None
+    if position < total:
+        next_start = position
     return visit.page(
         name,
         name.capitalize(),
@@ -148,8 +183,27 @@ async def _list_calls(visit: Visit, name: str, *, total: int) -> Response:
         rows=rows,
         total=total,
         source=source,
-        sources=sorted({row.source for row in rows} | ({source} - {""})),
+        sources=sorted(SOURCES),
+        pager=_pager(visit, name, start, next_start, source=source),
     )
+
+
+def _start_of(visit: Visit) -> int:
+    """How many entries are above the page that is asked for."""
+    text = visit.query("from")
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_START_DIGITS):
+        return 0
+    return int(text)
+
+
+def _pager(visit: Visit, name: str, start: int, next_start: int | None, **parameters: str) -> Pager:
+    first_url = ""
+    if start:
+        first_url = visit.url(name, **parameters)
+    next_url = ""
+    if next_start is not None:
+        next_url = visit.url(name, **parameters, **{"from": str(next_start)})
+    return Pager(first_url, next_url)
 
 
 def _row_of(record: DeliveryRecord) -> CallRow:
@@ -177,4 +231,8 @@ def _groups(entries: list[Failed]) -> list[Group]:
         for (cause, detail), entry_ids in ids.items()
         if len(entry_ids) >= LEAST_IN_GROUP
     ]
-    return sorted(groups, key=lambda group: -len(group.entry_ids))[:MAX_GROUPS]
+    return sorted(groups, key=_size, reverse=True)[:MAX_GROUPS]
+
+
+def _size(group: Group) -> int:
+    return len(group.entry_ids)

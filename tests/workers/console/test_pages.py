@@ -11,7 +11,7 @@ from markupsafe import escape
 from service.clock import utc_now
 from service.store.connection import Store
 from service.store.refused import RefusedRequests
-from tests.fundamentals.system import System
+from tests.fundamentals.system import System, message
 from tests.workers.console.harness import (
     DELIVERED,
     FAILED,
@@ -21,6 +21,7 @@ from tests.workers.console.harness import (
     Browser,
     text_of,
 )
+from workers.console import work_lists
 from workers.console.pages import POLICY
 from workers.console.parts import PAGES as MENU
 
@@ -176,3 +177,42 @@ async def test_refused_requests_are_shown_and_a_concern(store: Store, operator: 
     assert "703 requests, 703 in 24 hours" in page
     assert f"3 twilio 401 {entry.reason} {entry.hint} /webhooks/twilio 203.0.113.0/24" in page
     assert "/…" not in await operator.get("/default/refused?source=twilio")
+
+
+async def _receive_unreadable(system: System, call_id: str) -> None:
+    """A message that is genuine, and lacks what it must have."""
+    await system.receive(message("ended", 46, call_id=call_id))
+    await system.run_job_once(f"standard:{call_id}")
+
+
+async def test_long_lists_have_pages(
+    system: System, operator: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next page begins where this one ends; a filter reads on until a page is full."""
+    monkeypatch.setattr(work_lists, "PAGE", 1)
+    await system.receive_call(call_id="call-4")
+    await system.run_worker("standard:call-4")
+    await _receive_unreadable(system, "call-5")
+    for name, first, second in (
+        ("unmatched", UNMATCHED, "standard:call-4"),
+        ("failed", FAILED, "standard:call-5"),
+    ):
+        page = await operator.get(f"/default/{name}?source=standard")
+        assert [True, False] == [first in page, second in page]
+        page = await operator.get(f"/default/{name}?source=standard&from=1")
+        assert [False, True] == [first in page, second in page]
+        assert "First page" in page
+        assert "Next page" not in page
+    assert "Next page" not in await operator.get("/default/unmatched?source=twilio")
+    for name in ("actions", "actions?from=x", "stalled?from=1"):
+        assert (await operator.load(f"/default/{name}")).is_success
+
+
+async def test_what_several_failed_of_is_one_row(system: System, operator: Browser) -> None:
+    """With all that share it, whatever page they are on; what an address says is no text."""
+    for call_id in ("call-4", "call-5"):
+        await _receive_unreadable(system, call_id)
+    page = text_of(await operator.get("/default/failed?from=1&done=all+gone"))
+    assert "Shared causes" in page
+    assert "Replay 2…" in page
+    assert "all gone" not in page
