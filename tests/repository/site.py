@@ -26,7 +26,7 @@ MOVED: Final = {
     "CHANGELOG.md": "changes.md",
     "SECURITY.md": "reporting.md",
     "docs/telephony/README.md": "telephony/index.md",
-    "docs/decisions": "decisions/index.md",
+    "docs/decisions": "decisions.md",
 }
 FILES: Final = "files.md"
 FILES_HEAD: Final = """# Files for deployment
@@ -152,7 +152,7 @@ def decisions_page() -> str:
     lines = ["# Decisions\n", "What shaped the service, and why. The newest comes first.\n"]
     for file in sorted((ROOT / "docs" / "decisions").glob("*.md"), reverse=True):
         title = file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
-        lines.append(f"- [{title}]({file.name})")
+        lines.append(f"- [{title}](decisions/{file.name})")
     return "\n".join([*lines, ""])
 
 
@@ -165,7 +165,7 @@ def write(folder: Path = PAGES) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(site_text(site_page, page), encoding="utf-8")
     (folder / FILES).write_text(files_page(), encoding="utf-8")
-    (folder / "decisions" / "index.md").write_text(decisions_page(), encoding="utf-8")
+    (folder / "decisions.md").write_text(decisions_page(), encoding="utf-8")
 
 
 def _first_file(path: Path) -> Path:
