@@ -12,6 +12,7 @@ made before that, over the source alone, is accepted too, since vendors have it.
 import hmac
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, unquote, unquote_plus
 
@@ -136,6 +137,8 @@ def verified_buildr_call_id(
     return call_id, None
 
 
+# Most senders use one address for all calls. Bounded, since others name the call in it.
+@lru_cache(maxsize=64)
 def strip_credentials(url: str) -> str:
     """
     An address without its path token and without the signature of its id, as it may be stored and

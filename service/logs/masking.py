@@ -135,6 +135,9 @@ _SUBSTITUTIONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 _WORD: Final = re.compile(r"(?!whsec_)[A-Za-z][\w.-]{0,80}", re.ASCII)
 
 
+_FLOAT_OR_BOOL: Final = (float, bool)
+
+
 def mask(value: object, *, key: str = "", depth: int = 0) -> object:
     """
     A value as it may be logged: numbers masked, secrets and content hidden, plain JSON types only.
@@ -142,11 +145,11 @@ def mask(value: object, *, key: str = "", depth: int = 0) -> object:
     An object of a type that is not known to be harmless becomes the name of its type, so that no
     `repr` is ever trusted.
     """
-    if value is None or isinstance(value, float | bool):
+    if isinstance(value, str):
+        return _mask_word(value, _rule_of(key))
+    if value is None or isinstance(value, _FLOAT_OR_BOOL):
         return _finite(value)
     rule = _rule_of(key)
-    if isinstance(value, str):
-        return _mask_word(value, rule)
     if isinstance(value, int) and rule.is_figure:
         return value
     # Before the type is asked: a secret in a mapping or a list is hidden with all of it.

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
 
+from service.errors import QueueUnavailable
 from service.logs.events import LogEvent
+from service.store.accept_calls import AcceptResult
+
+# Seconds after which a sender tries again while too many messages wait for workers.
+FULL_RETRY_AFTER_S: Final = 30
 
 
 class Acceptance(IntEnum):
@@ -27,3 +32,12 @@ _LOG_EVENTS: Final[Mapping[Acceptance, LogEvent]] = {
     Acceptance.REPEATED: LogEvent.MESSAGE_DUPLICATE,
     Acceptance.SPOOLED: LogEvent.MESSAGE_SPOOLED,
 }
+
+
+def acceptance_of(result: AcceptResult) -> Acceptance:
+    """What the answer of Redis means. Raises `QueueUnavailable` if it did not keep the message."""
+    if result is AcceptResult.FULL:
+        raise QueueUnavailable(
+            "too many messages wait to be read", retry_after_s=FULL_RETRY_AFTER_S
+        )
+    return Acceptance(result)

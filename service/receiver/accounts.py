@@ -17,7 +17,7 @@ from service.receiver.links import LinksEndpoint
 from service.receiver.phone_book import PhoneBookEndpoint
 from service.receiver.public_url import PublicUrlResolver
 from service.receiver.refusals import Refusals
-from service.receiver.webhooks import AccountReceiver
+from service.receiver.webhook_checks import AccountReceiver
 from service.settings import Settings
 from service.sources import Source
 from service.spool.files import MEGABYTE, SpoolLimits

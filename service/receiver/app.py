@@ -21,6 +21,7 @@ from service.logs.events import LogEvent
 from service.receiver import health
 from service.receiver.accounts import ReceiverAccount, SharedParts
 from service.receiver.direct_path import ReceiverApp
+from service.receiver.direct_webhooks import DirectWebhooks
 from service.receiver.durability import DurabilityWatch
 from service.receiver.inbox import Inbox
 from service.receiver.problems import ServerErrorMiddleware, handlers
@@ -149,6 +150,7 @@ def _put_together(
         lifespan=lifespan,
     )
     app.webhooks = ServerErrorMiddleware(webhooks)
+    app.direct_webhooks = DirectWebhooks(webhooks)
     app.slugs = frozenset(webhooks.sources)
     # A sender that follows a redirect comes back with GET and without its body.
     app.router.redirect_slashes = False

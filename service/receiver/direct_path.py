@@ -6,10 +6,14 @@ requests that takes longer than their proof.
 """
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.receiver.direct_webhooks import DirectWebhooks
+from service.receiver.exchange import Exchange
 
 PREFIX: Final = "/webhooks/"
 # Before the token.
@@ -30,7 +34,28 @@ class ReceiverApp(Starlette):
     """
 
     webhooks: ASGIApp
-    slugs: Collection[str]
+    direct_webhooks: DirectWebhooks
+    slugs: frozenset[str]
+
+    def begin(self, scope: Scope, body: bytes, exchange: Exchange) -> bool:
+        """
+        Handle a request that has arrived as a whole, and answer it by `exchange`; False if it is to
+        be handled by a call of this application.
+        """
+        if scope.get("root_path"):
+            return False
+        path_params = _read_webhook_path(scope["path"], self.slugs)
+        if path_params is None:
+            return False
+        scope["app"] = self
+        scope["path_params"] = path_params
+        try:
+            return self.direct_webhooks.begin(scope, body, exchange)
+        except Exception:
+            # A bug shows once more on the other way, which logs it; unless it is one of the answer.
+            if exchange.response_started:
+                raise
+            return False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or the lifespan."""
@@ -42,6 +67,12 @@ class ReceiverApp(Starlette):
                 await self.webhooks(scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+
+@lru_cache(maxsize=64)
+def _read_webhook_path(path: str, slugs: frozenset[str]) -> Mapping[str, str] | None:
+    """The same, of few different paths; do not change what is returned."""
+    return read_webhook_path(path, slugs)
 
 
 def read_webhook_path(path: str, slugs: Collection[str]) -> Mapping[str, str] | None:

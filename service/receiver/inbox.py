@@ -8,23 +8,19 @@ Nothing here trusts arq's own `enqueue_job`, which answers the same for "already
 """
 
 import asyncio
-import contextlib
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-import structlog
-
 from service.errors import FailureCause, QueueUnavailable
-from service.logs.events import LogEvent
-from service.receiver.acceptance import Acceptance
+from service.receiver.acceptance import Acceptance, acceptance_of
 from service.receiver.inbox_messages import (
     InboxLimits,
     failed_entry,
     script_call,
     spooled_message,
 )
-from service.receiver.redis_writer import STOPPING, RedisWriter
+from service.receiver.inbox_notes import InboxNotes
+from service.receiver.redis_writer import STOPPING, RedisWriter, Waiter
 from service.sources.base import RetryPolicy
 from service.spool.drain import Drain
 from service.spool.messages import Depth, SpooledMessage, SpoolUnavailable
@@ -32,7 +28,6 @@ from service.spool.spool import Spool
 from service.store.accept_calls import AcceptResult
 from service.store.connection import Store
 from service.store.messages import Message
-from service.store.redis_trouble import REDIS_ERRORS
 
 # With a spool: a Redis that needs longer is not waited for. Every sender waits at least for twice
 # as long.
@@ -45,12 +40,8 @@ RETRY_INTERVAL_S: Final = 0.25
 # For the way back: an answer that arrives after the vendor's limit counts as none.
 ANSWER_MARGIN_S: Final = 0.5
 LEAST_ANSWER_S: Final = 0.5
-NOTE_TIMEOUT_S: Final = 0.5
-# Seconds after which a sender tries again while too many messages wait for workers.
-FULL_RETRY_AFTER_S: Final = 30
+CANCEL_AGAIN_S: Final = 0.2
 DEFAULT_RETRY_POLICY: Final = RetryPolicy(response_timeout_s=15, retry_delays_s=(60,))
-
-log = structlog.get_logger(__name__)
 
 
 class Inbox:
@@ -74,8 +65,7 @@ class Inbox:
         self._drain_task: asyncio.Task[None] | None = None
         self._retrying_requests = 0
         self._is_stopping = False
-        # Refused messages by source, counted in Redis once that takes writes again.
-        self._refused: Counter[str] = Counter()
+        self.notes: Final = InboxNotes(store)
 
     def open(self) -> None:
         """Begin to move to Redis what is in the spool, from before too."""
@@ -113,6 +103,33 @@ class Inbox:
             raise ValueError("a message without a call cannot be enqueued")
         return await self._keep(spooled_message(self._account, message), retry_policy)
 
+    def submit(self, message: Message, waiter: Waiter) -> SpooledMessage:
+        """
+        Give a message to the next batch for Redis; `waiter` is answered with what Redis says, and
+        goes on with `accept_after` if Redis does not keep it.
+
+        Raises `QueueUnavailable` if it is not taken: `accept` it then.
+        """
+        if self._redis.trouble is not None:
+            raise QueueUnavailable(self._redis.trouble)
+        spooled = spooled_message(self._account, message)
+        self._redis.submit(script_call(spooled, self._limits), len(spooled.packed_message), waiter)
+        return spooled
+
+    async def accept_after(
+        self,
+        unavailable: QueueUnavailable,
+        message: SpooledMessage,
+        retry_policy: RetryPolicy = DEFAULT_RETRY_POLICY,
+        *,
+        submitted_at: float,
+    ) -> Acceptance:
+        """
+        What `accept` does with a message that was given to Redis at a time of the loop's clock, and
+        was not kept there since it was `unavailable`.
+        """
+        return await self._keep(message, retry_policy, unavailable, submitted_at=submitted_at)
+
     async def keep_failed(
         self,
         message: Message,
@@ -131,33 +148,11 @@ class Inbox:
             spooled_message(self._account, message, failed_entry=entry), retry_policy
         )
 
-    async def note_ignored(self, source: str) -> None:
-        """
-        Count a message that is not wanted. A Redis that is away is not worth an error here, and one
-        that hangs is not worth the sender's timeout.
-        """
-        try:
-            async with asyncio.timeout(NOTE_TIMEOUT_S):
-                await self._store.counters.add("ignored", source)
-                await self._store.source_activity.note("message", source)
-        except REDIS_ERRORS as err:
-            log.warning(
-                LogEvent.COUNTER_LOST, reason=type(err).__name__, name="ignored", source=source
-            )
-
-    async def note_handshake(self, source: str) -> None:
-        """Remember that a source's challenge was answered; it is answered with Redis away too."""
-        try:
-            async with asyncio.timeout(NOTE_TIMEOUT_S):
-                await self._store.source_activity.note("handshake", source)
-        except REDIS_ERRORS as err:
-            log.warning(LogEvent.HANDSHAKE_NOT_NOTED, reason=type(err).__name__, source=source)
-
     async def probe(self) -> bool:
         """Whether Redis takes writes now; then what was refused meanwhile is counted."""
         if not await self._redis.probe():
             return False
-        await self._count_refused()
+        await self.notes.count_refused()
         return True
 
     async def write_spooled(
@@ -181,52 +176,67 @@ class Inbox:
         message.
         """
         self._is_stopping = True
-        if self._drain_task is not None:
+        # One cancellation is not enough: redis-py swallows one that arrives while it handles a lost
+        # connection, and the drain would go on for ever.
+        while self._drain_task is not None and not self._drain_task.done():
             self._drain_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._drain_task
+            await asyncio.wait({self._drain_task}, timeout=CANCEL_AGAIN_S)
         # Refused and not left without an answer: the vendor may send it again, to another instance
         # or after the restart.
         await self._redis.close()
 
-    async def _keep(self, message: SpooledMessage, retry_policy: RetryPolicy) -> Acceptance:
-        """Write to Redis, else to the spool; else refuse."""
+    async def _keep(
+        self,
+        message: SpooledMessage,
+        retry_policy: RetryPolicy,
+        unavailable: QueueUnavailable | None = None,
+        *,
+        submitted_at: float | None = None,
+    ) -> Acceptance:
+        """
+        Write to Redis, unless that was tried and it was `unavailable`; else to the spool; else
+        refuse.
+        """
         answer_s = max(LEAST_ANSWER_S, retry_policy.response_timeout_s - ANSWER_MARGIN_S)
-        deadline = asyncio.get_running_loop().time() + answer_s
+        deadline = (submitted_at or asyncio.get_running_loop().time()) + answer_s
         never_retries = not retry_policy.retry_delays_s
         try:
             if self._spool is None:
-                return await self._write_until(deadline, message, never_retries=never_retries)
+                return await self._write_until(
+                    deadline, message, unavailable, never_retries=never_retries
+                )
             return await self._write_or_spool(
-                self._spool, deadline, message, never_retries=never_retries
+                self._spool, deadline, message, unavailable, never_retries=never_retries
             )
         except QueueUnavailable:
-            self._refused[message.source] += 1
+            self.notes.refused[message.source] += 1
             raise
 
     async def _write(self, message: SpooledMessage) -> Acceptance:
         """Write to Redis. Raises `QueueUnavailable`."""
         call = script_call(message, self._limits)
-        result = await self._redis.write(call, len(message.packed_message))
-        if result is AcceptResult.FULL:
-            raise QueueUnavailable(
-                "too many messages wait to be read", retry_after_s=FULL_RETRY_AFTER_S
-            )
-        return Acceptance(result)
+        return acceptance_of(await self._redis.write(call, len(message.packed_message)))
 
     async def _write_or_spool(
-        self, spool: Spool, deadline: float, message: SpooledMessage, *, never_retries: bool
+        self,
+        spool: Spool,
+        deadline: float,
+        message: SpooledMessage,
+        unavailable: QueueUnavailable | None,
+        *,
+        never_retries: bool,
     ) -> Acceptance:
         """Write to Redis if it is there, else to the spool. Raises `QueueUnavailable`."""
         # Known to be away: nobody waits for a timeout of its own. The drain notices its return.
-        trouble = self._redis.trouble
-        if trouble is None:
-            try:
-                return await self._write(message)
-            except QueueUnavailable as err:
-                unavailable = err
-        else:
+        trouble = None
+        if unavailable is None:
+            trouble = self._redis.trouble
+        if trouble is not None:
             unavailable = QueueUnavailable(trouble)
+        try:
+            return await self._write_first(message, unavailable)
+        except QueueUnavailable as err:
+            unavailable = err
         if self._drain is not None:
             self._drain.wake()
         try:
@@ -237,7 +247,7 @@ class Inbox:
         except SpoolUnavailable as err:
             # Redis may be back by now, or be so before a sender that never retries gives up.
             if trouble is not None or never_retries:
-                return await self._write_until(deadline, message, never_retries=never_retries)
+                return await self._write_until(deadline, message, None, never_retries=never_retries)
             raise QueueUnavailable(
                 f"{unavailable}; the spool takes nothing: {err}",
                 retry_after_s=unavailable.retry_after_s,
@@ -246,8 +256,21 @@ class Inbox:
             return Acceptance.SPOOLED
         return Acceptance.REPEATED
 
+    async def _write_first(
+        self, message: SpooledMessage, unavailable: QueueUnavailable | None
+    ) -> Acceptance:
+        """Write to Redis, unless it is known to be `unavailable`. Raises `QueueUnavailable`."""
+        if unavailable is not None:
+            raise unavailable
+        return await self._write(message)
+
     async def _write_until(
-        self, deadline: float, message: SpooledMessage, *, never_retries: bool
+        self,
+        deadline: float,
+        message: SpooledMessage,
+        unavailable: QueueUnavailable | None,
+        *,
+        never_retries: bool,
     ) -> Acceptance:
         """
         Write to Redis, and try again where the sender itself never would, until the deadline (by
@@ -262,8 +285,9 @@ class Inbox:
             async with asyncio.timeout_at(deadline):
                 while True:
                     try:
-                        return await self._write(message)
+                        return await self._write_first(message, unavailable)
                     except QueueUnavailable as err:
+                        unavailable = None
                         reason = str(err)
                         if not is_last_chance:
                             raise
@@ -274,10 +298,3 @@ class Inbox:
             raise QueueUnavailable(f"{reason} while the sender waited") from err
         finally:
             self._retrying_requests -= is_last_chance
-
-    async def _count_refused(self) -> None:
-        with contextlib.suppress(*REDIS_ERRORS):
-            async with asyncio.timeout(NOTE_TIMEOUT_S):
-                for source in list(self._refused):
-                    await self._store.counters.add("refused", source, self._refused[source])
-                    del self._refused[source]

@@ -3,7 +3,7 @@ A genuine message as the inbox gives it to Redis or to the spool, and the limits
 kept.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from service.errors import FailureCause
@@ -35,17 +35,15 @@ class InboxLimits:
     max_pending: int
     accept_timeout_s: float
     keep_messages_d: float = 0
+    # For how long the id of a message is kept beside it; 0 if the message itself is kept for as
+    # long, which is enough to recognise it.
+    dedupe_ms: int = field(init=False)
 
-    @property
-    def dedupe_ms(self) -> int:
-        """
-        For how long the id of a message is kept beside it; 0 if the message itself is kept for as
-        long, which is enough to recognise it.
-        """
+    def __post_init__(self) -> None:
         dedupe_ms = int(self.dedupe_h * HOUR_MS)
         if min(self.keep_messages_d, self.keep_failed_d) * DAY_MS >= self.dedupe_h * HOUR_MS:
-            return 0
-        return dedupe_ms
+            dedupe_ms = 0
+        object.__setattr__(self, "dedupe_ms", dedupe_ms)
 
     @property
     def keep_failed_ms(self) -> int:

@@ -13,6 +13,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import Overloaded, QueueUnavailable
+from service.receiver.exchange import STOPPING, Exchange
 from service.receiver.problems import CLOSING, unavailable
 
 # A supervisor that is answered 503 would restart a process that only has much to do.
@@ -20,6 +21,10 @@ ALWAYS_ANSWERED: Final = frozenset({"/healthz", "/readyz"})
 # Bodies up to this size are read beyond the limit, up to twice the limit: large ones that are never
 # completed do not shut out webhooks, which are small.
 SMALL_BYTES: Final = 16 * 1024
+
+
+# Handles a request that has arrived as a whole, or returns False.
+DirectWay = Callable[[Scope, bytes, Exchange], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +51,33 @@ class OverloadGuard:
         self.running = 0
         self.reading = 0
         self.body_bytes = 0
+        self._begin: DirectWay | None = getattr(app, "begin", None)
+
+    def begin(self, scope: Scope, body: bytes, exchange: Exchange) -> bool:
+        """
+        Pass a request on that has arrived as a whole, to be answered by `exchange`; False if it has
+        to be passed on, or refused, by the other way.
+        """
+        limits = self._limits
+        count = len(body)
+        is_too_much = (
+            self.running - self.reading >= limits.requests
+            or self.body_bytes + count > limits.body_bytes
+        )
+        if self._begin is None or is_too_much:
+            return False
+
+        def end() -> None:
+            self.running -= 1
+            self.body_bytes -= count
+
+        self.running += 1
+        self.body_bytes += count
+        exchange.on_end = end
+        if self._begin(scope, body, exchange):
+            return True
+        end()
+        return False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -63,7 +95,7 @@ class OverloadGuard:
             await self._app(scope, request.receive, send)
         except (Overloaded, asyncio.CancelledError) as err:
             # Only the server cancels a request, at the end of the time that it has for stopping.
-            refusal = QueueUnavailable("the receiver stops")
+            refusal = QueueUnavailable(STOPPING)
             if isinstance(err, Overloaded):
                 refusal = err
             try:

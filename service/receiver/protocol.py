@@ -10,11 +10,15 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httptools
+from starlette.types import Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service.receiver.connection_table import ConnectionTable, Cut, Phase, Rank
+from service.receiver.direct_path import PREFIX as DIRECT_PREFIX
+from service.receiver.exchange import Exchange, complete_scope
+from service.receiver.overload import DirectWay
 from service.receiver.requests import IS_COMPLETE
 
 
@@ -43,6 +47,9 @@ BODY: Final = Phase.BODY
 DONE: Final = Phase.DONE
 
 
+PREFIX: Final = DIRECT_PREFIX.encode()
+
+
 class _Refused(Exception):
     """Raised in a callback of the parser, which then stops."""
 
@@ -65,7 +72,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.table = table
         self.limits = table.limits
         self.phase = FRESH
-        # Exact, so that of many that are opened at a time the oldest is known.
+        # Exact, so that the oldest of many is known.
         self.since = table.clock()
         self._is_cut = False
         self._cut = Cut.BAD_REQUEST
@@ -75,6 +82,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._frame_bytes = 0
         self._body_parts = 0
         self._unsent_since: float | None = None
+        self._begin: DirectWay | None = getattr(self.app, "begin", None)
+        # Parts of the body of a request that may take the direct way, if it is here as a whole.
+        self._direct_parts: list[bytes] | None = None
 
     # --- what arrives
 
@@ -100,8 +110,10 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._end_after_answer()
                 return
             except httptools.HttpParserError:
+                self._start_waiting()
                 self.cut(self._cut)
                 return
+            self._start_waiting()
             # `headers` holds the trailers of a body by now, see `on_headers_complete`.
             if self._frame_bytes >= limits.head_bytes or len(self.headers or ()) > limits.headers:
                 self.cut(Cut.LARGE_HEAD)
@@ -111,14 +123,16 @@ class LimitedProtocol(HttpToolsProtocol):
         if len(self.headers) > self.limits.headers:
             self._cut = Cut.LARGE_HEAD
             raise _Refused
-        if len(self.pipeline) >= self.limits.pipelined:
+        if len(self.pipeline) >= self.limits.pipelined or self.transport.is_closing():
             raise _Refused
         # Raises for an address that is none.
-        super().on_headers_complete()
+        if self._begin is not None and self._is_ordinary():
+            complete_scope(self.scope, self.url)
+            self._direct_parts = []
+        else:
+            self._start_cycle()
         self._enter(BODY)
         self._body_parts = 0
-        if self.table.is_closing:
-            self.cycle.keep_alive = False
         # Trailers would go into the list that the request holds as its headers: a proxy that checks
         # those has not seen them.
         self.headers = []
@@ -129,13 +143,21 @@ class LimitedProtocol(HttpToolsProtocol):
         self._body_parts += 1
         if self._body_parts > self.limits.body_parts:
             raise _Refused
-        super().on_body(body)
+        if self._direct_parts is None:
+            super().on_body(body)
+        else:
+            self._direct_parts.append(body)
 
     def on_message_complete(self) -> None:
         """The request has arrived as a whole."""
         self._enter(DONE)
         # For whoever reads the body: there is nothing to wait for.
         self.scope[IS_COMPLETE] = True  # type: ignore[typeddict-unknown-key]
+        if self._direct_parts is not None:
+            if self._is_begun(b"".join(self._direct_parts)):
+                self._direct_parts = None
+                return
+            self._start_cycle()
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -197,6 +219,9 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._is_cut:
             return
         self._is_cut = True
+        # The last answer has been given; what comes after it on the same connection is not read.
+        if self.transport.is_closing():
+            return
         self.table.count_cut(cut)
         cycle = self.cycle
         if self.phase is BODY:
@@ -226,6 +251,44 @@ class LimitedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     # --- parts of these
+
+    def _is_ordinary(self) -> bool:
+        """Whether a request may take the direct way, by its head and what is under way."""
+        cycle = self.cycle
+        return (
+            self.url.startswith(PREFIX)
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and not (self.expect_100_continue or self.parser.should_upgrade())
+            and getattr(cycle, "response_complete", True)
+            and not self.flow.write_paused
+        )
+
+    def _is_begun(self, body: bytes) -> bool:
+        """Whether a whole request goes the direct way, which may have answered it."""
+        before = self.cycle
+        keep_alive = self.parser.should_keep_alive() and not self.table.is_closing
+        exchange = Exchange(self, keep_alive=keep_alive)
+        self.cycle = cast("RequestResponseCycle", exchange)
+        if self._begin is not None and self._begin(cast("Scope", self.scope), body, exchange):
+            return True
+        self.cycle = before
+        return False
+
+    def _start_cycle(self) -> None:
+        """Begin an ASGI cycle, with what has arrived of the body."""
+        parts = self._direct_parts or ()
+        self._direct_parts = None
+        super().on_headers_complete()
+        if self.table.is_closing:
+            self.cycle.keep_alive = False
+        for part in parts:
+            super().on_body(part)
+
+    def _start_waiting(self) -> None:
+        """Do so for a request that could have taken the direct way, if it were here as a whole."""
+        if self._direct_parts is not None:
+            self._start_cycle()
 
     def _enter(self, phase: Phase) -> None:
         self.phase = phase

@@ -9,7 +9,7 @@ import contextvars
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from redis.exceptions import RedisError
 
@@ -27,11 +27,25 @@ MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 STOPPING: Final = "the service is stopping"
 
 
-@dataclass(frozen=True, slots=True)
+class Waiter(Protocol):
+    """Who waits for what becomes of a message: a future, or what is used like one."""
+
+    def done(self) -> bool:
+        """Whether it has been answered."""
+
+    def set_result(self, result: AcceptResult, /) -> None:
+        """Answer it."""
+
+    def set_exception(self, exception: QueueUnavailable, /) -> None:
+        """Answer it with an error."""
+
+
+# Not frozen: one is made for each message, and a frozen one takes three times as long.
+@dataclass(slots=True)
 class _Waiting:
     call: ScriptCall[AcceptResult]
     size: int
-    future: "asyncio.Future[AcceptResult]"
+    waiter: Waiter
 
 
 class _Deadlines:
@@ -41,25 +55,20 @@ class _Deadlines:
     """
 
     def __init__(self) -> None:
-        self._futures: deque[tuple[float, asyncio.Future[AcceptResult]]] = deque()
+        self._waiters: deque[tuple[float, Waiter]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        deadline: float,
-        future: "asyncio.Future[AcceptResult]",
-    ) -> None:
+    def add(self, loop: asyncio.AbstractEventLoop, deadline: float, waiter: Waiter) -> None:
         """End the waiting at a time of the loop's clock, unless it is answered before."""
-        self._futures.append((deadline, future))
+        self._waiters.append((deadline, waiter))
         if self._timer is None:
             # A context of its own: it outlives the request that starts it.
             self._timer = loop.call_at(deadline, self._expire, loop, context=contextvars.Context())
 
     def drop_answered(self) -> None:
         """Forget the oldest ones as far as they are answered."""
-        while self._futures and self._futures[0][1].done():
-            self._futures.popleft()
+        while self._waiters and self._waiters[0][1].done():
+            self._waiters.popleft()
 
     def close(self) -> None:
         """Stop the timer."""
@@ -70,12 +79,12 @@ class _Deadlines:
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        while self._futures and (self._futures[0][1].done() or self._futures[0][0] <= now):
-            _, future = self._futures.popleft()
-            if not future.done():
-                future.set_exception(QueueUnavailable("Redis did not confirm in time"))
-        if self._futures:
-            deadline = self._futures[0][0]
+        while self._waiters and (self._waiters[0][1].done() or self._waiters[0][0] <= now):
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(QueueUnavailable("Redis did not confirm in time"))
+        if self._waiters:
+            deadline = self._waiters[0][0]
             self._timer = loop.call_at(deadline, self._expire, loop, context=contextvars.Context())
 
 
@@ -119,13 +128,22 @@ class RedisWriter:
         Raises `QueueUnavailable` unless Redis has answered in time; the message may have been
         written all the same.
         """
+        future: asyncio.Future[AcceptResult] = asyncio.get_running_loop().create_future()
+        self.submit(call, size, future)
+        return await future
+
+    def submit(self, call: ScriptCall[AcceptResult], size: int, waiter: Waiter) -> None:
+        """
+        The same without waiting: `waiter` is answered later, and raises nothing then.
+
+        Raises `QueueUnavailable` if the message is not taken.
+        """
         if self._is_closed:
             raise QueueUnavailable(STOPPING)
         if len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
             raise QueueUnavailable("too many requests wait for Redis")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(call, size, loop.create_future())
-        self._waiting.append(waiting)
+        self._waiting.append(_Waiting(call, size, waiter))
         self._waiting_bytes += size
         # Also after a writer that a bug has ended: its batch times out, and the next message begins
         # anew.
@@ -134,8 +152,7 @@ class RedisWriter:
             self._writer = asyncio.create_task(
                 self._write_batches(), name="inbox-writer", context=contextvars.Context()
             )
-        self._deadlines.add(loop, loop.time() + self._timeout_s, waiting.future)
-        return await waiting.future
+        self._deadlines.add(loop, loop.time() + self._timeout_s, waiter)
 
     async def write_now(
         self, calls: Sequence[ScriptCall[AcceptResult]]
@@ -196,7 +213,7 @@ class RedisWriter:
             self._waiting_bytes -= sum(waiting.size for waiting in batch)
             # Answered already, since Redis was too slow. Written now, it would be kept although it
             # is sent again or spooled; that is harmless, but so is work that nobody waits for.
-            batch = [waiting for waiting in batch if not waiting.future.done()]
+            batch = [waiting for waiting in batch if not waiting.waiter.done()]
             try:
                 answers = await self.write_now([waiting.call for waiting in batch])
             except QueueUnavailable as err:
@@ -219,8 +236,8 @@ class RedisWriter:
 
     def _refuse(self, batch: list[_Waiting], reason: str) -> None:
         for waiting in batch:
-            if not waiting.future.done():
-                waiting.future.set_exception(QueueUnavailable(reason))
+            if not waiting.waiter.done():
+                waiting.waiter.set_exception(QueueUnavailable(reason))
 
 
 def _together(
@@ -236,12 +253,12 @@ def _together(
 
 
 def _resolve(waiting: _Waiting, answer: AcceptResult | Exception) -> None:
-    if waiting.future.done():
+    if waiting.waiter.done():
         return
     if isinstance(answer, AcceptResult):
-        waiting.future.set_result(answer)
+        waiting.waiter.set_result(answer)
     else:
-        waiting.future.set_exception(
+        waiting.waiter.set_exception(
             QueueUnavailable(f"Redis refused the message ({_error_code(answer)})")
         )
 

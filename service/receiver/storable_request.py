@@ -4,31 +4,24 @@ What is left of a request for the store: nothing secret, and nothing that parsin
 
 from typing import Final
 
-import structlog
-
-from service.logs.events import LogEvent
 from service.receiver.requests import Headers
+from service.receiver.webhook_checks import AccountReceiver
 from service.sources.base import Source
 from service.sources.request import WebhookRequest
 from service.webhook_urls import strip_credentials, verified_buildr_call_id
 
 CONTENT_TYPE: Final = "content-type"
 
-log = structlog.get_logger("service.receiver.webhooks")
-
 
 def storable_request(
-    source: Source,
-    url_secrets: tuple[str, ...],
-    request: WebhookRequest,
-    account: str | None,
-) -> WebhookRequest:
+    source: Source, account: AccountReceiver, request: WebhookRequest
+) -> tuple[WebhookRequest, str | None]:
     """
     The request as it is stored: without secrets in URL and body, and with only those headers that
-    parsing needs.
+    parsing needs; and what is wrong with the Buildr call id in its URL, if anything is.
 
-    The Buildr call id that our signature in the URL proves is stored beside it, since the signature
-    itself is not.
+    The id that our signature in the URL proves is stored beside it, since the signature itself is
+    not.
     """
     headers: Headers = {
         name: values
@@ -37,16 +30,14 @@ def storable_request(
         if name == CONTENT_TYPE or name in source.kept_headers
     }
     buildr_call_id: str | None = None
+    fault: str | None = None
     # Where the vendor signs the URL, the id in it is proved by that, and parsing reads it there.
     if not source.signs_url:
         buildr_call_id, fault = verified_buildr_call_id(
-            url_secrets, source.slug, request.url, account=account
+            account.url_secrets, source.slug, request.url, account=account.path_account
         )
-        if fault is not None:
-            # The message goes on without the id: it is genuine, and the call may be matched
-            # otherwise.
-            log.warning(LogEvent.MESSAGE_ID_NOT_PROVED, reason=fault)
     redacted = source.redact(request)
-    return redacted.with_parts(
+    storable = redacted.with_parts(
         url=strip_credentials(redacted.url), headers=headers, buildr_call_id=buildr_call_id
     )
+    return storable, fault

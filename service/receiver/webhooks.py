@@ -6,6 +6,8 @@ In this order: announced size, source, path token, method, announced size for th
 type, shape of the headers that prove, body within its limits, handshake, signature, keys, inbox.
 Nothing of a message is stored or believed before its signature is verified. What is stored leaves
 out the signature, every secret in address and body, and every header that parsing does not need.
+
+What is ordinary takes the same steps without a task of its own, see `direct_webhooks.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,64 +26,29 @@ from service.errors import (
     MessageError,
     Overloaded,
     QueueUnavailable,
-    UnknownSource,
 )
 from service.logs.events import LogEvent
+from service.logs.field_logger import FieldLogger
 from service.receiver.handshake_notes import HandshakeNotes
-from service.receiver.inbox import Inbox
 from service.receiver.problems import CLOSING, problem_of, unavailable
 from service.receiver.public_url import PublicUrlResolver
-from service.receiver.refusals import Log, Refusals
+from service.receiver.refusals import Refusals
 from service.receiver.replies import response_to
-from service.receiver.request_checks import (
-    METHOD,
-    check_content,
-    check_method,
-    check_path_token,
-    limits_of,
-)
 from service.receiver.request_log import UNKNOWN, RequestLog, request_logger
-from service.receiver.requests import (
-    IS_COMPLETE,
-    BodyLimits,
-    SenderGone,
-    check_length,
-    read_body,
-    read_headers,
-)
+from service.receiver.requests import IS_COMPLETE, BodyLimits, SenderGone, read_body
 from service.receiver.storable_request import storable_request
+from service.receiver.webhook_checks import (
+    AccountReceiver,
+    Route,
+    WebhookChecks,
+    message_of_call,
+    message_without_keys,
+)
 from service.sources.base import Source
-from service.sources.common.signatures import digest
-from service.sources.request import Reply, WebhookRequest
-from service.sources.settings import Secrets
-from service.store.messages import Message, message_id
+from service.sources.request import WebhookRequest
+from service.store.messages import Message
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountReceiver:
-    """
-    What one account receives with: the secrets of its sources by slug, its URL secrets (newest
-    first), its inbox. `path_account` is its name in addresses, None for the default account.
-
-    A source without a secret is off.
-    """
-
-    account: str
-    path_account: str | None = None
-    secrets: Mapping[str, Secrets]
-    url_secrets: tuple[str, ...] = ()
-    inbox: Inbox
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Route:
-    """The account and the source that a request was sent to."""
-
-    account: AccountReceiver
-    source: Source
-    secrets: Secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +68,23 @@ class Webhooks:
     now: Callable[[], datetime]
     refusals: Refusals = field(default_factory=Refusals)
     handshake_notes: HandshakeNotes = field(default_factory=HandshakeNotes)
-    log: Log = field(default_factory=request_logger)
+    log: FieldLogger = field(default_factory=request_logger)
+
+    @property
+    def checks(self) -> WebhookChecks:
+        """What every message passes."""
+        return WebhookChecks(
+            sources=self.sources,
+            accounts=self.accounts,
+            public_url=self.public_url,
+            limits=self.limits,
+            now=self.now,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one message, write its log line, and answer it."""
-        request_log = self._begin_log(scope["path_params"])
+        request_log = self.begin_log(scope["path_params"])
+        request_log.bind()
         response = await self._answer(scope, receive, request_log)
         if response is None:
             request_log.write(scope, status_code=None)
@@ -113,7 +92,8 @@ class Webhooks:
             request_log.write(scope, status_code=response.status_code)
             await response(scope, receive, send)
 
-    def _begin_log(self, path_params: Mapping[str, str]) -> RequestLog:
+    def begin_log(self, path_params: Mapping[str, str]) -> RequestLog:
+        """The log line of a request that begins."""
         # Only names that are known here: the path is the sender's, and a wrong address may have its
         # token where the account or the source should be.
         account = self.accounts.get(path_params.get("account"))
@@ -123,8 +103,6 @@ class Webhooks:
         source_name = UNKNOWN
         if path_params["source"] in self.sources:
             source_name = path_params["source"]
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(account=account_name, source=source_name)
         return RequestLog(
             log=self.log, refusals=self.refusals, account=account_name, source=source_name
         )
@@ -139,84 +117,38 @@ class Webhooks:
             request_log.end(LogEvent.MESSAGE_REJECTED, reason=str(err))
             return None
         except MessageError as err:
-            request_log.end(
-                LogEvent.MESSAGE_REJECTED, level="warning", reason=str(err) or err.title
-            )
-            headers = self._challenge(err, scope["path_params"]["source"])
-            if request_log.is_reading:
-                # The rest of a body that is too large would only be read to be thrown away.
-                headers |= CLOSING
-            return problem_of(err, headers=headers)
+            return self.refusal(err, request_log)
         except QueueUnavailable as err:
-            # A message that is refused here may be lost, depending on its vendor.
-            level = "error"
-            # Bodies that are too many may be a stranger's.
-            if isinstance(err, Overloaded):
-                level = "warning"
-            request_log.end(LogEvent.MESSAGE_REJECTED, level=level, reason=str(err))
-            return unavailable(err)
+            return refusal_for_now(err, request_log)
 
     async def _handle(self, scope: Scope, receive: Receive, request_log: RequestLog) -> Response:
-        headers = read_headers(scope)
-        # Each check is cheaper than the next, and none needs what a stranger must not reach.
-        check_length(headers, self.limits)
-        route = self._route(scope["path_params"])
-        check_method(scope["method"])
-        limits = limits_of(route.source, self.limits)
-        check_length(headers, limits)
-        url = self.public_url.url(scope, headers)
-        request = WebhookRequest(method=METHOD, url=url, headers=headers)
-        check_content(route.source, request)
-        route.source.check_headers(request, route.secrets)
+        checks = self.checks
+        route, head = checks.check_head(scope)
         request_log.is_reading = True
-        body = await read_body(receive, limits, is_complete=IS_COMPLETE in scope)
+        body = await read_body(receive, route.limits, is_complete=IS_COMPLETE in scope)
         request_log.is_reading = False
         request_log.body_bytes = len(body)
-        request = WebhookRequest(method=METHOD, url=url, headers=headers, body=body)
-        handshake_reply = self._authenticate(route, request)
+        request = WebhookRequest(method=head.method, url=head.url, headers=head.headers, body=body)
+        handshake_reply = checks.authenticate(route, request)
         # A challenge is answered with Redis away too: a vendor does not accept an address that
         # fails it.
         if handshake_reply is not None:
             slug = route.source.slug
             if self.handshake_notes.is_due(route.account.account, slug):
-                await route.account.inbox.note_handshake(slug)
+                await route.account.inbox.notes.note_handshake(slug)
             request_log.end(LogEvent.MESSAGE_IGNORED, reason="handshake")
             return response_to(handshake_reply)
         await self._store(route, request, request_log)
         return response_to(route.source.reply(request))
 
-    def _route(self, path_params: Mapping[str, str]) -> _Route:
-        """Where a request was sent to. Raises `UnknownSource`."""
-        account = self.accounts.get(path_params.get("account"))
-        if account is None:
-            raise UnknownSource("no account is at this path")
-        slug = path_params["source"]
-        source = self.sources.get(slug)
-        if source is None:
-            raise UnknownSource("no such source")
-        secrets = account.secrets.get(slug)
-        if not secrets:
-            raise UnknownSource("the source has no secret and is off")
-        token = path_params.get("token")
-        check_path_token(source, account.url_secrets, token, account=account.path_account)
-        return _Route(account=account, source=source, secrets=secrets)
-
-    def _authenticate(self, route: _Route, request: WebhookRequest) -> Reply | None:
-        """
-        Verify a message: None once it is genuine, or the reply to a handshake. Raises
-        `InvalidSignature`.
-        """
-        try:
-            now = self.now()
-            reply = route.source.handshake(request, route.secrets, now)
-            if reply is None:
-                route.source.verify(request, route.secrets, now)
-        except InvalidSignature:
-            raise
-        except MessageError as err:
-            # Not authenticated, so it must not be stored as an unreadable message would be.
-            raise InvalidSignature(f"not proved: {err}") from err
-        return reply
+    def refusal(self, err: MessageError, request_log: RequestLog) -> Response:
+        """The answer to a message that is refused, which ends its log line."""
+        request_log.end(LogEvent.MESSAGE_REJECTED, level="warning", reason=str(err) or err.title)
+        headers = self._challenge(err, request_log.source)
+        if request_log.is_reading:
+            # The rest of a body that is too large would only be read to be thrown away.
+            headers |= CLOSING
+        return problem_of(err, headers=headers)
 
     def _challenge(self, err: MessageError, slug: str) -> dict[str, str]:
         """What asks a sender for the credentials that it sends only when asked."""
@@ -225,71 +157,63 @@ class Webhooks:
             return {}
         return {"WWW-Authenticate": source.challenge}
 
-    async def _store(self, route: _Route, request: WebhookRequest, request_log: RequestLog) -> None:
+    async def _store(self, route: Route, request: WebhookRequest, request_log: RequestLog) -> None:
         """Give a genuine message to the inbox. Raises `QueueUnavailable`."""
         source = route.source
         inbox = route.account.inbox
         # After the proof, which needs the secrets and headers that are taken out here.
-        account = route.account
-        request = storable_request(source, account.url_secrets, request, account.path_account)
+        request, fault = storable_request(source, route.account, request)
+        if fault is not None:
+            # The message goes on without the id: it is genuine, and the call may be matched
+            # otherwise.
+            log.warning(LogEvent.MESSAGE_ID_NOT_PROVED, reason=fault)
         # By this machine's clock: the order of a call's events comes from the vendor's times.
         received_at = self.now()
         try:
-            keys = source.keys(request)
+            message = message_of_call(source, request, received_at)
         except IgnoredEvent as err:
             # Only for its id in the log: nothing of it is stored.
-            _message_without_keys(source, request, received_at)
-            await inbox.note_ignored(source.slug)
+            request_log.name(message_without_keys(source, request, received_at))
+            request_log.bind()
+            await inbox.notes.note_ignored(source.slug)
             request_log.end(LogEvent.MESSAGE_IGNORED, reason=str(err))
         except MalformedPayload as err:
-            message = _message_without_keys(source, request, received_at)
+            message = message_without_keys(source, request, received_at)
             cause = FailureCause.MALFORMED_PAYLOAD
             await _keep_failed(route, message, request_log, cause=cause, detail=str(err))
         except Exception as err:
             # A genuine message that shows a bug of ours is worth as much as any other, and many
             # vendors never send one twice.
-            message = _message_without_keys(source, request, received_at)
+            message = message_without_keys(source, request, received_at)
+            request_log.name(message)
+            request_log.bind()
             log.exception(LogEvent.MESSAGE_UNREADABLE)
             detail = f"{type(err).__name__}: this is a bug"
             cause = FailureCause.INTERNAL_ERROR
             await _keep_failed(route, message, request_log, cause=cause, detail=detail)
         else:
-            message = Message(
-                message_id=message_id(source.slug, keys.message_key),
-                source=source.slug,
-                source_call_id=keys.source_call_id,
-                received_at=received_at,
-                request=request,
-            )
-            structlog.contextvars.bind_contextvars(
-                message_id=message.message_id, source_call_id=message.source_call_id
-            )
+            request_log.name(message)
+            request_log.bind()
             acceptance = await inbox.accept(message, source.retry_policy)
             request_log.end(acceptance.log_event)
 
 
-def _message_without_keys(
-    source: Source, request: WebhookRequest, received_at: datetime
-) -> Message:
-    """
-    A message of no call, whose id is made from its body and URL, so that the same one sent twice is
-    a duplicate. Binds the id to the log.
-    """
-    body_key = digest(source.slug, request.body, request.url)
-    message = Message(
-        message_id=message_id(source.slug, body_key),
-        source=source.slug,
-        source_call_id=None,
-        received_at=received_at,
-        request=request,
-    )
-    structlog.contextvars.bind_contextvars(message_id=message.message_id)
-    return message
+def refusal_for_now(err: QueueUnavailable, request_log: RequestLog) -> Response:
+    """The answer to a message that cannot be kept now, which ends its log line."""
+    # A message that is refused here may be lost, depending on its vendor.
+    level = "error"
+    # Bodies that are too many may be a stranger's.
+    if isinstance(err, Overloaded):
+        level = "warning"
+    request_log.end(LogEvent.MESSAGE_REJECTED, level=level, reason=str(err))
+    return unavailable(err)
 
 
 async def _keep_failed(
-    route: _Route, message: Message, request_log: RequestLog, *, cause: FailureCause, detail: str
+    route: Route, message: Message, request_log: RequestLog, *, cause: FailureCause, detail: str
 ) -> None:
+    request_log.name(message)
+    request_log.bind()
     is_new = await route.account.inbox.keep_failed(
         message, route.source.retry_policy, cause=cause, detail=detail
     )

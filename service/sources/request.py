@@ -4,9 +4,11 @@ One webhook request as a source sees it, the keys that name it, and the reply to
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, TypeVar, cast
 
 from service.errors import MalformedPayload
+from service.quick_dataclass import quick
 
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
@@ -20,6 +22,7 @@ T = TypeVar("T")
 Headers = Mapping[str, tuple[str, ...]]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookRequest:
     """
@@ -117,7 +120,16 @@ class WebhookRequest:
     @property
     def content_type(self) -> str:
         """The media type in lower case without parameters, or an empty string."""
-        return (self.header("content-type") or "").partition(";")[0].strip().lower()
+        values = self.headers.get("content-type", ())
+        if len(values) != 1:
+            return ""
+        return _media_type(values[0])
+
+
+# Senders send few different ones. Bounded, and short ones only, since anybody may send others.
+@lru_cache(maxsize=64)
+def _media_type(value: str) -> str:
+    return value.partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)

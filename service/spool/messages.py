@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.errors import BuildrCallsError
+from service.quick_dataclass import quick
 
 
 class SpoolUnavailable(BuildrCallsError):
     """Raised when the spool has not stored a message; the text says why, in words for people."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledMessage:
     """

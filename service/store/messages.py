@@ -12,6 +12,7 @@ from pydantic_core import to_json
 
 from service.errors import MalformedPayload
 from service.events import UtcDatetime
+from service.quick_dataclass import quick
 from service.sources.common.signatures import digest
 from service.sources.request import WebhookRequest
 from service.store.compression import compress, decompress
@@ -19,6 +20,7 @@ from service.store.keys import Keys
 from service.store.redis_client import Client
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import itertools
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from service.errors import InvalidSignature
@@ -53,12 +54,11 @@ def digest(*parts: str | bytes) -> str:
     32 hexadecimal digits of a SHA-256 over the parts and their lengths, so that moving a byte from
     one part to the next changes them.
     """
-    total = hashlib.sha256()
+    pieces: list[bytes] = []
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
-        total.update(len(data).to_bytes(8, "big"))
-        total.update(data)
-    return total.hexdigest()[:32]
+        pieces += (len(data).to_bytes(8, "big"), data)
+    return hashlib.sha256(b"".join(pieces)).hexdigest()[:32]
 
 
 def one_header(request: WebhookRequest, name: str) -> str:
@@ -85,6 +85,9 @@ def authorization(request: WebhookRequest, scheme: str) -> str | None:
     return credentials
 
 
+# A signature is read before the body is, and once more with it; secrets with each message. Found
+# by its hash, so that the time tells nothing of what else is here.
+@lru_cache(maxsize=64)
 def read_base64(text: str) -> bytes | None:
     """
     Bytes from base64 in its one canonical spelling, else None.

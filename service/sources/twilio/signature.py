@@ -14,6 +14,7 @@ import hmac
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -55,7 +56,7 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
         if request.content_type == JSON:
             check_body_hash(request)
         parameter_text = _parameter_text(request)
-        texts = [f"{url}{parameter_text}".encode() for url in urls(request.url)]
+        texts = [f"{url}{parameter_text}".encode() for url in _forms_of(request.url)]
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
     if is_signed(scheme.keys, texts, signature, algorithm=scheme.algorithm):
@@ -138,6 +139,13 @@ def signed_text(request: WebhookRequest) -> bytes:
     return in_one_order(target(request.url) + _parameter_text(request)).encode()
 
 
+# Most senders use one address for all calls. Bounded, since others name the call in it.
+@lru_cache(maxsize=64)
+def _forms_of(url: str) -> tuple[str, ...]:
+    return tuple(urls(url))
+
+
+@lru_cache(maxsize=64)
 def target(url: str) -> str:
     """Path and query of a URL, as they came."""
     return url[_host_end(url, urlsplit(url)) :]

@@ -7,8 +7,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -19,17 +17,11 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from service.errors import (
-    IgnoredEvent,
     InvalidSignature,
-    MalformedPayload,
 )
-from service.events import CallEvent
 from service.receiver.app import create_app
 from service.settings import Installation, Settings
 from service.sources import (
-    MessageKeys,
-    Reply,
-    RetryPolicy,
     Secrets,
     Source,
     WebhookRequest,
@@ -38,66 +30,15 @@ from service.store.connection import Store
 from service.store.messages import message_id
 from tests.conftest import STANDARD_SECRET
 from tests.doubles.redis import RedisServer
+from tests.service.receiver.fake_source import NOW, FakeSource
 
-NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 URL = "https://hooks.example.test/webhooks/standard"
 SIGNED = {"x-fake-signature": STANDARD_SECRET, "content-type": "application/json"}
 Send = Callable[..., Awaitable[httpx.Response]]
 MakeSettings = Callable[..., Settings]
 
 
-class Fake(Source):
-    """A source whose signature is its secret and whose body says what is to happen."""
-
-    slug = "standard"
-    title = "Fake"
-    settings = ()
-    retry_policy = RetryPolicy(response_timeout_s=15, retry_delays_s=(60,))
-    proof = "the secret itself"
-    content_types = frozenset({"application/json"})
-    kept_headers = frozenset({"x-fake-id"})
-
-    def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
-        """Answer a challenge."""
-        return Reply(200, b"challenge", "text/plain") if request.body == b"handshake" else None
-
-    def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
-        """Compare; some bodies cannot even be read."""
-        assert now == NOW
-        if request.body == b"unreadable before proof":
-            raise MalformedPayload("cannot be decoded")
-        if request.header("x-fake-signature") not in secrets.values:
-            raise InvalidSignature("signature does not match")
-
-    def keys(self, request: WebhookRequest) -> MessageKeys:
-        """The body is the key; some words are errors."""
-        errors = {
-            b"ignored": IgnoredEvent("not wanted"),
-            b"malformed": MalformedPayload("no call"),
-            b"unproved": InvalidSignature("checked too late"),
-        }
-        if request.body in errors:
-            raise errors[request.body]
-        if request.body == b"bug":
-            raise ZeroDivisionError("+15005550006")
-        return MessageKeys(request.body.decode(), "CA1")
-
-    def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
-        """Not used by the receiver."""
-        raise NotImplementedError
-
-    def reply(self, request: WebhookRequest) -> Reply:
-        """What this source wants to hear."""
-        return Reply(202, b"thanks", "text/plain")
-
-    def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
-        """Sign a request."""
-        return replace(
-            request, headers={**request.headers, "x-fake-signature": (secrets.values[0],)}
-        )
-
-
-SOURCES: dict[str, Source] = {"standard": Fake(), "twilio": Fake()}
+SOURCES: dict[str, Source] = {"standard": FakeSource(), "twilio": FakeSource()}
 
 
 @pytest.fixture
@@ -502,7 +443,7 @@ async def test_headers_are_checked_before_the_body_is_read(
         assert secrets.values
         raise InvalidSignature("no signature")
 
-    monkeypatch.setattr(Fake, "check_headers", refuse)
+    monkeypatch.setattr(FakeSource, "check_headers", refuse)
     monkeypatch.setattr("service.receiver.webhooks.read_body", None)
     async with _client(make_app(TWILIO_AUTH_TOKEN="fake-auth-token-of-the-tests")) as client:
         answer = await client.post(f"/webhooks/{source}", content=b"one", headers=SIGNED)
@@ -513,7 +454,7 @@ async def test_body_is_limited_for_each_source(
     make_app: Callable[..., Starlette], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The smaller of the source's own limit and MAX_BODY_BYTES holds."""
-    monkeypatch.setattr(Fake, "max_body_bytes", 2048)
+    monkeypatch.setattr(FakeSource, "max_body_bytes", 2048)
     for most, size, status in ((4096, 2048, 202), (4096, 2049, 413), (1024, 1025, 413)):
         async with _client(make_app(MAX_BODY_BYTES=str(most))) as client:
             answer = await client.post("/webhooks/standard", content=b"x" * size, headers=SIGNED)

@@ -699,7 +699,7 @@ async def test_counters_and_activity_go_on(worker: RestoredWorker) -> None:
     assert worker.clock() - (await store.source_activity.last())["message", "twilio"] < timedelta(
         seconds=5
     )
-    await worker.inbox.note_ignored("aircall")
+    await worker.inbox.notes.note_ignored("aircall")
     assert 2 == (await store.counters.all())["ignored:aircall"]
     assert await store.source_activity.clear_silent("zoom")
     assert not await store.source_activity.clear_silent("zoom")

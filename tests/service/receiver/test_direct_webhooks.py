@@ -1,0 +1,230 @@
+"""
+The direct way of a webhook gives the answers and the log lines of the ordinary one, byte for byte.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+from redis import Redis
+from structlog.testing import capture_logs
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from service.receiver.app import create_app
+from service.receiver.connection_table import ConnectionLimits
+from service.receiver.exchange import Exchange
+from service.receiver.overload import OverloadLimits
+from service.receiver.protocol import LimitedProtocol
+from service.receiver.server import make_server
+from service.settings import Installation, Settings
+from tests.conftest import STANDARD_SECRET
+from tests.doubles.waiting import until
+from tests.service.receiver.fake_source import NOW, FakeSource
+
+MakeSettings = Callable[..., Settings]
+LIMITS: Final = OverloadLimits(requests=100, body_bytes=1024 * 1024)
+SIGNED: Final = (f"x-fake-signature: {STANDARD_SECRET}", "content-type: application/json")
+DIRECT: Final = "direct"
+NOBODY: Final = "redis://127.0.0.1:1/0"
+
+
+def _post(
+    body: bytes = b"one",
+    *,
+    path: str = "/webhooks/standard",
+    headers: Sequence[str] = SIGNED,
+    line: str = "POST {} HTTP/1.1",
+) -> bytes:
+    lines = (line.format(path), "host: x", *headers, f"content-length: {len(body)}")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+# Each with whether it is answered on the direct way.
+REQUESTS: Final = {
+    "genuine": (_post(), True),
+    "genuine again": (_post(), True),
+    "slash at the end": (_post(b"two", path="/webhooks/standard/"), True),
+    "query": (_post(b"three", path="/webhooks/standard?a=%20b"), True),
+    "empty": (_post(b""), True),
+    "last": (_post(b"four", headers=(*SIGNED, "connection: close")), True),
+    "forged": (_post(b"five", headers=("content-type: application/json",)), True),
+    "unreadable": (_post(b"unreadable before proof"), True),
+    "type": (_post(b"six", headers=SIGNED[:1]), True),
+    "encoded": (_post(b"seven", headers=(*SIGNED, "content-encoding: gzip")), True),
+    "off": (_post(b"eight", path="/webhooks/zoom"), True),
+    "no such account": (_post(b"nine", path="/webhooks/x/standard"), True),
+    "token": (_post(b"ten", path="/webhooks/standard/t/0123"), True),
+    "large": (_post(b"x" * 70_000), False),
+    "large in chunks": (
+        _post(b"", headers=(*SIGNED, "transfer-encoding: chunked")).replace(
+            b"content-length: 0\r\n\r\n", b"\r\n11170\r\n" + b"x" * 0x11170 + b"\r\n0\r\n\r\n"
+        ),
+        False,
+    ),
+    "chunks": (
+        _post(b"", headers=(*SIGNED, "transfer-encoding: chunked")).replace(
+            b"content-length: 0\r\n\r\n", b"\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        ),
+        True,
+    ),
+    "broken chunk": (
+        _post(b"", headers=(*SIGNED, "transfer-encoding: chunked")).replace(
+            b"content-length: 0\r\n\r\n", b"\r\n3\r\nabc\r\nzz\r\nde\r\n0\r\n\r\n"
+        ),
+        False,
+    ),
+    "handshake": (_post(b"handshake"), False),
+    "ignored": (_post(b"ignored"), False),
+    "malformed": (_post(b"malformed"), False),
+    "bug": (_post(b"bug"), False),
+    "id not proved": (_post(b"eleven", path="/webhooks/standard?buildr_call_id=1"), False),
+    "get": (_post(b"", line="GET {} HTTP/1.1"), False),
+    "http/1.0": (_post(b"twelve", line="POST {} HTTP/1.0"), False),
+    "expect": (_post(b"thirteen", headers=(*SIGNED, "expect: 100-continue")), False),
+    "elsewhere": (_post(b"fourteen", path="/nothing"), False),
+}
+
+
+@dataclass
+class _Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    written: bytearray = field(default_factory=bytearray)
+    is_closed: bool = False
+
+    def write(self, data: Any) -> None:
+        """Keep it."""
+        self.written += data
+
+    def close(self) -> None:
+        """Note it."""
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        """Whether `close` was called."""
+        return self.is_closed
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Nothing is known of the other side."""
+        return default
+
+    def pause_reading(self) -> None:
+        """Everything has arrived."""
+
+    def resume_reading(self) -> None:
+        """Everything has arrived."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a sender sees of one request, and what the log says."""
+
+    answer: bytes
+    is_closed: bool
+    lines: tuple[tuple[tuple[str, str], ...], ...]
+
+
+class _Receiver:
+    """The application behind the protocol of one connection for each request."""
+
+    def __init__(self, settings: Settings) -> None:
+        sources = {slug: FakeSource() for slug in ("standard", "zoom")}
+        app = create_app(Installation(settings), now=lambda: NOW, sources=sources)
+        self._app = app
+        self._server = make_server(
+            app, ConnectionLimits(connections=10), overload=LIMITS, keep_alive_s=5
+        )
+        self._server.config.load()
+
+    async def run(self, requests: Sequence[bytes], *, pieces: int) -> list[tuple[_Outcome, str]]:
+        """The outcome of each request, sent in so many pieces, and which way it took."""
+        async with self._app.router.lifespan_context(self._app):
+            return [await self._one(request, pieces) for request in requests]
+
+    async def _one(self, request: bytes, pieces: int) -> tuple[_Outcome, str]:
+        protocol = LimitedProtocol(
+            self._server.config, self._server.server_state, {}, asyncio.get_running_loop()
+        )
+        transport = _Transport()
+        protocol.connection_made(transport)
+        end = len(request) - 2 * (pieces - 1)
+        with capture_logs() as lines:
+            protocol.data_received(request[:end])
+            for start in range(end, len(request), 2):
+                protocol.data_received(request[start : start + 2])
+            await until(lambda: _is_answered(protocol, transport), goal="an answer")
+        way = DIRECT if isinstance(cast("object", protocol.cycle), Exchange) else "ordinary"
+        assert way == DIRECT or isinstance(protocol.cycle, RequestResponseCycle)
+        outcome = _Outcome(bytes(transport.written), transport.is_closed, _without_times(lines))
+        protocol.connection_lost(None)
+        return outcome, way
+
+
+async def _is_answered(protocol: LimitedProtocol, transport: _Transport) -> bool:
+    return transport.is_closed or bool(protocol.cycle.response_complete)
+
+
+def _without_times(lines: Sequence[Any]) -> tuple[tuple[tuple[str, str], ...], ...]:
+    return tuple(
+        tuple((key, str(value)) for key, value in line.items() if key != "duration_ms")
+        for line in lines
+    )
+
+
+@pytest.fixture
+def run(
+    make_settings: MakeSettings, redis_url: str, tmp_path: Path
+) -> Callable[..., Awaitable[list[tuple[_Outcome, str]]]]:
+    """Run requests over a receiver and a Redis that know none of them."""
+
+    async def run(
+        requests: Sequence[bytes], *, pieces: int, **values: str
+    ) -> list[tuple[_Outcome, str]]:
+        with Redis.from_url(redis_url) as client:
+            client.flushall()
+        data_dir = tmp_path / str(pieces)
+        data_dir.mkdir(exist_ok=True)
+        settings = make_settings(**{"REDIS_URL": redis_url, "DATA_DIR": str(data_dir)} | values)
+        return await _Receiver(settings).run(requests, pieces=pieces)
+
+    return run
+
+
+async def test_both_ways_answer_and_log_the_same(
+    run: Callable[..., Awaitable[list[tuple[_Outcome, str]]]],
+) -> None:
+    """A request that arrives as a whole is answered and logged as one that arrives in pieces."""
+    requests = [request for request, _ in REQUESTS.values()]
+    whole = await run(requests, pieces=1)
+    in_pieces = await run(requests, pieces=2)
+    for name, (outcome, _), (other, _) in zip(REQUESTS, whole, in_pieces, strict=True):
+        assert (name, other) == (name, outcome)
+    assert [name for name, (_, is_direct) in REQUESTS.items() if is_direct] == [
+        name for name, (_, way) in zip(REQUESTS, whole, strict=True) if way == DIRECT
+    ]
+    # The second piece of the empty one ends its head.
+    assert ["empty"] == [
+        name for name, (_, way) in zip(REQUESTS, in_pieces, strict=True) if way == DIRECT
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"REDIS_URL": NOBODY}, {"MAX_PENDING": "1"}],
+    ids=["Redis is away", "too many wait"],
+)
+async def test_what_redis_does_not_keep_goes_on_as_on_the_other_way(
+    run: Callable[..., Awaitable[list[tuple[_Outcome, str]]]], values: dict[str, str]
+) -> None:
+    """A message that Redis does not take is spooled, with the same answer and the same lines."""
+    # The first one fills a Redis that takes one only, the last one finds that there is none.
+    requests = [_post(b"one"), _post(b"two")]
+    whole = await run(requests, pieces=1, **values)
+    in_pieces = await run(requests, pieces=2, **values)
+    assert [outcome for outcome, _ in in_pieces] == [outcome for outcome, _ in whole]
+    assert DIRECT in {way for _, way in whole}
+    assert b"HTTP/1.1 202 " == whole[-1][0].answer[:13]
+    assert ("event", "message.spooled") in {pair for line in whole[-1][0].lines for pair in line}
