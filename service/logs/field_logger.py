@@ -33,6 +33,7 @@ class FieldLogger:
         """Write a line at a level (`info`, `warning`, `error`)."""
         maker = self._processors[0]
         if not isinstance(maker, LineMaker) or not isinstance(self._logger, LineLogger):
+            # Not our set-up, such as in a test.
             getattr(self.plain, level)(event, **fields)
         elif _LEVELS[level] >= self._least:
             self._logger.write(maker.line(level, self._logger.name, event, fields))

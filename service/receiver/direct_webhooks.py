@@ -46,6 +46,7 @@ class DirectWebhooks:
         request_log = self._webhooks.begin_log(scope["path_params"])
         try:
             route, request = checks.check_head(scope, body)
+            # No length was announced: the other way counts while it arrives.
             if len(body) > route.limits.max_bytes:
                 return False
             request_log.body_bytes = len(body)
@@ -55,9 +56,11 @@ class DirectWebhooks:
             request_log.write(scope, status_code=response.status_code)
             exchange.send(response)
             return True
+        # Some challenges are noted in Redis, which has to be waited for.
         if handshake_reply is not None:
             return False
         storable, fault = storable_request(route.source, route.account, request)
+        # A line of its own, which the task of a request has to bind its names for.
         if fault is not None:
             return False
         try:
@@ -67,6 +70,7 @@ class DirectWebhooks:
             waiter = _Waiter(route, request, request_log, scope, exchange, submitted_at)
             waiter.spooled = route.account.inbox.submit(message, waiter)
         except (MessageError, QueueUnavailable):
+            # Ignored, unreadable, or for the spool.
             return False
         return True
 

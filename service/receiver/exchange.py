@@ -81,11 +81,13 @@ class Exchange:
         for name, value in self._connection.server_state.default_headers:
             lines += (name, b": ", value, b"\r\n")
         lines.append(head)
+        # As uvicorn does: an answer that says so ends the connection.
         if closes:
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close\r\n")
         lines += (b"\r\n", bytes(response.body))
+        # One write: head and body leave in one packet.
         transport.write(b"".join(lines))
         self.response_complete = True
         if not self.keep_alive:

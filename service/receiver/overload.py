@@ -64,6 +64,7 @@ class OverloadGuard:
             self.running - self.reading >= limits.requests
             or self.body_bytes + count > limits.body_bytes
         )
+        # Refused on the other way, which reads no further.
         if self._begin is None or is_too_much:
             return False
 

@@ -5,8 +5,6 @@ uvicorn itself has none of them: a head may be endless, and a connection silent 
 """
 
 import asyncio
-from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any, Final, cast
 
 import httptools
@@ -16,29 +14,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from service.receiver.connection_table import ConnectionTable, Cut, Phase, Rank
+from service.receiver.cut_answers import ANSWERS
 from service.receiver.direct_path import PREFIX as DIRECT_PREFIX
 from service.receiver.exchange import Exchange, complete_scope
 from service.receiver.overload import DirectWay
 from service.receiver.requests import IS_COMPLETE
-
-
-def _answer(status: HTTPStatus) -> bytes:
-    body = f'{{"type": "about:blank", "title": "{status.phrase}", "status": {status.value}}}'
-    lines = (
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        "content-type: application/problem+json",
-        f"content-length: {len(body)}",
-        "connection: close",
-    )
-    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode("ascii")
-
-
-ANSWERS: Final[Mapping[Cut, bytes]] = {
-    Cut.BAD_REQUEST: _answer(HTTPStatus.BAD_REQUEST),
-    Cut.LARGE_HEAD: _answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE),
-    Cut.SLOW_HEAD: _answer(HTTPStatus.REQUEST_TIMEOUT),
-    Cut.SLOW_BODY: _answer(HTTPStatus.REQUEST_TIMEOUT),
-}
 
 # Local names: to read a member off its class takes Python 3.11 as long as a call.
 FRESH: Final = Phase.FRESH

@@ -102,10 +102,11 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
         "service/receiver/server.py",
         "service/receiver/receiver_server.py",
         "service/receiver/connection_table.py",
+        "service/receiver/exchange.py",
         "service/receiver/protocol.py",
         "workers/sandbox/",
     ),
-    "httptools": ("service/receiver/protocol.py",),
+    "httptools": ("service/receiver/exchange.py", "service/receiver/protocol.py"),
 }
 # Only there are Redis keys built and Redis commands called.
 STORE: Final = "service/store/"
