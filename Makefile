@@ -24,8 +24,8 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-delivery bench-phonebook bench-finding bench-worker bench-spool attacks faults lint types \
-	check docs pictures openapi audit sbom lock clean
+.PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-delivery bench-phonebook bench-finding bench-million bench-worker bench-spool attacks faults lint types \
+	check docs pictures openapi audit sbom release-check rehearse lock clean
 
 help:
 	@echo 'make run             the whole service on this machine, with a sandbox in place of Buildr;'
@@ -48,6 +48,8 @@ help:
 	@echo 'make bench-spool     what a message costs that waits on disk for Redis, and how soon it is there'
 	@echo 'make bench-phonebook what a phone book of a million numbers takes of Redis, and a look-up'
 	@echo 'make bench-finding   what the index of calls takes of Redis, and how long a page of calls takes'
+	@echo 'make bench-million   commands, pages of the console and /metrics at a million stored calls'
+	@echo '                     (half an hour, 2 GB); ARGS="--calls 100000 --keep FOLDER"'
 	@echo 'make attacks         forged requests, worst inputs, floods and slow connections, with figures'
 	@echo '                     in docs/attacks.md (some minutes)'
 	@echo 'make faults          everything that is known to break, with every message followed from its'
@@ -55,11 +57,15 @@ help:
 	@echo '                     ARGS="--only redis" for a part, ARGS=--list'
 	@echo 'make pictures        the terminal pictures of the README, from real commands'
 	@echo 'make openapi         many requests made from docs/openapi.yaml against the real receiver (minutes)'
+	@echo 'make rehearse        upgrade from the release before, rollback, restarts, backup and restore behind'
+	@echo '                     nginx and Caddy, under traffic (some minutes)'
 	@echo 'make audit           the pinned packages against the database of known vulnerabilities;'
 	@echo '                     exit code of the check 1: some are known, 3: it is out of reach'
 	@echo 'make sbom            sbom.json: what a release is made of (CycloneDX), from the pins'
 	@echo 'make docs            write the parts of the docs that follow from the code, and build the site of'
 	@echo '                     the documentation, strictly, into build/site/html'
+	@echo 'make release-check   build wheel and sdist into dist/ and check them, with bill of materials,'
+	@echo '                     licences and release notes'
 	@echo 'make lock            pin the newest versions in requirements*.txt'
 	@echo 'make clean           remove all environments and caches; .data with the calls of make run'
 	@echo '                     stays'
@@ -168,6 +174,15 @@ openapi: $(VENV)/.dev
 audit: $(VENV)/.dev
 	@$(BIN)/python -m tests.repository.audit $(ARGS)
 
+release-check: $(VENV)/.dev
+	@$(BIN)/python -m tests.repository.release
+
+rehearse: $(VENV)/.dev
+	@$(BIN)/python -m tests.rehearsal $(ARGS)
+
+bench-million: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.million $(ARGS)
+
 sbom: $(VENV)/.dev
 	@$(BIN)/python -m tests.repository.sbom sbom.json && echo 'sbom.json'
 
@@ -181,7 +196,7 @@ lock: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) .venv-3.* $(DOCS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
-	rm -rf build *.egg-info sbom.json
+	rm -rf build *.egg-info sbom.json dist
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.run: $(VENV)/.made requirements.txt requirements-run.txt pyproject.toml

@@ -81,7 +81,7 @@ def create_app(
     `store` and `inbox` are those of the default account. Whatever is not given is made here and
     closed when the application ends; Redis is connected on first use, so that a Redis that is away
     does not keep the receiver from starting. `app.state.begin_stop` is to be called as soon as the
-    process is going to end.
+    process is going to end, `app.state.begin_drain` before that where others are to take over.
     """
     settings = installation.default
     shared = SharedParts.of(settings)
@@ -113,10 +113,12 @@ def create_app(
         await addition.close()
         _log_stop(shared)
 
-    routes = [*_routes(webhooks, accounts, sources, shared.spool), *addition.routes]
+    draining = health.Draining()
+    routes = [*_routes(webhooks, accounts, sources, shared.spool, draining), *addition.routes]
     app = _put_together(webhooks, routes, lifespan)
     app.router.default = noted_not_found(app.router.default, refused)
     app.state.begin_stop = partial(_begin_stop, accounts)
+    app.state.begin_drain = draining.begin
     return app
 
 
@@ -199,11 +201,13 @@ def _routes(
     accounts: Sequence[ReceiverAccount],
     sources: Mapping[str, Source],
     spool: Spool | None,
+    draining: health.Draining,
 ) -> list[Route]:
     readiness = health.Readiness(
         stores=_one_for_each_redis(accounts),
         inboxes=tuple(account.inbox for account in accounts),
         spool=spool,
+        draining=draining,
     )
     return [
         *(route for account in accounts for route in account.contact_routes()),

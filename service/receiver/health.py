@@ -6,7 +6,7 @@ people.
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -26,6 +26,17 @@ from service.store.redis_trouble import REDIS_ERRORS
 NOT_STORED: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
 
 
+@dataclass(slots=True)
+class Draining:
+    """Whether this process is about to stop and others are to be sent to."""
+
+    has_begun: bool = False
+
+    def begin(self) -> None:
+        """Say that this instance is not ready any more, though it goes on taking messages."""
+        self.has_begun = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
     """
@@ -35,12 +46,15 @@ class Readiness:
     stores: Sequence[Store]
     inboxes: Sequence[Inbox] = ()
     spool: Spool | None = None
+    draining: Draining = field(default_factory=Draining)
 
     async def response(self) -> Response:
         """
         200 with the status `ready`, or `degraded` while messages go to the spool; 503 if they go
-        nowhere.
+        nowhere, or this instance is about to stop.
         """
+        if self.draining.has_begun:
+            return _not_ready("this instance is about to stop")
         troubles = await asyncio.gather(*(_trouble(store) for store in self.stores))
         reasons = sorted({trouble for trouble in troubles if trouble is not None})
         if not reasons:
@@ -49,10 +63,7 @@ class Readiness:
         if spool_trouble is not None and all(troubles):
             # Takes this instance out of a load balancer. With Redis away for all of them, webhooks
             # are refused by all, as they would be anyway.
-            err = QueueUnavailable("; ".join([*reasons, *spool_trouble]))
-            response = unavailable(err, title="Not ready", detail=str(err))
-            response.headers.update(NOT_STORED)
-            return response
+            return _not_ready("; ".join([*reasons, *spool_trouble]))
         # 200: an instance that spools takes messages, and one without Redis is as good as another.
         content = {"status": "degraded", "reason": "; ".join([*reasons, *(spool_trouble or ())])}
         return self._taking(content, is_spool_shown=self.spool is not None)
@@ -122,6 +133,12 @@ class _Instance:
             with suppress(*REDIS_ERRORS, OSError):
                 self._name = await self.store.identity.ensure()
         return self._name
+
+
+def _not_ready(reason: str) -> Response:
+    response = unavailable(QueueUnavailable(reason), title="Not ready", detail=reason)
+    response.headers.update(NOT_STORED)
+    return response
 
 
 async def _trouble(store: Store) -> str | None:

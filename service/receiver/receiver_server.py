@@ -29,19 +29,23 @@ def _nothing() -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopTimes:
     """
-    Seconds of a stop. `linger_s` is how long an idle connection stays open, so that a request that
-    is on its way is still answered; `grace_s` how long requests have that are under way.
+    Seconds of a stop. `drain_s` is how long everything goes on but `/readyz`, which answers 503, so
+    that a load balancer sends elsewhere. `linger_s` is how long an idle connection stays open, so
+    that a request that is on its way is still answered; `grace_s` how long requests have that are
+    under way.
     """
 
+    drain_s: float = 0.0
     linger_s: float = 2.0
     grace_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerEvents:
-    """What is called when the server is ready, and as soon as it is to stop."""
+    """What is called when the server is ready, as soon as it drains, and as soon as it stops."""
 
     on_ready: Callable[[], None] = _nothing
+    on_drain: Callable[[], None] = _nothing
     on_stop: Callable[[], None] = _nothing
 
 
@@ -76,6 +80,10 @@ class ReceiverServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: no request that has been sent stays without its answer."""
+        # Behind a socket that stays open nobody has to send elsewhere, and none may be told to.
+        if self._times.drain_s:
+            self._events.on_drain()
+            await self._wait_until(lambda: False, self._times.drain_s)
         self._events.on_stop()
         self._table.is_closing = True
         for connection in self._table:

@@ -53,11 +53,12 @@ def serve(
     fds: Sequence[int] = (),
     on_ready: Callable[[], None] | None = None,
     addition: Addition = NOTHING,
+    drain_s: float = 0.0,
 ) -> None:
     """
-    Serve until SIGTERM or SIGINT; `on_ready` is called once requests are answered. `fds` are
-    sockets to listen on, in place of `HOST` and `PORT`; `addition` is served beside the receiver.
-    One of several processes is given all sockets.
+    Serve until SIGTERM or SIGINT, and for `drain_s` more, in which `/readyz` answers 503;
+    `on_ready` is called once requests are answered. `fds` are sockets to listen on, in place of
+    `HOST` and `PORT`; one of several processes is given all. `addition` is served beside the rest.
 
     Raises `SettingsError` if no account could take a message, or one is not fit to start. Ends the
     process with status 1 and one line on stderr if it cannot listen.
@@ -94,7 +95,8 @@ def serve(
             requests=settings.max_requests_at_once, body_bytes=settings.max_body_bytes_at_once
         ),
         keep_alive_s=settings.keep_alive_s,
-        events=ServerEvents(on_ready=ready, on_stop=stopping),
+        times=StopTimes(drain_s=drain_s),
+        events=ServerEvents(on_ready=ready, on_drain=app.state.begin_drain, on_stop=stopping),
     )
     # uvicorn raises the signal once more after it has stopped, so that SIGINT ends here.
     with contextlib.suppress(KeyboardInterrupt):

@@ -43,6 +43,10 @@ class CallIndexing:
         """Whether all calls have been seen."""
         return await self.redis.get(self.keys.named(DONE)) is not None
 
+    async def reopen(self) -> None:
+        """Have all calls looked at once more."""
+        await self.redis.delete(self.keys.named(DONE), self.keys.named(CURSOR))
+
     async def lock(self, worker_id: str) -> bool:
         """Be the one that indexes, for a while; False if another worker is."""
         call = script_calls.put(name=LOCK, value=worker_id, ttl_ms=LOCK_MS, mode="own")

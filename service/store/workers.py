@@ -38,7 +38,8 @@ class Workers:
     """
     Heartbeats and outcome maps, by worker id.
 
-    `worker:ID` is a string that expires 6 seconds after the last heartbeat; the script `sweep`
+    `worker:ID` is a string that expires 6 seconds after the last heartbeat, empty for a worker of a
+    version that knows no index of calls; the script `sweep`
     takes over the calls of a worker without one. `maps` is a hash of `<ms since the
     epoch>:<digest>` per worker. Every method raises redis-py's errors.
     """
@@ -75,6 +76,13 @@ class Workers:
         for worker_id in await self.redis.hgetall(self.keys.named("maps")):
             pipe.exists(self.keys.named(f"worker:{worker_id.decode()}"))
         return sum(await pipe.execute())
+
+    async def has_older(self) -> bool:
+        """Whether a worker is alive whose version writes calls without their index."""
+        pipe = self.redis.pipeline(transaction=False)
+        for worker_id in await self.redis.hgetall(self.keys.named("maps")):
+            pipe.get(self.keys.named(f"worker:{worker_id.decode()}"))
+        return b"" in await pipe.execute()
 
     async def forget_dead(self) -> int:
         """

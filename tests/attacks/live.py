@@ -49,9 +49,12 @@ class LiveRow:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A receiver that runs, and its address."""
+    """
+    A receiver that runs, or the proxy before it, and its address; a head has `head_timeout_s`.
+    """
 
     system: System
+    head_timeout_s: float = HEAD_TIMEOUT_S
 
     @property
     def address(self) -> tuple[str, int]:
@@ -186,7 +189,7 @@ def _silent(target: Target, attempts: int) -> str:
             stack.enter_context(socket.create_connection(target.address)) for _ in range(attempts)
         ]
         started_s = time.monotonic()
-        ended = sum(_is_ended(connection) for connection in silent)
+        ended = sum(_is_ended(connection, target.head_timeout_s) for connection in silent)
         return f"{ended} ended by the receiver within {time.monotonic() - started_s:.1f} s"
 
 
@@ -200,7 +203,7 @@ def _dripping(target: Target, attempts: int) -> str:
             open_connections = [
                 connection for connection in open_connections if _sends(connection, bytes([byte]))
             ]
-            if not open_connections or time.monotonic() - started_s > 4 * HEAD_TIMEOUT_S:
+            if not open_connections or time.monotonic() - started_s > 4 * target.head_timeout_s:
                 break
             time.sleep(0.05)
         ended = attempts - len(open_connections)
@@ -236,9 +239,9 @@ def _no_body(target: Target, attempts: int) -> str:
     return _statuses(counts)
 
 
-def _is_ended(connection: socket.socket) -> bool:
+def _is_ended(connection: socket.socket, head_timeout_s: float) -> bool:
     """Whether the other side ends a connection within some seconds, with or without an answer."""
-    connection.settimeout(4 * HEAD_TIMEOUT_S)
+    connection.settimeout(4 * head_timeout_s)
     try:
         while connection.recv(4096):
             pass

@@ -20,7 +20,9 @@ class RedisServer:
         self.url = f"unix://{self.socket}"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, appendfsync: str = "everysec", appendonly: str = "yes") -> None:
+    def start(
+        self, *, appendfsync: str = "everysec", appendonly: str = "yes", timeout_s: float = 20
+    ) -> None:
         """Start and wait until it answers."""
         options = {
             "port": "0",
@@ -36,7 +38,7 @@ class RedisServer:
         self.process = subprocess.Popen(
             [str(get_binary_path()), *args], stdout=subprocess.DEVNULL, start_new_session=True
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + timeout_s
         while True:
             try:
                 with Redis(unix_socket_path=str(self.socket)) as client:

@@ -5,7 +5,7 @@ A small ASGI application on the receiver's own server, over loopback, with limit
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -79,6 +79,11 @@ class ServedApp:
         assert self.server is not None
         self.server.should_exit = True
 
+    def hurry(self) -> None:
+        """Have it end at once, as a second signal does."""
+        assert self.server is not None
+        self.server.force_exit = True
+
 
 async def _read(receive: Receive) -> bytes:
     body = bytearray()
@@ -95,6 +100,7 @@ def served(
     times: StopTimes | None = None,
     overload: OverloadLimits | None = None,
     keep_alive_s: int = 75,
+    on_drain: Callable[[], None] = lambda: None,
     **limits: float,
 ) -> Iterator[ServedApp]:
     """Serve one in a thread, until the block ends."""
@@ -109,7 +115,7 @@ def served(
             overload=overload or OverloadLimits(requests=100, body_bytes=1024 * 1024),
             keep_alive_s=keep_alive_s,
             times=times or StopTimes(linger_s=0, grace_s=5),
-            events=ServerEvents(on_ready=is_ready.set),
+            events=ServerEvents(on_ready=is_ready.set, on_drain=on_drain),
         )
         app.server = server
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -2,51 +2,39 @@
 The proxies of deploy/ leave a signed request as it is, and limit heads and bodies.
 """
 
-import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
-from twilio.request_validator import RequestValidator
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from service.sources import WebhookRequest
 from service.webhook_urls import path_token, webhook_path
-from tests.conftest import TWILIO_TOKEN
 from tests.doubles.redis import RedisServer
-from tests.e2e.harness import free_port, inherited, twilio_forms, wait_for
+from tests.doubles.tls import make_authority
+from tests.e2e.harness import free_port, inherited, wait_for
+from tests.e2e.proxies import (
+    DEPLOY,
+    PROXIES,
+    as_sent,
+    is_installed,
+    nginx_with_tls,
+    odd_paths,
+    signed_request,
+)
+from tests.sources.cases import CONTRACTS, proof_setting
 
 pytestmark = pytest.mark.slow
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 URL_SECRET = "url-secret-of-the-tests-of-32-characters"
 PUBLIC = "https://hooks.example.test"
-# What proxies like to tidy up: encoded and doubled slashes, spaces, order, empty and double names.
-PATHS = (
-    "/webhooks/twilio",
-    "/webhooks/twilio?b=1&a=%2F..%2f&a=2&c=x+y%20z&d&e=&&%C3%A9=%7e~*'()&f=a//b/../c",
-    "/webhooks/twilio/?buildr_call_id=110;x=1&plus=%2B15005550006",
-)
-NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-worker_processes 1;
-events {{ worker_connections 64; }}
-http {{
-    client_body_temp_path {folder};
-    proxy_temp_path {folder};
-    fastcgi_temp_path {folder};
-    uwsgi_temp_path {folder};
-    scgi_temp_path {folder};
-    include {folder}/site.conf;
-}}
-"""
+SIGNING_THE_ADDRESS = tuple(slug for slug, contract in CONTRACTS.items() if contract.signs_url)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +46,7 @@ def receiver(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
         "PORT": str(port),
         "PUBLIC_URL": PUBLIC,
         "REDIS_URL": redis_server.url,
-        "TWILIO_AUTH_TOKEN": TWILIO_TOKEN,
+        **{proof_setting(slug): CONTRACTS[slug].secrets[0] for slug in SIGNING_THE_ADDRESS},
         "RINGCENTRAL_VERIFICATION_TOKEN": "verification-token-of-the-tests",
         "URL_SECRET": URL_SECRET,
         "BUILDR_ACCESS_TOKEN": "token-of-the-tests",
@@ -94,37 +82,16 @@ def _is_open(port: int) -> bool:
         return False
 
 
-def _nginx(folder: Path, port: int, upstream: int) -> tuple[str, ...]:
-    site = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
-    # Over plain HTTP, and into this folder; all else is as it is.
-    site = re.sub(r"listen 443 ssl;", f"listen 127.0.0.1:{port};", site)
-    site = re.sub(r" +(?:listen \[::\]|ssl_certificate).*\n", "", site)
-    site = site.replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
-    site = site.replace("/var/log/nginx", str(folder))
-    (folder / "site.conf").write_text(site, encoding="utf-8")
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder), encoding="utf-8")
-    return ("nginx", "-p", str(folder), "-e", "error.log", "-c", str(folder / "nginx.conf"))
-
-
-def _caddy(folder: Path, port: int, upstream: int) -> tuple[str, ...]:
-    site = (DEPLOY / "Caddyfile").read_text(encoding="utf-8")
-    site = site.replace("calls.example.com {", f"http://:{port} {{\n\tbind 127.0.0.1")
-    site = site.replace("{\n\tservers", "{\n\tadmin off\n\tservers", 1)
-    site = site.replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
-    (folder / "Caddyfile").write_text(site, encoding="utf-8")
-    return ("caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile")
-
-
-@pytest.fixture(scope="module", params=[_nginx, _caddy], ids=["nginx", "caddy"])
+@pytest.fixture(scope="module", params=sorted(PROXIES))
 def proxy(
     request: pytest.FixtureRequest, receiver: int, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
     """The port of a proxy before the receiver."""
+    if not is_installed(request.param):
+        pytest.skip(f"{request.param} IS NOT INSTALLED: its file in deploy/ is not tried")
     folder = tmp_path_factory.mktemp("proxy")
     port = free_port()
-    command = request.param(folder, port, receiver)
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} IS NOT INSTALLED: its file in deploy/ is not tried")
+    command = PROXIES[request.param](folder, port, [receiver])
     environment = inherited("PATH", kind="proxy") | {"HOME": str(folder)}
     with _running(command, port, environment):
         yield port
@@ -145,28 +112,27 @@ def _exchange(port: int, request: bytes) -> bytes:
 
 
 def _post(path: str, body: str, **headers: str) -> bytes:
-    lines = [
-        f"POST {path} HTTP/1.1",
-        "Host: hooks.example.test",
-        "Connection: close",
-        f"Content-Length: {len(body)}",
-        *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
-    ]
-    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
-
-
-@pytest.mark.parametrize("path", PATHS, ids=["plain", "odd", "slash"])
-def test_signed_request_passes(proxy: int, path: str) -> None:
-    """A Twilio webhook is proved genuine, however odd its address is."""
-    form = twilio_forms(1)[0]
-    signature = RequestValidator(TWILIO_TOKEN).compute_signature(PUBLIC + path, form)
-    request = _post(
-        path,
-        urlencode(form),
-        Content_Type="application/x-www-form-urlencoded",
-        X_Twilio_Signature=signature,
+    given_headers = {name.replace("_", "-"): (value,) for name, value in headers.items()}
+    request = WebhookRequest(
+        method="POST", url=PUBLIC + path, headers=given_headers, body=body.encode()
     )
-    assert _exchange(proxy, request).startswith(b"HTTP/1.1 20")
+    return as_sent(request)
+
+
+@pytest.mark.parametrize("slug", SIGNING_THE_ADDRESS)
+def test_signed_addresses_pass(proxy: int, slug: str) -> None:
+    """A webhook whose proof covers its address is genuine, however odd that address is."""
+    for path in odd_paths(slug):
+        answer = _exchange(proxy, as_sent(signed_request(slug, PUBLIC, path)))
+        assert answer.startswith(b"HTTP/1.1 20"), path
+
+
+@pytest.mark.parametrize("slug", SIGNING_THE_ADDRESS)
+def test_changed_addresses_are_refused(proxy: int, slug: str) -> None:
+    """Of two odd addresses that proxies like to make one, only the one that was signed counts."""
+    first, *_, last = odd_paths(slug)
+    request = replace(signed_request(slug, PUBLIC, last), url=PUBLIC + first + "?x=1")
+    assert _exchange(proxy, as_sent(request)).startswith(b"HTTP/1.1 401 ")
 
 
 def test_handshake_passes(proxy: int) -> None:
@@ -183,3 +149,30 @@ def test_large_heads_and_bodies_are_refused(proxy: int) -> None:
     assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 "))
     body = _exchange(proxy, _post("/webhooks/twilio", "a" * 1_100_000))
     assert not body.startswith(b"HTTP/1.1 2")
+
+
+def test_caddyfile_is_valid(tmp_path: Path) -> None:
+    """As it is in deploy/, with its name and certificate, and in the form of `caddy fmt`."""
+    if not is_installed("caddy"):
+        pytest.skip("caddy IS NOT INSTALLED: deploy/Caddyfile is not checked")
+    path = str(DEPLOY / "Caddyfile")
+    environment = inherited("PATH", kind="proxy") | {"HOME": str(tmp_path)}
+    for command in (("adapt", "--config", path, "--validate"), ("fmt", path)):
+        result = subprocess.run(
+            ("caddy", *command), env=environment, capture_output=True, text=True, check=False
+        )
+        assert 0 == result.returncode, result.stderr
+    assert (DEPLOY / "Caddyfile").read_text(encoding="utf-8") == result.stdout
+
+
+def test_nginx_file_is_valid(tmp_path: Path) -> None:
+    """As it is in deploy/, with TLS, but for its ports, its log and where its certificate is."""
+    if not is_installed("nginx"):
+        pytest.skip("nginx IS NOT INSTALLED: deploy/nginx.conf is not checked")
+    certificate, private_key = make_authority(tmp_path, "calls.example.com")
+    key = tmp_path / "key.pem"
+    key.write_bytes(private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    command = nginx_with_tls(tmp_path, free_port(), certificate, key)
+    result = subprocess.run((command[0], "-t", *command[1:]), capture_output=True, check=False)
+    assert 0 == result.returncode, result.stderr
+    assert b"[warn]" not in result.stderr

@@ -48,7 +48,8 @@ class Command:
     How a part is started: arguments of `buildr-calls` and settings of its own.
 
     `listener` is a socket that it inherits. `clock_offset_s` sets its clock ahead. With
-    `has_stuck_log` nobody reads its log. `max_files` limits its open files.
+    `has_stuck_log` nobody reads its log. `max_files` limits its open files. `tree` is the folder of
+    the code, None for this one's.
     """
 
     arguments: tuple[str, ...]
@@ -57,6 +58,7 @@ class Command:
     clock_offset_s: float = 0
     has_stuck_log: bool = False
     max_files: int | None = None
+    tree: Path | None = None
     is_watched: bool = True
 
 
@@ -106,8 +108,9 @@ class Parts:
             inherited_fds = (command.listener.fileno(),)
         with self._log(part) as log:
             part.process = subprocess.Popen(
-                [sys.executable, "-m", _module(command), *command.arguments],
-                env=self._environment(command),
+                [*self.program(command), *command.arguments],
+                cwd=command.tree,
+                env=self.environment(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -193,7 +196,12 @@ class Parts:
                     self.start(part.name)
             await asyncio.sleep(POLL_INTERVAL_S)
 
-    def _environment(self, command: Command) -> dict[str, str]:
+    def program(self, command: Command | None = None) -> list[str]:
+        """The words that start buildr-calls."""
+        return [sys.executable, "-m", _module(command)]
+
+    def environment(self, command: Command) -> dict[str, str]:
+        """The variables of a part."""
         environment = {
             **{name: os.environ[name] for name in INHERITED if name in os.environ},
             **self.settings,
@@ -217,8 +225,8 @@ class Parts:
             os.close(writer)
 
 
-def _module(command: Command) -> str:
-    if command.clock_offset_s:
+def _module(command: Command | None) -> str:
+    if command is not None and command.clock_offset_s:
         return "tests.faults.skewed_part"
     return "workers.cli.main"
 

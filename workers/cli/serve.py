@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     "[default: HUP with several processes]",
 )
 @click.option(
+    "--drain",
+    "drain_s",
+    type=click.FloatRange(0, 60),
+    default=0,
+    help="Seconds to go on after SIGTERM, with /readyz at 503: for a load balancer that asks it.",
+)
+@click.option(
     "--fd",
     "fds",
     type=click.IntRange(min=0),
@@ -49,6 +56,7 @@ def serve(
     *,
     count: int,
     reload_on: str | None,
+    drain_s: float,
     fds: tuple[int, ...],
     env_file: str | None,
     inherited_fds: tuple[int, ...],
@@ -62,6 +70,7 @@ def serve(
     Examples:
       PORT=8000 buildr-calls serve
       buildr-calls serve --processes 2
+      buildr-calls serve --drain 5
       buildr-calls serve --reload-on HUP --env-file /etc/buildr-calls/env
     """
     from service.receiver.server import serve as serve_forever
@@ -70,12 +79,15 @@ def serve(
     if control_fd is not None:
         _serve_for_master(control_fd, inherited_fds, env_file)
         return
+    if drain_s and (count > 1 or reload_on is not None):
+        raise click.UsageError("--drain is for a single process")
     end_with_stdin(is_wanted=is_watched)
     installation = load_accounts(is_local=False, overrides=_overrides(env_file))
     if count > 1 or reload_on is not None:
         serve_processes(installation, count=count, fds=fds)
     else:
-        serve_forever(installation, fds=fds, addition=_additions(installation))
+        addition = _additions(installation)
+        serve_forever(installation, fds=fds, addition=addition, drain_s=drain_s)
 
 
 def _overrides(env_file: str | None) -> dict[str, str]:

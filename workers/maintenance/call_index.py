@@ -18,6 +18,8 @@ from workers.clock import SharedClock
 from workers.matching.call_parties import parties_of
 
 INDEX_EVERY_S: Final = 1.0
+# Turns after which the versions of the other workers are read again.
+VERSIONS_EVERY: Final = 10
 # Of a turn, beside the deliveries: steps of a thousand keys, until there are so many calls.
 STEPS: Final = 5
 ENOUGH: Final = 300
@@ -32,16 +34,22 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class CallIndexer:
-    """Indexes old calls, once for an installation; `is_done` ends it."""
+    """
+    Indexes calls that were written without an index: once for an installation, and again after a
+    worker of a version before has run beside this one.
+    """
 
     store: Store
     worker_id: str
     default_region: str
     is_done: bool = False
+    waits: bool = False
+    turn: int = 0
 
     async def index_old(self) -> None:
         """Index the next old calls, unless another worker does."""
-        if self.is_done:
+        await self._read_versions()
+        if self.is_done or self.waits:
             return
         indexing = self.store.indexing
         if await indexing.is_done():
@@ -60,6 +68,15 @@ class CallIndexer:
             await indexing.index(call, self._with_parties(call))
         if calls:
             log.info(LogEvent.CALLS_INDEXED, count=len(calls))
+
+    async def _read_versions(self) -> None:
+        """While both versions run, what is indexed may be written without its index again."""
+        if self.turn % VERSIONS_EVERY == 0:
+            self.waits = await self.store.workers.has_older()
+            if self.waits:
+                await self.store.indexing.reopen()
+                self.is_done = False
+        self.turn += 1
 
     def _with_parties(self, call: StoredCall) -> DeliveryRecord:
         if not call.all_events:

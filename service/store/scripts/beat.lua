@@ -5,8 +5,10 @@ local ttl_ms = ARGV[6]
 local map_digest = ARGV[7]
 local key = P .. 'worker:' .. worker_id
 
+-- Versions before the index of calls wrote ''. See `Workers.has_older`.
+local value = 'indexes'
 -- The first write of the script, so that it fails if Redis is full.
-local answer = redis.pcall('SET', key, '', 'PX', ttl_ms)
+local answer = redis.pcall('SET', key, value, 'PX', ttl_ms)
 local is_full = type(answer) == 'table' and answer.err and true or false
 if is_full then
   if not string.find(answer.err, 'OOM', 1, true) then
@@ -14,7 +16,7 @@ if is_full then
   end
   -- Without its heartbeat, its calls would be taken over. See `when_full.lua`.
   redis.call('DEL', P .. 'none')
-  redis.call('SET', key, '', 'PX', ttl_ms)
+  redis.call('SET', key, value, 'PX', ttl_ms)
 end
 local now = now_ms()
 redis.call('HSET', P .. 'maps', worker_id, string.format('%.0f', now) .. ':' .. map_digest)

@@ -12,9 +12,10 @@ import pytest
 from starlette.applications import Starlette
 
 from service.receiver import health
+from service.receiver.app import create_app
 from service.receiver.inbox import Inbox
 from service.receiver.inbox_messages import InboxLimits
-from service.settings import Settings
+from service.settings import Installation, Settings
 from service.spool.files import MEGABYTE, SpoolLimits
 from service.spool.spool import Spool
 from service.store.connection import open_store
@@ -129,3 +130,20 @@ async def test_degraded_while_only_the_spool_takes_messages(
             closed.status_code,
             json.loads(bytes(closed.body))["detail"],
         )
+
+
+async def test_not_ready_while_it_drains(
+    redis_url: str, make_installation: Callable[..., Installation]
+) -> None:
+    """An instance that is about to stop sends load balancers elsewhere, and goes on living."""
+    app = create_app(make_installation(REDIS_URL=redis_url))
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://inner.example.test") as client,
+    ):
+        assert 200 == (await client.get("/readyz")).status_code
+        app.state.begin_drain()
+        away = await client.get("/readyz")
+        assert (503, "this instance is about to stop") == (away.status_code, away.json()["detail"])
+        assert 200 == (await client.get("/healthz")).status_code

@@ -2,6 +2,8 @@
 How a receiver stops: what has been sent is answered.
 """
 
+import threading
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -43,6 +45,20 @@ def test_what_arrives_while_it_stops_is_answered() -> None:
         assert answer.endswith(b"released")
         for connection in (idle, partial, fresh, working):
             connection.close()
+
+
+def test_everything_goes_on_while_it_drains() -> None:
+    """A connection stays open for further requests, until the time for draining is over."""
+    has_begun = threading.Event()
+    times = StopTimes(drain_s=60, linger_s=0, grace_s=5)
+    with served(times=times, on_drain=has_begun.set) as app:
+        app.begin_stop()
+        assert has_begun.wait(20)
+        with app.connect() as connection:
+            for _ in range(2):
+                connection.sendall(ECHO)
+                assert CLOSE not in read_answer(connection)
+        app.hurry()
 
 
 def test_idle_connections_are_closed_after_a_while() -> None:

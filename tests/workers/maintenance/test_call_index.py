@@ -11,7 +11,7 @@ from service.store.call_update import CallUpdate
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from workers.clock import SharedClock
-from workers.maintenance.call_index import CallIndexer, ExpiredCalls
+from workers.maintenance.call_index import VERSIONS_EVERY, CallIndexer, ExpiredCalls
 
 AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 EVENT = CallEvent(
@@ -86,3 +86,26 @@ async def test_expired_calls_leave_the_index(store: Store) -> None:
     expired = ExpiredCalls(store=store, clock=SharedClock(), keep=timedelta(days=30))
     await expired.drop()
     assert [b"twilio:CA1"] == await store.redis.zrange(store.keys.named("calls"), 0, -1)
+
+
+async def test_what_an_older_version_wrote_beside_this_one_is_indexed(store: Store) -> None:
+    """
+    While a worker without the index is alive, nothing counts as done; once it has gone, all calls
+    are looked at again.
+    """
+    indexer = CallIndexer(store=store, worker_id="w1", default_region="US")
+    await store.workers.beat("w1", map_digest="0")
+    await indexer.index_old()
+    assert await store.listing.is_complete()
+    await store.workers.beat("w0", map_digest="0")
+    await store.redis.set(store.keys.named("worker:w0"), "")
+    await _keep_old(store)
+    # Such as are run each second.
+    for _ in range(VERSIONS_EVERY):
+        await indexer.index_old()
+    assert not await store.listing.is_complete()
+    await store.workers.remove("w0")
+    for _ in range(VERSIONS_EVERY):
+        await indexer.index_old()
+    assert 1 == len((await store.listing.page(CallQuery(number="+15005550006"))).calls)
+    assert await store.listing.is_complete()

@@ -1,0 +1,211 @@
+"""
+The calls of `make bench-million`: written by the store's own functions, many in one round trip.
+
+Every call has its record and the events of two messages, as a worker leaves them. One in twenty is
+unmatched, one in fifty has failed, one in a hundred waits for Buildr, one in a thousand has
+stalled. Of the last week there are the raw messages too.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from service.errors import FailureCause
+from service.events import CallEvent, Direction, EventType, HangupCause, Party, to_json
+from service.sources.request import WebhookRequest
+from service.store import script_calls
+from service.store.call_parties import CallParties
+from service.store.call_update import CallUpdate
+from service.store.calls import Calls, _events_context, pack_record
+from service.store.compression import compress
+from service.store.connection import Store
+from service.store.delivery_record import DeliveryRecord
+from service.store.delivery_state import Answer
+from service.store.failed import Failed, to_text
+from service.store.messages import Message, pack_message
+from service.store.refused import MOST as MOST_REFUSED
+from service.store.refused import RefusedRequests
+from service.store.script_runner import ScriptCall
+from tests.benchmarks.finding import record_of
+
+AT_ONCE: Final = 500
+FAILED_EVERY: Final = 50
+WAITING_EVERY: Final = 100
+STALLED_EVERY: Final = 1000
+MESSAGES_PER_CALL: Final = 2
+WEEK: Final = timedelta(days=7)
+REFUSAL: Final = '{"errors":["Call outcome is not available"]}'
+CAUSES: Final = (
+    FailureCause.BUILDR_REJECTED,
+    FailureCause.UNKNOWN_OUTCOME,
+    FailureCause.BUILDR_UNAVAILABLE,
+)
+BODY: Final = (
+    b"AccountSid=AC00000000000000000000000000000001&ApiVersion=2010-04-01&CallSid=%s"
+    b"&CallStatus=%s&Direction=outbound-api&From=%%2B15005550006&To=%%2B15005550001"
+    b"&SequenceNumber=%d&CallDuration=49"
+)
+
+
+async def fill(
+    store: Store, total: int, now: datetime, *, progress: Callable[[int], None]
+) -> list[DeliveryRecord]:
+    """
+    Write the calls, and the refused requests that the list of these can hold. Returns some of the
+    records, for questions.
+    """
+    rng = random.Random(7)
+    samples: list[DeliveryRecord] = []
+    batch: list[tuple[int, DeliveryRecord]] = []
+    for index in range(total):
+        record = _in_its_state(index, record_of(index, total, now, rng), now)
+        if index % max(1, total // 50) == 1:
+            samples.append(record)
+        batch.append((index, record))
+        if len(batch) == AT_ONCE:
+            await _write(store, batch, now)
+            progress(index + 1)
+            batch = []
+    await _write(store, batch, now)
+    await store.refused.add(_refused(now))
+    return samples
+
+
+def _in_its_state(index: int, record: DeliveryRecord, now: datetime) -> DeliveryRecord:
+    """The record in the state that its place gives it."""
+    record = replace(record, message_id=_message_id(record, 1))
+    if index % FAILED_EVERY == 1:
+        answer = Answer(at=now, cause="buildr_rejected", status_code=422, text=REFUSAL)
+        return record.with_answer(answer).to_given_up(now, "Buildr answered 422")
+    if index % WAITING_EVERY == 2:
+        return record.to_waiting("waits for a permit")
+    if index % STALLED_EVERY == 3:
+        return record.to_stalled("the final event is overdue")
+    return record
+
+
+async def _write(store: Store, batch: list[tuple[int, DeliveryRecord]], now: datetime) -> None:
+    if not batch:
+        return
+    pipe = store.redis.pipeline(transaction=False)
+    for index, record in batch:
+        # Before the commit, which wakes a waiting call that is in no lane.
+        if index % WAITING_EVERY == 2 and record.first_received_at is not None:
+            at_ms = int(record.first_received_at.timestamp() * 1000)
+            pipe.zadd(store.keys.named("lane:new"), {record.ref: at_ms})
+    await pipe.execute()
+    calls = [_commit(store.calls, index, record, now) for index, record in batch]
+    errors = [answer for answer in await store.scripts.run_batch(calls) if answer == -1]
+    if errors:
+        raise RuntimeError(f"{len(errors)} calls were not written")
+    pipe = store.redis.pipeline(transaction=False)
+    for _, record in batch:
+        for message in _messages(record, now):
+            key = store.keys.message(message.message_id)
+            value = f"{record.ref}\n".encode() + pack_message(message)
+            pipe.set(key, value, px=store.calls.retention.messages_ms)
+    await pipe.execute()
+
+
+def _commit(calls: Calls, index: int, record: DeliveryRecord, now: datetime) -> ScriptCall[int]:
+    failed = {}
+    if index % FAILED_EVERY == 1:
+        failed = {record.ref: to_text(_entry(index, record, now))}
+    update = CallUpdate(record=record, version=0, failed=failed)
+    events = [
+        (event.message_id, compress(to_json([event]).encode(), context=_context(record, event)))
+        for event in _events(record)
+    ]
+    return script_calls.commit(
+        update=json.dumps(calls._commit_arguments(update)),
+        compressed_record=pack_record(record),
+        compressed_events=events,
+    )
+
+
+def _context(record: DeliveryRecord, event: CallEvent) -> bytes:
+    return _events_context(record.ref, event.message_id)
+
+
+def _entry(index: int, record: DeliveryRecord, now: datetime) -> Failed:
+    source, _, source_call_id = record.ref.partition(":")
+    return Failed(
+        entry_id=record.ref,
+        kind="call",
+        source=source,
+        source_call_id=source_call_id,
+        cause=CAUSES[index // FAILED_EVERY % len(CAUSES)],
+        detail="Buildr answered 422: Call outcome is not available",
+        failed_at=record.last_received_at or now,
+        message_ids=tuple(_message_id(record, place) for place in range(MESSAGES_PER_CALL)),
+        buildr_call_id=record.buildr_call_id,
+        attempts=1,
+        answers=record.answers,
+    )
+
+
+def _message_id(record: DeliveryRecord, place: int) -> str:
+    return f"m{record.ref[-23:]}{place}"
+
+
+def _events(record: DeliveryRecord) -> Iterator[CallEvent]:
+    source, _, source_call_id = record.ref.partition(":")
+    parties = record.parties or CallParties()
+    steps = (("initiated", EventType.RINGING, None), ("busy", EventType.ENDED, HangupCause.BUSY))
+    for place, (status, event_type, cause) in enumerate(steps):
+        yield CallEvent(
+            source=source,
+            message_id=_message_id(record, place),
+            source_call_id=source_call_id,
+            leg_id=source_call_id,
+            event_type=event_type,
+            occurred_at=record.first_received_at,
+            sequence=place,
+            direction=Direction.OUTBOUND,
+            party=Party.CUSTOMER,
+            from_number=parties.line,
+            to_number=parties.customer,
+            hangup_cause=cause,
+            agent=parties.agent,
+            vendor_status=status,
+            buildr_call_id=record.buildr_call_id,
+        )
+
+
+def _messages(record: DeliveryRecord, now: datetime) -> Iterator[Message]:
+    at = record.first_received_at or now
+    if now - at > WEEK:
+        return
+    source, _, source_call_id = record.ref.partition(":")
+    for place, status in enumerate((b"initiated", b"busy")):
+        yield Message(
+            message_id=_message_id(record, place),
+            source=source,
+            source_call_id=source_call_id,
+            received_at=at,
+            request=WebhookRequest(
+                method="POST",
+                url="https://hooks.example.test/webhooks/twilio",
+                headers={"content-type": ("application/x-www-form-urlencoded",)},
+                body=BODY % (source_call_id.encode(), status, place),
+            ),
+        )
+
+
+def _refused(now: datetime) -> Iterator[RefusedRequests]:
+    for minute in range(MOST_REFUSED):
+        at = now - timedelta(minutes=minute)
+        yield RefusedRequests(
+            first_at=at,
+            last_at=at,
+            count=5,
+            source="twilio",
+            path="/webhooks/twilio",
+            reason="no token gives this signature",
+            status_code=401,
+            network="203.0.113.0/24",
+            hint="the address that was signed differs from PUBLIC_URL",
+        )
