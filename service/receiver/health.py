@@ -53,6 +53,7 @@ class Readiness:
         200 with the status `ready`, or `degraded` while messages go to the spool; 503 if they go
         nowhere, or this instance is about to stop.
         """
+        # First: whether messages would be taken does not matter any more.
         if self.draining.has_begun:
             return _not_ready("this instance is about to stop")
         troubles = await asyncio.gather(*(_trouble(store) for store in self.stores))

@@ -80,7 +80,7 @@ class ReceiverServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: no request that has been sent stays without its answer."""
-        # Behind a socket that stays open nobody has to send elsewhere, and none may be told to.
+        # Behind a socket that stays open nobody has to send elsewhere.
         if self._times.drain_s:
             self._events.on_drain()
             await self._wait_until(lambda: False, self._times.drain_s)

@@ -82,6 +82,7 @@ class Workers:
         pipe = self.redis.pipeline(transaction=False)
         for worker_id in await self.redis.hgetall(self.keys.named("maps")):
             pipe.get(self.keys.named(f"worker:{worker_id.decode()}"))
+        # None for one that has died: what it wrote last is looked at by the pass that comes now.
         return b"" in await pipe.execute()
 
     async def forget_dead(self) -> int:

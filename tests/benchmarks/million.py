@@ -317,6 +317,14 @@ def time_page(
     return Took(name, percentile(walls, 50), None, max(walls), size)
 
 
+def time_pages(sample: Sample, environment: Mapping[str, str]) -> list[Took]:
+    """Every page of the console, and /metrics."""
+    with receiver(environment) as client:
+        pages = [time_page(name, path, client) for name, path in pages_of(sample).items()]
+        bearer = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+        return [*pages, time_page("/metrics", "/metrics", client, bearer)]
+
+
 def measure(sample: Sample, url: str, folder: Path, only: str) -> tuple[str, list[str]]:
     """The tables, and what takes more than it may."""
     environment = environment_of(url, folder)
@@ -333,12 +341,10 @@ def measure(sample: Sample, url: str, folder: Path, only: str) -> tuple[str, lis
     ]
     pages = []
     if only in ("", "page"):
-        with receiver(environment) as client:
-            pages = [time_page(name, path, client) for name, path in pages_of(sample).items()]
-            bearer = {"Authorization": f"Bearer {METRICS_TOKEN}"}
-            pages.append(time_page("/metrics", "/metrics", client, bearer))
-    faults = [f"{took.name}: {took.wall_ms:.0f} ms" for took in commands if _is_slow(took)]
-    faults += [f"{took.name}: {took.wall_ms:.0f} ms" for took in pages if _is_slow(took)]
+        pages = time_pages(sample, environment)
+    faults = [
+        f"{took.name}: {took.wall_ms:.0f} ms" for took in (*commands, *pages) if _is_slow(took)
+    ]
     text = "\n\n".join(
         (
             f"{sample.total:,} calls; Redis takes {sample.used_bytes / GB:.2f} GB of them.",

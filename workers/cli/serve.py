@@ -79,6 +79,7 @@ def serve(
     if control_fd is not None:
         _serve_for_master(control_fd, inherited_fds, env_file)
         return
+    # The master would have to keep its processes from closing: its socket stays open anyway.
     if drain_s and (count > 1 or reload_on is not None):
         raise click.UsageError("--drain is for a single process")
     end_with_stdin(is_wanted=is_watched)
