@@ -71,7 +71,7 @@ class CallIndexer:
 
     async def _read_versions(self) -> None:
         """While both versions run, what is indexed may be written without its index again."""
-        # Not at each turn, since it asks for each worker: one that comes or goes is seen soon enough.
+        # Not at each turn, since it asks for each worker: who comes or goes is seen soon enough.
         if self.turn % VERSIONS_EVERY == 0:
             self.waits = await self.store.workers.has_older()
             if self.waits:
