@@ -126,6 +126,7 @@ class LogEvent(StrEnum):
     SUBSCRIPTION_TOKEN_SAVED = "subscription.token_saved"
     SUBSCRIPTION_UNREACHABLE = "subscription.unreachable"
     SUBSCRIPTION_UPDATED = "subscription.updated"
+    TRACES_NOT_SENT = "traces.not_sent"
     WORKER_ACCOUNT_FAILED = "worker.account_failed"
     WORKER_ACCOUNT_LEFT_OUT = "worker.account_left_out"
     WORKER_CLOCK_OFF = "worker.clock_off"

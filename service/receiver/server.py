@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from service.error_reports import reporting_errors
 from service.errors import SettingsError
 from service.logs.events import LogEvent
 from service.logs.setup import configure_logging, flush_log_on_signal
@@ -99,7 +100,7 @@ def serve(
         events=ServerEvents(on_ready=ready, on_drain=app.state.begin_drain, on_stop=stopping),
     )
     # uvicorn raises the signal once more after it has stopped, so that SIGINT ends here.
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt), reporting_errors(settings):
         server.run(sockets=sockets)
     # uvicorn logs what went wrong in the lifespan and returns: the exit status has to be set here.
     if not server.started:

@@ -16,6 +16,7 @@ from service.settings.contact_list import ContactListSettings
 from service.settings.dialling import DiallingSettings
 from service.settings.listening import ListeningSettings
 from service.settings.outcomes import OutcomeConfig
+from service.settings.reports import ReportSettings
 from service.settings.storage import RedisSettings
 from service.settings.types import (
     AdminTokens,
@@ -32,6 +33,7 @@ from service.sources.settings import Secrets, SettingKind
 class Settings(
     DiallingSettings,
     AlertSettings,
+    ReportSettings,
     ConsoleSettings,
     ContactListSettings,
     BuildrSettings,

@@ -21,7 +21,6 @@ from service.store.calls import StoredCall
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.failed import FailedFilter
-from service.store.figures import Tally
 from service.store.outcomes import StoredOutcomes
 from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET
 from tests.doubles.clock import Skew
@@ -29,7 +28,7 @@ from tests.sources.standard.contract import sign
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
 from workers.jobs.deliver import deliver
-from workers.maintenance.figures import request_counter
+from workers.jobs.observer import JobObserver
 from workers.process.assembly import build_worker
 from workers.replay.assessment import ReplayContext
 from workers.replay.candidates import failed_candidates, select_failed
@@ -101,15 +100,15 @@ class System:
         self.clock: Final = SharedClock()
         self._receiver: Final = receiver
         self._buildr: Final = httpx.AsyncClient(transport=buildr, base_url="http://sandbox.test")
-        self.tally: Final = Tally()
+        self.observer: Final = JobObserver()
         self.client: Final = BuildrClient(
             self.settings,
             tokens=ReadyToken("sandbox-token"),
             transport=buildr,
-            on_request=request_counter(self.tally),
+            on_request=self.observer.request,
         )
         self._worker: Final = build_worker(
-            self.settings, store, self.client, clock=self.clock, tally=self.tally
+            self.settings, store, self.client, clock=self.clock, observer=self.observer
         )
 
     async def receive(self, body: Message, *, secret: str = STANDARD_SECRET) -> httpx.Response:

@@ -30,6 +30,7 @@ FLOORS: Final = (
     ("service.sources",),
     ("service.webhook_urls",),
     ("service.settings",),
+    ("service.error_reports", "service.sentry_client"),
     ("service.store",),
     ("service.spool",),
     ("service.receiver",),
@@ -96,6 +97,8 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
         "workers/metrics/",
         "workers/sandbox/",
     ),
+    "opentelemetry": ("workers/process/tracing.py",),
+    "sentry_sdk": ("service/sentry_client.py",),
     "mcp": ("workers/cli/agent_server.py",),
     "prometheus_client": ("workers/metrics/",),
     "uvicorn": (

@@ -42,8 +42,9 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
         source=source, source_call_id=source_call_id, job_id=ctx.get("job_id"), account=account
     ):
         try:
-            async with asyncio.timeout(ctx.get("limit_s")):
-                await runner.run(ref)
+            with runner.observer.job(ref):
+                async with asyncio.timeout(ctx.get("limit_s")):
+                    await runner.run(ref)
         # redis-py lets errors of sockets and of `asyncio.timeout` through beside its own. A Redis
         # that is away is expected, and is a line without a traceback.
         except (*REDIS_ERRORS, OSError) as err:

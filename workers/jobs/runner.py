@@ -15,7 +15,6 @@ from service.store.calls import LoadedCall
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
-from service.store.figures import Tally
 from service.store.keys import split_ref
 from service.store.rate_limit.grants import Grant, GrantStatus
 from workers.calls.fold import Call, fold
@@ -23,6 +22,7 @@ from workers.delivery.difference import OUTCOME_FIELD
 from workers.delivery.plan_types import BuildrWrite, Plan
 from workers.delivery.send import Sender
 from workers.jobs.job_run import JobRun, begin_run
+from workers.jobs.observer import JobObserver
 from workers.jobs.parse_messages import parse_messages
 from workers.jobs.planner import ClaimConflict, Planner, PlanResult
 from workers.matching.continued_calls import load_whole
@@ -57,7 +57,7 @@ class Runner:
     # Kicks the pump of this process: without it, a permit that is free again would be noticed only
     # at the pump's next turn, up to a second later.
     on_budget: Callable[[], None]
-    tally: Tally = field(default_factory=Tally)
+    observer: JobObserver = field(default_factory=JobObserver)
 
     async def run(self, ref: str) -> None:
         """
@@ -85,8 +85,7 @@ class Runner:
         run = run.within(whole)
         call = fold(whole.events)
         _log_folded(run, call)
-        if call.unknown_values and run.parsed.events:
-            self.tally.note_values(call.source, call.unknown_values, self.clock())
+        self.observer.folded(run, call, loaded.unread.messages, self.clock())
         try:
             result = await self.planner.plan(
                 run.record,
@@ -101,6 +100,7 @@ class Runner:
             await self.store.schedule.postpone(ref, at=self.clock() + CONTENDED_RETRY)
             return
         record = self._record_with_news(run, result.plan)
+        self.observer.planned(record)
         if result.plan.sending is None:
             await self._commit_without_sending(run, record, result, call)
         else:
@@ -215,26 +215,13 @@ class Runner:
         # run writes the same outcome again, since it found it unconfirmed.
         await self._commit(update)
         if sent.record.state is DeliveryState.DELIVERED and not write.is_recheck:
-            self._count(run, sent.record, call)
+            self.observer.delivered(run, sent.record, call, self.clock())
             log.info(
                 LogEvent.JOB_DONE,
                 buildr_call_id=sent.record.buildr_call_id,
                 outcome=sent.record.outcome,
                 attempt=run.before.attempts + 1,
             )
-
-    def _count(self, run: JobRun, record: DeliveryRecord, call: Call) -> None:
-        """Count a call that was delivered: its outcome, and the time that it took at first."""
-        now = self.clock()
-        if record.outcome is not None and record.outcome != run.before.outcome:
-            day = (record.first_received_at or now).date()
-            self.tally.note_outcome(record.outcome, day)
-        received_at = record.last_received_at
-        # A replay, and what is written once more, have waited for an operator or a new message.
-        is_first = run.before.written_at is None and run.loaded.stored.replay_request is None
-        if is_first and received_at is not None:
-            seconds = (now - received_at).total_seconds()
-            self.tally.note_time("delivery_seconds", call.source, max(0.0, seconds))
 
     async def _commit_waiting(
         self,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -17,7 +17,6 @@ from service.logs.events import LogEvent
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import open_store
-from service.store.figures import Tally
 from service.store.redis_trouble import REDIS_ERRORS
 from workers.backfill import LOGS
 from workers.backfill.asking import CHECK_EVERY_S as ENDS_EVERY_S
@@ -32,13 +31,13 @@ from workers.contacts.fields import ContactFields
 from workers.contacts.reading import ContactReader
 from workers.contacts.refresh import EVERY_S as CONTACTS_EVERY_S
 from workers.contacts.refresh import ContactRefresher
+from workers.jobs.observer import CallTracing, JobObserver
 from workers.maintenance.call_index import (
     EXPIRE_EVERY_S,
     INDEX_EVERY_S,
     CallIndexer,
     ExpiredCalls,
 )
-from workers.maintenance.figures import ADD_EVERY_S, request_counter
 from workers.maintenance.file_rewrite import CHECK_EVERY_S as FILE_EVERY_S
 from workers.maintenance.file_rewrite import rewrite_file
 from workers.maintenance.heartbeat import Heartbeat
@@ -56,6 +55,11 @@ from workers.process.timing import hold_s, in_progress_s
 from workers.subscriptions import CHECK_EVERY_S as SUBSCRIPTIONS_EVERY_S
 from workers.subscriptions import VENDORS, SubscriptionReconciler
 
+if TYPE_CHECKING:
+    from workers.process.tracing import Tracing
+
+# How often a worker adds what it has counted to the figures of all.
+ADD_EVERY_S: Final = 5.0
 # A bug in one account's data comes back with each start. Its heartbeat has stopped meanwhile, so
 # that the workers of other processes take its calls over after some seconds.
 FAILED_ACCOUNT_RETRY_S: Final = 60.0
@@ -74,7 +78,9 @@ def job_worker(components: WorkerComponents, watch: RedisWatch) -> JobWorker:
 
 
 @asynccontextmanager
-async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncIterator[AccountWorker]":
+async def open_account_worker(
+    settings: Settings, worker_id: str, tracing: "Tracing | None" = None
+) -> "AsyncIterator[AccountWorker]":
     """
     Open one account's connections, and close them at the end.
 
@@ -89,13 +95,16 @@ async def open_account_worker(settings: Settings, worker_id: str) -> "AsyncItera
             tokens = token_provider(settings, store.tokens)
         except SettingsError as err:
             faults = err.faults
-        tally = Tally()
+        call_tracing: CallTracing | None = None
+        if tracing is not None:
+            call_tracing = tracing.of_account(settings.account)
+        observer = JobObserver(tracing=call_tracing)
         client = await stack.enter_async_context(
-            BuildrClient(settings, tokens=tokens, on_request=request_counter(tally))
+            BuildrClient(settings, tokens=tokens, on_request=observer.request)
         )
         watch = RedisWatch()
         components = build_worker(
-            settings, store, client, worker_id=worker_id, watch=watch, tally=tally
+            settings, store, client, worker_id=worker_id, watch=watch, observer=observer
         )
         heartbeat = Heartbeat(
             store, worker_id, components.clock, map_digest(settings.outcome_config), watch

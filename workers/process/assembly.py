@@ -18,6 +18,7 @@ from workers.delivery.outcome_catalog import OutcomeCatalog
 from workers.delivery.plan_types import Timing
 from workers.delivery.send import Sender
 from workers.jobs.end_requests import EndRequests
+from workers.jobs.observer import JobObserver
 from workers.jobs.planner import Planner
 from workers.jobs.runner import Runner
 from workers.maintenance.pump import Pump
@@ -48,15 +49,15 @@ def build_worker(
     clock: SharedClock | None = None,
     worker_id: str = "alone",
     watch: RedisWatch | None = None,
-    tally: Tally | None = None,
+    observer: JobObserver | None = None,
 ) -> WorkerComponents:
     """
-    Build the components; `worker_id` names the worker to others, `tally` is what the client counts
-    into too, `clock` is for tests.
+    Build the components; `worker_id` names the worker to others, `observer` counts
+    and traces, `clock` is for tests.
     """
     # One clock for all parts: what one writes into a record, another compares with its own time.
     clock = clock or SharedClock()
-    tally = tally or Tally()
+    observer = observer or JobObserver()
     names = OutcomeCatalog(store, clock)
     pump = Pump(store, worker_id, watch or RedisWatch())
     config = settings.outcome_config
@@ -81,7 +82,7 @@ def build_worker(
         clock=clock,
         # Only the pump of this process. Those of others notice at their own next turn.
         on_budget=pump.kick,
-        tally=tally,
+        observer=observer,
     )
     return WorkerComponents(
         settings=settings,
@@ -91,7 +92,7 @@ def build_worker(
         names=names,
         pump=pump,
         runner=runner,
-        tally=tally,
+        tally=observer.tally,
     )
 
 

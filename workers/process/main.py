@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from service.error_reports import reporting_errors
 from service.errors import SettingsError
 from service.logs.events import LogEvent
 from service.logs.setup import configure_logging
@@ -25,6 +26,7 @@ from workers.alerts.monitor import AlertMonitor
 from workers.buildr.tokens import NO_CREDENTIALS
 from workers.process.account_worker import AccountWorker, open_account_worker
 from workers.process.event_loop import new_event_loop
+from workers.process.extras import open_tracing
 from workers.process.tasks import cancel_and_wait, finish_jobs
 
 # Platforms wait at least 10 seconds between SIGTERM and SIGKILL.
@@ -53,7 +55,7 @@ def run_worker(installation: Installation) -> None:
         faults.append(NO_CREDENTIALS)
     if faults:
         raise SettingsError(tuple(faults))
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with reporting_errors(settings), asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_run_until_signal(installation))
 
 
@@ -84,8 +86,11 @@ async def _run(installation: Installation, stop: asyncio.Event, started: asyncio
     # over.
     worker_id = f"{socket.gethostname()}:{secrets.token_hex(4)}"
     async with AsyncExitStack() as stack:
+        tracing = open_tracing(installation.default)
+        if tracing is not None:
+            stack.callback(tracing.close)
         account_workers = [
-            await stack.enter_async_context(open_account_worker(settings, worker_id))
+            await stack.enter_async_context(open_account_worker(settings, worker_id, tracing))
             for settings in installation.accounts
         ]
         monitor = AlertMonitor.of(installation, is_standby=False)

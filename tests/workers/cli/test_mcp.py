@@ -67,8 +67,8 @@ async def test_an_agent_finds_out_about_a_call(store: Store, installation: Insta
         assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
         status = await _ask(client, "status")
         assert (1, 1) == (status["failed"], status["unmatched"])
-        found = await _ask(client, "search_calls", state="unmatched")
-        assert [UNMATCHED] == [call["call"] for call in found["calls"]]
+        unmatched = await _ask(client, "search_calls", state="unmatched")
+        assert [UNMATCHED] == [call["call"] for call in unmatched["calls"]]
         by_number = await _ask(client, "search_calls", text=NUMBER, limit=2)
         assert 2 == len(by_number["calls"])
         rest = await _ask(client, "search_calls", text=NUMBER, after=by_number["after"])
@@ -83,7 +83,7 @@ async def test_an_agent_finds_out_about_a_call(store: Store, installation: Insta
         proposal = await _ask(client, "propose_replay", names=[DELIVERED, FAILED])
         assert proposal["is_dry_run"]
         assert {DELIVERED, FAILED} == {verdict["call"] for verdict in proposal["verdicts"]}
-        texts = json.dumps([status, found, by_number, explained, several, failed, proposal])
+        texts = json.dumps([status, unmatched, by_number, explained, several, failed, proposal])
         assert NUMBER not in texts
         # Nothing was changed by any of it.
         assert 1 == (await _ask(client, "status"))["failed"]

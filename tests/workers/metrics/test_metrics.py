@@ -80,7 +80,7 @@ async def test_the_facts_of_an_account_are_metrics(
         await store.workers.beat("worker-1", map_digest="0")
         await store.counters.add("ignored", "twilio", 3)
         await store.refused.add([_refused(3), _refused(4)])
-        await store.figures.add(system.tally)
+        await store.figures.add(system.observer.tally)
         response = await client.get("/metrics", headers=HEADERS)
     assert response.headers["cache-control"] == "no-store"
     samples = _samples(response.text)
@@ -144,11 +144,11 @@ async def test_what_a_job_counts(store: Store, installation: Installation) -> No
         assert [("standard", "teleported")] == [*_values(system)]
         await system.receive_call(call_id="call-2", buildr_call_id="111")
         await system.run_worker("standard:call-2")
-    assert ["Connected"] == [name.partition(":")[2] for name in system.tally.outcomes]
+    assert ["Connected"] == [name.partition(":")[2] for name in system.observer.tally.outcomes]
 
 
 def _values(system: System) -> Iterator[tuple[str, str]]:
-    for name in system.tally.values:
+    for name in system.observer.tally.values:
         source, _, value = name.partition(":")
         yield source, value
 

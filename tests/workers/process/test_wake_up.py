@@ -14,6 +14,7 @@ from redis.exceptions import NoPermissionError
 
 from service.settings import Settings
 from service.store.connection import Store, open_store
+from workers.jobs.observer import JobObserver
 from workers.jobs.runner import Runner
 from workers.maintenance.redis_watch import RedisWatch
 from workers.process import wake_up
@@ -140,6 +141,7 @@ class Recorder:
     store: Store
     refs: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)
     worker_id: str = "w"
+    observer: JobObserver = field(default_factory=JobObserver)
 
     async def run(self, ref: str) -> None:
         """One job."""
