@@ -31,8 +31,10 @@ CHROMIUM: Final = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.whi
 SERIOUS: Final = frozenset({"serious", "critical"})
 # Never reached but by a fault: a busy machine takes a second for a page.
 TIMEOUT_MS: Final = 60_000
-# Where pictures of pages go, for docs/pictures and for looking at; nowhere without it.
+# Where the pictures of the docs go, and where those of all pages, to be checked by eye; nowhere
+# without them.
 PICTURES: Final = os.environ.get("PICTURES")
+ALL_PICTURES: Final = os.environ.get("ALL_PICTURES")
 WIDE: Final = {"width": 1280, "height": 900}
 # Of a telephone.
 NARROW: Final = {"width": 390, "height": 844}
@@ -63,10 +65,13 @@ class Visitor:
         if await self.page.evaluate(overflow):
             self.faults.append(f"{self.page.url}: wider than the window")
 
-    async def take_picture(self, name: str) -> None:
-        """Keep a picture of the page, if pictures are wanted."""
-        if PICTURES is not None:
-            path = Path(PICTURES) / f"{name}.png"
+    async def take_picture(self, name: str, *, is_for_docs: bool = False) -> None:
+        """Keep a picture of the page, if it is wanted."""
+        folder = ALL_PICTURES
+        if is_for_docs:
+            folder = PICTURES
+        if folder is not None:
+            path = Path(folder) / f"{name}.png"
             await self.page.screenshot(path=path, full_page=True)
 
     def watch(self) -> None:

@@ -6,15 +6,18 @@ The console in a real browser: a call is looked for, read, replayed, linked; a m
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from service.settings import Installation
-from tests.doubles.browser import NARROW, WIDE, Visitor, served, visitor
+from service.settings.reading import TomlFile
+from tests.doubles.browser import NARROW, PICTURES, WIDE, Visitor, served, visitor
 from tests.fundamentals.system import System
 from tests.workers.console.harness import DELIVERED, FAILED, OPERATOR, READER, UNMATCHED, failed_ids
+from tests.workers.console.week import seed_week, show_worker
 from workers.console.app import Console
 from workers.console.parts import PAGES as MENU
 
@@ -69,7 +72,6 @@ async def test_an_operator_finds_reads_and_mends_calls(
         await page.click("text=Preview")
         await page.wait_for_selector("text=What would change")
         await guest.check()
-        await guest.take_picture("console-rules")
         await _check_all_pages(guest)
         assert [] == guest.faults
     await system.run_worker(UNMATCHED)
@@ -80,7 +82,7 @@ async def _check_all_pages(guest: Visitor) -> None:
     """Every page, wide and light, and narrow and dark."""
     paths = {name: name for name in PAGES}
     paths["call"] = f"call?ref={FAILED}"
-    for suffix, size, scheme in (("", WIDE, "light"), ("-narrow", NARROW, "dark")):
+    for suffix, size, scheme in (("-wide", WIDE, "light"), ("-narrow", NARROW, "dark")):
         await guest.page.emulate_media(color_scheme=scheme)
         await guest.page.set_viewport_size(size)
         for name, path in paths.items():
@@ -125,3 +127,39 @@ async def test_the_console_works_without_scripts(
         await guest.page.wait_for_selector("text=1 discarded.")
         assert [] == guest.faults
     assert [] == await failed_ids(system)
+
+
+@pytest.mark.skipif(
+    PICTURES is None, reason="takes the pictures of the docs: PICTURES=docs/pictures"
+)
+async def test_pictures_of_the_docs(
+    make_installation: Callable[..., Installation], redis_url: str, system: System, tmp_path: Path
+) -> None:
+    """A week of calls, one that Buildr refused, and a changed map."""
+    await seed_week(system)
+    installation = make_installation(
+        REDIS_URL=redis_url,
+        CONSOLE_TOKEN=OPERATOR,
+        PUBLIC_URL="http://127.0.0.1",
+        SPOOL_DIR=str(tmp_path / "spool"),
+    )
+    file = TomlFile(Path("/etc/buildr-calls/buildr-calls.toml"), "")
+    with_file = replace(installation, toml_file=file)
+    async with _served(with_file) as base, visitor(base) as guest:
+        await _log_in(guest, OPERATOR)
+        await show_worker(system)
+        await guest.open(f"{HOME}/overview")
+        await guest.take_picture("console-overview", is_for_docs=True)
+        await show_worker(system)
+        await guest.open(f"{HOME}/call?ref={FAILED}")
+        await guest.take_picture("console-call", is_for_docs=True)
+        await guest.open(f"{HOME}/rules")
+        await guest.page.select_option("#outcome_busy", "No Answer")
+        rule = (
+            '[[rules]]\nname = "Short talks"\nwhen = { talk_below_s = 20 }\noutcome = "No Answer"'
+        )
+        await guest.page.fill("#rules", rule)
+        await guest.page.click("text=Preview")
+        await guest.page.wait_for_selector("text=What would change")
+        await guest.take_picture("console-rules", is_for_docs=True)
+        assert [] == guest.faults

@@ -89,7 +89,7 @@ async def test_a_rep_calls_from_a_page_of_buildr(
         assert small.page.url == f"{base}/dial"
         assert await store.expected.get("110") is None
         await small.check()
-        await small.take_picture("dial-page")
+        await small.take_picture("dial-page", is_for_docs=True)
         await small.page.click("form.dial button.main")
         await small.page.wait_for_selector("text=Calling +15005550001")
         await small.check()
