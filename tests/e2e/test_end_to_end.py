@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
+from tests.doubles.hooks import hook_server
 from tests.doubles.redis import RedisServer
 from tests.e2e.harness import System, call_sid, standard_bodies, twilio_forms, wait_for
 from workers.cli.main import cli
@@ -200,13 +201,25 @@ def test_one_message_id_leads_from_receipt_to_patch_and_nothing_personal_is_logg
 ) -> None:
     """
     The id that the receiver logs for the last webhook is on the worker's line of the PATCH; no
-    log holds a number or a secret.
+    log and no trace holds a number or a secret.
     """
-    system = make_system()
-    system.start_all()
-    for form in twilio_forms(9):
-        system.twilio(form, query="buildr_call_id=110")
-    wait_for(lambda: '"buildr.patched"' in system.log("worker0"), goal="the PATCH")
+    with hook_server() as hook:
+        system = make_system(
+            extra={
+                "ALERTS_SLACK_URL": hook.url,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{hook.port}",
+                # Of the library: milliseconds after which spans are sent.
+                "OTEL_BSP_SCHEDULE_DELAY": "100",
+                "SENTRY_DSN": f"http://fakekey@127.0.0.1:{hook.port}/7",
+            }
+        )
+        system.start_all()
+        for form in twilio_forms(9):
+            system.twilio(form, query="buildr_call_id=110")
+        wait_for(lambda: '"buildr.patched"' in system.log("worker0"), goal="the PATCH")
+        wait_for(lambda: b"Buildr PATCH" in b"".join(hook.bodies), goal="its span")
+        spans = repr(hook.bodies)
+    assert "webhook" in spans
     accepted = [
         json.loads(line)
         for line in system.log("receiver").splitlines()
@@ -219,7 +232,7 @@ def test_one_message_id_leads_from_receipt_to_patch_and_nothing_personal_is_logg
     )
     assert patched["message_id"] in {line["message_id"] for line in accepted}
     assert call_sid(9) == patched["source_call_id"]
-    everything = system.log("receiver") + system.log("worker0")
+    everything = system.log("receiver") + system.log("worker0") + spans
     for secret in (
         "5005550006",
         "5005550001",
