@@ -86,6 +86,8 @@ def init(
                 f"it as {ENV_NAME}.old"
             )
         earlier = _read_earlier(env_path)
+    if is_asking:
+        echo("Enter leaves a value for later. Secrets are not shown.", is_error=True)
     slugs = list(dict.fromkeys(sources)) or _ask_sources(is_asking=is_asking)
     values = Values(environ=os.environ, is_asking=is_asking, earlier=earlier)
     values.gather_common(public_url=public_url, redis_url=redis_url)

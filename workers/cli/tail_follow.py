@@ -89,7 +89,7 @@ class Follower:
             self.on_step(step)
 
     def _note_missed(self, places: Sequence[Place]) -> None:
-        if len(places) < FOLLOWED or places[-1][0] < self.newest_ms:
+        if len(places) < FOLLOWED or places[-1][0] <= self.newest_ms:
             return
         if self.is_first:
             self.on_note(f"only the newest {FOLLOWED} calls of that time are shown")
