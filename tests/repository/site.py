@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -130,7 +131,8 @@ def files_page() -> str:
     return "\n".join(parts)
 
 
-def shown_files() -> set[Path]:
+@cache
+def shown_files() -> frozenset[Path]:
     """The files on that page; large ones, such as a dashboard, are not."""
     files = {
         file
@@ -144,7 +146,7 @@ def shown_files() -> set[Path]:
             is_page = file.is_relative_to(ROOT / "docs") or file.suffix == ".md"
             if not is_page and file.is_file():
                 files.add(file)
-    return files
+    return frozenset(files)
 
 
 def decisions_page() -> str:

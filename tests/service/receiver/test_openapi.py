@@ -44,7 +44,7 @@ CONTACTS: Final = "/webhooks/buildr/t/{token}"
 PROVED: Final = "/webhooks/"
 SEMANTIC: Final = (PROVED, "/expected-calls")
 TIMEOUT_S: Final = 20
-EXAMPLES: Final = 40 if os.environ.get("THOROUGH") else 3
+EXAMPLES: Final = 40 if os.environ.get("THOROUGH") else 2
 NUMBERS: Final = ("+15005550006", "(415) 555-2671", "+44 20 7946 0018", "415-555-2671 x12")
 
 
@@ -155,7 +155,9 @@ def test_the_receiver_answers_as_the_file_says(base_url: str) -> None:
     for result in schema.get_all_operations():
         operation = result.ok() if isinstance(result, Ok) else pytest.fail(str(result.err()))
         check(operation, GenerationMode.POSITIVE)
-        if operation.body or operation.path_parameters:
+        # Without its proof a message is refused, whatever else is wrong with it.
+        is_refused_anyway = operation.path.startswith(PROVED) and operation.path != CONTACTS
+        if operation.body and not is_refused_anyway:
             check(operation, GenerationMode.NEGATIVE)
     session.close()
 
