@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from service.store.call_candidates import Candidates
+from service.store.call_index import ALL_CALLS
 from service.store.keys import Keys
 from service.store.listed_call import (
     UNREAD,
@@ -25,6 +26,8 @@ __all__ = ["UNREAD", "UNREADABLE", "CallListing", "CallPage", "CallQuery", "List
 
 # Calls that are read for one page: a question that few calls answer must not keep Redis busy.
 MOST_READ: Final = 3000
+# How many calls Redis compares with a part of a name per round trip: some milliseconds of its time.
+SCAN_COUNT: Final = 10_000
 CURSOR: Final = re.compile(r"(\d{1,16})-(\S+:\S+)")
 
 
@@ -95,6 +98,28 @@ class CallListing:
             await asyncio.sleep(0)
         return gathered.page(is_exhausted=True)
 
+    async def find(self, part: str, *, limit: int = 20) -> list[str]:
+        """
+        Names of calls that contain a text, sorted, at most `limit`; for operators who have only a
+        part of an id.
+        """
+        pattern = f"*{_escape_glob(part)}*"
+        refs: list[str] = []
+        # Through the index: the keys of a database are mostly those of messages.
+        if await self.is_complete():
+            all_calls = self.keys.named(ALL_CALLS)
+            async for name, _ in self.redis.zscan_iter(all_calls, match=pattern, count=SCAN_COUNT):
+                refs += await self._stored([name.decode()])
+                if len(refs) >= limit:
+                    break
+            return sorted(refs)
+        prefix = self.keys.call("")
+        async for key in self.redis.scan_iter(match=f"{prefix}{pattern}", count=SCAN_COUNT):
+            refs.append(key.decode().removeprefix(prefix))
+            if len(refs) >= limit:
+                break
+        return sorted(refs)
+
     async def waiting(self, ref: str) -> int:
         """How many messages of a call no worker has read."""
         pipe = self.redis.pipeline(transaction=False)
@@ -105,6 +130,13 @@ class CallListing:
     async def is_complete(self) -> bool:
         """Whether calls that were stored before there was an index are in it too."""
         return await self.redis.get(self.keys.named("calls_indexed")) is not None
+
+    async def _stored(self, refs: Sequence[str]) -> list[str]:
+        """Those that have not expired: the index may name some for a minute longer."""
+        pipe = self.redis.pipeline(transaction=False)
+        for ref in refs:
+            pipe.exists(self.keys.call(ref), self.keys.pending(ref))
+        return [ref for ref, count in zip(refs, await pipe.execute(), strict=True) if count]
 
     async def _read(self, places: Sequence[Place]) -> list[tuple[Place, ListedCall | None]]:
         """The calls at these places; None for one that has expired."""
@@ -123,6 +155,11 @@ class CallListing:
             (place, listed_at(place, packed, waiting.get(place[1], 0)))
             for place, packed in zip(places, records, strict=True)
         ]
+
+
+def _escape_glob(text: str) -> str:
+    """The text as a literal part of a pattern of Redis' SCAN."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
 
 
 def _read_cursor(text: str | None) -> Place | None:

@@ -6,7 +6,6 @@ events of a message, `replay` a replay request that no job has read yet.
 """
 
 import json
-import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -32,7 +31,6 @@ from service.store.messages import UnreadMessages, read_unread
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
-SCAN_PAGE: Final = 500
 # What `commit.lua` returns if the call's version has changed.
 CONFLICT: Final = -1
 EVENTS_FIELD: Final = b"e:"
@@ -216,17 +214,6 @@ class Calls:
             if stored is not None:
                 yield stored
 
-    async def find(self, part: str, *, limit: int = 20) -> list[str]:
-        """Names of calls that contain a text, sorted; for operators who have only part of an id."""
-        refs: list[str] = []
-        prefix = self.keys.call("")
-        pattern = f"{prefix}*{_escape_glob(part)}*"
-        async for key in self.redis.scan_iter(match=pattern, count=SCAN_PAGE):
-            refs.append(key.decode().removeprefix(prefix))
-            if len(refs) >= limit:
-                break
-        return sorted(refs)
-
 
 def pack_record(record: DeliveryRecord) -> bytes:
     """The record as the field `rec` of its call holds it; the inverse of `read_record`."""
@@ -288,11 +275,6 @@ def _loaded(ref: str, fields: Mapping[bytes, bytes], pending: list[bytes]) -> Lo
 def _epoch_ms(at: datetime) -> int:
     """Milliseconds since 1970; at least 1, since the scripts read 0 as never."""
     return max(1, int(at.timestamp() * 1000))
-
-
-def _escape_glob(text: str) -> str:
-    """The text as a literal part of a pattern of Redis' SCAN."""
-    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
 
 
 def _events_context(ref: str, message_id: str) -> bytes:

@@ -103,6 +103,11 @@ class Client(Protocol):
     async def scan(self, cursor: int, *, match: str, count: int) -> tuple[int, list[bytes]]:
         """SCAN: the next cursor, 0 at the end, and the keys of one step that match."""
 
+    def zscan_iter(
+        self, name: str, *, match: str, count: int
+    ) -> AsyncIterator[tuple[bytes, float]]:
+        """ZSCAN: every member that matches, with its score; one may be given twice."""
+
     def scan_iter(self, *, match: str, count: int) -> AsyncIterator[bytes]:
         """SCAN: every matching key; one that comes or goes meanwhile may be missed."""
 

@@ -8,7 +8,6 @@ from typing import Final
 import click
 
 from service.settings import Settings
-from service.store.calls import StoredCall
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.listed_call import ListedCall, listed_call
@@ -50,18 +49,17 @@ def stalled() -> None:
 
 
 def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
-    async def work(settings: Settings, store: Store) -> tuple[Settings, list[StoredCall]]:
-        # One more, to know whether there are more.
-        indexed = store.calls.indexed(name, limit=limit + 1)
-        return settings, [stored async for stored in indexed]
+    async def work(settings: Settings, store: Store) -> tuple[Settings, list[DeliveryRecord]]:
+        # One more, to know whether there are more; records alone, since events take most of a call.
+        return settings, await store.search.indexed_records(name, limit=limit + 1)
 
-    settings, calls = run_with_store(work)
-    chosen = calls[:limit]
+    settings, records = run_with_store(work)
+    chosen = records[:limit]
     if as_json:
-        print_json([_as_dict(stored.record) for stored in chosen])
+        print_json([_as_dict(record) for record in chosen])
         return
-    print_calls([_listed(stored.record) for stored in chosen], empty=empty)
-    if len(calls) > limit:
+    print_calls([_listed(record) for record in chosen], empty=empty)
+    if len(records) > limit:
         command = command_line(settings, f"{name} list --limit {10 * limit}")
         echo(f"{limit} are shown, there are more: {command}", is_error=True)
 

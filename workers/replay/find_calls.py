@@ -19,8 +19,8 @@ LEAST_PART: Final = 3
 async def find(store: Store, text: str) -> list[str]:
     """The same by full name, by id alone, or by a part of it."""
     # In this order: a full name is certain, an id of a source is likely, a part of one is a guess.
-    # The first two cost some reads, the last one a SCAN over all keys.
-    return await find_by_name(store, text) or await store.calls.find(text)
+    # The first two cost some reads, the last one a pass over all names.
+    return await find_by_name(store, text) or await store.listing.find(text)
 
 
 async def find_calls(store: Store, text: str, *, region: str) -> list[str]:
@@ -44,8 +44,8 @@ async def find_calls(store: Store, text: str, *, region: str) -> list[str]:
         refs.update(_names(page))
     if refs or number is not None or len(text) < LEAST_PART:
         return list(refs)
-    # A SCAN over all keys: seconds where there are millions.
-    return await store.calls.find(text)
+    # Through the names of all calls: half a second where there are a million.
+    return await store.listing.find(text)
 
 
 async def find_by_name(store: Store, text: str) -> list[str]:

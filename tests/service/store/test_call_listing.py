@@ -195,3 +195,16 @@ async def test_a_bucket_lives_as_long_as_its_calls(store: Store) -> None:
     assert await store.pool.pttl(bucket) > store.calls.retention.calls_ms
     await keep(store, record(2, state=DeliveryState.UNMATCHED))
     assert await store.pool.pttl(bucket) > store.calls.retention.open_ms
+
+
+@pytest.mark.parametrize("is_indexed", [True, False])
+async def test_a_part_of_an_id_finds_calls(store: Store, *, is_indexed: bool) -> None:
+    """Also what no worker has read, with the index or without; not what has expired."""
+    for ref in ("twilio:CA0aa1", "twilio:CA0aa2", "twilio:CA0bb1"):
+        assert await store.calls.commit(CallUpdate(record=DeliveryRecord(ref=ref), version=0))
+    if is_indexed:
+        await store.redis.set(store.keys.named("calls_indexed"), "1")
+        await store.redis.zadd(store.keys.named("calls"), {"twilio:CA0aa9": 1})
+    assert ["twilio:CA0aa1", "twilio:CA0aa2"] == await store.listing.find("0aa")
+    assert 1 == len(await store.listing.find("CA0", limit=1))
+    assert [] == await store.listing.find("0a*")
