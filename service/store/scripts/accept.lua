@@ -5,4 +5,6 @@ local dedupe_ms = ARGV[7]
 local max_pending = tonumber(ARGV[8])
 local packed_message = ARGV[9]
 
-return accept_message(message_id, ref, packed_message, dedupe_ms, max_pending)
+local result = accept_message(message_id, ref, packed_message, dedupe_ms, max_pending)
+note_kept()
+return result

@@ -67,9 +67,8 @@ local function arm(ref, at)
   -- Both halves each time: a queued id without a body is dropped by arq, a body without an id is
   -- never run. Whichever is missing is put back.
   redis.call('SET', 'arq:job:' .. id, body, 'PX', JOB_TTL_MS, 'NX')
-  local queued = redis.call('ZSCORE', QUEUE, id)
-  if not queued or at < tonumber(queued) then
-    redis.call('ZADD', QUEUE, at, id)
+  -- LT adds what is missing, and lowers what is higher.
+  if redis.call('ZADD', QUEUE, 'LT', 'CH', at, id) > 0 then
     announce(at)
   end
 end
@@ -77,9 +76,6 @@ end
 -- `due` decides when a call needs attention. The arq job is only its alarm, and may be lost at any
 -- time: `sweep` restores it from `due`.
 local function wake(ref, at)
-  local due = redis.call('ZSCORE', P .. 'due', ref)
-  if not due or at < tonumber(due) then
-    redis.call('ZADD', P .. 'due', at, ref)
-  end
+  redis.call('ZADD', P .. 'due', 'LT', at, ref)
   arm(ref, at)
 end
