@@ -93,12 +93,12 @@ async def _run(installation: Installation, stop: asyncio.Event, started: asyncio
             await stack.enter_async_context(open_account_worker(settings, worker_id, tracing))
             for settings in installation.accounts
         ]
-        monitor = AlertMonitor.of(installation, is_standby=False)
-        stack.push_async_callback(monitor.close)
         # From here on tasks run beside this one. The `finally` below has to end them before the
         # stack closes their connections to Redis and Buildr.
         tasks = _start(account_workers, stop)
         if installation.default.has_alerts:
+            monitor = AlertMonitor.of(installation, is_standby=False)
+            stack.push_async_callback(monitor.close)
             tasks.add(asyncio.create_task(monitor.run()))
         try:
             await _wait_until_ready(account_workers, tasks)
