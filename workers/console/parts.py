@@ -2,8 +2,9 @@
 What the pages of the console share: the accounts, who is logged in, and one request.
 """
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode
@@ -59,6 +60,8 @@ class ConsoleParts:
     guard: AdminGuard
     is_secure: bool
     toml_file: TomlFile | None = None
+    # A preview folds thousands of calls: one at a time leaves the processor to webhooks.
+    preview_room: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def first_account(self) -> ConsoleAccount:

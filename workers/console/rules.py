@@ -7,8 +7,10 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from service.clock import utc_now
@@ -41,6 +43,7 @@ MAX_CALLS: Final = 2000
 CALLS_AT_A_TIME: Final = 200
 COMPARE_FOR_S: Final = 4.0
 SHOWN_CHANGES: Final = 100
+BUSY: Final = "Another preview is being made. Try again in some seconds."
 NOBODY: Final = "nobody named"
 NEVER_READ: Final = "The account's outcomes were never read from Buildr. Start a worker."
 
@@ -84,8 +87,11 @@ async def preview(visit: Visit) -> Response:
         _check_names(config, context)
     except SettingsError as err:
         return _page(visit, context, present, rules=rules, chosen=choices, faults=err.faults)
-    comparison = Comparison(present=context, config=config)
-    result = await comparison.run(_newest_calls(visit, context), now=utc_now())
+    if visit.parts.preview_room.locked():
+        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, BUSY, headers={"Retry-After": "5"})
+    async with visit.parts.preview_room:
+        comparison = Comparison(present=context, config=config)
+        result = await comparison.run(_newest_calls(visit, context), now=utc_now())
     await visit.audit("preview rules", detail=f"{len(result.changes)} of {result.looked_at} change")
     trial = _trial(result, config, place_of(visit.settings))
     return _page(visit, context, present, rules=rules, chosen=choices, trial=trial)

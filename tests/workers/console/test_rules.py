@@ -7,10 +7,12 @@ from html import unescape
 from http import HTTPStatus
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service.errors import SettingsError
 from service.events import Result
+from service.receiver.side_port import side_app
 from service.settings import Installation, Settings
 from service.settings.outcomes import OutcomeConfig
 from tests.workers.console.harness import (
@@ -21,6 +23,7 @@ from tests.workers.console.harness import (
     open_browser,
     text_of,
 )
+from workers.console.app import Console
 from workers.outcomes.map_text import (
     DEFAULT,
     LEFT_ALONE,
@@ -176,3 +179,21 @@ async def test_a_map_that_cannot_be_used_is_not_installed(operator: Browser) -> 
     await operator.get("/default/rules")
     response = await operator.send("/default/rules/install", {"outcome_busy": "x", "rules": ""})
     assert "This map cannot be used." in response.text
+
+
+@pytest.mark.usefixtures("system")
+async def test_one_preview_is_made_at_a_time(
+    make_installation: Callable[..., Installation], redis_url: str
+) -> None:
+    """It takes processor time that webhooks need."""
+    console = Console.of(make_installation(REDIS_URL=redis_url, CONSOLE_TOKEN=OPERATOR))
+    transport = httpx.ASGITransport(side_app(console.routes()))
+    async with httpx.AsyncClient(transport=transport, base_url="https://a.test") as client:
+        browser = Browser(client)
+        await browser.log_in(OPERATOR)
+        async with console.parts.preview_room:
+            response = await browser.send("/default/rules/preview", {"rules": ""})
+        assert HTTPStatus.SERVICE_UNAVAILABLE == response.status_code
+        response = await browser.send("/default/rules/preview", {"rules": ""})
+        assert "What would change" in response.text
+    await console.close()

@@ -50,9 +50,10 @@ async def seed_week(system: System) -> None:
     # The tests' clock ran ahead of Redis's.
     assert isinstance(system.store.scripts.skew_ms, Skew)
     system.store.scripts.skew_ms.ms = 0
-    await system.store.pool.delete("bc:default:clock")
+    client = system.store.redis
+    await client.delete("bc:default:clock")
     now_ms = int(datetime.now(UTC).timestamp() * 1000) - 15_000
-    await system.store.pool.hset(f"bc:default:{LAST_AT_KEY}", "message:standard", now_ms)
+    await client.hset(f"bc:default:{LAST_AT_KEY}", "message:standard", now_ms)
 
 
 async def show_worker(system: System) -> None:
@@ -61,6 +62,7 @@ async def show_worker(system: System) -> None:
 
 
 async def _count_messages(system: System) -> None:
+    client = system.store.redis
     now_h = int(datetime.now(UTC).timestamp()) // HOUR_S
     for hour in range(now_h - WEEK_H, now_h):
         at = datetime.fromtimestamp(hour * HOUR_S, UTC)
@@ -68,4 +70,4 @@ async def _count_messages(system: System) -> None:
         # The newest day is in full, whatever day the picture is taken on.
         if at.weekday() >= SATURDAY and hour < now_h - DAY_H:
             count //= 10
-        await system.store.pool.hset("bc:default:hours:standard", str(hour), count)
+        await client.hset("bc:default:hours:standard", str(hour), count)
