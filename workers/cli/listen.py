@@ -2,7 +2,7 @@
 `buildr-calls listen`: messages of a running instance, sent to a receiver on this machine.
 """
 
-import asyncio
+from asyncio import sleep as pause
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlsplit
@@ -129,7 +129,7 @@ class Listener:
             if is_once:
                 echo(f"{self._taken} taken, {self._left} not, {self._origin.lost} no longer kept")
                 return not self._left
-            await asyncio.sleep(POLL_S)
+            await pause(POLL_S)
 
     async def _forward_call(self, call: OriginCall) -> None:
         source, source_call_id = split_ref(call.ref)
@@ -147,7 +147,7 @@ class Listener:
         try:
             answer = await self._forwarder.send(message)
             while answer.status_code == BUSY:
-                await asyncio.sleep(POLL_S)
+                await pause(POLL_S)
                 answer = await self._forwarder.send(message)
         except NotForwarded as err:
             self._left += 1

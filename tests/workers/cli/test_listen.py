@@ -5,7 +5,7 @@
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,25 +16,25 @@ from urllib.parse import parse_qs, urlsplit
 import click
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.errors import SettingsError
-from service.receiver.storable_request import storable_request
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
 from service.sources.request import CALL_LOG
 from service.sources.settings import Secrets
 from service.store.messages import Message
-from service.webhook_urls import verified_buildr_call_id
+from service.webhook_urls import strip_credentials, verified_buildr_call_id
 from tests.conftest import TWILIO_TOKEN
 from tests.doubles.redis import RedisServer
 from tests.workers.cli.conftest import Run, Seed, ended
+from workers.cli import listen
 from workers.cli.listen_forward import NotForwarded, signed_here
-from workers.cli.listen_origin import read_origin
+from workers.cli.listen_origin import Origin, OriginCall, read_origin
 from workers.simulator.scenarios import load, names
 
 CALL = "CA00000000000000000000000000000001"
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
-URL_SECRET = "0" * 64
 THERE = "https://calls.example.com"
 HERE = "https://hooks.example.test"
 
@@ -50,7 +50,12 @@ def stored_message(slug: str, *, query: str = "") -> Message:
     if query:
         unsigned = replace(unsigned, url=f"{THERE}/webhooks/{slug}?{query}")
     signed = source.sign(unsigned, Secrets((source.settings[0].generate(),)), datetime.now(UTC))
-    request = storable_request(source, (URL_SECRET,), signed, None)
+    redacted = source.redact(signed)
+    kept_headers = {"content-type", *source.kept_headers}
+    headers = {name: values for name, values in redacted.headers.items() if name in kept_headers}
+    request = redacted.with_parts(
+        url=strip_credentials(redacted.url), headers=headers, buildr_call_id=None
+    )
     return Message(
         message_id="m1", source=slug, source_call_id="1", received_at=NOW, request=request
     )
@@ -136,9 +141,13 @@ def test_of_the_instance_only_the_place_of_its_records_is_read(tmp_path: Path) -
 
 
 @contextmanager
-def local_server(status: int = 204) -> Iterator[tuple[str, list[WebhookRequest]]]:
-    """A server that is sandbox and receiver at once: its address, and what it was sent."""
+def local_server(*statuses: int) -> Iterator[tuple[str, list[WebhookRequest]]]:
+    """
+    A server that is sandbox and receiver at once: its address, and what it was sent. It answers
+    webhooks with these statuses, then with 204.
+    """
     requests: list[WebhookRequest] = []
+    left = list(statuses)
 
     class Handler(BaseHTTPRequestHandler):
         """Answers each request."""
@@ -153,6 +162,9 @@ def local_server(status: int = 204) -> Iterator[tuple[str, list[WebhookRequest]]
             headers = {name.lower(): (value,) for name, value in self.headers.items()}
             url = f"http://{self.headers['host']}{self.path}"
             requests.append(WebhookRequest(method="POST", url=url, headers=headers, body=body))
+            status = 204
+            if left:
+                status = left.pop(0)
             self._answer(status, json.dumps({"detail": "no such luck"}).encode())
 
         def _answer(self, code: int, body: bytes) -> None:
@@ -211,7 +223,7 @@ def test_what_is_refused_here_is_named_and_the_command_fails(
 ) -> None:
     """With the receiver's own reason."""
     seed(ended(CALL))
-    with local_server(status=401) as (url, _):
+    with local_server(401) as (url, _):
         options = ("--forward-from", origin, "--to", url, "--since", "1h", "--once")
         variables = {"ACCOUNT": "here", "BUILDR_API_URL": url}
         output = run("listen", *options, code=1, **variables).output
@@ -236,6 +248,35 @@ def test_nothing_is_sent_where_the_real_buildr_or_another_machine_could_be_reach
         assert "names the records of here" in same
         variables = {"BUILDR_API_URL": url, "REDIS_URL": "redis://127.0.0.1:9/0"}
         assert "127.0.0.1:9" in run("listen", *options, code=1, **variables).output
+
+
+def test_it_goes_on_until_ctrl_c_and_tries_a_busy_receiver_and_a_redis_that_is_away_again(
+    run: Run, seed: Seed, origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same message is sent again, and Redis is read again."""
+    seed(ended(CALL))
+    pauses: list[float] = []
+    read = Origin.calls
+
+    async def interrupted(self: Origin) -> AsyncIterator[OriginCall]:
+        if len(pauses) == 2:
+            raise RedisConnectionError("cut")
+        async for call in read(self):
+            yield call
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Origin, "calls", interrupted)
+    monkeypatch.setattr(listen, "pause", pause)
+    with local_server(503) as (url, requests):
+        options = ("--forward-from", origin, "--to", url, "--since", "1h")
+        output = run("listen", *options, ACCOUNT="here", BUILDR_API_URL=url).output
+    assert 2 == len(requests)
+    assert "204 accepted" in output
+    assert "; tried again" in output
 
 
 def test_a_receiver_that_is_not_there_is_named(run: Run, seed: Seed, origin: str) -> None:
