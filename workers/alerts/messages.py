@@ -13,7 +13,8 @@ from workers.alerts.book import Notice, NoticeKind
 
 PROGRAM: Final = "buildr-calls"
 RUNBOOK: Final = "docs/alerts.md"
-MOST_NOTICES: Final = 20
+# Discord takes 2000 characters, Slack many more; characters that are escaped count for several.
+LONGEST_TEXT: Final = 1700
 LONGEST_SUBJECT: Final = 120
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
@@ -41,10 +42,13 @@ def message_of(notices: Sequence[Notice], accounts: dict[str, Settings]) -> Aler
     """
     order = list(PREFIXES)
     notices = sorted(notices, key=lambda notice: (order.index(notice.kind), notice.alert.key))
-    shown = notices[:MOST_NOTICES]
-    parts = ["\n".join(_lines(notice, accounts)) for notice in shown]
-    if len(notices) > len(shown):
-        parts.append(f"And {len(notices) - len(shown)} more: {PROGRAM} alerts list")
+    parts: list[str] = []
+    for notice in notices:
+        part = "\n".join(_lines(notice, accounts))
+        if parts and sum(map(len, parts)) + len(part) > LONGEST_TEXT:
+            parts.append(f"And {len(notices) - len(parts)} more: {PROGRAM} alerts list")
+            break
+        parts.append(part)
     return AlertMessage(
         subject=f"[{PROGRAM}] {_subject(notices)}"[:LONGEST_SUBJECT],
         # Vendors' values are in it, and an error of Redis may quote an address.
@@ -65,7 +69,7 @@ def trial_message() -> AlertMessage:
 def _subject(notices: Sequence[Notice]) -> str:
     if len(notices) == 1:
         (notice,) = notices
-        text = escape_controls(mask_text(notice.alert.text), has_lines=False)
+        text = escape_controls(mask_text(_first_sentence(notice.alert.text)), has_lines=False)
         if notice.kind is NoticeKind.OPENED:
             return text
         return f"{PREFIXES[notice.kind].capitalize()}: {text}"
@@ -90,19 +94,23 @@ def _lines(notice: Notice, accounts: dict[str, Settings]) -> Iterator[str]:
         settings = accounts.get(notice.account)
         if settings is not None and not settings.is_default:
             command += f" --account {notice.account}"
-    yield f"{PREFIXES[notice.kind]}{where}: {alert.text}{_duration(notice)}"
-    if notice.kind is not NoticeKind.OVER:
-        yield f"  see: {command}"
-        yield f"  runbook: {RUNBOOK}#{alert.kind}"
-
-
-def _duration(notice: Notice) -> str:
-    alert = notice.alert
+    if notice.kind is NoticeKind.OVER:
+        lasted_s = ((alert.gone_at or alert.since) - alert.since).total_seconds()
+        prefix = f"{PREFIXES[notice.kind]}{where} after {_span(lasted_s)}"
+        yield f"{prefix}: {_first_sentence(alert.text)}"
+        return
+    since = ""
     if notice.kind is NoticeKind.REMINDER:
-        return f" Open since {alert.since:%Y-%m-%d %H:%M} UTC."
-    if notice.kind is NoticeKind.OVER and alert.gone_at is not None:
-        return f" It lasted {_span((alert.gone_at - alert.since).total_seconds())}."
-    return ""
+        since = f" Since {alert.since:%Y-%m-%d %H:%M} UTC."
+    yield f"{PREFIXES[notice.kind]}{where}: {alert.text}{since}"
+    yield f"  see: {command}"
+    yield f"  runbook: {RUNBOOK}#{alert.kind}"
+
+
+def _first_sentence(text: str) -> str:
+    """What was wrong; what followed from it is over too."""
+    first, stop, _ = text.partition(". ")
+    return first + stop.strip()
 
 
 def _span(seconds: float) -> str:

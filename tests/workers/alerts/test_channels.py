@@ -46,7 +46,7 @@ def test_several_are_one_message() -> None:
         _notice(NoticeKind.REMINDER, condition()),
         *(
             _notice(NoticeKind.OPENED, condition(kind="failed", subject=f"c{number}"))
-            for number in range(22)
+            for number in range(40)
         ),
         _notice(
             NoticeKind.OPENED,
@@ -54,14 +54,16 @@ def test_several_are_one_message() -> None:
         ),
     ]
     message = message_of(notices, {})
-    assert "[buildr-calls] Alerts: 23 new, 1 still open" == message.subject
-    assert "And 4 more: buildr-calls alerts list" in message.text
+    assert "[buildr-calls] Alerts: 41 new, 1 still open" == message.subject
+    shown = message.text.count("ALERT: ")
+    assert f"And {42 - shown} more: buildr-calls alerts list" in message.text
+    assert len(message.text) < 2000
     assert "STILL" not in message.text
     alone = message_of(notices[-1:], {})
     assert "+15005550006" not in alone.text + alone.subject
     over = message_of([_notice(NoticeKind.OVER, condition())], {})
     assert "[buildr-calls] Over: No worker is running." == over.subject
-    assert "OVER: No worker is running." == over.text
+    assert "OVER after 1 min: No worker is running." == over.text
 
 
 async def test_slack_gets_the_text() -> None:

@@ -87,7 +87,7 @@ async def test_a_receiver_reports_that_no_worker_runs(
         await store.workers.beat("worker", map_digest="0")
         await worker.turn()
     assert 2 == len(hook.bodies)
-    assert _texts(hook)[1].startswith("OVER: No worker is running.")
+    assert _texts(hook)[1].endswith(" min: No worker is running.")
 
 
 async def test_one_of_several_sends_and_a_restart_sends_nothing_again(
@@ -167,7 +167,7 @@ async def test_redis_away_is_reported_by_who_sent_last(
         skew.ms += 61_000
         await one.turn()
     assert 2 == len(hook.bodies)
-    assert _texts(hook)[1].startswith("OVER: Redis ")
+    assert _texts(hook)[1].startswith("OVER after ")
 
 
 async def test_a_book_that_redis_does_not_take_is_kept_in_memory(
