@@ -86,6 +86,7 @@ async def test_a_call_from_the_page_gets_its_outcome(
     await rep.load()
     again = await rep.send("/call", CALL)
     assert "has its telephone call already" in again.text
+    assert "data-dialler" not in again.text
 
 
 async def test_loading_the_page_registers_nothing(rep: Rep, store: Store) -> None:
