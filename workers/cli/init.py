@@ -77,6 +77,7 @@ def init(
     """
     if is_asking is None:
         is_asking = sys.stdin.isatty()
+    # Before anything is asked for: what was typed would be lost.
     env_path = folder / ENV_NAME
     earlier: Mapping[str, str] = {}
     if env_path.exists():
@@ -88,6 +89,7 @@ def init(
         earlier = _read_earlier(env_path)
     if is_asking:
         echo("Enter leaves a value for later. Secrets are not shown.", is_error=True)
+    # A system that is named twice is asked about once.
     slugs = list(dict.fromkeys(sources)) or _ask_sources(is_asking=is_asking)
     values = Values(environ=os.environ, is_asking=is_asking, earlier=earlier)
     values.gather_common(public_url=public_url, redis_url=redis_url)
@@ -95,6 +97,7 @@ def init(
         values.gather_source(read_guide(slug))
     _gather_console(values, has_console=has_console)
     texts = {**earlier, **values.texts}
+    # Before anything is written: a wrong value leaves no half of an installation behind.
     settings = _checked(texts, folder)
     _write_files(folder, env_text(texts, slugs), is_forced=bool(earlier))
     _print_values(values)

@@ -60,6 +60,7 @@ class ImportReport:
         self.rows += 1
         self.entries += len(row.entries)
         self.faults += len(row.faults)
+        # Only so many are kept: a file may have a million rows, and all of them wrong.
         self.first_faults += row.faults[: MAX_SHOWN - len(self.first_faults)]
         if row.entries:
             self.people += 1

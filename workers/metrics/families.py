@@ -54,6 +54,7 @@ class Gauges:
 
     def add(self, name: str, text: str, value: float | None, **labels: str) -> None:
         """A value of a gauge; one that is None is left out."""
+        # A made-up 0 would end an alert, and pull an average down.
         if value is None:
             return
         metric = self._metrics.get(name)
@@ -68,6 +69,7 @@ class Gauges:
         if metric is None:
             metric = CounterMetricFamily(PREFIX + name, text, labels=list(labels))
             self._metrics[name] = metric
+        # The text format wants the suffix on the samples of a counter, and not on its name.
         metric.add_sample(f"{PREFIX}{name}_total", labels, float(value))
 
     def times(self, metric: str, text: str, facts: AccountFacts, *, label: str) -> None:
@@ -80,6 +82,7 @@ class Gauges:
         bounds = [*map(floatToGoString, BOUNDS[metric]), "+Inf"]
         for (counted, value), histogram in facts.histograms.items():
             if counted == metric:
+                # Stored is what falls into each bucket; Prometheus wants all up to each bound.
                 buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
                 family.add_metric([facts.account, value], buckets, histogram.sum_s)
 
@@ -93,6 +96,7 @@ def metrics_of(accounts: Sequence[AccountFacts], *, version: str) -> list[Metric
     gauges = Gauges()
     gauges.add("build_info", "The version that runs.", 1, version=version)
     for facts in accounts:
+        # On this machine's disk: known without Redis, and worth most then.
         _add_spool(gauges, facts)
         gauges.add(
             "redis_up",
@@ -100,6 +104,8 @@ def metrics_of(accounts: Sequence[AccountFacts], *, version: str) -> list[Metric
             facts.status is not None,
             account=facts.account,
         )
+        # The rest is in Redis. It is left out while that does not answer: an old value would look
+        # like a present one.
         if facts.status is not None:
             _add_intake(gauges, facts.status)
             _add_delivery(gauges, facts.status)
@@ -165,6 +171,7 @@ def _add_delivery(gauges: Gauges, status: AccountStatus) -> None:
             **labels,
         )
     for use in status.budget_uses:
+        # Budgets are told apart by their windows.
         labels = {"account": account, "window": f"{use.budget.window_s:g}s"}
         gauges.add("budget_used_requests", "Requests in the window.", use.used, **labels)
         gauges.add("budget_requests", "Requests that are allowed.", use.budget.requests, **labels)
@@ -180,6 +187,7 @@ def _add_delivery(gauges: Gauges, status: AccountStatus) -> None:
         status.outage is not None,
         account=account,
     )
+    # A moment and not a span: it stays the same from scrape to scrape while nothing changes.
     clears_at = None
     if status.clears_at is not None:
         clears_at = status.clears_at.timestamp()
@@ -207,6 +215,7 @@ def _add_calls(gauges: Gauges, facts: AccountFacts, status: AccountStatus) -> No
     gauges.add("unmatched_calls", "Calls without a Buildr call.", status.unmatched, account=account)
     gauges.add("stalled_calls", "Calls without an end.", status.stalled, account=account)
     for key, number in status.counters.items():
+        # Keys of these counters in Redis: `ignored:twilio`.
         name, _, source = key.partition(":")
         gauges.count(
             "left_out",
