@@ -142,12 +142,14 @@ class Assessor:
         if logged.is_internal:
             return replace(first, verdict=Verdict.INTERNAL)
         ended_at = logged.ended_at
+        # Its webhooks may still be on their way, and they say more than the log.
         is_fresh = ended_at is not None and ended_at > self.clock() - FRESH
         if not logged.is_over or is_fresh:
             return replace(first, verdict=Verdict.IN_PROGRESS)
         stored = await self._read_stored(ref)
         first = replace(first, loaded=stored.loaded, stored_result=stored.result)
         early = _without_log(first, stored)
+        # Reading more of a call may cost a request of the vendor's budget.
         if early is not None and not self.compares_all:
             return early
         made = await self.log.messages(logged)
@@ -166,6 +168,7 @@ class Assessor:
 
     async def _read_stored(self, ref: str) -> _Stored:
         loaded = await self.store.calls.load(ref)
+        # A message that no worker has read yet counts too: it may hold the call's end.
         unread = await self.store.messages.get_many(list(loaded.pending))
         parsed = parse_messages(list(unread.values()), clock=self.clock)
         by_message = {**loaded.stored.events, **parsed.events}
@@ -173,6 +176,7 @@ class Assessor:
         if not events:
             return _Stored(loaded=loaded)
         whole = await load_whole(self.store, ref, events, is_registered=False)
+        # What an earlier run has fed in must not count as reported by webhooks.
         reported, _ = split_logged(whole.events)
         by_webhooks = None
         if reported:
@@ -210,6 +214,7 @@ class Assessor:
     def _message(self, logged: LoggedCall, made: LogMessage) -> Message:
         """A message that is the same whenever the log's record is."""
         now = self.clock()
+        # With the body: a record that has changed since is a new message, an equal one a repeat.
         key = f"backfill:{made.record_id}:{digest(made.body)}"
         url = self.settings.base_url + webhook_path(self.slug, account=self.settings.path_account)
         headers = {
@@ -231,6 +236,7 @@ def _without_log(first: CallAssessment, stored: _Stored) -> CallAssessment | Non
         return replace(first, verdict=Verdict.KNOWN, reason=stored.part_reason)
     if stored.by_webhooks is not None and stored.by_webhooks.is_final:
         return replace(first, verdict=Verdict.KNOWN)
+    # A person has to decide about it first; more messages would not change that.
     record = stored.loaded.stored.record
     if record.is_parked:
         return replace(first, verdict=Verdict.LEFT_ALONE, reason=record.reason)
@@ -273,6 +279,7 @@ def _unusable(logged: LoggedCall, events: Sequence[CallEvent]) -> str | None:
     """Why nothing may be read from the events of a log, or None."""
     if not events:
         return "the log holds no step of the call"
+    # Under another id it would be a second call in Buildr, beside that of the webhooks.
     if any(event.source_call_id != logged.source_call_id for event in events):
         return "the log names another call than its webhooks would"
     unknown = sorted(

@@ -164,6 +164,7 @@ def import_people(
             columns, rows = reader.open()
             _print_columns(columns)
             entries = _entries(_progressing(rows, text), report, fault_list)
+            # Rows are read while they are written, so that a large file needs little memory.
             if is_dry_run:
                 for _ in entries:
                     pass
@@ -186,6 +187,7 @@ def _write(
         batch = await book.begin()
         await _put(book, entries, batch)
         removed = None
+        # A wrong column or encoding would otherwise empty the book.
         if is_replacing and report.entries == 0:
             raise Failure("no telephone number could be read, so that nothing was removed")
         if is_replacing:
@@ -225,6 +227,7 @@ def _progressing(rows: Iterator[PersonRow], text: TextIO) -> Iterator[PersonRow]
     with Progress(console=out, disable=not out.is_terminal, transient=True) as progress:
         task = progress.add_task("Reading people", total=total)
         for row in rows:
+            # In bytes: how many rows there are is not known before the end.
             if total is not None:
                 progress.update(task, completed=text.buffer.tell())
             yield row
