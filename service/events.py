@@ -12,9 +12,10 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
 from service.errors import MalformedPayload
+from service.lazy_adapter import LazyAdapter
 from service.quick_dataclass import quick, replace
 
 VERSION: Final = 1
@@ -207,8 +208,8 @@ class _Envelope:
     events: tuple[CallEvent, ...]
 
 
-_ENVELOPE: Final = TypeAdapter(_Envelope)
-_EVENT: Final = TypeAdapter(CallEvent)
+_ENVELOPE: Final = LazyAdapter(_Envelope)
+_EVENT: Final = LazyAdapter(CallEvent)
 NO_IDENTITY: Final = {"message_id"}
 # What `identity` returns, in this order.
 IDENTITY_FIELDS: Final = tuple(

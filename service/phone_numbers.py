@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
-
 MAX_LENGTH: Final = 60
 EXTENSION_PREFIX: Final = ";ext="
 LONGEST_EXTENSION: Final = 6
@@ -111,6 +108,10 @@ def _sip_number(rest: str) -> str | None:
 
 
 def _parse(text: str, region: str | None) -> Number | None:
+    # Loaded on use: what needs no number must not wait for all plans of numbers.
+    import phonenumbers
+    from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
+
     try:
         parsed = phonenumbers.parse(text, region)
     except NumberParseException:
@@ -172,5 +173,8 @@ class OwnNumbers:
         return head in texts or (number is not None and number.e164 in texts)
 
     def _is_extension(self, text: str) -> bool:
-        is_short = text.isascii() and text.isdigit() and 1 < len(text) <= LONGEST_EXTENSION
-        return is_short and not phonenumbers.is_emergency_number(text, self.region)
+        if not (text.isascii() and text.isdigit() and 1 < len(text) <= LONGEST_EXTENSION):
+            return False
+        from phonenumbers import is_emergency_number
+
+        return not is_emergency_number(text, self.region)

@@ -8,8 +8,6 @@ settings at start.
 from collections.abc import Iterator
 from typing import Final, Literal, Self
 
-from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field, field_validator, model_validator
 
 from service.events import Result
@@ -53,6 +51,10 @@ class Notes(StrictTable):
     @field_validator("template")
     @classmethod
     def _compiles(cls, value: str) -> str:
+        # Loaded for templates alone, which few installations have.
+        from jinja2 import TemplateError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
         try:
             ImmutableSandboxedEnvironment().from_string(value)
         except TemplateError as err:

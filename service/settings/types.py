@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from phonenumbers import SUPPORTED_REGIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from service.sources import SOURCES
@@ -122,6 +121,9 @@ def _check_credentials_url(value: str) -> str:
 
 
 def _check_region(value: str) -> str:
+    # Loaded for a country that is set, as in `service.phone_numbers`.
+    from phonenumbers import SUPPORTED_REGIONS
+
     if value not in SUPPORTED_REGIONS:
         raise ValueError("must be a country of two letters, like US or GB")
     return value

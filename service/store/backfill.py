@@ -10,9 +10,10 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store import backfill_calls
 from service.store.calls import LoadedCall
 from service.store.delivery_state import ReplayRequest, replay_request_to_json
@@ -65,8 +66,8 @@ class Run:
     owner: str
 
 
-_CHECKPOINT: Final = TypeAdapter(Checkpoint)
-_RUN: Final = TypeAdapter(Run)
+_CHECKPOINT: Final = LazyAdapter(Checkpoint)
+_RUN: Final = LazyAdapter(Run)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from service.errors import MalformedPayload
+from service.lazy_adapter import LazyAdapter
 from service.store.calls import StoredCall, read_call, read_record
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
@@ -27,7 +26,7 @@ PAGE: Final = 500
 SCAN_COUNT: Final = 1000
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
-_LINK: Final = TypeAdapter(Link)
+_LINK: Final = LazyAdapter(Link)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from service.errors import MalformedPayload
 from service.events import CallEvent, from_json
+from service.lazy_adapter import LazyAdapter
 from service.store import script_calls
 from service.store.call_index import buckets_of
 from service.store.call_update import CallUpdate, Retention
@@ -35,7 +36,7 @@ from service.store.script_runner import Scripts
 CONFLICT: Final = -1
 EVENTS_FIELD: Final = b"e:"
 
-_RECORD: Final = TypeAdapter(DeliveryRecord)
+_RECORD: Final = LazyAdapter(DeliveryRecord)
 
 
 class DamagedRecord(MalformedPayload):

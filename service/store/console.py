@@ -5,9 +5,10 @@ What the console keeps: what was done in it, and the sessions that were ended be
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
@@ -33,7 +34,7 @@ class ConsoleAction:
     detail: str = ""
 
 
-_ACTION: Final = TypeAdapter(ConsoleAction)
+_ACTION: Final = LazyAdapter(ConsoleAction)
 
 
 @dataclass(frozen=True, slots=True)

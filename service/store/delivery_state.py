@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store.rate_limit.lanes import Lane
 
 
@@ -78,7 +79,7 @@ class ReplayRequest:
     is_forced: bool = False
 
 
-_REPLAY_REQUEST: Final = TypeAdapter(ReplayRequest)
+_REPLAY_REQUEST: Final = LazyAdapter(ReplayRequest)
 
 
 def replay_request_to_json(request: ReplayRequest) -> str:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
@@ -38,7 +39,7 @@ class DialToken:
     agent: str | None = None
 
 
-_TOKEN: Final = TypeAdapter(DialToken)
+_TOKEN: Final = LazyAdapter(DialToken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from service.events import Direction, UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.phone_numbers import Number
 from service.store.links import Link
 
@@ -83,7 +82,7 @@ class CandidateSnapshot:
     is_cut: bool = False
 
 
-_EXPECTATION: Final = TypeAdapter(Expectation)
+_EXPECTATION: Final = LazyAdapter(Expectation)
 
 
 def to_json(expectation: Expectation) -> str:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import TypeAdapter
-
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store import script_calls
 from service.store.delivery_state import Answer, ReplayRequest, replay_request_to_json
 from service.store.keys import Keys
@@ -44,7 +43,7 @@ class Failed:
     answers: tuple[Answer, ...] = ()
 
 
-_FAILED: Final = TypeAdapter(Failed)
+_FAILED: Final = LazyAdapter(Failed)
 
 
 def to_text(entry: Failed) -> str:

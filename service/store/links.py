@@ -5,8 +5,7 @@ Links: which Buildr call a telephone call is, set by an operator or another prog
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 
-from pydantic import TypeAdapter
-
+from service.lazy_adapter import LazyAdapter
 from service.store import script_calls
 from service.store.keys import Keys, ref_of, split_ref
 from service.store.redis_client import Client
@@ -42,7 +41,7 @@ class Link:
         }
 
 
-_LINK = TypeAdapter(Link)
+_LINK = LazyAdapter(Link)
 
 
 def read_link(text: str) -> Link | None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import to_json
 
 from service.errors import MalformedPayload
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.quick_dataclass import quick
 from service.sources.common.signatures import digest
 from service.sources.request import WebhookRequest
@@ -58,7 +59,7 @@ class _Head:
     buildr_call_id: str | None = None
 
 
-_HEAD: Final = TypeAdapter(_Head)
+_HEAD: Final = LazyAdapter(_Head)
 
 
 def pack_message(message: Message) -> bytes:

@@ -5,9 +5,8 @@ The account's call outcomes, as last read from Buildr.
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store import script_calls
 from service.store.keys import Keys
 from service.store.redis_client import Client
@@ -24,7 +23,7 @@ class StoredOutcomes:
     read_at: UtcDatetime
 
 
-_OUTCOMES: Final = TypeAdapter(StoredOutcomes)
+_OUTCOMES: Final = LazyAdapter(StoredOutcomes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store import script_calls
 from service.store.keys import Keys
 from service.store.locks import acquire_or_keep, release
@@ -116,7 +115,7 @@ class PhoneBookState:
     cursor: SyncCursor | None = None
 
 
-_CURSOR: Final = TypeAdapter(SyncCursor)
+_CURSOR: Final = LazyAdapter(SyncCursor)
 _MOMENT_FIELDS: Final = {Origin.IMPORT: "imported_at", Origin.SYNC: "synced_at"}
 
 

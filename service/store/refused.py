@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
@@ -41,7 +40,7 @@ class RefusedRequests:
     hint: str = ""
 
 
-_REFUSED: Final = TypeAdapter(RefusedRequests)
+_REFUSED: Final = LazyAdapter(RefusedRequests)
 
 
 @dataclass(frozen=True, slots=True)

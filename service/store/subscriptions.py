@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store.keys import Keys
 from service.store.locks import acquire, release
 from service.store.redis_client import Client
@@ -40,7 +41,7 @@ class UpkeepState:
     failures: int = 0
 
 
-_STATE: Final = TypeAdapter(UpkeepState)
+_STATE: Final = LazyAdapter(UpkeepState)
 
 
 @dataclass(frozen=True, slots=True)

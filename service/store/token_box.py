@@ -8,9 +8,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from nacl.exceptions import CryptoError
-from nacl.secret import SecretBox
-
+# That of XSalsa20.
+KEY_BYTES: Final = 32
 # Makes this key differ from any other that is made of the same secret.
 PURPOSE: Final = b"buildr token"
 
@@ -28,21 +27,25 @@ class TokenBox:
         one nothing is stored that another process could read.
         """
         if client_secret is None:
-            return cls(secrets.token_bytes(SecretBox.KEY_SIZE))
+            return cls(secrets.token_bytes(KEY_BYTES))
         # The secret is random and long: no slow derivation is needed.
-        digest = hashlib.blake2b(
-            client_secret.encode(), digest_size=SecretBox.KEY_SIZE, person=PURPOSE
-        )
+        digest = hashlib.blake2b(client_secret.encode(), digest_size=KEY_BYTES, person=PURPOSE)
         return cls(digest.digest())
 
     def seal(self, text: bytes) -> bytes:
         """The text, encrypted with a new nonce."""
+        # Loaded on use: most commands need no token.
+        from nacl.secret import SecretBox
+
         return bytes(SecretBox(self.key).encrypt(text))
 
     def open(self, sealed: bytes) -> bytes | None:
         """
         The text, or None if it was encrypted with another key, as after a rotation, or is damaged.
         """
+        from nacl.exceptions import CryptoError
+        from nacl.secret import SecretBox
+
         try:
             return SecretBox(self.key).decrypt(sealed)
         except (CryptoError, ValueError):

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from service.store import script_calls
 from service.store.keys import Keys
 from service.store.locks import acquire, release
@@ -27,7 +26,7 @@ class StoredToken:
     obtained_at: UtcDatetime
 
 
-_TOKEN: Final = TypeAdapter(StoredToken)
+_TOKEN: Final = LazyAdapter(StoredToken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ from workers.jobs.deliver import deliver
 from workers.jobs.observer import JobObserver
 from workers.process.assembly import build_worker
 from workers.replay.assessment import ReplayContext
-from workers.replay.candidates import failed_candidates, select_failed
+from workers.replay.candidates import failed_candidates
+from workers.replay.failed_entries import select_failed
 from workers.replay.replay import Replayer, replay
 from workers.replay.verdicts import WRITES
 from workers.sandbox import SandboxConfig, create_sandbox

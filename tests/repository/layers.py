@@ -21,6 +21,7 @@ FLOORS: Final = (
         "service.phone_numbers",
         "service.buildr_ids",
         "service.quick_dataclass",
+        "service.lazy_adapter",
     ),
     ("service.events", "service.logs", "service.listed_numbers"),
     ("service.sources.request", "service.sources.settings"),

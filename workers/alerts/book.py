@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 from workers.alerts.conditions import Condition
 
 
@@ -69,7 +70,7 @@ class Notice:
 
 
 Book = Mapping[str, AlertState]
-_BOOK: Final = TypeAdapter(dict[str, AlertState])
+_BOOK: Final = LazyAdapter(dict[str, AlertState])
 
 
 def read_book(text: bytes | None) -> Book:

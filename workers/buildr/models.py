@@ -13,7 +13,6 @@ from typing import Annotated, Final
 from pydantic import (
     BaseModel,
     ConfigDict,
-    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -21,6 +20,7 @@ from pydantic import (
 
 from service.errors import BuildrUnavailable
 from service.events import UtcDatetime
+from service.lazy_adapter import LazyAdapter
 
 BETA_ENVELOPE: Final = "item"
 ENVELOPES: Final = ("call", BETA_ENVELOPE)
@@ -105,9 +105,9 @@ class UpdatedCall(_Record):
         return name in self.model_fields_set
 
 
-_CALL: Final = TypeAdapter(UpdatedCall)
-_CONTACTS: Final = TypeAdapter(tuple[Mapping[str, object], ...])
-_OUTCOMES: Final = TypeAdapter(tuple[CallOutcome, ...])
+_CALL: Final = LazyAdapter(UpdatedCall)
+_CONTACTS: Final = LazyAdapter(tuple[Mapping[str, object], ...])
+_OUTCOMES: Final = LazyAdapter(tuple[CallOutcome, ...])
 
 
 def read_call(answer: object, buildr_call_id: str) -> UpdatedCall:

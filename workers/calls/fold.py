@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from service.events import (
     AnsweredBy,
@@ -30,6 +30,7 @@ from service.events import (
     identity,
     in_utc,
 )
+from service.lazy_adapter import LazyAdapter
 from service.quick_dataclass import quick
 from workers.calls.agents import read_agents
 from workers.calls.basis import Basis, Reason
@@ -101,7 +102,7 @@ class Call:
     legs: tuple[Leg, ...]
 
 
-_CALL: Final = TypeAdapter(Call)
+_CALL: Final = LazyAdapter(Call)
 
 
 def fold(events: Iterable[CallEvent]) -> Call:

@@ -33,7 +33,9 @@ class CommandEntry:
         command = getattr(import_module(f"{PACKAGE}.{self.module}"), self.function)
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.module}.{self.function} is no command")
-        if self.has_account:
+        # The commands of a table get it when they are loaded themselves.
+        has_table = isinstance(getattr(command, "commands", None), CommandTable)
+        if self.has_account and not has_table:
             from workers.cli.output import add_account_option
 
             add_account_option(command)
@@ -102,7 +104,8 @@ class LazyCommands(click.Group):
         entry = entries_of(self).get(cmd_name)
         # Before it is loaded: what its libraries log on the way is no output of it. The others set
         # up a log of their own.
-        if entry is not None and entry.has_account and ctx.obj is not None:
+        is_outermost = ctx.parent is None
+        if entry is not None and entry.has_account and is_outermost and ctx.obj is not None:
             ctx.obj()
         return super().get_command(ctx, cmd_name)
 

@@ -179,6 +179,12 @@ def cli() -> None:
 
 def _log_errors_only() -> None:
     """Processes that log set this up for themselves."""
+    from workers.cli.deferred import configure_on_first_error
+
+    configure_on_first_error(_configure)
+
+
+def _configure() -> None:
     from service.logs.setup import configure_logging
 
     configure_logging(fmt="pretty", level="error", stream=sys.stderr)

@@ -18,9 +18,9 @@ from workers.replay.candidates import (
     ReplayCandidate,
     call_candidates,
     failed_candidates,
-    select_failed,
 )
 from workers.replay.cost import budget_text
+from workers.replay.failed_entries import select_failed
 from workers.replay.replay import Replayer, replay
 from workers.replay.verdicts import WRITES
 

@@ -6,20 +6,18 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, Literal
-
-import structlog
-from jinja2 import Template, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import TYPE_CHECKING, Final, Literal
 
 from service.events import Recording, Result, Voicemail
 from service.logs.events import LogEvent
 from service.settings.outcomes import DEFAULT_NOTE, Notes
 from workers.calls.fold import Call
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 NotesMode = Literal["never", "if_empty", "append"]
 LINE_END: Final = re.compile(r"\r\n|\r|\n")
-log = structlog.get_logger(__name__)
 
 
 def render_note(call: Call, result: Result | None, notes: Notes, *, outcome_name: str) -> str:
@@ -31,6 +29,9 @@ def render_note(call: Call, result: Result | None, notes: Notes, *, outcome_name
     is reported in the log, and the default template takes its place: the call's outcome is not
     held up by it.
     """
+    # Loaded for notes alone, which few installations write.
+    from jinja2 import TemplateError
+
     values = template_values(call, result, outcome_name)
     try:
         text = _compile(notes.template).render(values)
@@ -42,6 +43,10 @@ def render_note(call: Call, result: Result | None, notes: Notes, *, outcome_name
         AttributeError,
         LookupError,
     ) as err:
+        # Loaded on use, since `explain` renders notes too.
+        import structlog
+
+        log = structlog.get_logger(__name__)
         log.warning(LogEvent.NOTE_TEMPLATE_FAILED, reason=type(err).__name__)
         text = _compile(DEFAULT_NOTE).render(values)
     return "\n".join(line.rstrip() for line in LINE_END.split(text)).strip()
@@ -125,7 +130,9 @@ def _gap(text: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def _compile(template: str) -> Template:
+def _compile(template: str) -> "Template":
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
     return ImmutableSandboxedEnvironment(finalize=_blank_for_none).from_string(template)
 
 

@@ -15,7 +15,7 @@ from service.store.calls import StoredCall
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
-from service.store.failed import Failed, FailedFilter
+from service.store.failed import Failed
 from service.store.keys import ref_of
 from service.store.links import Link
 from workers.calls.fold import fold
@@ -108,25 +108,6 @@ async def call_candidates(
     async for stored, link in store.search.read(refs):
         candidate = ReplayCandidate(ref=stored.record.ref, stored=stored, link=link)
         yield await _with_matches(store, candidate, rules)
-
-
-async def select_failed(
-    store: Store,
-    entry_filter: FailedFilter,
-    *,
-    entry_ids: tuple[str, ...] = (),
-    limit: int | None = None,
-) -> list[Failed]:
-    """The failed entries with these ids, else those that pass the filter, oldest first."""
-    if entry_ids:
-        by_id = [await store.failed.get(entry_id) for entry_id in dict.fromkeys(entry_ids)]
-        return [entry for entry in by_id if entry is not None]
-    entries: list[Failed] = []
-    async for entry in store.failed.select(entry_filter):
-        entries.append(entry)
-        if limit is not None and len(entries) >= limit:
-            break
-    return entries
 
 
 async def _load_entry(

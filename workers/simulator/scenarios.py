@@ -26,9 +26,8 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from service.events import Direction, Result
+from service.lazy_adapter import LazyAdapter
 from service.sources.common.ids import BUILDR_CALL_ID
 from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.common.request_file import build_request
@@ -63,7 +62,7 @@ class Ends:
     duration_s: int | None
 
 
-ENDS: Final = TypeAdapter(Ends)
+ENDS: Final = LazyAdapter(Ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,6 @@ Telephone numbers in E.164, however a vendor writes them.
 import re
 from typing import Final
 
-import phonenumbers
-
 from service.phone_numbers import PUNCTUATION, read_international, telephone_text
 
 NUMBER_SCHEMES: Final = ("tel:", "whatsapp:")
@@ -50,6 +48,9 @@ def _whole_number(text: str) -> str | None:
     number = read_international(text)
     if number is not None:
         return number.e164
+    # Loaded on use, as in `service.phone_numbers`.
+    import phonenumbers
+
     try:
         parsed = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException:

@@ -48,7 +48,7 @@ ResultWord = Annotated[Word, Field(json_schema_extra=_vocabulary(STATED_RESULTS)
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class StandardRecording(_Part):

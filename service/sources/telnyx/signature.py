@@ -11,15 +11,15 @@ import secrets as random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
-
-from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+from typing import TYPE_CHECKING, Final
 
 from service.errors import InvalidSignature
 from service.sources.common.signatures import one_header, read_base64
 from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
+
+if TYPE_CHECKING:
+    from nacl.signing import VerifyKey
 
 SIGNATURE: Final = "telnyx-signature-ed25519"
 TIMESTAMP: Final = "telnyx-timestamp"
@@ -77,6 +77,8 @@ def sign(request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookReq
             f"like: echo {SEED}$(openssl rand -base64 32)"
         )
     timestamp = str(int(now.timestamp()))
+    from nacl.signing import SigningKey
+
     signature = SigningKey(seed).sign(_signed_text(timestamp, request.body)).signature
     return replace(
         request,
@@ -103,7 +105,10 @@ def make_seed() -> str:
     return SEED + base64.b64encode(random.token_bytes(KEY_BYTES)).decode("ascii")
 
 
-def _public_keys(secrets: Secrets) -> Iterator[VerifyKey]:
+def _public_keys(secrets: Secrets) -> Iterator["VerifyKey"]:
+    # Loaded on use: only Telnyx signs so.
+    from nacl.signing import SigningKey, VerifyKey
+
     for value in secrets.values:
         seed = _read_seed(value)
         public_key = _read_key(value)
@@ -113,7 +118,9 @@ def _public_keys(secrets: Secrets) -> Iterator[VerifyKey]:
             yield VerifyKey(public_key)
 
 
-def _is_signed(key: VerifyKey, signature: bytes, text: bytes) -> bool:
+def _is_signed(key: "VerifyKey", signature: bytes, text: bytes) -> bool:
+    from nacl.exceptions import BadSignatureError
+
     try:
         key.verify(text, signature)
     except BadSignatureError:

@@ -100,6 +100,7 @@ OF_NO_CALL: Final = frozenset(
         "expected_rev:",
         "heard",
         "hours:",
+        "identity",
         "keeper",
         "limit",
         "maps",

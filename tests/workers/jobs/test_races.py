@@ -26,7 +26,7 @@ from tests.workers.jobs.harness import (
     form,
 )
 from workers.buildr import BuildrClient, UpdatedCall
-from workers.replay.candidates import select_failed
+from workers.replay.failed_entries import select_failed
 
 REF = "twilio:CA1"
 AT = datetime(2026, 11, 2, tzinfo=UTC)

@@ -16,7 +16,8 @@ from workers.buildr import BuildrClient, ReadyToken
 from workers.process.assembly import build_worker
 from workers.replay.assessment import BuildrState, ReplayAssessment, ReplayContext
 from workers.replay.buildr_state import read_buildr_state
-from workers.replay.candidates import call_candidates, failed_candidates, select_failed
+from workers.replay.candidates import call_candidates, failed_candidates
+from workers.replay.failed_entries import select_failed
 from workers.replay.replay import Replayer, replay
 
 REF = "twilio:CA1"

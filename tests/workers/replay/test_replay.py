@@ -27,8 +27,9 @@ from tests.workers.jobs.harness import (
     form,
 )
 from tests.workers.replay.harness import REF, ReplayHarness
-from workers.replay.candidates import failed_candidates, select_failed
+from workers.replay.candidates import failed_candidates
 from workers.replay.cost import budget_minutes, budget_text
+from workers.replay.failed_entries import select_failed
 from workers.replay.replay import replay
 from workers.replay.verdicts import WRITES, Verdict
 
