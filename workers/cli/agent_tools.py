@@ -121,6 +121,7 @@ class AgentTools:
             refused += sentences
         if not matches:
             raise Failure(nothing_known(call, accounts, refused))
+        # The agent chooses, and asks again: which one is meant is not guessed.
         if len(matches) > 1:
             rows = [call_row(match.listed) for match in matches]
             return self._answer({"which_one": rows})
@@ -172,8 +173,10 @@ class AgentTools:
         settings = self._settings(account)
         if not names:
             raise Failure("name calls, like twilio:CA…, or ids of list_failed")
+        # Each is read in Buildr, within the budget that the workers use too.
         if len(names) > MOST_CALLS:
             raise Failure(f"at most {MOST_CALLS} at a time")
+        # Never forced: an agent does not write over what a person has edited.
         options = ReplayOptions(is_dry_run=is_dry_run, is_forced=False, is_offline=not reads_buildr)
         async with open_store(settings, role="cli") as store:
             await store.ping()

@@ -139,6 +139,7 @@ def with_text(query: CallQuery, text: str | None, *, region: str) -> CallQuery:
     """The query with what a text most likely is: a number, an id in Buildr, or an agent's name."""
     if text is None:
         return query
+    # In this order: a number of digits only could be an id too, and is far more often a number.
     number = read_number(text, region=region)
     if number is not None:
         return replace(query, number=number.e164)
@@ -151,6 +152,7 @@ async def page_of(
     store: Store, query: CallQuery, text: str | None, *, limit: int, after: str | None
 ) -> CallPage:
     """One page; an id of a source is one call, whatever else the text may be."""
+    # Not for a later page: its cursor is one of the listing.
     if text is not None and after is None:
         for ref in await find_by_name(store, text):
             stored = await store.calls.get(ref)
@@ -186,6 +188,7 @@ def _more(settings: Settings, page: CallPage, limit: int) -> str:
             value = value.isoformat(timespec="seconds")
         options += [f"--{name.replace('_', '-')}", str(value)]
     command = command_line(settings, shlex.join(["calls", *options, "--after", page.after or ""]))
+    # Paging ends after so many calls, so that a search that fits little stays quick.
     if len(page.calls) < limit:
         return f"{page.looked_at} calls were looked at; there may be more: {command}"
     return f"more: {command}"

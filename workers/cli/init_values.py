@@ -47,6 +47,7 @@ class Values:
 
     def take(self, name: str) -> bool:
         """Take a value, or the name of its file, from the environment or the earlier file."""
+        # What is set now counts before what an earlier run has written.
         for source in (self.environ, self.earlier):
             for variable in (name, name + FILE):
                 if text := source.get(variable, "").strip():
@@ -101,6 +102,7 @@ class Values:
         _set_option(self, REDIS_URL, redis_url)
         if redis_url is None and not self.take(REDIS_URL) and self.is_asking:
             self.texts[REDIS_URL] = self._ask_redis()
+        # A ready token takes the place of client id and secret.
         if not self.take(ACCESS_TOKEN):
             self._gather_credentials()
         self.take_or_make(URL_SECRET, secrets.token_hex(32))

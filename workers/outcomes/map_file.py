@@ -52,6 +52,7 @@ def install(
     Comments inside of the tables of before are lost, but for the copy of the file that is kept.
     The file is replaced in one step. Raises `NotInstalled`.
     """
+    # Somebody has edited it since it was shown: their change would be lost.
     if TomlFile.of(file.path) != file:
         raise NotInstalled(CHANGED.format(path=file.path))
     try:
