@@ -6,6 +6,7 @@ kept apart.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -107,6 +108,8 @@ def _sip_number(rest: str) -> str | None:
     return user
 
 
+# One call names the same numbers in each of its messages, and a company's own are in all calls.
+@lru_cache(maxsize=2048)
 def _parse(text: str, region: str | None) -> Number | None:
     # Loaded on use: what needs no number must not wait for all plans of numbers.
     import phonenumbers

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from service.quick_dataclass import quick
 from service.store.delivery_record import DeliveryRecord
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallUpdate:
     """

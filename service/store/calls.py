@@ -5,20 +5,19 @@ A call is one hash: `v` its version, `rec` the compressed record, `e:<message id
 events of a message, `replay` a replay request that no job has read yet.
 """
 
-import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
 
 from pydantic import ValidationError
 
 from service.errors import MalformedPayload
 from service.events import CallEvent, from_json
 from service.lazy_adapter import LazyAdapter
+from service.quick_dataclass import replace
 from service.store import script_calls
-from service.store.call_index import buckets_of
 from service.store.call_update import CallUpdate, Retention
+from service.store.commit_arguments import commit_arguments
 from service.store.compression import compress, decompress
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import (
@@ -36,6 +35,8 @@ from service.store.script_runner import Scripts
 CONFLICT: Final = -1
 EVENTS_FIELD: Final = b"e:"
 
+# The lists of `reading.lua`.
+FirstRead: TypeAlias = list[list[Any]]
 _RECORD: Final = LazyAdapter(DeliveryRecord)
 
 
@@ -122,18 +123,26 @@ class Calls:
 
         If that worker dies, the sweep of another one runs the call again.
         """
-        lists = await self.scripts.run(script_calls.begin(ref=ref, worker_id=worker_id))
-        fields, pending, messages, taken_ms, link_texts = lists
-        loaded = _loaded(ref, dict(zip(fields[::2], fields[1::2], strict=True)), pending)
-        return replace(
-            loaded,
-            unread=read_unread(loaded.pending, messages, taken_ms),
+        return self.read(
+            ref, await self.scripts.run(script_calls.begin(ref=ref, worker_id=worker_id))
+        )
+
+    def read(self, ref: str, first_read: FirstRead) -> LoadedCall:
+        """The call that a job has read when it was taken, or began. Raises `DamagedRecord`."""
+        fields, pending, messages, taken_ms, link_texts = first_read
+        message_ids = tuple(message_id.decode() for message_id in pending)
+        return LoadedCall(
+            stored=read_call(ref, dict(zip(fields[::2], fields[1::2], strict=True))),
+            pending=message_ids,
+            unread=read_unread(message_ids, messages, taken_ms),
             link_text=b"".join(link_texts).decode(),
         )
 
-    async def commit(self, update: CallUpdate) -> bool:
+    async def commit(
+        self, update: CallUpdate, *, worker_id: str | None = None, ends_job: bool = False
+    ) -> bool:
         """
-        Write an update.
+        Write an update of a worker's job, which goes on or ends with it.
 
         Returns False, with nothing written, if the call's version is no longer `update.version`.
         """
@@ -147,48 +156,11 @@ class Calls:
             for message_id, text in update.events.items()
         ]
         call = script_calls.commit(
-            update=json.dumps(self._commit_arguments(update)),
+            update=commit_arguments(update, self.retention, worker_id=worker_id, ends_job=ends_job),
             compressed_record=compressed_record,
             compressed_events=compressed_events,
         )
         return await self.scripts.run(call) != CONFLICT
-
-    def _commit_arguments(self, update: CallUpdate) -> dict[str, object]:
-        """The JSON argument of `commit.lua`; a key that does not apply is left out."""
-        arguments: dict[str, object] = {
-            "ref": update.record.ref,
-            "version": update.version,
-            "state": update.record.state.value,
-            "done": list(update.done),
-            "failed": dict(update.failed),
-            "drop_failed": list(update.drop_failed),
-            "leave_lane": update.leaves_lane,
-            "awaits_names": update.awaits_names,
-            "replay": update.replay_request_text,
-            "keep_messages_ms": self.retention.messages_ms,
-            "keep_failed_ms": self.retention.failed_ms,
-            "keep_call_ms": self.retention.calls_ms,
-            "keep_open_ms": self.retention.open_ms,
-        }
-        buckets = buckets_of(update.record)
-        if buckets:
-            arguments["buckets"] = sorted(buckets)
-        if update.before is not None and (left := buckets_of(update.before) - buckets):
-            arguments["left_buckets"] = sorted(left)
-        if update.record.last_received_at is not None:
-            arguments["last_ms"] = _epoch_ms(update.record.last_received_at)
-        if update.wakes:
-            arguments["wakes"] = list(update.wakes)
-        if update.link_text is not None:
-            arguments["link"] = update.link_text
-        if update.numbers and update.started_at is not None:
-            arguments["numbers"] = dict(update.numbers)
-            arguments["started_ms"] = _epoch_ms(update.started_at)
-        if update.claimed is not None:
-            arguments["claimed"] = update.claimed
-        if update.due_at is not None:
-            arguments["due_ms"] = _epoch_ms(update.due_at)
-        return arguments
 
     async def set_aside(self, entry: Failed) -> None:
         """
@@ -271,11 +243,6 @@ def _read_fields(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
 def _loaded(ref: str, fields: Mapping[bytes, bytes], pending: list[bytes]) -> LoadedCall:
     message_ids = tuple(message_id.decode() for message_id in pending)
     return LoadedCall(stored=read_call(ref, fields), pending=message_ids)
-
-
-def _epoch_ms(at: datetime) -> int:
-    """Milliseconds since 1970; at least 1, since the scripts read 0 as never."""
-    return max(1, int(at.timestamp() * 1000))
 
 
 def _events_context(ref: str, message_id: str) -> bytes:

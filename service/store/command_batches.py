@@ -86,10 +86,12 @@ class CommandBatches:
         _fail(self._waiting, RedisConnectionError("the connection was closed"))
         self._waiting.clear()
         while self._idle:
-            await self._idle.pop().disconnect(nowait=True)
+            # Until it is closed: the loop may end right after this.
+            await self._idle.pop().disconnect()
 
     async def _send_waiting(self) -> None:
         self._is_starting = False
+        # One that was used before is open already.
         connection = self._idle.pop() if self._idle else self._make_connection()
         failures = 0
         try:

@@ -3,7 +3,7 @@ Raw webhook messages: what came in, kept so that it can be read anew.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from service.errors import MalformedPayload
 from service.events import UtcDatetime
 from service.lazy_adapter import LazyAdapter
-from service.quick_dataclass import quick
+from service.quick_dataclass import quick, replace
 from service.sources.common.signatures import digest
 from service.sources.request import WebhookRequest
 from service.store.compression import compress, decompress

@@ -39,8 +39,9 @@ class StorePolicy:
     # A second net below `due`, for a message whose call has no due time at all. It should never be
     # needed.
     unread_message_ms: int = 30_000
-    # arq marks a job as running before it starts it; `Calls.begin` follows within milliseconds.
-    job_start_ms: int = 3000
+    # A job is marked as running when it is taken; its first commit, or `Calls.begin`, follows
+    # within milliseconds, unless Redis hangs.
+    job_start_ms: int = 5000
     # After that an absent key and the empty revision that a job saw are equal again.
     revision_ttl_ms: int = HOUR_MS
     calls_per_number: int = 1000

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.store import script_calls
+from service.store.calls import FirstRead
 from service.store.keys import Keys
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -28,10 +29,12 @@ class Taken:
     """
     The calls whose jobs were taken, and the ids of jobs in the queue that were not ours.
 
-    `next_in_s` is in how many seconds the next job is due, None if there is none.
+    `first_reads` are what was read of each call, for `Calls.read`; empty where that was not
+    possible. `next_in_s` is in how many seconds the next job is due, None if there is none.
     """
 
     refs: list[str]
+    first_reads: list[FirstRead]
     foreign_ids: list[str]
     next_in_s: float | None = None
 
@@ -62,11 +65,11 @@ class Schedule:
         call = script_calls.take(
             limit=limit, read_limit=read_limit, in_progress_ms=int(in_progress_s * 1000)
         )
-        refs, foreign_ids, next_in_ms = await self.scripts.run(call)
+        refs, first_reads, foreign_ids, next_in_ms = await self.scripts.run(call)
         next_in_s = None
         if next_in_ms:
             next_in_s = int(next_in_ms[0]) / 1000
-        return Taken(refs, foreign_ids, next_in_s)
+        return Taken(_texts(refs), first_reads, _texts(foreign_ids), next_in_s)
 
     async def postpone(self, ref: str, *, at: datetime) -> None:
         """Make a call due at a time; for a job that could not commit anything itself."""
@@ -140,3 +143,8 @@ class Schedule:
     async def due_count(self) -> int:
         """How many calls have an alarm."""
         return await self.redis.zcard(self.keys.named("due"))
+
+
+def _texts(names: list[bytes]) -> list[str]:
+    # Bytes that are no text are escaped.
+    return [name.decode(errors="backslashreplace") for name in names]

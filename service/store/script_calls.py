@@ -6,7 +6,7 @@ order in which the script reads them.
 """
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
 from service.store.redis_client import Value
 from service.store.script_runner import (
@@ -15,7 +15,6 @@ from service.store.script_runner import (
     as_integer,
     as_integers,
     as_list,
-    as_names,
 )
 
 
@@ -72,18 +71,19 @@ def beat(*, worker_id: str, ttl_ms: int, map_digest: str) -> ScriptCall[list[int
     return ScriptCall("beat", (worker_id, ttl_ms, map_digest), as_integers)
 
 
-def take(*, limit: int, read_limit: int, in_progress_ms: int) -> ScriptCall[list[list[str]]]:
+def take(*, limit: int, read_limit: int, in_progress_ms: int) -> ScriptCall[list[list[Any]]]:
     """
     Take at most `limit` due jobs, of the first `read_limit` of the queue; each counts as running
-    for `in_progress_ms`. Returns the names of their calls, the ids of foreign jobs that were
-    removed, and in how many ms the next job is due (nothing if there is none).
+    for `in_progress_ms`. Returns the names of their calls, what their jobs read first (see
+    `take.lua`), the ids of foreign jobs that were removed, and in how many ms the next job is due
+    (nothing if there is none).
     """
-    return ScriptCall("take", (limit, read_limit, in_progress_ms), as_names)
+    return ScriptCall("take", (limit, read_limit, in_progress_ms), _as_lists)
 
 
-def begin(*, ref: str, worker_id: str) -> ScriptCall[list[list[bytes]]]:
+def begin(*, ref: str, worker_id: str) -> ScriptCall[list[list[Any]]]:
     """
-    Note that a worker runs the job of a call, and read the lists of `begin.lua`.
+    Note that a worker runs the job of a call, and read the lists of `reading.lua`.
     """
     return ScriptCall("begin", (ref, worker_id), _as_lists)
 
@@ -259,8 +259,8 @@ def _as_expected(reply: object) -> tuple[int, list[bytes], list[list[bytes]]]:
     return int(is_cut), cast("list[bytes]", revisions), cast("list[list[bytes]]", entries)
 
 
-def _as_lists(reply: object) -> list[list[bytes]]:
-    return cast("list[list[bytes]]", as_list(reply))
+def _as_lists(reply: object) -> list[list[Any]]:
+    return cast("list[list[Any]]", as_list(reply))
 
 
 def _unchanged(reply: object) -> object:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar
 
 from redis.exceptions import NoScriptError
 
@@ -24,11 +24,11 @@ Result = TypeVar("Result")
 _PARTS: Final = {
     "accept": ("accepting",),
     "accept_many": ("accepting",),
-    "begin": ("when_full",),
+    "begin": ("when_full", "reading"),
     "broken": ("when_full",),
     "claim": ("when_full",),
     "clear": ("when_full",),
-    "commit": ("when_full", "lanes", "call_index"),
+    "commit": ("when_full", "lanes", "call_index", "ending"),
     "erase": ("lanes",),
     "forget": ("when_full",),
     "grant": ("when_full", "permits", "lanes"),
@@ -41,12 +41,12 @@ _PARTS: Final = {
     "postpone": ("when_full",),
     "pump": ("when_full", "permits", "lanes"),
     "put": ("when_full",),
-    "rearm": ("when_full",),
+    "rearm": ("when_full", "ending"),
     "release": ("when_full", "permits"),
     "renew": ("when_full", "permits"),
     "set_aside": ("when_full", "lanes"),
     "sweep": ("when_full",),
-    "take": ("when_full",),
+    "take": ("when_full", "reading"),
     "wake": ("when_full",),
 }
 
@@ -110,14 +110,6 @@ def as_list(reply: object) -> list[bytes | int]:
     if not isinstance(reply, list):
         raise TypeError(f"a script returned {type(reply).__name__} where a list was expected")
     return reply
-
-
-def as_names(reply: object) -> list[list[str]]:
-    """The reply of a script that returns lists of names; bytes that are no text are escaped."""
-    return [
-        [name.decode(errors="backslashreplace") for name in cast("list[bytes]", names)]
-        for names in cast("list[object]", as_list(reply))
-    ]
 
 
 def as_integers(reply: object) -> list[int]:

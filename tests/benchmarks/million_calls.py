@@ -6,7 +6,6 @@ unmatched, one in fifty has failed, one in a hundred waits for Buildr, one in a 
 stalled. Of the last week there are the raw messages too.
 """
 
-import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +19,7 @@ from service.store import script_calls
 from service.store.call_parties import CallParties
 from service.store.call_update import CallUpdate
 from service.store.calls import Calls, _events_context, pack_record
+from service.store.commit_arguments import commit_arguments
 from service.store.compression import compress
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
@@ -120,7 +120,7 @@ def _commit(calls: Calls, index: int, record: DeliveryRecord, now: datetime) -> 
         for event in _events(record)
     ]
     return script_calls.commit(
-        update=json.dumps(calls._commit_arguments(update)),
+        update=commit_arguments(update, calls.retention, worker_id=None, ends_job=False),
         compressed_record=pack_record(record),
         compressed_events=events,
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final, Self
 
 from service.errors import FailureCause
+from service.quick_dataclass import quick
 from service.settings import Settings, SettleTimes
 from service.settings.outcomes import OutcomeConfig
 from service.store.delivery_record import DeliveryRecord
@@ -89,6 +90,7 @@ class BuildrWrite:
         return 1 + compares
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """

@@ -28,9 +28,9 @@ log = structlog.get_logger(__name__)
 
 # The arguments are written by `arm` in `common.lua`. They are ids only: arq puts a job's arguments
 # into its log lines and its results, where nothing of a call's content may be.
-async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
+async def deliver(ctx: dict[str, Any], account: str, ref: str) -> bool:
     """
-    The function that arq calls.
+    The function that arq calls; returns whether the job has ended itself in Redis.
 
     It never raises, since arq would drop the job for good, and never sleeps: when the call is to be
     run next is stored with the rest.
@@ -44,7 +44,7 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
         try:
             with runner.observer.job(ref):
                 async with asyncio.timeout(ctx.get("limit_s")):
-                    await runner.run(ref)
+                    return await runner.run(ref, ctx.get("first_read"))
         # redis-py lets errors of sockets and of `asyncio.timeout` through beside its own. A Redis
         # that is away is expected, and is a line without a traceback.
         except (*REDIS_ERRORS, OSError) as err:
@@ -52,7 +52,7 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
             if trouble is RedisTrouble.REFUSED:
                 # Redis is well: a record of this call is of another type than it should be.
                 await _set_aside(runner, ref, str(err))
-                return
+                return False
             log.warning(
                 LogEvent.JOB_RETRY_SCHEDULED,
                 reason="redis_away",
@@ -75,6 +75,7 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> None:
                 await _give_up_broken(runner, ref, err)
         finally:
             structlog.contextvars.unbind_contextvars("message_id")
+        return False
 
 
 async def _postpone(runner: Runner, ref: str, retry: timedelta) -> None:

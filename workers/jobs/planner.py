@@ -5,13 +5,14 @@ The decision itself is pure: `workers.delivery.plan`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import structlog
 
 from service.logs.events import LogEvent
+from service.quick_dataclass import quick, replace
 from service.settings.outcomes import OutcomeConfig
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
@@ -54,6 +55,7 @@ class ClaimConflict(Exception):
     """
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanResult:
     """

@@ -3,15 +3,16 @@ The way of a call through one job: load, parse, fold, plan, send, commit.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
 from service.logs.events import LogEvent
+from service.quick_dataclass import replace
 from service.store.call_update import CallUpdate
-from service.store.calls import LoadedCall
+from service.store.calls import FirstRead, LoadedCall
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
@@ -59,28 +60,30 @@ class Runner:
     on_budget: Callable[[], None]
     observer: JobObserver = field(default_factory=JobObserver)
 
-    async def run(self, ref: str) -> None:
+    async def run(self, ref: str, first_read: FirstRead | None = None) -> bool:
         """
-        Run the job of one call.
-
-        Raises redis-py's errors; nothing is lost then, and the call is to be run again.
+        Run the job of one call, of which `first_read` was read when it was taken; returns whether
+        its last commit has ended the job. Raises redis-py's errors; nothing is lost then, and the
+        call is to be run again.
         """
-        # Registers the run in the same transaction as the read. A worker that dies after it leaves
-        # an entry in `running`, from which another worker's sweep sees whose call to run again.
-        loaded = await self.store.calls.begin(ref, worker_id=self.worker_id)
+        if first_read:
+            loaded = self.store.calls.read(ref, first_read)
+        else:
+            # Registers the run in the same step. A worker that dies after it leaves an entry in
+            # `running`, from which another worker's sweep sees whose call to run again.
+            loaded = await self.store.calls.begin(ref, worker_id=self.worker_id)
         # An alarm without a call: the call has expired or was forgotten since the alarm was set.
         # The script checks again that no message has arrived meanwhile, whose alarm would be lost.
         if not loaded.is_known:
             await self.store.schedule.clear(ref)
-            return
+            return False
         run = await self._parse(loaded)
         structlog.contextvars.bind_contextvars(message_id=run.record.message_id)
         # All messages were ignored or unreadable. They are committed all the same, to take them off
         # the pending list; the call stays open without an alarm until its next message.
         if not run.events:
             record = run.record.with_reason("no readable message yet")
-            await self.store.calls.commit(run.update(record))
-            return
+            return await self._commit(run.update(record), ends_job=True)
         whole = await load_whole(self.store, ref, run.events, is_registered=True)
         run = run.within(whole)
         call = fold(whole.events)
@@ -98,13 +101,12 @@ class Runner:
             # Nothing is committed, so that the messages are still pending and are parsed again.
             # That is harmless, since the events of a message are always the same.
             await self.store.schedule.postpone(ref, at=self.clock() + CONTENDED_RETRY)
-            return
+            return False
         record = self._record_with_news(run, result.plan)
         self.observer.planned(record)
         if result.plan.sending is None:
-            await self._commit_without_sending(run, record, result, call)
-        else:
-            await self._send(run, record, result, result.plan.sending, call)
+            return await self._commit_without_sending(run, record, result, call)
+        return await self._send(run, record, result, result.plan.sending, call)
 
     async def _parse(self, loaded: LoadedCall) -> JobRun:
         # A pending message has no expiry. One without a body, deleted in Redis by hand, is not
@@ -139,7 +141,7 @@ class Runner:
 
     async def _commit_without_sending(
         self, run: JobRun, record: DeliveryRecord, result: PlanResult, call: Call
-    ) -> None:
+    ) -> bool:
         plan = result.plan
         is_new_state = record.state is not run.before.state
         is_left_alone = record.state is DeliveryState.LEFT_ALONE
@@ -159,11 +161,12 @@ class Runner:
         if plan.failed_cause is not None:
             log.error(LogEvent.JOB_FAILED, reason=plan.failed_cause, error=record.reason)
             update = run.with_failed_call(update, call, cause=plan.failed_cause, at=self.clock())
-        await self._commit(update)
+        is_written = await self._commit(update, ends_job=True)
         event = LogEvent.JOB_SKIPPED
         if record.state is DeliveryState.DELIVERED:
             event = LogEvent.JOB_DONE
         log.info(event, reason=record.reason)
+        return is_written
 
     async def _send(
         self,
@@ -172,7 +175,7 @@ class Runner:
         result: PlanResult,
         write: BuildrWrite,
         call: Call,
-    ) -> None:
+    ) -> bool:
         """Send a write if the rate limit has a permit for it; else the call waits in its lane."""
         # Asked before the commit and not after it: most calls of a backlog get no permit, and then
         # one commit instead of two is all they cost.
@@ -184,8 +187,7 @@ class Runner:
             hold_s=self.hold_s,
         )
         if grant.verdict is not GrantStatus.GRANTED:
-            await self._commit_waiting(run, record, result, write, grant)
-            return
+            return await self._commit_waiting(run, record, result, write, grant)
         outcome_id = write.fields.get(OUTCOME_FIELD)
         if outcome_id is not None:
             record = record.with_unconfirmed(write.buildr_call_id, outcome_id)
@@ -201,7 +203,7 @@ class Runner:
         # unused, so that they do not count for a window.
         if not await self._commit(run.update(record, due_at, result=result)):
             await self.store.permits.release(grant, sent=0)
-            return
+            return False
         # No commit on an exception: the state stays `waiting` with the alarm of the commit before,
         # and the next run writes again what is in doubt. A PATCH with the same fields is harmless.
         try:
@@ -213,7 +215,7 @@ class Runner:
             update = run.with_failed_call(update, call, cause=sent.failed_cause, at=self.clock())
         # If this one is refused, the call was taken over while the request was under way. The other
         # run writes the same outcome again, since it found it unconfirmed.
-        await self._commit(update)
+        is_written = await self._commit(update, ends_job=True)
         if sent.record.state is DeliveryState.DELIVERED and not write.is_recheck:
             self.observer.delivered(run, sent.record, call, self.clock())
             log.info(
@@ -222,6 +224,7 @@ class Runner:
                 outcome=sent.record.outcome,
                 attempt=run.before.attempts + 1,
             )
+        return is_written
 
     async def _commit_waiting(
         self,
@@ -230,7 +233,7 @@ class Runner:
         result: PlanResult,
         write: BuildrWrite,
         grant: Grant,
-    ) -> None:
+    ) -> bool:
         """No permit yet: the pump wakes a call that is in a lane, any other is run again later."""
         due_at = None
         # Another job of this call holds permits, because arq has started two of them, or one died
@@ -251,11 +254,14 @@ class Runner:
             record = record.with_history(self.clock(), "waits for its turn", detail)
         if grant.is_away and not write.is_recheck:
             record = record.with_reason("waits until Buildr is back; see: buildr-calls status")
-        await self._commit(run.update(record, due_at, result=result))
+        is_written = await self._commit(run.update(record, due_at, result=result), ends_job=True)
         self.on_budget()
+        return is_written
 
-    async def _commit(self, update: CallUpdate) -> bool:
-        is_written = await self.store.calls.commit(update)
+    async def _commit(self, update: CallUpdate, *, ends_job: bool = False) -> bool:
+        is_written = await self.store.calls.commit(
+            update, worker_id=self.worker_id, ends_job=ends_job
+        )
         if not is_written:
             log.info(LogEvent.JOB_SKIPPED, reason="another run has written meanwhile")
             # The other run may have ended without this run's messages: they are still pending, and

@@ -15,6 +15,7 @@ from arq.worker import Worker, func
 
 from service.logs.events import LogEvent
 from service.settings import Settings
+from service.store.calls import FirstRead
 from service.store.connection import Store
 from service.store.redis_trouble import REDIS_ERRORS
 from workers.jobs.deliver import deliver
@@ -128,8 +129,8 @@ class JobWorker(Worker):
         )
         for job_id in taken.foreign_ids:
             log.warning(LogEvent.JOB_FOREIGN, job_id=job_id, queue=self.queue_name)
-        for ref in taken.refs:
-            self.tasks[ref] = self.loop.create_task(self._run(ref))
+        for ref, first_read in zip(taken.refs, taken.first_reads, strict=True):
+            self.tasks[ref] = self.loop.create_task(self._run(ref, first_read))
             self.tasks[ref].add_done_callback(self._finished)
         self._next_in_s = taken.next_in_s
         self._is_full = len(taken.refs) >= free
@@ -139,19 +140,22 @@ class JobWorker(Worker):
         if self._is_full:
             self.wake_up.wake()
 
-    async def _run(self, ref: str) -> None:
+    async def _run(self, ref: str, first_read: FirstRead) -> None:
         account = self._store.account
         ctx: dict[str, Any] = {
             **self.ctx,
             "job_id": f"{account}|{ref}",
             "limit_s": self._reading.limit_s,
+            "first_read": first_read,
         }
+        is_ended = False
         try:
-            await deliver(ctx, account, ref)
+            is_ended = await deliver(ctx, account, ref)
         finally:
             # Shielded: cancelled, the job gives its key back and stays in the queue for another
             # worker.
-            await asyncio.shield(self._give_back(ref))
+            if not is_ended:
+                await asyncio.shield(self._give_back(ref))
 
     async def _give_back(self, ref: str) -> None:
         """

@@ -3,6 +3,7 @@ Telephone numbers in E.164, however a vendor writes them.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from service.phone_numbers import PUNCTUATION, read_international, telephone_text
@@ -43,6 +44,7 @@ def _without_scheme(text: str) -> str:
     return telephone_text(text) or text
 
 
+@lru_cache(maxsize=2048)
 def _whole_number(text: str) -> str | None:
     """A number with its country code in E.164, None for any other text."""
     number = read_international(text)

@@ -1,7 +1,8 @@
 -- Write what a job has found out about its call, all or nothing.
--- ARGV[5]: JSON of `Calls._commit_arguments`: ref, version, state, done [message ids], failed {entry id: text},
+-- ARGV[5]: JSON of `commit_arguments`: ref, version, state, done [message ids], failed {entry id: text},
 --   drop_failed [entry ids], leave_lane, awaits_names, keep_messages_ms, keep_failed_ms, keep_call_ms, keep_open_ms, and,
---   if they apply, buckets and left_buckets [names of the index], last_ms, wakes [names of other calls], due_ms, numbers {number: revision}, started_ms. What the job saw: replay (the replay request, or ''),
+--   if they apply, worker (its job goes on, and counts as running there), ends (the worker whose job ends with this),
+--   buckets and left_buckets [names of the index], last_ms, wakes [names of other calls], due_ms, numbers {number: revision}, started_ms. What the job saw: replay (the replay request, or ''),
 --   link (its text), claimed (the Buildr call of the expected call that it has).
 -- ARGV[6..]: the compressed record, then message id and compressed events of each message parsed in this run;
 --   beside the JSON, which cannot carry bytes.
@@ -143,5 +144,11 @@ if due > 0 then
   redis.call('ZADD', P .. 'due', due, ref)
 else
   redis.call('ZREM', P .. 'due', ref)
+end
+-- In one step with the rest: it saves a job its last round trip.
+if update.ends then
+  end_job(ref, update.ends)
+elseif update.worker then
+  redis.call('HSET', P .. 'running', ref, update.worker)
 end
 return due

@@ -8,8 +8,10 @@ for i = 7, #ARGV do
   message_ids[#message_ids + 1] = ARGV[i]
 end
 local key = P .. 'call:' .. ref
--- The job has read the call, and would write it anew at its commit.
-if ref ~= '' and redis.call('HEXISTS', P .. 'running', ref) == 1 then
+-- The job has read the call, and would write it anew at its commit. One that has just begun is not in
+-- `running` yet.
+local is_taken = redis.call('EXISTS', 'arq:in-progress:' .. job_id(ref)) == 1
+if ref ~= '' and (is_taken or redis.call('HEXISTS', P .. 'running', ref) == 1) then
   return {-1}
 end
 

@@ -1,11 +1,13 @@
--- Take due jobs from arq's queue. Returns {names of calls, ids of foreign jobs that were removed, in
--- how many ms the first of the others is due, empty if there is none}.
+-- Take due jobs from arq's queue. Returns {names of calls, what each job reads first (`reading.lua`;
+-- empty if it cannot be read), ids of foreign jobs that were removed, in how many ms the first of the
+-- others is due, empty if there is none}.
 -- Each job is marked as running, as arq does it; by the clock of Redis, where arq uses its own.
 local limit = tonumber(ARGV[5]) -- jobs
 local read_limit = tonumber(ARGV[6]) -- ids to read from the head of the queue
 local in_progress_ms = ARGV[7] -- how long a job counts as running
 local prefix = job_id('')
 local refs = {}
+local calls = {}
 local foreign = {}
 
 local ids = redis.call('ZRANGEBYSCORE', QUEUE, '-inf', now_ms(), 'LIMIT', 0, read_limit)
@@ -22,6 +24,10 @@ for _, id in ipairs(ids) do
   elseif redis.call('SET', 'arq:in-progress:' .. id, '1', 'PX', in_progress_ms, 'NX') then
     -- The body is not read: the id holds all, so that a damaged or missing body harms nothing.
     refs[#refs + 1] = ref
+    -- Not in `running` yet, where a commit puts it: should this answer be lost, `sweep` soon finds a
+    -- job that never began. A damaged record must not keep the others from being taken.
+    local is_read, call = pcall(read_for_job, ref)
+    calls[#calls + 1] = is_read and call or {}
   end
 end
 local next_in_ms = {}
@@ -30,4 +36,4 @@ local queued = redis.call('ZRANGEBYSCORE', QUEUE, after, '+inf', 'WITHSCORES', '
 if queued[2] then
   next_in_ms[1] = string.format('%.0f', tonumber(queued[2]) - now_ms())
 end
-return {refs, foreign, next_in_ms}
+return {refs, calls, foreign, next_in_ms}

@@ -22,9 +22,11 @@ SHARED: Final = {
     "accepting",
     "call_index",
     "common",
+    "ending",
     "lanes",
     "permits",
     "phone_entries",
+    "reading",
     "when_full",
 }
 

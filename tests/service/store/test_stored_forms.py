@@ -57,7 +57,17 @@ from workers.process.timing import in_progress_s
 SCRIPTS: Final = Path(__file__).parents[3] / "service" / "store" / "scripts"
 # What other scripts begin with.
 PARTS: Final = frozenset(
-    {"accepting", "call_index", "common", "lanes", "permits", "phone_entries", "when_full"}
+    {
+        "accepting",
+        "call_index",
+        "common",
+        "ending",
+        "lanes",
+        "permits",
+        "phone_entries",
+        "reading",
+        "when_full",
+    }
 )
 SNAPSHOT: Final = load("snapshot.json")
 EXPECTED: Final = load("expected.json")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -109,10 +110,10 @@ async def _crash(world: WorkerHarness) -> None:
     real = Calls.commit
     commits = count()
 
-    async def dying(self: Calls, change: CallUpdate) -> bool:
+    async def dying(self: Calls, change: CallUpdate, **job: Any) -> bool:
         if next(commits) == 1:
             raise RedisConnectionError("the worker died here")
-        return await real(self, change)
+        return await real(self, change, **job)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Calls, "commit", dying)

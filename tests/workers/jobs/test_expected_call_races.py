@@ -62,7 +62,7 @@ async def test_claim_of_a_worker_that_died_is_freed(
     await world.store.expected.put(expectation())
     await receive(world)
 
-    async def dying(_self: Calls, _change: CallUpdate) -> bool:
+    async def dying(_self: Calls, _change: CallUpdate, **_job: object) -> bool:
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:

@@ -136,7 +136,7 @@ async def test_crash_between_claim_and_commit(
     """
     real = Calls.commit
 
-    async def commit(self: Calls, change: CallUpdate) -> bool:
+    async def commit(self: Calls, change: CallUpdate, **_job: object) -> bool:
         monkeypatch.setattr(Calls, "commit", real)
         raise ConnectionResetError("the worker dies")
 

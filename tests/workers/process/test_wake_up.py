@@ -13,6 +13,7 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from service.settings import Settings
+from service.store.calls import FirstRead
 from service.store.connection import Store, open_store
 from workers.jobs.observer import JobObserver
 from workers.jobs.runner import Runner
@@ -143,10 +144,12 @@ class Recorder:
     worker_id: str = "w"
     observer: JobObserver = field(default_factory=JobObserver)
 
-    async def run(self, ref: str) -> None:
-        """One job."""
+    async def run(self, ref: str, first_read: FirstRead) -> bool:
+        """One job, of a call of which nothing is stored."""
+        assert not any(first_read)
         await self.store.schedule.clear(ref)
         self.refs.put_nowait(ref)
+        return False
 
 
 async def test_jobs_start_without_polling(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
