@@ -13,6 +13,7 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.listed_call import ListedCall, listed_call
 from workers.cli.call_table import as_dict, print_calls
 from workers.cli.output import command_line, echo, print_json
+from workers.cli.plain_output import mask_option
 from workers.cli.session import run_with_store
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
@@ -82,6 +83,7 @@ def _as_dict(record: DeliveryRecord) -> dict[str, object]:
 
 @unmatched.command("list")
 @LIMIT
+@mask_option
 @AS_JSON
 def list_unmatched(limit: int, *, as_json: bool) -> None:
     """
@@ -98,6 +100,7 @@ def list_unmatched(limit: int, *, as_json: bool) -> None:
 
 @stalled.command("list")
 @LIMIT
+@mask_option
 @AS_JSON
 def list_stalled(limit: int, *, as_json: bool) -> None:
     """

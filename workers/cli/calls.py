@@ -22,6 +22,7 @@ from service.store.listed_call import listed_call
 from workers.cli.arguments import CallText, OneOf
 from workers.cli.call_table import as_dict, calls_csv, print_calls
 from workers.cli.output import Failure, command_line, echo, print_json
+from workers.cli.plain_output import mask_option
 from workers.cli.session import Age, run_with_store
 from workers.replay.find_calls import find_by_name
 
@@ -62,6 +63,7 @@ CHOOSING: Final = (
     help="Calls of a page.",
 )
 @click.option("--after", metavar="CURSOR", help="The next page, as the last one named it.")
+@mask_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def calls(

@@ -14,6 +14,7 @@ from workers.cli.arguments import CallText, OneOf
 from workers.cli.explain_call import explain_stored_call
 from workers.cli.explain_report import print_explanation
 from workers.cli.output import Failure, echo, load_settings, print_json
+from workers.cli.plain_output import mask_option
 from workers.replay.explain import explain_events, parse
 
 
@@ -24,6 +25,7 @@ from workers.replay.explain import explain_events, parse
     type=OneOf(sorted(SOURCES)),
     help="The files are requests of this source; nothing is sent or stored.",
 )
+@mask_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(what: tuple[str, ...], source: str | None, *, as_json: bool) -> None:
     """

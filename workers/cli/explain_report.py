@@ -2,11 +2,11 @@
 What `explain` prints for people: the answer first, then the events, what they make, and each step.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 
 from service.events import CallEvent, Direction, Recording, Voicemail
-from service.logs.phone_masking import mask_number
 from workers.calls.fold import Call
 from workers.cli.output import echo, print_fact, print_table, utc_text
 from workers.replay.call_summary import moment_text
@@ -34,7 +34,7 @@ def print_explanation(explanation: CallExplanation) -> None:
     if explanation.rule is not None:
         print_fact("outcome", f"{explanation.outcome or 'left alone'} ({explanation.rule})")
     if explanation.patch is not None:
-        print_fact("PATCH", str(dict(explanation.patch)))
+        print_fact("PATCH", json.dumps(dict(explanation.patch), ensure_ascii=False))
 
 
 def _event_row(event: CallEvent) -> tuple[str, str, str, str, str]:
@@ -57,7 +57,7 @@ def _facts(call: Call) -> Mapping[str, str]:
     facts = {
         "call": f"{call.source}:{call.source_call_id}",
         "direction": call.direction or "unknown",
-        "customer": mask_number(_customer_number(call) or "") or "unknown",
+        "customer": _customer_number(call) or "unknown",
         "result": call.result or f"not known yet ({call.stage.value})",
         "because": call.basis.sentence,
         "answered by": call.answered_by,

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from service.errors import QueueUnavailable, SettingsError
 from service.settings import Installation, Settings, load_installation
-from workers.cli.plain_output import echo, print_json, write_escaped
+from workers.cli.plain_output import echo, masked, print_json, write_escaped
 from workers.cli.program import PROGRAM
 from workers.local.data_folder import LocalRunError
 from workers.local.terminal import printable
@@ -192,7 +192,7 @@ def print_fact(name: str, value: str, *, width: int = 12, style: str = "bold") -
     """Print one value, as it is and in one line, behind its name, which is padded to `width`."""
     # A `Text`, since rich would read `[/x]` in a string as markup.
     _console(sys.stdout).print(
-        Text.assemble((f"{printable(name):<{width}}", style), " ", printable(value))
+        Text.assemble((f"{printable(name):<{width}}", style), " ", masked(printable(value)))
     )
 
 
@@ -207,7 +207,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
         echo(empty)
         return
     # They hold texts of vendors: an escape sequence among them could rewrite the terminal.
-    cells = [[printable(cell) for cell in row] for row in rows]
+    cells = [[masked(printable(cell)) for cell in row] for row in rows]
     out = _console(sys.stdout)
     # rich would cut or wrap to 80 columns, which a program that reads the table could not undo.
     if not out.is_terminal:

@@ -4,11 +4,16 @@ Output without tables: texts and JSON, with every character escaped that could s
 
 import json
 import sys
-from typing import IO
+from collections.abc import Callable
+from typing import IO, Final
 
 import click
 
 from service.logs.control_characters import escape_controls, escape_json
+from service.logs.phone_masking import mask_numbers
+
+# The key of click's `meta`, which all contexts of one invocation share.
+MASKS: Final = "buildr-calls.mask"
 
 
 def echo(text: str = "", *, is_error: bool = False) -> None:
@@ -27,4 +32,28 @@ def print_json(value: object) -> None:
 
 def write_escaped(text: str, stream: IO[str]) -> None:
     """Print a text to a stream; its line feeds stay."""
-    click.echo(escape_controls(text, has_lines=True), file=stream)
+    click.echo(masked(escape_controls(text, has_lines=True)), file=stream)
+
+
+def mask_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--mask` to a command, for a screenshot or a ticket."""
+
+    def choose(ctx: click.Context, _: click.Parameter, is_chosen: bool) -> None:
+        ctx.meta[MASKS] = is_chosen
+
+    option = click.option(
+        "--mask",
+        is_flag=True,
+        expose_value=False,
+        callback=choose,
+        help="Hide telephone numbers, as for a screenshot; not in --json.",
+    )
+    return option(command)
+
+
+def masked(text: str) -> str:
+    """The text as it is, without its telephone numbers where `--mask` was given."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or not ctx.meta.get(MASKS):
+        return text
+    return mask_numbers(text)

@@ -12,6 +12,7 @@ from service.store.delivery_state import DeliveryState
 from service.store.keys import split_ref
 from workers.replay.explain import DeliveryExplanation
 
+NOT_FOUND: Final = 404
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
@@ -98,8 +99,17 @@ def _unmatched(record: DeliveryRecord, _: datetime) -> CallSummary:
 
 def _waits(record: DeliveryRecord, _: datetime) -> CallSummary:
     return CallSummary(
-        sentence=f"{_outcome(record)} waits for its turn: {record.reason}.", next_command="status"
+        sentence=f"Not in Buildr yet: {_outcome(record)} {_waiting_reason(record)}.",
+        next_command="status",
     )
+
+
+def _waiting_reason(record: DeliveryRecord) -> str:
+    """What a call waits for, after the name of its outcome and without the next command."""
+    reason = record.reason.partition("; see: ")[0]
+    if reason.startswith("waits"):
+        return reason
+    return f"waits: {reason}"
 
 
 def _retrying(record: DeliveryRecord, now: datetime) -> CallSummary:
@@ -107,7 +117,7 @@ def _retrying(record: DeliveryRecord, now: datetime) -> CallSummary:
     if record.retry_at is not None:
         again = f" It is sent again {_in(record.retry_at, now)}."
     return CallSummary(
-        sentence=f"{_outcome(record)} is not in Buildr yet: {record.reason}.{again}",
+        sentence=f"Not in Buildr yet: {_outcome(record)} was not taken: {record.reason}.{again}",
         next_command="status",
     )
 
@@ -126,11 +136,19 @@ def _left_alone(record: DeliveryRecord, _: datetime) -> CallSummary:
 
 
 def _failed(record: DeliveryRecord, _: datetime) -> CallSummary:
-    answer = ""
-    if record.answers and record.answers[-1].text:
-        answer = f" Buildr answered: {record.answers[-1].text}"
+    answer = next(reversed(record.answers), None)
+    if answer is not None and answer.status_code == NOT_FOUND:
+        source, source_call_id = split_ref(record.ref)
+        return CallSummary(
+            sentence=f"Not in Buildr: it knows no call {record.buildr_call_id} (404). Given up on "
+            f"after {len(record.answers)} answers. Correct the id, then replay the call.",
+            next_command=f"links set {source} {source_call_id} BUILDR_CALL_ID --replace",
+        )
+    words = ""
+    if answer is not None and answer.text and answer.text not in record.reason:
+        words = f" Its words: {answer.text}"
     return CallSummary(
-        sentence=f"{_outcome(record)} was given up on: {record.reason}.{answer}",
+        sentence=f"Not in Buildr: {_outcome(record)} was given up on. {record.reason}.{words}",
         next_command=f"failed replay {record.ref} --dry-run",
     )
 

@@ -56,16 +56,17 @@ def test_explain_reads_request_files_offline(run: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_explain_shows_people_no_whole_number(run: Run, tmp_path: Path) -> None:
+def test_explain_shows_the_operator_the_whole_number(run: Run, tmp_path: Path) -> None:
     """
-    The text for people masks the customer's number and names an outcome whose id is not known
-    offline.
+    The text for people has the customer's number, which `--mask` hides, and names an outcome whose
+    id is not known offline.
     """
     (tmp_path / "1.json").write_text(json.dumps(REQUEST), encoding="utf-8")
     text = run("explain", "1.json", "--source", "twilio").stdout
     assert "busy" in text
     assert "<id of Busy>" in text
-    assert "5005550001" not in text
+    assert "5005550001" in text
+    assert "5005550001" not in run("explain", "1.json", "--source", "twilio", "--mask").stdout
 
 
 def test_explain_says_what_is_wrong_with_a_file(run: Run, tmp_path: Path) -> None:

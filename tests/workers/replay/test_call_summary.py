@@ -45,13 +45,13 @@ def delivery(record: DeliveryRecord, *, version: int = 1, unread: int = 0) -> De
         ("open", "not over: why. Without its end it counts as stalled in 58 s.", ""),
         ("settling", "ended as busy; Busy goes to Buildr in 58 s.", ""),
         ("unmatched", "no Buildr call is known for it.", "links set twilio CA1 BUILDR_CALL_ID"),
-        ("waiting", "Busy waits for its turn: why.", "status"),
-        ("retrying", "not in Buildr yet: why. It is sent again in 58 s.", "status"),
+        ("waiting", "Not in Buildr yet: Busy waits: why.", "status"),
+        ("retrying", "yet: Busy was not taken: why. It is sent again in 58 s.", "status"),
         ("delivered", "call 110 holds Busy since 2026-11-02 07:00:00 UTC (3 h ago).", ""),
         ("left_alone", "Nothing is written to Buildr: why.", ""),
         (
             "failed",
-            "given up on: why. Buildr answered: phone is invalid",
+            "Not in Buildr: Busy was given up on. why. Its words: phone is invalid",
             "failed replay twilio:CA1 --dry-run",
         ),
         ("stalled", "end was never reported: why.", "backfill twilio --dry-run"),
@@ -64,6 +64,21 @@ def test_each_state_has_its_sentence(state: str, sentence: str, command: str) ->
     summary = summarize(delivery(record), now=NOW, worker_count=1)
     assert sentence in summary.sentence
     assert command == summary.next_command
+
+
+def test_call_that_buildr_does_not_know_gets_another_id() -> None:
+    """A 404 says which call it is, and the next command corrects the link."""
+    answer = Answer(at=NOW, cause="buildr_rejected", status_code=404, text="{}")
+    record = replace(RECORD, state=DeliveryState.FAILED, answers=(answer, answer))
+    summary = summarize(delivery(record), now=NOW, worker_count=1)
+    assert summary.sentence.startswith("Not in Buildr: it knows no call 110 (404).")
+    assert "after 2 answers" in summary.sentence
+    assert "links set twilio CA1 BUILDR_CALL_ID --replace" == summary.next_command
+    waiting = replace(
+        RECORD, state=DeliveryState.WAITING, reason="waits until Buildr is back; see: x"
+    )
+    sentence = summarize(delivery(waiting), now=NOW, worker_count=1).sentence
+    assert "Not in Buildr yet: Busy waits until Buildr is back." == sentence
 
 
 def test_every_state_is_summarized_without_times() -> None:
