@@ -2,6 +2,7 @@
 `buildr-calls unmatched list` and `stalled list`: calls that wait for something.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,6 +17,9 @@ from workers.cli.output import command_line, echo, print_json
 from workers.cli.plain_output import mask_option
 from workers.cli.session import run_with_store
 
+# How the reason of a call that has no link begins and ends: `workers.matching.match`.
+NO_LINK: Final = "No message and no link names the Buildr call."
+LINK: Final = "Look its id up in Buildr and set a link: "
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 LIMIT: Final = click.option(
     "--limit",
@@ -59,10 +63,20 @@ def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
     if as_json:
         print_json([_as_dict(record) for record in chosen])
         return
-    print_calls([_listed(record) for record in chosen], empty=empty)
+    listed = [_listed(record) for record in chosen]
+    print_calls([replace(call, reason=_short(call.reason)) for call in listed], empty=empty)
+    # Once below them, in place of a line for each.
+    if any(LINK in call.reason for call in listed):
+        command = command_line(settings, "links set SOURCE CALL_ID BUILDR_CALL_ID")
+        echo(f"look their ids up in Buildr, and link them: {command}", is_error=True)
     if len(records) > limit:
         command = command_line(settings, f"{name} list --limit {10 * limit}")
         echo(f"{limit} are shown, there are more: {command}", is_error=True)
+
+
+def _short(reason: str) -> str:
+    """A reason without what is the same of every call without a link."""
+    return reason.partition(LINK)[0].removeprefix(NO_LINK).strip()
 
 
 def _listed(record: DeliveryRecord) -> ListedCall:

@@ -104,7 +104,10 @@ def test_lists_say_when_there_is_more(run: Run, seed: Seed) -> None:
     """With the command that shows more; a filter that fits nothing is no empty list."""
     seed(ended("CA1"))
     seed(ended("CA2"))
-    assert "unmatched list --limit 10" in run("unmatched", "list", "--limit", "1").stderr
+    listed = run("unmatched", "list", "--limit", "1")
+    assert "unmatched list --limit 10" in listed.stderr
+    assert "links set SOURCE CALL_ID BUILDR_CALL_ID" in listed.stderr
+    assert "Look its id up" not in listed.stdout
     (entry,) = json.loads(run("unmatched", "list", "--limit", "1", "--json").stdout)
     assert (CUSTOMER, "outbound") == (entry["number"], entry["direction"])
 
