@@ -24,7 +24,7 @@ PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pypro
 # Tests import faster from compiled files, and leave them where `make clean` finds them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-delivery bench-phonebook bench-finding bench-million bench-worker bench-spool attacks faults lint types \
+.PHONY: help run browser test test-fast test-all bench-front-door bench-compare bench-sources bench-cli bench-delivery bench-phonebook bench-finding bench-million bench-worker bench-spool attacks faults lint types \
 	check docs pictures openapi audit sbom release-check rehearse lock clean
 
 help:
@@ -128,6 +128,9 @@ bench-compare: $(VENV)/.dev
 
 bench-sources: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.sources
+
+bench-cli: $(VENV)/.dev
+	@$(BIN)/python -m tests.benchmarks.command_start
 
 bench-delivery: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.delivery $(ARGS)
