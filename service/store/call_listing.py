@@ -25,7 +25,7 @@ from service.store.redis_client import Client
 __all__ = ["UNREAD", "UNREADABLE", "CallListing", "CallPage", "CallQuery", "ListedCall"]
 
 # Calls that are read for one page: a question that few calls answer must not keep Redis busy.
-MOST_READ: Final = 3000
+MOST_READ: Final = 2000
 # How many calls Redis compares with a part of a name per round trip: some milliseconds of its time.
 SCAN_COUNT: Final = 10_000
 CURSOR: Final = re.compile(r"(\d{1,16})-(\S+:\S+)")

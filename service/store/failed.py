@@ -17,6 +17,8 @@ from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
 PAGE: Final = 200
+# Entries that are read per round trip where many are looked at: a megabyte at most.
+READ_PAGE: Final = 1000
 ALREADY_TAKEN: Final = -1
 
 
@@ -111,7 +113,9 @@ class FailedStore:
         # By rank: an entry that is taken out meanwhile moves the rest up, so that a list may miss
         # one. It is a list for people, and complete the next time.
         start = 0
-        while ids := await self.redis.zrange(self.keys.named("failed"), start, start + PAGE - 1):
+        while ids := await self.redis.zrange(
+            self.keys.named("failed"), start, start + READ_PAGE - 1
+        ):
             keys = [self.keys.failed_entry(entry_id.decode()) for entry_id in ids]
             for text in await self.redis.mget(keys):
                 # Replayed or discarded between the two reads.
@@ -120,7 +124,7 @@ class FailedStore:
                 entry = _FAILED.validate_json(text)
                 if failed_filter.holds(entry):
                     yield entry
-            start += PAGE
+            start += READ_PAGE
 
     async def replay(
         self, entry: Failed, *, ref: str, message_ids: list[str], replay_request: ReplayRequest

@@ -2,6 +2,7 @@
 The manifests in deploy/kubernetes/: valid, and in agreement with the image and the settings.
 """
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,3 +83,17 @@ def test_containers_may_do_nothing_that_they_need_not() -> None:
 def _list(value: object) -> list[dict[str, str]]:
     assert isinstance(value, list)
     return value
+
+
+def test_workers_are_scaled_by_a_metric_that_exists() -> None:
+    """The example for KEDA names a deployment of ours and one of our metrics."""
+    (scaled,) = documents(FOLDER / "keda" / "worker-scaling.yaml")
+    spec = scaled["spec"]
+    assert isinstance(spec, dict)
+    assert "buildr-calls-worker" == spec["scaleTargetRef"]["name"]
+    (trigger,) = spec["triggers"]
+    metric = re.findall(r"buildr_calls_(\w+)", trigger["metadata"]["query"])
+    families = (FOLDER.parents[1] / "workers" / "metrics" / "families.py").read_text("utf-8")
+    assert [f'"{name}"' for name in metric if f'"{name}"' in families] == [
+        '"unread_oldest_age_seconds"'
+    ]

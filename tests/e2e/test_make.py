@@ -284,3 +284,14 @@ def test_units_are_those_that_systemd_understands(tmp_path: Path) -> None:
     )
     faults = [line for line in result.stderr.splitlines() if "buildr-calls" in line]
     assert (0, []) == (result.returncode, faults)
+
+
+@pytest.mark.parametrize("name", ["buildr-calls-web.service", "buildr-calls-worker.service"])
+def test_units_may_do_little(name: str) -> None:
+    """The analyser of systemd counts an exposure of at most 2.0 of 10."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze IS NOT INSTALLED: the rights of the units are not checked")
+    path = DEPLOY / "systemd" / name
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert 0 == result.returncode, result.stdout[-200:]

@@ -26,7 +26,7 @@ from workers.console.replays import MAX_AT_ONCE
 
 PAGE: Final = 100
 # Entries that are read for a page, fitting or not.
-MAX_READ: Final = 5000
+MAX_READ: Final = 2000
 MAX_REASON: Final = 200
 MAX_START_DIGITS: Final = 9
 LEAST_IN_GROUP: Final = 2
