@@ -24,6 +24,7 @@ PAGE: Final = 500
 LOCK_MS: Final = 60_000
 LOCK: Final = "calls_indexed_lock"
 CURSOR: Final = "calls_indexed_cursor"
+TRIED: Final = "calls_indexed_tried"
 DONE: Final = "calls_indexed"
 
 
@@ -31,7 +32,8 @@ DONE: Final = "calls_indexed"
 class CallIndexing:
     """
     Works in steps that others may go on with. `calls_indexed` is set once all old calls have been
-    seen; until then `calls_indexed_cursor` says how far SCAN has come.
+    seen; until then `calls_indexed_cursor` says how far SCAN has come, and `calls_indexed_tried`
+    from where a step was begun.
     """
 
     redis: Client
@@ -45,16 +47,25 @@ class CallIndexing:
 
     async def reopen(self) -> None:
         """Have all calls looked at once more."""
-        await self.redis.delete(self.keys.named(DONE), self.keys.named(CURSOR))
+        names = [self.keys.named(name) for name in (DONE, CURSOR, TRIED)]
+        await self.redis.delete(*names)
 
     async def lock(self, worker_id: str) -> bool:
         """Be the one that indexes, for a while; False if another worker is."""
         call = script_calls.put(name=LOCK, value=worker_id, ttl_ms=LOCK_MS, mode="own")
         return await self.scripts.run(call)
 
-    async def next_calls(self) -> list[StoredCall]:
-        """The next calls that may not be indexed yet: some, or none."""
-        cursor = int(await self.redis.get(self.keys.named(CURSOR)) or 0)
+    async def next_calls(self) -> tuple[list[StoredCall], int]:
+        """
+        The next calls that may not be indexed yet, some or none, and the cursor to `advance` to
+        once they are.
+        """
+        start = await self.redis.get(self.keys.named(CURSOR)) or b"0"
+        # Begun before, and not ended: its worker has died, or a call breaks it, which must not be
+        # read for ever.
+        is_second_try = await self.redis.get(self.keys.named(TRIED)) == start
+        await self._put(TRIED, start.decode())
+        cursor = int(start)
         prefix = self.keys.call("")
         cursor, names = await self.redis.scan(cursor, match=f"{prefix}*", count=SCAN_COUNT)
         keys = [name.decode() for name in names]
@@ -70,11 +81,16 @@ class CallIndexing:
                 continue
             if call.version and call.record.parties is None:
                 calls.append(call)
-        # Before they are indexed: a call that breaks it must not be read for ever.
+        if is_second_try:
+            await self.advance(cursor)
+        return calls, cursor
+
+    async def advance(self, cursor: int) -> None:
+        """Go on from there the next time; 0 if all calls have been seen."""
         await self._put(CURSOR, str(cursor))
         if cursor == 0:
             await self._put(DONE, "1")
-        return calls
+            await self.redis.delete(self.keys.named(TRIED))
 
     async def index(self, call: StoredCall, record: DeliveryRecord) -> bool:
         """Index a call, whose record now has its parties; False if it was written meanwhile."""

@@ -14,7 +14,7 @@ from tests.attacks.forger import forged
 from tests.attacks.live import STANDARD_SECRET, TWILIO_TOKEN, LiveRow, Target, attacks, run
 from tests.e2e.harness import System
 from tests.e2e.proxies import as_sent, odd_paths, signed_request
-from tests.sources.cases import CONTRACTS, proof_setting
+from tests.sources.cases import CONTRACTS, URL_SECRET, proof_setting
 
 # An address with a port, which some vendors sign with it and some without.
 PUBLIC_URLS: Final = ("https://hooks.example.test:8443", "https://hooks.example.test")
@@ -27,6 +27,7 @@ NO_ANSWER: Final = 0
 def settings_of_all_sources() -> dict[str, str]:
     """The secrets of the contracts, and those with which the attacks sign."""
     settings = {proof_setting(slug): CONTRACTS[slug].secrets[0] for slug in SOURCES}
+    settings["URL_SECRET"] = URL_SECRET
     settings["TWILIO_AUTH_TOKEN"] += f",{TWILIO_TOKEN}"
     settings["STANDARD_SECRET"] += f",{STANDARD_SECRET}"
     return settings

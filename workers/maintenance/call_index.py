@@ -57,17 +57,23 @@ class CallIndexer:
             return
         if not await indexing.lock(self.worker_id):
             return
-        calls: list[StoredCall] = []
+        count = 0
         for _ in range(STEPS):
-            calls += await indexing.next_calls()
-            if len(calls) >= ENOUGH or await indexing.is_done():
+            calls, cursor = await indexing.next_calls()
+            await self._index(calls)
+            # Not before: a worker that ends here leaves the step to another one.
+            await indexing.advance(cursor)
+            count += len(calls)
+            if count >= ENOUGH or cursor == 0:
                 break
+        if count:
+            log.info(LogEvent.CALLS_INDEXED, count=count)
+
+    async def _index(self, calls: list[StoredCall]) -> None:
         for number, call in enumerate(calls):
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-            await indexing.index(call, self._with_parties(call))
-        if calls:
-            log.info(LogEvent.CALLS_INDEXED, count=len(calls))
+            await self.store.indexing.index(call, self._with_parties(call))
 
     async def _read_versions(self) -> None:
         """While both versions run, what is indexed may be written without its index again."""

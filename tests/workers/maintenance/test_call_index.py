@@ -68,7 +68,8 @@ async def test_one_worker_indexes(store: Store) -> None:
 async def test_a_call_that_was_written_meanwhile_is_left_alone(store: Store) -> None:
     """Its job has indexed it; a call without events has no parties."""
     await _keep_old(store)
-    (call,) = await store.indexing.next_calls()
+    (call,), cursor = await store.indexing.next_calls()
+    await store.indexing.advance(cursor)
     assert await store.calls.commit(CallUpdate(record=OLD, version=1))
     assert not await store.indexing.index(call, call.record)
     assert await store.calls.commit(CallUpdate(record=DeliveryRecord(ref="twilio:CA2"), version=0))
@@ -109,3 +110,12 @@ async def test_what_an_older_version_wrote_beside_this_one_is_indexed(store: Sto
         await indexer.index_old()
     assert 1 == len((await store.listing.page(CallQuery(number="+15005550006"))).calls)
     assert await store.listing.is_complete()
+
+
+async def test_a_step_that_was_not_ended_is_done_again_once(store: Store) -> None:
+    """Its worker died: another one does it. A call that breaks it is left out the third time."""
+    await _keep_old(store)
+    for _ in range(2):
+        calls, _ = await store.indexing.next_calls()
+        assert ["twilio:CA1"] == [call.record.ref for call in calls]
+    assert await store.indexing.is_done()
