@@ -31,8 +31,8 @@ from tests.sources.cases import (
 )
 
 MESSAGE_ID: Final = "m000000000000000000000000"
-ROUNDS: Final = 200
-MOST_US: Final = 200.0
+ROUNDS: Final = 30
+MOST_US: Final = 120.0
 
 
 def whole(slug: str, request: WebhookRequest) -> None:
@@ -62,10 +62,10 @@ def is_whole(slug: str, request: WebhookRequest) -> bool:
 
 
 def took_us(work: Callable[[], None]) -> float:
-    """Microseconds of one run."""
-    started_at = time.perf_counter()
+    """Microseconds of one run, of processor time: what else the machine does counts little."""
+    started_ns = time.thread_time_ns()
     work()
-    return (time.perf_counter() - started_at) * 1e6
+    return (time.thread_time_ns() - started_ns) / 1000
 
 
 def measure(slug: str) -> tuple[float, float, float]:
