@@ -19,6 +19,8 @@ HEARTBEAT_TTL_MS: Final = 6000
 # A digest lives in a hash and cannot expire by itself: one that is older is not reported.
 DIGEST_MAX_AGE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
+# What `beat.lua` writes.
+INDEXES: Final = b"indexes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +40,8 @@ class Workers:
     """
     Heartbeats and outcome maps, by worker id.
 
-    `worker:ID` is a string that expires 6 seconds after the last heartbeat, empty for a worker of a
-    version that knows no index of calls; the script `sweep`
+    `worker:ID` is a string that expires 6 seconds after the last heartbeat, `indexes` for a worker
+    of a version that knows the index of calls, else a time or empty; the script `sweep`
     takes over the calls of a worker without one. `maps` is a hash of `<ms since the
     epoch>:<digest>` per worker. Every method raises redis-py's errors.
     """
@@ -83,7 +85,7 @@ class Workers:
         for worker_id in await self.redis.hgetall(self.keys.named("maps")):
             pipe.get(self.keys.named(f"worker:{worker_id.decode()}"))
         # None for one that has died: what it wrote last is looked at by the pass that comes now.
-        return b"" in await pipe.execute()
+        return any(value not in (None, INDEXES) for value in await pipe.execute())
 
     async def forget_dead(self) -> int:
         """

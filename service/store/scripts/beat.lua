@@ -5,7 +5,7 @@ local ttl_ms = ARGV[6]
 local map_digest = ARGV[7]
 local key = P .. 'worker:' .. worker_id
 
--- Versions before the index of calls wrote ''. See `Workers.has_older`.
+-- Versions before the index of calls wrote a time, or ''. See `Workers.has_older`.
 local value = 'indexes'
 -- The first write of the script, so that it fails if Redis is full.
 local answer = redis.pcall('SET', key, value, 'PX', ttl_ms)

@@ -99,7 +99,8 @@ async def test_what_an_older_version_wrote_beside_this_one_is_indexed(store: Sto
     await indexer.index_old()
     assert await store.listing.is_complete()
     await store.workers.beat("w0", map_digest="0")
-    await store.redis.set(store.keys.named("worker:w0"), "")
+    # As 0.1.0 does.
+    await store.redis.set(store.keys.named("worker:w0"), "2026-11-02T10:00:00+00:00")
     await _keep_old(store)
     # Such as are run each second.
     for _ in range(VERSIONS_EVERY):
