@@ -13,6 +13,7 @@ from typing import cast
 
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
 from tests.doubles.hooks import hook_server
@@ -306,7 +307,9 @@ def test_commands_work_against_the_running_service(make_system: MakeSystem) -> N
 
 def _cli(system: System, *arguments: str, code: int = 0) -> str:
     # In this process: a start of Python for each command would be most of the time of these tests.
-    result = CliRunner().invoke(cli, list(arguments), env=dict(system.environment))
+    # Its log, which a process of its own would not show below an error, is left out.
+    with capture_logs():
+        result = CliRunner().invoke(cli, list(arguments), env=dict(system.environment))
     assert code == result.exit_code, result.output + str(result.exception)
     return result.stdout
 

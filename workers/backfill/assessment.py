@@ -236,7 +236,7 @@ def _without_log(first: CallAssessment, stored: _Stored) -> CallAssessment | Non
         return replace(first, verdict=Verdict.KNOWN, reason=stored.part_reason)
     if stored.by_webhooks is not None and stored.by_webhooks.is_final:
         return replace(first, verdict=Verdict.KNOWN)
-    # A person has to decide about it first; more messages would not change that.
+    # An operator has to decide about it first; more messages would not change that.
     record = stored.loaded.stored.record
     if record.is_parked:
         return replace(first, verdict=Verdict.LEFT_ALONE, reason=record.reason)

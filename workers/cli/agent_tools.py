@@ -39,8 +39,8 @@ from workers.replay.candidates import (
     ReplayCandidate,
     call_candidates,
     failed_candidates,
-    select_failed,
 )
+from workers.replay.failed_entries import select_failed
 
 Answer = dict[str, object]
 MOST_CALLS: Final = 100
@@ -176,7 +176,7 @@ class AgentTools:
         # Each is read in Buildr, within the budget that the workers use too.
         if len(names) > MOST_CALLS:
             raise Failure(f"at most {MOST_CALLS} at a time")
-        # Never forced: an agent does not write over what a person has edited.
+        # Never forced: an agent does not write over what an operator has edited.
         options = ReplayOptions(is_dry_run=is_dry_run, is_forced=False, is_offline=not reads_buildr)
         async with open_store(settings, role="cli") as store:
             await store.ping()

@@ -111,7 +111,7 @@ def _ask_sources(*, is_asking: bool) -> list[str]:
     if not is_asking:
         raise click.UsageError(f"name the telephony systems: {', '.join(SLUG.words)}")
     for slug in SLUG.words:
-        click.echo(f"  {slug:<12} {SOURCES[slug].title}", err=True)
+        echo(f"  {slug:<12} {SOURCES[slug].title}", is_error=True)
 
     def read(text: str) -> list[str]:
         names = text.replace(",", " ").split()

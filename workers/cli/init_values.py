@@ -15,6 +15,7 @@ import click
 from service.errors import SettingsError
 from service.settings import load_installation
 from workers.cli.init_guides import Guide, is_visible, make_up
+from workers.cli.plain_output import echo
 
 FILE: Final = "_FILE"
 PUBLIC_URL: Final = "PUBLIC_URL"
@@ -70,7 +71,7 @@ class Values:
                 fault = fault_of(name, answer.strip())
             if fault is None:
                 return answer.strip()
-            click.echo(f"  {fault}", err=True)
+            echo(f"  {fault}", is_error=True)
 
     def take_or_ask(
         self, name: str, question: str, *, is_hidden: bool = False, is_optional: bool = False

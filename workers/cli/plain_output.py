@@ -30,6 +30,16 @@ def print_json(value: object) -> None:
     click.echo(escape_json(text))
 
 
+def print_json_line(value: object) -> None:
+    """Print a value as JSON in one line to stdout."""
+    click.echo(escape_json(json.dumps(value, ensure_ascii=False, default=str)))
+
+
+def echo_escaped(line: str) -> None:
+    """Print a line whose parts were escaped one by one, with styles between them."""
+    click.echo(masked(line))
+
+
 def write_escaped(text: str, stream: IO[str]) -> None:
     """Print a text to a stream; its line feeds stay."""
     click.echo(masked(escape_controls(text, has_lines=True)), file=stream)

@@ -2,14 +2,12 @@
 `buildr-calls tail`: messages and deliveries as they happen, one line for each step.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 import click
 
-from service.logs.control_characters import escape_json
 from service.phone_numbers import read_number
 from service.settings import Settings
 from service.sources import SOURCES
@@ -17,6 +15,7 @@ from service.store.connection import Store
 from service.store.refused import UNKNOWN
 from workers.cli.arguments import CallText, OneOf
 from workers.cli.output import Failure, echo
+from workers.cli.plain_output import echo_escaped, print_json_line
 from workers.cli.session import Age, run_with_store
 from workers.cli.tail_follow import Follower
 from workers.cli.tail_steps import TROUBLES, Step, StepFilter
@@ -69,13 +68,13 @@ def tail(
             is_trouble=is_trouble,
         )
 
-        text_of = _line
+        show_line = _show
         if as_json:
-            text_of = _json_line
+            show_line = _show_json
 
         def show(step: Step) -> None:
             if step_filter.holds(step):
-                click.echo(text_of(step))
+                show_line(step)
 
         follower = Follower(
             store=store,
@@ -101,7 +100,7 @@ def _e164(number: str | None, *, region: str) -> str | None:
     return parsed.e164
 
 
-def _line(step: Step) -> str:
+def _show(step: Step) -> None:
     """One step for people; what vendors wrote cannot steer the terminal."""
     style = STYLES.get(step.summary)
     if style is None and step.summary in TROUBLES:
@@ -113,8 +112,8 @@ def _line(step: Step) -> str:
         click.style(f"{printable(step.summary):<{STEP_WIDTH}}", fg=style),
         printable(step.detail),
     ]
-    return "  ".join(parts).rstrip()
+    echo_escaped("  ".join(parts).rstrip())
 
 
-def _json_line(step: Step) -> str:
-    return escape_json(json.dumps(step.as_dict(), ensure_ascii=False))
+def _show_json(step: Step) -> None:
+    print_json_line(step.as_dict())

@@ -171,7 +171,7 @@ def _add_delivery(gauges: Gauges, status: AccountStatus) -> None:
             **labels,
         )
     for use in status.budget_uses:
-        # Budgets are told apart by their windows.
+        # Budgets differ in their windows.
         labels = {"account": account, "window": f"{use.budget.window_s:g}s"}
         gauges.add("budget_used_requests", "Requests in the window.", use.used, **labels)
         gauges.add("budget_requests", "Requests that are allowed.", use.budget.requests, **labels)

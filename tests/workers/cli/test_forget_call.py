@@ -81,6 +81,19 @@ OF_A_CALL: Final[dict[str, Plant]] = {
 OF_NO_CALL: Final = frozenset(
     {
         "alarms",
+        # What is open, and which process tells of it; no call is named.
+        "alerts",
+        "alerts_lease",
+        "alerts_receiver",
+        # Reps and their sessions.
+        "dial_calls:",
+        "dial_log_ins",
+        "dial_session:",
+        "dial_tokens",
+        # Counts, and words of vendors.
+        "figures",
+        "outcome_days",
+        "unknown_values",
         # What operators did, as their log has it.
         "console_actions",
         "console_ended:",

@@ -63,6 +63,21 @@ COMMANDS = {
 }
 OTHERS = {
     "version",
+    # Lines of one step, by the same functions; see test_tail.py.
+    "tail",
+    # Counts and names of sources.
+    "alerts list",
+    "alerts test",
+    # Texts of their own, and what an operator has typed.
+    "completion",
+    "dial-token add",
+    "dial-token list",
+    "dial-token revoke",
+    "init",
+    "listen",
+    "outcomes install",
+    # Its output is the protocol's.
+    "mcp",
     # Known names and networks only, by the same functions.
     "refused list",
     "run",
