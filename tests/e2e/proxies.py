@@ -76,11 +76,12 @@ def nginx_with_tls(folder: Path, port: int, certificate: Path, key: Path) -> Wor
 def caddy(folder: Path, port: int, receivers: Sequence[int]) -> Words:
     """Write its file for receivers on these ports; returns the command that starts it."""
     site = (DEPLOY / "Caddyfile").read_text(encoding="utf-8")
-    site = site.replace("calls.example.com {", f"http://:{port} {{\n\tbind 127.0.0.1")
+    address = "{$SITE_ADDRESS:calls.example.com} {"
+    site = site.replace(address, f"http://:{port} {{\n\tbind 127.0.0.1")
     site = site.replace("{\n\tservers", f"{{\n\tadmin unix/{folder}/admin.sock\n\tservers", 1)
     addresses = " ".join(f"127.0.0.1:{number}" for number in receivers)
-    line = "\treverse_proxy 127.0.0.1:8000 {"
-    if line not in site:
+    line = "\treverse_proxy {$RECEIVERS:127.0.0.1:8000} {"
+    if line not in site or address in site:
         raise ValueError("deploy/Caddyfile names its receiver in another way")
     site = site.replace(line, f"\treverse_proxy {addresses} {{")
     (folder / "Caddyfile").write_text(site, encoding="utf-8")

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
 
 from service.settings import Settings, load_installation, names
 from workers.cli.main import cli
@@ -61,11 +62,27 @@ def test_compose_file_names_settings_that_exist() -> None:
     mounted.
     """
     text = read("deploy", "compose.yaml")
-    assert _environment(text) <= {*names(), "ENV"}
+    # Caddy's own are read by its file.
+    of_caddy = set(re.findall(r"\{\$([A-Z_]+):", read("deploy", "Caddyfile")))
+    assert _environment(text) <= {*names(), "ENV"} | of_caddy
     assert "ENV_FILE: /run/secrets/settings" in text
     mounted = set(re.findall(r"/run/secrets/(\w+)", text))
     assert mounted == set(re.findall(r"file: \./secrets/(\w+)", text))
     assert all(secret in text.split("services:")[0] for secret in mounted)
+
+
+def test_compose_file_runs_two_of_each() -> None:
+    """Two receivers that the proxy knows by name and that share a spool, and two workers."""
+    services = yaml.safe_load(read("deploy", "compose.yaml"))["services"]
+    receivers = {
+        name for name, service in services.items() if "serve" in service.get("command", ())
+    }
+    addresses = services["proxy"]["environment"]["RECEIVERS"].split()
+    assert {f"{name}:8000" for name in receivers} == set(addresses)
+    assert 2 == len(receivers)
+    assert all("spool:/var/lib/buildr-calls" in services[name]["volumes"] for name in receivers)
+    assert 2 == services["worker"]["deploy"]["replicas"]
+    assert all("ports" not in services[name] for name in receivers)
 
 
 def test_image_sets_settings_that_exist() -> None:
