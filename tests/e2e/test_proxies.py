@@ -2,6 +2,7 @@
 The proxies of deploy/ leave a signed request as it is, and limit heads and bodies.
 """
 
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from service.settings import Settings
 from service.sources import WebhookRequest
 from service.webhook_urls import path_token, webhook_path
 from tests.doubles.redis import RedisServer
@@ -149,6 +151,13 @@ def test_large_heads_and_bodies_are_refused(proxy: int) -> None:
     assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 "))
     body = _exchange(proxy, _post("/webhooks/twilio", "a" * 1_100_000))
     assert not body.startswith(b"HTTP/1.1 2")
+
+
+def test_caddy_waits_longer_for_a_body_than_the_receiver() -> None:
+    """Else Caddy ends it, and answers 200 to a message that has not arrived."""
+    text = (DEPLOY / "Caddyfile").read_text(encoding="utf-8")
+    (seconds,) = re.findall(r"^\t+read_body (\d+)s$", text, re.MULTILINE)
+    assert int(seconds) > Settings.model_fields["body_timeout_s"].default
 
 
 def test_caddyfile_is_valid(tmp_path: Path) -> None:
