@@ -11,6 +11,7 @@ from typing import Final
 from service.settings import Settings
 from service.store.connection import Store, open_store
 from service.store.listed_call import ListedCall, listed_call
+from service.store.rate_limit.backlog import Outage
 from workers.cli.explain_report import print_delivery, print_explanation
 from workers.cli.output import (
     Failure,
@@ -33,18 +34,24 @@ EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundCall:
-    """A call, the settings of its account, and the account's time and workers as it was read."""
+    """A call, its account's settings, and that account's time, workers and outage as it was read."""
 
     ref: str
     settings: Settings
     explanation: StoredCallExplanation
     now: datetime
     worker_count: int
+    outage: Outage | None
 
     @property
     def summary(self) -> CallSummary:
         """The call in one sentence."""
-        return summarize(self.explanation.delivery, now=self.now, worker_count=self.worker_count)
+        return summarize(
+            self.explanation.delivery,
+            now=self.now,
+            worker_count=self.worker_count,
+            outage=self.outage,
+        )
 
     @property
     def listed(self) -> ListedCall:
@@ -104,6 +111,7 @@ async def _read(store: Store, settings: Settings, ref: str) -> FoundCall | None:
         explanation=explanation,
         now=await store.time(),
         worker_count=await store.workers.count(),
+        outage=(await store.backlog()).outage,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.keys import split_ref
+from service.store.rate_limit.backlog import Outage
 from workers.replay.explain import DeliveryExplanation
 
 NOT_FOUND: Final = 404
@@ -26,8 +27,14 @@ class CallSummary:
     next_command: str = ""
 
 
-def summarize(delivery: DeliveryExplanation, *, now: datetime, worker_count: int) -> CallSummary:
-    """The summary at a moment (UTC), with so many workers alive."""
+def summarize(
+    delivery: DeliveryExplanation,
+    *,
+    now: datetime,
+    worker_count: int,
+    outage: Outage | None = None,
+) -> CallSummary:
+    """The summary at a moment (UTC), with so many workers alive, and while Buildr may be away."""
     record = delivery.stored.record
     if not delivery.stored.version:
         return CallSummary(
@@ -35,6 +42,8 @@ def summarize(delivery: DeliveryExplanation, *, now: datetime, worker_count: int
             next_command=_to_work(worker_count),
         )
     summary = _SUMMARIES[record.state](record, now)
+    if outage is not None and record.state in WAITING_FOR_BUILDR:
+        summary = _during(outage, record, now)
     if not delivery.pending_messages:
         return summary
     waiting = _waiting(len(delivery.pending_messages), worker_count)
@@ -66,7 +75,7 @@ def _waiting(count: int, worker_count: int) -> str:
     if count == 1:
         subject = "1 message waits"
     if worker_count == 0:
-        return f"{subject} for a worker; none is running."
+        return f"{subject} for a worker; none is running. Start it, or its service."
     return f"{subject} for a worker; {worker_count} running."
 
 
@@ -94,6 +103,15 @@ def _unmatched(record: DeliveryRecord, _: datetime) -> CallSummary:
     return CallSummary(
         sentence=f"The call ended as {record.result}, and no Buildr call is known for it.",
         next_command=f"links set {source} {source_call_id} BUILDR_CALL_ID",
+    )
+
+
+def _during(outage: Outage, record: DeliveryRecord, now: datetime) -> CallSummary:
+    return CallSummary(
+        sentence=f"Not in Buildr yet: Buildr has been away since {moment_text(outage.since, now)}, "
+        f"and is asked again {_in(outage.next_try_at, now)}. {_outcome(record)} is sent once it is "
+        "back; nothing is to be done here.",
+        next_command="status",
     )
 
 
@@ -177,6 +195,7 @@ def _in(at: datetime, now: datetime) -> str:
     return f"in {span_text((at - now).total_seconds())}"
 
 
+WAITING_FOR_BUILDR: Final = frozenset({DeliveryState.WAITING, DeliveryState.RETRYING})
 _SUMMARIES: Final[Mapping[DeliveryState, Callable[[DeliveryRecord, datetime], CallSummary]]] = {
     DeliveryState.OPEN: _open,
     DeliveryState.SETTLING: _settling,

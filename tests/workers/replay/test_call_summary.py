@@ -10,6 +10,7 @@ import pytest
 from service.store.calls import StoredCall
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import Answer, DeliveryState
+from service.store.rate_limit.backlog import Outage
 from workers.replay.call_summary import moment_text, span_text, summarize
 from workers.replay.explain import DeliveryExplanation
 
@@ -81,6 +82,23 @@ def test_call_that_buildr_does_not_know_gets_another_id() -> None:
     assert "Not in Buildr yet: Busy waits until Buildr is back." == sentence
 
 
+def test_while_buildr_is_away_a_waiting_call_needs_nothing() -> None:
+    """Since when it is away, and when it is asked again; other calls do not mind."""
+    outage = Outage(
+        since=NOW - timedelta(seconds=30),
+        cause="buildr_unavailable",
+        next_try_at=NOW + timedelta(seconds=4),
+    )
+
+    def sentence(state: DeliveryState) -> str:
+        record = replace(RECORD, state=state)
+        return summarize(delivery(record), now=NOW, worker_count=1, outage=outage).sentence
+
+    for state in (DeliveryState.WAITING, DeliveryState.RETRYING):
+        assert "(30 s ago), and is asked again in 4 s. Busy is sent" in sentence(state)
+    assert "away" not in sentence(DeliveryState.DELIVERED)
+
+
 def test_every_state_is_summarized_without_times() -> None:
     """Where nothing else is known."""
     for state in DeliveryState:
@@ -91,7 +109,7 @@ def test_every_state_is_summarized_without_times() -> None:
 def test_messages_that_no_worker_has_read_are_counted() -> None:
     """Whether nothing is known of the call, or more than that; without a worker, start one."""
     new = summarize(delivery(RECORD, version=0, unread=3), now=NOW, worker_count=0)
-    assert ("3 messages wait for a worker; none is running.", "work") == (
+    assert ("3 messages wait for a worker; none is running. Start it, or its service.", "work") == (
         new.sentence,
         new.next_command,
     )
