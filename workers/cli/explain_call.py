@@ -34,7 +34,7 @@ EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundCall:
-    """A call, its account's settings, and that account's time, workers and outage as it was read."""
+    """A call, its account's settings, and the account's time, workers and outage as it was read."""
 
     ref: str
     settings: Settings
