@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
 from tests.doubles.hooks import hook_server
 from tests.doubles.redis import RedisServer
+from tests.doubles.threads import in_thread
 from tests.e2e.harness import System, call_sid, standard_bodies, twilio_forms, wait_for
 from workers.cli.main import cli
 
@@ -309,7 +310,9 @@ def _cli(system: System, *arguments: str, code: int = 0) -> str:
     # In this process: a start of Python for each command would be most of the time of these tests.
     # Its log, which a process of its own would not show below an error, is left out.
     with capture_logs():
-        result = CliRunner().invoke(cli, list(arguments), env=dict(system.environment))
+        result = in_thread(
+            lambda: CliRunner().invoke(cli, list(arguments), env=dict(system.environment))
+        )
     assert code == result.exit_code, result.output + str(result.exception)
     return result.stdout
 

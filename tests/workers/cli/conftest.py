@@ -32,6 +32,7 @@ from service.store.delivery_state import DeliveryState, ReplayRequest
 from service.store.messages import Message, message_id
 from service.store.outcomes import StoredOutcomes
 from tests.conftest import ADMIN_TOKEN, STANDARD_SECRET, TWILIO_TOKEN
+from tests.doubles.threads import in_thread
 from workers.buildr import BuildrClient, ReadyToken
 from workers.cli.main import cli
 from workers.jobs.deliver import deliver
@@ -53,7 +54,7 @@ def run(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     }
 
     def invoke(*arguments: str, code: int = 0, **more: str) -> Result:
-        result = CliRunner().invoke(cli, list(arguments), env=environment | more)
+        result = in_thread(lambda: CliRunner().invoke(cli, list(arguments), env=environment | more))
         assert code == result.exit_code, result.output + str(result.exception)
         return result
 
@@ -110,7 +111,7 @@ def seed(redis_url: str, make_settings: Callable[..., Settings]) -> Seed:
             await inbox.close()
 
     def seed_one(form: dict[str, str], *, query: str = "", is_unreadable: bool = False) -> None:
-        asyncio.run(store_message(form, query, is_unreadable))
+        in_thread(lambda: asyncio.run(store_message(form, query, is_unreadable)))
 
     return seed_one
 

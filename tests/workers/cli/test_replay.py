@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane
+from tests.doubles.threads import in_thread
 from tests.e2e.harness import free_port
 from tests.workers.cli.conftest import Keep, ReplayRequestOf
 from workers.cli.main import cli
@@ -40,7 +41,9 @@ def command(environment: dict[str, str]) -> Command:
     """The command as an operator would type it."""
 
     def invoke(*arguments: str, code: int = 0, **more: str) -> Result:
-        result = CliRunner().invoke(cli, ["replay", *arguments], env=environment | more)
+        result = in_thread(
+            lambda: CliRunner().invoke(cli, ["replay", *arguments], env=environment | more)
+        )
         assert code == result.exit_code, result.output + str(result.exception)
         return result
 
