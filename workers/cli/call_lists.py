@@ -16,10 +16,8 @@ from workers.cli.call_table import as_dict, print_calls
 from workers.cli.output import command_line, echo, print_json
 from workers.cli.plain_output import mask_option
 from workers.cli.session import run_with_store
+from workers.matching.reasons import LINK, between
 
-# How the reason of a call that has no link begins and ends: `workers.matching.match`.
-NO_LINK: Final = "No message and no link names the Buildr call."
-LINK: Final = "Look its id up in Buildr and set a link: "
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 LIMIT: Final = click.option(
     "--limit",
@@ -64,7 +62,7 @@ def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
         print_json([_as_dict(record) for record in chosen])
         return
     listed = [_listed(record) for record in chosen]
-    print_calls([replace(call, reason=_short(call.reason)) for call in listed], empty=empty)
+    print_calls([replace(call, reason=between(call.reason)) for call in listed], empty=empty)
     # Once below them, in place of a line for each.
     if any(LINK in call.reason for call in listed):
         command = command_line(settings, "links set SOURCE CALL_ID BUILDR_CALL_ID")
@@ -72,11 +70,6 @@ def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
     if len(records) > limit:
         command = command_line(settings, f"{name} list --limit {10 * limit}")
         echo(f"{limit} are shown, there are more: {command}", is_error=True)
-
-
-def _short(reason: str) -> str:
-    """A reason without what is the same of every call without a link."""
-    return reason.partition(LINK)[0].removeprefix(NO_LINK).strip()
 
 
 def _listed(record: DeliveryRecord) -> ListedCall:

@@ -9,6 +9,7 @@ from typing import Literal
 from service.store.links import Link
 from workers.calls.fold import Call
 from workers.matching.candidates import RejectedCandidate
+from workers.matching.reasons import LINK, NO_LINK
 from workers.matching.selection import ExpectedCallMatch
 
 
@@ -100,10 +101,10 @@ def _conflict(call: Call) -> Match:
 
 
 def _unmatched(call: Call, expected: ExpectedCallMatch) -> Match:
-    reasons = ["No message and no link names the Buildr call."]
+    reasons = [NO_LINK]
     if expected.reason:
         reasons.append(expected.reason)
-    reasons.append(f"Look its id up in Buildr and set a link: {_link_command(call)} ID")
+    reasons.append(f"{LINK}{_link_command(call)} ID")
     return Match(
         buildr_call_id=None,
         reason=" ".join(reasons),

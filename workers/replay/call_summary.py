@@ -11,6 +11,7 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.keys import split_ref
 from service.store.rate_limit.backlog import Outage
+from workers.matching.reasons import between
 from workers.replay.explain import DeliveryExplanation
 
 NOT_FOUND: Final = 404
@@ -100,8 +101,12 @@ def _settling(record: DeliveryRecord, now: datetime) -> CallSummary:
 
 def _unmatched(record: DeliveryRecord, _: datetime) -> CallSummary:
     source, source_call_id = split_ref(record.ref)
+    sentences = [
+        f"The call ended as {record.result}, and no Buildr call is known for it.",
+        between(record.reason),
+    ]
     return CallSummary(
-        sentence=f"The call ended as {record.result}, and no Buildr call is known for it.",
+        sentence=" ".join(sentences).rstrip(),
         next_command=f"links set {source} {source_call_id} BUILDR_CALL_ID",
     )
 

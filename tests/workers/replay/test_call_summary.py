@@ -45,7 +45,7 @@ def delivery(record: DeliveryRecord, *, version: int = 1, unread: int = 0) -> De
     [
         ("open", "not over: why. Without its end it counts as stalled in 58 s.", ""),
         ("settling", "ended as busy; Busy goes to Buildr in 58 s.", ""),
-        ("unmatched", "no Buildr call is known for it.", "links set twilio CA1 BUILDR_CALL_ID"),
+        ("unmatched", "no Buildr call is known for it. why", "links set twilio CA1 BUILDR_CALL_ID"),
         ("waiting", "Not in Buildr yet: Busy waits: why.", "status"),
         ("retrying", "yet: Busy was not taken: why. It is sent again in 58 s.", "status"),
         ("delivered", "call 110 holds Busy since 2026-11-02 07:00:00 UTC (3 h ago).", ""),
