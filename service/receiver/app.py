@@ -20,6 +20,7 @@ from service.clock import utc_now
 from service.logs.events import LogEvent
 from service.receiver import health
 from service.receiver.accounts import ReceiverAccount, SharedParts
+from service.receiver.answer_times import AnswerTimes
 from service.receiver.direct_path import ReceiverApp
 from service.receiver.direct_webhooks import DirectWebhooks
 from service.receiver.durability import DurabilityWatch
@@ -87,9 +88,14 @@ def create_app(
     shared = SharedParts.of(settings)
     accounts = _open_accounts(installation, shared, store=store, inbox=inbox)
     refused = _refused_notes(accounts, shared, sources)
+    receivers = [account.receiver(sources) for account in accounts]
+    stores_of_receivers = (account.store for account in accounts)
+    answer_times = AnswerTimes(
+        zip(stores_of_receivers, (receiver.tally for receiver in receivers), strict=True)
+    )
     webhooks = Webhooks(
         sources=sources,
-        accounts={account.settings.path_account: account.receiver(sources) for account in accounts},
+        accounts={receiver.path_account: receiver for receiver in receivers},
         public_url=shared.public_url,
         limits=BodyLimits(max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s),
         now=now,
@@ -104,7 +110,7 @@ def create_app(
         _reduce_gc_pauses()
         # uvicorn accepts connections from here on, and returns here after the last request has been
         # answered, or its grace is over.
-        async with DurabilityWatch(_one_for_each_redis(accounts)):
+        async with DurabilityWatch(_one_for_each_redis(accounts)), answer_times:
             yield
         inboxes = [account.inbox for account in accounts if account.inbox is not inbox]
         stores = [account.store for account in accounts if account.store is not store]

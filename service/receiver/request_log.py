@@ -11,7 +11,9 @@ from starlette.types import Scope
 
 from service.logs.events import LogEvent
 from service.logs.field_logger import FieldLogger
+from service.receiver.answer_times import METRIC
 from service.receiver.refusals import Refusal, Refusals
+from service.store.figures import Tally
 from service.store.messages import Message
 
 UNKNOWN: Final = "unknown"
@@ -27,7 +29,8 @@ def request_logger() -> FieldLogger:
 class RequestLog:
     """
     What is known about a request so far. `is_reading` is True while its body is read. `account` and
-    `source` are known names, or `UNKNOWN`: a path may hold a token in any place.
+    `source` are known names, or `UNKNOWN`: a path may hold a token in any place. `tally` counts how
+    long the sender waited.
 
     One that ends without `end` was rejected.
     """
@@ -36,6 +39,7 @@ class RequestLog:
     refusals: Refusals
     account: str
     source: str
+    tally: Tally | None = None
     # The default is what remains if nothing was set on the way, so that no refusal goes unlogged.
     event: LogEvent = LogEvent.MESSAGE_REJECTED
     level: str = "warning"
@@ -64,7 +68,8 @@ class RequestLog:
 
     def write(self, scope: Scope, *, status_code: int | None) -> None:
         """Write the line; repeats of refusals that need nobody's proof are counted instead."""
-        duration_ms = round((time.perf_counter() - self.started_s) * 1000, 2)
+        duration_s = time.perf_counter() - self.started_s
+        duration_ms = round(duration_s * 1000, 2)
         if self.event is LogEvent.MESSAGE_REJECTED and self.level != "error":
             refusal = Refusal(
                 event=self.event,
@@ -83,6 +88,9 @@ class RequestLog:
                 **self._bound,
             )
             return
+        # Not of those that were refused: how fast strangers get their 401 says nothing.
+        if self.tally is not None and status_code is not None:
+            self.tally.note_time(METRIC, self.source, duration_s)
         self.log.write(
             self.level,
             self.event,

@@ -24,6 +24,7 @@ from service.sources.base import Source
 from service.sources.common.signatures import digest
 from service.sources.request import Reply, WebhookRequest
 from service.sources.settings import Secrets
+from service.store.figures import Tally
 from service.store.messages import Message, message_id
 
 
@@ -31,7 +32,8 @@ from service.store.messages import Message, message_id
 class AccountReceiver:
     """
     What one account receives with: the secrets of its sources by slug, its URL secrets (newest
-    first), its inbox. `path_account` is its name in addresses, None for the default account.
+    first), its inbox, and what its requests count. `path_account` is its name in addresses, None
+    for the default account.
 
     A source without a secret is off.
     """
@@ -41,6 +43,7 @@ class AccountReceiver:
     secrets: Mapping[str, Secrets]
     url_secrets: tuple[str, ...] = ()
     inbox: Inbox
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

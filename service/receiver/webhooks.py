@@ -98,13 +98,19 @@ class Webhooks:
         # token where the account or the source should be.
         account = self.accounts.get(path_params.get("account"))
         account_name = UNKNOWN
+        tally = None
         if account is not None:
             account_name = account.account
+            tally = account.tally
         source_name = UNKNOWN
         if path_params["source"] in self.sources:
             source_name = path_params["source"]
         return RequestLog(
-            log=self.log, refusals=self.refusals, account=account_name, source=source_name
+            log=self.log,
+            refusals=self.refusals,
+            account=account_name,
+            source=source_name,
+            tally=tally,
         )
 
     async def _answer(

@@ -20,6 +20,8 @@ from service.store.redis_client import Client
 BOUNDS: Final[Mapping[str, tuple[float, ...]]] = {
     # From the receipt of a call's last message to Buildr's confirmation of its outcome.
     "delivery_seconds": (0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 14_400),
+    # From a request's beginning at the receiver to its answer.
+    "answer_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
     # One request to Buildr, its token included.
     "buildr_request_seconds": (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8),
 }

@@ -286,6 +286,12 @@ def _add_times(gauges: Gauges, facts: AccountFacts) -> None:
         label="source",
     )
     gauges.times(
+        "answer_seconds",
+        "From a genuine message's beginning at the receiver to its answer.",
+        facts,
+        label="source",
+    )
+    gauges.times(
         "buildr_request_seconds",
         "One request to Buildr; `none` is one without an answer.",
         facts,

@@ -20,6 +20,7 @@ from service.receiver.overload import OverloadLimits
 from service.receiver.protocol import LimitedProtocol
 from service.receiver.server import make_server
 from service.settings import Installation, Settings
+from service.store.connection import Store
 from tests.conftest import STANDARD_SECRET
 from tests.doubles.waiting import until
 from tests.service.receiver.fake_source import NOW, FakeSource
@@ -209,6 +210,18 @@ async def test_both_ways_answer_and_log_the_same(
     assert ["empty"] == [
         name for name, (_, way) in zip(REQUESTS, in_pieces, strict=True) if way == DIRECT
     ]
+
+
+async def test_both_ways_count_how_long_senders_of_genuine_messages_waited(
+    run: Callable[..., Awaitable[list[tuple[_Outcome, str]]]], store: Store
+) -> None:
+    """Those who are refused are not counted: they would hide the others."""
+    requests = [_post(b"one"), _post(b"two", headers=SIGNED[1:]), _post(b"three")]
+    for pieces in (1, 2):
+        await run(requests, pieces=pieces)
+        histograms = await store.figures.histograms()
+        assert [("answer_seconds", "standard")] == list(histograms)
+        assert 2 == sum(histograms["answer_seconds", "standard"].counts)
 
 
 @pytest.mark.parametrize(
