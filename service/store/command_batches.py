@@ -62,6 +62,8 @@ class CommandBatches:
         self._waiting: deque[_Command] = deque()
         self._idle: list[AbstractConnection] = []
         self._senders: set[asyncio.Task[None]] = set()
+        # Senders that will still look for commands. A task is in `_senders` for a moment longer.
+        self._active = 0
         self._is_starting = False
 
     async def ask(self, *arguments: Value) -> object:
@@ -69,8 +71,9 @@ class CommandBatches:
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Command(_packed(arguments), answer))
         # What else is asked in this turn of the loop goes with it.
-        if not self._is_starting and len(self._senders) < CONNECTIONS:
+        if not self._is_starting and self._active < CONNECTIONS:
             self._is_starting = True
+            self._active += 1
             sender = asyncio.create_task(self._send_waiting(), name="redis-commands")
             self._senders.add(sender)
             sender.add_done_callback(self._senders.discard)
@@ -82,15 +85,32 @@ class CommandBatches:
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
+        # One that was cancelled before its first step has not ended by itself.
+        self._active = 0
         self._is_starting = False
-        _fail(self._waiting, RedisConnectionError("the connection was closed"))
-        self._waiting.clear()
+        self._fail_waiting("the connection was closed")
         while self._idle:
             # Until it is closed: the loop may end right after this.
             await self._idle.pop().disconnect()
 
     async def _send_waiting(self) -> None:
         self._is_starting = False
+        try:
+            await self._send_over_one_connection()
+        except Exception as err:
+            # A bug: nobody must wait for ever.
+            self._fail_waiting(f"the connection was closed ({type(err).__name__})")
+            raise
+        finally:
+            # At once, and not by a callback of the task: who has just got an answer may ask again
+            # before that is called, and has to find that nobody sends any more.
+            self._active -= 1
+
+    def _fail_waiting(self, reason: str) -> None:
+        _fail(self._waiting, RedisConnectionError(reason))
+        self._waiting.clear()
+
+    async def _send_over_one_connection(self) -> None:
         # One that was used before is open already.
         connection = self._idle.pop() if self._idle else self._make_connection()
         failures = 0

@@ -4,7 +4,7 @@ Commands that go to Redis together, against a real server.
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -77,6 +77,47 @@ async def test_what_is_asked_at_once_goes_together(
     assert isinstance(answers[1], ResponseError)
     assert len(connections.sent) == 1
     assert connections.made == 1
+
+
+class _Held:
+    """A connection whose answers come when the test says so."""
+
+    def __init__(self, released: asyncio.Event) -> None:
+        self.released = released
+
+    async def send_packed_command(self, command: object) -> None:
+        """Take it."""
+
+    async def read_response(self) -> bytes:
+        """The answer, once it is released."""
+        await self.released.wait()
+        return b"OK"
+
+    async def disconnect(self) -> None:
+        """There is nothing to end."""
+
+
+@pytest.mark.anyio
+async def test_who_asks_again_as_both_connections_end_is_answered() -> None:
+    """Both have just found nothing to send: the next command starts another sender."""
+    released = asyncio.Event()
+    batches = CommandBatches(lambda: cast("UnixDomainSocketConnection", _Held(released)))
+
+    async def ask_twice() -> list[object]:
+        return [await batches.ask("PING"), await batches.ask("PING")]
+
+    first = asyncio.create_task(ask_twice())
+    # A turn for the command, and one for its sender: the second one goes over another connection.
+    for _ in range(3):
+        await asyncio.sleep(0)
+    second = asyncio.create_task(batches.ask("PING"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    released.set()
+    async with asyncio.timeout(30):
+        assert [b"OK", b"OK"] == await first
+        assert b"OK" == await second
+    await batches.close()
 
 
 @pytest.mark.anyio
