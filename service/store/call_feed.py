@@ -8,9 +8,8 @@ poll of a thousand calls is two round trips, and a few ms of Redis.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.errors import MalformedPayload
 from service.store.call_index import ALL_CALLS
-from service.store.calls import read_record
+from service.store.call_search import read_records
 from service.store.delivery_record import DeliveryRecord
 from service.store.keys import Keys
 from service.store.listed_call import Place
@@ -73,18 +72,7 @@ class CallFeed:
 
     async def records(self, refs: Sequence[str]) -> list[DeliveryRecord]:
         """The records of these calls, without those that are gone or cannot be read."""
-        pipe = self.redis.pipeline(transaction=False)
-        for ref in refs:
-            pipe.hget(self.keys.call(ref), "rec")
-        records = []
-        for ref, packed in zip(refs, await pipe.execute(), strict=True):
-            if packed is None:
-                continue
-            try:
-                records.append(read_record(ref, packed))
-            except MalformedPayload:
-                continue
-        return records
+        return await read_records(self.redis, self.keys, refs)
 
     async def message_ids(self, ref: str) -> list[str]:
         """The ids of all messages of a call, read or not; those without events are left out."""

@@ -107,18 +107,7 @@ class CallSearch:
         """
         end = start + limit - 1
         refs = [ref.decode() for ref in await self.redis.zrange(self.keys.named(name), start, end)]
-        pipe = self.redis.pipeline(transaction=False)
-        for ref in refs:
-            pipe.hget(self.keys.call(ref), "rec")
-        records = []
-        for ref, packed in zip(refs, await pipe.execute(), strict=True):
-            if packed is None:
-                continue
-            try:
-                records.append(read_record(ref, packed))
-            except MalformedPayload:
-                continue
-        return records
+        return await read_records(self.redis, self.keys, refs)
 
     async def _pages(self, source: str | None) -> AsyncIterator[list[str]]:
         prefix = self.keys.call("")
@@ -133,6 +122,24 @@ class CallSearch:
                 page = []
         if page:
             yield page
+
+
+async def read_records(redis: Client, keys: Keys, refs: Sequence[str]) -> list[DeliveryRecord]:
+    """
+    The records of these calls in one round trip, without those that are gone or cannot be read.
+    """
+    pipe = redis.pipeline(transaction=False)
+    for ref in refs:
+        pipe.hget(keys.call(ref), "rec")
+    records = []
+    for ref, packed in zip(refs, await pipe.execute(), strict=True):
+        if packed is None:
+            continue
+        try:
+            records.append(read_record(ref, packed))
+        except MalformedPayload:
+            continue
+    return records
 
 
 def _read_link(text: bytes | None) -> Link | None:
