@@ -2,14 +2,18 @@
 The proxies of deploy/ leave a signed request as it is, and limit heads and bodies.
 """
 
+import itertools
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -158,6 +162,45 @@ def test_caddy_waits_longer_for_a_body_than_the_receiver() -> None:
     text = (DEPLOY / "Caddyfile").read_text(encoding="utf-8")
     (seconds,) = re.findall(r"^\t+read_body (\d+)s$", text, re.MULTILINE)
     assert int(seconds) > Settings.model_fields["body_timeout_s"].default
+
+
+class _Draining(BaseHTTPRequestHandler):
+    """A receiver that is not ready before the third time that it is asked."""
+
+    checks = itertools.count()
+
+    def do_GET(self) -> None:
+        """Answer a health check."""
+        is_ready = next(self.checks) >= 2
+        self._answer(HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    def do_POST(self) -> None:
+        """Take a message whose body is whole."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(HTTPStatus.ACCEPTED if body == b"a=b" else HTTPStatus.BAD_REQUEST)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Write nothing."""
+
+    def _answer(self, status: HTTPStatus) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def test_messages_wait_at_caddy_until_a_receiver_is_ready(tmp_path: Path) -> None:
+    """While the only receiver is replaced, senders that never retry lose nothing."""
+    if not is_installed("caddy"):
+        pytest.skip("caddy IS NOT INSTALLED: deploy/Caddyfile is not tried")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Draining) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = free_port()
+        command = PROXIES["caddy"](tmp_path, port, [server.server_port])
+        environment = inherited("PATH", kind="proxy") | {"HOME": str(tmp_path)}
+        with _running(command, port, environment):
+            answer = _exchange(port, _post("/webhooks/twilio", "a=b"))
+        server.shutdown()
+    assert answer.startswith(b"HTTP/1.1 202 "), answer
 
 
 def test_caddyfile_is_valid(tmp_path: Path) -> None:
