@@ -142,7 +142,8 @@ def _seconds(text: str | None) -> float | None:
 def _date(text: str | None) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text or "")
-    except ValueError:
+    # OverflowError: a zone of too many digits.
+    except (ValueError, OverflowError):
         return None
     # `parsedate_to_datetime` gives a naive time for the zone `-0000`, which is UTC by RFC 5322.
     if moment.tzinfo is None:

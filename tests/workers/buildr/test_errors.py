@@ -36,6 +36,7 @@ DATE = "Mon, 02 Nov 2026 10:00:30 GMT"
         ({"Retry-After": "Mon, 02 Nov 2026 09:00:00 GMT"}, 0),
         ({"Retry-After": "Mon, 02 Nov 2026 10:00:30 -0000"}, 30),
         ({"Retry-After": "Mon, 99 Nov 2026 10:00:30 GMT"}, None),
+        ({"Retry-After": f"Mon, 02 Nov 2026 10:00:30 +{'9' * 17}"}, None),
     ],
 )
 def test_wait_is_read_from_buildrs_header_or_the_standard_one(
