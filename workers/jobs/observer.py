@@ -13,6 +13,7 @@ from service.store.figures import Tally
 from service.store.messages import Message
 from workers.buildr import RequestReport
 from workers.calls.fold import Call
+from workers.delivery.difference import OUTCOME_FIELD
 from workers.jobs.job_run import JobRun
 
 NO_ANSWER: Final = "none"
@@ -73,7 +74,10 @@ class JobObserver:
 
     def delivered(self, run: JobRun, record: DeliveryRecord, call: Call, now: datetime) -> None:
         """A call that was delivered: its outcome, and the time that it took at first."""
-        if record.outcome is not None and record.outcome != run.before.outcome:
+        # By what was written and not by what was decided: a call that has settled, or waited, was
+        # decided by an earlier job.
+        is_new = record.written.get(OUTCOME_FIELD) != run.before.written.get(OUTCOME_FIELD)
+        if record.outcome is not None and is_new:
             day = (record.first_received_at or now).date()
             self.tally.note_outcome(record.outcome, day)
         # A replay, and what is written once more, have waited for an operator or a new message.
