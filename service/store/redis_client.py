@@ -135,9 +135,6 @@ class Client(Protocol):
     async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Value) -> object:
         """EVALSHA: whatever the script returns. Raises `NoScriptError` if it is not loaded."""
 
-    async def script_load(self, script: str) -> str:
-        """SCRIPT LOAD: the script's SHA1 digest, for `evalsha`."""
-
     def pipeline(self, *, transaction: bool) -> "Pipeline":
         """Commands gathered for one round trip."""
 

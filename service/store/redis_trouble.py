@@ -12,6 +12,7 @@ from redis.exceptions import (
     AuthorizationError,
     BusyLoadingError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -105,6 +106,8 @@ _TYPES: Final = (
     (OutOfMemoryError, RedisTrouble.FULL),
     (ReadOnlyError, RedisTrouble.READ_ONLY),
     (BusyLoadingError, RedisTrouble.LOADING),
+    # Of a server that has just started or taken over.
+    (NoScriptError, RedisTrouble.LOADING),
     (AuthenticationError, RedisTrouble.CREDENTIALS),
     (AuthenticationWrongNumberOfArgsError, RedisTrouble.CREDENTIALS),
     (AuthorizationError, RedisTrouble.CREDENTIALS),

@@ -3,7 +3,7 @@ Runs the Lua scripts: each is one atomic step in Redis, sent by its digest and l
 has lost it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
@@ -141,8 +141,9 @@ class Scripts:
         # Redis forgets scripts with each restart and failover. Nothing has run then, so that a
         # repeat is safe.
         except NoScriptError:
-            await self.redis.script_load(source_of(call.script))
-            reply = await self._evaluate(call)
+            (reply,) = await self._evaluate_all([call], loads={call.script})
+        if isinstance(reply, Exception):
+            raise reply
         return call.read(reply)
 
     async def run_batch(self, calls: Sequence[ScriptCall[Result]]) -> list[Result | Exception]:
@@ -154,9 +155,7 @@ class Scripts:
         """
         replies = await self._evaluate_all(calls)
         if any(isinstance(reply, NoScriptError) for reply in replies):
-            for script in {call.script for call in calls}:
-                await self.redis.script_load(source_of(script))
-            replies = await self._evaluate_all(calls)
+            replies = await self._evaluate_all(calls, loads={call.script for call in calls})
         results: list[Result | Exception] = []
         for call, reply in zip(calls, replies, strict=True):
             # Returned, not raised: the other scripts of the batch have run all the same.
@@ -178,10 +177,16 @@ class Scripts:
             digest_of(call.script), 0, *self._shared_arguments, *call.arguments
         )
 
-    async def _evaluate_all(self, calls: Sequence[ScriptCall[Result]]) -> list[object]:
+    async def _evaluate_all(
+        self, calls: Sequence[ScriptCall[Result]], *, loads: Collection[str] = ()
+    ) -> list[object]:
         # Not one transaction: each script is atomic by itself, and one that fails must not undo
         # others, whose senders wait for an answer of their own.
         pipe = self.redis.pipeline(transaction=False)
+        # On the connection that runs them: during a failover another one may lead to another
+        # server, and a script that is unknown once more would count as a damaged record.
+        for script in loads:
+            pipe.execute_command("SCRIPT LOAD", source_of(script))
         for call in calls:
             digest = digest_of(call.script)
             pipe.execute_command("EVALSHA", digest, 0, *self._shared_arguments, *call.arguments)
@@ -189,5 +194,9 @@ class Scripts:
         for command in self.confirmation.commands:
             pipe.execute_command(*command)
         replies: list[object] = await pipe.execute(raise_on_error=False)
+        for reply in replies[: len(loads)]:
+            if isinstance(reply, Exception):
+                raise reply
+        replies = replies[len(loads) :]
         self.confirmation.check(replies[len(calls) :])
         return replies[: len(calls)]
