@@ -61,14 +61,15 @@ def now() -> ScriptCall[int]:
     return ScriptCall("now", (), as_integer)
 
 
-def beat(*, worker_id: str, ttl_ms: int, map_digest: str) -> ScriptCall[list[int]]:
+def beat(*, worker_id: str, ttl_ms: int, map_digest: str, is_first: bool) -> ScriptCall[list[int]]:
     """
-    Write a worker's heartbeat, which expires after `ttl_ms`.
+    Write a worker's heartbeat, which expires after `ttl_ms`. The first one after a time without
+    any worker has all calls indexed again.
 
     Returns the present (ms since the epoch), 1 if Redis is full, and by how many ms its clock was
     set back altogether.
     """
-    return ScriptCall("beat", (worker_id, ttl_ms, map_digest), as_integers)
+    return ScriptCall("beat", (worker_id, ttl_ms, map_digest, int(is_first)), as_integers)
 
 
 def take(*, limit: int, read_limit: int, in_progress_ms: int) -> ScriptCall[list[list[Any]]]:

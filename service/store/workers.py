@@ -50,13 +50,16 @@ class Workers:
     keys: Keys
     scripts: Scripts
 
-    async def beat(self, worker_id: str, *, map_digest: str) -> Beat:
+    async def beat(self, worker_id: str, *, map_digest: str, is_first: bool = False) -> Beat:
         """
         Write a worker's heartbeat, and the digest of the outcome map by which it decides; also
-        where Redis is full.
+        where Redis is full. `is_first` since this worker started.
         """
         call = script_calls.beat(
-            worker_id=worker_id, ttl_ms=HEARTBEAT_TTL_MS, map_digest=map_digest
+            worker_id=worker_id,
+            ttl_ms=HEARTBEAT_TTL_MS,
+            map_digest=map_digest,
+            is_first=is_first,
         )
         now_ms, is_full, set_back_ms = await self.scripts.run(call)
         return Beat(

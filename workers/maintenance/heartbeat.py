@@ -70,7 +70,9 @@ class Heartbeat:
         return True
 
     async def _write(self) -> datetime:
-        beat = await self.store.workers.beat(self.worker_id, map_digest=self.map_digest)
+        beat = await self.store.workers.beat(
+            self.worker_id, map_digest=self.map_digest, is_first=self._set_back is None
+        )
         if beat.is_full:
             self.watch.full()
         else:

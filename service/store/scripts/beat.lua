@@ -3,6 +3,7 @@
 local worker_id = ARGV[5]
 local ttl_ms = ARGV[6]
 local map_digest = ARGV[7]
+local is_first = ARGV[8] == '1' -- of this worker
 local key = P .. 'worker:' .. worker_id
 
 -- Versions before the index of calls wrote a time, or ''. See `Workers.has_older`.
@@ -20,4 +21,11 @@ if is_full then
 end
 local now = now_ms()
 redis.call('HSET', P .. 'maps', worker_id, string.format('%.0f', now) .. ':' .. map_digest)
+-- No worker that indexes calls has been alive for a while: one of an older version may have written
+-- some, so all are looked at once more.
+local indexed_at = tonumber(redis.call('GET', P .. 'calls_indexed_at') or '0')
+if is_first and now - indexed_at > tonumber(ttl_ms) then
+  redis.call('DEL', P .. 'calls_indexed', P .. 'calls_indexed_cursor', P .. 'calls_indexed_tried')
+end
+redis.call('SET', P .. 'calls_indexed_at', string.format('%.0f', now))
 return {now, is_full and 1 or 0, clock_offset_ms}

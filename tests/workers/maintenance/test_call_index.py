@@ -113,6 +113,29 @@ async def test_what_an_older_version_wrote_beside_this_one_is_indexed(store: Sto
     assert await store.listing.is_complete()
 
 
+async def test_what_an_older_version_wrote_alone_is_indexed(store: Store) -> None:
+    """
+    The first worker after a rollback looks at all calls again; one that starts beside another one,
+    or goes on after Redis was away, does not.
+    """
+    indexer = CallIndexer(store=store, worker_id="w1", default_region="US")
+    await store.workers.beat("w1", map_digest="0", is_first=True)
+    await indexer.index_old()
+    await store.workers.beat("w2", map_digest="0", is_first=True)
+    assert await store.listing.is_complete()
+    await store.workers.remove("w1")
+    await store.redis.set(store.keys.named("calls_indexed_at"), "1")
+    await store.workers.beat("w2", map_digest="0")
+    assert await store.listing.is_complete()
+    await _keep_old(store)
+    await store.redis.set(store.keys.named("calls_indexed_at"), "1")
+    await store.workers.beat("w3", map_digest="0", is_first=True)
+    assert not await store.listing.is_complete()
+    # The lock of the step before is still that of the first worker.
+    await CallIndexer(store=store, worker_id="w1", default_region="US").index_old()
+    assert 1 == len((await store.listing.page(CallQuery(number="+15005550006"))).calls)
+
+
 async def test_a_step_that_was_not_ended_is_done_again_once(store: Store) -> None:
     """Its worker died: another one does it. A call that breaks it is left out the third time."""
     await _keep_old(store)
