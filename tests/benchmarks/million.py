@@ -33,7 +33,7 @@ from service.store.connection import open_store
 from service.store.delivery_record import DeliveryRecord
 from service.store.keys import Keys
 from tests.benchmarks.finding import RARE
-from tests.benchmarks.million_calls import fill
+from tests.benchmarks.million_fill import fill
 from tests.benchmarks.phone_book import used_bytes_of
 from tests.benchmarks.report import machine, table
 from tests.benchmarks.theory import percentile
@@ -103,13 +103,13 @@ def show_progress(total: int) -> Callable[[int], None]:
     return progress
 
 
-async def make(url: str, total: int) -> Sample:
+async def make(server: RedisServer, total: int) -> Sample:
     """Fill an empty Redis."""
     now = utc_now()
-    settings = load_installation({"REDIS_URL": url}).default
+    settings = load_installation({"REDIS_URL": server.url}).default
     async with open_store(settings, role="worker") as store:
         before = await used_bytes_of(store)
-        records = await fill(store, total, now, progress=show_progress(total))
+        records = await fill(store, server.socket, total, now, progress=show_progress(total))
         used_bytes = await used_bytes_of(store) - before
     return sample_of(records, total, used_bytes, now)
 
@@ -415,7 +415,7 @@ def main(total: int, folder: Path | None, only: str) -> None:
     server.start(appendonly="no", timeout_s=300)
     try:
         if sample is None:
-            sample = asyncio.run(make(server.url, total))
+            sample = asyncio.run(make(server, total))
             if folder is not None:
                 keep(server, sample)
         set_indexed(server)

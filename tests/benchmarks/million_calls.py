@@ -1,5 +1,5 @@
 """
-The calls of `make bench-million`: written by the store's own functions, many in one round trip.
+The calls of `make bench-million`, packed by the store's own functions.
 
 Every call has its record and the events of two messages, as a worker leaves them. One in twenty is
 unmatched, one in fifty has failed, one in a hundred waits for Buildr, one in a thousand has
@@ -7,7 +7,7 @@ stalled. Of the last week there are the raw messages too.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,6 +26,7 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import Answer
 from service.store.failed import Failed, to_text
 from service.store.messages import Message, pack_message
+from service.store.rate_limit.lanes import Lane
 from service.store.refused import MOST as MOST_REFUSED
 from service.store.refused import RefusedRequests
 from service.store.script_runner import ScriptCall
@@ -35,6 +36,10 @@ AT_ONCE: Final = 500
 FAILED_EVERY: Final = 50
 WAITING_EVERY: Final = 100
 STALLED_EVERY: Final = 1000
+FAILED_PLACE: Final = 1
+WAITING_PLACE: Final = 2
+STALLED_PLACE: Final = 3
+LANE: Final = f"lane:{Lane.FINAL.value}"
 MESSAGES_PER_CALL: Final = 2
 WEEK: Final = timedelta(days=7)
 REFUSAL: Final = '{"errors":["Call outcome is not available"]}'
@@ -50,87 +55,88 @@ BODY: Final = (
 )
 
 
-async def fill(
-    store: Store, total: int, now: datetime, *, progress: Callable[[int], None]
-) -> list[DeliveryRecord]:
-    """
-    Write the calls, and the refused requests that the list of these can hold. Returns some of the
-    records, for questions.
-    """
-    rng = random.Random(7)
-    samples: list[DeliveryRecord] = []
-    batch: list[tuple[int, DeliveryRecord]] = []
-    for index in range(total):
-        record = _in_its_state(index, record_of(index, total, now, rng), now)
-        if index % max(1, total // 50) == 1:
-            samples.append(record)
-        batch.append((index, record))
-        if len(batch) == AT_ONCE:
-            await _write(store, batch, now)
-            progress(index + 1)
-            batch = []
-    await _write(store, batch, now)
-    await store.refused.add(_refused(now))
-    return samples
+Batch = list[tuple[int, DeliveryRecord]]
 
 
-def _in_its_state(index: int, record: DeliveryRecord, now: datetime) -> DeliveryRecord:
-    """The record in the state that its place gives it."""
-    record = replace(record, message_id=_message_id(record, 1))
-    if index % FAILED_EVERY == 1:
-        answer = Answer(at=now, cause="buildr_rejected", status_code=422, text=REFUSAL)
-        return record.with_answer(answer).to_given_up(now, "Buildr answered 422")
-    if index % WAITING_EVERY == 2:
-        return record.to_waiting("waits for a permit")
-    if index % STALLED_EVERY == 3:
-        return record.to_stalled("the final event is overdue")
-    return record
+def batch_of(first: int, total: int, now: datetime) -> Batch:
+    """Some of so many calls, by their places; the same ones each time."""
+    rng = random.Random(first)
+    places = range(first, min(first + AT_ONCE, total))
+    return [
+        (place, _in_its_state(place, record_of(place, total, now, rng), now)) for place in places
+    ]
 
 
-async def _write(store: Store, batch: list[tuple[int, DeliveryRecord]], now: datetime) -> None:
-    if not batch:
-        return
+async def commit(store: Store, batch: Batch, now: datetime) -> None:
+    """Write calls as jobs do. Four milliseconds each on a busy machine: for a few of them."""
     pipe = store.redis.pipeline(transaction=False)
-    for index, record in batch:
+    for place, record in batch:
         # Before the commit, which wakes a waiting call that is in no lane.
-        if index % WAITING_EVERY == 2 and record.first_received_at is not None:
-            at_ms = int(record.first_received_at.timestamp() * 1000)
-            pipe.zadd(store.keys.named("lane:new"), {record.ref: at_ms})
+        if (at_ms := lane_ms(place, record)) is not None:
+            pipe.zadd(store.keys.named(LANE), {record.ref: at_ms})
     await pipe.execute()
-    calls = [_commit(store.calls, index, record, now) for index, record in batch]
-    errors = [answer for answer in await store.scripts.run_batch(calls) if answer == -1]
+    calls = [_commit(store.calls, place, record, now) for place, record in batch]
+    errors = [answer for answer in await store.scripts.run_batch(calls) if answer != 0]
     if errors:
         raise RuntimeError(f"{len(errors)} calls were not written")
     pipe = store.redis.pipeline(transaction=False)
     for _, record in batch:
-        for message in _messages(record, now):
+        for message in messages_of(record, now):
             key = store.keys.message(message.message_id)
             value = f"{record.ref}\n".encode() + pack_message(message)
             pipe.set(key, value, px=store.calls.retention.messages_ms)
     await pipe.execute()
 
 
+def lane_ms(place: int, record: DeliveryRecord) -> int | None:
+    """Since when a call waits in the lane, ms since the epoch; None for one that does not."""
+    if place % WAITING_EVERY != WAITING_PLACE or record.first_received_at is None:
+        return None
+    return int(record.first_received_at.timestamp() * 1000)
+
+
+def _in_its_state(index: int, record: DeliveryRecord, now: datetime) -> DeliveryRecord:
+    """The record in the state that its place gives it."""
+    record = replace(record, message_id=_message_id(record, 1))
+    if index % FAILED_EVERY == FAILED_PLACE:
+        answer = Answer(at=now, cause="buildr_rejected", status_code=422, text=REFUSAL)
+        return record.with_answer(answer).to_given_up(now, "Buildr answered 422")
+    if index % WAITING_EVERY == WAITING_PLACE:
+        return record.to_waiting("waits for a permit")
+    if index % STALLED_EVERY == STALLED_PLACE:
+        return record.to_stalled("the final event is overdue")
+    return record
+
+
 def _commit(calls: Calls, index: int, record: DeliveryRecord, now: datetime) -> ScriptCall[int]:
     failed = {}
-    if index % FAILED_EVERY == 1:
-        failed = {record.ref: to_text(_entry(index, record, now))}
+    if (entry := entry_of(index, record, now)) is not None:
+        failed = {record.ref: to_text(entry)}
     update = CallUpdate(record=record, version=0, failed=failed)
-    events = [
-        (event.message_id, compress(to_json([event]).encode(), context=_context(record, event)))
-        for event in _events(record)
-    ]
     return script_calls.commit(
         update=commit_arguments(update, calls.retention, worker_id=None, ends_job=False),
         compressed_record=pack_record(record),
-        compressed_events=events,
+        compressed_events=packed_events(record),
     )
 
 
-def _context(record: DeliveryRecord, event: CallEvent) -> bytes:
-    return _events_context(record.ref, event.message_id)
+def packed_events(record: DeliveryRecord) -> list[tuple[str, bytes]]:
+    """The events of a call by the messages that brought them."""
+    return [
+        (
+            event.message_id,
+            compress(
+                to_json([event]).encode(), context=_events_context(record.ref, event.message_id)
+            ),
+        )
+        for event in _events(record)
+    ]
 
 
-def _entry(index: int, record: DeliveryRecord, now: datetime) -> Failed:
+def entry_of(index: int, record: DeliveryRecord, now: datetime) -> Failed | None:
+    """The failed entry of a call; None for one that has not failed."""
+    if index % FAILED_EVERY != FAILED_PLACE:
+        return None
     source, _, source_call_id = record.ref.partition(":")
     return Failed(
         entry_id=record.ref,
@@ -175,7 +181,8 @@ def _events(record: DeliveryRecord) -> Iterator[CallEvent]:
         )
 
 
-def _messages(record: DeliveryRecord, now: datetime) -> Iterator[Message]:
+def messages_of(record: DeliveryRecord, now: datetime) -> Iterator[Message]:
+    """The raw messages of a call, while they are kept."""
     at = record.first_received_at or now
     if now - at > WEEK:
         return
@@ -195,7 +202,8 @@ def _messages(record: DeliveryRecord, now: datetime) -> Iterator[Message]:
         )
 
 
-def _refused(now: datetime) -> Iterator[RefusedRequests]:
+def refused_of(now: datetime) -> Iterator[RefusedRequests]:
+    """As many refused requests as the list of these can hold."""
     for minute in range(MOST_REFUSED):
         at = now - timedelta(minutes=minute)
         yield RefusedRequests(
