@@ -2,10 +2,10 @@
 Calls that may answer a question: from the narrowest index that applies, else from all.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from service.store.call_index import (
     ALL_CALLS,
@@ -30,6 +30,21 @@ STATE_SETS: Final = frozenset(
 )
 
 
+class Candidate(NamedTuple):
+    """
+    A call that may fit: its place in the order of the list, and when its last message came (ms
+    since the epoch).
+    """
+
+    place: Place
+    last_ms: int
+
+    @property
+    def ref(self) -> str:
+        """The name of the call."""
+        return self.place[1]
+
+
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """Reads the indexes."""
@@ -39,8 +54,36 @@ class Candidates:
 
     async def chunks(
         self, query: CallQuery, start: Place | None, *, limit: int
+    ) -> AsyncIterator[list[Candidate]]:
+        """
+        Calls that may fit, the newest first, in chunks; each once. Of a state alone these are the
+        calls that came into it last.
+        """
+        if _is_of_state_alone(query):
+            name = self.keys.named(str(query.state))
+            async for chunk in self._walk(name, start, first_chunk=limit + 1):
+                # `failed` holds ids of messages too.
+                yield await self._with_last_ms([place for place in chunk if ":" in place[1]])
+            return
+        async for chunk in self._by_last_message(query, start, limit=limit):
+            yield [Candidate(place, place[0]) for place in chunk]
+
+    async def _with_last_ms(self, places: Sequence[Place]) -> list[Candidate]:
+        last_ms = await self._last_ms([ref for _, ref in places])
+        return [Candidate(place, last_ms[place[1]]) for place in places if place[1] in last_ms]
+
+    async def _last_ms(self, refs: Sequence[str]) -> dict[str, int]:
+        """When the last message of each call came; without those that have expired."""
+        if not refs:
+            return {}
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.zmscore(self.keys.named(ALL_CALLS), list(refs))
+        scores: list[float | None] = (await pipe.execute())[0]
+        return {ref: int(at) for ref, at in zip(refs, scores, strict=True) if at is not None}
+
+    async def _by_last_message(
+        self, query: CallQuery, start: Place | None, *, limit: int
     ) -> AsyncIterator[list[Place]]:
-        """Calls that may fit, the newest first, in chunks; each once."""
         buckets = await self._buckets(query)
         if buckets is None:
             async for chunk in self._all_calls(query, start, first_chunk=limit + 1):
@@ -99,13 +142,8 @@ class Candidates:
         if len(refs) > MOST_OF_STATE:
             return None
         # `failed` holds ids of messages too.
-        names = [ref.decode() for ref in refs if b":" in ref]
-        pipe = self.redis.pipeline(transaction=False)
-        for ref in names:
-            pipe.zscore(self.keys.named(ALL_CALLS), ref)
-        scores: list[float | None] = await pipe.execute()
-        pairs = zip(names, scores, strict=True)
-        return [(int(at), ref) for ref, at in pairs if at is not None], None
+        last_ms = await self._last_ms([ref.decode() for ref in refs if b":" in ref])
+        return [(at, ref) for ref, at in last_ms.items()], None
 
     async def _all_calls(
         self, query: CallQuery, start: Place | None, *, first_chunk: int
@@ -113,23 +151,40 @@ class Candidates:
         lowest = "-inf"
         if query.since is not None:
             lowest = str(_ms(query.since))
+        highest = "+inf"
+        if query.until is not None:
+            highest = f"({_ms(query.until)}"
+            if start is not None and start[0] >= _ms(query.until):
+                start = None
+        walk = self._walk(
+            self.keys.named(ALL_CALLS),
+            start,
+            first_chunk=first_chunk,
+            lowest=lowest,
+            highest=highest,
+        )
+        async for chunk in walk:
+            yield chunk
+
+    async def _walk(
+        self,
+        name: str,
+        start: Place | None,
+        *,
+        first_chunk: int,
+        lowest: str = "-inf",
+        highest: str = "+inf",
+    ) -> AsyncIterator[list[Place]]:
+        """The members of a sorted set below a place, the highest first."""
         last = start
         count = min(first_chunk, CHUNK)
         skipped = 0
         while True:
-            highest = "+inf"
-            if query.until is not None:
-                highest = f"({_ms(query.until)}"
-            if last is not None and (query.until is None or last[0] < _ms(query.until)):
+            if last is not None:
                 highest = str(last[0])
             members = _places(
                 await self.redis.zrevrangebyscore(
-                    self.keys.named(ALL_CALLS),
-                    highest,
-                    lowest,
-                    start=skipped,
-                    num=count,
-                    withscores=True,
+                    name, highest, lowest, start=skipped, num=count, withscores=True
                 )
             )
             chunk = [place for place in members if last is None or place < last]
@@ -144,6 +199,12 @@ class Candidates:
                 return
             # Often the first calls fit; where few do, small steps would cost round trips.
             count = min(2 * count, CHUNK)
+
+
+def _is_of_state_alone(query: CallQuery) -> bool:
+    """Whether a state that has a sorted set is what is asked for, without a narrower index."""
+    others = (query.buildr_call_id, query.number, query.agent, query.since, query.until)
+    return query.state in STATE_SETS and all(value is None for value in others)
 
 
 def _chosen(

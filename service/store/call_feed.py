@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.store.call_index import ALL_CALLS
-from service.store.call_search import read_records
 from service.store.delivery_record import DeliveryRecord
 from service.store.keys import Keys
 from service.store.listed_call import Place
+from service.store.record_reading import read_records
 from service.store.redis_client import Client
 
 

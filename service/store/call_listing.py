@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from service.store.call_candidates import Candidates
+from service.store.call_candidates import Candidate, Candidates
 from service.store.call_index import ALL_CALLS
 from service.store.keys import Keys
 from service.store.listed_call import (
@@ -20,6 +20,7 @@ from service.store.listed_call import (
     fits,
     listed_at,
 )
+from service.store.record_reading import read_packed
 from service.store.redis_client import Client
 
 __all__ = ["UNREAD", "UNREADABLE", "CallListing", "CallPage", "CallQuery", "ListedCall"]
@@ -86,8 +87,8 @@ class CallListing:
         start = _read_cursor(after)
         gathered = _Found(limit)
         candidates = Candidates(self.redis, self.keys)
-        async for places in candidates.chunks(query, start, limit=limit):
-            for place, call in await self._read(places):
+        async for chunk in candidates.chunks(query, start, limit=limit):
+            for place, call in await self._read(chunk):
                 gathered.looked_at += 1
                 gathered.last = place
                 if call is not None and fits(query, call):
@@ -138,22 +139,13 @@ class CallListing:
             pipe.exists(self.keys.call(ref), self.keys.pending(ref))
         return [ref for ref, count in zip(refs, await pipe.execute(), strict=True) if count]
 
-    async def _read(self, places: Sequence[Place]) -> list[tuple[Place, ListedCall | None]]:
+    async def _read(self, chunk: Sequence[Candidate]) -> list[tuple[Place, ListedCall | None]]:
         """The calls at these places; None for one that has expired."""
-        pipe = self.redis.pipeline(transaction=False)
-        for _, ref in places:
-            pipe.hget(self.keys.call(ref), "rec")
-        records: list[bytes | None] = await pipe.execute()
-        without_record = [
-            ref for (_, ref), packed in zip(places, records, strict=True) if packed is None
-        ]
-        pipe = self.redis.pipeline(transaction=False)
-        for ref in without_record:
-            pipe.llen(self.keys.pending(ref))
-        waiting = dict(zip(without_record, await pipe.execute(), strict=True))
+        refs = [candidate.ref for candidate in chunk]
+        found = await read_packed(self.redis, self.keys, refs)
         return [
-            (place, listed_at(place, packed, waiting.get(place[1], 0)))
-            for place, packed in zip(places, records, strict=True)
+            (candidate.place, listed_at(candidate.last_ms, candidate.ref, packed))
+            for candidate, packed in zip(chunk, found, strict=True)
         ]
 
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-from service.errors import MalformedPayload
 from service.lazy_adapter import LazyAdapter
 from service.store.calls import StoredCall, read_call, read_record
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.keys import Keys
 from service.store.links import Link
+from service.store.record_reading import read_packed, read_records
 from service.store.redis_client import Client
 
 # Calls per round trip: small enough that reading them does not delay the webhooks, which use the
@@ -69,13 +69,10 @@ class CallSearch:
         # Records first and whole calls later, by `read`: all have to be sorted before `limit`
         # applies, and their events are most of what a call takes in memory.
         async for refs in self._pages(call_filter.source):
-            pipe = self.redis.pipeline(transaction=False)
-            for ref in refs:
-                pipe.hget(self.keys.call(ref), "rec")
-            records: list[bytes | None] = await pipe.execute()
-            for ref, packed in zip(refs, records, strict=True):
+            found = await read_packed(self.redis, self.keys, refs)
+            for ref, packed in zip(refs, found, strict=True):
                 # The call expired between the scan and the read.
-                if packed is None:
+                if not isinstance(packed, bytes):
                     continue
                 record = read_record(ref, packed)
                 if call_filter.holds(record):
@@ -122,24 +119,6 @@ class CallSearch:
                 page = []
         if page:
             yield page
-
-
-async def read_records(redis: Client, keys: Keys, refs: Sequence[str]) -> list[DeliveryRecord]:
-    """
-    The records of these calls in one round trip, without those that are gone or cannot be read.
-    """
-    pipe = redis.pipeline(transaction=False)
-    for ref in refs:
-        pipe.hget(keys.call(ref), "rec")
-    records = []
-    for ref, packed in zip(refs, await pipe.execute(), strict=True):
-        if packed is None:
-            continue
-        try:
-            records.append(read_record(ref, packed))
-        except MalformedPayload:
-            continue
-    return records
 
 
 def _read_link(text: bytes | None) -> Link | None:

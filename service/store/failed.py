@@ -3,7 +3,8 @@ Failed messages and calls: what was given up on, with cause and answers, until a
 or discards it.
 """
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -43,6 +44,16 @@ class Failed:
     buildr_call_id: str | None = None
     attempts: int = 0
     answers: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFacts:
+    """What a list is grouped and filtered by, of an entry that is not read whole."""
+
+    entry_id: str
+    source: str
+    cause: str
+    detail: str
 
 
 _FAILED: Final = LazyAdapter(Failed)
@@ -108,8 +119,39 @@ class FailedStore:
         """How many entries there are."""
         return int(await self.redis.zcard(self.keys.named("failed")))
 
+    async def get_many(self, entry_ids: Sequence[str]) -> list[Failed]:
+        """These entries, in the same order, without those that are gone."""
+        if not entry_ids:
+            return []
+        texts = await self.redis.mget([self.keys.failed_entry(name) for name in entry_ids])
+        return [_FAILED.validate_json(text) for text in texts if text is not None]
+
+    async def facts(self, *, most: int) -> list[FailedFacts]:
+        """What the oldest entries are grouped by, the oldest first: in a third of the time."""
+        facts: list[FailedFacts] = []
+        async for text in self._texts():
+            entry = json.loads(text)
+            facts.append(
+                FailedFacts(entry["entry_id"], entry["source"], entry["cause"], entry["detail"])
+            )
+            if len(facts) >= most:
+                break
+        return facts
+
     async def select(self, failed_filter: FailedFilter) -> AsyncIterator[Failed]:
         """The entries that are meant, oldest first."""
+        # As it stands in the stored text. Most entries are told by it, and need not be read.
+        mark = b""
+        if failed_filter.cause is not None:
+            mark = f'"cause":{json.dumps(failed_filter.cause, ensure_ascii=False)}'.encode()
+        async for text in self._texts():
+            if mark not in text:
+                continue
+            entry = _FAILED.validate_json(text)
+            if failed_filter.holds(entry):
+                yield entry
+
+    async def _texts(self) -> AsyncIterator[bytes]:
         # By rank: an entry that is taken out meanwhile moves the rest up, so that a list may miss
         # one. It is a list for people, and complete the next time.
         start = 0
@@ -119,11 +161,8 @@ class FailedStore:
             keys = [self.keys.failed_entry(entry_id.decode()) for entry_id in ids]
             for text in await self.redis.mget(keys):
                 # Replayed or discarded between the two reads.
-                if text is None:
-                    continue
-                entry = _FAILED.validate_json(text)
-                if failed_filter.holds(entry):
-                    yield entry
+                if text is not None:
+                    yield text
             start += READ_PAGE
 
     async def replay(

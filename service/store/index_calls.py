@@ -1,11 +1,11 @@
 """
-How the script that indexes old calls is called, as in `service.store.script_calls`.
+How the scripts that index old calls and read many are called, as in `service.store.script_calls`.
 """
 
 from collections.abc import Iterable
 
 from service.store.redis_client import Value
-from service.store.script_runner import ScriptCall, as_flag
+from service.store.script_runner import ScriptCall, as_flag, as_list
 
 
 def index(
@@ -21,3 +21,11 @@ def index(
     names: tuple[Value, ...] = tuple(buckets)
     arguments = (ref, version, compressed_record, last_ms, keep_call_ms, *names)
     return ScriptCall("index", arguments, as_flag)
+
+
+def records(*, refs: Iterable[str]) -> ScriptCall[list[bytes | int]]:
+    """
+    The packed records of calls, in their order; of a call without one, how many of its messages no
+    worker has read.
+    """
+    return ScriptCall("records", tuple(refs), as_list)

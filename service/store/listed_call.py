@@ -17,7 +17,7 @@ from service.store.delivery_state import DeliveryState
 UNREAD: Final = "unread"
 # A call whose record is damaged, or was written by a newer version.
 UNREADABLE: Final = "unreadable"
-# Time of the last message in ms since the epoch, and name: the order of all lists.
+# Time in ms since the epoch, and name: the order of all lists.
 Place = tuple[int, str]
 
 
@@ -80,20 +80,19 @@ def fits(query: CallQuery, call: ListedCall) -> bool:
     return query.agent is None or query.agent.casefold() in (call.agent or "").casefold()
 
 
-def listed_at(place: Place, packed: bytes | None, waiting: int) -> ListedCall | None:
+def listed_at(last_ms: int, ref: str, packed: bytes | int) -> ListedCall | None:
     """
-    The call at a place, from its packed record and the number of its unread messages; None if
-    there is neither.
+    A call whose last message came at that time (ms since the epoch), from its packed record, or the
+    number of its unread messages where it has none; None if there is neither.
     """
-    last_at = datetime.fromtimestamp(place[0] / 1000, UTC)
-    ref = place[1]
-    if packed is not None:
+    last_at = datetime.fromtimestamp(last_ms / 1000, UTC)
+    if isinstance(packed, bytes):
         return _of_record(ref, last_at, packed)
-    if not waiting:
+    if not packed:
         return None
     reason = "a message waits for a worker"
-    if waiting > 1:
-        reason = f"{waiting} messages wait for a worker"
+    if packed > 1:
+        reason = f"{packed} messages wait for a worker"
     return ListedCall(ref=ref, last_at=last_at, state=UNREAD, reason=reason)
 
 

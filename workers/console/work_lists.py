@@ -18,7 +18,7 @@ from service.logs.phone_masking import mask_number
 from service.sources import SOURCES
 from service.store.call_parties import CallParties
 from service.store.delivery_record import DeliveryRecord
-from service.store.failed import Failed, FailedFilter
+from service.store.failed import FailedFacts
 from service.store.keys import split_ref
 from workers.console.pages import redirect
 from workers.console.parts import Visit
@@ -85,18 +85,15 @@ async def failed(visit: Visit) -> Response:
     cause = visit.query("cause")
     source = visit.query("source")
     start = _start_of(visit)
-    entry_filter = FailedFilter(source=source or None, cause=cause or None)
-    entries: list[Failed] = []
-    causes: Counter[str] = Counter()
-    async for entry in visit.store.failed.select(FailedFilter()):
-        causes[entry.cause] += 1
-        if entry_filter.holds(entry):
-            entries.append(entry)
-        if causes.total() >= MAX_READ:
-            break
+    facts = await visit.store.failed.facts(most=MAX_READ)
+    causes = Counter(entry.cause for entry in facts)
+    matching = [
+        entry for entry in facts if cause in ("", entry.cause) and source in ("", entry.source)
+    ]
+    shown = [entry.entry_id for entry in matching[start : start + PAGE]]
     total = await visit.store.failed.count()
     next_start = None
-    if len(entries) > start + PAGE:
+    if len(matching) > start + PAGE:
         next_start = start + PAGE
     done = visit.query("done")
     if not done.isdecimal():
@@ -104,13 +101,13 @@ async def failed(visit: Visit) -> Response:
     return visit.page(
         "failed",
         "Failed",
-        entries=entries[start : start + PAGE],
-        groups=_groups(entries),
+        entries=await visit.store.failed.get_many(shown),
+        groups=_groups(matching),
         causes=causes.most_common(),
         cause=cause,
         source=source,
         sources=sorted(SOURCES),
-        matching=len(entries),
+        matching=len(matching),
         total=total,
         is_cut=total > MAX_READ,
         advice=ADVICE,
@@ -221,7 +218,7 @@ def _row_of(record: DeliveryRecord) -> CallRow:
     )
 
 
-def _groups(entries: list[Failed]) -> list[Group]:
+def _groups(entries: list[FailedFacts]) -> list[Group]:
     """The reasons that several of the entries share, the most frequent first."""
     ids: dict[tuple[str, str], list[str]] = {}
     for entry in entries:

@@ -18,7 +18,6 @@ from service.sources import SOURCES
 from service.spool.messages import Depth
 from service.spool.status import read_spool
 from service.store.connection import Store
-from service.store.failed import FailedFilter
 
 HOUR_S: Final = 3600
 
@@ -95,12 +94,8 @@ async def read_sources(settings: Settings, store: Store) -> Sequence[SourceStatu
 
 async def count_causes(store: Store, *, most: int) -> Mapping[str, int]:
     """How often each cause is among the oldest `most` failed entries, the most frequent first."""
-    causes: Counter[str] = Counter()
-    async for entry in store.failed.select(FailedFilter()):
-        causes[entry.cause] += 1
-        if causes.total() >= most:
-            break
-    return dict(causes.most_common())
+    facts = await store.failed.facts(most=most)
+    return dict(Counter(entry.cause for entry in facts).most_common())
 
 
 def read_spool_depth(settings: Settings, now: datetime) -> SpoolDepth:

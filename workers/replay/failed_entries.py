@@ -15,8 +15,7 @@ async def select_failed(
 ) -> list[Failed]:
     """The failed entries with these ids, else those that pass the filter, oldest first."""
     if entry_ids:
-        by_id = [await store.failed.get(entry_id) for entry_id in dict.fromkeys(entry_ids)]
-        return [entry for entry in by_id if entry is not None]
+        return await store.failed.get_many(list(dict.fromkeys(entry_ids)))
     entries: list[Failed] = []
     async for entry in store.failed.select(entry_filter):
         entries.append(entry)

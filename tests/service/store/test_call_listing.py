@@ -94,6 +94,25 @@ async def test_pages_follow_one_another(store: Store) -> None:
         await store.listing.page(CallQuery(), after="nonsense")
 
 
+async def test_calls_of_a_state_come_in_the_order_in_which_they_came_into_it(store: Store) -> None:
+    """Whenever their last message came; the cursor goes on there, and ids of messages are none."""
+    for number in (3, 1, 2):
+        await keep(store, record(number, state=DeliveryState.UNMATCHED))
+        name = store.keys.named("unmatched")
+        await store.redis.zadd(name, {f"twilio:CA{number}": 1000 - number}, xx=True)
+    await store.redis.zadd(name, {"m0123": 2000, "twilio:CAgone": 1500})
+    first = await store.listing.page(CallQuery(state="unmatched"), limit=2)
+    assert ["twilio:CA1", "twilio:CA2"] == [call.ref for call in first.calls]
+    assert first.calls[0].last_at == AT + timedelta(minutes=1)
+    rest = await store.listing.page(CallQuery(state="unmatched"), limit=2, after=first.after)
+    assert ["twilio:CA3"] == [call.ref for call in rest.calls]
+    assert rest.after is None
+    # With a time they are in the order of their last messages again.
+    assert ["3", "2"] == await find(
+        store, CallQuery(state="unmatched", since=AT + timedelta(minutes=2))
+    )
+
+
 async def test_more_calls_of_one_millisecond_than_a_chunk(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
