@@ -19,15 +19,15 @@ from workers.cli.program import PROGRAM
 # A command in a block begins a line, maybe behind an assignment, sudo or a prompt; one in a text is
 # in backticks. It ends at a comment, a pipe or another command.
 IN_BLOCK: Final = re.compile(
-    rf"^[^#\n`]*?(?<![\w/=-]){PROGRAM}(?![\w-])( +[^#\n|;&>]*)?", re.MULTILINE
+    rf"^[^#\n`]*?(?<![\w/=:-]){PROGRAM}(?![\w-])( +[^#\n|;&>]*)?", re.MULTILINE
 )
-IN_TEXT: Final = re.compile(rf"`{PROGRAM}( [^`\n]+)`")
+IN_TEXT: Final = re.compile(rf"`{PROGRAM}( [^`\n>]+)(?:>[^`\n]*)?`")
 BLOCK: Final = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 TARGET: Final = re.compile(r"\bmake ([a-z][a-z-]+)")
-# What the pages leave open. Options behind it cannot be checked.
-OPEN: Final = re.compile(r"…|\.\.\.")
 # What was true once, and what is made from the commands themselves.
 LEFT_OUT: Final = ("CHANGELOG.md", "decisions", "reference-cli.md", "architecture.md")
+# A word in place of a value, like SOURCE, and what a page leaves open.
+PLACEHOLDER: Final = re.compile(r"^[A-Z][A-Z_]+$|…|\.\.\.")
 
 
 def _pages() -> list[Path]:
@@ -37,8 +37,16 @@ def _pages() -> list[Path]:
 def _commands(text: str) -> Iterator[str]:
     for block in BLOCK.findall(text):
         joined = block.replace("\\\n", " ")
-        yield from IN_BLOCK.findall(joined)
+        for arguments in IN_BLOCK.findall(joined):
+            yield _without_substitution(arguments)
     yield from IN_TEXT.findall(BLOCK.sub("", text))
+
+
+def _without_substitution(arguments: str) -> str:
+    """The arguments without the end of `<( )` around their command."""
+    if arguments.count("(") < arguments.count(")"):
+        return arguments.rstrip().removesuffix(")")
+    return arguments
 
 
 def _fault(arguments: list[str]) -> str | None:
@@ -47,8 +55,11 @@ def _fault(arguments: list[str]) -> str | None:
     context = click.Context(cli, info_name=PROGRAM)
     while isinstance(command, click.Group) and arguments and arguments[0][0] != "-":
         name = arguments.pop(0)
-        # `expect 110` is short for `expect call 110`.
-        subcommand = command.get_command(context, name) or command.get_command(context, "call")
+        subcommand = command.get_command(context, name)
+        if subcommand is None:
+            # `expect 110` is short for `expect call 110`.
+            subcommand = command.get_command(context, "call")
+            arguments.insert(0, name)
         if subcommand is None:
             return f"there is no command {name}"
         command = subcommand
@@ -57,6 +68,22 @@ def _fault(arguments: list[str]) -> str | None:
     unknown = {argument for argument in arguments if argument.startswith("--")} - options
     if unknown:
         return f"there is no {', '.join(sorted(unknown))}"
+    return _wrong_value(command, arguments)
+
+
+def _wrong_value(command: click.Command, arguments: list[str]) -> str | None:
+    """What the command itself says of its values; None where a page leaves one open."""
+    if any(PLACEHOLDER.search(argument) for argument in arguments):
+        return None
+    try:
+        command.make_context(command.name, list(arguments))
+    except click.exceptions.Exit:
+        return None
+    except click.UsageError as error:
+        # A file of the reader's, and a command that is only named.
+        if not arguments or "does not exist" in error.message:
+            return None
+        return error.message
     return None
 
 
@@ -74,7 +101,7 @@ def test_every_command_exists(page: Path) -> None:
         except ValueError:
             # An open quotation mark: the command goes on in a part that was cut off.
             continue
-        fault = _fault([text for text in arguments if not OPEN.fullmatch(text)])
+        fault = _fault(arguments)
         if fault is not None:
             faults.append(f"{PROGRAM}{line}: {fault}")
     assert [] == faults
