@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final, Self
 
+from service.cancelling import cancel_and_wait
 from service.store.connection import Store
 from service.store.figures import Tally
 from service.store.redis_trouble import REDIS_ERRORS
@@ -15,7 +16,6 @@ METRIC: Final = "answer_seconds"
 ADD_EVERY_S: Final = 5.0
 # Figures are not worth a slow stop; what Redis does not take now is added later.
 ADD_TIMEOUT_S: Final = 1.0
-CANCEL_AGAIN_S: Final = 0.2
 
 
 class AnswerTimes:
@@ -36,11 +36,8 @@ class AnswerTimes:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # One cancellation is not enough: redis-py swallows one that arrives while it handles a
-        # lost connection.
-        while self._task is not None and not self._task.done():
-            self._task.cancel()
-            await asyncio.wait([self._task], timeout=CANCEL_AGAIN_S)
+        if self._task is not None:
+            await cancel_and_wait({self._task})
         await self._add()
 
     async def _run(self) -> None:

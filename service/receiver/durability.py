@@ -9,6 +9,7 @@ from typing import Final, Self
 
 import structlog
 
+from service.cancelling import cancel_and_wait
 from service.errors import SettingsError
 from service.logs.events import LogEvent
 from service.settings import Settings
@@ -22,7 +23,6 @@ READ_TIMEOUT_S: Final = 1.0
 CHECK_EVERY_S: Final = 60.0
 # While it does not answer.
 RETRY_EVERY_S: Final = 5.0
-CANCEL_AGAIN_S: Final = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -61,14 +61,7 @@ class DurabilityWatch:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = {*self._tasks}
-        # One cancellation is not enough: redis-py swallows one that arrives while it handles a
-        # lost connection.
-        while tasks:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
-            tasks = {task for task in tasks if not task.done()}
+        await cancel_and_wait(self._tasks)
 
     async def _run(self, store: Store) -> None:
         last: tuple[DurabilityFault, ...] = ()

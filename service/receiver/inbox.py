@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from service.cancelling import cancel_and_wait
 from service.errors import FailureCause, QueueUnavailable
 from service.receiver.acceptance import Acceptance, acceptance_of
 from service.receiver.inbox_messages import (
@@ -40,7 +41,6 @@ RETRY_INTERVAL_S: Final = 0.25
 # For the way back: an answer that arrives after the vendor's limit counts as none.
 ANSWER_MARGIN_S: Final = 0.5
 LEAST_ANSWER_S: Final = 0.5
-CANCEL_AGAIN_S: Final = 0.2
 DEFAULT_RETRY_POLICY: Final = RetryPolicy(response_timeout_s=15, retry_delays_s=(60,))
 
 
@@ -176,11 +176,8 @@ class Inbox:
         message.
         """
         self._is_stopping = True
-        # One cancellation is not enough: redis-py swallows one that arrives while it handles a lost
-        # connection, and the drain would go on for ever.
-        while self._drain_task is not None and not self._drain_task.done():
-            self._drain_task.cancel()
-            await asyncio.wait({self._drain_task}, timeout=CANCEL_AGAIN_S)
+        if self._drain_task is not None:
+            await cancel_and_wait({self._drain_task})
         # Refused and not left without an answer: the vendor may send it again, to another instance
         # or after the restart.
         await self._redis.close()

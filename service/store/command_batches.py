@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from service.cancelling import cancel_and_wait
 from service.store.redis_client import Value
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 
@@ -81,10 +82,7 @@ class CommandBatches:
 
     async def close(self) -> None:
         """End the connections; what waits for an answer gets an error."""
-        senders = tuple(self._senders)
-        for sender in senders:
-            sender.cancel()
-        await asyncio.gather(*senders, return_exceptions=True)
+        await cancel_and_wait(tuple(self._senders))
         # One that was cancelled before its first step has not ended by itself.
         self._active = 0
         self._is_starting = False

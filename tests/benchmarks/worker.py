@@ -24,6 +24,7 @@ from arq.connections import ArqRedis
 from arq.utils import poll
 from arq.worker import Worker, func
 
+from service.cancelling import cancel_and_wait
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause
 from service.logs.setup import configure_logging, flush_log
 from service.quick_dataclass import replace
@@ -40,7 +41,6 @@ from workers.maintenance.redis_watch import RedisWatch
 from workers.process.assembly import build_worker
 from workers.process.event_loop import new_event_loop
 from workers.process.job_worker import JobWorker, QueueReading
-from workers.process.tasks import cancel_and_wait
 from workers.sandbox.records import OUTCOMES
 
 # The budget of a day: the first ten calls spend it, and all others wait.

@@ -3,10 +3,10 @@ The alerts of a receiver: they say that no worker runs.
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
+from service.cancelling import cancel_and_wait
 from service.settings import Installation
 from workers.alerts.monitor import AlertMonitor
 
@@ -30,7 +30,5 @@ class StandbyMonitor:
     async def close(self) -> None:
         """End the task, and close its connections."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await cancel_and_wait({self._task})
         await self.monitor.close()

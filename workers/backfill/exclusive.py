@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 from redis.exceptions import RedisError
 
+from service.cancelling import cancel_and_wait
 from service.store.backfill import Backfill, Run
 from workers.subscriptions.errors import UpkeepError
 
@@ -72,9 +73,7 @@ async def running_alone(
             task.uncancel()
         raise RightLost(LOST) from None
     finally:
-        renewal.cancel()
-        with suppress(asyncio.CancelledError):
-            await renewal
+        await cancel_and_wait({renewal})
         with suppress(RedisError, OSError):
             await records.end_run(slug, run)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from service.cancelling import cancel_and_wait
 from service.errors import SettingsError
 from service.logs.events import LogEvent
 from service.settings import Settings
@@ -50,7 +51,6 @@ from workers.outcomes.decide import map_digest
 from workers.process.assembly import WorkerComponents, build_worker
 from workers.process.job_worker import JobWorker, QueueReading
 from workers.process.startup_checks import REDIS_RETRY_S, outcome_faults, redis_faults
-from workers.process.tasks import cancel_and_wait
 from workers.process.timing import hold_s, in_progress_s
 from workers.subscriptions import CHECK_EVERY_S as SUBSCRIPTIONS_EVERY_S
 from workers.subscriptions import VENDORS, SubscriptionReconciler

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from service.cancelling import cancel_and_wait
 from service.error_reports import reporting_errors
 from service.errors import SettingsError
 from service.logs.events import LogEvent
@@ -27,7 +28,7 @@ from workers.buildr.tokens import NO_CREDENTIALS
 from workers.process.account_worker import AccountWorker, open_account_worker
 from workers.process.event_loop import new_event_loop
 from workers.process.extras import open_tracing
-from workers.process.tasks import cancel_and_wait, finish_jobs
+from workers.process.tasks import finish_jobs
 
 # Platforms wait at least 10 seconds between SIGTERM and SIGKILL.
 # With the default of `BUILDR_TIMEOUT_S`, 8 s, this and the time to deregister stay below that.

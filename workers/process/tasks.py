@@ -1,9 +1,9 @@
 """
-Ending asyncio tasks and arq's jobs within a time limit.
+Ending arq's jobs within a time limit.
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from arq.worker import Worker
@@ -12,8 +12,6 @@ from service.logs.events import LogEvent
 
 # A due call starts after 25 ms on average, at the cost of about 1 % of a core for the polling.
 POLL_DELAY_S: Final = 0.05
-# How long a task may take to close what it has open before it is cancelled once more.
-CANCEL_AGAIN_S: Final = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -31,21 +29,6 @@ async def finish_jobs(worker: Worker, *, within_s: float) -> None:
     except TimeoutError:
         # Nothing is lost: each of them has an alarm in Redis, and its request counts as in doubt.
         log.warning(LogEvent.WORKER_STOPPED_WITH_JOBS, count=len(worker.tasks))
-
-
-async def cancel_and_wait(tasks: set[asyncio.Task[Any]]) -> None:
-    """
-    Cancel tasks until all have ended.
-
-    One cancellation is not enough: redis-py swallows one that arrives while it handles a lost
-    connection.
-    """
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        # `wait` and not `gather`: the errors of tasks that are being cancelled are of no use any
-        # more, and `gather` would raise the first one with the others still running.
-        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
 
 
 async def _has_jobs(worker: Worker) -> bool:

@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 from redis.exceptions import NoPermissionError
 
+from service.cancelling import cancel_and_wait
 from service.settings import Settings
 from service.store.calls import FirstRead
 from service.store.connection import Store, open_store
@@ -20,7 +21,6 @@ from workers.jobs.runner import Runner
 from workers.maintenance.redis_watch import RedisWatch
 from workers.process import wake_up
 from workers.process.job_worker import JobWorker, QueueReading
-from workers.process.tasks import cancel_and_wait
 from workers.process.wake_up import WakeUp
 
 pytestmark = pytest.mark.anyio
