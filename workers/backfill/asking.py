@@ -8,9 +8,9 @@ for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -25,10 +25,15 @@ from service.store.keys import split_ref
 from workers.backfill.assessment import FEEDS, Assessor, CallAssessment, Verdict
 from workers.backfill.run import feed
 from workers.backfill.sources import LogSource
-from workers.backfill.types import KnownCall, LoggedCall
+from workers.backfill.types import KnownCall
 from workers.calls.fold import fold
 from workers.jobs.end_requests import MOST_TIMES, PAUSES
-from workers.subscriptions.errors import UpkeepError, VendorBusy, VendorUnavailable
+from workers.subscriptions.errors import (
+    UpkeepError,
+    VendorBusy,
+    VendorRejected,
+    VendorUnavailable,
+)
 
 # How often a worker looks whether a call is to be asked for.
 CHECK_EVERY_S: Final = 15.0
@@ -60,6 +65,7 @@ class EndAsker:
         if not self.sources:
             return
         due = await self.store.backfill.due_ends(at=self.clock(), limit=1000)
+        await self._forget_others(due)
         for slug, source in self.sources.items():
             refs = [ref for ref in due if split_ref(ref)[0] == slug][:CALLS_PER_TURN]
             quiet_until = self.quiet_until.get(slug)
@@ -101,8 +107,7 @@ class EndAsker:
         if call_ids is None:
             await self.store.backfill.forget_end(ref)
             return
-        logged = await assessor.log.read_call(call_ids)
-        assessment = await _assess(assessor, ref, logged)
+        assessment = await _read(assessor, ref, call_ids)
         fed = await feed(assessor, assessment, replay_request=None, pause=asyncio.sleep)
         count = await self.store.backfill.count_asked(ref)
         has_end = fed.verdict in FEEDS or fed.verdict is Verdict.KNOWN
@@ -121,6 +126,15 @@ class EndAsker:
         if fed.verdict not in FEEDS:
             # Its plan may have waited for the answer.
             await self.store.schedule.wake(ref)
+
+    async def _forget_others(self, refs: Iterable[str]) -> None:
+        """
+        Take calls off the list whose source was switched off since: nobody asks for them, and they
+        would leave no room for others at its beginning.
+        """
+        for ref in refs:
+            if split_ref(ref)[0] not in self.sources:
+                await self.store.backfill.forget_end(ref)
 
     async def _known_call(self, ref: str) -> KnownCall | None:
         """What is known of a call that has no end by its webhooks; None if it has one."""
@@ -157,12 +171,17 @@ class EndAsker:
                 await self.store.backfill.unlock(slug)
 
 
-async def _assess(assessor: Assessor, ref: str, logged: LoggedCall | None) -> CallAssessment:
-    if logged is None:
-        return CallAssessment(
-            ref=ref, verdict=Verdict.UNTOLD, started_at=None, reason="the log has no such call"
-        )
-    return await assessor.assess(logged)
+async def _read(assessor: Assessor, ref: str, call_ids: KnownCall) -> CallAssessment:
+    """What the log says of a call. Raises `UpkeepError` for what is not about this call alone."""
+    untold = CallAssessment(ref=ref, verdict=Verdict.UNTOLD, started_at=None)
+    try:
+        logged = await assessor.log.read_call(call_ids)
+        if logged is None:
+            return replace(untold, reason="the log has no such call")
+        return await assessor.assess(logged)
+    # It must not keep the others from being asked for.
+    except VendorRejected as err:
+        return replace(untold, reason=str(err))
 
 
 def askable_sources(settings: Settings, sources: Mapping[str, LogSource]) -> dict[str, LogSource]:

@@ -145,3 +145,27 @@ async def test_a_fault_leaves_the_source_alone_for_a_while(open_bench: OpenBench
         bench.now += timedelta(minutes=2)
         await one.ask_due()
         assert "busy" == await bench.result(REF)
+
+
+async def test_a_call_that_is_refused_is_in_no_ones_way(open_bench: OpenBench) -> None:
+    """It counts as asked for, and the next one is asked for in the same turn."""
+    twilio = Twilio()
+    other = f"CA{2:032x}"
+    twilio.add(other, "busy", began_at=at(0), ended_at=at(1))
+    twilio.faults.append(Fault(match=f"Calls/{SID}", status=400))
+    async with overdue(open_bench, twilio) as bench:
+        await bench.form({**RINGING, "CallSid": other})
+        bench.now = at(12)
+        await bench.run(f"twilio:{other}")
+        await asker(bench).ask_due()
+        assert "busy" == await bench.result(f"twilio:{other}")
+        assert 1 == await bench.store.backfill.times_asked(REF)
+
+
+async def test_a_source_that_is_off_leaves_the_list(open_bench: OpenBench) -> None:
+    """Its calls would keep those of others from being read."""
+    async with overdue(open_bench, Twilio()) as bench:
+        await bench.store.backfill.want_end("zoom:1", at=bench.now)
+        await asker(bench).ask_due()
+        due = await bench.store.backfill.due_ends(at=at(LONG), limit=9)
+        assert "zoom:1" not in due
