@@ -6,18 +6,18 @@ and account. It holds no text of an exception, no local variable, no body, numbe
 """
 
 import logging
-import sys
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import Final, TypeGuard
+from typing import Final
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, WrappedLogger
 
 from service.clock import steady_s
 from service.errors import SettingsError
+from service.logs.lines import exc_info_of
 from service.settings import Settings
 
 # Of one kind: a bug that meets every message must not become a flood.
@@ -66,7 +66,7 @@ class ErrorReports:
 
     def report(self, exc_info: object, tags: MutableMapping[str, str]) -> None:
         """Report an exception, unless one of its kind was reported within a minute."""
-        triple = _triple(exc_info)
+        triple = exc_info_of(exc_info)
         if triple is None or not self._is_due(triple, tags):
             return
         self.capture(triple, tags)
@@ -131,22 +131,3 @@ class _Handler(logging.Handler):
         """Report the exception of a record, if it has one."""
         if record.exc_info:
             self._reports.report(record.exc_info, {"event": f"logger {record.name}"})
-
-
-def _triple(value: object) -> ExcInfo | None:
-    """The triple of an exception, given the exception, its triple, or True for the current one."""
-    if isinstance(value, BaseException):
-        return type(value), value, value.__traceback__
-    if _is_triple(value):
-        return value
-    current = sys.exc_info()
-    if value and _is_triple(current):
-        return current
-    return None
-
-
-def _is_triple(value: object) -> TypeGuard[ExcInfo]:
-    match value:
-        case (type(), BaseException(), _):
-            return True
-    return False

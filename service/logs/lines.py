@@ -120,7 +120,7 @@ def render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """
     Render an exception: `error` in one line, `exception` as traceback without local variables.
     """
-    info = _exc_info(event.pop("exc_info", None))
+    info = exc_info_of(event.pop("exc_info", None))
     if info is not None:
         event.setdefault("error", in_one_line(info[1]))
         # `traceback` prints no local variables. Those of a handler would hold whole messages and
@@ -129,7 +129,7 @@ def render_exception(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _exc_info(value: object) -> ExcInfo | None:
+def exc_info_of(value: object) -> ExcInfo | None:
     """The triple of an exception, given the exception, its triple, or True for the current one."""
     if isinstance(value, BaseException):
         return type(value), value, value.__traceback__

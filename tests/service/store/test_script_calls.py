@@ -13,22 +13,11 @@ import pytest
 from service.store import accept_calls, backfill_calls, index_calls, script_calls
 from service.store.rate_limit import script_calls as rate_limit_calls
 from service.store.script_runner import ScriptCall, source_of
+from tests.service.store.script_files import SHARED
 
 # What all scripts share takes the first four.
 FIRST_ARGUMENT: Final = 5
 ARGUMENT: Final = re.compile(r"^local (\w+) = [\w.]*\(?ARGV\[(\d+)\]", re.MULTILINE)
-# Scripts in files that only others include.
-SHARED: Final = {
-    "accepting",
-    "call_index",
-    "common",
-    "ending",
-    "lanes",
-    "permits",
-    "phone_entries",
-    "reading",
-    "when_full",
-}
 
 
 def functions() -> dict[str, Callable[..., ScriptCall[object]]]:

@@ -48,6 +48,7 @@ from tests.service.store.restored_worker import (
     settings_of,
     twilio_message,
 )
+from tests.service.store.script_files import SHARED
 from tests.service.store.snapshot import ACCOUNTS, capture, load, read_account, restore
 from tests.service.store.stored_commands import COMMANDS, print_of
 from workers.maintenance.call_index import CallIndexer
@@ -55,20 +56,6 @@ from workers.outcomes.decide import map_digest
 from workers.process.timing import in_progress_s
 
 SCRIPTS: Final = Path(__file__).parents[3] / "service" / "store" / "scripts"
-# What other scripts begin with.
-PARTS: Final = frozenset(
-    {
-        "accepting",
-        "call_index",
-        "common",
-        "ending",
-        "lanes",
-        "permits",
-        "phone_entries",
-        "reading",
-        "when_full",
-    }
-)
 SNAPSHOT: Final = load("snapshot.json")
 EXPECTED: Final = load("expected.json")
 PRESENT: Final = datetime.fromisoformat(SNAPSHOT["taken_at"])
@@ -727,7 +714,7 @@ async def test_every_script_works_on_old_records(worker: RestoredWorker) -> None
     await _run_scripts_of_expected_calls(store)
     await _run_scripts_of_permits(worker)
     await _run_scripts_of_phone_book(store)
-    names = sorted({path.stem for path in SCRIPTS.glob("*.lua")} - PARTS)
+    names = sorted({path.stem for path in SCRIPTS.glob("*.lua")} - SHARED)
     names = [name for name in names if not name.startswith(NEW_RECORDS)]
     loaded = await store.pool.script_exists(*(digest_of(name) for name in names))
     assert [] == [name for name, is_run in zip(names, loaded, strict=True) if not is_run]

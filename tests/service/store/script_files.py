@@ -1,0 +1,19 @@
+"""
+The files of scripts that only others include.
+"""
+
+from typing import Final
+
+SHARED: Final = frozenset(
+    {
+        "accepting",
+        "call_index",
+        "common",
+        "ending",
+        "lanes",
+        "permits",
+        "phone_entries",
+        "reading",
+        "when_full",
+    }
+)
