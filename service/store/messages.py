@@ -2,7 +2,8 @@
 Raw webhook messages: what came in, kept so that it can be read anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -130,15 +131,13 @@ class Messages:
         return _read(message_id_, stored)
 
     async def get_many(self, message_ids: list[str]) -> dict[str, Message]:
-        """Those of the messages that are still stored, by id, in one round trip."""
+        """
+        Those of the messages that are still stored and not damaged, by id, in one round trip.
+        """
         if not message_ids:
             return {}
         values = await self.redis.mget([self.keys.message(id_) for id_ in message_ids])
-        return {
-            id_: _read(id_, stored)
-            for id_, stored in zip(message_ids, values, strict=True)
-            if stored is not None
-        }
+        return {message.message_id: message for message in _readable(message_ids, values)}
 
     async def waiting(self) -> tuple[int, float | None]:
         """
@@ -153,6 +152,15 @@ class Messages:
             return int(count), None
         _, received_ms = oldest[0]
         return int(count), received_ms / 1000
+
+
+def _readable(ids: Sequence[str], values: Sequence[bytes | None]) -> Iterator[Message]:
+    for id_, stored in zip(ids, values, strict=True):
+        # A damaged one is as good as gone: it must not keep the others from being replayed or
+        # shown. Its job has filed it as failed.
+        with suppress(MalformedPayload):
+            if stored is not None:
+                yield _read(id_, stored)
 
 
 def read_unread(

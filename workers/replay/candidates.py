@@ -143,7 +143,7 @@ async def _ref_of_entry(store: Store, entry: Failed) -> str | None:
     """
     if entry.kind == "call":
         return entry.entry_id
-    message = await store.messages.get(entry.entry_id)
+    message = (await store.messages.get_many([entry.entry_id])).get(entry.entry_id)
     source = SOURCES.get(entry.source)
     if message is None or source is None:
         return None

@@ -14,9 +14,12 @@ local now = now_ms()
 local count = 0
 for i = FIRST_MESSAGE_ID, #ARGV do
   local message_id = ARGV[i]
-  local message = redis.call('GET', P .. 'm:' .. message_id)
-  if message then
-    local rest = string.sub(message, string.find(message, '\n', 1, true), -1)
+  -- Damaged, it may be of another type or lack its first line. An error now would lose the entry,
+  -- which is off the list already.
+  local message = redis.pcall('GET', P .. 'm:' .. message_id)
+  local first_line_end = type(message) == 'string' and string.find(message, '\n', 1, true)
+  if first_line_end then
+    local rest = string.sub(message, first_line_end, -1)
     -- SET without a time ends the one that the message had.
     redis.call('SET', P .. 'm:' .. message_id, ref .. rest)
     -- NX: a message that is unread anyway must not be in the pending list twice.

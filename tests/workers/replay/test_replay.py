@@ -328,6 +328,23 @@ async def test_message_whose_raw_form_is_gone_is_reported_to_be(desk: ReplayHarn
     assert Verdict.GONE is result.verdict
 
 
+async def test_a_damaged_message_is_in_no_other_entrys_way(desk: ReplayHarness) -> None:
+    """It counts as gone; an entry is not lost by a message that is damaged only then."""
+    for item in (*CALL, form("teleported", 4)):
+        await desk.receive(item)
+    await desk.drain()
+    await _file(desk, "m404", "damaged_record")
+    await desk.store.redis.set(desk.store.keys.message("m404"), "damaged")
+    verdicts = [result.verdict for result in await desk.replay_failed(is_dry_run=True)]
+    assert [Verdict.GONE, Verdict.UNREADABLE] == verdicts
+    entry = await desk.store.failed.get("m404")
+    assert entry is not None
+    ids = ["m404", *(await desk.stored()).events]
+    request = ReplayRequest(lane=Lane.REPLAY, at=desk.clock())
+    replay_ids = desk.store.failed.replay(entry, ref=REF, message_ids=ids, replay_request=request)
+    assert len(ids) - 1 == await replay_ids
+
+
 async def test_second_replay_in_a_row_is_harmless(desk: ReplayHarness) -> None:
     """A call that waits to be written again is reported to be on its way, and is written once."""
     await _other_map(desk)
