@@ -18,6 +18,7 @@ FLOORS: Final = (
     (
         "service.errors",
         "service.clock",
+        "service.cancelling",
         "service.phone_numbers",
         "service.buildr_ids",
         "service.quick_dataclass",

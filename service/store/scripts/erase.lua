@@ -73,7 +73,10 @@ for _, id in ipairs(message_ids) do
   messages = messages + redis.call('DEL', P .. 'm:' .. id)
   redis.call('ZREM', P .. 'inbox', id)
   -- Its id is made from the message by a digest and says nothing about anybody.
-  redis.call('SET', P .. 'seen:' .. id, '', 'PX', seen_ms, 'NX')
+  -- One that is kept beside its message may end sooner.
+  if redis.call('PTTL', P .. 'seen:' .. id) < tonumber(seen_ms) then
+    redis.call('SET', P .. 'seen:' .. id, '', 'PX', seen_ms)
+  end
   drop_failed(id)
 end
 return {calls, messages, failed, links}
