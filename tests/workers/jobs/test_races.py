@@ -26,6 +26,7 @@ from tests.workers.jobs.harness import (
     form,
 )
 from workers.buildr import BuildrClient, UpdatedCall
+from workers.delivery.difference import OUTCOME_FIELD as OUTCOME
 from workers.replay.failed_entries import select_failed
 
 REF = "twilio:CA1"
@@ -37,6 +38,41 @@ async def world(store: Store, make_settings: Callable[..., Settings]) -> WorkerH
     """A world with the account's outcomes known and a wide budget."""
     await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))
     return WorkerHarness(store, make_settings(BUILDR_BUDGETS="1000/1s"))
+
+
+async def test_the_first_of_two_runs_counts(
+    world: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was stopped for a while writes nothing over what another has written since."""
+    real = Calls.begin
+
+    async def begin(self: Calls, ref: str, *, worker_id: str) -> LoadedCall:
+        loaded = await real(self, ref, worker_id=worker_id)
+        monkeypatch.setattr(Calls, "begin", real)
+        await world.receive(CALL[3])
+        await world.run()
+        return loaded
+
+    monkeypatch.setattr(Calls, "begin", begin)
+    await world.receive(CALL[0])
+    await world.run()
+    record = (await world.stored()).record
+    assert (DeliveryState.DELIVERED, "786") == (record.state, world.buildr.held["110"].get(OUTCOME))
+    await world.drain()
+    assert 1 == len(world.buildr.requests)
+
+
+async def test_a_429_costs_no_attempt(world: WorkerHarness) -> None:
+    """The call waits in its lane, however often."""
+    world.buildr.faults = ["429", "429", "429"]
+    await world.receive(CALL[3])
+    await world.run()
+    record = (await world.stored()).record
+    assert (DeliveryState.WAITING, 0, None) == (record.state, record.attempts, record.retry_at)
+    await world.drain()
+    assert 4 == len(world.buildr.requests)
+    summaries = [entry.summary for entry in (await world.stored()).record.history]
+    assert "will retry" not in summaries
 
 
 async def test_link_that_is_set_while_the_job_decides(

@@ -149,6 +149,12 @@ async def test_429_revokes_permits_that_are_not_used_yet(tight: Store) -> None:
     assert GrantStatus.WAITS is (await ask(tight, "twilio:a")).verdict
 
 
+async def test_a_shorter_429_ends_no_longer_one(clocked: "Clocked") -> None:
+    """Of several that were under way at once, the longest time counts."""
+    await limited(clocked.store, 9)
+    assert 8 < (await limited(clocked.store, 1)).blocked_s <= 10
+
+
 async def test_unexplained_429_backs_off_longer_each_time(clocked: "Clocked") -> None:
     """A 429 without a header blocks for 5, 10, 20 ... seconds; several at once count as one."""
     waits = []
