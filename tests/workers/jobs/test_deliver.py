@@ -294,9 +294,16 @@ async def test_permit_that_a_call_no_longer_needs_is_given_back(world: WorkerHar
 
 
 async def test_unmatched_call_whose_time_is_over_is_forgotten_by_name(world: WorkerHarness) -> None:
-    """Old unmatched calls are dropped, and their names are returned for the log."""
+    """
+    Old unmatched calls are dropped, and their names are returned for the log; how often they were
+    looked at meanwhile makes them no newer.
+    """
     await world.receive(CALL[3], query="")
     await world.run()
+    since_ms = await world.store.pool.zscore("bc:default:unmatched", "twilio:CA1")
+    world.advance(3600)
+    await world.run()
+    assert since_ms == await world.store.pool.zscore("bc:default:unmatched", "twilio:CA1")
     assert [] == await world.store.schedule.forget_old(before_ms=1)
     later_ms = int((datetime.now(UTC) + timedelta(days=99)).timestamp() * 1000)
     assert ["twilio:CA1"] == await world.store.schedule.forget_old(before_ms=later_ms)
