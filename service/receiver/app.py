@@ -178,8 +178,10 @@ def _open_accounts(
 
 
 def _one_for_each_redis(accounts: Sequence[ReceiverAccount]) -> tuple[Store, ...]:
-    """The store of one account for each Redis."""
-    stores = {account.settings.redis_dsn: account.store for account in accounts}
+    """The store of one account for each Redis, the first one: by that `check` knows a receiver."""
+    stores: dict[str, Store] = {}
+    for account in accounts:
+        stores.setdefault(account.settings.redis_dsn, account.store)
     return tuple(stores.values())
 
 

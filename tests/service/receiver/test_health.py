@@ -147,3 +147,24 @@ async def test_not_ready_while_it_drains(
         away = await client.get("/readyz")
         assert (503, "this instance is about to stop") == (away.status_code, away.json()["detail"])
         assert 200 == (await client.get("/healthz")).status_code
+
+
+async def test_public_health_is_of_the_first_of_several_accounts(
+    redis_url: str, make_installation: Callable[..., Installation], tmp_path: Path
+) -> None:
+    """`check` compares it with the records of that one, whatever accounts share its Redis."""
+    table = (
+        '[accounts.acme]\nbuildr_access_token = "a"\ntwilio_auth_token = "fake-token-of-tests"\n'
+    )
+    (tmp_path / "buildr-calls.toml").write_text(table, encoding="utf-8")
+    installation = make_installation(REDIS_URL=redis_url)
+    app = create_app(installation)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://inner.example.test") as client,
+        open_store(installation.accounts[0], role="cli") as store,
+    ):
+        named = await client.get("/webhooks/healthz")
+        assert 2 == len(installation.accounts)
+        assert await store.identity.read() == named.headers[INSTANCE]
