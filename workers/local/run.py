@@ -31,7 +31,7 @@ from workers.local.data_folder import (
 from workers.local.demo import Demo, sandbox_outcome
 from workers.local.embedded_redis import EmbeddedRedis
 from workers.local.programs import SANDBOX_HOST, check_port, local_host, process_spec, program
-from workers.local.sandbox_command import NO_LIMIT, sandbox_command
+from workers.local.sandbox_command import NO_LIMIT, drop_token, sandbox_command
 from workers.local.supervisor import Supervisor
 from workers.local.terminal import Screen, read_line
 from workers.sandbox.config import CLIENT_ID, CLIENT_SECRET
@@ -214,13 +214,12 @@ class LocalRun:
         part = partial(process_spec, environment=environment)
         first = [part("receiver", "serve", ready_url=f"{self.url}/readyz")]
         if self._has_sandbox:
-            command = sandbox_command(
-                self._options.sandbox_port,
-                self._settings.outcome_config,
-                is_any_call=self._options.is_any_call,
-            )
+            port = self._options.sandbox_port
+            config = self._settings.outcome_config
+            command = sandbox_command(port, config, is_any_call=self._options.is_any_call)
             url = f"{self.sandbox_url}/_sandbox/state"
             first.insert(0, part("sandbox", *command, ready_url=url))
+            await drop_token(load_installation(environment).default)
         await self._supervisor.start(*first)
         # After the sandbox, because a worker asks Buildr for the names of the outcomes first.
         await self._supervisor.start(

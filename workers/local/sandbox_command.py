@@ -1,10 +1,12 @@
 """
-The command with which `run` starts the sandbox.
+The command with which `run` starts the sandbox, and what is left of an earlier one.
 """
 
 from typing import Final
 
+from service.settings import Settings
 from service.settings.outcomes import OutcomeConfig
+from service.store.connection import open_store
 
 # What a sandbox for real traffic allows.
 NO_LIMIT: Final = "1000/1s"
@@ -23,3 +25,11 @@ def sandbox_command(port: int, config: OutcomeConfig, *, is_any_call: bool) -> l
         if outcome is not None:
             command += ["--outcome", outcome.name or f"{outcome.id}=outcome {outcome.id}"]
     return command
+
+
+async def drop_token(settings: Settings) -> None:
+    """Forget the access token of the sandbox of an earlier run, which this one does not know."""
+    async with open_store(settings, role="cli") as store:
+        token = await store.tokens.load()
+        if token is not None:
+            await store.tokens.drop(token.access_token)

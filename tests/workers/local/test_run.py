@@ -172,7 +172,7 @@ def test_killed_run_takes_its_processes_along_and_the_next_one_starts(
 ) -> None:
     """
     After a kill -9 receiver, worker and sandbox end by themselves, and the next run works over the
-    same folder.
+    same folder, without the token of the sandbox before.
     """
     run = Run(tmp_path, "--no-demo")
     runs.append(run)
@@ -186,6 +186,7 @@ def test_killed_run_takes_its_processes_along_and_the_next_one_starts(
     again = Run(tmp_path, "--once")
     runs.append(again)
     assert 0 == again.process.wait(timeout=60), again.reported
+    assert "buildr_unauthorized" not in again.reported
     assert not [pid for pid in children if is_alive(pid)]
 
 
