@@ -21,6 +21,8 @@ ALERT_KINDS: Final = (
     "messages_unread",
     "delivery_late",
     "buildr_away",
+    "spool_waiting",
+    "spool_set_aside",
     "failed",
     "source_silent",
     "signatures_refused",

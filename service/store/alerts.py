@@ -1,9 +1,11 @@
 """
-What the alerts of an account keep: who sends them, what is open, and when a receiver last ran.
+What the alerts of an account keep: who sends them, what is open, when a receiver last ran, and what
+waits on the disks of receivers.
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from service.store.keys import Keys
@@ -12,13 +14,27 @@ from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
 LEASE: Final = "alerts_lease"
+SPOOLS: Final = "alerts_spools"
+# What a machine has said is dropped when it was silent for so long: containers change their names.
+FORGET_SPOOL_AFTER: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoolNote:
+    """What waits on the disk of a machine, as its receiver said at a time (UTC)."""
+
+    at: datetime
+    messages: int = 0
+    set_aside: int = 0
+    oldest_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AlertRecords:
     """
     Three strings: `alerts_lease` with the name of the process that sends, `alerts` with the state
-    as JSON, `alerts_receiver` with ms since the epoch. Every method raises redis-py's errors.
+    as JSON, `alerts_receiver` with ms since the epoch. A hash: `alerts_spools` with four numbers by
+    machine. Every method raises redis-py's errors.
     """
 
     redis: Client
@@ -52,3 +68,33 @@ class AlertRecords:
         if text is None:
             return None
         return datetime.fromtimestamp(int(text) / 1000, UTC)
+
+    async def note_spool(self, machine: str, note: SpoolNote) -> None:
+        """Record what waits on the disk of a machine."""
+        values = (_ms(note.at), note.messages, note.set_aside, _ms(note.oldest_at))
+        await self.redis.hset(self.keys.named(SPOOLS), machine, " ".join(map(str, values)))
+
+    async def spools(self, now: datetime) -> Mapping[str, SpoolNote]:
+        """What waits on the disks of machines; what is old is dropped."""
+        notes: dict[str, SpoolNote] = {}
+        for name, text in (await self.redis.hgetall(self.keys.named(SPOOLS))).items():
+            at_ms, messages, set_aside, oldest_ms = map(int, text.split())
+            note = SpoolNote(at=_moment(at_ms), messages=messages, set_aside=set_aside)
+            if oldest_ms:
+                note = replace(note, oldest_at=_moment(oldest_ms))
+            if now - note.at > FORGET_SPOOL_AFTER:
+                await self.redis.hdel(self.keys.named(SPOOLS), name.decode())
+            else:
+                notes[name.decode()] = note
+        return notes
+
+
+def _ms(at: datetime | None) -> int:
+    """Milliseconds since 1970; 0 for never."""
+    if at is None:
+        return 0
+    return int(at.timestamp() * 1000)
+
+
+def _moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

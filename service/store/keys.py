@@ -73,8 +73,8 @@ class Keys:
         phonebook_lock, phonebook_queue. The console's: console_actions,
         console_ended:SESSION. The dial page's: dial_tokens, dial_log_ins,
         dial_session:DIGEST, dial_calls:ID. Of alerts: alerts, alerts_lease,
-        alerts_receiver. Of figures, see `service.store.figures`: figures, outcome_days,
-        unknown_values.
+        alerts_receiver, alerts_spools. Of figures, see `service.store.figures`: figures,
+        outcome_days, unknown_values.
         """
         return f"{self.prefix}{name}"
 

@@ -4,6 +4,7 @@ report by itself while Redis is away.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Final
 
 from service.errors import QueueUnavailable
 from service.settings import Settings
+from service.store.alerts import SpoolNote
 from service.store.connection import Store
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 from workers.alerts.book import (
@@ -25,6 +27,7 @@ from workers.alerts.book import (
 )
 from workers.alerts.conditions import conditions_of, redis_trouble
 from workers.alerts.facts import read_facts
+from workers.delivery.intake_status import read_spool_depth
 
 # Longer than a whole turn: reading, sending to all channels at once, saving.
 LEASE_S: Final = 120.0
@@ -82,6 +85,7 @@ class AccountAlerts:
         self.now = await self.store.time()
         if self.is_standby:
             await self.store.alerts.note_receiver(self.now)
+            await self._note_spool()
             if await self.store.workers.count():
                 await self.leave()
                 return
@@ -97,6 +101,21 @@ class AccountAlerts:
         self.is_saved = self.is_saved and book == self.book
         self.book = book
         self.is_current = True
+
+    async def _note_spool(self) -> None:
+        """A worker may be on another machine, and cannot see the disk of this one."""
+        # Beside the event loop: the disk may be slow.
+        depth = await asyncio.to_thread(read_spool_depth, self.settings, self.now)
+        oldest_at = None
+        if depth.oldest_age_s is not None:
+            oldest_at = self.now - timedelta(seconds=depth.oldest_age_s)
+        note = SpoolNote(
+            at=self.now,
+            messages=depth.messages,
+            set_aside=depth.set_aside,
+            oldest_at=oldest_at,
+        )
+        await self.store.alerts.note_spool(socket.gethostname(), note)
 
     def notices(self, channel: str) -> list[Notice]:
         """What a channel has to learn."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from service.events import UtcDatetime
 from service.lazy_adapter import LazyAdapter
-from workers.alerts.conditions import Condition
+from workers.alerts.condition import Condition
 
 
 class NoticeKind(StrEnum):

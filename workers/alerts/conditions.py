@@ -5,22 +5,18 @@ How long a condition has to last before it is an alert, and to be gone before it
 too; `workers.alerts.book` counts the time.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
 from service.settings import Settings
 from service.sources import SOURCES
+from service.store.alerts import SpoolNote
 from service.store.rate_limit.lanes import Lane
-from service.store.refused import RefusedRequests
-from workers.alerts.outcome_shift import OutcomeDays, shifted_outcomes
-from workers.delivery.intake_status import SourceStatus
-from workers.delivery.status import AccountStatus
+from workers.alerts.condition import HOUR_S, MINUTE_S, AlertFacts, Condition
+from workers.alerts.outcome_shift import shifted_outcomes
 
-MINUTE_S: Final = 60.0
-HOUR_S: Final = 3600.0
 # States of a subscription in which nothing comes.
 BROKEN: Final = frozenset({"expired", "disabled", "missing", "failed"})
 # Deploys and restarts take less.
@@ -31,50 +27,6 @@ SHIFTS_SHOWN: Final = 3
 VALUES_COUNT_FOR: Final = timedelta(hours=24)
 # An operator must act before anything is delivered; there is nothing to wait for.
 CREDENTIALS: Final = "buildr_unauthorized"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """
-    One thing that is wrong. `subject` tells those of one kind apart: a source, a cause, an outcome.
-
-    `text` is one sentence without secrets and numbers, `command` shows more. It is an alert after
-    `after_s`, and over when it was gone for `clear_s`.
-    """
-
-    kind: str
-    subject: str = ""
-    text: str
-    command: str
-    after_s: float
-    clear_s: float
-
-    @property
-    def key(self) -> str:
-        """Its name among those of an account."""
-        if not self.subject:
-            return self.kind
-        return f"{self.kind}:{self.subject}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertFacts:
-    """
-    What is known of an account at one moment (UTC), all from Redis.
-
-    `unknown_values` are those of vendors that no table has, by source and value, with when they
-    last came.
-    `receiver_at` is when a receiver last ran, None if that is not known.
-    """
-
-    at: datetime
-    status: AccountStatus
-    sources: Sequence[SourceStatus] = ()
-    causes: Mapping[str, int] = field(default_factory=dict)
-    refused: Sequence[RefusedRequests] = ()
-    unknown_values: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
-    outcome_days: OutcomeDays = field(default_factory=dict)
-    receiver_at: datetime | None = None
 
 
 def conditions_of(facts: AlertFacts, settings: Settings) -> list[Condition]:
@@ -166,6 +118,43 @@ def _buildr_away(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
         after_s=after_s,
         clear_s=2 * MINUTE_S,
     )
+
+
+def _spool_waiting(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    # Redis answers, or there were no facts: they should be on their way into it.
+    waiting = {name: spool for name, spool in _spools_of(facts).items() if spool.messages}
+    if waiting:
+        number = sum(spool.messages for spool in waiting.values())
+        oldest_at = min(spool.oldest_at or spool.at for spool in waiting.values())
+        yield Condition(
+            kind="spool_waiting",
+            text=(
+                f"{number} messages wait on the disk of {', '.join(sorted(waiting))} for Redis, "
+                f"the oldest since {_time(oldest_at)}."
+            ),
+            command="check",
+            after_s=5 * MINUTE_S,
+            clear_s=MINUTE_S,
+        )
+
+
+def _spool_set_aside(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
+    aside = {name: spool for name, spool in _spools_of(facts).items() if spool.set_aside}
+    if aside:
+        number = sum(spool.set_aside for spool in aside.values())
+        yield Condition(
+            kind="spool_set_aside",
+            text=f"{number} spooled messages were set aside on {', '.join(sorted(aside))}.",
+            command="check",
+            after_s=0,
+            clear_s=MINUTE_S,
+        )
+
+
+def _spools_of(facts: AlertFacts) -> dict[str, SpoolNote]:
+    """Of the receivers that run: what a machine that is gone had is not known any more."""
+    oldest = timedelta(seconds=RECEIVER_AWAY_S)
+    return {name: spool for name, spool in facts.spools.items() if facts.at - spool.at <= oldest}
 
 
 def _failed(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
@@ -281,6 +270,8 @@ _FINDERS: Final[Sequence[Callable[[AlertFacts, Settings], Iterator[Condition]]]]
     _messages_unread,
     _delivery_late,
     _buildr_away,
+    _spool_waiting,
+    _spool_set_aside,
     _failed,
     _source_silent,
     _signatures_refused,

@@ -8,7 +8,7 @@ from typing import Final
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.refused import MOST
-from workers.alerts.conditions import AlertFacts
+from workers.alerts.condition import AlertFacts
 from workers.delivery.intake_status import count_causes, read_sources
 from workers.delivery.status import read_account_status
 
@@ -28,4 +28,5 @@ async def read_facts(settings: Settings, store: Store) -> AlertFacts:
         unknown_values=await store.figures.unknown_values(),
         outcome_days=await store.figures.outcome_days(),
         receiver_at=await store.alerts.receiver_at(),
+        spools=await store.alerts.spools(now),
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from service.store.rate_limit.lanes import Lane
-from workers.alerts.conditions import AlertFacts, Condition
+from workers.alerts.condition import AlertFacts, Condition
 from workers.delivery.intake_status import SourceStatus
 from workers.delivery.status import AccountStatus, LaneStatus
 

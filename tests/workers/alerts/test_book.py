@@ -15,7 +15,7 @@ from workers.alerts.book import (
     read_book,
     with_sent,
 )
-from workers.alerts.conditions import Condition
+from workers.alerts.condition import Condition
 
 DAY = timedelta(days=1)
 

@@ -18,7 +18,7 @@ from tests.doubles.tls import server_context
 from tests.workers.alerts.facts import NOW, condition
 from workers.alerts.book import Notice, NoticeKind, advance
 from workers.alerts.channels import AlertNotSent, EmailChannel, SlackChannel
-from workers.alerts.conditions import Condition
+from workers.alerts.condition import Condition
 from workers.alerts.messages import AlertMessage, message_of
 
 MESSAGE = AlertMessage(subject="[buildr-calls] Häufung", text="Häufung <a & b>")

@@ -10,12 +10,14 @@ import pytest
 
 from service.settings import Settings
 from service.settings.alerts import ALERT_KINDS
+from service.store.alerts import SpoolNote
 from service.store.rate_limit.backlog import Outage
 from service.store.rate_limit.lanes import Lane
 from service.store.refused import RefusedRequests
 from tests.repository.source_files import ROOT
 from tests.workers.alerts.facts import NOW, facts, source
-from workers.alerts.conditions import AlertFacts, conditions_of, redis_trouble
+from workers.alerts.condition import AlertFacts
+from workers.alerts.conditions import conditions_of, redis_trouble
 from workers.alerts.outcome_shift import shifted_outcomes
 from workers.delivery.status import LaneStatus
 
@@ -52,6 +54,8 @@ CASES: list[tuple[str, AlertFacts]] = [
     ("delivery_late", facts(status={"lanes": WAITING})),
     ("buildr_away", facts(status={"outage": _outage("timeout"), "lanes": WAITING})),
     ("buildr_away", facts(status={"outage": _outage("buildr_unauthorized")})),
+    ("spool_waiting", facts(spools={"web-1": SpoolNote(at=NOW, messages=3)})),
+    ("spool_set_aside", facts(spools={"web-1": SpoolNote(at=NOW, set_aside=1)})),
     ("failed:buildr_rejected", facts(causes={"buildr_rejected": 3})),
     ("source_silent:twilio", facts(sources=[source(silent_since=NOW - timedelta(hours=3))])),
     ("signatures_refused:twilio", facts(sources=[PASSED_BEFORE], refused=[_refused()] * 2)),
@@ -62,6 +66,9 @@ CASES: list[tuple[str, AlertFacts]] = [
 WELL: list[AlertFacts] = [
     facts(receiver_at=NOW - timedelta(minutes=4)),
     facts(status={"oldest_message_age_s": 899.0}),
+    facts(spools={"web-1": SpoolNote(at=NOW)}),
+    # Of a machine that is gone.
+    facts(spools={"web-1": SpoolNote(at=NOW - timedelta(minutes=6), messages=3)}),
     # A message that passed came after them.
     facts(sources=[source()], refused=[_refused(at=NOW - timedelta(minutes=1))] * 2),
     facts(sources=[PASSED_BEFORE], refused=[_refused(count=4)]),

@@ -4,6 +4,7 @@ Alerts of whole processes: one sends, whoever it is, and what was sent is not se
 
 import json
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,11 +14,13 @@ from structlog.testing import capture_logs
 
 from service.clock import utc_now
 from service.settings import Installation
+from service.store.alerts import SpoolNote
 from service.store.connection import Store, open_store
 from tests.doubles.clock import Skew
 from tests.doubles.hooks import Hook, hook_server
 from tests.doubles.redis import RedisServer
 from tests.doubles.waiting import until
+from tests.workers.alerts.facts import NOW
 from workers.alerts.account_alerts import AccountAlerts
 from workers.alerts.channels import channels_of
 from workers.alerts.monitor import AlertMonitor
@@ -88,6 +91,24 @@ async def test_a_receiver_reports_that_no_worker_runs(
         await worker.turn()
     assert 2 == len(hook.bodies)
     assert _texts(hook)[1].endswith(" min: No worker is running.")
+
+
+async def test_a_receiver_says_what_waits_on_its_disk(
+    installation: Installation, store: Store, skew: Skew
+) -> None:
+    """Others read it; what a machine said that is gone is dropped after an hour."""
+    gone = SpoolNote(at=NOW - timedelta(hours=2), messages=1)
+    waiting = SpoolNote(at=NOW, messages=3, set_aside=1, oldest_at=NOW - timedelta(minutes=5))
+    await store.alerts.note_spool("web-1", gone)
+    await store.alerts.note_spool("web-2", waiting)
+    assert {"web-2": waiting} == await store.alerts.spools(NOW)
+    async with _monitor(installation, skew, is_standby=True) as receiver:
+        await receiver.turn()
+        account = receiver.accounts[0]
+    notes = await store.alerts.spools(NOW)
+    assert {socket.gethostname()} == set(notes)
+    assert notes[socket.gethostname()].messages == 0
+    assert account.now - notes[socket.gethostname()].at < timedelta(seconds=1)
 
 
 async def test_one_of_several_sends_and_a_restart_sends_nothing_again(

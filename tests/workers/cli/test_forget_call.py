@@ -85,6 +85,7 @@ OF_NO_CALL: Final = frozenset(
         "alerts",
         "alerts_lease",
         "alerts_receiver",
+        "alerts_spools",
         # Reps and their sessions.
         "dial_calls:",
         "dial_log_ins",

@@ -189,6 +189,10 @@ def test_rules_and_dashboard_ask_for_metrics_that_exist() -> None:
     asked_for = set(NAME.findall(rules)) | set(NAME.findall(dashboard))
     assert {name.removesuffix("_bucket") for name in asked_for} <= added
     assert added == _documented()
+    shown = {name.removesuffix("_bucket") for name in NAME.findall(dashboard)}
+    assert added == shown, "a panel for each"
+    ids = [panel["id"] for panel in json.loads(dashboard)["panels"]]
+    assert len(ids) == len(set(ids))
 
 
 def test_every_alert_has_a_runbook() -> None:
