@@ -15,13 +15,13 @@ from service.store.script_runner import Scripts
 
 LEASE: Final = "alerts_lease"
 SPOOLS: Final = "alerts_spools"
-# What a machine has said is dropped when it was silent for so long: containers change their names.
+# What a machine has reported is dropped when it was silent for so long: containers get new names.
 FORGET_SPOOL_AFTER: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolNote:
-    """What waits on the disk of a machine, as its receiver said at a time (UTC)."""
+    """What waits on the disk of a machine, as its receiver reported at a time (UTC)."""
 
     at: datetime
     messages: int = 0

@@ -142,10 +142,10 @@ class CallListing:
     async def _read(self, chunk: Sequence[Candidate]) -> list[tuple[Place, ListedCall | None]]:
         """The calls at these places; None for one that has expired."""
         refs = [candidate.ref for candidate in chunk]
-        found = await read_packed(self.redis, self.keys, refs)
+        records = await read_packed(self.redis, self.keys, refs)
         return [
             (candidate.place, listed_at(candidate.last_ms, candidate.ref, packed))
-            for candidate, packed in zip(chunk, found, strict=True)
+            for candidate, packed in zip(chunk, records, strict=True)
         ]
 
 

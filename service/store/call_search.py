@@ -69,8 +69,8 @@ class CallSearch:
         # Records first and whole calls later, by `read`: all have to be sorted before `limit`
         # applies, and their events are most of what a call takes in memory.
         async for refs in self._pages(call_filter.source):
-            found = await read_packed(self.redis, self.keys, refs)
-            for ref, packed in zip(refs, found, strict=True):
+            records = await read_packed(self.redis, self.keys, refs)
+            for ref, packed in zip(refs, records, strict=True):
                 # The call expired between the scan and the read.
                 if not isinstance(packed, bytes):
                     continue

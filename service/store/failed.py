@@ -140,12 +140,12 @@ class FailedStore:
 
     async def select(self, failed_filter: FailedFilter) -> AsyncIterator[Failed]:
         """The entries that are meant, oldest first."""
-        # As it stands in the stored text. Most entries are told by it, and need not be read.
-        mark = b""
+        # As it is in the stored text. It tells most entries apart, which need not be read.
+        in_text = b""
         if failed_filter.cause is not None:
-            mark = f'"cause":{json.dumps(failed_filter.cause, ensure_ascii=False)}'.encode()
+            in_text = f'"cause":{json.dumps(failed_filter.cause, ensure_ascii=False)}'.encode()
         async for text in self._texts():
-            if mark not in text:
+            if in_text not in text:
                 continue
             entry = _FAILED.validate_json(text)
             if failed_filter.holds(entry):

@@ -23,12 +23,12 @@ async def read_packed(redis: Client, keys: Keys, refs: Sequence[str]) -> list[by
     messages no worker has read.
     """
     scripts = Scripts(redis, keys)
-    found: list[bytes | int] = []
+    answers: list[bytes | int] = []
     for start in range(0, len(refs), AT_ONCE):
         call = index_calls.records(refs=refs[start : start + AT_ONCE])
         some = await scripts.run(call)
-        found += some
-    return found
+        answers += some
+    return answers
 
 
 async def read_records(redis: Client, keys: Keys, refs: Sequence[str]) -> list[DeliveryRecord]:

@@ -3,27 +3,25 @@ One call as its page shows it: messages, what each changed, and what was done wi
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
 from service.events import CallEvent, Direction
-from service.logs.masking import mask_text
-from service.logs.phone_masking import mask_number
 from service.sources.request import FORM, JSON
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.messages import Message
 from workers.calls.fold import Call, fold
+from workers.console.masker import Masker
 from workers.replay.explain import DeliveryExplanation, StoredCallExplanation
 
 # A conference of an hour has some hundred events; each is folded with all before it.
 MAX_EVENTS: Final = 150
 MAX_MESSAGES: Final = 60
 MAX_BODY: Final = 20_000
-LEAST_DIGITS: Final = 7
 GONE: Final = "No longer kept; the events that were read from it are."
 
 
@@ -48,59 +46,6 @@ class RawMessage:
     detail: str
     request: str
     body: str
-
-
-@dataclass(frozen=True, slots=True)
-class Masker:
-    """
-    Hides telephone numbers, notes and query strings in what a page shows, unless they are revealed.
-
-    Secrets are taken out of a message before it is stored.
-    """
-
-    numbers: tuple[str, ...] = ()
-    is_revealed: bool = False
-
-    def text(self, text: object) -> str:
-        """A text with what is confidential in it hidden."""
-        shown = str(text)
-        if self.is_revealed:
-            return shown
-        shown = mask_text(shown)
-        # Vendors write numbers in fields of any name, which no pattern tells from an id.
-        for number in self.numbers:
-            shown = shown.replace(number, mask_number(number))
-        return shown
-
-    def value(self, value: object) -> object:
-        """A value of JSON with every text in it hidden; keys and figures stay."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping):
-            return {key: self.value(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.value(item) for item in value]
-        return value
-
-    def number(self, number: str | None) -> str:
-        """A number, hidden but for its beginning and its end."""
-        if number is None:
-            return ""
-        if self.is_revealed:
-            return number
-        return mask_number(number)
-
-
-def masker_of(events: Iterable[CallEvent], *, is_revealed: bool) -> Masker:
-    """What hides the numbers of a call, in every form in which its events hold them."""
-    numbers: set[str] = set()
-    for event in events:
-        for number in (event.from_number, event.to_number):
-            digits = (number or "").lstrip("+")
-            if digits.isdecimal() and len(digits) >= LEAST_DIGITS:
-                numbers.add(digits)
-    # The longest first, so that one number inside of another is not hidden in part.
-    return Masker(tuple(sorted(numbers, key=len, reverse=True)), is_revealed)
 
 
 def answer_of(explanation: StoredCallExplanation, *, workers: int) -> str:
@@ -193,7 +138,7 @@ def facts_of(call: Call, masker: Masker) -> dict[str, str]:
         "Note": call.note,
         "Unknown values": ", ".join(call.unknown_values),
     }
-    return {name: masker.text(value) for name, value in facts.items() if value}
+    return {name: masker.field(name, value) for name, value in facts.items() if value}
 
 
 async def read_messages(
@@ -212,7 +157,7 @@ async def read_messages(
         message = messages.get(message_id)
         if message is not None:
             request = _request_of(message, masker)
-            body = masker.text(_body_of(message))
+            body = masker.text(_body_of(message, masker))
             received_at = message.received_at
         rows.append(
             RawMessage(
@@ -268,12 +213,12 @@ def _request_of(message: Message, masker: Masker) -> str:
     return masker.text("\n".join(lines))
 
 
-def _body_of(message: Message) -> str:
+def _body_of(message: Message, masker: Masker) -> str:
     """A body as people read it: JSON indented, a form one field a line."""
     text = message.request.body.decode("utf-8", errors="replace")
     content_type = (message.request.header("content-type") or "").partition(";")[0].strip().lower()
     if content_type == FORM:
-        text = "\n".join(_form_lines(text))
+        text = "\n".join(_form_lines(text, masker))
     elif content_type == JSON or text.startswith("{"):
         text = _indented(text)
     if len(text) > MAX_BODY:
@@ -281,9 +226,9 @@ def _body_of(message: Message) -> str:
     return text
 
 
-def _form_lines(text: str) -> Iterator[str]:
+def _form_lines(text: str, masker: Masker) -> Iterator[str]:
     for name, value in parse_qsl(text, keep_blank_values=True):
-        yield f"{name} = {value}"
+        yield f"{name} = {masker.field(name, value)}"
 
 
 def _indented(text: str) -> str:

@@ -13,14 +13,13 @@ from service.errors import MalformedPayload
 from service.store.keys import split_ref
 from service.store.links import Link
 from workers.console.call_facts import (
-    Masker,
     answer_of,
     facts_of,
-    masker_of,
     next_step_of,
     read_messages,
     steps_of,
 )
+from workers.console.masker import Masker, masker_of
 from workers.console.pages import download, redirect
 from workers.console.parts import Visit
 from workers.matching.customer_numbers import MatchingRules
@@ -99,6 +98,7 @@ async def _show(visit: Visit, ref: str, *, is_revealed: bool) -> Response:
         steps=steps_of(explanation),
         messages=await read_messages(visit.store, explanation, masker),
         masked=masker.text,
+        masked_field=masker.field,
         is_revealed=is_revealed,
         done=visit.query("done"),
     )

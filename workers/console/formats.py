@@ -2,6 +2,7 @@
 How values are shown in the console: times, ages, counts and numbers.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
@@ -13,6 +14,7 @@ MINUTE_S: Final = 60
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
 NOTHING: Final = "\N{EN DASH}"
+SEE_COMMAND: Final = re.compile(r"; see: buildr-calls [a-z ]+")
 # What a state looks like: fine, at work, for an operator, or at rest.
 TONES: Final[Mapping[str, str]] = {
     DeliveryState.DELIVERED: "fine",
@@ -77,7 +79,7 @@ def words(name: object) -> str:
 
 def without_commands(text: str) -> str:
     """A reason without its sentences that name a command: a page has a button for that."""
-    sentences = text.split(". ")
+    sentences = SEE_COMMAND.sub("", text).split(". ")
     return ". ".join(sentence for sentence in sentences if "buildr-calls " not in sentence)
 
 

@@ -178,4 +178,5 @@ def _concerns_of_refused(entries: Sequence[RefusedRequests]) -> Iterator[Concern
             hints.setdefault(entry.source, entry.hint or entry.reason)
     for slug, number in numbers.most_common():
         text = f"{count(number)} requests to {SOURCES[slug].title} refused in the last hour"
-        yield Concern("warn", text, hints[slug], "refused")
+        hint = hints[slug]
+        yield Concern("warn", text, hint[:1].upper() + hint[1:], "refused")

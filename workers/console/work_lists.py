@@ -23,6 +23,7 @@ from service.store.keys import split_ref
 from workers.console.pages import redirect
 from workers.console.parts import Visit
 from workers.console.replays import MAX_AT_ONCE
+from workers.matching.reasons import KINDS, kind_of
 
 PAGE: Final = 100
 # Entries that are read for a page, fitting or not.
@@ -162,13 +163,18 @@ async def actions(visit: Visit) -> Response:
 
 async def _list_calls(visit: Visit, name: str, *, total: int) -> Response:
     source = visit.query("source")
+    why = visit.query("why")
     start = _start_of(visit)
     rows: list[CallRow] = []
     position = start
     # With a filter as many are read as it takes to fill a page, within bounds.
     while len(rows) < PAGE and position < min(total, start + MAX_READ):
         records = await visit.store.search.indexed_records(name, limit=PAGE, start=position)
-        rows += [row for row in map(_row_of, records) if source in ("", row.source)]
+        rows += [
+            row
+            for row in map(_row_of, records)
+            if source in ("", row.source) and why in ("", kind_of(row.reason))
+        ]
         position += PAGE
     next_start = None
     if position < total:
@@ -181,7 +187,9 @@ async def _list_calls(visit: Visit, name: str, *, total: int) -> Response:
         total=total,
         source=source,
         sources=sorted(SOURCES),
-        pager=_pager(visit, name, start, next_start, source=source),
+        why=why,
+        kinds=tuple(KINDS),
+        pager=_pager(visit, name, start, next_start, source=source, why=why),
     )
 
 

@@ -96,7 +96,7 @@ async def test_a_receiver_reports_that_no_worker_runs(
 async def test_a_receiver_says_what_waits_on_its_disk(
     installation: Installation, store: Store, skew: Skew
 ) -> None:
-    """Others read it; what a machine said that is gone is dropped after an hour."""
+    """Others read it; what a machine reported that is gone is dropped after an hour."""
     gone = SpoolNote(at=NOW - timedelta(hours=2), messages=1)
     waiting = SpoolNote(at=NOW, messages=3, set_aside=1, oldest_at=NOW - timedelta(minutes=5))
     await store.alerts.note_spool("web-1", gone)

@@ -29,18 +29,28 @@ from tests.workers.console.harness import DELIVERED, Browser, open_browser, text
 from workers.console import answering
 from workers.console.answering import Answering
 from workers.console.call_facts import (
-    Masker,
     _body_of,
     _seconds,
     _verdict_of,
     answer_of,
     next_step_of,
 )
-from workers.console.formats import NOTHING, ago, clock, count, span, utc, words
+from workers.console.formats import (
+    NOTHING,
+    ago,
+    clock,
+    count,
+    span,
+    utc,
+    without_commands,
+    words,
+)
 from workers.console.gate import fault_page
+from workers.console.masker import Masker
 from workers.console.overview import _concerns
 from workers.delivery.intake_status import SourceStatus, SpoolDepth
 from workers.delivery.status import AccountStatus, LaneStatus, read_account_status
+from workers.matching.reasons import KINDS, LINK, NO_LINK, kind_of
 from workers.replay.explain import DeliveryExplanation, StoredCallExplanation
 
 AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
@@ -161,12 +171,44 @@ def test_a_message_has_its_verdict() -> None:
 )
 def test_a_body_is_shown_as_people_read_it(content_type: str, body: bytes, text: str) -> None:
     """JSON indented, a form line by line, all else as it came."""
-    assert text == _body_of(_message(content_type, body))
+    assert text == _body_of(_message(content_type, body), Masker(is_revealed=True))
 
 
 def test_a_long_body_is_cut() -> None:
     """With how much is missing."""
-    assert _body_of(_message("text/plain", b"x" * 30_000)).endswith("10,000 more characters")
+    assert _body_of(_message("text/plain", b"x" * 30_000), Masker()).endswith(
+        "10,000 more characters"
+    )
+
+
+def test_notes_are_hidden_until_they_are_revealed() -> None:
+    """As a fact of the call, as a value in Buildr, and in a form, whose values have no quotes."""
+    assert Masker().field("Note", "call her back") == "[hidden]"
+    assert Masker().field("result", "busy") == "busy"
+    assert Masker(is_revealed=True).field("Note", "call her back") == "call her back"
+
+
+def test_a_reason_is_read_without_its_commands() -> None:
+    """A page has buttons for these."""
+    text = "the outcomes were not read; see: buildr-calls check. Ids need none"
+    assert without_commands(text) == "the outcomes were not read. Ids need none"
+    assert without_commands("No link. Set one: buildr-calls links set") == "No link"
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        ("No message and no link names the Buildr call. Look its id up in Buildr", "other"),
+        (f"{NO_LINK} {LINK}buildr-calls links set standard call-1 ID", "not named"),
+        (f"{NO_LINK} No call that fits is expected with this number. {LINK}", "none expected fits"),
+        (f"{NO_LINK} 2 expected calls fit equally well: Buildr calls 1.", "several expected fit"),
+        ("The messages of this call name different Buildr calls, 1 and 2.", "names several"),
+    ],
+)
+def test_unmatched_calls_have_kinds(reason: str, kind: str) -> None:
+    """By the words of their reason."""
+    assert kind_of(reason) == kind
+    assert kind in KINDS
 
 
 def test_numbers_in_fields_of_any_name_are_hidden() -> None:

@@ -129,7 +129,10 @@ async def test_lists_show_what_waits(operator: Browser) -> None:
     assert f"{FAILED} buildr rejected" in failed
     assert "Nothing fits this filter." in await operator.get("/default/failed?source=zoom")
     unmatched = text_of(await operator.get("/default/unmatched"))
-    assert f"{UNMATCHED} +1••••••••01 outbound" in unmatched
+    assert f"{UNMATCHED} → outbound +1••••••••01" in unmatched
+    for why, is_shown in (("not named", True), ("several expected fit", False)):
+        page = await operator.get(f"/default/unmatched?why={why}")
+        assert is_shown is (UNMATCHED in page)
     assert "No call has stalled." in await operator.get("/default/stalled")
 
 
