@@ -7,26 +7,34 @@ not frozen, sets them directly; then the object becomes one of the frozen class.
 """
 
 from collections.abc import Callable
-from dataclasses import Field, dataclass, field, fields, make_dataclass
-from operator import attrgetter
+from dataclasses import MISSING, Field, dataclass, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 T = TypeVar("T")
-_set_class: Final = object.__setattr__
+# What is compiled for a class, one line for each of its fields: `dataclasses` writes such functions
+# too, and a loop over the names takes three times as long.
+INIT: Final = """
+def set_all(self, /, *, {parameters}):
+    set_class(self, "__class__", draft)
+    {assignments}
+    self.__class__ = cls
+"""
+COPY: Final = """
+def copy(source):
+    new = create(draft)
+    {assignments}
+    return new
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class _Twins:
-    """
-    Both have the slots of a class: an object of theirs can become one of it. `filled` takes a value
-    for each field, in order.
-    """
+class _Twin:
+    """`copy` makes an object of the twin with all that the given one holds."""
 
-    read_all: Callable[[Any], tuple[object, ...]]
-    filled: Callable[..., Any]
+    copy: Callable[[Any], Any]
 
 
-_TWINS: Final[dict[type, _Twins]] = {}
+_TWINS: Final[dict[type, _Twin]] = {}
 
 
 def quick(cls: type[T]) -> type[T]:
@@ -36,19 +44,23 @@ def quick(cls: type[T]) -> type[T]:
     `__post_init__`.
     """
     class_fields = fields(cast("Any", cls))
-    names = [class_field.name for class_field in class_fields]
-    with_defaults = [(item.name, object, _with_default(item)) for item in class_fields]
-    draft = make_dataclass(f"{cls.__name__}Draft", with_defaults, slots=True, kw_only=True)
-    filled = make_dataclass(f"{cls.__name__}Copy", names, slots=True)
-    set_fields: Callable[..., None] = vars(draft)["__init__"]
-
-    def set_all(self: object, /, **values: object) -> None:
-        _set_class(self, "__class__", draft)
-        set_fields(self, **values)
-        self.__class__ = cls
-
-    cast("Any", cls).__init__ = set_all
-    _TWINS[cls] = _Twins(attrgetter(*names), filled)
+    names = [item.name for item in class_fields]
+    scope: dict[str, Any] = {
+        "cls": cls,
+        "draft": make_dataclass(f"{cls.__name__}Draft", names, slots=True),
+        "create": object.__new__,
+        "set_class": object.__setattr__,
+        "absent": MISSING,
+        "defaults": {item.name: item.default for item in class_fields},
+        "factories": {item.name: item.default_factory for item in class_fields},
+    }
+    parameters = ", ".join(map(_parameter, class_fields))
+    assignments = map(_assignment, class_fields)
+    exec(INIT.format(parameters=parameters, assignments="\n    ".join(assignments)), scope)
+    copies = (f"new.{name} = source.{name}" for name in names)
+    exec(COPY.format(assignments="\n    ".join(copies)), scope)
+    cast("Any", cls).__init__ = scope["set_all"]
+    _TWINS[cls] = _Twin(scope["copy"])
     return cls
 
 
@@ -63,10 +75,10 @@ else:
         `TypeError` for another class or a field that it does not have.
         """
         cls = type(source)
-        twins = _TWINS.get(cls)
-        if twins is None:
+        twin = _TWINS.get(cls)
+        if twin is None:
             raise TypeError(f"{cls.__name__} is not a quick dataclass")
-        copy = twins.filled(*twins.read_all(source))
+        copy = twin.copy(source)
         try:
             for name, value in changes.items():
                 setattr(copy, name, value)
@@ -76,5 +88,16 @@ else:
         return copy
 
 
-def _with_default(item: "Field[Any]") -> Any:
-    return field(default=item.default, default_factory=cast("Any", item.default_factory))
+def _parameter(item: "Field[Any]") -> str:
+    if item.default is not MISSING:
+        return f"{item.name}=defaults[{item.name!r}]"
+    if item.default_factory is not MISSING:
+        return f"{item.name}=absent"
+    return item.name
+
+
+def _assignment(item: "Field[Any]") -> str:
+    if item.default_factory is MISSING:
+        return f"self.{item.name} = {item.name}"
+    made = f"factories[{item.name!r}]()"
+    return f"self.{item.name} = {made} if {item.name} is absent else {item.name}"

@@ -139,7 +139,7 @@ class Source(ABC):
         if self.signs_url or not events:
             return events
         if request.buildr_call_id is None:
-            if queried_buildr_call_id(request) == (None, None):
+            if "?" not in request.url or queried_buildr_call_id(request) == (None, None):
                 return events
             return [*events, unknown_event(_empty_event(events[0]), UNPROVED)]
         return _with_buildr_call_id(events, request.buildr_call_id)

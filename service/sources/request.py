@@ -3,7 +3,7 @@ One webhook request as a source sees it, the keys that name it, and the reply to
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, TypeVar, cast
 
@@ -71,21 +71,30 @@ class WebhookRequest:
             self._parsed[key] = derive(self.body_as(parse))
         return cast("T", self._parsed[key])
 
+    def remember(self, parse: Callable[[bytes], T], parsed: T) -> None:
+        """Keep what `parse` would return for the body, where the proof has read it already."""
+        self._parsed[(parse, self.body)] = parsed
+
     def with_body(self, body: bytes, *, parse: Callable[[bytes], T], parsed: T) -> "WebhookRequest":
         """The same request with another body, which `parse` would return as `parsed`."""
         self._parsed[(parse, body)] = parsed
-        return replace(self, body=body)
+        return self._with(self.url, self.headers, body, self.buildr_call_id)
 
     def with_parts(
         self, *, url: str, headers: Headers, buildr_call_id: str | None
     ) -> "WebhookRequest":
         """The same body in another frame; it is not parsed again."""
+        return self._with(url, headers, self.body, buildr_call_id)
+
+    def _with(
+        self, url: str, headers: Headers, body: bytes, buildr_call_id: str | None
+    ) -> "WebhookRequest":
         # Not `dataclasses.replace`, which takes longer than all else that is done with it.
         return WebhookRequest(
             method=self.method,
             url=url,
             headers=headers,
-            body=self.body,
+            body=body,
             buildr_call_id=buildr_call_id,
             _parsed=self._parsed,
         )

@@ -96,6 +96,19 @@ STAGES: Final[Mapping[EventType, Stage]] = {
     EventType.UNKNOWN: Stage.UNKNOWN,
 }
 STAGE_ORDER: Final = tuple(Stage)
+# Made once: a fold reads each of these for every leg.
+READ_HANGUP_CAUSE: Final = attrgetter("hangup_cause")
+READ_OCCURRED_AT: Final = attrgetter("occurred_at")
+READ_PARTY: Final = attrgetter("party")
+READ_DIRECTION: Final = attrgetter("direction")
+READ_FROM_NUMBER: Final = attrgetter("from_number")
+READ_TO_NUMBER: Final = attrgetter("to_number")
+READ_IS_BRIDGED: Final = attrgetter("is_bridged")
+READ_ANSWERED_BY: Final = attrgetter("answered_by")
+READ_AGENT: Final = attrgetter("agent")
+READ_DURATION_S: Final = attrgetter("duration_s")
+READ_PARENT_LEG_ID: Final = attrgetter("parent_leg_id")
+READ_VENDOR_STATUS: Final = attrgetter("vendor_status")
 START_EVENTS: Final = frozenset({EventType.CREATED, EventType.RINGING})
 CONNECT_EVENTS: Final = frozenset({EventType.ANSWERED, EventType.BRIDGED})
 BRIDGE_EVENTS: Final = frozenset({EventType.BRIDGED})
@@ -120,12 +133,12 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     starts = _of_types(recognised, START_EVENTS)
     answers = _of_types(recognised, ANSWER_EVENTS)
     ends = _with_causes(_of_types(recognised, END_EVENTS), has_answer=bool(answers))
-    cause = _last(ends, attrgetter("hangup_cause"))
+    cause = _last(ends, READ_HANGUP_CAUSE)
     is_answered = _is_answered(answers, cause)
     answered_at = None
     if is_answered:
         answered_at = _connected_at(answers)
-    ended_at = _last(ends, attrgetter("occurred_at"))
+    ended_at = _last(ends, READ_OCCURRED_AT)
     duration_s = _talk_time_s(
         ends, cause, is_answered=is_answered, answered_at=answered_at, ended_at=ended_at
     )
@@ -134,23 +147,23 @@ def fold_leg(leg_id: str, events: Sequence[CallEvent]) -> Leg:
     return Leg(
         leg_id=leg_id,
         parent_leg_id=_parent_leg_id(leg_id, events),
-        party=_last(events, attrgetter("party")),
-        direction=_last(events, attrgetter("direction")),
-        from_number=_last(events, attrgetter("from_number")),
-        to_number=_last(events, attrgetter("to_number")),
+        party=_last(events, READ_PARTY),
+        direction=_last(events, READ_DIRECTION),
+        from_number=_last(events, READ_FROM_NUMBER),
+        to_number=_last(events, READ_TO_NUMBER),
         stage=stage,
         is_answered=is_answered,
         is_bridged=is_answered and bool(bridges),
-        is_never_bridged=_last(recognised, attrgetter("is_bridged")) is False,
+        is_never_bridged=_last(recognised, READ_IS_BRIDGED) is False,
         started_at=_started_at(events, starts, ended_at, duration_s),
         rang_at=_first_time(starts),
         answered_at=answered_at,
         bridged_at=_first_time(bridges),
         ended_at=ended_at,
         duration_s=duration_s,
-        answered_by=_last(recognised, attrgetter("answered_by")),
+        answered_by=_last(recognised, READ_ANSWERED_BY),
         hangup_cause=cause,
-        agent=_last(events, attrgetter("agent")),
+        agent=_last(events, READ_AGENT),
         is_transferred=any(event.is_transferred for event in events),
         conference_stays=read_stays(recognised, ended_at=ended_at),
         unknown_values=_unknown_values(events, recognised),
@@ -229,7 +242,7 @@ def _talk_time_s(
     if cause is not None and not is_answered:
         return 0
     deciding_ends = [event for event in ends if event.hangup_cause is cause]
-    stated_s = _last(deciding_ends, attrgetter("duration_s"))
+    stated_s = _last(deciding_ends, READ_DURATION_S)
     if stated_s is not None or answered_at is None or ended_at is None:
         return stated_s
     return max(0, round((ended_at - answered_at).total_seconds()))
@@ -258,7 +271,7 @@ def _seconds_before(moment: datetime, seconds: int) -> datetime:
 
 
 def _parent_leg_id(leg_id: str, events: Sequence[CallEvent]) -> str | None:
-    parent_leg_id = _last(events, attrgetter("parent_leg_id"))
+    parent_leg_id = _last(events, READ_PARENT_LEG_ID)
     # A leg is not its own parent, whatever its source states.
     if parent_leg_id == leg_id:
         return None
@@ -274,4 +287,4 @@ def _unknown_values(events: Sequence[CallEvent], recognised: Sized) -> tuple[str
 
 def _vendor_status(recognised: Sequence[CallEvent], stage: Stage) -> str | None:
     reached_by = [event for event in recognised if STAGES[event.event_type] is stage]
-    return _last(reached_by, attrgetter("vendor_status"))
+    return _last(reached_by, READ_VENDOR_STATUS)

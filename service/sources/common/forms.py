@@ -71,6 +71,18 @@ def query_values(request: WebhookRequest, name: str) -> frozenset[str]:
     )
 
 
+def values_by_name(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """
+    The values that are not empty, by their names; of a repeated name the least one.
+
+    For vendors that sign a form with its fields sorted: of a repeated name the signature then fixes
+    the values but not their order, so that the order must not decide anything.
+    """
+    if len(dict(pairs)) < len(pairs):
+        pairs = sorted(pairs, reverse=True)
+    return {name: value for name, value in pairs if value}
+
+
 def check_first_name(ordered_pairs: Sequence[tuple[str, str]]) -> None:
     """
     Raises `MalformedPayload` if a form does not begin with a letter, as all genuine ones do.

@@ -10,6 +10,7 @@ import hmac
 import secrets as random
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from service.errors import InvalidSignature
@@ -89,6 +90,7 @@ def sign(request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookReq
     return replace(request, headers={**request.headers, **proof})
 
 
+@lru_cache(maxsize=64)
 def read_secret(text: str) -> bytes | None:
     """
     The key in a secret, with or without `whsec_`, with or without padding; None if it is not base64

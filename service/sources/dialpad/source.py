@@ -66,14 +66,17 @@ class Dialpad(Source):
         a refused message is lost, since no retry comes after 15 seconds. A repeated message has the
         same key, and changes nothing.
         """
-        jwt.read_token(request.body.strip(), secrets)
+        request.remember(message_json, jwt.read_token(request.body.strip(), secrets))
 
     def redact(self, request: WebhookRequest) -> WebhookRequest:
         """The message as the JSON in its JWT, without the signature."""
         body = request.body_as(message_json)
         if body == request.body:
             return request
-        return replace(request, body=body)
+        if not body.startswith(b"{"):
+            # No message; it might be read as a token again.
+            return replace(request, body=body)
+        return request.with_body(body, parse=message_json, parsed=body)
 
     def keys(self, request: WebhookRequest) -> MessageKeys:
         """

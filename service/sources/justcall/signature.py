@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -136,4 +137,10 @@ def _signed_type(request: WebhookRequest) -> str:
 
 
 def _signed_text(key: str, url: str, event_name: str, time: str) -> bytes:
-    return "|".join((key, quote(url, safe=UNQUOTED), event_name, time)).encode()
+    return "|".join((key, _quoted(url), event_name, time)).encode()
+
+
+# One address serves all calls. Bounded, since anybody may send to others.
+@lru_cache(maxsize=64)
+def _quoted(url: str) -> str:
+    return quote(url, safe=UNQUOTED)

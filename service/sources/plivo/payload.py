@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypedDict
 
 from service.errors import IgnoredEvent
-from service.sources.common.forms import query_value, read_form
+from service.sources.common.forms import query_value, read_form, values_by_name
 from service.sources.common.ids import call_id
 from service.sources.plivo.vocabulary import (
     AI_AGENT,
@@ -99,7 +99,7 @@ def read_parameters(request: WebhookRequest) -> Parameters:
 
     Raises `MalformedPayload`, and `IgnoredEvent` for a request that reports nothing of use.
     """
-    parameters = request.body_via(read_form, _parameters)
+    parameters = request.body_via(read_form, values_by_name)
     # Nothing in a request tells a caller's message from a recording of the talk; the author of the
     # XML can, in the URL.
     record = query_value(request, RECORD)
@@ -169,13 +169,3 @@ def _name_of_multiparty_call(parameters: Parameters) -> str | None:
     if CALL_UUID.fullmatch(name):
         return name
     return None
-
-
-def _parameters(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    # Of a repeated name the signature fixes the values but not their order, so that the order must
-    # not decide anything.
-    parameters: dict[str, str] = {}
-    for name, value in sorted(pairs):
-        if value:
-            parameters.setdefault(name, value)
-    return parameters

@@ -14,6 +14,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from operator import itemgetter
 from typing import Final
 
@@ -29,7 +30,7 @@ from service.sources.twilio.signature import (
     read_signature,
     reordered_texts,
     target,
-    urls,
+    url_forms,
 )
 
 SIGNATURE: Final = "x-signalwire-signature"
@@ -117,7 +118,7 @@ def _signed_body(request: WebhookRequest) -> bytes:
 def _form_text(pairs: list[tuple[str, str]]) -> str:
     ordered_pairs = sorted(pairs, key=itemgetter(0))
     check_first_name(ordered_pairs)
-    return "".join(name + value for name, value in ordered_pairs)
+    return "".join(chain.from_iterable(ordered_pairs))
 
 
 def _is_proved(claim: _Claim, secrets: Secrets) -> bool:
@@ -139,7 +140,7 @@ def _claims(request: WebhookRequest) -> tuple[_Claim, ...]:
 def _form_claim(request: WebhookRequest) -> _Claim:
     body = _signed_body(request)
     name = _header_name(request)
-    texts = tuple(url.encode() + body for url in urls(request.url))
+    texts = tuple(url.encode() + body for url in url_forms(request.url))
     return _Claim(read_signature(request, name), "sha1", texts)
 
 
@@ -156,7 +157,7 @@ def _json_claim(request: WebhookRequest, name: str) -> _Claim:
     # In base64 it covers the URL only, so that the body must be covered by the URL.
     check_body_hash(request)
     signature = read_signature(request, name)
-    return _Claim(signature, "sha1", tuple(url.encode() for url in urls(request.url)))
+    return _Claim(signature, "sha1", tuple(url.encode() for url in url_forms(request.url)))
 
 
 def _header_name(request: WebhookRequest) -> str:

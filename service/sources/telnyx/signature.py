@@ -8,9 +8,9 @@ not signed. The public key proves a message and can make none; a seed, for trial
 
 import base64
 import secrets as random
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from service.errors import InvalidSignature
@@ -37,7 +37,8 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     """
     timestamp, signature = check_headers(request)
     text = _signed_text(timestamp, request.body)
-    if not any(_is_signed(key, signature, text) for key in _public_keys(secrets)):
+    keys = filter(None, map(_public_key, secrets.values))
+    if not any(_is_signed(key, signature, text) for key in keys):
         raise InvalidSignature(
             "no public key proves this signature; "
             "compare TELNYX_PUBLIC_KEY with the portal's, and which account it is"
@@ -105,17 +106,20 @@ def make_seed() -> str:
     return SEED + base64.b64encode(random.token_bytes(KEY_BYTES)).decode("ascii")
 
 
-def _public_keys(secrets: Secrets) -> Iterator["VerifyKey"]:
+# Making the key of a seed takes as long as proving a message with it.
+@lru_cache(maxsize=64)
+def _public_key(value: str) -> "VerifyKey | None":
+    """The key in a setting, or that of the seed in it; None if it holds neither."""
     # Loaded on use: only Telnyx signs so.
     from nacl.signing import SigningKey, VerifyKey
 
-    for value in secrets.values:
-        seed = _read_seed(value)
-        public_key = _read_key(value)
-        if seed is not None:
-            yield SigningKey(seed).verify_key
-        elif public_key is not None:
-            yield VerifyKey(public_key)
+    seed = _read_seed(value)
+    if seed is not None:
+        return SigningKey(seed).verify_key
+    public_key = _read_key(value)
+    if public_key is None:
+        return None
+    return VerifyKey(public_key)
 
 
 def _is_signed(key: "VerifyKey", signature: bytes, text: bytes) -> bool:

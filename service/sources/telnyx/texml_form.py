@@ -4,12 +4,11 @@ The form of a TeXML callback: its fields, the ids in it and its times.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Final
 
 from service.errors import IgnoredEvent
-from service.sources.common.fields import iso_moment
+from service.sources.common.fields import iso_moment, mail_moment
 from service.sources.common.forms import read_form
 from service.sources.common.ids import call_id
 from service.sources.telnyx.vocabulary import TEXML_MEMBER_EVENTS, UNWANTED_RECORDINGS
@@ -83,13 +82,4 @@ def moment(form: Form, *names: str) -> datetime | None:
 
 def _read_moment(value: str) -> datetime | None:
     # ISO 8601 as in Telnyx's examples, or RFC 2822 as its text says.
-    moment = iso_moment(value)
-    if moment is not None:
-        return moment
-    try:
-        moment = parsedate_to_datetime(value)
-        if moment.tzinfo is None:
-            return moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
+    return iso_moment(value) or mail_moment(value)

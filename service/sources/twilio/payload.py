@@ -6,12 +6,11 @@ them.
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, TypedDict
 
 from service.errors import IgnoredEvent
-from service.sources.common.fields import in_utc, iso_moment
-from service.sources.common.forms import query_value, read_form
+from service.sources.common.fields import iso_moment, mail_moment
+from service.sources.common.forms import query_value, read_form, values_by_name
 from service.sources.common.ids import call_id
 from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.request import JSON, WebhookRequest
@@ -87,7 +86,7 @@ def read_parameters(request: WebhookRequest) -> Parameters:
     """
     if request.content_type == JSON:
         return request.body_via(read_json_object, _json_parameters)
-    return request.body_via(read_form, _parameters)
+    return request.body_via(read_form, values_by_name)
 
 
 def refuse_ignored(request: WebhookRequest, parameters: Parameters) -> None:
@@ -148,24 +147,9 @@ def _json_parameters(fields: Mapping[str, JsonValue]) -> dict[str, str]:
         for name, value in fields.items()
         if isinstance(value, str | int) and not isinstance(value, bool)
     ]
-    return _parameters(pairs)
-
-
-def _parameters(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    # Of a repeated name the signature fixes the values but not their order, so that the order must
-    # not decide anything.
-    parameters: dict[str, str] = {}
-    for name, value in sorted(set(pairs)):
-        if value:
-            parameters.setdefault(name, value)
-    return parameters
+    return values_by_name(pairs)
 
 
 def moment(text: str | None) -> datetime | None:
     """A time (UTC) in RFC 2822 or ISO 8601; None if it is neither."""
-    if text is None:
-        return None
-    try:
-        return in_utc(parsedate_to_datetime(text))
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return iso_moment(text)
+    return mail_moment(text) or iso_moment(text)

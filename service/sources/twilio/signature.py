@@ -15,6 +15,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -56,7 +57,7 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
         if request.content_type == JSON:
             check_body_hash(request)
         parameter_text = _parameter_text(request)
-        texts = [f"{url}{parameter_text}".encode() for url in _forms_of(request.url)]
+        texts = [f"{url}{parameter_text}".encode() for url in url_forms(request.url)]
     except (MalformedPayload, ValueError) as err:
         raise InvalidSignature("what should be signed cannot be read") from err
     if is_signed(scheme.keys, texts, signature, algorithm=scheme.algorithm):
@@ -91,18 +92,17 @@ def is_signed(
     keys: Iterable[str], texts: Iterable[bytes], signature: bytes, *, algorithm: str
 ) -> bool:
     """
-    Whether one of the keys gives the signature of one of the texts; all are compared, up to
-    `MOST_TRIES`.
+    Whether one of the keys gives the signature of one of the texts; tries at most `MOST_TRIES`.
     """
     tries = itertools.islice(itertools.product(keys, texts), MOST_TRIES)
-    matches = [is_hmac(key.encode(), text, signature, algorithm=algorithm) for key, text in tries]
-    return any(matches)
+    # Each is compared in constant time. Which of them was the right one is no secret.
+    return any(is_hmac(key.encode(), text, signature, algorithm=algorithm) for key, text in tries)
 
 
 def reordered_texts(url: str, form_text: str) -> list[bytes]:
     """What may have been signed where the query was requested in another order than signed."""
     orders = other_orders(url, form_text)
-    return [f"{form}{form_text}".encode() for order in orders for form in urls(order)]
+    return [f"{form}{form_text}".encode() for order in orders for form in _urls(order)]
 
 
 def sign(request: WebhookRequest, secrets: Secrets) -> WebhookRequest:
@@ -141,8 +141,12 @@ def signed_text(request: WebhookRequest) -> bytes:
 
 # Most senders use one address for all calls. Bounded, since others name the call in it.
 @lru_cache(maxsize=64)
-def _forms_of(url: str) -> tuple[str, ...]:
-    return tuple(urls(url))
+def url_forms(url: str) -> tuple[str, ...]:
+    """
+    The URL as it came, and with its port added or removed: senders are not consistent about it in
+    what they sign.
+    """
+    return tuple(_urls(url))
 
 
 @lru_cache(maxsize=64)
@@ -151,11 +155,7 @@ def target(url: str) -> str:
     return url[_host_end(url, urlsplit(url)) :]
 
 
-def urls(url: str) -> Iterator[str]:
-    """
-    The URL as it came, and with its port added or removed: senders are not consistent about it in
-    what they sign.
-    """
+def _urls(url: str) -> Iterator[str]:
     parts = urlsplit(url)
     end = _host_end(url, parts)
     yield url
@@ -197,7 +197,7 @@ def _parameter_text(request: WebhookRequest) -> str:
 def _form_text(pairs: list[tuple[str, str]]) -> str:
     ordered_pairs = sorted(set(pairs))
     check_first_name(ordered_pairs)
-    return "".join(name + value for name, value in ordered_pairs)
+    return "".join(chain.from_iterable(ordered_pairs))
 
 
 def _host_end(url: str, parts: SplitResult) -> int:

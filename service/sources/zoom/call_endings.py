@@ -7,14 +7,13 @@ which of them counts: talk before anything else, the longest talk of several, wh
 before what a live message did.
 """
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from service.events import AnsweredBy, CallEvent, EventType, HangupCause
-from service.quick_dataclass import replace
+from service.quick_dataclass import quick, replace
 from service.sources.common.fields import MOST_SECONDS, Fields, iso_moment, text
 from service.sources.common.leg_events import seconds_between
 from service.sources.zoom.vocabulary import NonHangupOutcome, Outcome, Side
@@ -37,6 +36,7 @@ ANSWER_FIELDS: Final = ("answer_start_time", "connected_start_time", "answer_tim
 END_FIELDS: Final = ("call_end_time", "end_time")
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
     """When a call, or one telephone's part in it, began, was answered and ended (UTC)."""
@@ -51,6 +51,7 @@ class Times:
         return seconds_between(self.answered_at, self.ended_at)
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """
@@ -189,7 +190,7 @@ def _talk_ending(outcome: Outcome | None, talk_s: int | None, *, is_record: bool
         duration_s=talk_s,
     )
     if outcome is NonHangupOutcome.VOICEMAIL:
-        return dataclasses.replace(ending, answered_by=AnsweredBy.MACHINE)
+        return replace(ending, answered_by=AnsweredBy.MACHINE)
     return ending
 
 

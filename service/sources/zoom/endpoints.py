@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from service.events import CallEvent, Direction, Party
-from service.quick_dataclass import replace
+from service.quick_dataclass import quick, replace
 from service.sources.common.ids import MAX_ID_LENGTH
 from service.sources.zoom.vocabulary import EndpointKind, Side
 
@@ -18,6 +18,7 @@ from service.sources.zoom.vocabulary import EndpointKind, Side
 ANSWERABLE: Final = frozenset({EndpointKind.PERSON, EndpointKind.GROUP, EndpointKind.OUTSIDE})
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """
@@ -60,6 +61,7 @@ PARTIES_BY_SCOPE: Final[Mapping[CallScope, Party]] = {
 }
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
     """

@@ -8,6 +8,7 @@ caller whom the message does not name.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from service.sources.common.fields import Fields, child, text
@@ -28,6 +29,33 @@ LEAST_DIGITS: Final = 11
 NUMBER_TYPES: Final[Mapping[str, EndpointKind]] = {
     "1": EndpointKind.PERSON,
     "2": EndpointKind.OUTSIDE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _EndFields:
+    """The names of the fields of one end in a record; of several the first that is there counts."""
+
+    extension_type: str
+    ids: tuple[str, ...]
+    name: str
+    email: str
+    number_type: str
+    numbers: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+END_FIELDS: Final[Mapping[Side, _EndFields]] = {
+    side: _EndFields(
+        extension_type=f"{side}_ext_type",
+        ids=(f"{side}_ext_id", f"{side}_user_id"),
+        name=f"{side}_name",
+        email=f"{side}_email",
+        number_type=f"{side}_number_type",
+        numbers=(f"{side}_did_number", f"{side}_number", f"{side}_ext_number"),
+        keys=(f"{side}_ext_number", f"{side}_number", f"{side}_did_number"),
+    )
+    for side in Side
 }
 OURS: Final = frozenset({EndpointKind.PERSON, EndpointKind.GROUP, EndpointKind.ROUTER})
 
@@ -116,22 +144,18 @@ def _live_group(end: Fields) -> str | None:
 
 
 def _recorded_endpoint(record: Fields, side: Side, *, is_ours: bool) -> Endpoint:
-    prefix = side.value
-
-    def read(*names: str) -> str | None:
-        return text(record, *[f"{prefix}_{name}" for name in names])
-
-    extension_type = read("ext_type")
-    extension_id = read("ext_id", "user_id")
+    names = END_FIELDS[side]
+    extension_type = text(record, names.extension_type)
+    extension_id = text(record, *names.ids)
     group = None
     if extension_type in DISTRIBUTORS:
-        group = read("name")
-    name = read("email")
+        group = text(record, names.name)
+    name = text(record, names.email)
     # A queue or a shared line is nobody.
     if name is None and group is None:
-        name = read("name")
-    number_kind = NUMBER_TYPES.get(read("number_type") or "", EndpointKind.OUTSIDE)
-    number = read("did_number", "number", "ext_number")
+        name = text(record, names.name)
+    number_kind = NUMBER_TYPES.get(text(record, names.number_type) or "", EndpointKind.OUTSIDE)
+    number = text(record, *names.numbers)
     return Endpoint(
         kind=_kind(
             extension_type,
@@ -141,7 +165,7 @@ def _recorded_endpoint(record: Fields, side: Side, *, is_ours: bool) -> Endpoint
         ),
         extension_type=extension_type,
         number=_e164(number, may_lack_plus=number_kind is EndpointKind.OUTSIDE),
-        key=_key(extension_id or read("ext_number", "number", "did_number")),
+        key=_key(extension_id or text(record, *names.keys)),
         name=name,
         group=group,
     )

@@ -23,15 +23,15 @@ from service.sources.zoom.call_endings import Ending, Times, end_events, read_en
 from service.sources.zoom.endpoints import Endpoints
 from service.sources.zoom.parties import recorded_endpoints
 from service.sources.zoom.vocabulary import (
+    ALL_STEPS,
     BEGINNINGS,
     CONNECT_TYPES,
     DIRECTIONS,
+    ENDING_STEPS,
     EXTERNAL,
     FORWARD,
     PASSES_ON,
     REASONS,
-    SIDE_STEPS,
-    STEPS,
     TRANSFERS,
     NonHangupOutcome,
     Outcome,
@@ -123,7 +123,7 @@ def _step(spec: RecordSpec, record: Fields) -> str | None:
 
 def _outcome(record: Fields, side: Side, *, step: str | None) -> Outcome | None:
     """How the record's part ended; a result that no table knows ends nothing."""
-    if step is not None and step not in BEGINNINGS | STEPS:
+    if step is not None and step not in ENDING_STEPS:
         return NonHangupOutcome.STEP
     # The caller's own record says what became of the call, whoever took it.
     if side is Side.CALLEE and text(record, "result_reason") in REASONS:
@@ -204,7 +204,7 @@ def _voicemail_events(
 
 def _unrecognised_values(record: Fields, step: str | None) -> list[str]:
     """The values of a record that no table knows."""
-    values = unrecognised([(step, BEGINNINGS | STEPS | SIDE_STEPS)])
+    values = unrecognised([(step, ALL_STEPS)])
     result = text(record, *RESULT_FIELDS)
     if result is not None and read_result(result) is None:
         values.append(result)

@@ -23,6 +23,7 @@ from service.sources.zoom.payload import source_call_id
 
 # What identifies a message: two subscriptions of an app send the same event with the same fields.
 KEY_FIELDS: Final = ("event", "event_ts", "payload")
+SORTED_JSON: Final = json.JSONEncoder(sort_keys=True)
 
 
 class Zoom(Source):
@@ -103,7 +104,7 @@ class Zoom(Source):
         fields = request.body_as(read_json_object_with_long_ids)
         call_id = source_call_id(fields)
         content = [fields.get(field_name) for field_name in KEY_FIELDS]
-        return MessageKeys(digest(json.dumps(content, sort_keys=True)), call_id)
+        return MessageKeys(digest(SORTED_JSON.encode(content)), call_id)
 
     def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """The events of a message; raises `IgnoredEvent` and `MalformedPayload`."""

@@ -221,6 +221,8 @@ PASSES_ON: Final = TRANSFERS | {FORWARD, "overflow"}
 SIDE_STEPS: Final = frozenset(
     {"barge", "monitor", "whisper", "listen", "conference_barge", "park", "timeout", "merge"}
 )
+ENDING_STEPS: Final = BEGINNINGS | STEPS
+ALL_STEPS: Final = ENDING_STEPS | SIDE_STEPS
 # `result` of the second and third version.
 RESULTS: Final[Mapping[str, Outcome]] = {
     "answered": HangupCause.COMPLETED,

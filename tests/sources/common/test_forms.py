@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import MalformedPayload
-from service.sources.common.forms import MOST_FIELDS, check_first_name, read_form, read_query
+from service.sources.common.forms import (
+    MOST_FIELDS,
+    check_first_name,
+    read_form,
+    read_query,
+    values_by_name,
+)
 
 PIECES = st.sampled_from(
     [
@@ -72,3 +78,18 @@ def test_form_begins_with_a_letter(name: str) -> None:
     check_first_name([("AccountSid", "AC1"), (name, "1")])
     with pytest.raises(MalformedPayload, match="begin with a letter"):
         check_first_name([(name, "1")])
+
+
+@given(
+    pairs=st.lists(
+        st.tuples(st.sampled_from(["From", "To", "A"]), st.sampled_from(["", "a", "b", "+1"])),
+        max_size=6,
+    )
+)
+def test_order_of_repeated_fields_decides_nothing(pairs: list[tuple[str, str]]) -> None:
+    """Of each name the least value that is not empty counts."""
+    least: dict[str, str] = {}
+    for name, value in sorted(pairs):
+        if value:
+            least.setdefault(name, value)
+    assert least == values_by_name(pairs)
