@@ -38,6 +38,7 @@ LINES: Final = 20
 FIRST_NUMBER: Final = 12_000_000_000
 RESULTS: Final = ("connected", "no_answer", "busy", "voicemail_left")
 RARE: Final = "Ines Rara"
+UNMATCHED_EVERY: Final = 20
 
 
 def record_of(index: int, total: int, now: datetime, rng: random.Random) -> DeliveryRecord:
@@ -52,23 +53,41 @@ def record_of(index: int, total: int, now: datetime, rng: random.Random) -> Deli
     agent = f"agent-{rng.randrange(AGENTS)}@example.com"
     if index % (total // 10) == 0:
         agent = RARE
-    parties = CallParties(
-        direction="outbound",
+    line = f"+1500555{rng.randrange(LINES):04}"
+    ref = f"twilio:CA{rng.getrandbits(128):032x}"
+    return call_of(
+        index,
+        at=at,
+        ref=ref,
         customer=f"+{FIRST_NUMBER + number * 7919}",
-        line=f"+1500555{rng.randrange(LINES):04}",
+        line=line,
         agent=agent,
-        started_at=at,
+        result=rng.choice(RESULTS),
+        buildr_call_id=str(1_000_000 + index),
+    )
+
+
+def call_of(
+    index: int,
+    *,
+    at: datetime,
+    ref: str,
+    customer: str,
+    line: str,
+    agent: str,
+    result: str,
+    buildr_call_id: str,
+) -> DeliveryRecord:
+    """The record of the call of a place, written to Buildr or unmatched."""
+    parties = CallParties(
+        direction="outbound", customer=customer, line=line, agent=agent, started_at=at
     )
     call = DeliveryRecord(
-        ref=f"twilio:CA{rng.getrandbits(128):032x}",
-        first_received_at=at,
-        last_received_at=at,
-        result=rng.choice(RESULTS),
-        parties=parties,
+        ref=ref, first_received_at=at, last_received_at=at, result=result, parties=parties
     )
-    if index % 20 == 0:
+    if index % UNMATCHED_EVERY == 0:
         return call.to_unmatched("No message and no link names the Buildr call.")
-    matched = call.matched(str(1_000_000 + index))
+    matched = call.matched(buildr_call_id)
     return matched.to_patched(at, f"call {matched.buildr_call_id}: Connected (call_outcome_id)")
 
 

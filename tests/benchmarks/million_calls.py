@@ -63,7 +63,7 @@ def batch_of(first: int, total: int, now: datetime) -> Batch:
     rng = random.Random(first)
     places = range(first, min(first + AT_ONCE, total))
     return [
-        (place, _in_its_state(place, record_of(place, total, now, rng), now)) for place in places
+        (place, in_its_state(place, record_of(place, total, now, rng), now)) for place in places
     ]
 
 
@@ -95,7 +95,7 @@ def lane_ms(place: int, record: DeliveryRecord) -> int | None:
     return int(record.first_received_at.timestamp() * 1000)
 
 
-def _in_its_state(index: int, record: DeliveryRecord, now: datetime) -> DeliveryRecord:
+def in_its_state(index: int, record: DeliveryRecord, now: datetime) -> DeliveryRecord:
     """The record in the state that its place gives it."""
     record = replace(record, message_id=_message_id(record, 1))
     if index % FAILED_EVERY == FAILED_PLACE:

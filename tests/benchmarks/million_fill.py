@@ -18,26 +18,31 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
-from service.store.call_index import ALL_CALLS, MOST, buckets_of
+from service.store.call_index import (
+    ALL_CALLS,
+    MOST,
+    agent_bucket,
+    buildr_bucket,
+    customer_bucket,
+    line_bucket,
+)
 from service.store.call_update import Retention
-from service.store.calls import pack_record
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
-from service.store.failed import to_text
 from service.store.keys import Keys
-from service.store.messages import pack_message
 from service.store.policy import HOUR_MS
 from tests.benchmarks.million_calls import (
     AT_ONCE,
+    CAUSES,
+    FAILED_EVERY,
+    FAILED_PLACE,
     LANE,
-    batch_of,
-    entry_of,
-    lane_ms,
-    messages_of,
-    packed_events,
+    STALLED_PLACE,
+    WAITING_PLACE,
     refused_of,
 )
+from tests.benchmarks.million_texts import CallTexts, calls_of, kind_of, record_at
 
 # Steps between the records that are returned; of each step a failed and a delivered one.
 SAMPLES: Final = 50
@@ -51,6 +56,14 @@ UNFINISHED: Final = frozenset(
 )
 # Of the states that have an index under their own name.
 INDEXED: Final = frozenset({DeliveryState.UNMATCHED, DeliveryState.STALLED})
+
+# By the kind of a call; those that have failed are of as many kinds as there are causes.
+STATES: Final = {
+    0: DeliveryState.UNMATCHED,
+    **{FAILED_PLACE + FAILED_EVERY * cause: DeliveryState.FAILED for cause in range(len(CAUSES))},
+    WAITING_PLACE: DeliveryState.WAITING,
+    STALLED_PLACE: DeliveryState.STALLED,
+}
 
 Word = str | bytes | int
 
@@ -137,53 +150,61 @@ def _in_order(works: Iterable[Work]) -> Iterator[Prepared]:
 
 def prepare(work: Work) -> Prepared:
     """The commands of a batch."""
-    batch = batch_of(work.first, work.total, work.now)
+    last = min(work.first + AT_ONCE, work.total)
     every = max(LEAST_STEP, work.total // SAMPLES)
-    samples = [record for place, record in batch if place % every in SAMPLED]
-    prepared = Prepared(len(batch), samples)
+    prepared = Prepared(last - work.first, [])
     commands: list[bytes] = []
-    for place, record in batch:
-        keep_ms = _keep_ms(record, work.retention)
-        commands += [
-            _packed(words) for words in _call_commands(work, place, record, keep_ms=keep_ms)
-        ]
-        for name in buckets_of(record):
+    for call in calls_of(work.first, last, work.total, work.now):
+        state = STATES.get(kind_of(call.place))
+        keep_ms = work.retention.calls_ms
+        if state in UNFINISHED:
+            keep_ms = work.retention.open_ms
+        buckets = _buckets_of(call)
+        commands += map(_packed, _call_commands(work, call, state, buckets, keep_ms=keep_ms))
+        for name in buckets:
             prepared.bucket_ms[name] = max(prepared.bucket_ms.get(name, 0), keep_ms)
+        if call.place % every in SAMPLED:
+            prepared.samples.append(record_at(call))
     prepared.text = b"".join(commands)
     prepared.commands = len(commands)
     return prepared
 
 
-def _keep_ms(record: DeliveryRecord, retention: Retention) -> int:
-    if record.state in UNFINISHED:
-        return retention.open_ms
-    return retention.calls_ms
+def _buckets_of(call: CallTexts) -> list[str]:
+    names = [customer_bucket(call.customer), line_bucket(call.line), agent_bucket(call.agent)]
+    if call.buildr_call_id:
+        names.append(buildr_bucket(call.buildr_call_id))
+    return names
 
 
 def _call_commands(
-    work: Work, place: int, record: DeliveryRecord, *, keep_ms: int
+    work: Work,
+    call: CallTexts,
+    state: DeliveryState | None,
+    buckets: Iterable[str],
+    *,
+    keep_ms: int,
 ) -> Iterator[tuple[Word, ...]]:
     """What `commit.lua` writes for a new call, and its messages as `accept.lua` keeps them."""
     keys = work.keys
-    ref = record.ref
+    ref = call.ref
     key = keys.call(ref)
     now_ms = time.time_ns() // 1_000_000
-    pairs = (part for pair in packed_events(record) for part in (f"e:{pair[0]}", pair[1]))
-    yield ("HSET", key, "v", 1, "rec", pack_record(record), *pairs)
+    pairs = (part for pair in call.events for part in (f"e:{pair[0]}", pair[1]))
+    yield ("HSET", key, "v", 1, "rec", call.record, *pairs)
     yield ("PEXPIRE", key, keep_ms)
-    if (at_ms := lane_ms(place, record)) is not None:
-        yield ("ZADD", keys.named(LANE), at_ms, ref)
-    if (entry := entry_of(place, record, work.now)) is not None:
-        yield ("SET", keys.failed_entry(ref), to_text(entry), "PX", work.retention.open_ms)
+    if state is DeliveryState.WAITING:
+        yield ("ZADD", keys.named(LANE), call.last_ms, ref)
+    if call.entry:
+        yield ("SET", keys.failed_entry(ref), call.entry, "PX", work.retention.open_ms)
         yield ("ZADD", keys.named("failed"), now_ms, ref)
-    if record.state in INDEXED:
-        yield ("ZADD", keys.named(record.state.value), now_ms, ref)
-    last_ms = int((record.last_received_at or work.now).timestamp() * 1000)
-    for name in (ALL_CALLS, *buckets_of(record)):
-        yield ("ZADD", keys.named(name), last_ms, ref)
-    for message in messages_of(record, work.now):
-        value = f"{ref}\n".encode() + pack_message(message)
-        yield ("SET", keys.message(message.message_id), value, "PX", work.retention.messages_ms)
+    if state in INDEXED:
+        yield ("ZADD", keys.named(state.value), now_ms, ref)
+    for name in (ALL_CALLS, *buckets):
+        yield ("ZADD", keys.named(name), call.last_ms, ref)
+    for message_id, packed in call.messages:
+        value = f"{ref}\n".encode() + packed
+        yield ("SET", keys.message(message_id), value, "PX", work.retention.messages_ms)
 
 
 def _bucket_commands(keys: Keys, bucket_ms: dict[str, int]) -> Iterator[tuple[Word, ...]]:

@@ -17,7 +17,7 @@ from tests.service.store.snapshot import Plain, capture
 # Their scores are the moment of writing.
 BY_WRITING: Final = frozenset({"failed", "unmatched", "stalled"})
 # Calls of every state, and of the newest week, whose messages are kept.
-TOTAL: Final = 40
+TOTAL: Final = 160
 HOUR_MS: Final = 3_600_000
 
 

@@ -174,7 +174,7 @@ async def test_refused_requests_are_shown_and_a_concern(store: Store, operator: 
     stranger = replace(entry, source="unknown", path="/…", count=700, hint="")
     await store.refused.add([entry, stranger])
     overview = text_of(await operator.get("/default/overview"))
-    assert f"3 requests to Twilio refused in the last hour {entry.hint}" in overview
+    assert f"3 requests to Twilio refused in the last hour I{entry.hint[1:]}" in overview
     assert "700" not in overview
     page = text_of(await operator.get("/default/refused"))
     assert "703 requests, 703 in 24 hours" in page
