@@ -18,6 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = ROOT / "build" / "site" / "pages"
 FENCE: Final = re.compile(r"^ *(```|~~~)")
 LINK: Final = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
+STEP: Final = re.compile(r"\d+\. ")
 HEADING: Final = re.compile(r"^#{1,6} +(.+?) *#*$")
 OUTSIDE: Final = re.compile(r"^[a-z][a-z0-9+.-]*:")
 # Pages that are not in docs/, or have another name on the site.
@@ -115,9 +116,25 @@ def site_target(page: Path, site_page: str, target: str) -> str:
 
 def site_text(site_page: str, page: Path) -> str:
     """A page as it is on the site."""
-    return _map_links(
+    text = _map_links(
         page.read_text(encoding="utf-8"), lambda target: site_target(page, site_page, target)
     )
+    return with_indented_steps(text)
+
+
+def with_indented_steps(text: str) -> str:
+    """
+    The text with what belongs to a numbered step at four spaces, in place of GitHub's three: the
+    builder of the site otherwise ends the list there, and each step is number 1.
+    """
+    lines = []
+    is_in_step = False
+    for line in text.split("\n"):
+        is_continued = line.startswith("   ")
+        if line and not is_continued:
+            is_in_step = STEP.match(line) is not None
+        lines.append(f" {line}" if is_in_step and is_continued else line)
+    return "\n".join(lines)
 
 
 def files_page() -> str:

@@ -21,6 +21,7 @@ from tests.repository.site import (
     resolve,
     site_target,
     slug,
+    with_indented_steps,
     without_code,
     write,
 )
@@ -86,3 +87,10 @@ def test_anchors_are_those_of_github() -> None:
     """Signs are left out, each blank becomes a hyphen, a link counts by its text."""
     assert slug("1. `serve` & [work](x.md): what's *new*") == "1-serve--work-whats-new"
     assert OUTSIDE.match("https://example.com") is not None
+
+
+def test_what_belongs_to_a_step_is_indented_for_the_site() -> None:
+    """Else each step of a list would be number 1, with its commands outside of it."""
+    text = "1. First:\n\n   ```sh\n   make run\n   ```\n\n2. Second.\n\n- a\n   b\n"
+    expected = "1. First:\n\n    ```sh\n    make run\n    ```\n\n2. Second.\n\n- a\n   b\n"
+    assert expected == with_indented_steps(text)
