@@ -23,6 +23,7 @@ class Reason(StrEnum):
     CUSTOMER_LEG_ENDED = "customer_leg_ended"
     MACHINE_ANSWERED = "machine_answered"
     NEVER_JOINED = "never_joined"
+    BROKEN_OFF = "broken_off"
     REP_HUNG_UP = "rep_hung_up"
     CUSTOMER_NEVER_DIALLED = "customer_never_dialled"
     AGENT_ANSWERED = "agent_answered"
@@ -49,6 +50,7 @@ SENTENCES: Final[Mapping[Reason, str]] = {
     Reason.CUSTOMER_LEG_ENDED: "the customer's leg ended so",
     Reason.MACHINE_ANSWERED: "a machine answered the customer's telephone",
     Reason.NEVER_JOINED: "the customer's leg was answered and never joined with another",
+    Reason.BROKEN_OFF: "the call failed after both sides had answered",
     Reason.REP_HUNG_UP: "the rep's leg ended while the customer's telephone rang",
     Reason.CUSTOMER_NEVER_DIALLED: "the rep's leg ended before the customer was dialled",
     Reason.AGENT_ANSWERED: "an agent answered, and the call is over",

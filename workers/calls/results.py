@@ -88,22 +88,33 @@ def _outbound_result(parties: Parties, customer: Leg) -> Basis:
 
     A fax machine that picked up makes the call `failed`: no human was reached and no message left.
     So does a leg that was picked up and never joined with the rep's. An answered leg of no duration
-    stays `connected`: a source that reports `completed` reports that somebody picked up.
+    stays `connected`: a source that reports `completed` reports that somebody picked up. A call
+    that fails after both sides had answered, as by an error in what the exchange is told to do
+    next, was a talk.
     """
     if not customer.is_ended:
         return _rep_hung_up(parties, customer)
     cause = _ended_with(customer)
     if cause is None:
         return of_end(Reason.CAUSE_MISSING, customer)
+    reason = Reason.CUSTOMER_LEG_ENDED
+    if _is_broken_off(customer, parties.agents):
+        cause = HangupCause.COMPLETED
+        reason = Reason.BROKEN_OFF
     result = OUTBOUND_RESULTS[cause]
     if result is not Result.CONNECTED:
-        return of_end(Reason.CUSTOMER_LEG_ENDED, customer, result)
+        return of_end(reason, customer, result)
     if customer.is_never_bridged:
         return of_end(Reason.NEVER_JOINED, customer, Result.FAILED)
     if customer.answered_by is None or customer.answered_by is AnsweredBy.HUMAN:
-        return of_end(Reason.CUSTOMER_LEG_ENDED, customer, result)
+        return of_end(reason, customer, result)
     machine_result = OUTBOUND_MACHINE_RESULTS[customer.answered_by]
     return of_end(Reason.MACHINE_ANSWERED, customer, machine_result)
+
+
+def _is_broken_off(customer: Leg, agents: Sequence[Leg]) -> bool:
+    is_failed = customer.hangup_cause is HangupCause.FAILED
+    return is_failed and customer.is_answered and any(leg.is_answered for leg in agents)
 
 
 def _rep_hung_up(parties: Parties, customer: Leg) -> Basis:

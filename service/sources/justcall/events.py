@@ -22,6 +22,7 @@ from service.sources.common.leg_events import earlier_events, end_time, from_and
 from service.sources.common.phone_numbers import bare_to_e164
 from service.sources.justcall.payload import echoed_buildr_call_id, source_call_id, started_at
 from service.sources.justcall.vocabulary import (
+    BLOCKED,
     DIRECTIONS,
     EVENTS,
     FORWARD,
@@ -197,6 +198,9 @@ def _end_events(spec: EventSpec, event: CallEvent, data: Fields) -> list[CallEve
             replace(event, event_type=EventType.VOICEMAIL, voicemail=voicemail),
             replace(ended, hangup_cause=HangupCause.NO_ANSWER),
         ]
+    if outcome == BLOCKED and event.direction is Direction.INBOUND:
+        # A caller who was turned away is not one whom nobody took.
+        ended = replace(ended, result=Result.REJECTED)
     if outcome == VOICEMAIL:
         ended = replace(ended, hangup_cause=HangupCause.COMPLETED, answered_by=AnsweredBy.MACHINE)
     if ended.hangup_cause is HangupCause.COMPLETED:

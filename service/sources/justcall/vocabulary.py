@@ -26,6 +26,7 @@ class EventSpec:
 
 MISSED: Final = "missed"
 VOICEMAIL: Final = "voicemail"
+BLOCKED: Final = "blocked"
 # `type`: https://developer.justcall.io/docs/call-events; the names are those of the API:
 # https://developer.justcall.io/reference/webhook_list_v21
 EVENTS: Final[Mapping[str, EventSpec]] = {
@@ -69,7 +70,7 @@ OUTCOMES: Final[Mapping[str, HangupCause]] = {
     "busy": HangupCause.BUSY,
     "failed": HangupCause.FAILED,
     "restricted": HangupCause.FAILED,
-    "blocked": HangupCause.REJECTED,
+    BLOCKED: HangupCause.REJECTED,
     "cancelled": HangupCause.CANCELLED,
 }
 # `call_info.call_traits`: an agent passed the call on; it was forwarded to another number.

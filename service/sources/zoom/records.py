@@ -13,6 +13,7 @@ from service.events import (
     EventType,
     HangupCause,
     Recording,
+    Result,
     Voicemail,
 )
 from service.quick_dataclass import replace
@@ -32,6 +33,7 @@ from service.sources.zoom.vocabulary import (
     FORWARD,
     PASSES_ON,
     REASONS,
+    SYSTEM_BLOCKED,
     TRANSFERS,
     NonHangupOutcome,
     Outcome,
@@ -72,6 +74,7 @@ def record_events(common: CallEvent, spec: RecordSpec, record: Fields) -> list[C
             event,
             agent=_agent(endpoints, agent_leg),
             wait_s=_wait_s(record, event.direction, step),
+            result=_stated_result(record, event.direction, step),
         )
     return [
         replace(call_leg, event_type=EventType.RINGING, occurred_at=times.started_at),
@@ -96,6 +99,15 @@ def _wait_s(record: Fields, direction: Direction | None, step: str | None) -> in
     if direction is not Direction.INBOUND or step not in BEGINNINGS:
         return None
     return whole_seconds(record, "wait_time")
+
+
+def _stated_result(record: Fields, direction: Direction | None, step: str | None) -> Result | None:
+    """That a caller was turned away, which is not the same as one whom nobody took; else None."""
+    if direction is not Direction.INBOUND or step not in BEGINNINGS:
+        return None
+    if text(record, *RESULT_FIELDS) != SYSTEM_BLOCKED:
+        return None
+    return Result.REJECTED
 
 
 def _with_route(event: CallEvent, step: str | None) -> CallEvent:

@@ -223,6 +223,8 @@ SIDE_STEPS: Final = frozenset(
 )
 ENDING_STEPS: Final = BEGINNINGS | STEPS
 ALL_STEPS: Final = ENDING_STEPS | SIDE_STEPS
+# `result` of a call from a number that is blocked.
+SYSTEM_BLOCKED: Final = "system_blocked"
 # `result` of the second and third version.
 RESULTS: Final[Mapping[str, Outcome]] = {
     "answered": HangupCause.COMPLETED,
@@ -238,7 +240,7 @@ RESULTS: Final[Mapping[str, Outcome]] = {
     "ring_timeout": HangupCause.NO_ANSWER,
     "busy": HangupCause.BUSY,
     "rejected": HangupCause.REJECTED,
-    "system_blocked": HangupCause.REJECTED,
+    SYSTEM_BLOCKED: HangupCause.REJECTED,
     "call_failed": HangupCause.FAILED,
     "unconnected": HangupCause.FAILED,
     "service_unavailable": HangupCause.FAILED,

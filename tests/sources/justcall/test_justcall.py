@@ -294,6 +294,9 @@ def test_tags_add_up() -> None:
     [
         ("call.completed", "Failed", "Incoming", Result.MISSED_INBOUND),
         ("call.completed", "Busy", "Incoming", Result.MISSED_INBOUND),
+        ("call.completed", "Blocked", "Incoming", Result.REJECTED),
+        ("call.missed", "blocked", "", Result.REJECTED),
+        ("call.completed", "Blocked", "Outgoing", Result.REJECTED),
         ("call.completed", "Abandoned", "Incoming", Result.ABANDONED),
         ("call.missed", "Abandoned", "Incoming", Result.ABANDONED),
         ("call.missed", "", "", Result.MISSED_INBOUND),

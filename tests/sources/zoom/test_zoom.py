@@ -420,6 +420,14 @@ def test_queue_in_which_one_answers_is_answered() -> None:
     assert call.answered_at == datetime(2026, 11, 2, 10, 0, 9, tzinfo=UTC)
 
 
+def test_caller_whose_number_is_blocked_is_turned_away_and_not_missed() -> None:
+    """A telephone of a queue that blocks the number decides nothing for the others."""
+    blocked = record(1, event="incoming", result="system_blocked")
+    assert Result.REJECTED is in_any_order(blocked).result
+    member = record(1, event="ring_to_member", result="system_blocked")
+    assert Result.MISSED_INBOUND is in_any_order(member).result
+
+
 @pytest.mark.parametrize("reason", ["answered_by_other", "pickup_by_other", "call_out_by_other"])
 @pytest.mark.parametrize("result", ["answered", "no_answer", "canceled", "hang_up"])
 def test_call_that_a_colleague_took_is_no_miss(reason: str, result: str) -> None:

@@ -223,6 +223,21 @@ def test_customer_who_was_never_joined_was_not_reached() -> None:
     )
 
 
+def test_call_that_failed_after_both_sides_had_answered_was_a_talk() -> None:
+    """An error of the exchange or the network broke it off; else nobody was reached."""
+    customer = Line(direction=OUT, to_number=CUSTOMER)
+    agent = Line("CA2", party=Party.AGENT)
+    failed = [customer(ANSWERED, 5), customer(ENDED, 70, hangup_cause=HangupCause.FAILED)]
+    assert (Result.FAILED, 65) == results(*failed)
+    assert (Result.FAILED, 65) == results(*failed, agent.end(40, HangupCause.NO_ANSWER))
+    call = fold([*failed, agent(ANSWERED, 9), agent.end(69, COMPLETED, 60)])
+    assert (Result.CONNECTED, 65, Reason.BROKEN_OFF) == (
+        call.result,
+        call.duration_s,
+        call.basis.reason,
+    )
+
+
 def test_rep_who_hangs_up_while_it_rings_cancels_the_call() -> None:
     """
     Where the end of the customer's leg never comes, that of the rep's decides, and a later end of
