@@ -42,7 +42,10 @@ class ContactRefresher:
         return self.reader.store.contact_queue
 
     async def refresh_due(self) -> None:
-        """Read at most 50 of the queued contacts; those that fail stay queued."""
+        """
+        Read at most 50 of the queued contacts. At an outage the rest stays queued; a contact whose
+        request Buildr refuses is taken off, because it would be in the way of all others for ever.
+        """
         queued = await self.queue.first(limit=MAX_CONTACTS)
         if not queued or not await self.phone_book.lock(ttl_s=LOCK_TTL_S):
             return
@@ -55,14 +58,17 @@ class ContactRefresher:
         batch = await self.phone_book.begin()
         read_ids: list[str] = []
         try:
-            for contact_id in queued:
-                entries = await self._read(contact_id)
+            for contact_id, ticket in queued.items():
+                try:
+                    entries = await self._read(contact_id)
+                except BuildrRejected as err:
+                    _log_failure(err)
+                    await self.queue.remove(contact_id, ticket)
+                    continue
                 await self.phone_book.put(entries, batch=batch)
                 read_ids.append(contact_id)
         except BuildrError as err:
-            log.warning(
-                LogEvent.PHONE_BOOK_NOT_REFRESHED, reason=err.cause, status_code=err.status_code
-            )
+            _log_failure(err)
         except SyncRunning:
             return
         if not read_ids:
@@ -82,3 +88,7 @@ class ContactRefresher:
             return ()
         entries = entries_of(contact, self.fields).entries
         return tuple(entry for entry in entries if entry.contact_id == contact_id)
+
+
+def _log_failure(err: BuildrError) -> None:
+    log.warning(LogEvent.PHONE_BOOK_NOT_REFRESHED, reason=err.cause, status_code=err.status_code)

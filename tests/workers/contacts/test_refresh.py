@@ -139,6 +139,19 @@ async def test_outage_leaves_contacts_queued(
     assert 1 == len(await store.phone_book.find(NEW))
 
 
+async def test_refused_contact_is_not_in_the_way_of_others(
+    refresher: ContactRefresher, contacts: Contacts, store: Store
+) -> None:
+    """What Buildr refuses is not asked for again; what the book has of that contact stays."""
+    contacts.faults = [422]
+    await store.contact_queue.add("419")
+    await store.contact_queue.add("418")
+    await refresher.refresh_due()
+    assert set() == await queued(store)
+    assert (entry("419", OLD),) == await store.phone_book.find(OLD)
+    assert (entry("418", NEW, company_id="101"),) == await store.phone_book.find(NEW)
+
+
 async def test_one_process_reads_at_a_time(
     refresher: ContactRefresher, contacts: Contacts, store: Store
 ) -> None:
