@@ -9,6 +9,7 @@ from service.errors import MalformedPayload
 from service.events import (
     AnsweredBy,
     CallEvent,
+    Direction,
     EventType,
     HangupCause,
     Party,
@@ -30,6 +31,7 @@ from service.sources.plivo.dial import (
 from service.sources.plivo.hangup_causes import (
     MACHINE_HUNG_UP,
     STATUS_CAUSES,
+    is_after_answer,
     is_known_code,
     read_cause,
 )
@@ -182,7 +184,9 @@ def _hangup_events(leg: CallEvent, parameters: Parameters) -> list[CallEvent]:
     duration_s = seconds(parameters.get("Duration"))
     cause = read_cause(code, STATUS_CAUSES.get(status), is_answered=duration_s != 0)
     times = [("StartTime", EventType.CREATED, iso_moment(parameters.get("StartTime")))]
-    if cause is HangupCause.COMPLETED:
+    # Of a caller's leg it is the time at which Plivo answered.
+    is_broken_off = is_after_answer(code) and leg.direction is Direction.OUTBOUND
+    if cause is HangupCause.COMPLETED or (is_broken_off and duration_s):
         # Without talk it is only the time at which Plivo answered.
         answered_at = iso_moment(parameters.get("AnswerTime"))
         times.append(("AnswerTime", EventType.ANSWERED, answered_at))

@@ -62,7 +62,11 @@ HANGUP_CODES: Final[Mapping[str, HangupCause]] = {
     # Somebody picked up, but did not press the key that takes the call.
     "9110": HangupCause.NO_ANSWER,
 }
-# Platform, XML and URL errors: there are many, new ones come without notice, and nobody talked.
+# Errors in a document, or its address, behind the first one, which Plivo asks for only once a call
+# was answered, and often when a `<Dial>` is over: action, transfer, redirect.
+LATER_DOCUMENTS: Final = frozenset({"2", "3", "4"})
+DOCUMENT_GROUPS: Final = ("70", "80")
+# Platform, XML and URL errors: there are many, and new ones come without notice.
 FAILED_GROUPS: Final = ("5", "7", "8")
 CODE_LENGTH: Final = 4
 
@@ -70,6 +74,12 @@ CODE_LENGTH: Final = 4
 def is_known_code(code: str) -> bool:
     """Whether a hangup code is in a table, or of a group that always means the same."""
     return code in ENDS_TALK or code in HANGUP_CODES or _is_failed_group(code)
+
+
+def is_after_answer(code: str | None) -> bool:
+    """Whether a code is of an error that only a call which was answered can have."""
+    is_code = code is not None and len(code) == CODE_LENGTH
+    return is_code and code.startswith(DOCUMENT_GROUPS) and code[-1] in LATER_DOCUMENTS
 
 
 def read_cause(

@@ -356,6 +356,53 @@ def test_hangup_tells_when_the_call_began_and_was_answered() -> None:
     assert [EventType.CREATED, EventType.ENDED] == [event.event_type for event in busy]
 
 
+@pytest.mark.parametrize(
+    ("code", "result"),
+    [
+        ("7012", Result.CONNECTED),
+        ("8012", Result.CONNECTED),
+        ("7034", Result.CONNECTED),
+        ("7011", Result.FAILED),
+        ("5010", Result.FAILED),
+    ],
+)
+def test_error_behind_a_talk_takes_nothing_away_from_it(code: str, result: Result) -> None:
+    """
+    Where a customer was called and dialled on to an agent, and the action of the `<Dial>` fails,
+    both had talked; with an error in the first document nobody had.
+    """
+    customer = {
+        "CallUUID": "00000000-0000-4000-8000-000000000001",
+        "Direction": "outbound",
+        "From": "15005550006",
+        "To": "15005550001",
+    }
+    agent = parsed(
+        {
+            **customer,
+            "DialAction": "hangup",
+            "DialALegUUID": customer["CallUUID"],
+            "DialBLegUUID": "00000000-0000-4000-8000-000000000002",
+            "DialBLegTo": "sip:alice@phone.plivo.com",
+            "DialBLegDuration": "61",
+            "DialBLegHangupCauseCode": "4000",
+        }
+    )
+    over = parsed(
+        {
+            **customer,
+            "Event": "Hangup",
+            "CallStatus": "completed",
+            "HangupCauseCode": code,
+            "Duration": "66",
+            "AnswerTime": "2026-11-02 10:00:04",
+            "EndTime": "2026-11-02 10:01:10",
+        }
+    )
+    assert Result.FAILED is fold(over).result
+    assert result is fold([*agent, *over]).result
+
+
 CALLER: Final[dict[str, JsonValue]] = {
     "Direction": "inbound",
     "From": "15005550001",
