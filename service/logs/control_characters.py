@@ -30,6 +30,11 @@ def escape_controls(text: str, *, has_lines: bool = False) -> str:
     return pattern.sub(_escaped, text)
 
 
+def one_line(text: str) -> str:
+    """A text in one line, in which nothing steers a terminal: such characters are shown."""
+    return escape_controls(text.replace("\n", " ").replace("\t", " "))
+
+
 def escape_json(text: str) -> str:
     r"""The same for JSON text, where they are in strings only: as `\u001b` or a pair of these."""
     return _ALL_BUT_LINES.sub(_json_escaped, text)

@@ -84,6 +84,7 @@ def create_app(
     does not keep the receiver from starting. `app.state.begin_stop` is to be called as soon as the
     process is going to end, `app.state.begin_drain` before that where others are to take over.
     """
+    sources = dict(sources)  # All are loaded: a request must not wait for an import.
     settings = installation.default
     shared = SharedParts.of(settings)
     accounts = _open_accounts(installation, shared, store=store, inbox=inbox)

@@ -7,8 +7,9 @@ from email.utils import parseaddr
 from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
+from service.settings.parts import SettingsPart
 from service.settings.toml_values import did_you_mean
 from service.settings.types import Words
 from service.sources.common.setting_checks import is_loopback
@@ -98,7 +99,7 @@ def _check_kinds(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
-class AlertSettings(BaseModel):
+class AlertSettings(SettingsPart):
     """Where alerts go, and when; they are for all accounts of an installation."""
 
     alerts_slack_url: Annotated[SecretStr, AfterValidator(_check_webhook)] | None = Field(

@@ -2,12 +2,13 @@
 Buildr: where its API is, the credentials for it, its rate limits, and when a write is given up on.
 """
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
+from service.settings.parts import SettingsPart
 from service.settings.types import Budget, Budgets, CredentialsUrl
 
 
-class BuildrSettings(BaseModel):
+class BuildrSettings(SettingsPart):
     """The settings of Buildr's API and of the writes to it."""
 
     buildr_api_url: CredentialsUrl = Field(

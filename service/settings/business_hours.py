@@ -198,7 +198,7 @@ class BusinessHours(OpeningHours):
     own.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
     __pydantic_extra__: dict[str, Annotated[OpeningHours, BeforeValidator(_check_is_table)]]
 
     @property

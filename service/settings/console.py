@@ -2,12 +2,13 @@
 Who may look into the service: the console, and the metrics.
 """
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from service.settings.parts import SettingsPart
 from service.settings.types import AdminTokens
 
 
-class ConsoleSettings(BaseModel):
+class ConsoleSettings(SettingsPart):
     """The tokens of console and metrics; both are for all accounts of an installation."""
 
     console_token: AdminTokens = Field(

@@ -4,14 +4,15 @@ The settings of Buildr's list of contacts, which is not documented.
 
 from typing import Final
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from service.settings.parts import SettingsPart
 from service.settings.types import Words
 
 CONTACTS_PATH: Final = "^[A-Za-z0-9_./-]{1,200}$"
 
 
-class ContactListSettings(BaseModel):
+class ContactListSettings(SettingsPart):
     """Where the list of contacts is, and how the fields of a contact are named."""
 
     buildr_contacts_path: str = Field(

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from service.phone_numbers import Number
+from service.settings.parts import SettingsPart
 
 NUMBER: Final = "{number}"
 DIGITS: Final = "{digits}"
@@ -61,7 +62,7 @@ def _check_pattern(value: str) -> str:
     return value
 
 
-class DiallingSettings(BaseModel):
+class DiallingSettings(SettingsPart):
     """The settings of the dial page; each account has its own."""
 
     dialler: Annotated[str, AfterValidator(_check_dialler)] | None = Field(

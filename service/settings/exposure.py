@@ -9,7 +9,7 @@ from typing import Final
 
 from service.settings.installation import Installation
 from service.settings.model import Settings
-from service.sources import SOURCES, Source
+from service.sources import SETTING_NAMES, SOURCES, Source
 from service.sources.common.setting_checks import LEAST_SECRET, check_length, is_loopback
 
 NO_PUBLIC_URL: Final = (
@@ -76,8 +76,7 @@ def shared_secret_warnings(installation: Installation) -> Iterator[str]:
 def short_secret_warnings(installation: Installation) -> Iterator[str]:
     """A line for each secret that a vendor has issued shorter than one may be chosen."""
     for account in installation.accounts:
-        for slug, source in SOURCES.items():
-            name = source.settings[0].name
+        for slug, (name, *_) in SETTING_NAMES.items():
             if any(check_length(value) for value in account.secrets_of(slug).values):
                 yield (
                     f"{name.upper()} of {account.account} is shorter than {LEAST_SECRET} "
@@ -87,13 +86,13 @@ def short_secret_warnings(installation: Installation) -> Iterator[str]:
 
 
 def _shared_by_source(installation: Installation) -> Iterator[tuple[Source, tuple[str, ...]]]:
-    for slug, source in SOURCES.items():
+    for slug in SOURCES:
         values = {}
         for account in installation.accounts:
             secrets = account.secrets_of(slug)
             values[account.account] = (*secrets.values, *secrets.by_key_id.values())
         for accounts in _shared(values):
-            yield source, accounts
+            yield SOURCES[slug], accounts
 
 
 def _shared(values: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:

@@ -2,12 +2,13 @@
 Where the receiver is reached, and what a request may be.
 """
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from service.settings.parts import SettingsPart
 from service.settings.types import Networks, Url
 
 
-class ListeningSettings(BaseModel):
+class ListeningSettings(SettingsPart):
     """The settings of the address, the proxies before it, and the limits of a request."""
 
     public_url: Url | None = Field(

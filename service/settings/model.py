@@ -26,7 +26,7 @@ from service.settings.types import (
     SettleTimes,
     UrlSecrets,
 )
-from service.sources import SOURCES
+from service.sources import SETTING_NAMES, SOURCES
 from service.sources.settings import Secrets, SettingKind
 
 
@@ -172,10 +172,10 @@ class Settings(
         return credentials
 
     def _values_of(self, slug: str, kind: SettingKind) -> tuple[str, ...]:
-        source = SOURCES.get(slug)
-        if source is None:
+        # First, so that a source is loaded only where it is set up.
+        if self.of_sources.keys().isdisjoint(SETTING_NAMES.get(slug, ())):
             return ()
-        names = [setting.name for setting in source.settings if setting.kind is kind]
+        names = [setting.name for setting in SOURCES[slug].settings if setting.kind is kind]
         return tuple(
             secret.get_secret_value() for name in names for secret in self.of_sources.get(name, ())
         )

@@ -5,8 +5,9 @@ Traces to OpenTelemetry and errors to Sentry; both need packages that are option
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
+from service.settings.parts import SettingsPart
 from service.settings.types import CredentialsUrl
 
 
@@ -25,7 +26,7 @@ def _check_dsn(value: SecretStr) -> SecretStr:
     return value
 
 
-class ReportSettings(BaseModel):
+class ReportSettings(SettingsPart):
     """Where traces and errors go; the names are those that the field knows."""
 
     otel_exporter_otlp_endpoint: CredentialsUrl | None = Field(

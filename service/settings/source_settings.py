@@ -4,7 +4,7 @@ source.
 """
 
 import difflib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from pydantic import SecretStr
@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from service.settings.installation import Installation
 from service.settings.model import Settings
 from service.settings.types import NO_TEXT
-from service.sources import SETTINGS, SOURCES
+from service.sources import SETTING_NAMES, SETTINGS, SOURCES
 from service.sources.common.setting_checks import check_issued_length, check_length
 from service.sources.settings import SettingKind, SourceSetting
 
@@ -31,9 +31,10 @@ def read_sources(
     wrong, never with its value.
     """
     source_values: dict[str, tuple[SecretStr, ...]] = {}
-    for name, setting in SETTINGS.items():
+    for name in SETTINGS:
         if name not in values:
             continue
+        setting = SETTINGS[name]
         parts = _parts(setting, values[name])
         fault = _fault(setting, parts)
         if fault is not None:
@@ -47,11 +48,13 @@ def read_sources(
     return source_values
 
 
-def _missing_url_secret(source_values: Collection[str]) -> Iterator[tuple[str, str]]:
+def _missing_url_secret(source_values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """A fault for each source that is on and whose path token could not be made."""
-    for source in SOURCES.values():
-        if not source.requires_path_token:
+    for slug, names in SETTING_NAMES.items():
+        # First, so that a source is loaded only where it is set up.
+        if source_values.keys().isdisjoint(names) or not SOURCES[slug].requires_path_token:
             continue
+        source = SOURCES[slug]
         secrets = [
             setting.name
             for setting in source.settings

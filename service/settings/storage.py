@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from service.settings.parts import SettingsPart
 from service.settings.redis_socket import socket_path
 from service.settings.types import RedisUrl
 
@@ -17,7 +18,7 @@ ACCOUNT_NAME: Final = "^[a-z0-9_-]{1,40}$"
 WAIT: Final = r"^(aof|replicas:[1-9]|aof, ?replicas:[1-9])?$"
 
 
-class RedisSettings(BaseModel):
+class RedisSettings(SettingsPart):
     """The settings of Redis and of the records in it; days unless a name says otherwise."""
 
     data_dir: Path = Field(

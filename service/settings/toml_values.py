@@ -17,7 +17,7 @@ STAGES: Final = ("unknown", "ringing", "in_progress", "ended")
 class StrictTable(BaseModel):
     """A table of the file: a key that is not known is a fault, and nothing of it changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def as_tuple(value: object) -> object:

@@ -110,7 +110,7 @@ class CallListing:
         if await self.is_complete():
             all_calls = self.keys.named(ALL_CALLS)
             async for name, _ in self.redis.zscan_iter(all_calls, match=pattern, count=SCAN_COUNT):
-                refs += await self._stored([name.decode()])
+                refs += await self.stored([name.decode()])
                 if len(refs) >= limit:
                     break
             return sorted(refs)
@@ -132,8 +132,8 @@ class CallListing:
         """Whether calls that were stored before there was an index are in it too."""
         return await self.redis.get(self.keys.named("calls_indexed")) is not None
 
-    async def _stored(self, refs: Sequence[str]) -> list[str]:
-        """Those that have not expired: the index may name some for a minute longer."""
+    async def stored(self, refs: Sequence[str]) -> list[str]:
+        """Those that are stored: the index may name calls for a minute after they expired."""
         pipe = self.redis.pipeline(transaction=False)
         for ref in refs:
             pipe.exists(self.keys.call(ref), self.keys.pending(ref))

@@ -63,24 +63,24 @@ def is_within(module: str, prefix: str) -> bool:
 
 def circles(arrows: Mapping[str, AbstractSet[str]]) -> list[list[str]]:
     """The groups of two or more that reach one another, each sorted."""
-    reached = {start: _reached(start, arrows) for start in arrows}
+    all_reached = {start: reached(start, arrows) for start in arrows}
     groups = {
-        tuple(sorted(end for end in ends if start in reached.get(end, ())))
-        for start, ends in reached.items()
+        tuple(sorted(end for end in ends if start in all_reached.get(end, ())))
+        for start, ends in all_reached.items()
     }
     return sorted(list(group) for group in groups if group)
 
 
-def _reached(start: str, arrows: Mapping[str, AbstractSet[str]]) -> set[str]:
+def reached(start: str, arrows: Mapping[str, AbstractSet[str]]) -> set[str]:
     """Whatever an arrow or several lead to; `start` itself only if it lies on a circle."""
-    reached: set[str] = set()
+    ends: set[str] = set()
     waiting = [start]
     while waiting:
         for end in arrows.get(waiting.pop(), ()):
-            if end not in reached:
-                reached.add(end)
+            if end not in ends:
+                ends.add(end)
                 waiting.append(end)
-    return reached
+    return ends
 
 
 def _imports(file: SourceFile, modules: Mapping[str, Path]) -> Iterator[Import]:

@@ -8,9 +8,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
+from service.logs.control_characters import one_line
 from service.store.listed_call import ListedCall
 from workers.cli.output import echo, print_table, terminal_width, utc_text
-from workers.local.terminal import printable
 
 COLUMNS: Final = (
     "time (UTC)",
@@ -112,7 +112,7 @@ def _row(call: ListedCall) -> tuple[str, ...]:
 def _wrapped(text: str, width: int) -> str:
     """A text over as many lines as it needs; ids in it stay whole."""
     return textwrap.fill(
-        printable(text),
+        one_line(text),
         max(width, 2 * len(INDENT)),
         initial_indent=INDENT,
         subsequent_indent=INDENT,

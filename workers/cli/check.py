@@ -5,10 +5,9 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from rich.status import Status
 
 from service.settings import Installation, Settings
 from service.sources import SOURCES
@@ -24,6 +23,9 @@ from workers.cli.output import (
     print_json,
     progress_console,
 )
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 # The longest title of a finding of one account.
 TITLE_WIDTH: Final = 14
@@ -155,7 +157,7 @@ def _try_live(
 
 
 @contextmanager
-def _progress() -> Iterator[Status]:
+def _progress() -> Iterator["Status"]:
     """A line on stderr that says what is waited for; nothing off a terminal."""
     status = progress_console().status("")
     try:

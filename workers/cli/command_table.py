@@ -20,13 +20,15 @@ PACKAGE: Final = "workers.cli"
 class CommandEntry:
     """
     Where a command is: a module of this package and its function. `help` is the first sentence of
-    its own help. `has_account` is False for one that is of the whole installation.
+    its own help. `has_account` is False for one that is of the whole installation. `logs`: modules
+    that it imports write a log by structlog, which is set up before.
     """
 
     module: str
     function: str
     help: str
     has_account: bool = True
+    logs: bool = False
 
     def load(self) -> click.Command:
         """The command, with the option `--account` if it takes it."""
@@ -102,10 +104,8 @@ class LazyCommands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command, loaded; None if there is none of the name."""
         entry = entries_of(self).get(cmd_name)
-        # Before it is loaded: what its libraries log on the way is no output of it. The others set
-        # up a log of their own.
-        is_outermost = ctx.parent is None
-        if entry is not None and entry.has_account and is_outermost and ctx.obj is not None:
+        # Before it is loaded: what its libraries log on the way is no output of it.
+        if entry is not None and entry.logs and ctx.obj is not None:
             ctx.obj()
         return super().get_command(ctx, cmd_name)
 

@@ -38,6 +38,7 @@ COMMANDS: Final = {
         module="failed_replay",
         function="replay_failed",
         help="Replay failed calls and messages, read anew.",
+        logs=True,
     ),
     "discard": CommandEntry(
         module="failed", function="discard", help="Take them off the list for good."

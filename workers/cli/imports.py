@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import click
-from rich.progress import Progress
 
 from workers.cli.csv_file import CsvFile, CsvFileError, CsvRow, read_csv
 from workers.cli.output import Failure, echo, print_json, progress_console
 from workers.cli.people_csv import Fault
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 T = TypeVar("T")
 STDIN: Final = "-"
@@ -101,7 +103,9 @@ def _with_bar(rows: Iterable[CsvRow]) -> Iterator[CsvRow]:
         yield from progress.track(list(rows), description="Checking rows")
 
 
-def _progress() -> Progress:
+def _progress() -> "Progress":
+    from rich.progress import Progress
+
     out = progress_console()
     return Progress(console=out, transient=True, disable=not out.is_terminal)
 

@@ -11,6 +11,7 @@ import click
 import httpx
 
 from service.errors import QueueUnavailable
+from service.logs.control_characters import one_line
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.call_feed import CallFeed
@@ -24,7 +25,6 @@ from workers.cli.listen_forward import TIMEOUT_S, Forwarder, NotForwarded
 from workers.cli.listen_origin import Origin, OriginCall, is_loopback, read_origin
 from workers.cli.output import PROGRAM, Failure, echo, load_settings
 from workers.cli.session import Age, redis_failure, run_reporting_redis_errors
-from workers.local.terminal import printable
 from workers.simulator.requests import local_url
 
 POLL_S: Final = 1.0
@@ -151,7 +151,7 @@ class Listener:
                 answer = await self._forwarder.send(message)
         except NotForwarded as err:
             self._left += 1
-            echo(printable(f"{line}  not sent: {err}"))
+            echo(one_line(f"{line}  not sent: {err}"))
             return
         except httpx.TransportError as err:
             raise Failure(
@@ -160,7 +160,7 @@ class Listener:
             ) from err
         self._taken += answer.is_taken
         self._left += not answer.is_taken
-        echo(printable(f"{line}  {answer.status_code} {answer.detail}  {message.message_id}"))
+        echo(one_line(f"{line}  {answer.status_code} {answer.detail}  {message.message_id}"))
 
 
 async def _open(store: Store, since: datetime | None) -> Origin:

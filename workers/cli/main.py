@@ -2,6 +2,7 @@
 The command line `buildr-calls`: every command, named here once.
 """
 
+import os
 import sys
 from typing import Final
 
@@ -33,7 +34,10 @@ COMMANDS: Final = {
         module="run", function="sandbox", help="Run the local Buildr alone.", has_account=False
     ),
     "check": CommandEntry(
-        module="check", function="check", help="Check everything that has to be right."
+        module="check",
+        function="check",
+        help="Check everything that has to be right.",
+        logs=True,
     ),
     "status": CommandEntry(
         module="status", function="status", help="Show what waits, what failed, what is used."
@@ -73,6 +77,7 @@ COMMANDS: Final = {
         module="replay",
         function="replay_calls",
         help="Replay known calls, with today's links, rules and outcomes.",
+        logs=True,
     ),
     "links": CommandEntry(
         module="links", function="links", help="Tell which Buildr call a telephone call is."
@@ -96,25 +101,34 @@ COMMANDS: Final = {
         help="Say who may call from the dial page: a personal link for each.",
     ),
     "phonebook": CommandEntry(
-        module="phonebook", function="phonebook", help="Know who called, by telephone number."
+        module="phonebook",
+        function="phonebook",
+        help="Know who called, by telephone number.",
+        logs=True,
     ),
     "outcomes": CommandEntry(
-        module="outcomes", function="outcomes", help="See outcomes, and try the map of outcomes."
+        module="outcomes",
+        function="outcomes",
+        help="See outcomes, and try the map of outcomes.",
+        logs=True,
     ),
     "subscriptions": CommandEntry(
         module="subscriptions",
         function="subscriptions",
         help="See and mend the webhook subscriptions at vendors.",
+        logs=True,
     ),
     "backfill": CommandEntry(
         module="backfill",
         function="backfill",
         help="Read in calls of a telephony system's own call log.",
+        logs=True,
     ),
     "reconcile": CommandEntry(
         module="backfill",
         function="reconcile",
         help="Compare a telephony system's own call log with what is stored.",
+        logs=True,
     ),
     "trigger": CommandEntry(
         module="trigger", function="trigger", help="Send a realistic call to your own receiver."
@@ -125,7 +139,10 @@ COMMANDS: Final = {
         help="Try a running instance's messages on this machine.",
     ),
     "forget": CommandEntry(
-        module="forget", function="forget", help="Delete what is stored about a number or a call."
+        module="forget",
+        function="forget",
+        help="Delete what is stored about a number or a call.",
+        logs=True,
     ),
     "completion": CommandEntry(
         module="completion",
@@ -134,7 +151,10 @@ COMMANDS: Final = {
         has_account=False,
     ),
     "mcp": CommandEntry(
-        module="mcp", function="mcp", help="Let an agent look at calls, over stdin and stdout."
+        module="mcp",
+        function="mcp",
+        help="Let an agent look at calls, over stdin and stdout.",
+        logs=True,
     ),
     "version": CommandEntry(
         module="version", function="version", help="Print the version.", has_account=False
@@ -178,13 +198,6 @@ def cli() -> None:
 
 
 def _log_errors_only() -> None:
-    """Processes that log set this up for themselves."""
-    from workers.cli.deferred import configure_on_first_error
-
-    configure_on_first_error(_configure)
-
-
-def _configure() -> None:
     from service.logs.setup import configure_logging
 
     configure_logging(fmt="pretty", level="error", stream=sys.stderr)
@@ -192,6 +205,9 @@ def _configure() -> None:
 
 def main() -> None:
     """Run the command line; the process ends with 0, 1 (it did not work) or 2 (wrong usage)."""
+    # It would read the metadata of every package that is installed, which takes longer than many
+    # commands do, to find plugins, of which none is used here. Whoever wants one sets it empty.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     cli(prog_name=PROGRAM, obj=_log_errors_only)
 
 

@@ -7,19 +7,19 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from service.errors import QueueUnavailable, SettingsError
 from service.settings import Installation, Settings, load_installation
-from workers.cli.plain_output import echo, masked, print_json, write_escaped
+from workers.cli.plain_output import echo, print_json, write_escaped
 from workers.cli.program import PROGRAM
+from workers.cli.tables import print_fact, print_table, terminal_width
 from workers.local.data_folder import LocalRunError
-from workers.local.terminal import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = [
     "PROGRAM",
@@ -47,9 +47,6 @@ __all__ = [
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
-# Blanks between columns; the last column, which is of sentences, may be as narrow as that.
-GAP: Final = 2
-LEAST_LAST: Final = 24
 # The key of click's `meta`, which all contexts of one invocation share.
 ACCOUNT: Final = f"{PROGRAM}.account"
 
@@ -183,94 +180,13 @@ def command_line(settings: Settings, command: str) -> str:
     return f"{PROGRAM} {command} --account {settings.account}"
 
 
-def progress_console() -> Console:
+def progress_console() -> "Console":
     """For progress bars only, on stderr: their texts are ours."""
-    return _console(sys.stderr)
+    # Loaded for bars alone: it takes as long as many commands take for all of their work.
+    from rich.console import Console
 
-
-def print_fact(name: str, value: str, *, width: int = 12, style: str = "bold") -> None:
-    """Print one value, as it is and in one line, behind its name, which is padded to `width`."""
-    # A `Text`, since rich would read `[/x]` in a string as markup.
-    _console(sys.stdout).print(
-        Text.assemble((f"{printable(name):<{width}}", style), " ", masked(printable(value)))
-    )
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """
-    Print rows under their headings, or a sentence if there are none.
-
-    Off a terminal the columns are padded with blanks and nothing is cut. On one that is too narrow
-    each row is some lines, since a table would break ids and commands.
-    """
-    if not rows:
-        echo(empty)
-        return
-    # They hold texts of vendors: an escape sequence among them could rewrite the terminal.
-    cells = [[masked(printable(cell)) for cell in row] for row in rows]
-    out = _console(sys.stdout)
-    # rich would cut or wrap to 80 columns, which a program that reads the table could not undo.
-    if not out.is_terminal:
-        _print_padded((columns, *cells))
-    elif _least_width((columns, *cells)) > out.width:
-        _print_cards(out, columns, cells)
-    else:
-        _print_table(out, columns, cells)
-
-
-def _print_padded(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(padded).rstrip())
-
-
-def _least_width(rows: Sequence[Sequence[str]]) -> int:
-    """The columns of a terminal that a table needs; the last one is broken between words."""
-    *columns, last = zip(*rows, strict=True)
-    longest_word = max(len(part) for cell in last for part in (cell.split() or [""]))
-    widths = [max(map(len, column)) for column in columns]
-    sentences = min(LEAST_LAST, max(map(len, last)))
-    return sum(widths) + GAP * len(columns) + max(longest_word, sentences)
-
-
-def _print_table(out: Console, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-    for column in columns[:-1]:
-        table.add_column(column, no_wrap=True)
-    table.add_column(columns[-1], overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(cell) for cell in row))
-    out.print(table)
-
-
-def _print_cards(out: Console, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """Print a row under another, since a table would break ids and commands."""
-    width = max(map(len, columns))
-    for number, row in enumerate(cells):
-        if number:
-            out.print()
-        for column, cell in zip(columns, row, strict=True):
-            if cell:
-                # soft_wrap: the terminal breaks a line that is too long, and copying joins it.
-                out.print(Text(f"{column:<{width}}  {cell}"), soft_wrap=True)
-
-
-def _console(stream: IO[str]) -> Console:
-    # Named here, because rich would otherwise keep the stream that was stdout when it was first
-    # asked.
-    made = Console(file=stream, highlight=False)
-    if not made.is_terminal:
-        made.soft_wrap = True
-    return made
-
-
-def terminal_width() -> int | None:
-    """The columns of the terminal that stdout is; None if it is none."""
-    out = _console(sys.stdout)
-    if not out.is_terminal:
-        return None
-    return out.width
+    # The stream is named, since rich would keep the one that was stderr when it was first asked.
+    return Console(file=sys.stderr, highlight=False)
 
 
 def utc_text(at: datetime | None) -> str:

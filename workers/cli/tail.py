@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from service.logs.control_characters import one_line
 from service.phone_numbers import read_number
 from service.settings import Settings
 from service.sources import SOURCES
@@ -19,7 +20,6 @@ from workers.cli.plain_output import echo_escaped, print_json_line
 from workers.cli.session import Age, run_with_store
 from workers.cli.tail_follow import Follower
 from workers.cli.tail_steps import TROUBLES, Step, StepFilter
-from workers.local.terminal import printable
 
 STYLES: Final[Mapping[str, str]] = {
     "failed": "red",
@@ -107,10 +107,10 @@ def _show(step: Step) -> None:
         style = TROUBLE
     parts = [
         click.style(f"{step.at:%H:%M:%S}", dim=True),
-        printable(step.ref),
-        printable(next(iter(step.numbers), "-")),
-        click.style(f"{printable(step.summary):<{STEP_WIDTH}}", fg=style),
-        printable(step.detail),
+        one_line(step.ref),
+        one_line(next(iter(step.numbers), "-")),
+        click.style(f"{one_line(step.summary):<{STEP_WIDTH}}", fg=style),
+        one_line(step.detail),
     ]
     echo_escaped("  ".join(parts).rstrip())
 

@@ -17,12 +17,13 @@ from typing import Final
 import httpx
 from rich.text import Text
 
+from service.logs.control_characters import one_line
 from service.logs.events import LogEvent
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.forms import read_form
 from workers.local.data_folder import LocalRunError
-from workers.local.terminal import LogLine, Screen, printable
+from workers.local.terminal import LogLine, Screen
 from workers.simulator.requests import headers_of, local_path
 from workers.simulator.scenarios import load
 
@@ -256,7 +257,7 @@ class Demo:
             Text.assemble(
                 (f"  {since}  ", "dim"),
                 (f"{name:<{NAME_WIDTH}}", "cyan"),
-                printable(text),
+                one_line(text),
                 (f"  {message_id}" if message_id else "", "dim"),
             )
         )

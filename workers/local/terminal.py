@@ -11,7 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from service.logs.control_characters import escape_controls
+from service.logs.control_characters import one_line
 
 LEVELS: Final[Mapping[str, int]] = {
     "debug": 10,
@@ -105,7 +105,7 @@ def render(line: LogLine) -> Text:
     """One line for people: time (UTC), part, what happened, and the rest as `name=value`."""
     name = (f"{line.part:<{NAME_WIDTH}} | ", PART_STYLES.get(line.part, ""))
     if line.event is None:
-        return Text.assemble(name, printable(line.text))
+        return Text.assemble(name, one_line(line.text))
     rest = " ".join(
         f"{key}={_value(value)}"
         for key, value in line.fields.items()
@@ -114,18 +114,13 @@ def render(line: LogLine) -> Text:
     text = Text.assemble(
         (f"{str(line.fields.get('timestamp', ''))[TIME_OF_DAY]} ", "dim"),
         name,
-        (printable(line.event), STYLES[line.level]),
-        (f"  {printable(rest)}" if rest else "", "dim"),
+        (one_line(line.event), STYLES[line.level]),
+        (f"  {one_line(rest)}" if rest else "", "dim"),
     )
     if exception := line.fields.get("exception"):
         for row in str(exception).splitlines():
-            text.append(f"\n{'':>9}{line.part:<{NAME_WIDTH}} | {printable(row)}")
+            text.append(f"\n{'':>9}{line.part:<{NAME_WIDTH}} | {one_line(row)}")
     return text
-
-
-def printable(text: str) -> str:
-    """A text in one line, in which nothing steers a terminal: such characters are shown."""
-    return escape_controls(text.replace("\n", " ").replace("\t", " "))
 
 
 def _value(value: object) -> str:

@@ -46,8 +46,10 @@ def render_note(call: Call, result: Result | None, notes: Notes, *, outcome_name
         # Loaded on use, since `explain` renders notes too.
         import structlog
 
-        log = structlog.get_logger(__name__)
-        log.warning(LogEvent.NOTE_TEMPLATE_FAILED, reason=type(err).__name__)
+        # A command that keeps no log would print the line among its results.
+        if structlog.is_configured():
+            log = structlog.get_logger(__name__)
+            log.warning(LogEvent.NOTE_TEMPLATE_FAILED, reason=type(err).__name__)
         text = _compile(DEFAULT_NOTE).render(values)
     return "\n".join(line.rstrip() for line in LINE_END.split(text)).strip()
 

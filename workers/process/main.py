@@ -22,6 +22,7 @@ from service.logs.events import LogEvent
 from service.logs.setup import configure_logging
 from service.settings import Installation
 from service.settings.source_settings import start_faults
+from service.sources import SOURCES
 from service.store.redis_trouble import REDIS_ERRORS
 from workers.alerts.monitor import AlertMonitor
 from workers.buildr.tokens import NO_CREDENTIALS
@@ -51,6 +52,7 @@ def run_worker(installation: Installation) -> None:
     """
     settings = installation.default
     configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)
+    SOURCES.load_all()
     faults = list(start_faults(installation))
     if not installation.others and not settings.has_buildr_credentials:
         faults.append(NO_CREDENTIALS)

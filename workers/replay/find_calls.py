@@ -50,13 +50,10 @@ async def find_calls(store: Store, text: str, *, region: str) -> list[str]:
 
 async def find_by_name(store: Store, text: str) -> list[str]:
     """The call of a full name, or of an id alone; empty for none."""
-    source, _, source_call_id = text.partition(":")
-    if source and source_call_id and (await store.calls.load(text)).is_known:
-        return [text]
-    for slug in SOURCES:
-        if (await store.calls.load(ref_of(slug, text))).is_known:
-            return [ref_of(slug, text)]
-    return []
+    names = [ref_of(slug, text) for slug in SOURCES]
+    if text.partition(":")[0] in SOURCES:
+        names.insert(0, text)
+    return (await store.listing.stored(names))[:1]
 
 
 def _names(page: CallPage) -> dict[str, None]:
