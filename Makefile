@@ -11,7 +11,10 @@ THOROUGH =
 export THOROUGH
 # Options of `make run`, `make bench-delivery`, `make faults`, and of pytest: make test ARGS="-k twilio"
 ARGS =
-PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+# Modules are compiled when they are first imported: most of what is installed never is.
+PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet --no-compile
+# What the tests need, besides what `make run` needs.
+PINS = requirements.txt requirements-run.txt requirements-dev.txt requirements-extras.txt
 COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--no-header --no-annotate
@@ -208,10 +211,22 @@ $(VENV)/.run: $(VENV)/.made requirements.txt requirements-run.txt pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements-dev.txt requirements-extras.txt
-	@echo 'Installing what requirements-dev.txt and requirements-extras.txt pin into $(VENV) ...'
-	@$(PIP) --require-hashes -r requirements-dev.txt -r requirements-extras.txt
-	@touch $@
+# Two installers at a time, each with every other package, so that both of a machine's cores unpack.
+# Neither looks for dependencies: the pins name all of them, and `pip check` says so at the end. pip
+# itself comes last, when no other one runs.
+$(VENV)/.dev: $(VENV)/.made $(PINS) pyproject.toml
+	@echo 'Installing what $(PINS) pin into $(VENV) ...'
+	@awk '/^[a-z0-9]/ { part = "twice"; if (!seen[$$1]++) part = $$1 ~ /^pip==/ ? "last" : count++ % 2 } \
+		{ print > ("$(VENV)/pins-" part ".txt") }' $(PINS)
+	@$(PIP) --no-deps --require-hashes -r $(VENV)/pins-0.txt & first=$$!; status=0; \
+	$(PIP) --no-deps --require-hashes -r $(VENV)/pins-1.txt || status=1; \
+	wait $$first || status=1; \
+	exit $$status
+	@$(PIP) --no-deps --require-hashes -r $(VENV)/pins-last.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip --disable-pip-version-check check >"$(VENV)/pins-checked.txt" || \
+		{ cat "$(VENV)/pins-checked.txt" >&2; exit 1; }
+	@touch $(VENV)/.run $@
 
 $(VENV)/.browser: $(VENV)/.dev requirements-browser.txt
 	@echo 'Installing what requirements-browser.txt pins into $(VENV) ...'
@@ -222,7 +237,7 @@ $(DOCS)/.made: $(VENV)/.made requirements-docs.txt
 	@echo 'Installing what requirements-docs.txt pins into $(DOCS) ...'
 	@$(BIN)/python -m venv --clear $(DOCS)
 	@$(DOCS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
-		--require-hashes -r requirements-docs.txt
+		--no-compile --require-hashes -r requirements-docs.txt
 	@touch $@
 
 # An environment that exists is kept. A version manager may answer for a Python that it does not

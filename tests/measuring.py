@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 from coverage import Coverage
 
-# Of the variants of one test, this many are measured in each process of pytest.
-MEASURED_VARIANTS: Final = 6
+# Of the variants of one test, this many are measured in each process of pytest: most are in one.
+MEASURED_VARIANTS: Final = 16
 # A test that repeats the same steps a thousand times reaches nothing new after this processor time.
 MEASURED_S: Final = 0.6
 # Of the processes of one kind that tests start, so many are started as a user does, and so many are

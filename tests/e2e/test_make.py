@@ -134,6 +134,7 @@ def test_redis_is_set_up_to_lose_nothing() -> None:
         "requirements",
         "requirements-run",
         "requirements-dev",
+        "requirements-extras",
         "requirements-browser",
         "requirements-docs",
     ],
@@ -151,7 +152,9 @@ def test_pins_are_complete_and_name_no_index(name: str) -> None:
         assert not PACKAGE.match(block) or "--hash=sha256:" in block, block
 
 
-@pytest.mark.parametrize("name", ["requirements-run", "requirements-dev", "requirements-browser"])
+@pytest.mark.parametrize(
+    "name", ["requirements-run", "requirements-dev", "requirements-extras", "requirements-browser"]
+)
 def test_pins_of_both_files_agree(name: str) -> None:
     """Both files go into the same environment."""
     runtime = dict(PACKAGE.findall(read("requirements.txt")))

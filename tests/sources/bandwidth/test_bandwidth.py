@@ -5,29 +5,10 @@ reports, and how a live call is answered.
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 import pytest
-from bandwidth.models import (
-    AnswerCallback,
-    ConferenceMemberExitCallback,
-    ConferenceMemberJoinCallback,
-    DisconnectCallback,
-    DtmfCallback,
-    GatherCallback,
-    InitiateCallback,
-    MachineDetectionCompleteCallback,
-    RecordingAvailableCallback,
-    RecordingCompleteCallback,
-    RedirectCallback,
-    TranscriptionAvailableCallback,
-    TransferAnswerCallback,
-    TransferCompleteCallback,
-    TransferDisconnectCallback,
-)
-from pydantic import BaseModel
 
 from service.errors import InvalidSignature
 from service.events import CallEvent, Party, Result
@@ -48,23 +29,23 @@ KEY_PAIR, OTHER_PAIR = CONTRACT.secrets
 
 
 # Bandwidth's own reading of each event.
-MODELS: Final[Mapping[str, Callable[[dict[str, object]], BaseModel | None]]] = {
-    "answer": AnswerCallback.from_dict,
-    "conferenceMemberExit": ConferenceMemberExitCallback.from_dict,
-    "conferenceMemberJoin": ConferenceMemberJoinCallback.from_dict,
-    "disconnect": DisconnectCallback.from_dict,
-    "dtmf": DtmfCallback.from_dict,
-    "gather": GatherCallback.from_dict,
-    "initiate": InitiateCallback.from_dict,
-    "machineDetectionComplete": MachineDetectionCompleteCallback.from_dict,
-    "recordComplete": RecordingCompleteCallback.from_dict,
-    "recordingAvailable": RecordingAvailableCallback.from_dict,
-    "recordingComplete": RecordingCompleteCallback.from_dict,
-    "redirect": RedirectCallback.from_dict,
-    "transcriptionAvailable": TranscriptionAvailableCallback.from_dict,
-    "transferAnswer": TransferAnswerCallback.from_dict,
-    "transferComplete": TransferCompleteCallback.from_dict,
-    "transferDisconnect": TransferDisconnectCallback.from_dict,
+MODELS: Final = {
+    "answer": "AnswerCallback",
+    "conferenceMemberExit": "ConferenceMemberExitCallback",
+    "conferenceMemberJoin": "ConferenceMemberJoinCallback",
+    "disconnect": "DisconnectCallback",
+    "dtmf": "DtmfCallback",
+    "gather": "GatherCallback",
+    "initiate": "InitiateCallback",
+    "machineDetectionComplete": "MachineDetectionCompleteCallback",
+    "recordComplete": "RecordingCompleteCallback",
+    "recordingAvailable": "RecordingAvailableCallback",
+    "recordingComplete": "RecordingCompleteCallback",
+    "redirect": "RedirectCallback",
+    "transcriptionAvailable": "TranscriptionAvailableCallback",
+    "transferAnswer": "TransferAnswerCallback",
+    "transferComplete": "TransferCompleteCallback",
+    "transferDisconnect": "TransferDisconnectCallback",
 }
 SAME: Final = ("eventType", "callId", "from", "to", "cause", "tag", "duration")
 # These are made to be odd.
@@ -91,11 +72,13 @@ def test_bandwidths_own_models_read_every_fixture(name: str) -> None:
     """
     The vendor's library takes each body for the event that it names, and reads the same call in it.
     """
+    from bandwidth import models
+
     body = json.loads(fixture_text("bandwidth", name)).get("body_json")
     model = MODELS.get((body or {}).get("eventType", ""))
     if model is None or name in ODD:
         return
-    read = model(body)
+    read = getattr(models, model).from_dict(body)
     assert read is not None
     fields = read.model_dump(by_alias=True)
     assert {name: body.get(name) for name in SAME} == {name: fields.get(name) for name in SAME}

@@ -6,6 +6,7 @@ each other, and events that say less than they seem to.
 import base64
 import hashlib
 import hmac
+import importlib
 import itertools
 import json
 from collections.abc import Iterable
@@ -15,9 +16,6 @@ from typing import Final
 
 import pytest
 from standardwebhooks.webhooks import Webhook as StandardWebhook
-from standardwebhooks.webhooks import WebhookVerificationError as StandardError
-from svix.webhooks import Webhook as SvixWebhook
-from svix.webhooks import WebhookVerificationError as SvixError
 
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
 from service.events import (
@@ -129,6 +127,8 @@ def test_known_versioned_signature_is_accepted() -> None:
     """
     What two libraries of others make is accepted, among other secrets and other signatures too.
     """
+    from svix.webhooks import Webhook as SvixWebhook
+
     request = webhook_request(VERSIONED_VECTOR)
     assert VERSIONED_VECTOR["webhook-signature"] == SvixWebhook(WHSEC).sign(
         "msg_fake0001", TIME_OF_VECTORS, BODY_OF_VECTORS.decode()
@@ -144,17 +144,16 @@ def test_known_versioned_signature_is_accepted() -> None:
     )
 
 
-@pytest.mark.parametrize("library", [SvixWebhook, StandardWebhook])
-def test_own_versioned_signature_is_accepted_by_other_libraries(
-    library: type[SvixWebhook] | type[StandardWebhook],
-) -> None:
+@pytest.mark.parametrize("name", ["svix", "standardwebhooks"])
+def test_own_versioned_signature_is_accepted_by_other_libraries(name: str) -> None:
     """What `trigger` signs is what Quo's customers verify with these libraries."""
+    library = importlib.import_module(f"{name}.webhooks")
     now = datetime.now(UTC)
     made = OPENPHONE.sign(fixture("openphone", "completed__answered"), Secrets((WHSEC,)), now)
     headers = {name: values[0] for name, values in made.headers.items()}
-    library(WHSEC).verify(made.body.decode(), headers)
-    with pytest.raises((SvixError, StandardError)):
-        library(OTHER_WHSEC).verify(made.body.decode(), headers)
+    library.Webhook(WHSEC).verify(made.body.decode(), headers)
+    with pytest.raises(library.WebhookVerificationError):
+        library.Webhook(OTHER_WHSEC).verify(made.body.decode(), headers)
 
 
 def test_known_legacy_signature_is_accepted() -> None:

@@ -14,9 +14,7 @@ from http import HTTPStatus
 from typing import Final, get_args
 
 import pytest
-import telnyx.types
 from pydantic import BaseModel
-from telnyx.lib.webhook_verification import WebhookVerificationError, verify_webhook_signature
 
 from service.errors import (
     IgnoredEvent,
@@ -109,6 +107,8 @@ def is_genuine_to_telnyx(
     request: WebhookRequest, monkeypatch: pytest.MonkeyPatch, *, after_s: int = 0
 ) -> bool:
     """What Telnyx's own library says of a request."""
+    from telnyx.lib.webhook_verification import WebhookVerificationError, verify_webhook_signature
+
     monkeypatch.setattr(time, "time", lambda: float(TIMESTAMP) + after_s)
     try:
         verify_webhook_signature(
@@ -331,9 +331,11 @@ def literals(name: str, model: type[BaseModel]) -> Iterator[str]:
 
 
 def models(prefix: str) -> list[type[BaseModel]]:
+    from telnyx import types
+
     return [
-        getattr(telnyx.types, name)
-        for name in dir(telnyx.types)
+        getattr(types, name)
+        for name in dir(types)
         if name.startswith(prefix) and name.endswith("WebhookEvent")
     ]
 

@@ -9,10 +9,9 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp import Client, StdioServerParameters
 
 from service.settings import Installation
 from service.store.connection import Store
@@ -20,8 +19,10 @@ from tests.conftest import STANDARD_SECRET
 from tests.fundamentals.system import start_system
 from tests.workers.cli.conftest import Run
 from tests.workers.console.harness import DELIVERED, FAILED, NUMBER, UNMATCHED, seed
-from workers.cli.agent_server import make_server
 from workers.cli.agent_tools import AgentTools, masked
+
+if TYPE_CHECKING:
+    from mcp import Client
 
 READING = {"search_calls", "explain_call", "list_failed", "propose_replay", "status"}
 TIMEOUT_S = 60
@@ -30,20 +31,24 @@ TIMEOUT_S = 60
 @asynccontextmanager
 async def _agent(
     installation: Installation, *, allows_replay: bool = False, shows_numbers: bool = False
-) -> AsyncIterator[Client]:
+) -> AsyncIterator["Client"]:
+    from mcp import Client
+
+    from workers.cli.agent_server import make_server
+
     tools = AgentTools(installation=installation, shows_numbers=shows_numbers)
     async with Client(make_server(tools, allows_replay=allows_replay)) as client:
         yield client
 
 
-async def _ask(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+async def _ask(client: "Client", tool: str, **arguments: Any) -> dict[str, Any]:
     result = await client.call_tool(tool, arguments)
     assert not result.is_error, result.content
     assert isinstance(result.structured_content, dict)
     return result.structured_content
 
 
-async def _fault(client: Client, tool: str, **arguments: Any) -> str:
+async def _fault(client: "Client", tool: str, **arguments: Any) -> str:
     result = await client.call_tool(tool, arguments)
     assert result.is_error
     return str(result.content)
@@ -152,6 +157,8 @@ def test_without_the_package_the_cure_is_one_line(
 @pytest.mark.slow
 async def test_over_stdin_and_stdout(redis_url: str, tmp_path: Path) -> None:
     """As an agent starts it; nothing else is on stdout."""
+    from mcp import Client, StdioServerParameters
+
     parameters = StdioServerParameters(
         command=sys.executable,
         args=["-m", "workers.cli.main", "mcp"],
