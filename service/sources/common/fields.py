@@ -71,7 +71,7 @@ def child(fields: Fields, *path: str) -> Fields:
 
 def children(fields: Fields, name: str) -> tuple[Fields, ...]:
     """The objects in a list, other items left out; one object counts as a list of one."""
-    return tuple(item for item in _items(fields, name) if isinstance(item, dict))
+    return tuple([item for item in _items(fields, name) if isinstance(item, dict)])
 
 
 def texts(fields: Fields, name: str) -> tuple[str, ...]:

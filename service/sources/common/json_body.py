@@ -60,6 +60,11 @@ def check_names(body: bytes) -> None:
         return
 
 
+def sorted_json(value: JsonValue) -> str:
+    """JSON of a value, the same in whatever order the names in it came."""
+    return SORTED.encode(value)
+
+
 def _read_object(body: bytes, checked: json.JSONDecoder) -> dict[str, JsonValue]:
     try:
         decoder = CHECKED_FLOATS
@@ -117,6 +122,7 @@ CHECKED_NUMBERS: Final = json.JSONDecoder(
     parse_float=_finite_float,
     parse_int=_short_integer,
 )
+SORTED: Final = json.JSONEncoder(sort_keys=True)
 LONG_INTEGERS_AS_TEXT: Final = json.JSONDecoder(
     object_pairs_hook=_unique,
     parse_constant=_refuse_constant,

@@ -7,7 +7,6 @@ a message is in `payload`, who is who in `parties`, what they do in `events`.
 """
 
 import hmac
-import json
 import re
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +16,7 @@ from service.errors import InvalidSignature
 from service.events import CallEvent
 from service.sources.base import RetryPolicy, Source
 from service.sources.common.fields import child
-from service.sources.common.json_body import read_json_object
+from service.sources.common.json_body import read_json_object, sorted_json
 from service.sources.common.setting_checks import check_api_url
 from service.sources.common.signatures import digest, one_header
 from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
@@ -140,7 +139,7 @@ class RingCentral(Source):
         read_members(fields)
         body = child(fields, "body")
         change = [body.get(field_name) for field_name in CHANGE_FIELDS]
-        return MessageKeys(digest(json.dumps(change, sort_keys=True)), session_id(body))
+        return MessageKeys(digest(sorted_json(change)), session_id(body))
 
     def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """

@@ -36,8 +36,8 @@ from service.sources.zoom.payload import (
     event_name,
     event_object,
     has_records_of_other_calls,
+    named_call_id,
     records_of_call,
-    source_call_id,
 )
 from service.sources.zoom.records import record_events
 from service.sources.zoom.vocabulary import (
@@ -61,7 +61,7 @@ def message_events(fields: Fields, message_id: str) -> list[CallEvent]:
     """
     name = event_name(fields)
     data = event_object(fields)
-    common = _common(fields, message_id)
+    common = _common(fields, name, message_id)
     if name in LIVE:
         return live_events(common, LIVE[name], data)
     if name in VOICEMAILS:
@@ -76,9 +76,9 @@ def message_events(fields: Fields, message_id: str) -> list[CallEvent]:
     return [unknown_event(common, name)]
 
 
-def _common(fields: Fields, message_id: str) -> CallEvent:
+def _common(fields: Fields, name: str, message_id: str) -> CallEvent:
     """What every event of a message holds."""
-    call_id = source_call_id(fields)
+    call_id = named_call_id(event_object(fields))
     return CallEvent(
         source="zoom",
         message_id=message_id,
@@ -87,7 +87,7 @@ def _common(fields: Fields, message_id: str) -> CallEvent:
         leg_id=call_id + CallScope.INBOUND.value,
         event_type=EventType.UPDATED,
         occurred_at=epoch_moment(fields, "event_ts", per_second=1000),
-        vendor_status=event_name(fields),
+        vendor_status=name,
     )
 
 

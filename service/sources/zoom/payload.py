@@ -164,7 +164,11 @@ def source_call_id(fields: Fields) -> str:
     Raises as `event_name` does, and `MalformedPayload` without an id.
     """
     event_name(fields)
-    data = event_object(fields)
+    return named_call_id(event_object(fields))
+
+
+def named_call_id(data: Fields) -> str:
+    """That of the object of an event; raises `MalformedPayload` without an id."""
     first_id = text(data, "call_id")
     if first_id is None:
         first_id = next((value for value in _listed_ids(data) if value is not None), None)

@@ -6,13 +6,12 @@ Fields: https://developers.zoom.us/docs/api/phone/events/. The shape of a messag
 what it means in `events`, how it is signed in `signature`.
 """
 
-import json
 from datetime import datetime
 from typing import Final
 
 from service.events import CallEvent
 from service.sources.base import KIB, RetryPolicy, Source
-from service.sources.common.json_body import read_json_object_with_long_ids
+from service.sources.common.json_body import read_json_object_with_long_ids, sorted_json
 from service.sources.common.setting_checks import check_api_url
 from service.sources.common.signatures import digest
 from service.sources.request import MessageKeys, Reply, WebhookRequest
@@ -23,7 +22,6 @@ from service.sources.zoom.payload import source_call_id
 
 # What identifies a message: two subscriptions of an app send the same event with the same fields.
 KEY_FIELDS: Final = ("event", "event_ts", "payload")
-SORTED_JSON: Final = json.JSONEncoder(sort_keys=True)
 
 
 class Zoom(Source):
@@ -104,7 +102,7 @@ class Zoom(Source):
         fields = request.body_as(read_json_object_with_long_ids)
         call_id = source_call_id(fields)
         content = [fields.get(field_name) for field_name in KEY_FIELDS]
-        return MessageKeys(digest(SORTED_JSON.encode(content)), call_id)
+        return MessageKeys(digest(sorted_json(content)), call_id)
 
     def parse(self, request: WebhookRequest, message_id: str) -> list[CallEvent]:
         """The events of a message; raises `IgnoredEvent` and `MalformedPayload`."""
