@@ -78,8 +78,9 @@ def is_known_code(code: str) -> bool:
 
 def is_after_answer(code: str | None) -> bool:
     """Whether a code is of an error that only a call which was answered can have."""
-    is_code = code is not None and len(code) == CODE_LENGTH
-    return is_code and code.startswith(DOCUMENT_GROUPS) and code[-1] in LATER_DOCUMENTS
+    if code is None or len(code) != CODE_LENGTH:
+        return False
+    return code.startswith(DOCUMENT_GROUPS) and code[-1] in LATER_DOCUMENTS
 
 
 def read_cause(
