@@ -52,7 +52,7 @@ help:
 	@echo 'make bench-phonebook what a phone book of a million numbers takes of Redis, and a look-up'
 	@echo 'make bench-finding   what the index of calls takes of Redis, and how long a page of calls takes'
 	@echo 'make bench-million   commands, pages of the console and /metrics at a million stored calls'
-	@echo '                     (half an hour, 2 GB); ARGS="--calls 100000 --keep FOLDER"'
+	@echo '                     (minutes, 2 GB); ARGS="--calls 100000 --keep FOLDER"'
 	@echo 'make attacks         forged requests, worst inputs, floods and slow connections, with figures'
 	@echo '                     in docs/attacks.md (some minutes)'
 	@echo 'make faults          everything that is known to break, with every message followed from its'
