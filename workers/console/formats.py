@@ -14,7 +14,7 @@ MINUTE_S: Final = 60
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
 NOTHING: Final = "\N{EN DASH}"
-SEE_COMMAND: Final = re.compile(r"; see: buildr-calls [a-z ]+")
+SEE_COMMAND: Final = re.compile(r"[;,] see: buildr-calls [a-z ]+")
 # What a state looks like: fine, at work, for an operator, or at rest.
 TONES: Final[Mapping[str, str]] = {
     DeliveryState.DELIVERED: "fine",
