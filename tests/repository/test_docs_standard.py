@@ -121,6 +121,8 @@ def check(request: WebhookRequest | None, cause: HangupCause) -> None:
         event.hangup_cause,
         event.buildr_call_id,
     )
+    # One message is a whole call: without a direction it would stay open.
+    assert Result(cause) is fold([event]).result
 
 
 def test_python_example_is_proved_genuine(receiver: Receiver) -> None:
