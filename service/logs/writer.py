@@ -8,6 +8,7 @@ loop that writes by itself answers nobody for that long.
 import contextlib
 import os
 import select
+import stat
 import threading
 import weakref
 from collections import deque
@@ -20,8 +21,11 @@ MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
 # POSIX keeps writes up to this size whole, so that the lines of several processes that share one
 # pipe do not run into each other.
 BATCH_BYTES: Final = select.PIPE_BUF
-# How much later than it might a line is written, so that some are written together.
-COLLECT_S: Final = 0.005
+# Those to a file that is appended to are whole whatever their size.
+FILE_BATCH_BYTES: Final = 64 * 1024
+# How much later than it might a line is written, so that many are written together: for each write
+# the threads hand the interpreter to each other twice, which costs more than some lines.
+COLLECT_S: Final = 0.02
 # How long a descriptor that another process has made non-blocking is waited for, until it is tried
 # again.
 POLL_MS: Final = 1000
@@ -79,14 +83,16 @@ class QueueWriter:
         self._dropped_line: Final = dropped_line
         self._encoding: Final = encoding
         self._max_bytes: Final = max_bytes
+        self._batch_bytes: Final = _batch_bytes(descriptor)
         self._dropped = 0
         self.start_empty()
         _WRITERS.add(self)
 
     def start_empty(self) -> None:
         """Begin without lines and without a thread, as at the start and after a fork."""
-        # With a reentrant lock: a destructor that logs may run in the middle of `put`.
-        self._changed = threading.Condition()
+        # Reentrant: a destructor that logs may run in the middle of `put`.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._lines: deque[bytes] = deque()
         self._queued_bytes = 0
         self._is_full = False
@@ -98,7 +104,8 @@ class QueueWriter:
     def put(self, line: str) -> None:
         """Queue one line, or count it if the queue is full."""
         data = line.encode(self._encoding, "backslashreplace") + b"\n"
-        with self._changed:
+        # Not by the condition, which takes three calls of Python for it.
+        with self._lock:
             if self._is_closed:
                 return
             is_too_much = self._queued_bytes + len(data) > self._max_bytes
@@ -160,14 +167,14 @@ class QueueWriter:
         Wait for more lines, briefly and while there are few: to wake this thread for each of them
         costs the thread that logs more than the line does.
         """
-        if self._queued_bytes < BATCH_BYTES and not self._is_closed:
+        if self._queued_bytes < self._batch_bytes and not self._is_closed:
             self._changed.wait_for(lambda: self._is_urgent or self._is_closed, COLLECT_S)
 
     def _take(self) -> list[bytes]:
         """Whole lines for one write; one line at least, however long."""
         batch = [self._lines.popleft()]
         size = len(batch[0])
-        while self._lines and size + len(self._lines[0]) <= BATCH_BYTES:
+        while self._lines and size + len(self._lines[0]) <= self._batch_bytes:
             batch.append(self._lines.popleft())
             size += len(batch[-1])
         self._queued_bytes -= size
@@ -201,6 +208,14 @@ class QueueWriter:
                 # The reader is gone or the disk is full. There is no better place to say so.
                 return False
         return True
+
+
+def _batch_bytes(descriptor: int) -> int:
+    """How much is written at once."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return FILE_BATCH_BYTES
+    return BATCH_BYTES
 
 
 # A fork copies no threads, and maybe a lock that is taken. What is queued is the parent's to write.

@@ -39,7 +39,7 @@ class ReceiverApp(Starlette):
 
     def begin(self, scope: Scope, body: bytes, exchange: Exchange) -> bool:
         """
-        Handle a request that has arrived as a whole, and answer it by `exchange`; False if it is to
+        Take a request that has arrived as a whole, to be answered by `exchange`; False if it is to
         be handled by a call of this application.
         """
         if scope.get("root_path"):
@@ -49,13 +49,7 @@ class ReceiverApp(Starlette):
             return False
         scope["app"] = self
         scope["path_params"] = path_params
-        try:
-            return self.direct_webhooks.begin(scope, body, exchange)
-        except Exception:
-            # A bug shows once more on the other way, which logs it; unless it is one of the answer.
-            if exchange.response_started:
-                raise
-            return False
+        return self.direct_webhooks.begin(scope, body, exchange)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, or the lifespan."""

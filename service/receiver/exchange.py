@@ -35,6 +35,9 @@ class Connection(Protocol):
     def on_response_complete(self) -> None:
         """Go on with the next request."""
 
+    def pass_on(self, exchange: "Exchange", body: bytes) -> None:
+        """Have an ASGI application answer a request in place of its exchange."""
+
 
 class _NobodyWaits:
     """In place of the event that wakes an ASGI application."""
@@ -46,12 +49,14 @@ class _NobodyWaits:
 class Exchange:
     """
     One request that is answered without an ASGI application, in place of uvicorn's cycle for it,
-    whose names it has. `on_end` is called before the answer is written.
+    whose names it has. `on_end` is called before the answer is written; `hurry`, as long as nobody
+    has looked at the request, has somebody do so now.
     """
 
     __slots__ = (
         "_connection",
         "disconnected",
+        "hurry",
         "keep_alive",
         "message_event",
         "on_end",
@@ -67,6 +72,7 @@ class Exchange:
         self.response_complete = False
         self.message_event = NOBODY_WAITS
         self.on_end: Callable[[], None] | None = None
+        self.hurry: Callable[[], None] | None = None
 
     def send(self, response: Response) -> None:
         """Write the answer, unless the sender has gone."""
@@ -93,6 +99,16 @@ class Exchange:
         if not self.keep_alive:
             transport.close()
         self._connection.on_response_complete()
+
+    def pass_on(self, body: bytes) -> None:
+        """Leave the request, whose body is this, to the application."""
+        if self.on_end is not None:
+            self.on_end()
+        self._connection.pass_on(self, body)
+
+    def fail(self) -> None:
+        """End the connection of a request that cannot be answered."""
+        self._connection.transport.close()
 
     def send_later(self, answer: Coroutine[None, None, Response]) -> None:
         """Write the answer that a coroutine returns, in a task of the server."""

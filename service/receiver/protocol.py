@@ -25,8 +25,6 @@ FRESH: Final = Phase.FRESH
 HEAD: Final = Phase.HEAD
 BODY: Final = Phase.BODY
 DONE: Final = Phase.DONE
-
-
 PREFIX: Final = DIRECT_PREFIX.encode()
 
 
@@ -98,6 +96,13 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._frame_bytes >= limits.head_bytes or len(self.headers or ()) > limits.headers:
                 self.cut(Cut.LARGE_HEAD)
 
+    def on_message_begin(self) -> None:
+        """A request begins. One before it is begun first, since the parser forgets what it was."""
+        hurry = getattr(self.cycle, "hurry", None)
+        if hurry is not None:
+            hurry()
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Start the request, unless its head breaks a limit."""
         if len(self.headers) > self.limits.headers:
@@ -154,6 +159,17 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+
+    def pass_on(self, exchange: Exchange, body: bytes) -> None:
+        """Begin an ASGI cycle for a request that was taken for the direct way, as a whole."""
+        # Nothing is under way on the connection.
+        self.cycle = cast("RequestResponseCycle", None)
+        self._direct_parts = [body]
+        self._start_cycle()
+        # The parser has forgotten it by now.
+        self.cycle.keep_alive = exchange.keep_alive
+        self.cycle.disconnected = exchange.disconnected
+        super().on_message_complete()
 
     # --- what the table asks for
 

@@ -4,7 +4,6 @@ and it is remembered whether Redis takes any.
 """
 
 import asyncio
-import contextlib
 import contextvars
 from collections import deque
 from collections.abc import Sequence
@@ -21,6 +20,9 @@ from service.store.script_runner import ScriptCall
 
 # A batch is one round trip; the largest keeps Redis busy for some milliseconds.
 BATCH: Final = 128
+# Batches under way: while Redis writes one to disk, the requests of the next one are read, and
+# those of the one before it answered.
+UNDER_WAY: Final = 2
 # Beyond them Redis cannot keep up: a message that waited longer would be too late for its sender.
 MAX_WAITING: Final = 2000
 MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
@@ -28,7 +30,7 @@ STOPPING: Final = "the service is stopping"
 
 
 class Waiter(Protocol):
-    """Who waits for what becomes of a message: a future, or what is used like one."""
+    """Who waits for a message: a future whose `answer` is called once all of its batch are set."""
 
     def done(self) -> bool:
         """Whether it has been answered."""
@@ -38,6 +40,16 @@ class Waiter(Protocol):
 
     def set_exception(self, exception: QueueUnavailable, /) -> None:
         """Answer it with an error."""
+
+    def answer(self) -> None:
+        """Go on with the result."""
+
+
+class _Awaited(asyncio.Future[AcceptResult]):
+    """Somebody who awaits the result."""
+
+    def answer(self) -> None:
+        """Awaiting goes on by itself."""
 
 
 # Not frozen: one is made for each message, and a frozen one takes three times as long.
@@ -103,7 +115,8 @@ class RedisWriter:
         self._waiting: deque[_Waiting] = deque()
         self._waiting_bytes = 0
         self._deadlines = _Deadlines()
-        self._writer: asyncio.Task[None] | None = None
+        self._writers: set[asyncio.Task[None]] = set()
+        self._is_starting = False
         self._is_closed = False
         self._trouble: RedisTrouble | None = None
 
@@ -128,7 +141,7 @@ class RedisWriter:
         Raises `QueueUnavailable` unless Redis has answered in time; the message may have been
         written all the same.
         """
-        future: asyncio.Future[AcceptResult] = asyncio.get_running_loop().create_future()
+        future = _Awaited(loop=asyncio.get_running_loop())
         self.submit(call, size, future)
         return await future
 
@@ -145,13 +158,9 @@ class RedisWriter:
         loop = asyncio.get_running_loop()
         self._waiting.append(_Waiting(call, size, waiter))
         self._waiting_bytes += size
-        # Also after a writer that a bug has ended: its batch times out, and the next message begins
-        # anew.
-        if self._writer is None or self._writer.done():
-            # A context of its own: the writer outlives the request that happened to start it.
-            self._writer = asyncio.create_task(
-                self._write_batches(), name="inbox-writer", context=contextvars.Context()
-            )
+        # What else arrives in this turn of the loop goes with it.
+        if not self._is_starting and len(self._writers) < UNDER_WAY:
+            self._start_writer()
         self._deadlines.add(loop, loop.time() + self._timeout_s, waiter)
 
     async def write_now(
@@ -200,34 +209,54 @@ class RedisWriter:
     async def close(self) -> None:
         """Stop writing; messages that still wait are refused, and so is every later one."""
         self._is_closed = True
-        if self._writer is not None:
-            self._writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._writer
+        writers = tuple(self._writers)
+        for writer in writers:
+            writer.cancel()
+        await asyncio.gather(*writers, return_exceptions=True)
         self._refuse_waiting(STOPPING)
         self._deadlines.close()
 
+    def _start_writer(self) -> None:
+        self._is_starting = True
+        # A context of its own: the writer outlives the request that happened to start it.
+        writer = asyncio.create_task(
+            self._write_batches(), name="inbox-writer", context=contextvars.Context()
+        )
+        self._writers.add(writer)
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        self._waiting_bytes -= sum(waiting.size for waiting in batch)
+        # Not those that are answered, since Redis was too slow: nobody waits for them any more.
+        return [waiting for waiting in batch if not waiting.waiter.done()]
+
     async def _write_batches(self) -> None:
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            self._waiting_bytes -= sum(waiting.size for waiting in batch)
-            # Answered already, since Redis was too slow. Written now, it would be kept although it
-            # is sent again or spooled; that is harmless, but so is work that nobody waits for.
-            batch = [waiting for waiting in batch if not waiting.waiter.done()]
-            try:
-                answers = await self.write_now([waiting.call for waiting in batch])
-            except QueueUnavailable as err:
-                self._refuse(batch, str(err))
-            # The batch is no longer in `_waiting`, so that `close` would not find it.
-            except asyncio.CancelledError:
-                self._refuse(batch, STOPPING)
-                raise
-            else:
-                for waiting, answer in zip(batch, answers, strict=True):
-                    _resolve(waiting, answer)
-            self._deadlines.drop_answered()
-            if self._has_spool and self._trouble is not None:
-                self._refuse_waiting(self._trouble.text)
+        self._is_starting = False
+        try:
+            while self._waiting:
+                await self._write_batch(self._next_batch())
+        finally:
+            # Also after a bug: its batch times out, and the next message begins anew. Not by a
+            # callback of the task: what comes before that needs a writer.
+            self._writers -= {asyncio.current_task()}
+
+    async def _write_batch(self, batch: list[_Waiting]) -> None:
+        try:
+            answers = await self.write_now([waiting.call for waiting in batch])
+        except QueueUnavailable as err:
+            self._refuse(batch, str(err))
+        # The batch is no longer in `_waiting`, so that `close` would not find it.
+        except asyncio.CancelledError:
+            self._refuse(batch, STOPPING)
+            raise
+        else:
+            for waiting, answer in zip(batch, answers, strict=True):
+                _resolve(waiting, answer)
+            for waiting in batch:
+                waiting.waiter.answer()
+        self._deadlines.drop_answered()
+        if self._has_spool and self._trouble is not None:
+            self._refuse_waiting(self._trouble.text)
 
     def _refuse_waiting(self, reason: str) -> None:
         self._refuse(list(self._waiting), reason)

@@ -10,6 +10,8 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.receiver.exchange import Exchange
+from service.receiver.overload import DirectWay
 from service.receiver.problems import ServerErrorMiddleware, handlers
 
 
@@ -23,12 +25,22 @@ class ByPort:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, by the port at which it arrived."""
-        # That of the socket, and not that of the Host header, which the sender chooses.
-        server = scope.get("server")
-        if scope["type"] == "http" and server is not None and server[1] == self.port:
+        if scope["type"] == "http" and self._is_beside(scope):
             await self.side(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def begin(self, scope: Scope, body: bytes, exchange: Exchange) -> bool:
+        """Pass a request on that has arrived as a whole; False if it has to take the other way."""
+        begin: DirectWay | None = getattr(self.app, "begin", None)
+        if begin is None or self._is_beside(scope):
+            return False
+        return begin(scope, body, exchange)
+
+    def _is_beside(self, scope: Scope) -> bool:
+        # That of the socket, and not that of the Host header, which the sender chooses.
+        server = scope.get("server")
+        return server is not None and server[1] == self.port
 
 
 def side_app(routes: Sequence[BaseRoute]) -> Starlette:

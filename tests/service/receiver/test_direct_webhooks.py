@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from service.receiver.app import create_app
 from service.receiver.connection_table import ConnectionLimits
+from service.receiver.direct_webhooks import TOGETHER, _Webhook
 from service.receiver.exchange import Exchange
 from service.receiver.overload import OverloadLimits
 from service.receiver.protocol import LimitedProtocol
@@ -136,7 +137,7 @@ class _Receiver:
         app = create_app(Installation(settings), now=lambda: NOW, sources=sources)
         self._app = app
         self._server = make_server(
-            app, ConnectionLimits(connections=10), overload=LIMITS, keep_alive_s=5
+            app, ConnectionLimits(connections=100), overload=LIMITS, keep_alive_s=5
         )
         self._server.config.load()
 
@@ -145,18 +146,50 @@ class _Receiver:
         async with self._app.router.lifespan_context(self._app):
             return [await self._one(request, pieces) for request in requests]
 
-    async def _one(self, request: bytes, pieces: int) -> tuple[_Outcome, str]:
+    async def run_together(self, requests: Sequence[bytes], *, goes: bool = False) -> list[bytes]:
+        """
+        The answer to each request, which all arrive in one turn of the loop, in which the sender
+        may go.
+        """
+        async with self._app.router.lifespan_context(self._app):
+            connections = [self._connect() for _ in requests]
+            for (protocol, _), request in zip(connections, requests, strict=True):
+                protocol.data_received(request)
+                if goes:
+                    protocol.transport.close()
+                    protocol.connection_lost(None)
+            for protocol, transport in connections:
+                await _until_answered(protocol, transport)
+            return [bytes(transport.written) for _, transport in connections]
+
+    async def run_pipelined(self, requests: Sequence[bytes]) -> bytes:
+        """The answers to requests that arrive at once on one connection."""
+        async with self._app.router.lifespan_context(self._app):
+            protocol, transport = self._connect()
+            protocol.data_received(b"".join(requests))
+
+            async def are_answered() -> bool:
+                return transport.written.count(b"HTTP/1.1 ") == len(requests)
+
+            await until(are_answered, goal="all answers")
+            return bytes(transport.written)
+
+    def _connect(self) -> tuple[LimitedProtocol, _Transport]:
         protocol = LimitedProtocol(
             self._server.config, self._server.server_state, {}, asyncio.get_running_loop()
         )
         transport = _Transport()
         protocol.connection_made(transport)
+        return protocol, transport
+
+    async def _one(self, request: bytes, pieces: int) -> tuple[_Outcome, str]:
+        protocol, transport = self._connect()
         end = len(request) - 2 * (pieces - 1)
         with capture_logs() as lines:
             protocol.data_received(request[:end])
             for start in range(end, len(request), 2):
                 protocol.data_received(request[start : start + 2])
-            await until(lambda: _is_answered(protocol, transport), goal="an answer")
+            await _until_answered(protocol, transport)
         way = DIRECT if isinstance(cast("object", protocol.cycle), Exchange) else "ordinary"
         assert way == DIRECT or isinstance(protocol.cycle, RequestResponseCycle)
         outcome = _Outcome(bytes(transport.written), transport.is_closed, _without_times(lines))
@@ -164,8 +197,11 @@ class _Receiver:
         return outcome, way
 
 
-async def _is_answered(protocol: LimitedProtocol, transport: _Transport) -> bool:
-    return transport.is_closed or bool(protocol.cycle.response_complete)
+async def _until_answered(protocol: LimitedProtocol, transport: _Transport) -> None:
+    async def is_answered() -> bool:
+        return transport.is_closed or bool(protocol.cycle.response_complete)
+
+    await until(is_answered, goal="an answer")
 
 
 def _without_times(lines: Sequence[Any]) -> tuple[tuple[tuple[str, str], ...], ...]:
@@ -241,3 +277,78 @@ async def test_what_redis_does_not_keep_goes_on_as_on_the_other_way(
     assert DIRECT in {way for _, way in whole}
     assert b"HTTP/1.1 202 " == whole[-1][0].answer[:13]
     assert ("event", "message.spooled") in {pair for line in whole[-1][0].lines for pair in line}
+
+
+@pytest.fixture
+def receiver(make_settings: MakeSettings, redis_url: str, tmp_path: Path) -> _Receiver:
+    """A receiver over a Redis that knows no message."""
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+    return _Receiver(make_settings(REDIS_URL=redis_url, DATA_DIR=str(tmp_path)))
+
+
+async def test_each_of_many_that_arrive_together_has_its_own_answer(receiver: _Receiver) -> None:
+    """Whatever its neighbours are, and however many take their steps with it."""
+    kinds = {
+        "genuine": b"HTTP/1.1 202 ",
+        "forged": b"HTTP/1.1 401 ",
+        "bug": b"HTTP/1.1 202 ",
+        "handshake": b"HTTP/1.1 200 ",
+        "type": b"HTTP/1.1 415 ",
+        "malformed": b"HTTP/1.1 202 ",
+    }
+    names = list(kinds) * (TOGETHER // len(kinds) + 2)
+    requests = [REQUESTS[name][0] for name in names]
+    requests[0] = _post(b"first")
+    requests[-1] = _post(b"last")
+    names[-1] = "genuine"
+    # Captured, since to print so many tracebacks takes longer than Redis is waited for.
+    with capture_logs():
+        answers = await receiver.run_together(requests)
+    assert [kinds[name] for name in names] == [answer[:13] for answer in answers]
+
+
+@pytest.mark.parametrize("first", ["genuine", "forged", "bug", "last"])
+async def test_request_is_answered_before_the_one_behind_it(
+    receiver: _Receiver, first: str
+) -> None:
+    """Two in one packet: the first is begun before the parser forgets it."""
+    requests = [REQUESTS[first][0], _post(b"behind", headers=SIGNED[1:])]
+    if first == "last":
+        requests = requests[:1]
+    with capture_logs():
+        answers = await receiver.run_pipelined(requests)
+    statuses = {"genuine": b"202", "forged": b"401", "bug": b"202", "last": b"202"}
+    assert [statuses[first], b"401"][: len(requests)] == [
+        part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]
+    ]
+
+
+async def test_sender_that_goes_at_once_is_not_written_to(receiver: _Receiver) -> None:
+    """Neither with an answer of the direct way, nor with one of the endpoint."""
+    with capture_logs():
+        answers = await receiver.run_together(
+            [REQUESTS[name][0] for name in ("forged", "bug")], goes=True
+        )
+    assert [b"", b""] == answers
+
+
+def test_bug_of_the_server_ends_one_connection() -> None:
+    """What cannot even be passed on is logged, and its connection closed."""
+    transport = _Transport()
+    exchange = Exchange(cast("Any", _Broken(transport)), keep_alive=True)
+    with capture_logs() as lines:
+        _Webhook({}, b"", exchange, 0.0).leave()
+    assert transport.is_closed
+    assert ["request.broken"] == [line["event"] for line in lines]
+
+
+@dataclass
+class _Broken:
+    """A connection that passes nothing on."""
+
+    transport: _Transport
+
+    def pass_on(self, exchange: Exchange, body: bytes) -> None:
+        """Raise."""
+        raise ZeroDivisionError

@@ -6,14 +6,18 @@ import asyncio
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import cast
 
 import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Scope
 
+from service.receiver.exchange import Exchange
 from service.receiver.listening import listen
 from service.receiver.server import all_sockets
 from service.receiver.side_port import ByPort, side_app
@@ -44,6 +48,25 @@ async def test_each_port_has_its_own_pages() -> None:
     server.should_exit = True
     await serving
     assert [HTTPStatus.OK, HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND, HTTPStatus.OK] == statuses
+
+
+class _Direct(Starlette):
+    """An application that takes whole requests."""
+
+    def begin(self, scope: Scope, body: bytes, exchange: Exchange) -> bool:
+        """Take each."""
+        return True
+
+
+def test_whole_requests_take_the_direct_way_of_the_main_port_only() -> None:
+    """As they would without a port beside it."""
+    exchange = cast("Exchange", None)
+    ways = [
+        ByPort(app, side_app([]), 9000).begin({"server": ("127.0.0.1", port)}, b"", exchange)
+        for app in (_Direct(), side_app([]))
+        for port in (8000, 9000)
+    ]
+    assert [True, False, False, False] == ways
 
 
 def test_the_port_is_listened_on_once(make_settings: Callable[..., Settings]) -> None:
