@@ -89,7 +89,7 @@ def _outbound_result(parties: Parties, customer: Leg) -> Basis:
     A fax machine that picked up makes the call `failed`: no human was reached and no message left.
     So does a leg that was picked up and never joined with the rep's. An answered leg of no duration
     stays `connected`: a source that reports `completed` reports that somebody picked up. A call
-    that fails after both sides had answered, as by an error in what the exchange is told to do
+    that fails after both sides had answered, as by an error in what the exchange shall do
     next, was a talk.
     """
     if not customer.is_ended:
