@@ -139,8 +139,10 @@ def open_pool(url: str, *, max_connections: int, wait_s: int, **options: Any) ->
     url_options = dict(parse_url(url))
     connection_class = url_options.pop("connection_class", Connection)
     if connection_class is SSLConnection:
-        # redis-py does not compare the name in the certificate with the host's by default.
-        url_options.setdefault("ssl_check_hostname", "true")
+        # redis-py does not compare the name in the certificate with the host's by default. Python
+        # refuses to, where the certificate itself is not checked.
+        is_unchecked = url_options.get("ssl_cert_reqs") == "none"
+        url_options.setdefault("ssl_check_hostname", str(not is_unchecked).lower())
     # Blocking: the plain pool raises when it is empty, which a burst of jobs would cause.
     return BlockingConnectionPool(
         max_connections=max_connections,

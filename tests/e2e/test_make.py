@@ -116,7 +116,9 @@ def test_image_sets_settings_that_exist() -> None:
 def test_commands_exist(path: str) -> None:
     """Procfile and units start commands that exist."""
     commands = re.findall(
-        r"^(?:ExecStart=\S*|\w+: )buildr-calls (\w+)(?: --.*)?$", read(path), re.MULTILINE
+        r"^(?:ExecStart=\S*buildr-calls|\w+: python -m workers\.cli\.main) (\w+)(?: --.*)?$",
+        read(path),
+        re.MULTILINE,
     )
     assert commands
     assert set(commands) <= set(cli.commands)

@@ -37,6 +37,8 @@ START_TIMEOUT_S: Final = 60
 # What a part logs once it has started, by its name in a Procfile.
 STARTED: Final[Mapping[str, str]] = {"web": "service.started", "worker": "worker.started"}
 OK: Final = 200
+# How a Procfile starts it, now and in 0.1.0.
+PROGRAMS: Final = (("python", "-m", "workers.cli.main"), ("buildr-calls",))
 
 
 class RedisOfDeploy(RedisProcess):
@@ -249,10 +251,11 @@ def _kind(name: str) -> str:
 
 
 def procfile_command(tree: Path, kind: str) -> tuple[str, ...]:
-    """The arguments of `buildr-calls` in the line of a Procfile. Raises `KeyError`."""
+    """The arguments of `buildr-calls` in the line of a Procfile. Raises `LookupError`."""
     lines = (tree / "Procfile").read_text(encoding="utf-8").splitlines()
     commands = dict(line.split(": ", 1) for line in lines if ": " in line)
-    program, *arguments = commands[kind].split()
-    if program != "buildr-calls":
-        raise ValueError(f"{tree}/Procfile starts {program}")
-    return tuple(arguments)
+    words = tuple(commands[kind].split())
+    for program in PROGRAMS:
+        if words[: len(program)] == program:
+            return words[len(program) :]
+    raise LookupError(f"{tree}/Procfile starts {words[0]}")

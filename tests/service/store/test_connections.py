@@ -44,6 +44,8 @@ async def test_tls_with_an_authority_of_ones_own(
         assert await trouble_of(make_settings(REDIS_URL=right)) is None
         for url in (server.url(), server.url(ssl_ca_certs=wrong)):
             assert refused == await trouble_of(make_settings(REDIS_URL=url))
+        taken_as_it_is = server.url(ssl_cert_reqs="none")
+        assert await trouble_of(make_settings(REDIS_URL=taken_as_it_is)) is None
     with tls_before(own_redis.socket, tmp_path, host="127.0.0.2") as server:
         other = server.url(ssl_ca_certs=server.authority)
         assert refused == await trouble_of(make_settings(REDIS_URL=other))
