@@ -71,6 +71,21 @@ async def test_a_message_that_was_set_aside_is_kept_for_longer(store: Store) -> 
     assert 4 == await days_left(store, store.keys.failed_entry("odd"))
 
 
+async def test_a_message_that_nobody_has_read_does_not_expire(store: Store) -> None:
+    """However long no worker runs."""
+    message = webhook_message("a")
+    inbox = Inbox(store, LIMITS)
+    await inbox.accept(message)
+    await inbox.close()
+    ref = f"{message.source}:{message.source_call_id}"
+    for key in (
+        store.keys.message(message.message_id),
+        store.keys.named(f"pending:{ref}"),
+        store.keys.named("inbox"),
+    ):
+        assert -1 == await store.pool.pttl(key), key
+
+
 async def test_an_unmatched_call_that_needs_attention_is_not_forgotten(store: Store) -> None:
     """However old it is: a message that has just come may match it."""
     message = webhook_message("a")
