@@ -128,6 +128,17 @@ class CallListing:
         (count,) = await pipe.execute()
         return int(count)
 
+    async def indexed(self, name: str, *, limit: int, start: int = 0) -> list[ListedCall]:
+        """
+        The calls of an index (`unmatched` or `stalled`), the longest in it first, without the first
+        `start` of them; without those that are gone or cannot be read.
+        """
+        refs = await self.redis.zrange(self.keys.named(name), start, start + limit - 1)
+        names = [ref.decode() for ref in refs]
+        packed = await read_packed(self.redis, self.keys, names)
+        calls = [listed_at(0, ref, record) for ref, record in zip(names, packed, strict=True)]
+        return [call for call in calls if call is not None and call.state != UNREADABLE]
+
     async def is_complete(self) -> bool:
         """Whether calls that were stored before there was an index are in it too."""
         return await self.redis.get(self.keys.named("calls_indexed")) is not None

@@ -6,7 +6,6 @@ failed entries that nobody wants.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -16,10 +15,8 @@ from starlette.responses import Response
 from service.errors import FailureCause
 from service.logs.phone_masking import mask_number
 from service.sources import SOURCES
-from service.store.call_parties import CallParties
-from service.store.delivery_record import DeliveryRecord
+from service.store.call_listing import ListedCall
 from service.store.failed import FailedFacts
-from service.store.keys import split_ref
 from workers.console.pages import redirect
 from workers.console.parts import Visit
 from workers.console.replays import MAX_AT_ONCE
@@ -48,20 +45,6 @@ ADVICE: Final[Mapping[str, str]] = {
     FailureCause.BUILDR_UNAUTHORIZED: "Buildr refuses the credentials. Mend them, then replay.",
     FailureCause.NOT_TAKEN: "Buildr answers 200 and keeps another value. Look at the call there.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class CallRow:
-    """One call of a list, its numbers hidden."""
-
-    ref: str
-    source: str
-    at: datetime | None
-    customer: str
-    direction: str
-    agent: str
-    result: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +148,13 @@ async def _list_calls(visit: Visit, name: str, *, total: int) -> Response:
     source = visit.query("source")
     why = visit.query("why")
     start = _start_of(visit)
-    rows: list[CallRow] = []
+    rows: list[ListedCall] = []
     position = start
     # With a filter as many are read as it takes to fill a page, within bounds.
     while len(rows) < PAGE and position < min(total, start + MAX_READ):
-        records = await visit.store.search.indexed_records(name, limit=PAGE, start=position)
+        calls = await visit.store.listing.indexed(name, limit=PAGE, start=position)
         rows += [
-            row
-            for row in map(_row_of, records)
-            if source in ("", row.source) and why in ("", kind_of(row.reason))
+            row for row in calls if source in ("", row.source) and why in ("", kind_of(row.reason))
         ]
         position += PAGE
     next_start = None
@@ -184,6 +165,7 @@ async def _list_calls(visit: Visit, name: str, *, total: int) -> Response:
         name.capitalize(),
         template="waiting.html",
         rows=rows,
+        number=mask_number,
         total=total,
         source=source,
         sources=sorted(SOURCES),
@@ -209,21 +191,6 @@ def _pager(visit: Visit, name: str, start: int, next_start: int | None, **parame
     if next_start is not None:
         next_url = visit.url(name, **parameters, **{"from": str(next_start)})
     return Pager(first_url, next_url)
-
-
-def _row_of(record: DeliveryRecord) -> CallRow:
-    source, _ = split_ref(record.ref)
-    parties = record.parties or CallParties()
-    return CallRow(
-        ref=record.ref,
-        source=source,
-        at=record.first_received_at,
-        customer=mask_number(parties.customer or ""),
-        direction=parties.direction or "",
-        agent=parties.agent or "",
-        result=record.result or "",
-        reason=record.reason,
-    )
 
 
 def _groups(entries: list[FailedFacts]) -> list[Group]:
