@@ -64,6 +64,22 @@ class CallText(click.ParamType[str]):
 
     name = "call"
 
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list["CompletionItem[str]"]:
+        """The ids of the newest calls that begin so, for a shell, else files."""
+        from click.shell_completion import CompletionItem
+
+        from workers.cli.completion_ids import newest_ids
+
+        if param.name == "entry_id":
+            return []
+        items = [CompletionItem(name, help=about) for name, about in newest_ids(incomplete)]
+        return items or [CompletionItem(incomplete, type="file")]
+
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:

@@ -165,6 +165,8 @@ def _print(call: FoundCall, *, is_account_named: bool) -> None:
     echo(summary.sentence)
     if summary.next_command:
         echo(f"next: {command_line(call.settings, summary.next_command)}")
+    if summary.runbook:
+        echo(f"runbook: {summary.runbook}")
     echo()
     if is_account_named:
         print_fact("account", call.settings.account)

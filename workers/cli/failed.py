@@ -22,6 +22,7 @@ from workers.cli.output import (
     print_table,
 )
 from workers.cli.session import run_with_store
+from workers.replay.call_summary import runbook_of
 from workers.replay.failed_entries import select_failed
 
 # Wider than the longest name of a field.
@@ -131,6 +132,7 @@ def show(entry_id: str, *, as_json: bool) -> None:
     for name, value in as_dict(entry).items():
         if name != "answers" and value not in (None, [], ()):
             print_fact(name.replace("_", " "), str(value), width=FACT_WIDTH)
+    print_fact("runbook", runbook_of(entry.cause), width=FACT_WIDTH)
     for answer in entry.answers:
         value = f"{answer.at:%Y-%m-%d %H:%M:%S} {answer.cause} {answer.status_code or ''}"
         print_fact("answer", value, width=FACT_WIDTH)

@@ -206,7 +206,9 @@ def _print_next(folder: Path) -> None:
     commands: Sequence[tuple[str, str]] = (
         (f"export {ENV_FILE}={ENV_NAME}", "every command reads it then"),
         (f"{PROGRAM} check", "what is wrong, and how to mend it"),
-        (f"{PROGRAM} run", "all of it on this machine"),
+        (f"{PROGRAM} run", "all of it on this machine, to try it"),
+        (f"{PROGRAM} serve", "on a server: the receiver; needs REDIS_URL"),
+        (f"{PROGRAM} work", "and a worker beside it; see docs/install.md"),
     )
     for command, comment in commands:
         echo(f"  {command:<24} # {comment}")

@@ -186,9 +186,9 @@ def _print_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> No
 )
 def cli() -> None:
     """
-    Keep the calls in Buildr true.
+    Write the outcome of every telephone call into Buildr.
 
-    Telephony webhooks become the right call outcome in Buildr, once, within Buildr's rate limit.
+    Telephony webhooks become the right call outcome, once, within Buildr's rate limit.
 
     \b
     Examples:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
@@ -14,7 +15,9 @@ import httpx
 from service.errors import MalformedPayload
 from service.settings import Installation, Settings
 from service.sources import SOURCES, WebhookRequest
+from service.sources.common.ids import BUILDR_CALL_ID
 from service.sources.common.request_file import read_request
+from service.sources.common.setting_checks import is_loopback
 from service.sources.settings import Secrets
 from service.webhook_urls import strip_credentials
 from workers.cli.output import (
@@ -35,13 +38,32 @@ from workers.simulator.requests import (
 )
 from workers.simulator.scenarios import ScenarioError, load, names
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 # As long as the vendors wait that wait longest.
 TIMEOUT_S = 15.0
 
 
+def complete_scenario(
+    ctx: click.Context, _: click.Parameter, incomplete: str
+) -> list["CompletionItem[str]"]:
+    """The scenarios of the source before it that begin so, for a shell."""
+    from click.shell_completion import CompletionItem
+
+    source = str(ctx.params.get("source"))
+    if source not in SOURCES:
+        return []
+    return [
+        CompletionItem(name, help=load(source, name).title)
+        for name in names(source)
+        if name.startswith(incomplete)
+    ]
+
+
 @click.command()
 @click.argument("source", type=click.Choice(sorted(SOURCES)))
-@click.argument("scenario", required=False)
+@click.argument("scenario", required=False, shell_complete=complete_scenario)
 @click.option(
     "--set",
     "assignments",
@@ -62,6 +84,12 @@ TIMEOUT_S = 15.0
     is_flag=True,
     help="Late, twice and out of order, as the system would when it retries.",
 )
+@click.option(
+    "--write",
+    "may_write",
+    is_flag=True,
+    help="The call names a Buildr call of your real account: let its outcome be written there.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def trigger(
     source: str,
@@ -71,6 +99,7 @@ def trigger(
     url: str | None,
     *,
     has_faults: bool,
+    may_write: bool,
     as_json: bool,
 ) -> None:
     """
@@ -100,6 +129,8 @@ def trigger(
     secrets = settings.secrets_of(source)
     if not secrets:
         raise Failure(f"{source} has no secret to sign with: {_advice(source, installation)}")
+    if not may_write:
+        _refuse_real_write(source, requests, assignments, settings)
     requests = [to_receiver(request, settings) for request in requests]
     arrivals = _arrivals(source, requests, has_faults=has_faults)
     target = (url or local_url(settings)).rstrip("/")
@@ -120,6 +151,25 @@ def trigger(
     if scenario:
         ref = _call_ref(source, requests[0])
     _end(settings, ref, answers, as_json=as_json)
+
+
+def _refuse_real_write(
+    source: str,
+    requests: Sequence[WebhookRequest],
+    assignments: tuple[str, ...],
+    settings: Settings,
+) -> None:
+    """Ends the command if a simulated call would change a call of a real Buildr account."""
+    names_call = any(item.startswith(f"{BUILDR_CALL_ID}=") for item in assignments)
+    if not names_call and not any(request.buildr_call_id for request in requests):
+        return
+    host = urlsplit(settings.buildr_api_url).hostname or ""
+    if settings.has_buildr_credentials and not is_loopback(host):
+        raise Failure(
+            f"the outcome of this simulated call would be written to a real call, at {host}. To "
+            f"try all but that: {command_line(settings, f'check --live {source}')}. To write it: "
+            "the same command with --write"
+        )
 
 
 def _end(

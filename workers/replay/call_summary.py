@@ -3,7 +3,7 @@ A call in one sentence, and the command to type next.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +14,8 @@ from service.store.rate_limit.backlog import Outage
 from workers.matching.reasons import between
 from workers.replay.explain import DeliveryExplanation
 
+# By its name in the docs: a program that is installed from a wheel has no file of it.
+RUNBOOK: Final = "docs/runbook.md"
 NOT_FOUND: Final = 404
 MINUTE_S: Final = 60
 HOUR_S: Final = 3600
@@ -22,10 +24,14 @@ DAY_S: Final = 86_400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSummary:
-    """What became of a call, for people. `next_command` lacks the program's name, or is empty."""
+    """
+    What became of a call, for people. `next_command` lacks the program's name, or is empty;
+    `runbook` is the place in the docs that has the cause and its cure, or empty.
+    """
 
     sentence: str
     next_command: str = ""
+    runbook: str = ""
 
 
 def summarize(
@@ -45,13 +51,21 @@ def summarize(
     summary = _SUMMARIES[record.state](record, now)
     if outage is not None and record.state in WAITING_FOR_BUILDR:
         summary = _during(outage, record, now)
+    if delivery.failed is not None:
+        summary = replace(summary, runbook=runbook_of(delivery.failed.cause))
     if not delivery.pending_messages:
         return summary
     waiting = _waiting(len(delivery.pending_messages), worker_count)
-    return CallSummary(
+    return replace(
+        summary,
         sentence=f"{summary.sentence} {waiting}",
         next_command=_to_work(worker_count) or summary.next_command,
     )
+
+
+def runbook_of(cause: str) -> str:
+    """Where the docs say what a cause of a failure means, and how it is cured."""
+    return f"{RUNBOOK}#{cause}"
 
 
 def span_text(seconds: float) -> str:
@@ -85,10 +99,20 @@ def _to_work(worker_count: int) -> str:
 
 
 def _open(record: DeliveryRecord, now: datetime) -> CallSummary:
-    due = ""
+    source = split_ref(record.ref)[0]
+    sentences = [
+        f"The call is not over, as far as {source} has reported: {record.reason}.",
+        "Nothing is written to Buildr before that.",
+    ]
+    if record.last_received_at is not None:
+        span = span_text((now - record.last_received_at).total_seconds())
+        sentences.append(f"The last message of it came {span} ago.")
     if record.due_at is not None:
-        due = f" Without its end it counts as stalled {_in(record.due_at, now)}."
-    return CallSummary(sentence=f"The call is not over: {record.reason}.{due}")
+        sentences.append(
+            "If nobody is talking any more, the message of its end is missing: without it the call "
+            f"counts as stalled {_in(record.due_at, now)}."
+        )
+    return CallSummary(sentence=" ".join(sentences), next_command=f"tail --call {record.ref}")
 
 
 def _settling(record: DeliveryRecord, now: datetime) -> CallSummary:
@@ -139,6 +163,12 @@ def _retrying(record: DeliveryRecord, now: datetime) -> CallSummary:
     again = ""
     if record.retry_at is not None:
         again = f" It is sent again {_in(record.retry_at, now)}."
+    if _is_unknown_to_buildr(record):
+        return CallSummary(
+            sentence=f"Not in Buildr yet: it knows no call {record.buildr_call_id} (404).{again} "
+            "If the id is wrong, correct it.",
+            next_command=_correct_id(record),
+        )
     return CallSummary(
         sentence=f"Not in Buildr yet: {_outcome(record)} was not taken: {record.reason}.{again}",
         next_command="status",
@@ -159,14 +189,13 @@ def _left_alone(record: DeliveryRecord, _: datetime) -> CallSummary:
 
 
 def _failed(record: DeliveryRecord, _: datetime) -> CallSummary:
-    answer = next(reversed(record.answers), None)
-    if answer is not None and answer.status_code == NOT_FOUND:
-        source, source_call_id = split_ref(record.ref)
+    if _is_unknown_to_buildr(record):
         return CallSummary(
             sentence=f"Not in Buildr: it knows no call {record.buildr_call_id} (404). Given up on "
             f"after {len(record.answers)} answers. Correct the id, then replay the call.",
-            next_command=f"links set {source} {source_call_id} BUILDR_CALL_ID --replace",
+            next_command=_correct_id(record),
         )
+    answer = next(reversed(record.answers), None)
     words = ""
     if answer is not None and answer.text and answer.text not in record.reason:
         words = f" Its words: {answer.text}"
@@ -174,6 +203,17 @@ def _failed(record: DeliveryRecord, _: datetime) -> CallSummary:
         sentence=f"Not in Buildr: {_outcome(record)} was given up on. {record.reason}.{words}",
         next_command=f"failed replay {record.ref} --dry-run",
     )
+
+
+def _is_unknown_to_buildr(record: DeliveryRecord) -> bool:
+    """Whether Buildr answered last that there is no such call."""
+    answer = next(reversed(record.answers), None)
+    return answer is not None and answer.status_code == NOT_FOUND
+
+
+def _correct_id(record: DeliveryRecord) -> str:
+    source, source_call_id = split_ref(record.ref)
+    return f"links set {source} {source_call_id} BUILDR_CALL_ID --replace"
 
 
 def _stalled(record: DeliveryRecord, _: datetime) -> CallSummary:

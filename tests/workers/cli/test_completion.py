@@ -12,6 +12,8 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
+from tests.doubles.threads import in_thread
+from tests.workers.cli.conftest import Seed, ended
 from workers.cli.completion import VARIABLE
 from workers.cli.main import cli
 
@@ -43,6 +45,27 @@ def test_words_and_options_of_a_command_are_completed() -> None:
     assert ["hand_edited"] == completed("calls", "--state", "hand")
     assert "--until" in completed("calls", "--un")
     assert ["replay"] == completed("failed", "rep")
+
+
+def test_scenarios_are_completed() -> None:
+    """Those of the source before; none while the source is not known."""
+    assert "answered" in completed("trigger", "zoom", "")
+    assert [] == completed("trigger", "zoom", "no-such")
+    assert [] == completed("trigger", "fax", "")
+
+
+def test_ids_of_the_newest_calls_are_completed(
+    seed: Seed, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without their source, since bash ends a word at a colon; without Redis there are none."""
+    seed(ended("CA1"))
+    seed(ended("CA2"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    assert ["CA1", "CA2"] == sorted(in_thread(lambda: completed("explain", "CA")))
+    assert [] == completed("failed", "show", "")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    assert ["CA"] == in_thread(lambda: completed("explain", "CA"))
 
 
 @pytest.mark.slow

@@ -88,6 +88,20 @@ def test_trigger_without_a_receiver_tells_no_token(run: Run) -> None:
     assert path_token(SECRET, "aircall") not in output.stdout + output.stderr
 
 
+def test_trigger_writes_to_no_real_call_unasked(run: Run) -> None:
+    """A simulated call that names a Buildr call would be written there."""
+    call = ("trigger", "twilio", "answered", "--set", "buildr_call_id=110")
+    settings = {"TWILIO_AUTH_TOKEN": "0" * 32, "BUILDR_ACCESS_TOKEN": "a-token", "PORT": "1"}
+    result = run(*call, code=1, **settings)
+    assert "check --live twilio" in result.stderr
+    assert "api.buildr.com" in result.stderr
+    # Each goes as far as the receiver, of which there is none.
+    sandbox = {**settings, "BUILDR_API_URL": "http://127.0.0.1:9/api/2023-01"}
+    for arguments, environ in ((("--write",), settings), ((), sandbox)):
+        assert "no answer from" in run(*call, *arguments, code=1, **environ).stderr
+    assert "no answer from" in run(*call[:3], code=1, **settings).stderr
+
+
 def test_trigger_says_that_a_file_cannot_be_signed(run: Run, tmp_path: Path) -> None:
     """
     A source that signs what is in its JSON cannot sign a body that is none; that is one line,

@@ -10,6 +10,7 @@ import pytest
 from service.store.calls import StoredCall
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import Answer, DeliveryState
+from service.store.failed import Failed
 from service.store.rate_limit.backlog import Outage
 from workers.replay.call_summary import moment_text, span_text, summarize
 from workers.replay.explain import DeliveryExplanation
@@ -25,6 +26,7 @@ RECORD = DeliveryRecord(
     due_at=SOON,
     retry_at=SOON,
     written_at=NOW - timedelta(hours=3),
+    last_received_at=NOW - timedelta(hours=3),
     answers=(Answer(at=NOW, cause="buildr_rejected", status_code=422, text="phone is invalid"),),
 )
 
@@ -43,7 +45,11 @@ def delivery(record: DeliveryRecord, *, version: int = 1, unread: int = 0) -> De
 @pytest.mark.parametrize(
     ("state", "sentence", "command"),
     [
-        ("open", "not over: why. Without its end it counts as stalled in 58 s.", ""),
+        (
+            "open",
+            "the message of its end is missing: without it the call counts as stalled in 58 s.",
+            "tail --call twilio:CA1",
+        ),
         ("settling", "ended as busy; Busy goes to Buildr in 58 s.", ""),
         ("unmatched", "no Buildr call is known for it. why", "links set twilio CA1 BUILDR_CALL_ID"),
         ("waiting", "Not in Buildr yet: Busy waits: why.", "status"),
@@ -74,6 +80,10 @@ def test_call_that_buildr_does_not_know_gets_another_id() -> None:
     summary = summarize(delivery(record), now=NOW, worker_count=1)
     assert summary.sentence.startswith("Not in Buildr: it knows no call 110 (404).")
     assert "after 2 answers" in summary.sentence
+    assert "links set twilio CA1 BUILDR_CALL_ID --replace" == summary.next_command
+    asked_again = replace(record, state=DeliveryState.RETRYING)
+    summary = summarize(delivery(asked_again), now=NOW, worker_count=1)
+    assert "(404). It is sent again in 58 s. If the id is wrong, correct it." in summary.sentence
     assert "links set twilio CA1 BUILDR_CALL_ID --replace" == summary.next_command
     waiting = replace(
         RECORD, state=DeliveryState.WAITING, reason="waits until Buildr is back; see: x"
@@ -124,3 +134,21 @@ def test_times_say_how_far_away_they_are() -> None:
     assert "2026-11-02 10:00:58 UTC (in 58 s)" == moment_text(SOON, NOW)
     spans = {119: "119 s", 180: "3 min", 7200: "2 h", 200_000: "2 d", -1: "0 s"}
     assert list(spans.values()) == [span_text(seconds) for seconds in spans]
+
+
+def test_a_failure_names_its_place_in_the_runbook() -> None:
+    """By its cause, which a heading of the page has."""
+    failed = Failed(
+        entry_id="twilio:CA1",
+        kind="call",
+        source="twilio",
+        source_call_id="CA1",
+        cause="unknown_outcome",
+        detail="why",
+        failed_at=NOW,
+    )
+    record = replace(RECORD, state=DeliveryState.FAILED)
+    explanation = replace(delivery(record, unread=1), failed=failed)
+    summary = summarize(explanation, now=NOW, worker_count=1)
+    assert "docs/runbook.md#unknown_outcome" == summary.runbook
+    assert "1 message waits" in summary.sentence

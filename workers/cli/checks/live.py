@@ -118,7 +118,9 @@ class LiveCheck:
             self._sent.note(await self.store.server_time())
         if refused is not None:
             return Finding("message", is_fine=False, detail=refused.fault or "")
-        detail = f"{self._sent.count} proved by {source.proof}: accepted; the call is {self.ref}"
+        # Emphasis of the docs.
+        proof = source.proof.replace("*", "")
+        detail = f"{self._sent.count} proved by {proof}: accepted; the call is {self.ref}"
         return Finding("message", is_fine=True, detail=detail)
 
     async def _wait(self) -> DeliveryRecord | None:
