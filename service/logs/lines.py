@@ -160,7 +160,9 @@ def mask_entry(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     if "logger" in event:
         masked["logger"] = event.pop("logger")
     for key, value in event.items():
-        name = key_name(key)
+        name = key
+        if type(key) is not str:
+            name = key_name(key)
         masked[name] = mask(value, key=name)
     if isinstance(exception, str):
         masked["exception"] = mask_text(_end_of(exception))

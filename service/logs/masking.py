@@ -136,6 +136,8 @@ _WORD: Final = re.compile(r"(?!whsec_)[A-Za-z][\w.-]{0,80}", re.ASCII)
 
 
 _FLOAT_OR_BOOL: Final = (float, bool)
+# Longer texts are hardly ever the same twice.
+REMEMBERED_LENGTH: Final = 200
 
 
 def mask(value: object, *, key: str = "", depth: int = 0) -> object:
@@ -146,7 +148,7 @@ def mask(value: object, *, key: str = "", depth: int = 0) -> object:
     `repr` is ever trusted.
     """
     if isinstance(value, str):
-        return _mask_word(value, _rule_of(key))
+        return _mask_string(value, key)
     if value is None or isinstance(value, _FLOAT_OR_BOOL):
         return _finite(value)
     rule = _rule_of(key)
@@ -214,6 +216,18 @@ def _rule_of(key: str) -> _Rule:
         is_hidden=is_content or any(secret in name for secret in _SECRET_WORDS),
         number=name * (name in _NUMBER_KEYS),
     )
+
+
+def _mask_string(value: str, key: str) -> str:
+    if len(value) <= REMEMBERED_LENGTH:
+        return _mask_short(value, key)
+    return _mask_word(value, _rule_of(key))
+
+
+# The lines of one job have most of their fields in common, and each field takes nine searches.
+@lru_cache(maxsize=512)
+def _mask_short(value: str, key: str) -> str:
+    return _mask_word(value, _rule_of(key))
 
 
 def _mask_word(value: str, rule: _Rule) -> str:

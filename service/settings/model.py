@@ -113,7 +113,9 @@ class Settings(
             "that has credentials."
         ),
     )
-    worker_jobs: int = Field(10, ge=1, le=100, description="Jobs that one worker runs at a time.")
+    worker_jobs: int = Field(
+        10, ge=1, le=100, description="Jobs that one worker runs at a time, and requests under way."
+    )
     log_format: Literal["auto", "json", "pretty"] = Field(
         "auto", description="json, pretty, or auto: pretty on a terminal."
     )

@@ -40,6 +40,8 @@ CLAIMING_STATES: Final = frozenset(
         DeliveryState.HAND_EDITED,
     }
 )
+# How a call was matched that needs no expected call.
+CERTAIN: Final = ("message", "link")
 # Each lost claim means that another call got an entry, so that a conflict ends by itself. The limit
 # is for many calls with one number at once: then the slot of this job is better used by another
 # call, and this one runs again a second later.
@@ -63,7 +65,8 @@ class PlanResult:
 
     `link_text` is the link as stored, or ""; `numbers` are the revisions of the expected calls by
     phone number (E.164). `started_at` (UTC) is the call's start, as far as it is known. `claimed`
-    is the Buildr call of the expected call that it has claimed.
+    is the Buildr call of the expected call that it has claimed, `certain` the one that its messages
+    or its link name: other calls have to learn of it before the commit, by `ExpectedCalls.take`.
     """
 
     plan: Plan
@@ -71,6 +74,7 @@ class PlanResult:
     numbers: Mapping[str, str] = field(default_factory=dict)
     started_at: datetime | None = None
     claimed: str | None = None
+    certain: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +128,8 @@ class Planner:
                 # What people search for it by.
                 parties = parties_of(call, region=self.rules.default_region)
                 plan = replace(plan, record=replace(plan.record, parties=parties))
-                return replace(result, plan=plan, claimed=_claimed(plan))
+                certain = _certain(plan, record)
+                return replace(result, plan=plan, claimed=_claimed(plan), certain=certain)
             reason = "another call was faster; looked at again"
             log.info(LogEvent.CALL_EXPECTATION_LOST, reason=reason)
         raise ClaimConflict
@@ -191,11 +196,8 @@ class Planner:
         expected_calls = self.store.expected
         if call_match is None:
             return True
-        if call_match.how in ("message", "link") and call_match.buildr_call_id is not None:
-            # `take` writes, and wakes other calls. Once it is committed there is nothing left to
-            # take.
-            if call_match.buildr_call_id != record.buildr_call_id:
-                await expected_calls.take(record.ref, call_match.buildr_call_id)
+        # The job notes it, together with what else it asks Redis for.
+        if call_match.how in CERTAIN and call_match.buildr_call_id is not None:
             return True
         if call_match.how != "expected" or choice is None or choice.chosen is None:
             # Also of a call that has none by its record: a job may have died between its claim and
@@ -210,6 +212,15 @@ class Planner:
         if _claimed(plan) is None or has_claim:
             return True
         return await expected_calls.claim(record.ref, choice.chosen, number=choice.number)
+
+
+def _certain(plan: Plan, record: DeliveryRecord) -> str | None:
+    """The Buildr call that a call is for certain, if that is news; what is committed was noted."""
+    if plan.match is None or plan.match.how not in CERTAIN:
+        return None
+    if plan.match.buildr_call_id == record.buildr_call_id:
+        return None
+    return plan.match.buildr_call_id
 
 
 def _claimed(plan: Plan) -> str | None:

@@ -2,7 +2,8 @@
 The way of a call through one job: load, parse, fold, plan, send, commit.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,23 +21,20 @@ from service.store.keys import split_ref
 from service.store.rate_limit.grants import Grant, GrantStatus
 from workers.calls.fold import Call, fold
 from workers.delivery.difference import OUTCOME_FIELD
-from workers.delivery.plan_types import BuildrWrite, Plan
+from workers.delivery.plan_types import BuildrWrite
 from workers.delivery.send import Sender
+from workers.jobs.job_log import log_folded, record_with_news
 from workers.jobs.job_run import JobRun, begin_run
 from workers.jobs.observer import JobObserver
 from workers.jobs.parse_messages import parse_messages
 from workers.jobs.planner import ClaimConflict, Planner, PlanResult
+from workers.jobs.request_places import RequestPlaces
 from workers.matching.continued_calls import load_whole
 
 # Long enough for the other calls to commit what they have claimed.
 CONTENDED_RETRY: Final = timedelta(seconds=1)
-# Logged when a call comes to the state.
-LOGGED_STATES: Final[Mapping[DeliveryState, LogEvent]] = {
-    DeliveryState.UNMATCHED: LogEvent.CALL_UNMATCHED,
-    DeliveryState.STALLED: LogEvent.CALL_STALLED,
-    DeliveryState.LEFT_ALONE: LogEvent.CALL_LEFT_ALONE,
-}
-
+# So many requests are under way that another one soon ends.
+NO_PLACE_RETRY: Final = timedelta(seconds=0.5)
 log = structlog.get_logger(__name__)
 
 
@@ -58,6 +56,7 @@ class Runner:
     # Kicks the pump of this process: without it, a permit that is free again would be noticed only
     # at the pump's next turn, up to a second later.
     on_budget: Callable[[], None]
+    places: RequestPlaces
     observer: JobObserver = field(default_factory=JobObserver)
 
     async def run(self, ref: str, first_read: FirstRead | None = None) -> bool:
@@ -87,7 +86,7 @@ class Runner:
         whole = await load_whole(self.store, ref, run.events, is_registered=True)
         run = run.within(whole)
         call = fold(whole.events)
-        _log_folded(run, call)
+        log_folded(run, call)
         self.observer.folded(run, call, loaded.unread.messages, self.clock())
         try:
             result = await self.planner.plan(
@@ -102,9 +101,11 @@ class Runner:
             # That is harmless, since the events of a message are always the same.
             await self.store.schedule.postpone(ref, at=self.clock() + CONTENDED_RETRY)
             return False
-        record = self._record_with_news(run, result.plan)
+        record = record_with_news(run, result.plan, self.clock())
         self.observer.planned(record)
         if result.plan.sending is None:
+            if result.certain is not None:
+                await self.store.expected.take(record.ref, result.certain)
             return await self._commit_without_sending(run, record, result, call)
         return await self._send(run, record, result, result.plan.sending, call)
 
@@ -124,20 +125,6 @@ class Runner:
         for source in parsed.ignored:
             await self.store.counters.add("ignored", source)
         return begin_run(loaded, messages, parsed)
-
-    def _record_with_news(self, run: JobRun, plan: Plan) -> DeliveryRecord:
-        """Log what a plan has changed about a call, and add it to the history."""
-        match_reason = ""
-        if plan.match is not None:
-            match_reason = plan.match.reason
-            new_id = plan.match.buildr_call_id
-            if new_id is not None and new_id != run.record.buildr_call_id:
-                log.info(LogEvent.CALL_MATCHED, buildr_call_id=new_id, reason=plan.match.how)
-        state = plan.record.state
-        if state in LOGGED_STATES and state is not run.record.state:
-            log_state = log.warning if state is DeliveryState.STALLED else log.info
-            log_state(LOGGED_STATES[state], reason=plan.record.reason)
-        return plan.record.with_news_since(run.record, self.clock(), match_reason=match_reason)
 
     async def _commit_without_sending(
         self, run: JobRun, record: DeliveryRecord, result: PlanResult, call: Call
@@ -179,15 +166,43 @@ class Runner:
         """Send a write if the rate limit has a permit for it; else the call waits in its lane."""
         # Asked before the commit and not after it: most calls of a backlog get no permit, and then
         # one commit instead of two is all they cost.
-        grant = await self.store.permits.ask(
+        asking = self.store.permits.ask(
             record.ref,
             lane=write.lane,
             since=write.since,
             cost=write.requests,
             hold_s=self.hold_s,
         )
+        if result.certain is None:
+            grant = await asking
+        else:
+            # In one round trip: neither needs the other's answer.
+            noting = self.store.expected.take(record.ref, result.certain)
+            grant, _ = await asyncio.gather(asking, noting)
         if grant.verdict is not GrantStatus.GRANTED:
             return await self._commit_waiting(run, record, result, write, grant)
+        # Only now, since most jobs of a backlog need no place. Committing nothing is safe: the
+        # messages are still pending.
+        if not await self.places.enter():
+            await self.store.permits.release(grant, sent=0)
+            await self.store.schedule.postpone(record.ref, at=self.clock() + NO_PLACE_RETRY)
+            log.info(LogEvent.JOB_SKIPPED, reason="too many requests of this worker are under way")
+            return False
+        try:
+            return await self._send_granted(run, record, result, write, call=call, grant=grant)
+        finally:
+            self.places.leave()
+
+    async def _send_granted(
+        self,
+        run: JobRun,
+        record: DeliveryRecord,
+        result: PlanResult,
+        write: BuildrWrite,
+        *,
+        call: Call,
+        grant: Grant,
+    ) -> bool:
         outcome_id = write.fields.get(OUTCOME_FIELD)
         if outcome_id is not None:
             record = record.with_unconfirmed(write.buildr_call_id, outcome_id)
@@ -268,20 +283,3 @@ class Runner:
             # need one more run now.
             await self.store.schedule.postpone(update.record.ref, at=self.clock())
         return is_written
-
-
-def _log_folded(run: JobRun, call: Call) -> None:
-    """Log a call's result where this run has parsed a message of it."""
-    if not run.parsed.events:
-        return
-    result = None
-    if call.result is not None:
-        result = call.result.value
-    log.info(
-        LogEvent.CALL_FOLDED,
-        result=result,
-        is_final=call.is_final,
-        stage=call.stage.value,
-        event_count=len(run.events),
-        unknown_values=list(call.unknown_values) or None,
-    )

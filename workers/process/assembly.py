@@ -20,6 +20,7 @@ from workers.delivery.send import Sender
 from workers.jobs.end_requests import EndRequests
 from workers.jobs.observer import JobObserver
 from workers.jobs.planner import Planner
+from workers.jobs.request_places import RequestPlaces
 from workers.jobs.runner import Runner
 from workers.maintenance.pump import Pump
 from workers.maintenance.redis_watch import RedisWatch
@@ -82,6 +83,7 @@ def build_worker(
         clock=clock,
         # Only the pump of this process. Those of others notice at their own next turn.
         on_budget=pump.kick,
+        places=RequestPlaces(settings.worker_jobs),
         observer=observer,
     )
     return WorkerComponents(

@@ -31,6 +31,12 @@ WAIT_FOR_REDIS_S: Final = 5.0
 # To end a job that is over must not hold up the end of the process.
 GIVE_BACK_TIMEOUT_S: Final = 5.0
 BROKEN_RETRY_S: Final = 1.0
+# Jobs of a backlog that run side by side and share their round trips, while no request is under
+# way. Their first steps together take far less than `job_start_ms`.
+PORTION: Final = 50
+# Ids that are looked at for new jobs. The ids of jobs that run are among them: with fewer than run
+# in the whole fleet, a worker could see nothing else.
+READ_LIMIT: Final = 20 * PORTION
 
 log = structlog.get_logger(__name__)
 
@@ -38,12 +44,11 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueReading:
     """
-    How jobs are read from the queue: at most `slots` run at a time, `read_limit` ids are looked at
-    in one turn. A job may take `limit_s` seconds, and is marked as running for `in_progress_s`.
+    How jobs are read from the queue: `slots` run at a time whatever they do, and may have requests
+    under way. A job may take `limit_s` seconds, and is marked as running for `in_progress_s`.
     """
 
     slots: int
-    read_limit: int
     limit_s: float
     in_progress_s: float
 
@@ -52,9 +57,6 @@ class QueueReading:
         """The figures of an account's settings."""
         return cls(
             slots=settings.worker_jobs,
-            # Ids of jobs that run elsewhere are among them. With fewer than the slots of the whole
-            # fleet a worker could see nothing but running jobs.
-            read_limit=max(500, 20 * settings.worker_jobs),
             limit_s=job_limit_s(settings),
             in_progress_s=in_progress_s(settings),
         )
@@ -89,6 +91,10 @@ class JobWorker(Worker):
         self._watch = watch
         self.wake_up = WakeUp(store.announcements)
         self._next_in_s: float | None = None
+        self._running = 0
+        # How many jobs may run beside each other as long as none has a request under way. It grows
+        # with a backlog, so that a few due calls are shared among the workers.
+        self._portion = reading.slots
         # Whether the last look found as many jobs as there was room for.
         self._is_full = False
         # Calls whose job is over and could not be given back.
@@ -119,12 +125,14 @@ class JobWorker(Worker):
 
     async def _start_due(self) -> None:
         self._next_in_s = None
-        free = self._reading.slots - len(self.tasks)
+        free = self._room
         if not self.allow_pick_jobs or free <= 0:
+            # What was announced meanwhile is taken when there is room again.
+            self._is_full = True
             return
         taken = await self._store.schedule.take(
             limit=free,
-            read_limit=self._reading.read_limit,
+            read_limit=READ_LIMIT,
             in_progress_s=self._reading.in_progress_s,
         )
         for job_id in taken.foreign_ids:
@@ -132,12 +140,35 @@ class JobWorker(Worker):
         for ref, first_read in zip(taken.refs, taken.first_reads, strict=True):
             self.tasks[ref] = self.loop.create_task(self._run(ref, first_read))
             self.tasks[ref].add_done_callback(self._finished)
+        self._running += len(taken.refs)
         self._next_in_s = taken.next_in_s
         self._is_full = len(taken.refs) >= free
+        self._portion = self._next_portion()
+
+    @property
+    def _most(self) -> int:
+        """
+        How many jobs may run now: the slots, and more of them the fewer requests are under way.
+        """
+        slots = self._reading.slots
+        return max(slots, self._portion * self._runner.places.free // slots)
+
+    @property
+    def _room(self) -> int:
+        return self._most - self._running
+
+    def _next_portion(self) -> int:
+        slots = self._reading.slots
+        if not self._is_full:
+            return slots
+        return max(slots, min(2 * self._portion, PORTION))
 
     def _finished(self, _: "asyncio.Task[None]") -> None:
-        # Of jobs that were left for want of room nothing is announced again.
-        if self._is_full:
+        self._running -= 1
+        # Of jobs that were left for want of room nothing is announced again. Of a large portion a
+        # quarter is taken at a time: to ask for each job that ends would cost more than the job.
+        enough = max(1, (self._most - self._reading.slots) // 4)
+        if self._is_full and self._room >= enough:
             self.wake_up.wake()
 
     async def _run(self, ref: str, first_read: FirstRead) -> None:

@@ -10,11 +10,7 @@ local refs = {}
 local calls = {}
 local foreign = {}
 
-local ids = redis.call('ZRANGEBYSCORE', QUEUE, '-inf', now_ms(), 'LIMIT', 0, read_limit)
-for _, id in ipairs(ids) do
-  if #refs >= limit then
-    break
-  end
+local function take(id)
   local ref = string.sub(id, #prefix + 1)
   -- Somebody else's: nobody here could run it, and it would be read again at each turn.
   if string.sub(id, 1, #prefix) ~= prefix or not string.match(ref, '^[^:]+:.') then
@@ -29,6 +25,24 @@ for _, id in ipairs(ids) do
     local is_read, call = pcall(read_for_job, ref)
     calls[#calls + 1] = is_read and call or {}
   end
+end
+
+-- In steps, since few of the ids are needed where few of their jobs run already.
+local step = math.min(read_limit, math.max(2 * limit, 64))
+local start = 0
+for _ = 1, math.ceil(read_limit / step) do
+  local foreign_before = #foreign
+  local ids = redis.call('ZRANGEBYSCORE', QUEUE, '-inf', now_ms(), 'LIMIT', start, step)
+  for _, id in ipairs(ids) do
+    if #refs < limit then
+      take(id)
+    end
+  end
+  if #ids < step or #refs >= limit then
+    break
+  end
+  -- What was removed is not in front of the next ids any more.
+  start = start + step - (#foreign - foreign_before)
 end
 local next_in_ms = {}
 local after = '(' .. string.format('%.0f', now_ms())

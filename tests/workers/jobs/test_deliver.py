@@ -27,6 +27,8 @@ from service.store.rate_limit.lanes import Lane
 from tests.doubles.clock import Skew
 from tests.trials import trials
 from tests.workers.jobs.harness import CALL, NAMES, WorkerHarness, form
+from workers.jobs.deliver import deliver
+from workers.jobs.request_places import RequestPlaces
 
 
 @pytest.fixture
@@ -150,6 +152,20 @@ async def test_better_result_is_written_again(world: WorkerHarness) -> None:
     await world.receive({"CallSid": "CA1", "AnsweredBy": "machine_end_beep"})
     await world.drain()
     assert [("110", {"call_outcome_id": "787"})] == world.buildr.requests[1:]
+
+
+async def test_a_call_without_a_place_gives_its_permit_back(world: WorkerHarness) -> None:
+    """While as many requests as may be are under way, nothing is sent, and nothing is lost."""
+    await world.receive(CALL[-1])
+    runner = world.parts.runner
+    full = replace(runner, places=RequestPlaces(0, wait_s=0))
+    await deliver({"runner": full}, "default", "twilio:CA1")
+    assert 0 == await world.store.pool.zcard(world.store.keys.named("limit"))
+    assert await world.store.pool.zscore("bc:default:due", "twilio:CA1") is not None
+    assert ([], 0) == (world.buildr.requests, (await world.stored()).version)
+    await world.drain()
+    assert 1 == len(world.buildr.requests)
+    assert 10 == runner.places.free
 
 
 async def test_refused_call_is_filed_with_the_answer(world: WorkerHarness) -> None:

@@ -17,6 +17,7 @@ from service.settings import Settings
 from service.store.calls import FirstRead
 from service.store.connection import Store, open_store
 from workers.jobs.observer import JobObserver
+from workers.jobs.request_places import RequestPlaces
 from workers.jobs.runner import Runner
 from workers.maintenance.redis_watch import RedisWatch
 from workers.process import wake_up
@@ -143,6 +144,7 @@ class Recorder:
     refs: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)
     worker_id: str = "w"
     observer: JobObserver = field(default_factory=JobObserver)
+    places: RequestPlaces = field(default_factory=lambda: RequestPlaces(1))
 
     async def run(self, ref: str, first_read: FirstRead) -> bool:
         """One job, of a call of which nothing is stored."""
@@ -157,7 +159,7 @@ async def test_jobs_start_without_polling(store: Store, monkeypatch: pytest.Monk
     monkeypatch.setattr(wake_up, "LISTENING_POLL_S", HOUR_S)
     monkeypatch.setattr(wake_up, "POLL_DELAY_S", HOUR_S)
     runner = Recorder(store)
-    reading = QueueReading(slots=1, read_limit=10, limit_s=LIMIT_S, in_progress_s=LIMIT_S)
+    reading = QueueReading(slots=1, limit_s=LIMIT_S, in_progress_s=LIMIT_S)
     worker = JobWorker(store, cast("Runner", runner), reading=reading, watch=RedisWatch())
     tasks = {
         asyncio.create_task(worker.async_run()),
