@@ -6,7 +6,6 @@ An absent field, null and a value of an unexpected type are the same to all of t
 worth more than any one of its fields.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from service.errors import MalformedPayload
-from service.sources.common.json_body import JsonValue, read_json_object
+from service.sources.common.json_body import JsonValue, compact_json, read_json_object
 from service.sources.request import WebhookRequest
 
 Fields = Mapping[str, JsonValue]
@@ -168,8 +167,7 @@ def without_secret(request: WebhookRequest, name: str) -> WebhookRequest:
     if fields.get(name, "") == "":
         return request
     kept_fields: dict[str, JsonValue] = {**fields, name: ""}
-    body = json.dumps(kept_fields, ensure_ascii=False, separators=(",", ":")).encode()
-    return request.with_body(body, parse=read_json_object, parsed=kept_fields)
+    return request.with_body(compact_json(kept_fields), parse=read_json_object, parsed=kept_fields)
 
 
 def seconds(value: str | None) -> int | None:

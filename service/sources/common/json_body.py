@@ -60,6 +60,11 @@ def check_names(body: bytes) -> None:
         return
 
 
+def compact_json(value: JsonValue) -> bytes:
+    """JSON of a value in UTF-8 without blanks, its names in the order in which they came."""
+    return COMPACT.encode(value).encode()
+
+
 def sorted_json(value: JsonValue) -> str:
     """JSON of a value, the same in whatever order the names in it came."""
     return SORTED.encode(value)
@@ -122,6 +127,7 @@ CHECKED_NUMBERS: Final = json.JSONDecoder(
     parse_float=_finite_float,
     parse_int=_short_integer,
 )
+COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 SORTED: Final = json.JSONEncoder(sort_keys=True)
 LONG_INTEGERS_AS_TEXT: Final = json.JSONDecoder(
     object_pairs_hook=_unique,

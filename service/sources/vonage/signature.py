@@ -15,7 +15,12 @@ from typing import Final
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common import jwt
-from service.sources.common.json_body import JsonValue, check_unproved, read_json_object
+from service.sources.common.json_body import (
+    JsonValue,
+    check_unproved,
+    compact_json,
+    read_json_object,
+)
 from service.sources.common.signatures import AUTHORIZATION, authorization, digest
 from service.sources.request import WebhookRequest
 from service.sources.settings import Secrets
@@ -69,11 +74,7 @@ def compact_body(request: WebhookRequest) -> bytes:
     The JSON object in the body without blanks, names in the order in which they came. Raises
     `MalformedPayload`.
     """
-    return request.body_via(read_json_object, _compact)
-
-
-def _compact(fields: dict[str, JsonValue]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    return request.body_via(read_json_object, compact_json)
 
 
 def _check_claims(claims: dict[str, JsonValue], request: WebhookRequest, now: datetime) -> None:
