@@ -137,11 +137,13 @@ class Scripts:
     async def run(self, call: ScriptCall[Result]) -> Result:
         """Run one script. Raises redis-py's errors, TypeError for a reply of another shape."""
         try:
-            reply = await self._evaluate(call)
+            return call.read(await self._evaluate(call))
         # Redis forgets scripts with each restart and failover. Nothing has run then, so that a
         # repeat is safe.
         except NoScriptError:
-            (reply,) = await self._evaluate_all([call], loads={call.script})
+            pass
+        # Not within the handler: an error of the second run would have this one as its context.
+        (reply,) = await self._evaluate_all([call], loads={call.script})
         if isinstance(reply, Exception):
             raise reply
         return call.read(reply)

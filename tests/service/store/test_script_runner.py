@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from service.store import script_calls
 from service.store.connection import Store
 from service.store.keys import Keys
+from service.store.redis_trouble import RedisTrouble, classify_redis_error
 from service.store.script_runner import Scripts
 from tests.doubles.redis import RedisServer
 
@@ -35,3 +37,13 @@ async def test_a_script_is_loaded_where_it_runs(store: Store, own_redis: RedisSe
         await store.pool.script_flush()
         (answer,) = await scripts.run_batch([script_calls.now()])
     assert isinstance(answer, int)
+
+
+@pytest.mark.anyio
+async def test_an_error_of_a_script_that_was_lost_is_its_own(store: Store) -> None:
+    """A damaged record is one, also to the first job after a restart of Redis."""
+    await store.pool.script_flush()
+    await store.pool.set(store.keys.call("twilio:CA1"), "no hash")
+    with pytest.raises(ResponseError) as raised:
+        await store.calls.begin("twilio:CA1", worker_id="one")
+    assert RedisTrouble.REFUSED is classify_redis_error(raised.value)
