@@ -32,7 +32,7 @@ def read_depths(path: Path) -> dict[str, Depth]:
     Raises `sqlite3.Error`, also for a file that is none of ours.
     """
     with contextlib.closing(
-        sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S)
+        sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_TIMEOUT_S)
     ) as connection:
         return _depths(connection.execute(DEPTHS))
 

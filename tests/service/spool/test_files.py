@@ -26,8 +26,8 @@ OpenFiles = Callable[..., SpoolFiles]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the files are."""
-    return tmp_path / "data" / "spool"
+    """Where the files are: a name that means something else in a URI."""
+    return tmp_path / "data 100%41 #1?" / "spool"
 
 
 @pytest.fixture
