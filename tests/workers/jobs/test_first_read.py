@@ -73,6 +73,21 @@ async def test_a_job_that_never_began_is_taken_over(world: WorkerHarness) -> Non
 
 
 @pytest.mark.anyio
+async def test_call_of_a_dead_worker_is_run_at_once(world: WorkerHarness) -> None:
+    """However far its alarm is: what the dead worker was about to do is not known."""
+    await world.receive(CALL[0])
+    assert await run_taken(world)
+    await world.store.pool.zadd("bc:default:due", {REF: 9e12})
+    await world.store.pool.zadd(world.store.queue_name, {JOB: 9e12})
+    await world.store.redis.hset("bc:default:running", REF, "dead")
+    swept = await world.store.schedule.sweep(in_progress_s=33)
+    assert swept.taken_over == 1
+    due_ms = await world.store.pool.zscore("bc:default:due", REF)
+    assert due_ms == await world.store.pool.zscore(world.store.queue_name, JOB)
+    assert due_ms <= (await world.store.time()).timestamp() * 1000
+
+
+@pytest.mark.anyio
 async def test_a_damaged_record_stops_no_other_job(world: WorkerHarness) -> None:
     """A call of which nothing can be read is set aside, and the jobs beside it are taken."""
     await world.receive(CALL[0])
