@@ -280,6 +280,40 @@ def test_agent_who_does_not_answer_leaves_a_customer_who_talks_alone() -> None:
     assert (Result.CONNECTED, 95, "+15005550001") == (call.result, call.duration_s, call.to_number)
 
 
+@pytest.mark.parametrize("cause", ["callback-error", "invalid-bxml", "application-error", "error"])
+def test_error_behind_a_talk_takes_nothing_away_from_it(cause: str) -> None:
+    """
+    A callback that fails once the agent has hung up ends the customer's call; where no agent had
+    answered, the customer was not reached.
+    """
+    customer: dict[str, JsonValue] = {
+        "direction": "outbound",
+        "from": "+15005550006",
+        "to": "+15005550001",
+    }
+    agent = {**DIALLED, **customer, "transferTo": "sip:alice@pbx.example.com"}
+    talked = webhook_request(
+        "transferDisconnect",
+        **{
+            **agent,
+            "cause": "hangup",
+            "answerTime": "2026-11-02T10:00:09Z",
+            "endTime": "2026-11-02T10:01:38Z",
+        },
+    )
+    unanswered = webhook_request("transferDisconnect", **{**agent, "cause": "timeout"})
+    over = webhook_request(
+        "disconnect",
+        cause=cause,
+        answerTime="2026-11-02T10:00:04Z",
+        endTime="2026-11-02T10:01:39Z",
+        **customer,
+    )
+    call = call_of(talked, over)
+    assert (Result.CONNECTED, 95) == (call.result, call.duration_s)
+    assert Result.FAILED is call_of(unanswered, over).result
+
+
 def test_caller_who_was_in_a_conference_is_never_abandoned() -> None:
     """
     With nobody else of the call there it is not known whether somebody came; an agent of the same
