@@ -3,11 +3,12 @@ What all tests share: a real Redis server of their own, settings, a store, and w
 sleeping.
 """
 
+import gc
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             "many, chosen by the seed"
         ),
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """
+    Half the time of collecting 20,000 tests would go into looking for garbage among them. They stay
+    to the end, so that it is not looked for there later either.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
