@@ -24,14 +24,22 @@ class OneOf(click.ParamType[str]):
     def __init__(self, words: Iterable[str]) -> None:
         self.words: Final = tuple(words)
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """How the help shows the argument."""
         return (param.name or self.name).upper()
 
+    def get_missing_message(
+        self,
+        param: click.Parameter,
+        ctx: click.Context | None,
+    ) -> str:
+        """What follows in the error where it is missing."""
+        return f"One of: {', '.join(self.words)}"
+
     def shell_complete(
         self,
-        ctx: click.Context,  # noqa: ARG002 - click's
-        param: click.Parameter,  # noqa: ARG002 - click's
+        ctx: click.Context,
+        param: click.Parameter,
         incomplete: str,
     ) -> list["CompletionItem[str]"]:
         """The words that begin so, for a shell."""
@@ -66,7 +74,7 @@ class CallText(click.ParamType[str]):
 
     def shell_complete(
         self,
-        ctx: click.Context,  # noqa: ARG002 - click's
+        ctx: click.Context,
         param: click.Parameter,
         incomplete: str,
     ) -> list["CompletionItem[str]"]:

@@ -18,6 +18,7 @@ from workers.backfill import LOGS, LogSource
 from workers.backfill.assessment import Assessor, CallAssessment
 from workers.backfill.exclusive import AlreadyRunning, RightLost, running_alone
 from workers.backfill.run import Backfiller, BackfillReport, is_listed
+from workers.cli.arguments import OneOf
 from workers.cli.backfill_report import (
     difference_of,
     differences_as_json,
@@ -31,7 +32,7 @@ from workers.cli.replay_report import suppress_logs
 from workers.cli.session import Age, run_with_store
 from workers.subscriptions.errors import NotReady
 
-SOURCE: Final = click.Choice(sorted(slug for slug, source in LOGS.items() if source.has_list))
+SOURCE: Final = OneOf(sorted(slug for slug, source in LOGS.items() if source.has_list))
 DAY: Final = timedelta(days=1)
 OTHER_RUN: Final = 3
 
@@ -74,7 +75,7 @@ def backfill(
       buildr-calls backfill twilio --resume
     """
     if is_resumed == (since is not None) or (is_resumed and until is not None):
-        raise click.UsageError("say either --since, with or without --until, or --resume")
+        raise click.UsageError("say how far back, like --since 24h (and --until), or --resume")
     now = utc_now()
     start = since or now
     end = min(until or now, now)

@@ -9,6 +9,7 @@ from service.settings import Settings
 from service.sources import SOURCES
 from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
 from service.webhook_urls import BUILDR, path_token, path_token_for, webhook_path
+from workers.cli.arguments import OneOf
 from workers.cli.output import (
     Failure,
     echo,
@@ -19,7 +20,7 @@ from workers.simulator.requests import signed_query
 
 
 @click.command("link-url")
-@click.argument("source", type=click.Choice(sorted((*SOURCES, BUILDR))))
+@click.argument("source", type=OneOf(sorted((*SOURCES, BUILDR))))
 @click.argument("call", metavar="[BUILDR_CALL_ID]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def link_url(source: str, call: str | None, *, as_json: bool) -> None:

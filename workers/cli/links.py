@@ -11,7 +11,7 @@ from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.links import Link
-from workers.cli.arguments import CallText
+from workers.cli.arguments import CallText, OneOf
 from workers.cli.csv_file import CsvFileError
 from workers.cli.imports import (
     AS_JSON,
@@ -25,6 +25,7 @@ from workers.cli.imports import (
 )
 from workers.cli.link_csv import COLUMNS, read_links
 from workers.cli.output import (
+    PROGRAM,
     Failure,
     command_line,
     echo,
@@ -64,7 +65,7 @@ class CallDigits(Digits):
 
 # Source, source call id, link.
 LinkOfCall = tuple[str, str, Link]
-SOURCE = click.Choice(sorted(SOURCES))
+SOURCE = OneOf(sorted(SOURCES))
 
 
 @click.group()
@@ -178,7 +179,10 @@ def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
 
     link = run_with_store(work)
     if link is None:
-        raise Failure(f"{source}:{source_call_id} has no link")
+        raise Failure(
+            f"{source}:{source_call_id} has no link; set one: {PROGRAM} links set {source} "
+            f"{source_call_id} BUILDR_CALL_ID"
+        )
     if as_json:
         print_json({"source": source, "source_call_id": source_call_id, **link.ids()})
     else:

@@ -17,6 +17,7 @@ from service.settings.outcomes import OutcomeConfig
 from service.sources import SOURCES
 from service.store.call_search import CallFilter
 from service.store.connection import Store
+from workers.cli.arguments import OneOf
 from workers.cli.output import (
     Failure,
     SettingsFault,
@@ -62,7 +63,7 @@ CALL_COLUMNS: Final = (
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The file with the changed map; not given: the one in place.",
 )
-@click.option("--source", type=click.Choice(sorted(SOURCES)), help="Calls of this source.")
+@click.option("--source", type=OneOf(sorted(SOURCES)), help="Calls of this source.")
 @click.option("--agent", help="Calls of this agent.")
 @click.option(
     "--since", type=Age(), help="Calls whose last webhook came since then, like 7d or 2026-11-02."

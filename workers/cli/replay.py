@@ -13,6 +13,7 @@ from service.sources import SOURCES
 from service.store.call_search import CallFilter
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
+from workers.cli.arguments import OneOf
 from workers.cli.output import (
     Failure,
 )
@@ -31,13 +32,13 @@ from workers.replay.find_calls import find
 
 @click.command("replay")
 @click.argument("calls", nargs=-1, metavar="[CALL]...")
-@click.option("--source", type=click.Choice(sorted(SOURCES)), help="Calls of this source.")
+@click.option("--source", type=OneOf(sorted(SOURCES)), help="Calls of this source.")
 @click.option(
-    "--result", type=click.Choice([result.value for result in Result]), help="Calls that ended so."
+    "--result", type=OneOf([result.value for result in Result]), help="Calls that ended so."
 )
 @click.option(
     "--state",
-    type=click.Choice([state.value for state in DeliveryState]),
+    type=OneOf([state.value for state in DeliveryState]),
     help="Calls in this state.",
 )
 @click.option(

@@ -11,6 +11,7 @@ import click
 
 from service.settings import Settings
 from service.store.connection import Store
+from workers.cli.arguments import OneOf
 from workers.cli.output import (
     Failure,
     echo,
@@ -35,7 +36,7 @@ from workers.subscriptions.reconcile import reconcile
 
 SLUGS: Final = {kind.slug: kind for kind in VENDORS}
 CHOOSERS: Final = tuple(slug for slug, kind in SLUGS.items() if kind.vendor_issues_secret)
-SOURCE: Final = click.Choice(sorted(SLUGS))
+SOURCE: Final = OneOf(sorted(SLUGS))
 COLUMNS: Final = ("source", "id", "state", "expires", "address", "detail")
 FOREIGN: Final = "not ours, left alone"
 BUSY: Final = "a worker is looking after it just now; try again in a minute"

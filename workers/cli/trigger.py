@@ -20,6 +20,7 @@ from service.sources.common.request_file import read_request
 from service.sources.common.setting_checks import is_loopback
 from service.sources.settings import Secrets
 from service.webhook_urls import strip_credentials
+from workers.cli.arguments import OneOf
 from workers.cli.output import (
     Failure,
     account_names,
@@ -62,7 +63,7 @@ def complete_scenario(
 
 
 @click.command()
-@click.argument("source", type=click.Choice(sorted(SOURCES)))
+@click.argument("source", type=OneOf(sorted(SOURCES)))
 @click.argument("scenario", required=False, shell_complete=complete_scenario)
 @click.option(
     "--set",

@@ -88,6 +88,14 @@ def test_trigger_without_a_receiver_tells_no_token(run: Run) -> None:
     assert path_token(SECRET, "aircall") not in output.stdout + output.stderr
 
 
+def test_a_source_that_is_missing_or_wrong_is_answered_with_all(run: Run) -> None:
+    """The usage shows one word in their place, which no terminal breaks."""
+    missing = run("trigger", code=2).stderr
+    assert "trigger [OPTIONS] SOURCE [SCENARIO]" in missing
+    assert "One of: aircall, " in missing
+    assert "Did you mean twilio?" in run("links", "get", "twillio", "CA1", code=2).stderr
+
+
 def test_trigger_writes_to_no_real_call_unasked(run: Run) -> None:
     """A simulated call that names a Buildr call would be written there."""
     call = ("trigger", "twilio", "answered", "--set", "buildr_call_id=110")
