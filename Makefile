@@ -78,6 +78,8 @@ run: $(VENV)/.run
 
 # Lint and types need one core each and run beside the tests; their output comes after that of the
 # tests. A run of some of the tests (ARGS) need not reach the floor of coverage.
+# The first time, one process collects all tests beside them, so that not each of those that run them
+# compiles every module.
 test: $(VENV)/.dev
 	@log=$$(mktemp -d) || exit 1; \
 	trap 'kill $$lint $$types 2>/dev/null; rm -rf "$$log"' EXIT; \
@@ -86,6 +88,7 @@ test: $(VENV)/.dev
 	$(BIN)/mypy >"$$log/types" 2>&1 & types=$$!; \
 	status=0; \
 	$(BIN)/coverage erase; \
+	[ -d .pytest_cache ] || $(BIN)/python $(PYTEST) --quiet --collect-only >/dev/null; \
 	$(BIN)/coverage run $(PYTEST) -n 4 $(ARGS) || status=1; \
 	wait $$lint || status=1; \
 	wait $$types || status=1; \
