@@ -19,6 +19,7 @@ from service.store.listed_call import (
     Place,
     fits,
     listed_at,
+    phrases_of,
 )
 from service.store.record_reading import read_packed
 from service.store.redis_client import Client
@@ -87,8 +88,9 @@ class CallListing:
         start = _read_cursor(after)
         gathered = _Found(limit)
         candidates = Candidates(self.redis, self.keys)
+        phrases = phrases_of(query)
         async for chunk in candidates.chunks(query, start, limit=limit):
-            for place, call in await self._read(chunk):
+            for place, call in await self._read(chunk, phrases):
                 gathered.looked_at += 1
                 gathered.last = place
                 if call is not None and fits(query, call):
@@ -150,12 +152,14 @@ class CallListing:
             pipe.exists(self.keys.call(ref), self.keys.pending(ref))
         return [ref for ref, count in zip(refs, await pipe.execute(), strict=True) if count]
 
-    async def _read(self, chunk: Sequence[Candidate]) -> list[tuple[Place, ListedCall | None]]:
-        """The calls at these places; None for one that has expired."""
+    async def _read(
+        self, chunk: Sequence[Candidate], phrases: tuple[str, ...]
+    ) -> list[tuple[Place, ListedCall | None]]:
+        """The calls at these places; None for one that has expired, or cannot fit."""
         refs = [candidate.ref for candidate in chunk]
         records = await read_packed(self.redis, self.keys, refs)
         return [
-            (candidate.place, listed_at(candidate.last_ms, candidate.ref, packed))
+            (candidate.place, listed_at(candidate.last_ms, candidate.ref, packed, phrases=phrases))
             for candidate, packed in zip(chunk, records, strict=True)
         ]
 

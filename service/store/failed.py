@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from service.events import UtcDatetime
 from service.lazy_adapter import LazyAdapter
@@ -46,8 +46,7 @@ class Failed:
     answers: tuple[Answer, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FailedFacts:
+class FailedFacts(NamedTuple):
     """What a list is grouped and filtered by, of an entry that is not read whole."""
 
     entry_id: str

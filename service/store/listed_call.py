@@ -3,6 +3,7 @@ What people ask of calls, and what a list shows of each.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -17,6 +18,7 @@ from service.store.delivery_state import DeliveryState
 UNREAD: Final = "unread"
 # A call whose record is damaged, or was written by a newer version.
 UNREADABLE: Final = "unreadable"
+PLAIN: Final = re.compile(r"[^\x00-\x1f\"\\\x7f]+")
 # Time in ms since the epoch, and name: the order of all lists.
 Place = tuple[int, str]
 
@@ -80,14 +82,27 @@ def fits(query: CallQuery, call: ListedCall) -> bool:
     return query.agent is None or query.agent.casefold() in (call.agent or "").casefold()
 
 
-def listed_at(last_ms: int, ref: str, packed: bytes | int) -> ListedCall | None:
+def phrases_of(query: CallQuery) -> tuple[str, ...]:
+    """
+    What the stored record of every call that fits contains, in whatever case. Most records are told
+    by it not to fit, in a fifth of the time that reading one takes.
+    """
+    values = (query.agent, query.outcome, query.result)
+    # JSON writes other characters as escape sequences.
+    return tuple(value.casefold() for value in values if value and PLAIN.fullmatch(value))
+
+
+def listed_at(
+    last_ms: int, ref: str, packed: bytes | int, *, phrases: tuple[str, ...] = ()
+) -> ListedCall | None:
     """
     A call whose last message came at that time (ms since the epoch), from its packed record, or the
-    number of its unread messages where it has none; None if there is neither.
+    number of its unread messages where it has none; None if there is neither, or if the record does
+    not contain all phrases.
     """
     last_at = datetime.fromtimestamp(last_ms / 1000, UTC)
     if isinstance(packed, bytes):
-        return _of_record(ref, last_at, packed)
+        return _of_record(ref, last_at, packed, phrases)
     if not packed:
         return None
     reason = "a message waits for a worker"
@@ -96,10 +111,15 @@ def listed_at(last_ms: int, ref: str, packed: bytes | int) -> ListedCall | None:
     return ListedCall(ref=ref, last_at=last_at, state=UNREAD, reason=reason)
 
 
-def _of_record(ref: str, last_at: datetime, packed: bytes) -> ListedCall:
+def _of_record(
+    ref: str, last_at: datetime, packed: bytes, phrases: tuple[str, ...]
+) -> ListedCall | None:
     # Without pydantic's model of a record, which would take most of the time of a page.
     try:
-        facts = json.loads(decompress(packed, context=ref.encode()))
+        text = decompress(packed, context=ref.encode()).decode()
+        if phrases and not _contains(text.casefold(), phrases):
+            return None
+        facts = json.loads(text)
         parties = facts.get("parties") or {}
         started_at = parties.get("started_at") or facts.get("first_received_at")
         return ListedCall(
@@ -118,6 +138,10 @@ def _of_record(ref: str, last_at: datetime, packed: bytes) -> ListedCall:
         )
     except (MalformedPayload, ValueError, AttributeError, TypeError) as err:
         return ListedCall(ref=ref, last_at=last_at, state=UNREADABLE, reason=str(err))
+
+
+def _contains(text: str, phrases: tuple[str, ...]) -> bool:
+    return all(phrase in text for phrase in phrases)
 
 
 def _moment(text: str | None) -> datetime | None:

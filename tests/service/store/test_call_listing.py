@@ -51,7 +51,7 @@ async def test_every_filter_chooses(store: Store) -> None:
         record(1, result="busy", outcome="Busy", state=DeliveryState.DELIVERED),
         record(2, customer="+15005550007", buildr_call_id="110"),
         record(3, ref="standard:c3", parties=None, state=DeliveryState.UNMATCHED),
-        record(4, parties=CallParties(line=CUSTOMER, agent="Bo")),
+        record(4, parties=CallParties(line=CUSTOMER, agent='Bo "Ünal"')),
     )
     for query, expected in (
         (CallQuery(), ["4", "standard:c3", "2", "1"]),
@@ -70,6 +70,9 @@ async def test_every_filter_chooses(store: Store) -> None:
         (CallQuery(until=AT + timedelta(minutes=2)), ["1"]),
         (CallQuery(number=CUSTOMER, until=AT + timedelta(minutes=2)), ["1"]),
         (CallQuery(number=CUSTOMER, agent="bo"), ["4"]),
+        # Characters that JSON writes in another way, and letters of another case.
+        (CallQuery(agent='O "üN'), ["4"]),
+        (CallQuery(agent="ÜNAL"), ["4"]),
     ):
         assert expected == await find(store, query), query
 
