@@ -25,6 +25,8 @@ from workers.matching.reasons import KINDS, kind_of
 PAGE: Final = 100
 # Entries that are read for a page, fitting or not.
 MAX_READ: Final = 2000
+# Failed entries by which causes are counted and groups are made: as many as the overview reads.
+MAX_FAILED: Final = 1000
 MAX_REASON: Final = 200
 MAX_START_DIGITS: Final = 9
 LEAST_IN_GROUP: Final = 2
@@ -69,7 +71,7 @@ async def failed(visit: Visit) -> Response:
     cause = visit.query("cause")
     source = visit.query("source")
     start = _start_of(visit)
-    facts = await visit.store.failed.facts(most=MAX_READ)
+    facts = await visit.store.failed.facts(most=MAX_FAILED)
     causes = Counter(entry.cause for entry in facts)
     matching = [
         entry for entry in facts if cause in ("", entry.cause) and source in ("", entry.source)
@@ -93,7 +95,8 @@ async def failed(visit: Visit) -> Response:
         sources=sorted(SOURCES),
         matching=len(matching),
         total=total,
-        is_cut=total > MAX_READ,
+        is_cut=total > MAX_FAILED,
+        looked_at=len(facts),
         advice=ADVICE,
         done=done,
         max_at_once=MAX_AT_ONCE,
