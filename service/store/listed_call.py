@@ -84,8 +84,8 @@ def fits(query: CallQuery, call: ListedCall) -> bool:
 
 def phrases_of(query: CallQuery) -> tuple[str, ...]:
     """
-    What the stored record of every call that fits contains, in whatever case. Most records are told
-    by it not to fit, in a fifth of the time that reading one takes.
+    What the stored record of every call that fits contains, in whatever case. To look for it takes
+    a fifth of the time that reading a record takes.
     """
     values = (query.agent, query.outcome, query.result)
     # JSON writes other characters as escape sequences.
