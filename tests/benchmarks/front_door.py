@@ -78,6 +78,7 @@ class Bench:
             redis_us=redis_us,
             load_us=1e6 * load.cpu_s / load.taken,
             resident_mb=max(server.resident_mb()),
+            messages=load.taken,
         )
 
     def _load(self, server: Running, pool: Sequence[bytes], *, seconds: float) -> Load:
@@ -131,10 +132,16 @@ def compare_processes(bench: Bench, *, rounds: int, seconds: float) -> list[Meas
     return _rounds(bench, candidates, MAIN_SOURCES[:1], rounds=rounds, seconds=seconds)
 
 
+def measure_memory(bench: Bench, *, rounds: int, seconds: float) -> list[Measured]:
+    """One process through all rounds, between which Redis is emptied."""
+    return _rounds(bench, [ours()], MAIN_SOURCES[1:], rounds=rounds, seconds=seconds)
+
+
 PARTS: Final = {
     "servers": compare_servers,
     "sources": compare_sources,
     "processes": compare_processes,
+    "memory": measure_memory,
 }
 
 

@@ -30,7 +30,7 @@ BAR_WIDTH: Final = 420
 class Measured:
     """
     One server under one kind of message: its load, and what a message costs of the server's, Redis'
-    and the load's own processor time, in microseconds.
+    and the load's own processor time, in microseconds; how many were taken.
     """
 
     server: str
@@ -43,6 +43,7 @@ class Measured:
     redis_us: float
     load_us: float
     resident_mb: float
+    messages: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,8 @@ class Report:
             tables.append(_sources(items))
         if items := self.measured.get("processes"):
             tables.append(_processes(items))
+        if items := self.measured.get("memory"):
+            tables.append(_memory(items))
         return "\n\n".join([*tables, f"Measured on {self.machine}."]) + "\n"
 
     def compared_with(self, baseline: "Report") -> str:
@@ -187,6 +190,16 @@ def _processes(items: Sequence[Measured]) -> str:
         "largest, MB",
     )
     return table(columns, rows)
+
+
+def _memory(items: Sequence[Measured]) -> str:
+    count = sum(item.messages for item in items)
+    return (
+        f"One receiver process took {count:,} messages of `{items[0].source}` in {len(items)} "
+        f"runs, between which Redis was emptied; its resident memory was "
+        f"{items[0].resident_mb:.1f} MB after the first run and {items[-1].resident_mb:.1f} MB "
+        "after the last."
+    )
 
 
 def ratio(items: Iterable[Measured], source: str, server: str, peer: str) -> float:

@@ -100,14 +100,26 @@ def test_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     others = [replace(RUN, source="zoom"), replace(RUN, source="zoom", server=OURS, rate=400.0)]
     processes = [replace(RUN, server=OURS), replace(RUN, server="two", rate=1900.0)]
     report = Report(
-        machine="2 cores", measured={"servers": RUNS, "sources": others, "processes": processes}
+        machine="2 cores",
+        measured={
+            "servers": RUNS,
+            "sources": others,
+            "processes": processes,
+            "memory": [replace(RUN, messages=600, resident_mb=mb) for mb in (70.0, 71.5)],
+        },
     )
     report.write(tmp_path)
     assert report == Report.read(tmp_path / "front-door.json")
     page = (tmp_path / "benchmarks.md").read_text()
     assert page.startswith(f"before\n{BEGIN}")
     assert page.endswith(f"{END}\nafter\n")
-    for cells in ("| buildr-calls | 300 | 60 % | 2.50 |", "| zoom | 400 | 40 % |", "| two | 1,900"):
+    for cells in (
+        "| buildr-calls | 300 | 60 % | 2.50 |",
+        "| zoom | 400 | 40 % |",
+        "| two | 1,900",
+        "took 1,200 messages of `twilio` in 2 runs",
+        "70.0 MB after the first run and 71.5 MB",
+    ):
         assert cells in page
     assert "old" not in page
     assert 3 == (tmp_path / "front-door.svg").read_text().count("<rect x=")
