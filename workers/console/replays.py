@@ -31,7 +31,7 @@ MAX_AT_ONCE: Final = 200
 async def replay_failed(visit: Visit) -> Response:
     """`POST failed/replay`: of the entries that were selected."""
     visit.check_operator()
-    entry_ids = _selected(visit, "id")
+    entry_ids = selected(visit, "id")
     entries = await select_failed(visit.store, FailedFilter(), entry_ids=tuple(entry_ids))
     context = await ReplayContext.of(visit.settings, visit.store)
     candidates = failed_candidates(visit.store, entries, context.rules, clock=utc_now)
@@ -41,7 +41,7 @@ async def replay_failed(visit: Visit) -> Response:
 async def replay_calls(visit: Visit) -> Response:
     """`POST calls/replay`: of the calls that were selected."""
     visit.check_operator()
-    refs = _selected(visit, "ref")
+    refs = selected(visit, "ref")
     context = await ReplayContext.of(visit.settings, visit.store)
     candidates = call_candidates(visit.store, refs, context.rules)
     return await _replay(visit, context, candidates, page="calls", field="ref", names=refs)
@@ -106,7 +106,7 @@ def _requests(writes: Sequence[ReplayAssessment]) -> int:
     return sum(by_call.values())
 
 
-def _selected(visit: Visit, field: str) -> list[str]:
+def selected(visit: Visit, field: str) -> list[str]:
     """What was selected, once each. Raises 400 if it is nothing, or too much for one page."""
     names = list(dict.fromkeys(name for name in visit.form.get(field, []) if name))
     if not names:

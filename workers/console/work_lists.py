@@ -19,7 +19,7 @@ from service.store.call_listing import ListedCall
 from service.store.failed import FailedFacts
 from workers.console.pages import redirect
 from workers.console.parts import Visit
-from workers.console.replays import MAX_AT_ONCE
+from workers.console.replays import MAX_AT_ONCE, selected
 from workers.matching.reasons import KINDS, kind_of
 
 PAGE: Final = 100
@@ -108,13 +108,11 @@ async def discard(visit: Visit) -> Response:
     """`POST failed/discard`: take the selected entries off the list for good, with a reason."""
     visit.check_operator()
     reason = visit.field("reason")[:MAX_REASON]
-    entry_ids = list(dict.fromkeys(visit.form.get("id", [])))
-    if not entry_ids or not reason:
-        raise HTTPException(
-            HTTPStatus.BAD_REQUEST, "Select at least one row, and give the reason why."
-        )
+    entry_ids = selected(visit, "id")
+    if not reason:
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "Give the reason why.")
     count = 0
-    for entry_id in entry_ids[:PAGE]:
+    for entry_id in entry_ids:
         entry = await visit.store.failed.get(entry_id)
         if entry is not None and await visit.store.failed.discard(entry):
             await visit.audit("discard", target=entry_id, detail=reason)

@@ -185,6 +185,7 @@ class Runner:
         # messages are still pending.
         if not await self.places.enter():
             await self.store.permits.release(grant, sent=0)
+            self.on_budget()
             await self.store.schedule.postpone(record.ref, at=self.clock() + NO_PLACE_RETRY)
             log.info(LogEvent.JOB_SKIPPED, reason="too many requests of this worker are under way")
             return False

@@ -158,8 +158,10 @@ async def test_a_call_without_a_place_gives_its_permit_back(world: WorkerHarness
     """While as many requests as may be are under way, nothing is sent, and nothing is lost."""
     await world.receive(CALL[-1])
     runner = world.parts.runner
-    full = replace(runner, places=RequestPlaces(0, wait_s=0))
+    calls: list[None] = []
+    full = replace(runner, places=RequestPlaces(0, wait_s=0), on_budget=lambda: calls.append(None))
     await deliver({"runner": full}, "default", "twilio:CA1")
+    assert 1 == len(calls)
     assert 0 == await world.store.pool.zcard(world.store.keys.named("limit"))
     assert await world.store.pool.zscore("bc:default:due", "twilio:CA1") is not None
     assert ([], 0) == (world.buildr.requests, (await world.stored()).version)
