@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from service.clock import utc_now
 from service.sources import SOURCES, WebhookRequest
+from service.sources.settings import Secrets
 from tests.attacks.forger import forged
 from tests.attacks.live import STANDARD_SECRET, TWILIO_TOKEN, LiveRow, Target, attacks, run
 from tests.e2e.harness import System
@@ -78,10 +80,11 @@ def attack(folder: Path, redis_url: str, ports: Mapping[str, int]) -> Iterator[t
 
 
 def _forgeries() -> Iterator[tuple[str, WebhookRequest]]:
-    for slug in SOURCES:
+    for slug, source in SOURCES.items():
+        secrets = Secrets(CONTRACTS[slug].secrets[:1])
         for request in itertools.islice(forged(slug), FORGED):
-            # Some answer an empty request when their address is set up, and keep nothing of it.
-            if request.body:
+            # Some answer what they are sent when their address is set up, and keep nothing of it.
+            if source.handshake(request, secrets, utc_now()) is None:
                 yield slug, request
 
 
