@@ -21,6 +21,7 @@ COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-ex
 CODE = service workers tests
 LINT = $(BIN)/ruff check $(CODE) && $(BIN)/ruff format --check $(CODE) && \
 	$(BIN)/codespell $(CODE) docs deploy *.md *.in Makefile pyproject.toml
+SITE = $(BIN)/python -m tests.repository.site && $(DOCS)/bin/zensical build --clean --strict
 PYTEST = -m pytest --quiet --dist worksteal
 # The versions of Python that pyproject.toml names.
 PYTHONS = $(shell sed -n 's/.*Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
@@ -76,26 +77,29 @@ help:
 run: $(VENV)/.run
 	@exec $(BIN)/python -m workers.cli.main run $(ARGS)
 
-# Lint and types need one core each and run beside the tests; their output comes after that of the
-# tests. A run of some of the tests (ARGS) need not reach the floor of coverage.
+# Lint, types and the site of the docs need one core each and run beside the tests; their output comes
+# after that of the tests. A run of some of the tests (ARGS) need not reach the floor of coverage.
 # The first time, one process collects all tests beside them, so that not each of those that run them
 # compiles every module.
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(DOCS)/.made
 	@log=$$(mktemp -d) || exit 1; \
-	trap 'kill $$lint $$types 2>/dev/null; rm -rf "$$log"' EXIT; \
+	trap 'kill $$lint $$types $$site 2>/dev/null; rm -rf "$$log"' EXIT; \
 	trap 'exit 130' INT; trap 'exit 143' TERM; \
 	{ $(LINT); } >"$$log/lint" 2>&1 & lint=$$!; \
 	$(BIN)/mypy >"$$log/types" 2>&1 & types=$$!; \
+	{ $(SITE); } >"$$log/site" 2>&1 & site=$$!; \
 	status=0; \
 	$(BIN)/coverage erase; \
 	[ -d .pytest_cache ] || $(BIN)/python $(PYTEST) --quiet --collect-only >/dev/null; \
 	$(BIN)/coverage run $(PYTEST) -n 4 $(ARGS) || status=1; \
 	wait $$lint || status=1; \
 	wait $$types || status=1; \
+	wait $$site || status=1; \
 	echo '-- coverage'; $(BIN)/coverage combine --quiet || status=1; \
 	$(BIN)/coverage report $(if $(ARGS),--fail-under=0) || status=1; \
 	echo '-- lint'; cat "$$log/lint"; \
 	echo '-- types'; cat "$$log/types"; \
+	echo '-- site'; cat "$$log/site"; \
 	exit $$status
 
 test-fast: $(VENV)/.dev
@@ -170,8 +174,7 @@ check: test
 
 docs: $(VENV)/.dev $(DOCS)/.made
 	@$(BIN)/python -m tests.repository.docs_tables
-	@$(BIN)/python -m tests.repository.site
-	@$(DOCS)/bin/zensical build --clean --strict
+	@$(SITE)
 	@echo 'build/site/html/index.html'
 
 pictures: $(VENV)/.dev

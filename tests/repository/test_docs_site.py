@@ -1,6 +1,6 @@
 """
 The site of the documentation is whole: every page is in its navigation, every link and anchor leads
-somewhere. The site itself is built, strictly, by `make docs`.
+somewhere. The site itself is built, strictly, by `make docs`, and beside the tests by `make test`.
 """
 
 import re
