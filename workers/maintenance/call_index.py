@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 class CallIndexer:
     """
     Indexes calls that were written without an index: once for an installation, and again after a
-    worker of a version before has run beside this one.
+    worker of a version before has run, beside this one or alone (see `beat.lua`).
     """
 
     store: Store
