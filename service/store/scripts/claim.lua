@@ -7,22 +7,6 @@ local number = ARGV[8] -- E.164, by which the entry was found
 local keep_ms = tonumber(ARGV[9]) -- how long a certain claim is kept
 local now = now_ms()
 
--- An entry that is claimed or free again matters to the other calls that wait for its numbers. One
--- whose job runs now detects the new revision at its commit; those at rest are woken.
-local function notify_others(entry)
-  local new_revision = redis.call('INCR', P .. 'expected_rev')
-  for _, entry_number in ipairs(cjson.decode(entry.numbers)) do
-    redis.call('SET', P .. 'expected_rev:' .. entry_number, new_revision, 'PX', REVISION_TTL_MS)
-    local others = redis.call('ZRANGEBYSCORE', P .. 'unmatched:' .. entry_number,
-      entry.opens, entry.closes, 'LIMIT', 0, CALLS_PER_NUMBER)
-    for _, other in ipairs(others) do
-      if other ~= ref then
-        wake(other, now)
-      end
-    end
-  end
-end
-
 local function read_entry(id)
   local fields = redis.call('HMGET', P .. 'expected:' .. id,
     'numbers', 'opens', 'closes', 'rev', 'ref', 'by')
@@ -44,15 +28,7 @@ end
 local claimed_before = redis.call('GET', P .. 'expected_by:' .. ref)
 if claimed_before and claimed_before ~= buildr_call_id then
   redis.call('DEL', P .. 'expected_by:' .. ref)
-  -- Only if it is still this call's: another may have taken it with certainty since.
-  if redis.call('GET', P .. 'taken:' .. claimed_before) == ref then
-    redis.call('DEL', P .. 'taken:' .. claimed_before)
-  end
-  local entry_before = read_entry(claimed_before)
-  if entry_before and entry_before.ref == ref then
-    redis.call('HDEL', P .. 'expected:' .. claimed_before, 'ref', 'by')
-    notify_others(entry_before)
-  end
+  free_entry(claimed_before, ref)
 end
 if buildr_call_id ~= '' and is_certain then
   -- Its entry may be registered only after the call: nobody else may claim it then either.
@@ -75,7 +51,7 @@ if entry.ref ~= ref then
       wake(entry.ref, now)
     end
   end
-  notify_others(entry)
+  notify_unmatched(cjson.decode(entry.numbers), entry.opens, entry.closes, ref)
 end
 redis.call('HSET', P .. 'expected:' .. buildr_call_id, 'ref', ref, 'by', number)
 local remaining_ms = redis.call('PTTL', P .. 'expected:' .. buildr_call_id)

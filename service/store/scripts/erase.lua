@@ -49,12 +49,7 @@ if ref ~= '' then
   local claimed = redis.call('GET', P .. 'expected_by:' .. ref)
   if claimed then
     redis.call('DEL', P .. 'expected_by:' .. ref)
-    if redis.call('GET', P .. 'taken:' .. claimed) == ref then
-      redis.call('DEL', P .. 'taken:' .. claimed)
-    end
-    if redis.call('HGET', P .. 'expected:' .. claimed, 'ref') == ref then
-      redis.call('HDEL', P .. 'expected:' .. claimed, 'ref', 'by')
-    end
+    free_entry(claimed, ref)
   end
   leave_lanes(ref)
   -- A permit that was granted and not used stays counted until its time is over, which is safe.

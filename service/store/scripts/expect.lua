@@ -7,23 +7,6 @@ local buildr_call_id = ARGV[5]
 local expectation = ARGV[6] -- JSON; '' = remove the entry
 local key = P .. 'expected:' .. buildr_call_id
 local now = now_ms()
-local woken = 0
-
--- A job that has read the candidates before detects the new revision at its commit. A call at rest
--- that started within the window is woken.
-local function notify(numbers, opens, closes)
-  local revision = redis.call('INCR', P .. 'expected_rev')
-  for _, number in ipairs(numbers) do
-    redis.call('SET', P .. 'expected_rev:' .. number, revision, 'PX', REVISION_TTL_MS)
-    local refs = redis.call('ZRANGEBYSCORE', P .. 'unmatched:' .. number, opens, closes,
-      'LIMIT', 0, CALLS_PER_NUMBER)
-    for _, ref in ipairs(refs) do
-      wake(ref, now)
-      woken = woken + 1
-    end
-  end
-  return revision
-end
 
 -- Lua would shorten so large a number to 14 digits.
 local function whole(ms)
@@ -66,7 +49,7 @@ if is_known then
   redis.call('DEL', key)
   redis.call('ZREM', P .. 'expected', buildr_call_id)
   -- Also for a number that the new entry has again: its window may be another.
-  notify(old_numbers, old[2], old[3])
+  notify_unmatched(old_numbers, old[2], old[3])
 end
 local keeps_claim = claimed_by and by == ''
 for _, number in ipairs(new and new.numbers or {}) do
@@ -95,9 +78,8 @@ for _, number in ipairs(new.numbers) do
   index(P .. 'expected_for:' .. number)
   redis.call('ZREMRANGEBYRANK', P .. 'expected_for:' .. number, 0, -new.most - 1)
 end
--- Counted for the answer: what the old entry woke is no news to who registers the new one.
-woken = 0
-local revision = notify(new.numbers, whole(opens), whole(closes))
+-- What the old entry woke is not in the answer: it is no news to who registers the new one.
+local revision, woken = notify_unmatched(new.numbers, whole(opens), whole(closes))
 redis.call('HSET', key, 'body', new.body, 'numbers', cjson.encode(new.numbers),
   'registered', whole(now), 'opens', whole(opens), 'closes', whole(closes), 'rev', revision)
 local keep_ms = whole(closes - now + new.keep_ms)

@@ -10,6 +10,7 @@ SHARED: Final = frozenset(
         "call_index",
         "common",
         "ending",
+        "expectations",
         "lanes",
         "permits",
         "phone_entries",

@@ -304,7 +304,7 @@ async def test_registration_wakes_the_calls_that_wait_for_the_number(
     assert [b"default|twilio:CA1"] == await store.redis.zrange(store.keys.queue, 0, -1)
 
 
-@pytest.mark.parametrize("how", ["claimed", "released", "removed"])
+@pytest.mark.parametrize("how", ["claimed", "released", "erased", "removed"])
 async def test_what_becomes_of_one_entry_wakes_the_others(
     store: Store, expected: ExpectedCalls, how: str
 ) -> None:
@@ -321,6 +321,8 @@ async def test_what_becomes_of_one_entry_wakes_the_others(
         assert await expected.claim(REF, entry, number=CUSTOMER)
     elif how == "released":
         await expected.release(REF)
+    elif how == "erased":
+        await store.erasure.erase(REF)
     else:
         await expected.remove("110")
     assert "twilio:CA2" in await woken(store)

@@ -1,0 +1,38 @@
+-- What the scripts share that register expected calls, remove them, or change whose they are.
+
+-- An entry of some numbers (E.164) has come, gone, or is claimed or free again: the other calls that
+-- wait for its numbers may match now. One whose job runs now detects the new revision at its commit.
+-- Those at rest that began within the window are woken, but not `owner`, who knows of the change.
+-- Returns the new revision, and how many were woken.
+local function notify_unmatched(numbers, opens, closes, owner)
+  local now = now_ms()
+  local woken = 0
+  local revision = redis.call('INCR', P .. 'expected_rev')
+  for _, number in ipairs(numbers) do
+    redis.call('SET', P .. 'expected_rev:' .. number, revision, 'PX', REVISION_TTL_MS)
+    local refs = redis.call('ZRANGEBYSCORE', P .. 'unmatched:' .. number, opens, closes,
+      'LIMIT', 0, CALLS_PER_NUMBER)
+    for _, ref in ipairs(refs) do
+      if ref ~= owner then
+        wake(ref, now)
+        woken = woken + 1
+      end
+    end
+  end
+  return revision, woken
+end
+
+-- Let an entry be free again if it is still this call's.
+local function free_entry(buildr_call_id, ref)
+  -- Another may have taken it with certainty since.
+  if redis.call('GET', P .. 'taken:' .. buildr_call_id) == ref then
+    redis.call('DEL', P .. 'taken:' .. buildr_call_id)
+  end
+  local key = P .. 'expected:' .. buildr_call_id
+  local numbers, opens, closes, owner =
+    unpack(redis.call('HMGET', key, 'numbers', 'opens', 'closes', 'ref'))
+  if owner == ref then
+    redis.call('HDEL', key, 'ref', 'by')
+    notify_unmatched(cjson.decode(numbers), opens, closes, ref)
+  end
+end
