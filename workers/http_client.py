@@ -5,6 +5,7 @@ redirects.
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -27,6 +28,8 @@ MAX_ANSWER_BYTES: Final = 1024 * 1024
 # How much of an answer is kept for people, in characters.
 ANSWER_LENGTH: Final = 2000
 HIDDEN: Final = "[hidden]"
+# Escaped or as bytes; whole pairs are found too.
+HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 # Errors before the first byte of a request has left.
 NEVER_SENT: Final = (
     httpx.ConnectError,
@@ -119,13 +122,22 @@ class HttpAnswer:
         return text[:ANSWER_LENGTH]
 
     def parsed(self) -> object:
-        """The body as JSON values. Raises `BuildrUnavailable` if it is none."""
+        """
+        The body as JSON values, with U+FFFD for half a surrogate pair. Raises `BuildrUnavailable`
+        if it is none.
+        """
         if self.is_cut:
             raise BuildrUnavailable(
                 f"the answer is longer than {MAX_ANSWER_BYTES} bytes", status_code=self.status_code
             )
         try:
             parsed: object = json.loads(self.body)
+            # JSON allows half a pair, which UTF-8 cannot write: not to Redis, nor back to Buildr.
+            if HALF_PAIR.search(self.body):
+                text = json.dumps(parsed, ensure_ascii=False)
+                parsed = json.loads(
+                    text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+                )
         # Deeply nested brackets make `json` raise RecursionError instead of ValueError.
         except (ValueError, RecursionError) as err:
             raise BuildrUnavailable(

@@ -7,9 +7,10 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final, TypeVar
 
-from service.errors import BuildrError
+from service.errors import BuildrError, BuildrRateLimited, BuildrUnavailable
 from service.store.connection import Store
 from service.store.rate_limit.grants import Grant, GrantStatus, HealthSignal
 from service.store.rate_limit.lanes import Lane
@@ -53,22 +54,44 @@ class ContactReader:
         """
         failures = 0
         while True:
-            grant = await self._permit()
-            if not await self.store.permits.start(grant, request_timeout_s=self.client.timeout_s):
-                await self.store.permits.release(grant, sent=0)
-                continue
             try:
-                answer = await request()
+                return await self._request(request, signal_of=health_signal_of)
+            except BuildrRateLimited:
+                continue
             except BuildrError as err:
-                signal = health_signal_of(err)
-                await release_permits(self.store.permits, grant, sent=1, signal=signal, err=err)
-                if signal is not HealthSignal.LIMITED:
-                    failures += 1
+                failures += 1
                 if not err.retryable or failures >= MAX_FAILURES:
                     raise
+
+    async def read_once(self, request: Callable[[], Awaitable[T]]) -> T:
+        """
+        The answer to a request about one record, which is not made again unless Buildr asked to
+        wait. Raises as `read`.
+        """
+        while True:
+            try:
+                return await self._request(request, signal_of=_signal_about_one)
+            except BuildrRateLimited:
                 continue
-            await release_permits(self.store.permits, grant, sent=1, signal=HealthSignal.FINE)
-            return answer
+
+    async def _request(
+        self,
+        request: Callable[[], Awaitable[T]],
+        *,
+        signal_of: Callable[[BuildrError], HealthSignal],
+    ) -> T:
+        permits = self.store.permits
+        grant = await self._permit()
+        while not await permits.start(grant, request_timeout_s=self.client.timeout_s):
+            await permits.release(grant, sent=0)
+            grant = await self._permit()
+        try:
+            answer = await request()
+        except BuildrError as err:
+            await release_permits(permits, grant, sent=1, signal=signal_of(err), err=err)
+            raise
+        await release_permits(permits, grant, sent=1, signal=HealthSignal.FINE)
+        return answer
 
     async def _permit(self) -> Grant:
         """A permit in the last lane; the right to synchronise is kept while it waits."""
@@ -87,3 +110,13 @@ class ContactReader:
                 await self.sleep(min(POLL_S, grant.wait_s))
         finally:
             await permits.leave(self.permit_name)
+
+
+def _signal_about_one(err: BuildrError) -> HealthSignal:
+    """What the failure of one record shows: a 5xx may be about the record alone."""
+    # Without calls nothing else would be sent, and a record that Buildr cannot show would hold an
+    # outage open that there is none of.
+    status = err.status_code
+    if isinstance(err, BuildrUnavailable) and status and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return HealthSignal.NOTHING
+    return health_signal_of(err)

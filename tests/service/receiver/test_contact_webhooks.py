@@ -3,6 +3,7 @@ Buildr's webhooks about contacts, over a real Redis.
 """
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -39,7 +40,8 @@ async def client(store: Store, make_settings: MakeSettings) -> AsyncIterator[htt
 
 async def queued(store: Store) -> set[str]:
     """The contacts that are to be read."""
-    return set(await store.contact_queue.first(limit=100))
+    contacts = await store.contact_queue.due(datetime.now(UTC), limit=100)
+    return {contact.contact_id for contact in contacts}
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,23 @@ async def test_text_is_sent_as_utf_8(make_settings: MakeSettings) -> None:
     assert '{"call":{"notes":"Grüße 👷 ?"}}'.encode() == server.requests[0].content
 
 
+@pytest.mark.parametrize("half", [b"\\ud83d", b"\\uDC77", b"\xed\xa0\xbd"])
+async def test_half_a_surrogate_pair_in_an_answer_is_replaced(
+    make_settings: MakeSettings, half: bytes
+) -> None:
+    """Nothing could store or send it; what is written around it stays, and so do whole pairs."""
+    notes = b'{"call": {"id": "110", "notes": "' + half + b' said \\ud83d\\udc77 \\u00fc"}}'
+    server = Server([httpx.Response(200, content=notes), httpx.Response(200, json=CALL)])
+    async with BuildrClient(
+        make_settings(), tokens=ReadyToken("t0k3n"), transport=server.transport
+    ) as client:
+        read = (await client.update_call("110", BODY)).notes
+        assert read is not None
+        assert "\ufffd said 👷 ü" == read
+        await client.update_call("110", {"call": {"notes": f"{read}\nours"}})
+    assert {"call": {"notes": "\ufffd said 👷 ü\nours"}} == json.loads(server.requests[1].content)
+
+
 async def test_agent_is_named_and_nothing_else_is_reported(make_settings: MakeSettings) -> None:
     """Requests carry the program's name and version, and ask for JSON that is not compressed."""
     server = Server([httpx.Response(200, json=CALL)])

@@ -4,19 +4,25 @@ Contacts that Buildr's webhooks have named are read again.
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
 from service.settings import Settings
 from service.store.connection import Store
+from service.store.contact_queue import QueuedContact
 from service.store.phone_book import Origin, PhoneBookEntry
 from tests.doubles.clock import Skew
 from workers.buildr import BuildrClient, ReadyToken
 from workers.contacts.fields import ContactFields
-from workers.contacts.reading import MAX_FAILURES, ContactReader
-from workers.contacts.refresh import ContactRefresher
+from workers.contacts.reading import ContactReader
+from workers.contacts.refresh import (
+    FAILURES_IN_A_ROW,
+    MAX_FAILURES,
+    ContactRefresher,
+    pause_after,
+)
 
 OLD = "+15005550001"
 NEW = "+15005550002"
@@ -28,6 +34,7 @@ class Contacts:
     def __init__(self) -> None:
         self.by_id: dict[str, dict[str, object]] = {}
         self.faults: list[int] = []
+        self.broken: set[str] = set()
         self.paths: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -35,7 +42,10 @@ class Contacts:
         self.paths.append(request.url.path)
         if self.faults:
             return httpx.Response(self.faults.pop(0))
-        contact = self.by_id.get(request.url.path.rpartition("/")[2])
+        contact_id = request.url.path.rpartition("/")[2]
+        if contact_id in self.broken:
+            return httpx.Response(500)
+        contact = self.by_id.get(contact_id)
         if contact is None:
             return httpx.Response(404)
         return httpx.Response(200, json={"contact": contact})
@@ -66,7 +76,7 @@ async def refresher(
             store=store,
             client=client,
             hold_s=client.timeout_s + 2,
-            clock=lambda: datetime.now(UTC),
+            clock=lambda: datetime.now(UTC) + timedelta(milliseconds=skew.ms),
             sleep=sleep,
         )
         yield ContactRefresher(reader=reader, fields=ContactFields.of(settings))
@@ -83,7 +93,9 @@ def entry(
 
 async def queued(store: Store) -> set[str]:
     """The contacts that are to be read."""
-    return set(await store.contact_queue.first(limit=100))
+    in_a_year = datetime.now(UTC) + timedelta(days=365)
+    contacts = await store.contact_queue.due(in_a_year, limit=100)
+    return {contact.contact_id for contact in contacts}
 
 
 async def test_changed_number_takes_the_place_of_the_old_one(
@@ -126,17 +138,83 @@ async def test_other_records_id_changes_nothing(
 
 
 async def test_outage_leaves_contacts_queued(
-    refresher: ContactRefresher, contacts: Contacts, store: Store
+    refresher: ContactRefresher, contacts: Contacts, store: Store, skew: Skew
 ) -> None:
     """They are read in a later turn; until then the book stays as it is."""
-    contacts.faults = [503] * MAX_FAILURES
-    await store.contact_queue.add("418")
+    contacts.faults = [503] * FAILURES_IN_A_ROW
+    ids = {"418", "419", "420", "421"}
+    for contact_id in ids:
+        await store.contact_queue.add(contact_id)
     await refresher.refresh_due()
-    assert {"418"} == await queued(store)
+    assert (FAILURES_IN_A_ROW, ids) == (len(contacts.paths), await queued(store))
     assert 2 == len(await store.phone_book.find(OLD))
+    skew.ms += 60_000
     await refresher.refresh_due()
     assert set() == await queued(store)
     assert 1 == len(await store.phone_book.find(NEW))
+
+
+async def test_refused_token_ends_the_turn(
+    refresher: ContactRefresher, contacts: Contacts, store: Store
+) -> None:
+    """It says nothing about a contact, which is read as soon as a token is accepted."""
+    contacts.faults = [403]
+    for contact_id in ("418", "419"):
+        await store.contact_queue.add(contact_id)
+    await refresher.refresh_due()
+    assert (1, {"418", "419"}) == (len(contacts.paths), await queued(store))
+    await refresher.refresh_due()
+    assert set() == await queued(store)
+
+
+async def test_rate_limit_is_waited_out(
+    refresher: ContactRefresher, contacts: Contacts, store: Store
+) -> None:
+    """A 429 is not the contact's."""
+    contacts.faults = [429]
+    await store.contact_queue.add("418")
+    await refresher.refresh_due()
+    assert (2, set()) == (len(contacts.paths), await queued(store))
+
+
+async def test_contact_that_buildr_fails_to_show_is_not_in_the_way_of_others(
+    refresher: ContactRefresher, contacts: Contacts, store: Store, skew: Skew
+) -> None:
+    """It is read again later; it opens no breaker, and what the book has of it stays."""
+    contacts.broken = {"419"}
+    for _ in range(FAILURES_IN_A_ROW):
+        await store.contact_queue.add("419")
+        await store.contact_queue.add("418")
+        await refresher.refresh_due()
+        assert {"419"} == await queued(store)
+    assert (entry("418", NEW, company_id="101"),) == await store.phone_book.find(NEW)
+    assert (entry("419", OLD),) == await store.phone_book.find(OLD)
+    assert not await store.redis.hgetall(store.keys.named("breaker"))
+    contacts.broken.clear()
+    contacts.paths.clear()
+    await refresher.refresh_due()
+    assert [] == contacts.paths
+    skew.ms += 60_000
+    await refresher.refresh_due()
+    assert set() == await queued(store)
+
+
+def test_pause_of_a_contact_grows() -> None:
+    """To an hour at most, so that a week has not many requests."""
+    pauses_s = [pause_after(failures).total_seconds() for failures in (0, 1, 5, 6, 170)]
+    assert [60, 120, 1920, 3600, 3600] == pauses_s
+
+
+async def test_contact_that_buildr_never_shows_is_given_up(
+    refresher: ContactRefresher, contacts: Contacts, store: Store
+) -> None:
+    """After about a week; the next webhook about it queues it anew."""
+    contacts.broken = {"419"}
+    due_at = datetime.now(UTC) - timedelta(minutes=1)
+    contact = QueuedContact(contact_id="419", ticket="t", failures=MAX_FAILURES, due_at=due_at)
+    await store.redis.hset(store.keys.named("phonebook_queue"), "419", contact.stored)
+    await refresher.refresh_due()
+    assert set() == await queued(store)
 
 
 async def test_refused_contact_is_not_in_the_way_of_others(
