@@ -118,7 +118,7 @@ def pause_after(failures: int) -> timedelta:
     """How long a contact waits that has failed once more after so many failures."""
     # An unbounded power would not fit a timedelta.
     doublings = min(failures, (LONGEST_PAUSE // FIRST_PAUSE).bit_length())
-    return min(LONGEST_PAUSE, FIRST_PAUSE * 2**doublings)
+    return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << doublings))
 
 
 def _log_failure(err: BuildrError) -> None:

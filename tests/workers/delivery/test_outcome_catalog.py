@@ -2,12 +2,16 @@
 The outcome catalog: Buildr's list of call outcomes is read page by page within the budget.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 
 import httpx
+import pytest
 
+from service.errors import BuildrRejected, BuildrUnavailable
 from service.settings import Settings
 from service.store.connection import open_store
+from tests.doubles.clock import Skew
 from workers.buildr import BuildrClient, ReadyToken
 from workers.clock import SharedClock
 from workers.delivery.outcome_catalog import MAX_PAGES, OutcomeCatalog
@@ -37,3 +41,80 @@ async def test_list_that_never_ends_is_left_after_fifty_pages(
         catalog = OutcomeCatalog(store, SharedClock())
         assert await catalog.refresh(client, hold_s=client.timeout_s + 2)
     assert MAX_PAGES == len(requests) == len(catalog.display_names)
+
+
+class Pages:
+    """A list of three pages; `faults` come first."""
+
+    def __init__(self) -> None:
+        self.queries: list[str] = []
+        self.faults: list[int] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        page = int(request.url.params.get("page", "1"))
+        self.queries.append(str(page))
+        if self.faults:
+            return httpx.Response(self.faults.pop(0))
+        headers = {}
+        if page < 3:
+            headers["link"] = f'<https://api.buildr.com/x?page={page + 1}>; rel="next"'
+        outcomes = [{"id": str(number), "name": f"O{number}"} for number in (page, page + 1)]
+        return httpx.Response(200, json={"items": outcomes}, headers=headers)
+
+
+@pytest.fixture
+async def reading(
+    redis_url: str, make_settings: Callable[..., Settings], skew: Skew
+) -> AsyncIterator[tuple[OutcomeCatalog, BuildrClient, Pages]]:
+    """A catalog with a budget of one request in ten seconds, the client, and Buildr's pages."""
+    settings = make_settings(REDIS_URL=redis_url, BUILDR_BUDGETS="1/10s")
+    pages = Pages()
+    async with (
+        open_store(settings, role="worker", skew_ms=skew) as store,
+        BuildrClient(
+            settings, tokens=ReadyToken("t0k3n"), transport=httpx.MockTransport(pages)
+        ) as client,
+    ):
+        clock = SharedClock()
+        catalog = OutcomeCatalog(store, lambda: clock() + timedelta(milliseconds=skew.ms))
+        yield catalog, client, pages
+
+
+async def test_list_is_read_whole_on_a_tight_budget(
+    reading: tuple[OutcomeCatalog, BuildrClient, Pages], skew: Skew
+) -> None:
+    """It goes on where there was no permit; nothing is stored before the last page."""
+    catalog, client, pages = reading
+    for page in (1, 2):
+        assert not await catalog.refresh(client, hold_s=5)
+        assert ("", page) == ("".join(catalog.display_names), len(pages.queries))
+        skew.ms += 11_000
+        await catalog.store.permits.pump()
+    pages.faults = [503]
+    with pytest.raises(BuildrUnavailable):
+        await catalog.refresh(client, hold_s=5)
+    skew.ms += 11_000
+    assert await catalog.refresh(client, hold_s=5)
+    assert ["1", "2", "3", "3"] == pages.queries
+    assert ("O1", "O2", "O3", "O4") == catalog.display_names
+
+
+@pytest.mark.parametrize("status", [None, 404])
+async def test_list_is_begun_afresh(
+    reading: tuple[OutcomeCatalog, BuildrClient, Pages], skew: Skew, status: int | None
+) -> None:
+    """After a quarter of an hour, or where its next page is refused."""
+    catalog, client, pages = reading
+    assert not await catalog.refresh(client, hold_s=5)
+    skew.ms += 11_000
+    await catalog.store.permits.pump()
+    if status is None:
+        skew.ms += 900_000
+    else:
+        pages.faults = [status]
+        with pytest.raises(BuildrRejected):
+            await catalog.refresh(client, hold_s=5)
+        skew.ms += 11_000
+    await catalog.refresh(client, hold_s=5)
+    assert "1" == pages.queries[-1]
