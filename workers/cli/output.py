@@ -12,14 +12,15 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import click
 
 from service.errors import QueueUnavailable, SettingsError
+from service.logs.control_characters import one_line
 from service.settings import Installation, Settings, load_installation
-from workers.cli.plain_output import echo, print_json, write_escaped
+from workers.cli.plain_output import echo, masked, print_json, write_escaped
 from workers.cli.program import PROGRAM
-from workers.cli.tables import print_fact, print_table, terminal_width
 from workers.local.data_folder import LocalRunError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 __all__ = [
     "PROGRAM",
@@ -47,6 +48,11 @@ __all__ = [
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+# Blanks between columns; the last column, which is of sentences, may be as narrow as that.
+GAP: Final = 2
+LEAST_LAST: Final = 24
+# Columns of a terminal on which no table would have to be wrapped.
+UNBOUND: Final = 1_000_000
 # The key of click's `meta`, which all contexts of one invocation share.
 ACCOUNT: Final = f"{PROGRAM}.account"
 
@@ -182,11 +188,116 @@ def command_line(settings: Settings, command: str) -> str:
 
 def progress_console() -> "Console":
     """For progress bars only, on stderr: their texts are ours."""
-    # Loaded for bars alone: it takes as long as many commands take for all of their work.
+    return _console(sys.stderr)
+
+
+def print_fact(name: str, value: str, *, width: int = 12, style: str = "bold") -> None:
+    """
+    Print one value, as it is, behind its name, which is padded to `width`; in one line, which is
+    wrapped on a terminal. `style` is one of rich's.
+    """
+    title = one_line(name)
+    text = masked(one_line(value))
+    if not is_terminal(sys.stdout):
+        echo(f"{title:<{width}} {text}".rstrip())
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    fact = Table.grid(padding=(0, 1, 0, 0))
+    fact.add_column(min_width=width, no_wrap=True, style=style)
+    fact.add_column(overflow="fold")
+    # A `Text`, since rich would read `[/x]` in a string as markup.
+    fact.add_row(Text(title), Text(text))
+    _console(sys.stdout).print(fact)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """
+    Print rows under their headings, or a sentence if there are none.
+
+    Off a terminal the columns are padded with blanks and nothing is cut. On one that is too narrow
+    each row is some lines, since a table would break ids and commands.
+    """
+    if not rows:
+        echo(empty)
+        return
+    # They hold texts of vendors: an escape sequence among them could rewrite the terminal.
+    cells = [[masked(one_line(cell)) for cell in row] for row in rows]
+    if not is_terminal(sys.stdout):
+        _print_padded((columns, *cells))
+        return
+    table = _table(columns, cells)
+    out = _console(sys.stdout)
+    if _least_width(out, table) <= out.width:
+        out.print(table)
+    else:
+        _print_cards(columns, cells)
+
+
+def _print_padded(rows: Sequence[Sequence[str]]) -> None:
+    # rich's tables are wrapped at some width, and take three seconds for a thousand rows.
+    from rich.cells import cell_len, set_cell_size
+
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+        echo((" " * GAP).join(padded).rstrip())
+
+
+def _table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> "Table":
+    """A table whose last column alone may be narrower than its texts are."""
+    from rich.cells import cell_len
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    for column, width in zip(columns[:-1], widths[:-1], strict=True):
+        table.add_column(column, min_width=width, no_wrap=True)
+    table.add_column(columns[-1], min_width=min(LEAST_LAST, widths[-1]), overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _least_width(out: "Console", table: "Table") -> int:
+    """The columns of a terminal that a table needs; the last one is broken between words."""
+    from rich.measure import Measurement
+
+    return Measurement.get(out, out.options.update(width=UNBOUND), table).minimum
+
+
+def _print_cards(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print a row under another, since a table would break ids and commands."""
+    width = max(map(len, columns))
+    for number, row in enumerate(cells):
+        if number:
+            echo()
+        for column, cell in zip(columns, row, strict=True):
+            if cell:
+                # The terminal breaks a line that is too long, and copying joins it.
+                echo(f"{column:<{width}}  {cell}")
+
+
+def _console(stream: IO[str]) -> "Console":
+    # Loaded for terminals alone: it takes as long as many commands do for all their work.
     from rich.console import Console
 
-    # The stream is named, since rich would keep the one that was stderr when it was first asked.
-    return Console(file=sys.stderr, highlight=False)
+    # The stream is named, since rich would keep the one that was stdout when it was first asked.
+    return Console(file=stream, highlight=False)
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that stdout is; None if it is none."""
+    if not is_terminal(sys.stdout):
+        return None
+    return _console(sys.stdout).width
+
+
+def is_terminal(stream: IO[str]) -> bool:
+    """Whether a stream is one, or is to be taken for one: FORCE_COLOR is set."""
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 
 def utc_text(at: datetime | None) -> str:

@@ -3,12 +3,16 @@ Tables and facts on a terminal and off it.
 """
 
 import io
+import re
 import sys
 
 import pytest
 
-from workers.cli.tables import print_fact, print_table
+from workers.cli.output import print_fact, print_table
 
+STYLES = re.compile(r"\x1b\[[0-9;]*m")
+BOLD = "\x1b[1m"
+RED = "\x1b[31m"
 ROWS = [("日本", "a sentence of some words that is longer than its column is wide"), ("x", "")]
 
 
@@ -30,16 +34,22 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return out
 
 
+def _plain_lines(terminal: Terminal) -> list[str]:
+    """What was printed, without styles and the blanks that rich pads lines with."""
+    return [line.rstrip() for line in STYLES.sub("", terminal.getvalue()).splitlines()]
+
+
 def test_a_table_is_wrapped_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last column alone; a character that takes two columns counts as two."""
     terminal = _terminal(monkeypatch)
     print_table(("id", "detail"), ROWS, empty="")
     assert [
-        "\x1b[1mid    detail\x1b[0m",
+        "id    detail",
         "日本  a sentence of some words that is",
         "      longer than its column is wide",
         "x",
-    ] == terminal.getvalue().splitlines()
+    ] == _plain_lines(terminal)
+    assert terminal.getvalue().startswith(f"{BOLD}id")
 
 
 def test_a_fact_is_wrapped_below_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,12 +57,13 @@ def test_a_fact_is_wrapped_below_its_value(monkeypatch: pytest.MonkeyPatch) -> N
     terminal = _terminal(monkeypatch)
     print_fact("because", "a sentence that is too long for one line", width=8, style="red")
     assert [
-        "\x1b[31m\x1b[1mbecause \x1b[0m a sentence that is too long for",
+        "because  a sentence that is too long for",
         "         one line",
-    ] == terminal.getvalue().splitlines()
+    ] == _plain_lines(terminal)
+    assert terminal.getvalue().startswith(f"{RED}because")
     monkeypatch.setenv("NO_COLOR", "1")
-    print_fact("e\u0301", "x", width=2)
-    assert terminal.getvalue().endswith("e\u0301 x\n")
+    print_fact("e\u0301", "x", width=2, style="red")
+    assert terminal.getvalue().endswith("e\u0301  x\n")
 
 
 def test_off_a_terminal_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
