@@ -28,7 +28,7 @@ from workers.cli.arguments import OneOf
 from workers.cli.call_table import as_dict as call_row
 from workers.cli.calls import page_of, with_number, with_text
 from workers.cli.explain_call import FoundCall, call_as_dict, find_in, nothing_known
-from workers.cli.output import Failure
+from workers.cli.failure import Failure
 from workers.cli.replay import find_refs
 from workers.cli.replay_report import ReplayOptions, report_as_dict, run_replay
 from workers.cli.session import Age

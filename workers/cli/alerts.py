@@ -13,16 +13,9 @@ from service.store.connection import Store
 from workers.alerts.book import AlertState, read_book
 from workers.alerts.channels import AlertNotSent, Channel, channels_of
 from workers.alerts.messages import RUNBOOK, trial_message
-from workers.cli.output import (
-    FAILED,
-    Failure,
-    command_line,
-    echo,
-    load_accounts,
-    print_json,
-    print_table,
-    utc_text,
-)
+from workers.cli.accounts import command_line, load_accounts
+from workers.cli.failure import FAILED, Failure
+from workers.cli.output import echo, print_json, print_table, utc_text
 from workers.cli.session import run_with_store
 
 COLUMNS: Final = ("state", "since (UTC)", "alert", "sent to", "what is wrong", "see")

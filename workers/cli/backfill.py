@@ -18,6 +18,7 @@ from workers.backfill import LOGS, LogSource
 from workers.backfill.assessment import Assessor, CallAssessment
 from workers.backfill.exclusive import AlreadyRunning, RightLost, running_alone
 from workers.backfill.run import Backfiller, BackfillReport, is_listed
+from workers.cli.accounts import command_line
 from workers.cli.arguments import OneOf
 from workers.cli.backfill_report import (
     difference_of,
@@ -27,7 +28,8 @@ from workers.cli.backfill_report import (
     progress_bar,
     report_as_json,
 )
-from workers.cli.output import Failure, command_line, print_json
+from workers.cli.failure import Failure
+from workers.cli.output import print_json
 from workers.cli.replay_report import suppress_logs
 from workers.cli.session import Age, run_with_store
 from workers.subscriptions.errors import NotReady

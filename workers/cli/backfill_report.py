@@ -13,7 +13,8 @@ from service.settings import Settings
 from workers.backfill import LogSource
 from workers.backfill.assessment import FEEDS, CallAssessment, Verdict
 from workers.backfill.run import MOST_LISTED, BackfillReport
-from workers.cli.output import command_line, echo, print_table, progress_console
+from workers.cli.accounts import command_line
+from workers.cli.output import echo, print_table, progress_console
 
 # Nobody waits for a bar that is gone before it was read.
 BAR_AFTER_S: Final = 2.0

@@ -12,9 +12,9 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.listed_call import ListedCall, listed_call
+from workers.cli.accounts import command_line
 from workers.cli.call_table import as_dict, print_calls
-from workers.cli.output import command_line, echo, print_json
-from workers.cli.plain_output import mask_option
+from workers.cli.output import echo, mask_option, print_json
 from workers.cli.session import run_with_store
 from workers.matching.reasons import LINK, between
 

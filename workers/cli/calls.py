@@ -19,10 +19,11 @@ from service.store.call_listing import UNREAD, CallPage, CallQuery
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.listed_call import listed_call
+from workers.cli.accounts import command_line
 from workers.cli.arguments import CallText, OneOf
 from workers.cli.call_table import as_dict, calls_csv, print_calls
-from workers.cli.output import Failure, command_line, echo, print_json
-from workers.cli.plain_output import mask_option
+from workers.cli.failure import Failure
+from workers.cli.output import echo, mask_option, print_json
 from workers.cli.session import Age, run_with_store
 from workers.replay.find_calls import find_by_name
 

@@ -11,18 +11,12 @@ import click
 
 from service.settings import Installation, Settings
 from service.sources import SOURCES
+from workers.cli.accounts import chosen_account, load_whole, narrowed
 from workers.cli.arguments import OneOf
 from workers.cli.checks.finding import Finding
 from workers.cli.checks.of_settings import setting_findings
-from workers.cli.output import (
-    FAILED,
-    chosen_account,
-    load_whole,
-    narrowed,
-    print_fact,
-    print_json,
-    progress_console,
-)
+from workers.cli.failure import FAILED
+from workers.cli.output import print_fact, print_json, progress_console
 
 if TYPE_CHECKING:
     from rich.status import Status

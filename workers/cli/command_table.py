@@ -38,7 +38,7 @@ class CommandEntry:
         # The commands of a table get it when they are loaded themselves.
         has_table = isinstance(getattr(command, "commands", None), CommandTable)
         if self.has_account and not has_table:
-            from workers.cli.output import add_account_option
+            from workers.cli.accounts import add_account_option
 
             add_account_option(command)
         return command
@@ -114,7 +114,7 @@ class LazyCommands(click.Group):
         try:
             return super().invoke(ctx)
         except Exception as err:
-            from workers.cli.output import failure_of
+            from workers.cli.failure import failure_of
 
             failure = failure_of(err)
             if failure is None:

@@ -7,7 +7,7 @@ from typing import Final
 import click
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
-from workers.cli.plain_output import echo
+from workers.cli.output import echo
 from workers.cli.program import PROGRAM
 
 SHELLS: Final[dict[str, type[ShellComplete]]] = {

@@ -15,7 +15,7 @@ from service.store.call_listing import CallQuery
 from service.store.connection import open_store
 from service.store.keys import split_ref
 from service.store.redis_trouble import REDIS_ERRORS
-from workers.cli.output import load_settings
+from workers.cli.accounts import load_settings
 
 # Of the newest calls.
 MOST: Final = 50

@@ -12,7 +12,8 @@ from service.settings import Settings
 from service.store.call_listing import CallQuery
 from service.store.connection import Store
 from service.store.dial_tokens import DialToken
-from workers.cli.output import Failure, echo, print_json, print_table
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_json, print_table
 from workers.cli.session import run_with_store
 
 MAX_NAME: Final = 100

@@ -16,13 +16,9 @@ from service.store.connection import Store
 from service.store.expectations import Expectation, ExpectedCall, as_dict
 from service.store.expected_calls import MAX_NUMBERS, Registered, WrongWindow
 from workers.cli.expected_import import import_expected
+from workers.cli.failure import Failure
 from workers.cli.links import Digits
-from workers.cli.output import (
-    Failure,
-    echo,
-    print_json,
-    print_table,
-)
+from workers.cli.output import echo, print_json, print_table
 from workers.cli.session import run_with_store
 
 

@@ -13,8 +13,10 @@ from service.clock import utc_now
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.expected_calls import WrongWindow
+from workers.cli.accounts import load_settings
 from workers.cli.csv_file import CsvFileError
 from workers.cli.expected_csv import FIELDS, Reading, read_expectations
+from workers.cli.failure import Failure
 from workers.cli.imports import (
     AS_JSON,
     DRY_RUN,
@@ -25,7 +27,6 @@ from workers.cli.imports import (
     open_csv,
     report,
 )
-from workers.cli.output import Failure, load_settings
 from workers.cli.people_csv import Fault
 from workers.cli.session import run_with_store
 

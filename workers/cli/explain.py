@@ -10,11 +10,12 @@ from service.errors import IgnoredEvent, MalformedPayload
 from service.events import CallEvent
 from service.sources import SOURCES
 from service.sources.common.request_file import read_request
+from workers.cli.accounts import load_settings
 from workers.cli.arguments import CallText, OneOf
 from workers.cli.explain_call import explain_stored_call
 from workers.cli.explain_report import print_explanation
-from workers.cli.output import Failure, echo, load_settings, print_json
-from workers.cli.plain_output import mask_option
+from workers.cli.failure import Failure
+from workers.cli.output import echo, mask_option, print_json
 from workers.replay.explain import explain_events, parse
 
 

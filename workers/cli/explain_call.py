@@ -12,16 +12,10 @@ from service.settings import Settings
 from service.store.connection import Store, open_store
 from service.store.listed_call import ListedCall, listed_call
 from service.store.rate_limit.backlog import Outage
+from workers.cli.accounts import command_line, load_accounts
 from workers.cli.explain_report import print_delivery, print_explanation
-from workers.cli.output import (
-    Failure,
-    command_line,
-    echo,
-    load_accounts,
-    print_fact,
-    print_json,
-    utc_text,
-)
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_fact, print_json, utc_text
 from workers.cli.refused_report import refused_sentence
 from workers.cli.session import run_reporting_redis_errors
 from workers.matching.customer_numbers import MatchingRules

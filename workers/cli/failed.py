@@ -10,17 +10,12 @@ import click
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.failed import Failed, as_dict
+from workers.cli.accounts import command_line
 from workers.cli.arguments import CallText
 from workers.cli.command_table import CommandEntry, CommandTable, LazyCommands
 from workers.cli.failed_choice import Choice, acting, choosing
-from workers.cli.output import (
-    Failure,
-    command_line,
-    echo,
-    print_fact,
-    print_json,
-    print_table,
-)
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_fact, print_json, print_table
 from workers.cli.session import run_with_store
 from workers.replay.call_summary import runbook_of
 from workers.replay.failed_entries import select_failed

@@ -14,7 +14,7 @@ from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.failed import Failed, FailedFilter
 from workers.cli.arguments import CallText, OneOf
-from workers.cli.output import Failure
+from workers.cli.failure import Failure
 from workers.cli.session import Age
 from workers.replay.failed_entries import select_failed
 

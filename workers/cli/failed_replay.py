@@ -10,7 +10,7 @@ from service.clock import utc_now
 from service.settings import Settings
 from service.store.connection import Store
 from workers.cli.failed_choice import Choice, acting
-from workers.cli.output import Failure
+from workers.cli.failure import Failure
 from workers.cli.replay_report import (
     ReplayOptions,
     ReplayReport,

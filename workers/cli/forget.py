@@ -18,8 +18,9 @@ from service.logs.setup import log_line
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.erasure import Erased
+from workers.cli.failure import Failure
 from workers.cli.number_search import number_matcher
-from workers.cli.output import Failure, echo, print_fact, print_json
+from workers.cli.output import echo, print_fact, print_json
 from workers.cli.session import run_with_store
 from workers.replay.find_calls import find
 

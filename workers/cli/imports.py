@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import click
 
 from workers.cli.csv_file import CsvFile, CsvFileError, CsvRow, read_csv
-from workers.cli.output import Failure, echo, print_json, progress_console
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_json, progress_console
 from workers.cli.people_csv import Fault
 
 if TYPE_CHECKING:

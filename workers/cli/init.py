@@ -17,6 +17,7 @@ from service.settings import Settings, load_installation
 from service.settings.env_file import ENV_FILE, with_env_file
 from service.sources import SOURCES
 from workers.cli.arguments import OneOf
+from workers.cli.failure import Failure, SettingsFault
 from workers.cli.init_files import (
     ENV_NAME,
     env_text,
@@ -26,7 +27,8 @@ from workers.cli.init_files import (
 )
 from workers.cli.init_guides import OUTCOMES, outcome_file, read_guide, steps_for
 from workers.cli.init_values import CONSOLE_TOKEN, PUBLIC_URL, Values
-from workers.cli.output import PROGRAM, Failure, SettingsFault, echo
+from workers.cli.output import echo
+from workers.cli.program import PROGRAM
 
 UNKNOWN_ADDRESS: Final = "https://YOUR-ADDRESS"
 SLUG: Final = OneOf(sorted(SOURCES))

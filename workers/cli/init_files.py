@@ -10,9 +10,9 @@ from typing import Final
 
 from service.settings import Settings
 from service.sources import SETTINGS, SOURCES
+from workers.cli.failure import Failure
 from workers.cli.init_guides import read_guide
 from workers.cli.init_values import FILE
-from workers.cli.output import Failure
 
 ENV_NAME: Final = ".env"
 PRIVATE: Final = 0o600

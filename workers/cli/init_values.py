@@ -15,7 +15,7 @@ import click
 from service.errors import SettingsError
 from service.settings import load_installation
 from workers.cli.init_guides import Guide, is_visible, make_up
-from workers.cli.plain_output import echo
+from workers.cli.output import echo
 
 FILE: Final = "_FILE"
 PUBLIC_URL: Final = "PUBLIC_URL"

@@ -12,7 +12,9 @@ from service.settings import Settings
 from service.settings.reading import OUTCOME_TABLES, TESTS, TomlFile
 from service.store.connection import Store
 from service.store.console import ConsoleAction
-from workers.cli.output import Failure, SettingsFault, echo, load_accounts, load_settings
+from workers.cli.accounts import load_accounts, load_settings
+from workers.cli.failure import Failure, SettingsFault
+from workers.cli.output import echo
 from workers.cli.session import run_with_store
 from workers.outcomes.decide import unknown_names
 from workers.outcomes.map_file import InstalledMap, NotInstalled, install, tables_of

@@ -9,13 +9,10 @@ from service.settings import Settings
 from service.sources import SOURCES
 from service.sources.common.ids import BUILDR_CALL_ID, buildr_call_id
 from service.webhook_urls import BUILDR, path_token, path_token_for, webhook_path
+from workers.cli.accounts import load_settings
 from workers.cli.arguments import OneOf
-from workers.cli.output import (
-    Failure,
-    echo,
-    load_settings,
-    print_json,
-)
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_json
 from workers.simulator.requests import signed_query
 
 

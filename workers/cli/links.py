@@ -11,8 +11,10 @@ from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.links import Link
+from workers.cli.accounts import command_line
 from workers.cli.arguments import CallText, OneOf
 from workers.cli.csv_file import CsvFileError
+from workers.cli.failure import Failure
 from workers.cli.imports import (
     AS_JSON,
     DRY_RUN,
@@ -24,14 +26,8 @@ from workers.cli.imports import (
     report,
 )
 from workers.cli.link_csv import COLUMNS, read_links
-from workers.cli.output import (
-    PROGRAM,
-    Failure,
-    command_line,
-    echo,
-    print_json,
-    print_table,
-)
+from workers.cli.output import echo, print_json, print_table
+from workers.cli.program import PROGRAM
 from workers.cli.session import run_with_store
 
 

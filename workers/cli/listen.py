@@ -20,10 +20,13 @@ from service.store.keys import split_ref
 from service.store.links import Link, Links
 from service.store.messages import Message
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
+from workers.cli.accounts import load_settings
 from workers.cli.arguments import OneOf
+from workers.cli.failure import Failure
 from workers.cli.listen_forward import TIMEOUT_S, Forwarder, NotForwarded
 from workers.cli.listen_origin import Origin, OriginCall, is_loopback, read_origin
-from workers.cli.output import PROGRAM, Failure, echo, load_settings
+from workers.cli.output import echo
+from workers.cli.program import PROGRAM
 from workers.cli.session import Age, redis_failure, run_reporting_redis_errors
 from workers.simulator.requests import local_url
 

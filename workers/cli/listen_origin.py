@@ -18,8 +18,8 @@ from service.settings.env_file import ENV_FILE, with_env_file
 from service.store.call_feed import CallFeed
 from service.store.connection import Store
 from service.store.messages import Message
+from workers.cli.failure import SettingsFault
 from workers.cli.init_values import has_password
-from workers.cli.output import SettingsFault
 
 # What says where the records are.
 READ: Final = ("REDIS_URL", "REDIS_URL_FILE", "ACCOUNT", "DATA_DIR")

@@ -165,7 +165,7 @@ COMMANDS: Final = {
 def _print_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
     if not is_asked or ctx.resilient_parsing:
         return
-    from workers.cli.plain_output import echo
+    from workers.cli.output import echo
 
     echo(f"{PROGRAM}, version {program_version()}")
     ctx.exit()

@@ -6,7 +6,8 @@ from importlib.util import find_spec
 
 import click
 
-from workers.cli.output import Failure, load_accounts
+from workers.cli.accounts import load_accounts
+from workers.cli.failure import Failure
 
 PACKAGE = "mcp"
 

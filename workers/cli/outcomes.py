@@ -17,16 +17,10 @@ from service.settings import Settings
 from service.store.connection import Store, open_store
 from service.store.outcomes import StoredOutcomes
 from workers.buildr import BuildrClient, token_provider
+from workers.cli.accounts import load_settings
+from workers.cli.failure import FAILED, Failure, SettingsFault
 from workers.cli.install_map import install_outcomes
-from workers.cli.output import (
-    FAILED,
-    Failure,
-    SettingsFault,
-    echo,
-    load_settings,
-    print_json,
-    print_table,
-)
+from workers.cli.output import echo, print_json, print_table
 from workers.cli.preview import preview_outcomes
 from workers.cli.session import run_with_store
 from workers.delivery.desired import outcome_ids_of

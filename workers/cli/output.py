@@ -1,189 +1,84 @@
 """
-What all commands share: settings with their faults in plain lines, output for people and for
-programs, errors in one line.
+What commands print: texts, facts, tables and JSON, with every character escaped that could steer a
+terminal.
 """
 
+import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import click
 
-from service.errors import QueueUnavailable, SettingsError
-from service.logs.control_characters import one_line
-from service.settings import Installation, Settings, load_installation
-from workers.cli.plain_output import echo, masked, print_json, write_escaped
-from workers.cli.program import PROGRAM
-from workers.local.data_folder import LocalRunError
+from service.logs.control_characters import escape_controls, escape_json, one_line
+from service.logs.phone_masking import mask_numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = [
-    "PROGRAM",
-    "Failure",
-    "SettingsFault",
-    "WrongAccount",
-    "account_names",
-    "account_option",
-    "add_account_option",
-    "chosen_account",
-    "command_line",
-    "echo",
-    "failure_of",
-    "load_accounts",
-    "load_settings",
-    "load_whole",
-    "narrowed",
-    "print_fact",
-    "print_json",
-    "print_table",
-    "progress_console",
-    "terminal_width",
-    "utc_text",
-]
-
-FAILED: Final = 1
-WRONG_USAGE: Final = 2
 # Blanks between columns; the last column, which is of sentences, may be as narrow as that.
 GAP: Final = 2
 LEAST_LAST: Final = 24
 # Columns of a terminal on which no table would have to be wrapped.
 UNBOUND: Final = 1_000_000
 # The key of click's `meta`, which all contexts of one invocation share.
-ACCOUNT: Final = f"{PROGRAM}.account"
+MASKS: Final = "buildr-calls.mask"
 
 
-class SettingsFault(click.ClickException):
-    """The settings are not usable; shown as one line per fault."""
-
-    exit_code = FAILED
-
-    def __init__(self, faults: Sequence[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults: Final = tuple(faults)
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print the faults to stderr."""
-        for fault in self.faults:
-            write_escaped(f"{PROGRAM}: {fault}", file or sys.stderr)
-
-
-class Failure(click.ClickException):
-    """Something could not be done; shown as one line."""
-
-    exit_code = FAILED
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print the line to stderr."""
-        write_escaped(f"{PROGRAM}: {self.format_message()}", file or sys.stderr)
-
-
-class WrongAccount(Failure):
+def echo(text: str = "", *, is_error: bool = False) -> None:
     """
-    An account was named that is not there, or none where one has to be; shown as one line that
-    lists them.
+    Print a text to stdout, or to stderr if it is no result. Its line feeds stay; every other
+    character that could steer a terminal is shown as an escape.
     """
-
-    exit_code = WRONG_USAGE
-
-
-def failure_of(err: Exception) -> click.ClickException | None:
-    """How a command ends after an error that says what to do; None for any other error."""
-    if isinstance(err, SettingsError):
-        return SettingsFault(err.faults)
-    if isinstance(err, LocalRunError | QueueUnavailable):
-        return Failure(str(err))
-    return None
+    write_escaped(text, sys.stderr if is_error else sys.stdout)
 
 
-def load_settings(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Settings:
-    """
-    The settings of the account that `--account` names, the default one without it; the rest as for
-    `load_accounts`.
-    """
-    return load_accounts(is_local=is_local, overrides=overrides).default
+def print_json(value: object) -> None:
+    """Print a value as JSON to stdout."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    click.echo(escape_json(text))
 
 
-def load_accounts(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Installation:
-    """
-    The settings of this machine, of all accounts, or of the one that `--account` names;
-    `overrides` are variables that options have set.
-
-    `is_local` fills what is not set from what `run` generated. Ends the command with one line per
-    fault.
-    """
-    return narrowed(load_whole(is_local=is_local, overrides=overrides))
+def print_json_line(value: object) -> None:
+    """Print a value as JSON in one line to stdout."""
+    click.echo(escape_json(json.dumps(value, ensure_ascii=False, default=str)))
 
 
-def load_whole(*, is_local: bool, overrides: Mapping[str, str] | None = None) -> Installation:
-    """The same, of all accounts whatever `--account` names."""
-    try:
-        return load_installation({**os.environ, **(overrides or {})}, is_local=is_local)
-    except SettingsError as err:
-        raise SettingsFault(err.faults) from err
+def echo_escaped(line: str) -> None:
+    """Print a line whose parts were escaped one by one, with styles between them."""
+    click.echo(masked(line))
 
 
-def narrowed(installation: Installation) -> Installation:
-    """An installation of the account that `--account` names alone, of all without it."""
-    account = chosen_account()
-    if account is None:
-        return installation
-    try:
-        return installation.narrowed_to(account)
-    except SettingsError as err:
-        raise WrongAccount(f"--account: {err}") from err
+def write_escaped(text: str, stream: IO[str]) -> None:
+    """Print a text to a stream; its line feeds stay."""
+    click.echo(masked(escape_controls(text, has_lines=True)), file=stream)
 
 
-def account_option() -> click.Option:
-    """The option `--account`, which sets whose records a command is for."""
+def mask_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--mask` to a command, for a screenshot or a ticket."""
 
-    def choose(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            ctx.meta[ACCOUNT] = value
+    def choose(ctx: click.Context, _: click.Parameter, is_chosen: bool) -> None:
+        ctx.meta[MASKS] = is_chosen
 
-    return click.Option(
-        ["--account"],
-        metavar="NAME",
+    option = click.option(
+        "--mask",
+        is_flag=True,
         expose_value=False,
         callback=choose,
-        help="The account, if not the default one.",
+        help="Hide telephone numbers, as for a screenshot; not in --json.",
     )
+    return option(command)
 
 
-def add_account_option(command: click.Command) -> None:
-    """Add `--account` to a command, or to all commands of a group."""
-    if isinstance(command, click.Group):
-        for subcommand in command.commands.values():
-            add_account_option(subcommand)
-    elif not any(parameter.name == "account" for parameter in command.params):
-        command.params.append(account_option())
-
-
-def chosen_account() -> str | None:
-    """The account that the option `--account` names, or None."""
+def masked(text: str) -> str:
+    """The text as it is, without its telephone numbers where `--mask` was given."""
     ctx = click.get_current_context(silent=True)
-    if ctx is None:
-        return None
-    return ctx.meta.get(ACCOUNT)
-
-
-def account_names(installation: Installation) -> str:
-    """The accounts that there are, for a message."""
-    return ", ".join(installation.account_names)
-
-
-def command_line(settings: Settings, command: str) -> str:
-    """
-    A command to be typed next, for the account that this one is for: `buildr-calls explain ...
-    --account acme`.
-    """
-    if settings.is_default:
-        return f"{PROGRAM} {command}"
-    return f"{PROGRAM} {command} --account {settings.account}"
+    if ctx is None or not ctx.meta.get(MASKS):
+        return text
+    return mask_numbers(text)
 
 
 def progress_console() -> "Console":

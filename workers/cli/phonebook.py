@@ -8,14 +8,9 @@ from service.listed_numbers import read_listed_number
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import PhoneBookCounts, PhoneBookEntry, PhoneBookState
+from workers.cli.failure import Failure
 from workers.cli.links import Digits
-from workers.cli.output import (
-    Failure,
-    echo,
-    print_json,
-    print_table,
-    utc_text,
-)
+from workers.cli.output import echo, print_json, print_table, utc_text
 from workers.cli.phonebook_import import import_people
 from workers.cli.phonebook_sync import sync_contacts
 from workers.cli.session import run_with_store

@@ -20,13 +20,9 @@ from service.clock import utc_now
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import Origin, PhoneBook, PhoneBookEntry
-from workers.cli.output import (
-    Failure,
-    echo,
-    load_settings,
-    print_json,
-    progress_console,
-)
+from workers.cli.accounts import load_settings
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_json, progress_console
 from workers.cli.people_csv import (
     DELIMITERS,
     FIELDS,

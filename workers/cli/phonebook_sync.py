@@ -15,12 +15,8 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import SyncCursor
 from workers.buildr import BuildrClient, token_provider
-from workers.cli.output import (
-    Failure,
-    echo,
-    print_json,
-    progress_console,
-)
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_json, progress_console
 from workers.cli.session import run_with_store
 from workers.contacts.fields import ContactFields
 from workers.contacts.reading import ContactReader, SyncRunning

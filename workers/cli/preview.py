@@ -17,17 +17,10 @@ from service.settings.outcomes import OutcomeConfig
 from service.sources import SOURCES
 from service.store.call_search import CallFilter
 from service.store.connection import Store
+from workers.cli.accounts import command_line, load_settings
 from workers.cli.arguments import OneOf
-from workers.cli.output import (
-    Failure,
-    SettingsFault,
-    command_line,
-    echo,
-    load_settings,
-    print_json,
-    print_table,
-    progress_console,
-)
+from workers.cli.failure import Failure, SettingsFault
+from workers.cli.output import echo, print_json, print_table, progress_console
 from workers.cli.replay_report import suppress_logs
 from workers.cli.session import Age, run_with_store
 from workers.outcomes.decide import unknown_names

@@ -14,9 +14,7 @@ from service.store.call_search import CallFilter
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from workers.cli.arguments import OneOf
-from workers.cli.output import (
-    Failure,
-)
+from workers.cli.failure import Failure
 from workers.cli.replay_report import (
     ReplayOptions,
     ReplayReport,

@@ -18,13 +18,8 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.rate_limit.lanes import Lane
 from workers.buildr import BuildrClient, token_provider
-from workers.cli.output import (
-    Failure,
-    echo,
-    print_json,
-    print_table,
-    progress_console,
-)
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_json, print_table, progress_console
 from workers.process.timing import hold_s
 from workers.replay.assessment import BuildrState, ReplayAssessment, ReplayContext
 from workers.replay.buildr_state import read_buildr_state

@@ -11,7 +11,8 @@ import click
 
 from service.buildr_ids import is_buildr_id
 from service.settings import Budget, Installation, Settings
-from workers.cli.output import Failure, load_accounts, load_settings
+from workers.cli.accounts import load_accounts, load_settings
+from workers.cli.failure import Failure
 from workers.cli.watched import end_with_stdin, watched
 
 # In the sandbox it is filed as in Buildr's published example, see `workers/sandbox/records.py`.

@@ -8,7 +8,8 @@ import click
 
 from service.errors import SettingsError
 from service.settings import Installation
-from workers.cli.output import FAILED, Failure, SettingsFault, load_accounts
+from workers.cli.accounts import load_accounts
+from workers.cli.failure import FAILED, Failure, SettingsFault
 from workers.cli.watched import end_with_stdin, watched
 
 if TYPE_CHECKING:

@@ -15,13 +15,8 @@ from service.settings import Settings
 from service.store.connection import Store, open_store
 from service.store.redis_pool import address_of
 from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
-from workers.cli.output import (
-    Failure,
-    WrongAccount,
-    account_names,
-    chosen_account,
-    load_accounts,
-)
+from workers.cli.accounts import account_names, chosen_account, load_accounts
+from workers.cli.failure import Failure, WrongAccount
 
 T = TypeVar("T")
 ADVICE: Final = {

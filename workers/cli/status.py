@@ -15,16 +15,10 @@ from service.settings import Installation, Settings
 from service.spool.messages import Depth
 from service.store.connection import open_store
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
-from workers.cli.output import (
-    FAILED,
-    PROGRAM,
-    Failure,
-    chosen_account,
-    echo,
-    load_accounts,
-    print_json,
-    print_table,
-)
+from workers.cli.accounts import chosen_account, load_accounts
+from workers.cli.failure import FAILED, Failure
+from workers.cli.output import echo, print_json, print_table
+from workers.cli.program import PROGRAM
 from workers.cli.session import redis_failure, run_reporting_redis_errors
 from workers.cli.spool_report import SpoolReport, report_spool
 from workers.delivery.status import AccountStatus, read_account_status

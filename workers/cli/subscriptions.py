@@ -12,12 +12,8 @@ import click
 from service.settings import Settings
 from service.store.connection import Store
 from workers.cli.arguments import OneOf
-from workers.cli.output import (
-    Failure,
-    echo,
-    print_json,
-    print_table,
-)
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_json, print_table
 from workers.cli.session import run_with_store
 from workers.cli.token_file import token_file
 from workers.subscriptions import (

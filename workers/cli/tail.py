@@ -15,8 +15,8 @@ from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.refused import UNKNOWN
 from workers.cli.arguments import CallText, OneOf
-from workers.cli.output import Failure, echo
-from workers.cli.plain_output import echo_escaped, print_json_line
+from workers.cli.failure import Failure
+from workers.cli.output import echo, echo_escaped, print_json_line
 from workers.cli.session import Age, run_with_store
 from workers.cli.tail_follow import Follower
 from workers.cli.tail_steps import TROUBLES, Step, StepFilter

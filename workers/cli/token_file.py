@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workers.cli.output import Failure
+from workers.cli.failure import Failure
 
 
 class SaveToken:

@@ -20,15 +20,10 @@ from service.sources.common.request_file import read_request
 from service.sources.common.setting_checks import is_loopback
 from service.sources.settings import Secrets
 from service.webhook_urls import strip_credentials
+from workers.cli.accounts import account_names, command_line, load_accounts
 from workers.cli.arguments import OneOf
-from workers.cli.output import (
-    Failure,
-    account_names,
-    command_line,
-    echo,
-    load_accounts,
-    print_json,
-)
+from workers.cli.failure import Failure
+from workers.cli.output import echo, print_json
 from workers.simulator.network import Arrival, simulate_deliveries
 from workers.simulator.requests import (
     headers_of,

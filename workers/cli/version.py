@@ -6,7 +6,7 @@ import platform
 
 import click
 
-from workers.cli.plain_output import echo, print_json
+from workers.cli.output import echo, print_json
 from workers.cli.program import PROGRAM, program_version
 
 

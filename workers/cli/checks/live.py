@@ -20,10 +20,10 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.keys import ref_of
 from service.store.links import Link
+from workers.cli.accounts import command_line
 from workers.cli.checks.finding import Finding
 from workers.cli.checks.live_messages import Sent, TestCall, send
 from workers.cli.checks.public_url import other_installation, reach, receiver_url
-from workers.cli.output import command_line
 from workers.delivery.dry_run import NO_BUILDR_CALL, WOULD_FAIL, WOULD_WRITE
 
 # Beyond the time for which the source's calls settle: a worker takes a due call within a second.

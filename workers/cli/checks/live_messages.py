@@ -16,7 +16,7 @@ from service.errors import MalformedPayload
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.setting_checks import is_loopback
-from workers.cli.output import Failure
+from workers.cli.failure import Failure
 from workers.simulator.requests import headers_of, signed_url, to_receiver
 from workers.simulator.scenarios import load
 

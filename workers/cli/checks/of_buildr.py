@@ -18,8 +18,8 @@ from service.store.connection import Store
 from workers.buildr import BuildrClient, CallOutcome, ReadyToken
 from workers.buildr.credentials import request_token
 from workers.buildr.tokens import credentials_of, token_provider
+from workers.cli.accounts import command_line
 from workers.cli.checks.finding import Finding
-from workers.cli.output import command_line
 from workers.outcomes.decide import (
     outcome_key,
     unknown_ids,

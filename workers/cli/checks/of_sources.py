@@ -10,8 +10,9 @@ from typing import Final
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
+from workers.cli.accounts import command_line
 from workers.cli.checks.finding import Finding
-from workers.cli.output import command_line, utc_text
+from workers.cli.output import utc_text
 from workers.subscriptions import VENDORS, Action, Report, VendorSpec, VendorUnavailable, is_set_up
 from workers.subscriptions.reconcile import reconcile
 

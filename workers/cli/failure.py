@@ -1,0 +1,60 @@
+"""
+How a command ends that did not do its work: plain lines on stderr, and an exit code.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import IO, Any, Final
+
+import click
+
+from service.errors import QueueUnavailable, SettingsError
+from workers.cli.output import write_escaped
+from workers.cli.program import PROGRAM
+from workers.local.data_folder import LocalRunError
+
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+
+
+class SettingsFault(click.ClickException):
+    """The settings are not usable; shown as one line per fault."""
+
+    exit_code = FAILED
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults: Final = tuple(faults)
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the faults to stderr."""
+        for fault in self.faults:
+            write_escaped(f"{PROGRAM}: {fault}", file or sys.stderr)
+
+
+class Failure(click.ClickException):
+    """Something could not be done; shown as one line."""
+
+    exit_code = FAILED
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line to stderr."""
+        write_escaped(f"{PROGRAM}: {self.format_message()}", file or sys.stderr)
+
+
+class WrongAccount(Failure):
+    """
+    An account was named that is not there, or none where one has to be; shown as one line that
+    lists them.
+    """
+
+    exit_code = WRONG_USAGE
+
+
+def failure_of(err: Exception) -> click.ClickException | None:
+    """How a command ends after an error that says what to do; None for any other error."""
+    if isinstance(err, SettingsError):
+        return SettingsFault(err.faults)
+    if isinstance(err, LocalRunError | QueueUnavailable):
+        return Failure(str(err))
+    return None
