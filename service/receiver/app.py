@@ -3,7 +3,6 @@ The receiver as an ASGI application: its parts put together, opened and closed.
 """
 
 import contextlib
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Lifespan
 
 from service.clock import utc_now
+from service.collector import reduce_gc_pauses
 from service.logs.events import LogEvent
 from service.receiver import health
 from service.receiver.accounts import ReceiverAccount, SharedParts
@@ -34,8 +34,6 @@ from service.sources import SOURCES, Source
 from service.spool.spool import Spool
 from service.store.connection import Store
 
-# Objects of requests die young: the youngest generation is collected rarely, the others hardly.
-GC_THRESHOLDS: Final = (50_000, 50, 100)
 # Each is served with a slash at its end too: some forms for addresses add one.
 WEBHOOK_PATHS: Final = (
     "/webhooks/{source}",
@@ -108,7 +106,7 @@ def create_app(
         _log_start(installation, accounts, sources)
         await _open(accounts, shared.spool)
         await addition.start()
-        _reduce_gc_pauses()
+        reduce_gc_pauses()
         # uvicorn accepts connections from here on, and returns here after the last request has been
         # answered, or its grace is over.
         async with DurabilityWatch(_one_for_each_redis(accounts)), answer_times:
@@ -249,17 +247,3 @@ def _log_stop(shared: SharedParts) -> None:
     shared.refusals.summarize()
     structlog.contextvars.clear_contextvars()
     log.info(LogEvent.SERVICE_STOPPED)
-
-
-def _reduce_gc_pauses() -> None:
-    """
-    Keep the garbage collector away from what lives as long as the process; its long pauses would
-    delay every sender.
-    """
-    # Once everything is loaded, and before the first request.
-    gc.collect()
-    # What lives now lives as long as the process: it is moved out of the collector's sight.
-    # Measured, collections cost 25 to 30 ms at the 99th percentile of answers, and a third of that
-    # since.
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)

@@ -25,6 +25,7 @@ from arq.utils import poll
 from arq.worker import Worker, func
 
 from service.cancelling import cancel_and_wait
+from service.collector import reduce_gc_pauses
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause
 from service.logs.setup import configure_logging, flush_log
 from service.quick_dataclass import replace
@@ -127,6 +128,8 @@ async def measure_backlog(settings: Settings, calls: int, limit_s: float) -> Run
         client = await stack.enter_async_context(BuildrClient(settings, tokens=ReadyToken("t")))
         components = build_worker(settings, store, client)
         await _spend(store)
+        # As a worker process does once it is ready.
+        reduce_gc_pauses()
         worker = JobWorker(
             store,
             components.runner,

@@ -19,6 +19,7 @@ FLOORS: Final = (
         "service.errors",
         "service.clock",
         "service.cancelling",
+        "service.collector",
         "service.phone_numbers",
         "service.buildr_ids",
         "service.quick_dataclass",

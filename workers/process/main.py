@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 
 from service.cancelling import cancel_and_wait
+from service.collector import reduce_gc_pauses
 from service.error_reports import reporting_errors
 from service.errors import SettingsError
 from service.logs.events import LogEvent
@@ -106,6 +107,7 @@ async def _run(installation: Installation, stop: asyncio.Event, started: asyncio
         try:
             await _wait_until_ready(account_workers, tasks)
             started.set()
+            reduce_gc_pauses()
             working = [worker.account for worker in account_workers if not worker.faults]
             log.info(LogEvent.WORKER_STARTED, worker_id=worker_id, accounts=working)
             # `_finish_on_stop` is among the tasks: its end is the normal end of the process.

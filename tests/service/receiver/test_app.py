@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 from twilio.request_validator import RequestValidator
 
 from service.clock import utc_now
-from service.receiver.app import GC_THRESHOLDS, create_app
+from service.collector import GC_THRESHOLDS
+from service.receiver.app import create_app
 from service.settings import Installation, Settings
 from service.store.connection import Store
 from tests.conftest import STANDARD_SECRET, TWILIO_TOKEN
