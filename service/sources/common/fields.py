@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from service.errors import MalformedPayload
-from service.sources.common.json_body import JsonValue, compact_json, read_json_object
+from service.sources.common.json_body import JsonValue, read_json_object, stored_json
 from service.sources.request import WebhookRequest
 
 Fields = Mapping[str, JsonValue]
@@ -26,7 +26,7 @@ MONTHS: Final[Mapping[str, str]] = {
     name: f"{number:02}" for number, name in enumerate(MONTH_NAMES.split(), 1)
 }
 MAIL_TIME: Final = re.compile(
-    rf"[A-Z][a-z]{{2}}, (\d\d) ({'|'.join(MONTHS)}) (\d{{4}}) (\d\d:\d\d:\d\d) \+0000",
+    rf"[A-Z][a-z]{{2}}, (\d\d) ({'|'.join(MONTHS)}) ([1-9]\d{{3}}) (\d\d:\d\d:\d\d) \+0000",
     re.ASCII,
 )
 MOST_SECONDS: Final = 10**MOST_SECONDS_DIGITS
@@ -167,7 +167,7 @@ def without_secret(request: WebhookRequest, name: str) -> WebhookRequest:
     if fields.get(name, "") == "":
         return request
     kept_fields: dict[str, JsonValue] = {**fields, name: ""}
-    return request.with_body(compact_json(kept_fields), parse=read_json_object, parsed=kept_fields)
+    return request.with_body(stored_json(kept_fields), parse=read_json_object, parsed=kept_fields)
 
 
 def seconds(value: str | None) -> int | None:
