@@ -15,7 +15,7 @@ from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.messages import Message
 from workers.calls.fold import Call, fold
-from workers.console.masker import Masker
+from workers.console.masker import Masker, with_numbers_of
 from workers.replay.explain import DeliveryExplanation, StoredCallExplanation
 
 # A conference of an hour has some hundred events; each is folded with all before it.
@@ -148,6 +148,7 @@ async def read_messages(
     delivery = explanation.delivery
     ids = list(dict.fromkeys((*delivery.stored.events, *delivery.pending_messages)))
     messages = await store.messages.get_many(ids[-MAX_MESSAGES:])
+    masker = with_numbers_of(masker, (message.request.body for message in messages.values()))
     rows = []
     for message_id in ids[-MAX_MESSAGES:]:
         verdict, tone, detail = _verdict_of(message_id, delivery)

@@ -2,15 +2,28 @@
 What hides telephone numbers and notes in what pages show of a call.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qsl
 
 from service.events import CallEvent
 from service.logs.masking import HIDDEN, mask, mask_text
 from service.logs.phone_masking import mask_number
 
 LEAST_DIGITS: Final = 7
+# How the names of fields end in which vendors write telephone numbers.
+PHONE_FIELD: Final = re.compile(
+    r"(?:number|num|digits|phone|mobile|msisdn|from|to|caller|callee|called|caller_?id)$",
+    re.IGNORECASE,
+)
+# A whole value, grouped or not; and bare digits in a text.
+PHONE: Final = re.compile(r"\+?[\d\s().\-/]{7,30}", re.ASCII)
+RUN: Final = re.compile(r"(?<!\d)\d{7,18}(?!\d)", re.ASCII)
+NO_DIGIT: Final = re.compile(r"\D")
+TRUNK: Final = "0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +46,17 @@ class Masker:
         # Vendors write numbers in fields of any name, which no pattern tells from an id.
         for number in self.numbers:
             shown = shown.replace(number, mask_number(number))
-        return shown
+        return RUN.sub(self._mask_run, shown)
+
+    def _mask_run(self, match: re.Match[str]) -> str:
+        """Digits that are a number of the call without its country, or with a trunk prefix."""
+        digits = match[0].lstrip(TRUNK)
+        if len(digits) < LEAST_DIGITS:
+            return match[0]
+        for number in self.numbers:
+            if number.endswith(digits) or digits.endswith(number.lstrip(TRUNK)):
+                return mask_number(match[0])
+        return match[0]
 
     def field(self, name: str, value: object) -> str:
         """A text under a name, hidden whole where the name is one of notes or of secrets."""
@@ -62,11 +85,36 @@ class Masker:
 
 def masker_of(events: Iterable[CallEvent], *, is_revealed: bool) -> Masker:
     """What hides the numbers of a call, in every form in which its events hold them."""
-    numbers: set[str] = set()
-    for event in events:
-        for number in (event.from_number, event.to_number):
-            digits = (number or "").lstrip("+")
-            if digits.isdecimal() and len(digits) >= LEAST_DIGITS:
-                numbers.add(digits)
+    numbers = (number for event in events for number in (event.from_number, event.to_number))
+    return _masker((number or "" for number in numbers), is_revealed=is_revealed)
+
+
+def with_numbers_of(masker: Masker, bodies: Iterable[bytes]) -> Masker:
+    """The same that hides the numbers too which fields of these bodies hold."""
+    numbers = (number for body in bodies for number in _phones_in(body))
+    return _masker((*masker.numbers, *numbers), is_revealed=masker.is_revealed)
+
+
+def _masker(numbers: Iterable[str], *, is_revealed: bool) -> Masker:
+    texts = {NO_DIGIT.sub("", number) for number in numbers if PHONE.fullmatch(number)}
+    digits = (text for text in texts if len(text) >= LEAST_DIGITS)
     # The longest first, so that one number inside of another is not hidden in part.
-    return Masker(tuple(sorted(numbers, key=len, reverse=True)), is_revealed)
+    return Masker(tuple(sorted(digits, key=len, reverse=True)), is_revealed)
+
+
+def _phones_in(body: bytes) -> Iterator[str]:
+    text = body.decode("utf-8", "replace")
+    try:
+        values: list[tuple[str, object]] = [("", json.loads(text))]
+    # RecursionError: a body may be nested as deep as its length allows.
+    except (ValueError, RecursionError):
+        values = list(parse_qsl(text))
+    # A list of what is left and no recursion, for the same reason.
+    while values:
+        name, value = values.pop()
+        if isinstance(value, Mapping):
+            values.extend(value.items())
+        elif isinstance(value, list):
+            values.extend((name, item) for item in value)
+        elif isinstance(value, str | int) and PHONE_FIELD.search(name):
+            yield str(value)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from service.clock import utc_now
 from service.errors import FailureCause, PayloadTooLarge
+from service.events import CallEvent, EventType
 from service.settings import Installation, Settings
 from service.sources.request import FORM, JSON, WebhookRequest
 from service.store.calls import StoredCall
@@ -46,7 +47,7 @@ from workers.console.formats import (
     words,
 )
 from workers.console.gate import fault_page
-from workers.console.masker import Masker
+from workers.console.masker import Masker, masker_of, with_numbers_of
 from workers.console.overview import _concerns
 from workers.delivery.intake_status import SourceStatus, SpoolDepth
 from workers.delivery.status import AccountStatus, LaneStatus, read_account_status
@@ -113,6 +114,37 @@ async def test_what_is_wrong_is_listed_the_worst_first(
     assert texts[8].startswith("Zoom Phone has been silent for ")
     assert texts[9] == "2 stalled"
     assert all(concern.advice for concern in concerns)
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (
+            b'{"raw_digits": "0176360695", "id": 2176360695123}',
+            '{"raw_digits": "••••••••95", "id": 2176360695123}',
+        ),
+        (b'{"external_number": "49301234567", "x": "49301234567"}', '"x": "•••••••••67"'),
+        (b'{"numbers": [{"callee_did_number": 301234567}]}', '"callee_did_number": •••••••67'),
+        (b'{"phone": "(030) 123-4567", "x": "0301234567"}', '"x": "••••••••67"'),
+        (b"to_number=0301234567&id=0301234567", "&id=••••••••67"),
+        (b'{"id": "0301234567", "to": "12345"}', '"id": "0301234567"'),
+        (b"[" * 100_000, "[["),
+    ],
+)
+def test_numbers_of_a_messages_own_fields_are_hidden(body: bytes, shown: str) -> None:
+    """In whatever form, and wherever else in it they are; ids and extensions stay."""
+    event = CallEvent(
+        source="aircall",
+        message_id="m1",
+        source_call_id="1",
+        leg_id="1",
+        event_type=EventType.UPDATED,
+        from_number="+33176360695",
+    )
+    masker = with_numbers_of(masker_of([event], is_revealed=False), [body])
+    assert shown in masker.text(body.decode())
+    revealed = with_numbers_of(masker_of([event], is_revealed=True), [body])
+    assert body.decode() == revealed.text(body.decode())
 
 
 def test_times_are_read_at_a_glance() -> None:
