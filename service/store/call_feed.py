@@ -48,6 +48,13 @@ class CallFeed:
         )
         return [(int(score), ref.decode()) for ref, score in members]
 
+    async def woken(self, *, since_ms: int, limit: int) -> list[str]:
+        """The calls that something else than a message has woken since then, the newest first."""
+        members = await self.redis.zrevrangebyscore(
+            self.keys.named("woken"), "+inf", since_ms, start=0, num=limit, withscores=True
+        )
+        return [ref.decode() for ref, _ in members]
+
     async def place(self) -> tuple[str, str]:
         """Which records these are, under whatever address: the server's run, and the prefix."""
         info = await self.redis.info("server")

@@ -60,9 +60,9 @@ class Keys:
         """
         One of the records that are not a call's own.
 
-        Indexes: inbox, due, failed, unmatched, stalled, links, awaits_names, expected. Delivery:
-        lane:LANE, lane_cost, turn, keeper, limit, blocked, strikes, allowance, breaker, running,
-        worker:ID, maps. The account's: sealed_token, token (of versions
+        Indexes: inbox, due, failed, unmatched, stalled, links, awaits_names, expected, woken.
+        Delivery: lane:LANE, lane_cost, turn, keeper, limit, blocked, strikes, allowance, breaker,
+        running, worker:ID, maps. The account's: sealed_token, token (of versions
         before), outcomes, counts. The sources': hours:SOURCE, upkeep,
         upkeep_lock:SOURCE, backfill, backfill_lock:SOURCE, backfill_run:SOURCE, ask, asked:REF, and
         `LAST_AT_KEY` of `service.store.source_activity`. By number or entry, see

@@ -25,7 +25,8 @@ class StorePolicy:
     due within `announced_ahead_ms` is announced to the workers.
     A bucket of the index holds the newest `calls_per_bucket` calls. A call whose job meets a bug is
     run again after `broken_first_ms`, then after pauses that grow to `broken_longest_ms`, and is
-    given up after `broken_give_up_ms`.
+    given up after `broken_give_up_ms`. The newest `woken_calls` that were woken without a message
+    are known for `woken_ttl_ms`.
     """
 
     # arq's default is one day after the due time; then it logs "job expired" and drops the job. A
@@ -59,3 +60,6 @@ class StorePolicy:
     broken_longest_ms: int = HOUR_MS
     broken_give_up_ms: int = 24 * HOUR_MS
     calls_per_bucket: int = 1000
+    # `tail` polls each second.
+    woken_calls: int = 1000
+    woken_ttl_ms: int = HOUR_MS

@@ -5,7 +5,7 @@ Follows the calls of an account: polls what is stored, and goes on when Redis co
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from service.errors import QueueUnavailable
@@ -15,11 +15,13 @@ from service.store.listed_call import Place
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 from workers.cli.tail_steps import SeenSteps, Step
 
-# Calls that are followed: the newest, and those that wait for something, so many each.
+# Calls that are followed: the newest, those that wait for something, and those that an operator or
+# an expected call has woken, so many each.
 FOLLOWED: Final = 500
 # Kinds of refused requests that are read in a poll.
 REFUSED: Final = 20
 POLL_S: Final = 1.0
+MARGIN: Final = timedelta(seconds=10)
 AWAY: Final = (QueueUnavailable, *REDIS_ERRORS, OSError)
 
 
@@ -36,12 +38,14 @@ class Follower:
     on_note: Callable[[str], None]
     seen: SeenSteps = field(init=False)
     newest_ms: int = field(init=False)
+    polled_ms: int = field(init=False)
     is_first: bool = True
 
     def __post_init__(self) -> None:
         """Begin at `start_at`."""
         self.seen = SeenSteps(self.start_at)
         self.newest_ms = int(self.start_at.timestamp() * 1000)
+        self.polled_ms = self.newest_ms
 
     async def run(self, *, poll_s: float = POLL_S) -> None:
         """Poll until cancelled. An error that is not of Redis's ends it."""
@@ -72,9 +76,10 @@ class Follower:
             since_ms = 0
         places = await feed.latest(since_ms=since_ms, limit=FOLLOWED)
         due = await feed.due(limit=FOLLOWED)
+        woken = await feed.woken(since_ms=self.polled_ms, limit=FOLLOWED)
         # Those that were followed before come last, so that the oldest of them give way.
-        refs = list(dict.fromkeys([*(ref for _, ref in places), *due, *self.seen.versions]))
-        versions = await feed.versions(refs[: 2 * FOLLOWED])
+        refs = list(dict.fromkeys([*(ref for _, ref in places), *due, *woken, *self.seen.versions]))
+        versions = await feed.versions(refs[: 3 * FOLLOWED])
         records = await feed.records(self.seen.changed(versions))
         refused = await self.store.refused.newest(REFUSED)
         now = await self.store.time()
@@ -85,6 +90,8 @@ class Follower:
         self._note_missed(places)
         self.newest_ms = max([self.newest_ms, *(at for at, _ in places)])
         self.is_first = False
+        # A poll takes a while, and what is woken in it must not be left out.
+        self.polled_ms = int((now - MARGIN).timestamp() * 1000)
         for step in sorted(steps, key=lambda step: step.at):
             self.on_step(step)
 

@@ -39,6 +39,6 @@ if count > 0 then
     redis.call('HSETNX', key, 'replay', replay_request)
     redis.call('PERSIST', key)
   end
-  wake(ref, now)
+  wake_known(ref, now)
 end
 return count

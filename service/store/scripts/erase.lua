@@ -38,7 +38,7 @@ if ref ~= '' then
   calls = redis.call('DEL', key)
   redis.call('DEL', P .. 'pending:' .. ref, P .. 'moved_to:' .. ref, P .. 'damaged:' .. ref,
     P .. 'asked:' .. ref, P .. 'broken:' .. ref)
-  for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due', 'calls', 'ask', 'unknown'}) do
+  for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due', 'calls', 'ask', 'unknown', 'woken'}) do
     redis.call('ZREM', P .. name, ref)
   end
   redis.call('SREM', P .. 'awaits_names', ref)

@@ -59,7 +59,7 @@ if claimed_by and not (new and keeps_claim) then
   if claimed_by ~= owner then
     redis.call('DEL', P .. 'expected_by:' .. claimed_by)
   end
-  wake(claimed_by, now)
+  wake_known(claimed_by, now)
 end
 if not new then
   return is_known and 1 or 0
@@ -85,7 +85,7 @@ redis.call('HSET', key, 'body', new.body, 'numbers', cjson.encode(new.numbers),
 local keep_ms = whole(closes - now + new.keep_ms)
 if claimed_by and keeps_claim then
   -- What it is filed under may have changed.
-  wake(claimed_by, now)
+  wake_known(claimed_by, now)
   redis.call('HSET', key, 'ref', claimed_by, 'by', by)
   redis.call('SET', P .. 'expected_by:' .. claimed_by, buildr_call_id, 'PX', keep_ms)
 end

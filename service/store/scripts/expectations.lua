@@ -14,7 +14,7 @@ local function notify_unmatched(numbers, opens, closes, owner)
       'LIMIT', 0, CALLS_PER_NUMBER)
     for _, ref in ipairs(refs) do
       if ref ~= owner then
-        wake(ref, now)
+        wake_known(ref, now)
         woken = woken + 1
       end
     end

@@ -13,6 +13,6 @@ redis.call('ZREMRANGEBYSCORE', P .. 'links', '-inf', now)
 -- A call that is not known yet reads its link at its first job, and needs no alarm.
 local is_known = redis.call('EXISTS', P .. 'call:' .. ref) == 1
 if is_known then
-  wake(ref, now)
+  wake_known(ref, now)
 end
 return {is_new and 1 or 0, is_known and 1 or 0}

@@ -35,5 +35,5 @@ if is_known or count > 0 then
   redis.call('HSET', P .. 'call:' .. ref, 'replay', replay_request)
   redis.call('PERSIST', P .. 'call:' .. ref)
 end
-wake(ref, now)
+wake_known(ref, now)
 return count

@@ -11,5 +11,5 @@ end
 redis.call('HSET', P .. 'call:' .. ref, 'replay', replay_request)
 -- It must not expire before a job has followed the request.
 redis.call('PERSIST', P .. 'call:' .. ref)
-wake(ref, now_ms())
+wake_known(ref, now_ms())
 return 1

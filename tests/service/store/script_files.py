@@ -15,6 +15,7 @@ SHARED: Final = frozenset(
         "permits",
         "phone_entries",
         "reading",
+        "waking",
         "when_full",
     }
 )

@@ -116,6 +116,21 @@ def seed(redis_url: str, make_settings: Callable[..., Settings]) -> Seed:
     return seed_one
 
 
+@pytest.fixture
+def run_job(redis_url: str, make_settings: Callable[..., Settings]) -> Callable[[str], None]:
+    """Let a worker look at a call once, with a Buildr that is away; it is due no more."""
+    options = make_settings(
+        REDIS_URL=redis_url, BUILDR_API_URL="http://127.0.0.1:9", BUILDR_BUDGETS="1000/1s"
+    )
+
+    async def run_once(ref: str) -> None:
+        async with open_store(options, role="cli") as store:
+            await _run_job(store, options, ref)
+            await store.redis.zrem(store.keys.named("due"), ref)
+
+    return lambda ref: in_thread(lambda: asyncio.run(run_once(ref)))
+
+
 async def _run_job(store: Store, options: Settings, ref: str) -> None:
     async with BuildrClient(options, tokens=ReadyToken("token-of-the-tests")) as client:
         await deliver(

@@ -74,6 +74,7 @@ OF_A_CALL: Final[dict[str, Plant]] = {
     "taken:": _text(f"taken:{BUILDR_CALL_ID}"),
     "unknown": _in_index("unknown"),
     "unmatched": _in_index("unmatched"),
+    "woken": _in_index("woken"),
     "unmatched:": _in_index(f"unmatched:{NUMBER}"),
 }
 # Kinds of keys that name no call. `running` names calls whose jobs run, and is refused; `seen:` has

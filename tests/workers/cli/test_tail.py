@@ -79,6 +79,29 @@ def test_more_calls_than_are_followed_are_named(
     assert "more than 1 calls had messages since the last poll: not all are shown" == second[0]
 
 
+def test_old_call_that_is_done_between_two_polls_is_seen(
+    *,
+    redis_url: str,
+    run: Run,
+    seed: Seed,
+    run_job: Callable[[str], None],
+    make_settings: Callable[..., Settings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is among the newest no more, and not due: what has woken it is enough."""
+    seed(ended(CALL))
+    monkeypatch.setattr(tail_follow, "FOLLOWED", 1)
+    seed(ended("CA0"))
+
+    def link() -> None:
+        run("links", "set", "twilio", CALL, "110")
+        run_job(f"twilio:{CALL}")
+
+    _, second, third = steps_of_polls(make_settings(REDIS_URL=redis_url), link)
+    assert ["matched", "will retry"] == second[-2:]
+    assert [] == third
+
+
 def test_it_goes_on_when_redis_comes_back(
     redis_url: str, make_settings: Callable[..., Settings]
 ) -> None:
