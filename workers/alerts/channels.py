@@ -38,6 +38,7 @@ REFUSALS: Final = frozenset(
     }
 )
 SMTP_PORT: Final = 587
+FIRST_FINAL_CODE: Final = 500
 SMTPS_PORT: Final = 465
 
 
@@ -108,6 +109,11 @@ class SlackChannel:
             )
 
 
+def _is_final(smtp_code: int) -> bool:
+    """Whether an answer stays so; 4xx pass, such as greylisting: RFC 5321, section 4.2.1."""
+    return smtp_code >= FIRST_FINAL_CODE
+
+
 def _slack_text(message: AlertMessage) -> str:
     # The three characters that Slack gives a meaning to:
     # https://api.slack.com/reference/surfaces/formatting#escaping
@@ -145,12 +151,19 @@ class EmailChannel:
         except TimeoutError as err:
             raise AlertNotSent(f"no answer within {self.timeout_s:g} s") from err
         except smtplib.SMTPAuthenticationError as err:
-            raise AlertNotSent("refuses user and password", is_refused=True) from err
+            raise AlertNotSent(
+                "refuses user and password", is_refused=_is_final(err.smtp_code)
+            ) from err
         except smtplib.SMTPResponseException as err:
             # Its text may repeat an address.
-            raise AlertNotSent(f"answered {err.smtp_code}", is_refused=True) from err
+            raise AlertNotSent(
+                f"answered {err.smtp_code}", is_refused=_is_final(err.smtp_code)
+            ) from err
         except smtplib.SMTPRecipientsRefused as err:
-            raise AlertNotSent("refuses the recipients", is_refused=True) from err
+            codes = [code for code, _ in err.recipients.values()]
+            raise AlertNotSent(
+                "refuses the recipients", is_refused=any(map(_is_final, codes))
+            ) from err
         except (smtplib.SMTPException, OSError, ValueError) as err:
             raise AlertNotSent(f"no answer of the mail server ({type(err).__name__})") from err
 

@@ -6,9 +6,9 @@ the hours since its last message, at least `MIN_MESSAGES` messages came in the s
 of the weeks before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -68,15 +68,39 @@ def detect_silence(hours: Mapping[int, int], last_at: datetime, now: datetime) -
     weeks = min(MAX_WEEKS, (last_hour - first_hour) // WEEK_H)
     if not silent_hours or weeks < MIN_WEEKS:
         return None
-    typical_counts = tuple(
-        sum(hours.get(hour - WEEK_H * week, 0) for hour in silent_hours)
-        for week in range(1, weeks + 1)
-    )
+    typical_counts = tuple(_count(hours, silent_hours, week) for week in range(1, weeks + 1))
     # The least of the weeks, not their mean: a week with a holiday at this time makes the hour no
     # habit.
     if min(typical_counts) < MIN_MESSAGES:
         return None
     return Silence(last_at, typical_counts)
+
+
+def _count(hours: Mapping[int, int], silent_hours: range, week: int) -> int:
+    """The messages in the same hours of a week before."""
+    first = silent_hours.start - WEEK_H * week
+    last = silent_hours.stop - 1 - WEEK_H * week
+    if _clocks_changed(first, silent_hours.stop):
+        # Offices have opened and closed an hour earlier or later since, by UTC.
+        first += 1
+        last -= 1
+    return sum(hours.get(hour, 0) for hour in range(first, last + 1))
+
+
+def _clocks_changed(first_hour: int, last_hour: int) -> bool:
+    """Whether clocks in North America or Europe may have been set between two hours."""
+    first = datetime.fromtimestamp(first_hour * HOUR_S, UTC).date()
+    last = datetime.fromtimestamp(last_hour * HOUR_S, UTC).date()
+    return any(
+        first <= day <= last for year in {first.year, last.year} for day in _clock_changes(year)
+    )
+
+
+def _clock_changes(year: int) -> Iterator[date]:
+    for month, latest_day in ((3, 14), (3, 31), (10, 31), (11, 7)):
+        day = date(year, month, latest_day)
+        # The last Sunday up to then.
+        yield day - timedelta(days=day.isoweekday() % 7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,6 +150,11 @@ async def test_a_mail_server_that_refuses(tmp_path: Path) -> None:
         mailbox.answer = "554 spam of ops@example.com"
         with pytest.raises(AlertNotSent, match="answered 554") as caught:
             await _channel(mailbox, "smtp", authority, "").send(MESSAGE)
+        assert caught.value.is_refused
+        mailbox.answer = "451 greylisted, try again later"
+        with pytest.raises(AlertNotSent, match="answered 451") as passing:
+            await _channel(mailbox, "smtp", authority, "").send(MESSAGE)
+        assert not passing.value.is_refused
     assert "ops@" not in str(caught.value)
 
 

@@ -19,7 +19,8 @@ from workers.maintenance.silence import (
     detect_silence,
 )
 
-MONDAY = datetime(2026, 11, 2, 10, 30, tzinfo=UTC)
+# No clock was set in the weeks before.
+MONDAY = datetime(2026, 8, 3, 10, 30, tzinfo=UTC)
 HOUR = int(MONDAY.timestamp()) // 3600
 
 
@@ -88,6 +89,37 @@ def test_silence_that_begins_before_a_weekend_is_noticed_after_it(weeks: int) ->
 def test_night_is_not_unusual() -> None:
     """Nothing comes at night, and nothing has in any week."""
     assert detect_silence(habit(3, hours=1), MONDAY, MONDAY + timedelta(hours=12)) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "later_h"),
+    [
+        (datetime(2026, 11, 1, tzinfo=UTC), 1),
+        (datetime(2026, 10, 25, tzinfo=UTC), 1),
+        (datetime(2026, 3, 8, tzinfo=UTC), -1),
+        (datetime(2026, 3, 29, tzinfo=UTC), -1),
+    ],
+)
+@pytest.mark.parametrize("after_d", range(-1, 16, 2))
+def test_an_office_whose_clock_was_set_is_not_silent(
+    change: datetime, later_h: int, after_d: int
+) -> None:
+    """By UTC it opens and closes an hour later or earlier; real silence is noticed all the same."""
+    hours: dict[int, int] = {}
+    today = change + timedelta(days=after_d)
+    for days in range(36):
+        day = today - timedelta(days=days)
+        opens_h = 14 + later_h * (day >= change)
+        if day.isoweekday() <= 5:
+            first = int(day.timestamp()) // 3600 + opens_h
+            hours |= dict.fromkeys(range(first, first + 10), 50)
+    for hour in range(30):
+        now = today + timedelta(hours=hour)
+        past = {at: count for at, count in hours.items() if at * 3600 <= now.timestamp()}
+        assert detect_silence(past, datetime.fromtimestamp(max(past) * 3600, UTC), now) is None
+    silent_since = datetime.fromtimestamp(min(hours) * 3600 + 35 * 86_400, UTC)
+    past = {at: count for at, count in hours.items() if at * 3600 < silent_since.timestamp()}
+    assert detect_silence(past, silent_since, silent_since + timedelta(days=4)) is not None
 
 
 @given(st.dictionaries(st.integers(HOUR - 900, HOUR), st.integers(0, 50)), st.integers(0, 2000))
