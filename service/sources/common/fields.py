@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, cast
 
 from service.errors import MalformedPayload
 from service.sources.common.json_body import JsonValue, read_json_object, stored_json
@@ -32,21 +32,22 @@ MAIL_TIME: Final = re.compile(
 MOST_SECONDS: Final = 10**MOST_SECONDS_DIGITS
 
 
-def text(fields: Fields, *names: str) -> str | None:
+def text(fields: Fields, name: str, *other_names: str) -> str | None:
     """
     The first of the fields that holds a text or a number, as text without surrounding blanks; None
     if none does.
     """
-    for name in names:
-        value = fields.get(name)
-        # By their exact types, of which JSON has no others: a bool is an int too, and this is the
-        # function that sources call most.
-        if type(value) is str:
-            stripped = value.strip()
-            if stripped:
-                return stripped
-        elif type(value) in NUMBER_TYPES:
-            return str(value)
+    value = fields.get(name)
+    # By their exact types, of which JSON has no others: a bool is an int too, and this is the
+    # function that sources call most.
+    if type(value) is str:
+        stripped = value.strip()
+        if stripped:
+            return stripped
+    elif type(value) in NUMBER_TYPES:
+        return str(value)
+    if other_names:
+        return text(fields, *other_names)
     return None
 
 
@@ -188,9 +189,10 @@ def _items(fields: Fields, name: str) -> list[JsonValue]:
 
 def _number(fields: Fields, name: str) -> float | None:
     value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    # By their exact types, as in `text`.
+    if type(value) is not str and type(value) not in NUMBER_TYPES:
         return None
     try:
-        return float(value)
+        return float(cast("str", value))
     except (ValueError, OverflowError):
         return None

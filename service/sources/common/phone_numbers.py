@@ -11,6 +11,9 @@ from service.phone_numbers import PUNCTUATION, read_international, telephone_tex
 NUMBER_SCHEMES: Final = ("tel:", "whatsapp:")
 NORTH_AMERICAN: Final = re.compile(r"\+1[2-9][0-9]{9}", re.ASCII)
 E164_DIGITS: Final = range(8, 16)
+# Longer texts are no numbers, and are not kept. A company's numbers are in all of its calls.
+LONGEST: Final = 250
+KEPT: Final = 4096
 
 
 def to_e164(address: str | None) -> str | None:
@@ -24,8 +27,24 @@ def to_e164(address: str | None) -> str | None:
     number in it.
     """
     text = (address or "").strip()
-    if not text:
-        return None
+    if not text or len(text) > LONGEST:
+        return text or None
+    return _to_e164(text)
+
+
+def bare_to_e164(address: str | None) -> str | None:
+    """
+    The same for a vendor that leaves out the plus: 8 to 15 digits that do not begin with 0 are a
+    full telephone number.
+    """
+    text = (address or "").strip()
+    if not text or len(text) > LONGEST:
+        return text or None
+    return _bare_to_e164(text)
+
+
+@lru_cache(maxsize=KEPT)
+def _to_e164(text: str) -> str:
     # Most numbers are North American and whole already; the library takes longer for a number than
     # all the rest of a message does.
     compact = text.translate(PUNCTUATION)
@@ -44,7 +63,15 @@ def _without_scheme(text: str) -> str:
     return telephone_text(text) or text
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=KEPT)
+def _bare_to_e164(text: str) -> str:
+    number = _without_scheme(text)
+    is_number = number.isascii() and number.isdigit() and not number.startswith("0")
+    if is_number and len(number) in E164_DIGITS:
+        return _to_e164(f"+{number}")
+    return _to_e164(text)
+
+
 def _whole_number(text: str) -> str | None:
     """A number with its country code in E.164, None for any other text."""
     number = read_international(text)
@@ -60,16 +87,3 @@ def _whole_number(text: str) -> str | None:
     if not phonenumbers.is_possible_number(parsed):
         return None
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-
-
-def bare_to_e164(address: str | None) -> str | None:
-    """
-    The same for a vendor that leaves out the plus: 8 to 15 digits that do not begin with 0 are a
-    full telephone number.
-    """
-    text = (address or "").strip()
-    number = _without_scheme(text)
-    is_number = number.isascii() and number.isdigit() and not number.startswith("0")
-    if is_number and len(number) in E164_DIGITS:
-        return to_e164(f"+{number}")
-    return to_e164(text)

@@ -26,10 +26,13 @@ from service.sources.justcall.vocabulary import (
     DIRECTIONS,
     EVENTS,
     FORWARD,
+    MACHINE,
+    MACHINE_ANSWERED,
     OUTCOMES,
     TRANSFER,
     VOICEMAIL,
     EventSpec,
+    outcome_name,
 )
 
 
@@ -136,7 +139,7 @@ def _event_fault(spec: EventSpec | None, event: CallEvent, data: Fields) -> str 
     if spec.event_type is not EventType.ENDED:
         return None
     stated_outcome = text(child(data, "call_info"), "type")
-    if stated_outcome is not None and stated_outcome.lower() not in OUTCOMES:
+    if stated_outcome is not None and outcome_name(stated_outcome) not in OUTCOMES:
         return stated_outcome
     outcome = _outcome(spec, data)
     if outcome is None:
@@ -148,7 +151,7 @@ def _event_fault(spec: EventSpec | None, event: CallEvent, data: Fields) -> str 
 
 def _outcome(spec: EventSpec, data: Fields) -> str | None:
     """How the call ended, a key of `OUTCOMES`; None if neither `type` nor the event's name say."""
-    stated_outcome = (text(child(data, "call_info"), "type") or "").lower()
+    stated_outcome = outcome_name(text(child(data, "call_info"), "type"))
     if stated_outcome in OUTCOMES:
         return stated_outcome
     return spec.outcome
@@ -181,7 +184,7 @@ def _end_events(spec: EventSpec, event: CallEvent, data: Fields) -> list[CallEve
         replace(event, disposition=None, tags=(), note=None),
         [(event.vendor_status, EventType.CREATED, start)],
     )
-    total_s = whole_seconds(child(data, "call_duration"), "total_duration")
+    total_s = _total_s(data)
     ended = replace(
         event,
         event_type=EventType.ENDED,
@@ -201,7 +204,7 @@ def _end_events(spec: EventSpec, event: CallEvent, data: Fields) -> list[CallEve
     if outcome == BLOCKED and event.direction is Direction.INBOUND:
         # A caller who was turned away is not one whom nobody took.
         ended = replace(ended, result=Result.REJECTED)
-    if outcome == VOICEMAIL:
+    if outcome == VOICEMAIL or _is_answered_by_machine(outcome, data):
         ended = replace(ended, hangup_cause=HangupCause.COMPLETED, answered_by=AnsweredBy.MACHINE)
     if ended.hangup_cause is HangupCause.COMPLETED:
         ended = replace(ended, duration_s=_talk_s(data))
@@ -211,11 +214,25 @@ def _end_events(spec: EventSpec, event: CallEvent, data: Fields) -> list[CallEve
     return [*started, replace(ended, recording=_recording(data))]
 
 
+def _is_answered_by_machine(outcome: str, data: Fields) -> bool:
+    if OUTCOMES[outcome] is not HangupCause.COMPLETED:
+        return False
+    answered_by = text(child(data, "call_info"), "call_answered_by") or ""
+    return outcome == MACHINE_ANSWERED or answered_by.lower().startswith(MACHINE)
+
+
+def _total_s(data: Fields) -> int | None:
+    """The seconds from the start of a call to its end."""
+    total_s = whole_seconds(child(data, "call_duration"), "total_duration")
+    if total_s is not None:
+        return total_s
+    return whole_seconds(child(data, "call_info"), "duration")
+
+
 def _talk_s(data: Fields) -> int | None:
     """The stated talk time, else the whole time without what is stated of the waiting."""
-    durations = child(data, "call_duration")
-    talk_s = whole_seconds(durations, "conversation_time")
-    total_s = whole_seconds(durations, "total_duration")
+    talk_s = whole_seconds(child(data, "call_duration"), "conversation_time")
+    total_s = _total_s(data)
     if talk_s is not None or total_s is None:
         return talk_s
     return max(0, total_s - _queue_and_ring_s(data))
@@ -232,6 +249,6 @@ def _recording(data: Fields) -> Recording | None:
     info = child(data, "call_info")
     url = text(info, "recording")
     # Of a call that went to voicemail it is the caller's message.
-    if url is None or (text(info, "type") or "").lower() == VOICEMAIL:
+    if url is None or outcome_name(text(info, "type")) == VOICEMAIL:
         return None
     return Recording(None, url)

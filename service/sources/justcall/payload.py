@@ -18,14 +18,20 @@ from service.sources.justcall.vocabulary import IGNORED
 from service.sources.request import WebhookRequest
 
 # `call_sid` is in all events of a call, of the dialer and of the Sales Dialer; `id` is JustCall's
-# own number of the call.
-CALL_IDS: Final = ("call_sid", "id")
+# own number of the call, which the Sales Dialer calls `call_id`.
+CALL_IDS: Final = ("call_sid", "id", "call_id")
 
 
 class CallInfo(TypedDict, total=False):
-    """How the call went, and what the agent chose and wrote; `recording` is a URL."""
+    """
+    How the call went, and what the agent chose and wrote; `recording` is a URL. Only the Sales
+    Dialer has `call_answered_by`, and `duration` (seconds) in place of a `CallDuration`:
+    https://fivetran.com/docs/connectors/applications/justcall/connector-schema.
+    """
 
     type: str
+    call_answered_by: str
+    duration: int
     direction: str
     disposition: str
     notes: str
@@ -61,6 +67,7 @@ class Call(TypedDict, total=False):
     """
 
     id: int
+    call_id: int
     call_sid: str
     contact_number: str
     justcall_number: str

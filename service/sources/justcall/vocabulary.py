@@ -41,9 +41,10 @@ EVENTS: Final[Mapping[str, EventSpec]] = {
     "call.updated": EventSpec(EventType.UPDATED),
     "call.ai_voice_agent": EventSpec(EventType.UPDATED),
     "jc.call_ai_generated": EventSpec(EventType.UPDATED),
-    "sd.call_completed": EventSpec(EventType.ENDED),
-    "sd.call_updated": EventSpec(EventType.UPDATED),
-    "sd.call_ai_generated": EventSpec(EventType.UPDATED),
+    # The Sales Dialer only calls out.
+    "sd.call_completed": EventSpec(EventType.ENDED, Direction.OUTBOUND),
+    "sd.call_updated": EventSpec(EventType.UPDATED, Direction.OUTBOUND),
+    "sd.call_ai_generated": EventSpec(EventType.UPDATED, Direction.OUTBOUND),
 }
 IGNORED: Final = frozenset(
     {
@@ -58,10 +59,14 @@ IGNORED: Final = frozenset(
         "appointment.scheduled",
     }
 )
-# `call_info.type`, in any case: https://developer.justcall.io/reference/call_list_v21 names them
-# with the direction before them.
+# `call_info.type` as `outcome_name` returns it: https://developer.justcall.io/reference/call_list_v21
+# and, of the Sales Dialer, `call_type` in
+# https://github.com/saaslabsco/justcall-mcp-server/blob/main/src/dto/sales-dialer-calls.ts
+MACHINE_ANSWERED: Final = "machine_answered"
 OUTCOMES: Final[Mapping[str, HangupCause]] = {
     "answered": HangupCause.COMPLETED,
+    "human_answered": HangupCause.COMPLETED,
+    MACHINE_ANSWERED: HangupCause.COMPLETED,
     "unanswered": HangupCause.NO_ANSWER,
     MISSED: HangupCause.NO_ANSWER,
     # A caller's message; of an outbound call, one that a rep dropped.
@@ -73,6 +78,8 @@ OUTCOMES: Final[Mapping[str, HangupCause]] = {
     BLOCKED: HangupCause.REJECTED,
     "cancelled": HangupCause.CANCELLED,
 }
+# `call_info.call_answered_by` of the Sales Dialer: what picked up. Its other values are not known.
+MACHINE: Final = "machine"
 # `call_info.call_traits`: an agent passed the call on; it was forwarded to another number.
 TRANSFER: Final = "TRANSFER"
 FORWARD: Final = "FORWARD"
@@ -81,3 +88,13 @@ DIRECTIONS: Final[Mapping[str, Direction]] = {
     "incoming": Direction.INBOUND,
     "outgoing": Direction.OUTBOUND,
 }
+
+
+def outcome_name(value: str | None) -> str:
+    """
+    A `call_info.type` as it is in `OUTCOMES`: some messages write `Answered` where others write
+    `OUTGOING_ANSWERED_CALL`, with blanks for the underscores. Empty for None.
+    """
+    name = (value or "").lower().replace(" ", "_")
+    name = name.removeprefix("outgoing_").removeprefix("incoming_")
+    return name.removesuffix("_call")

@@ -88,6 +88,13 @@ def forgeries(request: WebhookRequest) -> Iterator[WebhookRequest]:
     yield with_headers(request, {SIGNATURE: (request.header(SIGNATURE) or "").upper()})
 
 
+def _written(outcome: str) -> str:
+    """As JustCall writes it: those of the Sales Dialer alone in its long form."""
+    if "_" in outcome:
+        return f"OUTGOING_{outcome.upper()}"
+    return outcome.capitalize()
+
+
 CONTRACT: Final = SourceContract(
     sign=sign,
     secrets=("fake-justcall-secret-000", "fake-justcall-secret-111"),
@@ -101,7 +108,7 @@ CONTRACT: Final = SourceContract(
         "type": {
             *vocabulary.EVENTS,
             *vocabulary.IGNORED,
-            *map(str.capitalize, vocabulary.OUTCOMES),
+            *map(_written, vocabulary.OUTCOMES),
         },
         "direction": set(map(str.capitalize, vocabulary.DIRECTIONS)),
     },

@@ -446,3 +446,38 @@ def test_agent_of_a_call_that_nobody_took_was_rung() -> None:
         )
     )
     assert (None, ("alice@example.com",)) == (call.agent, call.rang_agents)
+
+
+@pytest.mark.parametrize(
+    ("call_info", "expected", "answered_by"),
+    [
+        ({"type": "OUTGOING_HUMAN_ANSWERED"}, Result.CONNECTED, None),
+        ({"type": "Outgoing Answered Call"}, Result.CONNECTED, None),
+        ({"type": "OUTGOING_MACHINE_ANSWERED"}, Result.LEFT_VOICEMAIL, AnsweredBy.MACHINE),
+        (
+            {"type": "Answered", "call_answered_by": "Machine"},
+            Result.LEFT_VOICEMAIL,
+            AnsweredBy.MACHINE,
+        ),
+        ({"type": "Answered", "call_answered_by": "Human"}, Result.CONNECTED, None),
+        ({"type": "OUTGOING_UNANSWERED_CALL", "call_answered_by": ""}, Result.NO_ANSWER, None),
+        ({"type": "OUTGOING_ABANDONED_CALL"}, Result.CANCELLED, None),
+    ],
+)
+def test_sales_dialer_names_what_picked_up(
+    call_info: dict[str, JsonValue], expected: Result, answered_by: AnsweredBy | None
+) -> None:
+    """Its types are longer, and its calls always outgoing, with the duration beside the type."""
+    call = call_of(message("sd.call_completed", call_info={**call_info, "duration": 37}))
+    assert expected is call.result
+    assert answered_by is call.answered_by
+    if call.result is Result.CONNECTED:
+        assert call.duration_s == 37
+
+
+def test_sales_dialer_call_without_a_sid_is_named_by_its_call_id() -> None:
+    """The Sales Dialer has no `id`."""
+    call = call_of(
+        message("sd.call_completed", call_sid=None, call_id=2001, call_info=info("Busy"))
+    )
+    assert call.source_call_id == "2001"
