@@ -22,3 +22,20 @@ def reduce_gc_pauses() -> None:
     # What lives now lives as long as the process: it is moved out of the collector's sight.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+def pause_collector() -> None:
+    """
+    Keep the collector away while a command is loaded: next to nothing of that is garbage, and it
+    took a seventh of the time.
+    """
+    gc.disable()
+
+
+def resume_collector() -> None:
+    """End the pause, if there is one; what was loaded stays out of the collector's sight."""
+    if gc.isenabled():
+        return
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()

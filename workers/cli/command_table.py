@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from service.collector import resume_collector
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -107,7 +109,9 @@ class LazyCommands(click.Group):
         # Before it is loaded: what its libraries log on the way is no output of it.
         if entry is not None and entry.logs and ctx.obj is not None:
             ctx.obj()
-        return super().get_command(ctx, cmd_name)
+        command = super().get_command(ctx, cmd_name)
+        resume_collector()
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command. Raises click's errors only, apart from bugs."""

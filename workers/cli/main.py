@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from service.collector import pause_collector
 from workers.cli.command_table import CommandEntry, CommandTable, LazyCommands
 from workers.cli.program import PROGRAM, program_version
 
@@ -205,6 +206,7 @@ def _log_errors_only() -> None:
 
 def main() -> None:
     """Run the command line; the process ends with 0, 1 (it did not work) or 2 (wrong usage)."""
+    pause_collector()
     # It would read the metadata of every package that is installed, which takes longer than many
     # commands do, to find plugins, of which none is used here. Whoever wants one sets it empty.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

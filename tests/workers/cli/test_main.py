@@ -196,6 +196,16 @@ def test_every_name_of_the_table_is_that_of_its_command() -> None:
     assert list(COMMANDS) == [command.name for command in cli.commands.values()]
 
 
+def _run_python(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**inherited("PATH", kind="command"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_help_loads_no_command() -> None:
     """The list of all commands reads neither settings nor Redis nor anything that they need."""
     program = (
@@ -204,23 +214,34 @@ def test_help_loads_no_command() -> None:
         "cli(['--help'], standalone_mode=False)\n"
         "print(*sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**inherited("PATH", kind="command"), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = _run_python(program)
     modules = done.stdout.splitlines()[-1].split()
     assert set() == HEAVY & set(modules)
     ours = {name for name in modules if name.startswith(("service", "workers"))}
     assert {
+        "service",
+        "service.collector",
         "workers",
         "workers.cli",
         "workers.cli.command_table",
         "workers.cli.main",
         "workers.cli.program",
     } == ours
+
+
+def test_the_collector_works_for_a_command() -> None:
+    """It pauses while the command is loaded, and no longer."""
+    program = (
+        "import gc\n"
+        "from service.collector import pause_collector\n"
+        "from workers.cli.main import cli\n"
+        "pause_collector()\n"
+        "cli(['version'], standalone_mode=False)\n"
+        "assert gc.isenabled()\n"
+        "assert gc.get_freeze_count() > 0"
+    )
+    done = _run_python(program)
+    assert (0, "") == (done.returncode, done.stderr)
 
 
 def test_a_command_that_does_not_exist_names_the_nearest(runner: CliRunner) -> None:
