@@ -84,20 +84,24 @@ class EndAsker:
             settings=self.settings,
             clock=self.clock,
         )
+        ref = ""
         try:
             async with asyncio.timeout(TURN_S):
                 for ref in refs:
                     await self._ask_for(assessor, ref)
         except TimeoutError:
             log.warning(LogEvent.CALL_LOG_UNREACHABLE, source=source.slug, reason="too slow")
+            await self._put_behind_others(ref)
         except UpkeepError as err:
             self._log_fault(source.slug, err)
+            if isinstance(err, VendorUnavailable):
+                await self._put_behind_others(ref)
         except (RedisError, OSError):
             raise
         except Exception:
-            # A bug that one vendor's answer brings to light must not stop the worker.
-            log.exception(LogEvent.CALL_LOG_REFUSED, source=source.slug)
-            self.quiet_until[source.slug] = self.clock() + REFUSED_PAUSE
+            # A bug that one answer, or a damaged record, brings to light must not stop the worker.
+            log.exception(LogEvent.CALL_LOG_REFUSED, source=source.slug, source_call_id=ref)
+            await self._ask_later(ref)
         finally:
             await call_log.close()
 
@@ -109,8 +113,8 @@ class EndAsker:
             return
         assessment = await _read(assessor, ref, call_ids)
         fed = await feed(assessor, assessment, replay_request=None, pause=asyncio.sleep)
-        count = await self.store.backfill.count_asked(ref)
         has_end = fed.verdict in FEEDS or fed.verdict is Verdict.KNOWN
+        count = await self._ask_later(ref, has_end=has_end)
         log.info(
             LogEvent.CALL_LOG_ASKED,
             source=assessor.slug,
@@ -119,13 +123,25 @@ class EndAsker:
             reason=fed.reason or fed.verdict.label,
             attempt=count,
         )
+        if fed.verdict not in FEEDS:
+            # Its plan may have waited for the answer.
+            await self.store.schedule.wake(ref)
+
+    async def _ask_later(self, ref: str, *, has_end: bool = False) -> int:
+        """
+        Count that a call was asked for, and plan when it is asked for again, if at all; returns how
+        often it was.
+        """
+        count = await self.store.backfill.count_asked(ref)
         if has_end or count >= MOST_TIMES:
             await self.store.backfill.forget_end(ref)
         else:
             await self.store.backfill.postpone_end(ref, at=self.clock() + PAUSES[count - 1])
-        if fed.verdict not in FEEDS:
-            # Its plan may have waited for the answer.
-            await self.store.schedule.wake(ref)
+        return count
+
+    async def _put_behind_others(self, ref: str) -> None:
+        """A vendor that gives no answer may give none for this call alone."""
+        await self.store.backfill.postpone_end(ref, at=self.clock() + FAULT_PAUSE)
 
     async def _forget_others(self, refs: Iterable[str]) -> None:
         """

@@ -22,6 +22,8 @@ from workers.subscriptions.errors import (
 # Within this time after its beginning, a call's last leg has begun.
 MARGIN: Final = timedelta(hours=1)
 SHORTEST_SLICE: Final = timedelta(minutes=5)
+# A list that leads in a circle would be read for ever.
+MOST_PAGES: Final = 20_000
 
 
 class LogFault(UpkeepError):
@@ -84,6 +86,8 @@ async def _read_span(
             for entry in page:
                 _add(calls, entry)
             on_page(len(page))
+            if number >= MOST_PAGES:
+                raise VendorUnavailable(f"the list does not end after {MOST_PAGES:,} pages")
     except UpkeepError as err:
         raise _fault(err, f"calls from {start:%Y-%m-%d %H:%M} UTC, page {number + 1}") from err
 

@@ -21,7 +21,7 @@ from service.store.connection import Store
 from service.store.subscriptions import UpkeepState
 from workers.subscriptions.errors import VendorBusy, VendorUnavailable
 from workers.subscriptions.reconcile import lease, reconcile
-from workers.subscriptions.report import Report
+from workers.subscriptions.report import FAILED, Report
 from workers.subscriptions.spec import VendorSpec
 from workers.subscriptions.target import is_set_up
 from workers.subscriptions.types import DONE, Action, Step
@@ -74,6 +74,22 @@ class SubscriptionReconciler:
                 # A bug that one vendor's answer brings to light must stop neither the other
                 # vendors nor the worker.
                 log.exception(LogEvent.SUBSCRIPTION_FAILED, source=vendor_spec.slug)
+                await self._note_bug(vendor_spec, last)
+
+    async def _note_bug(self, vendor_spec: VendorSpec, last: UpkeepState | None) -> None:
+        """Have the next try wait, as after any other failure."""
+        now = self.clock()
+        before = last or UpkeepState(checked_at=now, state=FAILED)
+        state = UpkeepState(
+            checked_at=now,
+            state=FAILED,
+            detail="a fault of this program: see the worker's log",
+            settings=vendor_spec.settings_fingerprint(self.settings),
+            given=before.given,
+            unseen_since=before.unseen_since,
+            failures=before.failures + 1,
+        )
+        await self.store.upkeep.save(vendor_spec.slug, state)
 
     def _is_on(self, vendor_spec: VendorSpec) -> bool:
         slug = vendor_spec.slug

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.clock import utc_now
 from service.store.delivery_state import DeliveryState
@@ -160,6 +161,30 @@ async def test_a_call_that_is_refused_is_in_no_ones_way(open_bench: OpenBench) -
         await asker(bench).ask_due()
         assert "busy" == await bench.result(f"twilio:{other}")
         assert 1 == await bench.store.backfill.times_asked(REF)
+
+
+@pytest.mark.parametrize("is_damaged", [True, False])
+async def test_a_call_that_breaks_the_turn_is_in_no_ones_way(
+    open_bench: OpenBench, *, is_damaged: bool
+) -> None:
+    """Neither one whose record is damaged, nor one for which the vendor always gives a 500."""
+    twilio = Twilio()
+    other = f"CA{2:032x}"
+    twilio.add(other, "busy", began_at=at(0), ended_at=at(1))
+    twilio.faults.append(Fault(match=f"Calls/{SID}", status=500, times=9))
+    async with overdue(open_bench, twilio) as bench:
+        if is_damaged:
+            await bench.store.redis.hset(bench.store.keys.call(REF), "rec", "damaged")
+        await bench.form({**RINGING, "CallSid": other})
+        bench.now = at(12)
+        await bench.run(f"twilio:{other}")
+        one = asker(bench)
+        with capture_logs():
+            await one.ask_due()
+            bench.now += timedelta(minutes=2)
+            await one.ask_due()
+        assert "busy" == await bench.result(f"twilio:{other}")
+        assert int(is_damaged) == await bench.store.backfill.times_asked(REF)
 
 
 async def test_a_source_that_is_off_leaves_the_list(open_bench: OpenBench) -> None:

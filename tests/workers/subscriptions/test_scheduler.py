@@ -35,8 +35,10 @@ from workers.subscriptions import (
     VENDORS,
     NotReady,
     SubscriptionReconciler,
+    scheduler,
 )
 from workers.subscriptions.reconcile import lease
+from workers.subscriptions.spec import VendorSpec
 
 MakeSettings = Callable[..., Settings]
 VERIFICATION = "rc-verification-token-of-the-tests"
@@ -181,6 +183,30 @@ async def test_it_looks_every_ten_minutes_and_logs_what_it_did(
     assert ["subscription.renewed"] == [item["event"] for item in entries]
 
 
+async def test_a_bug_waits_for_the_next_turn_too(
+    reconciler: SubscriptionReconciler,
+    store: Store,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What an answer brings to light is no reason to ask every few seconds."""
+    tries: list[str] = []
+
+    async def broken(vendor_spec: VendorSpec, *_: object, **__: object) -> None:
+        tries.append(vendor_spec.slug)
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(scheduler, "reconcile", broken)
+    with capture_logs():
+        for _ in range(10):
+            await reconciler.reconcile_due()
+            clock.forward(timedelta(seconds=15))
+    state = (await store.upkeep.all())["ringcentral"]
+    assert ("failed", len(tries)) == (state.state, state.failures)
+    # After 15, 30 and 60 s.
+    assert 4 == len(tries)
+
+
 async def test_changed_settings_count_at_once(
     reconciler: SubscriptionReconciler,
     standin: tuple[RingCentral, str],
@@ -300,17 +326,27 @@ async def test_a_failure_is_tried_again_soon_and_then_less_often(
 
 
 async def test_bug_stops_neither_the_others_nor_the_worker(
-    reconciler: SubscriptionReconciler, standin: tuple[RingCentral, str]
+    reconciler: SubscriptionReconciler,
+    standin: tuple[RingCentral, str],
+    make_settings: MakeSettings,
 ) -> None:
     """An error that nobody thought of is logged, and the next vendor has its turn."""
 
     def broken(target: object, save: object, transport: object) -> NoReturn:
         raise LookupError("what nobody thought of")
 
-    ringcentral = next(kind for kind in VENDORS if kind.slug == "ringcentral")
-    bad = replace(ringcentral, connect=broken)
+    by_slug = {kind.slug: kind for kind in VENDORS}
+    bad = replace(by_slug["dialpad"], connect=broken)
+    settings = make_settings(
+        **SET_UP,
+        RINGCENTRAL_API_URL=standin[1],
+        DIALPAD_WEBHOOK_SECRET="dialpad-secret-of-the-tests-0123456789",
+        DIALPAD_API_KEY="dialpad-key-of-the-tests",
+    )
     with capture_logs() as entries:
-        await replace(reconciler, vendors=(bad, *VENDORS)).reconcile_due()
+        await replace(
+            reconciler, settings=settings, vendors=(bad, by_slug["ringcentral"])
+        ).reconcile_due()
     assert ["subscription.failed", "subscription.created"] == [entry["event"] for entry in entries]
 
 
