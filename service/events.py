@@ -5,18 +5,17 @@ A `CallEvent` is what one telephony system reported about one leg of one call, i
 holds nothing of Buildr's outcomes; how several events make a call is in `workers.calls`.
 """
 
-import json
-from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
+import msgspec
+from msgspec import DecodeError, Meta, Struct, field
+from msgspec.structs import fields, replace
 
 from service.errors import MalformedPayload
-from service.lazy_adapter import LazyAdapter
-from service.quick_dataclass import quick, replace
+from service.plain_values import plain_fields
 
 VERSION: Final = 1
 
@@ -111,15 +110,11 @@ class Result(StrEnum):
 STATED_RESULTS: Final = tuple(result for result in Result if result is not Result.UNKNOWN_END)
 
 
-def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+# A time that is stored: read back, it has a time zone; all that is written here is in UTC.
+UtcDatetime = Annotated[datetime, Meta(tz=True)]
 
 
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(_to_utc)]
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Struct, frozen=True, omit_defaults=True):
     """A recording of a call; `duration_s` in seconds."""
 
     recording_id: str | None = None
@@ -127,8 +122,7 @@ class Recording:
     duration_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Voicemail:
+class Voicemail(Struct, frozen=True, omit_defaults=True):
     """A message that a caller left for us; `duration_s` in seconds."""
 
     url: str | None = None
@@ -136,9 +130,7 @@ class Voicemail:
     transcript: str | None = None
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallEvent:
+class CallEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One thing that a source reported about one leg of a call.
 
@@ -199,17 +191,15 @@ class CallEvent:
     continues_as: str | None = None
     is_logged: bool | None = None
     # The name under which stored events and `--json` hold it.
-    vendor_status: Annotated[str | None, Field(alias="word")] = None
+    vendor_status: str | None = field(default=None, name="word")
 
 
-@dataclass(frozen=True, slots=True)
-class _Envelope:
+class _Envelope(Struct, frozen=True):
     v: int
     events: tuple[CallEvent, ...]
 
 
-_ENVELOPE: Final = LazyAdapter(_Envelope)
-_EVENT: Final = LazyAdapter(CallEvent)
+_ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
 NO_IDENTITY: Final = {"message_id"}
 # What `identity` returns, in this order.
 IDENTITY_FIELDS: Final = tuple(
@@ -220,9 +210,7 @@ _read_identity: Final = attrgetter(*IDENTITY_FIELDS)
 
 def to_json(events: tuple[CallEvent, ...] | list[CallEvent]) -> str:
     """Write events down, with the version of their form."""
-    return _ENVELOPE.dump_json(
-        _Envelope(VERSION, tuple(events)), exclude_defaults=True, by_alias=True
-    ).decode()
+    return msgspec.json.encode(_Envelope(VERSION, tuple(events))).decode()
 
 
 def in_utc(event: CallEvent) -> CallEvent:
@@ -243,7 +231,7 @@ def identity(event: CallEvent) -> tuple[object, ...]:
 
 def identity_text(event: CallEvent) -> bytes:
     """The same as a text, by which events can be ordered."""
-    return _EVENT.dump_json(event, exclude=NO_IDENTITY, exclude_defaults=True)
+    return msgspec.json.encode(replace(event, message_id=""))
 
 
 def from_json(text: str | bytes) -> tuple[CallEvent, ...]:
@@ -253,15 +241,15 @@ def from_json(text: str | bytes) -> tuple[CallEvent, ...]:
     Raises `MalformedPayload` if the text is not ours or was written by a newer version.
     """
     try:
-        envelope = _ENVELOPE.validate_json(text)
-    except ValidationError as err:
+        envelope = _ENVELOPE.decode(text)
+    except DecodeError as err:
         raise MalformedPayload("stored events cannot be read") from err
     if envelope.v > VERSION:
         raise MalformedPayload(
             f"stored events have version {envelope.v}, this program knows up to {VERSION}: "
             "upgrade the workers first"
         )
-    return envelope.events
+    return tuple(map(in_utc, envelope.events))
 
 
 def as_dict(event: CallEvent) -> dict[str, object]:
@@ -269,5 +257,4 @@ def as_dict(event: CallEvent) -> dict[str, object]:
     An event as plain JSON values for the CLI: every field present, times in ISO 8601,
     `vendor_status` under its stored name `word`.
     """
-    plain: dict[str, object] = json.loads(_EVENT.dump_json(event, by_alias=True))
-    return plain
+    return plain_fields(event)

@@ -5,10 +5,11 @@ kept apart.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 MAX_LENGTH: Final = 60
 EXTENSION_PREFIX: Final = ";ext="
@@ -26,8 +27,7 @@ PUNCTUATION: Final = str.maketrans("", "", " ().-")
 INTERNATIONAL_PREFIX: Final = "00"
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """
     A telephone number in E.164 (`+15005550006`), and the extension behind it, if one was named.
     """
@@ -126,8 +126,7 @@ def _parse(text: str, region: str | None) -> Number | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class OwnNumbers:
+class OwnNumbers(Struct, frozen=True):
     """
     The telephone numbers of one's own company: each exact, or a prefix with a star (`+1500555*`);
     falsy if none are set.

@@ -10,13 +10,14 @@ import math
 import re
 import traceback
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import Enum
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Final
 from uuid import UUID
+
+from msgspec import Struct
 
 from service.logs.control_characters import escape_controls
 from service.logs.phone_masking import mask_numbers
@@ -190,8 +191,7 @@ def _finite(value: float | None) -> float | str | None:
     return str(value)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rule:
+class _Rule(Struct, frozen=True, kw_only=True):
     """
     What the name of a value says about it. `number` is the name if bare digits under it are a
     telephone number, else empty.

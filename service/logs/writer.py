@@ -13,8 +13,9 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol, TextIO
+
+from msgspec import Struct
 
 # Memory that lines may take while the reader does not read; about 20,000 lines.
 MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
@@ -44,8 +45,7 @@ class LineWriter(Protocol):
         """Write what is queued, waiting at most `timeout_s`, and take no more lines."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamWriter:
+class StreamWriter(Struct, frozen=True):
     """Writes each line at once, on the thread that logs it."""
 
     stream: TextIO

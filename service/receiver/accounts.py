@@ -3,8 +3,8 @@ The accounts that one receiver process serves, each with its records, its inbox 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from starlette.routing import Route
 
 from service.receiver.admin_endpoint import AdminAccess
@@ -26,8 +26,7 @@ from service.store.connection import Store, open_store
 from service.webhook_urls import admin_prefix
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedParts:
+class SharedParts(Struct, frozen=True, kw_only=True):
     """
     What all accounts of a process share: the spool (None if it is off), and what is against senders
     without a secret.
@@ -51,8 +50,7 @@ class SharedParts:
         return cls(public_url=public_url, guard=guard, refusals=Refusals(), spool=spool)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiverAccount:
+class ReceiverAccount(Struct, frozen=True, kw_only=True):
     """
     One account with records and an inbox of its own, so that a flood for it fills only its own
     limits.

@@ -5,8 +5,9 @@ Slows down who guesses admin tokens: after a few failures an address has to wait
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeVar
+
+from msgspec import Struct
 
 from service.receiver.client_address import client_address
 from service.receiver.public_url import Network
@@ -25,8 +26,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-@dataclass(slots=True)
-class _Failures:
+class _Failures(Struct):
     """The failures of one address, and when it may try again, in seconds of the clock."""
 
     count: int = 0

@@ -4,12 +4,12 @@ The receiver as an ASGI application: its parts put together, opened and closed.
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final
 
 import structlog
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
@@ -49,8 +49,7 @@ async def _nothing() -> None:
     """There is nothing to start, or to close."""
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
+class Addition(Struct, frozen=True):
     """
     Routes beside the receiver's own, what starts their parts once the application runs, and what
     closes them when it ends. `side_routes` are served at `CONSOLE_PORT` alone.

@@ -7,11 +7,11 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final, Protocol, cast
 
 import structlog
+from msgspec import Struct
 from uvicorn.server import ServerState
 
 from service.logs.events import LogEvent
@@ -48,8 +48,7 @@ class Cut(StrEnum):
     SLOW_READER = "slow_readers"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionLimits:
+class ConnectionLimits(Struct, frozen=True, kw_only=True):
     """
     How many connections one process holds, and what each of them may take.
 

@@ -11,8 +11,9 @@ import signal
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Self
+
+from msgspec import Struct
 
 # One report; a list of faults may be long.
 MAX_BYTES: Final = 64 * 1024
@@ -61,8 +62,7 @@ class ControlChannel:
             self._channel.sendall(json.dumps(report).encode() + b"\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What a process has reported at its start: it is ready if there are no faults."""
 
     faults: tuple[str, ...] = ()

@@ -5,14 +5,14 @@ is not signed.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 NOTE_S: Final = 60.0
 
 
-@dataclass(slots=True)
-class HandshakeNotes:
+class HandshakeNotes(Struct):
     """The challenges that a process has noted; `monotonic_s` is its clock."""
 
     monotonic_s: Callable[[], float] = time.monotonic

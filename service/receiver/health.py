@@ -6,10 +6,10 @@ people.
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from msgspec import Struct, field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -26,8 +26,7 @@ from service.store.redis_trouble import REDIS_ERRORS
 NOT_STORED: Final[Mapping[str, str]] = {"Cache-Control": "no-store"}
 
 
-@dataclass(slots=True)
-class Draining:
+class Draining(Struct):
     """Whether this process is about to stop and others are to be sent to."""
 
     has_begun: bool = False
@@ -37,8 +36,7 @@ class Draining:
         self.has_begun = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readiness:
+class Readiness(Struct, frozen=True, kw_only=True):
     """
     Whether messages are taken: `stores` are one for each Redis, `inboxes` those of all accounts.
     """
@@ -121,8 +119,7 @@ def routes(readiness: Readiness) -> list[Route]:
     return [Route("/healthz", alive), Route("/readyz", ready), Route(PUBLIC_HEALTH, named)]
 
 
-@dataclass(slots=True)
-class _Instance:
+class _Instance(Struct):
     """The id of a store's records, read once: anybody may ask for it."""
 
     store: Store

@@ -7,9 +7,9 @@ bounded and what is accepted is answered in time.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import Overloaded, QueueUnavailable
@@ -27,8 +27,7 @@ SMALL_BYTES: Final = 16 * 1024
 DirectWay = Callable[[Scope, bytes, Exchange], bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverloadLimits:
+class OverloadLimits(Struct, frozen=True, kw_only=True):
     """Requests at a time, not counting those whose body is arriving; bytes of all bodies."""
 
     requests: int

@@ -8,11 +8,11 @@ the log only.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
 import structlog
+from msgspec import Struct, field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -41,8 +41,7 @@ BLANK: Final = "about:blank"
 CLOSING: Final[Mapping[str, str]] = {"Connection": "close"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """
     What a sender is answered beside status and title: `slug` ends the URN of the problem's type,
     `advice` is what the sender is to do.

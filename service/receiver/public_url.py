@@ -7,8 +7,9 @@ Works on the plain ASGI scope, so that path and query stay byte for byte what th
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Self
+
+from msgspec import Struct
 
 from service.settings import Settings
 
@@ -26,8 +27,7 @@ PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+", re.ASCII)
 HAS_PORT: Final = re.compile(r":\d+$", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """How a proxy was called: what it does not report is empty."""
 
     scheme: str = ""
@@ -36,8 +36,7 @@ class Origin:
     prefix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PublicUrlResolver:
+class PublicUrlResolver(Struct, frozen=True):
     """
     How this service is reached from outside: a base URL that is set, else what trusted proxies
     report, else the request itself.

@@ -5,11 +5,11 @@ uvicorn's server with an end that loses no request.
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
 import uvicorn
+from msgspec import Struct
 
 from service.logs.events import LogEvent
 from service.receiver.connection_table import ConnectionTable, Phase, Rank
@@ -26,8 +26,7 @@ def _nothing() -> None:
     """Do nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopTimes:
+class StopTimes(Struct, frozen=True, kw_only=True):
     """
     Seconds of a stop. `drain_s` is how long everything goes on but `/readyz`, which answers 503, so
     that a load balancer sends elsewhere. `linger_s` is how long an idle connection stays open, so
@@ -40,8 +39,7 @@ class StopTimes:
     grace_s: float = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerEvents:
+class ServerEvents(Struct, frozen=True, kw_only=True):
     """What is called when the server is ready, as soon as it drains, and as soon as it stops."""
 
     on_ready: Callable[[], None] = _nothing

@@ -7,9 +7,9 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from msgspec import Struct
 from redis.exceptions import RedisError
 
 from service.errors import QueueUnavailable
@@ -53,8 +53,7 @@ class _Awaited(asyncio.Future[AcceptResult]):
 
 
 # Not frozen: one is made for each message, and a frozen one takes three times as long.
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     call: ScriptCall[AcceptResult]
     size: int
     waiter: Waiter

@@ -11,10 +11,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 from starlette.types import Scope
 
 from service.logs.events import LogEvent
@@ -38,8 +39,7 @@ _DIGITS: Final = re.compile(r"\d+")
 Log = structlog.typing.FilteringBoundLogger
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(Struct, frozen=True, kw_only=True):
     """
     What refusals are counted by. `source` and `account` are known names, never text of a sender.
     """

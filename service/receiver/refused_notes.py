@@ -9,13 +9,14 @@ import ipaddress
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
 import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.clock import utc_now
@@ -46,8 +47,7 @@ Headers = Mapping[str, tuple[str, ...]]
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Struct, frozen=True):
     account: str
     source: str
     path: str
@@ -55,8 +55,7 @@ class _Kind:
     status_code: int | None
 
 
-@dataclass(slots=True)
-class RefusedNotes:
+class RefusedNotes(Struct):
     """
     Gathers refused requests of one process. `records` are by the names of accounts; what names no
     account goes to the first one's. `sources` are the slugs of all sources.

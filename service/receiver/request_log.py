@@ -3,10 +3,10 @@ The one log line about a webhook request: how it ended, why, how large it was, h
 """
 
 import time
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
+from msgspec import Struct, field
 from starlette.types import Scope
 
 from service.logs.events import LogEvent
@@ -25,8 +25,7 @@ def request_logger() -> FieldLogger:
     return FieldLogger("service.receiver.webhooks")
 
 
-@dataclass(slots=True)
-class RequestLog:
+class RequestLog(Struct):
     """
     What is known about a request so far. `is_reading` is True while its body is read. `account` and
     `source` are known names, or `UNKNOWN`: a path may hold a token in any place. `tally` counts how

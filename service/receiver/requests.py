@@ -5,8 +5,9 @@ within limits.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.errors import PayloadTooLarge, ReadTimeout
 
@@ -26,8 +27,7 @@ class SenderGone(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class BodyLimits:
+class BodyLimits(Struct, frozen=True):
     """How large a body may be, and how many seconds it may take to arrive."""
 
     max_bytes: int

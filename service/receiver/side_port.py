@@ -3,8 +3,8 @@ A port of its own for pages that are beside the receiver: what arrives there rea
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
@@ -15,8 +15,7 @@ from service.receiver.overload import DirectWay
 from service.receiver.problems import ServerErrorMiddleware, handlers
 
 
-@dataclass(frozen=True, slots=True)
-class ByPort:
+class ByPort(Struct, frozen=True):
     """An application for what arrives at one port, and another for everything else."""
 
     app: ASGIApp

@@ -4,9 +4,9 @@ for every way that a request takes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec import Struct, field
 from starlette.types import Scope
 
 from service.errors import InvalidSignature, MessageError, UnknownSource
@@ -28,8 +28,7 @@ from service.store.figures import Tally
 from service.store.messages import Message, message_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountReceiver:
+class AccountReceiver(Struct, frozen=True, kw_only=True):
     """
     What one account receives with: the secrets of its sources by slug, its URL secrets (newest
     first), its inbox, and what its requests count. `path_account` is its name in addresses, None
@@ -46,8 +45,7 @@ class AccountReceiver:
     tally: Tally = field(default_factory=Tally)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """The account and the source that a request was sent to, and the limits of its body."""
 
     account: AccountReceiver
@@ -56,8 +54,7 @@ class Route:
     limits: BodyLimits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookChecks:
+class WebhookChecks(Struct, frozen=True, kw_only=True):
     """
     The checks of a webhook in their order: each is cheaper than the next, and none needs what a
     stranger must not reach.

@@ -11,10 +11,10 @@ What is ordinary takes the same steps without a task of its own, see `direct_web
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
+from msgspec import Struct, field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -51,8 +51,7 @@ from service.store.messages import Message
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Webhooks:
+class Webhooks(Struct, frozen=True, kw_only=True):
     """
     The endpoint, as an ASGI application under routes that name the source, and before it the
     account unless it is the default one.

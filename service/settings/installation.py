@@ -2,15 +2,14 @@
 One installation: the default account, and the accounts with a table of their own.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from service.errors import SettingsError
 from service.settings.model import Settings
 from service.settings.reading import TomlFile
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
+class Installation(Struct, frozen=True):
     """
     The settings of all accounts: `default` are those at the top of the file, `others` those of the
     tables `[accounts.NAME]`, in their order. `toml_file` is what they were read from, if from any.

@@ -8,10 +8,10 @@ not set.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -148,8 +148,7 @@ def _unpaired(values: Mapping[str, object]) -> list[str]:
     return faults
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
+class _Fault(Struct, frozen=True):
     """
     One line, with the setting or the table of outcomes that it is about; with neither if it is
     about several.

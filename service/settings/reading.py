@@ -7,9 +7,10 @@ import difflib
 import hashlib
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
+
+from msgspec import Struct
 
 from service.settings.outcomes import OutcomeConfig
 
@@ -24,8 +25,7 @@ SECRET_LENGTH: Final = 16
 PATHS: Final = ("/", "./", "../")
 
 
-@dataclass(frozen=True, slots=True)
-class FromFile:
+class FromFile(Struct, frozen=True):
     """
     A value that lies in a file; `name` is the setting that points there, as the operator wrote it.
     """
@@ -44,8 +44,7 @@ class FromFile:
         return "the file that it names (a path belongs here, not the secret itself)"
 
 
-@dataclass(frozen=True, slots=True)
-class TomlFile:
+class TomlFile(Struct, frozen=True):
     """Where the TOML file is, and a digest of what it held; an empty one if there was no file."""
 
     path: Path

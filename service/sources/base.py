@@ -11,12 +11,13 @@ once.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from service.events import CallEvent, EventType
-from service.quick_dataclass import replace
 from service.sources.common.ids import BUILDR_CALL_ID, queried_buildr_call_id
 from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
@@ -28,8 +29,7 @@ UNPROVED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True, kw_only=True):
     """
     How long a vendor waits for an answer, and when it retries.
 

@@ -4,16 +4,16 @@ that are set up, and mostly nothing else of a source.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
+
+from msgspec import Struct
 
 from service.sources.base import Source
 from service.sources.settings import SourceSetting
 
 
-@dataclass(frozen=True, slots=True)
-class SourceEntry:
+class SourceEntry(Struct, frozen=True):
     """The class of a source, and the names of its settings, in their order in the docs."""
 
     class_name: str

@@ -3,12 +3,13 @@ One webhook request as a source sees it, the keys that name it, and the reply to
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, TypeVar, cast
 
+from msgspec import Struct, field
+
 from service.errors import MalformedPayload
-from service.quick_dataclass import quick
 
 FORM: Final = "application/x-www-form-urlencoded"
 JSON: Final = "application/json"
@@ -22,9 +23,7 @@ T = TypeVar("T")
 Headers = Mapping[str, tuple[str, ...]]
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookRequest:
+class WebhookRequest(Struct, frozen=True, kw_only=True):
     """
     One HTTP request of a source, as it was received.
 
@@ -39,14 +38,19 @@ class WebhookRequest:
     headers: Headers = field(default_factory=dict)
     body: bytes = b""
     buildr_call_id: str | None = None
-    _parsed: dict[tuple[object, bytes | str], object] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _parsed: dict[tuple[object, bytes | str], object] = field(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        # What was parsed of a request already is no part of it.
+        return isinstance(other, WebhookRequest) and _as_received(self) == _as_received(other)
+
+    def __hash__(self) -> int:
+        return hash((self.method, self.url, self.body))
 
     def body_as(self, parse: Callable[[bytes], T]) -> T:
         """
         The body as `parse` returns it; each function is called once per body, so that proof, keys,
-        reply and events share one parsed form, also in copies made with `dataclasses.replace`.
+        reply and events share one parsed form, also in copies made with `msgspec.structs.replace`.
 
         `parse` must be a module-level function; do not change the returned value. Raises what
         `parse` raises.
@@ -89,7 +93,7 @@ class WebhookRequest:
     def _with(
         self, url: str, headers: Headers, body: bytes, buildr_call_id: str | None
     ) -> "WebhookRequest":
-        # Not `dataclasses.replace`, which takes longer than all else that is done with it.
+        # Not `msgspec.structs.replace`, which takes longer than all else that is done with it.
         return WebhookRequest(
             method=self.method,
             url=url,
@@ -135,14 +139,16 @@ class WebhookRequest:
         return _media_type(values[0])
 
 
+_as_received = attrgetter("method", "url", "headers", "body", "buildr_call_id")
+
+
 # Senders send few different ones. Bounded, and short ones only, since anybody may send others.
 @lru_cache(maxsize=64)
 def _media_type(value: str) -> str:
     return value.partition(";")[0].strip().lower()
 
 
-@dataclass(frozen=True, slots=True)
-class MessageKeys:
+class MessageKeys(Struct, frozen=True):
     """
     What the receiver needs of a message: `message_key` is the same in every retry of it, and
     `source_call_id` is the source's id of its call.
@@ -152,8 +158,7 @@ class MessageKeys:
     source_call_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """The answer to a source's server: status, body, content type, further headers."""
 
     status: int = 204
@@ -162,8 +167,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
+class _Unreadable(Struct, frozen=True):
     """What became of a body that could not be read."""
 
     reason: str

@@ -6,11 +6,11 @@ soon as Redis takes them.
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import structlog
+from msgspec import Struct
 
 from service.errors import QueueUnavailable
 from service.logs.events import LogEvent
@@ -55,8 +55,7 @@ class Target(Protocol):
         """
 
 
-@dataclass(slots=True)
-class _Episode:
+class _Episode(Struct):
     """One time of spooling: since when, and what has come of its messages."""
 
     began_at: float

@@ -10,10 +10,11 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
+
+from msgspec import Struct
 
 from service.spool.messages import Depth, SpooledMessage
 from service.spool.reading import BUSY_TIMEOUT_S, DEPTHS
@@ -56,8 +57,7 @@ class ForeignFile(Exception):
     """Raised for a file that another program or a newer version has made; it is left alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A message of an account and where it lies; `message` is None if it is damaged."""
 
     file: "SpoolFile"

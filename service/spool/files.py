@@ -9,11 +9,11 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from service.logs.events import LogEvent
 from service.spool import folder as spool_folder
@@ -38,8 +38,7 @@ NOT_OPEN: Final = "it could not be opened"
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolLimits:
+class SpoolLimits(Struct, frozen=True):
     """What all files together may take, and what is left free on their disk, in bytes."""
 
     max_bytes: int

@@ -9,9 +9,10 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from service.spool.messages import SpoolUnavailable
 
@@ -24,8 +25,7 @@ SIDE_SUFFIXES: Final = ("-wal", "-shm")
 OWNER_ONLY: Final = 0o700
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The right to a file, as long as the lock beside it is open; it ends with the process."""
 
     path: Path

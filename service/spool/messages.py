@@ -2,20 +2,18 @@
 What the spool holds, and the error that says that it takes nothing.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
+
 from service.errors import BuildrCallsError
-from service.quick_dataclass import quick
 
 
 class SpoolUnavailable(BuildrCallsError):
     """Raised when the spool has not stored a message; the text says why, in words for people."""
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpooledMessage:
+class SpooledMessage(Struct, frozen=True, kw_only=True):
     """
     One genuine message of an account, with all that is needed to give it to Redis later.
 
@@ -32,8 +30,7 @@ class SpooledMessage:
     failed_entry: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Depth:
+class Depth(Struct, frozen=True):
     """
     How many messages of an account wait in the spool, and when the oldest was received (UTC, None
     if none waits).

@@ -5,9 +5,10 @@ The spool as commands see it: what is in a folder, whoever has its files, and wh
 import os
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from service.spool.folder import broken_files, spool_files
 from service.spool.messages import Depth
@@ -24,8 +25,7 @@ NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "
 CONTAINER: Final = frozenset({"overlay", "aufs"})
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolStatus:
+class SpoolStatus(Struct, frozen=True):
     """
     What is in a folder: the depth of each account, and how many files were put aside as broken, or
     cannot be read now.
@@ -56,8 +56,7 @@ def read_spool(folder: Path) -> SpoolStatus:
     return SpoolStatus(depths, len(broken_files(folder)), unreadable)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """
     Whether a folder is fit for the spool: `fault` is why it is not, `notice` what an operator
     should know of it.

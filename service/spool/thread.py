@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import structlog
+from msgspec import Struct
 
 from service.logs.events import LogEvent
 from service.spool.failures import FileFailed
@@ -28,8 +28,7 @@ STOPPED: Final = "the service is stopping"
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
+class _Job(Struct, frozen=True):
     """One thing to do with the files, and where its result goes."""
 
     run: Callable[[SpoolFiles], object]

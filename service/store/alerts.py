@@ -4,9 +4,11 @@ waits on the disks of receivers.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.store.keys import Keys
 from service.store.locks import acquire_or_keep, release
@@ -19,8 +21,7 @@ SPOOLS: Final = "alerts_spools"
 FORGET_SPOOL_AFTER: Final = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpoolNote:
+class SpoolNote(Struct, frozen=True, kw_only=True):
     """What waits on the disk of a machine, as its receiver reported at a time (UTC)."""
 
     at: datetime
@@ -29,8 +30,7 @@ class SpoolNote:
     oldest_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRecords:
+class AlertRecords(Struct, frozen=True):
     """
     Three strings: `alerts_lease` with the name of the process that sends, `alerts` with the state
     as JSON, `alerts_receiver` with ms since the epoch. A hash: `alerts_spools` with four numbers by

@@ -6,10 +6,10 @@ queue by itself too.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from arq.connections import ArqRedis
+from msgspec import Struct
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 # A connection that was cut without a trace shows by a PING that nobody answers.
@@ -17,8 +17,7 @@ SILENCE_S: Final = 10.0
 ANSWER_S: Final = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Announcements:
+class Announcements(Struct, frozen=True):
     """Listens on the channel of one account."""
 
     redis: ArqRedis

@@ -2,9 +2,9 @@
 The append-only file of Redis: rewritten, so that what has expired or was deleted leaves the disk.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from redis.exceptions import ResponseError
 
 from service.store.redis_client import Client
@@ -16,8 +16,7 @@ DAY_S: Final = 86_400
 LOCK_KEY: Final = "bc:file_rewritten"
 
 
-@dataclass(frozen=True, slots=True)
-class AppendOnlyFile:
+class AppendOnlyFile(Struct, frozen=True):
     """Asks Redis to rewrite its file, once in `every_s` over all processes."""
 
     redis: Client

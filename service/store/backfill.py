@@ -5,15 +5,14 @@ and which calls without an end are to be asked for.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from typing import Final
 
-from pydantic import ValidationError
+import msgspec
+from msgspec import DecodeError, Struct, field
 
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from service.store import backfill_calls
 from service.store.calls import LoadedCall
 from service.store.delivery_state import ReplayRequest, replay_request_to_json
@@ -41,8 +40,7 @@ class WriteResult(IntEnum):
     WRITTEN = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True, kw_only=True):
     """
     How far a back-fill came that has not ended: all calls that began in [`since`, `until`) are
     wanted, and those before `done_until` are done (UTC).
@@ -53,8 +51,7 @@ class Checkpoint:
     done_until: UtcDatetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """
     One run that reads a source's call log: where, since when (UTC); `owner` tells it from all
     others.
@@ -66,12 +63,11 @@ class Run:
     owner: str
 
 
-_CHECKPOINT: Final = LazyAdapter(Checkpoint)
-_RUN: Final = LazyAdapter(Run)
+_CHECKPOINT: Final = msgspec.json.Decoder(Checkpoint)
+_RUN: Final = msgspec.json.Decoder(Run)
 
 
-@dataclass(frozen=True, slots=True)
-class Backfill:
+class Backfill(Struct, frozen=True):
     """
     The records of back-fills; `dedupe_ms` is how long a message's id is kept beside it.
     """
@@ -118,9 +114,9 @@ class Backfill:
         if text is None:
             return None
         try:
-            return _CHECKPOINT.validate_json(text)
+            return _CHECKPOINT.decode(text)
         # Nothing is lost by it: a run from the beginning finds the same calls.
-        except ValidationError:
+        except DecodeError:
             return None
 
     async def save_checkpoint(self, source: str, checkpoint: Checkpoint | None) -> None:
@@ -129,25 +125,25 @@ class Backfill:
         if checkpoint is None:
             await self.redis.hdel(name, source)
         else:
-            await self.redis.hset(name, source, _CHECKPOINT.dump_json(checkpoint))
+            await self.redis.hset(name, source, msgspec.json.encode(checkpoint))
 
     async def begin_run(self, source: str, run: Run, *, ttl_s: float) -> Run | None:
         """
         Take the right to run for a source, or keep it, for `ttl_s` seconds from now; the other run
         if there is one.
         """
-        value = _RUN.dump_json(run).decode()
+        value = msgspec.json.encode(run).decode()
         name = _run_name(source)
         while not await acquire_or_keep(self.scripts, name, value, ttl_s=ttl_s):
             text = await self.redis.get(self.keys.named(name))
             # It may have ended just now.
             if text is not None:
-                return _RUN.validate_json(text)
+                return _RUN.decode(text)
         return None
 
     async def end_run(self, source: str, run: Run) -> None:
         """Give the right to run back, if it is still this run's."""
-        await release(self.redis, self.keys.named(_run_name(source)), _RUN.dump_json(run))
+        await release(self.redis, self.keys.named(_run_name(source)), msgspec.json.encode(run))
 
     async def lock(self, source: str, *, ttl_s: float) -> bool:
         """

@@ -3,9 +3,10 @@ Calls that may answer a question: from the narrowest index that applies, else fr
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from service.store.call_index import (
     ALL_CALLS,
@@ -45,8 +46,7 @@ class Candidate(NamedTuple):
         return self.place[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(Struct, frozen=True):
     """Reads the indexes."""
 
     redis: Client

@@ -6,7 +6,8 @@ poll of a thousand calls is two round trips, and a few ms of Redis.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from service.store.call_index import ALL_CALLS
 from service.store.delivery_record import DeliveryRecord
@@ -16,16 +17,14 @@ from service.store.record_reading import read_records
 from service.store.redis_client import Client
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallVersion:
+class CallVersion(Struct, frozen=True, kw_only=True):
     """How far a call is: the version of its record, and how many of its messages are unread."""
 
     version: int
     unread_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallFeed:
+class CallFeed(Struct, frozen=True):
     """Reads the calls of an account. Every method raises redis-py's errors."""
 
     redis: Client

@@ -4,8 +4,9 @@ that have expired are taken out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.errors import MalformedPayload
 from service.store import index_calls, script_calls
@@ -28,8 +29,7 @@ TRIED: Final = "calls_indexed_tried"
 DONE: Final = "calls_indexed"
 
 
-@dataclass(frozen=True, slots=True)
-class CallIndexing:
+class CallIndexing(Struct, frozen=True):
     """
     Works in steps that others may go on with. `calls_indexed` is set once all old calls have been
     seen; until then `calls_indexed_cursor` says how far SCAN has come, and `calls_indexed_tried`

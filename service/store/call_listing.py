@@ -5,8 +5,9 @@ The calls that fit a question, page by page, the newest first: for people who lo
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from service.store.call_candidates import Candidate, Candidates
 from service.store.call_index import ALL_CALLS
@@ -33,8 +34,7 @@ SCAN_COUNT: Final = 10_000
 CURSOR: Final = re.compile(r"(\d{1,16})-(\S+:\S+)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallPage:
+class CallPage(Struct, frozen=True, kw_only=True):
     """
     One page, and the cursor of the next one: None for the last page. A page may be short, even
     empty, and not the last one: `looked_at` calls were read for it, and then it ended.
@@ -45,8 +45,7 @@ class CallPage:
     looked_at: int
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(Struct):
     """What is gathered for one page."""
 
     limit: int
@@ -71,8 +70,7 @@ class _Found:
         return CallPage(calls=calls, after=cursor, looked_at=self.looked_at)
 
 
-@dataclass(frozen=True, slots=True)
-class CallListing:
+class CallListing(Struct, frozen=True):
     """Finds calls by what people know of them."""
 
     redis: Client

@@ -2,13 +2,12 @@
 Who a call was between, as its record holds it: what calls are searched by.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from service.events import UtcDatetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallParties:
+class CallParties(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     The two ends of a call. `customer` and `line`, our own end, are E.164, or what the vendor wrote
     where it is no telephone number (`client:ana`). `started_at` (UTC) is as the source reports it.

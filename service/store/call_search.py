@@ -4,12 +4,13 @@ call.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-from service.lazy_adapter import LazyAdapter
+import msgspec
+from msgspec import Struct
+
 from service.store.calls import StoredCall, read_call, read_record
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
@@ -26,11 +27,10 @@ PAGE: Final = 500
 SCAN_COUNT: Final = 1000
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
-_LINK: Final = LazyAdapter(Link)
+_LINK: Final = msgspec.json.Decoder(Link)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallFilter:
+class CallFilter(Struct, frozen=True, kw_only=True):
     """Which calls are meant; what is None does not matter. A call is as old as its last message."""
 
     source: str | None = None
@@ -51,8 +51,7 @@ class CallFilter:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CallSearch:
+class CallSearch(Struct, frozen=True):
     """
     Finds calls by their records, and reads them whole.
 
@@ -124,4 +123,4 @@ class CallSearch:
 def _read_link(text: bytes | None) -> Link | None:
     if text is None:
         return None
-    return _LINK.validate_json(text)
+    return _LINK.decode(text)

@@ -3,16 +3,14 @@ What a job writes about its call, and how long it is kept.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
-from service.quick_dataclass import quick
+from msgspec import Struct, field
+
 from service.store.delivery_record import DeliveryRecord
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallUpdate:
+class CallUpdate(Struct, frozen=True, kw_only=True):
     """
     What a job writes about its call, all or nothing.
 
@@ -50,8 +48,7 @@ class CallUpdate:
     claimed: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retention:
+class Retention(Struct, frozen=True, kw_only=True):
     """
     How long messages, failed entries and calls are kept, in milliseconds; `open_ms` is for calls
     that are not done, and for the entries of what has failed.

@@ -6,15 +6,14 @@ events of a message, `replay` a replay request that no job has read yet.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from pydantic import ValidationError
+import msgspec
+from msgspec import DecodeError, Struct, field
+from msgspec.structs import replace
 
 from service.errors import MalformedPayload
 from service.events import CallEvent, from_json
-from service.lazy_adapter import LazyAdapter
-from service.quick_dataclass import replace
 from service.store import script_calls
 from service.store.call_update import CallUpdate, Retention
 from service.store.commit_arguments import commit_arguments
@@ -37,7 +36,7 @@ EVENTS_FIELD: Final = b"e:"
 
 # The lists of `reading.lua`.
 FirstRead: TypeAlias = list[list[Any]]
-_RECORD: Final = LazyAdapter(DeliveryRecord)
+_RECORD: Final = msgspec.json.Decoder(DeliveryRecord)
 
 
 class DamagedRecord(MalformedPayload):
@@ -48,8 +47,7 @@ class DamagedRecord(MalformedPayload):
         self.ref = ref
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredCall:
+class StoredCall(Struct, frozen=True, kw_only=True):
     """
     A call as it is in Redis: its version, its record, and its events by message id.
 
@@ -74,8 +72,7 @@ class StoredCall:
         return frozenset(event for events in self.events.values() for event in events)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedCall:
+class LoadedCall(Struct, frozen=True, kw_only=True):
     """
     A call, empty if it is new, and the ids of its pending messages, oldest first.
 
@@ -93,8 +90,7 @@ class LoadedCall:
         return bool(self.stored.version or self.pending)
 
 
-@dataclass(frozen=True, slots=True)
-class Calls:
+class Calls(Struct, frozen=True):
     """Reads calls, and writes them by one script."""
 
     redis: Client
@@ -190,7 +186,7 @@ class Calls:
 
 def pack_record(record: DeliveryRecord) -> bytes:
     """The record as the field `rec` of its call holds it; the inverse of `read_record`."""
-    text = _RECORD.dump_json(record, exclude_defaults=True, by_alias=True)
+    text = msgspec.json.encode(record)
     return compress(text, context=record.ref.encode())
 
 
@@ -201,8 +197,8 @@ def read_record(ref: str, compressed: bytes) -> DeliveryRecord:
     Raises `MalformedPayload` if it is damaged or was written by a newer version.
     """
     try:
-        return _RECORD.validate_json(decompress(compressed, context=ref.encode()))
-    except ValidationError as err:
+        return _RECORD.decode(decompress(compressed, context=ref.encode()))
+    except DecodeError as err:
         raise MalformedPayload(f"the stored record of {ref} cannot be read") from err
 
 

@@ -4,9 +4,9 @@ to disk, or that replicas have it too.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Self
 
+from msgspec import Struct
 from redis.exceptions import ResponseError
 
 # Below the time that the receiver has for an answer (`ACCEPT_TIMEOUT_S`).
@@ -19,8 +19,7 @@ class NotConfirmed(ResponseError):
     """Raised when a write was not confirmed in time; Redis may have it all the same."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmation:
+class Confirmation(Struct, frozen=True, kw_only=True):
     """Whether the write must be on Redis's disk, and on how many replicas."""
 
     on_disk: bool = False

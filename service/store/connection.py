@@ -4,11 +4,11 @@ The connection to Redis, and the records that live behind it.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, Self
 
 from arq.connections import ArqRedis
+from msgspec import Struct
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -105,8 +105,7 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
     return open_client(pool, queue_name=queue_name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Store:
+class Store(Struct, frozen=True, kw_only=True):
     """All records of one account."""
 
     # What to do about a Redis that can lose what it has confirmed: see REDIS_DURABILITY.

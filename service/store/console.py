@@ -2,13 +2,12 @@
 What the console keeps: what was done in it, and the sessions that were ended before their time.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
-from pydantic import ValidationError
+import msgspec
+from msgspec import DecodeError, Struct
 
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
@@ -16,8 +15,7 @@ from service.store.redis_client import Client
 MAX_ACTIONS: Final = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleAction:
+class ConsoleAction(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One thing that was done in the console.
 
@@ -34,11 +32,10 @@ class ConsoleAction:
     detail: str = ""
 
 
-_ACTION: Final = LazyAdapter(ConsoleAction)
+_ACTION: Final = msgspec.json.Decoder(ConsoleAction)
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleRecords:
+class ConsoleRecords(Struct, frozen=True):
     """
     A list of actions, the newest first, and a key per ended session. Every method raises redis-py's
     errors.
@@ -50,7 +47,7 @@ class ConsoleRecords:
     async def add(self, action: ConsoleAction) -> None:
         """Keep an action; the oldest beyond `MAX_ACTIONS` is dropped."""
         pipe = self.redis.pipeline(transaction=True)
-        pipe.lpush(self._actions, _ACTION.dump_json(action, exclude_defaults=True))
+        pipe.lpush(self._actions, msgspec.json.encode(action))
         pipe.ltrim(self._actions, 0, MAX_ACTIONS - 1)
         await pipe.execute()
 
@@ -62,8 +59,8 @@ class ConsoleRecords:
         actions = []
         for text in await self.redis.lrange(self._actions, start, start + limit - 1):
             try:
-                actions.append(_ACTION.validate_json(text))
-            except ValidationError:
+                actions.append(_ACTION.decode(text))
+            except DecodeError:
                 continue
         return actions
 

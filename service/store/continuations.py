@@ -2,14 +2,13 @@
 Calls that go on under another id: from the later id to the calls whose legs moved there.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
 
-@dataclass(frozen=True, slots=True)
-class Continuations:
+class Continuations(Struct, frozen=True):
     """Keeps for `keep_ms` milliseconds, after the last leg moved, whose legs moved to a call."""
 
     redis: Client

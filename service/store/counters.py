@@ -3,16 +3,15 @@ Counters of what the service left alone on purpose, per source.
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
 
+from msgspec import Struct
 from redis.exceptions import OutOfMemoryError
 
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """Counts by name and source, since the installation began."""
 
     redis: Client

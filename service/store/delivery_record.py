@@ -9,14 +9,13 @@ that follow a request to Buildr take the time of the response (`at`, UTC) and ad
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Final, Self
 
-from pydantic import Field
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.events import UtcDatetime
-from service.quick_dataclass import quick, replace
 from service.store.call_parties import CallParties
 from service.store.delivery_state import (
     PARKED_STATES,
@@ -36,9 +35,7 @@ MAX_ANSWERS: Final = 5
 _NOT_IN_HISTORY: Final = frozenset({DeliveryState.OPEN, DeliveryState.WAITING})
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRecord:
+class DeliveryRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     The state of a call's delivery: everything that is stored of a call but its events.
 
@@ -74,7 +71,7 @@ class DeliveryRecord:
     in_doubt: dict[str, tuple[str, ...]] = field(default_factory=dict)
     left_ids: dict[str, dict[str, str]] = field(default_factory=dict)
     note_block: str | None = None
-    unanswered: UnansweredWrites = field(default_factory=UnansweredWrites)
+    unanswered: UnansweredWrites = UnansweredWrites()
     attempts: int = 0
     unauthorized: int = 0
     not_taken: int = 0
@@ -83,7 +80,7 @@ class DeliveryRecord:
     answers: tuple[Answer, ...] = ()
     due_at: UtcDatetime | None = None
     # "mark" is the name under which stored records hold it.
-    replay_request: Annotated[ReplayRequest | None, Field(alias="mark")] = None
+    replay_request: ReplayRequest | None = field(default=None, name="mark")
     history: tuple[HistoryEntry, ...] = ()
 
     @property

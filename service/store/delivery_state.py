@@ -2,14 +2,13 @@
 The states of a call's delivery, and the values that its record holds besides.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field
+import msgspec
+from msgspec import Struct, field
 
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from service.store.rate_limit.lanes import Lane
 
 
@@ -45,18 +44,16 @@ class DeliveryState(StrEnum):
 PARKED_STATES: Final = frozenset({DeliveryState.FAILED, DeliveryState.HAND_EDITED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryEntry:
+class HistoryEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of a call's history; `at` is UTC."""
 
     at: UtcDatetime
     # "what" is the name under which stored records and `--json` hold it.
-    summary: Annotated[str, Field(alias="what")]
+    summary: str = field(name="what")
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Buildr's response to a request that failed; `status_code` is None if none came."""
 
     at: UtcDatetime
@@ -65,8 +62,7 @@ class Answer:
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayRequest:
+class ReplayRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     An operator's request to replay a call, in the lane `replay` or `backfill`.
 
@@ -79,14 +75,14 @@ class ReplayRequest:
     is_forced: bool = False
 
 
-_REPLAY_REQUEST: Final = LazyAdapter(ReplayRequest)
+_REPLAY_REQUEST: Final = msgspec.json.Decoder(ReplayRequest)
 
 
 def replay_request_to_json(request: ReplayRequest) -> str:
     """The stored form of a replay request."""
-    return _REPLAY_REQUEST.dump_json(request).decode()
+    return msgspec.json.encode(request).decode()
 
 
 def replay_request_from_json(text: str) -> ReplayRequest:
     """The inverse of `replay_request_to_json`. Raises pydantic's `ValidationError`."""
-    return _REPLAY_REQUEST.validate_json(text)
+    return _REPLAY_REQUEST.decode(text)

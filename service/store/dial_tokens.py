@@ -7,14 +7,13 @@ Only digests of tokens and sessions are kept: what is in Redis opens nothing.
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from pydantic import ValidationError
+import msgspec
+from msgspec import DecodeError, Struct
 
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
@@ -25,8 +24,7 @@ MAX_CALLS: Final = 30
 CALLS_WINDOW_MS: Final = 60_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialToken:
+class DialToken(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One person's token: `name` is for people, `agent` how the telephony system names them (None:
     their calls name nobody), `digest` of the secret half.
@@ -39,11 +37,10 @@ class DialToken:
     agent: str | None = None
 
 
-_TOKEN: Final = LazyAdapter(DialToken)
+_TOKEN: Final = msgspec.json.Decoder(DialToken)
 
 
-@dataclass(frozen=True, slots=True)
-class DialTokens:
+class DialTokens(Struct, frozen=True):
     """
     The tokens of an account, in one hash, and a key for each session. Every method raises
     redis-py's errors.
@@ -59,7 +56,7 @@ class DialTokens:
         token = DialToken(
             token_id=token_id, name=name, digest=_digest(secret), created_at=now, agent=agent
         )
-        text = _TOKEN.dump_json(token, exclude_none=True)
+        text = msgspec.json.encode(token)
         await self.redis.hset(self._tokens, token_id, text)
         return token, f"{token_id}.{secret}"
 
@@ -143,6 +140,6 @@ def _digest(secret: str) -> str:
 
 def _read(text: bytes) -> DialToken | None:
     try:
-        return _TOKEN.validate_json(text)
-    except ValidationError:
+        return _TOKEN.decode(text)
+    except DecodeError:
         return None

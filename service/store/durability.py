@@ -2,9 +2,9 @@
 Whether a Redis keeps what it has confirmed: its append-only file, its eviction policy, its role.
 """
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from msgspec import Struct
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -27,8 +27,7 @@ _LOSSES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DurabilityFault:
+class DurabilityFault(Struct, frozen=True, kw_only=True):
     """
     One way in which Redis can lose what it has confirmed, or refuses it; `text` is for people.
 
@@ -59,8 +58,7 @@ NO_FILE_TO_WAIT_FOR: Final = DurabilityFault(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DurabilityReport:
+class DurabilityReport(Struct, frozen=True, kw_only=True):
     """
     What Redis says of itself; `is_readable` is False for a server that forbids CONFIG, as managed
     services do.

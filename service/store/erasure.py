@@ -3,8 +3,9 @@ Everything that is stored about a telephone number or a call: found by its text,
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.errors import MalformedPayload
 from service.store import script_calls
@@ -30,8 +31,7 @@ INDEXES: Final = ("ask", "failed", "links")
 Matches = Callable[[str], bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Erased:
+class Erased(Struct, frozen=True, kw_only=True):
     """How many records of each kind were deleted."""
 
     calls: int = 0
@@ -48,8 +48,7 @@ class Erased:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Erasure:
+class Erasure(Struct, frozen=True):
     """
     Finds and deletes; `seen_ms` is how long ids of deleted messages are kept, so that a message
     that is sent again is not taken for a new one.

@@ -3,12 +3,13 @@ What an expected call is: as it is stated, as it is stored, and as a job reads i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import msgspec
+from msgspec import Struct, field
+
 from service.events import Direction, UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from service.phone_numbers import Number
 from service.store.links import Link
 
@@ -16,8 +17,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expectation:
+class Expectation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     What a client of the API or the command line states: this Buildr call will be a call with one of
     these numbers.
@@ -45,8 +45,7 @@ class Expectation:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedCall(Expectation):
+class ExpectedCall(Expectation, frozen=True, kw_only=True):
     """
     An expectation as it is stored; times are UTC.
 
@@ -68,8 +67,7 @@ class ExpectedCall(Expectation):
         return self.not_before or self.registered_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateSnapshot:
+class CandidateSnapshot(Struct, frozen=True, kw_only=True):
     """
     What was expected with some numbers when a job read it.
 
@@ -82,12 +80,12 @@ class CandidateSnapshot:
     is_cut: bool = False
 
 
-_EXPECTATION: Final = LazyAdapter(Expectation)
+_EXPECTATION: Final = msgspec.json.Decoder(Expectation)
 
 
 def to_json(expectation: Expectation) -> str:
     """An expectation as it is stored."""
-    return _EXPECTATION.dump_json(expectation, exclude_none=True).decode()
+    return msgspec.json.encode(expectation).decode()
 
 
 def read_entry(fields: Mapping[bytes, bytes]) -> ExpectedCall:
@@ -95,7 +93,7 @@ def read_entry(fields: Mapping[bytes, bytes]) -> ExpectedCall:
     The entry that a hash holds: `body` (JSON), `registered`, `opens` and `closes` (ms since the
     epoch), `rev`, and `ref` and `by` once it is claimed, `by` empty for a certain claim.
     """
-    stated = _EXPECTATION.validate_json(fields[b"body"])
+    stated = _EXPECTATION.decode(fields[b"body"])
     claimed_by = _optional_text(fields.get(b"ref"))
     return ExpectedCall(
         buildr_call_id=stated.buildr_call_id,

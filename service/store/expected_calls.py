@@ -7,9 +7,10 @@ at most one telephone call, and expires `keep_ms` after its window.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from service.store import script_calls
 from service.store.expectations import (
@@ -50,8 +51,7 @@ class WrongWindow(ValueError):
     """Raised when no call can be expected in the stated time; the message says what to change."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
+class Registered(Struct, frozen=True, kw_only=True):
     """What a registration did; `woken` is how many calls with such a number are read again."""
 
     expected: ExpectedCall
@@ -59,8 +59,7 @@ class Registered:
     woken: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedCalls:
+class ExpectedCalls(Struct, frozen=True):
     """
     Keeps expected calls until `keep_ms` after their window, which by default ends `wait_ms` after
     the registration. Every method raises redis-py's errors.

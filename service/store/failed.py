@@ -5,12 +5,14 @@ or discards it.
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
+import msgspec
+from msgspec import Struct
+
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
+from service.plain_values import plain_fields
 from service.store import script_calls
 from service.store.delivery_state import Answer, ReplayRequest, replay_request_to_json
 from service.store.keys import Keys
@@ -23,8 +25,7 @@ READ_PAGE: Final = 1000
 ALREADY_TAKEN: Final = -1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     A failed call (its id is the call's name) or a failed message.
 
@@ -55,22 +56,20 @@ class FailedFacts(NamedTuple):
     detail: str
 
 
-_FAILED: Final = LazyAdapter(Failed)
+_FAILED: Final = msgspec.json.Decoder(Failed)
 
 
 def to_text(entry: Failed) -> str:
     """An entry as it is kept."""
-    return _FAILED.dump_json(entry, exclude_defaults=True).decode()
+    return msgspec.json.encode(entry).decode()
 
 
 def as_dict(entry: Failed) -> dict[str, object]:
     """An entry as plain JSON values."""
-    plain: dict[str, object] = _FAILED.dump_python(entry, mode="json")
-    return plain
+    return plain_fields(entry)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedFilter:
+class FailedFilter(Struct, frozen=True, kw_only=True):
     """Which failed entries are meant; what is None does not matter."""
 
     source: str | None = None
@@ -98,8 +97,7 @@ class FailedFilter:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FailedStore:
+class FailedStore(Struct, frozen=True):
     """Lists failed entries; they are filed by the scripts `commit` and `keep_failed`."""
 
     redis: Client
@@ -112,7 +110,7 @@ class FailedStore:
         text = await self.redis.get(self.keys.failed_entry(entry_id))
         if text is None:
             return None
-        return _FAILED.validate_json(text)
+        return _FAILED.decode(text)
 
     async def count(self) -> int:
         """How many entries there are."""
@@ -123,7 +121,7 @@ class FailedStore:
         if not entry_ids:
             return []
         texts = await self.redis.mget([self.keys.failed_entry(name) for name in entry_ids])
-        return [_FAILED.validate_json(text) for text in texts if text is not None]
+        return [_FAILED.decode(text) for text in texts if text is not None]
 
     async def facts(self, *, most: int) -> list[FailedFacts]:
         """What the oldest entries are grouped by, the oldest first: in a third of the time."""
@@ -146,7 +144,7 @@ class FailedStore:
         async for text in self._texts():
             if in_text not in text:
                 continue
-            entry = _FAILED.validate_json(text)
+            entry = _FAILED.decode(text)
             if failed_filter.holds(entry):
                 yield entry
 

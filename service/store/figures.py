@@ -8,9 +8,10 @@ Redis every few seconds. Killed, it loses these seconds of figures, and nothing 
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from service.logs.masking import mask_text
 from service.store.keys import Keys
@@ -34,16 +35,14 @@ MOST_VALUES: Final = 200
 KEEP_DAYS: Final = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
+class Histogram(Struct, frozen=True):
     """How many times were within each bound of its metric, one more beyond all, and their sum."""
 
     counts: tuple[int, ...]
     sum_s: float
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What a process has counted since it last added it to Redis."""
 
     times: dict[str, int] = field(default_factory=dict)
@@ -96,8 +95,7 @@ class Tally:
         self.values = {**taken.values, **self.values}
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """
     The figures of all processes of an account, in three hashes: `figures` by
     `METRIC:LABEL:BUCKET`, `outcome_days` by `DAY:OUTCOME`, `unknown_values` by `SOURCE:VALUE` with

@@ -3,8 +3,9 @@ The id of an account's records in one Redis: two processes that read the same on
 """
 
 import secrets
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.store.keys import Keys
 from service.store.redis_client import Client
@@ -16,8 +17,7 @@ PUBLIC_HEALTH: Final = "/webhooks/healthz"
 INSTANCE: Final = "buildr-calls-instance"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """An id made up at random, which says nothing and is no secret; kept without an end."""
 
     redis: Client

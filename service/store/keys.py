@@ -5,16 +5,16 @@ All keys of an account share one prefix and live on one node (Redis Cluster does
 either).
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 # Has the plain paths (`/webhooks/SOURCE`), and a name in keys all the same, so that a second
 # account can be added without moving anything.
 DEFAULT_ACCOUNT: Final = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(Struct, frozen=True):
     """The names of one account's records."""
 
     account: str = DEFAULT_ACCOUNT

@@ -3,9 +3,11 @@ Links: which Buildr call a telephone call is, set by an operator or another prog
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass
 
-from service.lazy_adapter import LazyAdapter
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from service.store import script_calls
 from service.store.keys import Keys, ref_of, split_ref
 from service.store.redis_client import Client
@@ -14,8 +16,7 @@ from service.store.script_runner import ScriptCall, Scripts
 PAGE = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     The Buildr call of a telephone call, and what else is to be sent along; all are Buildr's ids,
     digits. One that `replaces` counts before the id that the call's own messages name. The call of
@@ -41,18 +42,17 @@ class Link:
         }
 
 
-_LINK = LazyAdapter(Link)
+_LINK = msgspec.json.Decoder(Link)
 
 
 def read_link(text: str) -> Link | None:
     """The link of a stored text; None of an empty one."""
     if not text:
         return None
-    return _LINK.validate_json(text)
+    return _LINK.decode(text)
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(Struct, frozen=True):
     """Keeps links for `keep_ms` milliseconds."""
 
     redis: Client
@@ -73,7 +73,7 @@ class Links:
     async def put_test(self, source: str, source_call_id: str, link: Link, *, keep_s: int) -> None:
         """Set the link of a test call, which is kept for its own time."""
         ref = ref_of(source, source_call_id)
-        text = _LINK.dump_json(link, exclude_defaults=True)
+        text = msgspec.json.encode(link)
         call = script_calls.link(ref=ref, link_text=text, keep_ms=keep_s * 1000)
         await self.scripts.run(call)
 
@@ -92,7 +92,7 @@ class Links:
 
     def _put(self, source: str, source_call_id: str, link: Link) -> ScriptCall[list[int]]:
         ref = ref_of(source, source_call_id)
-        text = _LINK.dump_json(link, exclude_defaults=True)
+        text = msgspec.json.encode(link)
         return script_calls.link(ref=ref, link_text=text, keep_ms=self.keep_ms)
 
     async def get(self, source: str, source_call_id: str) -> Link | None:
@@ -133,5 +133,5 @@ class Links:
             for ref, text in zip(refs, texts, strict=True):
                 link_source, source_call_id = split_ref(ref.decode())
                 if text is not None and source in (None, link_source):
-                    yield link_source, source_call_id, _LINK.validate_json(text)
+                    yield link_source, source_call_id, _LINK.decode(text)
             start += PAGE

@@ -4,9 +4,10 @@ What people ask of calls, and what a list shows of each.
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
 
 from service.errors import MalformedPayload
 from service.store.call_parties import CallParties
@@ -23,8 +24,7 @@ PLAIN: Final = re.compile(r"[^\x00-\x1f\"\\\x7f]+")
 Place = tuple[int, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallQuery:
+class CallQuery(Struct, frozen=True, kw_only=True):
     """
     Which calls are meant; what is None does not matter. `number` is E.164; `agent` may be a part of
     a name. `state` is one of `DeliveryState`, or `UNREAD`. A call is as old as its last message;
@@ -42,8 +42,7 @@ class CallQuery:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedCall:
+class ListedCall(Struct, frozen=True, kw_only=True):
     """One call of a list. `last_at` is when its last message came; times are UTC."""
 
     ref: str

@@ -4,17 +4,16 @@ Raw webhook messages: what came in, kept so that it can be read anew.
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from pydantic import ValidationError
+import msgspec
+from msgspec import DecodeError, Struct
+from msgspec.structs import replace
 from pydantic_core import to_json
 
 from service.errors import MalformedPayload
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
-from service.quick_dataclass import quick, replace
 from service.sources.common.signatures import digest
 from service.sources.request import WebhookRequest
 from service.store.compression import compress, decompress
@@ -22,9 +21,7 @@ from service.store.keys import Keys
 from service.store.redis_client import Client
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """
     One genuine HTTP request of a source; `source_call_id` is None if it names no call.
 
@@ -47,8 +44,7 @@ def message_id(source: str, message_key: str) -> str:
     return "m" + digest(source, message_key)[:24]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Head:
+class _Head(Struct, frozen=True, kw_only=True):
     """Everything of a message but its body."""
 
     source: str
@@ -60,7 +56,7 @@ class _Head:
     buildr_call_id: str | None = None
 
 
-_HEAD: Final = LazyAdapter(_Head)
+_HEAD: Final = msgspec.json.Decoder(_Head)
 
 
 def pack_message(message: Message) -> bytes:
@@ -90,8 +86,8 @@ def _read(message_id_: str, stored: bytes) -> Message:
     """
     line, _, body = decompress(stored.partition(b"\n")[2]).partition(b"\n")
     try:
-        head = _HEAD.validate_json(line)
-    except ValidationError as err:
+        head = _HEAD.decode(line)
+    except DecodeError as err:
         raise MalformedPayload(f"the stored message {message_id_} cannot be read") from err
     return Message(
         message_id=message_id_,
@@ -108,16 +104,14 @@ def _read(message_id_: str, stored: bytes) -> Message:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadMessages:
+class UnreadMessages(Struct, frozen=True, kw_only=True):
     """Messages that no job has read yet, oldest first, and the ids of those that are damaged."""
 
     messages: tuple[Message, ...] = ()
     damaged_ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Messages:
+class Messages(Struct, frozen=True):
     """Reads raw messages; they are written by the scripts `accept` and `keep_failed` only."""
 
     redis: Client

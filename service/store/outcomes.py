@@ -2,19 +2,19 @@
 The account's call outcomes, as last read from Buildr.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+from msgspec import Struct
+
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from service.store import script_calls
 from service.store.keys import Keys
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredOutcomes:
+class StoredOutcomes(Struct, frozen=True, kw_only=True):
     """
     The account's call outcomes as pairs `(name, id)`, and when they were read.
     """
@@ -23,11 +23,10 @@ class StoredOutcomes:
     read_at: UtcDatetime
 
 
-_OUTCOMES: Final = LazyAdapter(StoredOutcomes)
+_OUTCOMES: Final = msgspec.json.Decoder(StoredOutcomes)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcomes:
+class Outcomes(Struct, frozen=True):
     """Keeps the list without an end: an old one is better than none when Buildr is away."""
 
     redis: Client
@@ -39,9 +38,9 @@ class Outcomes:
         text = await self.redis.get(self.keys.named("outcomes"))
         if text is None:
             return None
-        return _OUTCOMES.validate_json(text)
+        return _OUTCOMES.decode(text)
 
     async def save(self, outcomes: StoredOutcomes) -> None:
         """Keep a list that was just read."""
-        text = _OUTCOMES.dump_json(outcomes)
+        text = msgspec.json.encode(outcomes)
         await self.scripts.run(script_calls.put(name="outcomes", value=text, ttl_ms=0))

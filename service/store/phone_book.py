@@ -8,14 +8,15 @@ docs/decisions/0020-phone-book.md.
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Final
 
+import msgspec
+from msgspec import Struct, field
+
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from service.store import script_calls
 from service.store.keys import Keys
 from service.store.locks import acquire_or_keep, release
@@ -44,8 +45,7 @@ class Origin(StrEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneBookEntry:
+class PhoneBookEntry(Struct, frozen=True, kw_only=True):
     """
     What one telephone number (E.164) says about who called; ids are Buildr's, digits.
 
@@ -78,8 +78,7 @@ class PhoneBookEntry:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneBookCounts:
+class PhoneBookCounts(Struct, frozen=True, kw_only=True):
     """How much is in the book; `shared` numbers belong to more than one contact."""
 
     numbers: int = 0
@@ -88,8 +87,7 @@ class PhoneBookCounts:
     synchronised: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncCursor:
+class SyncCursor(Struct, frozen=True, kw_only=True):
     """
     How far a synchronisation has come: `url` is the next page, None for the first one. With
     `is_read` there is none, and what is older is still to be removed.
@@ -106,8 +104,7 @@ class SyncCursor:
     unreadable: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneBookState:
+class PhoneBookState(Struct, frozen=True, kw_only=True):
     """When the book was last changed as a whole (UTC), and the synchronisation under way."""
 
     imported_at: UtcDatetime | None = None
@@ -115,12 +112,11 @@ class PhoneBookState:
     cursor: SyncCursor | None = None
 
 
-_CURSOR: Final = LazyAdapter(SyncCursor)
+_CURSOR: Final = msgspec.json.Decoder(SyncCursor)
 _MOMENT_FIELDS: Final = {Origin.IMPORT: "imported_at", Origin.SYNC: "synced_at"}
 
 
-@dataclass(frozen=True, slots=True)
-class PhoneBook:
+class PhoneBook(Struct, frozen=True):
     """
     Keeps the phone book of an account; every method raises redis-py's errors.
 
@@ -207,14 +203,14 @@ class PhoneBook:
 
     async def save_cursor(self, cursor: SyncCursor) -> None:
         """Keep how far a synchronisation has come."""
-        await self.redis.hset(self._state_key, "cursor", _CURSOR.dump_json(cursor))
+        await self.redis.hset(self._state_key, "cursor", msgspec.json.encode(cursor))
 
     async def state(self) -> PhoneBookState:
         """When the book was last changed as a whole, and the synchronisation under way."""
         fields = await self.redis.hgetall(self._state_key)
         cursor = None
         if b"cursor" in fields:
-            cursor = _CURSOR.validate_json(fields[b"cursor"])
+            cursor = _CURSOR.decode(fields[b"cursor"])
         return PhoneBookState(
             imported_at=_moment(fields.get(b"imported_at")),
             synchronised_at=_moment(fields.get(b"synced_at")),

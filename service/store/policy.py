@@ -2,14 +2,14 @@
 The durations and limits by which the scripts keep calls.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 HOUR_MS: Final = 3_600_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StorePolicy:
+class StorePolicy(Struct, frozen=True, kw_only=True):
     """
     Durations in milliseconds, limits, and a share.
 

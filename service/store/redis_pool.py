@@ -4,11 +4,11 @@ Pools of connections to Redis: one server, a socket, TLS, or the primary that Se
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from arq.connections import ArqRedis
+from msgspec import Struct
 from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.asyncio.connection import (
     Connection,
@@ -65,8 +65,7 @@ class _Unix(_LeavesReplica, UnixDomainSocketConnection):
 _CLASSES: Final[Mapping[object, type]] = {SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SentinelUrl:
+class SentinelUrl(Struct, frozen=True, kw_only=True):
     """
     `redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DB?sentinel_password=...`, with
     `rediss+sentinel` for TLS; user and password are those of Redis.

@@ -2,14 +2,16 @@
 Requests that the receiver has refused, as facts for the operator: the newest ones, summed by kind.
 """
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
+
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
+from service.plain_values import plain_fields
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
@@ -19,8 +21,7 @@ KEEP_MS: Final = 30 * 86_400_000
 UNKNOWN: Final = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedRequests:
+class RefusedRequests(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     Requests of one kind, refused within a minute; times are UTC.
 
@@ -40,11 +41,10 @@ class RefusedRequests:
     hint: str = ""
 
 
-_REFUSED: Final = LazyAdapter(RefusedRequests)
+_REFUSED: Final = msgspec.json.Decoder(RefusedRequests)
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A list in Redis, the newest entry first. Every method raises redis-py's errors."""
 
     redis: Client
@@ -53,7 +53,7 @@ class Refused:
     async def add(self, entries: Iterable[RefusedRequests]) -> None:
         """Add entries, in one round trip."""
         name = self.keys.named("refused")
-        texts = [_REFUSED.dump_json(entry, exclude_defaults=True) for entry in entries]
+        texts = [msgspec.json.encode(entry) for entry in entries]
         pipe = self.redis.pipeline(transaction=False)
         pipe.lpush(name, *texts)
         pipe.ltrim(name, 0, MOST - 1)
@@ -63,7 +63,7 @@ class Refused:
     async def newest(self, count: int) -> list[RefusedRequests]:
         """The newest entries, the newest first."""
         texts = await self.redis.lrange(self.keys.named("refused"), 0, count - 1)
-        return [_REFUSED.validate_json(text) for text in texts]
+        return [_REFUSED.decode(text) for text in texts]
 
     async def recent(
         self, *, source: str | None = None, since: datetime | None = None, limit: int = 100
@@ -72,7 +72,7 @@ class Refused:
         pipe = self.redis.pipeline(transaction=False)
         pipe.lrange(self.keys.named("refused"), 0, -1)
         (texts,) = await pipe.execute()
-        entries = (_REFUSED.validate_json(text) for text in texts)
+        entries = (_REFUSED.decode(text) for text in texts)
         chosen = [
             entry
             for entry in entries
@@ -83,8 +83,7 @@ class Refused:
 
 def as_dict(entry: RefusedRequests) -> dict[str, object]:
     """An entry as plain JSON values."""
-    plain: dict[str, object] = json.loads(_REFUSED.dump_json(entry))
-    return plain
+    return plain_fields(entry)
 
 
 def summed(entries: Iterable[RefusedRequests]) -> list[RefusedRequests]:

@@ -2,8 +2,9 @@
 When calls want attention: alarms for arq, and the sweep that gives lost ones back.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from service.store import script_calls
 from service.store.calls import FirstRead
@@ -16,16 +17,14 @@ SWEEP_LIMIT = 500
 WAKE_LIMIT = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
+class Swept(Struct, frozen=True):
     """What a sweep has found: alarms that were lost, and calls of dead workers."""
 
     healed: int
     taken_over: int
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """
     The calls whose jobs were taken, and the ids of jobs in the queue that were not ours.
 
@@ -39,8 +38,7 @@ class Taken:
     next_in_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """The `due` index is the truth; arq's jobs are its alarms and may be lost at any time."""
 
     redis: Client

@@ -8,10 +8,11 @@ most urgent first.
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from enum import StrEnum
 from functools import cache
 from typing import Final
+
+from msgspec.structs import asdict
 
 from service.errors import FailureCause
 from service.store.delivery_state import DeliveryState

@@ -4,12 +4,12 @@ has lost it.
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import Final, Generic, TypeVar
 
+from msgspec import Struct
 from redis.exceptions import NoScriptError
 
 from service.store.confirmation import CONFIRMED_SCRIPTS, NO_CONFIRMATION, Confirmation
@@ -85,8 +85,7 @@ def no_skew() -> int:
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptCall(Generic[Result]):
+class ScriptCall(Struct, Generic[Result], frozen=True):
     """
     One call of a script: its name, its own arguments in order, and how its reply is read.
 
@@ -122,8 +121,7 @@ def as_integers(reply: object) -> list[int]:
     return [int(part) for part in as_list(reply)]
 
 
-@dataclass(frozen=True, slots=True)
-class Scripts:
+class Scripts(Struct, frozen=True):
     """
     The scripts, bound to one account's keys.
 

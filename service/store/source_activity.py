@@ -3,9 +3,10 @@ When each source last sent something, and how many messages came in each hour of
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from service.store import script_calls
 from service.store.keys import Keys
@@ -20,8 +21,7 @@ LAST_AT_KEY: Final = "heard"
 KEEP_HOURS: Final = 5 * 7 * 24
 
 
-@dataclass(frozen=True, slots=True)
-class SourceActivity:
+class SourceActivity(Struct, frozen=True):
     """
     Reads what `accept` and `keep_failed` write with each message; the rest is written here. Moments
     are UTC, by the clock of Redis.

@@ -5,21 +5,19 @@ after them.
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
-from pydantic import ValidationError
+import msgspec
+from msgspec import DecodeError, Struct, field
 
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from service.store.keys import Keys
 from service.store.locks import acquire, release
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpkeepState:
+class UpkeepState(Struct, frozen=True, kw_only=True):
     """
     How a source's subscription stood at `checked_at`.
 
@@ -41,11 +39,10 @@ class UpkeepState:
     failures: int = 0
 
 
-_STATE: Final = LazyAdapter(UpkeepState)
+_STATE: Final = msgspec.json.Decoder(UpkeepState)
 
 
-@dataclass(frozen=True, slots=True)
-class Upkeep:
+class Upkeep(Struct, frozen=True):
     """
     Keeps the last state of each source; `lock` lets one process look after a source at a time.
     """
@@ -66,7 +63,7 @@ class Upkeep:
 
     async def save(self, source: str, state: UpkeepState) -> None:
         """Keep the state of a source."""
-        await self.redis.hset(self.keys.named("upkeep"), source, _STATE.dump_json(state))
+        await self.redis.hset(self.keys.named("upkeep"), source, msgspec.json.encode(state))
 
     async def lock(self, source: str, *, ttl_s: float) -> bool:
         """
@@ -82,7 +79,7 @@ class Upkeep:
 
 def _read(text: bytes) -> UpkeepState | None:
     try:
-        return _STATE.validate_json(text)
+        return _STATE.decode(text)
     # Read anew from the vendor at the next turn: nothing here is the only copy of anything.
-    except ValidationError:
+    except DecodeError:
         return None

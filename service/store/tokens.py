@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from service.store import script_calls
 from service.store.keys import Keys
 from service.store.locks import acquire, release
@@ -26,7 +27,7 @@ class StoredToken:
     obtained_at: UtcDatetime
 
 
-_TOKEN: Final = LazyAdapter(StoredToken)
+_TOKEN: Final = msgspec.json.Decoder(StoredToken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,13 @@ class Tokens:
             text = await self.redis.get(self.keys.named("token"))
         if text is None:
             return None
-        return _TOKEN.validate_json(text)
+        return _TOKEN.decode(text)
 
     async def save(self, token: StoredToken) -> None:
         """Keep a new token."""
         # SET refuses a time to live of 0.
         life_ms = max(1, int((token.expires_at - datetime.now(UTC)).total_seconds() * 1000))
-        sealed = self.box.seal(_TOKEN.dump_json(token))
+        sealed = self.box.seal(msgspec.json.encode(token))
         await self.scripts.run(script_calls.put(name="sealed_token", value=sealed, ttl_ms=life_ms))
         await self.redis.delete(self.keys.named("token"))
 

@@ -3,9 +3,11 @@ Writes to Buildr whose answer never came, as a part of a call's record.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.events import UtcDatetime
 
@@ -13,8 +15,7 @@ from service.events import UtcDatetime
 MAX_UNANSWERED: Final = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnansweredWrite:
+class UnansweredWrite(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     A write that was begun at `at` (UTC) and has had no answer: Buildr may carry it out even after a
     later one. `fields` are without the notes; `note_block` is our own text in them.
@@ -26,8 +27,7 @@ class UnansweredWrite:
     note_block: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnansweredWrites:
+class UnansweredWrites(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     The writes of a call that Buildr may still carry out, oldest first.
 

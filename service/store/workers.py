@@ -3,9 +3,10 @@ The workers that are alive, and the outcome map by which each decides.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from service.store import script_calls
 from service.store.keys import Keys
@@ -23,8 +24,7 @@ DAY_MS: Final = 86_400_000
 INDEXES: Final = b"indexes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beat:
+class Beat(Struct, frozen=True, kw_only=True):
     """
     What a heartbeat has found: the present (UTC), whether Redis is full, and by how much the
     present is ahead of its clock, which was set back.
@@ -35,8 +35,7 @@ class Beat:
     set_back: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
+class Workers(Struct, frozen=True):
     """
     Heartbeats and outcome maps, by worker id.
 

@@ -13,12 +13,13 @@ import random
 import re
 import string
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from random import Random
 from typing import Final
 from urllib.parse import parse_qsl
+
+from msgspec.structs import replace
 
 from service.errors import MessageError
 from service.sources import SOURCES, WebhookRequest

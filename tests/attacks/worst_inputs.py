@@ -10,9 +10,11 @@ import hmac
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import MessageError
 from service.receiver.requests import Headers

@@ -8,9 +8,10 @@ stalled. Of the last week there are the raw messages too.
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import FailureCause
 from service.events import CallEvent, Direction, EventType, HangupCause, Party, to_json

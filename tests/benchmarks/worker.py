@@ -23,12 +23,12 @@ import click
 from arq.connections import ArqRedis
 from arq.utils import poll
 from arq.worker import Worker, func
+from msgspec.structs import replace
 
 from service.cancelling import cancel_and_wait
 from service.collector import reduce_gc_pauses
 from service.events import AnsweredBy, CallEvent, Direction, EventType, HangupCause
 from service.logs.setup import configure_logging, flush_log
-from service.quick_dataclass import replace
 from service.settings import Settings, load_installation
 from service.store.connection import Store, open_store
 from service.store.outcomes import StoredOutcomes

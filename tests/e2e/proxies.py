@@ -6,9 +6,10 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.clock import utc_now
 from service.sources import WebhookRequest

@@ -5,13 +5,13 @@ The worked example of CONTRIBUTING.md is a whole source: it is run here as it is
 import json
 import re
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from service.errors import IgnoredEvent, InvalidSignature
 from service.events import EventType, Result

@@ -6,12 +6,13 @@ in the registry.
 import importlib
 import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.events import CallEvent, EventType, as_dict
 from service.sources import SOURCES, WebhookRequest

@@ -4,9 +4,11 @@ What the conformance tests have to know of a source: its contract, `CONTRACT` in
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.events import Result
 from service.sources import WebhookRequest

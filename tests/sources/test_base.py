@@ -5,13 +5,13 @@ that comes back to us.
 
 import base64
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.errors import MalformedPayload
 from service.sources.common.fields import (

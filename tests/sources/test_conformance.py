@@ -12,7 +12,6 @@ import logging
 import random
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from random import Random
@@ -23,6 +22,7 @@ import pytest
 import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature, MalformedPayload, MessageError
 from service.events import (

@@ -4,15 +4,15 @@ learn of it. Pure; the state is kept in Redis as JSON.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from pydantic import ValidationError
+import msgspec
+from msgspec import DecodeError, Struct, field
+from msgspec.structs import replace
 
 from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 from workers.alerts.condition import Condition
 
 
@@ -24,8 +24,7 @@ class NoticeKind(StrEnum):
     OVER = "over"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertState:
+class AlertState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
     One alert. It is open from `opened_at` to `over_at`; before, the condition only began at
     `since`, and may be gone since `gone_at`. `sent_at` is when each channel last learnt of it, by
@@ -60,8 +59,7 @@ class AlertState:
         return "open"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class Notice(Struct, frozen=True, kw_only=True):
     """What one channel has to learn of one alert of an account."""
 
     kind: NoticeKind
@@ -70,7 +68,7 @@ class Notice:
 
 
 Book = Mapping[str, AlertState]
-_BOOK: Final = LazyAdapter(dict[str, AlertState])
+_BOOK: Final = msgspec.json.Decoder(dict[str, AlertState])
 
 
 def read_book(text: bytes | None) -> Book:
@@ -78,14 +76,14 @@ def read_book(text: bytes | None) -> Book:
     if text is None:
         return {}
     try:
-        return _BOOK.validate_json(text)
-    except ValidationError:
+        return _BOOK.decode(text)
+    except DecodeError:
         return {}
 
 
 def book_text(book: Book) -> bytes:
     """The alerts as they are stored."""
-    return _BOOK.dump_json(dict(book), exclude_defaults=True)
+    return msgspec.json.encode(dict(book))
 
 
 def advance(book: Book, conditions: Iterable[Condition], *, now: datetime) -> Book:

@@ -3,9 +3,10 @@ What alerts are made of: the facts of an account, and something that is wrong by
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from service.store.alerts import SpoolNote
 from service.store.refused import RefusedRequests
@@ -17,8 +18,7 @@ MINUTE_S: Final = 60.0
 HOUR_S: Final = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Struct, frozen=True, kw_only=True):
     """
     One thing that is wrong. `subject` tells those of one kind apart: a source, a cause, an outcome.
 
@@ -41,8 +41,7 @@ class Condition:
         return f"{self.kind}:{self.subject}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertFacts:
+class AlertFacts(Struct, frozen=True, kw_only=True):
     """
     What is known of an account at one moment (UTC), all from Redis.
 

@@ -3,8 +3,9 @@ What alerts read like: one message for all that happened at once.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.logs.control_characters import escape_controls
 from service.logs.masking import mask_text
@@ -27,8 +28,7 @@ PREFIXES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class AlertMessage:
+class AlertMessage(Struct, frozen=True):
     """One message: a line for the subject, and the text, which begins with no greeting."""
 
     subject: str

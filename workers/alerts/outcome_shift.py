@@ -5,10 +5,11 @@ mistake, or a source that reports differently, shows there first.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from math import sqrt
 from typing import Final
+
+from msgspec import Struct
 
 # Calls by day (UTC) and outcome.
 OutcomeDays = Mapping[date, Mapping[str, int]]
@@ -26,8 +27,7 @@ LEAST_POINTS: Final = 0.15
 LEAST_DEVIATIONS: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeShift:
+class OutcomeShift(Struct, frozen=True, kw_only=True):
     """An outcome, its share of the calls since yesterday, and that of the month before."""
 
     outcome: str

@@ -10,12 +10,13 @@ for it.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import httpx
 import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from service.logs.events import LogEvent
@@ -48,8 +49,7 @@ REFUSED_PAUSE: Final = timedelta(minutes=30)
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndAsker:
+class EndAsker(Struct, frozen=True, kw_only=True):
     """Asks for the ends of one account's calls; `sources` by slug are those that are set up."""
 
     settings: Settings

@@ -6,10 +6,12 @@ webhooks show its end gets nothing.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.errors import IgnoredEvent, MalformedPayload
 from service.events import CallEvent, EventType, Result
@@ -68,8 +70,7 @@ _LABELS: Final = {
 FEEDS: Final = frozenset({Verdict.MISSING, Verdict.UNENDED, Verdict.MORE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallAssessment:
+class CallAssessment(Struct, frozen=True, kw_only=True):
     """
     A verdict on one call of the log.
 
@@ -84,7 +85,7 @@ class CallAssessment:
     log_result: Result | None = None
     stored_result: Result | None = None
     loaded: LoadedCall | None = None
-    messages: tuple[Message, ...] = field(default=(), repr=False)
+    messages: tuple[Message, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """
@@ -103,8 +104,7 @@ class CallAssessment:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
+class _Stored(Struct, frozen=True, kw_only=True):
     """What is stored of a call, unread messages included."""
 
     loaded: LoadedCall
@@ -121,8 +121,7 @@ class _Stored:
         return self.call.result
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Assessor:
+class Assessor(Struct, frozen=True, kw_only=True):
     """
     Assesses calls of one source; with `compares_all` the log's own result is read of calls that are
     known, too.

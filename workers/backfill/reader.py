@@ -6,9 +6,10 @@ beginning has been read. In memory are the calls of one span and an hour.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from workers.backfill.types import CallLog, LogEntry, LoggedCall, SliceTooLarge
 from workers.subscriptions.errors import (
@@ -30,8 +31,7 @@ class LogFault(UpkeepError):
     """Raised when a page of the log could not be read: which one, and why, in one line."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallBatch:
+class CallBatch(Struct, frozen=True, kw_only=True):
     """Complete calls; all that began before `done_until` (UTC) are in this or an earlier batch."""
 
     calls: Sequence[LoggedCall]

@@ -4,11 +4,11 @@ Whether the credentials of an account may read the call logs that they are for.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import httpx
+from msgspec import Struct
 
 from service.settings import Settings
 from workers.backfill.sources import LogSource
@@ -18,8 +18,7 @@ from workers.subscriptions.errors import UpkeepError, VendorBusy, VendorUnavaila
 TIMEOUT_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogRights:
+class LogRights(Struct, frozen=True, kw_only=True):
     """
     What became of a trial to read a source's call log: `fault` is what is wrong, with its cure, or
     None. `is_passing`: the vendor did not answer, which says nothing of the credentials.

@@ -5,9 +5,11 @@ written, fed in.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.store.backfill import Checkpoint, WriteResult
 from service.store.delivery_state import ReplayRequest
@@ -35,8 +37,7 @@ def is_listed(assessment: CallAssessment) -> bool:
     return assessment.verdict in LISTED
 
 
-@dataclass(slots=True, kw_only=True)
-class BackfillReport:
+class BackfillReport(Struct, kw_only=True):
     """
     What a back-fill found between `since` and `until` (UTC).
 
@@ -76,8 +77,7 @@ class BackfillReport:
         self.calls.append(replace(assessment, messages=(), loaded=None))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backfiller:
+class Backfiller(Struct, frozen=True, kw_only=True):
     """
     Back-fills one source; with `is_dry_run` it only assesses.
 

@@ -4,10 +4,10 @@ Which sources have a call log that can be read, and how it is opened.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
+from msgspec import Struct, field
 
 from service.events import Result
 from service.settings import Settings
@@ -19,8 +19,7 @@ from workers.subscriptions.errors import NotReady
 NO_COARSE: Final[Mapping[Result, frozenset[Result]]] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogSource:
+class LogSource(Struct, frozen=True, kw_only=True):
     """
     A source whose call log can be read.
 

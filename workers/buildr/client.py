@@ -8,12 +8,12 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
 
 import httpx
+from msgspec import Struct
 
 from service.buildr_ids import MAX_DIGITS, is_buildr_id
 from service.clock import utc_now
@@ -40,8 +40,7 @@ SPARE_CONNECTIONS: Final = 2
 Body = Mapping[str, Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestReport:
+class RequestReport(Struct, frozen=True, kw_only=True):
     """
     One request to Buildr, its token included: when it began (UTC), how long it took, and the status
     of its answer, None without one.

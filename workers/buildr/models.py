@@ -8,19 +8,21 @@ sending it again would not give another answer.
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from pydantic import (
+    AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
+    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 
 from service.errors import BuildrUnavailable
-from service.events import UtcDatetime
-from service.lazy_adapter import LazyAdapter
 
 BETA_ENVELOPE: Final = "item"
 ENVELOPES: Final = ("call", BETA_ENVELOPE)
@@ -35,13 +37,21 @@ def _or_none(value: object, handler: ValidatorFunctionWrapHandler) -> object:
         return None
 
 
-Moment = Annotated[UtcDatetime | None, WrapValidator(_or_none)]
+def _to_utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[
+    Annotated[AwareDatetime, AfterValidator(_to_utc)] | None, WrapValidator(_or_none)
+]
 
 
 class _Record(BaseModel):
     # Numbers are taken for ids: the reference shows strings, and an id that came as a number would
     # make a PATCH fail that Buildr has made.
-    model_config = ConfigDict(extra="allow", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(
+        extra="allow", frozen=True, coerce_numbers_to_str=True, defer_build=True
+    )
 
     id: str
     created_at: Moment = None
@@ -105,9 +115,10 @@ class UpdatedCall(_Record):
         return name in self.model_fields_set
 
 
-_CALL: Final = LazyAdapter(UpdatedCall)
-_CONTACTS: Final = LazyAdapter(tuple[Mapping[str, object], ...])
-_OUTCOMES: Final = LazyAdapter(tuple[CallOutcome, ...])
+# Built at their first use: few commands read an answer of Buildr.
+_DEFERRED: Final = ConfigDict(defer_build=True)
+_CONTACTS: Final = TypeAdapter(tuple[Mapping[str, object], ...], config=_DEFERRED)
+_OUTCOMES: Final = TypeAdapter(tuple[CallOutcome, ...], config=_DEFERRED)
 
 
 def read_call(answer: object, buildr_call_id: str) -> UpdatedCall:
@@ -117,7 +128,7 @@ def read_call(answer: object, buildr_call_id: str) -> UpdatedCall:
     Raises `BuildrUnavailable` if it is no call or a call other than the one that was asked for.
     """
     try:
-        call = _CALL.validate_python(_under(answer, ENVELOPES))
+        call = UpdatedCall.model_validate(_under(answer, ENVELOPES))
     except ValidationError as err:
         raise BuildrUnavailable(
             f"Buildr answered with something that is no call ({_places(err)}): check BUILDR_API_URL"

@@ -3,7 +3,8 @@ Agents of a call by name: who talked, and whose telephones only rang.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from service.events import CallEvent, Direction, Result
 from workers.calls.event_order import Timeline
@@ -13,8 +14,7 @@ from workers.calls.parties import Parties
 from workers.calls.talk import MACHINES, Talk
 
 
-@dataclass(frozen=True, slots=True)
-class AgentNames:
+class AgentNames(Struct, frozen=True):
     """`agent` talked, or called; `rang` are those who were rung and did not, by name."""
 
     agent: str | None

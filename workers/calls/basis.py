@@ -4,12 +4,11 @@ leg and the event that it rests on.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field
+from msgspec import Struct, field
 
 from service.events import Result
 from workers.calls.legs import Leg
@@ -80,8 +79,7 @@ SENTENCES: Final[Mapping[Reason, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """
     What decided the result of a call, or why it has none.
 
@@ -92,7 +90,7 @@ class Basis:
     reason: Reason
     result: Result | None = None
     leg_id: str | None = None
-    vendor_status: Annotated[str | None, Field(alias="word")] = None
+    vendor_status: str | None = field(default=None, name="word")
     occurred_at: datetime | None = None
 
     @property

@@ -8,8 +8,9 @@ exchange. So it fills a gap and never corrects.
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from service.events import CallEvent
-from service.quick_dataclass import replace
 
 
 def split_logged(events: Iterable[CallEvent]) -> tuple[list[CallEvent], list[CallEvent]]:

@@ -6,9 +6,10 @@ music, until an agent comes.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from service.events import CallEvent, EventType
 
@@ -19,8 +20,7 @@ MAX_UTC: Final = datetime.max.replace(tzinfo=UTC)
 Span: TypeAlias = tuple[datetime | None, datetime | None]
 
 
-@dataclass(frozen=True, slots=True)
-class ConferenceStay:
+class ConferenceStay(Struct, frozen=True):
     """One stay of a leg in a conference: times in UTC, None where they are not known."""
 
     conference_id: str | None

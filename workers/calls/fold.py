@@ -9,14 +9,13 @@ difference.
 `workers.calls.parties` finds the role of each leg, `workers.calls.results` says how the call ended.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import Field
+import msgspec
+from msgspec import Struct, field
 
 from service.events import (
     AnsweredBy,
@@ -30,8 +29,7 @@ from service.events import (
     identity,
     in_utc,
 )
-from service.lazy_adapter import LazyAdapter
-from service.quick_dataclass import quick
+from service.plain_values import plain_fields
 from workers.calls.agents import read_agents
 from workers.calls.basis import Basis, Reason
 from workers.calls.call_log import split_logged
@@ -51,9 +49,7 @@ from workers.calls.talk import Talk, read_answered_at, read_duration_s, read_tal
 __all__ = ["Call", "Leg", "Stage", "as_dict", "fold", "stall_deadline"]
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """
     What is known of one telephone call.
 
@@ -98,11 +94,11 @@ class Call:
     tags: tuple[str, ...]
     note: str | None
     basis: Basis
-    unknown_values: Annotated[tuple[str, ...], Field(alias="unknown_words")]
+    unknown_values: tuple[str, ...] = field(name="unknown_words")
     legs: tuple[Leg, ...]
 
 
-_CALL: Final = LazyAdapter(Call)
+_CALL: Final = msgspec.json.Decoder(Call)
 
 
 def fold(events: Iterable[CallEvent]) -> Call:
@@ -177,8 +173,7 @@ def _fold(events: Iterable[CallEvent]) -> Call:
 
 def as_dict(call: Call) -> dict[str, object]:
     """A call as plain JSON values, every field present."""
-    plain: dict[str, object] = json.loads(_CALL.dump_json(call, by_alias=True))
-    return plain
+    return plain_fields(call)
 
 
 def stall_deadline(

@@ -5,10 +5,12 @@ Of several values the latest counts.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.events import IDENTITY_FIELDS, CallEvent, Recording, Voicemail
 from workers.calls.event_order import Rank, Timeline
@@ -90,8 +92,7 @@ def _latest_with_url(
     return read(with_url)
 
 
-@dataclass(frozen=True, slots=True)
-class StatedValues:
+class StatedValues(Struct, frozen=True):
     """
     The events of a call, and the `names` of those of the fields `SELDOM` that any of them states:
     what none states is not looked for.

@@ -5,13 +5,13 @@ One leg of a call, folded from its events.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
-from typing import Annotated, Final, TypeVar
+from typing import Final, TypeVar
 
-from pydantic import Field
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.events import (
     AnsweredBy,
@@ -21,7 +21,6 @@ from service.events import (
     HangupCause,
     Party,
 )
-from service.quick_dataclass import quick, replace
 from workers.calls.conferences import ConferenceStay, read_stays
 
 T = TypeVar("T")
@@ -36,9 +35,7 @@ class Stage(StrEnum):
     ENDED = "ended"
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
+class Leg(Struct, frozen=True, kw_only=True):
     """
     One leg of a call, folded from the events that name it.
 
@@ -72,8 +69,8 @@ class Leg:
     agent: str | None = None
     is_transferred: bool = False
     conference_stays: tuple[ConferenceStay, ...] = ()
-    unknown_values: Annotated[tuple[str, ...], Field(alias="unknown_words")] = ()
-    vendor_status: Annotated[str | None, Field(alias="word")] = None
+    unknown_values: tuple[str, ...] = field(default=(), name="unknown_words")
+    vendor_status: str | None = field(default=None, name="word")
 
     @property
     def is_ended(self) -> bool:

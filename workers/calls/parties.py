@@ -3,9 +3,10 @@ Leg roles: which leg of a call is the customer's, which are the agents', and who
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from service.events import Direction, Party
 from workers.calls.event_order import MIN_UTC
@@ -15,8 +16,7 @@ SOFTPHONE: Final = "client:"
 AGENT_ADDRESSES: Final = (SOFTPHONE, "sip:", "sips:")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parties:
+class Parties(Struct, frozen=True, kw_only=True):
     """
     The legs of a call by their roles.
 

@@ -3,9 +3,11 @@ Who talked on a call, for how long, and how long the other side waited before.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, TypeGuard
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.events import AnsweredBy, Direction, Party, Result, Voicemail
 from workers.calls.basis import Reason
@@ -29,8 +31,7 @@ UNANSWERED: Final = frozenset(
 KnownSpan: TypeAlias = tuple[datetime, datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
+class Talk(Struct, frozen=True):
     """
     The talk that a leg proves on an inbound call.
 

@@ -3,8 +3,9 @@ Calls whose end never comes: after a time of the operator's choosing they count 
 how.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from service.events import Result
 from service.settings.outcomes import OutcomeConfig

@@ -6,11 +6,11 @@ Every function ends with click's errors, whose text is for the agent, or those o
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import click
+from msgspec import Struct
 
 from service.clock import utc_now
 from service.errors import FailureCause, SettingsError
@@ -69,8 +69,7 @@ CHOICES: Final[Mapping[str, Sequence[str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentTools:
+class AgentTools(Struct, frozen=True, kw_only=True):
     """
     The questions over the accounts of an installation. With `shows_numbers` telephone numbers are
     whole.

@@ -2,11 +2,11 @@
 `buildr-calls unmatched list` and `stalled list`: calls that wait for something.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import click
+from msgspec.structs import replace
 
 from service.settings import Settings
 from service.store.connection import Store

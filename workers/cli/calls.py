@@ -4,11 +4,11 @@
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 import click
+from msgspec.structs import replace
 
 from service.buildr_ids import is_buildr_call_id
 from service.events import Result

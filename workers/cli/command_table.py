@@ -4,11 +4,11 @@ the help of all.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import click
+from msgspec import Struct
 
 from service.collector import resume_collector
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 PACKAGE: Final = "workers.cli"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandEntry:
+class CommandEntry(Struct, frozen=True, kw_only=True):
     """
     Where a command is: a module of this package and its function. `help` is the first sentence of
     its own help. `has_account` is False for one that is of the whole installation. `logs`: modules

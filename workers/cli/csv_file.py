@@ -8,8 +8,9 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from workers.cli.people_csv import DECIMAL, DELIMITERS, Fault
 
@@ -37,8 +38,7 @@ class CsvFileError(ValueError):
     """Raised when a file cannot be read at all; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CsvRow:
+class CsvRow(Struct, frozen=True, kw_only=True):
     """One row that is not blank; `fault` says why its cells cannot be read."""
 
     line: int
@@ -68,8 +68,7 @@ class CsvRow:
         return decimal[1]
 
 
-@dataclass(frozen=True, slots=True)
-class CsvFile:
+class CsvFile(Struct, frozen=True):
     """The columns of a file, and its rows."""
 
     header: tuple[str, ...]

@@ -5,9 +5,10 @@ called.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
+
+from msgspec import Struct
 
 from service.buildr_ids import is_buildr_call_id, is_buildr_id
 from service.events import Direction
@@ -50,8 +51,7 @@ SLASHES: Final = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})", re.ASCII)
 DOTS: Final = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class Columns(Struct, frozen=True, kw_only=True):
     """Where a row has its values."""
 
     places: Mapping[str, int]
@@ -63,8 +63,7 @@ class Columns:
         return frozenset({*self.places.values(), *self.numbers})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """
     How values are read: numbers without a country code are of `region`, days are days of `zone`;
     `now` is the present (UTC).

@@ -3,11 +3,13 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from msgspec import Struct
+
+from service.plain_values import plain_fields
 from service.settings import Settings
 from service.store.connection import Store, open_store
 from service.store.listed_call import ListedCall, listed_call
@@ -26,8 +28,7 @@ from workers.replay.find_calls import find_calls
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundCall:
+class FoundCall(Struct, frozen=True, kw_only=True):
     """A call, its account's settings, and the account's time, workers and outage as it was read."""
 
     ref: str
@@ -148,7 +149,7 @@ def call_as_dict(call: FoundCall) -> dict[str, object]:
     return {
         "ref": call.ref,
         "account": call.settings.account,
-        "summary": asdict(call.summary),
+        "summary": plain_fields(call.summary),
         **facts,
         "delivery": call.explanation.delivery.as_dict(),
     }

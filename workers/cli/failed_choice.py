@@ -3,11 +3,11 @@ Which failed calls and messages a command is about: its options, and what they c
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
 
 import click
+from msgspec import Struct
 
 from service.errors import FailureCause
 from service.sources import SOURCES
@@ -19,8 +19,7 @@ from workers.cli.session import Age
 from workers.replay.failed_entries import select_failed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """Which entries a command is about: those named, or those that a filter holds for."""
 
     entry_ids: tuple[str, ...]

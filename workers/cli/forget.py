@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 import click
+from msgspec import Struct, field
 
 from service.listed_numbers import read_listed_number
 from service.logs.events import LogEvent
@@ -38,8 +38,7 @@ NOT_TOUCHED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
+class Findings(Struct, frozen=True, kw_only=True):
     """
     What is stored about the subject: calls by name, each with raw messages beyond its own; messages
     and failed entries without a call; expected calls by Buildr call; entries of the phone book.
@@ -58,8 +57,7 @@ class Findings:
         return not (self.calls or self.loose_messages or self.expected or self.phone_book)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """What was deleted, or would be; `running` are calls that a worker did not let go in time."""
 
     findings: Findings

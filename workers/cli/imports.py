@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import click
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from workers.cli.csv_file import CsvFile, CsvFileError, CsvRow, read_csv
 from workers.cli.failure import Failure
@@ -35,8 +36,7 @@ SKIP_INVALID: Final = click.option(
 AS_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON, all faults.")
 
 
-@dataclass(slots=True, kw_only=True)
-class Import(Generic[T]):
+class Import(Struct, Generic[T], kw_only=True):
     """
     The rows of a file: what is right of them, with its line, and what is wrong.
 

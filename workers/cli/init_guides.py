@@ -10,9 +10,10 @@ that an operator makes up to what such a value begins with; and `steps`, lines w
 import secrets
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
+
+from msgspec import Struct
 
 from service.settings import Settings
 from service.sources import SETTINGS, SOURCES
@@ -26,8 +27,7 @@ EXAMPLE_CALL: Final = "110"
 VISIBLE: Final = ("_id", "_sid", "_url", "_public_key")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guide:
+class Guide(Struct, frozen=True, kw_only=True):
     """What a source needs, by the names of its settings; lines for people."""
 
     needed: Mapping[str, str]

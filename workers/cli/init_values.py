@@ -5,12 +5,12 @@ The values that `init` gathers: from the environment, an earlier file, questions
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
+from msgspec import Struct, field
 
 from service.errors import SettingsError
 from service.settings import load_installation
@@ -30,8 +30,7 @@ NOWHERE: Final = Path(os.devnull)
 LOCAL_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1", None})
 
 
-@dataclass(slots=True, kw_only=True)
-class Values:
+class Values(Struct, kw_only=True):
     """
     Variables by name. `earlier` are those of the file that is replaced. `made` names what was made
     up; `empty` what an operator has still to fill in, with where it is read, and `optional` what

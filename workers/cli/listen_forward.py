@@ -2,12 +2,13 @@
 One stored message, sent to the local receiver as its vendor would have sent it there.
 """
 
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
 
 import httpx
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.errors import MalformedPayload
 from service.settings import Settings
@@ -27,8 +28,7 @@ class NotForwarded(Exception):
     """Raised for a message that cannot be sent here; its text says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What the local receiver answered; `detail` is its reason, or `accepted`."""
 
     status_code: int
@@ -40,8 +40,7 @@ class Answer:
         return httpx.codes.is_success(self.status_code)
 
 
-@dataclass(frozen=True, slots=True)
-class Forwarder:
+class Forwarder(Struct, frozen=True):
     """Signs with the secrets of `settings`, and sends to the receiver at `target`."""
 
     client: httpx.AsyncClient

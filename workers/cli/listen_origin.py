@@ -6,12 +6,12 @@ comes here.
 """
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import click
+from msgspec import Struct, field
 
 from service.settings import Settings, load_installation
 from service.settings.env_file import ENV_FILE, with_env_file
@@ -72,8 +72,7 @@ def is_loopback(url: str) -> bool:
     return host in {"localhost", "::1"} or host.startswith("127.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OriginCall:
+class OriginCall(Struct, frozen=True, kw_only=True):
     """
     A call there: its messages that were not sent yet, in the order in which they came, and which
     Buildr call it is, if that is known.
@@ -84,8 +83,7 @@ class OriginCall:
     buildr_call_id: str | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, kw_only=True):
     """
     The calls of an instance from `at_ms` on (ms since the epoch), each message once. Of a call that
     had a message since then all are read that are still kept. `lost` counts those that are not.

@@ -6,9 +6,10 @@ called.
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final, Protocol, TextIO
+
+from msgspec import Struct, field
 
 from service.buildr_ids import is_buildr_id
 from service.listed_numbers import read_listed_number
@@ -39,8 +40,7 @@ class PeopleCsvError(ValueError):
     """Raised when a file cannot be read at all; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class Columns(Struct, frozen=True, kw_only=True):
     """Where a row has its values: the place of each id's column, and those of the numbers."""
 
     names: tuple[str, ...]
@@ -54,8 +54,7 @@ class Columns:
         return f"{', '.join(texts)}; phone from {phones}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """
     What of a line could not be read, and why; never the value, which is about somebody.
 
@@ -74,8 +73,7 @@ class Fault:
         return f"{place}: {self.cause}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PersonRow:
+class PersonRow(Struct, frozen=True, kw_only=True):
     """One row that is not blank: an entry for each number, and what could not be read."""
 
     entries: tuple[PhoneBookEntry, ...] = ()
@@ -91,8 +89,7 @@ class _CsvReader(Protocol):
         """The cells of the next row."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeopleReader:
+class PeopleReader(Struct, frozen=True):
     """
     Reads the people of an open file, which is opened with `newline=""`.
 

@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Final, TextIO
 
 import click
+from msgspec import Struct, field
 from phonenumbers import SUPPORTED_REGIONS
 from rich.progress import Progress
 
@@ -39,8 +39,7 @@ MAX_SHOWN: Final = 20
 ENTRIES_AT_ONCE: Final = 1000
 
 
-@dataclass(slots=True)
-class ImportReport:
+class ImportReport(Struct):
     """What an import has read; `first_faults` are at most 20, `removed` is None if none are."""
 
     rows: int = 0

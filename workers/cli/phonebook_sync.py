@@ -4,9 +4,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import click
+from msgspec import Struct
 from rich.progress import Progress
 
 from service.clock import utc_now
@@ -29,8 +29,7 @@ NOT_DOCUMENTED = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncReport:
+class SyncReport(Struct, frozen=True, kw_only=True):
     """What a synchronisation has read; `removed` is None of a dry run."""
 
     contacts: int

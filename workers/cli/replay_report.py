@@ -6,10 +6,10 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
 
 import click
 import structlog
+from msgspec import Struct, field
 from rich.progress import Progress
 
 from service.clock import utc_now
@@ -29,8 +29,7 @@ from workers.replay.replay import Replayer, replay
 from workers.replay.verdicts import WRITES, Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayOptions:
+class ReplayOptions(Struct, frozen=True, kw_only=True):
     """
     How calls are replayed.
 
@@ -43,8 +42,7 @@ class ReplayOptions:
     lane: Lane = Lane.REPLAY
 
 
-@dataclass(slots=True)
-class ReplayReport:
+class ReplayReport(Struct):
     """
     What a replay did; `reads` counts the requests that read Buildr first.
 

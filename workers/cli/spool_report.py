@@ -2,16 +2,16 @@
 The spool of this machine's receivers, for `status` and `check`.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from service.settings import Settings
 from service.spool.messages import Depth
 from service.spool.status import SpoolStatus, assess_folder, read_spool
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolReport:
+class SpoolReport(Struct, frozen=True):
     """What of one account waits in the folder that its settings name; nothing if there is none."""
 
     depth: Depth
@@ -45,8 +45,7 @@ def report_spool(settings: Settings) -> SpoolReport | None:
     return SpoolReport(depth, depth.age_s(datetime.now(UTC)))
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolVerdict:
+class SpoolVerdict(Struct, frozen=True):
     """The verdict of `check`; `is_warning`: it works, and an operator should know it."""
 
     is_fine: bool

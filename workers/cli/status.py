@@ -4,11 +4,11 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import click
+from msgspec import Struct
 
 from service.errors import QueueUnavailable
 from service.settings import Installation, Settings
@@ -72,8 +72,7 @@ def status(*, is_all: bool, as_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-@dataclass(slots=True, kw_only=True)
-class Column:
+class Column(Struct, kw_only=True):
     """
     One account: its status, or the trouble of its Redis; `failure` says also what to do about it.
     """

@@ -3,9 +3,10 @@ The steps of calls as they become known: what a poll finds that an earlier one h
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from service.store.call_feed import CallVersion
 from service.store.call_parties import CallParties
@@ -38,8 +39,7 @@ TROUBLES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """
     One line: what happened to a call at a time (UTC). `ref` is the source alone for a request that
     was refused.
@@ -69,8 +69,7 @@ class Step:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepFilter:
+class StepFilter(Struct, frozen=True, kw_only=True):
     """
     Which steps are shown; what is None does not matter. `call` is a name, an id of a source, or an
     id in Buildr; `number` is E.164.
@@ -93,8 +92,7 @@ class StepFilter:
         return not self.is_trouble or step.summary in TROUBLES
 
 
-@dataclass(slots=True)
-class SeenSteps:
+class SeenSteps(Struct):
     """What was seen of each call; of a call that is seen first, only steps from `start_at` on."""
 
     start_at: datetime

@@ -4,12 +4,12 @@ How pages are answered: few at a time, within bounds of time, and faults as page
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Protocol
 from urllib.parse import parse_qs
 
 import structlog
+from msgspec import Struct, field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -54,8 +54,7 @@ class FaultPage(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
+class Answering(Struct, frozen=True):
     """Makes pages of one kind; `fault_page` is for what goes wrong."""
 
     fault_page: FaultPage

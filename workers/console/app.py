@@ -3,10 +3,10 @@ The console put together: its accounts, its routes, and its end.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Self
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -45,8 +45,7 @@ PAGES: Sequence[tuple[str, str, Endpoint]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Console:
+class Console(Struct, frozen=True):
     """The console of an installation, to be mounted on an application."""
 
     parts: ConsoleParts

@@ -4,10 +4,11 @@ One call as its page shows it: messages, what each changed, and what was done wi
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from service.events import CallEvent, Direction
 from service.sources.request import FORM, JSON
@@ -25,8 +26,7 @@ MAX_BODY: Final = 20_000
 GONE: Final = "No longer kept; the events that were read from it are."
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """An event, and what the call was after it; `decides` the one that its result rests on."""
 
     event: CallEvent
@@ -35,8 +35,7 @@ class Step:
     decides: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RawMessage:
+class RawMessage(Struct, frozen=True, kw_only=True):
     """A message as it came, with what became of it."""
 
     message_id: str

@@ -4,11 +4,12 @@ The search for calls, by whatever an operator knows of them.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -38,8 +39,7 @@ SPANS: Final[Mapping[str, tuple[str, timedelta]]] = {
 FILTERS: Final = ("source", "result", "state", "outcome")
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """A page of calls, and by what it was found, in words."""
 
     page: CallPage

@@ -3,9 +3,10 @@ Bar charts of messages by hour, as the numbers that an inline SVG is drawn from.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
 
 HOUR_S: Final = 3600
 HEIGHT: Final = 64
@@ -17,8 +18,7 @@ HOURS_OF_A_DAY: Final = 24
 ROUND: Final = (1, 2, 5)
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """One bar: where it is, how high, and what it says when it is pointed at."""
 
     x: int
@@ -28,8 +28,7 @@ class Bar:
     is_now: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
+class Chart(Struct, frozen=True, kw_only=True):
     """Bars over time, oldest first; `top` is the number at the upper end of the scale."""
 
     title: str

@@ -6,10 +6,10 @@ answered where something is wrong.
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 
+from msgspec import Struct, field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,8 +37,7 @@ def fault_page(status: int, detail: str, *, headers: Mapping[str, str] | None = 
     return page("fault.html", context, status=status, headers=headers)
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """Lets requests in to their endpoint."""
 
     parts: ConsoleParts

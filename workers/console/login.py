@@ -4,10 +4,10 @@ Logging in to the console and out of it.
 
 import hashlib
 import math
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import structlog
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,8 +25,7 @@ WRONG = "This is neither CONSOLE_TOKEN nor CONSOLE_READ_TOKEN."
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Struct, frozen=True):
     """The endpoints of the log-in."""
 
     gate: Gate

@@ -5,9 +5,10 @@ What hides telephone numbers and notes in what pages show of a call.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
+
+from msgspec import Struct
 
 from service.events import CallEvent
 from service.logs.masking import HIDDEN, mask, mask_text
@@ -26,8 +27,7 @@ NO_DIGIT: Final = re.compile(r"\D")
 TRUNK: Final = "0"
 
 
-@dataclass(frozen=True, slots=True)
-class Masker:
+class Masker(Struct, frozen=True):
     """
     Hides telephone numbers, notes and query strings in what a page shows, unless they are revealed.
 

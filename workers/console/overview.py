@@ -5,10 +5,10 @@ The overview: whether all is well, and what is not.
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from service.clock import utc_now
@@ -36,8 +36,7 @@ WEEK_D: Final = 7
 HOUR: Final = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Concern:
+class Concern(Struct, frozen=True):
     """
     Something that is not as it should be: `tone` is bad or warn, `advice` what to do, `page` where
     more is.

@@ -4,12 +4,12 @@ What the pages of the console share: the accounts, who is logged in, and one req
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlencode
 
 import structlog
+from msgspec import Struct, field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -40,16 +40,14 @@ PAGES: Final[tuple[tuple[str, str], ...]] = (
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleAccount:
+class ConsoleAccount(Struct, frozen=True):
     """One account, with connections to Redis of the console's own."""
 
     settings: Settings
     store: Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsoleParts:
+class ConsoleParts(Struct, frozen=True, kw_only=True):
     """
     What all requests share. `first_account` is the one that a log-in leads to; `is_secure` keeps
     cookies off plain http. `toml_file` is the file that the settings were read from.
@@ -73,8 +71,7 @@ class ConsoleParts:
         return self.guard.address(request.scope, read_headers(request.scope))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class Visit(Struct, frozen=True, kw_only=True):
     """One request of somebody who is logged in; `form` is what a form sent, each field a list."""
 
     parts: ConsoleParts

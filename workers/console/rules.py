@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -48,8 +48,7 @@ NOBODY: Final = "nobody named"
 NEVER_READ: Final = "The account's outcomes were never read from Buildr. Start a worker."
 
 
-@dataclass(frozen=True, slots=True)
-class ResultRow:
+class ResultRow(Struct, frozen=True):
     """A result, what it becomes now and what is chosen in the form."""
 
     result: str
@@ -59,8 +58,7 @@ class ResultRow:
     is_known: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class Trial(Struct, frozen=True, kw_only=True):
     """What a changed map would change: the comparison, and its counts for tables."""
 
     preview: Preview

@@ -9,10 +9,11 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Self
+
+from msgspec import Struct
 
 from service.settings import Settings
 
@@ -32,8 +33,7 @@ class Role(StrEnum):
     READER = "reader"
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """One log-in: its id, what it may do, and when it ends (UTC)."""
 
     session_id: str
@@ -51,8 +51,7 @@ class Session:
         return self.session_id[:SHOWN_ID]
 
 
-@dataclass(frozen=True, slots=True)
-class Sessions:
+class Sessions(Struct, frozen=True):
     """Opens, signs and checks sessions; `tokens` are those of each role, newest first."""
 
     tokens: tuple[tuple[Role, str], ...]

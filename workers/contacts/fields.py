@@ -7,8 +7,9 @@ extension (`555-555-5555 x301`), `company` in the answer. That the list shows th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Self
+
+from msgspec import Struct
 
 from service.buildr_ids import is_buildr_id
 from service.listed_numbers import read_listed_number
@@ -18,8 +19,7 @@ from service.store.phone_book import Origin, PhoneBookEntry
 ID_FIELD: Final = "id"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactFields:
+class ContactFields(Struct, frozen=True, kw_only=True):
     """
     Where a contact has its numbers, company and project.
 
@@ -43,8 +43,7 @@ class ContactFields:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactEntries:
+class ContactEntries(Struct, frozen=True, kw_only=True):
     """The entries of a contact, and how many of its numbers, or its id, could not be read."""
 
     entries: tuple[PhoneBookEntry, ...] = ()

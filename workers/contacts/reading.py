@@ -5,10 +5,11 @@ Requests for contacts: one at a time, within the budget, behind all calls.
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final, TypeVar
+
+from msgspec import Struct, field
 
 from service.errors import BuildrError, BuildrRateLimited, BuildrUnavailable
 from service.store.connection import Store
@@ -29,8 +30,7 @@ class SyncRunning(Exception):
     """Raised when another process is reading contacts into the same phone book."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactReader:
+class ContactReader(Struct, frozen=True, kw_only=True):
     """
     Makes requests in the last lane, for the one process that has the right to synchronise; whoever
     uses it gives the right back in the end, by `store.phone_book.unlock`.

@@ -3,13 +3,13 @@ Reads single contacts again, after Buildr's webhooks have named them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from service.errors import BuildrError, BuildrRejected, BuildrUnavailable
 from service.logs.events import LogEvent
@@ -31,8 +31,7 @@ MAX_FAILURES: Final = 170
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactRefresher:
+class ContactRefresher(Struct, frozen=True, kw_only=True):
     """Reads the contacts that are queued, if no other process is reading contacts."""
 
     reader: ContactReader

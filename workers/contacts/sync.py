@@ -3,10 +3,12 @@ The phone book from Buildr's list of contacts: page by page, and resumable.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.store.phone_book import Origin, PhoneBook, PhoneBookEntry, SyncCursor
 from workers.contacts.fields import ContactFields, entries_of
@@ -21,8 +23,7 @@ MAX_PAGES: Final = 50_000
 Contact = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactSync:
+class ContactSync(Struct, frozen=True, kw_only=True):
     """Reads all contacts into the phone book, and removes what they do not list any more."""
 
     reader: ContactReader

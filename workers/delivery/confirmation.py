@@ -8,9 +8,10 @@ leaves out counts as taken, since Buildr's reference is incomplete.
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from workers.buildr import UpdatedCall
 from workers.buildr.models import Company, Person, Project
@@ -30,8 +31,7 @@ SAME_TIME: Final = timedelta(seconds=60)
 _TAG: Final = re.compile(r"<[^<>]*>")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmation:
+class Confirmation(Struct, frozen=True, kw_only=True):
     """
     The sent fields of which the answer shows another value, with that value ("" for none), and
     those that it does not show.

@@ -6,8 +6,9 @@ Plans, replay verdicts, explanations and previews all go through here, so that t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
+
+from msgspec import Struct, field
 
 from service.settings.outcomes import OutcomeConfig
 from service.store.links import Link
@@ -34,8 +35,7 @@ class DesiredStatus(Enum):
     COMPLETE = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedOutcome:
+class ResolvedOutcome(Struct, frozen=True, kw_only=True):
     """A decision, and the id of its outcome in Buildr: None if there is no outcome, or no id."""
 
     decision: Decision
@@ -49,8 +49,7 @@ class ResolvedOutcome:
         return str(self.decision.outcome)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DesiredState:
+class DesiredState(Struct, frozen=True, kw_only=True):
     """
     What Buildr should hold about a call.
 

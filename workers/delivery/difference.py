@@ -3,8 +3,9 @@ What Buildr does not hold yet of what it should hold about a call.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.store.delivery_record import DeliveryRecord
 from workers.delivery.desired import DesiredState
@@ -16,8 +17,7 @@ OUTCOME_FIELD: Final = "call_outcome_id"
 NOTES_FIELD: Final = "notes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Struct, frozen=True, kw_only=True):
     """The fields that Buildr does not hold yet, and the new note block, if it is new."""
 
     fields: Mapping[str, str]

@@ -3,12 +3,12 @@ What a failed request to Buildr means for its call: wait, send it again later, o
 """
 
 import random
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from service.errors import (
     BuildrError,
@@ -46,16 +46,14 @@ ANSWER_LENGTH: Final = 2000
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUpPolicy:
+class GiveUpPolicy(Struct, frozen=True, kw_only=True):
     """After how many failures in a row, or how long after the first one, a call is given up on."""
 
     max_attempts: int
     max_age: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Sent(Struct, frozen=True, kw_only=True):
     """
     What became of a write.
 
@@ -68,8 +66,7 @@ class Sent:
     failed_cause: FailureCause | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailurePolicy:
+class FailurePolicy(Struct, frozen=True, kw_only=True):
     """Decides about failed requests; `rng` spreads the retries of calls that failed together."""
 
     limits: GiveUpPolicy

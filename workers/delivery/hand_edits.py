@@ -3,12 +3,12 @@ What of a write gives way: to what was chosen by hand in Buildr, and to what Bui
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from service.errors import BuildrError, BuildrRejected
 from service.logs.events import LogEvent
@@ -45,8 +45,7 @@ class HandEdited(Exception):
     """Raised when the call's outcome in Buildr was changed there, or may have been."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardedIds:
+class GuardedIds(Struct, frozen=True, kw_only=True):
     """
     Ids of the phone book, by field: those to write, and those to leave.
 

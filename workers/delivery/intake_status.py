@@ -9,9 +9,10 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from service.settings import Settings
 from service.sources import SOURCES
@@ -22,8 +23,7 @@ from service.store.connection import Store
 HOUR_S: Final = 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceStatus:
+class SourceStatus(Struct, frozen=True, kw_only=True):
     """
     One telephony system that is on; times are UTC. `subscription` is the state of its upkeep, None
     where it has none; `hours` are its messages by hour since 1970.
@@ -58,8 +58,7 @@ class SourceStatus:
         return sum(count for hour, count in self.hours.items() if hour >= first)
 
 
-@dataclass(frozen=True, slots=True)
-class SpoolDepth:
+class SpoolDepth(Struct, frozen=True):
     """What waits on this machine's disk for Redis."""
 
     messages: int = 0

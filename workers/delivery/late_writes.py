@@ -5,11 +5,11 @@ The call is then read again, by an update without fields, 1, 5 and 30 minutes af
 What Buildr holds of an unanswered write is written over again; any other value is a hand edit.
 """
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from service.errors import BuildrError
 from service.logs.events import LogEvent

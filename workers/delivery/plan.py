@@ -5,9 +5,10 @@ What to do about a call now: a pure decision that compares its record with the d
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.errors import FailureCause
 from service.events import Result
-from service.quick_dataclass import replace
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.rate_limit.lanes import Lane

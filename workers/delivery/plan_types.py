@@ -4,12 +4,12 @@ What a plan is, and what it rests on.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
 
+from msgspec import Struct
+
 from service.errors import FailureCause
-from service.quick_dataclass import quick
 from service.settings import Settings, SettleTimes
 from service.settings.outcomes import OutcomeConfig
 from service.store.delivery_record import DeliveryRecord
@@ -25,8 +25,7 @@ from workers.matching.selection import ExpectedCallMatch
 DAY_S: Final = 86_400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
+class Timing(Struct, frozen=True, kw_only=True):
     """
     How long a call settles, rings and lasts at most, in seconds.
 
@@ -52,8 +51,7 @@ class Timing:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildrWrite:
+class BuildrWrite(Struct, frozen=True, kw_only=True):
     """
     A write to Buildr: only the fields that differ from what it holds from us.
 
@@ -90,9 +88,7 @@ class BuildrWrite:
         return 1 + compares
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """
     The call's new record, and the write that is to be made now, if any.
 
@@ -111,8 +107,7 @@ class Plan:
     is_dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanInputs:
+class PlanInputs(Struct, frozen=True, kw_only=True):
     """
     Everything that the decision rests on.
 

@@ -5,11 +5,12 @@ One request of a write: its permit, the PATCH itself, and how far the write has 
 import asyncio
 import shlex
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 
 import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.errors import BuildrRejected
 from service.logs.events import LogEvent
@@ -32,8 +33,7 @@ class PermitExpired(Exception):
     """
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """
     How far a write has come: what is true of the call so far, the requests begun, the fields that
     Buildr has confirmed, those that its answers do not show, and those of the last request.
@@ -52,8 +52,7 @@ class Progress:
     is_answered: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requests:
+class Requests(Struct, frozen=True, kw_only=True):
     """
     Sends single requests to Buildr, with permits that were granted before.
 

@@ -5,11 +5,11 @@ What an error means for the call is decided in `workers.delivery.failure_policy`
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 import structlog
+from msgspec.structs import replace
 
 from service.errors import BuildrError, BuildrNotTaken
 from service.logs.events import LogEvent
@@ -36,8 +36,7 @@ from workers.delivery.requests import PermitExpired, Progress, Requests
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender(Requests):
+class Sender(Requests, frozen=True, kw_only=True):
     """Makes whole writes, and decides what becomes of their calls."""
 
     failure_policy: FailurePolicy

@@ -6,8 +6,9 @@ For operators; nothing is decided by it.
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from service.settings import Budget, Settings
 from service.store.clock import agrees_in_s
@@ -16,8 +17,7 @@ from service.store.rate_limit.backlog import Backlog, LaneLoad, Outage
 from service.store.rate_limit.lanes import Lane
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneStatus:
+class LaneStatus(Struct, frozen=True, kw_only=True):
     """How many calls wait in a lane, and for how long the oldest has waited (None: none waits)."""
 
     lane: Lane
@@ -25,16 +25,14 @@ class LaneStatus:
     oldest_age_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetUse:
+class BudgetUse(Struct, frozen=True, kw_only=True):
     """How many requests of a budget are used in the window that ends now."""
 
     used: int
     budget: Budget
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountStatus:
+class AccountStatus(Struct, frozen=True, kw_only=True):
     """
     The queue of one account at one moment; times are UTC, those of Redis.
 

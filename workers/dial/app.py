@@ -2,10 +2,10 @@
 The dial page put together: its accounts, its routes, and its end.
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Self
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -19,8 +19,7 @@ from workers.dial.pages import PREFIX, asset_of, fault_page
 from workers.dial.visits import DialAccount, Visits
 
 
-@dataclass(frozen=True, slots=True)
-class DialPage:
+class DialPage(Struct, frozen=True):
     """The dial page of an installation, to be mounted on an application."""
 
     visits: Visits

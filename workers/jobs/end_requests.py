@@ -5,11 +5,12 @@ Here a call is only put on the list; `workers.backfill.asking` asks.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from service.quick_dataclass import replace
+from msgspec import Struct
+from msgspec.structs import replace
+
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
@@ -23,8 +24,7 @@ PAUSES: Final = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
 MOST_TIMES: Final = len(PAUSES) + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndRequests:
+class EndRequests(Struct, frozen=True, kw_only=True):
     """The list of calls to be asked for; `sources` are those whose call log can be read."""
 
     store: Store

@@ -3,13 +3,14 @@ One run of a job: the call as it was loaded, the messages parsed, and the update
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
+from msgspec import Struct, field
+from msgspec.structs import replace
+
 from service.errors import FailureCause
 from service.events import CallEvent
-from service.quick_dataclass import quick, replace
 from service.store.call_update import CallUpdate
 from service.store.calls import LoadedCall
 from service.store.delivery_record import DeliveryRecord
@@ -23,9 +24,7 @@ from workers.jobs.planner import PlanResult
 from workers.matching.continued_calls import WholeCall
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRun:
+class JobRun(Struct, frozen=True, kw_only=True):
     """
     What one run of a job has to work with.
 

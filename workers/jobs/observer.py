@@ -4,9 +4,10 @@ What is counted and traced of a job. Nothing of the job depends on it.
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
+
+from msgspec import Struct, field
 
 from service.store.delivery_record import DeliveryRecord
 from service.store.figures import Tally
@@ -38,8 +39,7 @@ class CallTracing(Protocol):
         """The whole way of a call, once Buildr has confirmed its first outcome."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobObserver:
+class JobObserver(Struct, frozen=True, kw_only=True):
     """Counts, and traces where that is on."""
 
     tally: Tally = field(default_factory=Tally)

@@ -3,10 +3,11 @@ From pending messages to events: what a job parses before it decides anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.errors import FailureCause, IgnoredEvent, MalformedPayload
 from service.events import CallEvent, EventType, to_json
@@ -18,8 +19,7 @@ from service.store.messages import Message
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedMessages:
+class ParsedMessages(Struct, frozen=True, kw_only=True):
     """
     The events of the messages parsed in one run, by message id.
 

@@ -5,14 +5,14 @@ The decision itself is pure: `workers.delivery.plan`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.logs.events import LogEvent
-from service.quick_dataclass import quick, replace
 from service.settings.outcomes import OutcomeConfig
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
@@ -57,9 +57,7 @@ class ClaimConflict(Exception):
     """
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanResult:
+class PlanResult(Struct, frozen=True, kw_only=True):
     """
     A plan, and what it rests on, so that the commit notices a later change.
 
@@ -77,8 +75,7 @@ class PlanResult:
     certain: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planner:
+class Planner(Struct, frozen=True, kw_only=True):
     """Plans for one account."""
 
     store: Store

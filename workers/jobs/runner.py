@@ -4,14 +4,14 @@ The way of a call through one job: load, parse, fold, plan, send, commit.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.logs.events import LogEvent
-from service.quick_dataclass import replace
 from service.store.call_update import CallUpdate
 from service.store.calls import FirstRead, LoadedCall
 from service.store.connection import Store
@@ -38,8 +38,7 @@ NO_PLACE_RETRY: Final = timedelta(seconds=0.5)
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runner:
+class Runner(Struct, frozen=True, kw_only=True):
     """
     Everything that a job needs, made once per worker and account.
 

@@ -10,11 +10,11 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import httpx
+from msgspec import Struct, field
 from rich.text import Text
 
 from service.logs.control_characters import one_line
@@ -124,8 +124,7 @@ STEPS: Final[Mapping[str, Callable[[Fields], tuple[str, str]]]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
-class Demo:
+class Demo(Struct, kw_only=True):
     """
     One call to simulate against a running service; `url` is the receiver's address on this machine,
     `settings` those that it has.

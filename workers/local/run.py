@@ -11,11 +11,11 @@ import secrets
 import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
 from rich.text import Text
 
 from service.logs.events import LogEvent
@@ -45,8 +45,7 @@ FAILED: Final = 1
 STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True, kw_only=True):
     """
     What the command line asked for.
 

@@ -5,9 +5,9 @@ What `run` shows: the processes' log lines, one line each and fit for a terminal
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct, field
 from rich.console import Console
 from rich.text import Text
 
@@ -35,8 +35,7 @@ NAME_WIDTH: Final = 8
 TIME_OF_DAY: Final = slice(11, 19)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogLine:
+class LogLine(Struct, frozen=True, kw_only=True):
     """One line that a part wrote; `event` is None and `text` all there is if it is no log entry."""
 
     part: str
@@ -76,8 +75,7 @@ class LastingConsole(Console):
         self.quiet = True
 
 
-@dataclass(slots=True)
-class Screen:
+class Screen(Struct):
     """
     The terminal of a run. Lines below `least` are not shown; with `is_raw` lines are printed as
     they came.

@@ -3,11 +3,12 @@ Keeps the index of calls: indexes what was stored before there was one, drops wh
 """
 
 import asyncio
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.logs.events import LogEvent
 from service.store.calls import StoredCall
@@ -32,8 +33,7 @@ MOST_PAGES: Final = 20
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class CallIndexer:
+class CallIndexer(Struct):
     """
     Indexes calls that were written without an index: once for an installation, and again after a
     worker of a version before has run, beside this one or alone (see `beat.lua`).
@@ -97,8 +97,7 @@ class CallIndexer:
         return replace(call.record, parties=parties)
 
 
-@dataclass(slots=True)
-class ExpiredCalls:
+class ExpiredCalls(Struct):
     """Takes expired calls out of the index, some at each turn, from the oldest on."""
 
     store: Store

@@ -7,11 +7,11 @@ of the weeks before.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import structlog
+from msgspec import Struct
 
 from service.logs.events import LogEvent
 from service.store.connection import Store
@@ -34,8 +34,7 @@ CHECK_EVERY_S: Final = 300.0
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(Struct, frozen=True):
     """
     A source without messages since `since` (UTC).
 
@@ -103,8 +102,7 @@ def _clock_changes(year: int) -> Iterator[date]:
         yield day - timedelta(days=day.isoweekday() % 7)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SilenceMonitor:
+class SilenceMonitor(Struct, frozen=True, kw_only=True):
     """
     Logs once when a source goes silent, and once when it is back.
 

@@ -3,8 +3,9 @@ Who called: the contact, company and project in Buildr of a call's customer, by 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from service.listed_numbers import read_listed_number
 from service.store.phone_book import PhoneBook, PhoneBookEntry
@@ -17,8 +18,7 @@ PROJECT_FIELD: Final = "project_id"
 MAX_SHOWN: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallerMatch:
+class CallerMatch(Struct, frozen=True, kw_only=True):
     """
     What the phone book says about a call: `ids` by their field in Buildr, and a sentence for the
     operator, which names who it might have been where nobody was chosen.

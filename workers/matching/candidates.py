@@ -3,9 +3,10 @@ Whether an expected call may be a telephone call, and all that speaks against it
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from service.phone_numbers import Number
 from service.store.expectations import ExpectedCall
@@ -19,8 +20,7 @@ MINUTES: Final = timedelta(minutes=90)
 HOURS: Final = timedelta(hours=36)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """
     An expected call that fits.
 
@@ -35,16 +35,14 @@ class Candidate:
     distance: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """An expected call that is not chosen; `why` continues a sentence that begins with its id."""
 
     expected: ExpectedCall
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RejectedCandidate:
+class RejectedCandidate(Struct, frozen=True, kw_only=True):
     """
     An expected call that was considered and not chosen; `why` continues "Buildr call 110 ...".
     """

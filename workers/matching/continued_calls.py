@@ -4,12 +4,13 @@ reported under the later ones, which are no calls of their own then.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from service.events import CallEvent, Direction, EventType
-from service.quick_dataclass import replace
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.keys import ref_of, split_ref
@@ -18,8 +19,7 @@ from service.store.keys import ref_of, split_ref
 MAX_MOVES: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class WholeCall:
+class WholeCall(Struct, frozen=True):
     """
     A call with everything that belongs to it.
 

@@ -2,9 +2,10 @@
 The two ends of a telephone call: which numbers are the customer's, and whether both are our own.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Self
+
+from msgspec import Struct
 
 from service.events import Direction
 from service.phone_numbers import Number, OwnNumbers, read_number
@@ -14,8 +15,7 @@ from workers.calls.fold import Call
 Policy = Literal["nearest", "oldest", "leave_unmatched"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MatchingRules:
+class MatchingRules(Struct, frozen=True, kw_only=True):
     """
     How calls are compared: our own numbers, the country of numbers without a country code, and what
     to do where several expected calls fit.

@@ -3,8 +3,9 @@ Which Buildr call a telephone call is, and why.
 """
 
 import shlex
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from service.store.links import Link
 from workers.calls.fold import Call
@@ -13,8 +14,7 @@ from workers.matching.reasons import LINK, NO_LINK
 from workers.matching.selection import ExpectedCallMatch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
+class Match(Struct, frozen=True, kw_only=True):
     """
     The Buildr call, or None; `reason` is a sentence for the operator, with what to do where there
     is none.

@@ -6,8 +6,9 @@ unmatched.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from service.store.expectations import ExpectedCall
 from service.store.expected_calls import MAX_CANDIDATES
@@ -21,8 +22,7 @@ from workers.matching.candidates import (
 from workers.matching.customer_numbers import Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpectedCallMatch:
+class ExpectedCallMatch(Struct, frozen=True, kw_only=True):
     """
     The expected call that a telephone call is, or None; `reason` is a sentence for the operator.
 

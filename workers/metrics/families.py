@@ -7,11 +7,11 @@ can make new series. docs/metrics.md lists them.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import accumulate
 from typing import Final
 
+from msgspec import Struct, field
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -29,8 +29,7 @@ PREFIX: Final = "buildr_calls_"
 WINDOWS: Final[Mapping[str, int]] = {"1h": 1, "24h": 24}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccountFacts:
+class AccountFacts(Struct, frozen=True, kw_only=True):
     """
     What is known of an account at one moment (UTC). All but the spool is None or empty while Redis
     does not answer. `refused` are those of the last hour.

@@ -7,9 +7,10 @@ From a call's result to the fields that Buildr is sent: the rule that decides, a
 import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
+
+from msgspec import Struct
 
 from service.events import Result
 from service.settings.outcome_refs import OutcomeRef
@@ -22,8 +23,7 @@ OutcomeIds = Mapping[str, str]
 RecordedAt = Literal["start", "answer", "end", "never"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(Struct, frozen=True, kw_only=True):
     """
     The outcome of a call, None if nothing is to be written for its result.
 

@@ -8,10 +8,11 @@ import re
 import shutil
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from service.settings.reading import OUTCOMES, TESTS, TomlFile
 
@@ -29,8 +30,7 @@ class NotInstalled(Exception):
     """Raised when a map cannot be put in place; the message says why, and nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledMap:
+class InstalledMap(Struct, frozen=True):
     """Where a map was written, and where the file of before is; None if there was none."""
 
     path: Path

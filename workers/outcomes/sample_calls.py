@@ -3,7 +3,9 @@ The sample calls of `[[outcomes.tests]]`, run through the map of outcomes in the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.events import CallEvent, EventType, Result, Voicemail
 from service.settings.conditions import ANSWERED_RESULTS
@@ -15,8 +17,7 @@ from workers.calls.legs import Stage
 from workers.outcomes.decide import Decision, OutcomeIds, decide, outcome_key, resolve
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampleResult:
+class SampleResult(Struct, frozen=True, kw_only=True):
     """
     What became of one sample call.
 

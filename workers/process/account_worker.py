@@ -6,11 +6,11 @@ beside it.
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from msgspec import Struct, field
 
 from service.cancelling import cancel_and_wait
 from service.errors import SettingsError
@@ -120,8 +120,7 @@ async def open_account_worker(
         )
 
 
-@dataclass(slots=True, kw_only=True)
-class AccountWorker:
+class AccountWorker(Struct, kw_only=True):
     """One account's part of the process; `faults` are what keeps it from working, one line each."""
 
     components: WorkerComponents

@@ -3,8 +3,9 @@ The components of one account's worker, built from its settings.
 """
 
 import random
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from service.settings import Settings
 from service.store.connection import Store
@@ -28,8 +29,7 @@ from workers.matching.customer_numbers import MatchingRules
 from workers.process.timing import hold_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerComponents:
+class WorkerComponents(Struct, frozen=True, kw_only=True):
     """The components of one account's worker."""
 
     settings: Settings

@@ -7,11 +7,11 @@ of its jobs are the same here, so that workers of the version before may run bes
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from arq.worker import Worker, func
+from msgspec import Struct
 
 from service.logs.events import LogEvent
 from service.settings import Settings
@@ -41,8 +41,7 @@ READ_LIMIT: Final = 20 * PORTION
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueReading:
+class QueueReading(Struct, frozen=True, kw_only=True):
     """
     How jobs are read from the queue: `slots` run at a time whatever they do, and may have requests
     under way. A job may take `limit_s` seconds, and is marked as running for `in_progress_s`.

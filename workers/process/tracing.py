@@ -11,13 +11,13 @@ No span holds a telephone number, a name, a body or a secret.
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from threading import Thread
 from typing import Final
 
 import structlog
+from msgspec import Struct
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -90,8 +90,7 @@ class ReportingExporter(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-@dataclass(frozen=True, slots=True)
-class Tracing:
+class Tracing(Struct, frozen=True):
     """The traces of a process; `of_account` gives those of an account."""
 
     provider: TracerProvider
@@ -135,8 +134,7 @@ class Tracing:
         thread.join(CLOSE_TIMEOUT_S)
 
 
-@dataclass(frozen=True, slots=True)
-class AccountTracing:
+class AccountTracing(Struct, frozen=True):
     """The traces of one account's calls; see `CallTracing`."""
 
     account: str
@@ -253,8 +251,7 @@ class AccountTracing:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
+class _Span(Struct, frozen=True, kw_only=True):
     """A span that is over; without ids of its own it gets random ones."""
 
     began_at: datetime

@@ -5,9 +5,11 @@ The plan is the worker's own, so that what is announced and what is done agree.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.events import CallEvent
 from service.settings import Settings
@@ -39,8 +41,7 @@ _VERDICTS_WITHOUT_WRITE: Final[Mapping[DeliveryState, Verdict]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildrRefusal:
+class BuildrRefusal(Struct, frozen=True, kw_only=True):
     """Buildr does not show the call; `reason` is its answer, `is_missing` a 404."""
 
     reason: str
@@ -51,8 +52,7 @@ class BuildrRefusal:
 BuildrState = UpdatedCall | BuildrRefusal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayContext:
+class ReplayContext(Struct, frozen=True, kw_only=True):
     """
     What decides about every candidate alike.
 
@@ -88,8 +88,7 @@ class ReplayContext:
         return self.names.get(outcome_id, f"id {outcome_id}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayAssessment:
+class ReplayAssessment(Struct, frozen=True, kw_only=True):
     """
     A verdict, and what it is about.
 

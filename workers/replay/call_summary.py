@@ -3,9 +3,11 @@ A call in one sentence, and the command to type next.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
@@ -22,8 +24,7 @@ HOUR_S: Final = 3600
 DAY_S: Final = 86_400
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallSummary:
+class CallSummary(Struct, frozen=True, kw_only=True):
     """
     What became of a call, for people. `next_command` lacks the program's name, or is empty;
     `runbook` is the place in the docs that has the cause and its cure, or empty.

@@ -5,8 +5,10 @@ A failed message is parsed again from its raw form, so that corrected tables tak
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.errors import IgnoredEvent, MalformedPayload
 from service.events import CallEvent
@@ -27,8 +29,7 @@ from workers.matching.expected_calls import find_expected_call
 from workers.matching.selection import ExpectedCallMatch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayCandidate:
+class ReplayCandidate(Struct, frozen=True, kw_only=True):
     """
     All that is stored of what is to be replayed: a call, or a failed `entry` with its messages.
 

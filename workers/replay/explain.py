@@ -3,12 +3,15 @@ A call explained: its events, what they make, which rule decided, and what Build
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.clock import utc_now
 from service.events import CallEvent
 from service.events import as_dict as event_as_dict
+from service.plain_values import plain_fields
 from service.settings.outcomes import OutcomeConfig
 from service.sources import SOURCES, WebhookRequest
 from service.store.calls import StoredCall
@@ -30,8 +33,7 @@ from workers.matching.match import Match
 from workers.matching.selection import ExpectedCallMatch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallExplanation:
+class CallExplanation(Struct, frozen=True, kw_only=True):
     """
     One call explained.
 
@@ -60,7 +62,7 @@ class CallExplanation:
         return {
             "events": [event_as_dict(event) for event in self.events],
             "call": call_as_dict(self.call),
-            "match": asdict(self.match),
+            "match": plain_fields(self.match),
             "rule": self.rule,
             "outcome": self.outcome,
             "patch": self.patch,
@@ -68,8 +70,7 @@ class CallExplanation:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryExplanation:
+class DeliveryExplanation(Struct, frozen=True, kw_only=True):
     """How far a call is on its way to Buildr, and what failed."""
 
     stored: StoredCall
@@ -111,14 +112,13 @@ class DeliveryExplanation:
                 for entry in record.history
             ],
             "pending_messages": list(self.pending_messages),
-            "link": self.link and asdict(self.link),
+            "link": self.link and plain_fields(self.link),
             "failed": self.failed and failed_as_dict(self.failed),
             "failed_messages": [failed_as_dict(entry) for entry in self.failed_messages],
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredCallExplanation:
+class StoredCallExplanation(Struct, frozen=True, kw_only=True):
     """A stored call explained; `call` is None while no event of it could be read."""
 
     call: CallExplanation | None

@@ -6,10 +6,12 @@ yet, it is what the present map decides.
 """
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from service.settings.outcomes import OutcomeConfig
 from service.store.connection import Store
@@ -33,8 +35,7 @@ class ChangeKind(StrEnum):
     TO_COME = "not written yet, changes by itself"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeChange:
+class OutcomeChange(Struct, frozen=True, kw_only=True):
     """
     One call that the other map decides differently, from outcome `now` to outcome `then`.
 
@@ -65,8 +66,7 @@ class OutcomeChange:
         }
 
 
-@dataclass(slots=True)
-class Preview:
+class Preview(Struct):
     """
     All that changes, oldest call first; `left_out` counts calls that are not compared, by reason.
     """
@@ -86,8 +86,7 @@ class Preview:
         return sum(change.requests for change in self.changes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """
     The present outcome map and the one to try, over the same account.
 

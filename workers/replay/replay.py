@@ -7,8 +7,9 @@ are those of today.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from service.store.connection import Store
 from service.store.delivery_state import ReplayRequest
@@ -18,8 +19,7 @@ from workers.replay.candidates import ReplayCandidate
 from workers.replay.verdicts import WRITES, Verdict
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replayer:
+class Replayer(Struct, frozen=True, kw_only=True):
     """
     Assesses candidates, and requests the replay of those that are to be written, in one lane.
 

@@ -5,14 +5,14 @@ https://buildr.dev/api-reference/contact/update-contact.
 Their list is not documented; the sandbox lists them as it does call outcomes.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from workers.sandbox.records import Json, company_as_json, person_as_json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldContact:
+class HeldContact(Struct, frozen=True, kw_only=True):
     """A contact; two of them share a line, and one has a text in place of a number."""
 
     id: str

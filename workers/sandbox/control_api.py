@@ -6,10 +6,10 @@ For this machine only.
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from msgspec import Struct
 from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -27,8 +27,7 @@ PREFIX: Final = "/_sandbox"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Console:
+class Console(Struct, frozen=True, kw_only=True):
     """The routes under `/_sandbox`, over the parts of a sandbox."""
 
     calls: Calls

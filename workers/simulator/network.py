@@ -5,9 +5,10 @@ vendor's own schedule of retries.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Final
+
+from msgspec import Struct
 
 from service.sources import RetryPolicy, WebhookRequest
 
@@ -16,8 +17,7 @@ APART_S: Final = 3.0
 JITTER_S: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(Struct, frozen=True, kw_only=True):
     """
     One try at a message that reaches the receiver: its attempt number, and how many seconds
     after the message was first sent.

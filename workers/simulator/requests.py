@@ -2,9 +2,10 @@
 Sending to one's own receiver what its signature says was sent to the public URL.
 """
 
-from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
+
+from msgspec.structs import replace
 
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest

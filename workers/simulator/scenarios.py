@@ -17,7 +17,6 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from importlib.resources import files
@@ -26,8 +25,10 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
+import msgspec
+from msgspec import Struct
+
 from service.events import Direction, Result
-from service.lazy_adapter import LazyAdapter
 from service.sources.common.ids import BUILDR_CALL_ID
 from service.sources.common.json_body import JsonValue, read_json_object
 from service.sources.common.request_file import build_request
@@ -53,8 +54,7 @@ class ScenarioError(ValueError):
     """Raised for a scenario, or a value to set, that does not exist; names those that do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ends:
+class Ends(Struct, frozen=True, kw_only=True):
     """How the call of a scenario ends; `duration_s` is its talk in seconds."""
 
     result: Result | None
@@ -62,11 +62,7 @@ class Ends:
     duration_s: int | None
 
 
-ENDS: Final = LazyAdapter(Ends)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+class Scenario(Struct, frozen=True, kw_only=True):
     """
     One call to simulate.
 
@@ -116,8 +112,7 @@ class Scenario:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Filler:
+class _Filler(Struct, frozen=True, kw_only=True):
     start_at: datetime
     values: Mapping[str, str]
 
@@ -203,7 +198,7 @@ def load(source: str, name: str) -> Scenario:
         name=name,
         title=str(stored["title"]),
         about=str(stored["about"]),
-        ends=ENDS.validate_python(stored["ends"]),
+        ends=msgspec.convert(stored["ends"], Ends),
         values={key: str(value) for key, value in values.items()},
         templates=tuple(template for template in templates if isinstance(template, dict)),
     )

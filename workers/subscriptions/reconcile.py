@@ -7,11 +7,11 @@ Nothing that is not ours is ever touched.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import httpx
+from msgspec import Struct
 from redis.exceptions import RedisError
 
 from service.settings import Settings
@@ -94,8 +94,7 @@ async def lease(store: Store, slug: str) -> AsyncIterator[bool]:
                 await store.upkeep.unlock(slug)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reconciliation:
+class _Reconciliation(Struct, frozen=True):
     """The steps of one reconciliation; everything that it learns and does goes to `progress`."""
 
     vendor: Vendor

@@ -2,9 +2,10 @@
 What one reconciliation did, and the state that is stored of it.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from service.store.subscriptions import UpkeepState
 from workers.subscriptions.errors import UpkeepError
@@ -16,8 +17,7 @@ MISSING: Final = "missing"
 UNSEEN: Final = "what was changed does not show at the vendor yet"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Struct, frozen=True, kw_only=True):
     """
     The result of one reconciliation of the source `slug`.
 
@@ -34,8 +34,7 @@ class Report:
     fault: UpkeepError | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, kw_only=True):
     """
     One reconciliation while it runs, so that what was done is reported even if it breaks off.
 

@@ -7,12 +7,12 @@ after growing pauses; it never stops the worker.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import httpx
 import structlog
+from msgspec import Struct
 from redis.exceptions import RedisError
 
 from service.logs.events import LogEvent
@@ -43,8 +43,7 @@ MARGIN: Final = timedelta(seconds=5)
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionReconciler:
+class SubscriptionReconciler(Struct, frozen=True, kw_only=True):
     """Reconciles the subscriptions of one account's sources."""
 
     settings: Settings

@@ -3,10 +3,10 @@ The vendors' table of contents: which settings a vendor's API needs, and how to 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import httpx
+from msgspec import Struct
 
 from service.settings import Settings
 from workers.subscriptions.errors import NotReady
@@ -26,8 +26,7 @@ class Connect(Protocol):
         """The vendor's API with the target's credentials; `save` is None where nobody can save."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VendorSpec:
+class VendorSpec(Struct, frozen=True, kw_only=True):
     """
     A vendor whose subscriptions can be reconciled.
 

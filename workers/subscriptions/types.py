@@ -3,10 +3,11 @@ What a subscription at a vendor is, what can be wrong with it, and what is done 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 
 class State(StrEnum):
@@ -76,8 +77,7 @@ DONE: Final[Mapping[Action, str]] = {
 LIVING: Final = frozenset({State.ACTIVE, State.EXPIRING, State.UNKNOWN})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscription:
+class Subscription(Struct, frozen=True, kw_only=True):
     """
     One subscription at a vendor; `expires_at` is UTC, None where it never expires.
 
@@ -102,8 +102,7 @@ class Subscription:
     endpoint_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One thing that is to be done, and why; without a subscription where there is none yet."""
 
     action: Action

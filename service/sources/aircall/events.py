@@ -6,6 +6,8 @@ Aircall does not tell legs apart: every event is about the one leg that is the w
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import (
     CallEvent,
     Direction,
@@ -15,7 +17,6 @@ from service.events import (
     Recording,
     Voicemail,
 )
-from service.quick_dataclass import replace
 from service.sources.aircall.payload import (
     agent_name,
     comment_texts,

@@ -9,9 +9,10 @@ proves a message, and is removed from the body before it is stored. The shape of
 
 import hmac
 import json
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.events import CallEvent

@@ -5,6 +5,8 @@ What each of Bandwidth's webhooks says of a leg, as events.
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import (
     CallEvent,
     Direction,
@@ -13,7 +15,6 @@ from service.events import (
     Party,
     Recording,
 )
-from service.quick_dataclass import replace
 from service.sources.bandwidth.legs import (
     common_event,
     first_leg_events,

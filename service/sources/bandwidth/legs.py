@@ -4,8 +4,9 @@ Which leg a webhook of Bandwidth is about, and whose numbers it holds.
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from service.events import CallEvent, EventType, Party
-from service.quick_dataclass import replace
 from service.sources.bandwidth.payload import event_type, leg_id, source_call_id
 from service.sources.bandwidth.vocabulary import DIRECTIONS, MEMBER_EVENTS
 from service.sources.base import MAX_WORD_LENGTH

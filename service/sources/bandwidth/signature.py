@@ -7,8 +7,9 @@ Nothing is signed. HTTP Basic credentials prove who sends, and neither the URL n
 import hmac
 import secrets as random
 from base64 import b64encode
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.sources.common.signatures import AUTHORIZATION, authorization, read_base64

@@ -5,6 +5,8 @@ What CallRail's messages report of a call, as events.
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import (
     CallEvent,
     Direction,
@@ -15,7 +17,6 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.callrail.payload import message_kind, read_flag, source_call_id
 from service.sources.callrail.vocabulary import ABANDONED, DIRECTIONS, FLAGS, KINDS

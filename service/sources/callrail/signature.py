@@ -7,8 +7,9 @@ HMAC-SHA1 over the raw body, in base64. Nothing in the URL is signed, and no tim
 
 import base64
 import hmac
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.sources.common.signatures import is_hmac_of_any, one_header, read_base64

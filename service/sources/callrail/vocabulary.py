@@ -6,8 +6,9 @@ https://apidocs.callrail.com/#calls.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.events import Direction
 
@@ -16,8 +17,7 @@ POST_CALL: Final = "post-call"
 MODIFIED: Final = "modified"
 
 
-@dataclass(frozen=True, slots=True)
-class MessageKind:
+class MessageKind(Struct, frozen=True):
     """
     What a message of a kind reports: whether the call is over, and its place among the messages of
     the call.

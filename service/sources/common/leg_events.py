@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import (
     CallEvent,
     Direction,
@@ -20,7 +22,6 @@ from service.events import (
     Recording,
     Voicemail,
 )
-from service.quick_dataclass import replace
 
 
 class LegSide(StrEnum):

@@ -8,10 +8,11 @@ of its own.
 import base64
 import hmac
 import secrets as random
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.sources.common.signatures import (

@@ -4,6 +4,8 @@ From the payload of one Dialpad message, which is about one leg of a call, to it
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from service.events import (
     CallEvent,
     Direction,
@@ -13,7 +15,6 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, flag, text, texts, whole_seconds
 from service.sources.common.ids import echoed_id

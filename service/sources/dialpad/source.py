@@ -6,8 +6,9 @@ Web Token (`service.sources.common.jwt`), whose payload is the message. The shap
 `payload`, what it means in `events`.
 """
 
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from service.events import CallEvent
 from service.sources.base import KIB, RetryPolicy, Source

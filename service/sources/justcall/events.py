@@ -4,6 +4,8 @@ What each of JustCall's webhooks says of a call, as events.
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from service.events import (
     AnsweredBy,
     CallEvent,
@@ -15,7 +17,6 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, child, children, text, texts, whole_seconds
 from service.sources.common.leg_events import earlier_events, end_time, from_and_to

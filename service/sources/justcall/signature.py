@@ -10,11 +10,12 @@ import hmac
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.fields import iso_moment

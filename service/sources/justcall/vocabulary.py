@@ -3,8 +3,9 @@ The values of JustCall's fields and what they mean.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.events import Direction, EventType, HangupCause
 
@@ -12,8 +13,7 @@ from service.events import Direction, EventType, HangupCause
 PROBE: Final = "url.validation"
 
 
-@dataclass(frozen=True, slots=True)
-class EventSpec:
+class EventSpec(Struct, frozen=True):
     """
     What an event of JustCall's reports: `direction` where it comes for calls of one direction only,
     `outcome` where its name says how the call ended.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import (
     AnsweredBy,
     CallEvent,
@@ -16,7 +18,6 @@ from service.events import (
     Recording,
     Voicemail,
 )
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import (
     Fields,

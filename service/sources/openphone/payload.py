@@ -5,9 +5,10 @@ and who is in it.
 A field may be absent or of another type than documented: each is read by `common.fields`.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypedDict
+
+from msgspec import Struct
 
 from service.errors import IgnoredEvent, MalformedPayload
 from service.events import Direction
@@ -97,8 +98,7 @@ class Webhook(TypedDict, total=False):
     data: Data
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """
     A message of either generation: `name` is its `type`, `resource` the call, recording or text
     that it is about, `context` what versioned ones hold beside that.

@@ -12,9 +12,11 @@ generation.
 
 import base64
 import hmac
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.sources.common import standard_webhooks
@@ -45,8 +47,7 @@ MAX_TIMESTAMP_DIGITS: Final = 15
 MOST_TIMES: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Signed:
+class _Signed(Struct, frozen=True):
     """
     One signature of a legacy header: the signed time as it is written, in milliseconds, and the raw
     signature.

@@ -5,8 +5,9 @@ https://www.plivo.com/docs/voice/xml/dial.
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import CallEvent, Direction, EventType, HangupCause
-from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH
 from service.sources.common.fields import seconds
 from service.sources.common.ids import call_id

@@ -5,6 +5,8 @@ What Plivo's requests report of a leg, as events.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.errors import MalformedPayload
 from service.events import (
     AnsweredBy,
@@ -15,7 +17,6 @@ from service.events import (
     Party,
     Recording,
 )
-from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import iso_moment, seconds
 from service.sources.common.ids import queried_buildr_call_id

@@ -4,8 +4,9 @@ Who came into a conference or a multiparty call at Plivo, and left it, as events
 https://www.plivo.com/docs/voice/xml/conference, https://www.plivo.com/docs/voice/xml/multipartycall
 """
 
+from msgspec.structs import replace
+
 from service.events import CallEvent, EventType, Party
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import iso_moment
 from service.sources.plivo.payload import Parameters, participant_role

@@ -5,8 +5,9 @@ them.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, TypedDict
+
+from msgspec import Struct
 
 from service.errors import IgnoredEvent
 from service.sources.common.forms import query_value, read_form, values_by_name
@@ -79,8 +80,7 @@ class PlivoRequest(TypedDict, total=False):
 Parameters = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class LegIds:
+class LegIds(Struct, frozen=True):
     """
     The ids of the call, of the leg for which a request is made, and of that leg's parent.
 

@@ -9,11 +9,12 @@ nor form and is not accepted.
 import base64
 import hmac
 import re
-from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.forms import (

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import (
     CallEvent,
     Direction,
@@ -19,7 +21,6 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH
 from service.sources.common.fields import (
     Fields,

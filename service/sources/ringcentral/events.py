@@ -5,6 +5,8 @@ From the payload of one RingCentral message to one event for each party of the s
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.errors import MalformedPayload
 from service.events import (
     AnsweredBy,
@@ -14,7 +16,6 @@ from service.events import (
     Party,
     Recording,
 )
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, child, children, flag, iso_moment, text
 from service.sources.common.ids import call_id

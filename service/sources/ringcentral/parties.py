@@ -10,9 +10,10 @@ an inbound one the caller's party is answered at once, by the exchange.
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+from msgspec import Struct
 
 from service.events import Direction
 from service.sources.common.fields import Fields, child, text
@@ -37,8 +38,7 @@ class Role(Enum):
     AGENT = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(Struct, frozen=True, kw_only=True):
     """
     A party of a session and its role in the call.
 

@@ -8,9 +8,10 @@ a message is in `payload`, who is who in `parties`, what they do in `events`.
 
 import hmac
 import re
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.events import CallEvent

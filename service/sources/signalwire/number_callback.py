@@ -10,8 +10,9 @@ it does by itself: alone it shows neither that an agent talked nor that nobody d
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import CallEvent, Direction, EventType, HangupCause
-from service.quick_dataclass import replace
 from service.sources.common.fields import seconds
 from service.sources.common.leg_events import end_time
 from service.sources.twilio.payload import Parameters

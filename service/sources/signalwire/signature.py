@@ -13,10 +13,12 @@ import base64
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from itertools import chain
 from operator import itemgetter
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.forms import check_first_name, read_form
@@ -43,8 +45,7 @@ HEX: Final[Mapping[str, re.Pattern[str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(Struct, frozen=True):
     """A signature that came, and the texts of which one must have been signed."""
 
     signature: bytes

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from service.errors import MalformedPayload
 from service.events import (
     AnsweredBy,
@@ -17,7 +19,6 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.quick_dataclass import replace
 from service.sources.common.ids import call_id
 from service.sources.common.phone_numbers import to_e164
 from service.sources.standard.payload import (

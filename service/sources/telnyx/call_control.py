@@ -10,9 +10,10 @@ event how long the leg was talked on.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.errors import IgnoredEvent, MalformedPayload
 from service.events import CallEvent, EventType, Recording, Voicemail
-from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import EMPTY, Fields, child, iso_moment, text
 from service.sources.common.ids import MAX_ECHO, call_id, echoed_id

@@ -8,10 +8,11 @@ not signed. The public key proves a message and can make none; a seed, for trial
 
 import base64
 import secrets as random
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.sources.common.signatures import one_header, read_base64

@@ -6,9 +6,10 @@ share in `hangup_causes`.
 """
 
 import re
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.events import CallEvent
 from service.sources.base import KIB, RetryPolicy, Source

@@ -10,6 +10,8 @@ a leg that has a parent was dialled.
 from collections.abc import Callable, Container, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.errors import MalformedPayload
 from service.events import (
     CallEvent,
@@ -19,7 +21,6 @@ from service.events import (
     Party,
     Recording,
 )
-from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import seconds
 from service.sources.common.forms import query_values

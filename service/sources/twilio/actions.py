@@ -6,6 +6,8 @@ https://www.twilio.com/docs/voice/twiml/enqueue#action. Addresses, time and numb
 are those of the caller's leg.
 """
 
+from msgspec.structs import replace
+
 from service.events import (
     CallEvent,
     Direction,
@@ -13,7 +15,6 @@ from service.events import (
     HangupCause,
     Party,
 )
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import seconds
 from service.sources.common.ids import call_id

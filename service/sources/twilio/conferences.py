@@ -7,8 +7,9 @@ Twilio hold no direction and no addresses.
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import CallEvent, Direction, EventType
-from service.quick_dataclass import replace
 from service.sources.common.ids import call_id
 from service.sources.twilio.payload import Parameters
 from service.sources.twilio.vocabulary import CONFERENCE_EVENTS, HANGUP_CAUSES, UNANSWERED

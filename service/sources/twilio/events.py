@@ -5,6 +5,8 @@ What Twilio's requests report of a leg, as events.
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.errors import MalformedPayload
 from service.events import (
     CallEvent,
@@ -13,7 +15,6 @@ from service.events import (
     Party,
     Recording,
 )
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common import sip
 from service.sources.common.fields import seconds

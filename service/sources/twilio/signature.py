@@ -13,11 +13,13 @@ import hashlib
 import hmac
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.forms import check_first_name, query_pairs, read_form
@@ -40,8 +42,7 @@ SIGNATURE_BYTES: Final = frozenset({20, 32})
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"https": 443, "http": 80}
 
 
-@dataclass(frozen=True, slots=True)
-class _Scheme:
+class _Scheme(Struct, frozen=True):
     algorithm: str
     keys: tuple[str, ...]
 

@@ -5,6 +5,8 @@ What Vonage's event webhooks report of a leg, as events.
 from collections.abc import Collection
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.errors import MalformedPayload
 from service.events import (
     CallEvent,
@@ -14,7 +16,6 @@ from service.events import (
     Party,
     Recording,
 )
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import Fields, iso_moment, text, whole_seconds
 from service.sources.common.ids import call_id

@@ -9,9 +9,10 @@ What is hashed: https://api.support.vonage.com/hc/en-us/articles/19033783342876.
 import hashlib
 import hmac
 import json
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common import jwt

@@ -4,8 +4,9 @@ https://developer.vonage.com/en/voice/voice-api/webhook-reference.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.events import AnsweredBy, Direction, EventType, HangupCause
 
@@ -20,8 +21,7 @@ COMPLETED: Final = "completed"
 USER: Final = "user"
 
 
-@dataclass(frozen=True, slots=True)
-class StatusSpec:
+class StatusSpec(Struct, frozen=True):
     """
     What a status means for its leg; `sequence` is its place among the statuses of the leg.
 

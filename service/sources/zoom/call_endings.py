@@ -8,12 +8,13 @@ before what a live message did.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from service.events import AnsweredBy, CallEvent, EventType, HangupCause
-from service.quick_dataclass import quick, replace
 from service.sources.common.fields import MOST_SECONDS, Fields, iso_moment, text
 from service.sources.common.leg_events import seconds_between
 from service.sources.zoom.vocabulary import NonHangupOutcome, Outcome, Side
@@ -36,9 +37,7 @@ ANSWER_FIELDS: Final = ("answer_start_time", "connected_start_time", "answer_tim
 END_FIELDS: Final = ("call_end_time", "end_time")
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
+class Times(Struct, frozen=True, kw_only=True):
     """When a call, or one telephone's part in it, began, was answered and ended (UTC)."""
 
     started_at: datetime | None
@@ -51,9 +50,7 @@ class Times:
         return seconds_between(self.answered_at, self.ended_at)
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(Struct, frozen=True, kw_only=True):
     """
     How a call ended, according to one message.
 

@@ -5,12 +5,13 @@ Which endpoint is what is read in `parties`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from service.events import CallEvent, Direction, Party
-from service.quick_dataclass import quick, replace
 from service.sources.common.ids import MAX_ID_LENGTH
 from service.sources.zoom.vocabulary import EndpointKind, Side
 
@@ -18,9 +19,7 @@ from service.sources.zoom.vocabulary import EndpointKind, Side
 ANSWERABLE: Final = frozenset({EndpointKind.PERSON, EndpointKind.GROUP, EndpointKind.OUTSIDE})
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True):
     """
     One end of a call.
 
@@ -61,9 +60,7 @@ PARTIES_BY_SCOPE: Final[Mapping[CallScope, Party]] = {
 }
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoints:
+class Endpoints(Struct, frozen=True, kw_only=True):
     """
     Both endpoints of a message, and the scope of the call that it is about.
 

@@ -9,6 +9,8 @@ Messages that are sent while a call goes on are in `live`, records that are writ
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import (
     CallEvent,
     EventType,
@@ -16,7 +18,6 @@ from service.events import (
     Recording,
     Voicemail,
 )
-from service.quick_dataclass import replace
 from service.sources.base import unknown_event
 from service.sources.common.fields import (
     Fields,

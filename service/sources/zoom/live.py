@@ -6,8 +6,9 @@ call's leg (the customer's), what it says of a telephone that rang for an inboun
 below that.
 """
 
+from msgspec.structs import replace
+
 from service.events import CallEvent, EventType, HangupCause
-from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import Fields, text
 from service.sources.zoom.call_endings import (

@@ -8,8 +8,9 @@ caller whom the message does not name.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from service.sources.common.fields import Fields, child, text
 from service.sources.common.phone_numbers import bare_to_e164, to_e164
@@ -32,8 +33,7 @@ NUMBER_TYPES: Final[Mapping[str, EndpointKind]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _EndFields:
+class _EndFields(Struct, frozen=True):
     """The names of the fields of one end in a record; of several the first that is there counts."""
 
     extension_type: str

@@ -7,6 +7,8 @@ A record is about the telephone of one of our users; legs are as in `live`.
 from datetime import datetime
 from typing import Final
 
+from msgspec.structs import replace
+
 from service.events import (
     CallEvent,
     Direction,
@@ -16,7 +18,6 @@ from service.events import (
     Result,
     Voicemail,
 )
-from service.quick_dataclass import replace
 from service.sources.base import MAX_WORD_LENGTH, unknown_event
 from service.sources.common.fields import Fields, flag, text, whole_seconds
 from service.sources.common.leg_events import unrecognised

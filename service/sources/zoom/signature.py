@@ -9,9 +9,10 @@ HMAC of a text that it chooses, with the same token.
 import hmac
 import json
 import re
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature, MalformedPayload
 from service.sources.common.fields import child

@@ -5,9 +5,10 @@ Values: https://developers.zoom.us/docs/api/phone/events/.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Final
+
+from msgspec import Struct
 
 from service.events import EventType, HangupCause
 
@@ -49,8 +50,7 @@ class NonHangupOutcome(Enum):
 Outcome = HangupCause | NonHangupOutcome
 
 
-@dataclass(frozen=True, slots=True)
-class LiveEventSpec:
+class LiveEventSpec(Struct, frozen=True):
     """
     A message that is sent while a call goes on; `cause` where its name says that one telephone of
     perhaps many was not picked up.
@@ -61,8 +61,7 @@ class LiveEventSpec:
     cause: HangupCause | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RecordSpec:
+class RecordSpec(Struct, frozen=True):
     """
     A message with records that are written after a call, in the list called `name`; `has_steps` if
     each step of a call has a record of its own.

@@ -2,8 +2,9 @@
 What waits for Buildr, and what blocks it: for status output, never for a decision.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from service.store.clock import read_ahead_ms
 from service.store.keys import Keys
@@ -11,8 +12,7 @@ from service.store.rate_limit.lanes import LANES, Lane
 from service.store.redis_client import Client
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneLoad:
+class LaneLoad(Struct, frozen=True, kw_only=True):
     """How many calls wait in a lane, and since when the one that has waited longest (UTC)."""
 
     lane: Lane
@@ -20,8 +20,7 @@ class LaneLoad:
     oldest_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outage:
+class Outage(Struct, frozen=True, kw_only=True):
     """
     An open breaker: since when (UTC), why, and when the next request probes whether Buildr is back.
     """
@@ -31,8 +30,7 @@ class Outage:
     next_try_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
+class Backlog(Struct, frozen=True, kw_only=True):
     """
     All lanes; times are UTC, those of Redis.
 

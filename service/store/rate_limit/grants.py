@@ -2,9 +2,10 @@
 What asking for permits and giving them back returns, and what a request showed of Buildr.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 # The cause of an outage in which Buildr knows none of the calls.
 UNKNOWN_CALLS: Final = "unknown_calls"
@@ -36,8 +37,7 @@ class HealthSignal(StrEnum):
     NOTHING = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """
     Permits, one per request; `wait_s` is when asking again may help, in seconds, where none were
     given, and `is_away` tells that everybody waits for Buildr to be back.
@@ -55,8 +55,7 @@ class Grant:
     is_away: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PumpResult:
+class PumpResult(Struct, frozen=True):
     """What one turn of the pump did; `next_in_s` is None when nobody waits."""
 
     released: int
@@ -64,8 +63,7 @@ class PumpResult:
     next_in_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimitState:
+class RateLimitState(Struct, frozen=True, kw_only=True):
     """
     The account's rate limit and breaker after a request.
 

@@ -2,11 +2,10 @@
 How the fleet shares the requests that Buildr allows: the numbers of the scripts in `scripts/`.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimitPolicy:
+class RateLimitPolicy(Struct, frozen=True, kw_only=True):
     """
     Durations in milliseconds, and counts. The budgets themselves are settings.
 

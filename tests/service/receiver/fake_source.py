@@ -2,9 +2,10 @@
 A source that is as simple as a source can be, for tests of what all sources have in common.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
 from service.events import CallEvent

@@ -4,10 +4,10 @@ Refused requests in the log: the first ones in full, the others as counts.
 
 import asyncio
 from contextlib import AbstractContextManager
-from dataclasses import replace
 
 import pytest
 import structlog
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 

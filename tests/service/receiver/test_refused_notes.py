@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import field
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.receiver import refused_notes
@@ -19,19 +20,28 @@ AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 WRONG = "the signature does not fit"
 
 
-class Records(Refused):
-    """Records that count the writes, or fail."""
+class Records(Refused, frozen=True):
+    """Records that note the writes, or fail."""
 
-    def __init__(self, store: Store, error: Exception | None = None) -> None:
-        super().__init__(store.redis, store.keys)
-        object.__setattr__(self, "writes", 0)
-        object.__setattr__(self, "error", error)
+    attempts: list[int] = field(default_factory=list)
+    error: Exception | None = None
+
+    @classmethod
+    def of(cls, store: Store, error: Exception | None = None) -> "Records":
+        """Records of a store."""
+        return cls(store.redis, store.keys, error=error)
+
+    @property
+    def writes(self) -> int:
+        """How many writes were tried."""
+        return len(self.attempts)
 
     async def add(self, entries: Iterable[RefusedRequests]) -> None:
         """Write, or fail."""
-        object.__setattr__(self, "writes", vars(self)["writes"] + 1)
-        if vars(self)["error"] is not None:
-            raise vars(self)["error"]
+        entries = tuple(entries)
+        self.attempts.append(len(entries))
+        if self.error is not None:
+            raise self.error
         await super().add(entries)
 
 
@@ -114,14 +124,14 @@ async def test_another_host_than_public_url_is_named(store: Store) -> None:
 
 async def test_a_flood_costs_one_write(store: Store) -> None:
     """However many requests and kinds of them come within a window; the rest is one kind."""
-    records = Records(store)
+    records = Records.of(store)
     notes = notes_of(store, default=records)
     for number in range(1000):
         reason = chr(ord("a") + number % 26) * (1 + number // 26)
         refuse(notes, scope("/webhooks/twilio"), reason)
     await notes.close()
     entries = await store.refused.recent(limit=MOST)
-    assert (1, MAX_KINDS + 1) == (vars(records)["writes"], len(entries))
+    assert (1, MAX_KINDS + 1) == (records.writes, len(entries))
     assert 1000 == sum(entry.count for entry in entries)
 
 
@@ -130,7 +140,7 @@ async def test_the_first_is_written_soon_and_the_rest_at_the_end_of_the_window(
 ) -> None:
     """Two writes at most: of what came at first, and of the rest."""
     monkeypatch.setattr(refused_notes, "FIRST_S", 0.0)
-    records = Records(store)
+    records = Records.of(store)
     notes = notes_of(store, default=records)
     refuse(notes, scope("/webhooks/twilio"))
     notes._start_writing()
@@ -145,7 +155,7 @@ async def test_the_first_is_written_soon_and_the_rest_at_the_end_of_the_window(
 
 async def test_redis_that_is_away_changes_nothing(store: Store) -> None:
     """What cannot be noted is in the log; an account that is not known is the first one's."""
-    notes = notes_of(store, default=Records(store, RedisConnectionError("away")))
+    notes = notes_of(store, default=Records.of(store, RedisConnectionError("away")))
     notes.not_found(scope("/x"))
     await notes.close()
     assert [] == await store.refused.recent()

@@ -8,11 +8,11 @@ names that `expected.json` has. A field that is renamed in the code keeps its na
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import asdict
 from redis.asyncio.client import Pipeline
 
 from service.events import CallEvent

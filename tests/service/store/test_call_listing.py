@@ -2,10 +2,10 @@
 Calls found by what people know of them, page by page, the newest first.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from service.store import call_candidates, call_listing
 from service.store.accept_calls import accept
@@ -29,7 +29,7 @@ def record(number: int, *, customer: str | None = CUSTOMER, **values: object) ->
     changed = DeliveryRecord(
         ref=f"twilio:CA{number}", last_received_at=AT + timedelta(minutes=number), parties=parties
     )
-    return replace(changed, **values)  # type: ignore[arg-type]
+    return replace(changed, **values)
 
 
 async def keep(store: Store, *records: DeliveryRecord) -> None:

@@ -2,10 +2,10 @@
 All known calls: chosen by their records, read in pages.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from service.events import CallEvent, EventType, to_json
 from service.store.call_search import PAGE, CallFilter, CallSearch
@@ -35,7 +35,7 @@ async def keep(store: Store, number: int, **values: object) -> str:
         event_type=EventType.RINGING,
     )
     record = DeliveryRecord(ref=ref, last_received_at=AT + timedelta(minutes=number))
-    changed = replace(record, **values)  # type: ignore[arg-type]
+    changed = replace(record, **values)
     assert await store.calls.commit(
         CallUpdate(record=changed, version=0, events={"m1": to_json((event,))})
     )

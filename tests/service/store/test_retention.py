@@ -2,10 +2,10 @@
 How long a commit keeps a call and its messages, and which unmatched calls are never forgotten.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from service.receiver.inbox import Inbox
 from service.receiver.inbox_messages import InboxLimits

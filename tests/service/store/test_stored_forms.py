@@ -7,12 +7,12 @@ The snapshot and what that version made of it lie in `stored_forms/`; see the RE
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
 import pytest
+from msgspec.structs import replace
 
 from service.errors import FailureCause
 from service.events import CallEvent, to_json

@@ -4,9 +4,10 @@ The contract of `aircall`: nothing is signed, so that the proof is to put the to
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.sources import WebhookRequest
 from service.sources.aircall import vocabulary

@@ -4,11 +4,11 @@ end of a call.
 """
 
 import json
-from dataclasses import replace
 from itertools import chain, permutations
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from service.errors import IgnoredEvent, InvalidSignature
 from service.events import CallEvent, EventType, Result

@@ -3,12 +3,12 @@ What is peculiar to CallRail: its signature's vector, the kinds of its messages,
 note may name.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.events import CallEvent, EventType, Result

@@ -6,11 +6,11 @@ import base64
 import json
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 import jwt
+from msgspec.structs import replace
 
 from service.sources import WebhookRequest
 from service.sources.dialpad import vocabulary

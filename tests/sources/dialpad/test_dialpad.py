@@ -6,12 +6,12 @@ talked.
 import base64
 import hmac
 import json
-from dataclasses import replace
 from itertools import chain, permutations
 from typing import Final
 
 import jwt
 import pytest
+from msgspec.structs import replace
 
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
 from service.events import CallEvent, Direction, EventType, Result

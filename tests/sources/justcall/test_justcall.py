@@ -4,13 +4,13 @@ a new address, and what comes late.
 """
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.events import AnsweredBy, Direction, Result

@@ -10,11 +10,11 @@ import importlib
 import itertools
 import json
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 from standardwebhooks.webhooks import Webhook as StandardWebhook
 
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload

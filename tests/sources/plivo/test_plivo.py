@@ -3,7 +3,6 @@ What is peculiar to Plivo: its signature's vectors, the two signing tokens, the 
 codes mean.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.events import (

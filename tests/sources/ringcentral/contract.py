@@ -3,9 +3,10 @@ The contract of `ringcentral`, which signs nothing: its token is in a header.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from service.events import Result
 from service.sources import WebhookRequest

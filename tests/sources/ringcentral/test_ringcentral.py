@@ -5,7 +5,6 @@ session, and what ends a call.
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.errors import IgnoredEvent, InvalidSignature
 from service.events import (

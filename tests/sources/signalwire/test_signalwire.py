@@ -7,7 +7,6 @@ import base64
 import hashlib
 import hmac
 import string
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from signalwire.core.security import validate_webhook_signature, validate_webhook_signature_sha256
 
 from service.errors import InvalidSignature

@@ -8,12 +8,12 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Final, get_args
 
 import pytest
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from service.errors import (

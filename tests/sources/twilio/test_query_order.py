@@ -6,7 +6,6 @@ SignalWire.
 import hmac
 import itertools
 import urllib.parse
-from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.errors import InvalidSignature
 from service.sources import SOURCES, WebhookRequest

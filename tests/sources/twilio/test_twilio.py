@@ -5,7 +5,6 @@ answered.
 
 import hashlib
 import string
-from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from twilio.request_validator import RequestValidator
 
 from service.errors import (

@@ -7,11 +7,11 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 import jwt
+from msgspec.structs import replace
 
 from service.events import Result
 from service.sources import WebhookRequest

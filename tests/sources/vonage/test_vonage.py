@@ -6,11 +6,11 @@ legs of one conversation.
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 from vonage_jwt.verify_jwt import verify_signature
 
 from service.errors import InvalidSignature

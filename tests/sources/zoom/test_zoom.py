@@ -6,11 +6,11 @@ ends make one call.
 import functools
 import itertools
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from service.errors import IgnoredEvent, InvalidSignature, MalformedPayload
 from service.events import (

@@ -2,9 +2,10 @@
 Facts of an account for tests: all is well, but for what a test says.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from service.store.rate_limit.lanes import Lane
 from workers.alerts.condition import AlertFacts, Condition

@@ -4,9 +4,11 @@ run of what is due.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
+
+from msgspec.structs import replace
 
 from service.receiver.inbox import Inbox
 from service.receiver.inbox_messages import InboxLimits

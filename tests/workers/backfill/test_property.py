@@ -7,9 +7,9 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.events import CallEvent, Direction, EventType, HangupCause
-from service.quick_dataclass import replace
 from tests.trials import trials
 from workers.calls.fold import fold
 

@@ -2,8 +2,9 @@
 Events of made-up calls for the tests of the fold: inbound and outbound, by one leg or several.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from service.events import (
     AnsweredBy,
@@ -45,7 +46,7 @@ def event(kind: EventType, at_s: float | None = None, **more: object) -> CallEve
         event_type=kind,
         occurred_at=occurred_at,
     )
-    return replace(first, **more)  # type: ignore[arg-type]
+    return replace(first, **more)
 
 
 class Line:

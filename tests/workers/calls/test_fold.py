@@ -6,12 +6,12 @@ import itertools
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.events import (
     AnsweredBy,
@@ -968,7 +968,7 @@ def test_dict_is_plain_json_with_every_field() -> None:
     plain = as_dict(fold(outbound_answered()))
     assert plain == json.loads(json.dumps(plain))
     aliases = {"unknown_values": "unknown_words"}
-    assert {aliases.get(name, name) for name in Call.__dataclass_fields__} == set(plain)
+    assert {aliases.get(name, name) for name in Call.__struct_fields__} == set(plain)
     expected = {
         "source": "twilio",
         "source_call_id": PARENT,

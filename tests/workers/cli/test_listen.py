@@ -7,7 +7,6 @@ import random
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import click
 import pytest
+from msgspec.structs import replace
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 

@@ -6,11 +6,11 @@ The console in a real browser: a call is looked for, read, replayed, linked; a m
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from service.settings import Installation
 from service.settings.reading import TomlFile

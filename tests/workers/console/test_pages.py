@@ -2,11 +2,11 @@
 What the pages of the console show, and to whom.
 """
 
-from dataclasses import replace
 from http import HTTPStatus
 
 import pytest
 from markupsafe import escape
+from msgspec.structs import replace
 
 from service.clock import utc_now
 from service.store.connection import Store

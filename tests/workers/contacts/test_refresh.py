@@ -3,11 +3,11 @@ Contacts that Buildr's webhooks have named are read again.
 """
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from service.settings import Settings
 from service.store.connection import Store

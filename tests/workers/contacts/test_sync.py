@@ -3,11 +3,11 @@ Buildr's contacts are read into the phone book: within the budget, behind calls,
 """
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from service.errors import BuildrRejected, BuildrUnavailable
 from service.settings import Settings

@@ -3,11 +3,11 @@ What is to be done about a call: a pure decision.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from service.events import (
     CallEvent,

@@ -4,11 +4,11 @@ The states of a call's delivery: what each transition changes about its record.
 
 import ast
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from service.store.delivery_record import HISTORY_LENGTH, MAX_ANSWERS, DeliveryRecord
 from service.store.delivery_state import Answer, DeliveryState, ReplayRequest

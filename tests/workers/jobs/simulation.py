@@ -7,17 +7,19 @@ running what is due.
 """
 
 import asyncio
+import dataclasses
 import json
 import random
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import httpx
+from msgspec.structs import replace
 
 from service.receiver.inbox import Inbox
 from service.receiver.inbox_messages import InboxLimits
@@ -337,7 +339,10 @@ async def fleet_of(number: int, options: Settings) -> AsyncIterator[WorkerFleet]
         store = opened
         await store.pool.flushall()
         store = replace(
-            store, permits=replace(store.permits, timer=lambda: time.monotonic() + skew.ms / 1000)
+            store,
+            permits=dataclasses.replace(
+                store.permits, timer=lambda: time.monotonic() + skew.ms / 1000
+            ),
         )
         clock = SimClock(skew)
         await store.outcomes.save(StoredOutcomes(names=NAMES, read_at=datetime.now(UTC)))

@@ -4,8 +4,8 @@ gets there.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from service.settings import Settings
@@ -290,7 +291,9 @@ async def test_permit_that_a_call_no_longer_needs_is_given_back(world: WorkerHar
     """
     A call that was let go and then turns out to need no write leaves its permit to others at once.
     """
-    store = replace(world.store, permits=replace(world.store.permits, budgets=((1, 300),)))
+    store = replace(
+        world.store, permits=dataclasses.replace(world.store.permits, budgets=((1, 300),))
+    )
     sender = replace(world.parts.runner.sender, permits=store.permits)
     world.parts = replace(
         world.parts, runner=replace(world.parts.runner, store=store, sender=sender)

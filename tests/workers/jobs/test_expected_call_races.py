@@ -5,10 +5,10 @@ that dies in between.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from service.settings import Settings
 from service.store.call_update import CallUpdate

@@ -3,12 +3,12 @@ Parsing pending messages: whatever one of them holds, the others are parsed.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from service.errors import MalformedPayload
 from service.events import CallEvent

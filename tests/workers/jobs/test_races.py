@@ -3,11 +3,12 @@ What comes while a job runs: links, replays, pauses. Nothing of it is lost, and 
 beside another.
 """
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from service.settings import Settings
 from service.store.calls import Calls, LoadedCall
@@ -191,7 +192,7 @@ async def test_late_release_leaves_the_next_run_its_permit(world: WorkerHarness)
 
 async def test_call_whose_permit_ran_out_gets_its_place_back(world: WorkerHarness) -> None:
     """A call that was let go and came too late is before those who joined the lane after it."""
-    permits = replace(world.store.permits, budgets=((1, 10_000),))
+    permits = dataclasses.replace(world.store.permits, budgets=((1, 10_000),))
     other = await permits.ask("twilio:other", lane=Lane.FINAL, since=AT, cost=1, hold_s=30)
     for age, name in enumerate(("a", "b")):
         await permits.ask(

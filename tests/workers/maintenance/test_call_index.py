@@ -2,8 +2,9 @@
 The index of calls: old calls come into it by themselves, expired ones go.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from service.events import CallEvent, Direction, EventType, to_json
 from service.store.call_listing import CallQuery

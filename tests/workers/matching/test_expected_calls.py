@@ -3,13 +3,13 @@ Which expected call a telephone call is: what fits, what is best, and that nothi
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from service.events import (
     CallEvent,
@@ -86,7 +86,7 @@ def entry(
         closes_at=registered_at + 240 * MINUTE,
         revision=int(buildr_call_id),
     )
-    return replace(plain, **more)  # type: ignore[arg-type]
+    return replace(plain, **more)
 
 
 def choice(

@@ -2,12 +2,12 @@
 Conditions of rules over calls: each means one thing, and what is not known meets none.
 """
 
-from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 
 from service.events import (
     CallEvent,
@@ -46,7 +46,7 @@ HOURS = BusinessHours.model_validate(
 
 def holds(when: dict[str, object], **values: object) -> bool:
     """Whether the conditions hold for a call with these values, of which nothing else is known."""
-    call = replace(CALL, **values)  # type: ignore[arg-type]
+    call = replace(CALL, **values)
     return applies(When.model_validate(when), call, HOURS)
 
 

@@ -3,11 +3,11 @@ Rules, outcomes and the body of the PATCH.
 """
 
 import re
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 import pytest
+from msgspec.structs import replace
 
 from service.events import (
     AnsweredBy,
@@ -52,7 +52,7 @@ def call(**more: object) -> Call:
         "duration_s": 49,
         "started_at": STARTED_AT,
     }
-    return replace(fold([EVENT]), **(usual | more))  # type: ignore[arg-type]
+    return replace(fold([EVENT]), **(usual | more))
 
 
 def config(**tables: object) -> OutcomeConfig:

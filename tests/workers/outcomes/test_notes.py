@@ -2,13 +2,13 @@
 The text for Buildr's notes, and that what operators wrote there stays.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from service.events import (

@@ -5,6 +5,7 @@ One trace for each call, from its webhooks to the PATCH.
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import force_setattr
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -31,7 +32,7 @@ def installation(make_installation: Callable[..., Installation], redis_url: str)
 
 async def _traced(system: System, tracing: Tracing) -> None:
     """One call, whose worker traces."""
-    object.__setattr__(system.observer, "tracing", tracing.of_account("default"))
+    force_setattr(system.observer, "tracing", tracing.of_account("default"))
     await system.receive_call(buildr_call_id="110")
     await system.run_worker()
     tracing.provider.force_flush()

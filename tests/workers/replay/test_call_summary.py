@@ -2,10 +2,10 @@
 A call in one sentence, with the command to type next.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from service.store.calls import StoredCall
 from service.store.delivery_record import DeliveryRecord

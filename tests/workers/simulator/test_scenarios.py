@@ -3,11 +3,11 @@ Scenarios: every one can be read, filled and signed, and tells the call that its
 """
 
 import random
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from service.events import Direction, Result
 from service.sources import SOURCES

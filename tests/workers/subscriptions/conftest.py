@@ -49,8 +49,7 @@ class Clock:
         self.now += span
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FixedKind(VendorSpec):
+class FixedKind(VendorSpec, frozen=True, kw_only=True):
     """A vendor whose target is known."""
 
     fixed: Callable[[], Target]

@@ -4,14 +4,15 @@ worse, no secret is reported.
 """
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from service.settings import Settings
 from tests.doubles.vendors.aircall import Aircall
@@ -61,7 +62,7 @@ def _add(bench: Bench, name: str, url: str) -> None:
 def _own_token(bench: Bench) -> None:
     """What an operator does with the token that Aircall chose."""
     if bench.saved:
-        bench.target = replace(bench.target, secrets=(*bench.saved,))
+        bench.target = dataclasses.replace(bench.target, secrets=(*bench.saved,))
 
 
 async def test_one_is_made_and_a_second_turn_does_nothing(bench: Bench) -> None:
@@ -135,7 +136,7 @@ async def test_vendor_that_fails_is_left_alone(
     Whatever it answers to the first question, nothing is changed, one line says why, and the next
     turn goes well.
     """
-    bench.standin.faults = [replace(fault)]
+    bench.standin.faults = [dataclasses.replace(fault)]
     report = await bench.turn()
     assert isinstance(report.fault, kind)
     assert ("failed", str(report.fault), []) == (

@@ -3,10 +3,9 @@ The decision by itself: whatever is subscriptions, doing what it says leaves not
 done.
 """
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from workers.subscriptions import (
     Action,

@@ -3,13 +3,14 @@ The result of one check of `buildr-calls check`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from service.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """
     The result of one check; `detail` is what to do where `is_fine` is false.
 

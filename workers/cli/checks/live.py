@@ -9,9 +9,10 @@ A worker plans such a call and writes nothing; see `workers.delivery.dry_run`.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from service.settings import Settings
 from service.sources import SOURCES
@@ -37,8 +38,7 @@ AT_REST: Final = frozenset(
 )
 
 
-@dataclass(slots=True)
-class LiveCheck:
+class LiveCheck(Struct):
     """One test call; `steps` gives a finding for each step, the last one is where it ended."""
 
     settings: Settings

@@ -7,9 +7,10 @@ that a cached one hides no wrong secret, and a refusal stops no worker.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
 
 from service.clock import utc_now
 from service.errors import BuildrError, BuildrUnauthorized, SettingsError
@@ -35,8 +36,7 @@ MAX_PAGES: Final = 5
 IDLE_SHARE: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Outcomes:
+class Outcomes(Struct, frozen=True):
     """The account's outcomes as pairs `(name, id)`; `detail` says how old they are, if they are."""
 
     names: Sequence[tuple[str, str]]

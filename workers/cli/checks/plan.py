@@ -4,7 +4,8 @@ All checks that ask somebody, in the order in which their findings are shown; th
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from service.errors import QueueUnavailable
 from service.settings import Installation, Settings
@@ -23,8 +24,7 @@ from workers.cli.spool_report import judge_spool
 OfRecords = Callable[[Settings, Store], Awaitable[list[Finding]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One check; `title` says what is asked while it runs."""
 
     title: str

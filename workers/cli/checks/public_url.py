@@ -4,10 +4,10 @@ Whether the address that telephony systems call leads to a receiver of this very
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import httpx
+from msgspec import Struct
 
 from service.settings import Settings
 from service.settings.exposure import public_url_faults
@@ -24,8 +24,7 @@ TITLE = "public url"
 TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(Struct, frozen=True):
     """
     What an address leads to: `fault` is why it is no receiver that takes messages, with the cure,
     or None. `identity` names the records of the receiver, as far as it shows it.
