@@ -232,7 +232,7 @@ async def test_slow_vendor_is_not_waited_for(bench: Bench, monkeypatch: pytest.M
 
 async def test_vendor_that_is_not_there(bench: Bench) -> None:
     """A closed port is one line."""
-    bench.target = replace(
+    bench.target = dataclasses.replace(
         bench.target,
         api={
             **bench.target.api,
@@ -245,7 +245,7 @@ async def test_vendor_that_is_not_there(bench: Bench) -> None:
 
 async def test_credentials_go_over_tls_only(bench: Bench) -> None:
     """An API at plain http outside this machine is not spoken to."""
-    bench.target = replace(
+    bench.target = dataclasses.replace(
         bench.target,
         api={
             **bench.target.api,
