@@ -3,7 +3,8 @@ All calls that are known, in pages: for commands that choose among many, never f
 call.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
@@ -11,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from service.errors import MalformedPayload
 from service.store.calls import StoredCall, read_call, read_record
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
@@ -56,7 +58,7 @@ class CallSearch(Struct, frozen=True):
     Finds calls by their records, and reads them whole.
 
     A call that comes while it is being looked for may be found or not; one that goes meanwhile is
-    left out.
+    left out, and so is one whose record cannot be read: the others are meant all the same.
     """
 
     redis: Client
@@ -73,9 +75,10 @@ class CallSearch(Struct, frozen=True):
                 # The call expired between the scan and the read.
                 if not isinstance(packed, bytes):
                     continue
-                record = read_record(ref, packed)
-                if call_filter.holds(record):
-                    last_received[ref] = record.last_received_at or NEVER
+                with suppress(MalformedPayload):
+                    record = read_record(ref, packed)
+                    if call_filter.holds(record):
+                        last_received[ref] = record.last_received_at or NEVER
         # SCAN gives no order, and may give a key twice while the table is resized: the dictionary
         # keeps one.
         refs_by_age = sorted(last_received, key=lambda ref: (last_received[ref], ref))
@@ -91,8 +94,8 @@ class CallSearch(Struct, frozen=True):
                 pipe.get(self.keys.link(ref))
             answers = await pipe.execute()
             for ref, fields, link in zip(page, answers[::2], answers[1::2], strict=True):
-                if fields:
-                    yield read_call(ref, fields), _read_link(link)
+                if fields and (stored := _readable(ref, fields)) is not None:
+                    yield stored, _read_link(link)
 
     async def indexed_records(
         self, name: str, *, limit: int, start: int = 0
@@ -118,6 +121,13 @@ class CallSearch(Struct, frozen=True):
                 page = []
         if page:
             yield page
+
+
+def _readable(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall | None:
+    try:
+        return read_call(ref, fields)
+    except MalformedPayload:
+        return None
 
 
 def _read_link(text: bytes | None) -> Link | None:

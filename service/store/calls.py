@@ -5,7 +5,7 @@ A call is one hash: `v` its version, `rec` the compressed record, `e:<message id
 events of a message, `replay` a replay request that no job has read yet.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -174,14 +174,6 @@ class Calls(Struct, frozen=True):
         """Have a call replayed by a job; False if no such call is stored."""
         text = replay_request_to_json(request)
         return await self.scripts.run(script_calls.request_replay(ref=ref, replay_request=text))
-
-    async def indexed(self, name: str, *, limit: int = 1000) -> AsyncIterator[StoredCall]:
-        """The calls of an index (`unmatched` or `stalled`), the longest in it first."""
-        refs = await self.redis.zrange(self.keys.named(name), 0, limit - 1)
-        for ref in refs:
-            stored = await self.get(ref.decode())
-            if stored is not None:
-                yield stored
 
 
 def pack_record(record: DeliveryRecord) -> bytes:

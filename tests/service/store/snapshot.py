@@ -164,8 +164,12 @@ async def read_account(store: Store) -> Plain:
         "failed": [failed_as_dict(entry) async for entry in store.failed.select(FailedFilter())],
         "links": [[*names, plain_link(link)] async for *names, link in store.links.scan()],
         "expected_calls": [plain_expected(call) for call in await store.expected.newest()],
-        "unmatched": [stored.record.ref async for stored in store.calls.indexed("unmatched")],
-        "stalled": [stored.record.ref async for stored in store.calls.indexed("stalled")],
+        "unmatched": [
+            record.ref for record in await store.search.indexed_records("unmatched", limit=1000)
+        ],
+        "stalled": [
+            record.ref for record in await store.search.indexed_records("stalled", limit=1000)
+        ],
         "backlog": plain_backlog(backlog),
         "waiting_messages": list(await store.messages.waiting()),
         "alarms": await store.schedule.due_count(),

@@ -75,6 +75,15 @@ async def test_calls_are_read_with_their_links_in_order_and_over_pages(
     assert [link for _, link in calls if link is not None] == [Link(buildr_call_id="110")] * 2
 
 
+async def test_a_damaged_record_is_left_out(store: Store, search: CallSearch) -> None:
+    """One that cannot be read must not keep the others from being found and read."""
+    refs = [await keep(store, number) for number in range(3)]
+    await store.redis.hset(store.keys.call(refs[1]), "rec", "damaged")
+    others = [refs[0], refs[2]]
+    assert others == await search.select(CallFilter())
+    assert others == [stored.record.ref async for stored, _ in search.read(refs)]
+
+
 async def test_installations_that_share_redis_are_apart(store: Store, search: CallSearch) -> None:
     """Another account's calls are never found, nor what else lies in this one."""
     await keep(store, 1)
