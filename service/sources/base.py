@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from service.events import CallEvent, EventType
 from service.sources.common.ids import BUILDR_CALL_ID, queried_buildr_call_id
-from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
+from service.sources.request import JSON, OK, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
 
 MAX_WORD_LENGTH: Final = 100
@@ -146,7 +146,7 @@ class Source(ABC):
 
     def reply(self, request: WebhookRequest) -> Reply:
         """The answer once the message is stored; never raises."""
-        return Reply(200)
+        return OK
 
     @abstractmethod
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:

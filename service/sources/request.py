@@ -167,6 +167,12 @@ class Reply(Struct, frozen=True):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+OK: Final = Reply(200)
+NO_CONTENT: Final = Reply(204)
+# To the question what shall become of a live call: nothing more than is done with it.
+EMPTY_DOCUMENT: Final = Reply(200, b'<?xml version="1.0" encoding="UTF-8"?><Response/>', "text/xml")
+
+
 class _Unreadable(Struct, frozen=True):
     """What became of a body that could not be read."""
 

@@ -19,12 +19,18 @@ from service.sources.common.fields import text
 from service.sources.common.forms import query_values
 from service.sources.common.json_body import read_json_object
 from service.sources.common.signatures import digest
-from service.sources.request import MessageKeys, Reply, WebhookRequest
+from service.sources.request import (
+    EMPTY_DOCUMENT,
+    NO_CONTENT,
+    MessageKeys,
+    Reply,
+    WebhookRequest,
+)
 from service.sources.settings import Secrets, SourceSetting
 
 # The parameter of a URL that says what is recorded there.
 RECORD: Final = "record"
-EMPTY_BXML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
+EMPTY_BXML: Final = Reply(200, EMPTY_DOCUMENT.body, "application/xml")
 
 
 class Bandwidth(Source):
@@ -90,8 +96,8 @@ class Bandwidth(Source):
         except MalformedPayload:
             event_name = None
         if event_name in ASYNCHRONOUS:
-            return Reply(204)
-        return Reply(200, EMPTY_BXML, "application/xml")
+            return NO_CONTENT
+        return EMPTY_BXML
 
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """The same request with the first user and password. Raises ValueError without one."""

@@ -19,7 +19,7 @@ from service.sources.justcall import signature
 from service.sources.justcall.events import read_events
 from service.sources.justcall.payload import CALL_IDS, read_webhook, source_call_id
 from service.sources.justcall.vocabulary import PROBE
-from service.sources.request import MessageKeys, Reply, WebhookRequest
+from service.sources.request import OK, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting
 
 
@@ -57,13 +57,13 @@ class JustCall(Source):
         any other request.
         """
         if not request.body:
-            return Reply(200)
+            return OK
         try:
             check_unproved(request.body)
             fields = request.body_as(read_json_object)
         except MalformedPayload:
             return None
-        return Reply(200) if _is_probe(fields) else None
+        return OK if _is_probe(fields) else None
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Prove URL, type and time; raises `InvalidSignature`."""

@@ -20,7 +20,9 @@ from service.sources.plivo.payload import leg_ids, read_parameters
 from service.sources.request import FORM, MessageKeys, Reply, WebhookRequest
 from service.sources.settings import Secrets, SettingKind, SourceSetting, ValueForm
 
-EMPTY_XML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
+EMPTY_XML: Final = Reply(
+    200, b'<?xml version="1.0" encoding="UTF-8"?><Response></Response>', "text/xml"
+)
 AUTH_ID: Final = re.compile(r"[A-Z0-9]{10,40}", re.ASCII)
 
 # https://www.plivo.com/docs/account/api/subaccount: ids of accounts begin with MA, those of
@@ -117,7 +119,7 @@ class Plivo(Source):
         An empty XML document: Plivo counts 200 as success, and asks some of its URLs what to do
         next with the call.
         """
-        return Reply(200, EMPTY_XML, "text/xml")
+        return EMPTY_XML
 
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """The same request, signed with the first auth token. Raises ValueError without one."""

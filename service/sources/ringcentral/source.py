@@ -20,7 +20,7 @@ from service.sources.common.fields import child
 from service.sources.common.json_body import read_json_object, sorted_json
 from service.sources.common.setting_checks import check_api_url
 from service.sources.common.signatures import digest, one_header
-from service.sources.request import JSON, MessageKeys, Reply, WebhookRequest
+from service.sources.request import JSON, OK, MessageKeys, Reply, WebhookRequest
 from service.sources.ringcentral.call_log import logged_record, record_events
 from service.sources.ringcentral.events import message_events
 from service.sources.ringcentral.payload import CHANGE_FIELDS, read_members, session_id
@@ -159,7 +159,7 @@ class RingCentral(Source):
         """
         token = request.header(VALIDATION)
         if token is None or not VISIBLE.fullmatch(token):
-            return Reply(200)
+            return OK
         return _validation_reply(token)
 
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:

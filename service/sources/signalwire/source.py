@@ -11,12 +11,12 @@ from typing import Final
 
 from service.events import CallEvent
 from service.sources.base import RetryPolicy
-from service.sources.request import Reply, WebhookRequest
+from service.sources.request import EMPTY_DOCUMENT, Reply, WebhookRequest
 from service.sources.settings import Secrets, SourceSetting, ValueForm
 from service.sources.signalwire import signature as signalwire_signature
 from service.sources.signalwire.number_callback import is_number_callback, read_number_callback
 from service.sources.twilio.payload import read_parameters
-from service.sources.twilio.source import EMPTY_TWIML, TwilioRequests
+from service.sources.twilio.source import TwilioRequests
 
 # As in the tests of SignalWire's own libraries; API tokens begin with PT.
 SIGNING_KEY: Final = ValueForm(
@@ -81,7 +81,7 @@ class SignalWire(TwilioRequests):
         An empty document: SignalWire wants 200, and XML where it asks what to do next with the
         call.
         """
-        return Reply(200, EMPTY_TWIML, "text/xml")
+        return EMPTY_DOCUMENT
 
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """The same request, signed with the first key. Raises ValueError without one."""

@@ -25,7 +25,7 @@ from service.sources.standard.events import read_event
 from service.sources.standard.payload import StandardMessage
 
 MAX_FAULTS: Final = 5
-ACCEPTED: Final = b'{"status":"accepted"}'
+ACCEPTED: Final = Reply(202, b'{"status":"accepted"}', JSON)
 
 
 class Standard(Source):
@@ -92,7 +92,7 @@ class Standard(Source):
 
     def reply(self, request: WebhookRequest) -> Reply:
         """202: the message is stored."""
-        return Reply(202, ACCEPTED, JSON)
+        return ACCEPTED
 
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """

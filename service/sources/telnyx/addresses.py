@@ -29,7 +29,9 @@ def to_agent(address: str | None) -> str | None:
     """
     The user of a SIP address at Telnyx, which is an agent's telephone; None for any other address.
     """
-    user, _, host = (address or "").removeprefix(SIP).partition("@")
+    user, at, host = (address or "").removeprefix(SIP).partition("@")
+    if not at:
+        return None
     host = host.partition(";")[0].partition(":")[0].lower()
     is_at_telnyx = any(host == sip_host or host.endswith(f".{sip_host}") for sip_host in SIP_HOSTS)
     if not is_at_telnyx:

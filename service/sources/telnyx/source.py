@@ -13,7 +13,15 @@ from msgspec.structs import replace
 
 from service.events import CallEvent
 from service.sources.base import KIB, RetryPolicy, Source
-from service.sources.request import FORM, JSON, MessageKeys, Reply, WebhookRequest
+from service.sources.request import (
+    EMPTY_DOCUMENT,
+    FORM,
+    JSON,
+    OK,
+    MessageKeys,
+    Reply,
+    WebhookRequest,
+)
 from service.sources.settings import Secrets, SourceSetting
 from service.sources.telnyx import call_control, signature, texml
 
@@ -100,8 +108,8 @@ class Telnyx(Source):
         call; else nothing.
         """
         if request.content_type == FORM:
-            return Reply(200, texml.EMPTY, "text/xml")
-        return Reply(200)
+            return EMPTY_DOCUMENT
+        return OK
 
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """

@@ -58,7 +58,6 @@ from service.sources.telnyx.vocabulary import (
     TEXML_MEMBER_EVENTS,
 )
 
-EMPTY: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 ANSWERED_BY: Final = "AnsweredBy"
 DIAL_STATUS: Final = "DialCallStatus"
 ANSWERED_AT: Final = "AnsweredTime"

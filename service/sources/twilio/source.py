@@ -17,7 +17,15 @@ from service.events import CallEvent
 from service.sources.base import RetryPolicy, Source
 from service.sources.common.setting_checks import check_api_url, check_pair
 from service.sources.common.signatures import digest
-from service.sources.request import FORM, JSON, MessageKeys, Reply, WebhookRequest
+from service.sources.request import (
+    EMPTY_DOCUMENT,
+    FORM,
+    JSON,
+    NO_CONTENT,
+    MessageKeys,
+    Reply,
+    WebhookRequest,
+)
 from service.sources.settings import Secrets, SettingKind, SourceSetting, ValueForm
 from service.sources.twilio import signature as twilio_signature
 from service.sources.twilio.events import read_events
@@ -42,7 +50,6 @@ API_KEY: Final = ValueForm(
     text="SK and 32 hex digits",
     others={"AC[0-9a-fA-F]{32}": "an account SID"},
 )
-EMPTY_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
 def check_account_sid(value: str) -> str | None:
@@ -162,10 +169,10 @@ class Twilio(TwilioRequests):
         try:
             parameters = read_parameters(request)
         except MalformedPayload:
-            return Reply(204)
-        if ACTION_FIELDS.intersection(parameters) or _is_voice_url(parameters):
-            return Reply(200, EMPTY_TWIML, "text/xml")
-        return Reply(204)
+            return NO_CONTENT
+        if not parameters.keys().isdisjoint(ACTION_FIELDS) or _is_voice_url(parameters):
+            return EMPTY_DOCUMENT
+        return NO_CONTENT
 
     def sign(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> WebhookRequest:
         """

@@ -165,11 +165,9 @@ def test_live_call_is_answered_with_bxml(name: str) -> None:
     }:
         assert (204, b"", None) == (reply.status, reply.body, reply.content_type)
     else:
-        assert (200, EMPTY_BXML, "application/xml") == (
-            reply.status,
-            reply.body,
-            reply.content_type,
-        )
+        assert EMPTY_BXML == reply
+        assert reply.body.endswith(b"<Response/>")
+        assert (200, "application/xml") == (reply.status, reply.content_type)
 
 
 # The rep is called first: at 8, from 6, and the customer at 1 after that. In the messages of the
