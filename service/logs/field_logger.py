@@ -27,12 +27,13 @@ class FieldLogger:
         # The list itself: who captures lines, as tests do, replaces what is in it.
         self._processors = config["processors"]
         self._logger = config["logger_factory"](name)
+        self._is_ours = isinstance(self._logger, LineLogger)
         self._least = self.plain.get_effective_level()
 
     def write(self, level: str, event: LogEvent, fields: Mapping[str, object]) -> None:
         """Write a line at a level (`info`, `warning`, `error`)."""
         maker = self._processors[0]
-        if not isinstance(maker, LineMaker) or not isinstance(self._logger, LineLogger):
+        if not self._is_ours or not isinstance(maker, LineMaker):
             # Not our set-up, such as in a test.
             getattr(self.plain, level)(event, **fields)
         elif _LEVELS[level] >= self._least:

@@ -219,7 +219,8 @@ def _rule_of(key: str) -> _Rule:
 
 
 def _mask_string(value: str, key: str) -> str:
-    if len(value) <= REMEMBERED_LENGTH:
+    # Ids are in few lines each, and take no search.
+    if len(value) <= REMEMBERED_LENGTH and key not in KEPT_KEYS:
         return _mask_short(value, key)
     return _mask_word(value, _rule_of(key))
 

@@ -82,21 +82,13 @@ class Exchange:
         if self.disconnected or transport.is_closing():
             return
         self.response_started = True
-        head, closes = head_of(response)
-        lines = [STATUS_LINE[response.status_code]]
-        for name, value in self._connection.server_state.default_headers:
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(head)
-        # As uvicorn does: an answer that says so ends the connection.
-        if closes:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        lines += (b"\r\n", bytes(response.body))
+        default_headers = tuple(self._connection.server_state.default_headers)
+        data, keep_alive = answer_of(response, default_headers, self.keep_alive)
+        self.keep_alive = keep_alive
         # One write: head and body leave in one packet.
-        transport.write(b"".join(lines))
+        transport.write(data)
         self.response_complete = True
-        if not self.keep_alive:
+        if not keep_alive:
             transport.close()
         self._connection.on_response_complete()
 
@@ -138,19 +130,26 @@ def broken() -> Response:
     return problem(BROKEN, detail=ADVICE[BROKEN])
 
 
-# Nearly all answers are the same few objects, see `replies.py`. Bounded, since others are not.
+# Nearly all answers of a second are the same few objects, see `replies.py`. Bounded, since others
+# are not.
 @lru_cache(maxsize=64)
-def head_of(response: Response) -> tuple[bytes, bool]:
+def answer_of(
+    response: Response, default_headers: tuple[tuple[bytes, bytes], ...], keep_alive: bool
+) -> tuple[bytes, bool]:
     """
-    The header lines of an answer, as uvicorn writes them, and whether they end the connection. The
-    length of its body is among them, as Starlette sets it.
+    An answer as uvicorn writes it, with the headers that all have at the moment, and whether the
+    connection stays open. The length of its body is among its headers, as Starlette sets it.
     """
-    lines: list[bytes] = []
     closes = False
-    for name, value in response.raw_headers:
+    lines = [STATUS_LINE[response.status_code]]
+    for name, value in (*default_headers, *response.raw_headers):
         closes = closes or (name == b"connection" and value.lower() == b"close")
         lines += (name, b": ", value, b"\r\n")
-    return b"".join(lines), closes
+    # As uvicorn does: an answer that says so ends the connection.
+    if not (keep_alive or closes):
+        lines.append(b"connection: close\r\n")
+    lines += (b"\r\n", bytes(response.body))
+    return b"".join(lines), keep_alive and not closes
 
 
 def complete_scope(scope: HTTPScope, url: bytes) -> None:

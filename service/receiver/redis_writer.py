@@ -13,7 +13,7 @@ from msgspec import Struct
 from redis.exceptions import RedisError
 
 from service.errors import QueueUnavailable
-from service.store.accept_calls import AcceptResult, accept_many
+from service.store.accept_calls import AcceptResult, accept_together
 from service.store.connection import Store
 from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
 from service.store.script_runner import ScriptCall
@@ -186,11 +186,13 @@ class RedisWriter:
     async def _write_all(
         self, calls: Sequence[ScriptCall[AcceptResult]]
     ) -> list[AcceptResult | Exception]:
-        together = _together(calls)
+        if len(calls) == 1:
+            return [await self._store.script_connections.run(calls[0])]
+        together = accept_together(calls)
         if together is None:
             return await self._store.scripts.run_batch(calls)
         # One script for all: Redis reads one command, and there is one reply to wait for.
-        (answers,) = await self._store.scripts.run_batch([together])
+        answers = await self._store.script_connections.run(together)
         if isinstance(answers, Exception):
             return [answers] * len(calls)
         return answers
@@ -266,18 +268,6 @@ class RedisWriter:
         for waiting in batch:
             if not waiting.waiter.done():
                 waiting.waiter.set_exception(QueueUnavailable(reason))
-
-
-def _together(
-    calls: Sequence[ScriptCall[AcceptResult]],
-) -> ScriptCall[list[AcceptResult | Exception]] | None:
-    """One call in place of several of `accept` under the same limits; None if they are others."""
-    limits = {call.arguments[2:4] for call in calls}
-    if len(calls) == 1 or len(limits) != 1 or any(call.script != "accept" for call in calls):
-        return None
-    ((dedupe_ms, max_pending),) = limits
-    messages = [(*call.arguments[:2], call.arguments[4]) for call in calls]
-    return accept_many(dedupe_ms=dedupe_ms, max_pending=max_pending, messages=messages)
 
 
 def _resolve(waiting: _Waiting, answer: AcceptResult | Exception) -> None:

@@ -90,23 +90,25 @@ class RequestLog(Struct):
         # Not of those that were refused: how fast strangers get their 401 says nothing.
         if self.tally is not None and status_code is not None:
             self.tally.note_time(METRIC, self.source, duration_s)
-        self.log.write(
-            self.level,
-            self.event,
-            {
-                "reason": self.reason,
-                "status_code": status_code,
-                "body_bytes": self.body_bytes,
-                "duration_ms": duration_ms,
-                **self._bound,
-            },
-        )
+        fields: dict[str, object] = {
+            "reason": self.reason,
+            "status_code": status_code,
+            "body_bytes": self.body_bytes,
+            "duration_ms": duration_ms,
+        }
+        self._add_names(fields)
+        self.log.write(self.level, self.event, fields)
 
     @property
     def _bound(self) -> dict[str, object]:
-        fields: dict[str, object] = {"account": self.account, "source": self.source}
+        fields: dict[str, object] = {}
+        self._add_names(fields)
+        return fields
+
+    def _add_names(self, fields: dict[str, object]) -> None:
+        fields["account"] = self.account
+        fields["source"] = self.source
         if self.message_id is not None:
             fields["message_id"] = self.message_id
         if self.source_call_id is not None:
             fields["source_call_id"] = self.source_call_id
-        return fields

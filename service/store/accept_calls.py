@@ -2,7 +2,7 @@
 How the scripts are called that keep a message: `accept`, `accept_many`, `keep_failed`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import IntEnum
 
 from redis._parsers.base import BaseParser
@@ -32,15 +32,23 @@ def accept(
     return ScriptCall("accept", arguments, _as_accept_result)
 
 
-def accept_many(
-    *, dedupe_ms: Value, max_pending: Value, messages: Iterable[tuple[Value, ...]]
-) -> ScriptCall[list[AcceptResult | Exception]]:
+def accept_together(
+    calls: Sequence[ScriptCall[AcceptResult]],
+) -> ScriptCall[list[AcceptResult | Exception]] | None:
     """
-    The same for many messages, `(message_id, ref, packed_message)` of each: the answer to each, or
-    its error.
+    One call in place of several of `accept` under the same limits: the answer to each, or its
+    error. None if there are others.
     """
-    parts = (part for message in messages for part in message)
-    return ScriptCall("accept_many", (dedupe_ms, max_pending, *parts), _as_accept_results)
+    if not calls:
+        return None
+    limits = calls[0].arguments[2:4]
+    messages: list[Value] = []
+    for call in calls:
+        arguments = call.arguments
+        if call.script != "accept" or arguments[2:4] != limits:
+            return None
+        messages += (arguments[0], arguments[1], arguments[4])
+    return ScriptCall("accept_many", (*limits, *messages), _as_accept_results)
 
 
 def keep_failed(

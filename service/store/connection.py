@@ -50,6 +50,7 @@ from service.store.redis_pool import open_batching_client, open_client, open_poo
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 from service.store.refused import Refused
 from service.store.schedule import Schedule
+from service.store.script_connection import ScriptConnections
 from service.store.script_runner import Scripts, no_skew
 from service.store.source_activity import SourceActivity
 from service.store.subscriptions import Upkeep
@@ -115,6 +116,8 @@ class Store(Struct, frozen=True, kw_only=True):
     pool: ArqRedis
     keys: Keys
     scripts: Scripts
+    # For the receiver's batches.
+    script_connections: ScriptConnections
     messages: Messages
     calls: Calls
     links: Links
@@ -198,6 +201,7 @@ class Store(Struct, frozen=True, kw_only=True):
 
     async def close(self) -> None:
         """Close every connection."""
+        await self.script_connections.close()
         await self.redis.aclose(close_connection_pool=True)
 
     async def __aenter__(self) -> Self:
@@ -225,6 +229,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         pool=pool,
         keys=keys,
         scripts=scripts,
+        script_connections=ScriptConnections(scripts, pool.connection_pool),
         messages=Messages(redis, keys),
         calls=Calls(redis, keys, scripts, _retention(settings)),
         continuations=Continuations(redis, keys, keep_calls_ms),

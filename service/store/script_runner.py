@@ -134,7 +134,8 @@ class Scripts(Struct, frozen=True):
     confirmation: Confirmation = NO_CONFIRMATION
 
     @property
-    def _shared_arguments(self) -> tuple[str, str, str, int]:
+    def shared_arguments(self) -> tuple[str, str, str, int]:
+        """What every script is given first."""
         return self.keys.prefix, self.keys.queue, self.keys.account, self.skew_ms()
 
     async def run(self, call: ScriptCall[Result]) -> Result:
@@ -179,7 +180,7 @@ class Scripts(Struct, frozen=True):
         # No KEYS: the scripts make their keys from the prefix. Redis Cluster would need them, and
         # arq does not work there either.
         return await self.redis.evalsha(
-            digest_of(call.script), 0, *self._shared_arguments, *call.arguments
+            digest_of(call.script), 0, *self.shared_arguments, *call.arguments
         )
 
     async def _evaluate_all(
@@ -194,7 +195,7 @@ class Scripts(Struct, frozen=True):
             pipe.execute_command("SCRIPT LOAD", source_of(script))
         for call in calls:
             digest = digest_of(call.script)
-            pipe.execute_command("EVALSHA", digest, 0, *self._shared_arguments, *call.arguments)
+            pipe.execute_command("EVALSHA", digest, 0, *self.shared_arguments, *call.arguments)
         # On the same connection, and for all of the batch at once.
         for command in self.confirmation.commands:
             pipe.execute_command(*command)

@@ -1,0 +1,95 @@
+"""
+Scripts over connections of their own, against a real server.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from service.settings import Settings
+from service.store import script_calls
+from service.store.accept_calls import AcceptResult, accept
+from service.store.connection import Store, open_store
+from service.store.script_connection import ScriptConnections
+from service.store.script_runner import ScriptCall
+
+
+def _accept(message_id: str) -> ScriptCall[AcceptResult]:
+    return accept(
+        message_id=message_id,
+        ref="twilio:CA1",
+        dedupe_ms=0,
+        max_pending=9,
+        packed_message=b"{}",
+    )
+
+
+@pytest.fixture
+def connections(store: Store) -> ScriptConnections:
+    """To an empty server; they end with the store."""
+    return store.script_connections
+
+
+@pytest.mark.anyio
+async def test_scripts_that_redis_has_lost_are_loaded(
+    store: Store, connections: ScriptConnections
+) -> None:
+    """They run once, before and after it forgot them."""
+    assert await connections.run(_accept("m1")) is AcceptResult.KEPT
+    await store.pool.script_flush()
+    assert await connections.run(_accept("m2")) is AcceptResult.KEPT
+    assert await connections.run(_accept("m2")) is AcceptResult.REPEATED
+
+
+@pytest.mark.anyio
+async def test_an_error_of_a_script_is_returned(
+    store: Store, connections: ScriptConnections
+) -> None:
+    """The next script goes over the same connection."""
+    await store.pool.set(store.keys.call("twilio:CA1"), "no hash")
+    assert isinstance(await connections.run(_accept("m1")), ResponseError)
+    now_ms = await connections.run(script_calls.now())
+    assert isinstance(now_ms, int)
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_was_cut_is_made_again(
+    store: Store, connections: ScriptConnections
+) -> None:
+    """One that Redis closed while it was idle costs a repeat."""
+    assert await connections.run(_accept("m1")) is AcceptResult.KEPT
+    await store.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert await connections.run(_accept("m2")) is AcceptResult.KEPT
+
+
+@pytest.mark.anyio
+async def test_a_server_that_is_away_is_an_error_of_the_connection(
+    make_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """It is raised at once: who waits has another place for the message."""
+    settings = make_settings(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
+    async with open_store(settings, role="receiver") as store:
+        with pytest.raises((RedisConnectionError, OSError)):
+            await store.script_connections.run(_accept("m1"))
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_nobody_waits_for_is_not_the_next_ones(
+    store: Store, connections: ScriptConnections
+) -> None:
+    """The connection of a task that was cancelled is not used any more."""
+    now_ms = await connections.run(script_calls.now())
+    assert isinstance(now_ms, int)
+    await store.redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+    waiting = asyncio.create_task(connections.run(script_calls.now()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await store.redis.execute_command("CLIENT", "UNPAUSE")
+    assert await connections.run(_accept("m1")) is AcceptResult.KEPT
