@@ -17,7 +17,7 @@ from service.store.keys import Keys
 from service.store.redis_client import Client, Value
 from service.store.script_constants import constants_of
 
-Result = TypeVar("Result", covariant=True)
+Result = TypeVar("Result")
 
 # What a script needs beside `common`, before its own text.
 # Redis has no way to share code between scripts of EVAL, and its functions need Redis 7.
