@@ -16,6 +16,7 @@ from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.messages import Message
 from workers.calls.fold import Call, fold
+from workers.console.formats import counted
 from workers.console.masker import Masker, with_numbers_of
 from workers.replay.explain import DeliveryExplanation, StoredCallExplanation
 
@@ -52,10 +53,11 @@ def answer_of(explanation: StoredCallExplanation, *, workers: int) -> str:
     delivery = explanation.delivery
     record = delivery.stored.record
     pending = len(delivery.pending_messages)
+    waiting = counted(pending, "message waits", "messages wait")
     if pending and not workers:
-        return f"{pending} messages wait for a worker, and none is running."
+        return f"{waiting} for a worker, and none is running."
     if explanation.call is None:
-        return f"{pending} messages wait for a worker; nothing was read of them yet."
+        return f"{waiting} for a worker; nothing was read of this call yet."
     sentences: Mapping[DeliveryState, str] = {
         DeliveryState.OPEN: "The call is not over: no final event has come yet.",
         DeliveryState.SETTLING: "The call is over, and waits a moment for further messages.",

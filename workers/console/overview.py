@@ -15,7 +15,7 @@ from service.clock import utc_now
 from service.sources import SOURCES
 from service.store.refused import MOST, RefusedRequests
 from workers.console.charts import add_up, by_hour, by_six_hours
-from workers.console.formats import count, span
+from workers.console.formats import count, counted, span
 from workers.console.parts import Visit
 from workers.delivery.intake_status import (
     SourceStatus,
@@ -130,13 +130,13 @@ def _concerns_of_intake(
     if spool.messages:
         yield Concern(
             "bad",
-            f"{count(spool.messages)} messages wait on disk for Redis",
+            f"{counted(spool.messages, 'message waits', 'messages wait')} on disk for Redis",
             "They move to Redis by themselves once it takes writes: buildr-calls check",
         )
     if spool.set_aside:
         yield Concern(
             "bad",
-            f"{count(spool.set_aside)} spooled messages were set aside",
+            f"{counted(spool.set_aside, 'spooled message was', 'spooled messages were')} set aside",
             "Look for spool.row_set_aside in the receiver's log.",
         )
     for row in sources:

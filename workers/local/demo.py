@@ -64,14 +64,14 @@ def _folded(fields: Fields) -> tuple[str, str]:
     return (
         "folded",
         (
-            f"{_count(fields.get('event_count'))} make: "
+            f"{_count(fields.get('event_count'))}: "
             f"{fields.get('result') or fields.get('stage') or 'open'} ({state})"
         ),
     )
 
 
 def _count(events: object) -> str:
-    return "1 event" if events == 1 else f"{events} events"
+    return "1 event makes" if events == 1 else f"{events} events make"
 
 
 def _matched(fields: Fields) -> tuple[str, str]:

@@ -109,7 +109,7 @@ async def test_what_is_wrong_is_listed_the_worst_first(
         "The clock of Redis was set back by 60 s",
         "A message has waited for a worker for 6 min",
         "1,200 messages wait on disk for Redis",
-        "1 spooled messages were set aside",
+        "1 spooled message was set aside",
     ]
     assert texts[8].startswith("Zoom Phone has been silent for ")
     assert texts[9] == "2 stalled"
@@ -164,7 +164,7 @@ def test_every_state_has_an_answer() -> None:
         record = replace(DeliveryRecord(ref=DELIVERED), state=state)
         delivery = replace(NO_DELIVERY, stored=replace(NO_DELIVERY.stored, record=record))
         explanation = StoredCallExplanation(call=None, delivery=delivery)
-        assert answer_of(explanation, workers=1).endswith("nothing was read of them yet.")
+        assert answer_of(explanation, workers=1).endswith("nothing was read of this call yet.")
         next_step = next_step_of(explanation)
         assert bool(next_step) == (state.value in {"unmatched", "failed", "stalled", "hand_edited"})
 
