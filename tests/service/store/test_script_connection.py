@@ -85,7 +85,8 @@ async def test_an_answer_that_nobody_waits_for_is_not_the_next_ones(
     """The connection of a task that was cancelled is not used any more."""
     assert await connections.run(_accept("m0")) is AcceptResult.KEPT
     await store.redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
-    waiting = asyncio.create_task(connections.run(script_calls.now()))
+    run = connections.run(script_calls.now())
+    waiting = asyncio.create_task(run)
     for _ in range(3):
         await asyncio.sleep(0)
     waiting.cancel()
