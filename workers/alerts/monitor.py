@@ -95,7 +95,7 @@ class AlertMonitor:
 
     async def turn(self) -> None:
         """Read what is wrong, and send what is new."""
-        await asyncio.gather(*(account.observe() for account in self.accounts))
+        await asyncio.gather(*(_observe(account) for account in self.accounts))
         await asyncio.gather(*(self._send(channel) for channel in self.channels))
         names = [channel.name for channel in self.channels]
         await asyncio.gather(*(account.save(names) for account in self.accounts))
@@ -138,6 +138,15 @@ class AlertMonitor:
         for account in self.accounts:
             account.note_sent(notices, channel.name)
         log.info(LogEvent.ALERT_SENT, channel=channel.name, **_counts(notices))
+
+
+async def _observe(account: AccountAlerts) -> None:
+    """Read what is wrong with an account; what cannot be read there must not silence the others."""
+    try:
+        await account.observe()
+    except Exception:
+        name = account.settings.account
+        log.exception(LogEvent.ALERTS_BROKEN, account=name, retry_in_s=CHECK_EVERY_S)
 
 
 def _counts(notices: Sequence[Notice]) -> dict[str, int]:

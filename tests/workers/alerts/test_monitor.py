@@ -229,6 +229,36 @@ async def test_the_task_of_a_receiver(installation: Installation, hook: Hook) ->
     assert [] == [line for line in lines if line["log_level"] == "error"]
 
 
+async def test_an_account_that_cannot_be_read_leaves_the_others_their_alerts(
+    installation: Installation, skew: Skew, hook: Hook, store: Store
+) -> None:
+    """What is damaged there is logged with the account's name."""
+
+    class Broken(AccountAlerts):
+        """An account whose records nobody can read."""
+
+        async def observe(self) -> None:
+            raise ZeroDivisionError
+
+    async with _monitor(installation, skew) as monitor:
+        (account,) = monitor.accounts
+        broken = Broken(
+            settings=account.settings,
+            store=store,
+            owner="one",
+            is_standby=False,
+            clock=account.clock,
+        )
+        both = AlertMonitor(accounts=[broken, account], channels=monitor.channels)
+        with capture_logs() as lines:
+            await both.turn()
+            skew.ms += 121_000
+            await both.turn()
+    assert [NO_WORKER] == _texts(hook)
+    broken_lines = [line for line in lines if line["event"] == "alerts.broken"]
+    assert [account.settings.account] * 2 == [line["account"] for line in broken_lines]
+
+
 async def test_a_bug_ends_a_turn_only(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
