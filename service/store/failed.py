@@ -5,12 +5,13 @@ or discards it.
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from datetime import UTC, datetime
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 
+from service.errors import FailureCause
 from service.events import UtcDatetime
 from service.plain_values import plain_fields
 from service.store import script_calls
@@ -47,7 +48,7 @@ class Failed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     answers: tuple[Answer, ...] = ()
 
 
-class FailedFacts(NamedTuple):
+class FailedFacts(Struct, frozen=True, kw_only=True):
     """What a list is grouped and filtered by, of an entry that is not read whole."""
 
     entry_id: str
@@ -57,6 +58,9 @@ class FailedFacts(NamedTuple):
 
 
 _FAILED: Final = msgspec.json.Decoder(Failed)
+_FACTS: Final = msgspec.json.Decoder(FailedFacts)
+NEVER: Final = datetime.fromtimestamp(0, UTC)
+UNREADABLE: Final = "what is stored of this entry cannot be read"
 
 
 def to_text(entry: Failed) -> str:
@@ -110,7 +114,7 @@ class FailedStore(Struct, frozen=True):
         text = await self.redis.get(self.keys.failed_entry(entry_id))
         if text is None:
             return None
-        return _FAILED.decode(text)
+        return _read(entry_id, text)
 
     async def count(self) -> int:
         """How many entries there are."""
@@ -121,16 +125,14 @@ class FailedStore(Struct, frozen=True):
         if not entry_ids:
             return []
         texts = await self.redis.mget([self.keys.failed_entry(name) for name in entry_ids])
-        return [_FAILED.decode(text) for text in texts if text is not None]
+        pairs = zip(entry_ids, texts, strict=True)
+        return [_read(entry_id, text) for entry_id, text in pairs if text is not None]
 
     async def facts(self, *, most: int) -> list[FailedFacts]:
         """What the oldest entries are grouped by, the oldest first: in a third of the time."""
         facts: list[FailedFacts] = []
-        async for text in self._texts():
-            entry = json.loads(text)
-            facts.append(
-                FailedFacts(entry["entry_id"], entry["source"], entry["cause"], entry["detail"])
-            )
+        async for entry_id, text in self._texts():
+            facts.append(_read_facts(entry_id, text))
             if len(facts) >= most:
                 break
         return facts
@@ -141,25 +143,26 @@ class FailedStore(Struct, frozen=True):
         in_text = b""
         if failed_filter.cause is not None:
             in_text = f'"cause":{json.dumps(failed_filter.cause, ensure_ascii=False)}'.encode()
-        async for text in self._texts():
+        async for entry_id, text in self._texts():
             if in_text not in text:
                 continue
-            entry = _FAILED.decode(text)
+            entry = _read(entry_id, text)
             if failed_filter.holds(entry):
                 yield entry
 
-    async def _texts(self) -> AsyncIterator[bytes]:
+    async def _texts(self) -> AsyncIterator[tuple[str, bytes]]:
         # By rank: an entry that is taken out meanwhile moves the rest up, so that a list may miss
         # one. It is a list for people, and complete the next time.
         start = 0
         while ids := await self.redis.zrange(
             self.keys.named("failed"), start, start + READ_PAGE - 1
         ):
-            keys = [self.keys.failed_entry(entry_id.decode()) for entry_id in ids]
-            for text in await self.redis.mget(keys):
+            names = [entry_id.decode() for entry_id in ids]
+            texts = await self.redis.mget([self.keys.failed_entry(name) for name in names])
+            for name, text in zip(names, texts, strict=True):
                 # Replayed or discarded between the two reads.
                 if text is not None:
-                    yield text
+                    yield name, text
             start += READ_PAGE
 
     async def replay(
@@ -200,3 +203,38 @@ class FailedStore(Struct, frozen=True):
             call = script_calls.discard(entry_id=entry_id, keep_call_ms=self.keep_calls_ms)
             await self.scripts.run(call)
         return entry_ids
+
+
+def _read(entry_id: str, text: bytes) -> Failed:
+    """The entry of a text; one that cannot be read is listed all the same, to be discarded."""
+    try:
+        return _FAILED.decode(text)
+    except msgspec.DecodeError:
+        source, colon, source_call_id = entry_id.partition(":")
+        if not colon:
+            return _unreadable(entry_id, "message", "unknown", None)
+        return _unreadable(entry_id, "call", source, source_call_id)
+
+
+def _read_facts(entry_id: str, text: bytes) -> FailedFacts:
+    try:
+        return _FACTS.decode(text)
+    except msgspec.DecodeError:
+        entry = _read(entry_id, text)
+        return FailedFacts(
+            entry_id=entry_id, source=entry.source, cause=entry.cause, detail=entry.detail
+        )
+
+
+def _unreadable(
+    entry_id: str, kind: Literal["call", "message"], source: str, source_call_id: str | None
+) -> Failed:
+    return Failed(
+        entry_id=entry_id,
+        kind=kind,
+        source=source,
+        source_call_id=source_call_id,
+        cause=FailureCause.DAMAGED_RECORD.value,
+        detail=UNREADABLE,
+        failed_at=NEVER,
+    )
