@@ -7,7 +7,9 @@ them: two workers that read the same events put them in the same order.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from service.events import CallEvent, EventType, HangupCause, identity_text
 
@@ -60,7 +62,7 @@ class _Tie:
 Rank: TypeAlias = tuple[int, int, _Tie]
 
 
-class OrderedEvent(NamedTuple):
+class OrderedEvent(Struct, frozen=True):
     """
     An event in the order of its leg.
 
@@ -87,6 +89,8 @@ def order_events(events: Iterable[CallEvent]) -> Timeline:
     """
     by_time = sorted(map(_at_its_own_time, events), key=_time_and_rank)
     placed = [ordered for ordered in by_time if ordered.event.sequence is None]
+    if len(placed) == len(by_time):
+        return by_time
     numbered = [ordered for ordered in by_time if ordered.event.sequence is not None]
     counts_at = MIN_UTC
     for ordered in sorted(numbered, key=_sequence):
@@ -95,8 +99,10 @@ def order_events(events: Iterable[CallEvent]) -> Timeline:
         else:
             counts_at = ordered.counts_at
             placed.append(ordered)
-    # Sorting is stable: events that are equal in both stay in the order of their time and rank.
-    placed.sort(key=_time_and_sequence)
+    # Numbered events alone are in both orders already. Sorting is stable: events that are equal in
+    # both stay in the order of their time and rank.
+    if len(numbered) < len(by_time):
+        placed.sort(key=_time_and_sequence)
     return placed
 
 

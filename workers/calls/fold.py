@@ -126,7 +126,8 @@ def _fold(events: Iterable[CallEvent]) -> Call:
     distinct = by_identity.values()
     source, source_call_id = _common_call(distinct)
     timelines = _timelines(distinct)
-    stated = StatedValues(timelines.values(), stated_fields(by_identity))
+    types = {event.event_type for event in distinct}
+    stated = StatedValues(timelines.values(), types, stated_fields(distinct))
     legs = tuple(_fold_timeline(leg_id, timeline) for leg_id, timeline in timelines.items())
     parties = identify_parties(source_call_id, legs)
     talks = read_talks(parties)
@@ -234,7 +235,9 @@ def _basis(stated: StatedValues, parties: Parties, talks: Sequence[Talk]) -> Bas
         deciding = latest_event(stated.timelines, _states_result)
         if deciding is not None:
             return _basis_of(Reason.RESULT_STATED, deciding, deciding.result)
-    voicemail = latest_event(stated.timelines, _is_voicemail)
+    voicemail = None
+    if EventType.VOICEMAIL in stated.types:
+        voicemail = latest_event(stated.timelines, _is_voicemail)
     if voicemail is None:
         return read_result(parties, talks=talks, voicemail=None)
     left = _basis_of(Reason.VOICEMAIL_LEFT, voicemail, Result.VOICEMAIL_RECEIVED)

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.events import IDENTITY_FIELDS, CallEvent, Recording, Voicemail
+from service.events import CallEvent, EventType, Recording, Voicemail
 from workers.calls.event_order import Rank, Timeline
 
 # Fields that few events have.
@@ -32,9 +32,9 @@ SELDOM: Final = frozenset(
         "wait_s",
     }
 )
-_PLACES: Final = tuple(
-    (place, name) for place, name in enumerate(IDENTITY_FIELDS) if name in SELDOM
-)
+SELDOM_NAMES: Final = tuple(sorted(SELDOM))
+NOTHING_STATED: Final = (None,) * len(SELDOM_NAMES)
+_read_seldom: Final = attrgetter(*SELDOM_NAMES)
 
 T = TypeVar("T")
 Audio = TypeVar("Audio", Recording, Voicemail)
@@ -53,20 +53,21 @@ def latest_value(
     latest: T | None = None
     latest_place: tuple[datetime, Rank] | None = None
     for timeline in timelines:
-        for counts_at, event, rank in reversed(timeline):
-            value = read(event)
+        for ordered in reversed(timeline):
+            value = read(ordered.event)
             if value is None:
                 continue
-            if latest_place is None or (counts_at, rank) > latest_place:
+            place = (ordered.counts_at, ordered.rank)
+            if latest_place is None or place > latest_place:
                 latest = value
-                latest_place = (counts_at, rank)
+                latest_place = place
             break
     return latest
 
 
 def _latest_of_leg(timeline: Timeline, read: Callable[[CallEvent], T | None]) -> T | None:
-    for _, event, _ in reversed(timeline):
-        value = read(event)
+    for ordered in reversed(timeline):
+        value = read(ordered.event)
         if value is not None:
             return value
     return None
@@ -94,11 +95,12 @@ def _latest_with_url(
 
 class StatedValues(Struct, frozen=True):
     """
-    The events of a call, and the `names` of those of the fields `SELDOM` that any of them states:
-    what none states is not looked for.
+    The events of a call, the types among them, and the `names` of those of the fields `SELDOM` that
+    any of them states: what none states is not looked for.
     """
 
     timelines: Collection[Timeline]
+    types: Collection[EventType]
     names: Collection[str]
 
     def latest(self, name: str) -> Any:
@@ -135,11 +137,16 @@ class StatedValues(Struct, frozen=True):
         return replace(voicemail, transcript=latest_value(self.timelines, _transcript))
 
 
-def stated_fields(identities: Iterable[tuple[object, ...]]) -> frozenset[str]:
-    """Those of `SELDOM` that any event states; events are given as `identity` returns them."""
-    columns = tuple(zip(*identities, strict=True))
+def stated_fields(events: Iterable[CallEvent]) -> frozenset[str]:
+    """Those of `SELDOM` that any event states."""
+    rows = [row for row in map(_read_seldom, events) if row != NOTHING_STATED]
+    if not rows:
+        return frozenset()
+    columns = zip(*rows, strict=True)
     return frozenset(
-        name for place, name in _PLACES if columns[place].count(None) < len(columns[place])
+        name
+        for name, column in zip(SELDOM_NAMES, columns, strict=True)
+        if column.count(None) < len(rows)
     )
 
 
