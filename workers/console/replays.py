@@ -60,9 +60,13 @@ async def _replay(
     is_confirmed = visit.field("confirm") == "yes"
     # Buildr is not read for a page: the worker reads a call there before it writes.
     replayer = Replayer(store=visit.store, context=context, clock=utc_now, is_forced=is_forced)
-    assessments = [
-        assessment async for assessment in replay(replayer, candidates, is_dry_run=not is_confirmed)
-    ]
+    action = "replay (forced)" if is_forced else "replay"
+    assessments = []
+    async for assessment in replay(replayer, candidates, is_dry_run=not is_confirmed):
+        assessments.append(assessment)
+        # One by one: the time of the page may end before the last of them.
+        if is_confirmed:
+            await visit.audit(action, target=assessment.name, detail=assessment.verdict.label)
     writes = [assessment for assessment in assessments if assessment.verdict in WRITES]
     counts = Counter(assessment.verdict.label for assessment in assessments)
     summary = ", ".join(f"{label}: {number}" for label, number in counts.most_common())
@@ -74,15 +78,6 @@ async def _replay(
             back = visit.url("call", ref=names[0])
     if is_confirmed:
         title = "Replayed"
-        action = "replay"
-        if is_forced:
-            action = "replay (forced)"
-        for assessment in assessments:
-            await visit.audit(
-                action,
-                target=assessment.name,
-                detail=assessment.verdict.label,
-            )
     return visit.page(
         page,
         title,

@@ -3,10 +3,11 @@ What can be done in the console, by whom, and that it is kept.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 
 import pytest
+from starlette.exceptions import HTTPException
 from structlog.testing import capture_logs
 
 from service.store.delivery_state import DeliveryState
@@ -20,6 +21,10 @@ from tests.workers.console.harness import (
     failed_ids,
     text_of,
 )
+from workers.console import replays
+from workers.replay.assessment import ReplayAssessment
+from workers.replay.candidates import ReplayCandidate
+from workers.replay.replay import Replayer, replay
 
 FORMS: Mapping[str, Mapping[str, str]] = {
     "call/reveal": {"ref": DELIVERED},
@@ -68,6 +73,26 @@ async def test_failed_calls_are_replayed_after_their_verdict(
     assert [] == await failed_ids(system)
     actions = text_of(await operator.get("/default/actions"))
     assert f"replay {FAILED} will write, unless hand-edited in Buildr operator" in actions
+
+
+@pytest.mark.usefixtures("system")
+async def test_what_was_replayed_is_kept_if_the_page_takes_too_long(
+    operator: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each replay is in the list of actions before the next one begins."""
+
+    async def slow(
+        replayer: Replayer, candidates: AsyncIterator[ReplayCandidate], *, is_dry_run: bool
+    ) -> AsyncIterator[ReplayAssessment]:
+        async for assessment in replay(replayer, candidates, is_dry_run=is_dry_run):
+            yield assessment
+        raise HTTPException(HTTPStatus.GATEWAY_TIMEOUT, "This page took too long to make.")
+
+    monkeypatch.setattr(replays, "replay", slow)
+    await operator.get("/default/failed")
+    answer = await operator.send("/default/failed/replay", {"id": FAILED, "confirm": "yes"})
+    assert HTTPStatus.GATEWAY_TIMEOUT == answer.status_code
+    assert f"replay {FAILED} will write" in text_of(await operator.get("/default/actions"))
 
 
 async def test_a_delivered_call_is_written_again_only_by_force(
