@@ -205,7 +205,7 @@ def _end_events(spec: EventSpec, event: CallEvent, data: Fields) -> list[CallEve
     if outcome == BLOCKED and event.direction is Direction.INBOUND:
         # A caller who was turned away is not one whom nobody took.
         ended = replace(ended, result=Result.REJECTED)
-    if outcome == VOICEMAIL or _is_answered_by_machine(outcome, data):
+    if _is_answered_by_machine(outcome, data):
         ended = replace(ended, hangup_cause=HangupCause.COMPLETED, answered_by=AnsweredBy.MACHINE)
     if ended.hangup_cause is HangupCause.COMPLETED:
         ended = replace(ended, duration_s=_talk_s(data))
@@ -216,10 +216,10 @@ def _end_events(spec: EventSpec, event: CallEvent, data: Fields) -> list[CallEve
 
 
 def _is_answered_by_machine(outcome: str, data: Fields) -> bool:
-    if OUTCOMES[outcome] is not HangupCause.COMPLETED:
-        return False
+    if outcome in {VOICEMAIL, MACHINE_ANSWERED}:
+        return True
     answered_by = text(child(data, "call_info"), "call_answered_by") or ""
-    return outcome == MACHINE_ANSWERED or answered_by.lower().startswith(MACHINE)
+    return OUTCOMES[outcome] is HangupCause.COMPLETED and answered_by.lower().startswith(MACHINE)
 
 
 def _total_s(data: Fields) -> int | None:

@@ -59,8 +59,8 @@ IGNORED: Final = frozenset(
         "appointment.scheduled",
     }
 )
-# `call_info.type` as `outcome_name` returns it: https://developer.justcall.io/reference/call_list_v21
-# and, of the Sales Dialer, `call_type` in
+# `call_info.type` as `outcome_name` returns it:
+# https://developer.justcall.io/reference/call_list_v21, and of the Sales Dialer `call_type` in
 # https://github.com/saaslabsco/justcall-mcp-server/blob/main/src/dto/sales-dialer-calls.ts
 MACHINE_ANSWERED: Final = "machine_answered"
 OUTCOMES: Final[Mapping[str, HangupCause]] = {
