@@ -100,7 +100,10 @@ class EndAsker(Struct, frozen=True, kw_only=True):
             raise
         except Exception:
             # A bug that one answer, or a damaged record, brings to light must not stop the worker.
-            log.exception(LogEvent.CALL_LOG_REFUSED, source=source.slug, source_call_id=ref)
+            source_call_id = ref.partition(":")[2]
+            log.exception(
+                LogEvent.CALL_LOG_REFUSED, source=source.slug, source_call_id=source_call_id
+            )
             await self._ask_later(ref)
         finally:
             await call_log.close()

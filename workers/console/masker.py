@@ -5,6 +5,7 @@ What hides telephone numbers and notes in what pages show of a call.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -25,6 +26,8 @@ PHONE: Final = re.compile(r"\+?[\d\s().\-/]{7,30}", re.ASCII)
 RUN: Final = re.compile(r"(?<!\d)\d{7,18}(?!\d)", re.ASCII)
 NO_DIGIT: Final = re.compile(r"\D")
 TRUNK: Final = "0"
+# Of one page: a body that is a list of numbers must not take the time of webhooks.
+MOST_NUMBERS: Final = 200
 
 
 class Masker(Struct, frozen=True):
@@ -92,7 +95,8 @@ def masker_of(events: Iterable[CallEvent], *, is_revealed: bool) -> Masker:
 def with_numbers_of(masker: Masker, bodies: Iterable[bytes]) -> Masker:
     """The same that hides the numbers too which fields of these bodies hold."""
     numbers = (number for body in bodies for number in _phones_in(body))
-    return _masker((*masker.numbers, *numbers), is_revealed=masker.is_revealed)
+    some = islice(numbers, MOST_NUMBERS)
+    return _masker((*masker.numbers, *some), is_revealed=masker.is_revealed)
 
 
 def _masker(numbers: Iterable[str], *, is_revealed: bool) -> Masker:
