@@ -77,7 +77,7 @@ class LineMaker:
         entry: EventDict = {
             "timestamp": timestamp(),
             "level": level,
-            "event": mask(event),
+            "event": str(event),
             "logger": logger,
         }
         try:
@@ -102,14 +102,14 @@ class LineMaker:
 
 def timestamp() -> str:
     """Now, in UTC, always with microseconds."""
-    second, microsecond = divmod(time.time_ns() // 1000, 1_000_000)
-    return f"{_second(second)}.{microsecond:06d}Z"
+    microseconds = str(time.time_ns() // 1000)
+    return f"{_second(microseconds[:-6])}.{microseconds[-6:]}Z"
 
 
 # All lines of a second share most of it, and `datetime` takes longer than the rest of a line.
 @lru_cache(maxsize=2)
-def _second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+def _second(second: str) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(int(second)))
 
 
 def render_json(_: WrappedLogger, __: str, event: EventDict) -> str:

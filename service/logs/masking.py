@@ -194,12 +194,13 @@ def _finite(value: float | None) -> float | str | None:
 class _Rule(Struct, frozen=True, kw_only=True):
     """
     What the name of a value says about it. `number` is the name if bare digits under it are a
-    telephone number, else empty.
+    telephone number, else empty. Text under a plain name is masked by what is in it alone.
     """
 
     is_kept: bool
     is_figure: bool
     is_hidden: bool
+    is_plain: bool
     number: str
 
 
@@ -210,19 +211,27 @@ def _rule_of(key: str) -> _Rule:
     last_part = name.rpartition("_")[2]
     is_kept = name in KEPT_KEYS
     is_content = name in _CONTENT_WORDS or last_part in _CONTENT_WORDS
+    is_hidden = is_content or any(secret in name for secret in _SECRET_WORDS)
+    is_number = name in _NUMBER_KEYS
     return _Rule(
         is_kept=is_kept,
         is_figure=is_kept or name.endswith(_MEASURES),
-        is_hidden=is_content or any(secret in name for secret in _SECRET_WORDS),
-        number=name * (name in _NUMBER_KEYS),
+        is_hidden=is_hidden,
+        is_plain=not (is_hidden or is_number),
+        number=name * is_number,
     )
 
 
 def _mask_string(value: str, key: str) -> str:
-    # Ids are in few lines each, and take no search.
-    if len(value) <= REMEMBERED_LENGTH and key not in KEPT_KEYS:
+    rule = _rule_of(key)
+    # Ids and single words, which are most of all texts: they take no search.
+    if rule.is_kept:
+        return mask_controls(str(value))
+    if rule.is_plain and _WORD.fullmatch(value):
+        return str(value)
+    if len(value) <= REMEMBERED_LENGTH:
         return _mask_short(value, key)
-    return _mask_word(value, _rule_of(key))
+    return _mask_word(value, rule)
 
 
 # The lines of one job have most of their fields in common, and each field takes nine searches.

@@ -32,6 +32,11 @@ _LOG_EVENTS: Final[Mapping[Acceptance, LogEvent]] = {
     Acceptance.REPEATED: LogEvent.MESSAGE_DUPLICATE,
     Acceptance.SPOOLED: LogEvent.MESSAGE_SPOOLED,
 }
+# To ask the class takes longer than a look-up.
+_OF_RESULTS: Final[Mapping[AcceptResult, Acceptance]] = {
+    AcceptResult.KEPT: Acceptance.KEPT,
+    AcceptResult.REPEATED: Acceptance.REPEATED,
+}
 
 
 def acceptance_of(result: AcceptResult) -> Acceptance:
@@ -40,4 +45,4 @@ def acceptance_of(result: AcceptResult) -> Acceptance:
         raise QueueUnavailable(
             "too many messages wait to be read", retry_after_s=FULL_RETRY_AFTER_S
         )
-    return Acceptance(result)
+    return _OF_RESULTS[result]

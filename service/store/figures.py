@@ -9,6 +9,7 @@ Redis every few seconds. Killed, it loses these seconds of figures, and nothing 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct, field
@@ -57,10 +58,10 @@ class Tally(Struct):
 
     def note_time(self, metric: str, label: str, seconds: float) -> None:
         """Count a time; `metric` is one of `BOUNDS`, `label` one of few."""
-        name = f"{metric}:{label}:{bisect_left(BOUNDS[metric], seconds)}"
+        buckets, total = _names(metric, label)
+        name = buckets[bisect_left(BOUNDS[metric], seconds)]
         self.times[name] = self.times.get(name, 0) + 1
-        name = f"{metric}:{label}:{SUM}"
-        self.sums[name] = self.sums.get(name, 0.0) + seconds
+        self.sums[total] = self.sums.get(total, 0.0) + seconds
 
     def note_outcome(self, outcome: str, day: date) -> None:
         """Count a call that got an outcome; `day` is that of the call, in UTC."""
@@ -93,6 +94,14 @@ class Tally(Struct):
         for name, count in taken.outcomes.items():
             self.outcomes[name] = self.outcomes.get(name, 0) + count
         self.values = {**taken.values, **self.values}
+
+
+# Labels are few.
+@lru_cache(maxsize=64)
+def _names(metric: str, label: str) -> tuple[tuple[str, ...], str]:
+    """The names of a histogram's buckets, and that of its sum."""
+    buckets = range(len(BOUNDS[metric]) + 1)
+    return tuple(f"{metric}:{label}:{bucket}" for bucket in buckets), f"{metric}:{label}:{SUM}"
 
 
 class Figures(Struct, frozen=True):

@@ -10,7 +10,6 @@ from typing import Final
 import msgspec
 from msgspec import DecodeError, Struct
 from msgspec.structs import replace
-from pydantic_core import to_json
 
 from service.errors import MalformedPayload
 from service.events import UtcDatetime
@@ -57,6 +56,7 @@ class _Head(Struct, frozen=True, kw_only=True):
 
 
 _HEAD: Final = msgspec.json.Decoder(_Head)
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def pack_message(message: Message) -> bytes:
@@ -75,7 +75,7 @@ def pack_message(message: Message) -> bytes:
         head["buildr_call_id"] = request.buildr_call_id
     # The head is one line, since JSON writes a line feed as `\n`; the body follows byte for byte,
     # so that it can be parsed anew by any later version.
-    return compress(to_json(head) + b"\n" + request.body, is_fast=True)
+    return compress(_encode(head) + b"\n" + request.body, is_fast=True)
 
 
 def _read(message_id_: str, stored: bytes) -> Message:
