@@ -220,7 +220,7 @@ def address_of(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme == "unix":
         return unquote(parts.path)
-    return f"{parts.hostname}:{parts.port or REDIS_PORT}"
+    return f"{parts.hostname or 'localhost'}:{parts.port or REDIS_PORT}"
 
 
 def _host_of(text: str) -> tuple[str, int]:

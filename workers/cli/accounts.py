@@ -3,7 +3,9 @@ The settings that a command works with, and the option `--account`.
 """
 
 import os
+import shlex
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 import click
@@ -11,6 +13,7 @@ import click
 from service.errors import SettingsError
 from service.settings import Installation, Settings, load_installation
 from workers.cli.failure import SettingsFault, WrongAccount
+from workers.cli.output import echo
 from workers.cli.program import PROGRAM
 
 # The key of click's `meta`, which all contexts of one invocation share.
@@ -101,3 +104,36 @@ def command_line(settings: Settings, command: str) -> str:
     if settings.is_default:
         return f"{PROGRAM} {command}"
     return f"{PROGRAM} {command} --account {settings.account}"
+
+
+def same_command(settings: Settings, **changes: str) -> str:
+    """The command that runs, as it was typed, with some options changed."""
+    ctx = click.get_current_context()
+    words = ctx.command_path.split()[1:]
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        is_typed = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if is_typed and name in ctx.params and name not in changes:
+            words += _words_of(parameter, ctx.params[name])
+    for name, value in changes.items():
+        words += [f"--{name}", value]
+    return command_line(settings, shlex.join(words))
+
+
+def _words_of(parameter: click.Parameter, value: object) -> list[str]:
+    """How the value of an argument or an option is typed."""
+    if isinstance(value, tuple):
+        return [word for item in value for word in _words_of(parameter, item)]
+    if isinstance(value, datetime):
+        value = value.isoformat(timespec="seconds")
+    if not isinstance(parameter, click.Option):
+        return [str(value)]
+    if parameter.is_flag:
+        return [parameter.opts[0]]
+    return [parameter.opts[0], str(value)]
+
+
+def note_cut(settings: Settings, limit: int) -> None:
+    """Print to stderr that a list was cut off after `limit` rows, and how to see more."""
+    command = same_command(settings, limit=str(10 * limit))
+    echo(f"{limit} are shown, there are more: {command}", is_error=True)

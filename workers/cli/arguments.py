@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from service.phone_numbers import read_number
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 # As documentation writes ids that are to be replaced.
 PLACEHOLDER: Final = re.compile(r"…|\.\.\.|[<>{}$]|^(?:SOURCE:)?(?:CALL_)?ID$|^CALL$|X{6}")
+
+
+def e164_of(number: str, *, region: str) -> str:
+    """A telephone number as people write it, in E.164. Raises click's usage error for none."""
+    parsed = read_number(number, region=region)
+    if parsed is None:
+        raise click.UsageError(
+            f"{number!r} is no telephone number; write it with its country code, like +15005550006"
+        )
+    return parsed.e164
 
 
 class OneOf(click.ParamType[str]):

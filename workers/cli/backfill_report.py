@@ -5,16 +5,17 @@ What `backfill` and `reconcile` show: progress, tables, JSON.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
-
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, Final
 
 from service.settings import Settings
 from workers.backfill import LogSource
 from workers.backfill.assessment import FEEDS, CallAssessment, Verdict
 from workers.backfill.run import MOST_LISTED, BackfillReport
 from workers.cli.accounts import command_line
-from workers.cli.output import echo, print_table, progress_console
+from workers.cli.output import echo, print_table, progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 # Nobody waits for a bar that is gone before it was read.
 BAR_AFTER_S: Final = 2.0
@@ -26,16 +27,15 @@ OTHER_RESULT: Final = "other result"
 @contextmanager
 def progress_bar(slug: str) -> Iterator[Callable[[BackfillReport], None]]:
     """What shows the progress of a run: a bar on stderr that appears after two seconds."""
-    out = progress_console()
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+
     began = time.monotonic()
-    progress = Progress(
+    bar = progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(compact=True),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
+        is_transient=True,
     )
     tasks: list[TaskID] = []
 
@@ -43,11 +43,11 @@ def progress_bar(slug: str) -> Iterator[Callable[[BackfillReport], None]]:
         if not tasks and time.monotonic() - began < BAR_AFTER_S:
             return
         if not tasks:
-            progress.start()
-            tasks.append(progress.add_task(slug, total=1.0))
+            bar.start()
+            tasks.append(bar.add_task(slug, total=1.0))
         span_s = (report.until - report.since).total_seconds()
         done_s = (report.done_until - report.since).total_seconds()
-        progress.update(
+        bar.update(
             tasks[0],
             completed=done_s / span_s,
             description=f"{slug}: {report.entries} read, {report.fed} missing",
@@ -56,7 +56,7 @@ def progress_bar(slug: str) -> Iterator[Callable[[BackfillReport], None]]:
     try:
         yield show
     finally:
-        progress.stop()
+        bar.stop()
 
 
 def print_report(report: BackfillReport, *, is_dry_run: bool) -> None:

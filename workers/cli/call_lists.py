@@ -12,7 +12,7 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.listed_call import ListedCall, listed_call
-from workers.cli.accounts import command_line
+from workers.cli.accounts import command_line, note_cut
 from workers.cli.call_table import as_dict, print_calls
 from workers.cli.output import echo, mask_option, print_json
 from workers.cli.session import run_with_store
@@ -58,6 +58,8 @@ def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
 
     settings, records = run_with_store(work)
     chosen = records[:limit]
+    if len(records) > limit:
+        note_cut(settings, limit)
     if as_json:
         print_json([_as_dict(record) for record in chosen])
         return
@@ -67,9 +69,6 @@ def _list_index(name: str, *, limit: int, as_json: bool, empty: str) -> None:
     if any(LINK in call.reason for call in listed):
         command = command_line(settings, "links set SOURCE CALL_ID BUILDR_CALL_ID")
         echo(f"look their ids up in Buildr, and link them: {command}", is_error=True)
-    if len(records) > limit:
-        command = command_line(settings, f"{name} list --limit {10 * limit}")
-        echo(f"{limit} are shown, there are more: {command}", is_error=True)
 
 
 def _listed(record: DeliveryRecord) -> ListedCall:

@@ -2,7 +2,6 @@
 `buildr-calls calls`: calls found by what people know of them.
 """
 
-import shlex
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
@@ -19,28 +18,14 @@ from service.store.call_listing import UNREAD, CallPage, CallQuery
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.listed_call import listed_call
-from workers.cli.accounts import command_line
-from workers.cli.arguments import CallText, OneOf
+from workers.cli.accounts import same_command
+from workers.cli.arguments import CallText, OneOf, e164_of
 from workers.cli.call_table import as_dict, calls_csv, print_calls
-from workers.cli.failure import Failure
 from workers.cli.output import echo, mask_option, print_json
 from workers.cli.session import Age, run_with_store
 from workers.replay.find_calls import find_by_name
 
 STATES: Final = (*(state.value for state in DeliveryState), UNREAD)
-# Options that choose calls, in the order in which a command is shown.
-CHOOSING: Final = (
-    "number",
-    "agent",
-    "buildr_call",
-    "source",
-    "result",
-    "outcome",
-    "state",
-    "since",
-    "until",
-    "limit",
-)
 
 
 @click.command()
@@ -95,6 +80,8 @@ def calls(
       buildr-calls calls "Ana Lima" --since "yesterday 14:00"
       buildr-calls calls --state unmatched --csv
     """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
     query = CallQuery(
         agent=agent,
         buildr_call_id=buildr_call,
@@ -129,13 +116,10 @@ def calls(
 
 
 def with_number(query: CallQuery, number: str | None, *, region: str) -> CallQuery:
-    """The query with a number as people write it. Raises `Failure` for what is none."""
+    """The query with a number as people write it. Raises click's usage error for none."""
     if number is None:
         return query
-    parsed = read_number(number, region=region)
-    if parsed is None:
-        raise Failure(f"{number!r} is no telephone number; write it with its country, like +1…")
-    return replace(query, number=parsed.e164)
+    return replace(query, number=e164_of(number, region=region))
 
 
 def with_text(query: CallQuery, text: str | None, *, region: str) -> CallQuery:
@@ -181,16 +165,7 @@ def _notes(settings: Settings, page: CallPage, limit: int, *, is_complete: bool)
 
 def _more(settings: Settings, page: CallPage, limit: int) -> str:
     """How to see the next page."""
-    ctx = click.get_current_context()
-    options = [text for text in (ctx.params["text"],) if text]
-    for name in CHOOSING:
-        value = ctx.params.get(name)
-        if value is None or ctx.get_parameter_source(name) is click.core.ParameterSource.DEFAULT:
-            continue
-        if isinstance(value, datetime):
-            value = value.isoformat(timespec="seconds")
-        options += [f"--{name.replace('_', '-')}", str(value)]
-    command = command_line(settings, shlex.join(["calls", *options, "--after", page.after or ""]))
+    command = same_command(settings, after=page.after or "")
     # Paging ends after so many calls, so that a search that fits little stays quick.
     if len(page.calls) < limit:
         return f"{page.looked_at} calls were looked at; there may be more: {command}"

@@ -16,7 +16,7 @@ from workers.cli.arguments import OneOf
 from workers.cli.checks.finding import Finding
 from workers.cli.checks.of_settings import setting_findings
 from workers.cli.failure import FAILED
-from workers.cli.output import print_fact, print_json, progress_console
+from workers.cli.output import print_fact, print_json, status_line
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -153,7 +153,7 @@ def _try_live(
 @contextmanager
 def _progress() -> Iterator["Status"]:
     """A line on stderr that says what is waited for; nothing off a terminal."""
-    status = progress_console().status("")
+    status = status_line()
     try:
         yield status
     finally:

@@ -15,6 +15,7 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.expectations import Expectation, ExpectedCall, as_dict
 from service.store.expected_calls import MAX_NUMBERS, Registered, WrongWindow
+from workers.cli.accounts import note_cut
 from workers.cli.expected_import import import_expected
 from workers.cli.failure import Failure
 from workers.cli.links import Digits
@@ -189,7 +190,15 @@ def list_expected(limit: int, *, as_json: bool) -> None:
     Example:
       buildr-calls expected list --json
     """
-    expected_calls = run_with_store(lambda _, store: store.expected.newest(limit=limit))
+
+    async def work(settings: Settings, store: Store) -> tuple[Settings, list[ExpectedCall]]:
+        # One more, to know whether there are more.
+        return settings, await store.expected.newest(limit=limit + 1)
+
+    settings, newest = run_with_store(work)
+    expected_calls = newest[:limit]
+    if len(newest) > limit:
+        note_cut(settings, limit)
     if as_json:
         print_json([as_dict(expected_call) for expected_call in expected_calls])
         return

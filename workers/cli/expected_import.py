@@ -25,6 +25,7 @@ from workers.cli.imports import (
     check_rows,
     in_batches,
     open_csv,
+    print_faults,
     report,
 )
 from workers.cli.people_csv import Fault
@@ -135,7 +136,10 @@ def import_expected(
                     result.woken += answer.woken
 
     if not is_dry_run:
+        checked = len(result.faults)
         run_with_store(work)
+        if not as_json:
+            print_faults(result.faults[checked:])
     report(result, is_dry_run=is_dry_run, as_json=as_json)
 
 

@@ -10,7 +10,7 @@ import click
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.failed import Failed, as_dict
-from workers.cli.accounts import command_line
+from workers.cli.accounts import note_cut
 from workers.cli.arguments import CallText
 from workers.cli.command_table import CommandEntry, CommandTable, LazyCommands
 from workers.cli.failed_choice import Choice, acting, choosing
@@ -73,6 +73,8 @@ def list_failed(*, choice: Choice, as_json: bool) -> None:
 
     settings, selected, count = run_with_store(work)
     entries = selected[:limit]
+    if len(selected) > limit:
+        note_cut(settings, limit)
     if as_json:
         print_json([as_dict(entry) for entry in entries])
         return
@@ -92,9 +94,6 @@ def list_failed(*, choice: Choice, as_json: bool) -> None:
         rows,
         empty=_empty(count),
     )
-    if len(selected) > limit:
-        command = command_line(settings, f"failed list --limit {10 * limit}")
-        echo(f"{limit} are shown, there are more: {command}", is_error=True)
 
 
 def _empty(count: int) -> str:

@@ -2,6 +2,7 @@
 How a command ends that did not do its work: plain lines on stderr, and an exit code.
 """
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import IO, Any, Final
@@ -15,6 +16,8 @@ from workers.local.data_folder import LocalRunError
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+# The disk that the output goes to is full, or the user's part of it.
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class SettingsFault(click.ClickException):
@@ -57,4 +60,6 @@ def failure_of(err: Exception) -> click.ClickException | None:
         return SettingsFault(err.faults)
     if isinstance(err, LocalRunError | QueueUnavailable):
         return Failure(str(err))
+    if isinstance(err, OSError) and err.errno in NO_ROOM:
+        return Failure(f"cannot write: {err.strerror}")
     return None

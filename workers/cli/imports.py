@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import click
 from msgspec import Struct, field
@@ -16,11 +16,8 @@ from msgspec.structs import replace
 
 from workers.cli.csv_file import CsvFile, CsvFileError, CsvRow, read_csv
 from workers.cli.failure import Failure
-from workers.cli.output import echo, print_json, progress_console
+from workers.cli.output import echo, print_json, progress
 from workers.cli.people_csv import Fault
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 T = TypeVar("T")
 STDIN: Final = "-"
@@ -60,10 +57,12 @@ class Import(Struct, Generic[T], kw_only=True):
     def as_dict(self, *, is_dry_run: bool) -> dict[str, object]:
         """For JSON: counts by name, unused_columns, faults as objects with line, column, cause."""
         wrong_lines = {fault.line for fault in self.faults}
+        # A row may be right by itself, and refused when it is set.
+        valid_lines = {line for line, _ in self.values} - wrong_lines
         return {
             "is_dry_run": is_dry_run,
-            "rows": len(self.values) + len(wrong_lines),
-            "valid": len(self.values),
+            "rows": len(valid_lines) + len(wrong_lines),
+            "valid": len(valid_lines),
             "invalid": len(wrong_lines),
             "set": self.done,
             "new": self.new,
@@ -100,15 +99,8 @@ def _read_bytes(file: str) -> bytes:
 
 def _with_bar(rows: Iterable[CsvRow]) -> Iterator[CsvRow]:
     """The rows, with a bar on a terminal for how many of them were read."""
-    with _progress() as progress:
-        yield from progress.track(list(rows), description="Checking rows")
-
-
-def _progress() -> "Progress":
-    from rich.progress import Progress
-
-    out = progress_console()
-    return Progress(console=out, transient=True, disable=not out.is_terminal)
+    with progress(is_transient=True) as bar:
+        yield from bar.track(list(rows), description="Checking rows")
 
 
 def check_rows(result: Import[T], *, skips: bool, is_dry_run: bool, as_json: bool) -> None:
@@ -124,15 +116,20 @@ def check_rows(result: Import[T], *, skips: bool, is_dry_run: bool, as_json: boo
         return
     if result.unused:
         echo(f"columns that are not read: {', '.join(result.unused)}", is_error=True)
-    for fault in result.faults[:MOST_SHOWN]:
-        echo(f"  {fault.as_text()}", is_error=True)
-    more = len(result.faults) - MOST_SHOWN
-    if more > 0:
-        echo(f"  and {more} more; --json lists all", is_error=True)
+    print_faults(result.faults)
     if must_stop:
         raise Failure(
             "nothing was set; correct the lines above, or leave them out with --skip-invalid"
         )
+
+
+def print_faults(faults: Sequence[Fault]) -> None:
+    """Print what is wrong with rows to stderr, a line for each, as far as a screen holds them."""
+    for fault in faults[:MOST_SHOWN]:
+        echo(f"  {fault.as_text()}", is_error=True)
+    more = len(faults) - MOST_SHOWN
+    if more > 0:
+        echo(f"  and {more} more; --json lists all", is_error=True)
 
 
 def report(result: Import[T], *, is_dry_run: bool, as_json: bool) -> None:
@@ -157,6 +154,6 @@ def report(result: Import[T], *, is_dry_run: bool, as_json: bool) -> None:
 def in_batches(title: str, values: Sequence[T]) -> Iterator[Iterable[Sequence[T]]]:
     """The values in batches, with a bar on a terminal."""
     starts = range(0, len(values), ROWS_AT_ONCE)
-    with _progress() as progress:
+    with progress(is_transient=True) as bar:
         batches = [values[start : start + ROWS_AT_ONCE] for start in starts]
-        yield progress.track(batches, description=title)
+        yield bar.track(batches, description=title)

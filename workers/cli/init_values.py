@@ -129,7 +129,7 @@ class Values(Struct, kw_only=True):
             "Redis, like redis://127.0.0.1:6379/0, without its password; Enter for the private one "
             "that `run` starts",
         )
-        if not address or urlsplit(address).hostname in LOCAL_HOSTS or has_password(address):
+        if not address or _is_local(address) or has_password(address):
             return address
         password = self.ask("password", "The password of Redis; Enter for none", is_hidden=True)
         return with_password(address, password)
@@ -161,8 +161,19 @@ def fault_of(name: str, text: str) -> str | None:
 
 
 def has_password(address: str) -> bool:
-    """Whether the address of a Redis holds a password."""
-    return bool(urlsplit(address).password)
+    """Whether the address of a Redis holds a password; not for one that cannot be read."""
+    try:
+        return bool(urlsplit(address).password)
+    except ValueError:
+        return False
+
+
+def _is_local(address: str) -> bool:
+    """Whether a Redis is on this machine, or its address cannot be read."""
+    try:
+        return urlsplit(address).hostname in LOCAL_HOSTS
+    except ValueError:
+        return True
 
 
 def with_password(address: str, password: str) -> str:

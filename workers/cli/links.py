@@ -11,7 +11,7 @@ from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.links import Link
-from workers.cli.accounts import command_line
+from workers.cli.accounts import note_cut
 from workers.cli.arguments import CallText, OneOf
 from workers.cli.csv_file import CsvFileError
 from workers.cli.failure import Failure
@@ -215,6 +215,8 @@ def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
 
     settings, gathered = run_with_store(work)
     entries = gathered[:limit]
+    if len(gathered) > limit:
+        note_cut(settings, limit)
     if as_json:
         print_json(
             [{"source": slug, "source_call_id": call, **link.ids()} for slug, call, link in entries]
@@ -225,9 +227,6 @@ def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
         for slug, call, link in entries
     ]
     print_table(COLUMNS, rows, empty="There are no links.")
-    if len(gathered) > limit:
-        command = command_line(settings, f"links list --limit {10 * limit}")
-        echo(f"{limit} are shown, there are more: {command}", is_error=True)
 
 
 @links.command("import")

@@ -14,6 +14,7 @@ from service.errors import QueueUnavailable
 from service.logs.control_characters import one_line
 from service.settings import Settings
 from service.sources import SOURCES
+from service.sources.common.setting_checks import is_loopback
 from service.store.call_feed import CallFeed
 from service.store.connection import Store, open_store
 from service.store.keys import split_ref
@@ -24,7 +25,7 @@ from workers.cli.accounts import load_settings
 from workers.cli.arguments import OneOf
 from workers.cli.failure import Failure
 from workers.cli.listen_forward import TIMEOUT_S, Forwarder, NotForwarded
-from workers.cli.listen_origin import Origin, OriginCall, is_loopback, read_origin
+from workers.cli.listen_origin import Origin, OriginCall, read_origin
 from workers.cli.output import echo
 from workers.cli.program import PROGRAM
 from workers.cli.session import Age, redis_failure, run_reporting_redis_errors
@@ -75,7 +76,7 @@ def listen(
     settings = load_settings(is_local=True)
     there = read_origin(origin, from_account)
     target = (target or local_url(settings)).rstrip("/")
-    if not (is_loopback(target) or is_remote_allowed):
+    if not (_is_here(target) or is_remote_allowed):
         raise Failure(
             f"{target} is another machine: customers' calls go there only with --allow-remote"
         )
@@ -177,11 +178,19 @@ async def _open(store: Store, since: datetime | None) -> Origin:
     return Origin(store=store, at_ms=at_ms)
 
 
+def _is_here(url: str) -> bool:
+    """Whether an address is of this machine. Raises click's usage error for what is none."""
+    try:
+        return is_loopback(httpx.URL(url).host)
+    except httpx.InvalidURL as err:
+        raise click.UsageError(f"{url} is no address: {err}") from err
+
+
 async def _check_sandbox(client: httpx.AsyncClient, settings: Settings) -> None:
     """Raises `Failure` unless what would be written here goes to a sandbox on this machine."""
     url = settings.buildr_api_url
     cure = f"start one here without Buildr credentials: {PROGRAM} run --any-call"
-    if not is_loopback(url):
+    if not _is_here(url):
         raise Failure(f"the settings here write to {url}, not to a sandbox; {cure}")
     parts = urlsplit(url)
     try:

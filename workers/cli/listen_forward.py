@@ -16,6 +16,7 @@ from service.sources import SOURCES, WebhookRequest
 from service.sources.common.ids import BUILDR_CALL_ID
 from service.store.messages import Message
 from service.webhook_urls import SIGNATURE
+from workers.cli.receiver_answer import answer_text
 from workers.simulator.requests import WEBHOOKS, headers_of, local_path, signed_url, to_receiver
 
 # As long as the vendors wait that wait longest.
@@ -58,7 +59,7 @@ class Forwarder(Struct, frozen=True):
             content=signed.body,
             headers=headers_of(signed),
         )
-        return Answer(status_code=answer.status_code, detail=_detail(answer))
+        return Answer(status_code=answer.status_code, detail=answer_text(answer))
 
 
 def signed_here(message: Message, settings: Settings) -> WebhookRequest:
@@ -92,11 +93,3 @@ def _url_here(message: Message, settings: Settings) -> str:
     if not is_proved and BUILDR_CALL_ID in dict(parse_qsl(query)):
         query += UNPROVED
     return f"{url}?{query}"
-
-
-def _detail(answer: httpx.Response) -> str:
-    if answer.is_success:
-        return "accepted"
-    if "json" in answer.headers.get("content-type", ""):
-        return str(answer.json().get("detail", ""))
-    return ""

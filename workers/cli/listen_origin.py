@@ -8,7 +8,6 @@ comes here.
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import click
 from msgspec import Struct, field
@@ -64,12 +63,6 @@ def _read_file(path: Path) -> dict[str, str]:
     if faults:
         raise SettingsFault(faults)
     return {name: values[name] for name in READ if name in values}
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is of this machine."""
-    host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 class OriginCall(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ The command line `buildr-calls`: every command, named here once.
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -207,6 +208,9 @@ def _log_errors_only() -> None:
 def main() -> None:
     """Run the command line; the process ends with 0, 1 (it did not work) or 2 (wrong usage)."""
     pause_collector()
+    # A terminal or a file that cannot hold a name of a vendor's gets it in escapes.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     # It would read the metadata of every package that is installed, which takes longer than many
     # commands do, to find plugins, of which none is used here. Whoever wants one sets it empty.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -13,10 +13,11 @@ from typing import IO, TYPE_CHECKING, Final
 import click
 
 from service.logs.control_characters import escape_controls, escape_json, one_line
-from service.logs.phone_masking import mask_numbers
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
+    from rich.status import Status
     from rich.table import Table
 
 # Blanks between columns; the last column, which is of sentences, may be as narrow as that.
@@ -78,12 +79,23 @@ def masked(text: str) -> str:
     ctx = click.get_current_context(silent=True)
     if ctx is None or not ctx.meta.get(MASKS):
         return text
+    # Its patterns are compiled for a mask alone.
+    from service.logs.phone_masking import mask_numbers
+
     return mask_numbers(text)
 
 
-def progress_console() -> "Console":
-    """For progress bars only, on stderr: their texts are ours."""
-    return _console(sys.stderr)
+def status_line() -> "Status":
+    """A line on stderr that says what is waited for; nothing off a terminal."""
+    return _console(sys.stderr).status("")
+
+
+def progress(*columns: "ProgressColumn", is_transient: bool = False) -> "Progress":
+    """Bars on stderr, whose texts are ours; nothing off a terminal. `is_transient`: they go."""
+    from rich.progress import Progress
+
+    out = _console(sys.stderr)
+    return Progress(*columns, console=out, transient=is_transient, disable=not out.is_terminal)
 
 
 def print_fact(name: str, value: str, *, width: int = 12, style: str = "bold") -> None:
@@ -190,8 +202,10 @@ def terminal_width() -> int | None:
     return _console(sys.stdout).width
 
 
-def is_terminal(stream: IO[str]) -> bool:
-    """Whether a stream is one, or is to be taken for one: FORCE_COLOR is set."""
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether a stream is one, or is to be taken for one: FORCE_COLOR is set. None if closed."""
+    if stream is None:
+        return False
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
 
 

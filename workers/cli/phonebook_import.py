@@ -14,7 +14,6 @@ from typing import Final, TextIO
 import click
 from msgspec import Struct, field
 from phonenumbers import SUPPORTED_REGIONS
-from rich.progress import Progress
 
 from service.clock import utc_now
 from service.settings import Settings
@@ -22,7 +21,7 @@ from service.store.connection import Store
 from service.store.phone_book import Origin, PhoneBook, PhoneBookEntry
 from workers.cli.accounts import load_settings
 from workers.cli.failure import Failure
-from workers.cli.output import echo, print_json, progress_console
+from workers.cli.output import echo, print_json, progress
 from workers.cli.people_csv import (
     DELIMITERS,
     FIELDS,
@@ -218,13 +217,12 @@ def _entries(
 def _progressing(rows: Iterator[PersonRow], text: TextIO) -> Iterator[PersonRow]:
     """The same rows, with a bar that shows how much of the file is read."""
     total = _size(text)
-    out = progress_console()
-    with Progress(console=out, disable=not out.is_terminal, transient=True) as progress:
-        task = progress.add_task("Reading people", total=total)
+    with progress(is_transient=True) as bar:
+        task = bar.add_task("Reading people", total=total)
         for row in rows:
             # In bytes: how many rows there are is not known before the end.
             if total is not None:
-                progress.update(task, completed=text.buffer.tell())
+                bar.update(task, completed=text.buffer.tell())
             yield row
 
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 import click
 from msgspec import Struct
-from rich.progress import Progress
 
 from service.clock import utc_now
 from service.errors import BuildrError, BuildrRejected
@@ -16,7 +15,7 @@ from service.store.connection import Store
 from service.store.phone_book import SyncCursor
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.failure import Failure
-from workers.cli.output import echo, print_json, progress_console
+from workers.cli.output import echo, print_json, progress
 from workers.cli.session import run_with_store
 from workers.contacts.fields import ContactFields
 from workers.contacts.reading import ContactReader, SyncRunning
@@ -118,12 +117,11 @@ async def _read_one_page(sync: ContactSync) -> SyncReport:
 async def _synchronise(sync: ContactSync, *, restarts: bool) -> SyncReport:
     cursor = await sync.begin(restarts=restarts)
     is_resumed = cursor.contacts > 0
-    out = progress_console()
-    with Progress(console=out, disable=not out.is_terminal, transient=True) as progress:
-        task = progress.add_task(_description(cursor), total=None)
+    with progress(is_transient=True) as bar:
+        task = bar.add_task(_description(cursor), total=None)
         async for page_cursor in sync.read_pages(cursor):
             cursor = page_cursor
-            progress.update(task, description=_description(cursor))
+            bar.update(task, description=_description(cursor))
     removed = await sync.finish(cursor)
     return SyncReport(
         contacts=cursor.contacts,

@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from rich.progress import Progress
 
 from service.clock import utc_now
 from service.settings import Settings
@@ -20,7 +19,7 @@ from service.store.connection import Store
 from workers.cli.accounts import command_line, load_settings
 from workers.cli.arguments import OneOf
 from workers.cli.failure import Failure, SettingsFault
-from workers.cli.output import echo, print_json, print_table, progress_console
+from workers.cli.output import echo, print_json, print_table, progress
 from workers.cli.replay_report import suppress_logs
 from workers.cli.session import Age, run_with_store
 from workers.outcomes.decide import unknown_names
@@ -35,6 +34,9 @@ from workers.replay.outcome_preview import (
     apply,
     workers_fault,
 )
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 LEFT_ALONE = "left alone"
 NOBODY = "nobody named"
@@ -160,21 +162,20 @@ async def _compare(
     if faults := unknown_names(config, present.outcome_ids, display_names=present.names.values()):
         raise SettingsFault(faults)
     refs = await store.search.select(wanted)
-    bar = progress_console()
-    with suppress_logs(), Progress(console=bar, disable=not bar.is_terminal) as progress:
+    with suppress_logs(), progress() as bar:
         candidates = call_candidates(store, refs, present.rules)
-        cases = _counted(candidates, progress, total=len(refs))
+        cases = _counted(candidates, bar, total=len(refs))
         return await Comparison(present=present, config=config, is_forced=is_forced).run(
             cases, now=utc_now(), agent=agent, limit=limit
         )
 
 
 async def _counted(
-    cases: AsyncIterator[ReplayCandidate], progress: Progress, *, total: int
+    cases: AsyncIterator[ReplayCandidate], bar: "Progress", *, total: int
 ) -> AsyncIterator[ReplayCandidate]:
-    task = progress.add_task("Comparing", total=total)
+    task = bar.add_task("Comparing", total=total)
     async for case in cases:
-        progress.advance(task)
+        bar.advance(task)
         yield case
 
 
@@ -184,13 +185,11 @@ def _apply(changes: list[OutcomeChange], config: OutcomeConfig, *, is_forced: bo
         if (fault := await workers_fault(store, config)) is not None:
             raise Failure(f"{fault}: nothing was rewritten")
         marked = 0
-        with Progress(
-            console=progress_console(), disable=not progress_console().is_terminal
-        ) as progress:
-            task = progress.add_task("Marking", total=len(changes))
+        with progress() as bar:
+            task = bar.add_task("Marking", total=len(changes))
             async for is_marked in apply(store, changes, at=utc_now(), is_forced=is_forced):
                 marked += is_marked
-                progress.advance(task)
+                bar.advance(task)
         return marked
 
     marked = run_with_store(work)

@@ -10,7 +10,8 @@ import click
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
-from service.store.refused import UNKNOWN, RefusedRequests, as_dict, summed
+from service.store.refused import MOST, UNKNOWN, RefusedRequests, as_dict, summed
+from workers.cli.accounts import note_cut
 from workers.cli.arguments import OneOf
 from workers.cli.output import print_json, print_table
 from workers.cli.refused_report import rows_of
@@ -55,10 +56,14 @@ def list_refused(*, source: str | None, since: datetime | None, limit: int, as_j
       buildr-calls refused list --source twilio --since 24h
     """
 
-    async def work(_: Settings, store: Store) -> list[RefusedRequests]:
-        return summed(await store.refused.recent(source=source, since=since, limit=1000))
+    async def work(settings: Settings, store: Store) -> tuple[Settings, list[RefusedRequests]]:
+        recent = await store.refused.recent(source=source, since=since, limit=MOST)
+        return settings, summed(recent)
 
-    entries = run_with_store(work)[:limit]
+    settings, kinds = run_with_store(work)
+    entries = kinds[:limit]
+    if len(kinds) > limit:
+        note_cut(settings, limit)
     if as_json:
         print_json([as_dict(entry) for entry in entries])
         return

@@ -13,7 +13,7 @@ from service.sources import SOURCES
 from service.store.call_search import CallFilter
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
-from workers.cli.arguments import OneOf
+from workers.cli.arguments import CallText, OneOf
 from workers.cli.failure import Failure
 from workers.cli.replay_report import (
     ReplayOptions,
@@ -29,7 +29,7 @@ from workers.replay.find_calls import find
 
 
 @click.command("replay")
-@click.argument("calls", nargs=-1, metavar="[CALL]...")
+@click.argument("calls", nargs=-1, metavar="[CALL]...", type=CallText())
 @click.option("--source", type=OneOf(sorted(SOURCES)), help="Calls of this source.")
 @click.option(
     "--result", type=OneOf([result.value for result in Result]), help="Calls that ended so."

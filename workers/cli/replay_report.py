@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, contextmanager
 import click
 import structlog
 from msgspec import Struct, field
-from rich.progress import Progress
 
 from service.clock import utc_now
 from service.errors import BuildrError, BuildrRejected
@@ -19,7 +18,7 @@ from service.store.connection import Store
 from service.store.rate_limit.lanes import Lane
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.failure import Failure
-from workers.cli.output import echo, print_json, print_table, progress_console
+from workers.cli.output import echo, print_json, print_table, progress
 from workers.process.timing import hold_s
 from workers.replay.assessment import BuildrState, ReplayAssessment, ReplayContext
 from workers.replay.buildr_state import read_buildr_state
@@ -112,7 +111,6 @@ async def run_replay(
     Ends early if Buildr cannot be read: `stopped` of the report says why.
     """
     report = ReplayReport()
-    bar = progress_console()
     context = await ReplayContext.of(settings, store)
     async with AsyncExitStack() as stack:
         read_buildr = None
@@ -131,14 +129,14 @@ async def run_replay(
         label = "Replaying"
         if options.is_dry_run:
             label = "Checking"
-        with suppress_logs(), Progress(console=bar, disable=not bar.is_terminal) as progress:
-            task = progress.add_task(label, total=total)
+        with suppress_logs(), progress() as bar:
+            task = bar.add_task(label, total=total)
             try:
                 async for assessment in replay(
                     replayer, candidates(context), is_dry_run=options.is_dry_run
                 ):
                     report.assessments.append(assessment)
-                    progress.advance(task)
+                    bar.advance(task)
             # What was assessed until then is reported: with many calls it has cost requests and
             # minutes.
             except BuildrError as err:

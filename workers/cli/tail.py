@@ -9,13 +9,11 @@ from typing import Final
 import click
 
 from service.logs.control_characters import one_line
-from service.phone_numbers import read_number
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.refused import UNKNOWN
-from workers.cli.arguments import CallText, OneOf
-from workers.cli.failure import Failure
+from workers.cli.arguments import CallText, OneOf, e164_of
 from workers.cli.output import echo, echo_escaped, print_json_line
 from workers.cli.session import Age, run_with_store
 from workers.cli.tail_follow import Follower
@@ -64,7 +62,7 @@ def tail(
         step_filter = StepFilter(
             source=source,
             call=call,
-            number=_e164(number, region=settings.default_region),
+            number=number and e164_of(number, region=settings.default_region),
             is_trouble=is_trouble,
         )
 
@@ -89,15 +87,6 @@ def tail(
     except KeyboardInterrupt:
         # The usual end: no traceback, no "Aborted!", and the exit code of success.
         return
-
-
-def _e164(number: str | None, *, region: str) -> str | None:
-    if number is None:
-        return None
-    parsed = read_number(number, region=region)
-    if parsed is None:
-        raise Failure(f"{number!r} is no telephone number; write it with its country, like +1…")
-    return parsed.e164
 
 
 def _show(step: Step) -> None:

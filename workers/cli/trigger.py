@@ -24,6 +24,7 @@ from workers.cli.accounts import account_names, command_line, load_accounts
 from workers.cli.arguments import OneOf
 from workers.cli.failure import Failure
 from workers.cli.output import echo, print_json
+from workers.cli.receiver_answer import answer_text
 from workers.simulator.network import Arrival, simulate_deliveries
 from workers.simulator.requests import (
     headers_of,
@@ -232,6 +233,8 @@ def _file_request(file: Path, settings: Settings) -> WebhookRequest:
     """The request of a file. Ends the command with one line if it is not one."""
     try:
         return read_request(file.read_text(encoding="utf-8"), base_url=signed_url(settings))
+    except UnicodeDecodeError as err:
+        raise Failure(f"{file}: cannot be read: not a text file") from err
     except MalformedPayload as err:
         raise Failure(f"{file}: {err}") from err
 
@@ -267,18 +270,11 @@ def _values(assignments: tuple[str, ...]) -> Mapping[str, str]:
 def _send(client: httpx.Client, url: str, signed: WebhookRequest) -> dict[str, object]:
     try:
         answer = client.request(signed.method, url, content=signed.body, headers=headers_of(signed))
+    except httpx.InvalidURL as err:
+        raise click.UsageError(f"--url: {err}") from err
     except httpx.TransportError as err:
         address = strip_credentials(url).partition("?")[0]
         raise Failure(
             f"no answer from {address} ({type(err).__name__}): is the receiver running?"
         ) from err
-    return {"status_code": answer.status_code, "about": _answer_text(answer)}
-
-
-def _answer_text(answer: httpx.Response) -> str:
-    """`accepted`, or the receiver's reason; empty if the answer is not JSON."""
-    if answer.is_success:
-        return "accepted"
-    if "json" in answer.headers.get("content-type", ""):
-        return str(answer.json().get("detail", ""))
-    return ""
+    return {"status_code": answer.status_code, "about": answer_text(answer)}

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from service.events import Recording, Result, Voicemail
-from service.logs.events import LogEvent
 from service.settings.outcomes import DEFAULT_NOTE, Notes
 from workers.calls.fold import Call
 
@@ -45,6 +44,8 @@ def render_note(call: Call, result: Result | None, notes: Notes, *, outcome_name
     ) as err:
         # Loaded on use, since `explain` renders notes too.
         import structlog
+
+        from service.logs.events import LogEvent
 
         # A command that keeps no log would print the line among its results.
         if structlog.is_configured():

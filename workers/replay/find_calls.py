@@ -20,7 +20,7 @@ async def find(store: Store, text: str) -> list[str]:
     """The same by full name, by id alone, or by a part of it."""
     # In this order: a full name is certain, an id of a source is likely, a part of one is a guess.
     # The first two cost some reads, the last one a pass over all names.
-    return await find_by_name(store, text) or await store.listing.find(text)
+    return await find_by_name(store, text) or await _find_by_part(store, text, least=1)
 
 
 async def find_calls(store: Store, text: str, *, region: str) -> list[str]:
@@ -42,10 +42,9 @@ async def find_calls(store: Store, text: str, *, region: str) -> list[str]:
     if text.isascii() and text.isdigit():
         page = await store.listing.page(CallQuery(buildr_call_id=text), limit=MOST)
         refs.update(_names(page))
-    if refs or number is not None or len(text) < LEAST_PART:
+    if refs or number is not None:
         return list(refs)
-    # Through the names of all calls: half a second where there are a million.
-    return await store.listing.find(text)
+    return await _find_by_part(store, text, least=LEAST_PART)
 
 
 async def find_by_name(store: Store, text: str) -> list[str]:
@@ -54,6 +53,17 @@ async def find_by_name(store: Store, text: str) -> list[str]:
     if text.partition(":")[0] in SOURCES:
         names.insert(0, text)
     return (await store.listing.stored(names))[:1]
+
+
+async def _find_by_part(store: Store, text: str, *, least: int) -> list[str]:
+    source, _, part = text.partition(":")
+    if source not in SOURCES:
+        part = text
+    # Behind a source alone there is nothing that any of its calls would not fit.
+    if len(part.strip()) < least:
+        return []
+    # Through the names of all calls: half a second where there are a million.
+    return await store.listing.find(text)
 
 
 def _names(page: CallPage) -> dict[str, None]:

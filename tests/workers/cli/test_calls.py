@@ -52,7 +52,7 @@ def test_calls_are_found_by_a_number_in_any_form(run: Run, seed: Seed) -> None:
     (row,) = csv.DictReader(io.StringIO(run("calls", "--csv").stdout))
     assert CUSTOMER == row["number"]
     assert "No call fits.\n" == run("calls", "--agent", "nobody").stdout
-    assert "telephone number" in run("calls", "--number", "abc", code=1).stderr
+    assert "telephone number" in run("calls", "--number", "abc", code=2).stderr
 
 
 def test_calls_name_their_next_page(run: Run, seed: Seed) -> None:

@@ -154,7 +154,7 @@ def test_the_command_prints_lines_and_json_and_ends_with_ctrl_c(
     (line,) = run("tail", "--since", "1h", "--failed", "--json").stdout.splitlines()
     assert "unmatched" == json.loads(line)["step"]
     assert "" == run("tail", "--since", "1h", "--source", "zoom").stdout
-    assert "is no telephone number" in run("tail", "--number", "abc", code=1).output
+    assert "is no telephone number" in run("tail", "--number", "abc", code=2).output
 
 
 def test_a_filter_takes_a_call_by_each_of_its_names() -> None:
