@@ -104,8 +104,7 @@ def calls(
 
     settings, page, is_complete = run_with_store(work)
     if as_json:
-        listed = [as_dict(call) for call in page.calls]
-        print_json({"calls": listed, "after": page.after, "looked_at": page.looked_at})
+        print_json(_as_json(page))
         return
     if as_csv:
         echo(calls_csv(page.calls).rstrip("\n"))
@@ -113,6 +112,11 @@ def calls(
         print_calls(page.calls, empty=_empty(page))
     for note in _notes(settings, page, limit, is_complete=is_complete):
         echo(note, is_error=True)
+
+
+def _as_json(page: CallPage) -> dict[str, object]:
+    listed = [as_dict(call) for call in page.calls]
+    return {"calls": listed, "after": page.after, "looked_at": page.looked_at}
 
 
 def with_number(query: CallQuery, number: str | None, *, region: str) -> CallQuery:
