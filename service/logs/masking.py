@@ -134,8 +134,6 @@ _SUBSTITUTIONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 # A single word, such as most values are, skips all searches: it begins with a letter and has no
 # blank, colon or equals sign, so that it holds neither a telephone number nor a name with a value.
 _WORD: Final = re.compile(r"(?!whsec_)[A-Za-z][\w.-]{0,80}", re.ASCII)
-
-
 _FLOAT_OR_BOOL: Final = (float, bool)
 # Longer texts are hardly ever the same twice.
 REMEMBERED_LENGTH: Final = 200
@@ -176,12 +174,7 @@ def mask_text(text: str) -> str:
         text = f"{text[:MAX_TEXT]}... ({len(text)} characters)"
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
-    return mask_controls(mask_numbers(text))
-
-
-def mask_controls(text: str) -> str:
-    """Text that a terminal shows and does not obey."""
-    return escape_controls(text, has_lines=True)
+    return escape_controls(mask_numbers(text), has_lines=True)
 
 
 def _finite(value: float | None) -> float | str | None:
@@ -226,7 +219,7 @@ def _mask_string(value: str, key: str) -> str:
     rule = _rule_of(key)
     # Ids and single words, which are most of all texts: they take no search.
     if rule.is_kept:
-        return mask_controls(str(value))
+        return escape_controls(str(value), has_lines=True)
     if rule.is_plain and _WORD.fullmatch(value):
         return str(value)
     if len(value) <= REMEMBERED_LENGTH:
@@ -246,7 +239,7 @@ def _mask_word(value: str, rule: _Rule) -> str:
     # Ids are not searched for telephone numbers: one of eleven digits would be masked, and the call
     # could not be followed any more.
     if rule.is_kept:
-        return mask_controls(text)
+        return escape_controls(text, has_lines=True)
     if rule.is_hidden:
         return HIDDEN
     if rule.number:

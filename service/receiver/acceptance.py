@@ -32,7 +32,7 @@ _LOG_EVENTS: Final[Mapping[Acceptance, LogEvent]] = {
     Acceptance.REPEATED: LogEvent.MESSAGE_DUPLICATE,
     Acceptance.SPOOLED: LogEvent.MESSAGE_SPOOLED,
 }
-# To ask the class takes longer than a look-up.
+# To ask the class takes longer than this.
 _OF_RESULTS: Final[Mapping[AcceptResult, Acceptance]] = {
     AcceptResult.KEPT: Acceptance.KEPT,
     AcceptResult.REPEATED: Acceptance.REPEATED,

@@ -15,7 +15,7 @@ from msgspec import Struct
 from service.clock import utc_now
 from service.errors import FailureCause, SettingsError
 from service.events import Result
-from service.logs.masking import mask_controls
+from service.logs.control_characters import escape_controls
 from service.logs.phone_masking import mask_numbers
 from service.settings import Installation, Settings
 from service.sources import SOURCES
@@ -224,7 +224,7 @@ def masked(value: object, key: str = "") -> object:
     if isinstance(value, list | tuple):
         return [masked(item, key) for item in value]
     if isinstance(value, str) and key not in ID_KEYS:
-        return mask_controls(mask_numbers(value))
+        return escape_controls(mask_numbers(value), has_lines=True)
     return value
 
 
