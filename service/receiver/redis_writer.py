@@ -13,7 +13,8 @@ from msgspec import Struct
 from redis.exceptions import RedisError
 
 from service.errors import QueueUnavailable
-from service.store.accept_calls import AcceptResult, accept_together
+from service.store.accept_batches import accept_together
+from service.store.accept_calls import AcceptResult
 from service.store.connection import Store
 from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
 from service.store.script_runner import ScriptCall

@@ -32,23 +32,14 @@ def accept(
     return ScriptCall("accept", arguments, _as_accept_result)
 
 
-def accept_together(
-    calls: Sequence[ScriptCall[AcceptResult]],
-) -> ScriptCall[list[AcceptResult | Exception]] | None:
+def accept_many(
+    *, dedupe_ms: Value, max_pending: Value, messages: Sequence[Value]
+) -> ScriptCall[list[AcceptResult | Exception]]:
     """
-    One call in place of several of `accept` under the same limits: the answer to each, or its
-    error. None if there are others.
+    The same for many messages: of each its id, its call and itself, packed, one after the other.
+    The answer to each, or its error.
     """
-    if not calls:
-        return None
-    limits = calls[0].arguments[2:4]
-    messages: list[Value] = []
-    for call in calls:
-        arguments = call.arguments
-        if call.script != "accept" or arguments[2:4] != limits:
-            return None
-        messages += (arguments[0], arguments[1], arguments[4])
-    return ScriptCall("accept_many", (*limits, *messages), _as_accept_results)
+    return ScriptCall("accept_many", (dedupe_ms, max_pending, *messages), _as_accept_results)
 
 
 def keep_failed(
