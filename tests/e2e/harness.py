@@ -227,10 +227,9 @@ class System:
 
     def start_skewed_worker(self, name: str, skew_s: str) -> None:
         """Start a worker whose clock is so many seconds ahead."""
-        script = Path(__file__).parent / "worker_with_clock_offset.py"
-        self.start(
-            name, "work", program=(str(script),), SKEW_S=skew_s, PYTHONPATH=str(script.parents[2])
-        )
+        program = ("-m", "tests.faults.skewed_part")
+        root = Path(__file__).parents[2]
+        self.start(name, "work", program=program, SKEW_S=skew_s, PYTHONPATH=str(root))
 
     def wait_for_worker(self, name: str, *, times: int = 1) -> None:
         """Wait until a worker has reported so often that it has started."""

