@@ -32,6 +32,7 @@ ANSWER_TIMEOUT_S: Final = 5.0
 MOST_REPEATS: Final = 40
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 1.0
+CLOSED: Final = "the connection was closed"
 
 
 class _Command:
@@ -66,9 +67,12 @@ class CommandBatches:
         # Senders that will still look for commands. A task is in `_senders` for a moment longer.
         self._active = 0
         self._is_starting = False
+        self._is_closed = False
 
     async def ask(self, *arguments: Value) -> object:
         """The answer to one command. Raises redis-py's errors."""
+        if self._is_closed:
+            raise RedisConnectionError(CLOSED)
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Command(_packed(arguments), answer))
         # What else is asked in this turn of the loop goes with it.
@@ -82,14 +86,19 @@ class CommandBatches:
 
     async def close(self) -> None:
         """End the connections; what waits for an answer gets an error."""
-        await cancel_and_wait(tuple(self._senders))
-        # One that was cancelled before its first step has not ended by itself.
-        self._active = 0
-        self._is_starting = False
-        self._fail_waiting("the connection was closed")
-        while self._idle:
-            # Until it is closed: the loop may end right after this.
-            await self._idle.pop().disconnect()
+        self._is_closed = True
+        try:
+            await cancel_and_wait(tuple(self._senders))
+        finally:
+            # One that was cancelled before its first step has not ended by itself.
+            self._fail_waiting(CLOSED)
+            idle = list(self._idle)
+            self._idle.clear()
+            # All of them at first: whoever closes may be cancelled while it waits for one.
+            for connection in idle:
+                await connection.disconnect(nowait=True)
+        # Sockets are closed in the next turn of the loop, which may be its last one.
+        await asyncio.sleep(0)
 
     async def _send_waiting(self) -> None:
         self._is_starting = False
@@ -97,7 +106,7 @@ class CommandBatches:
             await self._send_over_one_connection()
         except Exception as err:
             # A bug: nobody must wait for ever.
-            self._fail_waiting(f"the connection was closed ({type(err).__name__})")
+            self._fail_waiting(f"{CLOSED} ({type(err).__name__})")
             raise
         finally:
             # At once, and not by a callback of the task: who has just got an answer may ask again
@@ -123,7 +132,10 @@ class CommandBatches:
                     await asyncio.sleep(_pause_s(failures))
                     failures += 1
         finally:
-            self._idle.append(connection)
+            if self._is_closed:
+                await connection.disconnect(nowait=True)
+            else:
+                self._idle.append(connection)
 
     def _next_batch(self) -> list[_Command]:
         batch: list[_Command] = []
@@ -164,7 +176,7 @@ async def _exchange(connection: AbstractConnection, batch: Sequence[_Command]) -
         raise
     # A bug, or the end of the process: nobody must wait for ever.
     except BaseException as err:
-        _fail(batch, RedisConnectionError(f"the connection was closed ({type(err).__name__})"))
+        _fail(batch, RedisConnectionError(f"{CLOSED} ({type(err).__name__})"))
         raise
 
 

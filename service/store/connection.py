@@ -200,9 +200,11 @@ class Store(Struct, frozen=True, kw_only=True):
         return await read_backlog(self.redis, self.keys, skew_ms=self.scripts.skew_ms())
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self.script_connections.close()
-        await self.redis.aclose(close_connection_pool=True)
+        """Close every connection, also where the task is cancelled meanwhile."""
+        try:
+            await self.script_connections.close()
+        finally:
+            await self.redis.aclose(close_connection_pool=True)
 
     async def __aenter__(self) -> Self:
         return self

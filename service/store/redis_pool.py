@@ -196,8 +196,10 @@ class _BatchingRedis(ArqRedis):
         return read(reply, **options)
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
-        await self._batches.close()
-        await super().aclose(close_connection_pool)
+        try:
+            await self._batches.close()
+        finally:
+            await super().aclose(close_connection_pool)
 
 
 def encode_job(job: dict[str, object]) -> bytes:

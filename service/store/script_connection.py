@@ -39,6 +39,7 @@ class ScriptConnections:
             "retry_on_error": [],
         }
         self._idle: Final[list[AbstractConnection]] = []
+        self._is_closed = False
 
     async def run(self, call: ScriptCall[Result]) -> Result | Exception:
         """
@@ -60,9 +61,15 @@ class ScriptConnections:
         return result
 
     async def close(self) -> None:
-        """End the connections."""
-        while self._idle:
-            await self._idle.pop().disconnect()
+        """End the connections; one that is in use ends with its script."""
+        self._is_closed = True
+        idle = list(self._idle)
+        self._idle.clear()
+        # All of them at first: whoever closes may be cancelled while it waits for one.
+        for connection in idle:
+            await connection.disconnect(nowait=True)
+        # Sockets are closed in the next turn of the loop, which may be its last one.
+        await asyncio.sleep(0)
 
     async def _evaluate(self, call: ScriptCall[Result]) -> object:
         arguments = (*self._scripts.shared_arguments, *call.arguments)
@@ -79,6 +86,12 @@ class ScriptConnections:
                 # be repeated.
                 return await _exchange(connection, packed)
         finally:
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: AbstractConnection) -> None:
+        if self._is_closed:
+            await connection.disconnect(nowait=True)
+        else:
             self._idle.append(connection)
 
     def _taken(self) -> AbstractConnection:

@@ -93,7 +93,7 @@ class _Held:
         await self.released.wait()
         return b"OK"
 
-    async def disconnect(self) -> None:
+    async def disconnect(self, nowait: bool = False) -> None:
         """There is nothing to end."""
 
 
@@ -208,3 +208,5 @@ async def test_the_end_leaves_nobody_waiting(batches: CommandBatches) -> None:
     await batches.close()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(answer) for answer in answers] == [RedisConnectionError] * 3
+    with pytest.raises(RedisConnectionError):
+        await batches.ask("INCR", "a")

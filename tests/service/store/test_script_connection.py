@@ -16,6 +16,7 @@ from service.store.accept_calls import AcceptResult, accept
 from service.store.connection import Store, open_store
 from service.store.script_connection import ScriptConnections
 from service.store.script_runner import ScriptCall
+from tests.doubles.waiting import until
 
 
 def _accept(message_id: str) -> ScriptCall[AcceptResult]:
@@ -94,3 +95,41 @@ async def test_an_answer_that_nobody_waits_for_is_not_the_next_ones(
         await waiting
     await store.redis.execute_command("CLIENT", "UNPAUSE")
     assert await connections.run(_accept("m1")) is AcceptResult.KEPT
+
+
+async def _has_clients(store: Store, count: int) -> bool:
+    return len(await store.pool.client_list(_type="normal")) == count
+
+
+@pytest.mark.anyio
+async def test_a_script_under_way_at_the_end_leaves_no_connection(
+    store: Store, redis_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    """It ends, and its connection with it, though the others are closed already."""
+    await store.redis.ping()
+    async with open_store(make_settings(REDIS_URL=redis_url), role="receiver") as other:
+        assert await other.script_connections.run(_accept("m0")) is AcceptResult.KEPT
+        await store.redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
+        run = other.script_connections.run(_accept("m1"))
+        under_way = asyncio.create_task(run)
+        await asyncio.sleep(0)
+    await store.redis.execute_command("CLIENT", "UNPAUSE")
+    assert await under_way is AcceptResult.KEPT
+    await until(lambda: _has_clients(store, 1), goal="the end of all other connections")
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_end_leaves_no_connection(
+    store: Store, redis_url: str, make_settings: Callable[..., Settings]
+) -> None:
+    """Neither one of scripts nor one of the pool."""
+    await store.redis.ping()
+    other = open_store(make_settings(REDIS_URL=redis_url), role="receiver")
+    assert await other.script_connections.run(_accept("m0")) is AcceptResult.KEPT
+    await other.redis.ping()
+    closing = asyncio.create_task(other.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await until(lambda: _has_clients(store, 1), goal="the end of all other connections")
