@@ -19,6 +19,8 @@ from service.store.policy import StorePolicy
 
 # Sorted set: the calls by the time of their last message, ms since the epoch.
 ALL_CALLS: Final = "calls"
+# `calls_indexed`, once all calls have been seen. Before the index of names (`call_ids`) it was 1.
+INDEXED: Final = b"2"
 BUCKET: Final = "calls_by:"
 E164: Final = "+"
 MOST: Final = StorePolicy().calls_per_bucket

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from service.errors import MalformedPayload
 from service.store import index_calls, script_calls
-from service.store.call_index import ALL_CALLS, buckets_of
+from service.store.call_ids import CallIds
+from service.store.call_index import ALL_CALLS, INDEXED, buckets_of
 from service.store.calls import StoredCall, pack_record, read_call
 from service.store.delivery_record import DeliveryRecord
 from service.store.keys import Keys
@@ -39,11 +40,12 @@ class CallIndexing(Struct, frozen=True):
     redis: Client
     keys: Keys
     scripts: Scripts
+    ids: CallIds
     keep_calls_ms: int
 
     async def is_done(self) -> bool:
         """Whether all calls have been seen."""
-        return await self.redis.get(self.keys.named(DONE)) is not None
+        return await self.redis.get(self.keys.named(DONE)) == INDEXED
 
     async def reopen(self) -> None:
         """Have all calls looked at once more."""
@@ -58,7 +60,7 @@ class CallIndexing(Struct, frozen=True):
     async def next_calls(self) -> tuple[list[StoredCall], int]:
         """
         The next calls that may not be indexed yet, some or none, and the cursor to `advance` to
-        once they are.
+        once they are. Their names are indexed by this.
         """
         start = await self.redis.get(self.keys.named(CURSOR)) or b"0"
         # Begun before, and not ended: its worker has died, or a call breaks it, which must not be
@@ -69,6 +71,7 @@ class CallIndexing(Struct, frozen=True):
         prefix = self.keys.call("")
         cursor, names = await self.redis.scan(cursor, match=f"{prefix}*", count=SCAN_COUNT)
         keys = [name.decode() for name in names]
+        await self.ids.add([key.removeprefix(prefix) for key in keys])
         pipe = self.redis.pipeline(transaction=False)
         for key in keys:
             pipe.hgetall(key)
@@ -89,7 +92,7 @@ class CallIndexing(Struct, frozen=True):
         """Go on from there the next time; 0 if all calls have been seen."""
         await self._put(CURSOR, str(cursor))
         if cursor == 0:
-            await self._put(DONE, "1")
+            await self._put(DONE, INDEXED.decode())
             await self.redis.delete(self.keys.named(TRIED))
 
     async def index(self, call: StoredCall, record: DeliveryRecord) -> bool:
@@ -110,8 +113,9 @@ class CallIndexing(Struct, frozen=True):
 
     async def drop_expired(self, *, before_ms: int, after_ms: int) -> tuple[int, int | None]:
         """
-        Take calls that have expired out of the sorted set of all, of those whose last message came
-        from `after_ms` to `before_ms` (ms since the epoch), the oldest first.
+        Take calls that have expired out of the sorted set of all and the index of names, of those
+        whose last message came from `after_ms` to `before_ms` (ms since the epoch), the oldest
+        first.
 
         Returns how many, and where to go on: None if that was all.
         """
@@ -120,13 +124,21 @@ class CallIndexing(Struct, frozen=True):
             all_calls, after_ms, before_ms, start=0, num=PAGE, withscores=True
         )
         refs = [ref.decode() for ref, _ in members]
-        gone = await self._expired(refs)
-        if gone:
-            await self.redis.zrem(all_calls, *gone)
+        count = await self.ids.drop_expired(await self._expired(refs))
         if len(members) < PAGE:
-            return len(gone), None
+            return count, None
         # More than a page of one millisecond would be read again and again.
-        return len(gone), max(int(members[-1][1]), after_ms + 1)
+        return count, max(int(members[-1][1]), after_ms + 1)
+
+    async def drop_expired_ids(self, *, first: str | None) -> str | None:
+        """
+        Take calls that have expired out of a page of the index of names, such as a version before
+        it has left there. `first` is what the call before returned; returns where to go on, None
+        after the last page.
+        """
+        names, next_first = await self.ids.next_page(first)
+        await self.ids.drop_expired(await self._expired(names))
+        return next_first
 
     async def _expired(self, refs: Sequence[str]) -> list[str]:
         pipe = self.redis.pipeline(transaction=False)

@@ -4,13 +4,14 @@ The calls that fit a question, page by page, the newest first: for people who lo
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct, field
 
 from service.store.call_candidates import Candidate, Candidates
-from service.store.call_index import ALL_CALLS
+from service.store.call_ids import MOST_COMPARED, CallIds
+from service.store.call_index import ALL_CALLS, INDEXED
 from service.store.keys import Keys
 from service.store.listed_call import (
     UNREAD,
@@ -29,7 +30,7 @@ __all__ = ["UNREAD", "UNREADABLE", "CallListing", "CallPage", "CallQuery", "List
 
 # Calls that are read for one page: a question that few calls answer must not keep Redis busy.
 MOST_READ: Final = 2000
-# How many calls Redis compares with a part of a name per round trip: some milliseconds of its time.
+# How many keys Redis compares with a part of a name per round trip: some milliseconds of its time.
 SCAN_COUNT: Final = 10_000
 CURSOR: Final = re.compile(r"(\d{1,16})-(\S+:\S+)")
 
@@ -75,6 +76,7 @@ class CallListing(Struct, frozen=True):
 
     redis: Client
     keys: Keys
+    ids: CallIds
 
     async def page(
         self, query: CallQuery, *, limit: int = 50, after: str | None = None
@@ -99,23 +101,20 @@ class CallListing(Struct, frozen=True):
             await asyncio.sleep(0)
         return gathered.page(is_exhausted=True)
 
-    async def find(self, part: str, *, limit: int = 20) -> list[str]:
+    async def find(self, part: str, *, sources: Iterable[str], limit: int = 20) -> list[str]:
         """
-        Names of calls that contain a text, sorted, at most `limit`; for operators who have only a
-        part of an id.
+        Names of calls of these sources that begin or end with a text, else of the newest ones
+        (`call_ids.MOST_COMPARED`) that contain it: sorted, at most `limit`; for operators who have
+        only a part of an id.
         """
-        pattern = f"*{_escape_glob(part)}*"
-        refs: list[str] = []
-        # Through the index: the keys of a database are mostly those of messages.
         if await self.is_complete():
-            all_calls = self.keys.named(ALL_CALLS)
-            async for name, _ in self.redis.zscan_iter(all_calls, match=pattern, count=SCAN_COUNT):
-                refs += await self.stored([name.decode()])
-                if len(refs) >= limit:
-                    break
-            return sorted(refs)
+            names = await self.ids.find(part, sources=sources, limit=limit)
+            return (await self.stored(names))[:limit]
+        # Until then through all keys, which takes seconds where there are millions.
         prefix = self.keys.call("")
-        async for key in self.redis.scan_iter(match=f"{prefix}{pattern}", count=SCAN_COUNT):
+        refs: list[str] = []
+        pattern = f"{prefix}*{_escape_glob(part)}*"
+        async for key in self.redis.scan_iter(match=pattern, count=SCAN_COUNT):
             refs.append(key.decode().removeprefix(prefix))
             if len(refs) >= limit:
                 break
@@ -141,7 +140,11 @@ class CallListing(Struct, frozen=True):
 
     async def is_complete(self) -> bool:
         """Whether calls that were stored before there was an index are in it too."""
-        return await self.redis.get(self.keys.named("calls_indexed")) is not None
+        return await self.redis.get(self.keys.named("calls_indexed")) == INDEXED
+
+    async def compares_all(self) -> bool:
+        """Whether a part from the middle of an id is looked for among all calls."""
+        return await self.redis.zcard(self.keys.named(ALL_CALLS)) <= MOST_COMPARED
 
     async def stored(self, refs: Sequence[str]) -> list[str]:
         """Those that are stored: the index may name calls for a minute after they expired."""

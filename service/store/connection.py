@@ -21,6 +21,7 @@ from service.store.alerts import AlertRecords
 from service.store.announcements import Announcements
 from service.store.append_only_file import AppendOnlyFile
 from service.store.backfill import Backfill
+from service.store.call_ids import CallIds
 from service.store.call_indexing import CallIndexing
 from service.store.call_listing import CallListing
 from service.store.call_search import CallSearch
@@ -225,6 +226,7 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
     keys = Keys(settings.account)
     scripts = Scripts(redis, keys, skew_ms, Confirmation.of(settings.redis_wait))
     keep_calls_ms = int(settings.keep_calls_d * DAY_MS)
+    call_ids = CallIds(redis, keys, scripts)
     return Store(
         durability=settings.redis_durability,
         redis=redis,
@@ -259,9 +261,9 @@ def open_store(settings: Settings, *, role: Role, skew_ms: Callable[[], int] = n
         backfill=Backfill(redis, keys, scripts, int(settings.dedupe_h * HOUR_MS)),
         workers=Workers(redis, keys, scripts),
         search=CallSearch(redis, keys),
-        listing=CallListing(redis, keys),
+        listing=CallListing(redis, keys, call_ids),
         refused=Refused(redis, keys),
-        indexing=CallIndexing(redis, keys, scripts, keep_calls_ms),
+        indexing=CallIndexing(redis, keys, scripts, call_ids, keep_calls_ms),
         console=ConsoleRecords(redis, keys),
         identity=Identity(redis, keys),
         dial_tokens=DialTokens(redis, keys),

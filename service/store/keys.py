@@ -60,7 +60,8 @@ class Keys(Struct, frozen=True):
         """
         One of the records that are not a call's own.
 
-        Indexes: inbox, due, failed, unmatched, stalled, links, awaits_names, expected, woken.
+        Indexes: inbox, due, failed, unmatched, stalled, links, awaits_names, expected, woken, and
+        by the first name of each page ids, ids:NAME, ids_reversed, ids_reversed:NAME.
         Delivery: lane:LANE, lane_cost, turn, keeper, limit, blocked, strikes, allowance, breaker,
         running, worker:ID, maps. The account's: sealed_token, token (of versions
         before), outcomes, counts. The sources': hours:SOURCE, upkeep,

@@ -23,7 +23,8 @@ class StorePolicy(Struct, frozen=True, kw_only=True):
     workers learn of them within seconds. The clock's last time is written each `clock_noted_ms`;
     while it is ahead of that of Redis, it runs slower by the share `clock_slew`. An alarm that is
     due within `announced_ahead_ms` is announced to the workers.
-    A bucket of the index holds the newest `calls_per_bucket` calls. A call whose job meets a bug is
+    A bucket of the index holds the newest `calls_per_bucket` calls; a page of their names
+    `ids_per_page`. A call whose job meets a bug is
     run again after `broken_first_ms`, then after pauses that grow to `broken_longest_ms`, and is
     given up after `broken_give_up_ms`. The newest `woken_calls` that were woken without a message
     are known for `woken_ttl_ms`.
@@ -60,6 +61,8 @@ class StorePolicy(Struct, frozen=True, kw_only=True):
     broken_longest_ms: int = HOUR_MS
     broken_give_up_ms: int = 24 * HOUR_MS
     calls_per_bucket: int = 1000
+    # Above 128 Redis does not pack a sorted set any more, while a page is split.
+    ids_per_page: int = 120
     # `tail` polls each second.
     woken_calls: int = 1000
     woken_ttl_ms: int = HOUR_MS

@@ -97,16 +97,16 @@ class Client(Protocol):
     ) -> list[tuple[bytes, float]]:
         """ZREVRANGEBYSCORE: at most `num` members and scores from `max` down to `min`."""
 
+    async def zrangebylex(
+        self, name: str, min: Value, max: Value, *, start: int, num: int
+    ) -> list[bytes]:
+        """ZRANGEBYLEX: at most `num` members from `min` to `max`, where all scores are equal."""
+
     async def zremrangebyscore(self, name: str, min: Value, max: Value) -> int:
         """ZREMRANGEBYSCORE: how many members were removed."""
 
     async def scan(self, cursor: int, *, match: str, count: int) -> tuple[int, list[bytes]]:
         """SCAN: the next cursor, 0 at the end, and the keys of one step that match."""
-
-    def zscan_iter(
-        self, name: str, *, match: str, count: int
-    ) -> AsyncIterator[tuple[bytes, float]]:
-        """ZSCAN: every member that matches, with its score; one may be given twice."""
 
     def scan_iter(self, *, match: str, count: int) -> AsyncIterator[bytes]:
         """SCAN: every matching key; one that comes or goes meanwhile may be missed."""

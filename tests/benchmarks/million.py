@@ -28,6 +28,7 @@ from redis import Redis
 
 from service.clock import utc_now
 from service.settings import load_installation
+from service.store.call_index import INDEXED
 from service.store.call_parties import CallParties
 from service.store.connection import open_store
 from service.store.delivery_record import DeliveryRecord
@@ -401,7 +402,7 @@ def load(folder: Path) -> Sample | None:
 def set_indexed(server: RedisServer) -> None:
     """Say that the index is whole, as a worker does."""
     with Redis(unix_socket_path=str(server.socket)) as client:
-        client.set(Keys().named("calls_indexed"), "1")
+        client.set(Keys().named("calls_indexed"), INDEXED)
 
 
 def keep(server: RedisServer, sample: Sample) -> None:

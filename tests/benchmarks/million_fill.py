@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
+from service.store import index_calls
 from service.store.call_index import (
     ALL_CALLS,
     MOST,
@@ -32,6 +33,7 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.keys import Keys
 from service.store.policy import HOUR_MS
+from service.store.script_runner import source_of
 from tests.benchmarks.million_calls import (
     AT_ONCE,
     CAUSES,
@@ -65,7 +67,7 @@ STATES: Final = {
     STALLED_PLACE: DeliveryState.STALLED,
 }
 
-Word = str | bytes | int
+Word = str | bytes | int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +156,20 @@ def prepare(work: Work) -> Prepared:
     every = max(LEAST_STEP, work.total // SAMPLES)
     prepared = Prepared(last - work.first, [])
     commands: list[bytes] = []
+    refs: list[str] = []
     for call in calls_of(work.first, last, work.total, work.now):
         state = STATES.get(kind_of(call.place))
         keep_ms = work.retention.calls_ms
         if state in UNFINISHED:
             keep_ms = work.retention.open_ms
         buckets = _buckets_of(call)
+        refs.append(call.ref)
         commands += map(_packed, _call_commands(work, call, state, buckets, keep_ms=keep_ms))
         for name in buckets:
             prepared.bucket_ms[name] = max(prepared.bucket_ms.get(name, 0), keep_ms)
         if call.place % every in SAMPLED:
             prepared.samples.append(record_at(call))
+    commands.append(_packed(_ids_command(work.keys, refs)))
     prepared.text = b"".join(commands)
     prepared.commands = len(commands)
     return prepared
@@ -205,6 +210,13 @@ def _call_commands(
     for message_id, packed in call.messages:
         value = f"{ref}\n".encode() + packed
         yield ("SET", keys.message(message_id), value, "PX", work.retention.messages_ms)
+
+
+def _ids_command(keys: Keys, refs: Iterable[str]) -> tuple[Word, ...]:
+    """The names of new calls, which a commit adds by the same functions of Lua."""
+    call = index_calls.add_ids(refs=refs)
+    script = source_of(call.script)
+    return ("EVAL", script, 0, keys.prefix, keys.queue, keys.account, 0, *call.arguments)
 
 
 def _bucket_commands(keys: Keys, bucket_ms: dict[str, int]) -> Iterator[tuple[Word, ...]]:

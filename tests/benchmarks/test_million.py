@@ -29,7 +29,17 @@ async def test_plain_commands_leave_what_commits_leave(
     await commit(store, batch_of(0, TOTAL, now), now)
     expected = without_moments(await capture(store.redis))
     kinds = {name.split(":")[2] for name in expected}
-    assert kinds == {"call", "m", "f", "calls", "calls_by", "lane", *BY_WRITING}
+    assert kinds == {
+        "call",
+        "m",
+        "f",
+        "calls",
+        "calls_by",
+        "ids",
+        "ids_reversed",
+        "lane",
+        *BY_WRITING,
+    }
 
     with Redis(unix_socket_path=str(redis_server.socket)) as client:
         client.flushall()

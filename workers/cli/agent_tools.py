@@ -27,7 +27,7 @@ from service.store.failed import as_dict as failed_as_dict
 from workers.cli.arguments import OneOf
 from workers.cli.call_table import as_dict as call_row
 from workers.cli.calls import page_of, with_number, with_text
-from workers.cli.explain_call import FoundCall, call_as_dict, find_in, nothing_known
+from workers.cli.explain_call import call_as_dict, find_in, nothing_known
 from workers.cli.failure import Failure
 from workers.cli.replay import find_refs
 from workers.cli.replay_report import ReplayOptions, report_as_dict, run_replay
@@ -112,14 +112,10 @@ class AgentTools(Struct, frozen=True, kw_only=True):
         accounts = self.installation.accounts or (self.installation.default,)
         if account is not None:
             accounts = (self._settings(account),)
-        matches: list[FoundCall] = []
-        refused: list[str] = []
-        for settings in accounts:
-            calls, sentences = await find_in(settings, call)
-            matches += calls
-            refused += sentences
+        searches = [await find_in(settings, call) for settings in accounts]
+        matches = [match for search in searches for match in search.calls]
         if not matches:
-            raise Failure(nothing_known(call, accounts, refused))
+            raise Failure(nothing_known(call, accounts, searches))
         # The agent chooses, and asks again: which one is meant is not guessed.
         if len(matches) > 1:
             rows = [call_row(match.listed) for match in matches]

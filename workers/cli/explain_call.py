@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from service.plain_values import plain_fields
 from service.settings import Settings
+from service.store.call_ids import MOST_COMPARED
 from service.store.connection import Store, open_store
 from service.store.listed_call import ListedCall, listed_call
 from service.store.rate_limit.backlog import Outage
@@ -25,6 +26,10 @@ from workers.replay.call_summary import CallSummary, summarize
 from workers.replay.explain import StoredCallExplanation, explain_call
 from workers.replay.find_calls import find_calls
 
+PARTLY_COMPARED: Final = (
+    "A part from the middle of an id was looked for among the newest "
+    f"{MOST_COMPARED:,} calls only: give the beginning or the end of an older one's."
+)
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
@@ -55,6 +60,17 @@ class FoundCall(Struct, frozen=True, kw_only=True):
         return listed_call(record, last_at=record.last_received_at or EPOCH)
 
 
+class AccountSearch(Struct, frozen=True, kw_only=True):
+    """
+    The calls of an account that fit; if there are none, sentences of what was refused there, and
+    whether the names of all its calls were compared.
+    """
+
+    calls: tuple[FoundCall, ...] = ()
+    refused: tuple[str, ...] = ()
+    compared_all: bool = True
+
+
 def explain_stored_call(text: str, *, as_json: bool) -> None:
     """
     Explain the call that a text means. Ends the command with exit code 1 if there is none, or
@@ -62,14 +78,13 @@ def explain_stored_call(text: str, *, as_json: bool) -> None:
     """
     installation = load_accounts(is_local=True)
     accounts = installation.accounts or (installation.default,)
-    gathered: list[FoundCall] = []
-    refused: list[str] = []
-    for settings in accounts:
-        calls, sentence = run_reporting_redis_errors(settings, partial(find_in, settings, text))
-        gathered += calls
-        refused += sentence
+    searches = [
+        run_reporting_redis_errors(settings, partial(find_in, settings, text))
+        for settings in accounts
+    ]
+    gathered = [call for search in searches for call in search.calls]
     if not gathered:
-        raise Failure(nothing_known(text, accounts, refused))
+        raise Failure(nothing_known(text, accounts, searches))
     if len(gathered) > 1:
         raise Failure("\n  ".join(["several calls fit; which one?", *map(_line, gathered)]))
     (call,) = gathered
@@ -79,19 +94,21 @@ def explain_stored_call(text: str, *, as_json: bool) -> None:
         _print(call, is_account_named=len(accounts) > 1)
 
 
-async def find_in(settings: Settings, text: str) -> tuple[list[FoundCall], list[str]]:
+async def find_in(settings: Settings, text: str) -> AccountSearch:
     """
-    The calls of an account that fit; if there are none, what was refused there. Raises redis-py's
-    errors, and `QueueUnavailable`.
+    Look for a call in an account. Raises redis-py's errors, and `QueueUnavailable`.
     """
     async with open_store(settings, role="cli") as store:
         await store.ping()
         refs = await find_calls(store, text, region=settings.default_region)
         calls = [await _read(store, settings, ref) for ref in refs]
-        gathered = [call for call in calls if call is not None]
+        gathered = tuple(call for call in calls if call is not None)
         if gathered:
-            return gathered, []
-        return [], await refused_sentence(store, text.partition(":")[0])
+            return AccountSearch(calls=gathered)
+        return AccountSearch(
+            refused=tuple(await refused_sentence(store, text.partition(":")[0])),
+            compared_all=await store.listing.compares_all(),
+        )
 
 
 async def _read(store: Store, settings: Settings, ref: str) -> FoundCall | None:
@@ -110,19 +127,26 @@ async def _read(store: Store, settings: Settings, ref: str) -> FoundCall | None:
     )
 
 
-def nothing_known(text: str, accounts: Sequence[Settings], refused: Sequence[str]) -> str:
-    """What to say of a call that no account knows; `refused` are sentences about it."""
+def nothing_known(
+    text: str, accounts: Sequence[Settings], searches: Sequence[AccountSearch]
+) -> str:
+    """What to say of a call that no account knows; `searches` are those of the accounts."""
     places = ""
     if len(accounts) > 1:
         names = ", ".join(settings.account for settings in accounts)
         places = f" in any account ({names})"
     first = f"nothing is known of a call {text}{places}: no webhook of it was taken."
+    bound = []
+    if not all(search.compared_all for search in searches):
+        bound = [PARTLY_COMPARED]
+    refused = [sentence for search in searches for sentence in search.refused]
     if refused:
-        return "\n  ".join([first, *refused, "see: buildr-calls refused list"])
-    return (
-        f"{first} Is the callback URL set at the source (buildr-calls link-url)? Was its signature "
-        "refused (buildr-calls refused list, and message.rejected in the receiver's log)?"
+        return "\n  ".join([first, *bound, *refused, "see: buildr-calls refused list"])
+    advice = (
+        "Is the callback URL set at the source (buildr-calls link-url)? Was its signature refused "
+        "(buildr-calls refused list, and message.rejected in the receiver's log)?"
     )
+    return " ".join([first, *bound, advice])
 
 
 def _line(call: FoundCall) -> str:

@@ -29,6 +29,8 @@ YIELD_EVERY: Final = 20
 EXPIRE_EVERY_S: Final = 60.0
 # Pages of 500 calls per turn: what expires in a minute is far less.
 MOST_PAGES: Final = 20
+# Pages of some 80 names per turn. All are looked at within a day where there are a million.
+ID_PAGES: Final = 10
 
 log = structlog.get_logger(__name__)
 
@@ -104,9 +106,18 @@ class ExpiredCalls(Struct):
     clock: SharedClock
     keep: timedelta
     after_ms: int = 0
+    # Where the next turn goes on in the index of names.
+    first_id: str | None = None
 
     async def drop(self) -> None:
         """One turn."""
+        await self._drop_by_last_message()
+        for _ in range(ID_PAGES):
+            self.first_id = await self.store.indexing.drop_expired_ids(first=self.first_id)
+            if self.first_id is None:
+                return
+
+    async def _drop_by_last_message(self) -> None:
         before_ms = int((self.clock() - self.keep).timestamp() * 1000)
         for _ in range(MOST_PAGES):
             _, next_ms = await self.store.indexing.drop_expired(

@@ -17,6 +17,9 @@ local key = P .. 'call:' .. ref
 if (redis.call('HGET', key, 'v') or '0') ~= tostring(update.version) then
   return -1
 end
+if update.version == 0 then
+  add_id(ref)
+end
 local now = now_ms()
 redis.call('HSET', key, 'v', tostring(update.version + 1), 'rec', compressed_record)
 for i = 7, #ARGV, 2 do

@@ -41,6 +41,7 @@ if ref ~= '' then
   for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due', 'calls', 'ask', 'unknown', 'woken'}) do
     redis.call('ZREM', P .. name, ref)
   end
+  drop_id(ref)
   redis.call('SREM', P .. 'awaits_names', ref)
   drop_failed(ref)
   links = redis.call('DEL', P .. 'link:' .. ref)

@@ -19,4 +19,5 @@ end
 redis.call('DEL', P .. 'call:' .. ref)
 redis.call('ZREM', P .. 'unmatched', ref)
 redis.call('ZREM', P .. 'calls', ref)
+drop_id(ref)
 return 1

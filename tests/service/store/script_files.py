@@ -11,6 +11,7 @@ SHARED: Final = frozenset(
         "common",
         "ending",
         "expectations",
+        "ids",
         "lanes",
         "permits",
         "phone_entries",

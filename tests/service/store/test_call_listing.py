@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from service.store import call_candidates, call_listing
 from service.store.accept_calls import accept
-from service.store.call_index import buckets_of, customer_bucket
+from service.store.call_index import INDEXED, buckets_of, customer_bucket
 from service.store.call_listing import UNREAD, UNREADABLE, CallQuery
 from service.store.call_parties import CallParties
 from service.store.call_update import CallUpdate
@@ -225,8 +225,8 @@ async def test_a_part_of_an_id_finds_calls(store: Store, *, is_indexed: bool) ->
     for ref in ("twilio:CA0aa1", "twilio:CA0aa2", "twilio:CA0bb1"):
         assert await store.calls.commit(CallUpdate(record=DeliveryRecord(ref=ref), version=0))
     if is_indexed:
-        await store.redis.set(store.keys.named("calls_indexed"), "1")
+        await store.redis.set(store.keys.named("calls_indexed"), INDEXED)
         await store.redis.zadd(store.keys.named("calls"), {"twilio:CA0aa9": 1})
-    assert ["twilio:CA0aa1", "twilio:CA0aa2"] == await store.listing.find("0aa")
-    assert 1 == len(await store.listing.find("CA0", limit=1))
-    assert [] == await store.listing.find("0a*")
+    assert ["twilio:CA0aa1", "twilio:CA0aa2"] == await store.listing.find("0aa", sources=())
+    assert 1 == len(await store.listing.find("CA0", sources=("twilio",), limit=1))
+    assert [] == await store.listing.find("0a*", sources=())

@@ -815,6 +815,16 @@ async def _run_index(store: Store) -> None:
         await indexer.index_old()
     page = await store.listing.page(CallQuery(number="+15005550006"), limit=200)
     assert call(3) in [listed.ref for listed in page.calls]
+    for part in (call(3)[:-1], call(3)[-6:], call(3)[9:-1]):
+        assert call(3) in await store.listing.find(part, sources=SOURCES)
+    # A call that has expired under a version without an index of names.
+    await store.redis.hset(store.keys.call("twilio:CA404"), "v", 1)
+    await store.listing.ids.add(["twilio:CA404"])
+    await store.redis.delete(store.keys.call("twilio:CA404"))
+    assert await store.indexing.drop_expired_ids(first=None) is None
+    names, _ = await store.listing.ids.next_page(None)
+    assert "twilio:CA404" not in names
+    assert call(3) in names
 
 
 async def _run_scripts_of_expected_calls(store: Store) -> None:

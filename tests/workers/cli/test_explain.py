@@ -6,6 +6,9 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from service.store import call_listing
 from tests.workers.cli.conftest import Run, Seed, ended
 
 REQUEST = {
@@ -133,6 +136,16 @@ def test_explain_asks_which_call_is_meant(run: Run, seed: Seed) -> None:
     stderr = run("explain", "CA1", code=1).stderr
     assert "twilio:CA11" in stderr
     assert "twilio:CA12" in stderr
+
+
+def test_explain_says_when_it_has_not_compared_all_calls(
+    run: Run, seed: Seed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id may be that of an older call, if only its middle was given."""
+    seed(ended("CA11"))
+    assert "from the middle" not in run("explain", "CA404", code=1).stderr
+    monkeypatch.setattr(call_listing, "MOST_COMPARED", 0)
+    assert "give the beginning or the end" in run("explain", "CA404", code=1).stderr
 
 
 def test_unmatched_lists_calls_that_wait_for_a_link(run: Run, seed: Seed) -> None:

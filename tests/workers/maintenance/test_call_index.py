@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from service.events import CallEvent, Direction, EventType, to_json
 from service.store.call_listing import CallQuery
+from service.store.call_parties import CallParties
 from service.store.call_update import CallUpdate
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
@@ -144,3 +145,41 @@ async def test_a_step_that_was_not_ended_is_done_again_once(store: Store) -> Non
         calls, _ = await store.indexing.next_calls()
         assert ["twilio:CA1"] == [call.record.ref for call in calls]
     assert await store.indexing.is_done()
+
+
+async def test_old_calls_are_found_by_a_part_of_their_ids(store: Store) -> None:
+    """Those of a version without an index of names, and those whose parties are known already."""
+    await _keep_old(store)
+    record = replace(OLD, ref="twilio:CA2", parties=CallParties(customer="+15005550006"))
+    assert await store.calls.commit(CallUpdate(record=record, version=0))
+    for order in ("ids:", "ids_reversed:"):
+        await store.redis.delete(store.keys.named(order))
+    # As before the index of names.
+    await store.redis.set(store.keys.named("calls_indexed"), "1")
+    await store.redis.delete(store.keys.named("calls"))
+    await CallIndexer(store=store, worker_id="w1", default_region="US").index_old()
+    assert await store.listing.is_complete()
+    assert ["twilio:CA2"] == await store.listing.find("CA2", sources=("twilio",))
+    assert ["twilio:CA1", "twilio:CA2"] == await store.listing.find("CA", sources=("twilio",))
+
+
+async def test_names_of_expired_calls_go(store: Store) -> None:
+    """With their calls; and also where a version before has left them behind, page by page."""
+    refs = [f"twilio:CA{number}" for number in range(3000)]
+    pipe = store.pool.pipeline(transaction=False)
+    for ref in refs:
+        pipe.hset(store.keys.call(ref), "v", "1")
+    await pipe.execute()
+    await store.listing.ids.add(refs)
+    await store.redis.delete(*(store.keys.call(ref) for ref in refs[1:]))
+    await store.redis.zadd(store.keys.named("calls"), {"twilio:CA1": 1})
+    clock = SharedClock()
+    await ExpiredCalls(store=store, clock=clock, keep=timedelta(days=30)).drop()
+    assert b"twilio:CA1" not in await store.redis.zrange(store.keys.named("ids:"), 0, -1)
+    expired = ExpiredCalls(store=store, clock=clock, keep=timedelta(days=30))
+    await expired.drop()
+    while expired.first_id is not None:
+        await expired.drop()
+    left = [key async for key in store.pool.scan_iter(match=f"{store.keys.named('ids')}*:*")]
+    names = [await store.redis.zrange(key.decode(), 0, -1) for key in left]
+    assert [[b"0AC:oiliwt"], [b"twilio:CA0"]] == sorted(names)
