@@ -16,7 +16,7 @@ from service.events import UtcDatetime
 from service.store import backfill_calls
 from service.store.calls import LoadedCall
 from service.store.delivery_state import ReplayRequest, replay_request_to_json
-from service.store.keys import Keys
+from service.store.keys import Keys, ref_of
 from service.store.locks import acquire, acquire_or_keep, release
 from service.store.messages import Message, pack_message
 from service.store.redis_client import Client
@@ -158,22 +158,28 @@ class Backfill(Struct, frozen=True):
 
     async def want_end(self, ref: str, *, at: datetime) -> None:
         """Have a call without an end asked for at a time (UTC), unless that is planned already."""
-        await self.redis.zadd(self.keys.named("ask"), {ref: _epoch_ms(at)}, nx=True)
+        key = self._ends_key(ref)
+        pipe = self.redis.pipeline(transaction=True)
+        pipe.zadd(key, {ref: _epoch_ms(at)}, nx=True)
+        # The list of a source that is off ends by itself.
+        pipe.pexpire(key, KEEP_ASKED_MS)
+        await pipe.execute()
 
-    async def due_ends(self, *, at: datetime, limit: int) -> list[str]:
-        """The calls that are to be asked for by a time (UTC), the longest overdue first."""
-        refs = await self.redis.zrangebyscore(
-            self.keys.named("ask"), 0, _epoch_ms(at), start=0, num=limit
-        )
+    async def due_ends(self, source: str, *, at: datetime, limit: int) -> list[str]:
+        """
+        The calls of a source that are to be asked for by a time (UTC), the longest overdue first.
+        """
+        key = self._ends_key(ref_of(source, ""))
+        refs = await self.redis.zrangebyscore(key, 0, _epoch_ms(at), start=0, num=limit)
         return [ref.decode() for ref in refs]
 
     async def postpone_end(self, ref: str, *, at: datetime) -> None:
         """Have a call asked for at another time (UTC)."""
-        await self.redis.zadd(self.keys.named("ask"), {ref: _epoch_ms(at)}, xx=True)
+        await self.redis.zadd(self._ends_key(ref), {ref: _epoch_ms(at)}, xx=True)
 
     async def forget_end(self, ref: str) -> None:
         """Ask for a call no more."""
-        await self.redis.zrem(self.keys.named("ask"), ref)
+        await self.redis.zrem(self._ends_key(ref), ref)
 
     async def times_asked(self, ref: str) -> int:
         """How often the vendor has answered for a call without an end."""
@@ -186,6 +192,11 @@ class Backfill(Struct, frozen=True):
         pipe.pexpire(self._asked_key(ref), KEEP_ASKED_MS)
         count, _ = await pipe.execute()
         return int(count)
+
+    def _ends_key(self, ref: str) -> str:
+        # By source: what one vendor leaves unanswered must not hide the calls of another.
+        source = ref.partition(":")[0]
+        return self.keys.named(f"ask:{source}")
 
     def _asked_key(self, ref: str) -> str:
         return self.keys.named(f"asked:{ref}")

@@ -26,7 +26,7 @@ RECORD: Final = b"rec"
 EVENTS: Final = b"e:"
 # What may be kept of a call whose record is gone: keys with its name, and indexes that hold it.
 OF_A_CALL: Final = ("link", "expected_by", "asked", "damaged", "moved_to")
-INDEXES: Final = ("ask", "failed", "links")
+INDEXES: Final = ("failed", "links")
 
 Matches = Callable[[str], bool]
 
@@ -104,7 +104,8 @@ class Erasure(Struct, frozen=True):
         """Whether something is kept of a call beside its record, which may be gone."""
         pipe = self.redis.pipeline(transaction=False)
         pipe.exists(*(self.keys.named(f"{name}:{ref}") for name in OF_A_CALL))
-        for name in INDEXES:
+        source = ref.partition(":")[0]
+        for name in (*INDEXES, f"ask:{source}"):
             pipe.zscore(self.keys.named(name), ref)
         return any(await pipe.execute())
 

@@ -65,8 +65,8 @@ class Keys(Struct, frozen=True):
         Delivery: lane:LANE, lane_cost, turn, keeper, limit, blocked, strikes, allowance, breaker,
         running, worker:ID, maps. The account's: sealed_token, token (of versions
         before), outcomes, counts. The sources': hours:SOURCE, upkeep,
-        upkeep_lock:SOURCE, backfill, backfill_lock:SOURCE, backfill_run:SOURCE, ask, asked:REF, and
-        `LAST_AT_KEY` of `service.store.source_activity`. By number or entry, see
+        upkeep_lock:SOURCE, backfill, backfill_lock:SOURCE, backfill_run:SOURCE, ask:SOURCE,
+        asked:REF, and `LAST_AT_KEY` of `service.store.source_activity`. By number or entry, see
         `service.store.expected_calls`: expected:ID, expected_for:E164, expected_by:REF,
         expected_rev:E164, unmatched:E164. Of a call that others moved to: moved_to:REF; of one
         whose job meets a bug: broken:REF. The phone

@@ -3,14 +3,16 @@ The worker's part: a call whose end never came asks for itself.
 
 Calls that became overdue are on a list (`workers.jobs.end_requests`). Each is read from its vendor
 by itself, once, and then after growing pauses a few times more. One worker at a time does it for a
-source. Whatever goes wrong is logged and tried again; it never stops the worker, and no job waits
-for it.
+source, and each source has a task and a list of its own: a vendor that does not answer delays no
+calls of another. Whatever goes wrong is logged and tried again; it never stops the worker, and no
+job waits for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import httpx
@@ -22,7 +24,6 @@ from redis.exceptions import RedisError
 from service.logs.events import LogEvent
 from service.settings import Settings
 from service.store.connection import Store
-from service.store.keys import split_ref
 from workers.backfill.assessment import FEEDS, Assessor, CallAssessment, Verdict
 from workers.backfill.run import feed
 from workers.backfill.sources import LogSource
@@ -60,20 +61,21 @@ class EndAsker(Struct, frozen=True, kw_only=True):
     # Until when a source is left alone after a fault.
     quiet_until: dict[str, datetime] = field(default_factory=dict)
 
-    async def ask_due(self) -> None:
-        """Ask for each call that is due, some for each source. Raises redis-py's errors."""
-        if not self.sources:
+    def turns(self) -> list[Callable[[], Awaitable[None]]]:
+        """`ask_due` of each source; to be run side by side."""
+        return [partial(self.ask_due, slug) for slug in self.sources]
+
+    async def ask_due(self, slug: str) -> None:
+        """Ask for some of a source's calls that are due. Raises redis-py's errors."""
+        quiet_until = self.quiet_until.get(slug)
+        if quiet_until is not None and self.clock() < quiet_until:
             return
-        due = await self.store.backfill.due_ends(at=self.clock(), limit=1000)
-        await self._forget_others(due)
-        for slug, source in self.sources.items():
-            refs = [ref for ref in due if split_ref(ref)[0] == slug][:CALLS_PER_TURN]
-            quiet_until = self.quiet_until.get(slug)
-            if not refs or (quiet_until is not None and self.clock() < quiet_until):
-                continue
-            async with self._lease(slug) as is_ours:
-                if is_ours:
-                    await self._ask(source, refs)
+        refs = await self.store.backfill.due_ends(slug, at=self.clock(), limit=CALLS_PER_TURN)
+        if not refs:
+            return
+        async with self._lease(slug) as is_ours:
+            if is_ours:
+                await self._ask(self.sources[slug], refs)
 
     async def _ask(self, source: LogSource, refs: list[str]) -> None:
         call_log = source.connect(self.settings, is_patient=False, transport=self.transport)
@@ -145,15 +147,6 @@ class EndAsker(Struct, frozen=True, kw_only=True):
     async def _put_behind_others(self, ref: str) -> None:
         """A vendor that gives no answer may give none for this call alone."""
         await self.store.backfill.postpone_end(ref, at=self.clock() + FAULT_PAUSE)
-
-    async def _forget_others(self, refs: Iterable[str]) -> None:
-        """
-        Take calls off the list whose source was switched off since: nobody asks for them, and they
-        would leave no room for others at its beginning.
-        """
-        for ref in refs:
-            if split_ref(ref)[0] not in self.sources:
-                await self.store.backfill.forget_end(ref)
 
     async def _known_call(self, ref: str) -> KnownCall | None:
         """What is known of a call that has no end by its webhooks; None if it has one."""

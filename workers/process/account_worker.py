@@ -253,7 +253,7 @@ def _background_tasks(
         (ADD_EVERY_S, lambda: store.figures.add(components.tally)),
         (CHECK_EVERY_S, monitor.check),
         (SUBSCRIPTIONS_EVERY_S, reconciler.reconcile_due),
-        (ENDS_EVERY_S, asker.ask_due),
+        *((ENDS_EVERY_S, turn) for turn in asker.turns()),
         (CONTACTS_EVERY_S, contacts.refresh_due),
         (INDEX_EVERY_S, indexer.index_old),
         (EXPIRE_EVERY_S, expired.drop),

@@ -38,9 +38,10 @@ if ref ~= '' then
   calls = redis.call('DEL', key)
   redis.call('DEL', P .. 'pending:' .. ref, P .. 'moved_to:' .. ref, P .. 'damaged:' .. ref,
     P .. 'asked:' .. ref, P .. 'broken:' .. ref)
-  for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due', 'calls', 'ask', 'unknown', 'woken'}) do
+  for _, name in ipairs({STATE.UNMATCHED, STATE.STALLED, 'due', 'calls', 'unknown', 'woken'}) do
     redis.call('ZREM', P .. name, ref)
   end
+  redis.call('ZREM', P .. 'ask:' .. string.match(ref, '^[^:]*'), ref)
   drop_id(ref)
   redis.call('SREM', P .. 'awaits_names', ref)
   drop_failed(ref)

@@ -2,24 +2,32 @@
 A call whose end never came asks for itself, before it counts as ended, unknown how.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pytest
+from starlette.responses import Response
 from structlog.testing import capture_logs
 
+from service.cancelling import cancel_and_wait
 from service.clock import utc_now
 from service.store.delivery_state import DeliveryState
-from tests.doubles.vendors.serving import Fault
+from tests.doubles.vendors.plivo import AUTH_ID, Plivo
+from tests.doubles.vendors.serving import Fault, ReceivedRequest, running
 from tests.doubles.vendors.twilio import Twilio
+from tests.doubles.waiting import until
 from tests.workers.backfill.conftest import OpenBench
 from tests.workers.backfill.harness import Bench
 from workers.backfill import LOGS
 from workers.backfill.asking import EndAsker, askable_sources
+from workers.maintenance.periodic import run_every
+from workers.maintenance.redis_watch import RedisWatch
 
 pytestmark = pytest.mark.anyio
 SID = f"CA{1:032x}"
@@ -56,6 +64,42 @@ def asker(bench: Bench) -> EndAsker:
     )
 
 
+@dataclass
+class HangingPlivo(Plivo):
+    """It takes requests, and answers none until it may."""
+
+    is_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
+        """Wait."""
+        self.is_asked.set()
+        await self.may_answer.wait()
+        return await super().answer(received, headers)
+
+
+async def _overdue_of_plivo(bench: Bench) -> str:
+    """A call of Plivo that rang, and has no end; gives its name."""
+    fields = {
+        "CallUUID": "00000000-0000-4000-8000-000000000001",
+        "Event": "Ring",
+        "CallStatus": "ringing",
+        "Direction": "outbound",
+        "From": "15005550006",
+        "To": "15005550001",
+    }
+    return await replace(bench, slug="plivo").form(fields)
+
+
+async def _wait_for_busy(bench: Bench, ref: str) -> None:
+    """Wait until the end of a call has been read."""
+
+    async def is_busy() -> bool:
+        return await bench.result(ref) == "busy"
+
+    await until(is_busy, goal=f"the end of {ref}")
+
+
 @asynccontextmanager
 async def overdue(open_bench: OpenBench, twilio: Twilio, **values: str) -> AsyncIterator[Bench]:
     """An account with one call that rang and is overdue by now."""
@@ -72,10 +116,10 @@ async def test_an_overdue_call_is_asked_for(open_bench: OpenBench) -> None:
     twilio = Twilio()
     twilio.add(SID, "no-answer", began_at=at(0), ended_at=at(1))
     async with overdue(open_bench, twilio) as bench:
-        await asker(bench).ask_due()
+        await asker(bench).ask_due("twilio")
         assert (await bench.store.calls.load(REF)).stored.replay_request is None
         assert "no_answer" == await bench.result(REF)
-        assert [] == await bench.store.backfill.due_ends(at=at(LONG), limit=9)
+        assert [] == await bench.store.backfill.due_ends("twilio", at=at(LONG), limit=9)
 
 
 async def test_it_is_asked_for_a_few_times(open_bench: OpenBench) -> None:
@@ -86,14 +130,14 @@ async def test_it_is_asked_for_a_few_times(open_bench: OpenBench) -> None:
         asked_at = []
         for _ in range(12 * 24):
             before = len(twilio.received)
-            await asker(bench).ask_due()
+            await asker(bench).ask_due("twilio")
             if len(twilio.received) > before:
                 asked_at.append(bench.now)
             bench.now += timedelta(minutes=5)
         pauses = [later - earlier for earlier, later in pairwise(asked_at)]
         assert [timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6)] == pauses
         await run(bench)
-        assert [] == await bench.store.backfill.due_ends(at=bench.now, limit=9)
+        assert [] == await bench.store.backfill.due_ends("twilio", at=bench.now, limit=9)
 
 
 async def test_unknown_end_waits_for_the_answer(open_bench: OpenBench, tmp_path: Path) -> None:
@@ -113,10 +157,10 @@ async def test_unknown_end_waits_for_the_answer(open_bench: OpenBench, tmp_path:
         assert DeliveryState.OPEN is await run(bench)
         twilio.faults.append(Fault(match="Calls", status=503))
         waiting = asker(bench)
-        await waiting.ask_due()
+        await waiting.ask_due("twilio")
         assert DeliveryState.OPEN is await run(bench)
         bench.now = at(7)
-        await waiting.ask_due()
+        await waiting.ask_due("twilio")
         await run(bench)
         assert "unknown_end" == (await bench.record(REF)).result
 
@@ -127,9 +171,9 @@ async def test_it_can_be_off(open_bench: OpenBench, name: str) -> None:
     value = {"ASK_FOR_ENDS": "false"}.get(name, "")
     twilio = Twilio()
     async with overdue(open_bench, twilio, **{name: value}) as bench:
-        await asker(bench).ask_due()
+        await asker(bench).ask_due("twilio")
         assert [] == twilio.received
-        assert [] == await bench.store.backfill.due_ends(at=at(LONG), limit=9)
+        assert [] == await bench.store.backfill.due_ends("twilio", at=at(LONG), limit=9)
 
 
 async def test_a_fault_leaves_the_source_alone_for_a_while(open_bench: OpenBench) -> None:
@@ -139,12 +183,12 @@ async def test_a_fault_leaves_the_source_alone_for_a_while(open_bench: OpenBench
     twilio.faults.append(Fault(match="Calls", status=429, headers={"retry-after": "600"}))
     async with overdue(open_bench, twilio) as bench:
         one = asker(bench)
-        await one.ask_due()
+        await one.ask_due("twilio")
         bench.now += timedelta(minutes=9)
-        await one.ask_due()
+        await one.ask_due("twilio")
         assert 1 == len(twilio.received)
         bench.now += timedelta(minutes=2)
-        await one.ask_due()
+        await one.ask_due("twilio")
         assert "busy" == await bench.result(REF)
 
 
@@ -158,7 +202,7 @@ async def test_a_call_that_is_refused_is_in_no_ones_way(open_bench: OpenBench) -
         await bench.form({**RINGING, "CallSid": other})
         bench.now = at(12)
         await bench.run(f"twilio:{other}")
-        await asker(bench).ask_due()
+        await asker(bench).ask_due("twilio")
         assert "busy" == await bench.result(f"twilio:{other}")
         assert 1 == await bench.store.backfill.times_asked(REF)
 
@@ -180,17 +224,52 @@ async def test_a_call_that_breaks_the_turn_is_in_no_ones_way(
         await bench.run(f"twilio:{other}")
         one = asker(bench)
         with capture_logs():
-            await one.ask_due()
+            await one.ask_due("twilio")
             bench.now += timedelta(minutes=2)
-            await one.ask_due()
+            await one.ask_due("twilio")
         assert "busy" == await bench.result(f"twilio:{other}")
         assert int(is_damaged) == await bench.store.backfill.times_asked(REF)
 
 
-async def test_a_source_that_is_off_leaves_the_list(open_bench: OpenBench) -> None:
-    """Its calls would keep those of others from being read."""
+async def test_a_source_that_is_off_leaves_no_list(open_bench: OpenBench) -> None:
+    """Nobody reads it, so that it has to end by itself."""
     async with overdue(open_bench, Twilio()) as bench:
         await bench.store.backfill.want_end("zoom:1", at=bench.now)
-        await asker(bench).ask_due()
-        due = await bench.store.backfill.due_ends(at=at(LONG), limit=9)
-        assert "zoom:1" not in due
+        assert 0 < await bench.store.pool.pttl(bench.store.keys.named("ask:zoom"))
+
+
+async def test_a_vendor_that_hangs_delays_no_calls_of_another(open_bench: OpenBench) -> None:
+    """
+    While one vendor does not answer, with a thousand calls that are overdue for longer, the turns
+    of the other go on.
+    """
+    plivo = HangingPlivo()
+    twilio = Twilio()
+    second = f"CA{2:032x}"
+    for sid in (SID, second):
+        twilio.add(sid, "busy", began_at=at(0), ended_at=at(1))
+    async with running(plivo) as url:
+        values = {
+            "PLIVO_AUTH_TOKEN": "FAKE0000000000000000000000000000",
+            "PLIVO_AUTH_ID": AUTH_ID,
+            "PLIVO_API_URL": url,
+        }
+        async with overdue(open_bench, twilio, **values) as bench:
+            ref = await _overdue_of_plivo(bench)
+            others = {f"plivo:{number}": 1.0 for number in range(1000)}
+            await bench.store.redis.zadd(bench.store.keys.named("ask:plivo"), {ref: 0.0, **others})
+            one = asker(bench)
+            assert ["plivo", "twilio"] == sorted(one.sources)
+            tasks = [
+                asyncio.create_task(run_every(0, turn, watch=RedisWatch())) for turn in one.turns()
+            ]
+            try:
+                await plivo.is_asked.wait()
+                await _wait_for_busy(bench, REF)
+                # The next turn comes too.
+                await bench.form({**RINGING, "CallSid": second})
+                await bench.store.backfill.want_end(f"twilio:{second}", at=bench.now)
+                await _wait_for_busy(bench, f"twilio:{second}")
+            finally:
+                plivo.may_answer.set()
+                await cancel_and_wait(set(tasks))

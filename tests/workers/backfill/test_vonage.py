@@ -58,7 +58,7 @@ async def asked(open_bench: OpenBench, vonage: Vonage, **legs: str) -> AsyncIter
             clock=bench.clock,
             sources=askable_sources(bench.settings, LOGS),
         )
-        await asker.ask_due()
+        await asker.ask_due("vonage")
         yield bench
 
 

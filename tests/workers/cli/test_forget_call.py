@@ -47,7 +47,7 @@ def _member(name: str) -> Plant:
 
 # What a call can leave in Redis, by kind of key.
 OF_A_CALL: Final[dict[str, Plant]] = {
-    "ask": _in_index("ask"),
+    "ask:": _in_index("ask:twilio"),
     "asked:": _text(f"asked:{REF}", "3"),
     "awaits_names": _member("awaits_names"),
     "breaker": _fields("breaker", {"last": REF, "probe": REF, "tries": "1"}),
@@ -222,7 +222,7 @@ def test_nothing_of_a_call_is_left(run: Run, seed: Seed, redis_url: str, is_seed
     assert any(OTHER_REF in text for text in left.values())
 
 
-@pytest.mark.parametrize("kind", ["ask", "asked:", "damaged:", "link:", "expected_by:", "f:"])
+@pytest.mark.parametrize("kind", ["ask:", "asked:", "damaged:", "link:", "expected_by:", "f:"])
 def test_what_outlived_its_call_is_found(run: Run, redis_url: str, kind: str) -> None:
     """Also where the call's own record is gone."""
 
