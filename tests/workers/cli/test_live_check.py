@@ -5,56 +5,22 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
 
 import pytest
 import uvicorn
 from redis import Redis
 
-from service.clock import utc_now
 from service.receiver.app import create_app
 from service.settings import Installation, Settings
 from service.sources import SOURCES
-from service.store.connection import Store, open_store
-from service.store.outcomes import StoredOutcomes
+from service.store.connection import open_store
+from tests.doubles.worker_loop import worker_loop
 from tests.workers.cli.conftest import Run
-from workers.buildr import BuildrClient, ReadyToken
 from workers.cli.checks import live
 from workers.cli.checks.finding import Finding
 from workers.cli.checks.live_messages import make_call
-from workers.jobs.deliver import deliver
-from workers.process.assembly import build_worker
 
 MakeSettings = Callable[..., Settings]
-OUTCOMES = (("No Answer", "789"), ("Connected", "786"))
-
-
-@asynccontextmanager
-async def worker(settings: Settings) -> AsyncIterator[None]:
-    """A worker that runs each call whose job is due; Buildr is away, so that a write would fail."""
-
-    async def work(store: Store, client: BuildrClient) -> None:
-        runner = build_worker(settings, store, client).runner
-        while True:
-            await store.workers.beat(runner.worker_id, map_digest="")
-            for ref in await store.redis.zrange(store.keys.named("due"), 0, -1):
-                await deliver({"runner": runner, "job_id": ref.decode()}, "default", ref.decode())
-                await store.schedule.rearm(ref.decode(), worker_id=runner.worker_id)
-            await asyncio.sleep(0.01)
-
-    async with (
-        open_store(settings, role="worker") as store,
-        BuildrClient(settings, tokens=ReadyToken("token-of-the-tests")) as client,
-    ):
-        await store.workers.beat("w1", map_digest="")
-        await store.outcomes.save(StoredOutcomes(names=OUTCOMES, read_at=utc_now()))
-        task = asyncio.create_task(work(store, client))
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 @pytest.fixture
@@ -98,7 +64,7 @@ async def test_test_call_goes_the_whole_way(settings: Settings, redis_url: str) 
     """It is signed, stored, read, decided, not sent, and deleted; the source seems silent still."""
     with Redis.from_url(redis_url) as client:
         client.hset("bc:default:heard", "message:twilio", "1793613600000")
-    async with worker(settings):
+    async with worker_loop(settings):
         before = leftovers(redis_url)
         steps = await run_live(settings)
     assert all(finding.is_fine for finding in steps.values()), steps
@@ -124,7 +90,7 @@ async def test_it_says_where_it_ended(
         PUBLIC_URL=str(settings.public_url),
         TWILIO_AUTH_TOKEN="another-token-of-the-tests",
     ).default
-    async with worker(settings):
+    async with worker_loop(settings):
         refused = await run_live(other)
         assert "refused with 401" in refused["message"].detail
         assert "has another secret or another PUBLIC_URL" in refused["message"].detail
