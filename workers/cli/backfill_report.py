@@ -94,9 +94,10 @@ def _print_calls(
 
 
 def _print_summary(report: BackfillReport) -> None:
+    calls = "call" if report.total == 1 else "calls"
     echo(
         f"{report.slug}, {report.since:%Y-%m-%d %H:%M} to {report.done_until:%Y-%m-%d %H:%M} UTC: "
-        f"{report.total} calls in the log"
+        f"{report.total} {calls} in the log"
     )
     for verdict in Verdict:
         if report.counts[verdict]:

@@ -80,7 +80,8 @@ def remove_number(number: str, contact_id: str | None) -> None:
 
     removed = run_with_store(work)
     if not removed:
-        raise Failure("the phone book does not have this number")
+        owner = "" if contact_id is None else f" of contact {contact_id}"
+        raise Failure(f"the phone book does not have this number{owner}")
     echo(f"removed: {removed}")
 
 

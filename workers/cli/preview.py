@@ -240,9 +240,11 @@ def _row(each: OutcomeChange) -> tuple[str, ...]:
 
 def _closing(settings: Settings, compared: Preview, *, is_applied: bool) -> Iterable[str]:
     out = ", ".join(f"{reason}: {count}" for reason, count in sorted(compared.left_out.items()))
+    calls = "call" if compared.looked_at == 1 else "calls"
+    changes = "changes" if len(compared.changes) == 1 else "change"
     yield (
-        f"{compared.looked_at} calls looked at, {len(compared.changes)} "
-        f"change{f'; left out: {out}' if out else ''}"
+        f"{compared.looked_at} {calls} looked at, of which {len(compared.changes)} {changes}"
+        f"{f'; left out: {out}' if out else ''}"
     )
     count = len(compared.rewritten)
     if count:

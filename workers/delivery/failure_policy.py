@@ -95,7 +95,7 @@ class FailurePolicy(Struct, frozen=True, kw_only=True):
         if is_unknown_call(err):
             return self._after_unknown_call(err, record, limit, now)
         if not err.retryable:
-            return _give_up(record, err, f"Buildr refused it: {err}", now)
+            return _give_up_refused(record, err, now)
         # The failure opened the breaker or came while it was open, so that it is about Buildr and
         # not about this call. Counted against the call, an outage of an hour would use up its
         # attempts.
@@ -121,7 +121,7 @@ class FailurePolicy(Struct, frozen=True, kw_only=True):
         is_known_otherwise = times_unknown > 1 and not limit.was_unknown
         is_alone = times_unknown >= MAX_UNKNOWN and limit.unknown_calls <= 1
         if is_known_otherwise or is_alone:
-            return _give_up(record, err, f"Buildr refused it: {err}", now)
+            return _give_up_refused(record, err, now)
         return self._retry(err, record, now)
 
     def _retry(self, err: BuildrError, record: DeliveryRecord, now: datetime) -> Sent:
@@ -195,6 +195,12 @@ def _retry_later(
     retry_at = now + timedelta(seconds=wait_s)
     retrying = record.to_retrying(now, error=str(err), retry_at=retry_at)
     return Sent(record=retrying, due_at=retry_at)
+
+
+def _give_up_refused(record: DeliveryRecord, err: BuildrError, now: datetime) -> Sent:
+    # The attempt that was refused counts, too: a failed call has at least one.
+    record = record.with_failure(now, is_unauthorized=False)
+    return _give_up(record, err, f"Buildr refused it: {err}", now)
 
 
 def _give_up(record: DeliveryRecord, err: BuildrError, reason: str, now: datetime) -> Sent:

@@ -144,6 +144,9 @@ def test_numbers_are_removed(run: Run) -> None:
     run("phonebook", "import", "people.csv")
     run("phonebook", "remove", "+15005550006", "--contact-id", "419")
     assert 2 == numbers(run)
+    # The number is there, and not of that contact.
+    stderr = run("phonebook", "remove", "+15005550006", "--contact-id", "419", code=1).stderr
+    assert "does not have this number of contact 419" in stderr
     assert "removed: 1" in run("phonebook", "remove", "+15005550006").stdout
     for command in ("remove", "show"):
         stderr = run("phonebook", command, "+15005550006", code=1).stderr

@@ -179,10 +179,11 @@ async def test_refused_call_is_filed_with_the_answer(world: WorkerHarness) -> No
     await world.drain()
     entry = await world.store.failed.get("twilio:CA1")
     assert entry is not None
-    assert ("call", "buildr_rejected", 422) == (
+    assert ("call", "buildr_rejected", 422, 1) == (
         entry.kind,
         entry.cause,
         entry.answers[-1].status_code,
+        entry.attempts,
     )
     assert "fault of the test" in (entry.answers[-1].text or "")
     await world.receive({"CallSid": "CA1", "AnsweredBy": "human"})
