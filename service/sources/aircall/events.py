@@ -27,6 +27,9 @@ from service.sources.aircall.payload import (
     team_name,
 )
 from service.sources.aircall.vocabulary import (
+    AI_AGENT_END_REASONS,
+    AI_AGENT_ENDED,
+    AI_AGENT_EVENTS,
     DIRECTIONS,
     EVENT_TYPES,
     MISSED_CALL_REASONS,
@@ -45,6 +48,9 @@ from service.sources.common.leg_events import (
 )
 from service.sources.common.phone_numbers import to_e164
 
+# What an AI voice agent did is known by tags, by which rules may choose an outcome. It is no rep,
+# and Aircall documents neither whether its calls count as answered nor what `answered` means there.
+AI_AGENT_TAG: Final = "ai_voice_agent"
 # `vendor_status` of the event that a voicemail in a message about something else makes.
 VOICEMAIL_STATUS: Final = "voicemail"
 
@@ -68,6 +74,8 @@ def message_events(fields: Fields, message_id: str) -> list[CallEvent]:
     if name == SUMMARY:
         # Without a time a summary never replaces the note that an agent wrote.
         return [replace(call_event, note=summary_text(fields), vendor_status=name)]
+    if name in AI_AGENT_EVENTS:
+        return _ai_agent_events(call_event, name, fields)
     data = child(fields, "data")
     direction = text(data, "direction")
     reason = text(data, "missed_call_reason")
@@ -79,6 +87,26 @@ def message_events(fields: Fields, message_id: str) -> list[CallEvent]:
     if name not in EVENT_TYPES or (direction is not None and direction not in DIRECTIONS):
         return unknown_events
     return [*_call_events(common, name, data), *unknown_events]
+
+
+def _ai_agent_events(call_event: CallEvent, name: str, fields: Fields) -> list[CallEvent]:
+    """That an AI voice agent took part in a call, and with its end, how that ended."""
+    event = replace(
+        call_event,
+        vendor_status=name,
+        tags=(AI_AGENT_TAG,),
+        occurred_at=epoch_moment(fields, "timestamp"),
+    )
+    reason = text(child(fields, "data"), "call_end_reason")
+    if name != AI_AGENT_ENDED or reason is None:
+        return [event]
+    unknown_events = [
+        unknown_event(call_event, value)
+        for value in unrecognised(((reason, AI_AGENT_END_REASONS),))
+    ]
+    if unknown_events:
+        return [event, *unknown_events]
+    return [replace(event, tags=(AI_AGENT_TAG, f"{AI_AGENT_TAG}:{reason}"))]
 
 
 def _common(call_event: CallEvent, name: str, data: Fields) -> CallEvent:

@@ -8,7 +8,7 @@ the readers accept any value and return None for one of another type.
 from typing import TypedDict
 
 from service.errors import IgnoredEvent, MalformedPayload
-from service.sources.aircall.vocabulary import CALL_PREFIX, SUMMARY
+from service.sources.aircall.vocabulary import AI_AGENT_EVENTS, CALL_PREFIX, SUMMARY
 from service.sources.common.fields import Fields, child, children, text
 from service.sources.common.ids import call_id
 
@@ -70,6 +70,17 @@ class CallData(TypedDict, total=False):
     asset: str | None
 
 
+class AIVoiceAgentData(TypedDict, total=False):
+    """
+    What Aircall's AI voice agent did in a call, whose id is `call_id`. `call_end_reason` is there
+    once its part has ended.
+    """
+
+    call_id: int
+    ai_voice_agent_name: str
+    call_end_reason: str
+
+
 class CallMessage(TypedDict, total=False):
     """
     A message about a call. `timestamp` is in seconds since 1970 (UTC), `token` that of the webhook.
@@ -83,7 +94,7 @@ class CallMessage(TypedDict, total=False):
 
 def event_name(fields: Fields) -> str:
     """
-    The name of the event, one of a call or `SUMMARY`.
+    The name of the event, one of a call, `SUMMARY` or one of `AI_AGENT_EVENTS`.
 
     Raises `IgnoredEvent` for an event that is not about a call, `MalformedPayload` if the name is
     missing.
@@ -94,7 +105,7 @@ def event_name(fields: Fields) -> str:
         if text(fields, "event_name") is not None:
             raise IgnoredEvent("a callback about a text message, not a call")
         raise MalformedPayload("event is missing or no text")
-    if name != SUMMARY and not name.startswith(CALL_PREFIX):
+    if name not in {SUMMARY, *AI_AGENT_EVENTS} and not name.startswith(CALL_PREFIX):
         raise IgnoredEvent("about something else than a call, or an analysis of its talk")
     return name
 
@@ -103,11 +114,17 @@ def source_call_id(fields: Fields) -> str:
     """
     The id of the call that a message is about.
 
-    Raises `IgnoredEvent` for a summary that has no text or names no call, and as `event_name`
-    does; `MalformedPayload` for a call without an id.
+    Raises `IgnoredEvent` for a summary that has no text, and where a summary or an AI voice agent
+    names no call, and as `event_name` does; `MalformedPayload` for a call without an id.
     """
     data = child(fields, "data")
-    if event_name(fields) != SUMMARY:
+    name = event_name(fields)
+    if name in AI_AGENT_EVENTS:
+        ai_call_id = text(data, "call_id")
+        if ai_call_id is None:
+            raise IgnoredEvent("an AI voice agent's part in no call")
+        return call_id(ai_call_id, name="data.call_id")
+    if name != SUMMARY:
         return call_id(text(data, "id"), name="data.id")
     summarised_call_id = text(data, "call_id") or text(child(data, "call"), "id")
     if summarised_call_id is None or summary_text(fields) is None:

@@ -15,6 +15,13 @@ CREATED: Final = "call.created"
 ENDED: Final = "call.ended"
 # What Aircall's AI writes about a call; its data is the summary, not the call.
 SUMMARY: Final = "summary.created"
+# Aircall's AI voice agent talks to the caller; the data is what it did, not the call.
+AI_AGENT_ENDED: Final = "ai_voice_agent.ended"
+AI_AGENT_EVENTS: Final = frozenset(
+    {"ai_voice_agent.started", "ai_voice_agent.escalated", AI_AGENT_ENDED}
+)
+# `call_end_reason` of the end of its part in the call.
+AI_AGENT_END_REASONS: Final = frozenset({"answered", "escalated", "disconnected", "caller_hung_up"})
 # `event` of a message about a call.
 EVENT_TYPES: Final[Mapping[str, EventType]] = {
     CREATED: EventType.CREATED,

@@ -89,9 +89,10 @@ CONTRACT: Final = SourceContract(
     signs_body=False,
     forgeries=forgeries,
     words={
-        "event": {*vocabulary.EVENT_TYPES, vocabulary.SUMMARY},
+        "event": {*vocabulary.EVENT_TYPES, vocabulary.SUMMARY, *vocabulary.AI_AGENT_EVENTS},
+        "call_end_reason": vocabulary.AI_AGENT_END_REASONS,
         "direction": vocabulary.DIRECTIONS,
         "missed_call_reason": vocabulary.MISSED_CALL_REASONS,
     },
-    unknown_values=frozenset({"call.teleported", "sideways", "lost_in_space"}),
+    unknown_values=frozenset({"call.teleported", "sideways", "lost_in_space", "hypnotised"}),
 )

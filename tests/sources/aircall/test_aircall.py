@@ -340,11 +340,30 @@ def test_comment_or_tag_may_name_the_buildr_call(
 
 
 @pytest.mark.parametrize(
+    ("reason", "tags"),
+    [
+        ("answered", ("ai_voice_agent", "ai_voice_agent:answered")),
+        ("escalated", ("ai_voice_agent", "ai_voice_agent:escalated")),
+        ("hypnotised", ("ai_voice_agent",)),
+    ],
+)
+def test_what_an_ai_voice_agent_did_is_a_tag(reason: str, tags: tuple[str, ...]) -> None:
+    """In every order with the call's own end, which alone decides the result; it is no agent."""
+    call = folded(
+        parse("call.created", 0),
+        parse("ai_voice_agent.started", 1, call_id=1),
+        parse("ai_voice_agent.ended", 30, call_id=1, call_end_reason=reason),
+        parse("call.ended", 60, started_at=START, ended_at=START + 40),
+    )
+    assert (Result.MISSED_INBOUND, None, tags) == (call.result, call.agent, call.tags)
+
+
+@pytest.mark.parametrize(
     "event",
     [
         "transcription.created",
         "sentiment.created",
-        "ai_voice_agent.ended",
+        "ai_voice_agent.summary",
         "call_evaluation.created",
         "user.opened.v2",
     ],
