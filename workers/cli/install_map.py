@@ -2,6 +2,7 @@
 `buildr-calls outcomes install`: a map of outcomes that was tried, written into the settings' file.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,22 +10,30 @@ import click
 
 from service.clock import utc_now
 from service.settings import Settings
-from service.settings.reading import OUTCOME_TABLES, TESTS, TomlFile
+from service.settings.reading import OUTCOME_TABLES, OUTCOMES, TESTS, TomlFile
 from service.store.connection import Store
 from service.store.console import ConsoleAction
-from workers.cli.accounts import load_accounts, load_settings
+from workers.cli.accounts import command_line, load_accounts, load_settings
 from workers.cli.failure import Failure, SettingsFault
 from workers.cli.output import echo
 from workers.cli.session import run_with_store
 from workers.outcomes.decide import unknown_names
-from workers.outcomes.map_file import InstalledMap, NotInstalled, install, tables_of
+from workers.outcomes.map_file import (
+    InstalledMap,
+    NotInstalled,
+    differing_tables,
+    install,
+    tables_of,
+)
+from workers.outcomes.map_text import place_of
 from workers.replay.assessment import ReplayContext
 
 NAMES: Final = (*sorted(OUTCOME_TABLES), TESTS)
 NEXT: Final = (
     "Restart the receiver and the workers. Calls from then on get the new outcomes. To rewrite "
-    "what was written before:\n  buildr-calls outcomes preview --since 7d --apply"
+    "what was written before:\n  "
 )
+AGAIN: Final = "outcomes preview --since 7d --apply"
 
 
 @click.command("install")
@@ -35,18 +44,15 @@ def install_outcomes(*, path: Path, is_agreed: bool) -> None:
     Write the map of outcomes of a file into buildr-calls.toml: [outcomes], [[rules]], hours, notes.
 
     All else in buildr-calls.toml stays, and a copy of it is kept. Try the map first with: outcomes
-    preview --config FILE
+    preview --config FILE. With --account the tables are those of the account in both files, like
+    [accounts.acme.outcomes].
 
     \b
-    Example:
+    Examples:
       buildr-calls outcomes install new.toml
+      buildr-calls outcomes install new.toml --account acme
     """
     installation = load_accounts(is_local=True)
-    if not installation.default.is_default:
-        raise Failure(
-            "the map of an account is not installed by this command: write its tables below "
-            f"[accounts.{installation.default.account}] by hand, like [accounts.NAME.outcomes]"
-        )
     config = load_settings(is_local=True, overrides={"CONFIG": str(path.resolve())}).outcome_config
     toml_file = installation.toml_file
     if toml_file is None:
@@ -62,7 +68,7 @@ def install_outcomes(*, path: Path, is_agreed: bool) -> None:
             )
             if faults:
                 raise SettingsFault(faults)
-        installed = _install(toml_file, path)
+        installed = _install(toml_file, path, place_of(settings))
         await store.console.add(
             ConsoleAction(
                 at=utc_now(),
@@ -79,16 +85,35 @@ def install_outcomes(*, path: Path, is_agreed: bool) -> None:
     before = ""
     if installed.backup is not None:
         before = f"; the file of before is {installed.backup}"
-    echo(f"written: {installed.path}{before}\n{NEXT}")
+    again = command_line(installation.default, AGAIN)
+    echo(f"written: {installed.path}{before}\n{NEXT}{again}")
 
 
-def _install(toml_file: TomlFile, path: Path) -> InstalledMap:
+def _install(toml_file: TomlFile, path: Path, place: Sequence[str]) -> InstalledMap:
     text = path.read_text(encoding="utf-8")
     names = [*OUTCOME_TABLES]
     # A file without sample calls leaves those in place.
-    if tables_of(text, NAMES) != tables_of(text, names):
+    if tables_of(text, NAMES, place) != tables_of(text, names, place):
         names.append(TESTS)
+    tables = tables_of(text, names, place)
     try:
-        return install(toml_file, tables_of(text, names), names=names, at=utc_now())
+        if place:
+            _check_account(toml_file, path, text, tables, place)
+        return install(toml_file, tables, names=names, at=utc_now(), place=place)
     except NotInstalled as err:
         raise Failure(f"{err}; nothing was changed") from err
+
+
+def _check_account(
+    toml_file: TomlFile, path: Path, text: str, tables: str, place: Sequence[str]
+) -> None:
+    """Raises `NotInstalled` unless the account's map would become the one that was tried."""
+    table = ".".join(place)
+    if not tables:
+        raise NotInstalled(f"{path} has no tables of the account, like [{table}.{OUTCOMES}]")
+    if names := differing_tables(text, tables, toml_file, place=place):
+        raise NotInstalled(
+            f"the map would not be the one of {path}: {', '.join(names)} would come from the top "
+            f"of {toml_file.path.name}. Write the account's own below [{table}] in {path}, "
+            f"like [{table}.{OUTCOMES}]"
+        )

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.settings.reading import OUTCOMES, TESTS, TomlFile
+from service.settings.reading import OUTCOMES, TESTS, TomlFile, outcome_tables
 
 HEADER: Final = re.compile(r"\s*(\[{1,2})([^\[\]]+)(\]{1,2})\s*(?:#.*)?")
 CHANGED: Final = (
@@ -85,15 +85,17 @@ def with_tables(text: str, tables: str, *, names: Collection[str], place: Sequen
     return result
 
 
-def tables_of(text: str, names: Collection[str]) -> str:
-    """The text of tables at the top of a file, with the comments above and in them."""
+def tables_of(text: str, names: Collection[str], place: Sequence[str] = ()) -> str:
+    """
+    The text of tables of a file, with the comments above and in them; `place` as for `install`.
+    """
     lines: list[str] = []
     is_inside = False
     pending: list[str] = []
     for line in text.splitlines():
         path = _path_of(line)
         if path is not None:
-            is_inside = _is_of(path, names, ())
+            is_inside = _is_of(path, names, tuple(place))
         if path is None and (not line.strip() or line.lstrip().startswith("#")):
             pending.append(line)
             continue
@@ -101,6 +103,30 @@ def tables_of(text: str, names: Collection[str]) -> str:
             lines += [*pending, line]
         pending = []
     return "\n".join(_trimmed(lines))
+
+
+def differing_tables(
+    tried: str, tables: str, file: TomlFile, *, place: Sequence[str]
+) -> tuple[str, ...]:
+    """
+    The names of tables in which an account's map would differ from that of the text that was tried,
+    once its own tables are written into a file: what it has not got comes from the top, there and
+    here. Raises `NotInstalled` if the file is not TOML.
+    """
+    try:
+        present = tomllib.loads(file.path.read_text(encoding="utf-8")) if file.digest else {}
+    except (OSError, ValueError) as err:
+        raise NotInstalled(IN_ANOTHER_FORM.format(path=file.path)) from err
+    wanted_map = _map_of(tomllib.loads(tried), _at(tomllib.loads(tried), place))
+    written_map = _map_of(present, _at(tomllib.loads(tables), place))
+    names = sorted({*wanted_map, *written_map})
+    return tuple(name for name in names if wanted_map.get(name) != written_map.get(name))
+
+
+def _map_of(top: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
+    """The tables of an account's map, without its sample calls and without empty ones."""
+    tables = {**outcome_tables(top), **outcome_tables(own)}
+    return {name: table for name, table in tables.items() if name != TESTS and table}
 
 
 def _without(
