@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+from msgspec import Struct
+
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
@@ -37,8 +40,7 @@ class SettingKind(StrEnum):
     API_CREDENTIAL = "api"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValueForm:
+class ValueForm(Struct, frozen=True, kw_only=True):
     """
     What a vendor's values look like: `pattern` is a regular expression, empty where it is not
     known, `text` the same for people. `others` are values that are taken for it by mistake, by
@@ -47,7 +49,7 @@ class ValueForm:
 
     pattern: str = ""
     text: str = ""
-    others: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def mistaken(self, value: str) -> str | None:
         """Which other value it surely is, or None."""
@@ -59,8 +61,7 @@ class ValueForm:
         return not self.pattern or re.fullmatch(self.pattern, value) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceSetting:
+class SourceSetting(Struct, frozen=True, kw_only=True):
     """
     One setting of a source; `name` is lower case and begins with the source's slug, `description`
     is its row in the docs.

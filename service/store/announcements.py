@@ -8,8 +8,8 @@ queue by itself too.
 from collections.abc import Callable
 from typing import Final
 
-from arq.connections import ArqRedis
 from msgspec import Struct
+from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 # A connection that was cut without a trace shows by a PING that nobody answers.
@@ -20,7 +20,7 @@ ANSWER_S: Final = 3.0
 class Announcements(Struct, frozen=True):
     """Listens on the channel of one account."""
 
-    redis: ArqRedis
+    redis: Redis
     channel: str
 
     async def listen(self, on_announcement: Callable[[], None]) -> None:

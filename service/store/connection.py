@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, Literal, Self
 
-from arq.connections import ArqRedis
 from msgspec import Struct
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -47,7 +47,7 @@ from service.store.phone_book import PhoneBook
 from service.store.rate_limit.backlog import Backlog, read_backlog
 from service.store.rate_limit.permits import Permits
 from service.store.redis_client import Client, typed
-from service.store.redis_pool import open_batching_client, open_client, open_pool
+from service.store.redis_pool import open_pool
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 from service.store.refused import Refused
 from service.store.schedule import Schedule
@@ -66,7 +66,7 @@ HOUR_MS: Final = 3_600_000
 PING_TIMEOUT_S: Final = 1.0
 
 
-def connect(settings: Settings, *, role: Role) -> ArqRedis:
+def connect(settings: Settings, *, role: Role) -> Redis:
     """
     A client whose pool suits its role.
 
@@ -101,10 +101,12 @@ def connect(settings: Settings, *, role: Role) -> ArqRedis:
         # retried, whatever `retry` is.
         retry_on_error=[RedisConnectionError, RedisTimeoutError, OSError],
     )
-    queue_name = Keys(settings.account).queue
     if role == "worker":
-        return open_batching_client(pool, queue_name=queue_name)
-    return open_client(pool, queue_name=queue_name)
+        # Loaded for workers alone: commands and the receiver need nothing of arq.
+        from service.store.worker_client import open_batching_client
+
+        return open_batching_client(pool, queue_name=Keys(settings.account).queue)
+    return Redis(connection_pool=pool)
 
 
 class Store(Struct, frozen=True, kw_only=True):
@@ -113,8 +115,8 @@ class Store(Struct, frozen=True, kw_only=True):
     # What to do about a Redis that can lose what it has confirmed: see REDIS_DURABILITY.
     durability: Durability
     redis: Client
-    # The same client as `redis`, in the type that arq's worker needs.
-    pool: ArqRedis
+    # The same client as `redis`, in redis-py's type; of a worker, in the one that arq's needs.
+    pool: Redis
     keys: Keys
     scripts: Scripts
     # For the receiver's batches.

@@ -14,7 +14,6 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from service.logs.masking import mask_text
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
@@ -70,6 +69,9 @@ class Tally(Struct):
 
     def note_values(self, source: str, values: Iterable[str], at: datetime) -> None:
         """Remember values that no table has, without telephone numbers."""
+        # Its patterns are compiled where something is counted: commands only read figures.
+        from service.logs.masking import mask_text
+
         for value in values:
             if len(self.values) < MOST_VALUES:
                 self.values[f"{source}:{mask_text(value[:LONGEST_VALUE])}"] = int(

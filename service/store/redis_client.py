@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal, Protocol, cast, overload
 
-from arq.connections import ArqRedis
+from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 Value = str | bytes | int | float
@@ -142,6 +142,6 @@ class Client(Protocol):
         """Close the connections."""
 
 
-def typed(redis: ArqRedis) -> Client:
+def typed(redis: Redis) -> Client:
     """The same client, with its types put right."""
     return cast("Client", redis)

@@ -2,12 +2,10 @@
 Pools of connections to Redis: one server, a socket, TLS, or the primary that Sentinel names.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from arq.connections import ArqRedis
 from msgspec import Struct
 from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.asyncio.connection import (
@@ -18,11 +16,8 @@ from redis.asyncio.connection import (
 )
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
-from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.backoff import ExponentialBackoff
 from redis.exceptions import ReadOnlyError
-
-from service.store.command_batches import CommandBatches
 
 SENTINEL: Final = "redis+sentinel"
 SENTINEL_TLS: Final = "rediss+sentinel"
@@ -32,8 +27,6 @@ SENTINEL_TRIES: Final = 2
 # Options of a URL that are true or false; redis-py takes every text for true.
 _FLAGS: Final = ("ssl_check_hostname",)
 _FALSE: Final = ("false", "0", "no")
-# Options of a command of redis-py that say how its answer is read from the connection.
-_READ_OTHERWISE: Final = frozenset({EMPTY_RESPONSE, NEVER_DECODE})
 
 
 class _LeavesReplica:
@@ -150,62 +143,6 @@ def open_pool(url: str, *, max_connections: int, wait_s: int, **options: Any) ->
         **options,
         **_with_flags(url_options),
     )
-
-
-def open_client(pool: ConnectionPool, *, queue_name: str) -> ArqRedis:
-    """A client over a pool, in the type that arq's worker needs."""
-    return ArqRedis(
-        pool,
-        job_serializer=encode_job,
-        job_deserializer=json.loads,
-        default_queue_name=queue_name,
-    )
-
-
-def open_batching_client(pool: ConnectionPool, *, queue_name: str) -> ArqRedis:
-    """The same for many tasks side by side, whose commands go together; not its pipelines."""
-    return _BatchingRedis(
-        pool,
-        job_serializer=encode_job,
-        job_deserializer=json.loads,
-        default_queue_name=queue_name,
-    )
-
-
-class _BatchingRedis(ArqRedis):
-    def __init__(self, pool: ConnectionPool, **options: Any) -> None:
-        super().__init__(pool, **options)
-        # Without timers and repeats of their own, see `CommandBatches`.
-        connection_options = {
-            **pool.connection_kwargs,
-            "socket_timeout": None,
-            "retry": Retry(NoBackoff(), 0),
-            "retry_on_error": [],
-        }
-        self._batches = CommandBatches(lambda: pool.connection_class(**connection_options))
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        if _READ_OTHERWISE & options.keys():
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        reply = await self._batches.ask(*args)
-        # Of no use without a cache of keys.
-        options.pop("keys", None)
-        read = self.response_callbacks.get(args[0])
-        if read is None:
-            return reply
-        return read(reply, **options)
-
-    async def aclose(self, close_connection_pool: bool | None = None) -> None:
-        try:
-            await self._batches.close()
-        finally:
-            await super().aclose(close_connection_pool)
-
-
-def encode_job(job: dict[str, object]) -> bytes:
-    """An arq job as JSON; the scripts write the same form."""
-    # `default=str`: arq serialises the exception of a failed job with it too.
-    return json.dumps(job, default=str).encode()
 
 
 def is_sentinel(url: str) -> bool:

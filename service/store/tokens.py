@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from service.events import UtcDatetime
 from service.store import script_calls
@@ -30,8 +31,7 @@ class StoredToken:
 _TOKEN: Final = msgspec.json.Decoder(StoredToken)
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(Struct, frozen=True):
     """
     Keeps the token, encrypted, until it expires; `lock` lets one process renew it at a time.
     """
@@ -39,8 +39,8 @@ class Tokens:
     redis: Client
     keys: Keys
     scripts: Scripts
-    owner: str = field(default_factory=lambda: secrets.token_hex(8))
-    box: TokenBox = field(default_factory=lambda: TokenBox.of(None))
+    owner: str = msgspec.field(default_factory=lambda: secrets.token_hex(8))
+    box: TokenBox = msgspec.field(default_factory=lambda: TokenBox.of(None))
 
     async def load(self) -> StoredToken | None:
         """The token, or None."""

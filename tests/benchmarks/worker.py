@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from arq.connections import ArqRedis
 from arq.utils import poll
 from arq.worker import Worker, func
 from msgspec.structs import replace
@@ -32,6 +31,7 @@ from service.logs.setup import configure_logging, flush_log
 from service.settings import Settings, load_installation
 from service.store.connection import Store, open_store
 from service.store.outcomes import StoredOutcomes
+from service.store.worker_client import worker_client
 from tests.benchmarks.idle import measure_idle
 from tests.benchmarks.report import machine, table
 from tests.benchmarks.workload import Put, put_in, short_cases
@@ -164,7 +164,7 @@ async def nothing(ctx: dict[str, Any], name: str) -> None:
 async def measure_arq(settings: Settings, jobs: int, limit_s: float) -> Run:
     """As many jobs of plain arq that do nothing; the same number at a time, and as often asked."""
     async with open_store(settings, role="worker") as store:
-        redis: ArqRedis = store.pool
+        redis = worker_client(store.pool)
         for number in range(jobs):
             await redis.enqueue_job("nothing", f"bench-{number}", _queue_name="plain")
         worker = Worker(

@@ -11,6 +11,7 @@ import click
 
 from service.collector import pause_collector
 from workers.cli.command_table import CommandEntry, CommandTable, LazyCommands
+from workers.cli.module_on_use import load_on_use
 from workers.cli.program import PROGRAM, program_version
 
 # In the order in which they are listed. Those without an account are of the whole installation;
@@ -214,6 +215,9 @@ def main() -> None:
     # It would read the metadata of every package that is installed, which takes longer than many
     # commands do, to find plugins, of which none is used here. Whoever wants one sets it empty.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # redis-py imports PyJWT, which imports cryptography where that is installed: together up to a
+    # fifth of a command's time. It needs them for tokens of Entra ID, which no setting asks for.
+    load_on_use("jwt")
     cli(prog_name=PROGRAM, obj=_log_errors_only)
 
 

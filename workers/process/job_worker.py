@@ -18,6 +18,7 @@ from service.settings import Settings
 from service.store.calls import FirstRead
 from service.store.connection import Store
 from service.store.redis_trouble import REDIS_ERRORS
+from service.store.worker_client import worker_client
 from workers.jobs.deliver import deliver
 from workers.jobs.runner import Runner
 from workers.maintenance.redis_watch import RedisWatch
@@ -77,7 +78,7 @@ class JobWorker(Worker):
             # leave every job in the queue without a function.
             functions=[func(deliver, name="deliver", max_tries=MAX_TRIES)],
             queue_name=store.queue_name,
-            redis_pool=store.pool,
+            redis_pool=worker_client(store.pool),
             ctx={"runner": runner},
             max_jobs=reading.slots,
             job_timeout=reading.limit_s,

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from msgspec import Struct
+
 from service.clock import steady_s
 from service.store.keys import Keys
 from service.store.rate_limit import script_calls
@@ -45,8 +47,7 @@ GRANTED: Final = 1
 LONGER_BUCKETS: Final = frozenset({"hour", "hourly", "day", "daily"})
 
 
-@dataclass(slots=True)
-class _LastTime:
+class _LastTime(Struct):
     """
     The present by the scripts as the pump last saw it, carried on by this process's own timer: by
     it the scripts notice that the clock of Redis was set ahead.

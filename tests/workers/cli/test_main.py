@@ -23,6 +23,21 @@ WRONG_USAGE = 2
 FAILED = 1
 HEAVY = {"pydantic", "redis", "httpx", "rich", "structlog", "jinja2", "arq", "importlib.metadata"}
 
+# What neither settings nor records need: see decision 59.
+UNUSED = {
+    "arq",
+    "cryptography.hazmat",
+    "httpx",
+    "jinja2",
+    "nacl",
+    "phonenumbers",
+    "rich.console",
+    "service.logs.masking",
+    "starlette",
+    "structlog",
+    "uvicorn",
+}
+
 
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
@@ -196,9 +211,10 @@ def test_every_name_of_the_table_is_that_of_its_command() -> None:
     assert list(COMMANDS) == [command.name for command in cli.commands.values()]
 
 
-def _run_python(program: str) -> subprocess.CompletedProcess[str]:
+def _run_python(program: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", program],
+        cwd=cwd,
         env={**inherited("PATH", kind="command"), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -225,8 +241,29 @@ def test_help_loads_no_command() -> None:
         "workers.cli",
         "workers.cli.command_table",
         "workers.cli.main",
+        "workers.cli.module_on_use",
         "workers.cli.program",
     } == ours
+
+
+def test_commands_load_only_what_they_use(tmp_path: Path) -> None:
+    """Commands that read settings and records, as processes; Redis is not there."""
+    for arguments in (["explain", "twilio:CA1"], ["calls"], ["failed", "list"], ["status"]):
+        program = (
+            "import sys\n"
+            "from workers.cli.main import main\n"
+            f"sys.argv[1:] = {arguments!r}\n"
+            "try:\n"
+            "    main()\n"
+            "finally:\n"
+            "    print('modules:', *sys.modules)"
+        )
+        done = _run_python(program, cwd=tmp_path)
+        assert "Redis does not answer" in done.stderr
+        modules = done.stdout.splitlines()[-1].split()
+        assert {"pydantic", "redis"} <= set(modules)
+        assert set() == UNUSED & set(modules)
+        assert set() == {name for name in modules if name.startswith("jwt.")}
 
 
 def test_the_collector_works_for_a_command() -> None:

@@ -82,10 +82,10 @@ async def queue(store: Store, count: int) -> set[str]:
     return refs
 
 
-async def test_a_backlog_is_worked_on_in_growing_portions(store: Store) -> None:
+async def test_a_backlog_is_worked_on_in_growing_portions(worker_store: Store) -> None:
     """Up to a portion run side by side, and each call runs once."""
-    refs = await queue(store, PORTION + 9)
-    runner = Held(store, RequestPlaces(SLOTS))
+    refs = await queue(worker_store, PORTION + 9)
+    runner = Held(worker_store, RequestPlaces(SLOTS))
     async with working(runner):
         await runner.until(SLOTS)
         await runner.until(PORTION)
@@ -96,10 +96,10 @@ async def test_a_backlog_is_worked_on_in_growing_portions(store: Store) -> None:
     assert sorted(refs) == sorted(runner.refs)
 
 
-async def test_no_more_than_the_slots_run_while_all_places_are_taken(store: Store) -> None:
+async def test_no_more_than_the_slots_run_while_all_places_are_taken(worker_store: Store) -> None:
     """What might send a request as well is left to other workers."""
-    await queue(store, PORTION)
-    runner = Held(store, RequestPlaces(SLOTS))
+    await queue(worker_store, PORTION)
+    runner = Held(worker_store, RequestPlaces(SLOTS))
     async with working(runner):
         for _ in range(SLOTS):
             assert await runner.places.enter()

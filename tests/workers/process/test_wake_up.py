@@ -154,13 +154,15 @@ class Recorder:
         return False
 
 
-async def test_jobs_start_without_polling(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_jobs_start_without_polling(
+    worker_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Due now, soon, and more of them than there are slots: all start by wake-ups alone."""
     monkeypatch.setattr(wake_up, "LISTENING_POLL_S", HOUR_S)
     monkeypatch.setattr(wake_up, "POLL_DELAY_S", HOUR_S)
-    runner = Recorder(store)
+    runner = Recorder(worker_store)
     reading = QueueReading(slots=1, limit_s=LIMIT_S, in_progress_s=LIMIT_S)
-    worker = JobWorker(store, cast("Runner", runner), reading=reading, watch=RedisWatch())
+    worker = JobWorker(worker_store, cast("Runner", runner), reading=reading, watch=RedisWatch())
     tasks = {
         asyncio.create_task(worker.async_run()),
         asyncio.create_task(worker.wake_up.listen()),
@@ -169,11 +171,11 @@ async def test_jobs_start_without_polling(store: Store, monkeypatch: pytest.Monk
     try:
         async with asyncio.timeout(LIMIT_S):
             for ref in refs:
-                await store.schedule.wake(ref)
+                await worker_store.schedule.wake(ref)
             assert refs == {await runner.refs.get() for _ in refs}
-            soon = await store.time() + timedelta(milliseconds=20)
-            await store.schedule.postpone(REF, at=soon)
-            await store.schedule.rearm(REF, worker_id="w")
+            soon = await worker_store.time() + timedelta(milliseconds=20)
+            await worker_store.schedule.postpone(REF, at=soon)
+            await worker_store.schedule.rearm(REF, worker_id="w")
             assert await runner.refs.get() == REF
     finally:
         await cancel_and_wait(tasks)
