@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from service.counts import counted
 from service.errors import MalformedPayload
 from service.store.call_parties import CallParties
 from service.store.compression import decompress
@@ -104,9 +105,7 @@ def listed_at(
         return _of_record(ref, last_at, packed, phrases)
     if not packed:
         return None
-    reason = "a message waits for a worker"
-    if packed > 1:
-        reason = f"{packed} messages wait for a worker"
+    reason = counted(packed, "message waits for a worker", "messages wait for a worker")
     return ListedCall(ref=ref, last_at=last_at, state=UNREAD, reason=reason)
 
 

@@ -23,6 +23,7 @@ FLOORS: Final = (
         "service.phone_numbers",
         "service.buildr_ids",
         "service.plain_values",
+        "service.counts",
     ),
     ("service.events", "service.logs", "service.listed_numbers"),
     ("service.sources.request", "service.sources.settings"),

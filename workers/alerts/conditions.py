@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
+from service.counts import counted
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.alerts import SpoolNote
@@ -125,12 +126,13 @@ def _spool_waiting(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
     waiting = {name: spool for name, spool in _spools_of(facts).items() if spool.messages}
     if waiting:
         number = sum(spool.messages for spool in waiting.values())
+        names = ", ".join(sorted(waiting))
         oldest_at = min(spool.oldest_at or spool.at for spool in waiting.values())
         yield Condition(
             kind="spool_waiting",
             text=(
-                f"{number} messages wait on the disk of {', '.join(sorted(waiting))} for Redis, "
-                f"the oldest since {_time(oldest_at)}."
+                f"{counted(number, 'message waits', 'messages wait')} on the disk of {names} for "
+                f"Redis, the oldest since {_time(oldest_at)}."
             ),
             command="check",
             after_s=5 * MINUTE_S,
@@ -144,7 +146,10 @@ def _spool_set_aside(facts: AlertFacts, _: Settings) -> Iterator[Condition]:
         number = sum(spool.set_aside for spool in aside.values())
         yield Condition(
             kind="spool_set_aside",
-            text=f"{number} spooled messages were set aside on {', '.join(sorted(aside))}.",
+            text=(
+                f"{counted(number, 'spooled message was', 'spooled messages were')} set aside on "
+                f"{', '.join(sorted(aside))}."
+            ),
             command="check",
             after_s=0,
             clear_s=MINUTE_S,

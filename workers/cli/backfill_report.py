@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from service.counts import counted
 from service.settings import Settings
 from workers.backfill import LogSource
 from workers.backfill.assessment import FEEDS, CallAssessment, Verdict
@@ -94,10 +95,9 @@ def _print_calls(
 
 
 def _print_summary(report: BackfillReport) -> None:
-    calls = "call" if report.total == 1 else "calls"
     echo(
         f"{report.slug}, {report.since:%Y-%m-%d %H:%M} to {report.done_until:%Y-%m-%d %H:%M} UTC: "
-        f"{report.total} {calls} in the log"
+        f"{counted(report.total, 'call', 'calls')} in the log"
     )
     for verdict in Verdict:
         if report.counts[verdict]:

@@ -10,6 +10,7 @@ import click
 from msgspec.structs import replace
 
 from service.buildr_ids import is_buildr_call_id
+from service.counts import counted
 from service.events import Result
 from service.phone_numbers import read_number
 from service.settings import Settings
@@ -172,5 +173,6 @@ def _more(settings: Settings, page: CallPage, limit: int) -> str:
     command = same_command(settings, after=page.after or "")
     # Paging ends after so many calls, so that a search that fits little stays quick.
     if len(page.calls) < limit:
-        return f"{page.looked_at} calls were looked at; there may be more: {command}"
+        looked_at = counted(page.looked_at, "call was", "calls were")
+        return f"{looked_at} looked at; there may be more: {command}"
     return f"more: {command}"

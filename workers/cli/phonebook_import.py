@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from phonenumbers import SUPPORTED_REGIONS
 
 from service.clock import utc_now
+from service.counts import counted
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import Origin, PhoneBook, PhoneBookEntry
@@ -279,7 +280,8 @@ def _print_report(report: ImportReport, *, is_dry_run: bool, as_json: bool) -> N
     step = "imported"
     if is_dry_run:
         step = "would import"
-    texts = [f"{step}: {report.entries} numbers of {report.people} people"]
+    numbers = counted(report.entries, "number", "numbers")
+    texts = [f"{step}: {numbers} of {counted(report.people, 'person', 'people')}"]
     counts: Mapping[str, int] = {
         "rows without a number": report.without_number,
         "could not be read": report.faults,

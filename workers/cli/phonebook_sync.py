@@ -9,6 +9,7 @@ import click
 from msgspec import Struct
 
 from service.clock import utc_now
+from service.counts import counted
 from service.errors import BuildrError, BuildrRejected
 from service.settings import Settings
 from service.store.connection import Store
@@ -51,7 +52,8 @@ class SyncReport(Struct, frozen=True, kw_only=True):
     def as_text(self) -> str:
         """The same in a line."""
         text = (
-            f"{self.contacts} contacts with {self.entries} numbers; "
+            f"{counted(self.contacts, 'contact', 'contacts')} with "
+            f"{counted(self.entries, 'number', 'numbers')}; "
             f"numbers that could not be read: {self.unreadable}"
         )
         if self.removed is None:

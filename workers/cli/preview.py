@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from service.clock import utc_now
+from service.counts import counted
 from service.settings import Settings
 from service.settings.outcomes import OutcomeConfig
 from service.sources import SOURCES
@@ -194,7 +195,8 @@ def _apply(changes: list[OutcomeChange], config: OutcomeConfig, *, is_forced: bo
 
     marked = run_with_store(work)
     echo(
-        f"{marked} calls are on their way, after everything more urgent; see: buildr-calls status",
+        f"{counted(marked, 'call is on its way', 'calls are on their way')}, "
+        "after everything more urgent; see: buildr-calls status",
         is_error=True,
     )
 
@@ -240,11 +242,10 @@ def _row(each: OutcomeChange) -> tuple[str, ...]:
 
 def _closing(settings: Settings, compared: Preview, *, is_applied: bool) -> Iterable[str]:
     out = ", ".join(f"{reason}: {count}" for reason, count in sorted(compared.left_out.items()))
-    calls = "call" if compared.looked_at == 1 else "calls"
     changes = "changes" if len(compared.changes) == 1 else "change"
     yield (
-        f"{compared.looked_at} {calls} looked at, of which {len(compared.changes)} {changes}"
-        f"{f'; left out: {out}' if out else ''}"
+        f"{counted(compared.looked_at, 'call', 'calls')} looked at, of which "
+        f"{len(compared.changes)} {changes}{f'; left out: {out}' if out else ''}"
     )
     count = len(compared.rewritten)
     if count:

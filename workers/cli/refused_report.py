@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from service.counts import counted
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.refused import MOST, RefusedRequests, summed
@@ -39,9 +40,8 @@ async def refused_counts(store: Store) -> Counter[str]:
 
 def sentence_of(entry: RefusedRequests) -> str:
     """One kind in a sentence: how many, whose, why, since when."""
-    requests = f"{entry.count} requests to {entry.path} were"
-    if entry.count == 1:
-        requests = f"1 request to {entry.path} was"
+    path = entry.path
+    requests = counted(entry.count, f"request to {path} was", f"requests to {path} were")
     since = f"since {entry.first_at:%Y-%m-%d %H:%M:%S} UTC"
     sentence = f"{requests} refused {since} ({entry.status_code or 'no answer'}): {entry.reason}"
     if entry.hint:

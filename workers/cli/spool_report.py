@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from service.counts import counted
 from service.settings import Settings
 from service.spool.messages import Depth
 from service.spool.status import SpoolStatus, assess_folder, read_spool
@@ -72,7 +73,8 @@ def judge_spool(settings: Settings) -> SpoolVerdict:
     if faults:
         return SpoolVerdict(is_fine=False, detail=f"{folder}: {'; '.join(faults)}")
     waiting = sum(depth.messages for depth in status.depths.values())
-    detail = f"{folder} can be written to, {waiting} messages wait there"
+    messages = counted(waiting, "message waits", "messages wait")
+    detail = f"{folder} can be written to, {messages} there"
     if place.notice is not None:
         return SpoolVerdict(is_fine=True, detail=f"{detail}; {place.notice}", is_warning=True)
     return SpoolVerdict(is_fine=True, detail=detail)
@@ -83,12 +85,14 @@ def _faults(status: SpoolStatus) -> list[str]:
     faults = []
     if set_aside:
         faults.append(
-            f"{set_aside} messages are set aside, see spool.row_set_aside in the receiver's log"
+            f"{counted(set_aside, 'message is', 'messages are')} set aside, "
+            "see spool.row_set_aside in the receiver's log"
         )
     if status.broken_files:
-        faults.append(f"{status.broken_files} files were put aside as broken (*.broken)")
+        files = counted(status.broken_files, "file was", "files were")
+        faults.append(f"{files} put aside as broken (*.broken)")
     if status.unreadable_files:
-        faults.append(f"{status.unreadable_files} files cannot be read")
+        faults.append(f"{counted(status.unreadable_files, 'file', 'files')} cannot be read")
     return faults
 
 

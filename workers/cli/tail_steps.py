@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from service.counts import counted
 from service.store.call_feed import CallVersion
 from service.store.call_parties import CallParties
 from service.store.delivery_record import HISTORY_LENGTH, DeliveryRecord
@@ -138,9 +139,7 @@ class SeenSteps(Struct):
             is_waiting = count and before is not None and before.unread_count
             if is_waiting and self.unread.get(ref) != count:
                 self.unread[ref] = count
-                detail = "1 message waits for a worker"
-                if count > 1:
-                    detail = f"{count} messages wait for a worker"
+                detail = counted(count, "message waits for a worker", "messages wait for a worker")
                 steps.append(Step(at=now, ref=ref, summary=UNREAD, detail=detail))
             if not count:
                 self.unread.pop(ref, None)

@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl
 
 from msgspec import Struct
 
+from service.counts import counted
 from service.events import CallEvent, Direction
 from service.sources.request import FORM, JSON
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from service.store.messages import Message
 from workers.calls.fold import Call, fold
-from workers.console.formats import counted
 from workers.console.masker import Masker, with_numbers_of
 from workers.replay.explain import DeliveryExplanation, StoredCallExplanation
 

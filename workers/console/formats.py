@@ -70,13 +70,6 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """So many of something, with the words for one or for several."""
-    if number == 1:
-        return f"1 {one}"
-    return f"{count(number)} {many}"
-
-
 def words(name: object) -> str:
     """A stored name in words: `left_voicemail` as `left voicemail`."""
     if name is None:

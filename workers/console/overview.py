@@ -12,10 +12,11 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from service.clock import utc_now
+from service.counts import counted
 from service.sources import SOURCES
 from service.store.refused import MOST, RefusedRequests
 from workers.console.charts import add_up, by_hour, by_six_hours
-from workers.console.formats import count, counted, span
+from workers.console.formats import count, span
 from workers.console.parts import Visit
 from workers.delivery.intake_status import (
     SourceStatus,

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from service.counts import counted
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.keys import split_ref
@@ -87,9 +88,7 @@ def moment_text(at: datetime, now: datetime) -> str:
 
 
 def _waiting(count: int, worker_count: int) -> str:
-    subject = f"{count} messages wait"
-    if count == 1:
-        subject = "1 message waits"
+    subject = counted(count, "message waits", "messages wait")
     if worker_count == 0:
         return f"{subject} for a worker; none is running. Start it, or its service."
     return f"{subject} for a worker; {worker_count} running."

@@ -5,6 +5,7 @@ What a replay costs: requests, and the minutes of budget that they take.
 import math
 from collections.abc import Sequence
 
+from service.counts import counted
 from service.settings import Budget
 
 
@@ -19,8 +20,5 @@ def budget_text(requests: int, budgets: Sequence[Budget]) -> str:
     """The cost as a phrase, like `about 2 min of budget (12 requests)`."""
     if not requests:
         return "no budget"
-    plural = "s"
-    if requests == 1:
-        plural = ""
     minutes = math.ceil(budget_minutes(requests, budgets))
-    return f"about {minutes} min of budget ({requests} request{plural})"
+    return f"about {minutes} min of budget ({counted(requests, 'request', 'requests')})"

@@ -94,6 +94,25 @@ def test_what_is_wrong(
     assert [] == conditions_of(account_facts, off)
 
 
+@pytest.mark.parametrize(
+    ("messages", "waiting", "aside"),
+    [
+        (1, "1 message waits on", "1 spooled message was set aside on"),
+        (1200, "1,200 messages wait on", "1,200 spooled messages were set aside on"),
+    ],
+)
+def test_one_message_is_not_several(
+    make_settings: Callable[..., Settings], messages: int, waiting: str, aside: str
+) -> None:
+    """An alert is read by people."""
+    spool = SpoolNote(at=NOW, messages=messages, set_aside=messages)
+    conditions = conditions_of(facts(spools={"web-1": spool}), make_settings())
+    assert [waiting, aside] == [
+        condition.text.partition(" web-1")[0].replace(" the disk of", "")
+        for condition in conditions
+    ]
+
+
 @pytest.mark.parametrize("account_facts", WELL)
 def test_what_is_not(make_settings: Callable[..., Settings], account_facts: AlertFacts) -> None:
     """Nothing is reported that is no news."""

@@ -205,7 +205,7 @@ def test_check_finds_that_no_worker_runs(run: Run, redis_url: str) -> None:
     assert "no request within a day" == findings["refused"]
     with Redis.from_url(redis_url) as client:
         client.zadd("bc:default:inbox", {"m1": 1})
-    assert "and 1 messages wait" in _check(run)["workers"]
+    assert "and 1 message waits" in _check(run)["workers"]
     with Redis.from_url(redis_url) as client:
         client.hset("bc:default:maps", "w1", "1:digest")
         client.set("bc:default:worker:w1", "1")

@@ -83,7 +83,7 @@ def test_faults_are_listed_and_the_rest_is_imported(run: Run, tmp_path: Path) ->
     fault = "no telephone number; without a country code it is of US"
     assert f"line 2, Mobile Phone: {fault}\n" in result.stderr
     assert "call me" not in result.output
-    assert "imported: 1 numbers of 1 people; could not be read: 1\n" == result.stdout
+    assert "imported: 1 number of 1 person; could not be read: 1\n" == result.stdout
     listed = (tmp_path / "faults.csv").read_text(encoding="utf-8").splitlines()
     assert ["line,column,cause", f"2,Mobile Phone,{fault}"] == listed
     assert 1 == numbers(run)

@@ -71,7 +71,7 @@ def test_check_names_what_keeps_the_spool_from_working(
     (tmp_path / ".data/spool/spool-0.sqlite3.broken").write_bytes(b"")
     (tmp_path / ".data/spool/spool-1.sqlite3").write_bytes(b"x" * 5000)
     finding = _spool_finding(run("check", "--json", code=1))
-    for part in ("1 messages are set aside", "1 files were put aside", "1 files cannot be read"):
+    for part in ("1 message is set aside", "1 file was put aside", "1 file cannot be read"):
         assert part in str(finding["detail"])
 
 

@@ -2,6 +2,7 @@
 What `check` reads of an account's records: workers that are alive, and requests that were refused.
 """
 
+from service.counts import counted
 from service.store.connection import Store
 from workers.cli.checks.finding import Finding
 from workers.cli.refused_report import refused_sentence
@@ -14,7 +15,8 @@ async def worker_finding(store: Store) -> Finding:
         return Finding("workers", is_fine=True, detail=f"{count} alive")
     unread, _ = await store.messages.waiting()
     if unread:
-        detail = f"none is alive, and {unread} messages wait for one: start buildr-calls work"
+        waiting = counted(unread, "message waits", "messages wait")
+        detail = f"none is alive, and {waiting} for one: start buildr-calls work"
         return Finding("workers", is_fine=False, detail=detail)
     detail = "none is alive, so that no message would be read: start buildr-calls work"
     return Finding("workers", is_fine=True, detail=detail, is_warning=True)
