@@ -12,6 +12,8 @@ from urllib.parse import unquote
 from msgspec import Struct
 
 MAX_LENGTH: Final = 60
+# Shorter ones are extensions and service numbers, which say nothing about a caller.
+LEAST_DIGITS: Final = 7
 EXTENSION_PREFIX: Final = ";ext="
 LONGEST_EXTENSION: Final = 6
 ANY: Final = "*"

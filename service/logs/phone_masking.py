@@ -8,11 +8,10 @@ apart and too little to dial.
 import re
 from typing import Final
 
+from service.phone_numbers import LEAST_DIGITS
+
 DOT: Final = "•"
 KEPT: Final = 2
-# Below it are extensions and service numbers, which say
-# nothing about a caller.
-LEAST_DIGITS: Final = 7
 
 _GAP: Final = r"(?:[\s().\-/\u00a0\u2010-\u2013]|%20|%28|%29|%2D|%2E){0,3}"
 # One of: international, with its plus written out or percent-encoded; international with 00; North

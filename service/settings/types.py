@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from service.phone_numbers import LEAST_DIGITS
 from service.sources import SOURCES
 from service.sources.common.setting_checks import check_api_url, check_url
 
-LEAST_DIGITS: Final = 7
 # Sent over the network for comparison: guessing it is limited by the requests that it takes.
 ADMIN_TOKEN_LENGTH: Final = 16
 # Longer than that of a token: whoever sees one address can try secrets offline, as many as a

@@ -123,9 +123,7 @@ def open_log(access: Access) -> Aircall:
         confidential=frozenset({*access.secrets, access.credentials["api_token"]}),
         transport=access.transport,
     )
-    auth = httpx.BasicAuth(access.credentials["api_id"], access.credentials["api_token"])
-    request = next(auth.auth_flow(httpx.Request("GET", "https://x")))
-    api.headers["Authorization"] = request.headers["authorization"]
+    api.use_password(access.credentials["api_id"], access.credentials["api_token"])
     return Aircall(LogApi(api=api, pace=PACE, is_patient=access.is_patient, pause=access.pause))
 
 

@@ -198,10 +198,7 @@ def open_log(access: Access) -> Plivo:
         confidential=frozenset(access.secrets),
         transport=access.transport,
     )
-    request = next(
-        httpx.BasicAuth(auth_id, auth_token).auth_flow(httpx.Request("GET", "https://x"))
-    )
-    api.headers["Authorization"] = request.headers["authorization"]
+    api.use_password(auth_id, auth_token)
     return Plivo(
         LogApi(api=api, pace=PACE, is_patient=access.is_patient, pause=access.pause),
         auth_id=auth_id,

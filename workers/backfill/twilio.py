@@ -165,8 +165,7 @@ def open_log(access: Access) -> Twilio:
         confidential=frozenset({*access.secrets, password}),
         transport=access.transport,
     )
-    request = next(httpx.BasicAuth(user, password).auth_flow(httpx.Request("GET", "https://x")))
-    api.headers["Authorization"] = request.headers["authorization"]
+    api.use_password(user, password)
     return Twilio(
         LogApi(api=api, pace=PACE, is_patient=access.is_patient, pause=access.pause),
         account_sid=account_sid,

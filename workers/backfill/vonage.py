@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Final
 
-import httpx
-
 from service.sources.common.fields import Fields, iso_moment, text
 from service.sources.vonage.vocabulary import COMPLETED, STATUSES
 from workers.backfill.api import LogApi, Pace
@@ -113,9 +111,7 @@ def open_log(access: Access) -> Vonage:
         confidential=frozenset({*access.secrets, api_secret}),
         transport=access.transport,
     )
-    auth = httpx.BasicAuth(api_key, api_secret)
-    request = next(auth.auth_flow(httpx.Request("GET", "https://x")))
-    api.headers["Authorization"] = request.headers["authorization"]
+    api.use_password(api_key, api_secret)
     log_api = LogApi(api=api, pace=PACE, is_patient=access.is_patient, pause=access.pause)
     return Vonage(log_api, account_id=api_key)
 

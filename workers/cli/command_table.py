@@ -4,8 +4,9 @@ the help of all.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from msgspec import Struct
@@ -112,17 +113,35 @@ class LazyCommands(click.Group):
         resume_collector()
         return command
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read the options, and print the help if that is asked for. Raises as `invoke` does."""
+        with _failures_ended():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
         """Run the command. Raises click's errors only, apart from bugs."""
-        try:
+        with _failures_ended():
             return super().invoke(ctx)
-        except Exception as err:
-            from workers.cli.failure import failure_of
 
-            failure = failure_of(err)
-            if failure is None:
-                raise
-            raise failure from err
+
+@contextmanager
+def _failures_ended() -> Iterator[None]:
+    """Turn an error that says what to do into the end of the command."""
+    try:
+        yield
+    except Exception as err:
+        from workers.cli.failure import failure_of
+
+        failure = failure_of(err)
+        if failure is None:
+            raise
+        raise failure from err
 
 
 def entries_of(group: click.Group) -> Mapping[str, CommandEntry]:

@@ -18,7 +18,7 @@ from service.store.expected_calls import MAX_NUMBERS, Registered, WrongWindow
 from workers.cli.accounts import note_cut
 from workers.cli.expected_import import import_expected
 from workers.cli.failure import Failure
-from workers.cli.links import Digits
+from workers.cli.links import CallDigits, Digits
 from workers.cli.output import echo, print_json, print_table
 from workers.cli.session import run_with_store
 
@@ -79,7 +79,7 @@ expect.add_command(import_expected)
 
 
 @expect.command(ONE)
-@click.argument("buildr_call_id", type=Digits())
+@click.argument("buildr_call_id", type=CallDigits())
 @click.option(
     "--number",
     "numbers",

@@ -25,7 +25,9 @@ MOST_SHOWN: Final = 20
 # Rows in one round trip: Redis is held some milliseconds, and webhooks use the same one.
 ROWS_AT_ONCE: Final = 250
 
-FILE: Final = click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+FILE: Final = click.argument(
+    "file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, allow_dash=True)
+)
 DRY_RUN: Final = click.option("--dry-run", "is_dry_run", is_flag=True, help="Only check the file.")
 SKIP_INVALID: Final = click.option(
     "--skip-invalid", "skips", is_flag=True, help="Set the rows that are right, skip the others."

@@ -14,8 +14,8 @@ from msgspec import Struct
 from service.events import CallEvent
 from service.logs.masking import HIDDEN, mask, mask_text
 from service.logs.phone_masking import mask_number
+from service.phone_numbers import LEAST_DIGITS
 
-LEAST_DIGITS: Final = 7
 # How the names of fields end in which vendors write telephone numbers.
 PHONE_FIELD: Final = re.compile(
     r"(?:number|num|digits|phone|mobile|msisdn|from|to|caller|callee|called|caller_?id)$",

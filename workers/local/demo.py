@@ -17,7 +17,6 @@ import httpx
 from msgspec import Struct, field
 from rich.text import Text
 
-from service.counts import counted
 from service.logs.control_characters import one_line
 from service.logs.events import LogEvent
 from service.settings import Settings
@@ -72,7 +71,7 @@ def _folded(fields: Fields) -> tuple[str, str]:
 
 
 def _count(events: object) -> str:
-    return counted(events, "event makes", "events make")
+    return "1 event makes" if events == 1 else f"{events} events make"
 
 
 def _matched(fields: Fields) -> tuple[str, str]:

@@ -3,6 +3,7 @@ The sandbox as a process: uvicorn on one address.
 """
 
 import socket
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -31,7 +32,9 @@ def run_sandbox(config: SandboxConfig, *, host: str, port: int) -> None:
             port=listener.getsockname()[1],
             limit_mode=config.limit_mode,
         )
-        make_server(config).run(sockets=[listener])
+        # uvicorn stops in order on Ctrl-C, and raises it again then.
+        with suppress(KeyboardInterrupt):
+            make_server(config).run(sockets=[listener])
 
 
 def make_server(config: SandboxConfig) -> uvicorn.Server:

@@ -73,16 +73,7 @@ class Aircall:
             confidential=target.confidential,
             transport=transport,
         )
-        api_id = target.api["api_id"]
-        api_token = target.api["api_token"]
-        self._api.headers.update(
-            # httpx makes the header; a request to nowhere is what its flow needs. The host of that
-            # request is taken out again.
-            next(
-                httpx.BasicAuth(api_id, api_token).auth_flow(httpx.Request("GET", "https://x"))
-            ).headers
-        )
-        self._api.headers.pop("host", None)
+        self._api.use_password(target.api["api_id"], target.api["api_token"])
 
     @property
     def supported_fixes(self) -> Mapping[Issue, Action]:

@@ -61,6 +61,11 @@ class Api:
     def __post_init__(self) -> None:
         self.url = self.url.rstrip("/")
 
+    def use_password(self, user: str, password: str) -> None:
+        """Prove each request with a user and a password (HTTP Basic)."""
+        request = next(httpx.BasicAuth(user, password).auth_flow(httpx.Request("GET", "https://x")))
+        self.headers["Authorization"] = request.headers["Authorization"]
+
     async def get(self, path: str, **params: str) -> Fields:
         """The object at a path."""
         return _as_object(self.title, await self._send("GET", self.url + path, params=params))

@@ -20,8 +20,8 @@ from service.sources.common.fields import Fields, child, text
 from service.sources.ringcentral.vocabulary import CLICK_TO_CALL, DIRECTIONS, find
 
 # A shorter number is that of an extension, or a service code.
-LEAST_DIGITS: Final = 7
-SHORT_NUMBER: Final = re.compile(rf"[*#0-9]{{1,{LEAST_DIGITS - 1}}}", re.ASCII)
+LEAST_OUTSIDE_DIGITS: Final = 7
+SHORT_NUMBER: Final = re.compile(rf"[*#0-9]{{1,{LEAST_OUTSIDE_DIGITS - 1}}}", re.ASCII)
 # The number of a party in its session, counted from 1, is the end of its id.
 PARTY_NUMBER: Final = re.compile(r"-([0-9]{1,4})$", re.ASCII)
 FIRST_TWO: Final = 2

@@ -25,7 +25,7 @@ from service.sources.zoom.vocabulary import (
 
 # Zoom leaves the plus out of some numbers. Shorter ones may be extensions, or lack their country
 # code.
-LEAST_DIGITS: Final = 11
+LEAST_DIGITS_WITH_COUNTRY: Final = 11
 # `caller_number_type` of the first version, of voicemails and of recordings.
 NUMBER_TYPES: Final[Mapping[str, EndpointKind]] = {
     "1": EndpointKind.PERSON,
@@ -193,7 +193,7 @@ def _kind(
 
 
 def _e164(number: str | None, *, may_lack_plus: bool) -> str | None:
-    if may_lack_plus and number is not None and len(number) >= LEAST_DIGITS:
+    if may_lack_plus and number is not None and len(number) >= LEAST_DIGITS_WITH_COUNTRY:
         return bare_to_e164(number)
     return to_e164(number)
 

@@ -77,6 +77,7 @@ def test_window_and_ids_are_options(run: Run) -> None:
     [
         (("110",), "--number"),
         (("abc", "--number", NUMBER), "no id of Buildr's"),
+        (("0110", "--number", NUMBER), "begins with a zero"),
         (("110", "--number", "5550001"), "is no telephone number"),
         (("110", "--number", NUMBER, "--from", "today"), "is no moment"),
         (("110", "--number", NUMBER, "--from", "2026-11-02T10:00"), "has no offset"),

@@ -107,7 +107,14 @@ def test_each_wrong_row_is_named_and_nothing_is_set(run: Run, tmp_path: Path) ->
 def test_a_file_that_is_none_is_one_line(run: Run, tmp_path: Path, text: str, message: str) -> None:
     """It says what to do."""
     assert message in run("links", "import", write(tmp_path, text), code=1).stderr
-    assert "cannot read nowhere.csv" in run("links", "import", "nowhere.csv", code=1).stderr
+
+
+@pytest.mark.parametrize("command", ["links", "expect", "phonebook"])
+def test_a_file_that_is_not_there_is_wrong_usage(run: Run, tmp_path: Path, command: str) -> None:
+    """The same exit code for all that read one; a folder is no file."""
+    result = run(command, "import", "nowhere.csv", code=2)
+    assert "'nowhere.csv' does not exist" in result.stderr
+    assert "is a directory" in run(command, "import", str(tmp_path), code=2).stderr
 
 
 def test_a_link_wakes_its_call(run: Run, seed: Seed, tmp_path: Path) -> None:

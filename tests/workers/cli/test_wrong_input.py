@@ -3,6 +3,7 @@ Input that is wrong in ways that people and scripts get it wrong: one line, and 
 """
 
 import errno
+import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,3 +101,17 @@ def test_output_that_goes_nowhere_is_no_fault(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(failure, Failure)
     assert "cannot write: No space left on device" == failure.message
     assert failure_of(OSError(errno.ENOENT, "")) is None
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["links", "--help"], ["--version"]])
+def test_help_onto_a_full_disk_is_one_line(arguments: list[str]) -> None:
+    """As every other output."""
+    command = [sys.executable, "-m", "workers.cli.main", *arguments]
+    with Path("/dev/full").open("w") as full:
+        ended_command = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, check=False, text=True
+        )
+    assert (1, "buildr-calls: cannot write: No space left on device\n") == (
+        ended_command.returncode,
+        ended_command.stderr,
+    )

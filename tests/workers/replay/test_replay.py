@@ -406,7 +406,7 @@ def test_minutes_go_by_the_budget_that_lasts_longest() -> None:
     """Of several budgets the slowest counts: 2,000 an hour is less than 20 in 10 seconds."""
     budgets = (Budget(requests=20, window_s=10), Budget(requests=2000, window_s=3600))
     assert 30 == budget_minutes(1000, budgets)
-    assert "about 30 min of budget (1000 requests)" == budget_text(1000, budgets)
+    assert "about 30 min of budget (1,000 requests)" == budget_text(1000, budgets)
     assert "no budget" == budget_text(0, budgets)
 
 
