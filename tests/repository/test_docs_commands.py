@@ -1,6 +1,7 @@
 """
 Every command line of `buildr-calls` and every target of `make` in the pages exists, with the
-options that it is shown with.
+options that it is shown with, also where a page leaves a value open. test_docs_commands_run.py runs
+the others.
 """
 
 import re
@@ -12,17 +13,16 @@ from typing import Final
 import click
 import pytest
 
+from tests.repository.shown.lines import BLOCK, IN_TEXT
 from tests.repository.site import ROOT, pages
 from workers.cli.main import cli
 from workers.cli.program import PROGRAM
 
-# A command in a block begins a line, maybe behind an assignment, sudo or a prompt; one in a text is
-# in backticks. It ends at a comment, a pipe or another command.
+# A command in a block begins a line, maybe behind an assignment, sudo or a prompt. It ends at a
+# comment, a pipe or another command.
 IN_BLOCK: Final = re.compile(
     rf"^[^#\n`]*?(?<![\w/=:-]){PROGRAM}(?![\w-])( +[^#\n|;&>]*)?", re.MULTILINE
 )
-IN_TEXT: Final = re.compile(rf"`{PROGRAM}( [^`\n>]+)(?:>[^`\n]*)?`")
-BLOCK: Final = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 TARGET: Final = re.compile(r"\bmake ([a-z][a-z-]+)")
 # What was true once, and what is made from the commands themselves.
 LEFT_OUT: Final = ("CHANGELOG.md", "decisions", "reference-cli.md", "architecture.md")

@@ -4,6 +4,7 @@ in this process. What cannot be run is named here, with its reason.
 """
 
 import re
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,12 @@ import pytest
 
 from service.settings import load_installation, names
 from tests.repository.shown.data import SEEDS, write_files
-from tests.repository.shown.lines import ShownLine, shown_lines, shown_pages
+from tests.repository.shown.lines import (
+    ShownLine,
+    commands_in_texts,
+    shown_lines,
+    shown_pages,
+)
 from tests.repository.shown.reader import PageReader
 from tests.repository.shown.surroundings import SURROUNDINGS, surroundings
 from tests.repository.shown.system import shown_system
@@ -59,6 +65,9 @@ FAILS: Final = {
     ("docs/subscriptions.md", f"{ENSURE} --dry-run"): (1, "aircall: to be done by hand"),
     ("docs/subscriptions.md", ENSURE): (1, "aircall: to be done by hand"),
 }
+# Commands in a text that go on until they are ended, and those that are only named there.
+GOES_ON: Final = frozenset({"listen", "mcp", "run", "sandbox", "serve", "work"})
+NAMED_ONLY: Final = re.compile(r"[a-z]+(-[a-z]+)?( [a-z]+)?( --offline| --dry-run)?")
 # Variables of pages that are no settings: what a shell keeps for the next line.
 NO_SETTINGS: Final = frozenset({"ENV_FILE", "STATE", "BOTH", "RETRIES"})
 # A value that the reader has to fill in.
@@ -123,6 +132,38 @@ def test_commands_of_a_page_do_what_it_says(
             code, text = FAILS.get((page, line.text), (0, ""))
             if done.code != code or text not in done.output:
                 faults.append(f"{line.place}\n{done.code}: {done.output}")
+    assert not faults, "\n".join(faults)
+
+
+def test_commands_in_texts_end_in_order(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Their order is not that of a reader, so that some find nothing to do; none ends with an error of
+    Python or is wrong usage, unless the text only names it.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Follower, "run", poll_once)
+    write_files(PROGRAM, tmp_path)
+    commands = commands_in_texts()
+    assert len(commands) > 80
+    faults = []
+    # What subscriptions need is what most commands can do with.
+    with (
+        surroundings("docs/subscriptions.md") as more,
+        shown_system(tmp_path, redis_url, {"DIALLER": "tel", **more}) as system,
+    ):
+        for seed in SEEDS:
+            seed(system)
+        for command in commands:
+            words = shlex.split(command)
+            if words[0] in GOES_ON:
+                continue
+            (tmp_path / ".env").unlink(missing_ok=True)
+            done = system.run(*words)
+            is_named_only = NAMED_ONLY.fullmatch(command) is not None
+            if (done.code > 1 and not is_named_only) or done.exception is not None:
+                faults.append(f"{PROGRAM} {command}\n{done.code}: {done.output}")
     assert not faults, "\n".join(faults)
 
 

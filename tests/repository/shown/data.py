@@ -57,6 +57,9 @@ PEOPLE: Final = """Contact ID,Company ID,Mobile,Office Phone
 PEOPLE_BY_OTHER_NAMES: Final = """Ref,Mobile Phone,Desk
 418,(500) 555-0001,500-555-0100
 """
+LINKS: Final = """source,source_call_id,buildr_call_id
+zoom,7412000000000000001,115
+"""
 # By the beginning of the command that reads the file; the longest one counts.
 FILES: Final[Mapping[str, Mapping[str, str]]] = {
     "buildr-calls": {
@@ -64,6 +67,7 @@ FILES: Final[Mapping[str, Mapping[str, str]]] = {
         "new.toml": MAP.replace('no_answer = "No Answer"', 'no_answer = "Busy"'),
         "calls.csv": CALLS,
         "people.csv": PEOPLE,
+        "links.csv": LINKS,
     },
     "buildr-calls expect import calls.csv --map": {"calls.csv": CALLS_BY_OTHER_NAMES},
     "buildr-calls phonebook import people.csv --map": {"people.csv": PEOPLE_BY_OTHER_NAMES},
@@ -81,10 +85,11 @@ def write_files(command: str, folder: Path) -> None:
 
 
 def write_request_files(folder: Path) -> None:
-    """request1.json and so on: what Twilio sends of one call."""
+    """request1.json and so on: what Twilio sends of one call; request.json is the last one."""
     requests = load("twilio", "answered").requests({}, datetime.now(UTC), Random(1))
     for number, request in enumerate(requests, 1):
-        (folder / f"request{number}.json").write_text(json.dumps(request), encoding="utf-8")
+        for name in (f"request{number}.json", "request.json"):
+            (folder / name).write_text(json.dumps(request), encoding="utf-8")
 
 
 def seed_other_installation(system: ShownSystem) -> None:

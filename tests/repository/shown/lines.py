@@ -22,6 +22,9 @@ BEFORE_COMMAND: Final = re.compile(
     rf"(?={PROGRAM} )"
 )
 SUBSTITUTION: Final = re.compile(rf"^source <\(({PROGRAM} .*)\)$")
+IN_TEXT: Final = re.compile(rf"`{PROGRAM}( [^`\n>]+)(?:>[^`\n]*)?`")
+# A word in place of a value, like SOURCE or CA…, and what a page leaves open.
+PLACEHOLDER: Final = re.compile(r"^[A-Z][A-Z_]+\b|…|\.\.\.")
 # What was true once, and what is made from the commands themselves.
 LEFT_OUT: Final = ("CHANGELOG.md", "SECURITY.md", "decisions", "reference-cli.md")
 
@@ -76,6 +79,19 @@ def shown_lines(page: str) -> list[ShownLine]:
             for number, command in _commands(match[1], block)
         ]
     return lines
+
+
+def commands_in_texts() -> list[str]:
+    """What follows the name of the program in the texts of all pages, without what is left open."""
+    commands = set()
+    for page in shown_pages():
+        text = BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8"))
+        commands.update(command.strip() for command in IN_TEXT.findall(text))
+    return sorted(
+        command
+        for command in commands
+        if not any(PLACEHOLDER.search(word) for word in shlex.split(command))
+    )
 
 
 def _commands(block: str, first: int) -> Iterator[tuple[int, str]]:

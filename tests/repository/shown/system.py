@@ -41,10 +41,14 @@ UP_S: Final = 20.0
 
 
 class Done(Struct, frozen=True, kw_only=True):
-    """What a command did: exit code, or status of an answer, and what it printed."""
+    """
+    What a command did: exit code, or status of an answer, and what it printed; `exception` is the
+    one with which it has ended, if that is a bug.
+    """
 
     code: int
     output: str
+    exception: BaseException | None = None
 
 
 class ShownSystem:
@@ -67,10 +71,11 @@ class ShownSystem:
                 cli, list(arguments), env=environment, input="y\n", prog_name=PROGRAM
             )
         )
-        output = result.output
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            output += repr(result.exception)
-        return Done(code=result.exit_code, output=output)
+        exception = result.exception
+        if isinstance(exception, SystemExit):
+            exception = None
+        output = result.output if exception is None else f"{result.output}{exception!r}"
+        return Done(code=result.exit_code, output=output, exception=exception)
 
     def run_line(self, line: str) -> Done:
         """The same, from a line; fails if the command does."""
