@@ -28,7 +28,7 @@ SENTINEL_URL: Final = r"rediss?\+sentinel://([^/@]*@)?[^/@,]+(,[^/@,]+)*/[^/?]+(
 # Of one call: one that reads it, one that writes it.
 REQUESTS_PER_CALL: Final = 2
 # Such as a byte that is no UTF-8, or an invisible character that was copied along.
-NO_TEXT: Final = "holds characters that cannot be printed; write it anew, in UTF-8"
+NO_TEXT: Final = "holds characters that cannot be printed; write it again, in UTF-8"
 
 
 class Budget(BaseModel):

@@ -25,7 +25,7 @@ SEPARATOR_LINE: Final = re.compile(r"sep=.?", re.IGNORECASE)
 # `7.41241E+18`, `7,41241E+18`: digits are lost for good.
 EXPONENT: Final = re.compile(r"[0-9]+(?:[.,][0-9]+)?E\+[0-9]+", re.ASCII | re.IGNORECASE)
 LOST_DIGITS: Final = (
-    "digits were lost in a spreadsheet; format the column as text and export it anew"
+    "digits were lost in a spreadsheet; format the column as text and export it again"
 )
 # How digits are written as a text in a spreadsheet: `'0110` and `="0110"`.
 TEXT_SIGNS: Final = ("'", '"', "=")

@@ -33,7 +33,7 @@ COMMANDS: Final = {
     "replay": CommandEntry(
         module="failed_replay",
         function="replay_failed",
-        help="Replay failed calls and messages, read anew.",
+        help="Replay failed calls and messages, read again.",
         logs=True,
     ),
     "discard": CommandEntry(

@@ -36,7 +36,7 @@ def replay_failed(
     as_json: bool,
 ) -> None:
     """
-    Replay failed calls and messages, read anew from their raw messages.
+    Replay failed calls and messages, read again from their raw messages.
 
     What Buildr holds from us already is not written again, and an outcome that was edited by
     hand there is left alone, unless --force is given.

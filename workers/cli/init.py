@@ -52,7 +52,7 @@ SLUG: Final = OneOf(sorted(SOURCES))
     help="Ask for what is not set; default: on a terminal.",
 )
 @click.option(
-    "--force", "is_forced", is_flag=True, help="Write .env anew, with the values that it has."
+    "--force", "is_forced", is_flag=True, help="Write .env again, with the values that it has."
 )
 def init(
     sources: tuple[str, ...],
@@ -85,7 +85,7 @@ def init(
     if env_path.exists():
         if not is_forced:
             raise Failure(
-                f"{env_path} is there already; --force writes it anew with its values, and keeps "
+                f"{env_path} is there already; --force writes it again with its values, and keeps "
                 f"it as {ENV_NAME}.old"
             )
         earlier = _read_earlier(env_path)
@@ -207,7 +207,7 @@ def _print_next(folder: Path) -> None:
         echo(f"  cd {shlex.quote(str(folder))}")
     commands: Sequence[tuple[str, str]] = (
         (f"export {ENV_FILE}={ENV_NAME}", "every command reads it then"),
-        (f"{PROGRAM} check", "what is wrong, and how to mend it"),
+        (f"{PROGRAM} check", "what is wrong, and how to fix it"),
         (f"{PROGRAM} run", "all of it on this machine, to try it"),
         (f"{PROGRAM} serve", "on a server: the receiver; needs REDIS_URL"),
         (f"{PROGRAM} work", "and a worker beside it; see docs/install.md"),

@@ -126,7 +126,7 @@ def _write(path: Path, text: str, mode: int) -> None:
             file.write(text)
     except FileExistsError as err:
         raise Failure(
-            f"{path} is there already; --force writes it anew with its values, and keeps it as "
+            f"{path} is there already; --force writes it again with its values, and keeps it as "
             f"{path.name}.old"
         ) from err
     except OSError as err:

@@ -118,7 +118,7 @@ COMMANDS: Final = {
     "subscriptions": CommandEntry(
         module="subscriptions",
         function="subscriptions",
-        help="See and mend the webhook subscriptions at vendors.",
+        help="See and correct the webhook subscriptions at vendors.",
         logs=True,
     ),
     "backfill": CommandEntry(

@@ -41,7 +41,7 @@ BUSY: Final = "a worker is looking after it just now; try again in a minute"
 @click.group()
 def subscriptions() -> None:
     """
-    See and mend the webhook subscriptions at vendors whose API allows it: Aircall, Dialpad,
+    See and correct the webhook subscriptions at vendors whose API allows it: Aircall, Dialpad,
     RingCentral, Zoom.
 
     \b

@@ -82,7 +82,7 @@ def next_step_of(explanation: StoredCallExplanation) -> str:
     """What an operator can do about a call; empty if there is nothing."""
     steps: Mapping[DeliveryState, str] = {
         DeliveryState.UNMATCHED: "Set a link to its Buildr call; it then goes on at once.",
-        DeliveryState.FAILED: "Mend the cause below, then replay it.",
+        DeliveryState.FAILED: "Fix the cause below, then replay it.",
         DeliveryState.STALLED: "A late end still corrects it. Check the source's webhooks.",
         DeliveryState.HAND_EDITED: "A forced replay writes over it all the same.",
     }

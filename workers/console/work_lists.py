@@ -36,7 +36,7 @@ ADVICE: Final[Mapping[str, str]] = {
     FailureCause.MALFORMED_PAYLOAD: "The message cannot be read. A later version may read it.",
     FailureCause.UNSUPPORTED_EVENT: "A kind of message that is not used. Discard it.",
     FailureCause.INTERNAL_ERROR: "A fault of this program: see its log, then replay.",
-    FailureCause.DAMAGED_RECORD: "What is stored of it cannot be read. Replay reads it anew.",
+    FailureCause.DAMAGED_RECORD: "What is stored of it cannot be read. Replay reads it again.",
     FailureCause.UNKNOWN_OUTCOME: (
         "Buildr has no outcome of this name. Rename it in [outcomes] of buildr-calls.toml, or add "
         "it in Buildr; then restart the workers and replay."
@@ -44,7 +44,7 @@ ADVICE: Final[Mapping[str, str]] = {
     FailureCause.BUILDR_REJECTED: "Buildr refuses the write: see its answer, then replay.",
     FailureCause.BUILDR_UNAVAILABLE: "Buildr was away for too long. Replay.",
     FailureCause.BUILDR_RATE_LIMITED: "Buildr's limit was used up for too long. Replay.",
-    FailureCause.BUILDR_UNAUTHORIZED: "Buildr refuses the credentials. Mend them, then replay.",
+    FailureCause.BUILDR_UNAUTHORIZED: "Buildr refuses the credentials. Correct them, then replay.",
     FailureCause.NOT_TAKEN: "Buildr answers 200 and keeps another value. Look at the call there.",
 }
 

@@ -83,7 +83,7 @@ def shown_lines(page: str) -> list[ShownLine]:
 
 def commands_in_texts() -> list[str]:
     """What follows the name of the program in the texts of all pages, without what is left open."""
-    commands = set()
+    commands: set[str] = set()
     for page in shown_pages():
         text = BLOCK.sub("", (ROOT / page).read_text(encoding="utf-8"))
         commands.update(command.strip() for command in IN_TEXT.findall(text))

@@ -168,7 +168,7 @@ def test_secret_that_cannot_be_printed_is_a_fault(
     with pytest.raises(SettingsError) as caught:
         load({name: f"hunter2{'x' * 40}{character}"}, cwd=tmp_path)
     assert (
-        f"{name}: holds characters that cannot be printed; write it anew, in UTF-8",
+        f"{name}: holds characters that cannot be printed; write it again, in UTF-8",
     ) == caught.value.faults
 
 

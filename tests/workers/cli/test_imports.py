@@ -11,7 +11,7 @@ import pytest
 from tests.workers.cli.conftest import Run, Seed, ended
 
 TODAY = datetime.now(UTC).date()
-LOST = "digits were lost in a spreadsheet; format the column as text and export it anew"
+LOST = "digits were lost in a spreadsheet; format the column as text and export it again"
 LINKS = "source,source_call_id,buildr_call_id\n"
 
 

@@ -82,7 +82,7 @@ def _finding(settings: Settings, slug: str, report: Report | None) -> Finding:
         return Finding(TITLE, is_fine=True, detail=f"{slug}: {report.state.state}")
     command = command_line(settings, f"subscriptions ensure {slug}")
     why = "; ".join(step.why for step in report.left) or report.state.detail or "no calls come"
-    detail = f"{slug}: {report.state.state}: {why}; a worker mends it within ten minutes, or: "
+    detail = f"{slug}: {report.state.state}: {why}; a worker corrects it within ten minutes, or: "
     return Finding(
         TITLE, is_fine=report.state.state in WELL, detail=detail + command, is_warning=True
     )
