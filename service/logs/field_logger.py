@@ -4,7 +4,7 @@ that such a line does not need.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import structlog
@@ -30,14 +30,23 @@ class FieldLogger:
         self._is_ours = isinstance(self._logger, LineLogger)
         self._least = self.plain.get_effective_level()
 
-    def write(self, level: str, event: LogEvent, fields: Mapping[str, object]) -> None:
-        """Write a line at a level (`info`, `warning`, `error`)."""
+    def write(
+        self,
+        level: str,
+        event: LogEvent,
+        fields: Mapping[str, object],
+        harmless: Collection[str] = (),
+    ) -> None:
+        """
+        Write a line at a level (`info`, `warning`, `error`). All fields are masked but those that
+        are `harmless`: finite numbers, None, and names of our own.
+        """
         maker = self._processors[0]
         if not self._is_ours or not isinstance(maker, LineMaker):
             # Not our set-up, such as in a test.
             getattr(self.plain, level)(event, **fields)
         elif _LEVELS[level] >= self._least:
-            self._logger.write(maker.line(level, self._logger.name, event, fields))
+            self._logger.write(maker.line(level, self._logger.name, event, fields, harmless))
 
 
 _LEVELS: Final = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}

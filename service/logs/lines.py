@@ -9,7 +9,7 @@ libraries, which come through the standard library's logging.
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Final, TypeGuard
 
@@ -72,8 +72,18 @@ class LineMaker:
         except Exception as err:
             return self.unreadable(level, logger.name, err)
 
-    def line(self, level: str, logger: str, event: LogEvent, fields: Mapping[str, object]) -> str:
-        """The same line for fields that are no exception, without any that are bound."""
+    def line(
+        self,
+        level: str,
+        logger: str,
+        event: LogEvent,
+        fields: Mapping[str, object],
+        harmless: Collection[str] = (),
+    ) -> str:
+        """
+        The same line for fields that are no exception, without any that are bound. The `harmless`
+        ones are not masked.
+        """
         entry: EventDict = {
             "timestamp": timestamp(),
             "level": level,
@@ -82,7 +92,7 @@ class LineMaker:
         }
         try:
             for key, value in fields.items():
-                entry[key] = mask(value, key=key)
+                entry[key] = value if key in harmless else mask(value, key=key)
             return str(self._renderer(None, level, entry))
         except Exception as err:
             return self.unreadable(level, logger, err)

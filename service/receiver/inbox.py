@@ -18,6 +18,7 @@ from service.receiver.inbox_messages import (
     InboxLimits,
     failed_entry,
     script_call,
+    small,
     spooled_message,
 )
 from service.receiver.inbox_notes import InboxNotes
@@ -238,7 +239,7 @@ class Inbox:
             self._drain.wake()
         try:
             async with asyncio.timeout_at(deadline):
-                is_new = await spool.put(message, is_last_chance=never_retries)
+                is_new = await spool.put(small(message), is_last_chance=never_retries)
         except TimeoutError as err:
             raise QueueUnavailable(f"{unavailable}; the spool's disk does not answer") from err
         except SpoolUnavailable as err:

@@ -6,14 +6,17 @@ kept.
 from dataclasses import dataclass, field
 from typing import Final, Self
 
+from msgspec.structs import replace
+
 from service.errors import FailureCause
 from service.settings import Settings
 from service.spool.messages import SpooledMessage
 from service.store import accept_calls
 from service.store.accept_calls import AcceptResult
+from service.store.compression import make_small
 from service.store.failed import Failed, to_text
 from service.store.keys import ref_of
-from service.store.messages import Message, pack_message
+from service.store.messages import Message, frame_message, pack_message
 from service.store.script_runner import ScriptCall
 
 HOUR_MS: Final = 3_600_000
@@ -65,16 +68,25 @@ class InboxLimits:
 def spooled_message(
     account: str, message: Message, *, failed_entry: str | None = None
 ) -> SpooledMessage:
-    """A message of an account, packed; with a failed entry (JSON) if it cannot be read."""
+    """
+    A message of an account, framed; one that cannot be read, packed and with a failed entry (JSON).
+    """
+    # No worker reads that one, and makes it small.
+    packed_message = frame_message(message) if failed_entry is None else pack_message(message)
     return SpooledMessage(
         account=account,
         message_id=message.message_id,
         source=message.source,
         source_call_id=message.source_call_id,
         received_at=message.received_at,
-        packed_message=pack_message(message),
+        packed_message=packed_message,
         failed_entry=failed_entry,
     )
+
+
+def small(message: SpooledMessage) -> SpooledMessage:
+    """The same message made small, for a disk that has little room."""
+    return replace(message, packed_message=make_small(message.packed_message))
 
 
 def failed_entry(message: Message, *, cause: FailureCause, detail: str) -> str:

@@ -4,7 +4,7 @@ within limits.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from typing import Final
 
 from msgspec import Struct
@@ -37,9 +37,15 @@ class BodyLimits(Struct, frozen=True):
 def read_headers(scope: Mapping[str, object]) -> Headers:
     """The headers by lower-case name, every value of a repeated one in order."""
     pairs = scope.get("headers", ())
-    headers: Headers = {}
-    if not isinstance(pairs, Iterable):
+    if not isinstance(pairs, Collection):
+        return {}
+    headers: Headers = {
+        name.decode("latin-1").lower(): (value.decode("latin-1"),) for name, value in pairs
+    }
+    # In nearly all requests no header is repeated.
+    if len(headers) == len(pairs):
         return headers
+    headers = {}
     for name, value in pairs:
         key = name.decode("latin-1").lower()
         if key in headers:

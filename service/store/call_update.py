@@ -18,6 +18,7 @@ class CallUpdate(Struct, frozen=True, kw_only=True):
     - `before`: the record that the job has read, by which the call was indexed.
     - `events`: JSON of the events by message id, of the messages parsed in this run.
     - `done`: ids of the messages to take from the pending list.
+    - `framed`: what the keys of messages hold that have to be made small, by id.
     - `failed`: JSON of the failed entries to file, by id. `drop_failed`: ids of entries to remove.
     - `wakes`: other calls that are to be run now.
     - `due_at`: when the call is to be run next, UTC; None for never.
@@ -35,6 +36,7 @@ class CallUpdate(Struct, frozen=True, kw_only=True):
     before: DeliveryRecord | None = None
     events: Mapping[str, str] = field(default_factory=dict)
     done: tuple[str, ...] = ()
+    framed: Mapping[str, bytes] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     drop_failed: tuple[str, ...] = ()
     wakes: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from service.store.delivery_state import (
 )
 from service.store.failed import Failed, to_text
 from service.store.keys import Keys, split_ref
-from service.store.messages import UnreadMessages, read_unread
+from service.store.messages import UnreadMessages, make_value_small, read_unread
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
@@ -147,14 +147,17 @@ class Calls(Struct, frozen=True):
         # call.
         record = replace(update.record, due_at=update.due_at)
         compressed_record = pack_record(record)
-        compressed_events = [
-            (message_id, compress(text.encode(), context=_events_context(ref, message_id)))
+        messages = {
+            message_id: (compress(text.encode(), context=_events_context(ref, message_id)), b"")
             for message_id, text in update.events.items()
-        ]
+        }
+        for message_id, value in update.framed.items():
+            compressed_events, _ = messages.get(message_id, (b"", b""))
+            messages[message_id] = (compressed_events, make_value_small(value))
         call = script_calls.commit(
             update=commit_arguments(update, self.retention, worker_id=worker_id, ends_job=ends_job),
             compressed_record=compressed_record,
-            compressed_events=compressed_events,
+            messages=messages,
         )
         return await self.scripts.run(call) != CONFLICT
 

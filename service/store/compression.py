@@ -4,6 +4,9 @@ vendors' messages are made of.
 
 A packed text is a byte that names its form, the checksum of the text, and the deflated text. What
 begins with no such byte was never packed and is read as it is.
+
+Deflate may hold a text as it is, in a block that is only stored. What a receiver keeps is framed
+so, and made small by the worker that reads it: see docs/decisions/0070-packed-by-workers.md.
 """
 
 import zlib
@@ -18,6 +21,9 @@ FORM: Final = 1
 FORMS: Final = range(9)
 # The byte of the form, and four of the checksum.
 HEAD_LENGTH: Final = 5
+# The byte before a block of deflate that is the last one and only stored, and how long that may be.
+STORED: Final = b"\x01"
+MOST_STORED: Final = 0xFFFF
 # A window of 8 KB and small tables: everything here is small, and setting up larger ones would take
 # longer than the work itself.
 WINDOW_BITS: Final = 13
@@ -186,6 +192,40 @@ def compress(text: bytes, *, context: bytes = b"", is_fast: bool = False) -> byt
             compressor.flush(),
         )
     )
+
+
+def frame(text: bytes) -> bytes:
+    """
+    A text in the form that `decompress` reads, as it is; made small if it is longer than
+    `MOST_STORED`.
+    """
+    length = len(text)
+    if length > MOST_STORED:
+        return compress(text, is_fast=True)
+    return b"".join(
+        (
+            bytes((FORM,)),
+            zlib.crc32(text).to_bytes(4, "big"),
+            STORED,
+            length.to_bytes(2, "little"),
+            (length ^ MOST_STORED).to_bytes(2, "little"),
+            text,
+        )
+    )
+
+
+def is_framed(packed: bytes) -> bool:
+    """Whether a packed text is there as it is."""
+    return packed[:1] == bytes((FORM,)) and packed[HEAD_LENGTH : HEAD_LENGTH + 1] == STORED
+
+
+def make_small(packed: bytes) -> bytes:
+    """
+    A framed text made small; whatever else is packed stays as it is. Raises `MalformedPayload`.
+    """
+    if not is_framed(packed):
+        return packed
+    return compress(decompress(packed), is_fast=True)
 
 
 def decompress(packed: bytes, *, context: bytes = b"") -> bytes:

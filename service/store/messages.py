@@ -2,20 +2,20 @@
 Raw webhook messages: what came in, kept so that it can be read anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from msgspec import DecodeError, Struct
+from msgspec import DecodeError, Struct, field
 from msgspec.structs import replace
 
 from service.errors import MalformedPayload
 from service.events import UtcDatetime
 from service.sources.common.signatures import digest
 from service.sources.request import WebhookRequest
-from service.store.compression import compress, decompress
+from service.store.compression import compress, decompress, frame, is_framed, make_small
 from service.store.keys import Keys
 from service.store.redis_client import Client
 
@@ -61,6 +61,15 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def pack_message(message: Message) -> bytes:
     """A message as it is kept: one line of JSON and the body as it came, packed."""
+    return compress(_text_of(message), is_fast=True)
+
+
+def frame_message(message: Message) -> bytes:
+    """The same in a tenth of the time, for a sender that waits: framed, and not made small."""
+    return frame(_text_of(message))
+
+
+def _text_of(message: Message) -> bytes:
     request = message.request
     # The fields of `_Head`, without building one.
     head: dict[str, object] = {
@@ -75,7 +84,13 @@ def pack_message(message: Message) -> bytes:
         head["buildr_call_id"] = request.buildr_call_id
     # The head is one line, since JSON writes a line feed as `\n`; the body follows byte for byte,
     # so that it can be parsed anew by any later version.
-    return compress(_encode(head) + b"\n" + request.body, is_fast=True)
+    return _encode(head) + b"\n" + request.body
+
+
+def make_value_small(stored: bytes) -> bytes:
+    """What the key of a message holds, with the message made small. Raises `MalformedPayload`."""
+    line, line_feed, packed = stored.partition(b"\n")
+    return line + line_feed + make_small(packed)
 
 
 def _read(message_id_: str, stored: bytes) -> Message:
@@ -105,10 +120,14 @@ def _read(message_id_: str, stored: bytes) -> Message:
 
 
 class UnreadMessages(Struct, frozen=True, kw_only=True):
-    """Messages that no job has read yet, oldest first, and the ids of those that are damaged."""
+    """
+    Messages that no job has read yet, oldest first, and the ids of those that are damaged. Of those
+    that have to be made small yet `framed` has what their keys hold, by id.
+    """
 
     messages: tuple[Message, ...] = ()
     damaged_ids: tuple[str, ...] = ()
+    framed: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Messages(Struct, frozen=True):
@@ -169,6 +188,7 @@ def read_unread(
     """
     messages: list[Message] = []
     damaged_ids: list[str] = []
+    framed: dict[str, bytes] = {}
     for id_, value, score in zip(message_ids, stored, taken_ms, strict=True):
         if value is None:
             continue
@@ -177,7 +197,10 @@ def read_unread(
             messages.append(_taken(_read(id_, value), float(score) if score else None))
         except MalformedPayload:
             damaged_ids.append(id_)
-    return UnreadMessages(messages=tuple(messages), damaged_ids=tuple(damaged_ids))
+            continue
+        if is_framed(value.partition(b"\n")[2]):
+            framed[id_] = value
+    return UnreadMessages(messages=tuple(messages), damaged_ids=tuple(damaged_ids), framed=framed)
 
 
 def _taken(message: Message, taken_ms: float | None) -> Message:

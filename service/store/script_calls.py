@@ -5,7 +5,7 @@ order in which the script reads them.
 `ref` is a call's name such as `twilio:CA...`; `_ms` are milliseconds, `at_ms` since the epoch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from service.store.redis_client import Value
@@ -19,17 +19,18 @@ from service.store.script_runner import (
 
 
 def commit(
-    *, update: str, compressed_record: bytes, compressed_events: Iterable[tuple[str, bytes]]
+    *, update: str, compressed_record: bytes, messages: Mapping[str, tuple[bytes, bytes]]
 ) -> ScriptCall[int]:
     """
-    Write what a job has decided; `compressed_events` by message id.
+    Write what a job has decided. `messages` are by id: the compressed events of a message, and what
+    its key shall hold from now on; empty where that does not apply.
 
     `update` is JSON, see `commit.lua`. Returns when the call needs attention next (ms since the
     epoch, 0 for never), or -1 if the call has been written since it was read.
     """
     # Beside the JSON, which cannot carry bytes.
-    pairs = (part for pair in compressed_events for part in pair)
-    return ScriptCall("commit", (update, compressed_record, *pairs), as_integer)
+    parts = (part for id_, parts in messages.items() for part in (id_, *parts))
+    return ScriptCall("commit", (update, compressed_record, *parts), as_integer)
 
 
 def request_replay(*, ref: str, replay_request: str) -> ScriptCall[bool]:

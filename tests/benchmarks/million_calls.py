@@ -117,7 +117,7 @@ def _commit(calls: Calls, index: int, record: DeliveryRecord, now: datetime) -> 
     return script_calls.commit(
         update=commit_arguments(update, calls.retention, worker_id=None, ends_job=False),
         compressed_record=pack_record(record),
-        compressed_events=packed_events(record),
+        messages={message_id: (events, b"") for message_id, events in packed_events(record)},
     )
 
 

@@ -82,6 +82,7 @@ class JobRun(Struct, frozen=True, kw_only=True):
             # pending would run the call for ever. What arrives during the run is not among them and
             # stays.
             done=self.loaded.pending,
+            framed=self.loaded.unread.framed,
             failed=self.parsed.failed,
             drop_failed=self._resolved_entries(record),
             wakes=self.wakes,

@@ -78,9 +78,13 @@ def values_by_name(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     For vendors that sign a form with its fields sorted: of a repeated name the signature then fixes
     the values but not their order, so that the order must not decide anything.
     """
-    if len(dict(pairs)) < len(pairs):
+    values = dict(pairs)
+    if len(values) < len(pairs):
         pairs = sorted(pairs, reverse=True)
-    return {name: value for name, value in pairs if value}
+        return {name: value for name, value in pairs if value}
+    for name in [name for name, value in values.items() if not value]:
+        del values[name]
+    return values
 
 
 def check_first_name(ordered_pairs: Sequence[tuple[str, str]]) -> None:

@@ -4,8 +4,8 @@
 --   if they apply, worker (its job goes on, and counts as running there), ends (the worker whose job ends with this),
 --   buckets and left_buckets [names of the index], last_ms, wakes [names of other calls], due_ms, numbers {number: revision}, started_ms. What the job saw: replay (the replay request, or ''),
 --   link (its text), claimed (the Buildr call of the expected call that it has).
--- ARGV[6..]: the compressed record, then message id and compressed events of each message parsed in this run;
---   beside the JSON, which cannot carry bytes.
+-- ARGV[6..]: the compressed record, then of each message of this run its id, its compressed events ('' = none), and
+--   what its key shall hold from now on ('' = what it holds); beside the JSON, which cannot carry bytes.
 -- Returns when the call is to be run next, in ms (0 = never), or -1 if the call's version has changed meanwhile.
 local update = cjson.decode(ARGV[5])
 local compressed_record = ARGV[6]
@@ -22,8 +22,14 @@ if update.version == 0 then
 end
 local now = now_ms()
 redis.call('HSET', key, 'v', tostring(update.version + 1), 'rec', compressed_record)
-for i = 7, #ARGV, 2 do
-  redis.call('HSET', key, 'e:' .. ARGV[i], ARGV[i + 1])
+for i = 7, #ARGV, 3 do
+  if ARGV[i + 1] ~= '' then
+    redis.call('HSET', key, 'e:' .. ARGV[i], ARGV[i + 1])
+  end
+  if ARGV[i + 2] ~= '' then
+    -- XX: it may have been erased meanwhile. Its time to live is set below.
+    redis.call('SET', P .. 'm:' .. ARGV[i], ARGV[i + 2], 'XX')
+  end
 end
 for _, id in ipairs(update.done) do
   -- By id and not by number: messages that came since the load are in the list too.

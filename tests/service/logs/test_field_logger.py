@@ -78,6 +78,15 @@ def test_value_that_cannot_be_shown_leaves_a_line_without_it(stream: io.StringIO
     )
 
 
+def test_only_what_is_named_harmless_is_not_masked(stream: io.StringIO) -> None:
+    """A field that nobody has thought of is masked."""
+    fields = {"account": "+15005550006", "reason": "from +15005550006", "status_code": 204}
+    FieldLogger("service.x").write("info", LogEvent.MESSAGE_ACCEPTED, fields, {"account"})
+    line = json.loads(stream.getvalue())
+    assert ("+15005550006", 204) == (line["account"], line["status_code"])
+    assert "5550006" not in line["reason"]
+
+
 def test_whoever_captures_lines_gets_them(stream: io.StringIO) -> None:
     """Lines that a test captures are not written."""
     logger = FieldLogger("service.x")

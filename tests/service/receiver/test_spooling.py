@@ -22,6 +22,7 @@ from service.spool import spool as spool_module
 from service.spool.files import MEGABYTE, SpoolLimits
 from service.spool.spool import Spool
 from service.store.connection import Store, open_store
+from service.store.messages import pack_message
 from tests.doubles.messages import webhook_message
 from tests.doubles.redis import RedisServer
 from tests.doubles.waiting import until
@@ -150,6 +151,11 @@ async def test_too_many_messages_for_the_workers_wait_in_the_spool(
     """Beyond MAX_PENDING messages are spooled, and moved as workers read what waits."""
     answers = [await inbox.accept(webhook_message(str(number))) for number in range(7)]
     assert [Acceptance.KEPT] * 5 + [Acceptance.SPOOLED] * 2 == answers
+    spooled = [row.message for row in await spool.read("default", 9)]
+    # Made small: its disk has little room, and nobody waits for what is in it.
+    assert [pack_message(webhook_message(key)) for key in "56"] == [
+        message.packed_message for message in spooled if message is not None
+    ]
     await own_store.redis.zrem(own_store.keys.named("inbox"), *_ids(["0", "1"]))
     await _drained(spool, inbox)
     assert _ids([str(number) for number in range(7)]) == await _order(own_store)

@@ -4,31 +4,42 @@ What lies in Redis, made small and read back.
 
 import hashlib
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from service.errors import MalformedPayload
+from service.errors import FailureCause, MalformedPayload
 from service.events import CallEvent, EventType, to_json
-from service.receiver.inbox import Inbox
+from service.receiver.inbox import DEFAULT_RETRY_POLICY, Inbox
 from service.receiver.inbox_messages import InboxLimits
 from service.sources.request import WebhookRequest
 from service.store.call_update import CallUpdate
+from service.store.calls import LoadedCall
 from service.store.compression import (
     DICTIONARY,
     FORM,
+    HEAD_LENGTH,
+    MOST_STORED,
     WINDOW_BITS,
     compress,
     decompress,
+    frame,
+    is_framed,
+    make_small,
 )
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.messages import Message, pack_message
 
 AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
+LIMITS = InboxLimits(
+    dedupe_h=96, keep_messages_d=7, keep_failed_d=30, max_pending=100, accept_timeout_s=5
+)
 REF = "twilio:CA5f3c9e1b7d2a4f60b8c1d2e3f4a5b6c7"
 SID = REF.partition(":")[2]
 # What zlib keeps free of its window, and room for what is put beside the words.
@@ -50,6 +61,27 @@ def test_what_is_packed_is_read_back(text: bytes, context: bytes) -> None:
     assert text == decompress(compress(text, context=context), context=context)
 
 
+@given(text=ANY)
+@example(text=b"")
+@example(text=b"a" * MOST_STORED)
+@example(text=b"a" * (MOST_STORED + 1))
+def test_what_is_framed_is_read_back_and_made_small(text: bytes) -> None:
+    """As the first form is read, since a version before may read it."""
+    framed = frame(text)
+    assert is_framed(framed) == (len(text) <= MOST_STORED)
+    first_version = zlib.decompressobj(-WINDOW_BITS, zdict=DICTIONARY)
+    assert text == decompress(framed) == first_version.decompress(framed[HEAD_LENGTH:])
+    small = make_small(framed)
+    assert text == decompress(small)
+    assert small == compress(text, is_fast=True)
+
+
+@pytest.mark.parametrize("stored", [b"", b"{}", compress(b"a" * 100), b"\x02damaged"])
+def test_what_is_not_framed_stays_as_it_is(stored: bytes) -> None:
+    """A message that was packed by a version before, or never."""
+    assert stored == make_small(stored)
+
+
 @given(
     text=st.one_of(
         st.just(b""), st.text(min_size=1).filter(lambda text: ord(text[0]) > 8).map(str.encode)
@@ -60,14 +92,17 @@ def test_what_was_never_packed_is_read_as_it_is(text: bytes) -> None:
     assert text == decompress(text)
 
 
+@pytest.mark.parametrize("pack", [compress, frame])
 @given(
     text=st.binary(min_size=1, max_size=300), place=st.integers(1, 10_000), bits=st.integers(1, 255)
 )
-def test_damage_is_never_read_as_something_else(text: bytes, place: int, bits: int) -> None:
+def test_damage_is_never_read_as_something_else(
+    pack: Callable[[bytes], bytes], text: bytes, place: int, bits: int
+) -> None:
     """
     A byte that is not what it was ends in a clear error; only bits that mean nothing may differ.
     """
-    packed = bytearray(compress(text))
+    packed = bytearray(pack(text))
     packed[1 + place % (len(packed) - 1)] ^= bits
     unpacked: bytes | None = None
     fault = ""
@@ -78,14 +113,17 @@ def test_damage_is_never_read_as_something_else(text: bytes, place: int, bits: i
     assert text == unpacked or "damaged" in fault
 
 
+@pytest.mark.parametrize("pack", [compress, frame])
 @given(
     text=st.binary(max_size=300),
     place=st.integers(0, 10_000),
     more=st.binary(min_size=1, max_size=9),
 )
-def test_what_is_cut_or_goes_on_is_damaged(text: bytes, place: int, more: bytes) -> None:
+def test_what_is_cut_or_goes_on_is_damaged(
+    pack: Callable[[bytes], bytes], text: bytes, place: int, more: bytes
+) -> None:
     """A part of what was packed is nothing, and so is more than that."""
-    packed = compress(text)
+    packed = pack(text)
     for damaged in (packed[: 1 + place % (len(packed) - 1)], packed + more):
         with pytest.raises(MalformedPayload, match="damaged"):
             decompress(damaged)
@@ -188,12 +226,7 @@ async def test_call_of_five_messages_takes_little_of_redis(store: Store) -> None
     A hundred thousand waiting calls of five webhooks each need less than 512 MB, their raw messages
     included.
     """
-    inbox = Inbox(
-        store,
-        InboxLimits(
-            dedupe_h=96, keep_messages_d=7, keep_failed_d=30, max_pending=100, accept_timeout_s=5
-        ),
-    )
+    inbox = Inbox(store, LIMITS)
     messages = [_twilio(number) for number in range(5)]
     for message in messages:
         assert await inbox.accept(message)
@@ -212,14 +245,69 @@ async def test_call_of_five_messages_takes_little_of_redis(store: Store) -> None
         )
     ids = [message.message_id for message in messages]
     events = {id_: to_json((_event(id_),)) for id_ in ids}
+    framed = (await store.calls.begin(REF, worker_id="w")).unread.framed
+    assert list(framed) == ids
     assert await store.calls.commit(
-        CallUpdate(record=record, version=0, events=events, done=tuple(events))
+        CallUpdate(record=record, version=0, events=events, done=tuple(events), framed=framed)
     )
     keys = [key async for key in store.redis.scan_iter(match="bc:default:*", count=1000)]
     pipe = store.redis.pipeline(transaction=False)
     for key in keys:
         pipe.memory_usage(key, samples=0)
     assert sum(await pipe.execute()) < 4500
+
+
+async def _begun(store: Store, message: Message) -> LoadedCall:
+    """The call of a message that has just been accepted, as a job reads it."""
+    inbox = Inbox(store, LIMITS)
+    assert await inbox.accept(message)
+    await inbox.close()
+    return await store.calls.begin(REF, worker_id="w")
+
+
+def _update(loaded: LoadedCall) -> CallUpdate:
+    return CallUpdate(
+        record=DeliveryRecord(ref=REF),
+        version=loaded.stored.version,
+        done=loaded.pending,
+        framed=loaded.unread.framed,
+    )
+
+
+async def test_a_message_is_made_small_once_it_is_read(store: Store) -> None:
+    """The receiver keeps it framed; it stays the same message, and gets its time to live."""
+    message = _twilio(1)
+    key = store.keys.message(message.message_id)
+    loaded = await _begun(store, message)
+    framed = await store.redis.get(key)
+    assert framed is not None
+    assert await store.calls.commit(_update(loaded))
+    small = await store.redis.get(key)
+    assert small is not None
+    assert len(small) * 2 < len(framed)
+    assert message == await store.messages.get(message.message_id)
+    assert await store.pool.pttl(key) > 0
+
+
+async def test_a_message_that_was_erased_meanwhile_stays_so(store: Store) -> None:
+    """Whoever asked for that must not find it again."""
+    message = _twilio(1)
+    loaded = await _begun(store, message)
+    await store.redis.delete(store.keys.message(message.message_id))
+    assert await store.calls.commit(_update(loaded))
+    assert await store.messages.get(message.message_id) is None
+
+
+async def test_a_message_that_cannot_be_read_is_small_from_the_start(store: Store) -> None:
+    """No job reads it."""
+    message = replace(_twilio(1), source_call_id=None)
+    inbox = Inbox(store, LIMITS)
+    cause = FailureCause.MALFORMED_PAYLOAD
+    assert await inbox.keep_failed(message, DEFAULT_RETRY_POLICY, cause=cause, detail="")
+    await inbox.close()
+    stored = await store.redis.get(store.keys.message(message.message_id))
+    assert stored is not None
+    assert not is_framed(stored.partition(b"\n")[2])
 
 
 async def test_damaged_call_and_message_say_so(store: Store) -> None:
