@@ -99,6 +99,11 @@ ADVICE: Final[Mapping[int, str]] = {
         "Send the request again. The log of this service says what went wrong."
     ),
 }
+# Titles by RFC 9110: before Python 3.13 `HTTPStatus` has those of an older one.
+TITLES: Final[Mapping[int, str]] = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Unprocessable Content",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +119,7 @@ def problem(
     """An answer in problem+json; without a title it has that of its status."""
     content = {
         "type": type_,
-        "title": title or HTTPStatus(status).phrase,
+        "title": title or TITLES.get(status) or HTTPStatus(status).phrase,
         "status": int(status),
         "detail": detail,
     }
