@@ -9,7 +9,7 @@ A call that no worker has read yet is found among the newest calls, and so is a 
 of an id, up to a bound.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -22,6 +22,8 @@ from service.store.script_runner import Scripts
 # The newest calls whose names are compared whole: some 60 ms of Redis, in steps of a few.
 MOST_COMPARED: Final = 50_000
 COMPARED_PER_STEP: Final = 5_000
+# Names that are written by one script: some milliseconds of Redis.
+WRITTEN_PER_STEP: Final = 100
 # Names that may have expired, for each that is asked for.
 SPARE: Final = 2
 LOWEST_PAGE: Final = ""
@@ -55,14 +57,13 @@ class CallIds(Struct, frozen=True):
 
     async def add(self, refs: Sequence[str]) -> None:
         """Put calls into the index, if they are still kept."""
-        if refs:
-            await self.scripts.run(index_calls.add_ids(refs=refs))
+        for some in _steps(refs):
+            await self.scripts.run(index_calls.add_ids(refs=some))
 
     async def drop_expired(self, refs: Sequence[str]) -> int:
         """Take those that are kept no more out of the index, and say how many."""
-        if not refs:
-            return 0
-        return await self.scripts.run(index_calls.drop_ids(refs=refs))
+        counts = [await self.scripts.run(index_calls.drop_ids(refs=some)) for some in _steps(refs)]
+        return sum(counts)
 
     async def next_page(self, first: str | None) -> tuple[list[str], str | None]:
         """
@@ -78,3 +79,8 @@ class CallIds(Struct, frozen=True):
         if behind:
             next_first = behind[0].decode()
         return [name.decode() for name in names], next_first
+
+
+def _steps(refs: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(refs), WRITTEN_PER_STEP):
+        yield refs[start : start + WRITTEN_PER_STEP]

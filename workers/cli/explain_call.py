@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from service.plain_values import plain_fields
 from service.settings import Settings
-from service.store.call_ids import MOST_COMPARED
 from service.store.connection import Store, open_store
 from service.store.listed_call import ListedCall, listed_call
 from service.store.rate_limit.backlog import Outage
@@ -24,12 +23,8 @@ from workers.cli.session import run_reporting_redis_errors
 from workers.matching.customer_numbers import MatchingRules
 from workers.replay.call_summary import CallSummary, summarize
 from workers.replay.explain import StoredCallExplanation, explain_call
-from workers.replay.find_calls import find_calls
+from workers.replay.find_calls import PARTLY_COMPARED, find_calls
 
-PARTLY_COMPARED: Final = (
-    "A part from the middle of an id was looked for among the newest "
-    f"{MOST_COMPARED:,} calls only: give the beginning or the end of an older one's."
-)
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 

@@ -25,7 +25,7 @@ from workers.cli.replay_report import (
 from workers.cli.session import Age, run_with_store
 from workers.replay.assessment import ReplayContext
 from workers.replay.candidates import ReplayCandidate, call_candidates
-from workers.replay.find_calls import find
+from workers.replay.find_calls import PARTLY_COMPARED, find
 
 
 @click.command("replay")
@@ -119,7 +119,8 @@ async def find_refs(store: Store, calls: Sequence[str]) -> list[str]:
     for call in calls:
         matches = await find(store, call)
         if not matches:
-            raise Failure(f"nothing is known of a call {call}")
+            bound = "" if await store.listing.compares_all() else f". {PARTLY_COMPARED}"
+            raise Failure(f"nothing is known of a call {call}{bound}")
         if len(matches) > 1:
             raise Failure(f"several calls fit {call}; which one?\n  " + "\n  ".join(matches))
         refs += matches

@@ -6,12 +6,17 @@ from typing import Final
 
 from service.phone_numbers import read_number
 from service.sources import SOURCES
+from service.store.call_ids import MOST_COMPARED
 from service.store.call_listing import CallPage, CallQuery
 from service.store.connection import Store
 from service.store.keys import ref_of
 
 # Calls of a number or a Buildr call that are listed.
 MOST: Final = 20
+PARTLY_COMPARED: Final = (
+    "A part from the middle of an id was looked for among the newest "
+    f"{MOST_COMPARED:,} calls only: give the beginning or the end of an older one's."
+)
 # A shorter part of an id would fit calls at random.
 LEAST_PART: Final = 3
 

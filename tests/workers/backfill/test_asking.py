@@ -3,29 +3,31 @@ A call whose end never came asks for itself, before it counts as ended, unknown 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pytest
-from starlette.responses import Response
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from service.cancelling import cancel_and_wait
 from service.clock import utc_now
 from service.store.delivery_state import DeliveryState
-from tests.doubles.vendors.plivo import AUTH_ID, Plivo
-from tests.doubles.vendors.serving import Fault, ReceivedRequest, running
+from tests.doubles.vendors.plivo import AUTH_ID
+from tests.doubles.vendors.serving import Fault
 from tests.doubles.vendors.twilio import Twilio
 from tests.doubles.waiting import until
 from tests.workers.backfill.conftest import OpenBench
 from tests.workers.backfill.harness import Bench
 from workers.backfill import LOGS
 from workers.backfill.asking import EndAsker, askable_sources
+from workers.backfill.plivo import Plivo
+from workers.backfill.types import KnownCall, LoggedCall
 from workers.maintenance.periodic import run_every
 from workers.maintenance.redis_watch import RedisWatch
 
@@ -64,18 +66,20 @@ def asker(bench: Bench) -> EndAsker:
     )
 
 
-@dataclass
-class HangingPlivo(Plivo):
-    """It takes requests, and answers none until it may."""
+class HangingLog(Plivo):
+    """Its vendor never answers, however long it is given."""
 
-    is_asked: asyncio.Event = field(default_factory=asyncio.Event)
-    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(self, is_asked: asyncio.Event) -> None:
+        self.is_asked: Final = is_asked
 
-    async def answer(self, received: ReceivedRequest, headers: Mapping[str, str]) -> Response:
+    async def read_call(self, call_ids: KnownCall) -> LoggedCall | None:
         """Wait."""
         self.is_asked.set()
-        await self.may_answer.wait()
-        return await super().answer(received, headers)
+        await asyncio.Event().wait()
+        return None
+
+    async def close(self) -> None:
+        """Close nothing."""
 
 
 async def _overdue_of_plivo(bench: Bench) -> str:
@@ -243,33 +247,32 @@ async def test_a_vendor_that_hangs_delays_no_calls_of_another(open_bench: OpenBe
     While one vendor does not answer, with a thousand calls that are overdue for longer, the turns
     of the other go on.
     """
-    plivo = HangingPlivo()
+    is_asked = asyncio.Event()
     twilio = Twilio()
     second = f"CA{2:032x}"
     for sid in (SID, second):
         twilio.add(sid, "busy", began_at=at(0), ended_at=at(1))
-    async with running(plivo) as url:
-        values = {
-            "PLIVO_AUTH_TOKEN": "FAKE0000000000000000000000000000",
-            "PLIVO_AUTH_ID": AUTH_ID,
-            "PLIVO_API_URL": url,
-        }
-        async with overdue(open_bench, twilio, **values) as bench:
-            ref = await _overdue_of_plivo(bench)
-            others = {f"plivo:{number}": 1.0 for number in range(1000)}
-            await bench.store.redis.zadd(bench.store.keys.named("ask:plivo"), {ref: 0.0, **others})
-            one = asker(bench)
-            assert ["plivo", "twilio"] == sorted(one.sources)
-            tasks = [
-                asyncio.create_task(run_every(0, turn, watch=RedisWatch())) for turn in one.turns()
-            ]
-            try:
-                await plivo.is_asked.wait()
-                await _wait_for_busy(bench, REF)
-                # The next turn comes too.
-                await bench.form({**RINGING, "CallSid": second})
-                await bench.store.backfill.want_end(f"twilio:{second}", at=bench.now)
-                await _wait_for_busy(bench, f"twilio:{second}")
-            finally:
-                plivo.may_answer.set()
-                await cancel_and_wait(set(tasks))
+    values = {
+        "PLIVO_AUTH_TOKEN": "FAKE0000000000000000000000000000",
+        "PLIVO_AUTH_ID": AUTH_ID,
+    }
+    async with overdue(open_bench, twilio, **values) as bench:
+        ref = await _overdue_of_plivo(bench)
+        others = {f"plivo:{number}": 1.0 for number in range(1000)}
+        await bench.store.redis.zadd(bench.store.keys.named("ask:plivo"), {ref: 0.0, **others})
+        hanging = structs.replace(LOGS["plivo"], open=lambda _: HangingLog(is_asked))
+        sources = askable_sources(bench.settings, {**LOGS, "plivo": hanging})
+        assert ["plivo", "twilio"] == sorted(sources)
+        one = structs.replace(asker(bench), sources=sources)
+        tasks = [
+            asyncio.create_task(run_every(0, turn, watch=RedisWatch())) for turn in one.turns()
+        ]
+        try:
+            await is_asked.wait()
+            await _wait_for_busy(bench, REF)
+            # The next turn comes too.
+            await bench.form({**RINGING, "CallSid": second})
+            await bench.store.backfill.want_end(f"twilio:{second}", at=bench.now)
+            await _wait_for_busy(bench, f"twilio:{second}")
+        finally:
+            await cancel_and_wait(set(tasks))

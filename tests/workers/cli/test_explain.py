@@ -145,7 +145,8 @@ def test_explain_says_when_it_has_not_compared_all_calls(
     seed(ended("CA11"))
     assert "from the middle" not in run("explain", "CA404", code=1).stderr
     monkeypatch.setattr(call_listing, "MOST_COMPARED", 0)
-    assert "give the beginning or the end" in run("explain", "CA404", code=1).stderr
+    for command in (("explain", "CA404"), ("replay", "CA404", "--dry-run", "--offline")):
+        assert "give the beginning or the end" in run(*command, code=1).stderr
 
 
 def test_unmatched_lists_calls_that_wait_for_a_link(run: Run, seed: Seed) -> None:
