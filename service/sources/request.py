@@ -18,6 +18,10 @@ JSON: Final = "application/json"
 CALL_LOG: Final = "x-buildr-calls-call-log"
 
 
+# In the keys of what was parsed: no body is a text that is not encoded.
+HEADERS: Final = "headers"
+NOTHING_READ: Final = (None, None)
+
 S = TypeVar("S")
 T = TypeVar("T")
 Headers = Mapping[str, tuple[str, ...]]
@@ -102,6 +106,19 @@ class WebhookRequest(Struct, frozen=True, kw_only=True):
             buildr_call_id=buildr_call_id,
             _parsed=self._parsed,
         )
+
+    def headers_as(self, read: Callable[["WebhookRequest"], T]) -> T:
+        """
+        What `read` makes of the headers, called once for them: they are looked at before the body
+        is read, and once more with it. Raises what `read` raises.
+        """
+        key = (read, HEADERS)
+        # A copy with other headers shares what was parsed, and must not be proved by these.
+        headers, value = cast("tuple[Headers | None, T]", self._parsed.get(key, NOTHING_READ))
+        if headers is not self.headers:
+            value = read(self)
+            self._parsed[key] = (self.headers, value)
+        return value
 
     def query_as(self, parse: Callable[[str], T]) -> T:
         """The raw query as `parse` returns it, called once per query; as `body_as` otherwise."""

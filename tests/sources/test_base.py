@@ -231,6 +231,20 @@ def test_body_and_query_are_parsed_once() -> None:
     assert [("a", "1")] == request.body_as(read_form)
 
 
+def test_headers_are_read_once_and_prove_no_other_ones() -> None:
+    """A copy shares what was parsed of its body, but not what was read of other headers."""
+    request = replace(request_with(b"{}"), headers={"x-a": ("1",)})
+    first = request.headers_as(_pairs_of)
+    assert first is request.headers_as(_pairs_of)
+    copy = request.with_parts(url=request.url, headers={"x-a": ("2",)}, buildr_call_id=None)
+    assert [("x-a", ("2",))] == copy.headers_as(_pairs_of)
+    assert [("x-a", ("1",))] == request.headers_as(_pairs_of)
+
+
+def _pairs_of(request: WebhookRequest) -> list[tuple[str, tuple[str, ...]]]:
+    return list(request.headers.items())
+
+
 def test_parse_error_is_raised_each_time() -> None:
     """What cannot be parsed is not remembered as if it could."""
     request = request_with(b"[]")

@@ -41,7 +41,7 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the secrets signed the message within the last, or next, 300 seconds; raises
     `InvalidSignature`.
     """
-    message_id, timestamp, signatures = check_headers(request)
+    message_id, timestamp, signatures = request.headers_as(check_headers)
     keys = list(filter(None, map(read_secret, secrets.values)))
     if not keys:
         raise InvalidSignature("there is no secret that can be read: whsec_ and base64")

@@ -44,7 +44,7 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the secrets signed URL, type and time, and the time is near; raises
     `InvalidSignature`.
     """
-    time, signature = check_headers(request)
+    time, signature = request.headers_as(check_headers)
     signed_at = read_time(time)
     if signed_at is None or abs((now - signed_at).total_seconds()) > TOLERANCE_S:
         raise InvalidSignature(f"{TIME} is more than {TOLERANCE_S} s away, or is no time")

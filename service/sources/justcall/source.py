@@ -49,7 +49,7 @@ class JustCall(Source):
     def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
         """Raises `InvalidSignature` if there is a signature, and it cannot be one."""
         if signature.SIGNATURE in request.headers:
-            signature.check_headers(request)
+            request.headers_as(signature.check_headers)
 
     def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """

@@ -76,7 +76,7 @@ def check_headers(request: WebhookRequest) -> None:
     generation.
     """
     if _is_versioned(request):
-        standard_webhooks.check_headers(request)
+        request.headers_as(standard_webhooks.check_headers)
     else:
         _read_signatures(request)
 

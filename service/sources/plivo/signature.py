@@ -47,7 +47,7 @@ def verify(request: WebhookRequest, secrets: Secrets) -> None:
     Return if one of the secrets signed the request, a form sent with POST; raises
     `InvalidSignature`.
     """
-    nonce, signatures = check_headers(request)
+    nonce, signatures = request.headers_as(check_headers)
     try:
         text = f"{signed_text(request)}.{nonce}".encode()
     except (MalformedPayload, ValueError) as err:

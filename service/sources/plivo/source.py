@@ -86,7 +86,7 @@ class Plivo(Source):
 
     def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
         """Raises `InvalidSignature` unless the headers could be those of a signed request."""
-        plivo_signature.check_headers(request)
+        request.headers_as(plivo_signature.check_headers)
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Prove the message; raises `InvalidSignature`."""

@@ -58,7 +58,7 @@ class Standard(Source):
 
     def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
         """Raises `InvalidSignature` unless the headers could be those of a signed request."""
-        standard_signature.check_headers(request)
+        request.headers_as(standard_signature.check_headers)
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """

@@ -36,7 +36,7 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the keys proves the message within the last, or next, 300 seconds; raises
     `InvalidSignature`.
     """
-    timestamp, signature = check_headers(request)
+    timestamp, signature = request.headers_as(check_headers)
     text = _signed_text(timestamp, request.body)
     keys = filter(None, map(_public_key, secrets.values))
     if not any(_is_signed(key, signature, text) for key in keys):

@@ -59,7 +59,7 @@ class Telnyx(Source):
 
     def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
         """Raises `InvalidSignature` unless the headers could be those of a signed request."""
-        signature.check_headers(request)
+        request.headers_as(signature.check_headers)
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """

@@ -37,7 +37,7 @@ def verify(request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
     Return if one of the secrets signed the token, and the token this body at about this time; else
     raises `InvalidSignature`.
     """
-    claims = jwt.read_token(check_headers(request).encode(), secrets)
+    claims = jwt.read_token(request.headers_as(check_headers).encode(), secrets)
     try:
         _check_claims(read_json_object(claims), request, now)
     except MalformedPayload as err:

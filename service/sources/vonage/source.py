@@ -71,7 +71,7 @@ class Vonage(Source):
 
     def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
         """Raises `InvalidSignature` unless the headers could be those of a signed request."""
-        vonage_signature.check_headers(request)
+        request.headers_as(vonage_signature.check_headers)
 
     def verify(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> None:
         """Prove the message; raises `InvalidSignature`."""

@@ -39,7 +39,7 @@ def signing_secret(request: WebhookRequest, secrets: Secrets, now: datetime) -> 
     The secret that signed a message within the last, or next, 300 seconds; raises
     `InvalidSignature`.
     """
-    timestamp, signature = check_headers(request)
+    timestamp, signature = request.headers_as(check_headers)
     message = _signed_text(timestamp, request.body)
     matches = [
         secret

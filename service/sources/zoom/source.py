@@ -77,7 +77,7 @@ class Zoom(Source):
 
     def check_headers(self, request: WebhookRequest, secrets: Secrets) -> None:
         """Raises `InvalidSignature` unless the headers could be those of a signed request."""
-        signature.check_headers(request)
+        request.headers_as(signature.check_headers)
 
     def handshake(self, request: WebhookRequest, secrets: Secrets, now: datetime) -> Reply | None:
         """
