@@ -15,14 +15,16 @@ import yaml
 from click.testing import CliRunner
 from msgspec import Struct
 
-from service.settings import load_installation
+from service.settings import load_installation, names
 from service.sources import SOURCES
 from tests.repository.shown.data import write_files
-from tests.repository.shown.lines import shown_pages
+from tests.repository.shown.lines import shown_lines, shown_pages
+from tests.repository.shown.shell import curl_request
 from tests.repository.shown.system import HOST, shown_system
 from tests.repository.site import ROOT
 from workers.cli.main import cli
 from workers.cli.program import PROGRAM
+from workers.subscriptions import aircall, dialpad, ringcentral
 
 FENCED: Final = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 WEBHOOK: Final = re.compile(rf"{re.escape(HOST)}/webhooks/(\w+)")
@@ -87,6 +89,40 @@ def test_bodies_are_well_formed(example: Example) -> None:
 def test_every_language_is_known() -> None:
     """A block in another one is read by no test."""
     assert {example.language for example in EXAMPLES} <= {*READERS, "toml", "sh", "text", "python"}
+
+
+@pytest.mark.parametrize(
+    ("page", "path", "shown"),
+    [
+        ("aircall", "/v1/webhooks", {"events": sorted(aircall.EVENTS)}),
+        ("dialpad", "/subscriptions/call", {"call_states": sorted(dialpad.STATES)}),
+        (
+            "ringcentral",
+            "/subscription",
+            {
+                "eventFilters": [ringcentral.EVERY_CALL],
+                "expiresIn": int(ringcentral.LIFE.total_seconds()),
+            },
+        ),
+    ],
+)
+def test_subscription_by_hand_is_that_of_the_command(
+    page: str, path: str, shown: dict[str, object], tmp_path: Path
+) -> None:
+    """Who makes it with curl gets the same events as with `subscriptions ensure`."""
+    variables = dict.fromkeys(names(), "a-setting")
+    lines = [
+        line.text
+        for line in shown_lines(f"docs/telephony/{page}.md")
+        if line.words[0] == "curl" and line.words[1].endswith(path)
+    ]
+    (request,) = [curl_request([line], variables, tmp_path) for line in lines]
+    body = request.json()
+    assert isinstance(body, dict)
+    values = {name: body[name] for name in shown}
+    assert shown == {
+        name: sorted(value) if isinstance(value, list) else value for name, value in values.items()
+    }
 
 
 def test_request_file_is_one(tmp_path: Path) -> None:
