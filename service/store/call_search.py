@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from service.errors import MalformedPayload
@@ -17,7 +16,7 @@ from service.store.calls import StoredCall, read_call, read_record
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.keys import Keys
-from service.store.links import Link
+from service.store.links import Link, read_link
 from service.store.record_reading import read_packed, read_records
 from service.store.redis_client import Client
 
@@ -28,8 +27,6 @@ PAGE: Final = 500
 # thousands of round trips, since messages and links are keys of the same database.
 SCAN_COUNT: Final = 1000
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
-
-_LINK: Final = msgspec.json.Decoder(Link)
 
 
 class CallFilter(Struct, frozen=True, kw_only=True):
@@ -95,7 +92,7 @@ class CallSearch(Struct, frozen=True):
             answers = await pipe.execute()
             for ref, fields, link in zip(page, answers[::2], answers[1::2], strict=True):
                 if fields and (stored := _readable(ref, fields)) is not None:
-                    yield stored, _read_link(link)
+                    yield stored, read_link(link or b"")
 
     async def indexed_records(
         self, name: str, *, limit: int, start: int = 0
@@ -128,9 +125,3 @@ def _readable(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall | None:
         return read_call(ref, fields)
     except MalformedPayload:
         return None
-
-
-def _read_link(text: bytes | None) -> Link | None:
-    if text is None:
-        return None
-    return _LINK.decode(text)

@@ -67,6 +67,13 @@ class ExpectedCall(Expectation, frozen=True, kw_only=True):
         return self.not_before or self.registered_at
 
 
+class ExpectedList(Struct, frozen=True, kw_only=True):
+    """Expected calls as they are listed, and the Buildr calls of those that cannot be read."""
+
+    entries: tuple[ExpectedCall, ...] = ()
+    unreadable_ids: tuple[str, ...] = ()
+
+
 class CandidateSnapshot(Struct, frozen=True, kw_only=True):
     """
     What was expected with some numbers when a job read it.
@@ -88,11 +95,20 @@ def to_json(expectation: Expectation) -> str:
     return msgspec.json.encode(expectation).decode()
 
 
-def read_entry(fields: Mapping[bytes, bytes]) -> ExpectedCall:
+def read_entry(fields: Mapping[bytes, bytes]) -> ExpectedCall | None:
     """
     The entry that a hash holds: `body` (JSON), `registered`, `opens` and `closes` (ms since the
-    epoch), `rev`, and `ref` and `by` once it is claimed, `by` empty for a certain claim.
+    epoch), `rev`, and `ref` and `by` once it is claimed, `by` empty for a certain claim. None of
+    one that cannot be read.
     """
+    # One that is damaged must not keep the others from being listed, nor calls from being matched.
+    try:
+        return _read_entry(fields)
+    except (msgspec.DecodeError, KeyError, ValueError, OverflowError):
+        return None
+
+
+def _read_entry(fields: Mapping[bytes, bytes]) -> ExpectedCall:
     stated = _EXPECTATION.decode(fields[b"body"])
     claimed_by = _optional_text(fields.get(b"ref"))
     return ExpectedCall(
@@ -115,7 +131,7 @@ def read_entry(fields: Mapping[bytes, bytes]) -> ExpectedCall:
     )
 
 
-def read_flat_entry(flat: Sequence[bytes]) -> ExpectedCall:
+def read_flat_entry(flat: Sequence[bytes]) -> ExpectedCall | None:
     """The same from the list of fields and values that a script returns for a hash."""
     return read_entry(dict(zip(flat[::2], flat[1::2], strict=True)))
 

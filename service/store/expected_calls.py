@@ -17,6 +17,7 @@ from service.store.expectations import (
     CandidateSnapshot,
     Expectation,
     ExpectedCall,
+    ExpectedList,
     read_entry,
     read_flat_entry,
     to_json,
@@ -122,7 +123,7 @@ class ExpectedCalls(Struct, frozen=True):
         return body
 
     async def get(self, buildr_call_id: str) -> ExpectedCall | None:
-        """The entry of a Buildr call, or None."""
+        """The entry of a Buildr call; None if there is none, or it cannot be read."""
         fields = await self.redis.hgetall(self._key(buildr_call_id))
         if not fields:
             return None
@@ -139,15 +140,28 @@ class ExpectedCalls(Struct, frozen=True):
         return await self.scripts.run(call) == 1
 
     async def newest(self, *, limit: int = 1000) -> list[ExpectedCall]:
-        """The entries, those whose window ends last coming first."""
+        """The entries that can be read, those whose window ends last coming first."""
+        return list((await self.listed(limit=limit)).entries)
+
+    async def listed(self, *, limit: int) -> ExpectedList:
+        """The entries, those whose window ends last coming first, and what cannot be read."""
         ids = await self.redis.zrange(self.keys.named("expected"), -limit, -1)
+        buildr_call_ids = [buildr_call_id.decode() for buildr_call_id in reversed(ids)]
         pipe = self.redis.pipeline(transaction=False)
-        for buildr_call_id in reversed(ids):
-            pipe.hgetall(self._key(buildr_call_id.decode()))
-        entries: list[dict[bytes, bytes]] = await pipe.execute()
+        for buildr_call_id in buildr_call_ids:
+            pipe.hgetall(self._key(buildr_call_id))
+        hashes: list[dict[bytes, bytes]] = await pipe.execute()
         # An entry may have expired while its id is still in the index, which is cleaned at the next
         # registration.
-        return [read_entry(fields) for fields in entries if fields]
+        entries = {
+            buildr_call_id: read_entry(fields)
+            for buildr_call_id, fields in zip(buildr_call_ids, hashes, strict=True)
+            if fields
+        }
+        return ExpectedList(
+            entries=tuple(entry for entry in entries.values() if entry is not None),
+            unreadable_ids=tuple(name for name, entry in entries.items() if entry is None),
+        )
 
     async def read_candidates(
         self, ref: str, numbers: Sequence[str], *, at: datetime | None = None
@@ -156,8 +170,8 @@ class ExpectedCalls(Struct, frozen=True):
         The entries for numbers (E.164) that may be a call which started at a time, and the one that
         it has claimed.
 
-        Some whose window is over are among them, so that an explanation can name them. Changes
-        nothing.
+        Some whose window is over are among them, so that an explanation can name them; those that
+        cannot be read are not. Changes nothing.
         """
         started_ms = None
         if at is not None:
@@ -168,7 +182,7 @@ class ExpectedCalls(Struct, frozen=True):
         is_cut, revisions, entries = await self.scripts.run(call)
         revision_texts = (revision.decode() for revision in revisions)
         return CandidateSnapshot(
-            candidates=tuple(read_flat_entry(flat) for flat in entries),
+            candidates=tuple(filter(None, map(read_flat_entry, entries))),
             revisions=dict(zip(numbers, revision_texts, strict=True)),
             is_cut=bool(is_cut),
         )
@@ -224,4 +238,7 @@ def _registered(reply: object) -> Registered | WrongWindow:
     if not isinstance(reply, list):
         raise TypeError("unexpected reply of the script expect")
     is_new, woken, flat_entry = reply
-    return Registered(expected=read_flat_entry(flat_entry), is_new=bool(is_new), woken=woken)
+    entry = read_flat_entry(flat_entry)
+    if entry is None:
+        raise TypeError("unexpected entry of the script expect")
+    return Registered(expected=entry, is_new=bool(is_new), woken=woken)

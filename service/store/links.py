@@ -45,11 +45,15 @@ class Link(Struct, frozen=True, kw_only=True, omit_defaults=True):
 _LINK = msgspec.json.Decoder(Link)
 
 
-def read_link(text: str) -> Link | None:
-    """The link of a stored text; None of an empty one."""
+def read_link(text: str | bytes) -> Link | None:
+    """The link of a stored text; None of an empty one, and of one that cannot be read."""
     if not text:
         return None
-    return _LINK.decode(text)
+    # One that is damaged is as good as none: the call then waits for a link.
+    try:
+        return _LINK.decode(text)
+    except msgspec.DecodeError:
+        return None
 
 
 class Links(Struct, frozen=True):
@@ -101,7 +105,8 @@ class Links(Struct, frozen=True):
 
     async def load(self, ref: str) -> tuple[Link | None, str]:
         """
-        `(link, text)`: the link of a call and its stored JSON, or `(None, "")` if there is none.
+        `(link, text)`: the link of a call, None if it cannot be read, and its stored JSON, or
+        `(None, "")` if there is none.
 
         The commit of a job compares the text, so that a link that was changed while the job ran is
         not missed.
@@ -123,8 +128,11 @@ class Links(Struct, frozen=True):
         removed, _ = await pipe.execute()
         return bool(removed)
 
-    async def scan(self, source: str | None = None) -> AsyncIterator[tuple[str, str, Link]]:
-        """`(source, source_call_id, link)` of all links, those that expire first coming first."""
+    async def scan(self, source: str | None = None) -> AsyncIterator[tuple[str, str, Link | None]]:
+        """
+        `(source, source_call_id, link)` of all links, those that expire first coming first; None
+        for one that cannot be read.
+        """
         start = 0
         # The index is cleaned when a link is set, so that it may name links that have expired
         # since.
@@ -133,5 +141,5 @@ class Links(Struct, frozen=True):
             for ref, text in zip(refs, texts, strict=True):
                 link_source, source_call_id = split_ref(ref.decode())
                 if text is not None and source in (None, link_source):
-                    yield link_source, source_call_id, _LINK.decode(text)
+                    yield link_source, source_call_id, read_link(text)
             start += PAGE

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from service.buildr_ids import is_buildr_call_id, is_buildr_id
 from service.phone_numbers import read_number
 
 if TYPE_CHECKING:
@@ -109,4 +110,32 @@ class CallText(click.ParamType[str]):
             self.fail("it is empty", param, ctx)
         if PLACEHOLDER.search(text):
             self.fail(f"{text!r} is a placeholder: put the call's own id in its place", param, ctx)
+        return text
+
+
+class Digits(click.ParamType[str]):
+    """An id of Buildr's: digits."""
+
+    name = "digits"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Check it. Raises click's usage error."""
+        text = str(value)
+        if not is_buildr_id(text):
+            self.fail(f"{text!r} is no id of Buildr's: at most 20 digits", param, ctx)
+        return text
+
+
+class CallDigits(Digits):
+    """The id of a call in Buildr: digits, without leading zeros."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Check it. Raises click's usage error."""
+        text = super().convert(value, param, ctx)
+        if not is_buildr_call_id(text):
+            self.fail(f"{text!r} begins with a zero, as no id of a call does", param, ctx)
         return text

@@ -13,13 +13,14 @@ from service.logs.phone_masking import mask_number
 from service.phone_numbers import MAX_LENGTH, Number, read_number
 from service.settings import Settings
 from service.store.connection import Store
-from service.store.expectations import Expectation, ExpectedCall, as_dict
+from service.store.expectations import Expectation, ExpectedCall, ExpectedList, as_dict
 from service.store.expected_calls import MAX_NUMBERS, Registered, WrongWindow
 from workers.cli.accounts import note_cut
+from workers.cli.arguments import CallDigits, Digits
 from workers.cli.expected_import import import_expected
 from workers.cli.failure import Failure
-from workers.cli.links import CallDigits, Digits
 from workers.cli.output import echo, print_json, print_table
+from workers.cli.program import PROGRAM
 from workers.cli.session import run_with_store
 
 
@@ -191,14 +192,20 @@ def list_expected(limit: int, *, as_json: bool) -> None:
       buildr-calls expected list --json
     """
 
-    async def work(settings: Settings, store: Store) -> tuple[Settings, list[ExpectedCall]]:
+    async def work(settings: Settings, store: Store) -> tuple[Settings, ExpectedList]:
         # One more, to know whether there are more.
-        return settings, await store.expected.newest(limit=limit + 1)
+        return settings, await store.expected.listed(limit=limit + 1)
 
     settings, newest = run_with_store(work)
-    expected_calls = newest[:limit]
-    if len(newest) > limit:
+    expected_calls = newest.entries[:limit]
+    if len(newest.entries) + len(newest.unreadable_ids) > limit:
         note_cut(settings, limit)
+    for buildr_call_id in newest.unreadable_ids:
+        echo(
+            f"left out: what is stored of the expected call {buildr_call_id} cannot be read; "
+            f"remove it: {PROGRAM} expected rm {buildr_call_id}",
+            is_error=True,
+        )
     if as_json:
         print_json([as_dict(expected_call) for expected_call in expected_calls])
         return

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import click
 
-from service.buildr_ids import is_buildr_call_id, is_buildr_id
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
 from service.store.links import Link
 from workers.cli.accounts import note_cut
-from workers.cli.arguments import CallText, OneOf
+from workers.cli.arguments import CallDigits, CallText, Digits, OneOf
 from workers.cli.csv_file import CsvFileError
 from workers.cli.failure import Failure
 from workers.cli.imports import (
@@ -30,37 +29,8 @@ from workers.cli.output import echo, print_json, print_table
 from workers.cli.program import PROGRAM
 from workers.cli.session import run_with_store
 
-
-class Digits(click.ParamType[str]):
-    """An id of Buildr's: digits."""
-
-    name = "digits"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Check it. Raises click's usage error."""
-        text = str(value)
-        if not is_buildr_id(text):
-            self.fail(f"{text!r} is no id of Buildr's: at most 20 digits", param, ctx)
-        return text
-
-
-class CallDigits(Digits):
-    """The id of a call in Buildr: digits, without leading zeros."""
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Check it. Raises click's usage error."""
-        text = super().convert(value, param, ctx)
-        if not is_buildr_call_id(text):
-            self.fail(f"{text!r} begins with a zero, as no id of a call does", param, ctx)
-        return text
-
-
-# Source, source call id, link.
-LinkOfCall = tuple[str, str, Link]
+# Source, source call id, link, None if it cannot be read.
+LinkOfCall = tuple[str, str, Link | None]
 SOURCE = OneOf(sorted(SOURCES))
 
 
@@ -214,9 +184,9 @@ def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
         return settings, gathered
 
     settings, gathered = run_with_store(work)
-    entries = gathered[:limit]
     if len(gathered) > limit:
         note_cut(settings, limit)
+    entries = _readable(gathered[:limit])
     if as_json:
         print_json(
             [{"source": slug, "source_call_id": call, **link.ids()} for slug, call, link in entries]
@@ -227,6 +197,21 @@ def list_links(source: str | None, limit: int, *, as_json: bool) -> None:
         for slug, call, link in entries
     ]
     print_table(COLUMNS, rows, empty="There are no links.")
+
+
+def _readable(entries: Sequence[LinkOfCall]) -> list[tuple[str, str, Link]]:
+    """The links that can be read; each other one is named on stderr."""
+    readable = []
+    for slug, source_call_id, link in entries:
+        if link is not None:
+            readable.append((slug, source_call_id, link))
+            continue
+        echo(
+            f"left out: what is stored of the link of {slug}:{source_call_id} cannot be read; "
+            f"set it anew: {PROGRAM} links set {slug} {source_call_id} BUILDR_CALL_ID",
+            is_error=True,
+        )
+    return readable
 
 
 @links.command("import")

@@ -8,8 +8,8 @@ from service.listed_numbers import read_listed_number
 from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import PhoneBookCounts, PhoneBookEntry, PhoneBookState
+from workers.cli.arguments import Digits
 from workers.cli.failure import Failure
-from workers.cli.links import Digits
 from workers.cli.output import echo, print_json, print_table, utc_text
 from workers.cli.phonebook_import import import_people
 from workers.cli.phonebook_sync import sync_contacts

@@ -162,7 +162,11 @@ async def read_account(store: Store) -> Plain:
         "calls": {ref: await _read_call(store, ref) for ref in [*refs, *pending_only]},
         "messages": await _read_messages(store),
         "failed": [failed_as_dict(entry) async for entry in store.failed.select(FailedFilter())],
-        "links": [[*names, plain_link(link)] async for *names, link in store.links.scan()],
+        "links": [
+            [*names, plain_link(link)]
+            async for *names, link in store.links.scan()
+            if link is not None
+        ],
         "expected_calls": [plain_expected(call) for call in await store.expected.newest()],
         "unmatched": [
             record.ref for record in await store.search.indexed_records("unmatched", limit=1000)

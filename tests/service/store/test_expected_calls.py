@@ -259,6 +259,25 @@ async def test_claim_lives_as_long_as_the_number_is_expected(
     assert () == (await expected.read_candidates(REF, [])).candidates
 
 
+@pytest.mark.parametrize("field", ["body", "registered", "rev"])
+async def test_a_damaged_entry_keeps_no_other_out(
+    store: Store, expected: ExpectedCalls, field: str
+) -> None:
+    """It is named in the list, can be removed, and calls with its number are matched to others."""
+    await register(expected, expectation("110"), expectation("111"))
+    await store.redis.hset(store.keys.named("expected:110"), field, "damaged")
+    listed = await expected.listed(limit=9)
+    assert (["111"], ("110",)) == (
+        [entry.buildr_call_id for entry in listed.entries],
+        listed.unreadable_ids,
+    )
+    snapshot = await expected.read_candidates(REF, [CUSTOMER])
+    assert ["111"] == [entry.buildr_call_id for entry in snapshot.candidates]
+    assert await expected.get("110") is None
+    assert await expected.remove("110")
+    assert () == (await expected.listed(limit=9)).unreadable_ids
+
+
 async def test_removal_ends_the_claim(store: Store, expected: ExpectedCalls) -> None:
     """What is removed is gone from every index, and the call that had it is looked at again."""
     (entry,) = await register(expected, expectation())

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from redis import Redis
 
 from tests.workers.cli.conftest import Run, Seed, ended
 
@@ -119,3 +120,21 @@ def test_explain_tells_what_is_expected(run: Run, seed: Seed) -> None:
     assert [
         {"buildr_call_id": "111", "why": "is expected inbound, and this call is outbound"}
     ] == result["considered"]
+
+
+def test_what_is_damaged_is_named_and_left_out(run: Run, redis_url: str) -> None:
+    """In lists of links and of expected calls, each with the command that mends it."""
+    for call in ("CA1", "CA2"):
+        run("links", "set", "twilio", call, "110")
+    for buildr_call_id in ("110", "111"):
+        run("expect", buildr_call_id, "--number", NUMBER)
+    with Redis.from_url(redis_url) as redis:
+        redis.set("bc:default:link:twilio:CA1", "damaged")
+        redis.hset("bc:default:expected:110", "body", "damaged")
+    links = run("links", "list", "--json")
+    assert ["CA2"] == [link["source_call_id"] for link in json.loads(links.stdout)]
+    assert "the link of twilio:CA1 cannot be read; set it anew: buildr-calls" in links.stderr
+    expected = run("expected", "list", "--json")
+    assert ["111"] == [call["buildr_call_id"] for call in json.loads(expected.stdout)]
+    assert "cannot be read; remove it: buildr-calls expected rm 110\n" in expected.stderr
+    assert "twilio:CA1 has no link" in run("links", "get", "twilio", "CA1", code=1).stderr
