@@ -82,7 +82,8 @@ def init(
     # Before anything is asked for: what was typed would be lost.
     env_path = folder / ENV_NAME
     earlier: Mapping[str, str] = {}
-    if env_path.exists():
+    has_earlier = _exists(env_path)
+    if has_earlier:
         if not is_forced:
             raise Failure(
                 f"{env_path} is there already; --force writes it again with its values, and keeps "
@@ -101,7 +102,7 @@ def init(
     texts = {**earlier, **values.texts}
     # Before anything is written: a wrong value leaves no half of an installation behind.
     settings = _checked(texts, folder)
-    _write_files(folder, env_text(texts, slugs), is_forced=bool(earlier))
+    _write_files(folder, env_text(texts, slugs), has_earlier=has_earlier)
     _print_values(values)
     for slug in slugs:
         _print_steps(slug, settings, is_reachable=PUBLIC_URL in texts)
@@ -153,13 +154,20 @@ def _checked(texts: Mapping[str, str], folder: Path) -> Settings:
         raise SettingsFault(err.faults) from err
 
 
-def _write_files(folder: Path, text: str, *, is_forced: bool) -> None:
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as err:
+        raise Failure(f"{path} cannot be looked for ({err.strerror})") from err
+
+
+def _write_files(folder: Path, text: str, *, has_earlier: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
         raise Failure(f"{folder} cannot be made ({err.strerror})") from err
     path = folder / ENV_NAME
-    if is_forced:
+    if has_earlier:
         copy = replace_private(path, text)
         echo(f"Written: {path}, readable by you alone; the one before is {copy}")
     else:

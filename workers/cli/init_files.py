@@ -122,8 +122,13 @@ def replace_private(path: Path, text: str) -> Path:
 def _write(path: Path, text: str, mode: int) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError:
+            # A part of it would be taken for the file of an installation by the next run.
+            path.unlink(missing_ok=True)
+            raise
     except FileExistsError as err:
         raise Failure(
             f"{path} is there already; --force writes it again with its values, and keeps it as "

@@ -34,7 +34,7 @@ from workers.sandbox.records import (
     outcome_as_json,
     outcomes_with,
 )
-from workers.sandbox.request_log import Entry, RequestLog, readable
+from workers.sandbox.request_log import Entry, RequestLog
 from workers.sandbox.responses import errors, rate_limit_answer, unauthorized
 from workers.sandbox.validation import (
     Refused,
@@ -101,7 +101,7 @@ class Sandbox:
             refused = self._gate(request, entry)
             try:
                 body = await _read_body(request)
-                entry.body = readable(body)
+                self.requests.keep_body(entry, body)
                 response = refused or await self._answer(
                     request, body, handler=handler, entry=entry
                 )

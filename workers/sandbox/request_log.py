@@ -15,6 +15,8 @@ from workers.sandbox.rate_limit import NS_PER_S, PeakRate
 
 MOST_REQUESTS: Final = 100_000
 MOST_BODY_BYTES: Final = 16 * 1024
+# Of the bodies of all requests that are kept: more than 100,000 usual ones have.
+MOST_BODIES_BYTES: Final = 64 * 1024 * 1024
 NS_PER_US: Final = 1000
 
 
@@ -22,7 +24,7 @@ NS_PER_US: Final = 1000
 class Entry:
     """
     One request; `status` is None while it is being answered. The token and what a token was asked
-    for with are not kept.
+    for with are not kept. Of a `body` that is long or old only `body_bytes` is known.
     """
 
     id: int
@@ -30,7 +32,8 @@ class Entry:
     method: str
     path: str
     query: str
-    body: object = None
+    body: bytes = b""
+    body_bytes: int = 0
     status: int | None = None
     is_rate_limited: bool = False
     fault: str | None = None
@@ -46,7 +49,7 @@ class Entry:
             "method": self.method,
             "path": self.path,
             "query": self.query,
-            "body": self.body,
+            "body": _readable(self.body, self.body_bytes),
             "status": self.status,
             "rate_limited": self.is_rate_limited,
             "fault": self.fault,
@@ -59,11 +62,14 @@ class RequestLog:
 
     budgets: tuple[Budget, ...]
     most: int = MOST_REQUESTS
+    most_bodies_bytes: int = MOST_BODIES_BYTES
     entries: deque[Entry] = field(init=False)
     methods: Counter[str] = field(init=False)
     statuses: Counter[str] = field(init=False)
     crowds: list[PeakRate] = field(init=False)
     rate_limited: int = field(init=False)
+    _with_body: deque[Entry] = field(init=False)
+    _bodies_bytes: int = field(init=False)
     total: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +82,8 @@ class RequestLog:
         self.statuses = Counter()
         self.crowds = [PeakRate(budget) for budget in self.budgets]
         self.rate_limited = 0
+        self._with_body = deque()
+        self._bodies_bytes = 0
 
     def begin(self, method: str, path: str, *, query: str, now_ns: int) -> Entry:
         """Take a request down as it arrives."""
@@ -84,6 +92,19 @@ class RequestLog:
         self.entries.append(entry)
         self.methods[method] += 1
         return entry
+
+    def keep_body(self, entry: Entry, body: bytes) -> None:
+        """Keep the body of a request, unless it is long; the oldest ones make room for it."""
+        entry.body_bytes = len(body)
+        if not body or len(body) > MOST_BODY_BYTES:
+            return
+        entry.body = body
+        self._with_body.append(entry)
+        self._bodies_bytes += len(body)
+        while self._bodies_bytes > self.most_bodies_bytes or len(self._with_body) > self.most:
+            oldest = self._with_body.popleft()
+            self._bodies_bytes -= len(oldest.body)
+            oldest.body = b""
 
     def count_against_limit(self, now_ns: int) -> None:
         """Count a request that Buildr counts against its rate limit, whether it passes or not."""
@@ -114,10 +135,10 @@ class RequestLog:
         }
 
 
-def readable(body: bytes) -> object:
-    """A body as JSON values, else as text; one that is long is only measured."""
-    if len(body) > MOST_BODY_BYTES:
-        return {"bytes": len(body)}
+def _readable(body: bytes, body_bytes: int) -> object:
+    """A body as JSON values, else as text; one that is not kept is only measured."""
+    if len(body) < body_bytes:
+        return {"bytes": body_bytes}
     try:
         parsed: object = json.loads(body)
         # What JSON cannot say again (NaN, half a surrogate pair) is kept as text.

@@ -2,7 +2,10 @@
 `init`: files that load, secrets that are not shown, and addresses as `link-url` prints them.
 """
 
+import errno
 import re
+import resource
+import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +15,8 @@ from click.testing import CliRunner, Result
 
 from service.settings import Settings, load_installation
 from service.sources import SOURCES
+from workers.cli.failure import Failure
+from workers.cli.init_files import write_private
 from workers.cli.init_guides import EXAMPLE_CALL, outcome_file, read_guide
 from workers.cli.init_values import has_password, with_password
 from workers.cli.link_url import webhook_address
@@ -104,6 +109,41 @@ def test_force_keeps_the_values_and_the_file_before(init: Init, folder: Path) ->
     assert [0o600, 0o600] == modes
     assert "Left as it is: buildr-calls.toml" in output
     assert AUTH_TOKEN not in output
+
+
+def test_force_takes_a_file_without_values_too(init: Init, folder: Path) -> None:
+    """As `touch .env` leaves it."""
+    (folder / ".env").touch()
+    init("twilio", "--no-ask", code=1)
+    assert "the one before is .env.old" in init("twilio", "--no-ask", "--force").output
+    assert "TWILIO_AUTH_TOKEN=" in (folder / ".env").read_text()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_one_line(
+    init: Init, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the system's reason."""
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    output = init("twilio", "--no-ask", "--folder", "closed", code=1).output
+    assert "buildr-calls: closed/.env cannot be looked for (Permission denied)\n" == output
+
+
+def test_a_file_that_was_not_written_whole_is_taken_away(tmp_path: Path) -> None:
+    """The next run would take it for an installation's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(Failure, match="cannot be written"):
+            write_private(tmp_path / ".env", "A=1\n" * 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_it_asks_and_shows_no_secret(init: Init, folder: Path) -> None:
