@@ -20,6 +20,7 @@ from service.settings import Installation, Settings
 from tests.doubles.vendors.ringcentral import RingCentral
 from tests.doubles.vendors.serving import listening
 from tests.workers.cli.conftest import Run
+from workers.buildr import BuildrClient
 from workers.cli.checks.values import value_findings
 from workers.sandbox.app import create_sandbox
 from workers.sandbox.config import SandboxConfig
@@ -85,6 +86,19 @@ def test_wrong_secret_is_found_though_a_token_is_cached(
     )
     assert "refuses BUILDR_ACCESS_TOKEN (401): set a new one" in detail(refused, "buildr")
     assert before == snapshot(redis_url)
+
+
+def test_a_slow_buildr_is_not_a_slow_redis(
+    run: Run, buildr: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each page of outcomes in time, and all of them too late."""
+
+    async def time_out(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(BuildrClient, "call_outcomes_page", time_out)
+    findings = checked(run, code=1, **buildr)
+    assert "call outcomes were not read within 16 s" in detail(findings, "buildr")
 
 
 def test_outcomes_that_the_account_has_not(

@@ -5,20 +5,26 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 
 import pytest
 import uvicorn
 from redis import Redis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from service.receiver.app import create_app
 from service.settings import Installation, Settings
 from service.sources import SOURCES
 from service.store.connection import open_store
+from tests.doubles.vendors.serving import listening
 from tests.doubles.worker_loop import worker_loop
 from tests.workers.cli.conftest import Run
 from workers.cli.checks import live
 from workers.cli.checks.finding import Finding
-from workers.cli.checks.live_messages import make_call
+from workers.cli.checks.live_messages import Answer, make_call, send
 
 MakeSettings = Callable[..., Settings]
 
@@ -96,6 +102,40 @@ async def test_it_says_where_it_ended(
         assert "has another secret or another PUBLIC_URL" in refused["message"].detail
         elsewhere = replace_account(make_installation, settings, redis_url)
         assert "another installation" in (await run_live(elsewhere))["public url"].detail
+
+
+async def test_a_message_without_an_answer_may_still_come(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link stays, so that it is a test call then too."""
+
+    async def no_answer(*_: object) -> AsyncIterator[Answer]:
+        yield Answer(fault="no answer (ReadTimeout)", may_come_later=True)
+
+    monkeypatch.setattr(live, "send", no_answer)
+    async with worker_loop(settings):
+        steps = await run_live(settings)
+    assert "no answer (ReadTimeout)" == steps["message"].detail
+    assert "stays for a day" in steps["clean-up"].detail
+
+
+@pytest.mark.parametrize("body", ["[]", "{", '{"detail": 7}'])
+async def test_an_answer_that_is_no_receivers_is_read(
+    make_settings: MakeSettings, body: str
+) -> None:
+    """A proxy answers in its own way, and whatever type it claims to be."""
+
+    async def refuse(_: Request) -> Response:
+        return Response(body, HTTPStatus.BAD_GATEWAY, media_type="application/json")
+
+    routes = [Route("/{path:path}", refuse, methods=["POST"])]
+    with listening(Starlette(routes=routes)) as url:
+        settings = make_settings(PUBLIC_URL=url)
+        (answer,) = [item async for item in send(make_call("twilio", settings), settings)]
+    assert (answer.fault or "").startswith("refused with 502")
+    assert "the proxy finds no receiver" in (answer.fault or "")
+    (away,) = [item async for item in send(make_call("twilio", settings), settings)]
+    assert ("no answer (ConnectError)", False) == (away.fault, away.may_come_later)
 
 
 def replace_account(

@@ -49,6 +49,7 @@ class LiveCheck(Struct):
     _sent: Sent = field(default_factory=Sent)
     _last_at: datetime | None = None
     _is_seen: bool = False
+    _may_come_later: bool = False
 
     @property
     def ref(self) -> str:
@@ -114,6 +115,7 @@ class LiveCheck(Struct):
         async for answer in send(self.call, self.settings):
             if answer.fault is not None:
                 refused = answer
+                self._may_come_later = answer.may_come_later
                 break
             self._sent.note(await self.store.server_time())
         if refused is not None:
@@ -175,8 +177,9 @@ class LiveCheck(Struct):
             await self.store.source_activity.take_back(
                 self.call.source, self._sent.hours, last_at=self._last_at
             )
-        if self._sent.count and not self._is_seen:
-            # The link stays: what comes out of a spool later is then a test call too.
+        if (self._sent.count or self._may_come_later) and not self._is_seen:
+            # The link stays: what comes out of a spool later, or of a receiver that was slow, is
+            # then a test call too.
             detail = f"the link of {self.ref} stays for a day, for messages that come later"
             return Finding("clean-up", is_fine=True, detail=detail, is_warning=True)
         until = time.monotonic() + ERASE_TIMEOUT_S

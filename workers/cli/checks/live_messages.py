@@ -17,6 +17,7 @@ from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.setting_checks import is_loopback
 from workers.cli.failure import Failure
+from workers.cli.receiver_answer import answer_text
 from workers.simulator.requests import headers_of, signed_url, to_receiver
 from workers.simulator.scenarios import load
 
@@ -67,10 +68,14 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the receiver answered; `fault` says why a message was not accepted, with the cure."""
+    """
+    What the receiver answered; `fault` says why a message was not accepted, with the cure. Without
+    an answer it `may_come_later`.
+    """
 
     status_code: int | None = None
     fault: str | None = None
+    may_come_later: bool = False
 
 
 def make_call(source: str, settings: Settings) -> TestCall:
@@ -107,9 +112,13 @@ async def send(call: TestCall, settings: Settings) -> AsyncIterator[Answer]:
                     signed.method, signed.url, content=signed.body, headers=headers_of(signed)
                 )
             except httpx.HTTPError as err:
-                yield Answer(None, f"no answer ({type(err).__name__})")
+                never_left = isinstance(err, httpx.ConnectError | httpx.ConnectTimeout)
+                fault = f"no answer ({type(err).__name__})"
+                yield Answer(fault=fault, may_come_later=not never_left)
                 return
             yield Answer(answer.status_code, _fault(answer))
+            if not answer.is_success:
+                return
 
 
 def _sign(request: WebhookRequest, source: str, settings: Settings) -> WebhookRequest:
@@ -119,8 +128,8 @@ def _sign(request: WebhookRequest, source: str, settings: Settings) -> WebhookRe
 def _fault(answer: httpx.Response) -> str | None:
     if answer.is_success:
         return None
-    reason = ""
-    if "json" in answer.headers.get("content-type", ""):
-        reason = f" ({answer.json().get('detail', '')})"
+    reason = answer_text(answer)
+    if reason:
+        reason = f" ({reason})"
     cure = CURES.get(answer.status_code, "see the receiver's log, and buildr-calls refused list")
     return f"refused with {answer.status_code}{reason}: {cure}"

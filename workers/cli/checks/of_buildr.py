@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from service.clock import utc_now
-from service.errors import BuildrError, BuildrUnauthorized, SettingsError
+from service.errors import BuildrError, BuildrUnauthorized, BuildrUnavailable, SettingsError
 from service.settings import Settings
 from service.store.connection import Store
 from workers.buildr import BuildrClient, CallOutcome, ReadyToken
@@ -116,15 +116,22 @@ async def _is_idle(settings: Settings, store: Store) -> bool:
 async def _read(settings: Settings, token: str) -> list[CallOutcome]:
     outcomes: list[CallOutcome] = []
     url: str | None = None
-    async with (
-        asyncio.timeout(settings.buildr_timeout_s * 2),
-        BuildrClient(settings, tokens=ReadyToken(token)) as client,
-    ):
-        for _ in range(MAX_PAGES):
-            page, url = await client.call_outcomes_page(url)
-            outcomes.extend(page)
-            if url is None:
-                break
+    limit_s = settings.buildr_timeout_s * 2
+    try:
+        async with (
+            asyncio.timeout(limit_s),
+            BuildrClient(settings, tokens=ReadyToken(token)) as client,
+        ):
+            for _ in range(MAX_PAGES):
+                page, url = await client.call_outcomes_page(url)
+                outcomes.extend(page)
+                if url is None:
+                    break
+    except TimeoutError as err:
+        # As it is, it would be taken for one of Redis.
+        raise BuildrUnavailable(
+            f"Buildr's call outcomes were not read within {limit_s:g} s"
+        ) from err
     return outcomes
 
 
