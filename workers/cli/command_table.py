@@ -135,6 +135,9 @@ def _failures_ended() -> Iterator[None]:
     """Turn an error that says what to do into the end of the command."""
     try:
         yield
+    # Among them the end of --help, which shall load no more than the list of commands.
+    except (click.exceptions.Exit, click.ClickException):
+        raise
     except Exception as err:
         from workers.cli.failure import failure_of
 
