@@ -91,7 +91,7 @@ async def _open_taskiq() -> AsyncIterator[Enqueue]:
     broker = ListQueueBroker(os.environ[REDIS_URL], queue_name=QUEUE)
 
     async def deliver(body: str) -> None:
-        """Never run: only the way in is measured."""
+        """Never run: only accepting is measured."""
 
     task = broker.register_task(deliver, task_name="deliver")
     await broker.startup()

@@ -1,5 +1,5 @@
 """
-`buildr-calls mcp`: an agent's door to the service, over stdin and stdout.
+`buildr-calls mcp`: the service for agents, by the Model Context Protocol over stdin and stdout.
 """
 
 from importlib.util import find_spec

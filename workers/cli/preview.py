@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 LEFT_ALONE = "left alone"
-NOBODY = "nobody named"
+NOBODY = "no agent"
 CALL_COLUMNS: Final = (
     "call",
     "Buildr call",

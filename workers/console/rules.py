@@ -44,7 +44,7 @@ CALLS_AT_A_TIME: Final = 200
 COMPARE_FOR_S: Final = 4.0
 SHOWN_CHANGES: Final = 100
 BUSY: Final = "Another preview is being made. Try again in some seconds."
-NOBODY: Final = "nobody named"
+NOBODY: Final = "no agent"
 NEVER_READ: Final = "The account's outcomes were never read from Buildr. Start a worker."
 
 

@@ -1,5 +1,5 @@
 """
-The way in, against a real Redis.
+Accepting messages, against a real Redis.
 """
 
 import asyncio
