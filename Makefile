@@ -46,6 +46,8 @@ help:
 	@echo '                     saq and taskiq (minutes); writes docs/benchmarks.md; ARGS=--help'
 	@echo 'make bench-compare   a short form of it, and what has changed since docs/front-door.json'
 	@echo 'make bench-sources   what verifying and parsing a message costs, for each source'
+	@echo 'make bench-cli       how soon commands end, and receiver and worker are ready (three minutes);'
+	@echo '                     ARGS="--rounds 20 --write"'
 	@echo 'make bench-delivery  how fast calls get to Buildr, beside the theoretical time and plain'
 	@echo '                     arq (about 45 minutes); ARGS="--only latency" for a part, ARGS=--help'
 	@echo 'make bench-worker    what a worker costs: idle, a fold, a backlog beside as many jobs of plain arq'
@@ -140,7 +142,7 @@ bench-sources: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.sources
 
 bench-cli: $(VENV)/.dev
-	@$(BIN)/python -m tests.benchmarks.command_start
+	@$(BIN)/python -m tests.benchmarks.command_start $(ARGS)
 
 bench-delivery: $(VENV)/.dev
 	@$(BIN)/python -m tests.benchmarks.delivery $(ARGS)

@@ -212,14 +212,18 @@ class System:
 
     def start_all(self, *, workers: int = 1) -> None:
         """Start sandbox, receiver and workers, and wait until each is ready."""
-        self.start("sandbox", "sandbox", "--port", str(self.sandbox_port), *self.sandbox_args)
-        wait_for(lambda: self._answers(f"{self.sandbox_url}/_sandbox/state"), goal="the sandbox")
+        self.start_sandbox()
         self.start("receiver", "serve")
         for number in range(workers):
             self.start_worker(f"worker{number}")
         wait_for(lambda: self._answers(f"{self.url}/readyz"), goal="the receiver")
         for number in range(workers):
             self.wait_for_worker(f"worker{number}")
+
+    def start_sandbox(self) -> None:
+        """Start the sandbox alone, and wait until it is ready."""
+        self.start("sandbox", "sandbox", "--port", str(self.sandbox_port), *self.sandbox_args)
+        wait_for(lambda: self._answers(f"{self.sandbox_url}/_sandbox/state"), goal="the sandbox")
 
     def start_worker(self, name: str) -> None:
         """Start one worker."""
