@@ -3,21 +3,26 @@ CSV files as they come out of spreadsheets and other programs: in any usual enco
 delimiter, row by row, so that one that is broken keeps no other out.
 """
 
+import codecs
 import csv
-import io
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Final
+from io import BytesIO, TextIOWrapper
+from itertools import islice
+from typing import BinaryIO, Final
 
 from msgspec import Struct
 
-from workers.cli.people_csv import DECIMAL, DELIMITERS, Fault
-
+DELIMITERS: Final = ",;\t|"
+# An id that a spreadsheet has made a number with a decimal place.
+DECIMAL: Final = re.compile(r"([0-9]+)\.0", re.ASCII)
 # UTF-16 as spreadsheets write it as "Unicode text"; Latin-1, as Windows extends it, is what a file
 # is in that is not UTF-8. Python's own Latin-1 has a meaning for every byte.
 UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 ENCODINGS: Final = ("utf-8-sig", "cp1252")
+ANY_BYTES: Final = "latin-1"
+CHUNK_BYTES: Final = 64 * 1024
 ZIP: Final = b"PK\x03\x04"
 # A row that goes on over more lines than this has an open quote.
 MOST_LINES: Final = 100
@@ -36,6 +41,25 @@ TOO_MANY_CELLS: Final = "more cells than the first line has columns; is one not 
 
 class CsvFileError(ValueError):
     """Raised when a file cannot be read at all; the text says what to do."""
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """
+    What of a line could not be read, and why; never the value, which is about somebody.
+
+    `column` is its name, empty where the whole row is at fault.
+    """
+
+    line: int
+    column: str
+    cause: str
+
+    def as_text(self) -> str:
+        """The fault in a line."""
+        place = f"line {self.line}"
+        if self.column:
+            place = f"{place}, {self.column}"
+        return f"{place}: {self.cause}"
 
 
 class CsvRow(Struct, frozen=True, kw_only=True):
@@ -113,29 +137,67 @@ def read_csv(raw: bytes) -> CsvFile:
     Read a whole file, whose first line names the columns. Raises `CsvFileError` for one that is no
     CSV file.
     """
-    if raw.startswith(ZIP):
-        raise CsvFileError("the file is no CSV file but a spreadsheet: save it as CSV")
-    lines = list(io.StringIO(_decode(raw), newline=""))
-    start = next((place for place, line in enumerate(lines) if _is_content(line)), None)
-    if start is None:
+    file = BytesIO(raw)
+    csv_file = open_rows(TextIOWrapper(file, encoding=guess_encoding(file), newline=""))
+    return CsvFile(csv_file.header, tuple(csv_file.rows))
+
+
+def open_rows(lines: Iterable[str], *, delimiter: str | None = None) -> CsvFile:
+    """
+    A file of lines, each with its end; its rows are read one after the other, so that a large file
+    needs little memory. Without a `delimiter` that of the first line is guessed.
+
+    Raises `CsvFileError`, also while the rows are read.
+    """
+    numbered_lines = enumerate(_decoded(lines), 1)
+    first_line = next((pair for pair in numbered_lines if _is_content(pair[1])), None)
+    if first_line is None:
         raise CsvFileError("the file is empty: its first line must name the columns")
-    delimiter = max(DELIMITERS, key=lines[start].count)
-    rows = _rows(lines, start, delimiter)
-    first = next(rows)
+    number, line = first_line
+    others = (other for _, other in numbered_lines)
+    rows = _rows(line, others, number, delimiter or max(DELIMITERS, key=line.count))
+    first = next(rows, CsvRow(line=number))
     if first.fault is not None:
         raise CsvFileError(first.fault.as_text())
     header = tuple(name.strip() for name in first.cells)
-    return CsvFile(header, tuple(_checked(row, len(header)) for row in rows))
+    return CsvFile(header, (_checked(row, len(header)) for row in rows))
 
 
-def _decode(raw: bytes) -> str:
+def guess_encoding(file: BinaryIO) -> str:
+    """
+    The encoding in which the whole file can be read, which is at its beginning again then. Raises
+    `CsvFileError` for a spreadsheet.
+    """
+    beginning = file.read(len(ZIP))
+    if beginning.startswith(ZIP):
+        raise CsvFileError("the file is no CSV file but a spreadsheet: save it as CSV")
     encodings: tuple[str, ...] = ENCODINGS
-    if raw.startswith(UTF_16):
+    if beginning.startswith(UTF_16):
         encodings = ("utf-16", *ENCODINGS)
-    for encoding in encodings:
-        with suppress(UnicodeDecodeError):
-            return raw.decode(encoding)
-    return raw.decode("latin-1")
+    chosen = next((encoding for encoding in encodings if _is_in(file, encoding)), ANY_BYTES)
+    file.seek(0)
+    return chosen
+
+
+def _is_in(file: BinaryIO, encoding: str) -> bool:
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        while chunk := file.read(CHUNK_BYTES):
+            decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _decoded(lines: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as err:
+        raise CsvFileError(
+            f"the file is not {err.encoding.upper()}; name its encoding, like --encoding cp1252"
+        ) from err
 
 
 def _is_content(line: str) -> bool:
@@ -144,21 +206,33 @@ def _is_content(line: str) -> bool:
     return bool(text) and SEPARATOR_LINE.fullmatch(text) is None
 
 
-def _rows(lines: Sequence[str], start: int, delimiter: str) -> Iterator[CsvRow]:
-    place = start
-    while place < len(lines):
-        reader = csv.reader(lines[place : place + MOST_LINES], delimiter=delimiter, strict=True)
-        line = place + 1
+def _rows(first_line: str, others: Iterator[str], number: int, delimiter: str) -> Iterator[CsvRow]:
+    """The rows from the first line on, which is that of a number."""
+    ahead = deque([first_line])
+    while True:
+        ahead.extend(islice(others, MOST_LINES - len(ahead)))
+        if not ahead:
+            return
         try:
-            cells = next(reader)
+            cells, used = _cells(ahead, delimiter)
+            if any(map(str.strip, cells)):
+                yield CsvRow(line=number, cells=tuple(cells))
         except csv.Error:
             # The rows behind it are read as if the quotation mark was not there.
-            yield CsvRow(line=line, fault=Fault(line=line, column="", cause=OPEN_QUOTE))
-            place += 1
-            continue
-        place += max(1, reader.line_num)
-        if any(cell.strip() for cell in cells):
-            yield CsvRow(line=line, cells=tuple(cells))
+            used = 1
+            yield CsvRow(line=number, fault=Fault(line=number, column="", cause=OPEN_QUOTE))
+        for _ in range(used):
+            ahead.popleft()
+        number += used
+
+
+def _cells(lines: Sequence[str], delimiter: str) -> tuple[list[str], int]:
+    """The cells of the first row, and how many lines it has. Raises `csv.Error`."""
+    # Most rows have no quotation mark; making a reader for each takes several times as long.
+    if '"' not in lines[0]:
+        return lines[0].rstrip("\r\n").split(delimiter), 1
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    return next(reader), max(1, reader.line_num)
 
 
 def _checked(row: CsvRow, width: int) -> CsvRow:

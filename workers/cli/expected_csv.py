@@ -20,11 +20,12 @@ from workers.cli.csv_file import (
     CsvFile,
     CsvFileError,
     CsvRow,
+    Fault,
     compact,
     has_lost_digits,
 )
 from workers.cli.imports import Import
-from workers.cli.people_csv import PHONE_NAME, SEPARATOR, Fault
+from workers.cli.people_csv import PHONE_NAME, SEPARATOR
 
 ID: Final = "buildr_call_id"
 NUMBERS: Final = "numbers"

@@ -14,7 +14,7 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.expected_calls import WrongWindow
 from workers.cli.accounts import load_settings
-from workers.cli.csv_file import CsvFileError
+from workers.cli.csv_file import CsvFileError, Fault
 from workers.cli.expected_csv import FIELDS, Reading, read_expectations
 from workers.cli.failure import Failure
 from workers.cli.imports import (
@@ -28,7 +28,6 @@ from workers.cli.imports import (
     print_faults,
     report,
 )
-from workers.cli.people_csv import Fault
 from workers.cli.session import run_with_store
 
 

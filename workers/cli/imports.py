@@ -14,10 +14,9 @@ import click
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from workers.cli.csv_file import CsvFile, CsvFileError, CsvRow, read_csv
+from workers.cli.csv_file import CsvFile, CsvFileError, CsvRow, Fault, read_csv
 from workers.cli.failure import Failure
 from workers.cli.output import echo, print_json, progress
-from workers.cli.people_csv import Fault
 
 T = TypeVar("T")
 STDIN: Final = "-"

@@ -17,11 +17,11 @@ from workers.cli.csv_file import (
     CsvFile,
     CsvFileError,
     CsvRow,
+    Fault,
     compact,
     has_lost_digits,
 )
 from workers.cli.imports import Import
-from workers.cli.people_csv import Fault
 
 REQUIRED_COLUMNS: Final = ("source", "source_call_id", "buildr_call_id")
 OPTIONAL_COLUMNS: Final = ("company_id", "contact_id", "project_id")

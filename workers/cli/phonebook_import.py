@@ -2,14 +2,15 @@
 `buildr-calls phonebook import`: people from a CSV file into the phone book.
 """
 
+import codecs
 import csv
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from io import TextIOWrapper
+from contextlib import ExitStack, contextmanager
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Final, TextIO
+from typing import BinaryIO, Final, TextIO
 
 import click
 from msgspec import Struct, field
@@ -21,17 +22,10 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import Origin, PhoneBook, PhoneBookEntry
 from workers.cli.accounts import load_settings
+from workers.cli.csv_file import DELIMITERS, CsvFileError, Fault, guess_encoding
 from workers.cli.failure import Failure
 from workers.cli.output import echo, print_json, progress
-from workers.cli.people_csv import (
-    DELIMITERS,
-    FIELDS,
-    Columns,
-    Fault,
-    PeopleCsvError,
-    PeopleReader,
-    PersonRow,
-)
+from workers.cli.people_csv import FIELDS, Columns, PeopleReader, PersonRow
 from workers.cli.session import run_with_store
 
 STDIN: Final = "-"
@@ -119,7 +113,7 @@ class RegionName(click.ParamType[str]):
     help="Which column holds contact_id, company_id, project_id or phone; phone several times.",
 )
 @click.option("--region", type=RegionName(), help="Country of numbers without a country code.")
-@click.option("--encoding", default="utf-8-sig", show_default=True, help="Encoding of the file.")
+@click.option("--encoding", help="Encoding of the file; guessed if not given.")
 @click.option("--delimiter", type=click.Choice(list(DELIMITERS)), help="Guessed if not given.")
 @click.option("--replace", "is_replacing", is_flag=True, help="Make the book equal to the file.")
 @click.option("--dry-run", "is_dry_run", is_flag=True, help="Only read the file.")
@@ -130,7 +124,7 @@ def import_people(
     file: str,
     column_maps: tuple[tuple[str, str], ...],
     region: str | None,
-    encoding: str,
+    encoding: str | None,
     delimiter: str | None,
     is_replacing: bool,
     is_dry_run: bool,
@@ -153,7 +147,7 @@ def import_people(
         mapping.setdefault(name, []).append(column)
     report = ImportReport()
     try:
-        with _open(file, encoding) as text, _listed_faults(report_path) as fault_list:
+        with _opened(file, encoding) as text, _listed_faults(report_path) as fault_list:
             settings = load_settings(is_local=True)
             reader = PeopleReader(text, region or settings.default_region, mapping, delimiter)
             columns, rows = reader.open()
@@ -165,7 +159,7 @@ def import_people(
                     pass
             else:
                 report.removed = _write(entries, report, is_replacing=is_replacing)
-    except PeopleCsvError as err:
+    except CsvFileError as err:
         raise Failure(str(err)) from err
     _print_report(report, is_dry_run=is_dry_run, as_json=as_json)
     if report.faults:
@@ -235,16 +229,27 @@ def _size(text: TextIO) -> int | None:
         return None
 
 
-def _open(path: str, encoding: str) -> TextIO:
-    """Open the file, or stdin. Raises `Failure` if it cannot be opened."""
-    try:
-        if path == STDIN:
-            return TextIOWrapper(sys.stdin.buffer, encoding=encoding, newline="")
-        return Path(path).open(encoding=encoding, newline="")
-    except LookupError as err:
-        raise Failure(f"{encoding} is no encoding; usual are utf-8 and cp1252") from err
-    except OSError as err:
-        raise Failure(f"{path}: {err.strerror}") from err
+@contextmanager
+def _opened(path: str, encoding: str | None) -> Iterator[TextIO]:
+    """
+    The file, or stdin. Raises `Failure` if it cannot be opened, `CsvFileError` for a spreadsheet.
+    """
+    with ExitStack() as stack:
+        try:
+            if encoding is not None:
+                codecs.lookup(encoding)
+            file: BinaryIO = sys.stdin.buffer
+            if path != STDIN:
+                file = stack.enter_context(Path(path).open("rb"))
+            # To guess its encoding, all of it is read once before.
+            if encoding is None and not file.seekable():
+                file = BytesIO(file.read())
+            text = TextIOWrapper(file, encoding=encoding or guess_encoding(file), newline="")
+        except LookupError as err:
+            raise Failure(f"{encoding} is no encoding; usual are utf-8 and cp1252") from err
+        except OSError as err:
+            raise Failure(f"{path}: {err.strerror}") from err
+        yield stack.enter_context(text)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from io import StringIO
 import pytest
 
 from service.store.phone_book import PhoneBookEntry
-from workers.cli.people_csv import Columns, PeopleCsvError, PeopleReader, PersonRow, choose_columns
+from workers.cli.csv_file import CsvFileError
+from workers.cli.people_csv import Columns, PeopleReader, PersonRow, choose_columns
 
 MOBILE = "+15005550001"
 OFFICE = "+15005550006"
@@ -111,7 +112,7 @@ def test_missing_columns_are_named(
     header: list[str], mapping: dict[str, list[str]], words: str
 ) -> None:
     """Without a column of ids and one of numbers nothing can be read, and it says what to do."""
-    with pytest.raises(PeopleCsvError) as caught:
+    with pytest.raises(CsvFileError) as caught:
         choose_columns(header, mapping)
     assert words in str(caught.value)
 
@@ -164,7 +165,7 @@ def test_faults_name_line_column_and_cause() -> None:
         ",5005550001,\n419,5005550006,a,b\n420,5005550001,\n"
     )
     assert [
-        (3, "Mobile Phone", "no telephone number; without a country code it is of US"),
+        (2, "Mobile Phone", "no telephone number; without a country code it is of US"),
         (4, "contact_id", "no id: digits are needed"),
         (5, "", "no contact, company or project"),
         (6, "", "more cells than the first line has columns; is one not quoted?"),
@@ -187,5 +188,5 @@ def test_cell_that_is_too_long_is_a_fault_of_its_row() -> None:
 
 def test_empty_file_is_reported() -> None:
     """There is nothing to read without a first line."""
-    with pytest.raises(PeopleCsvError, match="the file is empty"):
+    with pytest.raises(CsvFileError, match="the file is empty"):
         read("")

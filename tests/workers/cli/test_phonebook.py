@@ -105,14 +105,35 @@ def test_twenty_faults_are_shown(run: Run, tmp_path: Path) -> None:
 def test_columns_region_and_encoding_are_options(run: Run, tmp_path: Path) -> None:
     """What is not guessed can be named."""
     text = "Kürzel;Handy\n418;020 7946 0018\n"
-    (tmp_path / "people.csv").write_text(text, encoding="cp1252")
-    assert "--encoding cp1252" in run("phonebook", "import", "people.csv", code=1).stderr
+    (tmp_path / "people.csv").write_text(text, encoding="cp850")
+    wrong = run("phonebook", "import", "people.csv", "--encoding", "utf-8", code=1)
+    assert "not UTF-8; name its encoding, like --encoding cp1252" in wrong.stderr
     run(
-        *("phonebook", "import", "people.csv", "--encoding", "cp1252", "--region", "gb"),
+        *("phonebook", "import", "people.csv", "--encoding", "cp850", "--region", "gb"),
         *("--map", "contact_id=Kürzel", "--map", "phone=Handy"),
     )
     shown = json.loads(run("phonebook", "show", "+44 20 7946 0018", "--json").stdout)
     assert "418" == shown["people"][0]["contact_id"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_what_spreadsheets_write_is_read(run: Run, tmp_path: Path, encoding: str) -> None:
+    """In any of their encodings, behind a note to a spreadsheet, with a quote that never ends."""
+    text = (
+        'sep=;\r\nid;Näme;Phone\r\n1;"Ann;5005550001\r\n2;Bob;="5005550006"\r\n'
+        "7.41241E+18;Cy;5005550009\r\n3;Dee;1.5E+10\r\n"
+    )
+    (tmp_path / "people.csv").write_bytes(text.encode(encoding))
+    result = run("phonebook", "import", "people.csv", "--dry-run", "--json", code=1)
+    report = json.loads(result.stdout)
+    assert (1, 3) == (report["entries"], report["faults"])
+    assert [(3, "a quotation mark"), (5, "digits were lost"), (6, "digits were lost")] == [
+        (fault["line"], fault["cause"][:16]) for fault in report["first_faults"]
+    ]
+    spreadsheet = tmp_path / "people.xlsx"
+    spreadsheet.write_bytes(b"PK\x03\x04...")
+    refused = run("phonebook", "import", "people.xlsx", "--dry-run", code=1).stderr
+    assert "no CSV file but a spreadsheet" in refused
 
 
 @pytest.mark.parametrize(
