@@ -43,7 +43,7 @@ def explain(what: tuple[str, ...], source: str | None, *, as_json: bool) -> None
       buildr-calls explain "(500) 555-0006"
     """
     if source is not None:
-        _explain_files(tuple(Path(each) for each in what), source, as_json=as_json)
+        _explain_files(tuple(map(Path, what)), source, as_json=as_json)
         return
     if len(what) != 1:
         raise click.UsageError("name one call, or say which --source the files are of")

@@ -115,12 +115,12 @@ def preview_outcomes(
         if path is None
         else load_settings(is_local=True, overrides={"CONFIG": str(path.resolve())}).outcome_config
     )
-    wanted = CallFilter(source=source, since=since, until=until)
+    call_filter = CallFilter(source=source, since=since, until=until)
 
     async def work(settings: Settings, store: Store) -> tuple[Settings, Preview]:
         chosen = config or settings.outcome_config
         compared = await _compare(
-            settings, store, chosen, wanted, agent=agent, limit=limit, is_forced=is_forced
+            settings, store, chosen, call_filter, agent=agent, limit=limit, is_forced=is_forced
         )
         if is_applied and (fault := await workers_fault(store, chosen)) is not None:
             place = "" if path is None else f"put {path} in place of buildr-calls.toml, "
@@ -148,7 +148,7 @@ async def _compare(
     settings: Settings,
     store: Store,
     config: OutcomeConfig,
-    wanted: CallFilter,
+    call_filter: CallFilter,
     *,
     agent: str | None,
     limit: int | None,
@@ -162,7 +162,7 @@ async def _compare(
         )
     if faults := unknown_names(config, present.outcome_ids, display_names=present.names.values()):
         raise SettingsFault(faults)
-    refs = await store.search.select(wanted)
+    refs = await store.search.select(call_filter)
     with suppress_logs(), progress() as bar:
         candidates = call_candidates(store, refs, present.rules)
         cases = _counted(candidates, bar, total=len(refs))
@@ -235,9 +235,9 @@ def _print_agents(changes: Sequence[OutcomeChange]) -> None:
     )
 
 
-def _row(each: OutcomeChange) -> tuple[str, ...]:
-    names = (each.buildr_call_id or "", each.agent or "", each.result or "")
-    return (each.ref, *names, each.now or LEFT_ALONE, each.then or LEFT_ALONE, each.rule)
+def _row(change: OutcomeChange) -> tuple[str, ...]:
+    names = (change.buildr_call_id or "", change.agent or "", change.result or "")
+    return (change.ref, *names, change.now or LEFT_ALONE, change.then or LEFT_ALONE, change.rule)
 
 
 def _closing(settings: Settings, compared: Preview, *, is_applied: bool) -> Iterable[str]:
@@ -262,7 +262,7 @@ def _as_dict(settings: Settings, compared: Preview, *, is_applied: bool) -> dict
     return {
         "is_applied": is_applied,
         "looked_at": compared.looked_at,
-        "changes": [each.as_dict() for each in compared.changes],
+        "changes": [change.as_dict() for change in compared.changes],
         "counts": {kind.name.lower(): kinds[kind] for kind in ChangeKind},
         "left_out": compared.left_out,
         "requests": compared.requests,

@@ -7,7 +7,7 @@ our extensions says so. Not tried on an account: which result a caller has who h
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from msgspec.structs import replace
@@ -33,6 +33,7 @@ from service.sources.common.fields import (
 )
 from service.sources.common.ids import call_id
 from service.sources.common.json_body import JsonValue
+from service.sources.common.leg_events import end_time
 from service.sources.common.phone_numbers import to_e164
 from service.sources.ringcentral.vocabulary import DIRECTIONS, find
 
@@ -114,9 +115,9 @@ def record_end(record: Fields) -> datetime | None:
     """When the call ended (UTC), as far as its duration shows it."""
     started_at = record_start(record)
     duration_s = whole_seconds(record, "duration")
-    if started_at is None or duration_s is None:
+    if duration_s is None:
         return None
-    return started_at + timedelta(seconds=duration_s)
+    return end_time(started_at, duration_s)
 
 
 def goes_on(record: Fields) -> bool:

@@ -28,6 +28,7 @@ from service.settings import Installation, Settings
 from service.sources import SOURCES, WebhookRequest
 from service.sources.common.json_body import JsonValue
 from service.sources.common.request_file import build_request
+from service.sources.ringcentral.call_log import record_end, record_start
 from service.sources.ringcentral.source import check_token
 from service.sources.ringcentral.vocabulary import IGNORED_EVENTS, TRANSFERS
 from service.sources.settings import Secrets
@@ -737,3 +738,12 @@ def test_one_lost_message_costs_no_talk(scenario: str) -> None:
     expected = [Result.CONNECTED] * len(messages)
     remaining = [messages[:place] + messages[place + 1 :] for place in range(len(messages))]
     assert expected == [fold(itertools.chain(*rest)).result for rest in remaining]
+
+
+def test_a_logged_call_that_ends_after_all_time_has_an_end() -> None:
+    """One such record must not end the reading of the whole log."""
+    start = "9999-12-31T23:59:59Z"
+    ended_at = record_end({"startTime": start, "duration": 60})
+    assert record_start({"startTime": start}) == ended_at
+    assert record_end({"startTime": start}) is None
+    assert record_end({"duration": 60}) is None
