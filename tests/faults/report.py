@@ -6,7 +6,6 @@ import itertools
 import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -125,8 +124,8 @@ def _head(rows: Sequence[Row], commit: str) -> str:
     }
     red = sum(bool(row.faults) for row in judged)
     return (
-        f"Made by `make faults` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, at commit {commit}, on "
-        f"{machine()}: {len(judged)} scenarios, {len(rows) - len(judged)} skipped, {red} red.\n\n"
+        f"Made by `make faults` at commit {commit}, {machine()}: {len(judged)} scenarios, "
+        f"{len(rows) - len(judged)} skipped, {red} red.\n\n"
         f"**{sums['sent']:,} messages of {sums['calls']:,} calls sent, "
         f"{sums['acknowledged']:,} acknowledged, {sums['lost']:,} lost, "
         f"{sums['wrong']:,} calls wrong, {sums['not_taken'] - sums['exempt']:,} messages not "
