@@ -98,7 +98,8 @@ class CommandBatches:
             for connection in idle:
                 await connection.disconnect(nowait=True)
         # Sockets are closed in the next turn of the loop, which may be its last one.
-        await asyncio.sleep(0)
+        if idle:
+            await asyncio.sleep(0)
 
     async def _send_waiting(self) -> None:
         self._is_starting = False

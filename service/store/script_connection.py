@@ -69,7 +69,8 @@ class ScriptConnections:
         for connection in idle:
             await connection.disconnect(nowait=True)
         # Sockets are closed in the next turn of the loop, which may be its last one.
-        await asyncio.sleep(0)
+        if idle:
+            await asyncio.sleep(0)
 
     async def _evaluate(self, call: ScriptCall[Result]) -> object:
         arguments = (*self._scripts.shared_arguments, *call.arguments)

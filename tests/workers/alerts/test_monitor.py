@@ -279,6 +279,7 @@ async def test_a_bug_ends_a_turn_only(
     monitor = AlertMonitor.of(installation, is_standby=False)
     with capture_logs() as lines, pytest.raises(KeyboardInterrupt):
         await monitor.run()
+    monkeypatch.undo()
     await monitor.close()
     assert ["alerts.broken"] * 2 == [line["event"] for line in lines]
     assert logging.getLevelName(logging.ERROR).lower() == lines[0]["log_level"]
