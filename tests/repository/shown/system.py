@@ -92,7 +92,10 @@ class ShownSystem:
             seconds, micros = client.time()
             until = (seconds + micros / 1e6 + REST_S) * 1000
             has_due = any(client.zcount(f"bc:{account}:due", "-inf", until) for account in ACCOUNTS)
-            return not has_due and next(client.scan_iter("bc:*:lane:*", count=1000), None) is None
+            # The alarm of a job that waits for Buildr is later than that.
+            is_running = any(client.hlen(f"bc:{account}:running") for account in ACCOUNTS)
+            has_lane = next(client.scan_iter("bc:*:lane:*", count=1000), None) is not None
+            return not (has_due or is_running or has_lane)
 
     def wait_for_refusal(self) -> None:
         """Wait until the receiver has noted that it refused a request."""
