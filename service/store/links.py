@@ -49,7 +49,7 @@ def read_link(text: str | bytes) -> Link | None:
     """The link of a stored text; None of an empty one, and of one that cannot be read."""
     if not text:
         return None
-    # One that is damaged is as good as none: the call then waits for a link.
+    # One that is damaged is as good as none: the call is matched as one without a link.
     try:
         return _LINK.decode(text)
     except msgspec.DecodeError:
