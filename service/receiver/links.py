@@ -25,7 +25,7 @@ from service.receiver.admin_endpoint import (
     JsonBody,
 )
 from service.sources.common.ids import call_id
-from service.store.links import Link, Links
+from service.store.links import Link, Links, UnreadableLink
 
 # `:path`, since a call's id is the vendor's text and may contain a slash.
 PATH: Final = "/links/{source}/{source_call_id:path}"
@@ -99,20 +99,20 @@ class LinksEndpoint(AdminEndpoint):
     async def _get(self, source: str, source_call_id: str) -> Response:
         link = await self.from_redis(self.links.get(source, source_call_id))
         if link is None:
-            raise _no_link()
+            raise _not_found("This call has no link. Set one with PUT.")
+        if isinstance(link, UnreadableLink):
+            raise _not_found("The link of this call is damaged. Set it again with PUT.")
         return _respond(source, source_call_id, link, status=HTTPStatus.OK)
 
     async def _delete(self, source: str, source_call_id: str) -> Response:
         if not await self.from_redis(self.links.remove(source, source_call_id)):
-            raise _no_link()
+            raise _not_found("This call has no link. Set one with PUT.")
         log.info(LogEvent.LINK_REMOVED, source=source, source_call_id=source_call_id)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def _no_link() -> HTTPException:
-    return HTTPException(
-        HTTPStatus.NOT_FOUND, "This call has no link. Set one with PUT.", headers=dict(NOT_STORED)
-    )
+def _not_found(text: str) -> HTTPException:
+    return HTTPException(HTTPStatus.NOT_FOUND, text, headers=dict(NOT_STORED))
 
 
 def _respond(source: str, source_call_id: str, link: Link, *, status: int) -> Response:

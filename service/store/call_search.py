@@ -16,7 +16,7 @@ from service.store.calls import StoredCall, read_call, read_record
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.keys import Keys
-from service.store.links import Link, read_link
+from service.store.links import StoredLink, read_link
 from service.store.record_reading import read_packed, read_records
 from service.store.redis_client import Client
 
@@ -81,7 +81,9 @@ class CallSearch(Struct, frozen=True):
         refs_by_age = sorted(last_received, key=lambda ref: (last_received[ref], ref))
         return list(islice(refs_by_age, limit))
 
-    async def read(self, refs: Sequence[str]) -> AsyncIterator[tuple[StoredCall, Link | None]]:
+    async def read(
+        self, refs: Sequence[str]
+    ) -> AsyncIterator[tuple[StoredCall, StoredLink | None]]:
         """The calls of these names that are still kept, with their links, in the same order."""
         for start in range(0, len(refs), PAGE):
             page = refs[start : start + PAGE]
@@ -92,7 +94,7 @@ class CallSearch(Struct, frozen=True):
             answers = await pipe.execute()
             for ref, fields, link in zip(page, answers[::2], answers[1::2], strict=True):
                 if fields and (stored := _readable(ref, fields)) is not None:
-                    yield stored, read_link(link or b"")
+                    yield stored, read_link(link)
 
     async def indexed_records(
         self, name: str, *, limit: int, start: int = 0

@@ -26,6 +26,7 @@ from service.store.delivery_state import (
 )
 from service.store.failed import Failed, to_text
 from service.store.keys import Keys, split_ref
+from service.store.links import link_text
 from service.store.messages import UnreadMessages, make_value_small, read_unread
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -76,13 +77,14 @@ class LoadedCall(Struct, frozen=True, kw_only=True):
     """
     A call, empty if it is new, and the ids of its pending messages, oldest first.
 
-    Of a call that a job has begun also these messages, and its link as it is stored, or "".
+    Of a call that a job has begun also these messages, and its link as it is stored, see
+    `service.store.links`; None without one.
     """
 
     stored: StoredCall
     pending: tuple[str, ...]
     unread: UnreadMessages = field(default_factory=UnreadMessages)
-    link_text: str = ""
+    link_text: str | None = None
 
     @property
     def is_known(self) -> bool:
@@ -131,7 +133,7 @@ class Calls(Struct, frozen=True):
             stored=read_call(ref, dict(zip(fields[::2], fields[1::2], strict=True))),
             pending=message_ids,
             unread=read_unread(message_ids, messages, taken_ms),
-            link_text=b"".join(link_texts).decode(),
+            link_text=link_text(link_texts[0]) if link_texts else None,
         )
 
     async def commit(

@@ -4,9 +4,11 @@ The JSON argument of `commit.lua`.
 
 import json
 from datetime import datetime
+from hashlib import sha1
 
 from service.store.call_index import buckets_of
 from service.store.call_update import CallUpdate, Retention
+from service.store.links import stored_bytes
 
 
 def commit_arguments(
@@ -44,7 +46,7 @@ def commit_arguments(
         arguments["wakes"] = list(update.wakes)
     # An empty link is one that the job has seen to be absent.
     if update.link_text is not None:
-        arguments["link"] = update.link_text
+        arguments.update(_link_arguments(update.link_text))
     if update.numbers and update.started_at is not None:
         arguments["numbers"] = dict(update.numbers)
         arguments["started_ms"] = _epoch_ms(update.started_at)
@@ -53,6 +55,15 @@ def commit_arguments(
     if update.due_at is not None:
         arguments["due_ms"] = _epoch_ms(update.due_at)
     return json.dumps({**arguments, **_job_arguments(worker_id, ends_job=ends_job)})
+
+
+def _link_arguments(text: str) -> dict[str, str]:
+    try:
+        text.encode()
+    # Damaged: bytes that JSON cannot carry.
+    except UnicodeEncodeError:
+        return {"link_sha1": sha1(stored_bytes(text), usedforsecurity=False).hexdigest()}
+    return {"link": text}
 
 
 def _job_arguments(worker_id: str | None, *, ends_job: bool) -> dict[str, str]:

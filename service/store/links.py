@@ -3,11 +3,13 @@ Links: which Buildr call a telephone call is, set by an operator or another prog
 """
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from service.buildr_ids import is_buildr_id
 from service.store import script_calls
 from service.store.keys import Keys, ref_of, split_ref
 from service.store.redis_client import Client
@@ -42,18 +44,42 @@ class Link(Struct, frozen=True, kw_only=True, omit_defaults=True):
         }
 
 
-_LINK = msgspec.json.Decoder(Link)
+class UnreadableLink(Struct, frozen=True):
+    """
+    A link that is stored and cannot be read. Which Buildr call it names is not known, nor whether
+    it replaces all else or is that of a test call.
+    """
 
 
-def read_link(text: str | bytes) -> Link | None:
-    """The link of a stored text; None of an empty one, and of one that cannot be read."""
-    if not text:
+StoredLink: TypeAlias = Link | UnreadableLink
+UNREADABLE_LINK: Final = UnreadableLink()
+_LINK: Final = msgspec.json.Decoder(Link)
+# How bytes that are no UTF-8 are kept in a text, so that it can be compared with what is stored.
+_ODD_BYTES: Final = "surrogateescape"
+
+
+def link_text(stored: bytes) -> str:
+    """What is stored of a link as a text, from which `stored_bytes` makes the same bytes."""
+    return stored.decode("utf-8", _ODD_BYTES)
+
+
+def stored_bytes(text: str) -> bytes:
+    """The inverse of `link_text`."""
+    return text.encode("utf-8", _ODD_BYTES)
+
+
+def read_link(stored: bytes | None) -> StoredLink | None:
+    """The link of a stored value; None where nothing is stored."""
+    if stored is None:
         return None
-    # One that is damaged is as good as none: the call is matched as one without a link.
     try:
-        return _LINK.decode(text)
-    except msgspec.DecodeError:
-        return None
+        link = _LINK.decode(stored)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return UNREADABLE_LINK
+    # It becomes a part of the address that is written to.
+    if not is_buildr_id(link.buildr_call_id):
+        return UNREADABLE_LINK
+    return link
 
 
 class Links(Struct, frozen=True):
@@ -99,40 +125,33 @@ class Links(Struct, frozen=True):
         text = msgspec.json.encode(link)
         return script_calls.link(ref=ref, link_text=text, keep_ms=self.keep_ms)
 
-    async def get(self, source: str, source_call_id: str) -> Link | None:
+    async def get(self, source: str, source_call_id: str) -> StoredLink | None:
         """The link of a call, or None."""
-        return (await self.load(ref_of(source, source_call_id)))[0]
+        return await self.load(ref_of(source, source_call_id))
 
-    async def load(self, ref: str) -> tuple[Link | None, str]:
-        """
-        `(link, text)`: the link of a call, None if it cannot be read, and its stored JSON, or
-        `(None, "")` if there is none.
-
-        The commit of a job compares the text, so that a link that was changed while the job ran is
-        not missed.
-        """
-        text = await self.redis.get(self.keys.link(ref))
-        if text is None:
-            return None, ""
-        return read_link(text.decode()), text.decode()
+    async def load(self, ref: str) -> StoredLink | None:
+        """The link of the call of this name, or None."""
+        return read_link(await self.redis.get(self.keys.link(ref)))
 
     async def remove(self, source: str, source_call_id: str) -> bool:
         """
         Take a link away; what was already written to Buildr stays. Returns whether there was one.
+
+        A call that waits because its link cannot be read is run again, as one without a link.
         """
         ref = ref_of(source, source_call_id)
         pipe = self.redis.pipeline(transaction=True)
+        pipe.get(self.keys.link(ref))
         pipe.delete(self.keys.link(ref))
         pipe.zrem(self.keys.named("links"), ref)
-        # The call is not woken: what was written to Buildr by this link stays there.
-        removed, _ = await pipe.execute()
+        # Any other call is not woken: what was written to Buildr by this link stays there.
+        stored, removed, _ = await pipe.execute()
+        if isinstance(read_link(stored), UnreadableLink):
+            await self.scripts.run(script_calls.wake(ref=ref))
         return bool(removed)
 
-    async def scan(self, source: str | None = None) -> AsyncIterator[tuple[str, str, Link | None]]:
-        """
-        `(source, source_call_id, link)` of all links, those that expire first coming first; None
-        for one that cannot be read.
-        """
+    async def scan(self, source: str | None = None) -> AsyncIterator[tuple[str, str, StoredLink]]:
+        """`(source, source_call_id, link)` of all links, those that expire first coming first."""
         start = 0
         # The index is cleaned when a link is set, so that it may name links that have expired
         # since.
@@ -140,6 +159,7 @@ class Links(Struct, frozen=True):
             texts = await self.redis.mget([self.keys.link(ref.decode()) for ref in refs])
             for ref, text in zip(refs, texts, strict=True):
                 link_source, source_call_id = split_ref(ref.decode())
-                if text is not None and source in (None, link_source):
-                    yield link_source, source_call_id, read_link(text)
+                link = read_link(text)
+                if link is not None and source in (None, link_source):
+                    yield link_source, source_call_id, link
             start += PAGE

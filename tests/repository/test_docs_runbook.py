@@ -13,6 +13,7 @@ from service.errors import FailureCause, Overloaded, QueueUnavailable
 from service.logs.events import LogEvent
 from service.receiver.problems import PROBLEMS
 from tests.repository.site import ROOT, anchors
+from workers.matching.reasons import KINDS, OTHER
 
 RUNBOOK: Final = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 OPERATING: Final = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
@@ -34,6 +35,11 @@ def _headings(section: str) -> list[str]:
 def test_every_cause_has_its_entry() -> None:
     """`failed list` prints these."""
     assert sorted(FailureCause) == sorted(_headings("Causes of failures"))
+
+
+def test_every_reason_of_an_unmatched_call_has_its_entry() -> None:
+    """The console filters by these."""
+    assert sorted(set(KINDS) - {OTHER}) == sorted(_headings("Unmatched calls"))
 
 
 def test_every_log_event_of_level_error_has_its_entry() -> None:

@@ -9,7 +9,7 @@ import click
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.connection import Store
-from service.store.links import Link
+from service.store.links import Link, StoredLink, UnreadableLink
 from workers.cli.accounts import note_cut
 from workers.cli.arguments import CallDigits, CallText, Digits, OneOf
 from workers.cli.csv_file import CsvFileError
@@ -29,8 +29,8 @@ from workers.cli.output import echo, print_json, print_table
 from workers.cli.program import PROGRAM
 from workers.cli.session import run_with_store
 
-# Source, source call id, link, None if it cannot be read.
-LinkOfCall = tuple[str, str, Link | None]
+# Source, source call id, link.
+LinkOfCall = tuple[str, str, StoredLink]
 SOURCE = OneOf(sorted(SOURCES))
 
 
@@ -140,7 +140,7 @@ def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
       buildr-calls links get twilio CA00000000000000000000000000000001
     """
 
-    async def work(_: Settings, store: Store) -> Link | None:
+    async def work(_: Settings, store: Store) -> StoredLink | None:
         return await store.links.get(source, source_call_id)
 
     link = run_with_store(work)
@@ -149,6 +149,8 @@ def get_link(source: str, source_call_id: str, *, as_json: bool) -> None:
             f"{source}:{source_call_id} has no link; set one: {PROGRAM} links set {source} "
             f"{source_call_id} BUILDR_CALL_ID"
         )
+    if isinstance(link, UnreadableLink):
+        raise Failure(_damaged(source, source_call_id))
     if as_json:
         print_json({"source": source, "source_call_id": source_call_id, **link.ids()})
     else:
@@ -203,15 +205,18 @@ def _readable(entries: Sequence[LinkOfCall]) -> list[tuple[str, str, Link]]:
     """The links that can be read; each other one is named on stderr."""
     readable = []
     for slug, source_call_id, link in entries:
-        if link is not None:
+        if isinstance(link, Link):
             readable.append((slug, source_call_id, link))
             continue
-        echo(
-            f"left out: what is stored of the link of {slug}:{source_call_id} cannot be read; "
-            f"set it anew: {PROGRAM} links set {slug} {source_call_id} BUILDR_CALL_ID",
-            is_error=True,
-        )
+        echo(f"left out: {_damaged(slug, source_call_id)}", is_error=True)
     return readable
+
+
+def _damaged(source: str, source_call_id: str) -> str:
+    return (
+        f"what is stored of the link of {source}:{source_call_id} cannot be read; "
+        f"set it anew: {PROGRAM} links set {source} {source_call_id} BUILDR_CALL_ID"
+    )
 
 
 @links.command("import")

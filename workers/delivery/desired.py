@@ -11,7 +11,7 @@ from enum import Enum, auto
 from msgspec import Struct, field
 
 from service.settings.outcomes import OutcomeConfig
-from service.store.links import Link
+from service.store.links import StoredLink
 from service.store.outcomes import StoredOutcomes
 from workers.calls.fold import Call
 from workers.matching.callers import CallerMatch, ids_beside
@@ -93,7 +93,7 @@ def desired_state(
     config: OutcomeConfig,
     *,
     outcome_ids: Mapping[str, str] | None,
-    link: Link | None = None,
+    link: StoredLink | None = None,
     expected: ExpectedCallMatch | None = None,
     internal_reason: str | None = None,
     caller: CallerMatch | None = None,

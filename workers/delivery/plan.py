@@ -11,6 +11,7 @@ from service.errors import FailureCause
 from service.events import Result
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
+from service.store.links import Link
 from service.store.rate_limit.lanes import Lane
 from workers.calls.basis import Reason
 from workers.calls.fold import Call, stall_deadline
@@ -41,7 +42,7 @@ WITHOUT_BUILDR_CALL: Final = frozenset({DesiredStatus.INTERNAL, DesiredStatus.UN
 def make_plan(inputs: PlanInputs, now: datetime) -> Plan:
     """Decide what to do about a call at a moment in time (UTC)."""
     plan = _plan(inputs, now)
-    if inputs.link is not None and inputs.link.is_test:
+    if isinstance(inputs.link, Link) and inputs.link.is_test:
         return as_dry_run(plan)
     return plan
 

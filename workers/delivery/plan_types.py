@@ -14,7 +14,7 @@ from service.settings import Settings, SettleTimes
 from service.settings.outcomes import OutcomeConfig
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import ReplayRequest
-from service.store.links import Link
+from service.store.links import StoredLink
 from service.store.rate_limit.lanes import Lane
 from workers.calls.fold import Call
 from workers.delivery.difference import OUTCOME_FIELD
@@ -121,7 +121,7 @@ class PlanInputs(Struct, frozen=True, kw_only=True):
 
     record: DeliveryRecord
     call: Call
-    link: Link | None
+    link: StoredLink | None
     config: OutcomeConfig
     outcome_ids: Mapping[str, str] | None
     timing: Timing

@@ -93,7 +93,7 @@ class JobRun(Struct, frozen=True, kw_only=True):
             return update
         return replace(
             update,
-            link_text=result.link_text,
+            link_text=result.link_text or "",
             numbers=result.numbers,
             started_at=result.started_at,
             claimed=result.claimed,
@@ -110,7 +110,7 @@ class JobRun(Struct, frozen=True, kw_only=True):
             version=self.loaded.stored.version + 1,
             before=sent.record,
             due_at=sent.due_at,
-            link_text=result.link_text,
+            link_text=result.link_text or "",
             claimed=result.claimed,
         )
 

@@ -17,7 +17,7 @@ from service.settings.outcomes import OutcomeConfig
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState, ReplayRequest
-from service.store.links import read_link
+from service.store.links import read_link, stored_bytes
 from workers.calls.fold import Call
 from workers.calls.unknown_end import with_unknown_end
 from workers.delivery.outcome_catalog import OutcomeCatalog
@@ -61,14 +61,14 @@ class PlanResult(Struct, frozen=True, kw_only=True):
     """
     A plan, and what it rests on, so that the commit notices a later change.
 
-    `link_text` is the link as stored, or ""; `numbers` are the revisions of the expected calls by
+    `link_text` is the link as stored, or None; `numbers` are the revisions of the expected calls by
     phone number (E.164). `started_at` (UTC) is the call's start, as far as it is known. `claimed`
     is the Buildr call of the expected call that it has claimed, `certain` the one that its messages
     or its link name: other calls have to learn of it before the commit, by `ExpectedCalls.take`.
     """
 
     plan: Plan
-    link_text: str
+    link_text: str | None
     numbers: Mapping[str, str] = field(default_factory=dict)
     started_at: datetime | None = None
     claimed: str | None = None
@@ -92,14 +92,14 @@ class Planner(Struct, frozen=True, kw_only=True):
         record: DeliveryRecord,
         call: Call,
         *,
-        link_text: str = "",
+        link_text: str | None = None,
         replay_request: ReplayRequest | None,
         part_reason: str | None = None,
     ) -> PlanResult:
         """
         Plan for a call, and claim the expected call that it turns out to be.
 
-        `link_text` is the call's link as it is stored, or "". `part_reason` is set of a call that
+        `link_text` is the call's link as it is stored, or None. `part_reason` is set of a call that
         others take in. Raises `ClaimConflict`, and redis-py's errors.
         """
         # Before anything else is read, since it may make the call final, and only a final call is
@@ -135,14 +135,14 @@ class Planner(Struct, frozen=True, kw_only=True):
         self,
         record: DeliveryRecord,
         call: Call,
-        link_text: str,
+        link_text: str | None,
         replay_request: ReplayRequest | None,
         part_reason: str | None,
     ) -> tuple[PlanResult, ExpectedCallMatch | None]:
         """A plan that has claimed nothing yet, and the expected call that it may rest on."""
         # The text goes to the commit, which compares it with the link then: a link that is set in
         # between must not wait for the next message of the call.
-        link = read_link(link_text)
+        link = None if link_text is None else read_link(stored_bytes(link_text))
         internal = part_reason or why_internal(call, self.rules)
         choice: ExpectedCallMatch | None = None
         numbers: Mapping[str, str] = {}
@@ -191,7 +191,9 @@ class Planner(Struct, frozen=True, kw_only=True):
         """
         call_match = plan.match
         expected_calls = self.store.expected
-        if call_match is None:
+        # Of an unreadable link it is not known which claim it stands for: what the call has claimed
+        # must not become free for another call.
+        if call_match is None or call_match.how == "unreadable":
             return True
         # The job notes it, together with what else it asks Redis for.
         if call_match.how in CERTAIN and call_match.buildr_call_id is not None:

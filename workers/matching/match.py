@@ -7,10 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from service.store.links import Link
+from service.store.links import Link, StoredLink, UnreadableLink
 from workers.calls.fold import Call
 from workers.matching.candidates import RejectedCandidate
-from workers.matching.reasons import LINK, NO_LINK
+from workers.matching.reasons import DAMAGED_LINK, LINK, NO_LINK
 from workers.matching.selection import ExpectedCallMatch
 
 
@@ -24,18 +24,23 @@ class Match(Struct, frozen=True, kw_only=True):
 
     buildr_call_id: str | None
     reason: str
-    how: Literal["message", "link", "expected", "none", "conflict"]
+    how: Literal["message", "link", "expected", "none", "conflict", "unreadable"]
     considered: tuple[RejectedCandidate, ...] = ()
 
 
-def match(call: Call, link: Link | None, expected: ExpectedCallMatch | None = None) -> Match:
+def match(call: Call, link: StoredLink | None, expected: ExpectedCallMatch | None = None) -> Match:
     """
     Find the Buildr call of a telephone call.
 
     The id that the call's own messages name beats a link, and a link beats an expected call. If the
     messages name several, nothing is chosen, unless a link names one of them. A link that replaces
-    beats all: an operator knows that the messages are wrong.
+    beats all: an operator knows that the messages are wrong. A link that cannot be read leaves the
+    call without a match, whatever else names a Buildr call.
     """
+    # It may be one that replaces an id in the messages, or that of a test call: a write to what
+    # something weaker names would be to the call that the link was to keep it from.
+    if isinstance(link, UnreadableLink):
+        return _unreadable(call)
     if link is not None and link.replaces:
         return Match(
             buildr_call_id=link.buildr_call_id,
@@ -59,20 +64,11 @@ def match(call: Call, link: Link | None, expected: ExpectedCallMatch | None = No
     # Before expected calls: two ids that contradict each other are no reason to believe a number.
     if call.buildr_call_ids:
         return _conflict(call)
-    if expected is None:
-        expected = ExpectedCallMatch()
-    if expected.chosen is not None:
-        return Match(
-            buildr_call_id=expected.chosen.buildr_call_id,
-            reason=expected.reason,
-            how="expected",
-            considered=expected.considered,
-        )
-    return _unmatched(call, expected)
+    return _by_number(call, expected or ExpectedCallMatch())
 
 
 def link_for_patch(
-    matched: Match, link: Link | None, expected: ExpectedCallMatch | None = None
+    matched: Match, link: StoredLink | None, expected: ExpectedCallMatch | None = None
 ) -> Link | None:
     """
     The link whose ids of company, contact and project are sent with the outcome.
@@ -81,6 +77,8 @@ def link_for_patch(
     """
     if matched.how == "expected" and expected is not None and expected.chosen is not None:
         return expected.chosen.as_link()
+    if isinstance(link, UnreadableLink):
+        return None
     return link
 
 
@@ -100,7 +98,22 @@ def _conflict(call: Call) -> Match:
     )
 
 
-def _unmatched(call: Call, expected: ExpectedCallMatch) -> Match:
+def _unreadable(call: Call) -> Match:
+    return Match(
+        buildr_call_id=None,
+        reason=f"{DAMAGED_LINK} {LINK}{_link_command(call)} ID",
+        how="unreadable",
+    )
+
+
+def _by_number(call: Call, expected: ExpectedCallMatch) -> Match:
+    if expected.chosen is not None:
+        return Match(
+            buildr_call_id=expected.chosen.buildr_call_id,
+            reason=expected.reason,
+            how="expected",
+            considered=expected.considered,
+        )
     reasons = [NO_LINK]
     if expected.reason:
         reasons.append(expected.reason)

@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 NO_LINK: Final = "No message and no link names the Buildr call."
+DAMAGED_LINK: Final = (
+    "What is stored of this call's link cannot be read, "
+    "and nothing else may say which Buildr call it is."
+)
 LINK: Final = "Look its id up in Buildr and set a link: "
 
 
@@ -23,6 +27,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "none expected fits": ("No call that fits is expected",),
     "several expected fit": ("fit equally well", "too many to choose"),
     "names several": ("name different Buildr calls",),
+    "link cannot be read": (DAMAGED_LINK,),
     OTHER: (),
 }
 

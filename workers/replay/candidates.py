@@ -19,7 +19,7 @@ from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
 from service.store.failed import Failed
 from service.store.keys import ref_of
-from service.store.links import Link
+from service.store.links import StoredLink
 from workers.calls.fold import fold
 from workers.jobs.parse_messages import ParsedMessages, parse_messages
 from workers.matching.callers import CallerMatch, find_caller
@@ -40,7 +40,7 @@ class ReplayCandidate(Struct, frozen=True, kw_only=True):
 
     ref: str | None
     stored: StoredCall | None = None
-    link: Link | None = None
+    link: StoredLink | None = None
     expected: ExpectedCallMatch | None = None
     caller: CallerMatch | None = None
     entry: Failed | None = None
@@ -128,7 +128,7 @@ async def _load_entry(
     return ReplayCandidate(
         ref=ref,
         stored=stored,
-        link=(await store.links.load(ref))[0],
+        link=await store.links.load(ref),
         entry=entry,
         message_ids=tuple(messages),
         received_at=min((message.received_at for message in unparsed), default=None),

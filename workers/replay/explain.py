@@ -19,7 +19,7 @@ from service.store.connection import Store
 from service.store.failed import Failed
 from service.store.failed import as_dict as failed_as_dict
 from service.store.keys import split_ref
-from service.store.links import Link
+from service.store.links import Link, StoredLink, UnreadableLink
 from service.store.messages import message_id
 from workers.calls.fold import Call, fold
 from workers.calls.fold import as_dict as call_as_dict
@@ -71,7 +71,10 @@ class CallExplanation(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryExplanation(Struct, frozen=True, kw_only=True):
-    """How far a call is on its way to Buildr, and what failed."""
+    """
+    How far a call is on its way to Buildr, and what failed. `link` is None too where it cannot be
+    read, which the match says.
+    """
 
     stored: StoredCall
     pending_messages: tuple[str, ...]
@@ -139,7 +142,7 @@ def explain_events(
     events: Iterable[CallEvent],
     config: OutcomeConfig,
     *,
-    link: Link | None = None,
+    link: StoredLink | None = None,
     expected: ExpectedCallMatch | None = None,
     caller: CallerMatch | None = None,
     outcome_ids: Mapping[str, str] | None = None,
@@ -227,7 +230,7 @@ async def explain_call(
     delivery = DeliveryExplanation(
         stored=stored,
         pending_messages=tuple(loaded.pending),
-        link=link,
+        link=None if isinstance(link, UnreadableLink) else link,
         failed=await store.failed.get(ref),
         failed_messages=tuple(entry for entry in failed_messages if entry is not None),
     )

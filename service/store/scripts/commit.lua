@@ -3,7 +3,7 @@
 --   drop_failed [entry ids], leave_lane, awaits_names, keep_messages_ms, keep_failed_ms, keep_call_ms, keep_open_ms, and,
 --   if they apply, worker (its job goes on, and counts as running there), ends (the worker whose job ends with this),
 --   buckets and left_buckets [names of the index], last_ms, wakes [names of other calls], due_ms, numbers {number: revision}, started_ms. What the job saw: replay (the replay request, or ''),
---   link (its text), claimed (the Buildr call of the expected call that it has).
+--   link (its text, or link_sha1 of one that is no UTF-8), claimed (the Buildr call of the expected call that it has).
 -- ARGV[6..]: the compressed record, then of each message of this run its id, its compressed events ('' = none), and
 --   what its key shall hold from now on ('' = what it holds); beside the JSON, which cannot carry bytes.
 -- Returns when the call is to be run next, in ms (0 = never), or -1 if the call's version has changed meanwhile.
@@ -112,6 +112,8 @@ if update.awaits_names and due == 0 and redis.call('EXISTS', P .. 'outcomes') ==
 end
 -- What came while the job ran makes the call due at once: a link, a replay request, a permit, a message.
 if update.link and (redis.call('GET', P .. 'link:' .. ref) or '') ~= update.link then
+  due = now
+elseif update.link_sha1 and redis.sha1hex(redis.call('GET', P .. 'link:' .. ref) or '') ~= update.link_sha1 then
   due = now
 end
 if update.state == STATE.UNMATCHED then

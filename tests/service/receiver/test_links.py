@@ -77,6 +77,19 @@ async def test_link_is_set_replaced_read_and_removed(
     assert await store.links.get("twilio", "CA1") is None
 
 
+async def test_a_damaged_link_is_not_shown_and_can_be_set_again(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    """It is not the same as none: its call waits for it."""
+    await client.put(PATH, json=FULL)
+    await store.redis.set(store.keys.link("twilio:CA1"), b"\xffdamaged")
+    response = await client.get(PATH)
+    _assert_problem(response, 404)
+    assert "The link of this call is damaged. Set it again with PUT." in response.text
+    assert 200 == (await client.put(PATH, json=FULL)).status_code
+    assert 200 == (await client.get(PATH)).status_code
+
+
 @pytest.mark.parametrize(
     ("path", "source_call_id"),
     [

@@ -165,7 +165,7 @@ async def read_account(store: Store) -> Plain:
         "links": [
             [*names, plain_link(link)]
             async for *names, link in store.links.scan()
-            if link is not None
+            if isinstance(link, Link)
         ],
         "expected_calls": [plain_expected(call) for call in await store.expected.newest()],
         "unmatched": [

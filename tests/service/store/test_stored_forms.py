@@ -380,7 +380,7 @@ async def test_small_records_are_written_as_before(worker: RestoredWorker) -> No
     for failed in [entry async for entry in store.failed.select(FailedFilter())]:
         await store.redis.set(store.keys.failed_entry(failed.entry_id), to_text(failed))
     for source, source_call_id, link in [link async for link in store.links.scan()]:
-        assert link is not None
+        assert isinstance(link, Link)
         await store.links.put(source, source_call_id, link)
     outcomes = await store.outcomes.load()
     assert outcomes is not None

@@ -137,4 +137,5 @@ def test_what_is_damaged_is_named_and_left_out(run: Run, redis_url: str) -> None
     expected = run("expected", "list", "--json")
     assert ["111"] == [call["buildr_call_id"] for call in json.loads(expected.stdout)]
     assert "cannot be read; remove it: buildr-calls expected rm 110\n" in expected.stderr
-    assert "twilio:CA1 has no link" in run("links", "get", "twilio", "CA1", code=1).stderr
+    link = run("links", "get", "twilio", "CA1", code=1)
+    assert "the link of twilio:CA1 cannot be read; set it anew: buildr-calls" in link.stderr

@@ -5,7 +5,10 @@ links: which Buildr call a telephone call is.
 import json
 from pathlib import Path
 
+from redis import Redis
+
 from tests.workers.cli.conftest import Run, Seed, ended
+from workers.matching.reasons import DAMAGED_LINK
 
 
 def test_link_is_set_shown_listed_and_removed(run: Run) -> None:
@@ -27,6 +30,26 @@ def test_link_that_the_calls_own_message_contradicts_is_warned_about(run: Run, s
     """The id in a signed message counts before a link, and whoever sets another one hears of it."""
     seed(ended("CA1"), query="buildr_call_id=110")
     assert "110" in run("links", "set", "twilio", "CA1", "99").stderr
+
+
+def test_a_call_whose_link_is_damaged_says_so(run: Run, seed: Seed, redis_url: str) -> None:
+    """In each list and answer about it, with what to do; a new link is taken, and mends it."""
+    command = "links set twilio CA1 BUILDR_CALL_ID"
+    with Redis.from_url(redis_url) as redis:
+        redis.set("bc:default:link:twilio:CA1", b"\xffdamaged")
+    seed(ended("CA1"), query="buildr_call_id=110")
+    (listed,) = json.loads(run("unmatched", "list", "--json").stdout)
+    assert DAMAGED_LINK in listed["reason"]
+    assert DAMAGED_LINK.split(",", 1)[0] in " ".join(run("unmatched", "list").stdout.split())
+    explained = run("explain", "twilio:CA1").stdout
+    assert DAMAGED_LINK in explained
+    assert command in explained
+    as_json = json.loads(run("explain", "twilio:CA1", "--json").stdout)
+    assert ("unreadable", None) == (as_json["match"]["how"], as_json["delivery"]["link"])
+    replay = json.loads(run("replay", "twilio:CA1", "--dry-run", "--json").stdout)
+    assert "unmatched" in str(replay)
+    assert command in run("links", "get", "twilio", "CA1", code=1).stderr
+    assert "the call goes on now" in run("links", "set", "twilio", "CA1", "111").stdout
 
 
 def test_ids_are_checked(run: Run) -> None:

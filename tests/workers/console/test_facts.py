@@ -51,7 +51,7 @@ from workers.console.masker import Masker, masker_of, with_numbers_of
 from workers.console.overview import _concerns
 from workers.delivery.intake_status import SourceStatus, SpoolDepth
 from workers.delivery.status import AccountStatus, LaneStatus, read_account_status
-from workers.matching.reasons import KINDS, LINK, NO_LINK, kind_of
+from workers.matching.reasons import DAMAGED_LINK, KINDS, LINK, NO_LINK, kind_of
 from workers.replay.explain import DeliveryExplanation, StoredCallExplanation
 
 AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
@@ -235,6 +235,7 @@ def test_a_reason_is_read_without_its_commands() -> None:
         (f"{NO_LINK} No call that fits is expected with this number. {LINK}", "none expected fits"),
         (f"{NO_LINK} 2 expected calls fit equally well: Buildr calls 1.", "several expected fit"),
         ("The messages of this call name different Buildr calls, 1 and 2.", "names several"),
+        (f"{DAMAGED_LINK} {LINK}buildr-calls links set standard call-1 ID", "link cannot be read"),
     ],
 )
 def test_unmatched_calls_have_kinds(reason: str, kind: str) -> None:

@@ -71,15 +71,6 @@ async def test_a_damaged_message_does_not_keep_the_others_from_being_read(
     assert [("message", FailureCause.DAMAGED_RECORD.value, 1)] == await causes(world.store)
 
 
-async def test_a_damaged_link_is_none(world: WorkerHarness) -> None:
-    """The call goes on without it, and waits for another one where nothing else names it."""
-    await world.receive(FORM)
-    await world.store.redis.set(world.store.keys.link(REF), "damaged")
-    await world.run(REF)
-    assert (await world.stored(REF)).events
-    assert [] == await causes(world.store)
-
-
 async def test_foreign_jobs_are_removed_from_the_queue(world: WorkerHarness) -> None:
     """Jobs of others, and of names that are no call's, are removed; ours are taken."""
     queue = world.store.keys.queue

@@ -8,10 +8,11 @@ import pytest
 
 from service.events import CallEvent, EventType
 from service.store.expectations import ExpectedCall
-from service.store.links import Link
+from service.store.links import UNREADABLE_LINK, Link
 from workers.calls.fold import Call, fold
 from workers.matching.candidates import RejectedCandidate
 from workers.matching.match import link_for_patch, match
+from workers.matching.reasons import DAMAGED_LINK
 from workers.matching.selection import ExpectedCallMatch
 
 NOW = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
@@ -70,6 +71,16 @@ def test_no_link_says_what_to_do() -> None:
     matched = match(call(None), None)
     assert (None, "none") == (matched.buildr_call_id, matched.how)
     assert matched.reason.endswith("buildr-calls links set twilio CA1 ID")
+
+
+@pytest.mark.parametrize("ids", [(None,), ("110",), ("110", "111")])
+def test_a_link_that_cannot_be_read_matches_nothing(ids: tuple[str | None, ...]) -> None:
+    """It may replace what the messages name; that a call is expected says less than a link."""
+    matched = match(call(*ids), UNREADABLE_LINK, CHOICE)
+    assert (None, "unreadable", ()) == (matched.buildr_call_id, matched.how, matched.considered)
+    assert matched.reason.startswith(DAMAGED_LINK)
+    assert matched.reason.endswith("buildr-calls links set twilio CA1 ID")
+    assert link_for_patch(matched, UNREADABLE_LINK, CHOICE) is None
 
 
 def test_command_can_be_pasted_whatever_the_id_holds() -> None:
