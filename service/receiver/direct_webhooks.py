@@ -106,10 +106,18 @@ class DirectWebhooks:
             # Whatever one message does, the others take their steps. A bug shows once more at the
             # endpoint, which logs it. Not with `suppress`, which takes longer than a short step.
             except Exception:
-                webhook.leave()
+                self._leave(webhook)
                 continue
-            webhook.leave()
+            self._leave(webhook)
         return going_on
+
+    def _leave(self, webhook: "_Webhook") -> None:
+        """To the endpoint, if somebody waits for its answer."""
+        if not webhook.exchange.disconnected:
+            webhook.leave()
+            return
+        webhook.exchange.drop()
+        self._webhooks.note_sender_gone(webhook.scope)
 
     def _check(self, webhook: "_Webhook") -> bool:
         """By its address and its head."""

@@ -98,6 +98,11 @@ class Exchange:
             self.on_end()
         self._connection.pass_on(self, body)
 
+    def drop(self) -> None:
+        """Give no answer, since the sender has gone."""
+        if self.on_end is not None:
+            self.on_end()
+
     def fail(self) -> None:
         """End the connection of a request that cannot be answered."""
         self._connection.transport.close()

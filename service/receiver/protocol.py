@@ -71,6 +71,11 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.table.admit(self)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the last request: each would hold the other until the collector comes by."""
+        super().connection_lost(exc)
+        self.cycle = cast("RequestResponseCycle", None)
+
     def data_received(self, data: bytes) -> None:
         """Parse what has arrived, in pieces that are no longer than a head may be."""
         limits = self.limits
@@ -146,10 +151,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """
-        Go on with the next request that is here already. As uvicorn's, but for its timer for each
-        answer: `sweep` ends a connection that has been idle for too long.
-        """
+        """Go on with the next request. As uvicorn's, but for its timer: `sweep` ends idle ones."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -208,10 +210,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.abort()
 
     def cut(self, cut: Cut) -> None:
-        """
-        Refuse what is arriving and end the connection; the answer to an earlier request on it goes
-        out first.
-        """
+        """Refuse what arrives and end the connection, after the answer to an earlier request."""
         if self._is_cut:
             return
         self._is_cut = True

@@ -18,6 +18,7 @@ Headers = dict[str, tuple[str, ...]]
 
 # In the scope of a request that has arrived as a whole.
 IS_COMPLETE: Final = "buildr_calls.is_complete"
+SENDER_GONE: Final = "the sender closed the connection"
 
 
 class SenderGone(Exception):
@@ -87,7 +88,7 @@ async def _read_parts(receive: Receive, limits: BodyLimits, parts: list[bytes]) 
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise SenderGone("the sender closed the connection")
+            raise SenderGone(SENDER_GONE)
         part = message.get("body", b"")
         if isinstance(part, bytes) and part:
             total += len(part)

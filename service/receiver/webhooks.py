@@ -35,7 +35,13 @@ from service.receiver.public_url import PublicUrlResolver
 from service.receiver.refusals import Refusals
 from service.receiver.replies import response_to
 from service.receiver.request_log import UNKNOWN, RequestLog, request_logger
-from service.receiver.requests import IS_COMPLETE, BodyLimits, SenderGone, read_body
+from service.receiver.requests import (
+    IS_COMPLETE,
+    SENDER_GONE,
+    BodyLimits,
+    SenderGone,
+    read_body,
+)
 from service.receiver.storable_request import storable_request
 from service.receiver.webhook_checks import (
     AccountReceiver,
@@ -111,6 +117,12 @@ class Webhooks(Struct, frozen=True, kw_only=True):
             source=source_name,
             tally=tally,
         )
+
+    def note_sender_gone(self, scope: Scope) -> None:
+        """Write the line of a request that nobody waits for any more, as `__call__` does."""
+        request_log = self.begin_log(scope["path_params"])
+        request_log.end(LogEvent.MESSAGE_REJECTED, reason=SENDER_GONE)
+        request_log.write(scope, status_code=None)
 
     async def _answer(
         self, scope: Scope, receive: Receive, request_log: RequestLog

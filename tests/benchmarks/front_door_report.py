@@ -197,8 +197,9 @@ def _memory(items: Sequence[Measured]) -> str:
     return (
         f"One receiver process took {count:,} messages of `{items[0].source}` in {len(items)} "
         f"runs, between which Redis was emptied; its resident memory was "
-        f"{items[0].resident_mb:.1f} MB after the first run and {items[-1].resident_mb:.1f} MB "
-        "after the last."
+        f"{items[0].resident_mb:.1f} MB after the first run, "
+        f"{items[len(items) // 2].resident_mb:.1f} MB half-way and "
+        f"{items[-1].resident_mb:.1f} MB after the last."
     )
 
 

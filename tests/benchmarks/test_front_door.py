@@ -118,7 +118,7 @@ def test_report_is_read_as_it_was_written(tmp_path: Path) -> None:
         "| zoom | 400 | 40 % |",
         "| two | 1,900",
         "took 1,200 messages of `twilio` in 2 runs",
-        "70.0 MB after the first run and 71.5 MB",
+        "70.0 MB after the first run, 71.5 MB half-way and 71.5 MB after the last",
     ):
         assert cells in page
     assert "old" not in page

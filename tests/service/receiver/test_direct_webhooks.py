@@ -3,6 +3,8 @@ The direct way of a webhook gives the answers and the log lines of the ordinary 
 """
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from service.receiver.direct_webhooks import TOGETHER, _Webhook
 from service.receiver.exchange import Exchange
 from service.receiver.overload import OverloadLimits
 from service.receiver.protocol import LimitedProtocol
+from service.receiver.requests import SENDER_GONE
 from service.receiver.server import make_server
 from service.settings import Installation, Settings
 from service.store.connection import Store
@@ -174,6 +177,19 @@ class _Receiver:
             await until(are_answered, goal="all answers")
             return bytes(transport.written)
 
+    async def run_to_end(self, request: bytes) -> "weakref.ref[LimitedProtocol]":
+        """The connection of an answered request, after its end."""
+        gc.disable()
+        try:
+            async with self._app.router.lifespan_context(self._app):
+                protocol, transport = self._connect()
+                protocol.data_received(request)
+                await _until_answered(protocol, transport)
+                protocol.connection_lost(None)
+                return weakref.ref(protocol)
+        finally:
+            gc.enable()
+
     def _connect(self) -> tuple[LimitedProtocol, _Transport]:
         protocol = LimitedProtocol(
             self._server.config, self._server.server_state, {}, asyncio.get_running_loop()
@@ -325,12 +341,22 @@ async def test_request_is_answered_before_the_one_behind_it(
 
 
 async def test_sender_that_goes_at_once_is_not_written_to(receiver: _Receiver) -> None:
-    """Neither with an answer of the direct way, nor with one of the endpoint."""
-    with capture_logs():
+    """Neither with an answer of the direct way, nor with one of the endpoint; the log says so."""
+    with capture_logs() as lines:
         answers = await receiver.run_together(
             [REQUESTS[name][0] for name in ("forged", "bug")], goes=True
         )
     assert [b"", b""] == answers
+    assert SENDER_GONE in {line.get("reason") for line in lines}
+    assert "request.broken" not in {line["event"] for line in lines}
+
+
+@pytest.mark.parametrize("name", ["genuine", "forged", "bug", "get"])
+async def test_connection_that_has_ended_leaves_no_garbage(receiver: _Receiver, name: str) -> None:
+    """Nothing of it waits for Python's collector, which comes by after many connections only."""
+    with capture_logs():
+        protocol = await receiver.run_to_end(REQUESTS[name][0])
+    assert protocol() is None
 
 
 def test_bug_of_the_server_ends_one_connection() -> None:
