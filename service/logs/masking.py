@@ -131,6 +131,9 @@ _SUBSTITUTIONS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         rf"\1{HIDDEN}",
     ),
 )
+# Each of the searches needs one of these in the text, or a colon behind one of these names.
+_TELLING: Final = re.compile(r"[\s='\"]|://|whsec_")
+_TELLING_NAME: Final = re.compile(rf"{_CONFIDENTIAL_NAME}|cookie", re.IGNORECASE)
 # A single word, such as most values are, skips all searches: it begins with a letter and has no
 # blank, colon or equals sign, so that it holds neither a telephone number nor a name with a value.
 _WORD: Final = re.compile(r"(?!whsec_)[A-Za-z][\w.-]{0,80}", re.ASCII)
@@ -172,9 +175,16 @@ def mask_text(text: str) -> str:
         return text
     if len(text) > MAX_TEXT:
         text = f"{text[:MAX_TEXT]}... ({len(text)} characters)"
+    # Ids that begin with a digit, as those of most systems do, take one search in place of nine.
+    if _TELLING.search(text) or (":" in text and _TELLING_NAME.search(text)):
+        text = _without_secrets(text)
+    return escape_controls(mask_numbers(text), has_lines=True)
+
+
+def _without_secrets(text: str) -> str:
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
-    return escape_controls(mask_numbers(text), has_lines=True)
+    return text
 
 
 def _finite(value: float | None) -> float | str | None:
