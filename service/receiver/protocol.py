@@ -72,8 +72,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self.table.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the last request: each would hold the other until the collector comes by."""
+        """Let go of all requests: each would hold the connection until the collector comes by."""
         super().connection_lost(exc)
+        self.pipeline.clear()
         self.cycle = cast("RequestResponseCycle", None)
 
     def data_received(self, data: bytes) -> None:

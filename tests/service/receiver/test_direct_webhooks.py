@@ -177,16 +177,26 @@ class _Receiver:
             await until(are_answered, goal="all answers")
             return bytes(transport.written)
 
-    async def run_to_end(self, request: bytes) -> "weakref.ref[LimitedProtocol]":
-        """The connection of an answered request, after its end."""
+    async def end(self, requests: bytes, *, is_answered: bool) -> None:
+        """
+        End a connection whose request was answered, or is not yet, and wait until nothing holds it
+        any more, without Python's collector.
+        """
         gc.disable()
         try:
             async with self._app.router.lifespan_context(self._app):
                 protocol, transport = self._connect()
-                protocol.data_received(request)
-                await _until_answered(protocol, transport)
+                protocol.data_received(requests)
+                if is_answered:
+                    await _until_answered(protocol, transport)
                 protocol.connection_lost(None)
-                return weakref.ref(protocol)
+                connection = weakref.ref(protocol)
+                del protocol
+
+                async def is_gone() -> bool:
+                    return connection() is None
+
+                await until(is_gone, goal="the end of the connection")
         finally:
             gc.enable()
 
@@ -351,12 +361,15 @@ async def test_sender_that_goes_at_once_is_not_written_to(receiver: _Receiver) -
     assert "request.broken" not in {line["event"] for line in lines}
 
 
-@pytest.mark.parametrize("name", ["genuine", "forged", "bug", "get"])
-async def test_connection_that_has_ended_leaves_no_garbage(receiver: _Receiver, name: str) -> None:
+@pytest.mark.parametrize("is_answered", [True, False], ids=["answered", "sender gone"])
+@pytest.mark.parametrize("names", ["genuine", "forged", "bug", "get", "get get", "genuine get"])
+async def test_connection_that_has_ended_leaves_no_garbage(
+    receiver: _Receiver, names: str, is_answered: bool
+) -> None:
     """Nothing of it waits for Python's collector, which comes by after many connections only."""
+    requests = b"".join(REQUESTS[name][0] for name in names.split())
     with capture_logs():
-        protocol = await receiver.run_to_end(REQUESTS[name][0])
-    assert protocol() is None
+        await receiver.end(requests, is_answered=is_answered)
 
 
 def test_bug_of_the_server_ends_one_connection() -> None:
