@@ -144,6 +144,9 @@ class CallListing(Struct, frozen=True):
 
     async def compares_all(self) -> bool:
         """Whether a part from the middle of an id is looked for among all calls."""
+        # Until the index is complete, the names of all calls are compared.
+        if not await self.is_complete():
+            return True
         return await self.redis.zcard(self.keys.named(ALL_CALLS)) <= MOST_COMPARED
 
     async def stored(self, refs: Sequence[str]) -> list[str]:

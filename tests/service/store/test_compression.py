@@ -34,7 +34,7 @@ from service.store.compression import (
 )
 from service.store.connection import Store
 from service.store.delivery_record import DeliveryRecord
-from service.store.messages import Message, pack_message
+from service.store.messages import Message, frame_message, pack_message, read_unread
 
 AT = datetime(2026, 11, 2, 10, 0, tzinfo=UTC)
 LIMITS = InboxLimits(
@@ -76,7 +76,9 @@ def test_what_is_framed_is_read_back_and_made_small(text: bytes) -> None:
     assert small == compress(text, is_fast=True)
 
 
-@pytest.mark.parametrize("stored", [b"", b"{}", compress(b"a" * 100), b"\x02damaged"])
+@pytest.mark.parametrize(
+    "stored", [b"", b"{}", b"never\x01packed", compress(b"a" * 100), b"\x02damaged"]
+)
 def test_what_is_not_framed_stays_as_it_is(stored: bytes) -> None:
     """A message that was packed by a version before, or never."""
     assert stored == make_small(stored)
@@ -287,6 +289,19 @@ async def test_a_message_is_made_small_once_it_is_read(store: Store) -> None:
     assert len(small) * 2 < len(framed)
     assert message == await store.messages.get(message.message_id)
     assert await store.pool.pttl(key) > 0
+    # A message without events, such as one that is ignored, leaves no trace in its call.
+    call = await store.calls.get(REF)
+    assert call is not None
+    assert {} == call.events
+
+
+def test_only_what_is_framed_has_to_be_made_small() -> None:
+    """Nothing else is written once more by a commit."""
+    message = _twilio(1)
+    framed = b"\n" + frame_message(message)
+    small = b"\n" + pack_message(message)
+    unread = read_unread(("m1", "m2"), (framed, small), (b"", b""))
+    assert {"m1": framed} == unread.framed
 
 
 async def test_a_message_that_was_erased_meanwhile_stays_so(store: Store) -> None:

@@ -129,7 +129,7 @@ def test_what_is_damaged_is_named_and_left_out(run: Run, redis_url: str) -> None
     for buildr_call_id in ("110", "111"):
         run("expect", buildr_call_id, "--number", NUMBER)
     with Redis.from_url(redis_url) as redis:
-        redis.set("bc:default:link:twilio:CA1", "damaged")
+        redis.set("bc:default:link:twilio:CA1", b'{"buildr_call_id":"\xff"}')
         redis.hset("bc:default:expected:110", "body", "damaged")
     links = run("links", "list", "--json")
     assert ["CA2"] == [link["source_call_id"] for link in json.loads(links.stdout)]

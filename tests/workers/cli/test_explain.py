@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from service.store import call_listing
+from service.store.call_index import INDEXED
 from tests.workers.cli.conftest import Run, Seed, ended
 
 REQUEST = {
@@ -139,14 +141,20 @@ def test_explain_asks_which_call_is_meant(run: Run, seed: Seed) -> None:
 
 
 def test_explain_says_when_it_has_not_compared_all_calls(
-    run: Run, seed: Seed, monkeypatch: pytest.MonkeyPatch
+    run: Run, seed: Seed, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An id may be that of an older call, if only its middle was given."""
     seed(ended("CA11"))
+    with Redis.from_url(redis_url) as redis:
+        redis.set("bc:default:calls_indexed", INDEXED)
     assert "from the middle" not in run("explain", "CA404", code=1).stderr
     monkeypatch.setattr(call_listing, "MOST_COMPARED", 0)
     for command in (("explain", "CA404"), ("replay", "CA404", "--dry-run", "--offline")):
         assert "give the beginning or the end" in run(*command, code=1).stderr
+    # Without the index, all of them are compared.
+    with Redis.from_url(redis_url) as redis:
+        redis.delete("bc:default:calls_indexed")
+    assert "from the middle" not in run("explain", "CA404", code=1).stderr
 
 
 def test_unmatched_lists_calls_that_wait_for_a_link(run: Run, seed: Seed) -> None:

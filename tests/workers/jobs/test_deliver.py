@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from service.settings import Settings
 from service.store.call_update import CallUpdate
 from service.store.calls import Calls
+from service.store.compression import is_framed
 from service.store.connection import Store, open_store
 from service.store.delivery_state import DeliveryState
 from service.store.failed import FailedFilter
@@ -169,6 +170,21 @@ async def test_a_call_without_a_place_gives_its_permit_back(world: WorkerHarness
     await world.drain()
     assert 1 == len(world.buildr.requests)
     assert 10 == runner.places.free
+
+
+async def test_what_a_job_has_read_is_made_small(world: WorkerHarness) -> None:
+    """Each message of the call, by the commit of the job."""
+    for callback in CALL:
+        await world.receive(callback)
+    keys = [key async for key in world.store.pool.scan_iter(match=world.store.keys.message("*"))]
+
+    async def framed_count() -> int:
+        stored = await world.store.pool.mget(keys)
+        return sum(is_framed(value.partition(b"\n")[2]) for value in stored)
+
+    assert len(CALL) == await framed_count()
+    await world.drain()
+    assert 0 == await framed_count()
 
 
 async def test_refused_call_is_filed_with_the_answer(world: WorkerHarness) -> None:

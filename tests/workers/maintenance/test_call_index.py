@@ -157,6 +157,8 @@ async def test_old_calls_are_found_by_a_part_of_their_ids(store: Store) -> None:
     # As before the index of names.
     await store.redis.set(store.keys.named("calls_indexed"), "1")
     await store.redis.delete(store.keys.named("calls"))
+    assert not await store.listing.is_complete()
+    assert ["twilio:CA2"] == await store.listing.find("CA2", sources=("twilio",))
     await CallIndexer(store=store, worker_id="w1", default_region="US").index_old()
     assert await store.listing.is_complete()
     assert ["twilio:CA2"] == await store.listing.find("CA2", sources=("twilio",))
