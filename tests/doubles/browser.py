@@ -38,6 +38,14 @@ ALL_PICTURES: Final = os.environ.get("ALL_PICTURES")
 WIDE: Final = {"width": 1280, "height": 900}
 # Of a telephone.
 NARROW: Final = {"width": 390, "height": 844}
+# What is wider than the card that it is in, apart from what can be scrolled there.
+OUT_OF_CARD: Final = """
+    [...document.querySelectorAll('.card *')].filter(element => !element.closest('.scroll')
+        && !element.closest('.sr')
+        && element.getBoundingClientRect().right
+            > element.closest('.card').getBoundingClientRect().right + 1
+    ).map(element => element.outerHTML.slice(0, 80))
+"""
 
 
 @dataclass
@@ -64,6 +72,8 @@ class Visitor:
         overflow = "document.documentElement.scrollWidth > innerWidth"
         if await self.page.evaluate(overflow):
             self.faults.append(f"{self.page.url}: wider than the window")
+        for element in await self.page.evaluate(OUT_OF_CARD):
+            self.faults.append(f"{self.page.url}: stands out of its card: {element}")
 
     async def take_picture(self, name: str, *, is_for_docs: bool = False) -> None:
         """Keep a picture of the page, if it is wanted."""

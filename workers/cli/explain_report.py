@@ -133,7 +133,7 @@ def _delivery_facts(delivery: DeliveryExplanation, now: datetime) -> Mapping[str
         "written": ", ".join(f"{name}={value}" for name, value in record.written.items()),
         "written to": record.written_to,
         "written at": _moment(record.written_at, now),
-        "retries": str(record.attempts or ""),
+        "attempts": str(record.attempts or ""),
         "next run": _moment(record.due_at, now),
         "unread": ", ".join(delivery.pending_messages),
     }

@@ -81,7 +81,7 @@ class Console(Struct, frozen=True):
 
     def routes(self) -> list[BaseRoute]:
         """Its routes, all below `/console`."""
-        gate = Gate(self.parts)
+        gate = Gate.of(self.parts)
         login = Login(gate)
         return [
             Route(PREFIX, login.start, methods=["GET"]),

@@ -3,11 +3,9 @@ What every request of the console passes: room for it, a session, the form's tok
 answered where something is wrong.
 """
 
-import re
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Self
 
 from msgspec import Struct, field
 from starlette.exceptions import HTTPException
@@ -15,13 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.clock import utc_now
-from workers.console.answering import Answering, Form, is_of_another_site, read_form
+from service.logs.events import LogEvent
+from workers.console.answering import Answering, Form, read_form
+from workers.console.login_form import LoginForm
 from workers.console.pages import PREFIX, page
 from workers.console.parts import ConsoleAccount, ConsoleParts, Visit
 from workers.console.sessions import COOKIE, VISITOR_COOKIE, Session
-
-NOT_OURS: Final = "This form is not from this console, or it is too old. Load its page again."
-VISITOR_ID: Final = re.compile("[0-9a-f]{32}")
 
 Endpoint = Callable[[Visit], Awaitable[Response]]
 
@@ -41,7 +38,29 @@ class Gate(Struct, frozen=True):
     """Lets requests in to their endpoint."""
 
     parts: ConsoleParts
+    login_form: LoginForm
     answering: Answering = field(default_factory=lambda: Answering(fault_page))
+
+    @classmethod
+    def of(cls, parts: ConsoleParts) -> Self:
+        """The gate of a console."""
+
+        def is_secure(request: Request) -> bool:
+            # At a port of its own it may be reached by plain http, through a tunnel. Whoever makes
+            # up the header has a cookie that is safer than it needs to be.
+            return parts.is_secure or request.headers.get("x-forwarded-proto") == "https"
+
+        login_form = LoginForm(
+            prefix=PREFIX,
+            page=page,
+            tokens=parts.sessions,
+            guard=parts.guard,
+            visitor_cookie=VISITOR_COOKIE,
+            same_site="strict",
+            is_secure=is_secure,
+            refused=LogEvent.CONSOLE_REFUSED,
+        )
+        return cls(parts, login_form)
 
     def guarded(self, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         """An endpoint for those who are logged in; the others are led to the log-in."""
@@ -51,22 +70,8 @@ class Gate(Struct, frozen=True):
 
         return enter
 
-    async def _visit(self, request: Request, endpoint: Endpoint) -> Response:
-        session = await self.session_of(request)
-        if session is None:
-            return self._to_login(request)
-        account = self._account(request)
-        form: Form = {}
-        if request.method == "POST":
-            form = await read_form(request)
-            self.check_form(request, form, browser_id=session.session_id)
-        visit = Visit(
-            parts=self.parts, account=account, session=session, request=request, form=form
-        )
-        return await endpoint(visit)
-
     async def session_of(self, request: Request) -> Session | None:
-        """The session of a request, unless it is over."""
+        """The session of a request, unless it is over. Raises redis-py's errors."""
         session = self.parts.sessions.read(request.cookies.get(COOKIE, ""), utc_now())
         if session is None:
             return None
@@ -74,13 +79,19 @@ class Gate(Struct, frozen=True):
             return None
         return session
 
-    def check_form(self, request: Request, form: Form, *, browser_id: str) -> None:
-        """Raises 403 unless the form is one of ours, sent from a page of ours."""
-        token = form.get("form_token", [""])[0]
-        if not browser_id or not self.parts.sessions.is_form_token(browser_id, token):
-            raise HTTPException(HTTPStatus.FORBIDDEN, NOT_OURS)
-        if is_of_another_site(request):
-            raise HTTPException(HTTPStatus.FORBIDDEN, NOT_OURS)
+    async def _visit(self, request: Request, endpoint: Endpoint) -> Response:
+        session = await self.session_of(request)
+        if session is None:
+            return self.login_form.show(request, target=_target_of(request))
+        account = self._account(request)
+        form: Form = {}
+        if request.method == "POST":
+            form = await read_form(request)
+            self.login_form.check(request, form, browser_id=session.session_id)
+        visit = Visit(
+            parts=self.parts, account=account, session=session, request=request, form=form
+        )
+        return await endpoint(visit)
 
     def _account(self, request: Request) -> ConsoleAccount:
         account = self.parts.accounts.get(str(request.path_params["account"]))
@@ -88,59 +99,11 @@ class Gate(Struct, frozen=True):
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such account.")
         return account
 
-    def _to_login(self, request: Request) -> Response:
-        # Only the path and query of a page of ours: no address of another site can get in here.
-        target = ""
-        if request.method == "GET":
-            target = request.url.path
-            if request.url.query:
-                target = f"{target}?{request.url.query}"
-        return self.login_page(request, target=target)
 
-    def login_page(
-        self,
-        request: Request,
-        *,
-        target: str = "",
-        fault: str = "",
-        status: int = HTTPStatus.OK,
-        headers: Mapping[str, str] | None = None,
-    ) -> Response:
-        """The log-in form, and the cookie that its token belongs to."""
-        visitor_id = request.cookies.get(VISITOR_COOKIE, "")
-        # Only what was made here: nobody else's text goes into a cookie.
-        if VISITOR_ID.fullmatch(visitor_id) is None:
-            visitor_id = secrets.token_hex(16)
-        context = {
-            "title": "Log in",
-            "prefix": PREFIX,
-            "target": target,
-            "fault": fault,
-            "form_token": self.parts.sessions.form_token(visitor_id),
-        }
-        response = page("login.html", context, status=status, headers=headers)
-        self.set_cookie(request, response, VISITOR_COOKIE, visitor_id)
-        return response
-
-    def set_cookie(
-        self,
-        request: Request,
-        response: Response,
-        name: str,
-        value: str,
-        *,
-        max_age_s: int | None = None,
-    ) -> None:
-        """Set a cookie of the console."""
-        # At a port of its own it may be reached by plain http, through a tunnel. Whoever makes up
-        # the header has a cookie that is safer than it needs to be.
-        is_https = request.headers.get("x-forwarded-proto") == "https"
-        response.set_cookie(
-            name,
-            value,
-            max_age=max_age_s,
-            path=PREFIX,
-            secure=self.parts.is_secure or is_https,
-            httponly=True,
-            samesite="strict",
-        )
+def _target_of(request: Request) -> str:
+    """Where a log-in leads to: the path and query of a page of ours, and so to no other site."""
+    if request.method != "GET":
+        return ""
+    if not request.url.query:
+        return request.url.path
+    return f"{request.url.path}?{request.url.query}"

@@ -2,27 +2,20 @@
 Logging in to the console and out of it.
 """
 
-import hashlib
-import math
-from http import HTTPStatus
+from typing import Final
 
-import structlog
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from service.clock import utc_now
-from service.logs.events import LogEvent
 from service.store.console import ConsoleAction
-from workers.console.answering import SMALL_BODY, read_form
 from workers.console.gate import Gate
 from workers.console.pages import PREFIX, redirect
 from workers.console.parts import Visit, audit, page_url
-from workers.console.sessions import COOKIE, LASTS, VISITOR_COOKIE
+from workers.console.sessions import COOKIE, LASTS
 
-WRONG = "This is neither CONSOLE_TOKEN nor CONSOLE_READ_TOKEN."
-
-log = structlog.get_logger(__name__)
+WRONG: Final = "This is neither CONSOLE_TOKEN nor CONSOLE_READ_TOKEN."
 
 
 class Login(Struct, frozen=True):
@@ -53,36 +46,20 @@ class Login(Struct, frozen=True):
 
     async def _start(self, request: Request) -> Response:
         if await self.gate.session_of(request) is None:
-            return self.gate.login_page(request)
+            return self.gate.login_form.show(request)
         return redirect(self._first_page())
 
     async def _enter(self, request: Request) -> Response:
+        login_form = self.gate.login_form
+        attempt = await login_form.read(request)
+        wait_page = login_form.wait(request, attempt)
+        if wait_page is not None:
+            return wait_page
         parts = self.gate.parts
-        form = await read_form(request, SMALL_BODY)
-        self.gate.check_form(request, form, browser_id=request.cookies.get(VISITOR_COOKIE, ""))
-        target = form.get("target", [""])[0]
-        token = form.get("token", [""])[0].strip()
-        digest = hashlib.sha256(token.encode()).digest()
-        address = parts.address_of(request)
-        wait_s = parts.guard.wait_s(address, digest)
-        if wait_s > 0:
-            log.warning(LogEvent.CONSOLE_REFUSED, client=address, reason="too many wrong tokens")
-            seconds = math.ceil(wait_s)
-            return self.gate.login_page(
-                request,
-                target=target,
-                fault=f"Too many wrong tokens came from your address. Wait for {seconds} s.",
-                status=HTTPStatus.TOO_MANY_REQUESTS,
-                headers={"Retry-After": str(seconds)},
-            )
-        match = parts.sessions.role_of(token)
+        match = parts.sessions.role_of(attempt.token)
         if match is None:
-            parts.guard.note_failure(address)
-            log.warning(LogEvent.CONSOLE_REFUSED, client=address, reason="a wrong token")
-            return self.gate.login_page(
-                request, target=target, fault=WRONG, status=HTTPStatus.UNAUTHORIZED
-            )
-        parts.guard.note_success(address, digest)
+            return login_form.refuse(request, attempt, fault=WRONG)
+        login_form.accept(attempt)
         session, cookie = parts.sessions.open(*match, utc_now())
         await audit(
             parts.first_account.store,
@@ -91,13 +68,14 @@ class Login(Struct, frozen=True):
                 action="log in",
                 role=session.role.value,
                 session=session.shown_id,
-                address=address,
+                address=attempt.address,
             ),
         )
+        target = attempt.target
         if not target.startswith(f"{PREFIX}/"):
             target = self._first_page()
         response = redirect(target)
-        self.gate.set_cookie(
+        login_form.set_cookie(
             request, response, COOKIE, cookie, max_age_s=int(LASTS.total_seconds())
         )
         return response

@@ -177,6 +177,7 @@ def _concerns_of_refused(entries: Sequence[RefusedRequests]) -> Iterator[Concern
             numbers[entry.source] += entry.count
             hints.setdefault(entry.source, entry.hint or entry.reason)
     for slug, number in numbers.most_common():
-        text = f"{count(number)} requests to {SOURCES[slug].title} refused in the last hour"
+        requests = counted(number, "request", "requests")
+        text = f"{requests} to {SOURCES[slug].title} refused in the last hour"
         hint = hints[slug]
         yield Concern("warn", text, hint[:1].upper() + hint[1:], "refused")

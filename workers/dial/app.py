@@ -33,8 +33,8 @@ class DialPage(Struct, frozen=True):
             for account in installation.accounts
             if account.dialler is not None
         }
-        visits = Visits(
-            accounts=accounts,
+        visits = Visits.of(
+            accounts,
             guard=AdminGuard(trusted=PublicUrlResolver.of(settings).trusted),
             is_secure=settings.base_url.startswith("https:"),
         )

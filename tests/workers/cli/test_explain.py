@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from service.clock import utc_now
 from service.store import call_listing
 from service.store.call_index import INDEXED
+from service.store.calls import StoredCall
+from service.store.delivery_record import DeliveryRecord
 from tests.workers.cli.conftest import Run, Seed, ended
+from workers.cli.explain_report import print_delivery
+from workers.replay.explain import DeliveryExplanation
 
 REQUEST = {
     "method": "POST",
@@ -124,6 +129,21 @@ def test_explain_prints_the_whole_call(run: Run, seed: Seed) -> None:
         step["what"] for step in output["delivery"]["history"]
     ]
     assert "links set" in run("explain", "twilio:CA1").stdout
+
+
+def test_explain_says_how_often_it_was_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    """By the same word as the list of what has failed: the first attempt is no retry."""
+    delivery = DeliveryExplanation(
+        stored=StoredCall(
+            version=1, record=DeliveryRecord(ref="twilio:CA1", attempts=1), events={}
+        ),
+        pending_messages=(),
+        link=None,
+        failed=None,
+        failed_messages=(),
+    )
+    print_delivery(delivery, utc_now())
+    assert "attempts     1\n" in capsys.readouterr().out
 
 
 def test_explain_of_an_unknown_call_says_where_to_look(run: Run) -> None:

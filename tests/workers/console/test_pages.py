@@ -54,6 +54,9 @@ async def test_assets_are_of_the_package_and_kept(stranger: Browser) -> None:
         response = await stranger.load(f"/assets/{name}")
         assert response.headers["content-type"] == media_type
         assert "immutable" in response.headers["cache-control"]
+    # What has a layout of its own would be shown although it is `hidden`.
+    css = (await stranger.load("/assets/console.css")).text
+    assert "[hidden] { display: none !important; }" in css
     for name in ("../app.py", "app.py", "nothing.css"):
         assert (await stranger.load(f"/assets/{name}")).status_code == HTTPStatus.NOT_FOUND
 
@@ -172,12 +175,13 @@ async def test_refused_requests_are_shown_and_a_concern(store: Store, operator: 
         hint="is PUBLIC_URL the address that Twilio calls?",
     )
     stranger = replace(entry, source="unknown", path="/…", count=700, hint="")
-    await store.refused.add([entry, stranger])
+    await store.refused.add([replace(entry, count=1, source="zoom"), entry, stranger])
     overview = text_of(await operator.get("/default/overview"))
     assert f"3 requests to Twilio refused in the last hour I{entry.hint[1:]}" in overview
+    assert "1 request to Zoom Phone refused in the last hour" in overview
     assert "700" not in overview
     page = text_of(await operator.get("/default/refused"))
-    assert "703 requests, 703 in 24 hours" in page
+    assert "704 requests, 704 in 24 hours" in page
     assert f"3 twilio 401 {entry.reason} {entry.hint} /webhooks/twilio 203.0.113.0/24" in page
     assert "/…" not in await operator.get("/default/refused?source=twilio")
 

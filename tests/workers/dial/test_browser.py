@@ -44,6 +44,7 @@ async def _bookmark(guest: Visitor) -> str:
     """The script of the bookmark; clicked where it is shown, it only says what to do with it."""
     await guest.page.click("text=Do it with one click from Buildr")
     await guest.page.wait_for_selector("text=Drag the button above")
+    assert not await guest.page.is_visible("text=Do not click it here")
     await guest.check()
     await guest.take_picture("dial-bookmark")
     await guest.page.click("text=Call this")

@@ -22,7 +22,7 @@ from tests.workers.dial.conftest import Rep
 from workers.console.pages import POLICY
 from workers.dial.app import DialPage
 from workers.dial.bookmark import bookmark_of
-from workers.dial.visits import COOKIE
+from workers.dial.visits import COOKIE, FORMS, VISITOR_COOKIE
 
 CALL = {"buildr_call_id": "110", "to": "(500) 555-0001"}
 
@@ -199,6 +199,15 @@ async def test_a_form_of_another_site_is_refused(rep: Rep, store: Store) -> None
     ]
     assert [HTTPStatus.FORBIDDEN] * 3 == [response.status_code for response in refused]
     assert await store.expected.get("110") is None
+
+
+async def test_a_log_in_of_a_browser_that_others_have_named_is_refused(rep: Rep) -> None:
+    """Another host of the same domain can set a cookie, and make up the token that goes with it."""
+    await rep.load("/login")
+    rep.client.cookies.set(VISITOR_COOKIE, "chosen", domain="hooks.example.test", path="/dial")
+    rep.form_token = FORMS.form_token("chosen")
+    response = await rep.send("/login", {"token": rep.token})
+    assert HTTPStatus.FORBIDDEN == response.status_code
 
 
 async def test_a_withdrawn_token_ends_its_sessions(rep: Rep, store: Store) -> None:
