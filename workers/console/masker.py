@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl
 from msgspec import Struct
 
 from service.events import CallEvent
-from service.logs.masking import HIDDEN, mask, mask_text
+from service.logs.masking import mask, mask_text
 from service.logs.phone_masking import mask_number
+from service.logs.secret_masking import HIDDEN
 from service.phone_numbers import LEAST_DIGITS
 
 # How the names of fields end in which vendors write telephone numbers.
