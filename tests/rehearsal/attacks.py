@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from service.clock import utc_now
+from service.errors import MessageError
 from service.sources import SOURCES, WebhookRequest
+from service.sources.base import Source
 from service.sources.settings import Secrets
 from tests.attacks.forger import forged
 from tests.attacks.live import STANDARD_SECRET, TWILIO_TOKEN, LiveRow, Target, attacks, run
@@ -57,7 +59,7 @@ async def taken_forgeries(port: int) -> tuple[int, list[str]]:
     """How many forged requests were sent, and which were answered 2xx."""
     taken = []
     count = 0
-    for slug, request in _forgeries():
+    for slug, request in forgeries(FORGED):
         count += 1
         status = await _status(port, request)
         if 200 <= status < 300:
@@ -79,13 +81,22 @@ def attack(folder: Path, redis_url: str, ports: Mapping[str, int]) -> Iterator[t
             system.stop()
 
 
-def _forgeries() -> Iterator[tuple[str, WebhookRequest]]:
+def forgeries(count: int) -> Iterator[tuple[str, WebhookRequest]]:
+    """At most so many requests of each source that must be refused."""
     for slug, source in SOURCES.items():
         secrets = Secrets(CONTRACTS[slug].secrets[:1])
-        for request in itertools.islice(forged(slug), FORGED):
-            # Some answer what they are sent when their address is set up, and keep nothing of it.
-            if source.handshake(request, secrets, utc_now()) is None:
+        for request in itertools.islice(forged(slug), count):
+            if not _is_set_up(source, request, secrets):
                 yield slug, request
+
+
+def _is_set_up(source: Source, request: WebhookRequest, secrets: Secrets) -> bool:
+    """Whether it is what an address is set up with, which is answered and not kept."""
+    try:
+        source.check_headers(request, secrets)
+        return source.handshake(request, secrets, utc_now()) is not None
+    except MessageError:
+        return False
 
 
 async def _status(port: int, request: WebhookRequest) -> int:
