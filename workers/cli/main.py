@@ -11,7 +11,7 @@ import click
 
 from service.collector import pause_collector
 from workers.cli.command_table import CommandEntry, CommandTable, LazyCommands
-from workers.cli.module_on_use import load_on_use
+from workers.cli.module_on_use import PRINTERS, load_on_use, without
 from workers.cli.program import PROGRAM, program_version
 
 # In the order in which they are listed. Those without an account are of the whole installation;
@@ -201,7 +201,8 @@ def cli() -> None:
 
 
 def _log_errors_only() -> None:
-    from service.logs.setup import configure_logging
+    with without(*PRINTERS):
+        from service.logs.setup import configure_logging
 
     configure_logging(fmt="pretty", level="error", stream=sys.stderr)
 

@@ -13,6 +13,7 @@ from service.buildr_ids import is_buildr_id
 from service.settings import Budget, Installation, Settings
 from workers.cli.accounts import load_accounts, load_settings
 from workers.cli.failure import Failure
+from workers.cli.module_on_use import PRINTERS, without
 from workers.cli.watched import end_with_stdin, watched
 
 # In the sandbox it is filed as in Buildr's published example, see `workers/sandbox/records.py`.
@@ -127,7 +128,8 @@ def work(*, is_watched: bool) -> None:
     Example:
       WORKER_JOBS=20 buildr-calls work
     """
-    from workers.process.main import run_worker
+    with without(*PRINTERS):
+        from workers.process.main import run_worker
 
     end_with_stdin(is_wanted=is_watched)
     run_worker(load_accounts(is_local=False))
@@ -188,9 +190,10 @@ def sandbox(
       buildr-calls sandbox
       buildr-calls sandbox --port 9001 --auto-create --limit-mode off
     """
-    from service.logs.setup import configure_logging, flush_log_on_signal
-    from workers.sandbox import SandboxConfig, run_sandbox
-    from workers.sandbox.rate_limit import Mode
+    with without(*PRINTERS):
+        from service.logs.setup import configure_logging, flush_log_on_signal
+        from workers.sandbox import SandboxConfig, run_sandbox
+        from workers.sandbox.rate_limit import Mode
 
     settings = load_settings(is_local=False)
     configure_logging(fmt=settings.log_format, level=settings.log_level, in_background=True)

@@ -10,6 +10,7 @@ from service.errors import SettingsError
 from service.settings import Installation
 from workers.cli.accounts import load_accounts
 from workers.cli.failure import FAILED, Failure, SettingsFault
+from workers.cli.module_on_use import PRINTERS, without
 from workers.cli.watched import end_with_stdin, watched
 
 if TYPE_CHECKING:
@@ -74,8 +75,9 @@ def serve(
       buildr-calls serve --drain 5
       buildr-calls serve --reload-on HUP --env-file /etc/buildr-calls/env
     """
-    from service.receiver.server import serve as serve_forever
-    from service.receiver.server import serve_processes
+    with without(*PRINTERS):
+        from service.receiver.server import serve as serve_forever
+        from service.receiver.server import serve_processes
 
     if control_fd is not None:
         _serve_for_master(control_fd, inherited_fds, env_file)

@@ -266,6 +266,25 @@ def test_commands_load_only_what_they_use(tmp_path: Path) -> None:
         assert set() == {name for name in modules if name.startswith("jwt.")}
 
 
+@pytest.mark.parametrize("command", ["serve", "work"])
+def test_processes_do_without_what_prints_in_colours(tmp_path: Path, command: str) -> None:
+    """Of what structlog would import, only because it is installed for tables."""
+    program = (
+        "import sys\n"
+        "from workers.cli.main import main\n"
+        f"sys.argv[1:] = [{command!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    print('modules:', *sys.modules)"
+    )
+    done = _run_python(program, cwd=tmp_path)
+    assert "must be set" in done.stderr or "no source has a secret" in done.stderr
+    modules = done.stdout.splitlines()[-1].split()
+    assert "structlog" in modules
+    assert set() == {name for name in modules if name.split(".")[0] in {"rich", "pygments"}}
+
+
 def test_the_collector_works_for_a_command() -> None:
     """It pauses while the command is loaded, and no longer."""
     program = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.cli.module_on_use import load_on_use
+from workers.cli.module_on_use import load_on_use, without
 
 NAME = "loaded_late"
 
@@ -47,3 +47,23 @@ def test_one_that_does_not_exist_has_nothing(tmp_path: Path) -> None:
     (tmp_path / f"{NAME}.py").unlink()
     load_on_use(NAME)
     assert not hasattr(importlib.import_module(NAME), "VALUE")
+
+
+def test_an_extra_is_hidden_while_modules_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module does without it, and others can import it afterwards."""
+    extra = f"{NAME}_extra"
+    (tmp_path / f"{extra}.py").write_text("")
+    (tmp_path / f"{NAME}.py").write_text(
+        f"try:\n    import {extra}\nexcept ImportError:\n    {extra} = None\n"
+    )
+    monkeypatch.setitem(sys.modules, extra, None)
+    del sys.modules[extra]
+    with without(extra):
+        module = importlib.import_module(NAME)
+    assert getattr(module, extra) is None
+    loaded = importlib.import_module(extra)
+    # What is loaded already costs nothing more.
+    with without(extra):
+        assert loaded is importlib.import_module(extra)
