@@ -100,6 +100,7 @@ class LogEvent(StrEnum):
     SERVICE_NO_CREDENTIALS = "service.no_credentials"
     SERVICE_PROCESS_ENDED = "service.process_ended"
     SERVICE_REDIS_NOT_DURABLE = "service.redis_not_durable"
+    SERVICE_REDIS_TROUBLE = "service.redis_trouble"
     SERVICE_RELOADED = "service.reloaded"
     SERVICE_SHORT_SECRET = "service.short_secret"
     SERVICE_STARTED = "service.started"

@@ -4,7 +4,6 @@ Whether each Redis keeps what it confirms: before the receiver starts, and while
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Final, Self
 
 import structlog
@@ -15,7 +14,7 @@ from service.logs.events import LogEvent
 from service.settings import Settings
 from service.store.connection import Store, open_store
 from service.store.durability import DurabilityFault, DurabilityReport, read_durability
-from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble
+from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
 
 # A Redis that hangs must not hold up the start: senders wait for it.
 READ_TIMEOUT_S: Final = 1.0
@@ -37,9 +36,9 @@ def check_durability(accounts: Iterable[Settings]) -> None:
 
 class DurabilityWatch:
     """
-    Logs what makes the Redis of a store lose what it confirms, when it is first found, and when
-    something else is; `stores` are one for each Redis. A context manager that
-    checks while it is open.
+    Logs what makes the Redis of a store lose what it confirms, or why it does not answer, when that
+    is first found, and when something else is; `stores` are one for each Redis. A context manager
+    that checks while it is open.
 
     Nothing is refused because of it: what a running receiver refuses is lost for sure.
     """
@@ -65,11 +64,17 @@ class DurabilityWatch:
 
     async def _run(self, store: Store) -> None:
         last: tuple[DurabilityFault, ...] = ()
+        trouble: RedisTrouble | None = None
         while True:
             report = await _read(store)
-            if report is None:
+            if isinstance(report, RedisTrouble):
+                # Else a wrong password would not be seen before the first message is spooled.
+                if report is not trouble:
+                    _log_trouble(report, store)
+                trouble = report
                 await asyncio.sleep(self._retry_s)
                 continue
+            trouble = None
             faults = _faults(report, store)
             _log([fault for fault in faults if fault not in last], store)
             last = faults
@@ -87,7 +92,7 @@ async def _check(accounts: Iterable[Settings]) -> None:
 async def _fatal(settings: Settings) -> Sequence[str]:
     async with open_store(settings, role="cli") as store:
         report = await _read(store)
-    if report is None:
+    if isinstance(report, RedisTrouble):
         return ()
     place = "REDIS_URL"
     if not settings.is_default:
@@ -95,11 +100,13 @@ async def _fatal(settings: Settings) -> Sequence[str]:
     return [f"{place}: {fault.text}" for fault in report.fatal(settings.redis_durability)]
 
 
-async def _read(store: Store) -> DurabilityReport | None:
-    with suppress(*REDIS_ERRORS, OSError):
+async def _read(store: Store) -> DurabilityReport | RedisTrouble:
+    """What Redis says of itself, or why it does not answer."""
+    try:
         async with asyncio.timeout(READ_TIMEOUT_S):
             return await read_durability(store.redis, store.scripts.confirmation)
-    return None
+    except (*REDIS_ERRORS, OSError) as err:
+        return classify_redis_error(err)
 
 
 def _faults(report: DurabilityReport, store: Store) -> tuple[DurabilityFault, ...]:
@@ -108,6 +115,18 @@ def _faults(report: DurabilityReport, store: Store) -> tuple[DurabilityFault, ..
         # Not for long where a failover is under way; messages are spooled meanwhile.
         faults = (DurabilityFault(text=RedisTrouble.READ_ONLY.text), *faults)
     return faults
+
+
+def _log_trouble(trouble: RedisTrouble, store: Store) -> None:
+    write = log.warning
+    if not trouble.may_pass:
+        write = log.error
+    write(
+        LogEvent.SERVICE_REDIS_TROUBLE,
+        reason=trouble.value,
+        error=trouble.text,
+        account=store.account,
+    )
 
 
 def _log(faults: Sequence[DurabilityFault], store: Store) -> None:

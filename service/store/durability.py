@@ -11,6 +11,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.store.confirmation import Confirmation
 from service.store.redis_client import Client
+from service.store.redis_trouble import RedisTrouble, classify_redis_error
 
 Durability = Literal["require", "warn", "off"]
 # Every acknowledged message is on disk, and none is ever evicted. arq's job bodies have a TTL, so
@@ -138,7 +139,9 @@ async def _is_replica(redis: Client) -> bool:
 
 
 def _is_no_answer(err: RedisError) -> bool:
-    return isinstance(err, RedisConnectionError | RedisTimeoutError)
+    # A connection is not open before the database of its address is chosen.
+    is_not_open = classify_redis_error(err) is RedisTrouble.DATABASE
+    return is_not_open or isinstance(err, RedisConnectionError | RedisTimeoutError)
 
 
 def _fault(name: str, value: str) -> DurabilityFault:

@@ -41,6 +41,7 @@ class RedisTrouble(StrEnum):
     CREDENTIALS = "credentials"  # wrong user or password
     PERMISSION = "permission"  # the ACL user may not do it
     CERTIFICATE = "certificate"
+    DATABASE = "database"  # no database of the number in its address
     REFUSED = "refused"  # any other error answer: a bug, or records of another form
 
     @property
@@ -72,6 +73,7 @@ _TEXTS: Final = {
     RedisTrouble.CREDENTIALS: "Redis refuses the user or password",
     RedisTrouble.PERMISSION: "Redis does not allow this user what it needs",
     RedisTrouble.CERTIFICATE: "the certificate of Redis is not accepted",
+    RedisTrouble.DATABASE: "Redis has no database of this number",
     RedisTrouble.REFUSED: "Redis refuses a command",
 }
 _LASTING: Final = frozenset(
@@ -79,6 +81,7 @@ _LASTING: Final = frozenset(
         RedisTrouble.CREDENTIALS,
         RedisTrouble.PERMISSION,
         RedisTrouble.CERTIFICATE,
+        RedisTrouble.DATABASE,
         RedisTrouble.REFUSED,
     }
 )
@@ -100,6 +103,9 @@ _ANSWERS: Final = {
     "NOAUTH ": RedisTrouble.CREDENTIALS,
     "WRONGPASS ": RedisTrouble.CREDENTIALS,
     "NOPERM ": RedisTrouble.PERMISSION,
+    "DB index is out of range": RedisTrouble.DATABASE,
+    # Redis Cluster has database 0 alone.
+    "SELECT is not allowed": RedisTrouble.DATABASE,
 }
 # Most special first: redis-py derives some from its ConnectionError.
 _TYPES: Final = (

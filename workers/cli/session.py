@@ -26,6 +26,7 @@ ADVICE: Final = {
     RedisTrouble.READ_ONLY: "set REDIS_URL to the primary",
     RedisTrouble.CREDENTIALS: "set REDIS_URL with the right ones",
     RedisTrouble.PERMISSION: "its ACL must allow the user all commands on its keys",
+    RedisTrouble.DATABASE: "set REDIS_URL with another at its end, like /0",
     RedisTrouble.CERTIFICATE: "name its authority in REDIS_URL (?ssl_ca_certs=FILE)",
 }
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -94,12 +94,34 @@ async def test_a_redis_that_comes_back_is_checked(
     async with open_store(settings, role="receiver") as store:
         with capture_logs() as lines:
             async with DurabilityWatch([store], every_s=0.01, retry_s=0.01):
+                await until(lambda: has_lines(1), goal="that it is away")
                 own_redis.start(appendfsync="everysec")
-                await until(lambda: has_lines(1), goal="the first fault")
+                await until(lambda: has_lines(2), goal="the first fault")
                 configure(own_redis, "appendonly", "no")
-                await until(lambda: has_lines(2), goal="the second fault")
+                await until(lambda: has_lines(3), goal="the second fault")
                 await store.pool.slaveof("127.0.0.1", 1)
-                await until(lambda: has_lines(3), goal="the role")
-    assert ["warning", "error", "warning"] == [line["log_level"] for line in lines]
-    assert {"service.redis_not_durable"} == {line["event"] for line in lines}
-    assert "Redis is a read-only replica" == lines[2]["reason"]
+                await until(lambda: has_lines(4), goal="the role")
+    assert ["warning", "warning", "error", "warning"] == [line["log_level"] for line in lines]
+    assert ("service.redis_trouble", "away") == (lines[0]["event"], lines[0]["reason"])
+    assert {"service.redis_not_durable"} == {line["event"] for line in lines[1:]}
+    assert "Redis is a read-only replica" == lines[3]["reason"]
+
+
+@pytest.mark.anyio
+async def test_a_database_that_is_not_there_is_named(
+    own_redis: RedisServer, make_settings: MakeSettings
+) -> None:
+    """Not as a server that hides its configuration: nothing of it can be asked."""
+    settings = make_settings(REDIS_URL=f"{own_redis.url}?db=99", REDIS_DURABILITY="warn")
+    lines: list[EventDict]
+
+    async def has_line() -> bool:
+        return len(lines) > 0
+
+    async with open_store(settings, role="receiver") as store:
+        with capture_logs() as lines:
+            async with DurabilityWatch([store], every_s=0.01, retry_s=0.01):
+                await until(has_line, goal="what is wrong")
+    assert [("service.redis_trouble", "database", "error")] == [
+        (line["event"], line["reason"], line["log_level"]) for line in lines
+    ]

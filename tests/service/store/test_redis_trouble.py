@@ -57,6 +57,8 @@ async def test_the_answers_of_a_server_are_recognised(own_redis: RedisServer) ->
             assert await trouble_of(reader, *set_key) is RedisTrouble.PERMISSION
         async with Redis(unix_socket_path=str(own_redis.socket), password="wrong") as stranger:
             assert await trouble_of(stranger, *set_key) is RedisTrouble.CREDENTIALS
+        async with Redis(unix_socket_path=str(own_redis.socket), db=99) as elsewhere:
+            assert await trouble_of(elsewhere, *set_key) is RedisTrouble.DATABASE
         await run(client, "CONFIG", "SET", "requirepass", "secret")
         async with Redis(unix_socket_path=str(own_redis.socket)) as without_password:
             assert await trouble_of(without_password, *set_key) is RedisTrouble.CREDENTIALS
@@ -74,6 +76,7 @@ async def test_the_answers_of_a_server_are_recognised(own_redis: RedisServer) ->
     [
         (ResponseError("MISCONF Redis is configured to save RDB snapshots"), RedisTrouble.DISK),
         (ResponseError("BUSY Redis is busy running a script"), RedisTrouble.BUSY),
+        (ResponseError("SELECT is not allowed in cluster mode"), RedisTrouble.DATABASE),
         (ResponseError("MASTERDOWN Link with MASTER is down"), RedisTrouble.READ_ONLY),
         (
             ResponseError(
