@@ -3,8 +3,10 @@
 """
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,6 +16,7 @@ from service.sources import SOURCES
 from workers.cli.accounts import chosen_account, load_whole, narrowed
 from workers.cli.arguments import OneOf
 from workers.cli.checks.finding import Finding
+from workers.cli.checks.of_env_file import env_file_findings
 from workers.cli.checks.of_settings import setting_findings
 from workers.cli.failure import FAILED
 from workers.cli.output import print_fact, print_json, status_line
@@ -61,6 +64,7 @@ def check(*, source: str | None, as_json: bool) -> None:
         _try_live(printer, source, installation, whole)
     else:
         # Before what the other checks import, and before anybody is asked.
+        printer.add(env_file_findings(os.environ, Path.cwd()))
         printer.add(setting_findings(installation, accounts))
         asyncio.run(_ask(printer, installation, whole, accounts))
     if as_json:

@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 
 import click
 
-from service.errors import QueueUnavailable, SettingsError
+from service.errors import BuildrError, QueueUnavailable, SettingsError
 from workers.cli.output import write_escaped
 from workers.cli.program import PROGRAM
 from workers.local.data_folder import LocalRunError
@@ -52,6 +52,15 @@ class WrongAccount(Failure):
     """
 
     exit_code = WRONG_USAGE
+
+
+def buildr_failure(err: BuildrError, *, advice: str = "") -> Failure:
+    """How a command ends that Buildr did not do what it was asked for; `advice` is what to do."""
+    text = str(err)
+    # Most say so themselves.
+    if not text.startswith("Buildr"):
+        text = f"Buildr: {text}"
+    return Failure(text + advice)
 
 
 def failure_of(err: Exception) -> click.ClickException | None:

@@ -18,7 +18,7 @@ from service.store.connection import Store, open_store
 from service.store.outcomes import StoredOutcomes
 from workers.buildr import BuildrClient, token_provider
 from workers.cli.accounts import load_settings
-from workers.cli.failure import FAILED, Failure, SettingsFault
+from workers.cli.failure import FAILED, SettingsFault, buildr_failure
 from workers.cli.install_map import install_outcomes
 from workers.cli.output import echo, print_json, print_table
 from workers.cli.preview import preview_outcomes
@@ -91,7 +91,7 @@ def list_outcomes(*, as_json: bool) -> None:
     try:
         names = run_with_store(work)
     except BuildrError as err:
-        raise Failure(f"Buildr: {err}") from err
+        raise buildr_failure(err) from err
     if as_json:
         print_json([{"id": outcome_id, "name": name} for name, outcome_id in names])
     else:

@@ -15,7 +15,7 @@ from service.settings import Settings
 from service.store.connection import Store
 from service.store.phone_book import SyncCursor
 from workers.buildr import BuildrClient, token_provider
-from workers.cli.failure import Failure
+from workers.cli.failure import Failure, buildr_failure
 from workers.cli.output import echo, print_json, progress
 from workers.cli.session import run_with_store
 from workers.contacts.fields import ContactFields
@@ -89,9 +89,9 @@ def sync_contacts(*, restarts: bool, is_dry_run: bool, as_json: bool) -> None:
     except SyncRunning as err:
         raise Failure("another synchronisation of this phone book is running") from err
     except BuildrRejected as err:
-        raise Failure(f"Buildr: {err}. {NOT_DOCUMENTED}") from err
+        raise buildr_failure(err, advice=f". {NOT_DOCUMENTED}") from err
     except BuildrError as err:
-        raise Failure(f"Buildr: {err}; the next run goes on where this one ended") from err
+        raise buildr_failure(err, advice="; the next run goes on where this one ended") from err
     if as_json:
         print_json(report.as_dict())
     else:

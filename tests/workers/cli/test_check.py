@@ -246,3 +246,17 @@ def test_findings_are_lines_in_their_order(run: Run) -> None:
     lines = run("check", code=1).stdout.splitlines()
     assert ["settings", "sources", "secrets"] == [line[5:].split()[0] for line in lines[:3]]
     assert "buildr" == lines[-1][5:].split()[0]
+
+
+def test_a_file_of_variables_that_does_not_count_is_found(run: Run, tmp_path: Path) -> None:
+    """One that nothing names, and a name in one that is nearly a setting; without its value."""
+    (tmp_path / ".env").write_text("BUILDR_ACCESS_TOKN=secret\nHOSTNAME=a\nSETTLE_S=3\nEMPTY=\n")
+    (first, *_) = run("check", code=1).stdout.splitlines()
+    assert "WARN env file       .env is here, and nothing reads it: export ENV_FILE=.env" == first
+    (first, *_) = run("check", code=1, ENV_FILE=".env").stdout.splitlines()
+    assert first == (
+        "WARN env file       .env: BUILDR_ACCESS_TOKN is no setting; "
+        "did you mean BUILDR_ACCESS_TOKEN?"
+    )
+    # What is in the environment counts: nothing is missing.
+    assert "env file" not in run("check", code=1, SETTLE_S="3").stdout
