@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, cast
 
+from msgspec import Struct
+
 from service.sources.common.fields import Fields
 from workers.subscriptions.api import Api
 from workers.subscriptions.errors import VendorBusy, VendorUnavailable
 
 # Access tokens live for an hour.
 LOGIN_LIFE_S: Final = 45 * 60.0
-# After a 429 that states no time, or no answer; doubled each time.
+# After a 429 that states no time, or no answer; doubled each time, so that the last one is 16 s.
 FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 60.0
 # A vendor that asks for more than this is not waited for.
 LONGEST_RETRY_AFTER_S: Final = 15 * 60.0
 MOST_TRIES: Final = 6
@@ -26,8 +27,7 @@ MOST_TRIES: Final = 6
 Pause = Callable[[float], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True, kw_only=True):
     """How many requests a vendor allows in a time, in seconds; less than that is used."""
 
     requests: int
@@ -102,5 +102,6 @@ class LogApi:
         if isinstance(err, VendorBusy) and err.retry_after_s is not None:
             if err.retry_after_s > LONGEST_RETRY_AFTER_S:
                 return None
-            return err.retry_after_s
-        return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (tries - 1))
+            # Some vendors state 0: all tries would be over at once.
+            return max(FIRST_PAUSE_S, err.retry_after_s)
+        return FIRST_PAUSE_S * 2.0 ** (tries - 1)

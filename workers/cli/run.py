@@ -135,6 +135,15 @@ def work(*, is_watched: bool) -> None:
     run_worker(load_accounts(is_local=False))
 
 
+def _outcomes(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of `--outcome`. Raises click's usage error for one without a name."""
+    for value in values:
+        first, equals, name = value.partition("=")
+        if not (name if equals and first.isdecimal() else value).strip():
+            raise click.BadParameter(f"{value!r} has no name; write NAME, or ID=NAME")
+    return values
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=PORT, default=8001, show_default=True, help="Port to listen on.")
@@ -167,7 +176,11 @@ def work(*, is_watched: bool) -> None:
     help="Take a PATCH of any call, also one that does not exist.",
 )
 @click.option(
-    "--outcome", "outcomes", multiple=True, help="One more call outcome: NAME, or ID=NAME."
+    "--outcome",
+    "outcomes",
+    multiple=True,
+    callback=_outcomes,
+    help="One more call outcome: NAME, or ID=NAME.",
 )
 @watched
 def sandbox(
@@ -210,7 +223,7 @@ def sandbox(
     except OSError as err:
         raise Failure(
             f"cannot listen on port {port} of {host} ({err.strerror or err}): "
-            "choose another with --port"
+            "choose another with --host and --port"
         ) from err
 
 

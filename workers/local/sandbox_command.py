@@ -7,6 +7,7 @@ from typing import Final
 from service.settings import Settings
 from service.settings.outcomes import OutcomeConfig
 from service.store.connection import open_store
+from workers.sandbox.records import OUTCOMES
 
 # What a sandbox for real traffic allows.
 NO_LIMIT: Final = "1000/1s"
@@ -22,8 +23,12 @@ def sandbox_command(port: int, config: OutcomeConfig, *, is_any_call: bool) -> l
         return command
     command += ["--auto-create", "--limit-mode", "off"]
     for outcome in (*config.outcomes.values(), *(rule.outcome for rule in config.rules)):
-        if outcome is not None:
-            command += ["--outcome", outcome.name or f"{outcome.id}=outcome {outcome.id}"]
+        if outcome is None:
+            continue
+        if outcome.name:
+            command += ["--outcome", outcome.name]
+        elif outcome.id not in OUTCOMES:
+            command += ["--outcome", f"{outcome.id}=outcome {outcome.id}"]
     return command
 
 

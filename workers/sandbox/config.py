@@ -20,10 +20,13 @@ class SandboxConfig:
     """
     What the sandbox asks for and holds to.
 
+    A token is bought with `client_id` and `client_secret`, and is good for `token_life_s` seconds;
+    `ready_token` is one that always is, None for none.
     `limit_mode` says in which reading the budgets hold: `window` (never more in any window),
     `bucket` (leaky), `both`, `off`. Without `says_wait` a 429 lacks `X-Rate-Limited-For`; with
     `is_beta` answers have the beta version's form. With `auto_create` a PATCH of an unknown call
-    makes that call. `more_outcomes` are names of outcomes beside those that it has anyway.
+    makes that call. `more_outcomes` are names of outcomes beside those that it has anyway, or
+    `ID=NAME`, as `outcomes_with` reads them.
     """
 
     client_id: str = CLIENT_ID

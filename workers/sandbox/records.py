@@ -160,16 +160,27 @@ def outcome_as_json(outcome_id: str, outcomes: Mapping[str, str] = OUTCOMES) -> 
 
 
 def outcomes_with(more: Iterable[str]) -> Mapping[str, str]:
-    """The outcomes of the account by id, with more of them: names, or `ID=NAME`."""
+    """
+    The outcomes of the account by id, with more of them: names, or `ID=NAME`, which renames the one
+    that has the id. Ids of names are made up, and are none of those that are given.
+    """
     outcomes = dict(OUTCOMES)
-    names = {name.casefold() for name in outcomes.values()}
+    names = []
     for text in more:
         outcome_id, equals, name = text.partition("=")
         if equals and outcome_id.isdecimal():
-            outcomes.setdefault(outcome_id, name)
-        elif text.casefold() not in names:
-            names.add(text.casefold())
-            outcomes[str(FIRST_MORE + len(outcomes))] = text
+            outcomes[outcome_id] = name
+        else:
+            names.append(text)
+    known = {name.casefold() for name in outcomes.values()}
+    number = FIRST_MORE + len(outcomes)
+    for name in names:
+        if name.casefold() in known:
+            continue
+        known.add(name.casefold())
+        while str(number) in outcomes:
+            number += 1
+        outcomes[str(number)] = name
     return outcomes
 
 

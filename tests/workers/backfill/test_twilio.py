@@ -8,6 +8,7 @@ from tests.doubles.vendors.serving import Fault
 from tests.doubles.vendors.twilio import Twilio
 from tests.workers.backfill.conftest import OpenBench
 from tests.workers.backfill.harness import at, counts, verdicts
+from workers.backfill.api import FIRST_PAUSE_S
 from workers.backfill.assessment import Verdict
 
 pytestmark = pytest.mark.anyio
@@ -167,6 +168,18 @@ async def test_the_vendors_limit_is_honoured(open_bench: OpenBench) -> None:
         report = await bench.backfill()
         assert (None, 4) == (report.fault, report.fed)
         assert 7 in bench.pauses
+
+
+async def test_a_limit_that_states_no_wait_is_waited_for(open_bench: OpenBench) -> None:
+    """A vendor that states 0 is not asked again at once."""
+    twilio = Twilio()
+    a_day(twilio)
+    twilio.faults.append(Fault(match="Calls.json", status=429, headers={"retry-after": "0"}))
+    async with open_bench(twilio) as bench:
+        report = await bench.backfill()
+        assert (None, 4) == (report.fault, report.fed)
+        assert FIRST_PAUSE_S in bench.pauses
+        assert 0 not in bench.pauses
 
 
 async def test_an_interrupted_run_goes_on(open_bench: OpenBench) -> None:

@@ -37,6 +37,8 @@ def test_what_names_no_call_is_none(run: Run, seed: Seed) -> None:
         ("listen", "--forward-from", ".", "--to", "http://[::1"),
         ("init", "twilio", "--no-ask", "--redis-url", "redis://[x"),
         ("calls", "--json", "--csv"),
+        ("sandbox", "--outcome", " "),
+        ("sandbox", "--outcome", "12="),
     ],
 )
 def test_wrong_usage_is_one_line(run: Run, arguments: tuple[str, ...]) -> None:

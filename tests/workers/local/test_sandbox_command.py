@@ -10,7 +10,12 @@ from workers.sandbox.records import OUTCOMES, outcomes_with
 
 CONFIG = OutcomeConfig.model_validate(
     {
-        "outcomes": {"connected": "Hot Lead", "busy": {"id": "4711"}, "failed": ""},
+        "outcomes": {
+            "connected": "Hot Lead",
+            "busy": {"id": "4711"},
+            "failed": "",
+            "rejected": {"id": "786"},
+        },
         "rules": [{"when": {"result": "no_answer"}, "outcome": "busy"}],
     }
 )

@@ -15,7 +15,7 @@ from service.settings import Budget
 from service.settings.outcomes import DEFAULT_OUTCOMES
 from tests.workers.sandbox.live import READY, Clock, inside
 from workers.sandbox import SandboxConfig
-from workers.sandbox.records import OUTCOMES
+from workers.sandbox.records import OUTCOMES, outcomes_with
 
 CONTRACT: Final = Path(__file__).parent.parent / "buildr" / "contract"
 REQUEST: Final = json.loads((CONTRACT / "update_call.request.json").read_text(encoding="utf-8"))
@@ -386,3 +386,11 @@ async def test_many_calls_made_on_the_way_push_out_the_oldest(
             for number in (101, 120, 902, 903, 904)
         }
     assert {101: 200, 120: 200, 902: 404, 903: 200, 904: 200} == result
+
+
+def test_outcomes_that_are_given_keep_their_ids() -> None:
+    """Whatever ids are made up for the others, and in whatever order they come."""
+    outcomes = outcomes_with(["909=Hot", "Cold", "busy", "908=Warm", "786=Reached"])
+    assert ("Hot", "Warm", "Reached") == tuple(outcomes[id_] for id_ in ("909", "908", "786"))
+    assert ["Cold"] == [name for id_, name in outcomes.items() if int(id_) > 909]
+    assert 10 == len(outcomes)
