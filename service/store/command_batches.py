@@ -18,6 +18,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.cancelling import cancel_and_wait
+from service.store.idle_connections import close_idle
 from service.store.redis_client import Value
 from service.store.redis_trouble import REDIS_ERRORS, classify_redis_error
 
@@ -92,14 +93,7 @@ class CommandBatches:
         finally:
             # One that was cancelled before its first step has not ended by itself.
             self._fail_waiting(CLOSED)
-            idle = list(self._idle)
-            self._idle.clear()
-            # All of them at first: whoever closes may be cancelled while it waits for one.
-            for connection in idle:
-                await connection.disconnect(nowait=True)
-        # Sockets are closed in the next turn of the loop, which may be its last one.
-        if idle:
-            await asyncio.sleep(0)
+            await close_idle(self._idle)
 
     async def _send_waiting(self) -> None:
         self._is_starting = False

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Final
 
 from msgspec import Struct
+from redis.exceptions import ResponseError
 
 from service.errors import MalformedPayload
 from service.store import script_calls
 from service.store.call_index import buckets_of
 from service.store.calls import read_record
 from service.store.compression import decompress
-from service.store.keys import Keys
+from service.store.expectations import read_entry
+from service.store.keys import Keys, ref_of, split_ref
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
@@ -48,6 +50,17 @@ class Erased(Struct, frozen=True, kw_only=True):
         )
 
 
+class Found(Struct, frozen=True):
+    """
+    A record, and its call, which is empty for none. One that is not `is_readable` is named because
+    nobody can say whether it belongs to the subject; all others do.
+    """
+
+    name: str
+    ref: str = ""
+    is_readable: bool = True
+
+
 class Erasure(Struct, frozen=True):
     """
     Finds and deletes; `seen_ms` is how long ids of deleted messages are kept, so that a message
@@ -59,33 +72,68 @@ class Erasure(Struct, frozen=True):
     scripts: Scripts
     seen_ms: int
 
-    async def messages(self, matches: Matches) -> AsyncIterator[tuple[str, str]]:
-        """
-        Id and call (empty for none) of each raw message whose text matches; a damaged one does not.
-        """
+    async def messages(self, matches: Matches) -> AsyncIterator[Found]:
+        """The id of each raw message whose text matches, and of each that cannot be read."""
         prefix = self.keys.message("")
         async for keys in self._pages(f"{prefix}*"):
             for key, stored in zip(keys, await self.redis.mget(keys), strict=True):
                 if stored is None:
                     continue
-                ref, _, packed = stored.partition(b"\n")
-                if matches(_text(packed)):
-                    yield key.removeprefix(prefix), ref.decode()
+                name, _, packed = stored.partition(b"\n")
+                ref = _name_of_call(name)
+                text = _text(packed)
+                if matches(text if text is not None else _as_it_is(stored)):
+                    yield Found(key.removeprefix(prefix), ref)
+                elif text is None:
+                    yield Found(key.removeprefix(prefix), ref, is_readable=False)
 
-    async def calls(self, matches: Matches) -> AsyncIterator[str]:
+    async def calls(self, matches: Matches) -> AsyncIterator[Found]:
         """
-        The name of each call that matches by its name, its record or its events, damaged calls
-        among them.
+        Each call that matches by its name, its record or its events, damaged calls among them; and
+        each of which a part cannot be read.
         """
         for prefix in (self.keys.call(""), self.keys.named("damaged:")):
             async for keys in self._pages(f"{prefix}*"):
                 pipe = self.redis.pipeline(transaction=False)
                 for key in keys:
                     pipe.hgetall(key)
-                for key, fields in zip(keys, await pipe.execute(), strict=True):
+                # An error stands for a key of another type: nothing of it can be read.
+                answers = await pipe.execute(raise_on_error=False)
+                for key, fields in zip(keys, answers, strict=True):
                     ref = key.removeprefix(prefix)
-                    if matches(f"{ref}\n{_call_text(ref, fields)}"):
-                        yield ref
+                    texts = _call_texts(ref, fields) if isinstance(fields, dict) else [None]
+                    if any(matches(text) for text in (ref, *texts) if text is not None):
+                        yield Found(ref, ref)
+                    elif None in texts:
+                        yield Found(ref, ref, is_readable=False)
+
+    async def expected(self, number: str, matches: Matches) -> AsyncIterator[Found]:
+        """
+        The Buildr call of each expected call with a number (E.164), and of each that cannot be
+        read. A damaged one counts as one with the number if it was registered for it, or its text
+        matches.
+        """
+        newest_first = await self.redis.zrange(self.keys.named("expected"), 0, -1, desc=True)
+        registered = await self.redis.zrange(self.keys.named(f"expected_for:{number}"), 0, -1)
+        # A dictionary keeps the order.
+        names = list(dict.fromkeys([*newest_first, *registered]))
+        for start in range(0, len(names), PAGE):
+            page = names[start : start + PAGE]
+            pipe = self.redis.pipeline(transaction=False)
+            for name in page:
+                pipe.hgetall(self.keys.named(f"expected:{name.decode()}"))
+            for name, fields in zip(page, await pipe.execute(raise_on_error=False), strict=True):
+                # Of one whose time is over only the index is left.
+                if fields == {}:
+                    continue
+                # An error stands for a key of another type.
+                values = fields if isinstance(fields, dict) else {}
+                entry = read_entry(values)
+                if entry is None:
+                    text = _as_it_is(b"\n".join(values.values()))
+                    yield Found(name.decode(), is_readable=name in registered or matches(text))
+                elif any(other.e164 == number for other in entry.numbers):
+                    yield Found(name.decode())
 
     async def failed(self, matches: Matches) -> AsyncIterator[str]:
         """The id of each failed entry that matches: a call's name or a message's id."""
@@ -114,7 +162,7 @@ class Erasure(Struct, frozen=True):
         claimed = await self.redis.get(self.keys.named(f"expected_by:{ref}"))
         if claimed is None:
             return None
-        return claimed.decode()
+        return _as_it_is(claimed)
 
     async def erase(self, ref: str, message_ids: Sequence[str] = ()) -> Erased | None:
         """
@@ -131,11 +179,12 @@ class Erasure(Struct, frozen=True):
 
     async def _drop_from_index(self, ref: str) -> None:
         """Take a call out of its buckets; a job that runs now puts it back by its commit."""
-        packed = await self.redis.hget(self.keys.call(ref), "rec")
         try:
+            packed = await self.redis.hget(self.keys.call(ref), "rec")
             buckets = [] if packed is None else sorted(buckets_of(read_record(ref, packed)))
         # Its name in a bucket of the index says nothing of anybody, and goes with its time.
-        except MalformedPayload:
+        # Another error than that of the type is met again by the script.
+        except (MalformedPayload, ResponseError):
             return
         for bucket in buckets:
             await self.redis.zrem(self.keys.named(bucket), ref)
@@ -149,10 +198,12 @@ class Erasure(Struct, frozen=True):
             await pipe.execute()
 
     async def drop_number(self, number: str) -> None:
-        """Delete the keys that are named by a number (E.164), but for its expected calls."""
-        await self.redis.delete(
-            self.keys.named(f"unmatched:{number}"), self.keys.named(f"expected_rev:{number}")
-        )
+        """
+        Delete the keys that are named by a number (E.164), whose expected calls are taken away
+        already: those of a damaged one may have stayed in the list of the number.
+        """
+        for name in ("unmatched", "expected_rev", "expected_for"):
+            await self.redis.delete(self.keys.named(f"{name}:{number}"))
 
     async def _pages(self, pattern: str) -> AsyncIterator[list[str]]:
         # As a set: SCAN may give a key twice while the table is resized.
@@ -166,17 +217,32 @@ class Erasure(Struct, frozen=True):
             yield sorted(page)
 
 
-def _text(packed: bytes, *, context: bytes = b"") -> str:
+def _text(packed: bytes, *, context: bytes = b"") -> str | None:
+    """What was packed; None of what is damaged."""
     try:
-        return decompress(packed, context=context).decode("utf-8", "replace")
+        return _as_it_is(decompress(packed, context=context))
     except MalformedPayload:
+        return None
+
+
+def _as_it_is(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
+
+
+def _name_of_call(stored: bytes) -> str:
+    """The name of a message's call; empty where it has none, or it is damaged."""
+    try:
+        source, source_call_id = split_ref(stored.decode())
+    except ValueError:
         return ""
+    return ref_of(source, source_call_id)
 
 
-def _call_text(ref: str, fields: dict[bytes, bytes]) -> str:
-    parts = [_text(fields.get(RECORD, b""), context=ref.encode())]
+def _call_texts(ref: str, fields: dict[bytes, bytes]) -> list[str | None]:
+    """The record and the events of each message, None for what cannot be read."""
+    texts = [_text(fields.get(RECORD, b""), context=ref.encode())]
     for name, packed in fields.items():
         if name.startswith(EVENTS):
-            context = f"{ref} {name.removeprefix(EVENTS).decode()}".encode()
-            parts.append(_text(packed, context=context))
-    return "\n".join(parts)
+            context = ref.encode() + b" " + name.removeprefix(EVENTS)
+            texts.append(_text(packed, context=context))
+    return texts

@@ -129,6 +129,10 @@ class ExpectedCalls(Struct, frozen=True):
             return None
         return read_entry(fields)
 
+    async def is_kept(self, buildr_call_id: str) -> bool:
+        """Whether there is an entry of a Buildr call, also one that cannot be read."""
+        return bool(await self.redis.exists(self._key(buildr_call_id)))
+
     async def remove(self, buildr_call_id: str) -> bool:
         """
         Remove an entry; False if there is none.
@@ -150,11 +154,12 @@ class ExpectedCalls(Struct, frozen=True):
         pipe = self.redis.pipeline(transaction=False)
         for buildr_call_id in buildr_call_ids:
             pipe.hgetall(self._key(buildr_call_id))
-        hashes: list[dict[bytes, bytes]] = await pipe.execute()
+        # An error stands for a key of another type, which is as damaged as a hash can be.
+        hashes = await pipe.execute(raise_on_error=False)
         # An entry may have expired while its id is still in the index, which is cleaned at the next
         # registration.
         entries = {
-            buildr_call_id: read_entry(fields)
+            buildr_call_id: read_entry(fields) if isinstance(fields, dict) else None
             for buildr_call_id, fields in zip(buildr_call_ids, hashes, strict=True)
             if fields
         }

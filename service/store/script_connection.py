@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from service.store.idle_connections import close_idle
 from service.store.script_runner import Result, ScriptCall, Scripts, digest_of
 
 _LOST: Final = (RedisConnectionError, RedisTimeoutError, OSError)
@@ -63,14 +64,7 @@ class ScriptConnections:
     async def close(self) -> None:
         """End the connections; one that is in use ends with its script."""
         self._is_closed = True
-        idle = list(self._idle)
-        self._idle.clear()
-        # All of them at first: whoever closes may be cancelled while it waits for one.
-        for connection in idle:
-            await connection.disconnect(nowait=True)
-        # Sockets are closed in the next turn of the loop, which may be its last one.
-        if idle:
-            await asyncio.sleep(0)
+        await close_idle(self._idle)
 
     async def _evaluate(self, call: ScriptCall[Result]) -> object:
         arguments = (*self._scripts.shared_arguments, *call.arguments)

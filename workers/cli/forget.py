@@ -5,83 +5,33 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Final
 
 import click
-from msgspec import Struct, field
 
 from service.listed_numbers import read_listed_number
-from service.logs.events import LogEvent
 from service.logs.phone_masking import mask_number
-from service.logs.setup import log_line
 from service.settings import Settings
 from service.store.connection import Store
-from service.store.erasure import Erased
+from service.store.erasure import Erased, Found
 from workers.cli.failure import Failure
+from workers.cli.forget_report import (
+    Findings,
+    Report,
+    Unreadable,
+    print_audit_line,
+    print_report,
+)
 from workers.cli.number_search import number_matcher
-from workers.cli.output import echo, print_fact, print_json
+from workers.cli.output import echo
 from workers.cli.session import run_with_store
 from workers.replay.find_calls import find_by_name
 
 # A job writes a call within seconds; a dead worker's calls are taken over in 15.
 WAIT_S: Final = 20.0
 RETRY_S: Final = 0.25
-FACT_WIDTH: Final = 16
-# All of them: a number of somebody who is to be forgotten must not stay in the thousandth.
-ALL_EXPECTED: Final = 10_000_000
 # In an address of a telephone they come before a colon, and are no source.
 ADDRESS_SCHEMES: Final = frozenset({"sip", "sips", "tel", "whatsapp"})
-NOT_TOUCHED: Final = (
-    "Not touched: what Buildr and the telephony system hold, backups, logs, and what waits in a "
-    "receiver's spool."
-)
-
-
-class Findings(Struct, frozen=True, kw_only=True):
-    """
-    What is stored about the subject: calls by name, each with raw messages beyond its own; messages
-    and failed entries without a call; expected calls by Buildr call; entries of the phone book.
-    """
-
-    subject: str
-    number: str | None = None
-    calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    loose_messages: tuple[str, ...] = ()
-    expected: tuple[str, ...] = ()
-    phone_book: int = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was found."""
-        return not (self.calls or self.loose_messages or self.expected or self.phone_book)
-
-
-class Report(Struct, frozen=True, kw_only=True):
-    """What was deleted, or would be; `running` are calls that a worker did not let go in time."""
-
-    findings: Findings
-    erased: Erased | None = None
-    running: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, object]:
-        """
-        Plain JSON values; the counts of `erased` are null in a dry run, since they are known when
-        they are deleted.
-        """
-        erased = self.erased
-        return {
-            "subject": self.findings.subject,
-            "is_dry_run": erased is None,
-            "calls": sorted(self.findings.calls),
-            "expected_calls": list(self.findings.expected),
-            "phone_book_entries": self.findings.phone_book,
-            "messages_without_call": len(self.findings.loose_messages),
-            "messages": erased and erased.messages,
-            "failed": erased and erased.failed,
-            "links": erased and erased.links,
-            "still_running": list(self.running),
-        }
 
 
 @click.command()
@@ -108,17 +58,19 @@ def forget(subject: str, *, is_dry_run: bool, is_agreed: bool, as_json: bool) ->
         return settings, await _find(settings, store, subject)
 
     settings, findings = run_with_store(search)
+    if findings.unreadable.count:
+        echo(findings.unreadable.note(), is_error=True)
     if findings.is_empty:
         raise Failure("nothing is stored about it")
     if is_dry_run:
-        _print(Report(findings=findings), as_json=as_json)
+        print_report(Report(findings=findings), as_json=as_json)
         return
     if not is_agreed:
-        _print(Report(findings=findings), as_json=False)
+        print_report(Report(findings=findings), as_json=False)
         click.confirm("Delete it for good?", abort=True, err=True)
     report = run_with_store(lambda _, store: _erase(store, findings))
-    _print(report, as_json=as_json)
-    _print_audit_line(settings, report)
+    print_report(report, as_json=as_json)
+    print_audit_line(settings, report)
     if report.running:
         raise Failure("workers are at calls of it just now: run the command again")
 
@@ -146,7 +98,7 @@ async def _find_call(store: Store, text: str) -> Findings:
     for ref in refs:
         claim = await store.erasure.claim_of(ref)
         # A call claims its Buildr call also where no expected call was registered.
-        if claim is not None and await store.expected.get(claim) is not None:
+        if claim is not None and await store.expected.is_kept(claim):
             expected.append(claim)
     return Findings(subject=text, calls=calls, expected=tuple(expected))
 
@@ -154,29 +106,39 @@ async def _find_call(store: Store, text: str) -> Findings:
 async def _find_number(store: Store, number: str) -> Findings:
     matches = number_matcher(number)
     messages: dict[str, list[str]] = defaultdict(list)
-    async for message_id, ref in store.erasure.messages(matches):
-        messages[ref].append(message_id)
+    damaged: list[Found] = []
+    async for message in store.erasure.messages(matches):
+        if message.is_readable:
+            messages[message.ref].append(message.name)
+        else:
+            damaged.append(message)
     loose_messages = {*messages.pop("", ())}
     refs = set(messages)
-    async for ref in store.erasure.calls(matches):
-        refs.add(ref)
+    damaged_refs = set()
+    async for call in store.erasure.calls(matches):
+        if call.is_readable:
+            refs.add(call.ref)
+        else:
+            damaged_refs.add(call.ref)
     async for entry_id in store.erasure.failed(matches):
         if ":" in entry_id:
             refs.add(entry_id)
         else:
             loose_messages.add(entry_id)
     refs.update(await store.erasure.links(matches))
-    expected = [
-        entry.buildr_call_id
-        for entry in await store.expected.newest(limit=ALL_EXPECTED)
-        if any(other.e164 == number for other in entry.numbers)
-    ]
+    expected = [entry async for entry in store.erasure.expected(number, matches)]
     return Findings(
         subject=mask_number(number),
         number=number,
         calls={ref: tuple(messages.get(ref, ())) for ref in sorted(refs)},
         loose_messages=tuple(sorted(loose_messages)),
-        expected=tuple(expected),
+        expected=tuple(entry.name for entry in expected if entry.is_readable),
+        unreadable=Unreadable(
+            calls=tuple(sorted(damaged_refs - refs)),
+            expected=tuple(entry.name for entry in expected if not entry.is_readable),
+            # Those of a call that is deleted are deleted with it.
+            messages=sum(message.ref not in refs for message in damaged),
+        ),
         phone_book=len(await store.phone_book.find(number)),
     )
 
@@ -207,49 +169,3 @@ async def _erase(store: Store, findings: Findings) -> Report:
         await store.phone_book.remove(findings.number)
         await store.erasure.drop_number(findings.number)
     return Report(findings=findings, erased=erased, running=tuple(running))
-
-
-def _print(report: Report, *, as_json: bool) -> None:
-    if as_json:
-        print_json(report.as_dict())
-        return
-    findings = report.findings
-    erased = report.erased
-    facts: dict[str, object] = {"calls": len(findings.calls)}
-    step = "deleted"
-    if erased is None:
-        step = "would delete"
-        facts["other messages"] = len(findings.loose_messages)
-    else:
-        facts["calls"] = erased.calls
-        facts["raw messages"] = erased.messages
-        facts["failed entries"] = erased.failed
-        facts["links"] = erased.links
-    facts["expected calls"] = len(findings.expected)
-    facts["phone book"] = findings.phone_book
-    print_fact(step, findings.subject, width=FACT_WIDTH)
-    for name, count in facts.items():
-        print_fact(f"  {name}", str(count), width=FACT_WIDTH)
-    for ref in findings.calls:
-        echo(f"  {ref}")
-    for ref in report.running:
-        echo(f"  {ref} (a worker is at it)")
-    echo(NOT_TOUCHED)
-
-
-def _print_audit_line(settings: Settings, report: Report) -> None:
-    """One line as in the service's log, on stderr, for whoever has to prove what was deleted."""
-    erased = report.erased or Erased()
-    line = log_line(
-        LogEvent.DATA_FORGOTTEN,
-        account=settings.account,
-        subject=report.findings.subject,
-        calls=erased.calls,
-        messages=erased.messages,
-        failed=erased.failed,
-        links=erased.links,
-        expected_calls=len(report.findings.expected),
-        phone_book_entries=report.findings.phone_book,
-        still_running=len(report.running),
-    )
-    echo(line, is_error=True)

@@ -8,7 +8,8 @@ local keep_ms = tonumber(ARGV[9]) -- how long a certain claim is kept
 local now = now_ms()
 
 local function read_entry(id)
-  local fields = redis.call('HMGET', P .. 'expected:' .. id,
+  -- pcall: a key of another type holds no entry.
+  local fields = redis.pcall('HMGET', P .. 'expected:' .. id,
     'numbers', 'opens', 'closes', 'rev', 'ref', 'by')
   return fields[1] and {
     numbers = fields[1], opens = fields[2], closes = fields[3],
@@ -51,7 +52,7 @@ if entry.ref ~= ref then
       wake(entry.ref, now)
     end
   end
-  notify_unmatched(cjson.decode(entry.numbers), entry.opens, entry.closes, ref)
+  notify_unmatched(numbers_of(entry.numbers), entry.opens, entry.closes, ref)
 end
 redis.call('HSET', P .. 'expected:' .. buildr_call_id, 'ref', ref, 'by', number)
 local remaining_ms = redis.call('PTTL', P .. 'expected:' .. buildr_call_id)

@@ -24,15 +24,17 @@ end
 local calls = 0
 local links = 0
 if ref ~= '' then
-  for _, field in ipairs(redis.call('HKEYS', key)) do
+  -- pcall, here and below: what is of another type is deleted with the rest.
+  for _, field in ipairs(redis.pcall('HKEYS', key)) do
     if string.sub(field, 1, 2) == 'e:' then
       message_ids[#message_ids + 1] = string.sub(field, 3)
     end
   end
-  for _, id in ipairs(redis.call('LRANGE', P .. 'pending:' .. ref, 0, -1)) do
+  for _, id in ipairs(redis.pcall('LRANGE', P .. 'pending:' .. ref, 0, -1)) do
     message_ids[#message_ids + 1] = id
   end
-  for number in string.gmatch(redis.call('HGET', key, 'numbers') or '', '[^,]+') do
+  local numbers = redis.pcall('HGET', key, 'numbers')
+  for number in string.gmatch(type(numbers) == 'string' and numbers or '', '[^,]+') do
     redis.call('ZREM', P .. 'unmatched:' .. number, ref)
   end
   calls = redis.call('DEL', key)
@@ -48,9 +50,9 @@ if ref ~= '' then
   links = redis.call('DEL', P .. 'link:' .. ref)
   redis.call('ZREM', P .. 'links', ref)
   -- The expected call that it has claimed is its own record, and is free again.
-  local claimed = redis.call('GET', P .. 'expected_by:' .. ref)
-  if claimed then
-    redis.call('DEL', P .. 'expected_by:' .. ref)
+  local claimed = redis.pcall('GET', P .. 'expected_by:' .. ref)
+  redis.call('DEL', P .. 'expected_by:' .. ref)
+  if type(claimed) == 'string' then
     free_entry(claimed, ref)
   end
   leave_lanes(ref)

@@ -30,8 +30,9 @@ if expectation ~= '' then
   end
 end
 
-local old = redis.call('HMGET', key, 'numbers', 'opens', 'closes', 'ref', 'by')
-local is_known = old[1]
+-- Also of an entry that is damaged, and that this mends or removes. pcall: it may be of another type.
+local is_known = redis.call('EXISTS', key) == 1
+local old = redis.pcall('HMGET', key, 'numbers', 'opens', 'closes', 'ref', 'by')
 local claimed_by = old[4]
 local by = old[5]
 local owner = redis.call('GET', P .. 'taken:' .. buildr_call_id)
@@ -41,7 +42,7 @@ if owner and not claimed_by then
   by = ''
 end
 if is_known then
-  local old_numbers = cjson.decode(old[1])
+  local old_numbers = numbers_of(old[1])
   for _, number in ipairs(old_numbers) do
     redis.call('ZREM', P .. 'expected_for:' .. number, buildr_call_id)
   end

@@ -18,7 +18,8 @@ local seen = {}
 local function add(id)
   if id and not seen[id] then
     seen[id] = true
-    local fields = redis.call('HGETALL', P .. 'expected:' .. id)
+    -- pcall: a key of another type holds no entry.
+    local fields = redis.pcall('HGETALL', P .. 'expected:' .. id)
     if #fields > 0 then
       entries[#entries + 1] = fields
     end

@@ -21,6 +21,13 @@ MOST: Final = StorePolicy().ids_per_page
 RANDOM: Final = [f"twilio:CA{random.Random(seed).getrandbits(64):016x}" for seed in range(700)]
 RISING: Final = [f"standard:{number}" for number in range(100_000, 100_700)]
 FALLING: Final = RISING[::-1]
+# Longer than Redis packs: 64 bytes. Those of one half differ in the middle alone.
+LONG: Final = [f"twilio:{ref * 4}" for ref in RANDOM[:350]] + [
+    f"standard:{'a' * 60}{number}{'z' * 60}" for number in range(100, 450)
+]
+# Some of each, on the same pages.
+MIXED: Final = [ref for pair in zip(RANDOM[:350], LONG[:350], strict=True) for ref in pair]
+UNPACKED: Final = (LONG, MIXED)
 ORDERS: Final = ("ids", "ids_reversed")
 
 
@@ -34,7 +41,7 @@ async def keep(store: Store, refs: Sequence[str]) -> None:
     await store.redis.set(store.keys.named("calls_indexed"), INDEXED)
 
 
-async def pages(store: Store, order: str) -> list[list[str]]:
+async def pages(store: Store, order: str, *, is_packed: bool = True) -> list[list[str]]:
     """The names of each page, the lowest page first; what each page begins with is checked."""
     firsts = [
         "",
@@ -46,28 +53,35 @@ async def pages(store: Store, order: str) -> list[list[str]]:
         names = [name.decode() for name in await store.redis.zrange(key, 0, -1)]
         if first:
             assert first == names[0]
-        if names:
+        if names and is_packed:
             assert "listpack" == (await store.pool.object("ENCODING", key)).decode()
         in_pages.append(names)
     return in_pages
 
 
-async def names_of(store: Store, order: str) -> list[str]:
+async def names_of(store: Store, order: str, *, is_packed: bool = True) -> list[str]:
     """All names of an order; no page is too long, and no other key is left."""
-    in_pages = await pages(store, order)
+    in_pages = await pages(store, order, is_packed=is_packed)
     assert max(map(len, in_pages)) <= MOST
     keys = [key async for key in store.pool.scan_iter(match=f"{store.keys.named(order)}:*")]
     assert len(keys) == len([names for names in in_pages if names])
     return [name for names in in_pages for name in names]
 
 
-@pytest.mark.parametrize("refs", [RANDOM, RISING, FALLING], ids=["random", "rising", "falling"])
+@pytest.mark.parametrize(
+    "refs",
+    [RANDOM, RISING, FALLING, LONG, MIXED],
+    ids=["random", "rising", "falling", "long", "mixed"],
+)
 async def test_names_are_in_order_in_packed_pages(store: Store, refs: Sequence[str]) -> None:
     """In whatever order calls come and go; twice the same call is there once."""
+    is_packed = refs not in UNPACKED
     await keep(store, refs)
     await keep(store, refs[:100])
-    assert sorted(refs) == await names_of(store, "ids")
-    assert sorted(ref[::-1] for ref in refs) == await names_of(store, "ids_reversed")
+    assert sorted(refs) == await names_of(store, "ids", is_packed=is_packed)
+    assert sorted(ref[::-1] for ref in refs) == await names_of(
+        store, "ids_reversed", is_packed=is_packed
+    )
     left = set(refs)
     shuffled = random.Random(1).sample(refs, len(refs))
     for start in range(0, len(refs), 100):
@@ -76,8 +90,10 @@ async def test_names_are_in_order_in_packed_pages(store: Store, refs: Sequence[s
         # Those that are still kept stay.
         assert len(some) == await store.listing.ids.drop_expired([*some, *shuffled[start + 100 :]])
         left -= set(some)
-        assert sorted(left) == await names_of(store, "ids")
-        assert sorted(ref[::-1] for ref in left) == await names_of(store, "ids_reversed")
+        assert sorted(left) == await names_of(store, "ids", is_packed=is_packed)
+        assert sorted(ref[::-1] for ref in left) == await names_of(
+            store, "ids_reversed", is_packed=is_packed
+        )
 
 
 async def test_ids_that_count_upwards_leave_full_pages(store: Store) -> None:
@@ -87,7 +103,9 @@ async def test_ids_that_count_upwards_leave_full_pages(store: Store) -> None:
     assert {MOST} == set(lengths[:-1])
 
 
-@pytest.mark.parametrize("refs", [RANDOM, RISING], ids=["random", "rising"])
+@pytest.mark.parametrize(
+    "refs", [RANDOM, RISING, LONG, MIXED], ids=["random", "rising", "long", "mixed"]
+)
 async def test_each_call_is_found_by_its_beginning_and_its_end(
     store: Store, refs: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -180,6 +180,16 @@ async def test_a_damaged_record_is_listed(store: Store) -> None:
     assert UNREADABLE == call.state
 
 
+async def test_a_call_of_another_type_is_listed_beside_the_others(store: Store) -> None:
+    """It must not keep them from being read."""
+    await keep(store, record(1), record(2))
+    await store.redis.set(store.keys.call("twilio:CA1"), b"damaged")
+    calls = (await store.listing.page(CallQuery())).calls
+    assert {"twilio:CA1": UNREADABLE, "twilio:CA2": "open"} == {
+        call.ref: call.state for call in calls
+    }
+
+
 async def test_a_call_leaves_the_buckets_of_what_it_was(store: Store) -> None:
     """Another Buildr call, or an erased call: its name is in no bucket of before."""
     before = record(1, buildr_call_id="110")

@@ -259,13 +259,68 @@ async def test_claim_lives_as_long_as_the_number_is_expected(
     assert () == (await expected.read_candidates(REF, [])).candidates
 
 
-@pytest.mark.parametrize("field", ["body", "registered", "rev"])
+# `key` stands for a key of another type.
+DAMAGED = ["body", "registered", "rev", "opens", "closes", "numbers", "key"]
+
+
+async def damage(store: Store, field: str, *, value: bytes = b"damaged") -> None:
+    """Make the entry of Buildr call 110 unreadable."""
+    key = store.keys.named("expected:110")
+    if field == "key":
+        await store.redis.set(key, value)
+    else:
+        await store.redis.hset(key, field, value)
+
+
+@pytest.mark.parametrize("field", DAMAGED)
+@pytest.mark.parametrize("end", ["removed", "replaced", "taken", "released", "erased"])
+async def test_a_damaged_entry_is_in_no_ones_way(
+    store: Store, expected: ExpectedCalls, field: str, end: str
+) -> None:
+    """Whatever becomes of it: it can be removed and registered anew, and its call goes on."""
+    first, second = await register(expected, expectation("110"), expectation("111"))
+    assert await expected.claim(REF, first, number=CUSTOMER)
+    await woken(store)
+    await damage(store, field)
+    if end == "removed":
+        assert await expected.remove("110")
+        assert not await store.redis.exists(store.keys.named("expected:110"))
+        # What a key of another type was claimed by is not known.
+        assert (set() if field == "key" else {REF}) == await woken(store)
+    elif end == "replaced":
+        assert not (await expected.put(expectation("110"))).is_new
+        assert {"110", "111"} == await ids(expected, ref="twilio:CA3")
+    elif end == "taken":
+        await expected.take("twilio:CA2", "110")
+    elif end == "released":
+        await expected.release(REF)
+    else:
+        assert await store.erasure.erase(REF) is not None
+    assert await expected.claim("twilio:CA3", second, number=CUSTOMER)
+
+
+@pytest.mark.parametrize("field", ["opens", "closes"])
+@pytest.mark.parametrize("value", [b"damaged", b"", b"nan", b"0x1", b"(1", b"\xff", b"1 2"])
+async def test_calls_that_wait_are_woken_by_a_damaged_window(
+    store: Store, expected: ExpectedCalls, field: str, value: bytes
+) -> None:
+    """When its entry goes: those are the calls that it may have kept waiting."""
+    await wait_unmatched(store, REF)
+    await register(expected, expectation("110"))
+    await woken(store)
+    await damage(store, field, value=value)
+    assert await expected.remove("110")
+    assert {REF} == await woken(store)
+
+
+# Beside the numbers by which it is woken for, an entry has those that it states.
+@pytest.mark.parametrize("field", sorted({*DAMAGED} - {"numbers"}))
 async def test_a_damaged_entry_keeps_no_other_out(
     store: Store, expected: ExpectedCalls, field: str
 ) -> None:
     """It is named in the list, can be removed, and calls with its number are matched to others."""
     await register(expected, expectation("110"), expectation("111"))
-    await store.redis.hset(store.keys.named("expected:110"), field, "damaged")
+    await damage(store, field)
     listed = await expected.listed(limit=9)
     assert (["111"], ("110",)) == (
         [entry.buildr_call_id for entry in listed.entries],
@@ -273,8 +328,8 @@ async def test_a_damaged_entry_keeps_no_other_out(
     )
     snapshot = await expected.read_candidates(REF, [CUSTOMER])
     assert ["111"] == [entry.buildr_call_id for entry in snapshot.candidates]
-    assert await expected.get("110") is None
     assert await expected.remove("110")
+    assert await expected.get("110") is None
     assert () == (await expected.listed(limit=9)).unreadable_ids
 
 

@@ -99,6 +99,7 @@ def test_nothing_of_a_number_is_left_and_all_else_is(run: Run, in_store: InStore
         "failed": 1,
         "links": 2,
         "still_running": [],
+        "unreadable": {"calls": [], "expected_calls": [], "messages": 0},
     } == report
     audit = json.loads(result.stderr)
     assert ("data.forgotten", "+1••••••••01", 2) == (
@@ -116,6 +117,67 @@ def test_nothing_of_a_number_is_left_and_all_else_is(run: Run, in_store: InStore
     ]
     run("phonebook", "show", OTHER_NUMBER)
     assert "nothing is stored" in run("forget", NUMBER, "--yes", code=1).stderr
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("field", ["body", "opens", "numbers"])
+def test_a_damaged_expected_call_of_the_number_is_forgotten_too(
+    run: Run, in_store: InStore, field: str
+) -> None:
+    """It was registered for the number, whatever can be read of it."""
+
+    async def damage(store: Store) -> None:
+        await store.redis.hset(store.keys.named("expected:111"), field, "damaged")
+
+    in_store(damage)
+    result = run("forget", NUMBER, "--yes", "--json")
+    report = json.loads(result.stdout)
+    assert (["111"], []) == (report["expected_calls"], report["unreadable"]["expected_calls"])
+    assert 1 == len(result.stderr.splitlines())
+    assert DIGITS not in str(in_store(_dump))
+    assert "118" in run("expected", "list", "--json").stdout
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("is_another_type", [True, False])
+def test_what_cannot_be_read_is_named(
+    run: Run, in_store: InStore, seed: Seed, is_another_type: bool
+) -> None:
+    """Nobody can say whose it is: one line says how to take it away, and all else is forgotten."""
+    seed(ended("CA8") | {"To": OTHER_NUMBER}, query="buildr_call_id=118")
+
+    async def damage(store: Store) -> None:
+        (message_id, *_) = (await store.calls.load("twilio:CA9")).stored.events
+        await store.redis.set(store.keys.message(message_id), b"twilio:CA9\n\x01damaged")
+        if is_another_type:
+            await store.redis.set(store.keys.named("expected:118"), b"damaged")
+            await store.redis.set(store.keys.call("twilio:CA8"), b"damaged")
+        else:
+            await store.redis.hset(store.keys.named("expected:118"), "body", "damaged")
+            await store.redis.hset(store.keys.call("twilio:CA8"), "rec", b"\x01damaged")
+        await _end_jobs(store)
+
+    in_store(damage)
+    note = (
+        "cannot be read, and may be of the number: "
+        "1 expected call, take away: buildr-calls expected rm 118; "
+        "1 call, forget: buildr-calls forget twilio:CA8; "
+        "1 raw message, deleted by KEEP_MESSAGES_D or KEEP_FAILED_D\n"
+    )
+    assert note == run("forget", NUMBER, "--dry-run").stderr
+    result = run("forget", NUMBER, "--yes", "--json")
+    assert result.stderr.startswith(note)
+    assert {"calls": ["twilio:CA8"], "expected_calls": ["118"], "messages": 1} == json.loads(
+        result.stdout
+    )["unreadable"]
+    assert 3 == json.loads(result.stderr.splitlines()[1])["unreadable"]
+    again = run("forget", NUMBER, "--yes", code=1).stderr
+    assert again.startswith(note)
+    assert "nothing is stored" in again
+    run("expected", "rm", "118")
+    run("forget", "twilio:CA8", "--yes")
+    run("forget", "twilio:CA9", "--yes")
+    assert "nothing is stored" in run("forget", NUMBER, "--yes", code=1).stderr.splitlines()[0]
 
 
 @pytest.mark.usefixtures("stored")
