@@ -10,13 +10,16 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.locks import acquire_or_keep, release
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
+from service.store.stored_values import read_integer, read_ms
 
 LEASE: Final = "alerts_lease"
 SPOOLS: Final = "alerts_spools"
+# When it was noted, messages, those set aside, when the oldest came.
+SPOOL_VALUES: Final = 4
 # What a machine has reported is dropped when it was silent for so long: containers get new names.
 FORGET_SPOOL_AFTER: Final = timedelta(hours=1)
 
@@ -65,9 +68,7 @@ class AlertRecords(Struct, frozen=True):
     async def receiver_at(self) -> datetime | None:
         """When a receiver last recorded that it runs (UTC); None if none ever did."""
         text = await self.redis.get(self.keys.named("alerts_receiver"))
-        if text is None:
-            return None
-        return datetime.fromtimestamp(int(text) / 1000, UTC)
+        return read_ms(text)
 
     async def note_spool(self, machine: str, note: SpoolNote) -> None:
         """Record what waits on the disk of a machine."""
@@ -78,14 +79,18 @@ class AlertRecords(Struct, frozen=True):
         """What waits on the disks of machines; what is old is dropped."""
         notes: dict[str, SpoolNote] = {}
         for name, text in (await self.redis.hgetall(self.keys.named(SPOOLS))).items():
-            at_ms, messages, set_aside, oldest_ms = map(int, text.split())
+            values = [read_integer(part) or 0 for part in text.split()]
+            # Damaged: its receiver writes it anew.
+            if len(values) != SPOOL_VALUES:
+                continue
+            at_ms, messages, set_aside, oldest_ms = values
             note = SpoolNote(at=_moment(at_ms), messages=messages, set_aside=set_aside)
             if oldest_ms:
                 note = replace(note, oldest_at=_moment(oldest_ms))
             if now - note.at > FORGET_SPOOL_AFTER:
-                await self.redis.hdel(self.keys.named(SPOOLS), name.decode())
+                await self.redis.hdel(self.keys.named(SPOOLS), name)
             else:
-                notes[name.decode()] = note
+                notes[name_in(name)] = note
         return notes
 
 

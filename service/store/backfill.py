@@ -10,13 +10,13 @@ from enum import IntEnum
 from typing import Final
 
 import msgspec
-from msgspec import DecodeError, Struct, field
+from msgspec import Struct, field
 
 from service.events import UtcDatetime
 from service.store import backfill_calls
 from service.store.calls import LoadedCall
 from service.store.delivery_state import ReplayRequest, replay_request_to_json
-from service.store.keys import Keys, ref_of
+from service.store.keys import Keys, name_in, ref_of
 from service.store.locks import acquire, acquire_or_keep, release
 from service.store.messages import Message, pack_message
 from service.store.redis_client import Client
@@ -116,7 +116,7 @@ class Backfill(Struct, frozen=True):
         try:
             return _CHECKPOINT.decode(text)
         # Nothing is lost by it: a run from the beginning finds the same calls.
-        except DecodeError:
+        except ValueError:
             return None
 
     async def save_checkpoint(self, source: str, checkpoint: Checkpoint | None) -> None:
@@ -171,7 +171,7 @@ class Backfill(Struct, frozen=True):
         """
         key = self._ends_key(ref_of(source, ""))
         refs = await self.redis.zrangebyscore(key, 0, _epoch_ms(at), start=0, num=limit)
-        return [ref.decode() for ref in refs]
+        return [name_in(ref) for ref in refs]
 
     async def postpone_end(self, ref: str, *, at: datetime) -> None:
         """Have a call asked for at another time (UTC)."""

@@ -17,7 +17,7 @@ from service.store.call_index import (
     line_bucket,
 )
 from service.store.delivery_state import DeliveryState
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.listed_call import CallQuery, Place
 from service.store.redis_client import Client
 
@@ -142,7 +142,7 @@ class Candidates(Struct, frozen=True):
         if len(refs) > MOST_OF_STATE:
             return None
         # `failed` holds ids of messages too.
-        last_ms = await self._last_ms([ref.decode() for ref in refs if b":" in ref])
+        last_ms = await self._last_ms([name_in(ref) for ref in refs if b":" in ref])
         return [(at, ref) for ref, at in last_ms.items()], None
 
     async def _all_calls(
@@ -227,7 +227,7 @@ def _is_within(place: Place, query: CallQuery, start: Place | None) -> bool:
 
 
 def _places(members: Iterable[tuple[bytes, float]]) -> list[Place]:
-    return [(int(score), ref.decode()) for ref, score in members]
+    return [(int(score), name_in(ref)) for ref, score in members]
 
 
 def _ms(at: datetime) -> int:

@@ -11,10 +11,11 @@ from msgspec import Struct
 
 from service.store.call_index import ALL_CALLS
 from service.store.delivery_record import DeliveryRecord
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.listed_call import Place
 from service.store.record_reading import read_records
 from service.store.redis_client import Client
+from service.store.stored_values import read_integer
 
 
 class CallVersion(Struct, frozen=True, kw_only=True):
@@ -38,21 +39,21 @@ class CallFeed(Struct, frozen=True):
         members = await self.redis.zrevrangebyscore(
             self.keys.named(ALL_CALLS), "+inf", since_ms, start=0, num=limit, withscores=True
         )
-        return [(int(score), ref.decode()) for ref, score in members]
+        return [(int(score), name_in(ref)) for ref, score in members]
 
     async def since(self, at_ms: int, *, limit: int) -> list[Place]:
         """The same calls, those first whose last message is oldest."""
         members = await self.redis.zrangebyscore(
             self.keys.named(ALL_CALLS), at_ms, "+inf", start=0, num=limit, withscores=True
         )
-        return [(int(score), ref.decode()) for ref, score in members]
+        return [(int(score), name_in(ref)) for ref, score in members]
 
     async def woken(self, *, since_ms: int, limit: int) -> list[str]:
         """The calls that something else than a message has woken since then, the newest first."""
         members = await self.redis.zrevrangebyscore(
             self.keys.named("woken"), "+inf", since_ms, start=0, num=limit, withscores=True
         )
-        return [ref.decode() for ref, _ in members]
+        return [name_in(ref) for ref, _ in members]
 
     async def place(self) -> tuple[str, str]:
         """Which records these are, under whatever address: the server's run, and the prefix."""
@@ -62,7 +63,7 @@ class CallFeed(Struct, frozen=True):
     async def due(self, *, limit: int) -> list[str]:
         """The names of the calls that wait for something, those first that are due first."""
         refs = await self.redis.zrange(self.keys.named("due"), 0, limit - 1)
-        return [ref.decode() for ref in refs]
+        return [name_in(ref) for ref in refs]
 
     async def versions(self, refs: Sequence[str]) -> dict[str, CallVersion]:
         """How far these calls are, in one round trip."""
@@ -72,7 +73,7 @@ class CallFeed(Struct, frozen=True):
             pipe.llen(self.keys.pending(ref))
         answers = await pipe.execute()
         return {
-            ref: CallVersion(version=int(version or 0), unread_count=int(unread_count))
+            ref: CallVersion(version=read_integer(version) or 0, unread_count=int(unread_count))
             for ref, version, unread_count in zip(refs, answers[::2], answers[1::2], strict=True)
         }
 
@@ -87,6 +88,6 @@ class CallFeed(Struct, frozen=True):
         pipe.lrange(self.keys.pending(ref), 0, -1)
         fields, pending = await pipe.execute()
         prefix = "e:"
-        names = [name.decode() for name in fields]
+        names = [name_in(name) for name in fields]
         read = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
-        return list(dict.fromkeys([*read, *(message_id.decode() for message_id in pending)]))
+        return list(dict.fromkeys([*read, *(name_in(message_id) for message_id in pending)]))

@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from service.store import index_calls
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
@@ -77,8 +77,8 @@ class CallIds(Struct, frozen=True):
         )
         next_first = None
         if behind:
-            next_first = behind[0].decode()
-        return [name.decode() for name in names], next_first
+            next_first = name_in(behind[0])
+        return [name_in(name) for name in names], next_first
 
 
 def _steps(refs: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -14,7 +14,7 @@ from service.store.call_ids import CallIds
 from service.store.call_index import ALL_CALLS, INDEXED, buckets_of
 from service.store.calls import StoredCall, pack_record, read_call
 from service.store.delivery_record import DeliveryRecord
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
@@ -123,7 +123,7 @@ class CallIndexing(Struct, frozen=True):
         members = await self.redis.zrangebyscore(
             all_calls, after_ms, before_ms, start=0, num=PAGE, withscores=True
         )
-        refs = [ref.decode() for ref, _ in members]
+        refs = [name_in(ref) for ref, _ in members]
         count = await self.ids.drop_expired(await self._expired(refs))
         if len(members) < PAGE:
             return count, None

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from service.store.call_candidates import Candidate, Candidates
 from service.store.call_ids import MOST_COMPARED, CallIds
 from service.store.call_index import ALL_CALLS, INDEXED
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.listed_call import (
     UNREAD,
     UNREADABLE,
@@ -133,7 +133,7 @@ class CallListing(Struct, frozen=True):
         `start` of them; without those that are gone or cannot be read.
         """
         refs = await self.redis.zrange(self.keys.named(name), start, start + limit - 1)
-        names = [ref.decode() for ref in refs]
+        names = [name_in(ref) for ref in refs]
         packed = await read_packed(self.redis, self.keys, names)
         calls = [listed_at(0, ref, record) for ref, record in zip(names, packed, strict=True)]
         return [call for call in calls if call is not None and call.state != UNREADABLE]

@@ -15,8 +15,8 @@ from service.errors import MalformedPayload
 from service.store.calls import StoredCall, read_call, read_record
 from service.store.delivery_record import DeliveryRecord
 from service.store.delivery_state import DeliveryState
-from service.store.keys import Keys
-from service.store.links import StoredLink, read_link
+from service.store.keys import Keys, name_in
+from service.store.links import UNREADABLE_LINK, StoredLink, read_link
 from service.store.record_reading import read_packed, read_records
 from service.store.redis_client import Client
 
@@ -91,10 +91,14 @@ class CallSearch(Struct, frozen=True):
             for ref in page:
                 pipe.hgetall(self.keys.call(ref))
                 pipe.get(self.keys.link(ref))
-            answers = await pipe.execute()
+            # An error stands for a key of another type.
+            answers = await pipe.execute(raise_on_error=False)
             for ref, fields, link in zip(page, answers[::2], answers[1::2], strict=True):
-                if fields and (stored := _readable(ref, fields)) is not None:
-                    yield stored, read_link(link)
+                if not isinstance(fields, dict) or not fields:
+                    continue
+                if (stored := _readable(ref, fields)) is not None:
+                    is_readable = link is None or isinstance(link, bytes)
+                    yield stored, read_link(link) if is_readable else UNREADABLE_LINK
 
     async def indexed_records(
         self, name: str, *, limit: int, start: int = 0
@@ -104,7 +108,7 @@ class CallSearch(Struct, frozen=True):
         without the first `start` of them, in two round trips; without those that cannot be read.
         """
         end = start + limit - 1
-        refs = [ref.decode() for ref in await self.redis.zrange(self.keys.named(name), start, end)]
+        refs = [name_in(ref) for ref in await self.redis.zrange(self.keys.named(name), start, end)]
         return await read_records(self.redis, self.keys, refs)
 
     async def _pages(self, source: str | None) -> AsyncIterator[list[str]]:

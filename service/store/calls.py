@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec import DecodeError, Struct, field
+from msgspec import Struct, field
 from msgspec.structs import replace
+from redis.exceptions import ResponseError
 
 from service.errors import MalformedPayload
 from service.events import CallEvent, from_json
@@ -25,7 +26,7 @@ from service.store.delivery_state import (
     replay_request_to_json,
 )
 from service.store.failed import Failed, to_text
-from service.store.keys import Keys, split_ref
+from service.store.keys import Keys, name_in, split_ref
 from service.store.links import link_text
 from service.store.messages import UnreadMessages, make_value_small, read_unread
 from service.store.redis_client import Client
@@ -34,6 +35,18 @@ from service.store.script_runner import Scripts
 # What `commit.lua` returns if the call's version has changed.
 CONFLICT: Final = -1
 EVENTS_FIELD: Final = b"e:"
+# What is kept of one call alone, and of which type each is.
+TYPES: Final[Mapping[str, bytes]] = {
+    "call": b"hash",
+    "pending": b"list",
+    "link": b"string",
+    "expected_by": b"string",
+    "permit": b"string",
+    "broken": b"string",
+    "moved_to": b"set",
+}
+# How the error of Redis begins for a key of another type.
+WRONG_TYPE: Final = "WRONGTYPE"
 
 # The lists of `reading.lua`.
 FirstRead: TypeAlias = list[list[Any]]
@@ -108,12 +121,25 @@ class Calls(Struct, frozen=True):
         return read_call(ref, fields)
 
     async def load(self, ref: str) -> LoadedCall:
-        """One call and its pending messages, from one moment."""
+        """One call and its pending messages, from one moment. Raises `DamagedRecord`."""
         pipe = self.redis.pipeline(transaction=True)
         pipe.hgetall(self.keys.call(ref))
         pipe.lrange(self.keys.pending(ref), 0, -1)
-        fields, pending = await pipe.execute()
+        fields, pending = await pipe.execute(raise_on_error=False)
+        for answer in (fields, pending):
+            if isinstance(answer, ResponseError) and str(answer).startswith(WRONG_TYPE):
+                raise DamagedRecord(ref, "it is of another type than it should be")
+            if isinstance(answer, Exception):
+                raise answer
         return _loaded(ref, fields, pending)
+
+    async def is_damaged(self, ref: str) -> bool:
+        """Whether what is kept of one call alone cannot be read. Raises redis-py's errors."""
+        pipe = self.redis.pipeline(transaction=False)
+        for name in TYPES:
+            pipe.type(self.keys.named(f"{name}:{ref}"))
+        types = zip(await pipe.execute(), TYPES.values(), strict=True)
+        return any(stored not in (b"none", expected) for stored, expected in types)
 
     async def begin(self, ref: str, *, worker_id: str) -> LoadedCall:
         """
@@ -128,7 +154,7 @@ class Calls(Struct, frozen=True):
     def read(self, ref: str, first_read: FirstRead) -> LoadedCall:
         """The call that a job has read when it was taken, or began. Raises `DamagedRecord`."""
         fields, pending, messages, taken_ms, link_texts = first_read
-        message_ids = tuple(message_id.decode() for message_id in pending)
+        message_ids = tuple(name_in(message_id) for message_id in pending)
         return LoadedCall(
             stored=read_call(ref, dict(zip(fields[::2], fields[1::2], strict=True))),
             pending=message_ids,
@@ -195,7 +221,7 @@ def read_record(ref: str, compressed: bytes) -> DeliveryRecord:
     """
     try:
         return _RECORD.decode(decompress(compressed, context=ref.encode()))
-    except DecodeError as err:
+    except ValueError as err:
         raise MalformedPayload(f"the stored record of {ref} cannot be read") from err
 
 
@@ -222,19 +248,27 @@ def _read_fields(ref: str, fields: Mapping[bytes, bytes]) -> StoredCall:
     events = {}
     for name, compressed in fields.items():
         if name.startswith(EVENTS_FIELD):
-            message_id = name.removeprefix(EVENTS_FIELD).decode()
+            message_id = name_in(name.removeprefix(EVENTS_FIELD))
             context = _events_context(ref, message_id)
             events[message_id] = from_json(decompress(compressed, context=context))
     return StoredCall(
         version=int(fields.get(b"v", b"0")),
         record=record,
         events=events,
-        replay_request_text=fields.get(b"replay", b"").decode(),
+        replay_request_text=_replay_request_text(fields.get(b"replay", b"")),
     )
 
 
+def _replay_request_text(stored: bytes) -> str:
+    """A replay request as it is stored, or "". Raises ValueError if it cannot be read."""
+    text = stored.decode()
+    if text:
+        replay_request_from_json(text)
+    return text
+
+
 def _loaded(ref: str, fields: Mapping[bytes, bytes], pending: list[bytes]) -> LoadedCall:
-    message_ids = tuple(message_id.decode() for message_id in pending)
+    message_ids = tuple(name_in(message_id) for message_id in pending)
     return LoadedCall(stored=read_call(ref, fields), pending=message_ids)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from service.store.policy import StorePolicy
+from service.store.stored_values import read_integer
 
 POLICY: Final = StorePolicy()
 
@@ -15,8 +16,8 @@ def read_ahead_ms(redis_ms: int, fields: Mapping[bytes, bytes]) -> int:
     The lead at the time `redis_ms` of Redis, by the fields of the hash `clock`: as `now_ms` of
     `common.lua` computes it, without noting anything.
     """
-    last = int(fields.get(b"last", b"0"))
-    offset_ms = int(fields.get(b"offset", b"0"))
+    last = read_integer(fields.get(b"last")) or 0
+    offset_ms = read_integer(fields.get(b"offset")) or 0
     passed_ms = redis_ms + offset_ms - last
     if passed_ms <= -POLICY.clock_noted_ms:
         return offset_ms - passed_ms + POLICY.clock_noted_ms

@@ -5,7 +5,7 @@ What the console keeps: what was done in it, and the sessions that were ended be
 from typing import Final
 
 import msgspec
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from service.events import UtcDatetime
 from service.store.keys import Keys
@@ -60,7 +60,7 @@ class ConsoleRecords(Struct, frozen=True):
         for text in await self.redis.lrange(self._actions, start, start + limit - 1):
             try:
                 actions.append(_ACTION.decode(text))
-            except DecodeError:
+            except ValueError:
                 continue
         return actions
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 
 # Neither may undo that the contact was queued once more since it was read.
@@ -54,7 +54,7 @@ class ContactQueue(Struct, frozen=True):
     async def due(self, now: datetime, *, limit: int) -> list[QueuedContact]:
         """Some of the contacts that are to be read by now."""
         queued = await self.redis.hgetall(self._key)
-        contacts = (_read(key.decode(), text.decode()) for key, text in queued.items())
+        contacts = (_read(name_in(key), name_in(text)) for key, text in queued.items())
         due = [item for item in contacts if item.due_at is None or item.due_at <= now]
         return due[:limit]
 
@@ -84,9 +84,11 @@ def _read(contact_id: str, text: str) -> QueuedContact:
     if not rest:
         return QueuedContact(contact_id=contact_id, ticket=ticket)
     failures, _, due_s = rest.partition(":")
-    return QueuedContact(
-        contact_id=contact_id,
-        ticket=ticket,
-        failures=int(failures),
-        due_at=datetime.fromtimestamp(int(due_s), UTC),
-    )
+    try:
+        due_at = datetime.fromtimestamp(int(due_s), UTC)
+        return QueuedContact(
+            contact_id=contact_id, ticket=ticket, failures=int(failures), due_at=due_at
+        )
+    # Damaged: as one that was queued just now.
+    except (ValueError, OverflowError, OSError):
+        return QueuedContact(contact_id=contact_id, ticket=ticket)

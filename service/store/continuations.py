@@ -4,7 +4,7 @@ Calls that go on under another id: from the later id to the calls whose legs mov
 
 from msgspec import Struct
 
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 
 
@@ -30,7 +30,7 @@ class Continuations(Struct, frozen=True):
     async def first_refs(self, ref: str) -> tuple[str, ...]:
         """The calls whose legs moved to this one, in order; empty for almost every call."""
         members = await self.redis.smembers(self._key(ref))
-        return tuple(sorted(member.decode() for member in members))
+        return tuple(sorted(name_in(member) for member in members))
 
     def _key(self, ref: str) -> str:
         return self.keys.named(f"moved_to:{ref}")

@@ -7,8 +7,9 @@ from contextlib import suppress
 from msgspec import Struct
 from redis.exceptions import OutOfMemoryError
 
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
+from service.store.stored_values import read_integer
 
 
 class Counters(Struct, frozen=True):
@@ -27,4 +28,4 @@ class Counters(Struct, frozen=True):
     async def all(self) -> dict[str, int]:
         """Every counter, by `name:source`."""
         counts = await self.redis.hgetall(self.keys.named("counts"))
-        return {name.decode(): int(value) for name, value in sorted(counts.items())}
+        return {name_in(name): read_integer(value) or 0 for name, value in sorted(counts.items())}

@@ -84,5 +84,5 @@ def replay_request_to_json(request: ReplayRequest) -> str:
 
 
 def replay_request_from_json(text: str) -> ReplayRequest:
-    """The inverse of `replay_request_to_json`. Raises pydantic's `ValidationError`."""
+    """The inverse of `replay_request_to_json`. Raises ValueError."""
     return _REPLAY_REQUEST.decode(text)

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 
 from service.events import UtcDatetime
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
+from service.store.stored_values import read_iso
 
 ID_BYTES: Final = 4
 SECRET_BYTES: Final = 24
@@ -69,10 +70,8 @@ class DialTokens(Struct, frozen=True):
     async def last_log_ins(self) -> dict[str, datetime]:
         """When each token was last logged in with, by its id."""
         stored = await self.redis.hgetall(self._log_ins)
-        return {
-            token_id.decode(): datetime.fromisoformat(text.decode())
-            for token_id, text in stored.items()
-        }
+        times = ((name_in(token_id), read_iso(text)) for token_id, text in stored.items())
+        return {token_id: at for token_id, at in times if at is not None}
 
     async def find(self, text: str) -> DialToken | None:
         """The token of a text that somebody logs in with; None if it is wrong or revoked."""
@@ -101,7 +100,7 @@ class DialTokens(Struct, frozen=True):
         token_id = await self.redis.get(self._session(secret))
         if token_id is None:
             return None
-        return await self._get(token_id.decode())
+        return await self._get(name_in(token_id))
 
     async def end_session(self, secret: str) -> None:
         """End a session."""
@@ -141,5 +140,5 @@ def _digest(secret: str) -> str:
 def _read(text: bytes) -> DialToken | None:
     try:
         return _TOKEN.decode(text)
-    except DecodeError:
+    except ValueError:
         return None

@@ -14,7 +14,7 @@ from service.store.call_index import buckets_of
 from service.store.calls import read_record
 from service.store.compression import decompress
 from service.store.expectations import read_entry
-from service.store.keys import Keys, ref_of, split_ref
+from service.store.keys import Keys, name_in, ref_of, split_ref
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
@@ -113,15 +113,15 @@ class Erasure(Struct, frozen=True):
         read. A damaged one counts as one with the number if it was registered for it, or its text
         matches.
         """
-        newest_first = await self.redis.zrange(self.keys.named("expected"), 0, -1, desc=True)
+        listed = await self.redis.zrange(self.keys.named("expected"), 0, -1)
         registered = await self.redis.zrange(self.keys.named(f"expected_for:{number}"), 0, -1)
-        # A dictionary keeps the order.
-        names = list(dict.fromkeys([*newest_first, *registered]))
+        # A dictionary keeps the order: those whose window ends last come first.
+        names = list(dict.fromkeys([*reversed(listed), *registered]))
         for start in range(0, len(names), PAGE):
             page = names[start : start + PAGE]
             pipe = self.redis.pipeline(transaction=False)
             for name in page:
-                pipe.hgetall(self.keys.named(f"expected:{name.decode()}"))
+                pipe.hgetall(self.keys.named(f"expected:{name_in(name)}"))
             for name, fields in zip(page, await pipe.execute(raise_on_error=False), strict=True):
                 # Of one whose time is over only the index is left.
                 if fields == {}:
@@ -131,9 +131,9 @@ class Erasure(Struct, frozen=True):
                 entry = read_entry(values)
                 if entry is None:
                     text = _as_it_is(b"\n".join(values.values()))
-                    yield Found(name.decode(), is_readable=name in registered or matches(text))
+                    yield Found(name_in(name), is_readable=name in registered or matches(text))
                 elif any(other.e164 == number for other in entry.numbers):
-                    yield Found(name.decode())
+                    yield Found(name_in(name))
 
     async def failed(self, matches: Matches) -> AsyncIterator[str]:
         """The id of each failed entry that matches: a call's name or a message's id."""
@@ -146,7 +146,7 @@ class Erasure(Struct, frozen=True):
     async def links(self, matches: Matches) -> list[str]:
         """The calls whose names match and that have a link."""
         refs = await self.redis.zrange(self.keys.named("links"), 0, -1)
-        return [ref.decode() for ref in refs if matches(ref.decode())]
+        return [ref for ref in map(name_in, refs) if matches(ref)]
 
     async def is_named(self, ref: str) -> bool:
         """Whether something is kept of a call beside its record, which may be gone."""

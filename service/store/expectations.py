@@ -104,7 +104,7 @@ def read_entry(fields: Mapping[bytes, bytes]) -> ExpectedCall | None:
     # One that is damaged must not keep the others from being listed, nor calls from being matched.
     try:
         return _read_entry(fields)
-    except (msgspec.DecodeError, KeyError, ValueError, OverflowError):
+    except (KeyError, ValueError, OverflowError):
         return None
 
 

@@ -23,7 +23,7 @@ from service.store.expectations import (
     to_json,
     to_ms,
 )
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 from service.store.script_runner import ScriptCall, Scripts
 
@@ -131,7 +131,10 @@ class ExpectedCalls(Struct, frozen=True):
 
     async def is_kept(self, buildr_call_id: str) -> bool:
         """Whether there is an entry of a Buildr call, also one that cannot be read."""
-        return bool(await self.redis.exists(self._key(buildr_call_id)))
+        pipe = self.redis.pipeline(transaction=False)
+        pipe.exists(self._key(buildr_call_id))
+        (count,) = await pipe.execute()
+        return bool(count)
 
     async def remove(self, buildr_call_id: str) -> bool:
         """
@@ -150,7 +153,7 @@ class ExpectedCalls(Struct, frozen=True):
     async def listed(self, *, limit: int) -> ExpectedList:
         """The entries, those whose window ends last coming first, and what cannot be read."""
         ids = await self.redis.zrange(self.keys.named("expected"), -limit, -1)
-        buildr_call_ids = [buildr_call_id.decode() for buildr_call_id in reversed(ids)]
+        buildr_call_ids = [name_in(buildr_call_id) for buildr_call_id in reversed(ids)]
         pipe = self.redis.pipeline(transaction=False)
         for buildr_call_id in buildr_call_ids:
             pipe.hgetall(self._key(buildr_call_id))

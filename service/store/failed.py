@@ -16,7 +16,7 @@ from service.events import UtcDatetime
 from service.plain_values import plain_fields
 from service.store import script_calls
 from service.store.delivery_state import Answer, ReplayRequest, replay_request_to_json
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
@@ -157,7 +157,7 @@ class FailedStore(Struct, frozen=True):
         while ids := await self.redis.zrange(
             self.keys.named("failed"), start, start + READ_PAGE - 1
         ):
-            names = [entry_id.decode() for entry_id in ids]
+            names = [name_in(entry_id) for entry_id in ids]
             texts = await self.redis.mget([self.keys.failed_entry(name) for name in names])
             for name, text in zip(names, texts, strict=True):
                 # Replayed or discarded between the two reads.
@@ -198,7 +198,7 @@ class FailedStore(Struct, frozen=True):
         ids = await self.redis.zrangebyscore(
             self.keys.named("failed"), "-inf", before_ms, start=0, num=PAGE
         )
-        entry_ids = [entry_id.decode() for entry_id in ids]
+        entry_ids = [name_in(entry_id) for entry_id in ids]
         for entry_id in entry_ids:
             call = script_calls.discard(entry_id=entry_id, keep_call_ms=self.keep_calls_ms)
             await self.scripts.run(call)
@@ -209,7 +209,7 @@ def _read(entry_id: str, text: bytes) -> Failed:
     """The entry of a text; one that cannot be read is listed all the same, to be discarded."""
     try:
         return _FAILED.decode(text)
-    except msgspec.DecodeError:
+    except ValueError:
         source, colon, source_call_id = entry_id.partition(":")
         if not colon:
             return _unreadable(entry_id, "message", "unknown", None)
@@ -219,7 +219,7 @@ def _read(entry_id: str, text: bytes) -> Failed:
 def _read_facts(entry_id: str, text: bytes) -> FailedFacts:
     try:
         return _FACTS.decode(text)
-    except msgspec.DecodeError:
+    except ValueError:
         entry = _read(entry_id, text)
         return FailedFacts(
             entry_id=entry_id, source=entry.source, cause=entry.cause, detail=entry.detail

@@ -8,14 +8,16 @@ Redis every few seconds. Killed, it loses these seconds of figures, and nothing 
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct, field
 
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
+from service.store.stored_values import read_ms, read_number
 
 # Upper bounds in seconds; what is longer than the last one is in one more bucket.
 BOUNDS: Final[Mapping[str, tuple[float, ...]]] = {
@@ -158,10 +160,10 @@ class Figures(Struct, frozen=True):
         fields = await self.redis.hgetall(self.keys.named("figures"))
         values: dict[tuple[str, str], dict[str, float]] = {}
         for name, value in fields.items():
-            metric, _, rest = name.decode().partition(":")
+            metric, _, rest = name_in(name).partition(":")
             label, _, bucket = rest.rpartition(":")
             if metric in BOUNDS:
-                values.setdefault((metric, label), {})[bucket] = float(value)
+                values.setdefault((metric, label), {})[bucket] = read_number(value) or 0.0
         return {
             (metric, label): Histogram(
                 counts=tuple(
@@ -177,8 +179,10 @@ class Figures(Struct, frozen=True):
         fields = await self.redis.hgetall(self.keys.named("outcome_days"))
         days: dict[date, dict[str, int]] = {}
         for name, count in fields.items():
-            day, _, outcome = name.decode().partition(":")
-            days.setdefault(date.fromisoformat(day), {})[outcome] = int(count)
+            text, _, outcome = name_in(name).partition(":")
+            with suppress(ValueError):
+                day = date.fromisoformat(text)
+                days.setdefault(day, {})[outcome] = int(count)
         return days
 
     async def unknown_values(self) -> Mapping[tuple[str, str], datetime]:
@@ -186,8 +190,9 @@ class Figures(Struct, frozen=True):
         fields = await self.redis.hgetall(self.keys.named("unknown_values"))
         values: dict[tuple[str, str], datetime] = {}
         for name, at_ms in fields.items():
-            source, _, value = name.decode(errors="backslashreplace").partition(":")
-            values[source, value] = datetime.fromtimestamp(int(at_ms) / 1000, UTC)
+            source, _, value = name_in(name).partition(":")
+            if (at := read_ms(at_ms)) is not None:
+                values[source, value] = at
         return values
 
     async def forget_old(self, now: datetime) -> None:
@@ -196,10 +201,13 @@ class Figures(Struct, frozen=True):
         oldest = now.timestamp() - KEEP_DAYS * 86_400
         first_day = datetime.fromtimestamp(oldest, UTC).date().isoformat()
         days = await self.redis.hgetall(self.keys.named("outcome_days"))
-        old_days = [name.decode() for name in days if name.decode() < first_day]
+        old_days = [name for name in days if name < first_day.encode()]
         if old_days:
             await self.redis.hdel(self.keys.named("outcome_days"), *old_days)
         values = await self.redis.hgetall(self.keys.named("unknown_values"))
-        old_values = [name.decode() for name, at_ms in values.items() if int(at_ms) / 1000 < oldest]
+        # What is damaged goes too.
+        old_values = [
+            name for name, at_ms in values.items() if (read_number(at_ms) or 0) / 1000 < oldest
+        ]
         if old_values:
             await self.redis.hdel(self.keys.named("unknown_values"), *old_values)

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 
 BYTES: Final = 8
@@ -28,7 +28,7 @@ class Identity(Struct, frozen=True):
         stored = await self.redis.get(self.keys.named("identity"))
         if stored is None:
             return None
-        return stored.decode()
+        return name_in(stored)
 
     async def ensure(self) -> str | None:
         """The id, made up if there is none. Raises redis-py's errors."""

@@ -4,6 +4,7 @@ How the scripts that index calls and read many are called, as in `service.store.
 
 from collections.abc import Iterable
 
+from service.store.keys import name_in
 from service.store.redis_client import Value
 from service.store.script_runner import ScriptCall, as_flag, as_integer, as_list
 
@@ -58,7 +59,7 @@ def newest_ids(*, start: int, count: int, part: str) -> ScriptCall[tuple[int, li
 
 
 def _as_names(reply: object) -> list[str]:
-    return [name.decode() for name in as_list(reply) if isinstance(name, bytes)]
+    return [name_in(name) for name in as_list(reply) if isinstance(name, bytes)]
 
 
 def _as_compared(reply: object) -> tuple[int, list[str]]:

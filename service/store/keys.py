@@ -80,6 +80,14 @@ class Keys(Struct, frozen=True):
         return f"{self.prefix}{name}"
 
 
+def name_in(stored: bytes) -> str:
+    """
+    A name that an index or a hash holds. Bytes that are no text are escaped: what is damaged leads
+    nowhere, and must not keep what is beside it from being read.
+    """
+    return stored.decode(errors="backslashreplace")
+
+
 def ref_of(source: str, source_call_id: str) -> str:
     """The one name of a call in keys, job ids and on the command line: `twilio:CA...`."""
     return f"{source}:{source_call_id}"

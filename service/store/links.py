@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from service.buildr_ids import is_buildr_id
 from service.store import script_calls
-from service.store.keys import Keys, ref_of, split_ref
+from service.store.keys import Keys, name_in, ref_of
 from service.store.redis_client import Client
 from service.store.script_runner import ScriptCall, Scripts
 
@@ -74,7 +74,7 @@ def read_link(stored: bytes | None) -> StoredLink | None:
         return None
     try:
         link = _LINK.decode(stored)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except ValueError:
         return UNREADABLE_LINK
     # It becomes a part of the address that is written to.
     if not is_buildr_id(link.buildr_call_id):
@@ -156,10 +156,11 @@ class Links(Struct, frozen=True):
         # The index is cleaned when a link is set, so that it may name links that have expired
         # since.
         while refs := await self.redis.zrange(self.keys.named("links"), start, start + PAGE - 1):
-            texts = await self.redis.mget([self.keys.link(ref.decode()) for ref in refs])
-            for ref, text in zip(refs, texts, strict=True):
-                link_source, source_call_id = split_ref(ref.decode())
+            names = [name_in(ref) for ref in refs]
+            texts = await self.redis.mget([self.keys.link(name) for name in names])
+            for name, text in zip(names, texts, strict=True):
                 link = read_link(text)
+                link_source, _, source_call_id = name.partition(":")
                 if link is not None and source in (None, link_source):
                     yield link_source, source_call_id, link
             start += PAGE

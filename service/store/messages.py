@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from msgspec import DecodeError, Struct, field
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from service.errors import MalformedPayload
@@ -102,7 +102,7 @@ def _read(message_id_: str, stored: bytes) -> Message:
     line, _, body = decompress(stored.partition(b"\n")[2]).partition(b"\n")
     try:
         head = _HEAD.decode(line)
-    except DecodeError as err:
+    except ValueError as err:
         raise MalformedPayload(f"the stored message {message_id_} cannot be read") from err
     return Message(
         message_id=message_id_,

@@ -34,11 +34,14 @@ class Outcomes(Struct, frozen=True):
     scripts: Scripts
 
     async def load(self) -> StoredOutcomes | None:
-        """The list, or None if it was never read."""
+        """The list, or None if it was never read, or is damaged: it is soon read again."""
         text = await self.redis.get(self.keys.named("outcomes"))
         if text is None:
             return None
-        return _OUTCOMES.decode(text)
+        try:
+            return _OUTCOMES.decode(text)
+        except ValueError:
+            return None
 
     async def save(self, outcomes: StoredOutcomes) -> None:
         """Keep a list that was just read."""

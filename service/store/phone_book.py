@@ -5,9 +5,11 @@ Entries do not expire. How they are stored, and what that costs, is in
 docs/decisions/0020-phone-book.md.
 """
 
+import re
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
@@ -18,10 +20,11 @@ from msgspec import Struct, field
 
 from service.events import UtcDatetime
 from service.store import script_calls
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.locks import acquire_or_keep, release
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
+from service.store.stored_values import read_iso
 
 BUCKETS: Final = 65_536
 # A number that more people have says nothing about who called, and is not listed in full.
@@ -112,6 +115,8 @@ class PhoneBookState(Struct, frozen=True, kw_only=True):
     cursor: SyncCursor | None = None
 
 
+# The ids of contact, company and project, where the entry came from, and its batch.
+_ENTRY: Final = re.compile(r"([0-9]*),([0-9]*),([0-9]*),([is])[0-9]+", re.ASCII)
 _CURSOR: Final = msgspec.json.Decoder(SyncCursor)
 _MOMENT_FIELDS: Final = {Origin.IMPORT: "imported_at", Origin.SYNC: "synced_at"}
 
@@ -139,7 +144,7 @@ class PhoneBook(Struct, frozen=True):
         if text is None:
             return ()
         by_person: dict[str, PhoneBookEntry] = {}
-        for entry in _read(number, text.decode()):
+        for entry in _read(number, name_in(text)):
             if entry.origin is Origin.IMPORT or entry.person not in by_person:
                 by_person[entry.person] = entry
         return tuple(sorted(by_person.values(), key=lambda entry: entry.person))
@@ -210,10 +215,12 @@ class PhoneBook(Struct, frozen=True):
         fields = await self.redis.hgetall(self._state_key)
         cursor = None
         if b"cursor" in fields:
-            cursor = _CURSOR.decode(fields[b"cursor"])
+            # Without it the synchronisation begins anew.
+            with suppress(ValueError):
+                cursor = _CURSOR.decode(fields[b"cursor"])
         return PhoneBookState(
-            imported_at=_moment(fields.get(b"imported_at")),
-            synchronised_at=_moment(fields.get(b"synced_at")),
+            imported_at=read_iso(fields.get(b"imported_at")),
+            synchronised_at=read_iso(fields.get(b"synced_at")),
             cursor=cursor,
         )
 
@@ -269,17 +276,15 @@ def _arguments(entry: PhoneBookEntry) -> tuple[int, str, str, str]:
 
 def _read(number: str, text: str) -> Iterator[PhoneBookEntry]:
     for part in text.split(";"):
-        contact_id, company_id, project_id, stamp = part.split(",")
+        match = _ENTRY.fullmatch(part)
+        # What is damaged is nobody: an id of it could be anybody's.
+        if match is None:
+            continue
+        contact_id, company_id, project_id, origin = match.groups()
         yield PhoneBookEntry(
             number=number,
             contact_id=contact_id or None,
             company_id=company_id or None,
             project_id=project_id or None,
-            origin=Origin(stamp[0]),
+            origin=Origin(origin),
         )
-
-
-def _moment(text: bytes | None) -> datetime | None:
-    if text is None:
-        return None
-    return datetime.fromisoformat(text.decode())

@@ -44,7 +44,7 @@ class Client(Protocol):
     async def hset(self, name: str, key: str, value: Value) -> int:
         """HSET: 1 if the field is new, 0 if it was replaced."""
 
-    async def hdel(self, name: str, *keys: str) -> int:
+    async def hdel(self, name: str, *keys: str | bytes) -> int:
         """HDEL: how many of the fields existed."""
 
     async def hincrby(self, name: str, key: str, amount: int = 1) -> int:

@@ -2,7 +2,8 @@
 Requests that the receiver has refused, as facts for the operator: the newest ones, summed by kind.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -63,7 +64,7 @@ class Refused(Struct, frozen=True):
     async def newest(self, count: int) -> list[RefusedRequests]:
         """The newest entries, the newest first."""
         texts = await self.redis.lrange(self.keys.named("refused"), 0, count - 1)
-        return [_REFUSED.decode(text) for text in texts]
+        return list(_readable(texts))
 
     async def recent(
         self, *, source: str | None = None, since: datetime | None = None, limit: int = 100
@@ -72,13 +73,18 @@ class Refused(Struct, frozen=True):
         pipe = self.redis.pipeline(transaction=False)
         pipe.lrange(self.keys.named("refused"), 0, -1)
         (texts,) = await pipe.execute()
-        entries = (_REFUSED.decode(text) for text in texts)
         chosen = [
             entry
-            for entry in entries
+            for entry in _readable(texts)
             if source in (None, entry.source) and (since is None or entry.last_at >= since)
         ]
         return chosen[:limit]
+
+
+def _readable(texts: Iterable[bytes]) -> Iterator[RefusedRequests]:
+    for text in texts:
+        with suppress(ValueError):
+            yield _REFUSED.decode(text)
 
 
 def as_dict(entry: RefusedRequests) -> dict[str, object]:

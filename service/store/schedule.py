@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from service.store import script_calls
 from service.store.calls import FirstRead
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
 
@@ -126,7 +126,7 @@ class Schedule(Struct, frozen=True):
         # The script checks the age again: the call may have been matched since the list was read.
         return [
             ref
-            for ref in (name.decode() for name in refs)
+            for ref in map(name_in, refs)
             if await self.scripts.run(script_calls.forget(ref=ref, before_ms=before_ms))
         ]
 

@@ -3,15 +3,16 @@ When each source last sent something, and how many messages came in each hour of
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from service.store import script_calls
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
+from service.store.stored_values import read_integer, read_ms
 
 Kind = Literal["message", "handshake"]
 HOUR_S: Final = 3600
@@ -48,8 +49,8 @@ class SourceActivity(Struct, frozen=True):
         `("message", "twilio")`; the kind `silent` is since when a source is silent.
         """
         fields = await self.redis.hgetall(self.keys.named(LAST_AT_KEY))
-        pairs = ((name.decode().partition(":")[::2], int(value)) for name, value in fields.items())
-        return {pair: datetime.fromtimestamp(value / 1000, UTC) for pair, value in pairs}
+        pairs = ((name_in(name).partition(":")[::2], read_ms(at)) for name, at in fields.items())
+        return {pair: at for pair, at in pairs if at is not None}
 
     async def take_back(
         self, source: str, counts: Mapping[int, int], *, last_at: datetime | None
@@ -83,7 +84,8 @@ class SourceActivity(Struct, frozen=True):
         The number of messages by hour, as hours since 1970 (UTC); an hour without any is left out.
         """
         counts = await self.redis.hgetall(self.keys.named(f"hours:{source}"))
-        return {int(hour): int(count) for hour, count in counts.items()}
+        pairs = ((read_integer(hour), read_integer(count)) for hour, count in counts.items())
+        return {hour: count for hour, count in pairs if hour is not None and count is not None}
 
     async def forget_hours(self, source: str, *, before: datetime) -> None:
         """Drop the hours that are too old to be compared with those after a moment."""

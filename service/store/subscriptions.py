@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from msgspec import DecodeError, Struct, field
+from msgspec import Struct, field
 
 from service.events import UtcDatetime
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.locks import acquire, release
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -58,7 +58,7 @@ class Upkeep(Struct, frozen=True):
         The last states, by the sources' slugs; what cannot be read counts as never looked after.
         """
         texts = await self.redis.hgetall(self.keys.named("upkeep"))
-        states = ((slug.decode(), _read(text)) for slug, text in texts.items())
+        states = ((name_in(slug), _read(text)) for slug, text in texts.items())
         return {slug: state for slug, state in states if state is not None}
 
     async def save(self, source: str, state: UpkeepState) -> None:
@@ -81,5 +81,5 @@ def _read(text: bytes) -> UpkeepState | None:
     try:
         return _STATE.decode(text)
     # Read anew from the vendor at the next turn: nothing here is the only copy of anything.
-    except DecodeError:
+    except ValueError:
         return None

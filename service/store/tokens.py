@@ -43,7 +43,7 @@ class Tokens(Struct, frozen=True):
     box: TokenBox = msgspec.field(default_factory=lambda: TokenBox.of(None))
 
     async def load(self) -> StoredToken | None:
-        """The token, or None."""
+        """The token, or None, also for one that is damaged."""
         sealed = await self.redis.get(self.keys.named("sealed_token"))
         text = None
         if sealed is not None:
@@ -53,7 +53,10 @@ class Tokens(Struct, frozen=True):
             text = await self.redis.get(self.keys.named("token"))
         if text is None:
             return None
-        return _TOKEN.decode(text)
+        try:
+            return _TOKEN.decode(text)
+        except ValueError:
+            return None
 
     async def save(self, token: StoredToken) -> None:
         """Keep a new token."""

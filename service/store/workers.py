@@ -9,9 +9,10 @@ from typing import Final
 from msgspec import Struct
 
 from service.store import script_calls
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
+from service.store.stored_values import read_integer
 
 # A worker whose key has expired counts as dead, and its calls are taken over.
 # Four beats. Shorter, a worker whose event loop is busy for some seconds would have its calls run
@@ -78,14 +79,14 @@ class Workers(Struct, frozen=True):
         # worker that was killed, and a SCAN visits every call that is stored.
         pipe = self.redis.pipeline(transaction=False)
         for worker_id in await self.redis.hgetall(self.keys.named("maps")):
-            pipe.exists(self.keys.named(f"worker:{worker_id.decode()}"))
+            pipe.exists(self.keys.named(f"worker:{name_in(worker_id)}"))
         return sum(await pipe.execute())
 
     async def has_older(self) -> bool:
         """Whether a worker is alive whose version writes calls without their index."""
         pipe = self.redis.pipeline(transaction=False)
         for worker_id in await self.redis.hgetall(self.keys.named("maps")):
-            pipe.get(self.keys.named(f"worker:{worker_id.decode()}"))
+            pipe.get(self.keys.named(f"worker:{name_in(worker_id)}"))
         # None for one that has died: what it wrote last is looked at by the pass that comes now.
         return any(value not in (None, INDEXES) for value in await pipe.execute())
 
@@ -96,9 +97,9 @@ class Workers(Struct, frozen=True):
         """
         oldest_ms = await self.scripts.run(script_calls.now()) - DAY_MS
         dead_ids = [
-            worker_id.decode()
+            name_in(worker_id)
             for worker_id, value in (await self.redis.hgetall(self.keys.named("maps"))).items()
-            if int(value.partition(b":")[0]) < oldest_ms
+            if (read_integer(value.partition(b":")[0]) or 0) < oldest_ms
         ]
         if dead_ids:
             await self.redis.hdel(self.keys.named("maps"), *dead_ids)
@@ -109,7 +110,7 @@ class Workers(Struct, frozen=True):
         oldest_ms = await self.scripts.run(script_calls.now()) - DIGEST_MAX_AGE_MS
         digests = {}
         for worker_id, value in (await self.redis.hgetall(self.keys.named("maps"))).items():
-            written_ms, _, digest = value.decode().partition(":")
-            if int(written_ms) > oldest_ms:
-                digests[worker_id.decode()] = digest
+            written_ms, _, digest = value.partition(b":")
+            if (read_integer(written_ms) or 0) > oldest_ms:
+                digests[name_in(worker_id)] = name_in(digest)
         return digests

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 import msgspec
-from msgspec import DecodeError, Struct, field
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from service.events import UtcDatetime
@@ -77,7 +77,7 @@ def read_book(text: bytes | None) -> Book:
         return {}
     try:
         return _BOOK.decode(text)
-    except DecodeError:
+    except ValueError:
         return {}
 
 

@@ -2,6 +2,7 @@
 `explain` of a call that the service knows: found in any account, the answer first.
 """
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from service.plain_values import plain_fields
 from service.settings import Settings
+from service.store.calls import DamagedRecord
 from service.store.connection import Store, open_store
 from service.store.listed_call import ListedCall, listed_call
 from service.store.rate_limit.backlog import Outage
@@ -18,6 +20,7 @@ from workers.cli.accounts import command_line, load_accounts
 from workers.cli.explain_report import print_delivery, print_explanation
 from workers.cli.failure import Failure
 from workers.cli.output import echo, print_fact, print_json, utc_text
+from workers.cli.program import PROGRAM
 from workers.cli.refused_report import refused_sentence
 from workers.cli.session import run_reporting_redis_errors
 from workers.matching.customer_numbers import MatchingRules
@@ -57,11 +60,12 @@ class FoundCall(Struct, frozen=True, kw_only=True):
 
 class AccountSearch(Struct, frozen=True, kw_only=True):
     """
-    The calls of an account that fit; if there are none, sentences of what was refused there, and
-    whether the names of all its calls were compared.
+    The calls of an account that fit, and the names of those that cannot be read; if there are
+    none, sentences of what was refused there, and whether the names of all its calls were compared.
     """
 
     calls: tuple[FoundCall, ...] = ()
+    damaged: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     compared_all: bool = True
 
@@ -80,6 +84,8 @@ def explain_stored_call(text: str, *, as_json: bool) -> None:
     gathered = [call for search in searches for call in search.calls]
     if not gathered:
         raise Failure(nothing_known(text, accounts, searches))
+    for ref in _damaged(searches):
+        echo(_damaged_sentence(ref), is_error=True)
     if len(gathered) > 1:
         raise Failure("\n  ".join(["several calls fit; which one?", *map(_line, gathered)]))
     (call,) = gathered
@@ -96,10 +102,17 @@ async def find_in(settings: Settings, text: str) -> AccountSearch:
     async with open_store(settings, role="cli") as store:
         await store.ping()
         refs = await find_calls(store, text, region=settings.default_region)
-        calls = [await _read(store, settings, ref) for ref in refs]
+        calls = []
+        damaged = []
+        for ref in refs:
+            # One that is damaged must not keep the others from being shown.
+            try:
+                calls.append(await _read(store, settings, ref))
+            except DamagedRecord as err:
+                damaged.append(err.ref)
         gathered = tuple(call for call in calls if call is not None)
-        if gathered:
-            return AccountSearch(calls=gathered)
+        if gathered or damaged:
+            return AccountSearch(calls=gathered, damaged=tuple(damaged))
         return AccountSearch(
             refused=tuple(await refused_sentence(store, text.partition(":")[0])),
             compared_all=await store.listing.compares_all(),
@@ -125,7 +138,12 @@ async def _read(store: Store, settings: Settings, ref: str) -> FoundCall | None:
 def nothing_known(
     text: str, accounts: Sequence[Settings], searches: Sequence[AccountSearch]
 ) -> str:
-    """What to say of a call that no account knows; `searches` are those of the accounts."""
+    """
+    What to say of a call that no account knows, or that cannot be read; `searches` are those of the
+    accounts.
+    """
+    if damaged := _damaged(searches):
+        return "\n  ".join(map(_damaged_sentence, damaged))
     places = ""
     if len(accounts) > 1:
         names = ", ".join(settings.account for settings in accounts)
@@ -142,6 +160,18 @@ def nothing_known(
         "(buildr-calls refused list, and message.rejected in the receiver's log)?"
     )
     return " ".join([first, *bound, advice])
+
+
+def _damaged(searches: Sequence[AccountSearch]) -> list[str]:
+    return [ref for search in searches for ref in search.damaged]
+
+
+def _damaged_sentence(ref: str) -> str:
+    name = shlex.quote(ref)
+    return (
+        f"what is stored of {ref} cannot be read. Have it set aside with its messages, and made "
+        f"again from them: {PROGRAM} replay {name}, and then {PROGRAM} failed replay {name}"
+    )
 
 
 def _line(call: FoundCall) -> str:

@@ -5,6 +5,7 @@
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from typing import Final
 
 import click
@@ -106,41 +107,40 @@ async def _find_call(store: Store, text: str) -> Findings:
 async def _find_number(store: Store, number: str) -> Findings:
     matches = number_matcher(number)
     messages: dict[str, list[str]] = defaultdict(list)
-    damaged: list[Found] = []
-    async for message in store.erasure.messages(matches):
-        if message.is_readable:
-            messages[message.ref].append(message.name)
-        else:
-            damaged.append(message)
+    readable, damaged = await _split(store.erasure.messages(matches))
+    for message in readable:
+        messages[message.ref].append(message.name)
     loose_messages = {*messages.pop("", ())}
-    refs = set(messages)
-    damaged_refs = set()
-    async for call in store.erasure.calls(matches):
-        if call.is_readable:
-            refs.add(call.ref)
-        else:
-            damaged_refs.add(call.ref)
+    calls, damaged_calls = await _split(store.erasure.calls(matches))
+    refs = {*messages, *(call.ref for call in calls)}
     async for entry_id in store.erasure.failed(matches):
         if ":" in entry_id:
             refs.add(entry_id)
         else:
             loose_messages.add(entry_id)
     refs.update(await store.erasure.links(matches))
-    expected = [entry async for entry in store.erasure.expected(number, matches)]
+    expected, damaged_expected = await _split(store.erasure.expected(number, matches))
     return Findings(
         subject=mask_number(number),
         number=number,
         calls={ref: tuple(messages.get(ref, ())) for ref in sorted(refs)},
         loose_messages=tuple(sorted(loose_messages)),
-        expected=tuple(entry.name for entry in expected if entry.is_readable),
+        expected=tuple(entry.name for entry in expected),
         unreadable=Unreadable(
-            calls=tuple(sorted(damaged_refs - refs)),
-            expected=tuple(entry.name for entry in expected if not entry.is_readable),
+            calls=tuple(sorted({call.ref for call in damaged_calls} - refs)),
+            expected=tuple(entry.name for entry in damaged_expected),
             # Those of a call that is deleted are deleted with it.
             messages=sum(message.ref not in refs for message in damaged),
         ),
         phone_book=len(await store.phone_book.find(number)),
     )
+
+
+async def _split(records: AsyncIterator[Found]) -> tuple[list[Found], list[Found]]:
+    """The records of the subject, and those that cannot be read."""
+    gathered = [record async for record in records]
+    damaged = [record for record in gathered if not record.is_readable]
+    return [record for record in gathered if record.is_readable], damaged
 
 
 async def _erase(store: Store, findings: Findings) -> Report:

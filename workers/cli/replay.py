@@ -2,6 +2,7 @@
 `buildr-calls replay`: replays known calls; also what it has in common with `failed replay`.
 """
 
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
@@ -11,10 +12,13 @@ from service.events import Result
 from service.settings import Settings
 from service.sources import SOURCES
 from service.store.call_search import CallFilter
+from service.store.calls import DamagedRecord
 from service.store.connection import Store
 from service.store.delivery_state import DeliveryState
 from workers.cli.arguments import CallText, OneOf
 from workers.cli.failure import Failure
+from workers.cli.output import echo
+from workers.cli.program import PROGRAM
 from workers.cli.replay_report import (
     ReplayOptions,
     ReplayReport,
@@ -81,10 +85,12 @@ def replay_calls(
     )
     _check_choice(calls, call_filter, is_all=is_all)
     options = ReplayOptions(is_dry_run=is_dry_run, is_forced=is_forced, is_offline=is_offline)
+    damaged: list[str] = []
 
     async def work(settings: Settings, store: Store) -> tuple[Settings, ReplayReport]:
         if calls:
             refs = await find_refs(store, calls)
+            damaged.extend(await _set_damaged_aside(store, refs, is_dry_run=is_dry_run))
         else:
             refs = await store.search.select(call_filter, limit=limit)
 
@@ -96,9 +102,34 @@ def replay_calls(
         )
 
     settings, report = run_with_store(work)
+    _note_damaged(damaged)
+    if damaged and not report.assessments:
+        return
     if not (report.assessments or report.stopped):
         raise Failure("no known call fits; see: buildr-calls explain CALL")
     print_report(settings, report, options=options, as_json=as_json, has_ids=False)
+
+
+def _note_damaged(refs: Sequence[str]) -> None:
+    for ref in refs:
+        echo(
+            f"left out: what is stored of {ref} cannot be read. A worker sets it aside with its "
+            f"messages; it is made again from them: {PROGRAM} failed replay {shlex.quote(ref)}",
+            is_error=True,
+        )
+
+
+async def _set_damaged_aside(store: Store, refs: Sequence[str], *, is_dry_run: bool) -> list[str]:
+    """Those of the calls that cannot be read: their next job sets them aside, which is now."""
+    damaged = []
+    for ref in refs:
+        try:
+            await store.calls.load(ref)
+        except DamagedRecord:
+            damaged.append(ref)
+            if not is_dry_run:
+                await store.schedule.wake(ref)
+    return damaged
 
 
 def _check_choice(calls: Sequence[str], call_filter: CallFilter, *, is_all: bool) -> None:

@@ -50,8 +50,7 @@ async def deliver(ctx: dict[str, Any], account: str, ref: str) -> bool:
         except (*REDIS_ERRORS, OSError) as err:
             trouble = classify_redis_error(err)
             if trouble is RedisTrouble.REFUSED:
-                # Redis is well: a record of this call is of another type than it should be.
-                await _set_aside(runner, ref, str(err))
+                await _after_refusal(runner, ref, err)
                 return False
             log.warning(
                 LogEvent.JOB_RETRY_SCHEDULED,
@@ -90,6 +89,26 @@ async def _postpone_broken(runner: Runner, ref: str) -> timedelta | None:
     with suppress(*REDIS_ERRORS, OSError):
         return await runner.store.schedule.postpone_broken(ref)
     return REDIS_RETRY
+
+
+async def _after_refusal(runner: Runner, ref: str, err: Exception) -> None:
+    """
+    Redis is well, and a key is of another type than it should be, or holds something else than a
+    script can use: one of this call, which is set aside, or one that many calls share. These must
+    not be set aside all: they wait as after a bug, until somebody has mended it.
+    """
+    if await runner.store.calls.is_damaged(ref):
+        await _set_aside(runner, ref, str(err))
+        return
+    pause = await _postpone_broken(runner, ref)
+    log.error(
+        LogEvent.JOB_BROKEN,
+        reason=RedisTrouble.REFUSED.value,
+        error=str(err),
+        retry_in_s=pause and pause.total_seconds(),
+    )
+    if pause is None:
+        await _give_up_broken(runner, ref, err)
 
 
 async def _give_up_broken(runner: Runner, ref: str, bug: Exception) -> None:

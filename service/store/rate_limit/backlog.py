@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from service.store.clock import read_ahead_ms
-from service.store.keys import Keys
+from service.store.keys import Keys, name_in
 from service.store.rate_limit.lanes import LANES, Lane
 from service.store.redis_client import Client
+from service.store.stored_values import read_integer, read_ms, read_number
 
 
 class LaneLoad(Struct, frozen=True, kw_only=True):
@@ -81,11 +82,12 @@ async def read_backlog(redis: Client, keys: Keys, *, skew_ms: int = 0) -> Backlo
         _lane_load(lane, calls=calls, oldest=oldest)
         for lane, calls, oldest in zip(LANES, lanes[::2], lanes[1::2], strict=True)
     )
+    costs = [read_integer(cost) or 1 for cost in costs]
     return Backlog(
         now=now,
         clock_set_back_s=ahead_ms / 1000,
         lanes=loads,
-        requests=sum(load.calls for load in loads) + sum(int(cost) - 1 for cost in costs),
+        requests=sum(load.calls for load in loads) + sum(cost - 1 for cost in costs),
         counted=tuple(score / 1000 for _, score in limit),
         blocked_until=_blocked_until(blocked, now),
         allowance=_allowance(allowance),
@@ -102,29 +104,28 @@ def _lane_load(lane: Lane, *, calls: int, oldest: list[tuple[bytes, float]]) -> 
 
 def _blocked_until(blocked: bytes | None, now: datetime) -> datetime | None:
     """The end of the block; None if it is over, since its key lives a moment longer."""
-    if blocked is None:
-        return None
-    until = _moment(float(blocked))
-    if until <= now:
+    until = read_ms(blocked)
+    if until is None or until <= now:
         return None
     return until
 
 
 def _allowance(fields: dict[bytes, bytes]) -> int | None:
-    if b"size" not in fields:
+    size = read_number(fields.get(b"size"))
+    if size is None:
         return None
-    return int(float(fields[b"size"]))
+    return int(size)
 
 
 def _outage(breaker: dict[bytes, bytes]) -> Outage | None:
-    if b"opened_at" not in breaker:
+    since = read_ms(breaker.get(b"opened_at"))
+    if since is None:
         return None
+    tries = (read_ms(breaker.get(b"probe_at")), read_ms(breaker.get(b"probe_until")))
     return Outage(
-        since=_moment(float(breaker[b"opened_at"])),
-        cause=breaker.get(b"cause", b"").decode(),
-        next_try_at=_moment(
-            max(float(breaker[b"probe_at"]), float(breaker.get(b"probe_until", b"0")))
-        ),
+        since=since,
+        cause=name_in(breaker.get(b"cause", b"")),
+        next_try_at=max((at for at in tries if at is not None), default=since),
     )
 
 

@@ -55,8 +55,9 @@ local function note_kept()
   -- Searched for by its id, before a worker has read who it is between.
   add_all(P .. 'calls', kept_refs, now)
   -- Only for what is new: a vendor that repeats old messages must not look active.
+  -- pcall: a damaged figure is no reason to refuse a message.
   for source, count in pairs(kept_of_source) do
-    redis.call('HSET', P .. 'heard', 'message:' .. source, now)
-    redis.call('HINCRBY', P .. 'hours:' .. source, math.floor(now / HOUR_MS), count)
+    redis.pcall('HSET', P .. 'heard', 'message:' .. source, now)
+    redis.pcall('HINCRBY', P .. 'hours:' .. source, math.floor(now / HOUR_MS), count)
   end
 end

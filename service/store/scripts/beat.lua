@@ -23,7 +23,7 @@ local now = now_ms()
 redis.call('HSET', P .. 'maps', worker_id, string.format('%.0f', now) .. ':' .. map_digest)
 -- No worker that indexes calls has been alive for a while: one of an older version may have written
 -- some, so all are looked at once more.
-local indexed_at = tonumber(redis.call('GET', P .. 'calls_indexed_at') or '0')
+local indexed_at = tonumber(redis.call('GET', P .. 'calls_indexed_at') or '0') or 0
 if is_first and now - indexed_at > tonumber(ttl_ms) then
   redis.call('DEL', P .. 'calls_indexed', P .. 'calls_indexed_cursor', P .. 'calls_indexed_tried')
 end

@@ -5,7 +5,13 @@ local ref = ARGV[5]
 local key = P .. 'broken:' .. ref
 local now = now_ms()
 
-local age_ms = now - tonumber(redis.call('GET', key) or now)
+local since = tonumber(redis.call('GET', key) or now)
+if not since then
+  -- Damaged: it counts from now on.
+  redis.call('DEL', key)
+  since = now
+end
+local age_ms = now - since
 if age_ms >= BROKEN_GIVE_UP_MS then
   redis.call('DEL', key)
   return {1, 0}

@@ -118,7 +118,7 @@ elseif update.link_sha1 and redis.sha1hex(redis.call('GET', P .. 'link:' .. ref)
 end
 if update.state == STATE.UNMATCHED then
   for number, revision in pairs(update.numbers or {}) do
-    if (redis.call('GET', P .. 'expected_rev:' .. number) or '') ~= revision then
+    if revision_of(number) ~= revision then
       due = now
     end
   end

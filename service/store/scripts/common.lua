@@ -41,6 +41,16 @@ local function now_ms()
   return now
 end
 
+-- Count one more, as text. A counter that is damaged goes on from `first`.
+local function count_up(key, first)
+  local count = redis.pcall('INCR', key)
+  if type(count) == 'number' then
+    return string.format('%.0f', count)
+  end
+  redis.call('SET', key, string.format('%.0f', first))
+  return string.format('%.0f', first)
+end
+
 local function job_id(ref)
   return ACCOUNT .. '|' .. ref
 end

@@ -25,7 +25,8 @@ end
 local function notify_unmatched(numbers, opens, closes, owner)
   local now = now_ms()
   local woken = 0
-  local revision = redis.call('INCR', P .. 'expected_rev')
+  -- The time is above any count that there has been.
+  local revision = count_up(P .. 'expected_rev', now)
   local from = bound(opens, '-inf')
   local to = bound(closes, '+inf')
   for _, number in ipairs(numbers) do

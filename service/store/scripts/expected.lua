@@ -30,7 +30,7 @@ add(redis.call('GET', P .. 'expected_by:' .. ref))
 for i = FIRST_NUMBER, #ARGV do
   local number = ARGV[i]
   -- Read in the same step as the entries, or a registration in between would go unnoticed.
-  revisions[#revisions + 1] = redis.call('GET', P .. 'expected_rev:' .. number) or ''
+  revisions[#revisions + 1] = revision_of(number)
   local key = P .. 'expected_for:' .. number
   local open_ids = redis.call('ZRANGEBYSCORE', key, started_ms, '+inf', 'LIMIT', 0, limit + 1)
   if #open_ids > limit then

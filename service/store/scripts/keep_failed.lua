@@ -20,5 +20,5 @@ local now = now_ms()
 redis.call('ZADD', P .. 'failed', now, message_id)
 -- A source whose messages cannot be read is not silent.
 redis.call('HSET', P .. 'heard', 'message:' .. source, now)
-redis.call('HINCRBY', P .. 'hours:' .. source, math.floor(now / HOUR_MS), 1)
+redis.pcall('HINCRBY', P .. 'hours:' .. source, math.floor(now / HOUR_MS), 1)
 return 1

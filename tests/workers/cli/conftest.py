@@ -39,12 +39,13 @@ from workers.jobs.deliver import deliver
 from workers.process.assembly import build_worker
 
 Run = Callable[..., Result]
+Invoke = Callable[..., Result]
 Seed = Callable[..., None]
 
 
 @pytest.fixture
-def run(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command as an operator would, in an empty folder, against the test's Redis."""
+def invoke(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Run a command in an empty folder against the test's Redis, however it ends."""
     monkeypatch.chdir(tmp_path)
     environment = {
         "REDIS_URL": redis_url,
@@ -53,12 +54,22 @@ def run(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         "ADMIN_TOKEN": ADMIN_TOKEN,
     }
 
-    def invoke(*arguments: str, code: int = 0, **more: str) -> Result:
-        result = in_thread(lambda: CliRunner().invoke(cli, list(arguments), env=environment | more))
+    def invoke_cli(*arguments: str, **more: str) -> Result:
+        return in_thread(lambda: CliRunner().invoke(cli, list(arguments), env=environment | more))
+
+    return invoke_cli
+
+
+@pytest.fixture
+def run(invoke: Invoke) -> Run:
+    """The same as an operator would, who knows how it is to end."""
+
+    def run_cli(*arguments: str, code: int = 0, **more: str) -> Result:
+        result = invoke(*arguments, **more)
         assert code == result.exit_code, result.output + str(result.exception)
         return result
 
-    return invoke
+    return run_cli
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ explain, unmatched, stalled, status: what became of a call.
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,47 @@ def test_commands_say_when_redis_is_away(run: Run) -> None:
     assert "REDIS_URL" in result.stderr
     assert "hunter2" not in result.output
     assert 1 == result.stderr.count("\n")
+
+
+@pytest.mark.parametrize("is_another_type", [True, False])
+def test_a_damaged_call_is_named_beside_the_others(
+    run: Run, seed: Seed, redis_url: str, is_another_type: bool
+) -> None:
+    """One line says what becomes of it; another call with the number is explained all the same."""
+    for call in ("CA1", "CA2"):
+        seed(ended(call))
+    with Redis.from_url(redis_url) as redis:
+        if is_another_type:
+            redis.set("bc:default:call:twilio:CA1", "damaged")
+        else:
+            redis.hset("bc:default:call:twilio:CA1", "rec", "damaged")
+    line = (
+        "what is stored of twilio:CA1 cannot be read. Have it set aside with its messages, and "
+        "made again from them: buildr-calls replay twilio:CA1, and then "
+        "buildr-calls failed replay twilio:CA1\n"
+    )
+    assert run("explain", "twilio:CA1", code=1).stderr.endswith(line)
+    assert "twilio:CA2" in run("explain", "+15005550001").stdout
+
+
+@pytest.mark.parametrize("is_another_type", [True, False])
+def test_a_damaged_call_is_set_aside_and_made_again(
+    run: Run, seed: Seed, run_job: Callable[[str], None], redis_url: str, is_another_type: bool
+) -> None:
+    """By the two commands that `explain` names; the calls beside it are replayed."""
+    for call in ("CA1", "CA2"):
+        seed(ended(call))
+    with Redis.from_url(redis_url) as redis:
+        if is_another_type:
+            redis.set("bc:default:call:twilio:CA1", "damaged")
+        else:
+            redis.hset("bc:default:call:twilio:CA1", "rec", "damaged")
+        assert "twilio:CA2" in run("replay", "--since", "1d", "--dry-run").stdout
+        result = run("replay", "twilio:CA1", "--dry-run")
+        assert "left out: what is stored of twilio:CA1 cannot be read" in result.stderr
+        assert redis.zscore("bc:default:due", "twilio:CA1") is None
+        run("replay", "twilio:CA1", "twilio:CA2")
+        assert redis.zscore("bc:default:due", "twilio:CA1") is not None
+    run_job("twilio:CA1")
+    (entry,) = json.loads(run("failed", "list", "--json").stdout)
+    assert ("twilio:CA1", "damaged_record") == (entry["entry_id"], entry["cause"])

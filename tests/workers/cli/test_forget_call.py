@@ -5,9 +5,7 @@ Every kind of key there is has its place here: a new one must be given one.
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final, TypeVar
 
 import pytest
@@ -16,10 +14,10 @@ from redis.asyncio.client import Pipeline
 
 from service.store.compression import decompress
 from service.store.keys import Keys
+from tests.service.store.script_files import kinds_of_keys
 from tests.workers.cli.conftest import Run, Seed, ended
 
 T = TypeVar("T")
-SCRIPTS: Final = Path(__file__).parents[3] / "service" / "store"
 CALL_ID: Final = "CA00000000000000000000000000005150"
 REF: Final = f"twilio:{CALL_ID}"
 OTHER_REF: Final = "twilio:CA9"
@@ -156,17 +154,6 @@ OF_NO_CALL: Final = frozenset(
         "worker:",
     }
 )
-
-
-def kinds_of_keys() -> set[str]:
-    """The kinds that the scripts and the modules of the store name; `:` ends one with a name."""
-    in_lua = re.compile(r"P \.\. '([a-z_]+:?)")
-    in_python = re.compile(r"""(?:\.named\(f?|_KEY: Final = )"([a-z_]+:?)""")
-    kinds: set[str] = set()
-    for pattern, suffix in ((in_lua, "lua"), (in_python, "py")):
-        for path in SCRIPTS.rglob(f"*.{suffix}"):
-            kinds.update(pattern.findall(path.read_text(encoding="utf-8")))
-    return kinds
 
 
 def test_every_kind_of_key_has_its_place() -> None:

@@ -71,6 +71,45 @@ async def test_a_damaged_message_does_not_keep_the_others_from_being_read(
     assert [("message", FailureCause.DAMAGED_RECORD.value, 1)] == await causes(world.store)
 
 
+async def test_a_key_that_all_calls_share_sets_none_aside(world: WorkerHarness) -> None:
+    """The calls wait until somebody has mended it, and go on then."""
+    await world.receive(FORM)
+    key = world.store.keys.named("ids:")
+    await world.store.redis.set(key, "no sorted set")
+    with structlog.testing.capture_logs() as lines:
+        await world.run(REF)
+    assert [] == await causes(world.store)
+    (broken,) = [line for line in lines if line["event"] == "job.broken"]
+    assert ("refused", "error", 60) == (
+        broken["reason"],
+        broken["log_level"],
+        round(broken["retry_in_s"], -1),
+    )
+    assert "WRONGTYPE" in broken["error"]
+    await world.store.redis.delete(key)
+    world.advance(61)
+    await world.run(REF)
+    assert (await world.stored(REF)).events
+
+
+async def test_a_damaged_revision_runs_no_call_for_ever(world: WorkerHarness) -> None:
+    """An unmatched call compares it with what it has read."""
+    await world.receive(FORM, query="")
+    for number in ("+15005550001", FORM["To"], FORM["From"]):
+        await world.store.redis.set(world.store.keys.named(f"expected_rev:{number}"), b"\xff")
+    await world.run(REF)
+    await world.drain(REF)
+    assert 0 == await world.store.schedule.due_count()
+
+
+async def test_a_damaged_replay_request_is_filed_at_once(world: WorkerHarness) -> None:
+    """And not as a bug, a day later: the call is made again from its messages."""
+    await world.receive(FORM)
+    await world.store.redis.hset(world.store.keys.call(REF), "replay", "damaged")
+    await world.run(REF)
+    assert [("call", FailureCause.DAMAGED_RECORD.value, 1)] == await causes(world.store)
+
+
 async def test_foreign_jobs_are_removed_from_the_queue(world: WorkerHarness) -> None:
     """Jobs of others, and of names that are no call's, are removed; ours are taken."""
     queue = world.store.keys.queue

@@ -13,7 +13,7 @@ notice_step_ahead(now, expected_ms)
 local key = P .. 'permit:' .. ref
 
 local function blocked_until()
-  return tonumber(redis.call('GET', P .. 'blocked') or '0')
+  return tonumber(redis.call('GET', P .. 'blocked') or '0') or 0
 end
 
 -- `u:ids` are permits in use by a job, `g:start:ids` those that the pump has granted and no job has

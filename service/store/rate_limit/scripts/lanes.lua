@@ -41,7 +41,7 @@ end
 -- first; with more than `newest_above` calls the newest, and each turn number OLDEST_TURNS the
 -- oldest.
 local function next_call(newest_above)
-  local turn = tonumber(redis.call('GET', P .. 'turn') or '0')
+  local turn = tonumber(redis.call('GET', P .. 'turn') or '0') or 0
   local filled = {}
   for _, lane in ipairs(LANES) do
     if redis.call('EXISTS', P .. 'lane:' .. lane) == 1 then

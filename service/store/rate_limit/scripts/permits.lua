@@ -79,7 +79,22 @@ local function breaker_at(now, ref)
   if not opened_at or probe == ref then
     return 0
   end
+  if not tonumber(opened_at) or not tonumber(probe_at) then
+    -- Damaged: closed, and opened anew by the failures that come.
+    redis.call('DEL', P .. 'breaker')
+    return 0
+  end
   return math.max(tonumber(probe_at), probe and tonumber(probe_until) or 0, now)
+end
+
+-- Count one more in a field of the breaker; a damaged one counts from there.
+local function count_in_breaker(field)
+  local count = redis.pcall('HINCRBY', P .. 'breaker', field, 1)
+  if type(count) == 'number' then
+    return count
+  end
+  redis.call('HSET', P .. 'breaker', field, 1)
+  return 1
 end
 
 local function is_open()
@@ -94,7 +109,7 @@ local function notice_step_ahead(now, expected)
   if step_ms < STEP_AHEAD_MS then
     return
   end
-  local noticed_at = tonumber(redis.call('HGET', P .. 'clock', 'ahead_at') or '0')
+  local noticed_at = tonumber(redis.call('HGET', P .. 'clock', 'ahead_at') or '0') or 0
   if noticed_at > expected then
     return
   end
@@ -103,12 +118,12 @@ local function notice_step_ahead(now, expected)
     redis.call('ZADD', P .. 'limit', tonumber(counted[i + 1]) + step_ms, counted[i])
   end
   redis.call('HSET', P .. 'clock', 'ahead_at', string.format('%.0f', now))
-  redis.call('HINCRBY', P .. 'clock', 'ahead', step_ms)
+  redis.pcall('HINCRBY', P .. 'clock', 'ahead', step_ms)
 end
 
 -- 0 if `cost` requests may go now, else when they may, as far as can be known now.
 local function free_at(now, cost)
-  local at = tonumber(redis.call('GET', P .. 'blocked') or '0')
+  local at = tonumber(redis.call('GET', P .. 'blocked') or '0') or 0
   local shortest = shortest_budget()
   local ours = allowance(now)
   local longest_window = 0
@@ -143,7 +158,8 @@ end
 local function new_permits(cost, until_ms)
   local permits = {}
   for _ = 1, cost do
-    local permit = tostring(redis.call('INCR', P .. 'permit_count'))
+    -- The time is above any count that there has been.
+    local permit = count_up(P .. 'permit_count', now_ms())
     redis.call('ZADD', P .. 'limit', until_ms, permit)
     permits[#permits + 1] = permit
   end

@@ -32,14 +32,14 @@ while released < limit do
     end
     local breaker = redis.call('HMGET', P .. 'breaker', 'tries', 'last')
     local last_probe = breaker[2]
-    if ref == last_probe or tonumber(breaker[1] or '0') % 2 == 1 then
+    if ref == last_probe or (tonumber(breaker[1] or '0') or 0) % 2 == 1 then
       -- The call that has just failed goes again only if no other waits.
       local other, lane_of_other = random_call(last_probe)
       ref = other or ref
       lane = lane_of_other or lane
     end
   end
-  local cost = tonumber(redis.call('HGET', P .. 'lane_cost', ref) or '1')
+  local cost = tonumber(redis.call('HGET', P .. 'lane_cost', ref) or '1') or 1
   ask_at = free_at(now, cost)
   if ask_at > now + AHEAD_MS then
     break
@@ -63,7 +63,7 @@ while released < limit do
     arm(ref, 1)
   end
   if lane ~= LANE.OWN then
-    redis.call('INCR', P .. 'turn')
+    count_up(P .. 'turn', 1)
   end
   released = released + 1
 end

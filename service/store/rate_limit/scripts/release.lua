@@ -38,11 +38,11 @@ end
 
 -- Block everything after a 429. Returns ms of the block if Buildr named a time that no budget has.
 local function block()
-  local blocked_until = tonumber(redis.call('GET', P .. 'blocked') or '0')
-  local strikes = tonumber(redis.call('GET', P .. 'strikes') or '0')
+  local blocked_until = tonumber(redis.call('GET', P .. 'blocked') or '0') or 0
+  local strikes = tonumber(redis.call('GET', P .. 'strikes') or '0') or 0
   -- Several that were under way at once count as one.
   if strikes == 0 or now > blocked_until then
-    strikes = redis.call('INCR', P .. 'strikes')
+    strikes = tonumber(count_up(P .. 'strikes', 1))
     redis.call('PEXPIRE', P .. 'strikes', STRIKES_TTL_MS)
   end
   local buildr_ms = tonumber(detail)
@@ -86,7 +86,7 @@ local function probe_pause_ms(tries, cause)
 end
 
 local breaker = redis.call('HMGET', P .. 'breaker', 'opened_at', 'probe', 'cause')
-local opened_at = tonumber(breaker[1] or '0')
+local opened_at = tonumber(breaker[1] or '0') or 0
 local is_probe = breaker[2] == ref
 local open_cause = breaker[3]
 local outage_ms = 0
@@ -113,7 +113,7 @@ end
 
 -- The probe has failed: the next one goes after a pause.
 local function probe_later(cause)
-  local tries = redis.call('HINCRBY', P .. 'breaker', 'tries', 1)
+  local tries = count_in_breaker('tries')
   redis.call('HSET', P .. 'breaker', 'probe_at', now + probe_pause_ms(tries, cause), 'cause', cause)
 end
 
@@ -163,13 +163,13 @@ elseif signal == SIGNAL.UNKNOWN then
     redis.call('HDEL', P .. 'breaker', 'probe', 'probe_until')
   end
 elseif signal == SIGNAL.DOWN and opened_at == 0 then
-  local failures = redis.call('HINCRBY', P .. 'breaker', 'fails', 1)
+  local failures = count_in_breaker('fails')
   -- A token that is refused a second time refuses every call: there is nothing to wait for.
   if failures >= FAILURES_TO_OPEN or detail == UNAUTHORIZED then
     open_breaker(detail, now + FIRST_PROBE_MS)
   end
 elseif is_probe then
-  if signal == SIGNAL.UNSURE and redis.call('HINCRBY', P .. 'breaker', 'unsure', 1) == 1 then
+  if signal == SIGNAL.UNSURE and count_in_breaker('unsure') == 1 then
     -- The token ran out during the outage. The next probe has a new one, at once.
     redis.call('HSET', P .. 'breaker', 'probe_at', now)
   elseif signal == SIGNAL.UNSURE then
@@ -182,7 +182,7 @@ elseif is_probe then
   end
   redis.call('HDEL', P .. 'breaker', 'probe', 'probe_until')
 end
-local blocked_ms = math.max(0, tonumber(redis.call('GET', P .. 'blocked') or '0') - now)
+local blocked_ms = math.max(0, (tonumber(redis.call('GET', P .. 'blocked') or '0') or 0) - now)
 local unknown_calls = signal == SIGNAL.UNKNOWN and redis.call('ZCARD', P .. 'unknown') or 0
 return {blocked_ms, is_open() and 1 or 0, outage_ms, has_opened, allowance(now), was_unknown,
   unknown_calls}
