@@ -111,16 +111,18 @@ def differing_tables(
     """
     The names of tables in which an account's map would differ from that of the text that was tried,
     once its own tables are written into a file: what it has not got comes from the top, there and
-    here. Raises `NotInstalled` if the file is not TOML.
+    here. Raises `NotInstalled` if the file cannot be read, or is not TOML.
     """
     try:
-        present = tomllib.loads(file.path.read_text(encoding="utf-8")) if file.digest else {}
+        # It is there: an account has a table in it.
+        present = tomllib.loads(file.path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as err:
         raise NotInstalled(IN_ANOTHER_FORM.format(path=file.path)) from err
-    wanted_map = _map_of(tomllib.loads(tried), _at(tomllib.loads(tried), place))
+    tried_file = tomllib.loads(tried)
+    tried_map = _map_of(tried_file, _at(tried_file, place))
     written_map = _map_of(present, _at(tomllib.loads(tables), place))
-    names = sorted({*wanted_map, *written_map})
-    return tuple(name for name in names if wanted_map.get(name) != written_map.get(name))
+    names = sorted({*tried_map, *written_map})
+    return tuple(name for name in names if tried_map.get(name) != written_map.get(name))
 
 
 def _map_of(top: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:

@@ -204,7 +204,7 @@ class AccountWorker(Struct, kw_only=True):
         coroutines = (
             self.worker.async_run(),
             self.worker.wake_up.listen(),
-            *_background_tasks(self.components, self.heartbeat, self.watch),
+            *background_tasks(self.components, self.heartbeat, self.watch),
         )
         tasks = {asyncio.create_task(coroutine) for coroutine in coroutines}
         self.is_ready.set()
@@ -220,9 +220,10 @@ class AccountWorker(Struct, kw_only=True):
             await cancel_and_wait({*tasks, *self.worker.tasks.values()})
 
 
-def _background_tasks(
+def background_tasks(
     components: WorkerComponents, heartbeat: Heartbeat, watch: RedisWatch
 ) -> list[Coroutine[object, object, None]]:
+    """What runs beside the jobs until it is cancelled; each is to be a task of its own."""
     settings = components.settings
     store = components.store
     clock = components.clock

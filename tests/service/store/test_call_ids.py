@@ -161,6 +161,19 @@ async def test_names_of_expired_calls_hide_no_others(
     assert RISING[20:40] == await store.listing.find("1000", sources=SOURCES)
 
 
+async def test_a_call_with_a_new_message_stays(store: Store) -> None:
+    """Its record has expired, and no worker has read the message yet."""
+    await keep(store, ["twilio:CA1"])
+    await store.pool.zadd(store.keys.named("calls"), {"twilio:CA1": 1})
+    pipe = store.pool.pipeline()
+    pipe.delete(store.keys.call("twilio:CA1"))
+    pipe.rpush(store.keys.pending("twilio:CA1"), "m1")
+    await pipe.execute()
+    assert 0 == await store.listing.ids.drop_expired(["twilio:CA1"])
+    assert ["twilio:CA1"] == await names_of(store, "ids")
+    assert await store.pool.zscore(store.keys.named("calls"), "twilio:CA1") is not None
+
+
 async def test_a_call_that_has_expired_is_not_added(store: Store) -> None:
     """Its name would stay for ever."""
     await store.listing.ids.add(["twilio:CA1"])

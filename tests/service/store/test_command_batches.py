@@ -97,6 +97,54 @@ class _Held:
         """There is nothing to end."""
 
 
+class _Uncancellable(_Held):
+    """One that goes on when it is cancelled, as redis-py does while it handles a lost one."""
+
+    def __init__(self, released: asyncio.Event) -> None:
+        super().__init__(released)
+        self.is_asked = asyncio.Event()
+        self.is_cancelled = asyncio.Event()
+        self.is_closed = asyncio.Event()
+
+    async def read_response(self) -> bytes:
+        """The answer, once it is released."""
+        self.is_asked.set()
+        try:
+            return await super().read_response()
+        except asyncio.CancelledError:
+            self.is_cancelled.set()
+            return await super().read_response()
+
+    async def disconnect(self, nowait: bool = False) -> None:
+        """Note that it is closed."""
+        self.is_closed.set()
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_outlives_a_cancelled_end_is_closed() -> None:
+    """By the sender that uses it: nobody takes it from there any more. An idle one at once."""
+    idle = _Uncancellable(asyncio.Event())
+    used = _Uncancellable(asyncio.Event())
+    unused = iter((idle, used))
+    batches = CommandBatches(lambda: cast("UnixDomainSocketConnection", next(unused)))
+    answered = asyncio.create_task(batches.ask("PING"))
+    await idle.is_asked.wait()
+    asked = asyncio.create_task(batches.ask("PING"))
+    await used.is_asked.wait()
+    idle.released.set()
+    assert b"OK" == await answered
+    closing = asyncio.create_task(batches.close())
+    await used.is_cancelled.wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert idle.is_closed.is_set()
+    used.released.set()
+    async with asyncio.timeout(30):
+        assert b"OK" == await asked
+        await used.is_closed.wait()
+
+
 @pytest.mark.anyio
 async def test_who_asks_again_as_both_connections_end_is_answered() -> None:
     """Both have just found nothing to send: the next command starts another sender."""

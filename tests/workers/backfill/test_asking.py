@@ -25,7 +25,7 @@ from tests.doubles.waiting import until
 from tests.workers.backfill.conftest import OpenBench
 from tests.workers.backfill.harness import Bench
 from workers.backfill import LOGS
-from workers.backfill.asking import EndAsker, askable_sources
+from workers.backfill.asking import CALLS_PER_TURN, EndAsker, askable_sources
 from workers.backfill.plivo import Plivo
 from workers.backfill.types import KnownCall, LoggedCall
 from workers.maintenance.periodic import run_every
@@ -233,6 +233,30 @@ async def test_a_call_that_breaks_the_turn_is_in_no_ones_way(
             await one.ask_due("twilio")
         assert "busy" == await bench.result(f"twilio:{other}")
         assert int(is_damaged) == await bench.store.backfill.times_asked(REF)
+
+
+async def test_a_turn_asks_for_some_of_many_calls(open_bench: OpenBench) -> None:
+    """So that the next source's lock, and the end of the worker, are not far away."""
+    twilio = Twilio()
+    async with overdue(open_bench, twilio) as bench:
+        for number in range(2 * CALLS_PER_TURN):
+            sid = f"CA{number + 2:032x}"
+            await bench.form({**RINGING, "CallSid": sid})
+            await bench.store.backfill.want_end(f"twilio:{sid}", at=bench.now)
+        await asker(bench).ask_due("twilio")
+        assert CALLS_PER_TURN == len(twilio.received)
+
+
+async def test_what_is_planned_keeps_its_time(open_bench: OpenBench) -> None:
+    """Each job of an overdue call plans for it; what was taken off the list does not come back."""
+    async with overdue(open_bench, Twilio()) as bench:
+        backfill = bench.store.backfill
+        await backfill.want_end("zoom:1", at=at(1))
+        await backfill.want_end("zoom:1", at=at(5))
+        await backfill.postpone_end("zoom:2", at=at(1))
+        assert ["zoom:1"] == await backfill.due_ends("zoom", at=at(2), limit=9)
+        await backfill.postpone_end("zoom:1", at=at(5))
+        assert [] == await backfill.due_ends("zoom", at=at(2), limit=9)
 
 
 async def test_a_source_that_is_off_leaves_no_list(open_bench: OpenBench) -> None:

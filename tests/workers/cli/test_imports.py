@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.workers.cli.conftest import Run, Seed, ended
+from workers.cli.csv_file import read_csv
 
 TODAY = datetime.now(UTC).date()
 LOST = "digits were lost in a spreadsheet; format the column as text and export it again"
@@ -107,6 +108,12 @@ def test_each_wrong_row_is_named_and_nothing_is_set(run: Run, tmp_path: Path) ->
 def test_a_file_that_is_none_is_one_line(run: Run, tmp_path: Path, text: str, message: str) -> None:
     """It says what to do."""
     assert message in run("links", "import", write(tmp_path, text), code=1).stderr
+
+
+def test_a_file_that_ends_within_a_letter_is_no_utf_8() -> None:
+    """It is read as what else it can be."""
+    (row,) = read_csv(b"id,name\n1,Zo\xc3").rows
+    assert ("1", "Zo\u00c3") == row.cells
 
 
 @pytest.mark.parametrize("command", ["links", "expect", "phonebook"])

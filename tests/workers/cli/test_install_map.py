@@ -99,6 +99,16 @@ def test_an_account_that_had_no_map_gets_one(run: Run, tmp_path: Path) -> None:
     assert "1 failed" in run("outcomes", "test", "--account", "acme", code=1).stdout
 
 
+def test_what_decides_nothing_for_the_account_is_no_difference(run: Run, tmp_path: Path) -> None:
+    """Sample calls of the top, and tables without a line."""
+    text = '[notes]\n\n[[outcomes.tests]]\ncall = { result = "busy" }\noutcome = "Busy"\n'
+    path = tmp_path / "buildr-calls.toml"
+    path.write_text(f"{text}\n[accounts.acme]\n", encoding="utf-8")
+    (tmp_path / "new.toml").write_text(NEW_OF_ACME, encoding="utf-8")
+    run("outcomes", "install", "new.toml", "--yes", "--account", "acme")
+    assert path.read_text(encoding="utf-8") == f"{text}\n[accounts.acme]\n\n{NEW_OF_ACME}"
+
+
 def test_what_was_not_tried_is_not_installed(run: Run, tmp_path: Path) -> None:
     """
     A file without tables of the account, or one with which the account would take other tables from

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 
+import httpx
 import pytest
 import uvicorn
 from redis import Redis
@@ -136,6 +137,25 @@ async def test_an_answer_that_is_no_receivers_is_read(
     assert "the proxy finds no receiver" in (answer.fault or "")
     (away,) = [item async for item in send(make_call("twilio", settings), settings)]
     assert ("no answer (ConnectError)", False) == (away.fault, away.may_come_later)
+
+
+@pytest.mark.parametrize(
+    ("error", "may_come_later"), [(httpx.ConnectTimeout, False), (httpx.ReadTimeout, True)]
+)
+async def test_what_has_not_left_does_not_come_later(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[httpx.TimeoutException],
+    may_come_later: bool,
+) -> None:
+    """A message is under way once there is a connection."""
+
+    async def time_out(*_: object, **__: object) -> None:
+        raise error("")
+
+    monkeypatch.setattr(httpx.AsyncClient, "request", time_out)
+    (answer,) = [item async for item in send(make_call("twilio", settings), settings)]
+    assert answer.may_come_later is may_come_later
 
 
 def replace_account(

@@ -3,12 +3,16 @@ phonebook: who has a telephone number.
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.harness import inherited
 from tests.workers.cli.conftest import Run, Seed, ended
 
+ROOT = Path(__file__).parents[3]
 PEOPLE = (
     "Contact ID,Company ID,Mobile Phone,Office Phone\n"
     "418,101,(500) 555-0001,500-555-0006 x301\n"
@@ -114,6 +118,19 @@ def test_columns_region_and_encoding_are_options(run: Run, tmp_path: Path) -> No
     )
     shown = json.loads(run("phonebook", "show", "+44 20 7946 0018", "--json").stdout)
     assert "418" == shown["people"][0]["contact_id"]
+
+
+def test_a_pipe_is_read_in_any_encoding(tmp_path: Path) -> None:
+    """It cannot be read twice, as a file is to guess its encoding."""
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.cli.main", "phonebook", "import", "-", "--dry-run"],
+        input="id;Näme;Phone\n1;Ann;+15005550001\n".encode("utf-16"),
+        capture_output=True,
+        check=False,
+        env={**inherited("PATH", kind="command"), "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+    )
+    assert b"would import: 1 number of 1 person\n" == done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])

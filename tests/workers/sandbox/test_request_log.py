@@ -15,5 +15,11 @@ def test_bodies_take_a_bounded_room() -> None:
         entry.as_json()["body"] for entry in log.entries
     ]
     log.clear()
+    few = RequestLog(budgets=(), most=1)
+    first = few.begin("PATCH", "/", query="", now_ns=1)
+    few.keep_body(first, b'"a"')
+    few.keep_body(few.begin("PATCH", "/", query="", now_ns=2), b'"b"')
+    # That of a request that is in the list no more.
+    assert b"" == first.body
     log.keep_body(log.begin("PATCH", "/", query="", now_ns=9), b'"0123456"')
     assert ["0123456"] == [entry.as_json()["body"] for entry in log.entries]
