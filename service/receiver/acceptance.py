@@ -8,7 +8,7 @@ from typing import Final
 
 from service.errors import QueueUnavailable
 from service.logs.events import LogEvent
-from service.store.accept_calls import AcceptResult
+from service.store.accept_scripts import AcceptResult
 
 # Seconds after which a sender tries again while too many messages wait for workers.
 FULL_RETRY_AFTER_S: Final = 30

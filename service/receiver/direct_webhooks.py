@@ -30,7 +30,7 @@ from service.receiver.webhook_checks import Route, WebhookChecks, message_of_cal
 from service.receiver.webhooks import Webhooks, refusal_for_now
 from service.sources.request import WebhookRequest
 from service.spool.messages import SpooledMessage
-from service.store.accept_calls import AcceptResult
+from service.store.accept_scripts import AcceptResult
 from service.store.messages import Message
 
 # How many take their steps together. While Redis writes these to disk, the next ones take theirs.

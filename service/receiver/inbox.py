@@ -27,7 +27,7 @@ from service.sources.base import RetryPolicy
 from service.spool.drain import Drain
 from service.spool.messages import Depth, SpooledMessage, SpoolUnavailable
 from service.spool.spool import Spool
-from service.store.accept_calls import AcceptResult
+from service.store.accept_scripts import AcceptResult
 from service.store.connection import Store
 from service.store.messages import Message
 

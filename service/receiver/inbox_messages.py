@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from service.errors import FailureCause
 from service.settings import Settings
 from service.spool.messages import SpooledMessage
-from service.store import accept_calls
-from service.store.accept_calls import AcceptResult
+from service.store import accept_scripts
+from service.store.accept_scripts import AcceptResult
 from service.store.compression import make_small
 from service.store.failed import Failed, to_text
 from service.store.keys import ref_of
@@ -108,7 +108,7 @@ def failed_entry(message: Message, *, cause: FailureCause, detail: str) -> str:
 def script_call(message: SpooledMessage, limits: InboxLimits) -> ScriptCall[AcceptResult]:
     """What gives a message to Redis, under the limits of now."""
     if message.failed_entry is not None or message.source_call_id is None:
-        return accept_calls.keep_failed(
+        return accept_scripts.keep_failed(
             message_id=message.message_id,
             source=message.source,
             dedupe_ms=limits.dedupe_ms,
@@ -116,7 +116,7 @@ def script_call(message: SpooledMessage, limits: InboxLimits) -> ScriptCall[Acce
             entry=message.failed_entry or "",
             packed_message=message.packed_message,
         )
-    return accept_calls.accept(
+    return accept_scripts.accept(
         message_id=message.message_id,
         ref=ref_of(message.source, message.source_call_id),
         dedupe_ms=limits.dedupe_ms,

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from service.errors import QueueUnavailable
 from service.store.accept_batches import accept_together
-from service.store.accept_calls import AcceptResult
+from service.store.accept_scripts import AcceptResult
 from service.store.connection import Store
 from service.store.redis_trouble import REDIS_ERRORS, RedisTrouble, classify_redis_error
 from service.store.script_runner import ScriptCall

@@ -17,7 +17,7 @@ from service.logs.events import LogEvent
 from service.spool.file import Row
 from service.spool.messages import SpooledMessage, SpoolUnavailable
 from service.spool.spool import Spool
-from service.store.accept_calls import AcceptResult
+from service.store.accept_scripts import AcceptResult
 from service.store.redis_trouble import RedisTrouble, classify_redis_error
 
 # One round trip, and one transaction of the spool.

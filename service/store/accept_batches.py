@@ -4,7 +4,7 @@ Messages that came together, kept by one call of a script.
 
 from collections.abc import Sequence
 
-from service.store.accept_calls import AcceptResult, accept_many
+from service.store.accept_scripts import AcceptResult, accept_many
 from service.store.redis_client import Value
 from service.store.script_runner import ScriptCall
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct, field
 
 from service.events import UtcDatetime
-from service.store import backfill_calls
+from service.store import backfill_scripts
 from service.store.calls import LoadedCall
 from service.store.delivery_state import ReplayRequest, replay_request_to_json
 from service.store.keys import Keys, name_in, ref_of
@@ -97,7 +97,7 @@ class Backfill(Struct, frozen=True):
         request_text = ""
         if replay_request is not None:
             request_text = replay_request_to_json(replay_request)
-        call = backfill_calls.backfill(
+        call = backfill_scripts.backfill(
             ref=ref,
             version=loaded.stored.version,
             pending_count=len(loaded.pending),

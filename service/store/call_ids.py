@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from service.store import index_calls
+from service.store import index_scripts
 from service.store.keys import Keys, name_in
 from service.store.redis_client import Client
 from service.store.script_runner import Scripts
@@ -43,12 +43,12 @@ class CallIds(Struct, frozen=True):
         `limit` for each way to find them and some to spare.
         """
         beginnings = [part, *(f"{source}:{part}" for source in sources)]
-        call = index_calls.find_ids(limit=limit * SPARE, ending=part, beginnings=beginnings)
+        call = index_scripts.find_ids(limit=limit * SPARE, ending=part, beginnings=beginnings)
         by_index = await self.scripts.run(call)
         names = set(by_index)
         for start in range(0, MOST_COMPARED, COMPARED_PER_STEP):
             compared, some = await self.scripts.run(
-                index_calls.newest_ids(start=start, count=COMPARED_PER_STEP, part=part)
+                index_scripts.newest_ids(start=start, count=COMPARED_PER_STEP, part=part)
             )
             names.update(some)
             if names or compared < COMPARED_PER_STEP:
@@ -58,12 +58,12 @@ class CallIds(Struct, frozen=True):
     async def add(self, refs: Sequence[str]) -> None:
         """Put calls into the index, if they are still kept."""
         for some in _steps(refs):
-            await self.scripts.run(index_calls.add_ids(refs=some))
+            await self.scripts.run(index_scripts.add_ids(refs=some))
 
     async def drop_expired(self, refs: Sequence[str]) -> int:
         """Take those that are kept no more out of the index, and say how many."""
-        counts = [await self.scripts.run(index_calls.drop_ids(refs=some)) for some in _steps(refs)]
-        return sum(counts)
+        calls = (index_scripts.drop_ids(refs=some) for some in _steps(refs))
+        return sum([await self.scripts.run(call) for call in calls])
 
     async def next_page(self, first: str | None) -> tuple[list[str], str | None]:
         """

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from service.errors import MalformedPayload
-from service.store import index_calls, script_calls
+from service.store import index_scripts, script_calls
 from service.store.call_ids import CallIds
 from service.store.call_index import ALL_CALLS, INDEXED, buckets_of
 from service.store.calls import StoredCall, pack_record, read_call
@@ -101,7 +101,7 @@ class CallIndexing(Struct, frozen=True):
         last_ms = 1
         if last_at is not None:
             last_ms = int(last_at.timestamp() * 1000)
-        index_call = index_calls.index(
+        index_call = index_scripts.index(
             ref=record.ref,
             version=call.version,
             compressed_record=pack_record(record),

@@ -115,7 +115,7 @@ class Store(Struct, frozen=True, kw_only=True):
     # What to do about a Redis that can lose what it has confirmed: see REDIS_DURABILITY.
     durability: Durability
     redis: Client
-    # The same client as `redis`, in redis-py's type; of a worker, in the one that arq's needs.
+    # The same client as `redis`, in redis-py's type; that of a worker is one of arq's.
     pool: Redis
     keys: Keys
     scripts: Scripts

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from service.errors import MalformedPayload
-from service.store import index_calls
+from service.store import index_scripts
 from service.store.calls import read_record
 from service.store.delivery_record import DeliveryRecord
 from service.store.keys import Keys
@@ -25,7 +25,7 @@ async def read_packed(redis: Client, keys: Keys, refs: Sequence[str]) -> list[by
     scripts = Scripts(redis, keys)
     answers: list[bytes | int] = []
     for start in range(0, len(refs), AT_ONCE):
-        call = index_calls.records(refs=refs[start : start + AT_ONCE])
+        call = index_scripts.records(refs=refs[start : start + AT_ONCE])
         some = await scripts.run(call)
         answers += some
     return answers

@@ -54,11 +54,6 @@ class RedisTrouble(StrEnum):
         """Whether it may end without a change of settings, code or records."""
         return self not in _LASTING
 
-    @property
-    def takes_reads(self) -> bool:
-        """Whether Redis answers reads meanwhile."""
-        return self in _READABLE
-
 
 _TEXTS: Final = {
     RedisTrouble.AWAY: "Redis does not answer",
@@ -84,9 +79,6 @@ _LASTING: Final = frozenset(
         RedisTrouble.DATABASE,
         RedisTrouble.REFUSED,
     }
-)
-_READABLE: Final = frozenset(
-    {RedisTrouble.FULL, RedisTrouble.READ_ONLY, RedisTrouble.DISK, RedisTrouble.REPLICAS}
 )
 # Parts of error answers. Of an error in a script, Redis before 7 gives the code within its text:
 # "Error running script (call to ...): -OOM command not allowed".

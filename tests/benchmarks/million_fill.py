@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
-from service.store import index_calls
+from service.store import index_scripts
 from service.store.call_index import (
     ALL_CALLS,
     MOST,
@@ -214,7 +214,7 @@ def _call_commands(
 
 def _ids_command(keys: Keys, refs: Iterable[str]) -> tuple[Word, ...]:
     """The names of new calls, which a commit adds by the same functions of Lua."""
-    call = index_calls.add_ids(refs=refs)
+    call = index_scripts.add_ids(refs=refs)
     script = source_of(call.script)
     return ("EVAL", script, 0, keys.prefix, keys.queue, keys.account, 0, *call.arguments)
 

@@ -66,11 +66,6 @@ class Row:
     exemption: str = ""
     skipped: str = ""
 
-    @property
-    def is_green(self) -> bool:
-        """Whether everything that is required holds."""
-        return not self.faults and not self.skipped
-
     def as_json(self) -> dict[str, object]:
         """The row as plain JSON values."""
         return asdict(self)

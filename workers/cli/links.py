@@ -215,7 +215,7 @@ def _readable(entries: Sequence[LinkOfCall]) -> list[tuple[str, str, Link]]:
 def _damaged(source: str, source_call_id: str) -> str:
     return (
         f"what is stored of the link of {source}:{source_call_id} cannot be read; "
-        f"set it anew: {PROGRAM} links set {source} {source_call_id} BUILDR_CALL_ID"
+        f"set it again: {PROGRAM} links set {source} {source_call_id} BUILDR_CALL_ID"
     )
 
 

@@ -87,8 +87,8 @@ def list_subscriptions(source: str | None, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def ensure(source: str | None, *, is_dry_run: bool, token_to: Path | None, as_json: bool) -> None:
     """
-    Make, renew, mend or re-create what is not as it should be; the worker does the same every ten
-    minutes.
+    Make, renew, correct or re-create what is not as it should be; the worker does the same every
+    ten minutes.
 
     Only subscriptions at this installation's own addresses are touched. Exit code 1 if something
     could not be done, or is left to be done by hand.

@@ -17,7 +17,7 @@ from service.spool.drain import Drain
 from service.spool.files import MEGABYTE, SpoolLimits
 from service.spool.messages import SpooledMessage, SpoolUnavailable
 from service.spool.spool import Spool
-from service.store.accept_calls import AcceptResult
+from service.store.accept_scripts import AcceptResult
 from tests.doubles.messages import spooled
 from tests.doubles.waiting import until
 from tests.trials import trials

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from service.store import call_candidates, call_listing
-from service.store.accept_calls import accept
+from service.store.accept_scripts import accept
 from service.store.call_index import INDEXED, buckets_of, customer_bucket
 from service.store.call_listing import UNREAD, UNREADABLE, CallQuery
 from service.store.call_parties import CallParties

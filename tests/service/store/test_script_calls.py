@@ -10,13 +10,20 @@ from typing import Final
 
 import pytest
 
-from service.store import accept_calls, backfill_calls, index_calls, script_calls
+from service.store import accept_scripts, backfill_scripts, index_scripts, script_calls
 from service.store.rate_limit import script_calls as rate_limit_calls
 from service.store.script_runner import ScriptCall, source_of
 from tests.service.store.script_files import SHARED
 
 # What all scripts share takes the first four.
 FIRST_ARGUMENT: Final = 5
+MODULES: Final = (
+    accept_scripts,
+    script_calls,
+    backfill_scripts,
+    index_scripts,
+    rate_limit_calls,
+)
 ARGUMENT: Final = re.compile(r"^local (\w+) = [\w.]*\(?ARGV\[(\d+)\]", re.MULTILINE)
 
 
@@ -24,7 +31,7 @@ def functions() -> dict[str, Callable[..., ScriptCall[object]]]:
     """Every function that makes a call of a script, by the script's name."""
     return {
         name: function
-        for module in (accept_calls, script_calls, backfill_calls, index_calls, rate_limit_calls)
+        for module in MODULES
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

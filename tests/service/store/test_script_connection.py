@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from service.settings import Settings
 from service.store import script_calls
-from service.store.accept_calls import AcceptResult, accept
+from service.store.accept_scripts import AcceptResult, accept
 from service.store.connection import Store, open_store
 from service.store.script_connection import ScriptConnections
 from service.store.script_runner import ScriptCall

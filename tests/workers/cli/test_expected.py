@@ -133,9 +133,9 @@ def test_what_is_damaged_is_named_and_left_out(run: Run, redis_url: str) -> None
         redis.hset("bc:default:expected:110", "body", "damaged")
     links = run("links", "list", "--json")
     assert ["CA2"] == [link["source_call_id"] for link in json.loads(links.stdout)]
-    assert "the link of twilio:CA1 cannot be read; set it anew: buildr-calls" in links.stderr
+    assert "the link of twilio:CA1 cannot be read; set it again: buildr-calls" in links.stderr
     expected = run("expected", "list", "--json")
     assert ["111"] == [call["buildr_call_id"] for call in json.loads(expected.stdout)]
     assert "cannot be read; remove it: buildr-calls expected rm 110\n" in expected.stderr
     link = run("links", "get", "twilio", "CA1", code=1)
-    assert "the link of twilio:CA1 cannot be read; set it anew: buildr-calls" in link.stderr
+    assert "the link of twilio:CA1 cannot be read; set it again: buildr-calls" in link.stderr

@@ -4,7 +4,7 @@ phonebook sync: Buildr's contacts in the phone book, from a sandbox that listens
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,8 +12,6 @@ from structlog.testing import capture_logs
 from tests.workers.cli.conftest import Run
 from tests.workers.sandbox.live import running
 from workers.sandbox import SandboxConfig
-
-Sync = Callable[..., str]
 
 
 @pytest.fixture(params=[False, True], ids=["2023-01", "beta"])

@@ -17,7 +17,6 @@ from workers.subscriptions import (
 from workers.subscriptions.types import Issue
 
 ALL = frozenset({"calls", "more"})
-MENDED = {"state": State.ACTIVE, "issues": ()}
 FULL = {
     Issue.MISSING: Action.CREATE,
     Issue.DUPLICATE: Action.REMOVE,
