@@ -36,6 +36,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path, limits: SpoolLimits) -> None:
+        self._folder: Final = folder
         self._files = SpoolFiles(folder, limits)
         self._thread: SpoolThread | None = None
         self._upkeep: asyncio.Task[None] | None = None
@@ -124,7 +125,7 @@ class Spool:
     def _note_fault(self, reason: str) -> None:
         # Once, and not every few seconds.
         if self._is_open or self._upkeep is None:
-            log.error(LogEvent.SPOOL_UNAVAILABLE, reason=reason)
+            log.error(LogEvent.SPOOL_UNAVAILABLE, reason=reason, folder=str(self._folder))
         self._is_open = False
 
     def _note_depths(self, depths: Mapping[str, Depth]) -> None:

@@ -270,7 +270,9 @@ async def test_spool_that_cannot_be_opened_is_reported_and_tried_again(
         await spool.open()
         folder.unlink()
         await until(partial(_holds_file, folder), goal="the file to be made")
-    assert ["spool.unavailable"] == [entry["event"] for entry in entries]
+    assert [("spool.unavailable", str(folder))] == [
+        (entry["event"], entry["folder"]) for entry in entries
+    ]
     inbox = Inbox(own_store, LIMITS, spool)
     inbox.open()
     own_redis.kill()
