@@ -4,109 +4,16 @@ are listed and written, and none is set aside for what is not its own.
 """
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final
 
 import pytest
 from redis import Redis
 
+from tests.service.store.damaged_keys import KINDS, NO_KEYS, NUMBER, PREFIX, damage
 from tests.service.store.script_files import kinds_of_keys
 from tests.workers.cli.conftest import Invoke, Seed, ended
 
-PREFIX: Final = "bc:default:"
 REF: Final = "twilio:CA1"
-NUMBER: Final = "+15005550001"
-# Of a type of its own for each kind of key; neither a text nor a number.
-DAMAGED: Final = b"\xff\x00damaged:\xfe"
-# The type of each kind of key, and the rest of the name of one with a name in it.
-HASHES: Final[Mapping[str, str]] = {
-    "alerts_spools": "",
-    "allowance": "",
-    "backfill": "",
-    "breaker": "",
-    "call:": REF,
-    "clock": "",
-    "counts": "",
-    "damaged:": REF,
-    "dial_log_ins": "",
-    "dial_tokens": "",
-    "expected:": "110",
-    "figures": "",
-    "heard": "",
-    "hours:": "twilio",
-    "lane_cost": "",
-    "maps": "",
-    "outcome_days": "",
-    "phonebook": "",
-    "phonebook:": "65286",
-    "phonebook_queue": "",
-    "running": "",
-    "unknown_values": "",
-    "upkeep": "",
-}
-STRINGS: Final[Mapping[str, str]] = {
-    "alerts": "",
-    "alerts_lease": "",
-    "alerts_receiver": "",
-    "asked:": REF,
-    "backfill_lock:": "twilio",
-    "backfill_run:": "twilio",
-    "blocked": "",
-    "broken:": REF,
-    "calls_indexed": "",
-    "calls_indexed_at": "",
-    "calls_indexed_cursor": "",
-    "calls_indexed_tried": "",
-    "console_ended:": "s",
-    "dial_calls:": "t",
-    "dial_session:": "s",
-    "expected_by:": REF,
-    "expected_rev": "",
-    "expected_rev:": NUMBER,
-    "f:": "twilio:CA3",
-    "identity": "",
-    "keeper": "",
-    "link:": REF,
-    "m:": "m1",
-    "outcomes": "",
-    "permit:": REF,
-    "permit_count": "",
-    "phonebook_lock": "",
-    "sealed_token": "",
-    "seen:": "m1",
-    "strikes": "",
-    "taken:": "110",
-    "token": "",
-    "token_lock": "",
-    "turn": "",
-    "upkeep_lock:": "twilio",
-    "worker:": "w1",
-}
-SORTED_SETS: Final[Mapping[str, str]] = {
-    "ask:": "twilio",
-    "calls": "",
-    "due": "",
-    "expected": "",
-    "expected_for:": NUMBER,
-    "failed": "",
-    "ids": "",
-    "ids:": "",
-    "ids_reversed": "",
-    "inbox": "",
-    "lane:": "final",
-    "limit": "",
-    "links": "",
-    "queue": "",
-    "stalled": "",
-    "unknown": "",
-    "unmatched": "",
-    "unmatched:": NUMBER,
-    "woken": "",
-}
-LISTS: Final[Mapping[str, str]] = {"console_actions": "", "pending:": REF, "refused": ""}
-SETS: Final[Mapping[str, str]] = {"awaits_names": "", "moved_to:": REF}
-OF_TYPE: Final = (HASHES, STRINGS, SORTED_SETS, LISTS, SETS)
-# A channel; the prefix alone and what is shared by all accounts; fields and marks in scripts.
-NO_KEYS: Final = frozenset({"alarms", "bc:", "none", "nothing"})
 # What reads a kind of key, where it is more than `USUAL`.
 USUAL: Final = (("status",), ("explain", REF))
 READ_BY: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
@@ -145,34 +52,17 @@ REFUSALS: Final = {
 
 def test_every_kind_of_key_has_its_type() -> None:
     """A new kind must be in one of the tables."""
-    assert set() == kinds_of_keys() - {kind for kinds in OF_TYPE for kind in kinds} - NO_KEYS
+    assert set() == kinds_of_keys() - KINDS - NO_KEYS
 
 
-def _damage(redis: Redis, kind: str) -> None:
-    """Write what cannot be read into a key of a kind, beside or in place of what is there."""
-    (rest,) = [kinds[kind] for kinds in OF_TYPE if kind in kinds]
-    key = f"{PREFIX}{kind}{rest}"
-    if kind in HASHES:
-        names = cast("list[bytes]", redis.hkeys(key))
-        redis.hset(key, mapping=dict.fromkeys([*names, DAMAGED, b"opened_at"], DAMAGED))
-    elif kind in STRINGS:
-        redis.set(key, DAMAGED)
-    elif kind in SORTED_SETS:
-        redis.zadd(key, {DAMAGED: 1.0})
-    elif kind in LISTS:
-        redis.lpush(key, DAMAGED)
-    else:
-        redis.sadd(key, DAMAGED)
-
-
-@pytest.mark.parametrize("kind", sorted({kind for kinds in OF_TYPE for kind in kinds}))
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_damaged_value_stops_nothing_else(
     invoke: Invoke, seed: Seed, redis_url: str, kind: str
 ) -> None:
     """Commands say what they can, and a call that comes then is matched and planned."""
     seed(ended("CA1"))
     with Redis.from_url(redis_url) as redis:
-        _damage(redis, kind)
+        damage(redis, kind, ref=REF)
         for command in (*USUAL, *READ_BY.get(kind, ())):
             result = invoke(*command)
             assert result.exception is None or isinstance(result.exception, SystemExit), command
