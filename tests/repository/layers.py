@@ -1,8 +1,8 @@
 """
-The order of this repository: floors, rooms and the laws of import between them, as data.
+The layers of this repository, and the rules of import between them, as data.
 
-A floor is a row of rooms, a room a package or module. A module imports from its own floor and from
-those before it, and the rooms of one floor never in a circle.
+A layer is a list of units, and a unit is a package or a module. A module imports from its own layer
+and from those before it, and the units of one layer never import one another in a circle.
 """
 
 import ast
@@ -13,8 +13,8 @@ from typing import Final
 from tests.repository.import_graph import Import, ImportGraph, circles, is_within
 from tests.repository.source_files import SourceFile
 
-# `.*` is each package or module right below: `service.sources.*` are the vendors, as many rooms.
-FLOORS: Final = (
+# `.*` is each package or module right below: `service.sources.*` are the vendors, as many units.
+LAYERS: Final = (
     (
         "service.errors",
         "service.clock",
@@ -47,8 +47,8 @@ FLOORS: Final = (
     ("workers.local",),
     ("workers.cli",),
 )
-# Rooms that only these rooms may import; every room may import itself.
-WALLS: Final[Mapping[str, tuple[str, ...]]] = {
+# Units that only these units may import; every unit may import itself.
+IMPORTED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "service.receiver": ("workers.cli", "workers.console", "workers.dial", "workers.metrics"),
     "workers.console": ("workers.cli", "workers.dial"),
     "workers.dial": ("workers.cli",),
@@ -57,7 +57,7 @@ WALLS: Final[Mapping[str, tuple[str, ...]]] = {
     "workers.sandbox": ("workers.cli", "workers.local"),
     "workers.simulator": ("workers.cli", "workers.local"),
 }
-# The first never imports the second, whatever the order of floors.
+# The first never imports the second, whatever the order of layers.
 FORBIDDEN: Final = (
     ("service", "workers"),
     ("workers.subscriptions", "workers.buildr"),
@@ -118,24 +118,24 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
 STORE: Final = "service/store/"
 
 
-def room_of(module: str, floors: Iterable[Iterable[str]] = FLOORS) -> str | None:
-    """The room of a module: of several that it lies in, the innermost; None if there is none."""
-    rooms = [room for floor in floors for entry in floor for room in _rooms_of_entry(entry, module)]
-    return max(rooms, key=len, default=None)
+def unit_of(module: str, layers: Iterable[Iterable[str]] = LAYERS) -> str | None:
+    """The unit of a module: of several that it lies in, the innermost; None if there is none."""
+    units = [unit for layer in layers for entry in layer for unit in _units_of_entry(entry, module)]
+    return max(units, key=len, default=None)
 
 
-def floor_of(module: str, floors: Iterable[Iterable[str]] = FLOORS) -> int | None:
-    """The floor of a module, counted from the lowest, 0; None if it has none."""
-    floors = list(floors)
-    room = room_of(module, floors)
-    if room is None:
+def layer_of(module: str, layers: Iterable[Iterable[str]] = LAYERS) -> int | None:
+    """The layer of a module, counted from the lowest, 0; None if it has none."""
+    layers = list(layers)
+    unit = unit_of(module, layers)
+    if unit is None:
         return None
-    names = {room, f"{room.rpartition('.')[0]}.*"}
-    exact = [depth for depth, floor in enumerate(floors) if room in floor]
-    return (exact or [depth for depth, floor in enumerate(floors) if names & set(floor)])[0]
+    names = {unit, f"{unit.rpartition('.')[0]}.*"}
+    exact = [depth for depth, layer in enumerate(layers) if unit in layer]
+    return (exact or [depth for depth, layer in enumerate(layers) if names & set(layer)])[0]
 
 
-def _rooms_of_entry(entry: str, module: str) -> Iterator[str]:
+def _units_of_entry(entry: str, module: str) -> Iterator[str]:
     parent = entry.removesuffix(".*")
     if not is_within(module, parent):
         return
@@ -146,19 +146,19 @@ def _rooms_of_entry(entry: str, module: str) -> Iterator[str]:
         yield f"{parent}.{child}"
 
 
-def modules_without_floor(graph: ImportGraph, empty: Iterable[str] = ()) -> list[str]:
-    """The modules that no floor names, but for those that are `empty`."""
-    return sorted({module for module in graph.paths if floor_of(module) is None} - set(empty))
+def modules_without_layer(graph: ImportGraph, empty: Iterable[str] = ()) -> list[str]:
+    """The modules that no layer names, but for those that are `empty`."""
+    return sorted({module for module in graph.paths if layer_of(module) is None} - set(empty))
 
 
-def imports_against_floors(graph: ImportGraph) -> list[str]:
-    """Imports of a module on a higher floor."""
+def imports_against_layers(graph: ImportGraph) -> list[str]:
+    """Imports of a module on a higher layer."""
     return [graph.place(*arrow) for arrow in graph.arrows() if _is_upward(*arrow)]
 
 
 def _is_upward(importer: str, imported: Import) -> bool:
-    lower = floor_of(importer)
-    upper = floor_of(imported.module or "")
+    lower = layer_of(importer)
+    upper = layer_of(imported.module or "")
     return lower is not None and upper is not None and upper > lower
 
 
@@ -170,31 +170,31 @@ def file_circles(graph: ImportGraph) -> list[list[str]]:
     return circles(arrows)
 
 
-def room_circles(graph: ImportGraph) -> list[list[str]]:
-    """Rooms that import one another, directly or through others."""
+def unit_circles(graph: ImportGraph) -> list[list[str]]:
+    """Units that import one another, directly or through others."""
     arrows: dict[str, set[str]] = defaultdict(set)
     for importer, imported in graph.arrows():
-        start = room_of(importer)
-        end = room_of(imported.module or "")
+        start = unit_of(importer)
+        end = unit_of(imported.module or "")
         if start and end and start != end:
             arrows[start].add(end)
     return circles(arrows)
 
 
-def imports_through_walls(graph: ImportGraph) -> list[str]:
-    """Imports of a walled room from outside, and those that are forbidden pair by pair."""
+def imports_of_restricted_units(graph: ImportGraph) -> list[str]:
+    """Imports of a restricted unit from outside, and those that are forbidden pair by pair."""
     return [
         graph.place(*arrow)
         for arrow in graph.arrows()
-        if _is_through_wall(*arrow) or _is_forbidden(*arrow)
+        if _is_of_restricted_unit(*arrow) or _is_forbidden(*arrow)
     ]
 
 
-def _is_through_wall(importer: str, imported: Import) -> bool:
-    for room, visitors in WALLS.items():
-        allowed = (room, *visitors)
-        if is_within(imported.module or "", room):
-            return not any(is_within(importer, visitor) for visitor in allowed)
+def _is_of_restricted_unit(importer: str, imported: Import) -> bool:
+    for unit, importers in IMPORTED_BY.items():
+        allowed = (unit, *importers)
+        if is_within(imported.module or "", unit):
+            return not any(is_within(importer, allowed_importer) for allowed_importer in allowed)
     return False
 
 
@@ -218,14 +218,14 @@ def imports_between_vendors(graph: ImportGraph) -> list[str]:
 
 def vendor_of(module: str) -> str | None:
     """The vendor in whose folder a module lies."""
-    room = room_of(module)
-    if room is None or not is_within(room, "service.sources") or _is_shared(room):
+    unit = unit_of(module)
+    if unit is None or not is_within(unit, "service.sources") or _is_shared(unit):
         return None
-    return room.rpartition(".")[2]
+    return unit.rpartition(".")[2]
 
 
-def _is_shared(room: str) -> bool:
-    return any(room in floor for floor in FLOORS)
+def _is_shared(unit: str) -> bool:
+    return any(unit in layer for layer in LAYERS)
 
 
 def libraries_out_of_place(graph: ImportGraph) -> list[str]:

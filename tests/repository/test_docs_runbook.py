@@ -52,7 +52,7 @@ def test_every_log_event_of_level_error_has_its_entry() -> None:
 
 def _logged_errors() -> set[str]:
     written = re.compile(r"log\.(?:error|exception)\(\s*LogEvent\.(\w+)")
-    paths = [path for room in ("service", "workers") for path in (ROOT / room).rglob("*.py")]
+    paths = [path for package in ("service", "workers") for path in (ROOT / package).rglob("*.py")]
     texts = (path.read_text(encoding="utf-8") for path in paths)
     return {LogEvent[name] for text in texts for name in written.findall(text)}
 

@@ -78,11 +78,11 @@ def test_lazy_import_closes_a_circle(tmp_path: Path) -> None:
     }
     graph = graph_of(tree, tmp_path)
     assert [["workers.outcomes.decide", "workers.outcomes.notes"]] == layers.file_circles(graph)
-    assert [] == layers.room_circles(graph)
+    assert [] == layers.unit_circles(graph)
 
 
-def test_circle_of_rooms_needs_no_circle_of_files(tmp_path: Path) -> None:
-    """Rooms of one floor that import one another are found by their rooms."""
+def test_circle_of_units_needs_no_circle_of_files(tmp_path: Path) -> None:
+    """Units of one layer that import one another are found by their units."""
     tree = {
         "workers/jobs/deliver.py": "import workers.maintenance.pump",
         "workers/jobs/planner.py": "",
@@ -91,11 +91,11 @@ def test_circle_of_rooms_needs_no_circle_of_files(tmp_path: Path) -> None:
     }
     graph = graph_of(tree, tmp_path)
     assert [] == layers.file_circles(graph)
-    assert [["workers.jobs", "workers.maintenance"]] == layers.room_circles(graph)
+    assert [["workers.jobs", "workers.maintenance"]] == layers.unit_circles(graph)
 
 
 @pytest.mark.parametrize(
-    ("module", "room", "vendor"),
+    ("module", "unit", "vendor"),
     [
         ("service.sources", "service.sources", None),
         ("service.sources.base", "service.sources.base", None),
@@ -106,18 +106,18 @@ def test_circle_of_rooms_needs_no_circle_of_files(tmp_path: Path) -> None:
         ("service.storeroom", None, None),
     ],
 )
-def test_room_of_a_module(module: str, room: str | None, vendor: str | None) -> None:
-    """The innermost room counts, and each vendor is one."""
-    assert room == layers.room_of(module)
+def test_unit_of_a_module(module: str, unit: str | None, vendor: str | None) -> None:
+    """The innermost unit counts, and each vendor is one."""
+    assert unit == layers.unit_of(module)
     assert vendor == layers.vendor_of(module)
 
 
-def test_floors_count_from_the_lowest() -> None:
+def test_layers_count_from_the_lowest() -> None:
     """Vendors are above what they share and below the registry that names them."""
     modules = ["service.sources.base", "service.sources.zoom.events", "service.sources"]
-    floors = [layers.floor_of(module) or 0 for module in modules]
-    assert sorted(set(floors)) == floors
-    assert layers.floor_of("service.storeroom") is None
+    depths = [layers.layer_of(module) or 0 for module in modules]
+    assert sorted(set(depths)) == depths
+    assert layers.layer_of("service.storeroom") is None
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_floors_count_from_the_lowest() -> None:
         ("workers/cli/run.py", "workers.local.run", False),
     ],
 )
-def test_import_against_the_floors(
+def test_import_against_the_layers(
     importer: str, imported: str, is_wrong: bool, tmp_path: Path
 ) -> None:
-    """Imports go down or stay on their floor; the place is named by file and line."""
+    """Imports go down or stay on their layer; the place is named by file and line."""
     tree = {importer: f"\nimport {imported}", f"{imported.replace('.', '/')}.py": ""}
-    places = layers.imports_against_floors(graph_of(tree, tmp_path))
+    places = layers.imports_against_layers(graph_of(tree, tmp_path))
     assert [f"{importer}:2: imports {imported}"][: int(is_wrong)] == places
 
 
@@ -158,12 +158,12 @@ def test_import_against_the_floors(
         ("service/store/calls.py", "workers.calls.fold", True),
     ],
 )
-def test_import_through_a_wall(
+def test_import_of_a_restricted_unit(
     importer: str, imported: str, is_wrong: bool, tmp_path: Path
 ) -> None:
-    """A walled room is imported by itself and its visitors; some pairs never meet."""
+    """A restricted unit is imported by itself and its importers; some pairs never meet."""
     tree = {importer: f"import {imported}", f"{imported.replace('.', '/')}.py": ""}
-    places = layers.imports_through_walls(graph_of(tree, tmp_path))
+    places = layers.imports_of_restricted_units(graph_of(tree, tmp_path))
     assert [f"{importer}:1: imports {imported}"][: int(is_wrong)] == places
 
 
@@ -227,10 +227,10 @@ def test_redis_out_of_place(text: str, count: int) -> None:
     assert [] == layers.redis_out_of_place(parse(text, "service/store/calls.py"))
 
 
-def test_module_without_a_floor(tmp_path: Path) -> None:
-    """A file in a room that nobody wrote down is found, unless it is empty."""
+def test_module_without_a_layer(tmp_path: Path) -> None:
+    """A file in a unit that nobody wrote down is found, unless it is empty."""
     graph = graph_of({"service/__init__.py": "", "service/storeroom.py": "a = 1"}, tmp_path)
-    assert ["service.storeroom"] == layers.modules_without_floor(graph, ["service"])
+    assert ["service.storeroom"] == layers.modules_without_layer(graph, ["service"])
 
 
 def test_test_that_imports_a_test(tmp_path: Path) -> None:

@@ -27,18 +27,18 @@ def graph() -> ImportGraph:
     return read_graph(production())
 
 
-def test_every_module_has_a_floor() -> None:
-    """A new room is written into the order of floors; files without a line need none."""
+def test_every_module_has_a_layer() -> None:
+    """A new unit is written into the order of layers; files without a line need none."""
     empty = [module_name(file.path) for file in production() if not file.tree.body]
-    assert [] == layers.modules_without_floor(graph(), empty)
+    assert [] == layers.modules_without_layer(graph(), empty)
 
 
-def test_every_room_exists() -> None:
-    """The order names no room or vendor that is gone."""
-    rooms = {room.removesuffix(".*") for floor in layers.FLOORS for room in floor}
-    rooms.update(layers.WALLS, *layers.WALLS.values(), *layers.FORBIDDEN)
+def test_every_unit_exists() -> None:
+    """The order names no unit or vendor that is gone."""
+    units = {unit.removesuffix(".*") for layer in layers.LAYERS for unit in layer}
+    units.update(layers.IMPORTED_BY, *layers.IMPORTED_BY.values(), *layers.FORBIDDEN)
     modules = set(graph().paths)
-    assert set() == {room for room in rooms if not any(is_within(name, room) for name in modules)}
+    assert set() == {unit for unit in units if not any(is_within(name, unit) for name in modules)}
     vendors = {layers.vendor_of(module) for module in modules}
     assert set() == {*layers.DIALECTS, *layers.DIALECTS.values()} - vendors
 
@@ -55,8 +55,8 @@ def test_every_home_of_a_library_exists() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    """No module imports one from a higher floor."""
-    assert [] == layers.imports_against_floors(graph())
+    """No module imports one from a higher layer."""
+    assert [] == layers.imports_against_layers(graph())
 
 
 def test_no_files_import_one_another() -> None:
@@ -64,14 +64,14 @@ def test_no_files_import_one_another() -> None:
     assert [] == layers.file_circles(graph())
 
 
-def test_no_rooms_import_one_another() -> None:
-    """There is no circle of rooms, not even on one floor."""
-    assert [] == layers.room_circles(graph())
+def test_no_units_import_one_another() -> None:
+    """There is no circle of units, not even on one layer."""
+    assert [] == layers.unit_circles(graph())
 
 
-def test_walled_rooms_are_imported_by_their_visitors_only() -> None:
+def test_restricted_units_are_imported_by_few_only() -> None:
     """What runs on a developer's machine, and the receiver, are no part of a worker."""
-    assert [] == layers.imports_through_walls(graph())
+    assert [] == layers.imports_of_restricted_units(graph())
 
 
 def test_vendors_are_apart() -> None:
@@ -79,7 +79,7 @@ def test_vendors_are_apart() -> None:
     assert [] == layers.imports_between_vendors(graph())
 
 
-def test_libraries_stay_in_their_rooms() -> None:
+def test_libraries_stay_in_their_units() -> None:
     """HTTP, arq, Redis and the terminal are each known in few places."""
     assert [] == layers.libraries_out_of_place(graph())
 
