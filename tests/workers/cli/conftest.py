@@ -48,7 +48,8 @@ Seed = Callable[..., None]
 def invoke(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run a command in an empty folder against the test's Redis, however it ends."""
     monkeypatch.chdir(tmp_path)
-    # Of a second: on a busy machine a Redis that syncs its file takes longer, and is not away.
+    # Of a second: a Redis that stalls for longer on a busy machine would end any command. Whether
+    # that ever failed a test here is not known.
     monkeypatch.setattr(connection, "PING_TIMEOUT_S", 20.0)
     environment = {
         "REDIS_URL": redis_url,
