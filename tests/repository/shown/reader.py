@@ -19,7 +19,7 @@ from workers.cli.program import PROGRAM
 WEBHOOK: Final = re.compile(rf"{HOST}/webhooks/(\w+)")
 # The day on which the dates of the pages were some days ago.
 WRITTEN_ON: Final = date(2026, 11, 29)
-DATE: Final = re.compile(r"2026-11-\d\d")
+DATE: Final = re.compile(r"\b20\d\d-\d\d-\d\d\b")
 # Commands that go on until Ctrl-C, and the option by which they end with what there is.
 ENDLESS: Final = {"listen": ("--once",)}
 EXPORT: Final = "export "

@@ -247,6 +247,19 @@ async def test_a_turn_asks_for_some_of_many_calls(open_bench: OpenBench) -> None
         assert CALLS_PER_TURN == len(twilio.received)
 
 
+async def test_one_worker_asks_at_a_time(open_bench: OpenBench) -> None:
+    """For a source: two would ask for the same calls."""
+    twilio = Twilio()
+    twilio.add(SID, "busy", began_at=at(0), ended_at=at(1))
+    async with overdue(open_bench, twilio) as bench:
+        assert await bench.store.backfill.lock("twilio", ttl_s=60)
+        await asker(bench).ask_due("twilio")
+        assert [] == twilio.received
+        await bench.store.backfill.unlock("twilio")
+        await asker(bench).ask_due("twilio")
+        assert "busy" == await bench.result(REF)
+
+
 async def test_what_is_planned_keeps_its_time(open_bench: OpenBench) -> None:
     """Each job of an overdue call plans for it; what was taken off the list does not come back."""
     async with overdue(open_bench, Twilio()) as bench:
