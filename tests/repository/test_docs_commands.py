@@ -13,7 +13,7 @@ from typing import Final
 import click
 import pytest
 
-from tests.repository.shown.lines import BLOCK, IN_TEXT
+from tests.repository.docs_commands.lines import BLOCK, IN_TEXT
 from tests.repository.site import ROOT, pages
 from workers.cli.main import cli
 from workers.cli.program import PROGRAM

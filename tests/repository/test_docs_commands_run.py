@@ -11,16 +11,16 @@ from typing import Final
 import pytest
 
 from service.settings import load_installation, names
-from tests.repository.shown.data import SEEDS, write_files
-from tests.repository.shown.lines import (
+from tests.repository.docs_commands.data import SEEDS, write_files
+from tests.repository.docs_commands.lines import (
     ShownLine,
     commands_in_texts,
     shown_lines,
     shown_pages,
 )
-from tests.repository.shown.reader import PageReader
-from tests.repository.shown.surroundings import SURROUNDINGS, surroundings
-from tests.repository.shown.system import shown_system
+from tests.repository.docs_commands.reader import PageReader
+from tests.repository.docs_commands.surroundings import SURROUNDINGS, surroundings
+from tests.repository.docs_commands.system import shown_system
 from tests.repository.site import ROOT
 from workers.cli.program import PROGRAM
 from workers.cli.tail_follow import Follower

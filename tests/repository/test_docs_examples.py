@@ -17,10 +17,10 @@ from msgspec import Struct
 
 from service.settings import load_installation, names
 from service.sources import SOURCES
-from tests.repository.shown.data import write_files
-from tests.repository.shown.lines import shown_lines, shown_pages
-from tests.repository.shown.shell import curl_request
-from tests.repository.shown.system import HOST, shown_system
+from tests.repository.docs_commands.data import write_files
+from tests.repository.docs_commands.lines import shown_lines, shown_pages
+from tests.repository.docs_commands.shell import curl_request
+from tests.repository.docs_commands.system import HOST, shown_system
 from tests.repository.site import ROOT
 from workers.cli.main import cli
 from workers.cli.program import PROGRAM

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from tests.e2e.harness import wait_for
-from tests.repository.shown.data import write_files
-from tests.repository.shown.system import shown_system
+from tests.repository.docs_commands.data import write_files
+from tests.repository.docs_commands.system import shown_system
 from tests.repository.site import ROOT
 from workers.cli import status
 from workers.cli.program import PROGRAM

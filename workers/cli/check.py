@@ -15,9 +15,9 @@ from service.settings import Installation, Settings
 from service.sources import SOURCES
 from workers.cli.accounts import chosen_account, load_whole, narrowed
 from workers.cli.arguments import OneOf
+from workers.cli.checks.env_file import env_file_findings
 from workers.cli.checks.finding import Finding
-from workers.cli.checks.of_env_file import env_file_findings
-from workers.cli.checks.of_settings import setting_findings
+from workers.cli.checks.settings import setting_findings
 from workers.cli.failure import FAILED
 from workers.cli.output import print_fact, print_json, status_line
 

@@ -11,13 +11,13 @@ from service.errors import QueueUnavailable
 from service.settings import Installation, Settings
 from service.store.connection import Store, open_store
 from service.store.redis_trouble import REDIS_ERRORS
+from workers.cli.checks.buildr import buildr_findings
 from workers.cli.checks.call_logs import call_log_findings
 from workers.cli.checks.finding import Finding, of_account
-from workers.cli.checks.of_buildr import buildr_findings
-from workers.cli.checks.of_redis import RedisChecks, one_for_each_redis
-from workers.cli.checks.of_sources import activity_findings, subscription_findings
 from workers.cli.checks.public_url import public_url_finding
 from workers.cli.checks.records import refused_finding, worker_finding
+from workers.cli.checks.redis import RedisChecks, one_for_each_redis
+from workers.cli.checks.sources import activity_findings, subscription_findings
 from workers.cli.session import redis_failure
 from workers.cli.spool_report import judge_spool
 

@@ -15,7 +15,7 @@ from tests.doubles.vendors.ringcentral import RingCentral
 from tests.doubles.vendors.serving import listening
 from tests.doubles.vendors.twilio import ACCOUNT, Twilio
 from tests.doubles.vendors.zoom import Zoom
-from tests.repository.shown.system import HOST
+from tests.repository.docs_commands.system import HOST
 
 Surroundings = Callable[[ExitStack], dict[str, str]]
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from tests.repository.shown.system import HOST, Done
+from tests.repository.docs_commands.system import HOST, Done
 
 # In place of the program: shows the words that it would have got, each with a NUL behind it.
 SHOWS_WORDS: Final = "curl() { printf '%s\\0' \"$@\"; }\n"

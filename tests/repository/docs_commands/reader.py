@@ -10,10 +10,10 @@ from redis import Redis
 
 from service.settings import names
 from service.sources import SOURCES
-from tests.repository.shown.data import write_files
-from tests.repository.shown.lines import ShownLine
-from tests.repository.shown.shell import curl_request
-from tests.repository.shown.system import HOST, Done, ShownSystem
+from tests.repository.docs_commands.data import write_files
+from tests.repository.docs_commands.lines import ShownLine
+from tests.repository.docs_commands.shell import curl_request
+from tests.repository.docs_commands.system import HOST, Done, ShownSystem
 from workers.cli.program import PROGRAM
 
 WEBHOOK: Final = re.compile(rf"{HOST}/webhooks/(\w+)")

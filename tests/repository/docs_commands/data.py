@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 from redis import Redis
 
-from tests.repository.shown.system import ShownSystem
+from tests.repository.docs_commands.system import ShownSystem
 from workers.simulator.scenarios import load
 
 FAILED_CALL: Final = "CA00000000000000000000000000000001"
