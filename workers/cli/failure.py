@@ -3,6 +3,7 @@ How a command ends that did not do its work: plain lines on stderr, and an exit 
 """
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import IO, Any, Final
@@ -70,5 +71,18 @@ def failure_of(err: Exception) -> click.ClickException | None:
     if isinstance(err, LocalRunError | QueueUnavailable):
         return Failure(str(err))
     if isinstance(err, OSError) and err.errno in NO_ROOM:
+        _drop_what_cannot_be_written()
         return Failure(f"cannot write: {err.strerror}")
     return None
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Python would try it once more when the process ends, and make its status 120."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -25,7 +25,6 @@ from service.receiver.inbox import Inbox
 from service.receiver.inbox_messages import InboxLimits
 from service.settings import Settings
 from service.sources import SOURCES, WebhookRequest
-from service.store import connection
 from service.store.call_update import CallUpdate
 from service.store.connection import Store, open_store
 from service.store.delivery_record import DeliveryRecord
@@ -48,9 +47,6 @@ Seed = Callable[..., None]
 def invoke(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run a command in an empty folder against the test's Redis, however it ends."""
     monkeypatch.chdir(tmp_path)
-    # Of a second: a Redis that stalls for longer on a busy machine would end any command. Whether
-    # that ever failed a test here is not known.
-    monkeypatch.setattr(connection, "PING_TIMEOUT_S", 20.0)
     environment = {
         "REDIS_URL": redis_url,
         "TWILIO_AUTH_TOKEN": TWILIO_TOKEN,

@@ -3,6 +3,7 @@ Input that is wrong in ways that people and scripts get it wrong: one line, and 
 """
 
 import errno
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -105,13 +106,19 @@ def test_output_that_goes_nowhere_is_no_fault(monkeypatch: pytest.MonkeyPatch) -
     assert failure_of(OSError(errno.ENOENT, "")) is None
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["links", "--help"], ["--version"]])
-def test_help_onto_a_full_disk_is_one_line(arguments: list[str]) -> None:
-    """As every other output."""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--help"], ["links", "--help"], ["--version"], ["version"]])
+def test_output_onto_a_full_disk_is_one_line(arguments: list[str], unbuffered: str) -> None:
+    """Help or not, and whether Python keeps output until the end or not."""
     command = [sys.executable, "-m", "workers.cli.main", *arguments]
     with Path("/dev/full").open("w") as full:
         ended_command = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, check=False, text=True
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
     assert (1, "buildr-calls: cannot write: No space left on device\n") == (
         ended_command.returncode,
