@@ -34,6 +34,7 @@ RECEIVERS: Final = ("web.1", "web.2")
 WORKERS: Final = ("worker.1", "worker.2")
 ADMIN_TOKEN: Final = "admin-token-of-the-rehearsal"
 START_TIMEOUT_S: Final = 60
+END_TIMEOUT_S: Final = 10
 # What a part logs once it has started, by its name in a Procfile.
 STARTED: Final[Mapping[str, str]] = {"web": "service.started", "worker": "worker.started"}
 OK: Final = 200
@@ -156,8 +157,7 @@ class Site:
     async def close(self) -> None:
         """End everything."""
         for process in self._proxies:
-            process.kill()
-            await asyncio.to_thread(process.wait)
+            await asyncio.to_thread(_end_proxy, process)
         await self.parts.close()
         await self.redis.kill()
 
@@ -259,3 +259,13 @@ def procfile_command(tree: Path, kind: str) -> tuple[str, ...]:
         if words[: len(program)] == program:
             return words[len(program) :]
     raise LookupError(f"{tree}/Procfile starts {words[0]}")
+
+
+def _end_proxy(process: "subprocess.Popen[bytes]") -> None:
+    # nginx ends its own workers only if it is asked to end.
+    process.terminate()
+    try:
+        process.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
