@@ -219,18 +219,23 @@ def test_commands_say_when_redis_is_away(run: Run) -> None:
     assert 1 == result.stderr.count("\n")
 
 
+def _seed_damaged(seed: Seed, redis: Redis, *, is_another_type: bool) -> None:
+    """Two calls with the same number, of which CA1 cannot be read."""
+    for call in ("CA1", "CA2"):
+        seed(ended(call))
+    if is_another_type:
+        redis.set("bc:default:call:twilio:CA1", "damaged")
+    else:
+        redis.hset("bc:default:call:twilio:CA1", "rec", "damaged")
+
+
 @pytest.mark.parametrize("is_another_type", [True, False])
 def test_a_damaged_call_is_named_beside_the_others(
     run: Run, seed: Seed, redis_url: str, is_another_type: bool
 ) -> None:
     """One line says what becomes of it; another call with the number is explained all the same."""
-    for call in ("CA1", "CA2"):
-        seed(ended(call))
     with Redis.from_url(redis_url) as redis:
-        if is_another_type:
-            redis.set("bc:default:call:twilio:CA1", "damaged")
-        else:
-            redis.hset("bc:default:call:twilio:CA1", "rec", "damaged")
+        _seed_damaged(seed, redis, is_another_type=is_another_type)
     line = (
         "what is stored of twilio:CA1 cannot be read. Have it set aside with its messages, and "
         "made again from them: buildr-calls replay twilio:CA1, and then "
@@ -245,13 +250,8 @@ def test_a_damaged_call_is_set_aside_and_made_again(
     run: Run, seed: Seed, run_job: Callable[[str], None], redis_url: str, is_another_type: bool
 ) -> None:
     """By the two commands that `explain` names; the calls beside it are replayed."""
-    for call in ("CA1", "CA2"):
-        seed(ended(call))
     with Redis.from_url(redis_url) as redis:
-        if is_another_type:
-            redis.set("bc:default:call:twilio:CA1", "damaged")
-        else:
-            redis.hset("bc:default:call:twilio:CA1", "rec", "damaged")
+        _seed_damaged(seed, redis, is_another_type=is_another_type)
         assert "twilio:CA2" in run("replay", "--since", "1d", "--dry-run").stdout
         result = run("replay", "twilio:CA1", "--dry-run")
         assert "left out: what is stored of twilio:CA1 cannot be read" in result.stderr
