@@ -106,18 +106,10 @@ class DirectWebhooks:
             # Whatever one message does, the others take their steps. A bug shows once more at the
             # endpoint, which logs it. Not with `suppress`, which takes longer than a short step.
             except Exception:
-                self._leave(webhook)
+                webhook.leave(self._webhooks)
                 continue
-            self._leave(webhook)
+            webhook.leave(self._webhooks)
         return going_on
-
-    def _leave(self, webhook: "_Webhook") -> None:
-        """To the endpoint, if somebody waits for its answer."""
-        if not webhook.exchange.disconnected:
-            webhook.leave()
-            return
-        webhook.exchange.drop()
-        self._webhooks.note_sender_gone(webhook.scope)
 
     def _check(self, webhook: "_Webhook") -> bool:
         """By its address and its head."""
@@ -185,10 +177,14 @@ class _Webhook:
     response: Response | None = None
     is_done: bool = False
 
-    def leave(self) -> None:
-        """Leave the message to the endpoint."""
+    def leave(self, webhooks: Webhooks) -> None:
+        """Leave the message to the endpoint, if somebody waits for its answer."""
         try:
-            self.exchange.pass_on(self.body)
+            if self.exchange.disconnected:
+                self.exchange.drop()
+                webhooks.note_sender_gone(self.scope)
+            else:
+                self.exchange.pass_on(self.body)
         except Exception:
             log.exception(LogEvent.REQUEST_BROKEN, method="POST", status_code=BROKEN)
             self.exchange.fail()

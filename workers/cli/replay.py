@@ -103,18 +103,21 @@ def replay_calls(
 
     settings, report = run_with_store(work)
     _note_damaged(damaged)
-    if damaged and not report.assessments:
-        return
-    if not (report.assessments or report.stopped):
+    if not (report.assessments or report.stopped or damaged):
         raise Failure("no known call fits; see: buildr-calls explain CALL")
-    print_report(settings, report, options=options, as_json=as_json, has_ids=False)
+    if report.assessments or report.stopped or as_json:
+        print_report(settings, report, options=options, as_json=as_json, has_ids=False)
+    # `failed replay` is left to be done.
+    if damaged:
+        raise SystemExit(1)
 
 
 def _note_damaged(refs: Sequence[str]) -> None:
     for ref in refs:
         echo(
-            f"left out: what is stored of {ref} cannot be read. A worker sets it aside with its "
-            f"messages; it is made again from them: {PROGRAM} failed replay {shlex.quote(ref)}",
+            f"left out: what is stored of {ref} cannot be read. Its replay has a worker set it "
+            "aside; make it again from its messages then: "
+            f"{PROGRAM} failed replay {shlex.quote(ref)}",
             is_error=True,
         )
 

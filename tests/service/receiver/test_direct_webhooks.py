@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 
 import pytest
 from redis import Redis
+from starlette.types import Scope
 from structlog.testing import capture_logs
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -372,22 +373,28 @@ async def test_connection_that_has_ended_leaves_no_garbage(
         await receiver.end(requests, is_answered=is_answered)
 
 
-def test_bug_of_the_server_ends_one_connection() -> None:
-    """What cannot even be passed on is logged, and its connection closed."""
+@pytest.mark.parametrize("is_gone", [True, False], ids=["sender gone", "sender waits"])
+def test_bug_of_the_server_ends_one_connection(is_gone: bool) -> None:
+    """What can neither be passed on nor noted is logged, and its connection closed."""
     transport = _Transport()
     exchange = Exchange(cast("Any", _Broken(transport)), keep_alive=True)
+    exchange.disconnected = is_gone
     with capture_logs() as lines:
-        _Webhook({}, b"", exchange, 0.0).leave()
+        _Webhook({}, b"", exchange, 0.0).leave(cast("Any", _Broken(transport)))
     assert transport.is_closed
     assert ["request.broken"] == [line["event"] for line in lines]
 
 
 @dataclass
 class _Broken:
-    """A connection that passes nothing on."""
+    """A connection that passes nothing on, or an endpoint that notes nothing."""
 
     transport: _Transport
 
     def pass_on(self, exchange: Exchange, body: bytes) -> None:
+        """Raise."""
+        raise ZeroDivisionError
+
+    def note_sender_gone(self, scope: Scope) -> None:
         """Raise."""
         raise ZeroDivisionError

@@ -253,10 +253,12 @@ def test_a_damaged_call_is_set_aside_and_made_again(
     with Redis.from_url(redis_url) as redis:
         _seed_damaged(seed, redis, is_another_type=is_another_type)
         assert "twilio:CA2" in run("replay", "--since", "1d", "--dry-run").stdout
-        result = run("replay", "twilio:CA1", "--dry-run")
+        result = run("replay", "twilio:CA1", "--dry-run", "--json", code=1)
         assert "left out: what is stored of twilio:CA1 cannot be read" in result.stderr
+        assert [] == json.loads(result.stdout)["verdicts"]
         assert redis.zscore("bc:default:due", "twilio:CA1") is None
-        run("replay", "twilio:CA1", "twilio:CA2")
+        result = run("replay", "twilio:CA1", "twilio:CA2", code=1)
+        assert "twilio:CA2" in result.stdout
         assert redis.zscore("bc:default:due", "twilio:CA1") is not None
     run_job("twilio:CA1")
     (entry,) = json.loads(run("failed", "list", "--json").stdout)

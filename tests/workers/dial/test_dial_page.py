@@ -201,8 +201,19 @@ async def test_a_form_of_another_site_is_refused(rep: Rep, store: Store) -> None
     assert await store.expected.get("110") is None
 
 
-async def test_a_log_in_of_a_browser_that_others_have_named_is_refused(rep: Rep) -> None:
-    """Another host of the same domain can set a cookie, and make up the token that goes with it."""
+async def test_a_log_in_by_another_host_of_the_domain_is_refused(rep: Rep) -> None:
+    """It can set the cookie, and so knows the token of the form; its browser says who sends it."""
+    visitor_id = "0" * 32
+    await rep.load("/login")
+    rep.client.cookies.set(VISITOR_COOKIE, visitor_id, domain="hooks.example.test", path="/dial")
+    rep.form_token = FORMS.form_token(visitor_id)
+    by_another_host = {"Sec-Fetch-Site": "same-site"}
+    response = await rep.send("/login", {"token": rep.token}, by_another_host)
+    assert HTTPStatus.FORBIDDEN == response.status_code
+
+
+async def test_a_cookie_that_was_not_made_here_names_no_browser(rep: Rep) -> None:
+    """Its form is refused, and nobody else's text goes into a cookie."""
     await rep.load("/login")
     rep.client.cookies.set(VISITOR_COOKIE, "chosen", domain="hooks.example.test", path="/dial")
     rep.form_token = FORMS.form_token("chosen")
